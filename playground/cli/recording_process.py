@@ -10,10 +10,13 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
+from playground.prompt.json_bounds import loads
 from playground.recorder.capture import Capture, CapturedExchange
 from playground.recorder.feed_messages import (
     Begin,
@@ -27,6 +30,7 @@ from playground.recorder.feed_messages import (
     Setup,
 )
 from playground.recorder.recording import RecordedCacheModel, Recording, warm_up
+from playground.requestlog.filter import parse
 from playground.requestlog.log import RequestLog
 from playground.runs.state import RunState
 from playground.services import AppServices
@@ -35,6 +39,10 @@ from playground.tasks import Tasks
 READ_BYTES = 262_144
 MAX_ID_CHARS = 200
 """Displayed characters of a request_id."""
+CONTINUED = 200
+"""Requests of the log that may be continued after a restart. Reading them delays the start."""
+REPEAT_S = 10.0
+MAX_SAID = 100
 NICENESS = 5
 """The forwarding process comes first if both need the same core."""
 
@@ -69,6 +77,8 @@ async def _record() -> None:
         model = None if log is None else RecordedCacheModel(services.sender.forecaster)
         recording = Recording(log, model, say, lambda run_id, state: _report_ended(run_id, _line(state)))
         capture = Capture(setup.endpoint, recording, services.rate_limiter, setup.key)
+        if log is not None:
+            await _continue_conversations(capture, log)
         warm_up()
         report({"ready": True})
         exchanges = Exchanges(capture)
@@ -101,6 +111,18 @@ async def _open_log(services: AppServices, setup: Setup) -> RequestLog | None:
         await log.delete(setup.replayed)
     await services.remember_sent(setup.endpoint)
     return log
+
+
+async def _continue_conversations(capture: Capture, log: RequestLog) -> None:
+    """Let requests continue those that an earlier Recorder wrote: the newest CONTINUED of the log."""
+    rows = await log.page(parse("source:recorder", datetime.now(UTC)), None, CONTINUED)
+    runs, _ = await log.readable(sorted(row.number for row in rows if row.conversation))
+    for run in runs:
+        with suppress(ValueError):  # a damaged body continues nothing
+            body = loads(run.record.body)
+            messages = body.get("messages") if isinstance(body, dict) else None
+            if run.record.conversation and isinstance(messages, list):
+                capture.conversations.remember(messages, run.record.conversation)
 
 
 class Exchanges:
@@ -177,8 +199,22 @@ def report(value: dict[str, object]) -> None:
         print(json.dumps(value), flush=True)
 
 
+_said: dict[str, float] = {}
+"""When each of the newest sentences was reported."""
+
+
 def say(sentence: str) -> None:
-    """Report a problem on standard error, which belongs to the forwarding process's parent."""
+    """Report a problem on standard error, which belongs to the forwarding process's parent.
+
+    The same one at most once in REPEAT_S: thousands of lines would fill a pipe that the parent reads late or never.
+    """
+    now = time.monotonic()
+    if now - _said.get(sentence, -REPEAT_S) < REPEAT_S:
+        return
+    _said.pop(sentence, None)
+    _said[sentence] = now
+    if len(_said) > MAX_SAID:
+        del _said[next(iter(_said))]
     with suppress(OSError):
         print(f"electron-playground: {sentence}", file=sys.stderr, flush=True)
 

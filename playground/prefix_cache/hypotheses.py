@@ -179,23 +179,25 @@ class Reach:
 
         `capacities` are in ascending order: what fits into one fits into the next.
         """
-        groups = iter(self.groups)
-        before, start, tokens = 0.0, 0, 0.0
-        end = next(groups, None)
-        for capacity in capacities:
-            while end is not None and start < count:
-                at = min(end, count - 1)
-                room = capacity - self.distances[at]
-                tokens = self.size(self.steps[at].depth).tokens
+        at = 0
+        before, start = 0.0, 0
+        for end in self.groups:
+            if start >= count:
+                break
+            last = min(end, count - 1)
+            distance, tokens = self.distances[last], self.size(self.steps[last].depth).tokens
+            while at < len(capacities):
+                room = capacities[at] - distance
                 if room <= before:
                     yield start, inf
+                elif room < tokens:
+                    yield last + 1, round(room)
+                else:
                     break
-                if room < tokens:
-                    yield at + 1, round(room)
-                    break
-                before, start, end = tokens, end + 1, next(groups, None)
-            else:
-                yield count, inf
+                at += 1
+            before, start = tokens, end + 1
+        for _ in capacities[at:]:
+            yield count, inf
 
 
 @dataclass(frozen=True, slots=True)

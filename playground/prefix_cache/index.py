@@ -13,7 +13,7 @@ from playground.prefix_cache.tree import Entry, PrefixTree
 from playground.prefix_cache.view import CacheView
 from playground.prompt.document import Json
 
-MAX_BYTES = 64_000_000
+MAX_BYTES = 32_000_000
 """Of text, in memory; what several share counts once."""
 MAX_ENTRIES = 100_000
 MADE = 32

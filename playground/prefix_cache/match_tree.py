@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from playground.prefix_cache.text_compare import common_prefix
 
-MAX_CODE_POINTS = 48_000_000
+MAX_CODE_POINTS = 16_000_000
 MAX_SEQUENCES = 5_000
 
 

@@ -48,12 +48,19 @@ class Conversations:
         chain = _digests(messages)
         found = next((self._ids[digest] for digest in reversed(chain[:-1]) if digest in self._ids), None)
         conversation = found or uuid.uuid4().hex[:12]
+        self._keep(chain, messages, conversation)
+        return conversation
+
+    def remember(self, messages: Sequence[object], conversation: str) -> None:
+        """Let later requests continue a request of the log."""
+        self._keep(_digests(messages), messages, conversation)
+
+    def _keep(self, chain: Sequence[bytes], messages: Sequence[object], conversation: str) -> None:
         if chain and any(_role(message) == "user" for message in messages):
             self._ids[chain[-1]] = conversation
             self._ids.move_to_end(chain[-1])
             while len(self._ids) > REMEMBERED:
                 self._ids.popitem(last=False)
-        return conversation
 
 
 def _digests(messages: Sequence[object]) -> list[bytes]:
@@ -224,7 +231,7 @@ class CapturedExchange:
         self._sink.end(self._run_id)
 
     def abandon(self) -> None:
-        """End the record where it is: the rest of the exchange cannot be understood."""
+        """End the record here: the rest of the exchange cannot be understood."""
         if not self._ended:
             self._ended = True
             self._on_end()

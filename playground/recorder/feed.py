@@ -38,7 +38,7 @@ FLUSH_S = 0.005
 FLUSH_BYTES = 32_768
 """Messages are written together: small writes cost more than their contents."""
 MAX_BACKLOG_BYTES = 128 * 1024 * 1024
-"""Messages that wait for the recording process; beyond it new exchanges are not recorded."""
+"""Messages that wait for the recording process; beyond it, new exchanges and the rest of others are not recorded."""
 MAX_KEPT_BYTES = 64 * 1024 * 1024
 """Messages kept for another recording process; the oldest exchanges beyond it are lost if the process dies."""
 MAX_REPORT_BYTES = 1024 * 1024
@@ -111,7 +111,7 @@ class RecordingFeed:
 
     def begin(self, method: str, target: str, headers: RawHeaders) -> ObservedExchange:
         """Pass the head of a request on."""
-        exchange = ObservedExchange(self, uuid.uuid4().hex, is_recorded=not self._is_overloaded())
+        exchange = ObservedExchange(self, uuid.uuid4().hex, is_recorded=not self.is_overloaded())
         exchange.begin(method, target, headers)
         return exchange
 
@@ -177,7 +177,8 @@ class RecordingFeed:
             self._written += len(data)
             self._process.stdin.write(data)
 
-    def _is_overloaded(self) -> bool:
+    def is_overloaded(self) -> bool:
+        """Return whether too many messages wait for the recording process. Reports the first time."""
         overloaded = self._backlog() > MAX_BACKLOG_BYTES
         if overloaded and not self._overloaded:
             self._on_problem("Requests are forwarded and not recorded: recording does not keep up.")
@@ -267,7 +268,7 @@ class ObservedExchange:
 
     def request_data(self, data: bytes) -> None:
         """Pass a piece of the request body on."""
-        if self._is_understood and not self._ended:
+        if self._has_room():
             self._feed.send(RequestData(self._exchange, data))
 
     def request_end(self) -> None:
@@ -282,8 +283,17 @@ class ObservedExchange:
 
     def response_data(self, data: bytes) -> None:
         """Pass a piece of the response body on."""
-        if self._is_understood and not self._ended:
+        if self._has_room():
             self._feed.send(ResponseData(self._exchange, self._at(), data))
+
+    def _has_room(self) -> bool:
+        """Return whether a piece of a body is recorded. If too much waits, the record ends here as stopped."""
+        if not self._is_understood or self._ended:
+            return False
+        if self._feed.is_overloaded():
+            self.end("caller_gone", "The rest is not recorded.")
+            return False
+        return True
 
     def end(self, outcome: Outcome, detail: str) -> None:
         """Pass the end on; later calls have no effect."""

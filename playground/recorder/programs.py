@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from statistics import median
 
 from playground.prefix_cache.rewrites import proposals, sorted_tools
@@ -149,11 +150,8 @@ class Leak:
     tokens_alone: float = 0.0
     dollars_alone: float | None = None
     blocked_by: str = ""
-
-    @property
-    def title(self) -> str:
-        """Return the kind in words."""
-        return KINDS[self.span.kind]
+    title: str = ""
+    """The kind in words."""
 
     @property
     def key(self) -> tuple[int, str, str]:
@@ -241,6 +239,15 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     return Analysis(tuple(map(_program, names_, rows)), tuple(leaks), tuple(savings))
 
 
+def _title(span: VaryingSpan, members: Mapping[int, RecordedRequest]) -> str:
+    """Return the kind of a span in words. Text that only changes with the conversation is a value of the session."""
+    if span.kind != "text":
+        return KINDS[span.kind]
+    conversations = [(index, member.row.conversation) for index, member in members.items()]
+    same = [index for (_, before), (index, now) in pairwise(conversations) if now and now == before]
+    return KINDS["text"] if not same or not set(same).isdisjoint(span.changed) else "Session value"
+
+
 def _costs(spans: Sequence[VaryingSpan], members: Mapping[int, RecordedRequest]) -> tuple[list[Leak], Savings]:
     """Return the leaks of one program, whose spans are in the order of the prompt, and what fixing all of them saves.
 
@@ -264,6 +271,7 @@ def _costs(spans: Sequence[VaryingSpan], members: Mapping[int, RecordedRequest])
                 sums[1] += tokens * difference / 1_000_000
     rows = [member.row for member in compared.values()]
     priced = all(row.rates.fresh is not None and row.rates.cached is not None for row in rows)
+    titles = [_title(span, members) for span in spans]
     leaks = []
     for at, span in enumerate(spans):
         member = members[span.request]
@@ -282,7 +290,8 @@ def _costs(spans: Sequence[VaryingSpan], members: Mapping[int, RecordedRequest])
                 now[at][1] if priced else None,
                 alone[at][0],
                 alone[at][1] if priced else None,
-                KINDS[spans[at - 1].kind] if at else "",
+                titles[at - 1] if at else "",
+                titles[at],
             )
         )
     saved = Savings(

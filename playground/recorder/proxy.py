@@ -23,8 +23,10 @@ from playground.recorder.wire import (
     ResponseHead,
     Wire,
     encode_head,
+    header_lines,
     parse_request,
     parse_response,
+    peer_is_closed,
 )
 
 Outcome = Literal["complete", "upstream_cut", "caller_gone", "upstream_unreachable"]
@@ -33,6 +35,8 @@ MARK = (b"X-Electron-Playground", b"recorder")
 """Header of responses that the Recorder made itself."""
 BODY_WAIT_S = 1.0
 """Longest wait for the rest of a request's body after the endpoint could not be reached."""
+CALLER_CHECK_S = 0.5
+"""Time between two checks whether a caller that sends nothing more still waits for its response."""
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
 
@@ -132,11 +136,12 @@ class Recorder:
     def forwarded_head(self, request: RequestHead) -> bytes:
         """Return the head that is sent to the endpoint."""
         authority = self.upstream.origin.authority.encode("ascii")
-        fields = [(name, authority if name.lower() == b"host" else value) for name, value in request.end_to_end()]
+        fields = request.end_to_end()
         if self.key is not None:
-            fields = [(name, value) for name, value in fields if name.lower() != b"authorization"]
-            fields.append((b"Authorization", f"Bearer {self.key}".encode("ascii")))
-        return encode_head(b"%b %b HTTP/1.1" % (request.method, self.access.upstream_target(request.target)), fields)
+            key_line = f"Authorization: Bearer {self.key}".encode("ascii")
+            fields = [*(one for one in fields if one[0] != b"authorization"), (b"authorization", key_line)]
+        lines = [b"%b: %b" % (line[:4], authority) if name == b"host" else line for name, line in fields]
+        return encode_head(b"%b %b HTTP/1.1" % (request.method, self.access.upstream_target(request.target)), lines)
 
 
 def _refuse(wire: Wire, refusal: AccessRefusal) -> None:
@@ -149,7 +154,7 @@ def _refuse(wire: Wire, refusal: AccessRefusal) -> None:
         (b"Connection", b"close"),
         MARK,
     ]
-    wire.write(encode_head(b"HTTP/1.1 %d " % refusal.status, headers) + body)
+    wire.write(encode_head(b"HTTP/1.1 %d " % refusal.status, header_lines(headers)) + body)
 
 
 async def _discard(wire: Wire) -> None:
@@ -176,13 +181,15 @@ class _Exchange:
         self._sent_bytes = 0
         self._upstream: UpstreamConnection | None = None
         self._upload: asyncio.Task[None] | None = None
+        self._check: asyncio.Task[None] | None = None
         self._seen: ExchangeObserver | None = None
         self._is_gone = self._has_begun = self._has_ended = False
 
     async def run(self) -> bool:
         """Forward the request and its response. Returns whether the caller's connection stays open."""
         self._caller.on_closed = self._caller_closed
-        self._is_gone = self._caller.closed
+        if self._caller.closed:
+            self._caller_closed()
         try:
             stays_open = await self._forward()
         except _CallerGone:
@@ -196,8 +203,9 @@ class _Exchange:
             return False
         finally:
             self._caller.on_closed = lambda: None
-            if self._upload is not None:
-                self._upload.cancel()
+            for task in (self._upload, self._check):
+                if task is not None:
+                    task.cancel()
             if self._upstream is not None:
                 self._pool.release(self._upstream)
         return stays_open and not self._is_gone
@@ -222,6 +230,19 @@ class _Exchange:
             _refuse(self._caller, AccessRefusal(502, message))
 
     def _caller_closed(self) -> None:
+        if self._caller.lost:
+            self._cancel()
+        elif self._check is None:
+            self._check = asyncio.get_running_loop().create_task(self._check_caller(), name="recorder: caller")
+
+    async def _check_caller(self) -> None:
+        """Cancel the request of a caller that is closed. One that only sends nothing more gets its response."""
+        one = self._caller.transport.get_extra_info("socket")
+        while not await asyncio.to_thread(peer_is_closed, one):  # noqa: ASYNC110 - the kernel sets no event
+            await asyncio.sleep(CALLER_CHECK_S)
+        self._cancel()
+
+    def _cancel(self) -> None:
         """Cancel the request: closing the connection to the endpoint ends every wait for it."""
         self._is_gone = True
         if self._upstream is not None and not self._has_ended:
@@ -301,10 +322,10 @@ class _Exchange:
             try:
                 data = await self._caller.read()
                 if not data:
-                    return  # `_caller_closed` was called
+                    raise _CallerGone
                 body, payload = self._body_piece(data)
             except (_CallerGone, OSError):
-                self._caller_closed()
+                self._cancel()
                 return
             self._send(body)
             seen.request_data(payload)
@@ -323,8 +344,8 @@ class _Exchange:
                     head = parse_response(data)
                     if head.status >= 200:
                         return head
-                    start = b"HTTP/1.1 %d %b" % (head.status, head.reason)
-                    self._caller.write(encode_head(start, head.end_to_end()))
+                    start = b"HTTP/1.1 %d%b" % (head.status, head.reason)
+                    self._caller.write(encode_head(start, (line for _, line in head.end_to_end())))
                     continue
                 await self._reconnect("the connection was closed")
             except HttpError as error:
@@ -402,10 +423,11 @@ class _Exchange:
     def _write_head(self, response: ResponseHead, *, is_copied: bool, stays_open: bool) -> None:
         fields = response.end_to_end()
         if not is_copied:
-            fields = [(name, value) for name, value in fields if name.lower() != b"transfer-encoding"]
+            fields = [(name, line) for name, line in fields if name != b"transfer-encoding"]
+        lines = [line for _, line in fields]
         if not stays_open:
-            fields.append((b"Connection", b"close"))
-        self._caller.write(encode_head(b"HTTP/1.1 %d %b" % (response.status, response.reason), fields))
+            lines.append(b"Connection: close")
+        self._caller.write(encode_head(b"HTTP/1.1 %d%b" % (response.status, response.reason), lines))
 
     async def _drain(self) -> None:
         try:

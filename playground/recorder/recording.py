@@ -43,6 +43,8 @@ class RecordedCacheModel:
 
     def accept(self, record: RequestRecord, request_id: str | None) -> None:
         """Note that the server accepted the request: its prefix may be in the cache from now on."""
+        if record.run_id not in self._views:  # its forecast failed, which was reported
+            return
         view, fields = self._views[record.run_id]
         sent = Sent(record.run_id, request_id, time.time(), view.text, view, fields=fields)
         self._forecaster.record(record.endpoint_id, record.model, sent)
@@ -202,9 +204,7 @@ class Recording:
         self._on_problem(f"{reason} The request was forwarded and is not recorded.")
 
     async def close(self) -> None:
-        """Wait until everything that was queued is written."""
-        for run in self._open.values():
-            run.steps.put_nowait(None)
+        """Wait until everything that was queued is written. All requests have ended before."""
         await asyncio.gather(*self._writing)
 
     async def _write(self, run: _Run) -> None:

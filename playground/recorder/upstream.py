@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from playground.client.proxies import ProxyError, proxy_for
 from playground.client.urls import is_loopback
-from playground.recorder.wire import HttpError, Wire, encode_head, parse_response
+from playground.recorder.wire import HttpError, Wire, encode_head, header_lines, parse_response
 
 CONNECT_S = 10.0
 IDLE_S = 4.0
@@ -150,7 +150,7 @@ class Upstream:
         if parts.username:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             headers.append((b"Proxy-Authorization", b"Basic " + b64encode(user.encode())))
-        connection.write(encode_head(b"CONNECT %b HTTP/1.1" % target, headers))
+        connection.write(encode_head(b"CONNECT %b HTTP/1.1" % target, header_lines(headers)))
         try:
             answer = await connection.read_head()
             status = parse_response(answer).status if answer else 0

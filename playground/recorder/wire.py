@@ -10,9 +10,10 @@ import asyncio
 import re
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, cast
 
 MAX_LINE_BYTES = 65_536
@@ -119,10 +120,11 @@ RawHeaders = list[tuple[bytes, bytes]]
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _HEAD_END = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
-_FIELDS = re.compile(rb"(?:" + _TOKEN + rb":[^\x00\r\n]*\r?\n)*\r?\n")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):([^\x00\r\n]*)\r?\n")
-_REQUEST = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/(1\.[01])")
-_STATUS = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9]{2})(?: ([\t \x21-\x7e\x80-\xff]*))?")
+_LINE = rb"(" + _TOKEN + rb"):([^\x00\r\n]*(?:\r?\n[ \t][^\x00\r\n]*)*)\r?\n"
+_FIELDS = re.compile(rb"(?:" + _LINE + rb")*\r?\n")
+_FIELD = re.compile(_LINE)
+_REQUEST = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/(1\.[01])")
+_STATUS = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9]{2})((?: [\t \x21-\x7e\x80-\xff]*)?)")
 _HOP_BY_HOP = (
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te transfer-encoding upgrade"
 )
@@ -139,10 +141,11 @@ class HttpError(Exception):
 
 @dataclass(slots=True)
 class Head:
-    """The fields of a head in their order, and by lower-case name."""
+    """The fields of a head in their order, and by lower-case name. `lines` are the received lines."""
 
     version: bytes
     fields: RawHeaders
+    lines: list[bytes]
     values: dict[bytes, list[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -153,15 +156,16 @@ class Head:
         """Return the lower-case elements of a field with a comma-separated list."""
         return {token.strip().lower() for value in self.values.get(name, ()) for token in value.split(b",")}
 
-    def end_to_end(self) -> RawHeaders:
-        """Return the fields that are forwarded: no hop-by-hop fields, none that Connection names.
+    def end_to_end(self) -> list[tuple[bytes, bytes]]:
+        """Return name and line of the fields that are forwarded: no hop-by-hop fields, none that Connection names.
 
         A chunked body stays chunked; a length is dropped then (RFC 9112, section 6.3).
         """
         dropped = HOP_BY_HOP | self.tokens(b"connection")
         if b"transfer-encoding" in self.values:
             dropped = (dropped | {b"content-length"}) - {b"transfer-encoding"}
-        return [(name, value) for name, value in self.fields if name.lower() not in dropped]
+        names = [name.lower() for name, _ in self.fields]
+        return [(name, line) for name, line in zip(names, self.lines, strict=True) if name not in dropped]
 
 
 @dataclass(slots=True)
@@ -188,6 +192,7 @@ class ResponseHead(Head):
 
     status: int = 0
     reason: bytes = b""
+    """The rest of the status line, with the space in front; empty if there is not even a space."""
 
     def framer(self, method: bytes) -> BodyFramer:
         """Return the framer of the body of a response to `method` (RFC 9112, section 6.3). Raises HttpError."""
@@ -212,12 +217,12 @@ def _length(head: Head) -> int | None:
 
 def parse_request(data: bytes) -> RequestHead:
     """Parse the head of a request. Raises HttpError."""
-    start, fields = _split(data)
+    start, fields, lines = _split(data)
     found = _REQUEST.fullmatch(start)
     if found is None:
         raise HttpError("The request line is not valid.")
     method, target, version = found.groups()
-    head = RequestHead(version, fields, method=method, target=target)
+    head = RequestHead(version, fields, lines, method=method, target=target)
     if version == b"1.1" and len(head.values.get(b"host", ())) != 1:
         raise HttpError("A request has exactly one Host header.")
     return head
@@ -225,26 +230,47 @@ def parse_request(data: bytes) -> RequestHead:
 
 def parse_response(data: bytes) -> ResponseHead:
     """Parse the head of a response. Raises HttpError."""
-    start, fields = _split(data)
+    start, fields, lines = _split(data)
     found = _STATUS.fullmatch(start)
     if found is None:
         raise HttpError("the status line is not valid")
     version, status, reason = found.groups()
-    return ResponseHead(version, fields, status=int(status), reason=reason or b"")
+    return ResponseHead(version, fields, lines, status=int(status), reason=reason)
 
 
-def _split(data: bytes) -> tuple[bytes, RawHeaders]:
+def _split(data: bytes) -> tuple[bytes, RawHeaders, list[bytes]]:
+    """Return the first line, the fields, and the lines of the fields, each with its folds."""
     start, _, rest = data.partition(b"\n")
-    if b"\n " in rest or b"\n\t" in rest:
-        rest = _FOLD.sub(b" ", rest)
     if _FIELDS.fullmatch(rest) is None:
         raise HttpError("A header field is not valid.")
-    return start.removesuffix(b"\r"), [(name, value.strip(b" \t")) for name, value in _FIELD.findall(rest)]
+    found = _FIELD.findall(rest)
+    fields = [(name, (_FOLD.sub(b" ", value) if b"\n" in value else value).strip(b" \t")) for name, value in found]
+    return start.removesuffix(b"\r"), fields, [b"%b:%b" % one for one in found]
 
 
-def encode_head(start: bytes, fields: RawHeaders) -> bytes:
+def encode_head(start: bytes, lines: Iterable[bytes]) -> bytes:
     """Return a head as bytes."""
-    return b"%b\r\n%b\r\n" % (start, b"".join([b"%b: %b\r\n" % one for one in fields]))
+    return b"\r\n".join((start, *lines, b"", b""))
+
+
+def header_lines(fields: RawHeaders) -> list[bytes]:
+    """Return the lines of fields that the Recorder itself sends."""
+    return [b"%b: %b" % one for one in fields]
+
+
+def peer_is_closed(one: socket.socket) -> bool:
+    """Return whether no process has the other end of a loopback connection open any more. True if unknown.
+
+    TCP sends the same for a closed socket as for one that only sends nothing more. Linux lists both ends; a closed one
+    has no inode.
+    """
+    try:
+        mine, other = (b":%04X" % name[1] for name in (one.getsockname(), one.getpeername()))
+        table = Path("/proc/net/tcp6" if one.family == socket.AF_INET6 else "/proc/net/tcp").read_bytes()
+    except OSError:  # the connection is closed, or this is another system
+        return True
+    rows = (line.split() for line in table.splitlines()[1:])
+    return all(row[9] == b"0" for row in rows if row[1].endswith(other) and row[2].endswith(mine))
 
 
 class Wire(asyncio.Protocol):
@@ -255,9 +281,11 @@ class Wire(asyncio.Protocol):
     def __init__(self, on_open: Callable[[Wire], None] = lambda _wire: None) -> None:
         self._on_open = on_open
         self.on_closed: Callable[[], None] = lambda: None
-        """Called when the other side closes, in either direction, or the connection breaks."""
+        """Called when the other side sends nothing more, and when the connection is closed or breaks."""
         self.closed = False
-        self._lost = False
+        """Whether the other side sends nothing more."""
+        self.lost = False
+        """Whether the connection is closed in both directions."""
         self._error: Exception | None = None
         """Why the connection broke; None if it was closed."""
         self._received = bytearray()
@@ -287,7 +315,9 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End all waits."""
-        self._lost, self._error = True, exc
+        self.lost, self._error = True, exc
+        if self.closed:
+            self.on_closed()
         self._close()
         _wake(self._draining)
 
@@ -366,13 +396,13 @@ class Wire(asyncio.Protocol):
 
     async def drain(self) -> None:
         """Wait until the send buffer has room. Raises OSError if the connection broke."""
-        while self._is_full and not self._lost:
+        while self._is_full and not self.lost:
             self._draining = asyncio.get_running_loop().create_future()
             try:
                 await self._draining
             finally:
                 self._draining = None
-        if self._lost:
+        if self.lost:
             raise ConnectionResetError("the connection is closed") from self._error
 
     async def reset(self) -> None:

@@ -30,7 +30,7 @@ from playground.ui.notify import EndNotice
 from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
-from playground.ui.theme import mono_font
+from playground.ui.theme import apply_zoomed_fonts
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.widgets.tab_bar import split
 from playground.ui.window_state import COLUMNS, ROWS, Places
@@ -282,6 +282,7 @@ class MainWindow(QMainWindow):
         self.recorder.copy_wanted.connect(self.program.hand_over)
         self.recorder.resend_wanted.connect(self._resend_recorded)
         self.recorder.compare_wanted.connect(self._compare_logged)
+        self.recorder.rates_wanted.connect(self.program.connect_dialog)
         return self.recorder.view()
 
     def _resend_recorded(self, run_id: str) -> None:
@@ -626,12 +627,10 @@ class MainWindow(QMainWindow):
         self.modes.show_theme()
 
     def _show_zoom(self) -> None:
-        """Apply the text size to every widget that displays a prompt or a completion (property `textZoom`)."""
-        for widget in self.findChildren(QWidget):
-            if widget.property("textZoom"):
-                widget.setFont(mono_font())
+        apply_zoomed_fonts(self)
         if self._answers is not None:
             self.log.show_zoom()
+        self.modes.show_zoom()
 
     def rest(self) -> None:
         """Stop all timers: the window is about to be deleted."""

@@ -27,6 +27,8 @@ class ModeView:
     """Called whenever the mode becomes current."""
     take_theme: Callable[[], object] | None = None
     """Called after a change of theme, for what the style sheet does not reach."""
+    take_zoom: Callable[[], object] | None = None
+    """Called after a change of the text size, for fonts and sizes of painted widgets."""
     close: Callable[[], object] | None = None
     """Stops the mode's timers and processes: called when the window is about to be deleted."""
     commands: Mapping[str, Callable[[], object]] = field(default_factory=dict)
@@ -95,6 +97,12 @@ class Modes(QStackedWidget):
         for view in self._views.values():
             if view.take_theme is not None:
                 view.take_theme()
+
+    def show_zoom(self) -> None:
+        """Pass a change of the text size to every mode that has been built."""
+        for view in self._views.values():
+            if view.take_zoom is not None:
+                view.take_zoom()
 
     def rest(self) -> None:
         """Stop the timers and processes of every mode that has been built."""

@@ -145,13 +145,20 @@ async def recorder(folder: str, port: int, *, in_parent: bool = False) -> AsyncI
     )
     assert process.stdout is not None
     assert process.stderr is not None
+    problems = asyncio.create_task(_problems(process.stderr))
     try:
         yield psutil.Process(process.pid), json.loads(await process.stdout.readline())["base_url"]
     finally:
         if process.returncode is None:
             process.terminate()
-        await process.stderr.read()  # ends when the recording process has ended, too
+        for problem, count in (await problems).items():  # ends when the recording process has ended, too
+            print(f"  {count} ×: {problem[:200]}")
         await process.wait()
+
+
+async def _problems(stderr: asyncio.StreamReader) -> Counter[str]:
+    """Read standard error to its end. A pipe that is not read would stop the recording process."""
+    return Counter([line.decode().strip() async for line in stderr])
 
 
 async def exchange(client: httpx.AsyncClient, base_url: str, number: int, kind: str, server: Server) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -64,10 +65,10 @@ def process_of(feed: RecordingFeed) -> psutil.Process:
     return psutil.Process(feed._process.pid)
 
 
-async def pass_exchange(feed: RecordingFeed) -> None:
+async def pass_exchange(feed: RecordingFeed, body: bytes = BODY) -> None:
     """Pass a whole exchange."""
     seen = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
-    seen.request_data(BODY)
+    seen.request_data(body)
     seen.request_end()
     seen.response_head(200, HEADERS)
     seen.response_data(ANSWER)
@@ -125,6 +126,45 @@ def test_feed_recording_process_killed_is_replaced_and_no_exchange_is_lost_or_do
             await pass_exchange(feed)
         assert len(problems) == 1
         assert [stored.state().phase for stored in await logged(tmp_path)] == ["done"] * 22
+
+    run(story())
+
+
+def test_feed_conversation_of_the_log_continues_after_a_restart(tmp_path: Path) -> None:
+    async def story() -> None:
+        longer = json.loads(BODY)
+        longer["messages"] += [{"role": "assistant", "content": "hi"}, {"role": "user", "content": "more"}]
+        for body in (BODY, json.dumps(longer).encode()):
+            async with running(tmp_path) as (feed, _):
+                await pass_exchange(feed, body)
+        first, second = await logged(tmp_path)
+        assert first.record.conversation == second.record.conversation is not None
+
+    run(story())
+
+
+def test_feed_response_beyond_the_backlog_is_cut_in_the_log_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "HOLD_S", 0.1)
+    monkeypatch.setattr(feed_module, "MAX_BACKLOG_BYTES", 1_000_000)
+
+    async def story() -> None:
+        async with running(tmp_path) as (feed, problems):
+            child = process_of(feed)
+            child.send_signal(signal.SIGSTOP)
+            seen = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
+            seen.request_data(BODY)
+            seen.request_end()
+            seen.response_head(200, [(b"Content-Type", b"text/event-stream")])
+            for _ in range(30):
+                seen.response_data(bytes(100_000))
+            assert feed._backlog() < 1_200_000
+            seen.end("complete", "")
+            await seen.handed_over()
+            child.send_signal(signal.SIGCONT)
+        assert [stored.state().phase for stored in await logged(tmp_path)] == ["stopped"]
+        assert len(problems) == 1
 
     run(story())
 

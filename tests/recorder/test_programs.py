@@ -1,13 +1,131 @@
-"""Names of recorded programs."""
+"""Names of programs, costs of leaks and figures of recorded requests, against sums computed by hand."""
 
 from __future__ import annotations
 
-from playground.prompt.document import Json
-from playground.recorder.programs import program_names
+from statistics import median
+
+import pytest
+
+from playground.client.endpoint import Rates
+from playground.recorder.programs import RecordedRequest, analyse, figures, program_names
+from tests.recorder.rows import RULES, body, request, row
+
+DAYS = (10, 11, 12, 13, 13, 13)
+SESSIONS = (1, 2, 3, 4, 5, 6)
 
 
-def body(system: str) -> dict[str, Json]:
-    return {"messages": [{"role": "system", "content": system}, {"role": "user", "content": "?"}]}
+def dated(number: int, **fields: object) -> RecordedRequest:
+    """Return a request with a date in line 1, which changes three times, and a session in line 3, which always does."""
+    system = f"It is 2026-11-{DAYS[number]} today.\n{RULES}\nSession {SESSIONS[number]}\n{RULES}"
+    prompt, cached = 1_280, 0 if number < 4 else 640
+    return request(number, system, prompt, cached, **fields)
+
+
+def test_analyse_attributes_each_request_to_its_first_leak_and_prices_add_up() -> None:
+    analysis = analyse([dated(number) for number in range(6)])
+    date, session = sorted(analysis.leaks, key=lambda leak: leak.span.start)
+    assert date.run_ids == ("run-1", "run-2", "run-3")
+    assert session.run_ids == ("run-1", "run-2", "run-3", "run-4", "run-5")
+    assert date.tokens == pytest.approx(3 * min(date.span.tokens_behind, 1_280))
+    assert session.tokens == pytest.approx(2 * min(session.span.tokens_behind, 640))
+    assert session.tokens_alone == pytest.approx(5 * min(session.span.tokens_behind, 640))
+    assert session.blocked_by == "Date"
+    assert date.dollars == pytest.approx(date.tokens * 0.3 / 1_000_000)
+    saved = analysis.saved(None)
+    assert saved is not None
+    assert saved.requests == 6
+    assert (saved.prompt_tokens, saved.cached_tokens) == (6 * 1_280, 2 * 640)
+    assert saved.saved_cached == pytest.approx(date.tokens + session.tokens)
+    assert saved.hit_rate == pytest.approx(1_280 / 7_680)
+    assert saved.hit_rate_after == pytest.approx((1_280 + saved.saved_cached) / 7_680)
+    assert saved.dollars == pytest.approx((6_400 * 0.4 + 1_280 * 0.1) / 1_000_000)
+    assert saved.per_1000(saved.dollars) == pytest.approx((6_400 * 0.4 + 1_280 * 0.1) / 6_000)
+    assert saved.saved_dollars == pytest.approx((date.dollars or 0) + (session.dollars or 0))
+
+
+def test_analyse_text_that_changes_only_with_the_conversation_is_a_session_value() -> None:
+    def made(number: int, plan: str) -> RecordedRequest:
+        return request(number, f"The caller {plan}.\n{RULES}", 1_000, 0, conversation=f"c{number // 2}")
+
+    plans = ("pays late", "is new here", "moved to Graz")
+    (leak,) = analyse([made(number, plans[number // 2]) for number in range(6)]).leaks
+    assert (leak.span.kind, leak.title) == ("text", "Session value")
+    (leak,) = analyse([made(number, plans[number % 3]) for number in range(6)]).leaks
+    assert leak.title == "Text"
+
+
+def test_analyse_stable_tokens_behind_a_leak_are_scaled_to_the_reported_prompt() -> None:
+    analysis = analyse([dated(number) for number in range(6)])
+    date = next(leak for leak in analysis.leaks if leak.span.kind == "date")
+    # Both rules are behind the date: all of the prompt but one line, the session and the question.
+    assert 1_280 * 0.93 < date.span.tokens_behind < 1_280
+
+
+def test_analyse_reported_hits_bound_the_cost_of_a_leak() -> None:
+    requests = [dated(number) for number in range(6)]
+    served = [RecordedRequest(row(one.row.number, 1_280, 1_264), one.body) for one in requests]
+    saved = analyse(served).saved(None)
+    assert saved is not None
+    assert saved.saved_cached <= 5 * 16
+    assert saved.hit_rate_after is not None
+    assert saved.hit_rate_after <= 1
+
+
+def test_analyse_without_reports_estimates_prices_and_leaves_rates_unknown() -> None:
+    requests = [RecordedRequest(row(number), dated(number).body) for number in range(6)]
+    analysis = analyse(requests)
+    saved = analysis.saved(None)
+    assert saved is not None
+    assert (saved.prompt_tokens, saved.cached_tokens, saved.dollars) == (None, None, None)
+    assert (saved.hit_rate, saved.hit_rate_after) == (None, None)
+    assert saved.requests == 6
+    assert saved.saved_dollars is not None
+    assert saved.saved_dollars > 0
+
+
+def test_analyse_without_rates_has_tokens_and_no_dollars() -> None:
+    analysis = analyse([dated(number, rates=Rates()) for number in range(6)])
+    saved = analysis.saved(0)
+    assert saved is not None
+    assert (saved.dollars, saved.saved_dollars) == (None, None)
+    assert all(leak.dollars is None and leak.tokens > 0 for leak in analysis.leaks)
+
+
+def test_analyse_of_two_programs_sums_their_savings() -> None:
+    summary = "Summarise the call in two lines of plain text for the person who takes over. " * 30
+    others = [request(10 + number, summary, 700, 0) for number in range(3)]
+    analysis = analyse([*(dated(number) for number in range(6)), *others])
+    parts, whole = [analysis.saved(number) for number in range(2)], analysis.saved(None)
+    assert whole is not None
+    assert [part.requests for part in parts if part] == [6, 3]
+    assert whole.requests == 9
+    assert whole.prompt_tokens == 6 * 1_280 + 3 * 700
+    assert whole.saved_cached == pytest.approx(sum(part.saved_cached for part in parts if part))
+
+
+def test_analyse_value_with_nothing_stable_behind_it_is_no_leak() -> None:
+    requests = [request(number, f"{RULES}\nToday is 2026-11-{number + 10}.", 640, 600) for number in range(4)]
+    assert analyse(requests).leaks == ()
+
+
+def test_figures_hit_rate_is_weighted_by_tokens_and_unknown_is_none() -> None:
+    rows = [
+        row(1, 1_000, 900, ttft_s=0.1),
+        row(2, 100, 0, ttft_s=0.5),
+        row(3, 100, 0, ttft_s=0.9),
+        row(4, 300, 200, ttft_s=0.2),
+        row(5, None, None, phase="failed", status=503, ttft_s=None),
+        row(6, 500, None, ttft_s=0.7),
+    ]
+    found = figures(rows)
+    assert (found.requests, found.compared) == (6, 4)
+    assert found.hit_rate == pytest.approx((900 + 200) / (1_000 + 100 + 100 + 300))
+    assert found.ttft_cold_s == pytest.approx(median([0.5, 0.9]))
+    assert found.ttft_warm_s == pytest.approx(median([0.1, 0.2]))
+    assert found.dollars == pytest.approx((400 * 0.4 + 1_100 * 0.1) / 1_000_000)
+    assert found.priced == 4
+    none = figures(rows[4:])
+    assert (none.hit_rate, none.ttft_cold_s, none.ttft_warm_s, none.dollars) == (None, None, None, None)
 
 
 def test_program_names_are_the_first_sentence_that_varies_in_no_request_and_belongs_to_one_program() -> None:

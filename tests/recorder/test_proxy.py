@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -130,6 +131,62 @@ def test_request_target_headers_and_body_are_forwarded_without_hop_by_hop_fields
             (seen,) = observer.exchanges
             await seen.ended.wait()
             assert (seen.outcome, seen.status, seen.request, seen.response) == ("complete", 200, b"hello", b"{}")
+
+    run(story)
+
+
+def test_unusual_heads_are_forwarded_byte_by_byte() -> None:
+    async def story() -> None:
+        fold = b"X-Fold:one\r\n\t two  \r\n"
+        response = b"HTTP/1.1 200\r\nX-Odd:  a \r\n" + fold + b"Content-Length: 2\r\n\r\n{}"
+        async with recording(always(response, keep=True)) as (port, server, observer):
+            request = POST.replace(b"?q=%20x", "?q=é".encode()).replace(b"X-Hop: 1\r\n", fold)
+            assert await exchange(port, request, until=b"{}") == response
+            sent = bytes(server.received[0])
+            assert sent.startswith("POST /v1/chat/completions?q=é HTTP/1.1\r\nHost: ".encode())
+            assert fold in sent
+            assert (b"X-Fold", b"one two") in observer.exchanges[0].headers
+            bare = response.replace(b" 200\r", b" 200 \r")
+            server.answer = always(bare)
+            assert await exchange(port, POST, until=b"{}") == bare
+
+    run(story)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a closed caller and a half-closed one are the same elsewhere")
+def test_caller_that_closes_its_sending_side_gets_its_response() -> None:
+    async def story() -> None:
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
+            asked.set()
+            await go_on.wait()
+            writer.write(OK)
+            return True
+
+        async with recording(answer) as (port, _server, observer):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(POST)
+            writer.write_eof()
+            await asked.wait()
+            go_on.set()
+            assert await reader.read() == OK
+            assert observer.exchanges[0].outcome == "complete"
+            await hang_up(writer)
+
+    run(story)
+
+
+def test_caller_that_closes_its_sending_side_inside_the_body_is_gone() -> None:
+    async def story() -> None:
+        async with recording(always(OK)) as (port, _server, observer):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(POST[:-2])
+            writer.write_eof()
+            assert await reader.read() == b""
+            await observer.exchanges[0].ended.wait()
+            assert observer.exchanges[0].outcome == "caller_gone"
+            await hang_up(writer)
 
     run(story)
 

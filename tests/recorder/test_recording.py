@@ -6,10 +6,13 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
+from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prompt.document import Json
 from playground.recorder import recording
-from playground.recorder.recording import Recording
+from playground.recorder.recording import RecordedCacheModel, Recording
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 
@@ -102,6 +105,14 @@ def test_recording_request_that_the_model_cannot_handle_is_written_without_an_ex
         assert len(problems) == 3
 
     asyncio.run(story())
+
+
+def test_cache_model_accept_after_a_failed_forecast_does_nothing() -> None:
+    model = RecordedCacheModel(CacheForecaster(300.0))
+    with pytest.raises(ValueError, match="Expecting value"):
+        model.forecast(replace(record("one"), body=b"no JSON"))
+    model.accept(record("one"), "id")
+    assert model.settle(record("one"), RunState()) is None
 
 
 def test_recording_has_room_until_too_many_ended_requests_wait_for_the_log() -> None:

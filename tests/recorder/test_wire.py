@@ -93,6 +93,7 @@ def test_parse_request_fields_keep_case_order_and_repetition() -> None:
 
 def test_parse_response_folded_field_and_missing_reason_are_read() -> None:
     head = parse_response(b"HTTP/1.0 200\r\nX: a\r\n  b\r\n\r\n")
+    assert head.end_to_end() == [(b"x", b"X: a\r\n  b")]
     assert (head.version, head.status, head.reason, head.fields) == (b"1.0", 200, b"", [(b"X", b"a b")])
 
 
@@ -104,4 +105,5 @@ def test_response_framer_response_without_body_has_ended(method: bytes, status: 
 
 def test_end_to_end_drops_hop_by_hop_fields_and_those_that_connection_names() -> None:
     data = b"HTTP/1.1 200 x\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 1\r\nTE: a\r\nX: y\r\n\r\n"
-    assert encode_head(b"s", parse_response(data).end_to_end()) == b"s\r\nX: y\r\n\r\n"
+    lines = [line for _, line in parse_response(data).end_to_end()]
+    assert encode_head(b"s", lines) == b"s\r\nX: y\r\n\r\n"

@@ -27,6 +27,7 @@ from playground.runs.metrics import seconds
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.controllers.recorder_requests import RecordedRequests, leak_causes
+from playground.ui.controllers.request import logged_model, logged_request
 from playground.ui.modes import ModeView
 from playground.ui.recorder.leaks import LeakDialog, previews
 from playground.ui.recorder.page import RecorderPage, Shown
@@ -62,6 +63,8 @@ class RecorderController(QObject):
     """The run_id of a request, and the form in which it is copied."""
     resend_wanted = Signal(str)
     """A run_id whose prompt is to be sent again."""
+    rates_wanted = Signal(str)
+    """The id of the endpoint whose rates are to be set."""
     compare_wanted = Signal(list)
     """run_ids that are to be displayed in Compare mode."""
 
@@ -84,6 +87,8 @@ class RecorderController(QObject):
         """Number of the newest row when the display was paused; None: it is not paused."""
         self._filter: LogFilter = EVERYTHING
         self._compared: tuple[LogRow, str] | None = None
+        self._detailed: LogRow | None = None
+        """The row whose request is displayed in the tabs Request and Inspector."""
         self._follow = RecordedRequests(workspace)
         self._reading = False
         self._analysed: tuple[str, ...] = ()
@@ -91,7 +96,7 @@ class RecorderController(QObject):
         self._leak_causes: dict[str, RowCause] = {}
         self._timer = repeating_timer(self, LOOK_MS, self._look)
         self._typing = single_timer(self, TYPING_MS, self._apply_filter)
-        self._selecting = single_timer(self, SELECTING_MS, self._show_difference)
+        self._selecting = single_timer(self, SELECTING_MS, self._show_selected)
         self._connect()
 
     def _connect(self) -> None:
@@ -104,6 +109,9 @@ class RecorderController(QObject):
         self.page.compare_wanted.connect(self.compare_wanted)
         self.page.visible_changed.connect(self._show_or_hide)
         self.page.selection_changed.connect(self._selecting.start)
+        self.page.inspector.action.connect(self._act)
+        self.page.inspector.place_requested.connect(lambda _message, _offset: self.page.ask("open"))
+        self.page.inspector.rates_requested.connect(lambda: self._begin(self._set_rates(), "set rates"))
         self.page.leaks.preview_wanted.connect(lambda leak: self._begin(self._preview(leak), "preview a rewrite"))
         line = self.page.filter_line
         line.textChanged.connect(lambda _text: self._typing.start())
@@ -122,6 +130,7 @@ class RecorderController(QObject):
             self.tools,
             take_focus=self.page.take_focus,
             take_theme=self._show_theme,
+            take_zoom=self._show_zoom,
             close=self.close,
             commands={
                 "filter_log": self.page.filter_line.setFocus,
@@ -143,6 +152,10 @@ class RecorderController(QObject):
     def _show_theme(self) -> None:
         self.page.set_theme(self._theme())
         self.tools.show_theme()
+
+    def _show_zoom(self) -> None:
+        self.page.show_zoom()
+        self.tools.show_zoom()
 
     def _show_or_hide(self, shown: bool) -> None:
         """Read the log only while the page is visible."""
@@ -399,6 +412,34 @@ class RecorderController(QObject):
             return None, ""
         at = program.run_ids.index(row.run_id)
         return (self._follow.row(program.run_ids[at - 1]) if at else None), "program"
+
+    def _act(self, name: str) -> None:
+        """Carry out a link of the inspector."""
+        if name.startswith("copy_"):
+            self._copy_as(name.removeprefix("copy_"))
+        else:
+            self.page.ask(name)
+
+    async def _set_rates(self) -> None:
+        recalled = await self._workspace.recall(self._detailed.run_id) if self._detailed is not None else None
+        if recalled is not None:
+            self.rates_wanted.emit(recalled.stored.record.endpoint_id)
+
+    def _show_selected(self) -> None:
+        self._show_difference()
+        row = self.page.detailed_row()
+        if row is not None and row != self._detailed:
+            self._detailed = row
+            self._begin(self._show_detail(row), "show a recorded request")
+
+    async def _show_detail(self, row: LogRow) -> None:
+        recalled = await self._workspace.recall(row.run_id)
+        if row is not self._detailed:
+            return  # another request was selected meanwhile
+        if recalled is None:
+            self.page.show_detail(None, None)
+        else:
+            self.page.show_detail(logged_request(recalled), logged_model(recalled))
 
     def _show_difference(self) -> None:
         row = self.page.table.current_row()

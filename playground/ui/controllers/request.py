@@ -418,17 +418,11 @@ class Requests(QObject):
         record = recalled.stored.record
         self._response.show_state(
             recalled.state,
-            sent=SentRequest(
-                record.body,
-                f"{record.base_url.rstrip('/')}/chat/completions",
-                record.endpoint_name,
-                record.started_utc,
-                keyed=record.endpoint_kind != "simulator",
-            ),
+            sent=logged_request(recalled),
             asked=asked_in(record.body),
             estimated_prompt_tokens=record.forecast.prompt_tokens if record.forecast else None,
         )
-        self._inspector.show_model(_logged_model(recalled))
+        self._inspector.show_model(logged_model(recalled))
         self._log.show_shown(self._shown_run_id, self.request_id)
         self.looking_back.emit(recalled)
 
@@ -439,7 +433,16 @@ def _sent(pending: PendingRequest) -> SentRequest:
     return SentRequest(run.request.body, url, run.endpoint.name, run.started_utc, keyed=run.endpoint.needs_key)
 
 
-def _logged_model(recalled: Recalled) -> InspectorModel:
+def logged_request(recalled: Recalled) -> SentRequest:
+    """Return a request of the log as the Request tab displays it."""
+    record = recalled.stored.record
+    url = f"{record.base_url.rstrip('/')}/chat/completions"
+    keyed = record.endpoint_kind != "simulator"
+    return SentRequest(record.body, url, record.endpoint_name, record.started_utc, keyed=keyed)
+
+
+def logged_model(recalled: Recalled) -> InspectorModel:
+    """Return a request of the log as the inspector displays it."""
     record = recalled.stored.record
     rates: Rates = record.rates
     return InspectorModel(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.requestlog.records import LogRow
-from playground.ui.theme import GRID, Theme, mono_font, ui_font
+from playground.ui.theme import GRID, Theme, mono_font, scaled, set_zoomed_font, ui_font
 from playground.ui.widgets.chart import figure, round_up
 from playground.ui.widgets.id_label import CopyButton
 from playground.ui.widgets.notice import words
@@ -54,7 +55,7 @@ class ConnectPanel(QWidget):
         self.code.setReadOnly(True)
         self.code.setTabChangesFocus(True)
         self.code.setProperty("boxed", "true")
-        self.code.setFont(mono_font(12))
+        set_zoomed_font(self.code, partial(mono_font, 12))
         self.code.setAccessibleName("Code that sends requests to the Recorder")
         self.code.setMaximumHeight(170)
         self.copy = CopyButton("the code")
@@ -102,13 +103,13 @@ class TokenBars(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self._theme, self._font = theme, ui_font(11, tabular=True)
+        self._theme = theme
         self._rows: tuple[LogRow, ...] = ()
         self._selected = ""
         self._leaking: frozenset[str] = frozenset()
         self.setAccessibleName("Cached and fresh prompt tokens over time")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFixedHeight(_HEIGHT)
+        self.show_zoom()
 
     def show_rows(self, rows: Sequence[LogRow], selected: str, leaking: frozenset[str]) -> None:
         """Show these, newest first, with a dot at `leaking`. Qt joins repeated calls into one repaint per frame."""
@@ -123,23 +124,32 @@ class TokenBars(QWidget):
         self.setAccessibleDescription(text if both else "No request has reported cached tokens")
         self.update()
 
+    def show_zoom(self) -> None:
+        """Apply the text size. Bars keep their height; lines of text need more room."""
+        self._font = ui_font(11, tabular=True)
+        self._top, self._bottom, self._left = scaled(_TOP), scaled(_BOTTOM), scaled(_LEFT)
+        self.setFixedHeight(_HEIGHT + self._top + self._bottom - _TOP - _BOTTOM)
+        self.update()
+
     def set_theme(self, theme: Theme) -> None:
         """Use other colours."""
         self._theme = theme
         self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(400, _HEIGHT)
+        return QSize(400, self.height())
 
     def _reported(self) -> list[tuple[int, int]]:
         pairs = ((row.prompt_tokens, row.cached_tokens) for row in self._rows)
         return [(prompt, cached) for prompt, cached in pairs if prompt is not None and cached is not None]
 
     def _place(self, number: int) -> QRectF:
-        width = self.width() - _LEFT - 8
+        width = self.width() - self._left - 8
         step = min(_WIDEST + _GAP, width / max(len(self._rows), 1))
         gap = _GAP if step > 2 * _GAP else 1
-        return QRectF(_LEFT + number * step, _TOP, max(step - gap, 1), self.height() - _TOP - _BOTTOM)
+        return QRectF(
+            self._left + number * step, self._top, max(step - gap, 1), self.height() - self._top - self._bottom
+        )
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -155,22 +165,22 @@ class TokenBars(QWidget):
         both = self._reported()
         cached = sum(cached for _, cached in both)
         fresh = sum(prompt for prompt, _ in both) - cached
-        x = float(_LEFT)
+        x, base = float(self._left), float(scaled(15))
         for label, solid in ((f"cached {cached:,}", True), (f"fresh {fresh:,}", False)):
-            mark = QRectF(x, 6, 9, 9)
+            mark = QRectF(x, base - 9, 9, 9)
             painter.setPen(QPen(self._theme.warm_edge if solid else self._theme.fresh_outline, 1))
             painter.setBrush(self._theme.warm_edge if solid else self._theme.line)
             painter.drawRect(mark)
             painter.setPen(self._theme.muted)
-            painter.drawText(QPointF(x + 14, 15), label if both else f"{label.split()[0]} —")
+            painter.drawText(QPointF(x + 14, base), label if both else f"{label.split()[0]} —")
             x += 34 + painter.fontMetrics().horizontalAdvance(label)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         if any(row.run_id in self._leaking for row in self._rows):
-            self._paint_dot(painter, QPointF(x + 4, 11))
+            self._paint_dot(painter, QPointF(x + 4, base - 4))
             painter.setPen(self._theme.muted)
-            painter.drawText(QPointF(x + 14, 15), "leak")
+            painter.drawText(QPointF(x + 14, base), "leak")
             x += 34 + painter.fontMetrics().horizontalAdvance("leak")
-        painter.drawText(QPointF(x, 15), "prompt tokens per request")
+        painter.drawText(QPointF(x, base), "prompt tokens per request")
 
     def _paint_dot(self, painter: QPainter, center: QPointF) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -181,14 +191,14 @@ class TokenBars(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 
     def _paint_axis(self, painter: QPainter, most: float) -> None:
-        area = QRectF(_LEFT, _TOP, self.width() - _LEFT - 8, self.height() - _TOP - _BOTTOM)
+        area = QRectF(self._left, self._top, self.width() - self._left - 8, self.height() - self._top - self._bottom)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         for part in (0, 0.5, 1):
             y = area.bottom() - area.height() * part
             painter.setPen(self._theme.line)
             painter.drawLine(QPointF(area.left() - 2, y), QPointF(area.right(), y))
             painter.setPen(self._theme.muted)
-            painter.drawText(QRectF(0, y - 8, _LEFT - 8, 16), right, figure(most * part))
+            painter.drawText(QRectF(0, y - scaled(8), self._left - 8, scaled(16)), right, figure(most * part))
         painter.drawText(QPointF(area.left(), self.height() - 5), f"{self._rows[0].started_utc.astimezone():%H:%M:%S}")
         last = f"{self._rows[-1].started_utc.astimezone():%H:%M:%S}"
         if len(self._rows) > 1:
@@ -203,7 +213,7 @@ class TokenBars(QWidget):
         cached: list[QRectF] = []
         unknown: list[QRectF] = []
         for number, row in enumerate(self._rows):
-            place, bottom = self._place(number), self.height() - _BOTTOM
+            place, bottom = self._place(number), self.height() - self._bottom
             if row.prompt_tokens is None or row.cached_tokens is None:
                 unknown.append(QRectF(place.left(), bottom - 14, place.width(), 14))
                 continue

@@ -23,8 +23,11 @@ from PySide6.QtWidgets import (
 from playground.recorder.programs import Analysis, Figures, Leak, figures
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import dollars, percent, seconds
+from playground.ui.panes.inspector.figures import InspectorModel
+from playground.ui.panes.inspector.pane import InspectorPane
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import EmptyPage
+from playground.ui.panes.response.request_tab import RequestTab, SentRequest
 from playground.ui.recorder.bars import ConnectPanel, TokenBars
 from playground.ui.recorder.leaks import LeaksPanel
 from playground.ui.recorder.programs import ProgramList
@@ -66,6 +69,7 @@ class RecorderPage(QWidget):
     start_wanted = Signal()
     resume_wanted = Signal()
     selection_changed = Signal()
+    """The selected row or the chosen tab has changed."""
     visible_changed = Signal(bool)
 
     def __init__(self, theme: Theme) -> None:
@@ -85,6 +89,10 @@ class RecorderPage(QWidget):
         self.strip = DifferenceStrip()
         self.leaks = LeaksPanel()
         self.connect_panel = ConnectPanel()
+        self.request = RequestTab()
+        self.inspector = InspectorPane(theme)
+        self.inspector.setMinimumWidth(240)
+        self.inspector.tabs.hide()  # advice is about the prompt in the editor
         self.tabs = QTabWidget()
         self.tabs.setTabBar(PaneTabs())
         self.tabs.setDocumentMode(True)
@@ -141,8 +149,10 @@ class RecorderPage(QWidget):
         self._middle.addWidget(self._empty())
         self._middle.addWidget(requests)
         self.tabs.addTab(self.leaks, "Leaks")
+        self.tabs.addTab(self.request, "Request")
+        self.tabs.addTab(self.inspector, "Inspector")
         self.tabs.addTab(self.connect_panel, "Connect")
-        self.tabs.setCurrentIndex(1)
+        self.tabs.setCurrentWidget(self.connect_panel)
         self._split = split = QSplitter(Qt.Orientation.Horizontal)
         split.setHandleWidth(1)
         split.setChildrenCollapsible(False)
@@ -180,6 +190,7 @@ class RecorderPage(QWidget):
         self.filter_line.down.connect(self.take_focus)
         self.table.asked.connect(self.ask)
         self.table.selected.connect(self._show_selection)
+        self.tabs.currentChanged.connect(lambda _index: self.selection_changed.emit())
         self.bars.chosen.connect(self.table.select)
         self.programs.chosen.connect(self._show_chosen)
         self.leaks.requests_wanted.connect(self.show_leak_requests)
@@ -246,7 +257,23 @@ class RecorderPage(QWidget):
         self.bars.set_theme(theme)
         self.table.set_theme(theme)
         self.strip.set_theme()
+        self.inspector.set_theme(theme)
         self.programs.viewport().update()
+
+    def show_zoom(self) -> None:
+        """Apply the text size to painted widgets and to sizes that depend on it."""
+        for part in (self.bars, self.table, self.strip, self.programs):
+            part.show_zoom()
+
+    def detailed_row(self) -> LogRow | None:
+        """Return the selected row if the tab Request or Inspector is chosen: its request is to be displayed there."""
+        return self.table.current_row() if self.tabs.currentWidget() in (self.request, self.inspector) else None
+
+    def show_detail(self, sent: SentRequest | None, model: InspectorModel | None) -> None:
+        """Show a request in the tabs Request and Inspector; None: nothing is selected."""
+        self.request.show_request(sent)
+        self.request.refresh(None)
+        self.inspector.show_model(model)
 
     def clear_filter(self) -> None:
         """Show the requests of all leaks and without a filter again."""

@@ -12,7 +12,7 @@ from playground.export.terminal import visible_line
 from playground.recorder.programs import Analysis, Figures, figures
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import percent
-from playground.ui.theme import current_theme, ui_font
+from playground.ui.theme import current_theme, scaled, ui_font
 from playground.ui.widgets.plain_table import plain_tip
 
 MAX_CONVERSATIONS = 50
@@ -39,7 +39,8 @@ class ProgramList(QTreeWidget):
         self.setIndentation(14)
         self.setRootIsDecorated(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setItemDelegate(_Lines(self))
+        self._lines = _Lines(self)
+        self.setItemDelegate(self._lines)
         self._items: dict[Key, QTreeWidgetItem] = {}
         self._filled: dict[Key, list[LogRow]] = {}
         """Rows of each conversation when its item was last changed."""
@@ -50,6 +51,11 @@ class ProgramList(QTreeWidget):
         self._rows: Mapping[str, LogRow] = {}
         self.currentItemChanged.connect(lambda _now, _before: self.chosen.emit())
         self.itemExpanded.connect(self._fill)
+
+    def show_zoom(self) -> None:
+        """Apply the text size."""
+        self._lines.show_zoom()
+        self.scheduleDelayedItemsLayout()
 
     def key(self) -> Key:
         """Return the key of the current item."""
@@ -171,11 +177,15 @@ class _Lines(QStyledItemDelegate):
 
     def __init__(self, parent: QTreeWidget) -> None:
         super().__init__(parent)
+        self.show_zoom()
+
+    def show_zoom(self) -> None:
+        """Make the fonts in the text size."""
         self._small, self._strong = ui_font(12, tabular=True), ui_font(13, bold=True, tabular=True)
 
     def sizeHint(self, _option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         lines = index.data(_LINES)
-        return QSize(80, _TALL if lines and lines[2] else _FLAT)
+        return QSize(80, scaled(_TALL if lines and lines[2] else _FLAT))
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -190,7 +200,12 @@ class _Lines(QStyledItemDelegate):
         painter.setPen(theme.line)
         painter.drawLine(rect.bottomLeft(), rect.bottomRight())
         room = rect.adjusted(4, 0, -_PAD, 0)
-        upper = QRect(room.left(), room.top() + (5 if second else 0), room.width(), 20 if second else room.height())
+        upper = QRect(
+            room.left(),
+            room.top() + (scaled(5) if second else 0),
+            room.width(),
+            scaled(20) if second else room.height(),
+        )
         left, right = (Qt.AlignmentFlag.AlignVCenter | side for side in _SIDES)
         painter.setFont(self._small if conversation else self._strong)
         painter.setPen(theme.text)
@@ -199,7 +214,7 @@ class _Lines(QStyledItemDelegate):
         elided = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, upper.width())
         painter.drawText(upper, left, elided)
         if second:
-            lower = QRect(room.left(), upper.bottom() + 1, room.width(), 18)
+            lower = QRect(room.left(), upper.bottom() + 1, room.width(), scaled(18))
             painter.setFont(self._small)
             painter.setPen(theme.muted)
             painter.drawText(lower, right, count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
@@ -13,7 +14,7 @@ from playground.recorder.difference import RequestDifference
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import Figure
 from playground.ui.compare.column import PieceView
-from playground.ui.theme import GRID, mono_font
+from playground.ui.theme import GRID, mono_font, set_zoomed_font
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import set_icon
 
@@ -51,8 +52,8 @@ class DifferenceStrip(QFrame):
         self.place = ElidedLabel("First difference", Qt.TextElideMode.ElideRight)
         self.place.setProperty("tone", "muted")
         self.pieces = PieceView("Text at the first difference", margin=0)
-        self.pieces.setFont(mono_font(12))
-        self.pieces.setFixedHeight(self.pieces.fontMetrics().lineSpacing() * _LINES + 2)
+        set_zoomed_font(self.pieces, partial(mono_font, 12))
+        self.show_zoom()
         self.pieces.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.pieces.setStyleSheet("background: transparent;")
         self.note = ElidedLabel("Cost of the difference", Qt.TextElideMode.ElideRight)
@@ -95,6 +96,10 @@ class DifferenceStrip(QFrame):
         self.pieces.setVisible(bool(found.place))
         self.pieces.show_pieces(compared.pieces)
         self.note.set_full_text(note(compared))
+
+    def show_zoom(self) -> None:
+        """Keep room for the same number of lines after the text size has changed."""
+        self.pieces.setFixedHeight(self.pieces.fontMetrics().lineSpacing() * _LINES + 2)
 
     def set_theme(self) -> None:
         """Use the colors of the current theme."""

@@ -42,7 +42,7 @@ from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS, Cell
 from playground.ui.panes.log.details import NOTHING
 from playground.ui.panes.log.row_paint import BAR_PX, PAD_PX, ROW_PX
-from playground.ui.theme import Theme, current_theme, mono_font, ui_font
+from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import icon
 from playground.ui.widgets.plain_table import plain_tip, set_up_rows
 
@@ -99,8 +99,13 @@ class RecordedModel(QAbstractTableModel):
         self._causes: Mapping[str, RowCause] = {}
         self._cells: dict[str, tuple[LogRow, RowCause, list[Cell]]] = {}
         """Cells of rows that were displayed: painting asks for each several times."""
-        self._fonts = mono_font(12), ui_font(12, tabular=True)
         self._status_heading = True
+        self.set_fonts()
+
+    def set_fonts(self) -> None:
+        """Make the fonts in the text size."""
+        self._fonts = mono_font(12), ui_font(12, tabular=True)
+        self.repaint_rows()
 
     def show_rows(self, rows: Sequence[LogRow], causes: Mapping[str, RowCause]) -> None:
         """Show these, newest first. New rows are inserted on top, so that selection and scroll position stay."""
@@ -229,8 +234,13 @@ class _RecordedLook(QStyledItemDelegate):
     def __init__(self, theme: Theme, parent: QTableView) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._fonts = tuple((font, QFontMetrics(font)) for font in (ui_font(12, tabular=True), mono_font(12)))
         self._drawn: dict[tuple[object, ...], QPixmap] = {}
+        self.set_fonts()
+
+    def set_fonts(self) -> None:
+        """Make the fonts in the text size."""
+        self._fonts = tuple((font, QFontMetrics(font)) for font in (ui_font(12, tabular=True), mono_font(12)))
+        self._drawn.clear()
 
     def set_theme(self, theme: Theme) -> None:
         """Use other colors."""
@@ -274,9 +284,9 @@ class _RecordedLook(QStyledItemDelegate):
         if icon is not None:
             icon.paint(painter, left, 0, _ICON_PX, rect.height())
             left, room = left + _ICON_PX + 6, room - _ICON_PX - 6
-            text = text if rect.width() > _NARROW[_STATUS] else text.partition(" ")[0]
-            text = text if rect.width() > _ICON_COLUMN_PX else ""
-        elif isinstance(extra, int) and rect.width() >= BAR_PX + 50:
+            text = text if rect.width() > scaled(_NARROW[_STATUS]) else text.partition(" ")[0]
+            text = text if rect.width() > scaled(_ICON_COLUMN_PX) else ""
+        elif isinstance(extra, int) and rect.width() >= BAR_PX + scaled(50):
             self._paint_bar(painter, QRect(left, rect.center().y() - 3, BAR_PX, 8), extra)
         font, metrics = self._fonts[column == _ID]
         painter.setFont(font)
@@ -308,7 +318,7 @@ class RecordedTable(QTableView):
         self.setModel(model)
         self._look = _RecordedLook(theme, self)
         self.setItemDelegate(self._look)
-        set_up_rows(self, "Recorded requests", ROW_PX)
+        set_up_rows(self, "Recorded requests", scaled(ROW_PX))
         self.horizontalHeader().setSectionResizeMode(_CAUSE, QHeaderView.ResizeMode.Stretch)
         self._wide: bool | None = None
         self._fit(wide=True)
@@ -322,23 +332,31 @@ class RecordedTable(QTableView):
         self._look.set_theme(theme)
         self.recorded.repaint_rows()
 
+    def show_zoom(self) -> None:
+        """Apply the text size to rows and columns."""
+        self.recorded.set_fonts()
+        self._look.set_fonts()
+        self.verticalHeader().setDefaultSectionSize(scaled(ROW_PX))
+        self._wide = None
+        self._fit(wide=self.width() >= scaled(_WIDE_PX))
+
     def _fit(self, *, wide: bool) -> None:
         if wide != self._wide:
             self._wide = wide
             for column, width in enumerate(_WIDTHS):
                 self.setColumnHidden(column, not wide and column not in _NARROW)
-                self.setColumnWidth(column, width if wide else _NARROW.get(column, width))
+                self.setColumnWidth(column, scaled(width if wide else _NARROW.get(column, width)))
         if not wide:
-            roomy = self.width() >= _BAR_TABLE_PX
-            self.setColumnWidth(_CACHED, _WIDTHS[_CACHED] if roomy else _NARROW[_CACHED])
-            self.setColumnWidth(_STATUS, _NARROW[_STATUS] if roomy else _ICON_COLUMN_PX)
+            roomy = self.width() >= scaled(_BAR_TABLE_PX)
+            self.setColumnWidth(_CACHED, scaled(_WIDTHS[_CACHED] if roomy else _NARROW[_CACHED]))
+            self.setColumnWidth(_STATUS, scaled(_NARROW[_STATUS] if roomy else _ICON_COLUMN_PX))
             self.recorded.show_status_heading(roomy)
         else:
             self.recorded.show_status_heading(True)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._fit(wide=self.width() >= _WIDE_PX)
+        self._fit(wide=self.width() >= scaled(_WIDE_PX))
 
     def current_row(self) -> LogRow | None:
         """Return the selected row."""

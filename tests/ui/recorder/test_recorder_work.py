@@ -208,6 +208,14 @@ def test_recorder_mode_window_actions_act_on_the_selected_recorded_request(tell:
         next(entry for entry in entries if entry.text().startswith("Select the request before")).trigger()
         actions["filter_log"].trigger()
         assert window.focusWidget() is page.filter_line
+        page.tabs.setCurrentWidget(page.request)
+        await hand.until(lambda: page.request.sent is not None, "the request")
+        assert page.request.sent is not None
+        assert "Question 0?" in page.request.sent.text
+        page.tabs.setCurrentWidget(page.inspector)
+        page.table.selectRow(0)
+        await hand.until(lambda: page.request.sent is not None and "Question 1?" in page.request.sent.text, "the other")
+        assert page.inspector.strip.id.full_text == ids[1]
         seen = []
         for _ in range(3):
             actions["next_pane"].trigger()

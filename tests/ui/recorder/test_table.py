@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from PySide6.QtCore import QPersistentModelIndex, Qt
 from PySide6.QtGui import QColor
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from playground.requestlog.records import LogRow
+from playground.ui import theme
 from playground.ui.recorder.bars import TokenBars
 from playground.ui.recorder.table import ASKS, RecordedModel, RecordedTable, RowCause
 from playground.ui.theme import load_theme
@@ -44,6 +46,22 @@ def test_show_rows_at_the_limit_keeps_the_selected_row() -> None:
     assert model.rowCount() == 10
     model.show_rows(rows(20, 25), {})
     assert len(resets) == 1
+
+
+def test_show_zoom_scales_rows_columns_and_fonts_of_an_open_table(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = table_of(qtbot, rows(1, 3))
+    bars = TokenBars(load_theme("light"))
+    qtbot.addWidget(bars)
+    before = table.rowHeight(0), table.columnWidth(2), bars.height()
+    monkeypatch.setattr(theme, "zoom_factor", lambda: 1.5)
+    table.show_zoom()
+    bars.show_zoom()
+    after = table.rowHeight(0), table.columnWidth(2), bars.height()
+    assert after[:2] == (round(before[0] * 1.5), round(before[1] * 1.5))
+    assert after[2] > before[2]
+    assert table.recorded.index(0, 2).data(Qt.ItemDataRole.FontRole).pixelSize() == 18
 
 
 def test_cells_unknown_figures_are_dashes_and_reported_zero_is_zero(qtbot: QtBot) -> None:
