@@ -70,11 +70,10 @@ class MainWindow(QMainWindow):
         self.resize(1280, 800)
 
     def _build_panes(self) -> None:
-        theme = self._appearance.theme
         self._centre = QWidget(self)
-        self.top = TopBar(theme, lambda name: self.actions_table[name], self._centre)
+        self.top = TopBar(lambda name: self.actions_table[name], self._centre)
         self.modes = Modes(self._work_area, self.top, self._centre)
-        self.prompt = PromptPane(theme, self._left)
+        self.prompt = PromptPane(self._left)
         self.menu_row = MenuRow()
         self.simulated = self.menu_row.destination
         self.trouble = SlimBar("Trouble")
@@ -229,7 +228,6 @@ class MainWindow(QMainWindow):
         self.compare = CompareController(
             self,
             self.workspace,
-            lambda: self._appearance.theme,
             self.prompt.document,
             self.actions_table.shortcut("send"),
         )
@@ -311,7 +309,6 @@ class MainWindow(QMainWindow):
         answers = Answers(
             self.workspace,
             self.prompt,
-            self._appearance.theme,
             self.files,
             self.program,
             columns=self._columns,
@@ -320,9 +317,7 @@ class MainWindow(QMainWindow):
         self.voicing = VoiceController(
             self.workspace, self._appearance, self.prompt, answers.requests, self, self.show_page
         )
-        self.versions = VersionPaths(
-            self.workspace, self.prompt, self.files, self.places.show_beside, lambda: self._appearance.theme
-        )
+        self.versions = VersionPaths(self.workspace, self.prompt, self.files, self.places.show_beside)
         self.keep_warm = KeepWarmController(self, self.workspace, self.prompt, self.files.tabs)
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing, self.show_page)
         self.chaining.trouble.connect(self.say_trouble)
@@ -388,7 +383,7 @@ class MainWindow(QMainWindow):
         self.files.tabs.switched.connect(lambda page: self.requests.show_page(page))
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.trouble.connect(self.say_trouble)
-        self._appearance.changed.connect(self._show_theme)
+        self._appearance.changed.connect(lambda: self.modes.show_theme())
         self._appearance.zoomed.connect(self._show_zoom)
         self.workspace.on_trouble = self.say_trouble
         self.workspace.allow_server = self.program.allow_server
@@ -615,15 +610,6 @@ class MainWindow(QMainWindow):
 
     def _dismiss(self) -> list[tuple[str, Callable[[], object]]]:
         return [("Dismiss", self.trouble.hide)]
-
-    def _show_theme(self) -> None:
-        self.prompt.set_theme(self._appearance.theme)
-        self.menu_row.destination.set_theme()
-        if self._answers is not None:
-            self._answers.set_theme(self._appearance.theme)
-            self.program.set_theme()
-            self.versions.set_theme()
-        self.modes.show_theme()
 
     def _show_zoom(self) -> None:
         """Apply the text size to every widget that displays a prompt or a completion (property `textZoom`)."""

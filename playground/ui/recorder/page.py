@@ -245,7 +245,6 @@ class RecorderPage(QWidget):
         """Use other colors."""
         self.bars.set_theme(theme)
         self.table.set_theme(theme)
-        self.strip.set_theme()
         self.programs.viewport().update()
 
     def clear_filter(self) -> None:

@@ -96,10 +96,6 @@ class DifferenceStrip(QFrame):
         self.pieces.show_pieces(compared.pieces)
         self.note.set_full_text(note(compared))
 
-    def set_theme(self) -> None:
-        """Use the colors of the current theme."""
-        self.pieces.set_theme()
-
     def _emit_earlier(self) -> None:
         if self.compared is not None:
             self.earlier_wanted.emit(self.compared.earlier.run_id)
