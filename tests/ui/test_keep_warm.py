@@ -24,7 +24,6 @@ def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_prompt_c
         keep, bar = window.keep_warm, window.prompt.warm_bar
         await _send(session, hand)
         assert keep.ask() is None  # the lifetime is an assumption of the program: no offer
-        assert not keep.active
         session.workspace.sender.forecaster.set_lifetime_s = LIFETIME_S
         await _send(session, hand)
         window.requests.refresh_outlook()
@@ -34,7 +33,7 @@ def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_prompt_c
         assert dialog is not None
         dialog.requests.setValue(2)
         dialog.go.click()
-        assert keep.active
+        await hand.until(lambda: keep.active, "keeping warm")
         await hand.until(lambda: not keep.active, "the limit of two requests")
         keep.refresh()
         assert bar.isVisible()
@@ -48,7 +47,7 @@ def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_prompt_c
         again = keep.ask()
         assert again is not None
         again.go.click()
-        assert keep.active
+        await hand.until(lambda: keep.active, "keeping warm")
         await type_first(window, hand, "Changed. ")
         assert not keep.active
         assert bar.isVisible()

@@ -239,8 +239,6 @@ class InspectorPane(QWidget):
         super().__init__()
         self.strip = InspectorStrip()
         """Shown elsewhere while this pane is hidden."""
-        if place is not None:
-            place(self)
         self.setAccessibleName("Inspector")
         self.setMinimumWidth(LEAST_WIDTH)
         self.id = IdSection()
@@ -260,6 +258,8 @@ class InspectorPane(QWidget):
         self._model: InspectorModel | None = None
         self.tabs = tab_bar("Views of the inspector", ("Inspector", "Advice 0"))
         self._stack = QStackedWidget(self)
+        if place is not None:
+            place(self)
         self._lay_out()
         self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
         self.id.action.connect(self._act)

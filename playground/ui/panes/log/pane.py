@@ -130,30 +130,29 @@ class LogPane(QWidget):
     ) -> None:
         """`start` runs a task of the pane. `place` gives the empty pane its parent."""
         super().__init__()
-        # Used by the events of placing.
-        self._resting = False
-        self.totals = QLabel()
-        self.model = LogModel(start)
-        self._live = single_timer(self, LIVE_MS, self._repaint_live)
-        if place is not None:
-            place(self)
         self._source: LogSource | None = None
         self._start = start
         self._shown_request_id: str | None = None
         self._unsubscribe: Callable[[], None] | None = None
+        self.model = LogModel(start)
         self.table = LogTable(self.model)
         self._choice = RowSelection(self.model, self.table)
         self.filter_line = FilterLine()
         self.menu_button = QToolButton()
         self.wrong = QLabel()
+        self.totals = QLabel(self)
         self.copy_button = QPushButton(COPY)
         self.empty = EmptyPage()
         self._typing = single_timer(self, TYPING_MS, self._apply_filter)
+        self._resting = False
         self._choose_all = False
         self._left_out = ""
         """Whether the rows of a pasted list are to be chosen when they come."""
         self._refresh = single_timer(self, REFRESH_MS, self.model.refresh)
+        self._live = single_timer(self, LIVE_MS, self._repaint_live)
         self._copied = single_timer(self, COPIED_MS, self._show_copy)
+        if place is not None:
+            place(self)
         self._build()
         self._connect()
 
