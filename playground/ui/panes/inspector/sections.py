@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.client.events import Usage
@@ -301,6 +302,7 @@ class IdSection(QWidget):
 
 
 STRIP_PX = 36
+TTFT_PX = 470
 
 
 class InspectorStrip(QFrame):
@@ -327,6 +329,11 @@ class InspectorStrip(QFrame):
             row.addWidget(label)
         row.addWidget(self.details)
         self.hide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the time to first token out of a narrow strip: the id needs the width."""
+        super().resizeEvent(event)
+        self.ttft.setVisible(self.width() >= scaled(TTFT_PX))
 
     def show_model(self, model: InspectorModel | None) -> None:
         """Show a request; None: nothing was sent."""
