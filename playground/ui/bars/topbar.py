@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QMenu, QPushBut
 from playground.client.endpoint import Endpoint
 from playground.ui.bars.context_meter import ContextMeter
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.icons import icon_button, set_icon
 
 HEIGHT_PX = 44
@@ -86,7 +86,7 @@ class TopBar(QFrame):
     """An endpoint's id."""
     new_requested = Signal()
 
-    def __init__(self, theme: Theme, action: Callable[[str], QAction], parent: QWidget | None = None) -> None:
+    def __init__(self, action: Callable[[str], QAction], parent: QWidget | None = None) -> None:
         """`action` finds an action of the window by its id."""
         super().__init__(parent)
         self.setProperty("look", "bar")
@@ -100,7 +100,7 @@ class TopBar(QFrame):
         set_icon(self._file, "file", "text")
         self._new = icon_button("plus", "New prompt")
         self._new.clicked.connect(self.new_requested)
-        self.context = ContextMeter(theme)
+        self.context = ContextMeter()
         self._send = QPushButton()
         self._send.setProperty("look", "primary")
         self._send.clicked.connect(self.send_clicked)

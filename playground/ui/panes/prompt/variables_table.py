@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 from playground.prompt.document import Document
 from playground.prompt.variables import names, places, render
 from playground.ui.panes.prompt.card_text import CardText
-from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font
+from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ class _Value(QFrame):
 
     resized = Signal()
 
-    def __init__(self, theme: Theme, name: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
         self.setProperty("fitsContents", True)
-        self.text = CardText(theme, self, sides=(6, 6))
+        self.text = CardText(self, sides=(6, 6))
         self.text.setAccessibleName(f"Value of {name}")
         self.text.setPlaceholderText("no value: Send asks for one")
         self.text.height_changed.connect(self._fit)
@@ -108,11 +108,11 @@ class _Value(QFrame):
 class _Row(QWidget):
     value_edited = Signal(str, object)
 
-    def __init__(self, theme: Theme, name: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
         self.tokens = ""
-        self.value = _Value(theme, name)
+        self.value = _Value(name)
         self.edit = self.value.text
         self._unused = False
         self._remove = icon_button("close", f"Remove {name}: not used in the prompt", px=20)
@@ -201,10 +201,9 @@ class VariablesTable(QFrame):
     redo_requested = Signal()
     caret_moved = Signal()
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.setProperty("fitsContents", True)
-        self._theme = theme
         self._rows: dict[str, _Row] = {}
         self._document = Document()
         self.head = _Head()
@@ -253,7 +252,7 @@ class VariablesTable(QFrame):
         return len(wanted)
 
     def _add(self, name: str) -> _Row:
-        row = self._rows[name] = _Row(self._theme, name)
+        row = self._rows[name] = _Row(name)
         row.value_edited.connect(self.value_edited)
         row.edit.undo_requested.connect(self.undo_requested)
         row.edit.redo_requested.connect(self.redo_requested)
@@ -282,12 +281,6 @@ class VariablesTable(QFrame):
         height = min(rows, max(most, 2 * row_px()))
         self._area.setFixedHeight(height)
         self.setFixedHeight(scaled(HEAD_PX) + (height if self.head.isChecked() else 0))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
-        for row in self._rows.values():
-            row.edit.set_theme(theme)
 
     def go_to(self, name: str) -> None:
         """Put the cursor into a variable's value."""

@@ -15,14 +15,13 @@ from playground.client.response_decoder import RequestId
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.pane import InspectorPane
-from playground.ui.theme import load_theme
 from tests.ui import runs_on_show as runs
 
 
 @pytest.fixture
 def pane(qtbot: QtBot) -> InspectorPane:
     """A pane on the screen, as narrow as it may be."""
-    pane = InspectorPane(load_theme("light"))
+    pane = InspectorPane()
     qtbot.addWidget(pane)
     pane.resize(260, 600)
     pane.show()

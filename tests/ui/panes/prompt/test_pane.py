@@ -347,9 +347,14 @@ def test_a_theme_change_repaints(open_pane: Open, qapp: QApplication) -> None:
     pane = open_pane(DOCUMENT).pane
     dark = load_theme("dark")
     apply_theme(qapp, dark)
-    pane.set_theme(dark)
     card = pane.prompt_tab.cards[0]
     assert pixel(card, 200, card.height() - 2) == dark.stable
+    colors = [
+        selection.format.foreground().color()
+        for card in pane.prompt_tab.cards
+        for selection in card.text.extraSelections()
+    ]
+    assert set(map(QColor.name, colors)) == {dark.variable_edge.name()}
 
 
 def test_the_context_menu_of_a_text_is_the_cards(open_pane: Open) -> None:
