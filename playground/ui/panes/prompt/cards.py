@@ -292,6 +292,8 @@ class MessageCard(QWidget):
 
     def show_served(self, served: Served | None) -> None:
         """Show the rule "served from cache to here" after the line that it ends in; None: no rule."""
+        if served is None and self._served is None:
+            return
         line = None
         if served is not None and served.offset < len(self.text.exact.text):
             line = self.text.geometry_of_text.next_line(self.text.exact.unit(served.offset))
