@@ -20,11 +20,11 @@ from playground.prompt.files import (
     PROMPT_FORMAT,
     FileFormat,
     OpenedPrompt,
-    dump,
     missing_in,
     parse_bytes,
 )
 from playground.prompt.json_bounds import loads
+from playground.prompt.saved_text import saved_bytes
 from playground.storage.draft import Draft
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
@@ -326,8 +326,11 @@ class Files(QObject):
             known = None if force or path != file.path else file.digest
 
             def write() -> tuple[str | None, str]:
-                data = dump(document, written).encode()
-                return _write_unless_changed(path, data, known), digest_of(data)
+                if (found := _changed_digest(path, known)) is not None:
+                    return found, ""
+                data = saved_bytes(document, written, _bytes_or_none(file.path))
+                write_shared(path, data)
+                return None, digest_of(data)
 
             try:
                 conflict, digest = await asyncio.to_thread(write)
@@ -559,14 +562,20 @@ def _content_of(path: Path, *, compared: bool = False) -> tuple[str, Document | 
         return digest_of(data), None
 
 
-def _write_unless_changed(path: Path, data: bytes, known: str | None) -> str | None:
-    """Write `data`; returns the digest of the file on disk instead if it is not `known`. None: not checked."""
-    if known is not None:
-        try:
-            found = digest_of(read_regular(path, MAX_FILE_BYTES))
-        except FileNotFoundError:
-            found = known
-        if found != known:
-            return found
-    write_shared(path, data)
-    return None
+def _changed_digest(path: Path, known: str | None) -> str | None:
+    """Return the digest of the file on disk if it is not `known`. None: unchanged, missing or not to be checked."""
+    if known is None:
+        return None
+    try:
+        found = digest_of(read_regular(path, MAX_FILE_BYTES))
+    except FileNotFoundError:
+        return None
+    return None if found == known else found
+
+
+def _bytes_or_none(path: Path | None) -> bytes | None:
+    """Return the content of the prompt's file; None if there is none or it cannot be read."""
+    try:
+        return None if path is None else read_regular(path, MAX_FILE_BYTES)
+    except OSError:
+        return None
