@@ -200,8 +200,8 @@ class Files(QObject):
         Otherwise it replaces the prompt on display, which Undo brings back.
         """
         shown = self.tabs.page
-        path = await asyncio.to_thread(path.absolute)
-        if in_tab and (page := self.tabs.find(path)) is not None:
+        path, same = await asyncio.to_thread(_absolute_and_open, path, [page.file.path for page in self.tabs.pages])
+        if in_tab and (page := self.tabs.find(same or path)) is not None:
             self.tabs.show_page(page)
             return
         read = await self._read(path)
@@ -430,6 +430,9 @@ class Files(QObject):
             file.digest = digest
         if digest not in (file.digest, file.kept):
             self._show_conflict(file.path)
+        elif digest == file.digest:
+            # The change was undone on disk.
+            self._prompt.file_bar.hide()
         if str(file.path) not in self._watcher.files():
             self._watcher.addPath(str(file.path))
 
@@ -560,6 +563,13 @@ def _content_of(path: Path, *, compared: bool = False) -> tuple[str, Document | 
         return digest_of(data), None if compared else identified(parse_bytes(data).document)
     except InputError:
         return digest_of(data), None
+
+
+def _absolute_and_open(path: Path, open_paths: Sequence[Path | None]) -> tuple[Path, Path | None]:
+    """Return the absolute path, and the path by which the same file, perhaps through a link, is open in a tab."""
+    path = path.absolute()
+    real = os.path.realpath(path)
+    return path, next((other for other in open_paths if other is not None and os.path.realpath(other) == real), None)
 
 
 def _changed_digest(path: Path, known: str | None) -> str | None:
