@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+_HAS_SYSTEM_PROXY: bool = sys.platform in ("darwin", "win32")
 _SCHEMES = {"socks": "socks5h", "socks5": "socks5", "socks5h": "socks5h", "http": "http", "https": "https"}
 
 
@@ -77,7 +78,7 @@ def _usable(source: str, value: str) -> str:
 
 def _system_proxy(scheme: str, host: str) -> Proxy | None:
     """Return the proxy in the settings of macOS or Windows, used only if no variable is set."""
-    if sys.platform not in ("darwin", "win32"):
+    if not _HAS_SYSTEM_PROXY:
         return None
     # Imported here: with email and http.client, which it imports, it takes 30 ms of the start.
     from urllib.request import getproxies, getproxies_environment, proxy_bypass

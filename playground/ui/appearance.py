@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.storage.settings import Settings
 from playground.ui.theme import PROMPT_PX, ZOOM, Theme, apply_theme, dress, load_theme, mono_font, zoom_factor
+from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QHeaderView
@@ -35,10 +36,7 @@ class Appearance(QObject):
         self._application, self._settings = application, settings
         self._theme = load_theme(self._wanted())
         self._scaler: ZoomScaler | None = None
-        self._zooming = QTimer(self)
-        self._zooming.setSingleShot(True)
-        self._zooming.setInterval(ZOOM_MS)
-        self._zooming.timeout.connect(self._scale)
+        self._zooming = single_timer(self, ZOOM_MS, self._scale)
         self._set_sizes()
         dress(application, self._theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QSize, Qt, QTimer
+from PySide6.QtCore import QObject, QSize, Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
@@ -24,6 +24,7 @@ from playground.ui.appearance import Appearance
 from playground.ui.controllers.files import is_log
 from playground.ui.main_window import MainWindow
 from playground.ui.theme import STYLED
+from playground.ui.widgets.timers import repeating_timer
 
 EVERY_MS = 250
 
@@ -33,9 +34,7 @@ class Collector(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._timer = QTimer(self)
-        self._timer.setInterval(EVERY_MS)
-        self._timer.timeout.connect(self.look)
+        self._timer = repeating_timer(self, EVERY_MS, self.look)
         self._timer.start()
         gc.disable()
 
@@ -78,6 +77,8 @@ def make_application() -> QApplication:
     # The style as an argument: `setStyle` returns a QStyle, and PySide would build its 600 enum members.
     application = QApplication([*sys.argv[:1], "-style", "fusion"])
     application.setProperty(STYLED, True)
+    # The program's texts are English. Text of the user has the direction of its own first letters.
+    application.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
     application.setApplicationName("electron-playground")
     application.setApplicationDisplayName("Electron Playground")
     # The taskbar finds the icon by the desktop entry's name on Wayland (app id), and by the class or pixels on X11.
@@ -117,8 +118,8 @@ def make_runner(application: QApplication) -> asyncio.Runner:
     return asyncio.Runner(loop_factory=lambda: _make_loop(application))
 
 
-def _make_loop(application: QApplication) -> QEventLoop:
-    loop = QEventLoop(application)
+def _make_loop(application: QApplication) -> asyncio.AbstractEventLoop:
+    loop: asyncio.AbstractEventLoop = QEventLoop(application)
     # qasync's own executor starts ten threads at once; this one starts them as they are needed.
     loop.set_default_executor(ThreadPoolExecutor(WORKERS, "worker"))
     return loop

@@ -38,7 +38,6 @@ class PromptFooter(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.structure: tuple[str, str] = ("stable —", "variable —")
         self.state = "cache: nothing sent yet"
         self.forecast = ""

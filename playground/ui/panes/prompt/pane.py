@@ -95,6 +95,7 @@ class PromptPane(QFrame):
         self.problem_bar = ProblemBar()
         self.file_bar = SlimBar("The prompt's file")
         self.paste_bar = SlimBar("Pasted text")
+        self.warm_bar = SlimBar("Keep cache warm")
         self._findings: tuple[LimitFinding, ...] = ()
         self._zones: ZoneMap | None = None
         self._outlook: Outlook | None = None
@@ -105,6 +106,7 @@ class PromptPane(QFrame):
         self.variables = VariablesTable(theme)
         self.footer = PromptFooter()
         self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Tools 0", "Parameters 0", "Body"))
+        self.tabs.tightens = True
         self._find = icon_button("search", "Find in the prompt (Ctrl+F)")
         self._stack = QStackedWidget(self)
         self._lay_out()
@@ -120,8 +122,7 @@ class PromptPane(QFrame):
         self._stack.addWidget(page)
         head = QHBoxLayout()
         head.setContentsMargins(0, 0, 8, 0)
-        head.addWidget(self.tabs)
-        head.addStretch(1)
+        head.addWidget(self.tabs, 1)
         head.addWidget(self._find)
         column = self._column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -132,6 +133,7 @@ class PromptPane(QFrame):
         column.addWidget(self.paste_bar)
         column.addWidget(self.problem_bar)
         column.addWidget(self._stack, 1)
+        column.addWidget(self.warm_bar)
         column.addWidget(self.footer)
 
     def _connect(self) -> None:

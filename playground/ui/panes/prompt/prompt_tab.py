@@ -99,7 +99,6 @@ class PromptTab(QWidget):
 
     def __init__(self, theme: Theme, history: UndoHistory, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self._theme = theme
         self._history = history
         self._end: StableEnd | None = None

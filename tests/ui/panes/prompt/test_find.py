@@ -38,6 +38,7 @@ def test_find_bar_is_created_on_first_use_above_the_footer(pane: PromptPane) -> 
     assert not pane.findChildren(FindBar)
     pane.show_find()
     bar, column = pane.find_bar, pane.layout()
+    assert column is not None
     assert pane.findChildren(FindBar) == [bar]
     assert column.indexOf(bar) + 1 == column.indexOf(pane.footer)
 
