@@ -8,7 +8,7 @@ from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.miss_explanation import EarlierRequest, MissKnowledge, OrderEvidence, explain_miss
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.view import view_of_fields
-from playground.prompt.document import Document, Message
+from playground.prompt.document import Document, Json, Message
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, agent, desk, sent
 
 
@@ -88,9 +88,9 @@ def test_a_version_is_known_by_its_lines_though_its_first_and_its_last_differ() 
 def test_explain_miss_block_unknown_weighs_all_probable_blocks(
     blocks: list[tuple[int, float]], cause: str | None
 ) -> None:
-    tool = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
-    asked = [{"role": "system", "content": "Be patient."}, {"role": "user", "content": "Where is it?"}]
-    more = [{"role": "assistant", "content": "On its way."}, {"role": "user", "content": "When?"}]
+    tool: Json = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+    asked: list[Json] = [{"role": "system", "content": "Be patient."}, {"role": "user", "content": "Where is it?"}]
+    more: list[Json] = [{"role": "assistant", "content": "On its way."}, {"role": "user", "content": "When?"}]
     earlier, now = (view_of_fields({"tools": [tool], "messages": rows}) for rows in (asked, [*asked, *more]))
     orders = [
         OrderEvidence("first", 0.4, lambda _offset: Size(1_401.0, 1.3)),
