@@ -39,8 +39,8 @@ class Measure:
         known = _equal_parts(view, before.view) if before is not None and before.estimator is estimator else 0
         self._counts: list[Counts] = before._counts[:known] if before is not None else []
         self._before: list[Counts] = before._before[: known + 1] if before is not None else [NOTHING]
-        self._counts += (self._part_counts(number) for number in range(known, len(view.parts)))
-        self._before += islice(accumulate(self._counts[known:], add, initial=self._before[-1]), 1, None)
+        self._counts.extend(self._part_counts(number) for number in range(known, len(view.parts)))
+        self._before.extend(islice(accumulate(self._counts[known:], add, initial=self._before[-1]), 1, None))
         self._tokens_of: list[float] | None = None
 
     def _part_counts(self, number: int) -> Counts:
