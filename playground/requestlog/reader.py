@@ -88,6 +88,7 @@ class Reader:
         self._lookup = Lookup(self._elements, WholeIds(connection))
         connection.create_function("prompt_holds", 2, self._prompts)
         self._rates: dict[str, Rates] = {}
+        self._sums = groups.GroupSums(connection, self._rates_of)
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
         self._seen = (-1, -1)
@@ -174,7 +175,7 @@ class Reader:
         for number in wanted:
             row, block = rows.get(abs(number)), layout.headings.get(number)
             if row is not None and block is not None:
-                group = groups.sums(self._connection, block.tag, block.expanded, self._rates_of)
+                group = self._sums(block)
                 row = None if group is None else groups.heading(row, group)
             if row is not None:
                 listed.append(row)
