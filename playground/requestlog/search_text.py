@@ -13,7 +13,7 @@ import unicodedata
 _APART = "\x01"
 _UNSPACED = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2600-\u27bf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-    "\uf900-\ufaff\U0001f000-\U0001faff\U00020000-\U0003ffff])"
+    "\uf900-\ufaff\U0001f000-\U0001faff\U00020000-\U0003ffff]+)"
 )
 """Thai, Lao, Burmese, Khmer, kana, Han, Hangul, and emoji, which are words of one character."""
 _PIECE = 3
@@ -33,7 +33,11 @@ def indexed(text: str) -> str:
     folded = fold(text)
     if folded.isascii():
         return folded
-    return _UNSPACED.sub(rf"{_APART}\1{_APART}", folded).replace(_APART * 2, _APART)
+    return _UNSPACED.sub(_apart, folded).replace(_APART * 2, _APART)
+
+
+def _apart(run: re.Match[str]) -> str:
+    return f"{_APART}{_APART.join(run[0])}{_APART}"
 
 
 def pieces(part: str, most: int = PIECES) -> list[str]:
