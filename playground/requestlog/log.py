@@ -334,7 +334,7 @@ class RequestLog:
             before = found.below
 
     async def search(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> Found:
-        """Return the rows of a page that a step of about STEP_S finds, newest first, and where it continues."""
+        """Return the rows of a page that a step of about STEP_S finds, newest first, and the place of the next step."""
         return await self._read(lambda: self._reader.search(log_filter, before, limit, STEP_S), Found([]))
 
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = 128) -> list[LogRow]:
