@@ -407,7 +407,7 @@ def test_long_search_shows_that_nothing_is_found_so_far_and_then_rows_as_they_co
             await stage.rows(rows)
         slow.step.set()
         await stage.until(lambda: stage.pane.totals.text().startswith("3 requests"), "the sums at the end")
-        assert stage.pane.model.shows_filter
+        await stage.until(lambda: stage.pane.model.shows_filter, "the end of the search")
         assert slow.counts == counted  # the search itself counted its rows
 
     play(story)
