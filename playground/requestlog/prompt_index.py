@@ -27,9 +27,9 @@ from playground.requestlog.codec import column_text
 from playground.requestlog.search_text import fold as fold_text
 from playground.requestlog.search_text import is_in, pieces
 
-MAX_ELEMENTS = 300
+MAX_ELEMENTS = 3_000
 """Maximum number of matching elements whose requests are queried; with more, a page is found by scanning."""
-MAX_COMPARED = 5_000
+MAX_COMPARED = 100_000
 """Maximum number of elements whose texts are compared before a page is found by scanning."""
 _CACHED = 20_000
 _COMPARED = 50_000
