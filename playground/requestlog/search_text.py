@@ -53,32 +53,6 @@ def _commonness(piece: str) -> tuple[int, int]:
     return (piece.count(" "), -sum(char.isdigit() or not char.isascii() for char in piece))
 
 
-def is_in(part: str, text: str, exact: bool) -> bool:
-    """Return whether `text` has the folded `part`; `exact`: as whole words."""
-    folded = fold(text)
-    at = folded.find(part)
-    if not exact:
-        return at >= 0
-    while at >= 0:
-        if _is_whole(folded, at, at + len(part)):
-            return True
-        at = folded.find(part, at + 1)
-    return False
-
-
-def _is_whole(text: str, start: int, end: int) -> bool:
-    return not (_joins(text, start) or _joins(text, end))
-
-
-def _joins(text: str, at: int) -> bool:
-    """Return whether a word continues across the offset `at`."""
-    if not 0 < at < len(text):
-        return False
-    before, after = text[at - 1], text[at]
-    if _UNSPACED.match(before) or _UNSPACED.match(after):
-        return False
-    return _is_word(before) and _is_word(after)
-
-
-def _is_word(char: str) -> bool:
-    return unicodedata.category(char)[0] in "LNM"
+def is_in(part: str, text: str) -> bool:
+    """Return whether `text` has the folded `part`."""
+    return part in (text.lower() if text.isascii() else fold(text))

@@ -30,7 +30,6 @@ from playground.ui.notify import EndNotice
 from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
-from playground.ui.theme import apply_zoomed_fonts
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.widgets.tab_bar import split
 from playground.ui.window_state import COLUMNS, ROWS, Places
@@ -627,7 +626,6 @@ class MainWindow(QMainWindow):
         self.modes.show_theme()
 
     def _show_zoom(self) -> None:
-        apply_zoomed_fonts(self)
         if self._answers is not None:
             self.log.show_zoom()
         self.modes.show_zoom()
