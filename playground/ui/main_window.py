@@ -30,6 +30,7 @@ from playground.ui.notify import EndNotice
 from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
+from playground.ui.theme import mono_font
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.widgets.tab_bar import split
 from playground.ui.window_state import COLUMNS, ROWS, Places
@@ -626,6 +627,10 @@ class MainWindow(QMainWindow):
         self.modes.show_theme()
 
     def _show_zoom(self) -> None:
+        """Apply the text size to every widget that displays a prompt or a completion (property `textZoom`)."""
+        for widget in self.findChildren(QWidget):
+            if widget.property("textZoom"):
+                widget.setFont(mono_font())
         if self._answers is not None:
             self.log.show_zoom()
         self.modes.show_zoom()
