@@ -266,10 +266,10 @@ class RecorderPage(QWidget):
 
     def show_zoom(self) -> None:
         """Apply the text size to painted widgets and to sizes that depend on it."""
-        for part in (self.bars, self.table, self.strip, self.programs):
-            part.show_zoom()
         self._wide = None
         self._fit()
+        for part in (self.bars, self.table, self.strip, self.programs):
+            part.show_zoom()
 
     def detailed_row(self) -> LogRow | None:
         """Return the selected row if the tab Request or Inspector is chosen: its request is to be displayed there."""

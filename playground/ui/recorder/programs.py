@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
-    QHeaderView,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -42,7 +41,6 @@ class ProgramList(QTreeWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setHeaderHidden(True)
-        self.header().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.setAccessibleName("Programs and conversations")
         self.setIndentation(14)
         self.setRootIsDecorated(True)
@@ -63,6 +61,7 @@ class ProgramList(QTreeWidget):
     def show_zoom(self) -> None:
         """Apply the text size."""
         self._lines.show_zoom()
+        self.setColumnWidth(0, self.viewport().width())
         self.scheduleDelayedItemsLayout()
 
     def key(self) -> Key:
