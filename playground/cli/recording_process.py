@@ -201,10 +201,11 @@ def report(value: dict[str, object]) -> None:
         print(json.dumps(value), flush=True)
 
 
-class _Problems:
+class Problems:
     """Writes lines to standard error in a thread: a parent that does not read its pipe must not stop the recording."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int = 2) -> None:
+        self._descriptor = descriptor
         self._lines: queue.Queue[bytes] = queue.Queue(MAX_PROBLEMS)
         self._thread: threading.Thread | None = None
 
@@ -219,7 +220,7 @@ class _Problems:
     def _write(self) -> None:
         while line := self._lines.get():
             with suppress(OSError):
-                os.write(2, line)  # sys.stderr has a lock, for which the end of the process would wait
+                os.write(self._descriptor, line)  # sys.stderr has a lock, for which the end of the process would wait
 
     def close(self) -> None:
         """Wait until the queued lines are written, PROBLEMS_S at most."""
@@ -229,7 +230,7 @@ class _Problems:
             self._thread.join(PROBLEMS_S)
 
 
-_problems = _Problems()
+_problems = Problems()
 
 
 def say(sentence: str) -> None:
