@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import queue
 import signal
 import sys
-import time
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -41,8 +42,8 @@ MAX_ID_CHARS = 200
 """Displayed characters of a request_id."""
 CONTINUED = 200
 """Requests of the log that may be continued after a restart. Reading them delays the start."""
-REPEAT_S = 10.0
-MAX_SAID = 100
+MAX_PROBLEMS = 1_000
+PROBLEMS_S = 2.0
 NICENESS = 5
 """The forwarding process comes first if both need the same core."""
 
@@ -58,6 +59,7 @@ def run_recording_process() -> int:
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     asyncio.run(_record())
+    _problems.close()
     report({"finished": True})
     return 0
 
@@ -199,24 +201,41 @@ def report(value: dict[str, object]) -> None:
         print(json.dumps(value), flush=True)
 
 
-_said: dict[str, float] = {}
-"""When each of the newest sentences was reported."""
+class Problems:
+    """Writes lines to standard error in a thread: a parent that does not read its pipe must not stop the recording."""
+
+    def __init__(self, descriptor: int = 2) -> None:
+        self._descriptor = descriptor
+        self._lines: queue.Queue[bytes] = queue.Queue(MAX_PROBLEMS)
+        self._thread: threading.Thread | None = None
+
+    def put(self, line: str) -> None:
+        """Queue a line; it is dropped if too many wait."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, name="problems", daemon=True)
+            self._thread.start()
+        with suppress(queue.Full):
+            self._lines.put_nowait(f"{line}\n".encode("utf-8", "backslashreplace"))
+
+    def _write(self) -> None:
+        while line := self._lines.get():
+            with suppress(OSError):
+                os.write(self._descriptor, line)  # sys.stderr has a lock, for which the end of the process would wait
+
+    def close(self) -> None:
+        """Wait until the queued lines are written, PROBLEMS_S at most."""
+        if self._thread is not None:
+            with suppress(queue.Full):
+                self._lines.put_nowait(b"")
+            self._thread.join(PROBLEMS_S)
+
+
+_problems = Problems()
 
 
 def say(sentence: str) -> None:
-    """Report a problem on standard error, which belongs to the forwarding process's parent.
-
-    The same one at most once in REPEAT_S: thousands of lines would fill a pipe that the parent reads late or never.
-    """
-    now = time.monotonic()
-    if now - _said.get(sentence, -REPEAT_S) < REPEAT_S:
-        return
-    _said.pop(sentence, None)
-    _said[sentence] = now
-    if len(_said) > MAX_SAID:
-        del _said[next(iter(_said))]
-    with suppress(OSError):
-        print(f"electron-playground: {sentence}", file=sys.stderr, flush=True)
+    """Report a problem on standard error, which belongs to the forwarding process's parent."""
+    _problems.put(f"electron-playground: {sentence}")
 
 
 def _task_failed(name: str, error: BaseException) -> None:

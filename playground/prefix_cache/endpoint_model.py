@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -32,6 +32,8 @@ GLANCED = 4
 STATES = 40
 """Saved states of a slot."""
 ANCHORS = 48
+MAX_ANSWER_CHARS = 8_000_000
+"""Code points of answers in memory. A long run of large answers took 45 KB per request without a bound."""
 RECENT = 8
 """Number of newest requests that are compared with a prompt as possible versions of it."""
 SHARED_MUCH = 200
@@ -151,6 +153,9 @@ class EndpointCacheModel:
         self._trees: dict[Order, MatchTree] = {"first": MatchTree(), "system_last": MatchTree()}
         self._requests: list[_Request] = []
         self._numbers: dict[str, int] = {}
+        self._answered: deque[int] = deque()
+        """Numbers of the requests whose answers are in memory, oldest first."""
+        self._answer_chars = 0
         self._distances: dict[Rendering, dict[int, float]] = {}
         self._slots: dict[tuple[Order, int], list[int]] = {}
         self._states: dict[Order, _SlotStates] = {}
@@ -428,7 +433,7 @@ class EndpointCacheModel:
             return None
         request = self._requests[number]
         request.prompt_tokens, request.completion_tokens = usage.prompt_tokens, usage.completion_tokens
-        request.answer = answer_text(usage.message) if usage.message else ""
+        self._keep_answer(number, answer_text(usage.message) if usage.message else "")
         if prediction is not None and learn:
             if usage.prompt_tokens is not None:
                 self._learn_tokens(prediction, usage)
@@ -594,10 +599,22 @@ class EndpointCacheModel:
 
     def _answer(self, number: int, answer: str) -> None:
         request = self._requests[number]
-        request.answer = answer
+        self._keep_answer(number, answer)
         for tree in self._trees.values():
             tree.extend(number, answer)
             self._mark_exact(tree, number, request)
+
+    def _keep_answer(self, number: int, answer: str) -> None:
+        """Set a request's answer; the oldest answers go when there is too much text."""
+        request = self._requests[number]
+        self._answer_chars += len(answer) - len(request.answer)
+        request.answer = answer
+        if answer:
+            self._answered.append(number)
+        while self._answer_chars > MAX_ANSWER_CHARS and len(self._answered) > 1:
+            oldest = self._requests[self._answered.popleft()]
+            self._answer_chars -= len(oldest.answer)
+            oldest.answer = ""
 
     # -- lookup ----------------------------------------------------------------------------------------------------
 

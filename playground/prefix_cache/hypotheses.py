@@ -8,7 +8,7 @@ apart.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, log
@@ -149,7 +149,8 @@ class Reach:
             count = next((at for at, step in enumerate(self.steps) if step.newest <= cleared_upto), count)
         whole = number_of(count)
         members = [whole]
-        members += [number_of(min(count, bisect_right(self.ages, seconds))) for seconds in LIFETIMES]
+        for kept, shares in self._alive(count):
+            members += [number_of(kept)] * shares
         needed = max(self.distances[:count], default=0.0) + kinds[whole][0].tokens
         short = bisect_left(CAPACITIES, needed)
         members += [number_of(*kept) for kept in self._within(CAPACITIES[:short], count)]
@@ -159,6 +160,17 @@ class Reach:
             members.append(len(kinds))
             kinds.append((self.size(depth), depth))
         return Classes(tuple(kinds), tuple(members))
+
+    def _alive(self, count: int) -> Iterator[tuple[int, int]]:
+        """Yield how many of `count` steps survive under how many of LIFETIMES, the shortest lifetimes first."""
+        start = 0
+        for kept in range(count + 1):
+            end = bisect_left(LIFETIMES, self.ages[kept]) if kept < count else len(LIFETIMES)
+            if end > start:
+                yield kept, end - start
+                start = end
+            if start == len(LIFETIMES):
+                return
 
     def _upto(self, count: int, limit: float) -> tuple[Size, int]:
         depth = self.steps[count - 1].depth if count else 0

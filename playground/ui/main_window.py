@@ -29,7 +29,7 @@ from playground.ui.modes import Modes, ModeView
 from playground.ui.notify import EndNotice
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
-from playground.ui.theme import apply_zoomed_fonts
+from playground.ui.theme import mono_font
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.window_actions import WindowActions
 from playground.ui.window_state import COLUMNS, ROWS, Places
@@ -464,7 +464,10 @@ class MainWindow(QMainWindow):
         return [("Dismiss", self.trouble.hide)]
 
     def _show_zoom(self) -> None:
-        apply_zoomed_fonts(self)
+        """Apply the text size to every widget that displays a prompt or a completion (property `textZoom`)."""
+        for widget in self.findChildren(QWidget):
+            if widget.property("textZoom"):
+                widget.setFont(mono_font())
         if self._answers is not None:
             self.log.show_zoom()
         self.modes.show_zoom()

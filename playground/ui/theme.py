@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,7 +18,6 @@ PROMPT_PX = "promptPixels"
 _STYLED_ZOOM = "styledZoom"
 """The application's property that holds the zoom of its style sheet."""
 ZOOM = "zoom"
-_ZOOMED_FONT = "zoomedFont"
 """The application's property that holds the factor of all text, 1.0 by default."""
 GRID = 8
 """The spacing unit in device-independent pixels; margins and gaps are its multiples or its half."""
@@ -154,22 +152,6 @@ def installed_fonts() -> tuple[str, str]:
     present = set(QFontDatabase.families())
     del application
     return next(filter(present.__contains__, UI_FAMILIES), ""), next(filter(present.__contains__, MONO_FAMILIES), "")
-
-
-def set_zoomed_font(widget: QWidget, make: Callable[[], QFont]) -> None:
-    """Set a font that `apply_zoomed_fonts` makes again when the zoom changes."""
-    widget.setProperty(_ZOOMED_FONT, make)
-    widget.setFont(make())
-
-
-def apply_zoomed_fonts(parent: QWidget) -> None:
-    """Apply the text size to the widgets below `parent` whose fonts depend on it (also property `textZoom`)."""
-    for widget in parent.findChildren(QWidget):
-        make = widget.property(_ZOOMED_FONT)
-        if make is not None:
-            widget.setFont(make())
-        elif widget.property("textZoom"):
-            widget.setFont(mono_font())
 
 
 def _font(families: list[str], px: int, *, bold: bool, tabular: bool) -> QFont:

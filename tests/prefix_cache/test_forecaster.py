@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from playground.prefix_cache import endpoint_model
 from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.miss_explanation import EarlierRequest, MissKnowledge, OrderEvidence, explain_miss
 from playground.prefix_cache.prefix_size import Size
@@ -102,3 +103,17 @@ def test_explain_miss_block_unknown_weighs_all_probable_blocks(
         now, None, EarlierRequest(earlier, None, "id", 10.0), usage, MissKnowledge(orders, blocks=blocks)
     )
     assert (found.cause if found else None) == cause
+
+
+def test_settle_many_long_answers_keeps_the_newest_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_model, "MAX_ANSWER_CHARS", 1_000)
+    room = desk()
+    for number in range(20):
+        run_id = f"run {number}"
+        room.record(ENDPOINT, MODEL, sent(agent(question=f"When {number}?"), run_id))
+        message = {"role": "assistant", "content": f"{number} " * 100}
+        room.settle(ENDPOINT, MODEL, run_id, CacheUsage(640, 0, 100, message=message))
+    cache = room.model(ENDPOINT, MODEL)
+    kept = [number for number in range(20) if cache.answered(f"run {number}")]
+    assert kept == list(range(20 - len(kept), 20))
+    assert 1 <= sum(len(cache.answered(f"run {number}")) for number in kept) <= 1_000

@@ -16,6 +16,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from playground.child_process import program_command
+from playground.cli import recording_process
 from playground.client.endpoint import Endpoint
 from playground.recorder import feed as feed_module
 from playground.recorder.feed import RecordingFeed
@@ -241,6 +242,17 @@ def test_recording_process_signals_of_the_terminal_do_not_end_it(tmp_path: Path)
         assert problems == []
 
     run(story())
+
+
+def test_problems_pipe_that_nobody_reads_blocks_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording_process, "PROBLEMS_S", 0.05)
+    reading, writing = os.pipe()
+    problems = recording_process.Problems(writing)
+    for number in range(3_000):
+        problems.put(f"{number} {'x' * 100}")
+    problems.close()
+    assert os.read(reading, 4).startswith(b"0 x")
+    os.close(reading)  # ends the writing thread's wait
 
 
 def test_message_reader_messages_in_pieces_of_any_size_are_complete() -> None:

@@ -130,7 +130,7 @@ class RecorderController(QObject):
             self.tools,
             take_focus=self.page.take_focus,
             take_theme=self._show_theme,
-            take_zoom=self._show_zoom,
+            take_zoom=self.page.show_zoom,
             close=self.close,
             commands={
                 "filter_log": self.page.filter_line.setFocus,
@@ -152,10 +152,6 @@ class RecorderController(QObject):
     def _show_theme(self) -> None:
         self.page.set_theme(self._theme())
         self.tools.show_theme()
-
-    def _show_zoom(self) -> None:
-        self.page.show_zoom()
-        self.tools.show_zoom()
 
     def _show_or_hide(self, shown: bool) -> None:
         """Read the log only while the page is visible."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.requestlog.records import LogRow
-from playground.ui.theme import GRID, Theme, mono_font, scaled, set_zoomed_font, ui_font
+from playground.ui.theme import GRID, Theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.chart import figure, round_up
 from playground.ui.widgets.id_label import CopyButton
 from playground.ui.widgets.notice import words
@@ -55,7 +54,7 @@ class ConnectPanel(QWidget):
         self.code.setReadOnly(True)
         self.code.setTabChangesFocus(True)
         self.code.setProperty("boxed", "true")
-        set_zoomed_font(self.code, partial(mono_font, 12))
+        self.code.setFont(mono_font(12))
         self.code.setAccessibleName("Code that sends requests to the Recorder")
         self.code.setMaximumHeight(170)
         self.copy = CopyButton("the code")
@@ -126,6 +125,7 @@ class TokenBars(QWidget):
 
     def show_zoom(self) -> None:
         """Apply the text size. Bars keep their height; lines of text need more room."""
+        self.setProperty("zoomApplied", zoom_factor())  # the height is not scaled as a whole
         self._font = ui_font(11, tabular=True)
         self._top, self._bottom, self._left = scaled(_TOP), scaled(_BOTTOM), scaled(_LEFT)
         self.setFixedHeight(_HEIGHT + self._top + self._bottom - _TOP - _BOTTOM)

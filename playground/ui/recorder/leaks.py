@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
@@ -27,7 +26,7 @@ from playground.prompt.document import Document
 from playground.recorder.programs import ADVICE, Leak, Rewrite, Savings
 from playground.runs.metrics import UNKNOWN, Figure, dollars, percent
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, mono_font, set_zoomed_font, ui_font
+from playground.ui.theme import GRID, Theme, mono_font, ui_font
 from playground.ui.widgets.diff_view import DifferenceView
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.notice import shortened, words
@@ -122,9 +121,9 @@ class LeakCard(QFrame):
         line = QFrame()
         line.setProperty("look", "hairline")
         self.title, self.price = words("", "variable"), QLabel()
-        set_zoomed_font(self.title, partial(ui_font, 13, bold=True))
+        self.title.setFont(ui_font(13, bold=True))
         self.samples, self.place, self.tokens, self.blocked = words(""), *(words("", "muted") for _ in range(3))
-        set_zoomed_font(self.samples, partial(mono_font, 12))
+        self.samples.setFont(mono_font(12))
         self.preview, self.requests = QPushButton("Preview fix…"), QPushButton("Show requests")
         set_icon(self.preview, "fix", "text")
         self.requests.setProperty("look", "link")
@@ -193,7 +192,7 @@ class _TotalsBox(QFrame):
         column.addWidget(self.caption)
         for name in ("served from cache", "fresh per request", "cost per 1,000"):
             figure = self.figures[name] = QLabel()
-            set_zoomed_font(figure, partial(ui_font, 13, tabular=True))
+            figure.setFont(ui_font(13, tabular=True))
             row = QHBoxLayout()
             row.addWidget(QLabel(name), 1)
             row.addWidget(figure)

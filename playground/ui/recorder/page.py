@@ -34,7 +34,7 @@ from playground.ui.recorder.programs import ProgramList
 from playground.ui.recorder.strip import DifferenceStrip
 from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.tab_bar import PaneTabs
@@ -47,7 +47,7 @@ LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy reque
 NO_MATCH = "No recorded request matches this filter."
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
-_SIDES_PX = {True: (212, 298), False: (164, 264)}
+_SIDES_PX = {True: (212, 316), False: (164, 264)}
 """Widths of programs and leaks in a wide page, and in a narrow one."""
 
 
@@ -89,7 +89,7 @@ class RecorderPage(QWidget):
         self.strip = DifferenceStrip()
         self.leaks = LeaksPanel()
         self.connect_panel = ConnectPanel()
-        self.request = RequestTab()
+        self.request = RequestTab(narrow=True)
         self.inspector = InspectorPane()
         self.inspector.setMinimumWidth(240)
         self.inspector.tabs.hide()  # advice is about the prompt in the editor
@@ -213,11 +213,15 @@ class RecorderPage(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        wide = self.width() >= _WIDE_PX
+        self._fit()
+
+    def _fit(self) -> None:
+        """Set widths and labels when the page becomes wide or narrow in the text size."""
+        wide = self.width() >= scaled(_WIDE_PX)
         if wide == self._wide:
             return
         self._wide = wide
-        left, right = _SIDES_PX[wide]
+        left, right = map(scaled, _SIDES_PX[wide])
         self._split.setSizes([left, self.width() - left - right, right])
         for name, button in self.buttons.items():
             button.setText(LABELS[name] if wide else "")
@@ -260,6 +264,8 @@ class RecorderPage(QWidget):
 
     def show_zoom(self) -> None:
         """Apply the text size to painted widgets and to sizes that depend on it."""
+        self._wide = None
+        self._fit()
         for part in (self.bars, self.table, self.strip, self.programs):
             part.show_zoom()
 

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeWidget, QTreeWidgetItem
+from PySide6.QtWidgets import (
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTreeWidget,
+    QTreeWidgetItem,
+)
 
 from playground.export.terminal import visible_line
 from playground.recorder.programs import Analysis, Figures, figures
@@ -55,6 +61,7 @@ class ProgramList(QTreeWidget):
     def show_zoom(self) -> None:
         """Apply the text size."""
         self._lines.show_zoom()
+        self.setColumnWidth(0, self.viewport().width())
         self.scheduleDelayedItemsLayout()
 
     def key(self) -> Key:

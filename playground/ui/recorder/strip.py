@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
@@ -14,7 +13,7 @@ from playground.recorder.difference import RequestDifference
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import Figure
 from playground.ui.compare.column import PieceView
-from playground.ui.theme import GRID, mono_font, set_zoomed_font
+from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import set_icon
 
@@ -52,7 +51,7 @@ class DifferenceStrip(QFrame):
         self.place = ElidedLabel("First difference", Qt.TextElideMode.ElideRight)
         self.place.setProperty("tone", "muted")
         self.pieces = PieceView("Text at the first difference", margin=0)
-        set_zoomed_font(self.pieces, partial(mono_font, 12))
+        self.pieces.setFont(mono_font(12))
         self.show_zoom()
         self.pieces.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.pieces.setStyleSheet("background: transparent;")

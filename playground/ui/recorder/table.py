@@ -42,7 +42,7 @@ from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS, Cell
 from playground.ui.panes.log.details import NOTHING
 from playground.ui.panes.log.row_paint import BAR_PX, PAD_PX, ROW_PX
-from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font
+from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon
 from playground.ui.widgets.plain_table import plain_tip, set_up_rows
 
@@ -341,6 +341,8 @@ class RecordedTable(QTableView):
         self._fit(wide=self.width() >= scaled(_WIDE_PX))
 
     def _fit(self, *, wide: bool) -> None:
+        for header in (self.horizontalHeader(), self.verticalHeader()):
+            header.setProperty("zoomApplied", zoom_factor())  # sections have their size in the present text size
         if wide != self._wide:
             self._wide = wide
             for column, width in enumerate(_WIDTHS):

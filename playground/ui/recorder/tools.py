@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QSpinBox, QWidget
 
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, current_theme, mono_font, scaled, set_zoomed_font
+from playground.ui.theme import GRID, current_theme, mono_font
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon, set_icon
 from playground.ui.widgets.id_label import CopyButton
@@ -33,9 +31,9 @@ class RecorderTools(QWidget):
         self.state = QLabel("Not recording")
         self.url = QLineEdit()
         self.url.setReadOnly(True)
-        set_zoomed_font(self.url, partial(mono_font, 12))
+        self.url.setFont(mono_font(12))
         self.url.setAccessibleName("Base URL for your program")
-        self.show_zoom()
+        self.url.setFixedWidth(_URL_PX)
         self.copy = CopyButton("the base URL")
         self.forwards = QLabel()
         self.forwards.setProperty("tone", "muted")
@@ -100,10 +98,6 @@ class RecorderTools(QWidget):
     def show_theme(self) -> None:
         """Draw the mark in the color of the current theme."""
         self.mark.setPixmap(icon("record", current_theme().failure, 14).pixmap(14, 14))
-
-    def show_zoom(self) -> None:
-        """Keep room for the address after the text size has changed."""
-        self.url.setFixedWidth(scaled(_URL_PX))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

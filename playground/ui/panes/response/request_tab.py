@@ -38,7 +38,8 @@ class SentRequest:
 class RequestTab(QFrame):
     """Readable parts, or the exact body with its headers. `show_request` selects the request."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, narrow: bool = False) -> None:
+        """`narrow`: time and endpoint are above the buttons."""
         super().__init__()
         self.setProperty("look", "pane")
         self._sent: SentRequest | None = None
@@ -57,12 +58,18 @@ class RequestTab(QFrame):
         row = QHBoxLayout()
         row.setContentsMargins(GRID * 2, GRID // 2, GRID, 0)
         row.setSpacing(2)
-        row.addWidget(self._line, 1)
+        if narrow:
+            self._line.setContentsMargins(GRID * 2, GRID, GRID, 0)
+            row.addStretch(1)
+        else:
+            row.addWidget(self._line, 1)
         for button in (self.parts, self.exact, self._copy):
             row.addWidget(button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
+        if narrow:
+            column.addWidget(self._line)
         column.addLayout(row)
         column.addWidget(self.text, 1)
 
