@@ -564,6 +564,8 @@ def test_attempts_expanded_are_part_of_the_accessible_text(play: Play) -> None:
 
 def test_a_narrow_log_leaves_out_figures_and_keeps_the_layout(play: Play) -> None:
     async def story(stage: Stage) -> None:
+        await keep(stage.log, show.of("When?"), answered())
+        await stage.shown(1)
         header = stage.pane.table.horizontalHeader()
         layout = ColumnLayout(header, lambda _text: None)
 
