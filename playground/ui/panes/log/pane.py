@@ -103,6 +103,7 @@ COPIED_MS = 1200
 COPY, COPIED = "Copy request_id", "request_id copied"
 OPENING = "The log is being opened…"
 NO_MATCH = "No request matches this filter."
+SEARCHING = "Nothing found so far. Searching older requests…"
 NONE_REPORTED = "No request here has reported both prompt and cached tokens"
 NOTHING_YET = "Requests are listed here with request_id, cached tokens and cost."
 
@@ -298,7 +299,8 @@ class LogPane(QWidget):
     def _loaded(self) -> None:
         filtered = bool(self.model.filter.terms)
         if self._source is not None:
-            self.empty.say(NO_MATCH if filtered else NOTHING_YET, clear=filtered)
+            words = SEARCHING if self.model.searching else NO_MATCH if filtered else NOTHING_YET
+            self.empty.say(words, clear=filtered)
         self._stack.setCurrentWidget(self.table if self.model.rowCount() else self.empty)
         if self._choose_all and self.model.shows_filter:
             self._choose_all = False

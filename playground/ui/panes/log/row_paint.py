@@ -158,7 +158,7 @@ class _Font:
         return isinstance(other, _Font)
 
 
-@lru_cache(maxsize=8_192)
+@lru_cache(maxsize=1_024)
 def _elide(text: str, _key: str, width: int, font: _Font) -> str:
     """`_key`: of the font."""
     return QFontMetrics(font.font).elidedText(text, Qt.TextElideMode.ElideRight, width)

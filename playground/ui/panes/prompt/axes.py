@@ -35,6 +35,11 @@ class MessageAxes:
     warm_to: int
     tokens: int = 0
 
+    @property
+    def warm_head(self) -> bool:
+        """Whether the cache is expected to serve the message's head at least."""
+        return self.warm_to != NOT_WARM
+
 
 @dataclass(frozen=True, slots=True)
 class StableEnd:

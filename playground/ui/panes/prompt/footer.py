@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 
-from playground.ui.panes.prompt.axes import PromptAxes
 from playground.ui.panes.prompt.axis_paint import (
     EDGE_PX,
     EXPECTED,
@@ -21,6 +22,9 @@ from playground.ui.panes.prompt.axis_paint import (
 from playground.ui.theme import Theme, current_theme, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon
 from playground.ui.widgets.plain_table import plain_tip
+
+if TYPE_CHECKING:
+    from playground.ui.panes.prompt.axes import PromptAxes
 
 HEIGHT_PX = 30
 _SIDE = 14

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
@@ -16,10 +18,12 @@ from PySide6.QtWidgets import (
 
 from playground.prompt.document import Document
 from playground.prompt.variables import names, places, render
-from playground.ui.panes.prompt.axes import PromptAxes
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
+
+if TYPE_CHECKING:
+    from playground.ui.panes.prompt.axes import PromptAxes
 
 HEAD_PX = 32
 ROW_PX = 24

@@ -12,7 +12,7 @@ from PySide6.QtTest import QTest
 
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import Count, LogRow, StoredRun, Totals
+from playground.requestlog.records import Count, Found, LogRow, StoredRun, Totals
 from playground.ui.controllers.log import ColumnLayout
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.model import PAGE
@@ -56,6 +56,10 @@ class Counting:
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = PAGE, /) -> list[LogRow]:
         self.firsts.append(first)
         return await self._log.rows_at(log_filter, first, limit)
+
+    async def search(self, log_filter: LogFilter, before: int | None = None, limit: int = PAGE, /) -> Found:
+        self.firsts.append(0)
+        return await self._log.search(log_filter, before, limit)
 
     async def totals(self, log_filter: LogFilter, /) -> Totals:
         return await self._log.totals(log_filter)
@@ -576,7 +580,7 @@ def test_a_narrow_log_leaves_out_figures_and_keeps_the_layout(play: Play) -> Non
 
         stage.pane.resize(1_400, 240)
         await stage.until(lambda: not hidden(), "all columns")
-        stage.pane.resize(900, 240)
+        stage.pane.resize(960, 240)
         await stage.until(lambda: hidden() == {"answer", "cost"}, "what fits")
         assert layout.text() == ""
         stage.pane.resize(1_400, 240)
