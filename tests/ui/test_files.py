@@ -161,6 +161,7 @@ def test_compare_shows_the_lines_of_disk_and_editor(tell: Tell, tmp_path: Path) 
         assert "text of a" in shown
         press(dialog, "Reload")
         await hand.until(lambda: window.prompt.document().messages[0].content == "newer", "the new text")
+        await hand.until(lambda: window.findChild(FileChangesDialog) is None, "the end of the dialog")
 
     tell(story)
 

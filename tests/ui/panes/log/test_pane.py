@@ -14,7 +14,9 @@ from PySide6.QtTest import QTest
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import Count, Found, LogRow, StoredRun, Totals
+from playground.ui.controllers.log import ColumnLayout
 from playground.ui.panes.log import model
+from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.model import PAGE
 from playground.ui.panes.log.pane import NO_MATCH, NOTHING_YET, OPENING, SEARCHING
 from tests.requestlog.samples import answered, keep, refused
@@ -603,5 +605,41 @@ def test_attempts_expanded_are_part_of_the_accessible_text(play: Play) -> None:
         assert stage.cell(0, "time", spoken).startswith("time: ")
         QTest.keyClick(stage.pane.table, Qt.Key.Key_Left)
         assert "attempt 1" not in stage.cell(0, "status", spoken)
+
+    play(story)
+
+
+def test_a_narrow_log_leaves_out_figures_and_keeps_the_layout(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await keep(stage.log, show.of("When?"), answered())
+        await stage.shown(1)
+        header = stage.pane.table.horizontalHeader()
+        layout = ColumnLayout(header, lambda _text: None)
+
+        def hidden() -> set[str]:
+            return {
+                column.title for number, column in enumerate(COLUMNS) if header.isSectionHidden(number) and column.shown
+            }
+
+        stage.pane.resize(1_400, 240)
+        await stage.until(lambda: not hidden(), "all columns")
+        stage.pane.resize(960, 240)
+        await stage.until(lambda: hidden() == {"answer", "cost"}, "what fits")
+        assert layout.text() == ""
+        stage.pane.resize(1_400, 240)
+        await stage.until(lambda: not hidden(), "all columns again")
+
+    play(story)
+
+
+def test_a_hidden_log_repaints_nothing(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        running = stage.pane._live
+        stage.pane.row_changed("one")
+        assert running.isActive()
+        stage.pane.hide()
+        assert not running.isActive()
+        stage.pane.row_changed("one")
+        assert not running.isActive()
 
     play(story)
