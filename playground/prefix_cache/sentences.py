@@ -53,7 +53,8 @@ def unit_around(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _is_list_number(head: str) -> bool:
-    return bool(_NUMBERED.search(head.strip())) and len(head.strip()) <= 3
+    number = head.strip()
+    return len(number) <= 3 and bool(_NUMBERED.search(number))
 
 
 @lru_cache(maxsize=2)

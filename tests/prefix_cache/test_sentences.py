@@ -78,8 +78,8 @@ def test_blocks(text: str, parts: list[str]) -> None:
 
 
 def test_unit_around_many_values_in_one_line_take_linear_time() -> None:
-    text = "Say {{a.}}. Then wait 1.5 s, e.g. here! " * 3000
+    text = "Say {{a}}. Then wait 1.5 s, e.g. here! " * 3000
     begun = time.process_time()
     units = [unit_around(text, place.start, place.end) for place in places(text)]
     assert time.process_time() - begun < 1.0
-    assert [text[first:last] for first, last in units[1:-1]] == ["Say {{a.}}. "] * 2998
+    assert [text[first:last] for first, last in units[1:-1]] == ["Say {{a}}. "] * 2998
