@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableView, QTableWidget, QTableWidgetItem
 
+from playground.export.terminal import visible
+
 
 def plain_tip(text: str) -> str:
     """Return `text` for a tooltip, displayed literally.
@@ -64,8 +66,8 @@ def set_up_rows(table: QTableView, name: str, row_px: int, least_column_px: int 
 
 
 def fill_table(table: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
-    """Replace the rows."""
+    """Replace the rows. Control characters are displayed as escapes."""
     table.setRowCount(len(rows))
     for number, row in enumerate(rows):
         for column, text in enumerate(row):
-            table.setItem(number, column, QTableWidgetItem(text))
+            table.setItem(number, column, QTableWidgetItem(visible(text)))

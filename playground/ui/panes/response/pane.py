@@ -144,6 +144,7 @@ class ResponseFooter(QFrame):
         row.setSpacing(GRID * 2)
         for label in (self._outcome, self._speed, self._input, self._output):
             label.setProperty("tone", "muted")
+            label.setTextFormat(Qt.TextFormat.PlainText)
             label.setFont(ui_font(12, tabular=True))
             label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
             row.addWidget(label)
