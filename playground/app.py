@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playground.storage.paths import data_folder
-from playground.ui.startup_checks import obstacle
+from playground.ui.startup_checks import missing_qt, obstacle
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
@@ -27,12 +28,16 @@ def run_window(options: argparse.Namespace) -> int:
         print(sentence, file=sys.stderr)
         return NO_WINDOW
     folder = data_folder(options.data_dir, os.environ)
-    # Imported only now: where Qt's libraries are missing, the sentence above is better than an ImportError.
-    from playground.ui.startup_checks import lean_imports
-
-    lean_imports()
-    from playground.ui.session import make_application, make_runner
-
+    # Collections while modules are imported find no garbage; the session collects between events.
+    gc.disable()
+    try:
+        from playground.ui.session import make_application, make_runner
+    except ImportError:
+        sentence = missing_qt()
+        if sentence is None:
+            raise
+        print(sentence, file=sys.stderr)
+        return NO_WINDOW
     application = make_application()
     with make_runner(application) as runner:
         status = runner.run(_session(application, folder, options))

@@ -200,7 +200,9 @@ class AppServices:
         sender.retries = retry_policy(settings)
         sender.limit_s = settings.number("turn_limit_s") if settings.flag("turn_limit") else None
         sender.connection.use(network(settings))
-        sender.forecaster.lifetime_s = settings.number("cache_lifetime_s")
+        lifetime_s = settings.number("cache_lifetime_s")
+        sender.forecaster.lifetime_s = lifetime_s
+        sender.forecaster.set_lifetime_s = lifetime_s if settings.changed("cache_lifetime_s") else None
 
     def open_draft(self) -> Draft:
         """Take a slot for the draft and hold it until `close`."""

@@ -18,8 +18,7 @@ from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QDialog
 
 from playground.cli.selftest import run as selftest
 from playground.cli.selftest.run import SIMULATOR, Steps, UiDriver
@@ -91,7 +90,7 @@ class States:
     def __init__(self, session: Session, folder: Path, prefix: str) -> None:
         self._session, self._window = session, session.window
         self._hand = UiDriver(session.window, folder)
-        self._prefix = prefix
+        self._prefix, self._folder = prefix, folder
 
     async def shoot(self, name: str) -> None:
         await asyncio.sleep(0.4)  # fades have ended
@@ -142,7 +141,43 @@ class States:
             await self.shoot("08-from-log")
             window.requests.show_current()
         await self._wide_states(sample)
-        await self._mirrored(sample)
+        await self._panels()
+        window.prompt.set_document(ARABIC)
+        await self.send()
+        await self.shoot("13-arabic")
+
+    async def _panels(self) -> None:
+        """Take the side panel's pages, the dialogs, and the prompt's other tabs."""
+        window = self._window
+        window.files.open_tools_sample()
+        await asyncio.sleep(0)
+        dialog = window.chaining.open()
+        dialog.start_over()
+        dialog.run_or_stop()
+        await self._hand.until(lambda: not dialog.running and len(dialog.cards) > 1, "the end of the agent's run")
+        await self.shoot("15-agent")
+        dialog.reject()
+        for tab, name in enumerate(("tools", "parameters", "body"), start=1):
+            window.prompt.tabs.setCurrentIndex(tab)
+            await self.shoot(f"16-{name}")
+        window.prompt.tabs.setCurrentIndex(0)
+        window.files.close_tab()
+        voice = window.voicing.open()
+        voice.play_example()
+        await asyncio.gather(*(task for task in voice.work() if task is not None))
+        await self.shoot("17-voice")
+        voice.reject()
+        for name in ("versions", "guide"):
+            window.actions_table[name].trigger()
+            await asyncio.sleep(0.3)
+            await self.shoot(f"18-{name}")
+            window.area.panel.close_page() if name == "guide" else window.actions_table[name].trigger()
+        for name in ("settings", "connect", "palette", "keys", "about"):
+            window.actions_table[name].trigger()
+            await asyncio.sleep(0.3)
+            opened = next(one for one in window.findChildren(QDialog) if one.isVisible() and one.isWindow())
+            await UiDriver(opened, self._folder).shoot(f"{self._prefix}-19-{name}")
+            opened.reject()
 
     async def _wide_states(self, sample: Document) -> None:
         window = self._window
@@ -166,18 +201,6 @@ class States:
             window.modes.show_mode(mode)
             await self.shoot(f"12-{mode}")
         window.modes.show_mode("prompt")
-
-    async def _mirrored(self, sample: Document) -> None:
-        window = self._window
-        window.prompt.set_document(ARABIC)
-        await self.send()
-        await self.shoot("13-arabic")
-        application = QApplication.instance()
-        assert isinstance(application, QApplication)
-        application.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
-        await self.shoot("14-right-to-left")
-        application.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
-        window.prompt.set_document(sample)
 
 
 async def _states(session: Session, theme: str, size: str, scale: str, folder: Path) -> None:

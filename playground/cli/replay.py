@@ -61,7 +61,7 @@ def exported_request(line: str) -> TrafficRecord | None:
         state.request_id,
         cache_usage(state),
         endpoint=record.endpoint_id,
-        tag="experiment" if record.source == "experiment" else "",
+        tag=record.source if record.source in ("experiment", "keep_warm") else "",
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from playground.client.events import Usage
+if TYPE_CHECKING:
+    from playground.client.events import Usage
 
 ELECTRON_BASE_URL = "https://api.smallest.ai/waves/v1"
 SIMULATOR_ID = "simulator"

@@ -37,16 +37,19 @@ _BACKSLASHES = r"(?:\\u005[cC]|\\){1,32}"
 # Bounded, and `(?<!\\)` below: a long run of backslashes must not cost quadratic time.
 _MAY_ESCAPE = re.compile(r"\\[ux/\\]|%[0-9a-fA-F]{2}|&#")
 _ESCAPE = re.compile(
-    r"(?<!\\)\\++(?:u00([0-9a-fA-F]{2})|x([0-9a-fA-F]{2})|(/))"
-    r"|%([0-9a-fA-F]{2})|&#[xX]0*([0-9a-fA-F]{2});|&#0*([0-9]{2,3});"
+    r"(?<!\\)\\++(?:u00([0-7][0-9a-fA-F])|x([0-7][0-9a-fA-F])|(/))"
+    r"|%([0-7][0-9a-fA-F])|&#[xX]0*([0-7][0-9a-fA-F]);|&#0*([0-9]{2}|1[01][0-9]|12[0-7]);"
 )
+_MAY_DECODE = re.compile(r"\\(?:u00[0-7]|x[0-7]|/)|%[0-7]|&#")
 _NESTED = 4
 
 
 def redact(text: str, key: str | None) -> str:
     """Mask this key, and everything that looks like a key, in `text`. Escaped characters count as the character."""
-    text = _LOOKS_LIKE_A_KEY.sub(MASK, mask(text, key_forms(key)))
-    if may_escape(text) and _LOOKS_LIKE_A_KEY.search(decoded(text)):
+    text = mask(text, key_forms(key))
+    if "sk" in text:
+        text = _LOOKS_LIKE_A_KEY.sub(MASK, text)
+    if _MAY_DECODE.search(text) and _LOOKS_LIKE_A_KEY.search(decoded(text)):
         return _escaped_look().sub(MASK, text)
     return text
 
@@ -83,7 +86,7 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
         return text
     for form in forms:
         text = text.replace(form, MASK)
-    if may_escape(text) and _has_form(decoded(text), forms):
+    if _MAY_DECODE.search(text) and _has_form(decoded(text), forms):
         text = escaped_key(forms).sub(MASK, text)
         plain = decoded(text)
         if _has_form(plain, forms):  # an escape that the pattern does not know
@@ -92,7 +95,7 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
 
 
 def may_escape(text: str) -> bool:
-    """Return whether the text may have escapes that `decoded` replaces. Fast for text without any."""
+    """Return whether the text may have escapes, or the beginning of one. Fast for text without any."""
     return ("\\" in text or "%" in text or "&#" in text) and _MAY_ESCAPE.search(text) is not None
 
 
@@ -114,8 +117,7 @@ def _character(found: re.Match[str]) -> str:
     json_hex, x_hex, slash, url_hex, html_hex, html_decimal = found.groups()
     if slash:
         return slash
-    code = int(html_decimal) if html_decimal else int(json_hex or x_hex or url_hex or html_hex, 16)
-    return chr(code) if code < 128 else found.group()
+    return chr(int(html_decimal) if html_decimal else int(json_hex or x_hex or url_hex or html_hex, 16))
 
 
 @lru_cache(maxsize=16)

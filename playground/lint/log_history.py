@@ -21,7 +21,7 @@ LIMIT = 400
 """Number of newest requests read from the log."""
 WHOLE = 40
 """Number of newest requests whose whole answer is read: a row of the log has only its beginning."""
-MAX_TEXT_CHARS = 1_000_000
+MAX_TEXT_CHARS = 500_000
 """Prompt texts of the newest requests in memory; older ones have none."""
 
 

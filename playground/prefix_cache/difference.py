@@ -15,7 +15,7 @@ from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.value_kinds import ValueChange, ValueKind, value_change
 from playground.prefix_cache.view import CacheView, PartKind, ViewPart
-from playground.prefix_cache.visible import code_points, quoted, same_to_the_eye, snippet, without_unseen
+from playground.prefix_cache.visible import HEAD, code_points, quoted, same_to_the_eye, snippet, without_unseen
 
 Move = Literal["order", "removed", "added"]
 _LINES = re.compile(r"\n|(?<=[.!?])\s+")
@@ -241,12 +241,18 @@ def _only(before: str, after: str) -> str:
     """What makes a difference easy to overlook."""
     if not (before + after).strip():
         return " (only white space)"
-    if before.casefold() == after.casefold():
+    if _same_head(before, after) and before.casefold() == after.casefold():
         return " (only upper and lower case)"
     if same_to_the_eye(before, after):
         points = " became ".join(filter(None, (code_points(before), code_points(after))))
         return f" (the same to the eye: {points})"
     return ""
+
+
+def _same_head(before: str, after: str) -> bool:
+    """Return whether the texts may be equal apart from case: most long texts differ in their first characters."""
+    left, right = before[:HEAD].casefold(), after[:HEAD].casefold()
+    return left.startswith(right) or right.startswith(left)
 
 
 def _spelling_only(now: str, earlier: str, offset: int, before: str, after: str) -> bool:

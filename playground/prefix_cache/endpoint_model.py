@@ -87,7 +87,7 @@ class Prediction:
         return self.measures[self.rendering.order]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Request:
     """A request in the model: its number, time, and counted tokens."""
 
@@ -439,14 +439,11 @@ class EndpointCacheModel:
 
     def _place(self, number: int, request: _Request, prediction: Prediction | None, usage: CacheUsage) -> None:
         """Add the answer and the counts to the trees, and count the traffic after each earlier request."""
-        for order, tree in self._trees.items():
-            ends = tree.ends(number)
-            if ends is None:
+        for tree in self._trees.values():
+            if tree.ends(number) is None:
                 continue
             if request.answer:
-                sent = self.index.get(request.run_id)
-                if sent is not None:
-                    tree.extend(number, arranged(sent.view, order).text + OPENING, request.answer)
+                tree.extend(number, request.answer)
             self._mark_exact(tree, number, request)
         if prediction is None:
             return
@@ -595,10 +592,8 @@ class EndpointCacheModel:
     def _answer(self, number: int, answer: str) -> None:
         request = self._requests[number]
         request.answer = answer
-        sent = self.index.get(request.run_id)
-        for order, tree in self._trees.items():
-            if sent is not None:
-                tree.extend(number, arranged(sent.view, order).text + OPENING, answer)
+        for tree in self._trees.values():
+            tree.extend(number, answer)
             self._mark_exact(tree, number, request)
 
     # -- lookup ----------------------------------------------------------------------------------------------------

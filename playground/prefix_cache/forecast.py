@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,17 @@ class Forecast:
 def ago(age_s: float) -> str:
     """Return how long ago something was, as text."""
     return "now" if age_s < 1 else f"{span(age_s)} ago"
+
+
+def left(length_s: float) -> str:
+    """Return an estimated duration as "about 4 min", in seconds in the last minute."""
+    return f"≈ {max(round(length_s), 0)} s" if length_s < 60 else f"about {round(length_s / 60)} min"
+
+
+def clock_time(unix_s: float) -> str:
+    """Return an estimated moment as ≈ and the local time of day; with the date if it is another day."""
+    moment, today = datetime.fromtimestamp(unix_s).astimezone(), datetime.now().astimezone()
+    return f"≈ {moment:%H:%M:%S}" if moment.date() == today.date() else f"≈ {moment:%m-%d %H:%M}"
 
 
 def span(length_s: float) -> str:

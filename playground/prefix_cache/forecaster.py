@@ -101,6 +101,8 @@ class CacheForecaster:
 
     def __init__(self, lifetime_s: float = 300.0, clock: Callable[[], float] = time.time) -> None:
         self.lifetime_s = lifetime_s
+        self.set_lifetime_s: float | None = None
+        """The lifetime that the user set; None: `lifetime_s` is the program's assumption."""
         self._clock = clock
         self._models: dict[tuple[str, str], EndpointCacheModel] = {}
         self._scorers: dict[tuple[str, str], Scorer] = {}
@@ -141,7 +143,7 @@ class CacheForecaster:
             structure(view, cuts, measure),
             cache_extent(view, cuts, measure, cache.hypotheses.weights),
             part_tokens(view, cuts, measure, forecast.prompt_tokens),
-            cold_clock(cache, prediction),
+            cold_clock(cache, prediction, self.set_lifetime_s),
         )
 
     def forecast(self, view: CacheView, endpoint_id: str, model: str, since: float | None = None) -> Forecast:

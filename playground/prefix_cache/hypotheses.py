@@ -152,7 +152,7 @@ class Reach:
         members += [number_of(min(count, bisect_right(self.ages, seconds))) for seconds in LIFETIMES]
         needed = max(self.distances[:count], default=0.0) + kinds[whole][0].tokens
         short = bisect_left(CAPACITIES, needed)
-        members += [number_of(*self._within(capacity, count)) for capacity in CAPACITIES[:short]]
+        members += [number_of(*kept) for kept in self._within(CAPACITIES[:short], count)]
         members += [whole] * (len(CAPACITIES) - short)
         for slots in SLOTS:
             depth = self.slots.get(slots, 0)
@@ -174,21 +174,28 @@ class Reach:
         ends = [*groups, count - 1] if count else []
         return Reach(steps, self.size, self.ages[:count], self.distances[:count], slots, ends)
 
-    def _within(self, capacity: float, count: int) -> tuple[int, float]:
-        """Return how many steps are among the last `capacity` tokens, and how many tokens of the last of them."""
-        before, start = 0.0, 0
-        for end in self.groups:
-            if start >= count:
-                break
-            at = min(end, count - 1)
-            room = capacity - self.distances[at]
-            tokens = self.size(self.steps[at].depth).tokens
-            if room <= before:
-                return start, inf
-            if room < tokens:
-                return at + 1, round(room)
-            before, start = tokens, end + 1
-        return count, inf
+    def _within(self, capacities: Sequence[float], count: int) -> Iterator[tuple[int, float]]:
+        """Yield for each capacity how many steps are among the last tokens, and how many tokens of the last of them.
+
+        `capacities` are in ascending order: what fits into one fits into the next.
+        """
+        groups = iter(self.groups)
+        before, start, tokens = 0.0, 0, 0.0
+        end = next(groups, None)
+        for capacity in capacities:
+            while end is not None and start < count:
+                at = min(end, count - 1)
+                room = capacity - self.distances[at]
+                tokens = self.size(self.steps[at].depth).tokens
+                if room <= before:
+                    yield start, inf
+                    break
+                if room < tokens:
+                    yield at + 1, round(room)
+                    break
+                before, start, end = tokens, end + 1, next(groups, None)
+            else:
+                yield count, inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from playground.prompt.document import Json
 MAX_BYTES = 64_000_000
 """Of text, in memory; what several share counts once."""
 MAX_ENTRIES = 100_000
-MADE = 64
+MADE = 32
 """Number of requests whose joined text is cached."""
 
 
@@ -69,6 +69,9 @@ class PrefixIndex:
     def add(self, sent: Sent) -> None:
         """Take a request in; one of the same run_id is replaced."""
         self._drop(sent.run_id)
+        # Most requests have the fields of the one before: they share one mapping.
+        newest = self._by_run[self._by_age[-1][1]] if self._by_age else None
+        fields = newest.fields if newest is not None and newest.fields == sent.fields else sent.fields
         entry = Entry(
             sent.run_id,
             sent.request_id,
@@ -76,7 +79,7 @@ class PrefixIndex:
             sent.prompt_tokens,
             sent.cached_tokens,
             sent.shared_chars,
-            sent.fields,
+            fields,
             sent.tag,
         )
         self._tree.add(entry, sent.view if sent.view.text == sent.text else CacheView(sent.text, ()))

@@ -38,8 +38,11 @@ class ForecastInterval:
 
 def interval(sizes: Iterable[tuple[float, Size]], units: Sequence[CacheUnit], most: float) -> ForecastInterval:
     """Return the forecast for sizes with probabilities (sum 1). `most`: the tokens of the prompt."""
-    outcomes: dict[float, float] = {}
+    weights: dict[Size, float] = {}
     for weight, size in sizes:
+        weights[size] = weights.get(size, 0.0) + weight
+    outcomes: dict[float, float] = {}
+    for size, weight in weights.items():
         _spread(outcomes, size, weight, units, most)
     if not outcomes:
         return ForecastInterval(0.0, 0.0, 0.0)

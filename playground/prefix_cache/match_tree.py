@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from playground.prefix_cache.text_compare import common_prefix
 
 MAX_CODE_POINTS = 48_000_000
-MAX_SEQUENCES = 20_000
+MAX_SEQUENCES = 5_000
 
 
 class MatchNode:
@@ -40,12 +40,16 @@ class MatchNode:
 
     def __init__(self, label: str, depth: int, parent: MatchNode | None) -> None:
         self.label, self.depth, self.parent = label, depth, parent
-        self.children: dict[str, MatchNode] = {}
+        self.children: dict[str, MatchNode] = _NO_CHILDREN
         self.newest = self.newest_prompt = -1
         self.count = self.prompt_count = 0
         self.exact: float | None = None
         self.exact_prompt: float | None = None
         self.served: dict[int, tuple[int, int]] | None = None
+
+
+_NO_CHILDREN: dict[str, MatchNode] = {}
+"""Shared by all leaves, never changed: half of all nodes are leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +82,16 @@ class MatchTree:
         end = self._insert(self._root, prompt, number, prompt=True)
         self._ends[number] = (end, end)
         if answer:
-            self.extend(number, prompt, answer)
+            self.extend(number, answer)
         while len(self._ends) > MAX_SEQUENCES or (self.code_points > MAX_CODE_POINTS and len(self._ends) > 1):
             self._remove(next(iter(self._ends)))
 
-    def extend(self, number: int, prompt: str, answer: str) -> None:
-        """Add the answer to a request's sequence."""
+    def extend(self, number: int, answer: str) -> None:
+        """Add the answer to a request's sequence. Several trees share the memory of the answer."""
         ends = self._ends.get(number)
         if ends is None or not answer or ends[0] is not ends[1]:
             return
-        self._ends[number] = (ends[0], self._insert(ends[0], prompt + answer, number, prompt=False))
+        self._ends[number] = (ends[0], self._insert(ends[0], answer, number, prompt=False))
 
     def ends(self, number: int) -> tuple[MatchNode, MatchNode] | None:
         """Return the nodes at which a request's prompt and its whole sequence end."""
@@ -99,20 +103,30 @@ class MatchTree:
         return 0 if ends is None else ends[1].depth
 
     def _insert(self, node: MatchNode, text: str, number: int, *, prompt: bool) -> MatchNode:
+        """Add `text` below a node. Returns the node at its end."""
+        base = node.depth
+        end = base + len(text)
         if prompt:
             self._touch(node, number, prompt=True)
-        while node.depth < len(text):
-            child = node.children.get(text[node.depth])
+        while node.depth < end:
+            start = node.depth - base
+            child = node.children.get(text[start])
             if child is None:
-                child = MatchNode(text[node.depth :], len(text), node)
-                node.children[child.label[0]] = child
+                child = MatchNode(text[start:], end, node)
+                self._hang(node, child)
                 self.code_points += len(child.label)
-            elif not text.startswith(child.label, node.depth):
-                rest = text[node.depth : child.depth]
+            elif not text.startswith(child.label, start):
+                rest = text[start : child.depth - base]
                 child = self._split(child, node.depth + common_prefix(child.label, rest))
             node = child
             self._touch(node, number, prompt=prompt)
         return node
+
+    @staticmethod
+    def _hang(above: MatchNode, node: MatchNode) -> None:
+        if not above.children:
+            above.children = {}
+        above.children[node.label[0]] = node
 
     @staticmethod
     def _touch(node: MatchNode, number: int, *, prompt: bool) -> None:
@@ -130,9 +144,9 @@ class MatchTree:
         upper = MatchNode(node.label[:cut], depth, above)
         upper.newest, upper.count = node.newest, node.count
         upper.newest_prompt, upper.prompt_count = node.newest_prompt, node.prompt_count
-        above.children[upper.label[0]] = upper
+        MatchTree._hang(above, upper)
         node.label, node.parent = node.label[cut:], upper
-        upper.children[node.label[0]] = node
+        MatchTree._hang(upper, node)
         if node.served:
             upper.served = {at: value for at, value in node.served.items() if at <= depth} or None
             node.served = {at: value for at, value in node.served.items() if at > depth} or None

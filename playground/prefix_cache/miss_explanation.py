@@ -17,6 +17,7 @@ from playground.prefix_cache.forecast import span
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.parameters import changed, that_may_matter
 from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.traffic import lifetime_of
 from playground.prefix_cache.view import CacheView, DocumentView, Order, PartKind, arranged
 from playground.prefix_cache.visible import quoted, snippet
@@ -184,24 +185,20 @@ def _evidence(
 
     `likely_only`: only in the most probable order, as something else may explain the report.
     """
-    best: tuple[float, Difference | None, Size] | None = None
+    best: tuple[float, Order, Size] | None = None
     most = max((one.weight for one in known.orders), default=0.0)
     least = most if likely_only else min(PLAUSIBLE, most)
     for one in known.orders:
         if one.weight < least:
             continue
-        mine, theirs = arranged(now, one.order), arranged(earlier, one.order)
-        found = difference(mine, theirs)
-        size = one.size(found.shared if found is not None else min(len(mine.text), len(theirs.text)))
+        size = one.size(common_prefix(arranged(now, one.order).text, arranged(earlier, one.order).text))
         served = size.tokens // known.block * known.block
         apart = max(abs(cached - served) - known.block - 2 * size.error, 0.0)
         fit = one.weight / (1.0 + (apart / (24.0 + 2 * size.error)) ** 2)
         if best is None or fit > best[0] * 1.0001:
-            best = fit, found, size
-    if best is None:
-        found = difference(now, earlier)
-        return found, Size(0.0, 0.0)
-    return best[1], best[2]
+            best = fit, one.order, size
+    _, order, size = best or (0.0, "first", Size(0.0, 0.0))
+    return difference(arranged(now, order), arranged(earlier, order)), size
 
 
 def _first(cached: int) -> MissExplanation:

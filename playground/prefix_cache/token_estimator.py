@@ -83,7 +83,7 @@ RELATIVE, RELATIVE_WEIGHT = 0.025, 12.0
 """Relative standard deviation around the fit before any report, and how many reports outweigh it."""
 SHORT = 4096
 """Code points up to which a text is simply counted; a longer one is compared with long texts counted before."""
-MAX_SHORT, MAX_LONG = 4_000, 48
+MAX_SHORT, MAX_LONG = 1_000, 48
 RECENT = 6
 """How many long texts a new one is compared with."""
 

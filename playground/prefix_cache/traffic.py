@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from pathlib import Path
+from typing import Literal
 
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
@@ -19,18 +20,33 @@ _NEAR = 1.5
 """Factor within which a lifetime counts as the same."""
 
 
+LifetimeSource = Literal["", "learned", "set"]
+
+
 @dataclass(frozen=True, slots=True)
 class ColdClock:
     """When the warm prefix is expected to turn cold.
 
     `warm_until_unix` is None if the lifetime is unknown or nothing is warm; `cold`: the prefix was sent before, and its
-    lifetime is over. `confidence` is 0 to 1.
+    lifetime ended at `cold_since_unix`. `confidence` is 0 to 1. `source`: where the lifetime comes from, reports of the
+    server or the user's setting.
     """
 
     warm_until_unix: float | None = None
     lifetime_s: float | None = None
     confidence: float = 0.0
     cold: bool = False
+    cold_since_unix: float | None = None
+    source: LifetimeSource = ""
+
+    @property
+    def basis(self) -> str:
+        """Return the lifetime and its source as text; empty if it is unknown."""
+        if self.lifetime_s is None:
+            return ""
+        if self.source == "set":
+            return f"cache lifetime {self.lifetime_s:,.0f} s, from Settings"
+        return f"cache lifetime ≈ {self.lifetime_s:,.0f} s, learned from this server's reports"
 
 
 def lifetime_of(cache: EndpointCacheModel) -> Estimate:
@@ -67,21 +83,27 @@ def capacity_of(cache: EndpointCacheModel) -> float:
     return inf
 
 
-def cold_clock(cache: EndpointCacheModel, prediction: Prediction) -> ColdClock:
-    """Return the clock of a prompt."""
-    lifetime = lifetime_of(cache)
+def cold_clock(cache: EndpointCacheModel, prediction: Prediction, set_s: float | None = None) -> ColdClock:
+    """Return the clock of a prompt. `set_s`: the lifetime that the user set, for a server whose reports tell none."""
+    learned = lifetime_of(cache)
+    lifetime_s = set_s if learned.value is None else float(learned.value)
     steps = prediction.reach.steps
-    if lifetime.value is None or not steps:
+    if lifetime_s is None or not steps:
         return ColdClock()
+    source: LifetimeSource = "set" if learned.value is None else "learned"
+    confidence = 0.0 if learned.value is None else learned.confidence
     best = prediction.best
     if best is not None and best.depth:
         used = next(
             (age for step, age in zip(steps, prediction.reach.ages, strict=True) if step.depth >= best.depth), 0.0
         )
-        until = prediction.now - used + lifetime.value
-        return ColdClock(until, float(lifetime.value), lifetime.confidence)
-    cold = prediction.reach.ages[0] > lifetime.value
-    return ColdClock(None, float(lifetime.value), lifetime.confidence, cold)
+    else:
+        used = prediction.reach.ages[0]
+    until = prediction.now - used + lifetime_s
+    if until <= prediction.now:
+        return ColdClock(None, lifetime_s, confidence, True, until, source)
+    warm = best is not None and best.depth > 0
+    return ColdClock(until if warm else None, lifetime_s, confidence, source=source)
 
 
 MAX_LINE_BYTES = 64_000_000

@@ -19,8 +19,8 @@ from playground.prompt.document import Json
 
 _KINDS: tuple[PartKind, ...] = get_args(PartKind)
 _NONE = array("I")
-MAX_PARTS = 100_000
-"""Number kept for reuse."""
+MAX_PARTS = 10_000
+"""Number of parts that several prompts share."""
 
 
 class Entry:

@@ -51,7 +51,8 @@ _LETTERS = ascii_letters.encode()
 _BLANKS = b" \t\n\r\v\f"
 _DIGITS = digits.encode()
 _SEPARATOR = b"\x1e"
-_ASCII = re.compile("[\x00-\x7f]+")
+_ASCII = bytes(range(128))
+_NOT_ASCII = bytes(range(128, 256))
 _RANGES = (
     re.compile("[\u0080-\u036f\u1e00-\u1eff\u2010-\u2027]+"),
     re.compile("[\u0900-\u097f]+"),
@@ -67,14 +68,15 @@ def count(text: str) -> Counts:
     """Return how many characters of each class `text` has."""
     if text.isascii():
         return (*_count_ascii(text.encode()), *(0.0,) * 7, *_CONSTANT)
-    ascii_part = "".join(_ASCII.findall(text))
-    rest = _ASCII.sub("", text)
+    # Bytes of UTF-8 are separated much faster than characters, and the Recorder counts every prompt and answer.
+    data = text.encode("utf-8", "surrogatepass")
+    rest = data.translate(None, _ASCII).decode("utf-8", "surrogatepass")
     found = []
     for pattern in _RANGES:
-        shorter = pattern.sub("", rest)
+        shorter = pattern.sub("", rest) if rest else ""
         found.append(float(len(rest) - len(shorter)))
         rest = shorter
-    return (*_count_ascii(ascii_part.encode()), *found, float(len(rest)), *_CONSTANT)
+    return (*_count_ascii(data.translate(None, _NOT_ASCII)), *found, float(len(rest)), *_CONSTANT)
 
 
 def _count_ascii(data: bytes) -> tuple[float, ...]:

@@ -25,6 +25,8 @@ _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"))
 _BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Letters and marks by category that show nothing: joiners, fillers, the blank Braille pattern."""
 _RIGHT_TO_LEFT = frozenset(("R", "AL", "AN", "RLE", "RLO", "RLI"))
+HEAD = 256
+"""Characters at the beginning that are compared first."""
 FIRST_STRONG, POP = "\u2068", "\u2069"
 
 
@@ -66,7 +68,17 @@ def quoted(text: str, limit: int = 32) -> str:
 
 def same_to_the_eye(left: str, right: str) -> bool:
     """Whether two different texts look alike: other forms of the same letters, or only what cannot be seen."""
-    return left != right and without_unseen(left) == without_unseen(right)
+    return left != right and not _heads_differ(left, right) and without_unseen(left) == without_unseen(right)
+
+
+def _heads_differ(left: str, right: str) -> bool:
+    """Return whether the beginnings already look different: long texts need not be normalized then.
+
+    No character combines with an ASCII character behind it, so what is in front of one is normalized separately.
+    """
+    ends = [max((at for at in range(len(text[:HEAD])) if text[at] < "\x80"), default=0) for text in (left, right)]
+    mine, theirs = without_unseen(left[: ends[0]]), without_unseen(right[: ends[1]])
+    return not mine.startswith(theirs) and not theirs.startswith(mine)
 
 
 def without_unseen(text: str) -> str:

@@ -24,12 +24,23 @@ class VariablePlace:
     end: int
 
 
-@lru_cache(maxsize=1024)
+SHORT_CHARS = 2_000
+"""Only a few longer templates are cached: a cached text stays in memory, and each keystroke makes a new one."""
+
+
 def places(template: str) -> tuple[VariablePlace, ...]:
     """All variables in a template, in order."""
     if "{{" not in template:
         return ()
+    return _short_places(template) if len(template) <= SHORT_CHARS else _long_places(template)
+
+
+def _places(template: str) -> tuple[VariablePlace, ...]:
     return tuple(VariablePlace(m[1], m.start(), m.end()) for m in PATTERN.finditer(template))
+
+
+_short_places = lru_cache(maxsize=512)(_places)
+_long_places = lru_cache(maxsize=32)(_places)
 
 
 def names(messages: Iterable[Message]) -> tuple[str, ...]:

@@ -7,11 +7,13 @@ import re
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import chain, pairwise
 
 import msgspec
+
+from playground.requestlog import index
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_manifest = msgspec.msgpack.Decoder().decode
@@ -145,6 +147,9 @@ class Keeper:
         self._parts: dict[bytes, int] = {}
         self._elements: dict[bytes, tuple[int, ...]] = {}
         self._uses: Counter[int] = Counter()
+        self.targets: dict[Hashable, int] = {}
+        """Ids of rows of `targets`."""
+        self._open_block = -1
         self._deletions = -1
         self._first = self._next = 1
 
@@ -176,7 +181,15 @@ class Keeper:
         self._parts.clear()
         self._elements.clear()
         self._uses.clear()
+        self.targets.clear()
+        self._open_block = -1
         self._deletions = -1
+
+    def open_block(self, number: int) -> None:
+        """Note that a new run's block of the text search is open."""
+        if number >> index.SHIFT != self._open_block:
+            index.open_block(self._connection, number)
+            self._open_block = number >> index.SHIFT
 
     def keep(self, data: bytes) -> bytes:
         """Store `data`; return the manifest with which `Joiner` finds it. Call between `begin` and `end`."""
@@ -346,9 +359,15 @@ class Joiner:
     def part(self, id_: int) -> bytes:
         """Return the bytes of a part."""
         if id_ not in self._read:
-            row = self._connection.execute("SELECT data FROM part_data WHERE id = ?", (id_,)).fetchone()
-            self._read[id_] = unpack(row[0])
+            self._read[id_] = self.read(id_)
         return self._read[id_]
+
+    def read(self, id_: int) -> bytes:
+        """Return the bytes of a part that is needed once: it is not cached."""
+        if id_ in self._read:
+            return self._read[id_]
+        row = self._connection.execute("SELECT data FROM part_data WHERE id = ?", (id_,)).fetchone()
+        return unpack(row[0])
 
 
 def ids_of(manifest: bytes) -> list[int]:

@@ -1,67 +1,106 @@
-"""Candidate rows for a filter, newest first, so that the first page does not need a scan of the whole log."""
+"""Candidate rows for a filter in windows, newest first, so that no page needs a scan of the whole log."""
 
 from __future__ import annotations
 
-import heapq
 import sqlite3
-from collections.abc import Iterable, Iterator
-from itertools import chain, groupby, islice
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from playground.requestlog.filter_sql import RowSource, Where
 from playground.requestlog.index import RUNS, SHIFT
 
 FEW = 2_000
-"""A list of at most this many numbers is used without searching for a shorter one."""
+"""A list of at most this many numbers is used without the text search."""
 MANY = 50_000
 """An index with more matches is not used: scanning the newest rows fills a page as fast."""
-_FEW_BLOCKS = 64
-_FIRST_BATCH, _LAST_BATCH = 256, 4096
+_FIRST_ROWS, _MOST_ROWS = 512, 65_536
+"""Rows in a window without candidates."""
+_SOON_S, _LATE_S = 0.015, 0.06
+"""Seconds for a window below which the next one is larger, and above which it is smaller."""
+_FIRST_BLOCKS, _MOST_BLOCKS = 16, 2_048
+_LISTED = 1_024
+"""Candidates in a window."""
 
 
-def candidates(connection: sqlite3.Connection, made: Where, below: int) -> Iterator[list[int]] | None:
-    """Return batches of numbers below `below`, descending, that include all matches; None if no index helps."""
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Rows from `low` to before `high`: only `numbers` among them can match; None: all."""
+
+    low: int
+    high: int
+    numbers: list[int] | None = None
+
+
+def windows(connection: sqlite3.Connection, made: Where, below: int) -> Iterator[Window]:
+    """Yield windows below `below`, descending, that include all matches."""
     listed = _shortest(connection, [source for source in made.sources if not source.query])
     searched = [source for source in made.sources if source.query]
-    queries = [source.query for source in searched if not source.elements]
-    if listed is None or len(listed) > FEW:
-        if not queries and searched:
-            return _batches(_with_elements(connection, searched[0], below), below)
-        if queries:
-            blocks = _blocks(connection, queries, below)
-            first = list(islice(blocks, _FEW_BLOCKS))
-            if listed is None or len(first) < _FEW_BLOCKS:
-                return _batches(_numbers(chain(first, blocks)), below)
+    if searched and (listed is None or len(listed) > FEW):
+        return _searched(connection, searched, below, None if listed is None else set(listed))
     if listed is None:
-        return None
-    return _batches(iter(sorted(listed, reverse=True)), below)
+        return _plain(below)
+    return _listed(sorted((number for number in listed if number < below), reverse=True), 0, below)
 
 
-def _blocks(connection: sqlite3.Connection, queries: list[str], below: int) -> Iterator[int]:
-    """Yield the blocks that may match all queries of the text search, descending."""
-    tests = " AND ".join("may_hold(bits, ?)" for _ in queries)
-    last = below >> SHIFT
-    found = connection.execute(
-        f"SELECT block FROM search_blocks WHERE {tests} AND block <= ? ORDER BY block DESC", (*queries, last)
+def _plain(below: int) -> Iterator[Window]:
+    size = _FIRST_ROWS
+    while below > 0:
+        low, began = max(0, below - size), time.monotonic()
+        yield Window(low, below)
+        spent = time.monotonic() - began
+        if spent < _SOON_S:
+            size = min(size * 2, _MOST_ROWS)
+        elif spent > _LATE_S:
+            size = max(size // 2, RUNS)
+        below = low
+
+
+def _listed(numbers: list[int], low: int, high: int) -> Iterator[Window]:
+    """Yield windows from `high` down to `low` with these candidates, descending."""
+    for first in range(0, len(numbers), _LISTED):
+        some = numbers[first : first + _LISTED]
+        lowest = low if first + _LISTED >= len(numbers) else some[-1]
+        yield Window(lowest, high, some)
+        high = lowest
+    if not numbers:
+        yield Window(low, high, [])
+
+
+def _searched(
+    connection: sqlite3.Connection, sources: list[RowSource], below: int, among: set[int] | None
+) -> Iterator[Window]:
+    blocks = _FIRST_BLOCKS
+    while below > 0:
+        last = (below - 1) >> SHIFT
+        first = max(0, last - blocks + 1)
+        low = first << SHIFT
+        found = set.intersection(*(_candidates(connection, source, first, last) for source in sources))
+        if among is not None:
+            found &= among
+        numbers = sorted((number for number in found if number < below), reverse=True)
+        yield from _listed(numbers, low, below)
+        if len(numbers) < _LISTED:
+            blocks = min(blocks * 4, _MOST_BLOCKS)
+        below = low
+
+
+def _candidates(connection: sqlite3.Connection, source: RowSource, first: int, last: int) -> set[int]:
+    """Return the numbers in the blocks `first` to `last` that may match one text."""
+    blocks = connection.execute(
+        "SELECT block FROM search_blocks WHERE block BETWEEN ? AND ? AND may_hold(bits, ?) "
+        "UNION ALL SELECT block FROM open_blocks WHERE block BETWEEN ? AND ?",
+        (first, last, source.query, first, last),
     )
-    unsealed = connection.execute("SELECT block FROM open_blocks WHERE block <= ? ORDER BY block DESC", (last,))
-    return (row[0] for row in heapq.merge(unsealed, found, reverse=True))
-
-
-def _numbers(blocks: Iterable[int]) -> Iterator[int]:
-    return chain.from_iterable(range((block << SHIFT) + RUNS - 1, (block << SHIFT) - 1, -1) for block in blocks)
-
-
-def _with_elements(connection: sqlite3.Connection, source: RowSource, below: int) -> Iterator[int]:
-    """Yield the matches of one search in requests' texts or elements of their prompts, descending."""
-    own = _numbers(_blocks(connection, [source.query], below))
-    streams = [_of_element(connection, element, below) for element in source.elements]
-    merged = heapq.merge(own, *streams, reverse=True)
-    return (number for number, _ in groupby(merged))
-
-
-def _of_element(connection: sqlite3.Connection, element: int, below: int) -> Iterator[int]:
-    sql = "SELECT number FROM element_runs WHERE element = ? AND number < ? ORDER BY number DESC"
-    return (row[0] for row in connection.execute(sql, (element, below)))
+    found = {number for (block,) in blocks for number in range(block << SHIFT, (block + 1) << SHIFT)}
+    if source.elements:
+        listed = ", ".join(map(str, source.elements))
+        rows = connection.execute(
+            f"SELECT number FROM element_runs WHERE element IN ({listed}) AND number BETWEEN ? AND ?",
+            (first << SHIFT, ((last + 1) << SHIFT) - 1),
+        )
+        found.update(row[0] for row in rows)
+    return found
 
 
 def _shortest(connection: sqlite3.Connection, sources: list[RowSource]) -> list[int] | None:
@@ -73,11 +112,3 @@ def _shortest(connection: sqlite3.Connection, sources: list[RowSource]) -> list[
         if len(rows) <= most:
             best, most = [row[0] for row in rows], len(rows)
     return best
-
-
-def _batches(numbers: Iterator[int], below: int) -> Iterator[list[int]]:
-    wanted = (number for number in numbers if number < below)
-    size = _FIRST_BATCH
-    while batch := list(dict.fromkeys(islice(wanted, size))):
-        yield batch
-        size = min(size * 2, _LAST_BATCH)

@@ -127,14 +127,15 @@ def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
     head = tail = ""
     quote = encode_basestring
     for raw, delta in zip(events[at::2], events[at + 1 :: 2], strict=False):
-        if type(raw) is not RawEvent or type(delta) is not ContentDelta or raw.at != delta.at:
+        if type(raw) is not RawEvent or type(delta) is not ContentDelta:
             break
+        time, text = delta.at, delta.text
         if not head:
-            head, tail, quote = _template(raw.data, delta.text)
-        if not head or raw.data != f"{head}{quote(delta.text)}{tail}":
+            head, tail, quote = _template(raw.data, text)
+        if raw.at != time or not head or raw.data != head + quote(text) + tail:
             break
-        times.append(delta.at)
-        texts.append(delta.text)
+        times.append(time)
+        texts.append(text)
     if len(texts) < _LEAST_PAIRS:
         return 0
     block.head, block.tail, block.ascii, block.texts = head, tail, quote is encode_basestring_ascii, texts

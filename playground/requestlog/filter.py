@@ -34,10 +34,9 @@ HAS_WORDS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs",
 
 @dataclass(frozen=True, slots=True)
 class TextTerm:
-    """A substring of question, answer, error, comment or id. `exact`: whole words only."""
+    """A substring of question, answer, error, comment, id or prompt, with its spaces and punctuation."""
 
     text: str
-    exact: bool
     negated: bool = False
 
 
@@ -157,7 +156,7 @@ EVERYTHING = LogFilter()
 """The filter that matches every request."""
 
 _WORD = re.compile(r'(?P<negated>-?)(?:(?P<key>[A-Za-z]+):)?(?:"(?P<quoted>[^"]*)(?P<end>"?)|(?P<plain>\S*))')
-_ID = re.compile(
+WHOLE_ID = re.compile(
     r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32}|(?:chatcmpl|req|cmpl|run)[-_](?=\w*\d)[\w-]{6,}", re.I
 )
 _AGO = re.compile(r"(\d{1,6})(s|m|h|d|w)")
@@ -199,10 +198,10 @@ def _id_list(text: str) -> LogFilter | None:
     It is one if it has at least two ids, and nothing but words that look like ids, whole or cut.
     """
     words = [word for word in _NOT_IN_IDS.split(text.replace("\\n", " ").replace("\\t", " ")) if word.strip("-")]
-    ids = [word for word in words if _ID.fullmatch(word)]
+    ids = [word for word in words if WHOLE_ID.fullmatch(word)]
     if len(ids) < _LIST_MIN_IDS or not all(_ID_LIKE.fullmatch(word) for word in words):
         return None
-    malformed = tuple(dict.fromkeys(word for word in words if not _ID.fullmatch(word)))
+    malformed = tuple(dict.fromkeys(word for word in words if not WHOLE_ID.fullmatch(word)))
     return LogFilter(tuple(IdTerm(one) for one in dict.fromkeys(ids)), text, malformed)
 
 
@@ -243,15 +242,15 @@ class _Reader:
 
     def plain(self) -> list[Term]:
         if self.quoted:
-            return [TextTerm(self.value, True, self.negated)] if self.value.strip() else []
+            return [TextTerm(self.value, self.negated)] if self.value.strip() else []
         word = self.word[1:] if self.negated else self.word
         pieces = [piece.strip("\"'()[]{}<>") for piece in re.split(r"[,;]", word)]
         pieces = [piece for piece in pieces if piece]
-        if pieces and all(_ID.fullmatch(piece) for piece in pieces):
+        if pieces and all(WHOLE_ID.fullmatch(piece) for piece in pieces):
             return [IdTerm(piece, self.negated) for piece in pieces]
         if not word:
-            return [TextTerm("-", False)]
-        return [TextTerm(word, False, self.negated)]
+            return [TextTerm("-")]
+        return [TextTerm(word, self.negated)]
 
     def ids(self, value: str) -> list[Term]:
         return [IdTerm(part.strip(), self.negated) for part in value.split(",") if part.strip()]

@@ -69,17 +69,27 @@ def _simple(row: str, values: tuple[Value, ...] = (), source: RowSource | None =
     return Condition(row, values, row, values, source)
 
 
-Elements: TypeAlias = Callable[[str, bool], list[int] | None]
-"""Returns the elements of prompts that have a text (whole words?); None if there are too many to list."""
+Elements: TypeAlias = Callable[[str], list[int] | None]
+"""Returns the elements of prompts that have a text; None if there are too many to list."""
+Ids: TypeAlias = Callable[[str], list[int]]
+"""Returns the numbers of the requests with a whole id; empty if there are none, or if it is not a whole id."""
 
 
-def condition_of(term: Term, elements: Elements) -> Condition:
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Queries of the log that a condition needs."""
+
+    elements: Elements
+    ids: Ids
+
+
+def condition_of(term: Term, lookup: Lookup) -> Condition:
     """Return the condition of a term, whether or not it is negated."""
     match term:
         case TextTerm():
-            return _text(term, elements)
+            return _text(term, lookup.elements)
         case IdTerm():
-            return _id(term)
+            return _id(term, lookup.ids)
         case NumberTerm():
             return _number(term)
         case WordTerm():
@@ -140,7 +150,10 @@ def _moment(term: SinceTerm | UntilTerm) -> Condition:
     return _indexed("runs_started", f"r.started_us {sign} ?", (microseconds(term.moment),))
 
 
-def _id(term: IdTerm) -> Condition:
+def _id(term: IdTerm, ids: Ids) -> Condition:
+    if found := ids(term.part):
+        listed = f"({', '.join(map(str, found))})"
+        return _simple(f"r.number IN {listed}", (), RowSource(f"SELECT number FROM runs WHERE number IN {listed}"))
     # Ids are ASCII, for which SQLite's LIKE ignores case.
     if _RUN_ID.fullmatch(term.part):
         # The search does not index run ids; a whole one is found by the table's own index.
@@ -269,27 +282,35 @@ _IS_ID_LIKE = re.compile(r"[\w.:-]+", re.ASCII)
 
 def _text(term: TextTerm, elements: Elements) -> Condition:
     """Return the condition for a text in question, answer, error, comment, id or prompt."""
-    found = elements(term.text, term.exact)
+    found = elements(term.text)
     own = _own_text(term)
-    in_prompt: tuple[Value, ...] = (fold(term.text), int(term.exact))
+    in_prompt: tuple[Value, ...] = (fold(term.text),)
     if found is None:
         # Common in prompts: the newest rows are tested one by one, which fills a page soon.
-        return _simple(f"({own.row} OR prompt_holds(?, ?, t.body))", (*own.values, *in_prompt))
+        return _simple(f"({own.row} OR prompt_holds(?, t.body))", (*own.values, *in_prompt))
     # The elements of runs in open blocks are not indexed yet.
-    more = f"({_OPEN} AND prompt_holds(?, ?, t.body))"
+    row = more = f"({_OPEN} AND prompt_holds(?, t.body))"
     source = own.source
     if found:
-        more += f" OR r.number IN (SELECT number FROM element_runs WHERE element IN ({', '.join(map(str, found))}))"
+        listed = f"element IN ({', '.join(map(str, found))})"
+        more += f" OR r.number IN (SELECT number FROM element_runs WHERE {listed})"
+        row += f" OR EXISTS (SELECT 1 FROM element_runs WHERE {listed} AND element_runs.number = r.number)"
         source = source and replace(source, elements=tuple(found))
+    if len(found) > _FEW_ELEMENTS:
+        row = "prompt_holds(?, t.body)"
     values, whole_values = (*own.values, *in_prompt), (*own.whole_values, *in_prompt)
-    return Condition(f"({own.row} OR {more})", values, f"({own.whole} OR {more})", whole_values, source)
+    return Condition(f"({own.row} OR {row})", values, f"({own.whole} OR {more})", whole_values, source)
+
+
+_FEW_ELEMENTS = 8
+"""Number of elements up to which it is faster to look for a row among theirs than to compare its prompt."""
 
 
 def _own_text(term: TextTerm) -> Condition:
     part = fold(term.text)
-    row = f"holds(?, ?, {', '.join(f't.{column}' for column in TEXTS)})"
-    values: tuple[Value, ...] = (part, int(term.exact))
-    if _IS_ID_LIKE.fullmatch(part) and not term.exact:
+    row = f"holds(?, {', '.join(f't.{column}' for column in TEXTS)})"
+    values: tuple[Value, ...] = (part,)
+    if _IS_ID_LIKE.fullmatch(part):
         has_id, ids = _has_id(part)
         row, values = f"({row} OR {has_id})", (*values, *ids)
     return _searched(Condition(row, values), pieces(term.text))
@@ -356,16 +377,15 @@ class Where:
         return tuple(each.source for each in self.conditions if each.source is not None)
 
 
-def _no_elements(_part: str, _exact: bool) -> list[int]:
-    return []
+NO_LOOKUP = Lookup(lambda _part: [], lambda _id: [])
 
 
-def where(log_filter: LogFilter, elements: Elements = _no_elements) -> Where:
-    """Return the conditions of a filter. `elements` finds the elements of prompts with a text."""
+def where(log_filter: LogFilter, lookup: Lookup = NO_LOOKUP) -> Where:
+    """Return the conditions of a filter."""
     groups: dict[object, list[Term]] = {}
     for position, term in enumerate(log_filter.terms):
         groups.setdefault(_group(term, position), []).append(term)
-    return Where(tuple(_any_of(terms, elements) for terms in groups.values()))
+    return Where(tuple(_any_of(terms, lookup) for terms in groups.values()))
 
 
 def _group(term: Term, position: int) -> object:
@@ -385,8 +405,8 @@ def _group(term: Term, position: int) -> object:
             return position
 
 
-def _any_of(terms: list[Term], elements: Elements) -> Condition:
-    made = [condition_of(term, elements) for term in terms]
+def _any_of(terms: list[Term], lookup: Lookup) -> Condition:
+    made = [condition_of(term, lookup) for term in terms]
     row = " OR ".join(each.row for each in made)
     whole = " OR ".join(each.whole for each in made)
     values = tuple(value for each in made for value in each.values)

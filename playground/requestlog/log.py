@@ -19,14 +19,15 @@ from playground.client.events import AnyEvent
 from playground.prompt.document import Json
 from playground.requestlog import retention, rows
 from playground.requestlog.blob_store import Keeper
-from playground.requestlog.filter import EVERYTHING, LogFilter
-from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
+from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter
+from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words, add_id_indexes
 from playground.requestlog.process_lock import Owner, sweep
-from playground.requestlog.reader import COUNT_UP_TO, Reader, RowCounter
+from playground.requestlog.reader import COUNT_UP_TO, NEAR, Reader, RowCounter
 from playground.requestlog.records import (
     Count,
     DamagedRunError,
     EndedRun,
+    Found,
     LogRow,
     LogUnavailableError,
     StoredRun,
@@ -46,7 +47,7 @@ from playground.requestlog.recovery import (
 from playground.requestlog.store import FILE_NAME, OpenedStore, connect_another, open_files, unavailable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
-from playground.requestlog.writer import BATCH, Writer
+from playground.requestlog.writer import BATCH, SEALED_AT_ONCE, Writer
 from playground.runs.record import RequestRecord, SentRow
 from playground.runs.state import RunState
 
@@ -91,8 +92,16 @@ def open_log(folder: Path) -> Ready:
     return Ready(files, owner, orphans)
 
 
+IDLE_S = 0.2
+"""Seconds without a write after which blocks are added to the index of the text search."""
+OPEN_BLOCKS = 128
+"""Maximum number of blocks (4,096 requests) that wait for that; a search reads their requests."""
 FLUSH_S = 0.2
 """Seconds that an event may wait in memory."""
+STEP_S = 0.08
+"""Seconds of a search between which other queries are answered."""
+MOST_OF_AN_ID = 100
+"""Maximum number of requests per partial id in a list of ids."""
 IDS_PER_READ = 10_000
 CHECK_INDEXES_BYTES = 4 * 1024 * 1024
 """Size up to which indexes are compared with the tables after opening (some 25 ms)."""
@@ -128,6 +137,8 @@ class RequestLog:
         self._refused: dict[str, BaseException] = {}
         self._armed = False
         self._retrying = False
+        self._sealing = False
+        self._written_at = 0.0
         self._closed = False
         self._read_failed = False
         self.unsaved = 0
@@ -231,7 +242,7 @@ class RequestLog:
             added = await self._write_worker.call(lambda: writer.add(runs))
         except sqlite3.Error as error:
             raise OSError(f"the request log could not take them up: {error}") from error
-        self._write_worker.submit(self._seal_all)
+        self._write_worker.submit(self._seal_later)
         return added
 
     async def delete(self, run_ids: Iterable[str], progress: Callable[[int], None] = lambda _done: None) -> None:
@@ -304,7 +315,7 @@ class RequestLog:
             while not self._closed and not await self._write_worker.call(writer.purge):
                 pass
         if not self._closed:
-            self._write_worker.submit(self._seal_all)
+            self._write_worker.submit(self._seal_later)
 
     async def mark(self, run_ids: Iterable[str], marked: bool = True) -> None:
         """Set or clear the mark that `is:marked` finds."""
@@ -314,10 +325,22 @@ class RequestLog:
 
     async def page(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> list[LogRow]:
         """Return a page of rows older than number `before`, newest first. Equally fast at any position."""
-        return await self._read(lambda: self._reader.page(log_filter, before, limit), [])
+        rows: list[LogRow] = []
+        while True:
+            found = await self.search(log_filter, before, limit - len(rows))
+            rows += found.rows
+            if found.below is None:
+                return rows
+            before = found.below
+
+    async def search(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> Found:
+        """Return the rows of a page that a step of about STEP_S finds, newest first, and where it continues."""
+        return await self._read(lambda: self._reader.search(log_filter, before, limit, STEP_S), Found([]))
 
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = 128) -> list[LogRow]:
         """Return rows `first` to `first + limit` of the list, newest first, for random access by a table."""
+        if log_filter.terms and log_filter.order is None and first + limit <= NEAR:
+            return (await self.page(log_filter, None, first + limit))[first:]
         return await self._read(lambda: self._reader.rows_at(log_filter, first, limit), [])
 
     async def count(self, log_filter: LogFilter, up_to: int | None = COUNT_UP_TO) -> Count:
@@ -338,13 +361,17 @@ class RequestLog:
             await self._write_worker.call(self._flush)
         return await self._read(lambda: self._get(run_id), None)
 
-    async def find(self, part: str) -> list[LogRow]:
+    async def find(self, part: str, limit: int = 1000) -> list[LogRow]:
         """Return requests with `part` in a request_id (of any attempt) or body id, newest first."""
-        return await self._read(lambda: self._reader.find(part), [])
+        return await self.page(LogFilter((IdTerm(part),)), None, limit) if part else []
 
     async def find_many(self, ids: Sequence[str]) -> FoundIds:
         """Find requests by a list of ids or parts of ids. Returns also the ids without a match."""
-        return await self._read(lambda: self._reader.find_many(ids), FoundIds((), ()))
+        wanted = dict.fromkeys(one.strip() for one in ids)
+        found = {one: await self.find(one, MOST_OF_AN_ID) for one in wanted if one}
+        rows = {row.number: row.run_id for some in found.values() for row in some}
+        missing = tuple(one for one, some in found.items() if not some)
+        return FoundIds(tuple(rows[number] for number in sorted(rows, reverse=True)), missing)
 
     async def rows_of(self, run_ids: Sequence[str]) -> list[LogRow]:
         """Return the rows of these runs, newest first; unknown ids are left out. At most 30,000 ids."""
@@ -507,20 +534,29 @@ class RequestLog:
             outcomes[waiting] = outcomes[waiting] or failure or self._refused.pop(run_id, None)
         # In one call, since waking the loop is the larger cost.
         self._on_loop(lambda: _resolve(outcomes))
-        self._seal()
+        self._seal_later()
         self._retry_later()
 
-    def _seal_all(self) -> None:
-        """Index full blocks in steps, between which requests are written."""
-        with suppress(sqlite3.Error):
-            if self._writer is not None and self._writer.seal():
-                self._write_worker.later(0.0, self._seal_all)
+    def _seal_later(self) -> None:
+        """Index full blocks when no request was written for IDLE_S, or when many wait."""
+        self._written_at = time.monotonic()
+        if not self._sealing:
+            self._sealing = True
+            self._write_worker.later(IDLE_S, self._seal)
 
     def _seal(self) -> None:
-        """Index full blocks. If that fails, their requests are found by reading them, and it is tried again later."""
+        """Index full blocks, a few per step. Until then, and if it fails, their requests are found by reading them."""
+        self._sealing = False
+        if self._writer is None:
+            return
+        idle = time.monotonic() - self._written_at >= IDLE_S
+        wait, sealed = 0.0 if idle else IDLE_S, 1
         with suppress(sqlite3.Error):
-            if self._writer is not None:
-                self._writer.seal()
+            if idle or self._writer.open_blocks > OPEN_BLOCKS:
+                sealed, wait = self._writer.seal(1 if idle else SEALED_AT_ONCE), 0.0
+        if sealed:
+            self._sealing = True
+            self._write_worker.later(wait, self._seal)
 
     def _take_changes(self) -> list[tuple[str, Callable[[], None], asyncio.Future[None]]]:
         # Loop until the queue is empty: an item added behind others did not schedule a call.
@@ -578,6 +614,7 @@ class RequestLog:
             )
             self._changed([""])
             yield RecoveryProgress(1, 1)
+        add_id_indexes(connection)
         yield from self._index_all(connection)
         for _ in empty_old_search(connection):
             yield RecoveryProgress(1, 1)

@@ -8,11 +8,14 @@ last user message is not indexed here: it is the request's `question`.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sqlite3
+import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -29,8 +32,17 @@ MAX_ELEMENTS = 300
 MAX_COMPARED = 5_000
 """Maximum number of elements whose texts are compared before a page is found by scanning."""
 _CACHED = 20_000
-_ESCAPED = re.compile(r"[\x00-\x1f\x7f\"\\/]")
-"""Characters that JSON may write as an escape."""
+_COMPARED = 50_000
+"""Maximum number of parts of which a search remembers whether they have its text: about 10 MB."""
+_NOTED, _NOTED_BYTES = 5_000, 8_000_000
+"""Maximum number of runs whose elements are remembered until their blocks are sealed, and their bytes."""
+_SEARCHES = 50
+"""Maximum number of searches whose results are cached."""
+_SAMPLE = 32
+"""Newest ranges of elements by which a text is found to be common."""
+_RANGES = 512
+"""Ranges of elements whose bits are read between two looks at the time."""
+_NO_ELEMENT = 2**62
 _PROTOCOL_FIELDS = frozenset(("role", "type", "tool_call_id", "id"))
 
 
@@ -102,24 +114,46 @@ class PromptIndex:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._ids: dict[bytes, int] = {}
+        self._noted: dict[int, list[bytes]] = {}
+        """Keys of the elements of new runs, whose bodies need not be read again."""
+        self._new: dict[bytes, bytes] = {}
+        """Elements of these runs that may be new, by key."""
+        self._new_bytes = 0
 
     def forget_all(self) -> None:
         """Drop the cache: after a rollback, or a deletion here or in another process."""
         self._ids.clear()
+        self._forget_noted()
+
+    def note(self, number: int, body: bytes) -> None:
+        """Remember the elements of a new run until its block is sealed."""
+        if self._new_bytes > _NOTED_BYTES or len(self._noted) > _NOTED:
+            self._forget_noted()
+        keys = self._noted[number] = []
+        for element in elements_of(body):
+            key = _key(element)
+            keys.append(key)
+            if key not in self._ids and key not in self._new:
+                self._new[key] = element
+                self._new_bytes += len(element)
+
+    def _forget_noted(self) -> None:
+        self._noted.clear()
+        self._new.clear()
+        self._new_bytes = 0
 
     def seal(self, block: int) -> None:
         """Index the texts and prompts of a block of runs. Call within a transaction."""
         if len(self._ids) > _CACHED:
             self._ids.clear()
         first_run = block << index.SHIFT
-        manifests = self._connection.execute(
-            "SELECT number, body FROM texts WHERE number BETWEEN ? AND ?", (first_run, first_run + index.RUNS - 1)
+        numbers = self._connection.execute(
+            "SELECT number FROM runs WHERE number BETWEEN ? AND ?", (first_run, first_run + index.RUNS - 1)
         ).fetchall()
         last = first = self._connection.execute("SELECT value FROM meta WHERE name = 'elements'").fetchone()[0]
         joiner, texts, pairs = Joiner(self._connection), list[str](), set[tuple[int, int]]()
-        for number, manifest in manifests:
-            for element in _elements_in(joiner, manifest):
-                key = _key(element)
+        for (number,) in numbers:
+            for key, element in self._elements(joiner, number):
                 id_ = self._ids.get(key) or self._find(key)
                 if id_ is None:
                     id_ = last = last + 1
@@ -135,6 +169,16 @@ class PromptIndex:
             self._connection.execute("INSERT INTO prompt_blocks (first, last, bits) VALUES (?, ?, ?)", values)
             self._connection.execute("UPDATE meta SET value = ? WHERE name = 'elements'", (last,))
         index.seal_texts(self._connection, block)
+
+    def _elements(self, joiner: Joiner, number: int) -> list[tuple[bytes, bytes]]:
+        """Return the keys and JSON texts of a run's elements; the text is empty if the element is indexed."""
+        keys = self._noted.pop(number, None)
+        if keys is not None and all(key in self._ids or key in self._new for key in keys):
+            found = [(key, self._new.pop(key, b"")) for key in keys]
+            self._new_bytes -= sum(len(element) for _, element in found)
+            return found
+        row = self._connection.execute("SELECT body FROM texts WHERE number = ?", (number,)).fetchone()
+        return [] if row is None else [(_key(element), element) for element in _elements_in(joiner, row[0])]
 
     def seal_elements(self, first: int, last: int) -> None:
         """Compute the bits of a range of elements of which some were deleted. Call within a transaction."""
@@ -210,123 +254,225 @@ def unsealed_elements(connection: sqlite3.Connection, limit: int) -> list[tuple[
     return connection.execute("SELECT first, last FROM prompt_blocks WHERE bits = x'' LIMIT ?", (limit,)).fetchall()
 
 
+class Unfinished(Exception):  # noqa: N818 - no error: the next step continues
+    """The deadline passed before all elements with a text were found."""
+
+
+@dataclass(slots=True)
+class _Matches:
+    """Elements found so far, in the ranges from `low` to `high`. `many`: too many to list."""
+
+    low: int
+    high: int
+    many: bool
+    found: list[int] = field(default_factory=list)
+    compared: int = 0
+
+
 class MatchingElements:
-    """Finds the elements of prompts with a text. Caches the results until the log changes."""
+    """Finds the elements of prompts with a text, in steps. Results are cached until requests are deleted."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._seen = -1
-        self._results: dict[tuple[str, bool], list[int] | None] = {}
+        self._deletions = -1
+        self._matches: dict[str, _Matches] = {}
+        self.until = math.inf
+        """Deadline of the step (`time.monotonic`)."""
 
-    def __call__(self, part: str, exact: bool) -> list[int] | None:
-        """Return the elements whose text has `part`; None if there are too many, or it is too short."""
-        seen = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        if seen != self._seen or len(self._results) > _CACHED:
-            self._results.clear()
-            self._seen = seen
-        if (part, exact) not in self._results:
-            self._results[part, exact] = _matching(self._connection, part, exact)
-        return self._results[part, exact]
+    def is_known(self, part: str) -> bool:
+        """Return whether a search for this text has begun."""
+        return part in self._matches
 
+    def __call__(self, part: str) -> list[int] | None:
+        """Return the elements whose text has `part`; None if they are too many, or it is too short.
 
-def _matching(connection: sqlite3.Connection, part: str, exact: bool) -> list[int] | None:
-    wanted = pieces(part)
-    if not wanted:
-        return None
-    folded, found, compared = fold_text(part), list[int](), 0
-    blocks = connection.execute(
-        "SELECT first, last FROM prompt_blocks WHERE may_hold(bits, ?) ORDER BY first DESC", (index.query(wanted),)
-    )
-    for first, last in blocks:
-        texts = texts_of(connection, first, last)
-        found += (id_ for id_, text in texts.items() if is_in(folded, text, exact))
-        compared += len(texts)
-        if len(found) > MAX_ELEMENTS or compared > MAX_COMPARED:
+        Raises Unfinished at the deadline; the next call continues.
+        """
+        deletions = deletions_of(self._connection)
+        if deletions != self._deletions or len(self._matches) > _SEARCHES:
+            self._matches.clear()
+            self._deletions = deletions
+        wanted = pieces(part)
+        if not wanted:
             return None
-    return found
+        matches = self._matches.get(part)
+        if matches is None:
+            newest = self._connection.execute("SELECT coalesce(max(first), 0) FROM prompt_blocks").fetchone()[0]
+            matches = self._matches[part] = _Matches(newest + 1, newest, self._is_common(wanted))
+        for newer in (True, False):
+            self._extend(matches, fold_text(part), index.query(wanted), newer)
+        return None if matches.many else matches.found
+
+    def _is_common(self, wanted: list[str]) -> bool:
+        """Return whether most of the newest ranges may have the text."""
+        newest = self._connection.execute(
+            "SELECT may_hold(bits, ?) FROM prompt_blocks ORDER BY first DESC LIMIT ?", (index.query(wanted), _SAMPLE)
+        ).fetchall()
+        return len(newest) == _SAMPLE and sum(row[0] for row in newest) * 2 > _SAMPLE
+
+    def _extend(self, matches: _Matches, part: str, wanted: str, newer: bool) -> None:
+        """Compare the ranges that were added since the last call, or those that are older than the compared ones."""
+        where = "first > ? ORDER BY first" if newer else "first < ? ORDER BY first DESC"
+        sql = f"SELECT first, last, may_hold(bits, ?) FROM prompt_blocks WHERE {where} LIMIT {_RANGES}"
+        while not matches.many:
+            edge = matches.high if newer else matches.low
+            ranges = self._connection.execute(sql, (wanted, edge)).fetchall()
+            if not ranges:
+                return
+            for first, last, may_hold in ranges:
+                if may_hold:
+                    texts = texts_of(self._connection, first, last)
+                    matches.found += (id_ for id_, text in texts.items() if is_in(part, text))
+                    matches.compared += len(texts)
+                    matches.many = len(matches.found) > MAX_ELEMENTS or matches.compared > MAX_COMPARED
+                matches.low, matches.high = min(matches.low, first), max(matches.high, first)
+                if matches.many:
+                    return
+                if may_hold and time.monotonic() > self.until:
+                    raise Unfinished
+            if time.monotonic() > self.until:
+                raise Unfinished
+
+
+def deletions_of(connection: sqlite3.Connection) -> int:
+    """Return a number that every deletion of requests increments. Ids of parts and elements are stable meanwhile."""
+    return int(connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0])
+
+
+_ESCAPE = re.compile(r"\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_MOST_BYTES = 24
+"""Bytes that one folded character can have in JSON: a composed one is up to three characters, escaped."""
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    high, low, code, char = found.groups()
+    try:
+        if high:
+            return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
+        return chr(int(code, 16)) if code else _ESCAPED.get(char, char)
+    except ValueError:
+        return ""
+
+
+def _folded(data: bytes) -> str:
+    """Return a piece of JSON, folded, with its escapes as characters."""
+    if data.isascii() and b"\\" not in data:
+        return data.decode().lower()
+    text = data.decode("utf-8", "ignore")
+    return fold_text(_ESCAPE.sub(_unescaped, text) if "\\" in text else text)
 
 
 class _Scan:
-    """Finds a plain ASCII text in bodies by their parts, of which most are in many bodies."""
+    """Finds a folded text in bodies by their parts. Each part, and each seam between two, is compared once."""
 
     def __init__(self, joiner: Joiner, part: str) -> None:
-        self._joiner, self._text = joiner, part.encode()
-        self.holding: dict[int, bool] = {}
-        """Parts that have the text, and parts that have it or are not plain ASCII."""
-        self._possible: dict[int, bool] = {}
-        self._across: dict[tuple[int, int], bool] = {}
+        self._joiner, self._text = joiner, part
+        self._edges: dict[int, tuple[bytes, bytes]] = {}
+        self._seams: set[tuple[int, int]] = set()
+        self._possible_seams: set[tuple[int, int]] = set()
+        self._possible: set[int] = set()
+        """Parts that have the text, or may be inside of it."""
         self.sure: set[int] = set()
-        """Parts in which the text is known to be in a value, not in a name of JSON."""
+        """Parts with the text that are the middle of a matching string."""
+
+    @property
+    def size(self) -> int:
+        """Return the number of parts that were compared."""
+        return len(self._edges)
 
     def is_absent(self, ids: Sequence[int]) -> bool:
         """Return whether the joined parts do not have the text. False: they may have it."""
-        return not any(map(self._may_hold, ids)) and not any(map(self._may_join, pairwise(ids)))
+        for id_ in ids:
+            if id_ not in self._edges:
+                self._compare(id_)
+        if not self._possible.isdisjoint(ids):
+            return False
+        pairs = set(pairwise(ids))
+        for pair in pairs - self._seams:
+            self._compare_seam(pair)
+        return self._possible_seams.isdisjoint(pairs)
 
-    def _may_hold(self, id_: int) -> bool:
-        found = self._possible.get(id_)
-        if found is None:
-            data = self._joiner.part(id_)
-            self.holding[id_] = self._text in data.lower()
-            # A short part may be inside of the text.
-            plain = data.isascii() and b"\\u" not in data and len(data) >= len(self._text)
-            found = self._possible[id_] = self.holding[id_] or not plain
-        return found
+    def _compare(self, id_: int) -> None:
+        data = self._joiner.read(id_)
+        text = _folded(data)
+        # A string's end, and so a part with a quotation mark, is not inside of the text.
+        inside = len(text) <= len(self._text) and (b'"' not in data or b"\\" in data)
+        if self._text in text or inside:
+            self._possible.add(id_)
+        plain = data.isascii() and b"\\" not in data
+        near = len(self._text) * (1 if plain else _MOST_BYTES) + (0 if plain else _MOST_BYTES)
+        start = max(0, len(data) - near)
+        while start and data[start - 1 : start] == b"\\":  # not within an escape
+            start -= 1
+        self._edges[id_] = data[:near], data[start:]
 
-    def _may_join(self, pair: tuple[int, int]) -> bool:
-        found = self._across.get(pair)
-        if found is None:
-            near = len(self._text)
-            seam = self._joiner.part(pair[0])[-near:] + self._joiner.part(pair[1])[:near]
-            found = self._across[pair] = self._text in seam.lower() or b"\\u" in seam
-        return found
+    def _compare_seam(self, pair: tuple[int, int]) -> None:
+        self._seams.add(pair)
+        if self._text in _folded(self._edges[pair[0]][1] + self._edges[pair[1]][0]):
+            self._possible_seams.add(pair)
+
+    def learn(self, ids: Sequence[int], element: bytes) -> None:
+        """Note parts of a matching element in which the text is certainly in a value: those inside of one string."""
+        for id_ in self._possible.intersection(ids):
+            data = self._joiner.read(id_)
+            if b'"' not in data and data in element and self._text in _folded(data):
+                self.sure.add(id_)
 
 
 class PromptTest:
-    """SQL's prompt_holds(part, exact, body): whether a prompt's text has a folded part. Caches by element and part."""
+    """SQL's prompt_holds(part, body): whether a prompt's text has a folded part. Caches by element and part."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._joiner = Joiner(connection)
         self._scans: dict[str, _Scan | None] = {}
-        self._seen = -1
-        self._results: dict[tuple[str, int, bytes], bool] = {}
+        self._deletions = -1
+        self._results: dict[tuple[str, bytes], bool] = {}
 
     def refresh(self) -> None:
-        """Drop cached parts if the log has changed: their ids may belong to other parts. Call before each query."""
-        seen = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        if seen != self._seen:
-            self._seen = seen
+        """Drop cached parts after deletions: their ids may belong to other parts. Call before each query."""
+        deletions = deletions_of(self._connection)
+        if deletions != self._deletions or len(self._scans) > _SEARCHES:
+            self._deletions = deletions
             self._forget_parts()
 
     def _forget_parts(self) -> None:
         self._joiner = Joiner(self._connection)
         self._scans.clear()
 
-    def __call__(self, part: str, exact: int, manifest: bytes) -> bool:
+    def __call__(self, part: str, manifest: bytes) -> bool:
         if len(self._results) > _CACHED:
             self._results.clear()
         if self._joiner.size > _CACHED:
             self._forget_parts()
-        ids, scan = ids_of(manifest), self._scan(part)
-        if scan is not None and not exact and not scan.sure.isdisjoint(ids):
-            return True
-        if scan is not None and scan.is_absent(ids):
+        try:
+            return self._holds(part, ids_of(manifest), self._scan(part))
+        except (zlib.error, ValueError, TypeError):  # a damaged prompt is not searchable
             return False
-        for element in elements_of(self._joiner.join(manifest)):
-            if self._element(part, exact, element):
+
+    def _holds(self, part: str, ids: Sequence[int], scan: _Scan | None) -> bool:
+        if scan is not None:
+            if not scan.sure.isdisjoint(ids):
+                return True
+            if scan.is_absent(ids):
+                return False
+        for element in elements_of(b"".join(map(self._joiner.part, ids))):
+            if self._element(part, element):
                 if scan is not None:
-                    scan.sure.update(id_ for id_ in ids if scan.holding.get(id_) and self._joiner.part(id_) in element)
+                    scan.learn(ids, element)
                 return True
         return False
 
     def _scan(self, part: str) -> _Scan | None:
-        if part not in self._scans:
-            plain = part.isascii() and not _ESCAPED.search(part)
-            self._scans[part] = _Scan(self._joiner, part) if plain else None
-        return self._scans[part]
+        scan = self._scans.get(part)
+        if part not in self._scans or (scan is not None and scan.size > _COMPARED):
+            # A line break may be between two values; U+FFFD replaces what a column cannot hold.
+            scan = self._scans[part] = None if "\n" in part or "\ufffd" in part else _Scan(self._joiner, part)
+        return scan
 
-    def _element(self, part: str, exact: int, element: bytes) -> bool:
-        key = (part, exact, digest(element))
+    def _element(self, part: str, element: bytes) -> bool:
+        key = (part, digest(element))
         if key not in self._results:
-            self._results[key] = is_in(part, text_of(element), bool(exact))
+            self._results[key] = is_in(part, text_of(element))
         return self._results[key]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import time
 import zlib
 from array import array
 from bisect import bisect_left
@@ -22,16 +23,16 @@ from playground.client.endpoint import Rates
 from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import groups, log_queries, rows
 from playground.requestlog.blob_store import Joiner
-from playground.requestlog.candidates import candidates
+from playground.requestlog.candidates import Window, windows
 from playground.requestlog.codec import column_text
-from playground.requestlog.filter import EVERYTHING, Folding, IdTerm, LogFilter, Order
-from playground.requestlog.filter_sql import Where, where
+from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, TextTerm
+from playground.requestlog.filter_sql import Lookup, Where, where
 from playground.requestlog.groups import GroupLayout
 from playground.requestlog.index import BlockTest
-from playground.requestlog.log_queries import FoundIds, LogSize, Words
-from playground.requestlog.prompt_index import MatchingElements, PromptTest
-from playground.requestlog.records import PREVIEW_CHARS, Count, DamagedRunError, LogRow, StoredRun, Totals
-from playground.requestlog.search_text import is_in
+from playground.requestlog.log_queries import LogSize, WholeIds, Words
+from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished
+from playground.requestlog.records import PREVIEW_CHARS, Count, DamagedRunError, Found, LogRow, StoredRun, Totals
+from playground.requestlog.search_text import fold
 from playground.requestlog.store import is_damage
 from playground.requestlog.worker import Worker
 from playground.runs.record import RequestRecord, SentRow
@@ -60,8 +61,6 @@ _KINDS: dict[str, tuple[type, ...]] = {
 _ROW_KINDS = tuple(map(_KINDS.__getitem__, "tiitITTTtttttiIIIFFFFttttiittTT"))
 """Types of the columns of _ROW: SQLite stores any type in any column."""
 _STORED_KINDS = tuple(map(_KINDS.__getitem__, "itiiittttttbbJitTtTJt"))
-MOST_OF_AN_ID = 100
-"""Maximum number of requests per partial id in a list of ids."""
 NEAR = 1_024
 """Number of newest rows that are found without reading the numbers of all matches."""
 _NO_NUMBER = 2**62
@@ -86,7 +85,8 @@ class Reader:
         connection.create_function("holds", -1, _holds, deterministic=True)
         connection.create_function("may_hold", 2, BlockTest(), deterministic=True)
         self._prompts, self._elements = PromptTest(connection), MatchingElements(connection)
-        connection.create_function("prompt_holds", 3, self._prompts)
+        self._lookup = Lookup(self._elements, WholeIds(connection))
+        connection.create_function("prompt_holds", 2, self._prompts)
         self._rates: dict[str, Rates] = {}
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
@@ -95,24 +95,54 @@ class Reader:
         self.damaged: set[str] = set()
         """run_ids of rows that could not be read."""
 
-    def _where(self, log_filter: LogFilter) -> Where:
+    def _where(self, log_filter: LogFilter, until: float = math.inf) -> Where:
         self._prompts.refresh()
-        return where(log_filter, self._elements)
+        self._elements.until = until
+        return where(log_filter, self._lookup)
 
     def page(self, log_filter: LogFilter, before: int | None, limit: int) -> list[LogRow]:
         """Return rows older than row `before`, newest first."""
-        made, below = self._where(log_filter), _NO_NUMBER if before is None else before
+        rows: list[LogRow] = []
+        while True:
+            found = self.search(log_filter, before, limit - len(rows))
+            rows += found.rows
+            if found.below is None:
+                return rows
+            before = found.below
+
+    def search(self, log_filter: LogFilter, before: int | None, limit: int, seconds: float = math.inf) -> Found:
+        """Return rows older than row `before`, newest first: those that one step of some `seconds` finds."""
+        until = time.monotonic() + seconds
         with self._one_moment():
-            batches = candidates(self._connection, made, below)
-            if batches is None:
-                sql = made.select(_ROW, extra="r.number < ?", tail="ORDER BY r.number DESC LIMIT ?")
-                return self._rows(self._connection.execute(sql, made.bind(below, limit)))
+            if not log_filter.terms:
+                return Found(self._window(Where(), Window(0, _NO_NUMBER if before is None else before), limit))
+            newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM runs").fetchone()[0]
+            below = newest + 1 if before is None else before
+            # The newest rows may fill the page before the prompts with a text are known.
+            at_once = before is None and any(
+                isinstance(term, TextTerm) and not self._elements.is_known(term.text) for term in log_filter.terms
+            )
+            try:
+                made = where(log_filter, replace(self._lookup, elements=_unknown)) if at_once else None
+                made = made or self._where(log_filter, until)
+            except Unfinished:
+                return Found([], below)
             rows: list[LogRow] = []
-            for batch in batches:
-                rows += self._among(made, batch, limit - len(rows))
+            for window in windows(self._connection, made, below):
+                rows += self._window(made, window, limit - len(rows))
                 if len(rows) >= limit:
                     break
-            return rows
+                if window.low > 0 and (at_once or time.monotonic() > until):
+                    return Found(rows, window.low)
+            return Found(rows)
+
+    def _window(self, made: Where, window: Window, limit: int) -> list[LogRow]:
+        """Return the matches in a window, newest first."""
+        if window.numbers is not None:
+            return self._among(made, window.numbers, limit) if window.numbers else []
+        extra, tail = "r.number >= ? AND r.number < ?", "ORDER BY r.number DESC LIMIT ?"
+        sql = made.select(_ROW, extra=extra, tail=tail)
+        return self._rows(self._connection.execute(sql, made.bind(window.low, window.high, limit)))
 
     def rows_at(self, log_filter: LogFilter, first: int, limit: int) -> list[LogRow]:
         """Return rows `first` to `first + limit`; 0 is the newest."""
@@ -197,18 +227,6 @@ class Reader:
         made = self._where(log_filter)
         found = self._connection.execute(made.select(_TOTALS, whole=True), made.bind(whole=True))
         return Totals(*found.fetchone())
-
-    def find(self, part: str) -> list[LogRow]:
-        """Return requests with `part` in one of their ids, newest first, at most 1,000."""
-        return self.page(LogFilter((IdTerm(part),)), None, 1000) if part else []
-
-    def find_many(self, ids: Sequence[str]) -> FoundIds:
-        """Find requests by a list of ids or parts of ids. Returns also the ids without a match."""
-        wanted = dict.fromkeys(one.strip() for one in ids)
-        found = {one: self.page(LogFilter((IdTerm(one),)), None, MOST_OF_AN_ID) for one in wanted if one}
-        rows = {row.number: row.run_id for some in found.values() for row in some}
-        missing = tuple(one for one, some in found.items() if not some)
-        return FoundIds(tuple(rows[number] for number in sorted(rows, reverse=True)), missing)
 
     def rows_of(self, run_ids: Sequence[str]) -> list[LogRow]:
         """Return the rows of these runs, newest first; unknown ids are left out. At most 30,000 ids."""
@@ -466,9 +484,13 @@ def _tags(text: object) -> tuple[str, ...]:
     return tuple(sorted(str(text).split("\x1f"), key=str.casefold)) if text else ()
 
 
-def _holds(part: str, exact: int, *texts: str) -> bool:
+def _holds(part: str, *texts: str) -> bool:
     """Implement SQL's holds(): whether one of the texts has a folded part."""
-    return any(is_in(part, text, bool(exact)) for text in texts if text)
+    return any(part in (text.lower() if text.isascii() else fold(text)) for text in texts if text)
+
+
+def _unknown(_part: str) -> list[int] | None:
+    return None
 
 
 NO_TOTALS = Totals(0, None, None, None, 0, 0, 0)

@@ -145,6 +145,14 @@ class StoredRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """Result of one step of a search, newest first. It continues before row `below`; None: it is complete."""
+
+    rows: list[LogRow]
+    below: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """How many rows match. Not `exact`: there are more than `n`."""
 

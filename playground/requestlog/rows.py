@@ -75,17 +75,17 @@ def numbers_of(connection: sqlite3.Connection, run_ids: Iterable[str]) -> list[i
     return [number for number in found if number is not None]
 
 
-def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) -> bool:
-    """Insert a run that ended elsewhere. Returns False, without a change, if its run_id exists."""
+def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) -> int | None:
+    """Insert a run that ended elsewhere; return its number. Returns None, without a change, if its run_id exists."""
     record = run.record
     if number_of(connection, record.run_id) is not None:
-        return False
+        return None
     state = fold(event for event in run.events if type(event) is not RawEvent)
     if not state.ended:
         state.phase = "interrupted"
         state.ended_at = run.events[-1].at if run.events else None
     summary = summarize(state, (event.id for event in run.events if isinstance(event, BodyIdReceived)))
-    run_id, target, started, _, _, *more = _begun(connection, record, None)
+    run_id, target, started, _, _, *more = _begun(connection, keeper, record, None)
     flags = (int(run.marked), int(run.imported))
     values = (run_id, target, started, *more, *flags, *_figures(summary, run.dropped_raw))
     number = _inserted(connection.execute(_INSERT_ENDED, values))
@@ -101,31 +101,31 @@ def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) 
     _add_ids(connection, number, summary)
     put_tags(connection, number, run.tags)
     _put_ended(connection, number, run.events, summary.answer, _ids_text(summary.request_id, summary.body_id))
-    index.open_block(connection, number)
-    return True
+    keeper.open_block(number)
+    return number
 
 
 def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord, owner: str | None) -> int:
     """Insert a run before it is sent; return its number. `owner` is the process that will end it."""
-    number = _inserted(connection.execute(_INSERT_BEGUN, _begun(connection, record, owner)))
+    number = _inserted(connection.execute(_INSERT_BEGUN, _begun(connection, keeper, record, owner)))
     connection.execute(
         "INSERT INTO texts (number, question, body, document, forecast) VALUES (?, ?, ?, ?, ?)",
         _sent(number, keeper, record),
     )
     put_tags(connection, number, record.tags)
-    index.open_block(connection, number)
+    keeper.open_block(number)
     return number
 
 
 Values: TypeAlias = tuple[str | bytes | float | None, ...]
 
 
-def _begun(connection: sqlite3.Connection, record: RequestRecord, owner: str | None) -> Values:
+def _begun(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord, owner: str | None) -> Values:
     """Return the values of _BEGUN."""
     forecast = record.forecast
     return (
         stored_id(record.run_id),
-        _target(connection, record),
+        _target(connection, keeper, record),
         microseconds(record.started_utc),
         owner,
         "waiting",
@@ -154,12 +154,25 @@ def _inserted(cursor: sqlite3.Cursor) -> int:
     return cursor.lastrowid
 
 
-def put_tags(connection: sqlite3.Connection, number: int, tags: Iterable[str]) -> None:
+def put_tags(connection: sqlite3.Connection, number: int, tags: Sequence[str]) -> None:
     """Add tags to a run. Tags ignore case."""
+    if not tags:
+        return
     connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", ((column_text(tag), number) for tag in tags))
 
 
-def _target(connection: sqlite3.Connection, record: RequestRecord) -> int:
+def _target(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord) -> int:
+    key = (
+        *(record.endpoint_id, record.endpoint_name, record.endpoint_kind, record.base_url, record.model),
+        record.rates,
+    )
+    found = keeper.targets.get(key)
+    if found is None:
+        found = keeper.targets[key] = _stored_target(connection, record)
+    return found
+
+
+def _stored_target(connection: sqlite3.Connection, record: RequestRecord) -> int:
     words = (record.endpoint_id, record.endpoint_name, record.endpoint_kind, record.base_url, record.model)
     values = (*(column_text(word) for word in words), msgspec.json.encode(record.rates).decode())
     found = connection.execute(

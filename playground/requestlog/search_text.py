@@ -13,7 +13,7 @@ import unicodedata
 _APART = "\x01"
 _UNSPACED = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2600-\u27bf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-    "\uf900-\ufaff\U0001f000-\U0001faff\U00020000-\U0003ffff])"
+    "\uf900-\ufaff\U0001f000-\U0001faff\U00020000-\U0003ffff]+)"
 )
 """Thai, Lao, Burmese, Khmer, kana, Han, Hangul, and emoji, which are words of one character."""
 _PIECE = 3
@@ -33,7 +33,11 @@ def indexed(text: str) -> str:
     folded = fold(text)
     if folded.isascii():
         return folded
-    return _UNSPACED.sub(rf"{_APART}\1{_APART}", folded).replace(_APART * 2, _APART)
+    return _UNSPACED.sub(_apart, folded).replace(_APART * 2, _APART)
+
+
+def _apart(run: re.Match[str]) -> str:
+    return f"{_APART}{_APART.join(run[0])}{_APART}"
 
 
 def pieces(part: str, most: int = PIECES) -> list[str]:
@@ -49,32 +53,6 @@ def _commonness(piece: str) -> tuple[int, int]:
     return (piece.count(" "), -sum(char.isdigit() or not char.isascii() for char in piece))
 
 
-def is_in(part: str, text: str, exact: bool) -> bool:
-    """Return whether `text` has the folded `part`; `exact`: as whole words."""
-    folded = fold(text)
-    at = folded.find(part)
-    if not exact:
-        return at >= 0
-    while at >= 0:
-        if _is_whole(folded, at, at + len(part)):
-            return True
-        at = folded.find(part, at + 1)
-    return False
-
-
-def _is_whole(text: str, start: int, end: int) -> bool:
-    return not (_joins(text, start) or _joins(text, end))
-
-
-def _joins(text: str, at: int) -> bool:
-    """Return whether a word continues across the offset `at`."""
-    if not 0 < at < len(text):
-        return False
-    before, after = text[at - 1], text[at]
-    if _UNSPACED.match(before) or _UNSPACED.match(after):
-        return False
-    return _is_word(before) and _is_word(after)
-
-
-def _is_word(char: str) -> bool:
-    return unicodedata.category(char)[0] in "LNM"
+def is_in(part: str, text: str) -> bool:
+    """Return whether `text` has the folded `part`."""
+    return part in (text.lower() if text.isascii() else fold(text))

@@ -110,12 +110,18 @@ class Writer:
                 self._keeper.end()
         except BaseException:
             self._keeper.forget_all()
+            self._prompts.forget_all()
             raise
 
     @property
     def owes(self) -> bool:
         """Return whether unsaved data exists."""
         return any(live.owes for live in self._live.values())
+
+    @property
+    def open_blocks(self) -> int:
+        """Return the number of blocks that are not in the index of the text search."""
+        return int(self._connection.execute("SELECT count(*) FROM open_blocks").fetchone()[0])
 
     def begin(self, record: RequestRecord) -> None:
         """Add a run before it is sent. Written by `settle`."""
@@ -142,8 +148,10 @@ class Writer:
         added = []
         with self._transaction(durable=True):
             for run in runs:
-                if rows.insert_ended(self._connection, self._keeper, run):
+                number = rows.insert_ended(self._connection, self._keeper, run)
+                if number is not None:
                     added.append(run.record.run_id)
+                    self._prompts.note(number, run.record.body)
         self._changed(added)
         return added
 
@@ -298,6 +306,7 @@ class Writer:
         number, pending = live.number, live.events[live.written :]
         if number is None:
             number = rows.insert_run(self._connection, self._keeper, live.record, self._owner.id)
+            self._prompts.note(number, live.record.body)
         if live.end is None and pending:
             rows.add_events(self._connection, number, pending)
             rows.update_figures(self._connection, number, summarize(live.state(), live.body_ids), live.dropped_raw)

@@ -163,7 +163,7 @@ def sent_from_log(row: SentRow) -> tuple[Sent, CacheUsage]:
     fields = value if isinstance(value, dict) else {}
     view = view_of_fields(fields)
     rest = {name: value for name, value in fields.items() if name not in ("messages", "tools")}
-    tag = "experiment" if row.source == "experiment" else ""
+    tag = row.source if row.source in ("experiment", "keep_warm") else ""
     sent = Sent(row.run_id, row.request_id, row.started_utc.timestamp(), view.text, view, fields=rest, tag=tag)
     # The text of tool calls is not in this row, so the part of the answer that the next prompt repeats is unknown.
     message: dict[str, Json] | None = (

@@ -62,10 +62,10 @@ def _usage(fields: dict[str, Json]) -> bool:
 
 EndpointKind = Literal["simulator", "electron", "other"]
 
-RequestSource = Literal["window", "command", "recorder", "experiment", "import", "unknown"]
+RequestSource = Literal["window", "command", "recorder", "experiment", "import", "keep_warm", "unknown"]
 """Who made a request. Requests logged before the log had this column are `unknown`."""
 
-GroupKind = Literal["comparison", "batch", "repeat", "lab", "agent", "readiness"]
+GroupKind = Literal["comparison", "batch", "repeat", "lab", "agent", "readiness", "keep_warm"]
 """Experiments whose requests the log lists as one group."""
 
 

@@ -313,6 +313,6 @@ def _record(sending: PendingRequest) -> RequestRecord:
         document=dump(run.document),
         forecast=run.forecast,
         rates=endpoint.rates,
-        source="experiment" if sending.tag else sending.source,
+        source="keep_warm" if sending.tag == "keep_warm" else "experiment" if sending.tag else sending.source,
         tags=sending.tags,
     )

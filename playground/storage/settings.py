@@ -8,6 +8,7 @@ import threading
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from playground.prompt.document import Json
@@ -35,6 +36,9 @@ class Setting:
     base64: bool = False
 
 
+HIDDEN_PANES = tuple(
+    ",".join(names) for count in range(4) for names in combinations(("inspector", "log", "response"), count)
+)
 SETTINGS = (
     Setting(
         "theme", "system", "Theme", "Light, dark, or whatever the system uses.", choices=("system", "light", "dark")
@@ -102,7 +106,7 @@ SETTINGS = (
     Setting("window_geometry", "", base64=True),
     Setting("splitter_sizes", [], minimum=0, maximum=100_000, unit="px"),
     Setting("side_width", 0, minimum=0, maximum=10_000, unit="px"),
-    Setting("hidden_panes", "", choices=("", "inspector", "log", "inspector,log")),
+    Setting("hidden_panes", "", choices=HIDDEN_PANES),
     Setting("maximised_pane", "", choices=("", "prompt", "response", "inspector", "log")),
     Setting("log_height", 0, minimum=0, maximum=10_000, unit="px"),
     Setting("log_keep_days", 0, minimum=0, maximum=36_500, unit="days"),
@@ -171,6 +175,10 @@ class Settings:
         value = self.get(name)
         assert isinstance(value, bool)
         return value
+
+    def changed(self, name: str) -> bool:
+        """Return whether a setting differs from its default."""
+        return self.get(name) != _TABLE[name].default
 
     def set(self, name: str, value: Json) -> None:
         """Change a setting. Raises InputError for a value that is not allowed, KeyError for an undeclared name.

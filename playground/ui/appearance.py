@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QWheelEvent
-from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QHeaderView, QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.storage.settings import Settings
 from playground.ui.theme import PROMPT_PX, ZOOM, Theme, apply_theme, dress, load_theme, mono_font, zoom_factor
+from playground.ui.widgets.timers import single_timer
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QHeaderView
 
 ZOOMS = (80, 90, 100, 110, 125, 150, 175, 200)
 """Steps of the text size in percent; the bounds of the setting."""
@@ -30,10 +36,7 @@ class Appearance(QObject):
         self._application, self._settings = application, settings
         self._theme = load_theme(self._wanted())
         self._scaler: ZoomScaler | None = None
-        self._zooming = QTimer(self)
-        self._zooming.setSingleShot(True)
-        self._zooming.setInterval(ZOOM_MS)
-        self._zooming.timeout.connect(self._scale)
+        self._zooming = single_timer(self, ZOOM_MS, self._scale)
         self._set_sizes()
         dress(application, self._theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)
@@ -181,6 +184,8 @@ def rescale(widget: QWidget, font_px: float = 0.0) -> None:
         font = widget.font()
         font.setPixelSize(max(round(font_px * zoom), 1))
         widget.setFont(font)
+    from PySide6.QtWidgets import QAbstractScrollArea, QHeaderView
+
     if isinstance(widget, QHeaderView):
         _rescale_header(widget, zoom)
     elif not (isinstance(widget, QAbstractScrollArea) or widget.property("fitsContents")):

@@ -111,6 +111,7 @@ class MainWindow(QMainWindow):
             "repeat": lambda: self.program.repeat_dialog(self.prompt, self.requests),
             "cache_lab": lambda: self.program.cache_lab(self.requests),
             "replay": lambda: self.program.replay_dialog(self.requests),
+            "keep_warm": lambda: self.answers and self.keep_warm.ask(),
             "copy_request_id": self.copy_request_id,
             "copy_ticket": lambda: self._hand_over("ticket"),
             "ticket": self._ticket,
@@ -159,6 +160,7 @@ class MainWindow(QMainWindow):
             "connect": lambda: self.program.connect_dialog(),
             "connect_electron": self.program.connect_to_electron,
             "resend": lambda: self.requests.resend(),
+            "toggle_response": lambda: self.places.toggle("response"),
             "toggle_inspector": lambda: self.places.toggle("inspector"),
             "toggle_log": lambda: self.places.toggle("log"),
             "maximise": self._maximise,
@@ -301,6 +303,7 @@ class MainWindow(QMainWindow):
     def _build_answers(self) -> Answers:
         # Imported here: the first frame does not show them.
         from playground.ui.controllers.agent import Chaining
+        from playground.ui.controllers.keep_warm import KeepWarmController
         from playground.ui.controllers.results import Answers
         from playground.ui.controllers.versions import VersionPaths
         from playground.ui.controllers.voice import VoiceController
@@ -320,6 +323,7 @@ class MainWindow(QMainWindow):
         self.versions = VersionPaths(
             self.workspace, self.prompt, self.files, self.places.show_beside, lambda: self._appearance.theme
         )
+        self.keep_warm = KeepWarmController(self, self.workspace, self.prompt, self.files.tabs)
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing, self.show_page)
         self.chaining.trouble.connect(self.say_trouble)
         self.prompt.answers_wanted.connect(self.chaining.show_answers)
@@ -414,6 +418,9 @@ class MainWindow(QMainWindow):
         requests.running_changed.connect(self.prompt.set_running)
         requests.outlook_changed.connect(self._show_outlook)
         requests.ticked.connect(self._show_load)
+        requests.ticked.connect(self.keep_warm.refresh)
+        self.keep_warm.row_changed.connect(requests.sent_beside)
+        self.keep_warm.trouble.connect(self.say_trouble)
         self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
         requests.sent.connect(self.versions.sent)
         self.chaining.prompt_sent.connect(self.versions.sent)
@@ -456,6 +463,8 @@ class MainWindow(QMainWindow):
 
     def choose_endpoint(self, endpoint_id: str) -> None:
         """Send to this endpoint from now on, and say so everywhere."""
+        if self._answers is not None and endpoint_id != self.workspace.endpoint.id:
+            self.keep_warm.stop_all("another endpoint was chosen")
         self.workspace.choose(endpoint_id)
         self._end_notice("endpoint")
         endpoint = self.workspace.endpoint
@@ -569,12 +578,13 @@ class MainWindow(QMainWindow):
         from playground.prefix_cache.composition import composition
 
         axes = self.prompt.axes
-        total = axes.total if axes is not None and not axes.neutral else 0
+        neutral = axes is None or axes.neutral
+        total = 0 if axes is None or neutral else axes.total
         endpoint = self.workspace.endpoint
         source = CONTEXT_SOURCES.get(endpoint.context_source, "")
-        self.top.context.show_parts(
-            composition(outlook.view.document, outlook.zones, endpoint.context_tokens, source), total
-        )
+        parts = composition(outlook.view.document, outlook.zones, endpoint.context_tokens, source)
+        # An empty prompt has no tokens; the estimate of its empty messages would be of the chat template alone.
+        self.top.context.show_parts(replace(parts, system=0.0, history=0.0, rest=0.0) if neutral else parts, total)
         self._show_load()
 
     def _show_file(self) -> None:

@@ -25,6 +25,7 @@ TASKS = {
     "repeat the prompt": "Repeat",
     "voice readiness": "Readiness",
     "run until answer": "Agent loop",
+    "keep the cache warm": "Keep warm",
 }
 """Tasks whose end is told, by their names in `Tasks`."""
 

@@ -6,7 +6,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QDialog,
-    QDialogButtonBox,
     QFrame,
     QHBoxLayout,
     QSplitter,
@@ -68,6 +67,8 @@ class SidePanel(QFrame):
     def _add(self, page: QDialog) -> int:
         page.setWindowFlags(Qt.WindowType.Widget)
         page.setAttribute(Qt.WidgetAttribute.WA_Moved)  # else a dialog moves to the middle of its parent when shown
+        from PySide6.QtWidgets import QDialogButtonBox
+
         for box in page.findChildren(QDialogButtonBox):
             if (button := box.button(QDialogButtonBox.StandardButton.Close)) is not None:
                 button.hide()  # the panel has a button for it

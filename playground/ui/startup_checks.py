@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
 from playground import __version__
-
-
-def lean_imports() -> None:
-    """Have PySide leave the sources of modules alone from now on. Where PySide has no such search, nothing is done."""
-    import PySide6.QtCore  # noqa: F401
-
-    search = sys.modules.get("shibokensupport.feature")
-    if search is not None and hasattr(search, "_mod_uses_pyside"):
-        vars(search)["_mod_uses_pyside"] = _wants_no_feature
-
-
-def _wants_no_feature(_module: ModuleType) -> bool:
-    return False
-
 
 PARTS = ("PySide6_Essentials", "qasync", "httpx", "msgspec", "keyring", "mcp", "opentelemetry-sdk", "PySide6_Addons")
 """Libraries whose versions matter in a bug report; the last three belong to extras."""
@@ -59,10 +43,17 @@ def obstacle(environment: Mapping[str, str], platform: str = sys.platform) -> st
     if not platform.startswith("linux"):
         return None
     headless = environment.get("QT_QPA_PLATFORM", "").split(":")[0] in _HEADLESS_PLATFORMS
-    wanted = LIBRARIES if headless or _reaches_wayland(environment) else {**LIBRARIES, **X11_LIBRARIES}
-    if not headless and not display_reachable(environment):
+    if headless or _reaches_wayland(environment):
+        return None  # `missing_qt` finds what is missing then
+    if not display_reachable(environment):
         return _no_display(environment)
-    missing = missing_libraries(wanted)
+    missing = missing_libraries({**LIBRARIES, **X11_LIBRARIES})
+    return missing_sentence(missing) if missing else None
+
+
+def missing_qt(platform: str = sys.platform) -> str | None:
+    """Return the message for libraries without which Qt cannot be imported; None if all of them are present."""
+    missing = missing_libraries(LIBRARIES) if platform.startswith("linux") else {}
     return missing_sentence(missing) if missing else None
 
 
@@ -91,6 +82,8 @@ def missing_libraries(wanted: Mapping[str, str]) -> dict[str, str]:
 
 
 def _loads(name: str) -> bool:
+    import ctypes  # 3 ms
+
     try:
         ctypes.CDLL(name)
     except OSError:

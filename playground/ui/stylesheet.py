@@ -148,7 +148,6 @@ QComboBox::down-arrow { image: url("$chevron"); width: 12px; height: 12px; }
 QSpinBox::up-button, QSpinBox::down-button { width: 0; border: none; }
 QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; border: none; }
 QDialogButtonBox { dialogbuttonbox-buttons-have-icons: 0; }
-QListWidget::item { padding: 6px 8px; }
 QListView[look="completions"] { background: $surface; border: 1px solid $accent; outline: none; }
 QListView[look="completions"]::item { padding: 4px 8px; }
 QListView[look="completions"]::item:selected { background: $selection; color: $text; }
@@ -189,6 +188,7 @@ QTableView, QTreeView, QListView {
     selection-background-color: $selection; selection-color: $text;
 }
 QTableView::item, QListView::item { padding: 0 8px; }
+QListWidget::item { padding: 4px 8px; }
 QTableView::item:selected, QListView::item:selected { background: $selection; color: $text; }
 
 QSplitter::handle { background: $line; }

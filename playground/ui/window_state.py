@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QMainWindow, QSplitter, QWidget
 
 from playground.storage.settings import Settings
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.theme import zoom_factor
+from playground.ui.widgets.timers import repeating_timer
 
 COLUMNS = (520, 470, 290)
 """First widths of prompt, response and inspector, in device-independent pixels at 1280."""
@@ -54,9 +54,7 @@ class Places:
         self._beside: QWidget | None = None
         self._sizes: list[int] = []
         self._kept: object = None
-        self._timer = QTimer(window)
-        self._timer.setInterval(KEEP_EVERY_MS)
-        self._timer.timeout.connect(self._keep_if_changed)
+        self._timer = repeating_timer(window, KEEP_EVERY_MS, self._keep_if_changed)
 
     def _state(self) -> tuple[object, ...]:
         return self._columns.sizes(), self._rows.sizes(), self._window.geometry().getRect(), self._window.isMaximized()
@@ -122,7 +120,7 @@ class Places:
             self._columns.setSizes([round(px * scale) for px in shown])
 
     def toggle(self, name: str) -> None:
-        """Show or hide the inspector or the log. A maximised pane is restored first."""
+        """Show or hide the response, the inspector or the log. A maximised pane is restored first."""
         if self._maximised:
             self.maximise("")
         shown = self._pane(name).isHidden()

@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document
 from playground.prompt.files import OpenedPrompt, load
 from playground.prompt.json_bounds import MAX_BYTES
-from playground.requestlog.log import RequestLog
-from playground.requestlog.records import LogRow
 from playground.storage.json_file import FileWriter, read_regular
 from playground.storage.paths import write_private, write_shared
 from playground.storage.settings import Settings
@@ -37,6 +36,10 @@ from playground.versions.history import (
     encode_record,
     version_id,
 )
+
+if TYPE_CHECKING:
+    from playground.requestlog.log import RequestLog
+    from playground.requestlog.records import LogRow
 
 FOLDER = "versions"
 _CACHED = 4

@@ -20,7 +20,7 @@ from itertools import islice, pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from playground.requestlog.filter import EVERYTHING, parse
+from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, LogRow
 from playground.runs.state import fold
@@ -31,6 +31,7 @@ BATCH = 500
 AT_ONCE = 64
 APPENDED = 6_000
 REMOVED = 10_000
+GROUPED = 20_000
 
 FILTERS = (
     ("status:429", 100),
@@ -77,6 +78,35 @@ async def timed(name: str, goal_ms: float | None, call: Callable[[], Awaitable[o
     )
 
 
+async def searched(log: RequestLog, text: str, goal_ms: float) -> None:
+    """Time the steps of a filter's first page: the median of the first steps, and one search to its end."""
+    chosen = parse(text, NOW)
+    firsts = []
+    for _ in range(5):
+        start = time.perf_counter()
+        await log.search(chosen)
+        firsts.append((time.perf_counter() - start) * 1e3)
+    rows: list[LogRow] = []
+    steps, before, seen_at = [], None, 0.0
+    cpu, start = await log._read_worker.call(time.thread_time), time.perf_counter()
+    while True:
+        began = time.perf_counter()
+        found = await log.search(chosen, before, 128 - len(rows))
+        steps.append((time.perf_counter() - began) * 1e3)
+        rows, before = rows + found.rows, found.below
+        seen_at = seen_at or (time.perf_counter() - start) * 1e3 * bool(rows)
+        if before is None:
+            break
+    cpu = await log._read_worker.call(time.thread_time) - cpu
+    whole = (time.perf_counter() - start) * 1e3
+    print(
+        f"  {text:<44} first step {sorted(firsts)[2]:7.1f} ms, worst {max(firsts):7.1f}  goal {goal_ms:.0f} ms"
+        f"{'  MISSED' if sorted(firsts)[2] > goal_ms else ''}; first rows {seen_at:.0f}, all {whole:.0f} ms "
+        f"({cpu * 1e3:.0f} ms CPU, {len(steps)} steps, longest {max(steps):.0f} ms) {len(rows)} rows",
+        flush=True,
+    )
+
+
 def memory_mb() -> float:
     """Return the current memory of this process, in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -113,7 +143,7 @@ async def fill(log: RequestLog, count: int) -> tuple[int, int]:
     maker.join()
     for name, times in grown.items():
         exponents = ", ".join(f"{math.log10(after / before):.2f}" for before, after in pairwise(times))
-        print(f"  growth of {name:<24} {', '.join(f'{each:.2f} ms' for each in times)}: exponents {exponents}")
+        print(f"  growth of {name:<36} {', '.join(f'{each:.2f} ms' for each in times)}: exponents {exponents}")
     print(f"  add: {count / working:,.0f} ended requests per second in the worker (of {count:,})")
     return bodies, bodies + documents
 
@@ -133,6 +163,7 @@ async def _quick(log: RequestLog) -> dict[str, float]:
         "a common word": lambda: log.page(parse("patient", NOW)),
         "a rare word": lambda: log.page(parse(RARE, NOW)),
         "a whole request_id": lambda: log.find(newest.request_id or ""),
+        "phrase of common words, first step": lambda: log.search(parse('"the of and"', NOW)),
         "failed requests": lambda: log.page(parse("is:failed", NOW)),
     }
     found = {}
@@ -215,8 +246,8 @@ async def questions(log: RequestLog, count: int) -> None:
     await ids(log, middle)
     print("first page of a filter:")
     for text, goal in FILTERS:
-        chosen = parse(text, NOW)
-        await timed(text, goal, lambda chosen=chosen: log.page(chosen))  # type: ignore[misc]  # bound at once
+        await searched(log, text, goal)
+    await orders_and_groups(log)
     print("counts and sums (beside the table, on a thread of their own):")
     for text in ("", "status:429", "patient", "預 -laboratory tokens:>3000"):
         chosen = parse(text, NOW)
@@ -225,8 +256,25 @@ async def questions(log: RequestLog, count: int) -> None:
     await timed("one request whole", 50, lambda: log.get(middle.run_id))
 
 
+async def orders_and_groups(log: RequestLog) -> None:
+    print("orders and groups:")
+    for key in ("time", "in", "total", "question", "answer", "cost", "model"):
+        chosen = LogFilter(order=Order(key))
+        await timed(f"first rows in order of {key}", 200, lambda c=chosen: log.rows_at(c, 0), 3)  # type: ignore[misc]
+    newest = (await log.numbers(EVERYTHING))[-GROUPED:]
+    for first in range(0, len(newest), GROUPED // 10):
+        members = await log.run_ids(newest[first : first + GROUPED // 10])
+        await log.set_tags(members, [f"batch:{first:08}"])
+    folded = LogFilter(folding=Folding())
+    await timed(f"first rows with {GROUPED:,} requests in 10 groups", 200, lambda: log.rows_at(folded, 0), 3)
+    await timed("its count", None, lambda: log.count(folded), 3)
+    await timed("the last row, first", None, lambda: log.rows_at(folded, 500_000), 1)
+
+
 async def ids(log: RequestLog, row: LogRow) -> None:
     whole = row.request_id or ""
+    await timed("whole run_id", 5, lambda: log.page(parse(row.run_id, NOW)))
+    await timed("whole body id", 5, lambda: log.find(row.body_id or ""))
     await timed("whole request_id", 5, lambda: log.find(whole))
     await timed("its first 8 characters", 5, lambda: log.find(whole[:8]))
     await timed("6 characters of its middle", 5, lambda: log.find(whole[15:21]))

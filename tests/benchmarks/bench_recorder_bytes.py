@@ -213,15 +213,31 @@ def key_hits(folder: str) -> int:
     return sum(data.count(form) for data in files for form in forms)
 
 
+def _use(process: psutil.Process) -> str:
+    """Return memory and CPU time of both processes, and the CPU time of this one."""
+    parts = []
+    for name, one in (("forwarding", process), ("recording", process.children()[0])):
+        times = one.cpu_times()
+        parts.append(f"{name} {one.memory_info().rss / 1e6:.0f} MB, CPU {times.user + times.system:.0f} s")
+    return "; ".join([*parts, f"benchmark CPU {time.process_time():.0f} s"])
+
+
 async def bytes_figures(requests: int, server: Server, port: int) -> None:
     """Print how many exchanges are identical, how many are logged, and the key's hits."""
     with tempfile.TemporaryDirectory() as folder:
         same: Counter[str] = Counter()
-        async with recorder(folder, port) as (_, base_url), httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        client = httpx.AsyncClient(trust_env=False, timeout=60)
+        async with recorder(folder, port) as (process, base_url), client:
+            began = time.perf_counter()
+            print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
             for first in range(0, requests, 10):
+                if first % 1_000 == 0:
+                    print(f"{first:,} requests, {time.perf_counter() - began:.0f} s: {_use(process)}", flush=True)
                 kinds = [(number, KINDS[number % 10]) for number in range(first, min(first + 10, requests))]
                 results = await asyncio.gather(*(exchange(client, base_url, n, kind, server) for n, kind in kinds))
                 same.update(kind for (_, kind), ok in zip(kinds, results, strict=True) if ok)
+            print(f"{requests:,} requests, {time.perf_counter() - began:.0f} s: {_use(process)}", flush=True)
+        print(f"everything written after {time.perf_counter() - began:.0f} s", flush=True)
         hits = key_hits(folder)
         logged = await read_log(folder)
         ids = sum(f"r-{number}" in logged for number in range(requests))

@@ -42,3 +42,15 @@ def test_exact_counts_stay_at_the_end_of_their_prompt_when_a_node_is_split() -> 
     tree.add(1, "abcxyz")
     marks = {depth: node.exact_prompt for node, depth in tree.path("abcdefg")}
     assert marks == {0: None, 3: None, 6: 6.0}
+
+
+def test_extend_trees_share_the_answer() -> None:
+    answer = "the answer of a request"
+    trees = MatchTree(), MatchTree()
+    for tree, prompt in zip(trees, ("ab", "ba"), strict=True):
+        tree.add(0, prompt)
+        tree.extend(0, answer)
+        ends = tree.ends(0)
+        assert ends is not None
+        assert ends[1].label is answer
+        assert tree.length(0) == len(prompt) + len(answer)

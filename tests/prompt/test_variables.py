@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.prompt.document import Message
-from playground.prompt.variables import names, places, render
+from playground.prompt.variables import SHORT_CHARS, _long_places, names, places, render
 
 TEXT = st.text(st.sampled_from("ab{}é\U0001f600 \n"), max_size=20)
 
@@ -43,3 +43,10 @@ def test_every_place_leads_back(head: str, value: str, middle: str, tail: str) -
             assert template[place] == rendered.text[index] or any(index == cut[0] for cut in rendered.cuts)
     places_back = [rendered.to_template(index) for index in range(len(rendered.text) + 1)]
     assert places_back == sorted(places_back)
+
+
+def test_places_long_templates_do_not_stay_in_memory() -> None:
+    text = "{{name}}" + "x" * SHORT_CHARS
+    for number in range(100):
+        assert places(f"{text}{number}")[0].name == "name"
+    assert _long_places.cache_info().currsize <= 32

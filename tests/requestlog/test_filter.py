@@ -18,13 +18,13 @@ UUIDS = ["9db74058-1111-4222-8333-444455556666", "ABAB0000-1111-4222-8333-444455
     ("text", "terms"),
     [
         ("", ()),
-        ("  hello world ", (TextTerm("hello", False), TextTerm("world", False))),
-        ('"two words" -three', (TextTerm("two words", True), TextTerm("three", False, True))),
-        ('-"two words"', (TextTerm("two words", True, True),)),
-        ("well-known", (TextTerm("well-known", False),)),
-        ("-", (TextTerm("-", False),)),
+        ("  hello world ", (TextTerm("hello"), TextTerm("world"))),
+        ('"two words" -three', (TextTerm("two words"), TextTerm("three", True))),
+        ('-"two words"', (TextTerm("two words", True),)),
+        ("well-known", (TextTerm("well-known"),)),
+        ("-", (TextTerm("-"),)),
         ('""', ()),
-        ("https://example.test 10:30", (TextTerm("https://example.test", False), TextTerm("10:30", False))),
+        ("https://example.test 10:30", (TextTerm("https://example.test"), TextTerm("10:30"))),
         ("status:200", (NumberTerm("status", 200, 200),)),
         ("STATUS:4XX", (NumberTerm("status", 400, 499),)),
         ("status:none", (NumberTerm("status", None, None, True),)),
@@ -40,7 +40,7 @@ UUIDS = ["9db74058-1111-4222-8333-444455556666", "ABAB0000-1111-4222-8333-444455
         ('endpoint:"My server" model:small', (WordTerm("endpoint", "My server"), WordTerm("model", "small"))),
         ("id:9db7", (IdTerm("9db7"),)),
         (f"{UUIDS[0]}\n{UUIDS[1]},", (IdTerm(UUIDS[0]), IdTerm(UUIDS[1]))),
-        (f'"{UUIDS[0]}"', (TextTerm(UUIDS[0], True),)),
+        (f'"{UUIDS[0]}"', (TextTerm(UUIDS[0]),)),
         (f"{UUIDS[0]},{UUIDS[1]};chatcmpl-9db74058", (
             IdTerm(UUIDS[0]), IdTerm(UUIDS[1]), IdTerm("chatcmpl-9db74058"))),
         (f"['{UUIDS[0]}']", (IdTerm(UUIDS[0]),)),
@@ -105,7 +105,7 @@ def test_parse_ids_with_a_word_is_not_a_list_of_ids() -> None:
 
 
 def test_parse_lone_surrogate_becomes_a_replacement_character() -> None:
-    assert parse("a\ud800b", NOW).terms == (TextTerm("a\ufffdb", False),)
+    assert parse("a\ud800b", NOW).terms == (TextTerm("a\ufffdb"),)
 
 
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the system's zone cannot be set")

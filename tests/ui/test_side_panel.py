@@ -156,6 +156,10 @@ def test_panes_hidden_and_maximised_are_remembered(tell: Story) -> None:
         window.resize(1400, 900)
         window.actions_table["toggle_log"].trigger()
         assert shown(window) == [True, True, True, False]
+        window.actions_table["toggle_response"].trigger()
+        assert shown(window) == [True, False, True, False]
+        assert settings.text("hidden_panes") == "log,response"
+        window.actions_table["toggle_response"].trigger()
         assert settings.text("hidden_panes") == "log"
         window.response.take_focus()
         window.actions_table["maximise"].trigger()

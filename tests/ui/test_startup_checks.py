@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from playground.ui.startup_checks import display_reachable, missing_libraries, obstacle
+from playground.ui.startup_checks import display_reachable, missing_libraries, missing_qt, obstacle
 
 
 def test_no_display_is_said() -> None:
@@ -48,12 +48,18 @@ def test_a_missing_library_is_named_with_its_package() -> None:
     assert missing_libraries(wanted) == {"libnot-here.so.9": "libnot-here9"}
 
 
-def test_first_request_modules_without_extras_are_imported() -> None:
-    code = (
-        "import sys, importlib\n"
-        "sys.modules.update(dict.fromkeys(('opentelemetry', 'mcp', 'PySide6.QtTextToSpeech')))\n"
-        "from playground.ui.session import FIRST_REQUEST\n"
-        "for name in FIRST_REQUEST: importlib.import_module(name)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
+IMPORTS = """
+import sys, importlib
+sys.modules.update(dict.fromkeys(("opentelemetry", "mcp", "PySide6.QtTextToSpeech")))
+from playground.ui.session import FIRST_REQUEST
+for name in FIRST_REQUEST: importlib.import_module(name)
+"""
+
+
+def test_modules_of_the_first_request_are_imported_without_extras() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS], check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_missing_qt_on_other_systems_is_not_looked_for() -> None:
+    assert missing_qt("darwin") is None

@@ -251,9 +251,6 @@ def self_test(options: argparse.Namespace) -> int:
         if "QT_QPA_PLATFORM" not in os.environ and not display_reachable(os.environ):
             os.environ["QT_QPA_PLATFORM"] = "offscreen"
     # Imported only now: the platform is chosen when Qt is loaded.
-    from playground.ui.startup_checks import lean_imports
-
-    lean_imports()
     from playground.ui.session import make_application, make_runner
 
     application = make_application()

@@ -198,6 +198,10 @@ NOTHING_SAID = ToolMock(ASK)
 """Default mock of a tool without one: ask the user."""
 
 
+MOST_LIST_PX = 130
+"""Maximum height of the list of tools."""
+
+
 class AnswersPane(QWidget):
     """Shows and edits the mocks of a document's tools."""
 
@@ -210,7 +214,6 @@ class AnswersPane(QWidget):
         self.list = QListWidget()
         self.list.setAccessibleName("Tools of the prompt")
         self.list.currentRowChanged.connect(lambda _row: self._show())
-        self.list.setMaximumHeight(130)
         self.form = AnswerForm()
         self.form.changed.connect(self._edited)
         self.none = words("The prompt has no tools. Add some in the Tools tab; without them a chain is one request.")
@@ -230,6 +233,7 @@ class AnswersPane(QWidget):
         self.list.clear()
         for name in names:
             self.list.addItem(self._label(name))
+        self.list.setFixedHeight(min(self.list.sizeHintForRow(0) * len(names) + 4, MOST_LIST_PX))
         for widget in (self.list, self.form):
             widget.setVisible(bool(names))
         self.none.setVisible(not names)

@@ -195,6 +195,10 @@ class AskBar(QFrame):
             answer.set_result(text)
 
 
+MOCKS_PX = 260
+"""Minimum width of the tool mocks, and twice their minimum height: in a small panel they scroll."""
+
+
 class AgentView(TaskDialog):
     """Layout: turns and next message on the left, tool mocks on the right."""
 
@@ -281,7 +285,12 @@ class AgentView(TaskDialog):
         column.addLayout(next_line)
         self.halves = QSplitter()
         self.halves.addWidget(left)
-        self.halves.addWidget(self.answers)
+        mocks = QScrollArea()
+        mocks.setWidget(self.answers)
+        mocks.setWidgetResizable(True)
+        mocks.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        mocks.setMinimumSize(MOCKS_PX, MOCKS_PX // 2)
+        self.halves.addWidget(mocks)
         self.halves.setSizes([640, 360])
         self.halves.setChildrenCollapsible(False)
         row = FlowLayout()

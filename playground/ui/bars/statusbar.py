@@ -24,7 +24,6 @@ class StatusBar(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.setProperty("look", "footer")
         self.setFixedHeight(HEIGHT_PX)
         self._in_flight = QLabel()

@@ -20,6 +20,7 @@ from playground.requestlog.filter import parse
 from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
+from playground.ui.widgets.task_dialog import open_once
 
 MAX_LOG_ROWS = 10_000
 DATA_FILTER = "Tables (*.csv *.tsv *.jsonl *.ndjson *.json);;All files (*)"
@@ -44,8 +45,7 @@ class BatchFiles(QObject):
         dialog.setNameFilter(DATA_FILTER)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.fileSelected.connect(lambda path: self.open_file(Path(path)))
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     def open_file(self, path: Path) -> None:
         """Read rows from a file."""
@@ -65,8 +65,7 @@ class BatchFiles(QObject):
         dialog.setWindowTitle("Use logged requests")
         dialog.setLabelText(f"Filter of the request log (empty: the newest {MAX_LOG_ROWS:,} requests):")
         dialog.textValueSelected.connect(self.open_log)
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     def open_log(self, text: str) -> None:
         """Use the logged requests that match a filter as rows."""
@@ -109,8 +108,7 @@ class BatchFiles(QObject):
         dialog.setDefaultSuffix("csv")
         dialog.filterSelected.connect(lambda text: dialog.setDefaultSuffix("csv" if "csv" in text else "jsonl"))
         dialog.fileSelected.connect(lambda path: self.export(Path(path), results))
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     def export(self, path: Path, results: Mapping[int, dict[str, Json]]) -> None:
         """Write results by row number in the order of the data: a table for .csv, else JSON lines."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -31,6 +31,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.notice import SlimBar, words
+from playground.ui.widgets.timers import single_timer
 
 FILTER_MS = 150
 QUICK = (("All", ""), ("Failed", "status:failed"), ("Prefix cold", "prefix:cold"))
@@ -61,8 +62,7 @@ class BatchPage(QWidget):
         self.detail = BatchDetail()
         self.detail.open_asked.connect(self._open)
         self.table.open_asked.connect(self._open)
-        self._filter_timer = QTimer(self, interval=FILTER_MS, singleShot=True)
-        self._filter_timer.timeout.connect(self._apply_filter)
+        self._filter_timer = single_timer(self, FILTER_MS, self._apply_filter)
         self._selected: int | None = None
         self.stack = QStackedWidget()
         self.stack.addWidget(self._empty_page())

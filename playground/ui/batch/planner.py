@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_lines import Selection
@@ -16,6 +16,7 @@ from playground.experiments.batch_store import BatchSpec
 from playground.prompt.field_errors import InputError
 from playground.services import AppServices
 from playground.ui.batch.model import Displayed
+from playground.ui.widgets.timers import single_timer
 
 PLAN_MS = 300
 """Wait after a change before planning again."""
@@ -51,8 +52,7 @@ class BatchPlanner(QObject):
         super().__init__(parent)
         self._services = services
         self._newest = self._ended = 0
-        self._timer = QTimer(self, interval=PLAN_MS, singleShot=True)
-        self._timer.timeout.connect(self.due)
+        self._timer = single_timer(self, PLAN_MS, self.due.emit)
 
     @property
     def busy(self) -> bool:

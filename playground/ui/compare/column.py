@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import (
     QFrame,
@@ -32,6 +32,7 @@ from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.id_label import CopyButton, IdLabel
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.timers import single_timer
 
 MOST_PIECES = 4_000
 SLICE = 200
@@ -54,8 +55,7 @@ class PieceView(QPlainTextEdit):
         self.document().setDocumentMargin(margin)
         self._pieces: tuple[tuple[str, str], ...] = ()
         self._left: list[tuple[str, str]] = []
-        self._next = QTimer(self, interval=0, singleShot=True)
-        self._next.timeout.connect(self._insert)
+        self._next = single_timer(self, 0, self._insert)
 
     def show_pieces(self, pieces: Sequence[Piece]) -> None:
         """Show a difference of two texts, at most MOST_PIECES pieces of it."""
@@ -122,7 +122,7 @@ MENU: tuple[tuple[str, str], ...] = (
     ("remove", "Remove the column"),
 )
 PIECES_PX = 78
-SHORT_PX, SHORT_PIECES_PX = 360, 24
+SHORT_PX, SHORT_PIECES_PX = 360, 42
 """Height of a column below which its differences from A take one line."""
 LEAST_PX, WITH_TTFT_PX = 300, 350
 

@@ -23,6 +23,7 @@ from playground.requestlog.filter import EVERYTHING
 from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
+from playground.ui.widgets.task_dialog import open_once
 
 MOST_LISTED = 12
 """Logged requests offered as a column."""
@@ -109,8 +110,7 @@ class CompareFiles(QObject):
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.setNameFilter(name_filter)
         dialog.fileSelected.connect(lambda path: self._start(take(Path(path)), "read a file"))
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     async def add_file(self, path: Path) -> None:
         """Add a prompt file, or a prompt in the format of another tool, as a column."""
@@ -144,8 +144,7 @@ class CompareFiles(QObject):
         dialog.fileSelected.connect(
             lambda path: self._start(self.export(Path(path), form, report()), "export the comparison")
         )
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     async def export(self, path: Path, form: Form, report: ComparisonReport) -> None:
         """Write a comparison to a file."""

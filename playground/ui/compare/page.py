@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QShowEvent
+from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -41,7 +41,7 @@ from playground.ui.compare.column import ColumnView
 from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, mono_font
+from playground.ui.theme import GRID, Theme, mono_font, scaled
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
@@ -104,7 +104,7 @@ class VariantDialog(QDialog):
 
 _ORDER_LABELS = {"together": "All together", "forward": "A first", "backward": "A last"}
 _START_LABELS = {"as_is": "Cache unchanged", "cold": "All cold", "warm": "All warm first"}
-VALUE_PX = 150
+VALUE_PX = 120
 
 
 class CompareTools(QWidget):
@@ -253,6 +253,10 @@ class PrefixStrip(QFrame):
             bar.set_theme(theme)
 
 
+HINT_PX = 1_150
+"""Minimum width of the row of values for its hint."""
+
+
 class ValueRow(QFrame):
     """Values that all columns share, typed or from a row of data, and the order of sending."""
 
@@ -293,6 +297,11 @@ class ValueRow(QFrame):
         row.setSpacing(GRID)
         for widget in (title, self.hint, scroll, self.open_rows, self.rows, self.order, self.start):
             row.addWidget(widget, 1 if widget is scroll else 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the hint out of a narrow row: the values need the width."""
+        super().resizeEvent(event)
+        self.hint.setVisible(self.width() >= scaled(HINT_PX))
 
     def show_values(self, values: Mapping[str, str | None], *, typed: bool = True) -> None:
         """Show a field per variable; None: no value yet. Fields on display keep their focus.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QObject
 
 from playground.experiments.comparison_session import ColumnSlot, ComparisonSession
 from playground.ui.compare.column import ColumnView
 from playground.ui.compare.page import ComparePage
+from playground.ui.widgets.timers import single_timer
 
 FRAME_MS = 16
 WAIT_MS = 100
@@ -31,8 +32,7 @@ class ColumnPainter(QObject):
         """The column that was painted last."""
         self._figures_at: dict[ColumnSlot, float] = {}
         self._stopped = False
-        self._frame = QTimer(self, interval=FRAME_MS, singleShot=True)
-        self._frame.timeout.connect(self._paint)
+        self._frame = single_timer(self, FRAME_MS, self._paint)
 
     @property
     def active(self) -> bool:

@@ -17,6 +17,7 @@ from playground.storage.paths import write_shared
 from playground.ui.controllers.files import FILTER, SUFFIX, Files
 from playground.ui.controllers.voice import VoiceController
 from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.task_dialog import open_once
 
 if TYPE_CHECKING:
     from playground.agent.service import AgentService
@@ -133,8 +134,7 @@ class Chaining(QObject):
         dialog.setNameFilter(FILTER)
         dialog.setDefaultSuffix(SUFFIX[1:])
         dialog.fileSelected.connect(lambda path: self.save_to(Path(path), document))
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     def save_to(self, path: Path, document: Document) -> None:
         """Write a conversation as a prompt file, whole or not at all."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Qt, QTimer
+from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QWidget
 
@@ -24,6 +24,7 @@ from playground.ui.batch.files import BatchFiles
 from playground.ui.batch.page import BatchPage, BatchTools
 from playground.ui.batch.planner import BatchPlanner, DisplayedBatch
 from playground.ui.modes import ModeView
+from playground.ui.widgets.timers import repeating_timer
 from playground.versions.service import PromptIdentity
 
 TICK_MS = 200
@@ -73,8 +74,7 @@ class BatchController(QObject):
         self.page, self.tools = BatchPage(services.tasks.start), BatchTools()
         self.files = BatchFiles(window, services)
         self._planner = BatchPlanner(self, services)
-        self._tick = QTimer(self, interval=TICK_MS)
-        self._tick.timeout.connect(self._show_tick)
+        self._tick = repeating_timer(self, TICK_MS, self._show_tick)
         self._connect(open_prompt, open_logged)
         services.settings.listen(lambda name: self.prompt_changed() if name == "endpoint_id" else None)
         self._show()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
 
 from playground.experiments.comparison import LETTERS, TAG, CacheStart, Order, Variant, plan
@@ -23,6 +23,8 @@ from playground.ui.compare.painter import ColumnPainter
 from playground.ui.modes import ModeView
 from playground.ui.theme import Theme
 from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
     from playground.experiments.batch_rows import BatchRow
@@ -67,8 +69,7 @@ class CompareController(QObject):
         self._rows: tuple[BatchRow, ...] = ()
         self._resting = False
         self.painter = ColumnPainter(self.page, self.session)
-        self._soon = QTimer(self, interval=PREFIX_MS, singleShot=True)
-        self._soon.timeout.connect(self.refresh_prefixes)
+        self._soon = single_timer(self, PREFIX_MS, self.refresh_prefixes)
         self._connect()
         self._set_slots([ColumnSlot(self._from_editor())])
 
@@ -206,8 +207,7 @@ class CompareController(QObject):
         )
         dialog.chosen.connect(lambda variant: self._take_edit(slot, variant))
         self.dialog = dialog
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     def _take_edit(self, slot: ColumnSlot, variant: Variant) -> None:
         if slot in self.slots and not self.running:

@@ -20,6 +20,7 @@ from playground.simulator.launch import SimulatorError
 from playground.storage.paths import write_shared
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
+from playground.ui.widgets.task_dialog import open_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +73,7 @@ class DialogController(QObject):
         """Additional palette entries: (label, callback)."""
         self.show_page: Callable[[QDialog, int], None] = lambda page, _width: page.show()
         """Shows a dialog in the side panel, at a preferred width in device-independent pixels."""
+        self._lab_lock = asyncio.Lock()
         self._pages: dict[str, QDialog] = {}
 
     @property
@@ -131,7 +133,7 @@ class DialogController(QObject):
         dialog.fileSelected.connect(
             lambda path: self._workspace.tasks.start(self.write_page(run_id, Path(path)), "export a request")
         )
-        dialog.open()
+        open_once(dialog)
 
     async def write_page(self, run_id: str, path: Path) -> None:
         """Write a logged request to a file, as Markdown if its name ends in .md, otherwise as HTML."""
@@ -220,7 +222,7 @@ class DialogController(QObject):
             return dispatch.run.state
 
         def make() -> CacheLabDialog:
-            bench = CacheLabServices(endpoint, send, workspace.folder / LAB_FILE, workspace.tasks.start)
+            bench = CacheLabServices(endpoint, send, workspace.folder / LAB_FILE, workspace.tasks.start, self._lab_lock)
             dialog = CacheLabDialog(self._appearance.theme, bench, self._window)
             dialog.lifetime_found.connect(
                 lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
@@ -313,7 +315,7 @@ class DialogController(QObject):
         )
         dialog.chosen.connect(self.endpoint_changed)
         dialog.changed.connect(lambda: self.endpoint_changed.emit(workspace.endpoint.id))
-        self._open(dialog)
+        open_once(dialog)
         return dialog
 
     def connect_to_electron(self) -> ConnectDialog:
@@ -355,7 +357,7 @@ class DialogController(QObject):
 
         dialog = SettingsDialog(self._workspace.settings, self._window, section=section)
         dialog.finished.connect(lambda _result: self._settings_changed())
-        self._open(dialog)
+        open_once(dialog)
 
     def _settings_changed(self) -> None:
         self._appearance.refresh()
@@ -366,7 +368,7 @@ class DialogController(QObject):
         from playground.ui.dialogs.palette import KeysSheet
 
         assert self._actions is not None
-        self._open(KeysSheet(self._actions.rows(), self._rebind, self._window))
+        open_once(KeysSheet(self._actions.rows(), self._rebind, self._window))
 
     def _rebind(self, row: int, shortcut: str | None) -> Rebound:
         """Give an action another key and store it, unless another action or a message action has the key."""
@@ -424,12 +426,7 @@ class DialogController(QObject):
         """Open the versions of the program and its parts."""
         from playground.ui.dialogs.guide import AboutDialog
 
-        self._open(AboutDialog(self._workspace.folder, self._window))
-
-    def _open(self, dialog: QDialog) -> None:
-        # Deleted when closed: a dialog with a key field must not keep the key in memory.
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(AboutDialog(self._workspace.folder, self._window))
 
     def keep_geometry(self) -> None:
         """Remember where the window is."""

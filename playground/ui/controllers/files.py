@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Qt, Signal
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QWidget
 
@@ -30,6 +30,8 @@ from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
 from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs, identified
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
+from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
     from playground.tasks import Tasks
@@ -87,8 +89,7 @@ class Files(QObject):
         self._watcher = QFileSystemWatcher(self)
         self._watcher.fileChanged.connect(self._look_soon)
         self._watcher.directoryChanged.connect(self._look_soon)
-        self._look = QTimer(self, interval=SETTLE_MS, singleShot=True)
-        self._look.timeout.connect(self._check_disk)
+        self._look = single_timer(self, SETTLE_MS, self._check_disk)
         prompt.history.file_changed.connect(self._watch)
         prompt.prompt_tab.import_pasted.connect(
             lambda text: tasks.start(self.offer_import(text), "read the pasted text")
@@ -179,7 +180,7 @@ class Files(QObject):
         dialog.setNameFilter(FILTER)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.fileSelected.connect(lambda path: self.open_path(Path(path)))
-        dialog.open()
+        open_once(dialog)
 
     def open_path(self, path: Path) -> None:
         """Open a file in a tab, in the background; logs and HAR files are imported."""
@@ -273,7 +274,7 @@ class Files(QObject):
         dialog.selectFile((self.name or "prompt") + (".json" if self.file.path else SUFFIX))
         dialog.filterSelected.connect(lambda chosen: dialog.setDefaultSuffix(EXPORTS.get(chosen, "json").lstrip(".")))
         dialog.fileSelected.connect(lambda path: self._save_to(Path(path), dialog.selectedNameFilter()))
-        dialog.open()
+        open_once(dialog)
 
     def _save_to(self, path: Path, chosen: str) -> None:
         if chosen in EXPORTS:
@@ -385,7 +386,7 @@ class Files(QObject):
                 self._tasks.start(self._save_then(path, page, run), "save the prompt")
 
         box.buttonClicked.connect(answer)
-        box.open()
+        open_once(box)
 
     async def _save_then(self, path: Path, page: PromptPage, run: Callable[[], None]) -> None:
         self.tabs.show_page(page)
@@ -472,15 +473,17 @@ class Files(QObject):
     async def compare(self) -> None:
         """Show the differences between the file on disk and the prompt."""
         # Imported here: rarely needed.
+        from playground.prompt.diff import changes
         from playground.ui.dialogs.consent import FileChangesDialog
 
-        path = self.file.path
+        path, editor = self.file.path, self._prompt.document()
         read = await self._read(path) if path is not None else None
         if path is not None and read is not None:
-            dialog = FileChangesDialog(path.name, read[0].document, self._prompt.document(), self._window)
+            rows = await asyncio.to_thread(changes, read[0].document, editor)
+            dialog = FileChangesDialog(path.name, rows, self._window)
             dialog.reload_requested.connect(lambda: self._tasks.start(self.reload(), "reload the prompt"))
             dialog.keep_requested.connect(lambda: self._tasks.start(self.keep_mine(), "keep the prompt"))
-            dialog.open()
+            open_once(dialog)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Accept files dropped on the window."""

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
 from PySide6.QtGui import QActionGroup
 from PySide6.QtWidgets import QHeaderView, QInputDialog, QMenu, QWidget
 
@@ -22,6 +22,8 @@ from playground.ui.panes.log.details import LiveRequests
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import Theme, scaled, zoom_factor
+from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.timers import repeating_timer, single_timer
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
@@ -32,17 +34,22 @@ KEEP_MS = 400
 """After the last drag of a column's edge."""
 
 
+NARROW_DROPS = ("answer", "cost", "total", "TTFT")
+"""Columns that a log too narrow for all leaves out, the first one first; the tooltip of the time has their figures."""
+
+
 class ColumnLayout(QObject):
-    """Layout of one header. Calls `keep` with the serialised layout after each change; "" is the default layout."""
+    """Layout of one header. Calls `keep` with the serialised layout after each change; "" is the default layout.
+
+    Columns that do not fit are hidden while the header is narrow; the layout has them as visible.
+    """
 
     def __init__(self, header: QHeaderView, keep: Callable[[str], object]) -> None:
         super().__init__(header)
         self._header, self._keep = header, keep
         self._settling = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(KEEP_MS)
-        self._timer.timeout.connect(lambda: self._keep(self.text()))
+        self._dropped: set[int] = set()
+        self._timer = single_timer(self, KEEP_MS, lambda: self._keep(self.text()))
         header.setSectionsMovable(True)
         header.setStretchLastSection(True)
         header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -50,6 +57,7 @@ class ColumnLayout(QObject):
         self.reset()
         header.sectionMoved.connect(lambda *_: self._changed())
         header.sectionResized.connect(lambda *_: self._changed())
+        header.installEventFilter(self)
 
     def reset(self) -> None:
         """Restore the default layout."""
@@ -59,8 +67,39 @@ class ColumnLayout(QObject):
             self._header.moveSection(self._header.visualIndex(number), number)
             self._header.setSectionHidden(number, not column.shown)
             self._header.resizeSection(number, scaled(column.width))
+        self._dropped.clear()
         self._settling = False
+        self._drop()
         self._changed()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize:
+            self._drop()
+        return super().eventFilter(watched, event)
+
+    def _drop(self) -> None:
+        """Hide columns of NARROW_DROPS until the rest fits, and show them again in a wider header."""
+        chosen = [number for number in range(len(COLUMNS)) if self._is_chosen(number)]
+        widths = {number: self._header.sectionSize(number) for number in chosen}
+        for number in chosen:
+            if self._is_stretched(number) or number in self._dropped:
+                widths[number] = scaled(COLUMNS[number].width)
+        left = sum(widths.values()) - self._header.width()
+        dropped: set[int] = set()
+        for title in NARROW_DROPS:
+            number = next(number for number, column in enumerate(COLUMNS) if column.title == title)
+            if left > 0 and number in widths and len(dropped) + 1 < len(chosen):
+                left -= widths[number]
+                dropped.add(number)
+        if dropped != self._dropped:
+            self._settling, changed = True, dropped ^ self._dropped
+            self._dropped = dropped
+            for number in changed:
+                self._header.setSectionHidden(number, number in dropped)
+            self._settling = False
+
+    def _is_chosen(self, number: int) -> bool:
+        return number in self._dropped or not self._header.isSectionHidden(number)
 
     def _changed(self) -> None:
         if not self._settling:
@@ -71,8 +110,8 @@ class ColumnLayout(QObject):
         rows = []
         for place in range(len(COLUMNS)):
             number = self._header.logicalIndex(place)
-            shown = not self._header.isSectionHidden(number)
-            stretched = not shown or self._is_stretched(number)
+            shown = self._is_chosen(number)
+            stretched = self._header.isSectionHidden(number) or self._is_stretched(number)
             width = 0 if stretched else round(self._header.sectionSize(number) / zoom_factor())
             rows.append([COLUMNS[number].title, width or COLUMNS[number].width, shown])
         made = [[column.title, column.width, column.shown] for column in COLUMNS]
@@ -102,7 +141,9 @@ class ColumnLayout(QObject):
             self._header.moveSection(self._header.visualIndex(number), place)
             self._header.setSectionHidden(number, not shown)
             self._header.resizeSection(number, scaled(min(max(width, 40), 2_000)))
+        self._dropped.clear()
         self._settling = False
+        self._drop()
 
     def menu(self) -> QMenu:
         """Return a menu with one checkable entry per column; the last visible column cannot be hidden."""
@@ -111,7 +152,7 @@ class ColumnLayout(QObject):
         for number, column in enumerate(COLUMNS):
             action = menu.addAction(column.header)
             action.setCheckable(True)
-            action.setChecked(not self._header.isSectionHidden(number))
+            action.setChecked(self._is_chosen(number))
             action.setToolTip(column.hint)
             action.toggled.connect(lambda shown, number=number: self.show_column(number, shown))
         menu.addSeparator()
@@ -120,9 +161,11 @@ class ColumnLayout(QObject):
 
     def show_column(self, number: int, shown: bool) -> None:
         """Show or hide a column; one always stays."""
-        others = any(not self._header.isSectionHidden(other) for other in range(len(COLUMNS)) if other != number)
+        others = any(self._is_chosen(other) for other in range(len(COLUMNS)) if other != number)
         if shown or others:
+            self._dropped.discard(number)
             self._header.setSectionHidden(number, not shown)
+            self._drop()
             self._changed()
 
 
@@ -177,8 +220,7 @@ class SavedFilters:
         dialog.setWindowTitle("Save this filter")
         dialog.setLabelText(f"A name for {self._line.text().strip()[:80]}")
         dialog.textValueSelected.connect(self.keep)
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
 
 LOOK_S = 0.08
@@ -248,9 +290,10 @@ class LogPaths(QObject):
         pane.asked.connect(self.ask)
         pane.ids_pasted.connect(lambda ids: self.start(self._find(ids), "look for pasted ids"))
         pane.filter_line.words_wanted.connect(lambda: self.start(self._read_words(), "read the filter's words"))
-        self._ago = _timer(self, AGO_MS, pane.model.repaint)
-        self._bounds = _timer(self, HOUR_MS, self.keep_bounds)
+        self._ago = repeating_timer(self, AGO_MS, pane.model.repaint)
+        self._bounds = repeating_timer(self, HOUR_MS, self.keep_bounds)
         self._bounds.start()
+        pane.displayed.connect(lambda _shown: self._follow_clock())
         self.set_clock(settings.text("log_clock"))
         pane.model.fold_groups(settings.flag("log_groups"))
         pane.menu_button.setMenu(self._menu())
@@ -323,8 +366,12 @@ class LogPaths(QObject):
         """Show times as of here, in UTC, or as how long ago."""
         self._workspace.settings.set("log_clock", clock)
         self._pane.model.clock = clock  # type: ignore[assignment]  # the setting's choices are the clocks
+        self._follow_clock()
+
+    def _follow_clock(self) -> None:
+        """Repaint now, and again at an interval while visible rows have relative times."""
         self._pane.model.repaint()
-        if clock == "relative":
+        if self._pane.model.clock == "relative" and self._pane.isVisible():
             self._ago.start()
         else:
             self._ago.stop()
@@ -372,10 +419,3 @@ class LogPaths(QObject):
         """Do nothing any more."""
         self._ago.stop()
         self._bounds.stop()
-
-
-def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:
-    timer = QTimer(owner)
-    timer.setInterval(interval_ms)
-    timer.timeout.connect(lambda: handler())
-    return timer

@@ -32,6 +32,7 @@ from playground.ui.dialogs.consent import asked
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.task_dialog import open_once
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
@@ -225,9 +226,8 @@ class LogWork(QObject):
         dialog.setTextValue(text)
         dialog.resize(420, dialog.height())
         dialog.textValueSelected.connect(take)
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
         self.dialog = dialog
-        dialog.open()
+        open_once(dialog)
 
     async def _earlier(self) -> None:
         runs = await self._runs((await self.chosen())[:1])
@@ -279,8 +279,7 @@ class LogWork(QObject):
 
     def _open(self, dialog: TicketDialog | LogSizeDialog) -> None:
         self.dialog = dialog
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     async def _export(self) -> None:
         await self._export_of(await self._numbers())
@@ -293,9 +292,8 @@ class LogWork(QObject):
         dialog.selectFile("requests.jsonl")
         dialog.filterSelected.connect(lambda name: dialog.setDefaultSuffix(name.rpartition("*.")[2].rstrip(")")))
         dialog.fileSelected.connect(lambda path: self.export_to(Path(path), chosen))
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
         self.dialog = dialog
-        dialog.open()
+        open_once(dialog)
 
     def export_to(self, path: Path, chosen: LogFilter | Sequence[int]) -> None:
         """Export the filtered or the given rows; the window shows the progress."""
@@ -324,9 +322,8 @@ class LogWork(QObject):
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.setNameFilters(IMPORTS.split(";;"))
         dialog.fileSelected.connect(lambda path: self.import_from(Path(path)))
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
         self.dialog = dialog
-        dialog.open()
+        open_once(dialog)
 
     def import_from(self, path: Path) -> None:
         """Take up a file, all or nothing."""

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
 
 from playground.child_process import ServerProcess, StartError
@@ -35,6 +35,7 @@ from playground.ui.recorder.table import RowCause
 from playground.ui.recorder.tools import RecorderTools
 from playground.ui.theme import Theme
 from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.timers import repeating_timer, single_timer
 
 LOOK_MS = 300
 TYPING_MS, SELECTING_MS = 120, 60
@@ -88,11 +89,9 @@ class RecorderController(QObject):
         self._analysed: tuple[str, ...] = ()
         self._analysis_due = 0.0
         self._leak_causes: dict[str, RowCause] = {}
-        self._timer = QTimer(self)
-        self._timer.setInterval(LOOK_MS)
-        self._timer.timeout.connect(self._look)
-        self._typing = _single(self, TYPING_MS, self._apply_filter)
-        self._selecting = _single(self, SELECTING_MS, self._show_difference)
+        self._timer = repeating_timer(self, LOOK_MS, self._look)
+        self._typing = single_timer(self, TYPING_MS, self._apply_filter)
+        self._selecting = single_timer(self, SELECTING_MS, self._show_difference)
         self._connect()
 
     def _connect(self) -> None:
@@ -448,11 +447,3 @@ def _compared(earlier: RecordedRequest, now: RecordedRequest, within: str) -> Co
         pieces.pop()
     pieces = [*pieces, Piece("same", "…")] if found.cut and pieces else pieces
     return Compared(now.row, earlier.row, within, found, tuple(pieces))
-
-
-def _single(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:
-    timer = QTimer(owner)
-    timer.setSingleShot(True)
-    timer.setInterval(interval_ms)
-    timer.timeout.connect(lambda: handler())
-    return timer

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
 from playground.client.endpoint import Endpoint, Rates
 from playground.client.events import AnyEvent, HeadersReceived
@@ -26,6 +26,7 @@ from playground.simulator.launch import SimulatorError
 from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.prompt.undo import PromptPage
 from playground.ui.panes.response.request_tab import SentRequest
+from playground.ui.widgets.timers import repeating_timer, single_timer
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
@@ -86,13 +87,15 @@ class Requests(QObject):
         self._wanted_run_id: str | None = None
         """The logged request that is being read for display."""
         self._resting = False
-        self._frame = _timer(self, FRAME_MS, self._paint, single=True)
-        self._outlook = _timer(self, 0, self.refresh_outlook, single=True)
-        self._tick = _timer(self, TICK_MS, self._on_tick, single=False)
+        self._frame = single_timer(self, FRAME_MS, self._paint)
+        self._outlook = single_timer(self, 0, self.refresh_outlook)
+        self._tick = repeating_timer(self, TICK_MS, self._on_tick)
         self._displayed = True
         self._ticks = 0
         self._sent_at: float | None = None
         """When the request was sent on which the forecast on display rests."""
+        self._cold_at: float | None = None
+        """When the prefix on display is expected to turn cold."""
         self._tick.start()
 
     @property
@@ -160,7 +163,9 @@ class Requests(QObject):
         minutes. Without an earlier request that shares a prefix, time changes nothing."""
         if self._sent_at is None:
             return False
-        return time.time() - self._sent_at < SECONDS_SHOWN or self._ticks % OLD_TICKS == 0
+        now = time.time()
+        expiring = self._cold_at is not None and self._cold_at - now < SECONDS_SHOWN
+        return expiring or now - self._sent_at < SECONDS_SHOWN or self._ticks % OLD_TICKS == 0
 
     def document_edited(self, _document: Document) -> None:
         """Look at the prompt again, once, after everything else that this keystroke causes."""
@@ -170,13 +175,14 @@ class Requests(QObject):
     def refresh_outlook(self) -> Outlook:
         """Return the current zones and forecast."""
         outlook = self._workspace.outlook(self._prompt.document())
-        self._sent_at = outlook.forecast.sent_at
+        self._sent_at, self._cold_at = outlook.forecast.sent_at, outlook.clock.warm_until_unix
         self._prompt.set_outlook(outlook)
         self._prompt.set_findings(self._checked(outlook))
         if self._shown is None:
-            self._inspector.show_outlook(outlook.forecast)
+            neutral = self._prompt.axes is None or self._prompt.axes.neutral
+            self._inspector.show_outlook(None if neutral else outlook.forecast, outlook.clock)
         elif not self._looking_back:
-            self._inspector.show_next(outlook.forecast, outlook.new_values)
+            self._inspector.show_next(outlook.forecast, outlook.new_values, outlook.clock)
         self.outlook_changed.emit(outlook)
         return outlook
 
@@ -425,14 +431,6 @@ class Requests(QObject):
         self._inspector.show_model(_logged_model(recalled))
         self._log.show_shown(self._shown_run_id, self.request_id)
         self.looking_back.emit(recalled)
-
-
-def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object], *, single: bool) -> QTimer:
-    timer = QTimer(owner)
-    timer.setInterval(interval_ms)
-    timer.setSingleShot(single)
-    timer.timeout.connect(lambda: handler())
-    return timer
 
 
 def _sent(pending: PendingRequest) -> SentRequest:

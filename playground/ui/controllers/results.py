@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
@@ -28,6 +28,7 @@ from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.panes.response.pane import ResponsePane
 from playground.ui.theme import Theme
 from playground.ui.widgets.notice import SlimBar
+from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
     from playground.lint.model import Finding
@@ -48,10 +49,7 @@ class Adviser(QObject):
         super().__init__()
         self._workspace, self._prompt = workspace, prompt
         self._judging = self._resting = False
-        self._rest = QTimer(self)
-        self._rest.setInterval(REST_MS)
-        self._rest.setSingleShot(True)
-        self._rest.timeout.connect(self._begin)
+        self._rest = single_timer(self, REST_MS, self._begin)
         self.advice: tuple[Finding, ...] = ()
         self.document: Document | None = None
         """What `advice` is on."""
@@ -100,7 +98,7 @@ class Adviser(QObject):
 
 
 class LookingBack:
-    """Shows itself while what the panes show comes from the log."""
+    """The bar over a request from the log: its time, its prompt and the way back."""
 
     def __init__(self, bar: SlimBar, prompt: PromptPane, requests: Requests) -> None:
         self._bar, self._prompt, self._requests = bar, prompt, requests
@@ -115,7 +113,7 @@ class LookingBack:
         day = "" if when.date() == now.date() else f"{when:%a %d %b} · "
         name = visible_line(recalled.document.name) or "Untitled"
         self._bar.say(
-            f"From the log: {day}{when:%H:%M:%S} · {name}",
+            f"Logged {day}{when:%H:%M:%S} · {name}",
             [
                 ("Use its prompt", lambda: self._use_prompt(recalled)),
                 ("Back to the latest", self._requests.show_current),

@@ -23,6 +23,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
 from playground.services import AppServices
+from playground.ui.widgets.task_dialog import open_once
 from playground.versions.comparison import VersionComparison
 from playground.versions.export import VersionForm
 from playground.versions.figures import VersionFigures
@@ -192,8 +193,7 @@ class VersionPaths(QObject):
         dialog.setDefaultSuffix("jsonl")
         dialog.filterSelected.connect(lambda text: dialog.setDefaultSuffix("md" if "md" in text else "jsonl"))
         dialog.fileSelected.connect(lambda path: self._start(self.export(Path(path)), "export the versions"))
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     async def export(self, path: Path) -> None:
         """Write all versions to a file: Markdown for .md, else JSON lines."""
@@ -294,8 +294,7 @@ class VersionPaths(QObject):
             self._refresh_soon()
 
         dialog.accepted.connect(lambda: self._start(write(), "store a version"))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
+        open_once(dialog)
 
     def _delete(self) -> None:
         box = QMessageBox(self._panel)
@@ -317,8 +316,7 @@ class VersionPaths(QObject):
                 self._start(work(), "delete a history")
 
         box.buttonClicked.connect(answer)
-        box.finished.connect(box.deleteLater)
-        box.open()
+        open_once(box)
 
     def _show_answer(self, run_id: str) -> None:
         self.toggle()

@@ -10,7 +10,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDialogButtonBox,
@@ -36,7 +36,8 @@ from playground.storage.json_file import JsonFile
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.chart import Chart, Series
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import TaskDialog
+from playground.ui.widgets.task_dialog import TaskDialog, open_once
+from playground.ui.widgets.timers import repeating_timer
 
 EXPERIMENTS: tuple[Experiment, ...] = ("blocks", "lifetime", "repeats", "first_token")
 SECOND_MS = 500
@@ -52,6 +53,8 @@ class CacheLabServices:
     send: Callable[[Document], Awaitable[RunState]]
     file: Path
     start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+    lock: asyncio.Lock
+    """Held while the file is read or written: a closed dialog may still save its progress."""
 
 
 class CacheLabDialog(TaskDialog):
@@ -66,17 +69,14 @@ class CacheLabDialog(TaskDialog):
         self._bench = bench
         self._task: asyncio.Task[None] | None = None
         self._kept = JsonFile(bench.file, "The cache lab's file")
-        self.progress = self._kept.read(from_json)
-        if self.progress is not None and self.progress.endpoint_id != bench.endpoint.id:
-            self.progress = None
+        self.progress: LabProgress | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self.choice = QComboBox()
         self.choice.setAccessibleName("Experiment")
         self.choice.addItems([TITLES[experiment] for experiment in EXPERIMENTS])
         self.cost, self.said, self.waits = words(""), words("", "strong"), words("", "muted")
         self._lab: Lab | None = None
-        self._second = QTimer(self)
-        self._second.setInterval(SECOND_MS)
-        self._second.timeout.connect(self._show_wait)
+        self._second = repeating_timer(self, SECOND_MS, self._show_wait)
         self.waits.hide()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -87,9 +87,22 @@ class CacheLabDialog(TaskDialog):
         self.use, self.save = QPushButton("Use this lifetime in forecasts"), QPushButton("Save as CSV…")
         self._lay_out()
         self._connect()
-        self._plan: LabPlan = self.progress.plan if self.progress else PLANS["blocks"]()
+        self._plan: LabPlan = PLANS["blocks"]()
         self.choice.setCurrentIndex(EXPERIMENTS.index(self._plan.experiment))
         self._show()
+        self._reading = bench.start(self._read_kept(), "read the cache lab's file")
+
+    async def _read_kept(self) -> None:
+        """Show the experiment of the file, unless the user has chosen another one meanwhile."""
+        plan = self._plan
+        async with self._bench.lock:
+            progress = await asyncio.to_thread(self._kept.read, from_json)
+        if progress is None or progress.endpoint_id != self._bench.endpoint.id:
+            return
+        if self._plan is plan and self.progress is None:
+            self._plan, self.progress = progress.plan, progress
+            self.choice.setCurrentIndex(EXPERIMENTS.index(progress.plan.experiment))
+            self._show()
 
     def _lay_out(self) -> None:
         self.go.setProperty("look", "primary")
@@ -171,12 +184,18 @@ class CacheLabDialog(TaskDialog):
 
     def _read(self, progress: LabProgress) -> None:
         self.progress = progress
-        # A file that cannot be written costs the resuming, not the experiment.
-        try:
-            self._kept.write(to_json(progress))
-        except OSError as error:
-            self.setWindowTitle(f"Cache lab (its progress cannot be kept: {error.strerror or error})")
+        self._keeping = self._bench.start(self._keep(progress), "save the cache lab's progress")
         self._show()
+
+    async def _keep(self, progress: LabProgress) -> None:
+        """Write the newest progress. An error prevents resuming, not the experiment."""
+        async with self._bench.lock:
+            if progress is not self.progress:
+                return
+            try:
+                await asyncio.to_thread(lambda: self._kept.write(to_json(progress)))
+            except OSError as error:
+                self.setWindowTitle(f"Cache lab (its progress cannot be saved: {error.strerror or error})")
 
     def _show(self) -> None:
         self.cost.setText(cost_words(self._plan, self._bench.endpoint))
@@ -206,22 +225,36 @@ class CacheLabDialog(TaskDialog):
         dialog = QFileDialog(self, "Save the readings")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix("csv")
-        dialog.fileSelected.connect(self.save_to)
-        dialog.open()
+        dialog.fileSelected.connect(self._save_to)
+        open_once(dialog)
 
-    def save_to(self, path: str) -> None:
+    def _save_to(self, path: str) -> None:
+        self._keeping = self._bench.start(self.save_to(path), "save the readings")
+
+    async def save_to(self, path: str) -> None:
         """Write the readings; report a failure in the dialog."""
-        if self.progress is None:
+        progress = self.progress
+        if progress is None:
             return
-        try:
+
+        def write() -> None:
             with Path(path).open("w", encoding="utf-8", newline="") as file:
-                csv.writer(file).writerows(csv_rows(self.progress))
+                csv.writer(file).writerows(csv_rows(progress))
+
+        try:
+            await asyncio.to_thread(write)
         except OSError as error:
             self.said.setText(f"{path} cannot be written: {error.strerror or error}.")
 
     def work(self) -> tuple[asyncio.Task[None] | None, ...]:
         """Return the running experiment; it can be resumed later."""
-        return (self._task,)
+        return self._task, self._reading, self._keeping
+
+    def stop_work(self) -> None:
+        """Stop the experiment; its progress is still saved."""
+        for task in (self._task, self._reading):
+            if task is not None:
+                task.cancel()
 
 
 def cost_words(plan: LabPlan, endpoint: Endpoint) -> str:

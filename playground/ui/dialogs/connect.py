@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
     QListWidgetItem,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -86,6 +87,7 @@ class ConnectDialog(QDialog):
         self.use.setDefault(True)
         self._cancel = QPushButton("Cancel")
         self.test = QPushButton("Test connection")
+        self.test.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.tested = words("", "muted")
         self.tested.hide()
         self._build()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
-from playground.prompt.diff import DiffRow, changes
-from playground.prompt.document import Document
+from playground.prompt.diff import DiffRow
 from playground.ui.theme import GRID, current_theme
 from playground.ui.widgets.diff_view import DifferenceView
 from playground.ui.widgets.notice import words
@@ -20,11 +20,11 @@ class FileChangesDialog(QDialog):
     reload_requested = Signal()
     keep_requested = Signal()
 
-    def __init__(self, name: str, disk: Document, editor: Document, parent: QWidget | None = None) -> None:
+    def __init__(self, name: str, rows: Sequence[DiffRow], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"{name}: disk and editor")
         self.view = DifferenceView(current_theme())
-        self.view.show_rows(changes(disk, editor) or (DiffRow("same", "The prompts are identical."),))
+        self.view.show_rows(rows or (DiffRow("same", "The prompts are identical."),))
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         column.setSpacing(GRID)
@@ -44,7 +44,7 @@ class FileChangesDialog(QDialog):
 
 
 async def asked(parent: QWidget, title: str, sentence: str, agree: str) -> bool:
-    """Whether the person agrees. No is what Escape, Enter and closing mean."""
+    """Return whether the user agrees. Escape, Enter and closing the box mean no."""
     answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     box = QMessageBox(QMessageBox.Icon.Question, title, sentence, QMessageBox.StandardButton.NoButton, parent)
     box.setTextFormat(Qt.TextFormat.PlainText)

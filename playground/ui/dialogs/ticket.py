@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -29,6 +29,8 @@ from playground.storage.settings import Settings
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.timers import single_timer
 
 REST_MS = 150
 """After the last letter of the workspace id."""
@@ -61,10 +63,7 @@ class TicketDialog(QDialog):
         self._lay_out()
         self.contents.currentTextChanged.connect(lambda _text: self._show())
         # Building a ticket of many requests takes too long for every keystroke.
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
-        self._rest.timeout.connect(self._show)
+        self._rest = single_timer(self, REST_MS, self._show)
         self.workspace.textChanged.connect(lambda _text: self._rest.start())
         self._show()
 
@@ -127,8 +126,7 @@ class TicketDialog(QDialog):
         dialog.setDefaultSuffix(name.rpartition(".")[2])
         dialog.selectFile(name)
         dialog.fileSelected.connect(lambda path: self.save_to(Path(path)))
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     def save_to(self, path: Path) -> None:
         """Write the ticket: as a zip where the name ends so, else as Markdown."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
     QComboBox,
@@ -34,6 +34,7 @@ from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
+from playground.ui.widgets.timers import single_timer
 from playground.versions.comparison import VersionComparison
 from playground.versions.figures import VersionFigures
 from playground.versions.git_commits import Commit
@@ -117,6 +118,8 @@ def _second_line(item: Item, *, current: bool) -> str:
 
 
 SEARCH_MS = 200
+TALL_PX = 620
+"""Minimum height of a narrow panel for the note about the figures; it is also the tooltip of the list."""
 NARROW_PX = 720
 """Below this width the comparison is under the list."""
 NOTE = (
@@ -157,8 +160,9 @@ class VersionsPanel(QFrame):
         self.search.setPlaceholderText("Search labels, notes and prompts")
         self.search.setAccessibleName("Search the versions")
         self.search.setClearButtonEnabled(True)
-        self._search_timer = QTimer(self, interval=SEARCH_MS, singleShot=True)
-        self._search_timer.timeout.connect(lambda: self.search_requested.emit(self.search.text().strip()))
+        self._search_timer = single_timer(
+            self, SEARCH_MS, lambda: self.search_requested.emit(self.search.text().strip())
+        )
         self.save = QPushButton("Save version…")
         set_icon(self.save, "bookmark")
         self.more = icon_button("more", "More")
@@ -199,9 +203,10 @@ class VersionsPanel(QFrame):
         one.addLayout(_head())
         one.addWidget(hairline())
         one.addWidget(self.list, 1)
-        note = words(NOTE, "muted")
-        note.setContentsMargins(GRID, GRID, GRID, GRID)
-        one.addWidget(note)
+        self._note = words(NOTE, "muted")
+        self._note.setContentsMargins(GRID, GRID, GRID, GRID)
+        one.addWidget(self._note)
+        self.list.setToolTip(NOTE)
         other = _column(right)
         other.addLayout(_row(self.subject, self.against, self.answers, self.restore, self.close_button))
         other.addWidget(hairline())
@@ -382,6 +387,7 @@ class VersionsPanel(QFrame):
         """Put the comparison under the list if the panel is narrow."""
         narrow = self.width() < NARROW_PX
         self._split.setOrientation(Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal)
+        self._note.setVisible(not narrow or self.height() >= TALL_PX)
         super().resizeEvent(event)  # type: ignore[arg-type]  # a QResizeEvent
 
 

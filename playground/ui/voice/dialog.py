@@ -7,12 +7,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDialogButtonBox,
     QDoubleSpinBox,
     QHBoxLayout,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QTabWidget,
     QVBoxLayout,
@@ -31,6 +33,7 @@ from playground.ui.voice.source import NOTHING, RunInHand, TimelineSource
 from playground.ui.voice.timeline_tab import TimelineTab
 from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
+from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog
 from playground.voice.speech import DEFAULTS, FASTEST, SpeechSettings, Unit
@@ -169,6 +172,8 @@ def _milliseconds(name: str) -> QSpinBox:
     return box
 
 
+ROOMY_PX = 660
+"""Height of the dialog from which the speech settings are shown at first."""
 FRAME_MS = 16
 IDLE_MS = 100
 """Interval of updates while a run produces no events, so that elapsed times advance."""
@@ -213,8 +218,27 @@ class VoiceDialog(TaskDialog):
         self._frame.setSingleShot(True)
         self._frame.timeout.connect(self.refresh)
         in_hand.changed.connect(self._came)
+        self.speech = QPushButton("Speech settings")
+        self.speech.setProperty("look", "link")
+        self.speech.setCheckable(True)
+        self.speech.setAutoDefault(False)
+        self.speech.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.speech.toggled.connect(self._show_form)
+        self._placed = False
         self._lay_out()
+        self._show_form(False)
         self.refresh()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Show the speech settings at first if they leave room for the timeline."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            self.speech.setChecked(self.height() >= ROOMY_PX)
+
+    def _show_form(self, shown: bool) -> None:
+        self.form.setVisible(shown)
+        set_icon(self.speech, "down" if shown else "right", "accent")
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
@@ -228,6 +252,7 @@ class VoiceDialog(TaskDialog):
         column.setSpacing(GRID)
         column.addLayout(head)
         column.addWidget(self.note)
+        column.addWidget(self.speech)
         column.addWidget(self.form)
         column.addWidget(self.tabs, 1)
         column.addWidget(close)

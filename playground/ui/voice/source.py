@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
@@ -11,9 +12,11 @@ from playground.client.events import AnyEvent
 from playground.runs.run import Run
 from playground.services import Recalled
 from playground.ui.controllers.request import Requests
-from playground.voice.speech import AudioTimes
 from playground.voice.times import Stopwatch, TurnTimes, measure
 from playground.voice.variants import MeasuredTurn
+
+if TYPE_CHECKING:
+    from playground.voice.speech import AudioTimes
 
 
 def _never() -> float | None:

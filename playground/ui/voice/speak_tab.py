@@ -31,6 +31,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
+from playground.ui.widgets.task_dialog import open_once
 from playground.voice.clauses import Start
 from playground.voice.service import SPEAKERS, Engine, Lightning, Speaker, SpokenPart, as_wav
 
@@ -328,8 +329,7 @@ class SpeakTab(QWidget):
         dialog.setNameFilter("WAV (*.wav)")
         dialog.setDefaultSuffix("wav")
         dialog.fileSelected.connect(lambda path: self.save_to(Path(path)))
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     def save_to(self, path: Path) -> None:
         """Write the spoken parts as a WAV file."""

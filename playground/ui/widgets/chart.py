@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.widgets.task_dialog import open_once
 
 _LEFT, _BOTTOM, _TOP = 58, 34, 22
 _POINT_PX = 3.5
@@ -71,8 +72,7 @@ class Chart(QWidget):
         dialog.setDefaultSuffix("png")
         dialog.filterSelected.connect(lambda name: dialog.setDefaultSuffix("svg" if "svg" in name else "png"))
         dialog.fileSelected.connect(lambda path: self._start(self.save(Path(path)), "save a chart"))
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
+        open_once(dialog)
 
     async def save(self, path: Path) -> None:
         """Write the chart as PNG at twice its size, or as SVG if the name ends in .svg. Reports through `trouble`."""

@@ -69,10 +69,8 @@ class FlowLayout(QLayout):
 
     def setGeometry(self, area: QRect) -> None:
         super().setGeometry(area)
-        mirrored = (parent := self.parentWidget()) is not None and parent.isRightToLeft()
         for item, place in self._places(area.width()):
-            left = area.width() - place.right() - 1 if mirrored else place.left()
-            item.setGeometry(QRect(area.topLeft() + QPoint(left, place.top()), place.size()))
+            item.setGeometry(place.translated(area.topLeft()))
 
     def _shown(self) -> list[QLayoutItem]:
         return [item for item in self._items if not item.isEmpty()]

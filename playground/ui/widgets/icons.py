@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from math import ceil
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
@@ -21,7 +22,7 @@ ICON_PX = 16
 HIT_PX = 28
 """Side of an icon button; 24 in dense rows."""
 _SCALES = (1, 2, 3)
-_THEME_EVENTS = frozenset((QEvent.Type.PaletteChange, QEvent.Type.StyleChange))
+_LOOK_EVENTS = frozenset((QEvent.Type.PaletteChange, QEvent.Type.StyleChange, QEvent.Type.DevicePixelRatioChange))
 
 
 @cache
@@ -68,28 +69,29 @@ def paint_icon(painter: QPainter, name: str, area: QRectF, color: QColor) -> Non
 
 
 class _Tint(QObject):
-    """Renders a button's icon again when the theme changes."""
+    """Renders a button's icon again when the theme or the screen's scale changes."""
 
     def __init__(self, button: QAbstractButton, name: str, role: str) -> None:
         super().__init__(button)
         self._button, self.name, self.role = button, name, role
-        self._shown: tuple[str, str] | None = None
+        self._shown: tuple[str, str, int] | None = None
         button.installEventFilter(self)
         self.apply()
 
     def apply(self) -> None:
-        """Render the icon in the theme's color of its role."""
+        """Render the icon in the theme's color of its role, for the screen that shows it."""
         theme = current_theme()
-        color: QColor = getattr(theme, self.role)
-        if self._shown == (self.name, color.name()):
+        color: str = getattr(theme, self.role).name()
+        shown = self.name, color, ceil(self._button.devicePixelRatioF())
+        if self._shown == shown:
             return
-        self._shown = (self.name, color.name())
-        made = icon(self.name, color)
-        made.addPixmap(_pixmap(self.name, theme.fresh_outline.name(), ICON_PX, 2), QIcon.Mode.Disabled)
+        self._shown = shown
+        made = QIcon(_pixmap(self.name, color, ICON_PX, shown[2]))
+        made.addPixmap(_pixmap(self.name, theme.fresh_outline.name(), ICON_PX, shown[2]), QIcon.Mode.Disabled)
         self._button.setIcon(made)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() in _THEME_EVENTS:
+        if event.type() in _LOOK_EVENTS:
             self.apply()
         return super().eventFilter(watched, event)
 

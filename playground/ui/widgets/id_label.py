@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRect, QSize, Qt, QTimer
+from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QPushButton, QSizePolicy, QWidget
 
 from playground.export.terminal import visible_line
 from playground.ui.theme import current_theme, mono_font
 from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.timers import single_timer
 
 
 def copy_text(text: str) -> None:
@@ -20,21 +21,18 @@ SAYS_COPIED_MS = 1200
 
 
 class CopyButton(QPushButton):
-    """ "copy", then "copied" for a moment. Disabled while there is nothing to copy."""
+    """Label "Copy", for a moment "Copied". Disabled while there is nothing to copy."""
 
     def __init__(self, what: str, parent: QWidget | None = None) -> None:
         """`what` names the text for screen readers."""
-        super().__init__("copy", parent)
+        super().__init__("Copy", parent)
         self._text = ""
         self._what = what
         self.setProperty("look", "link")
         self.setToolTip(f"Copy {what}")
         self.setAccessibleName(f"Copy {what}")
         self.setEnabled(False)
-        self._back = QTimer(self)
-        self._back.setSingleShot(True)
-        self._back.setInterval(SAYS_COPIED_MS)
-        self._back.timeout.connect(lambda: self.setText("copy"))
+        self._back = single_timer(self, SAYS_COPIED_MS, lambda: self.setText("Copy"))
         self.clicked.connect(self._copy)
 
     @property
@@ -47,11 +45,11 @@ class CopyButton(QPushButton):
         if text != self._text:
             self._text = text
             self.setEnabled(bool(text))
-            self.setText("copy")
+            self.setText("Copy")
 
     def _copy(self) -> None:
         copy_text(self._text)
-        self.setText("copied")
+        self.setText("Copied")
         self._back.start()
 
 

@@ -17,6 +17,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prompt.text_offsets import from_utf16, utf16_length
@@ -40,7 +41,6 @@ _SIGNS = {0x7F: "␡", 0x85: "␤", 0x2028: "↵", 0x2029: "¶"}
 LONG = 3_000
 """Longer paragraphs are displayed in pieces, in code points."""
 PIECE = 1_500
-_LONG_LINE = re.compile(f"[^\n]{{{LONG + 1},}}")
 _BACK = 200
 _JOINERS = "\u200c\u200d"
 _VIRAMA = 9
@@ -48,13 +48,18 @@ _VIRAMA = 9
 
 def breaks_in(image: str) -> list[int]:
     """Return the code points of `image` before which the display breaks a long paragraph."""
-    cuts = []
-    for line in _LONG_LINE.finditer(image):
+    cuts: list[int] = []
+    for line in _long_line().finditer(image) if len(image) > LONG else ():
         at = line.start()
         while line.end() - at > LONG:
             at = _cut(image, at + PIECE)
             cuts.append(at)
     return cuts
+
+
+@cache
+def _long_line() -> re.Pattern[str]:
+    return re.compile(f"[^\n]{{{LONG + 1},}}")  # takes 4 ms
 
 
 def _cut(image: str, at: int) -> int:

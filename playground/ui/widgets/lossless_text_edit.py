@@ -53,6 +53,8 @@ class ExactEdit(QPlainTextEdit):
         self._muted = 0
         self._composing = False
         self._pending: list[Splice] = []
+        self._known_viewport = self.findChild(QWidget, "qt_scrollarea_viewport")
+        """Makes `viewport()` return at once. PySide would import every class of widgets to find its type (15 ms)."""
         self._dress()
         self.document().contentsChange.connect(self._on_contents_change)
         self.document().contentsChanged.connect(self._on_contents_changed)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableView, QTableWidget, QTableWidgetItem
+from PySide6.QtWidgets import QFrame
 
 from playground.export.terminal import visible
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QTableView, QTableWidget
+
+# Tables are imported where they are made: the first frame has none.
 
 
 def plain_tip(text: str) -> str:
@@ -32,6 +38,8 @@ def hairline() -> QFrame:
 
 def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mapping[int, int]) -> QTableWidget:
     """`stretched` is the column that takes the room that is left; `widths` are others' in device-independent pixels."""
+    from PySide6.QtWidgets import QHeaderView, QTableWidget
+
     table = QTableWidget(0, len(columns))
     table.setAccessibleName(name)
     table.setHorizontalHeaderLabels(list(columns))
@@ -50,6 +58,8 @@ def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mappi
 
 def set_up_rows(table: QTableView, name: str, row_px: int, least_column_px: int = 40) -> None:
     """Set up a view of a model: one row is selected as a whole, rows have one height, Tab leaves the table."""
+    from PySide6.QtWidgets import QAbstractItemView, QHeaderView
+
     table.setAccessibleName(name)
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -67,6 +77,8 @@ def set_up_rows(table: QTableView, name: str, row_px: int, least_column_px: int 
 
 def fill_table(table: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
     """Replace the rows. Control characters are displayed as escapes."""
+    from PySide6.QtWidgets import QTableWidgetItem
+
     table.setRowCount(len(rows))
     for number, row in enumerate(rows):
         for column, text in enumerate(row):

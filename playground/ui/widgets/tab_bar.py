@@ -13,7 +13,7 @@ from playground.ui.theme import current_theme, scaled, ui_font
 
 HEIGHT_PX = 34
 _SIDE = 14
-_GAP = 18
+_GAP, _TIGHT_GAP = 18, 8
 _COUNT = re.compile(r"^(.*\S) ([\d,]+)$")
 _DOT_PX = 7
 
@@ -24,8 +24,9 @@ class PaneTabs(QTabBar):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._marked: set[int] = set()
+        self.tightens = False
+        """Whether the tabs move together if they do not fit. Only for a bar as wide as its pane."""
         self.setDrawBase(False)
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)  # titles are English
         self.setExpanding(False)
         self.setElideMode(Qt.TextElideMode.ElideNone)
         self.setUsesScrollButtons(True)
@@ -44,12 +45,22 @@ class PaneTabs(QTabBar):
         self.setTabToolTip(index, reason)
         self.setAccessibleTabName(index, f"{self.tabText(index)}, has an error" if reason else "")
 
+    @property
+    def _gap(self) -> int:
+        wide = self.tightens and sum(self._tab_width(index) + _GAP for index in range(self.count())) > self.width()
+        return _TIGHT_GAP if wide else _GAP
+
     def tabSizeHint(self, index: int) -> QSize:
+        return QSize(self._tab_width(index) + (_SIDE if index == 0 else self._gap), scaled(HEIGHT_PX))
+
+    def _tab_width(self, index: int) -> int:
+        if not self.isTabVisible(index):
+            return 0
         title, count = split(self.tabText(index))
         bold = QFontMetricsF(ui_font(bold=True)).horizontalAdvance(title)
         pill = QFontMetricsF(ui_font(12, tabular=True)).horizontalAdvance(count) + 18 if count else 0
         dot = _DOT_PX + 5 if index in self._marked else 0
-        return QSize(round(bold + pill + dot) + (_SIDE if index == 0 else _GAP), scaled(HEIGHT_PX))
+        return round(bold + pill + dot)
 
     def minimumTabSizeHint(self, index: int) -> QSize:
         return self.tabSizeHint(index)
@@ -57,9 +68,10 @@ class PaneTabs(QTabBar):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter, theme = QPainter(self), current_theme()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        gap = self._gap
         for index in filter(self.isTabVisible, range(self.count())):
             rect = QRectF(self.tabRect(index))
-            left = rect.left() + (_SIDE if index == 0 else _GAP)
+            left = rect.left() + (_SIDE if index == 0 else gap)
             current = index == self.currentIndex()
             title, count = split(self.tabText(index))
             painter.setFont(ui_font(bold=current))

@@ -8,6 +8,12 @@ from collections.abc import Iterable
 from PySide6.QtWidgets import QDialog, QWidget
 
 
+def open_once(dialog: QDialog) -> None:
+    """Open a dialog without blocking. It is deleted when it closes: a typed key must not stay in memory."""
+    dialog.finished.connect(dialog.deleteLater)
+    dialog.open()
+
+
 class TaskDialog(QDialog):
     """Escape, Close and the window's own button all stop the work. Deleted when the last task has ended."""
 

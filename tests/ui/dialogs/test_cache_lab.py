@@ -41,7 +41,7 @@ def test_it_runs_is_stopped_goes_on_and_is_in_the_log(tell: Story, tmp_path: Pat
         assert 3 <= taken < 8
         lab.close()
         other = _lab(session)
-        assert other.bar.value() == taken
+        await hand.until(lambda: other.bar.value() == taken, "the saved progress")
         assert other.go.text() == "Resume"
         other.go.click()
         await hand.until(lambda: not other.running and other.bar.value() == 8, "the rest")
@@ -49,7 +49,7 @@ def test_it_runs_is_stopped_goes_on_and_is_in_the_log(tell: Story, tmp_path: Pat
         assert session.workspace.log is not None
         assert (await session.workspace.log.count(EVERYTHING)).n >= 8
         file = tmp_path / "lab.csv"
-        other.save_to(str(file))
+        await other.save_to(str(file))
         assert len(file.read_text("utf-8").splitlines()) == 9
         kept = (tmp_path / "data" / "cache_lab.json").read_text("utf-8")
         assert json.loads(kept)["experiment"] == "repeats"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +10,9 @@ from datetime import datetime
 from playground.client.endpoint import Cost, Rates, cost
 from playground.client.events import Usage
 from playground.export.terminal import visible_line
-from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.forecast import Forecast, clock_time, left
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
+from playground.prefix_cache.traffic import ColdClock
 from playground.runs.metrics import Figure, dollars, finish_text, output_figure, percent, seconds, speed
 from playground.runs.state import Attempt, RunState
 
@@ -128,6 +130,18 @@ def next_line(forecast: Forecast) -> Line:
     """Return the forecast of the next request: the figure alone; its interval is in the explanation."""
     interval = f"{forecast.low:,.0f} to {forecast.high:,.0f}"
     return Line(f"≈ {forecast.cached_tokens:,.0f}", f"Estimated: {forecast.basis}. Nine in ten fall into {interval}")
+
+
+def until_line(clock: ColdClock | None) -> Line | None:
+    """Return when the prefix turns cold, or since when it is; None if its lifetime is unknown or nothing was sent."""
+    if clock is None or (clock.warm_until_unix is None and clock.cold_since_unix is None):
+        return None
+    if clock.cold_since_unix is not None:
+        return Line(f"ended {clock_time(clock.cold_since_unix)}", f"Estimated: {clock.basis}", "variable")
+    assert clock.warm_until_unix is not None
+    rest_s = clock.warm_until_unix - time.time()
+    text = f"{clock_time(clock.warm_until_unix)} · {left(rest_s)}"
+    return Line(text, f"Estimated: {clock.basis}", "variable" if rest_s < 60 else "")
 
 
 def id_missing(state: RunState) -> str:

@@ -7,14 +7,14 @@ from functools import partial
 from html import escape
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
+from playground.prefix_cache.traffic import ColdClock
 from playground.runs.metrics import UNKNOWN, seconds
 from playground.runs.state import Attempt, RunState
-from playground.ui.panes.inspector.figures import InspectorModel
+from playground.ui.panes.inspector.figures import InspectorModel, until_line
 from playground.ui.panes.inspector.lint_section import AdviceSection
 from playground.ui.panes.inspector.sections import (
     CostSection,
@@ -239,9 +239,6 @@ class InspectorPane(QWidget):
         super().__init__()
         self.strip = InspectorStrip()
         """Shown elsewhere while this pane is hidden."""
-        if place is not None:
-            place(self)
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.setAccessibleName("Inspector")
         self.setMinimumWidth(LEAST_WIDTH)
         self.id = IdSection()
@@ -261,9 +258,12 @@ class InspectorPane(QWidget):
         self._model: InspectorModel | None = None
         self.tabs = tab_bar("Views of the inspector", ("Inspector", "Advice 0"))
         self._stack = QStackedWidget(self)
+        if place is not None:
+            place(self)
         self._lay_out()
         self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
         self.id.action.connect(self._act)
+        self.strip.details.clicked.connect(lambda: self.action.emit("toggle_inspector"))
         self.cost.set_rate.clicked.connect(self.rates_requested)
         self.why.place_requested.connect(self.place_requested)
         self.advice.counted.connect(self._count_advice)
@@ -273,13 +273,12 @@ class InspectorPane(QWidget):
         """Give the keyboard focus to the first figure."""
         self.usage.rows["cached"].setFocus()
 
-    def hideEvent(self, event: QHideEvent) -> None:
-        super().hideEvent(event)
-        self.strip.setVisible(self.isHidden())
-
-    def showEvent(self, event: QShowEvent) -> None:
-        super().showEvent(event)
-        self.strip.hide()
+    def setVisible(self, visible: bool) -> None:
+        """Show or hide the pane; the strip is visible while the pane is not."""
+        # Not in hideEvent: a pane that was never visible gets none.
+        super().setVisible(visible)
+        if self.strip.parentWidget() is not None:
+            self.strip.setVisible(not visible)
 
     def _act(self, name: str) -> None:
         if name == "compare_with":
@@ -312,7 +311,7 @@ class InspectorPane(QWidget):
         self.attempts.show_state(model.state)
         self.why.show_why(model.why)
 
-    def show_outlook(self, forecast: Forecast | None) -> None:
+    def show_outlook(self, forecast: Forecast | None, clock: ColdClock | None = None) -> None:
         """Show the forecast of the first request, before anything was sent."""
         self._seen = None
         self._show_sections(False)
@@ -320,11 +319,12 @@ class InspectorPane(QWidget):
         self.strip.show_model(None)
         self.usage.show_outlook(forecast)
         self.forecast.show_forecast(forecast, None)
+        self.forecast.show_next(None, None, until_line(clock))
         self.why.show_why(None)
 
-    def show_next(self, same: Forecast | None, new: Forecast | None) -> None:
-        """Show the forecast of the next request with the same and with new values of variables."""
-        self.forecast.show_next(same, new)
+    def show_next(self, same: Forecast | None, new: Forecast | None, clock: ColdClock | None = None) -> None:
+        """Show the forecast of the next request with the same and with new values of variables, and when it ends."""
+        self.forecast.show_next(same, new, until_line(clock))
 
     def set_theme(self, theme: Theme) -> None:
         """Apply a theme."""
@@ -339,7 +339,8 @@ class InspectorPane(QWidget):
             self.forecast.show_next(None, None)
 
     def _lay_out(self) -> None:
-        figures: list[QWidget] = [self.id, hairline(), self.usage, hairline(), self.forecast, self.why]
+        # The reason for missed tokens comes early: it is visible without scrolling in a small window.
+        figures: list[QWidget] = [self.id, hairline(), self.usage, self.why, hairline(), self.forecast]
         figures += [self.latency, self.cost, self.attempts, self.request]
         for widgets in (figures, [self.no_advice, self.advice]):
             scroll = QScrollArea(self._stack)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.client.events import Usage
@@ -25,11 +25,12 @@ from playground.ui.panes.inspector.figures import (
     usage_lines,
 )
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.theme import GRID, Theme, scaled, ui_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.id_label import CopyButton, IdLabel, copy_text
 from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.timers import single_timer
 
 COPIED_MS = 1_500
 
@@ -233,10 +234,7 @@ class IdSection(QWidget):
         self.id = IdLabel("request_id")
         self.copy = icon_button("copy", "Copy request_id", "text")
         self.copy.clicked.connect(self._copy)
-        self._copied = QTimer(self)
-        self._copied.setSingleShot(True)
-        self._copied.setInterval(COPIED_MS)
-        self._copied.timeout.connect(lambda: self._show_copied(False))
+        self._copied = single_timer(self, COPIED_MS, lambda: self._show_copied(False))
         self.hint = QLabel("The id that support asks for. It appears here, whole, with each request.")
         self.hint.setProperty("tone", "muted")
         self.hint.setWordWrap(True)
@@ -306,6 +304,9 @@ class IdSection(QWidget):
         self.copy.setToolTip(label)
 
 
+STRIP_PX = 36
+
+
 class InspectorStrip(QFrame):
     """The inspector in one line, for a window too narrow for it: request_id, cached tokens, time to first token."""
 
@@ -315,14 +316,20 @@ class InspectorStrip(QFrame):
         self.setAccessibleName("Inspector, short")
         self.id = IdLabel("request_id")
         self.cached, self.ttft = QLabel(), QLabel()
+        self.details = QPushButton("Details")
+        self.details.setProperty("look", "link")
+        self.details.setAccessibleName("Show the inspector")
+        self.details.setToolTip("Show the inspector: usage, forecast, why tokens were not cached, latency, cost")
         row = QHBoxLayout(self)
-        row.setContentsMargins(GRID * 2, 2, GRID, 2)
+        row.setContentsMargins(GRID * 2, 0, GRID, 0)
+        self.setFixedHeight(scaled(STRIP_PX))
         row.setSpacing(GRID)
         row.addWidget(self.id, 1)
         for label in (self.cached, self.ttft):
             label.setProperty("tone", "muted")
             label.setFont(ui_font(12, tabular=True))
             row.addWidget(label)
+        row.addWidget(self.details)
         self.hide()
 
     def show_model(self, model: InspectorModel | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
+from math import ceil
 
 from playground.client.endpoint import cost
 from playground.client.events import Usage
@@ -79,6 +80,7 @@ GROUP_LABELS: dict[str, str] = {
     "lab": "Cache lab",
     "agent": "Agent loop",
     "readiness": "Readiness",
+    "keep_warm": "Keep warm",
 }
 SUMMED = "Sum over the {} requests of the group"
 PARTLY_SUMMED = "At least: reported by {} of {} requests; the others are unknown"
@@ -161,7 +163,8 @@ def _time(row: LogRow, detail: RowDetail) -> Cell:
         text = f"▾ {text}"
     text = f"{text} ★" if row.marked else text
     exact = row.started_utc.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
-    return Cell(text, f"{exact} UTC\n{local:%Y-%m-%d %H:%M:%S} here")
+    figures = f"total {seconds(row.duration_s)} · input cost {_cost(row, detail).text}"
+    return Cell(text, f"{exact} UTC\n{local:%Y-%m-%d %H:%M:%S} here\n{figures}")
 
 
 def _when(row: LogRow, clock: Clock) -> str:
@@ -194,7 +197,7 @@ def _going_on(live: LiveRequests) -> str:
         return f"queued, in {max(state.queued.at + wait_s - live.elapsed_s, 0.0):.0f} s"
     if state.phase == "retrying" and state.retry is not None:
         left_s = max(0.0, state.retry.at + state.retry.wait_s - live.elapsed_s)
-        return f"{state.status or 'failed'} → again in {seconds(left_s)}"
+        return f"{state.status or 'failed'}, again in {ceil(left_s)} s"
     return {"waiting": "waiting…", "sent": "waiting…", "streaming": "streaming…"}.get(state.phase, "running…")
 
 
@@ -334,9 +337,9 @@ def _one_line(text: str) -> str:
 
 
 COLUMNS = (
-    Column("time", 116, _time, "When it was sent, by this computer's clock and zone"),
-    Column("status", 132, _status, "HTTP status and finish reason; all attempts if the request was retried"),
-    Column("request_id", 292, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
+    Column("time", 104, _time, "When it was sent, by this computer's clock and zone"),
+    Column("status", 152, _status, "HTTP status and finish reason; all attempts if the request was retried"),
+    Column("request_id", 284, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
     Column("cached", 116, _cached, "Prompt tokens that the cache served", figure=True),
     Column("out", 60, _output, "Completion tokens", figure=True),

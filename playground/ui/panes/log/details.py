@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from playground.requestlog.filter import LogFilter
-from playground.requestlog.records import Count, LogRow, StoredRun, Totals
+from playground.requestlog.records import Count, Found, LogRow, StoredRun, Totals
 from playground.runs.metrics import received_tokens
 from playground.runs.state import RunState
 
@@ -28,6 +28,9 @@ class LogSource(Protocol):
 
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = ..., /) -> list[LogRow]:
         """Matching requests from place `first` (0 is the newest) on."""
+
+    async def search(self, log_filter: LogFilter, before: int | None = ..., limit: int = ..., /) -> Found:
+        """Matching requests older than number `before` that one step finds, and where it continues."""
 
     async def numbers(self, log_filter: LogFilter, /) -> Sequence[int]:
         """Return the numbers of all matching requests, oldest first; headings of groups are negative."""

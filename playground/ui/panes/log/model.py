@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,8 @@ from playground.ui.theme import Theme, mono_font, ui_font
 from playground.ui.widgets.plain_table import plain_tip
 
 PAGE = 128
+_SEARCHING_S = 0.15
+"""Seconds without a row after which the earlier rows are replaced."""
 MAX_PAGES = 24
 
 Index = QModelIndex | QPersistentModelIndex
@@ -50,6 +53,8 @@ class LogModel(QAbstractTableModel):
         self._stale = self._reading = self._changing = False
         self._provisional = False
         """Whether only the newest rows of the filter are known yet."""
+        self.searching = False
+        """Whether no row of the filter is known yet, and the search takes long."""
         self._details = Details(start, self._detail_came)
         self.unfolded: set[str] = set()
         """Return the run_ids of the expanded requests."""
@@ -73,7 +78,7 @@ class LogModel(QAbstractTableModel):
     @property
     def shows_filter(self) -> bool:
         """Return whether the rows match the current filter."""
-        return self._shown is self._filter
+        return self._shown is self._filter and not self.searching
 
     @property
     def changing(self) -> bool:
@@ -131,22 +136,47 @@ class LogModel(QAbstractTableModel):
 
     async def _read_once(self, source: LogSource, chosen: LogFilter) -> None:
         if not self._is_same_list(chosen) and (chosen.terms or chosen.order):
-            await self._read_first(source, chosen)
+            whole = await (self._search(source, chosen) if chosen.order is None else self._read_first(source, chosen))
+            if whole or not self._is_asked(source, chosen):
+                return
         count = await source.count(chosen, None)
         pages = {page: await source.rows_at(chosen, page * PAGE, PAGE) for page in self._wanted(count.n, chosen)}
         if not self._is_asked(source, chosen):
             return
         self._take(count.n, pages, chosen)
+        await self._sum_up(source, chosen)
+
+    async def _sum_up(self, source: LogSource, chosen: LogFilter) -> None:
         totals = await source.totals(chosen)
         if self._is_asked(source, chosen):
             self.summed.emit(totals)
 
-    async def _read_first(self, source: LogSource, chosen: LogFilter) -> None:
-        """The newest rows of another filter, before it is known how many there are: counting may take seconds."""
+    async def _read_first(self, source: LogSource, chosen: LogFilter) -> bool:
+        """Show the first rows of another order before it is known how many there are: counting may take seconds."""
         rows = await source.rows_at(chosen, 0, PAGE)
         if rows and self._is_asked(source, chosen):
             self._take(len(rows), {0: rows}, chosen)
             self._provisional = len(rows) == PAGE
+        return False
+
+    async def _search(self, source: LogSource, chosen: LogFilter) -> bool:
+        """Show the newest rows of another filter as they are found. Return whether they are all; then sum them up."""
+        rows: list[LogRow] = []
+        before, began = None, time.monotonic()
+        while True:
+            found = await source.search(chosen, before, PAGE - len(rows))
+            if not self._is_asked(source, chosen):
+                return False
+            before = found.below
+            rows += found.rows
+            whole = before is None and len(rows) < PAGE
+            if found.rows or whole or time.monotonic() - began > _SEARCHING_S:
+                self._take(len(rows), {0: list(rows)}, chosen, searching=before is not None and not rows)
+                self._provisional = not whole
+            if whole:
+                await self._sum_up(source, chosen)
+            if before is None:
+                return whole
 
     def _is_same_list(self, chosen: LogFilter) -> bool:
         """Return whether a filter lists the rows on display, but for groups that were expanded or collapsed."""
@@ -168,8 +198,8 @@ class LogModel(QAbstractTableModel):
         moved = first | ({page + 1 for page in first} if more % PAGE else set())
         return sorted(page for page in moved if page * PAGE < count)
 
-    def _take(self, count: int, pages: dict[int, list[LogRow]], chosen: LogFilter) -> None:
-        self._changing = True
+    def _take(self, count: int, pages: dict[int, list[LogRow]], chosen: LogFilter, *, searching: bool = False) -> None:
+        self._changing, self.searching = True, searching
         self._generation += 1  # a page being loaded belongs to the previous rows
         if not self._is_same_list(chosen) or not count or not self._count:
             self._replace(count, pages)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
-from PySide6.QtCore import QModelIndex, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QModelIndex, QObject, Qt, Signal
+from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -28,9 +29,10 @@ from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.timers import single_timer
 
 
 class RowSelection(QObject):
@@ -92,6 +94,7 @@ class RowSelection(QObject):
         self._settling = False
 
 
+NARROW_PX = 640
 TYPING_MS = 120
 """How long after the last key the filter is applied."""
 REFRESH_MS = 250
@@ -100,6 +103,7 @@ COPIED_MS = 1200
 COPY, COPIED = "Copy request_id", "request_id copied"
 OPENING = "The log is being opened…"
 NO_MATCH = "No request matches this filter."
+SEARCHING = "Nothing found so far. Searching older requests…"
 NONE_REPORTED = "No request here has reported both prompt and cached tokens"
 NOTHING_YET = "Requests are listed here with request_id, cached tokens and cost."
 
@@ -115,6 +119,8 @@ class LogPane(QWidget):
     """Escape in the rows: back to the newest request."""
     asked = Signal(str)
     """What is to be done with the chosen rows: the name of one of table.ASKS."""
+    displayed = Signal(bool)
+    """The pane is shown or hidden."""
     ids_pasted = Signal(tuple)
     """The filter is a list of ids: these."""
 
@@ -126,8 +132,6 @@ class LogPane(QWidget):
     ) -> None:
         """`start` runs a task of the pane. `place` gives the empty pane its parent."""
         super().__init__()
-        if place is not None:
-            place(self)
         self._source: LogSource | None = None
         self._start = start
         self._shown_request_id: str | None = None
@@ -138,17 +142,19 @@ class LogPane(QWidget):
         self.filter_line = FilterLine()
         self.menu_button = QToolButton()
         self.wrong = QLabel()
-        self.totals = QLabel()
+        self.totals = QLabel(self)
         self.copy_button = QPushButton(COPY)
         self.empty = EmptyPage()
-        self._typing = _timer(self, TYPING_MS, self._apply_filter)
+        self._typing = single_timer(self, TYPING_MS, self._apply_filter)
         self._resting = False
         self._choose_all = False
         self._left_out = ""
         """Whether the rows of a pasted list are to be chosen when they come."""
-        self._refresh = _timer(self, REFRESH_MS, self.model.refresh)
-        self._live = _timer(self, LIVE_MS, self._repaint_live)
-        self._copied = _timer(self, COPIED_MS, self._show_copy)
+        self._refresh = single_timer(self, REFRESH_MS, self.model.refresh)
+        self._live = single_timer(self, LIVE_MS, self._repaint_live)
+        self._copied = single_timer(self, COPIED_MS, self._show_copy)
+        if place is not None:
+            place(self)
         self._build()
         self._connect()
 
@@ -227,16 +233,31 @@ class LogPane(QWidget):
             timer.stop()
 
     def _repaint_live(self) -> None:
-        """What goes on is painted ten times a second, as long as something does."""
-        if self.model.repaint_live() and not self._resting:
+        """Repaint running requests ten times a second while the pane is visible."""
+        if self.isVisible() and self.model.repaint_live() and not self._resting:
             self._live.start()
 
     def row_changed(self, _run_id: str) -> None:
-        """A request began, went on or ended: read again, at most four times a second."""
-        if not self._live.isActive() and not self._resting:
+        """Read again after a request began, went on or ended: at most four times a second."""
+        if self.isVisible() and not self._live.isActive() and not self._resting:
             self._live.start()
         if not self._refresh.isActive() and not self._resting:
             self._refresh.start()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._repaint_live()
+        self.displayed.emit(True)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the totals out of a pane that has no room for them beside the filter."""
+        super().resizeEvent(event)
+        self.totals.setVisible(self.width() >= scaled(NARROW_PX))
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._live.stop()
+        self.displayed.emit(False)
 
     def _apply_filter(self) -> None:
         self._typing.stop()
@@ -279,7 +300,8 @@ class LogPane(QWidget):
     def _loaded(self) -> None:
         filtered = bool(self.model.filter.terms)
         if self._source is not None:
-            self.empty.say(NO_MATCH if filtered else NOTHING_YET, clear=filtered)
+            words = SEARCHING if self.model.searching else NO_MATCH if filtered else NOTHING_YET
+            self.empty.say(words, clear=filtered)
         self._stack.setCurrentWidget(self.table if self.model.rowCount() else self.empty)
         if self._choose_all and self.model.shows_filter:
             self._choose_all = False
@@ -436,11 +458,3 @@ class EmptyPage(QFrame):
         """Show a message, with a button that clears the filter if a filter hides rows."""
         self.words.setText(sentence)
         self.clear_button.setVisible(clear)
-
-
-def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:
-    timer = QTimer(owner)
-    timer.setSingleShot(True)
-    timer.setInterval(interval_ms)
-    timer.timeout.connect(lambda: handler())
-    return timer

@@ -70,8 +70,6 @@ class RowPainter:
     def paint(self, painter: QPainter, area: QRect) -> None:
         """Paint the rows within an area of the viewport."""
         table, count = self._table, self._model.rowCount()
-        # In a layout from right to left the columns are mirrored; figures, ids and English words are not.
-        painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         first, last = table.rowAt(area.top()), table.rowAt(area.bottom())
         if first < 0:
             return
@@ -122,11 +120,10 @@ class RowPainter:
             painter.fillRect(place, color)
         shown = self._model.shown_run_id
         if row is not None and shown is not None and row.run_id == shown:
-            left = place.right() - MARK_PX + 1 if self._table.isRightToLeft() else place.left()
-            painter.fillRect(QRect(left, place.top(), MARK_PX, place.height()), self.theme.accent)
+            painter.fillRect(QRect(place.left(), place.top(), MARK_PX, place.height()), self.theme.accent)
 
     def _flags(self, column: Column) -> int:
-        return _RIGHT if column.figure != self._table.isRightToLeft() else _LEFT
+        return _RIGHT if column.figure else _LEFT
 
     def _paint_cached(self, painter: QPainter, at: _Column, middle: int, row: LogRow) -> None:
         """Draw the cached share of the prompt as a bar before its figure; nothing if it was not reported."""
@@ -135,11 +132,9 @@ class RowPainter:
             cached, prompt = row.group.compared_cached_tokens, row.group.compared_prompt_tokens
         if cached is None or not prompt or at.width + 2 * PAD_PX < BAR_PX + scaled(50):
             return
-        mirrored = self._table.isRightToLeft()
-        left = at.left + at.width - BAR_PX if mirrored else at.left
-        painter.fillRect(QRect(left, middle - 4, BAR_PX, 8), self.theme.line)
+        painter.fillRect(QRect(at.left, middle - 4, BAR_PX, 8), self.theme.line)
         width = round(BAR_PX * min(cached / prompt, 1.0))
-        painter.fillRect(QRect(left + BAR_PX - width if mirrored else left, middle - 4, width, 8), self.theme.warm_edge)
+        painter.fillRect(QRect(at.left, middle - 4, width, 8), self.theme.warm_edge)
 
     def _paint_attempt(self, painter: QPainter, place: QRect, at: _Column, attempt: AttemptLine) -> None:
         cell = attempt_cell(at.column.title, attempt)
@@ -165,7 +160,7 @@ class _Font:
         return isinstance(other, _Font)
 
 
-@lru_cache(maxsize=8_192)
+@lru_cache(maxsize=1_024)
 def _elide(text: str, _key: str, width: int, font: _Font) -> str:
     """`_key`: of the font."""
     return QFontMetrics(font.font).elidedText(text, Qt.TextElideMode.ElideRight, width)

@@ -15,7 +15,6 @@ from PySide6.QtCore import (
     QPoint,
     QRect,
     Qt,
-    QTimer,
     Signal,
 )
 from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
@@ -34,6 +33,7 @@ from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.row_paint import ATTEMPT_PX, ROW_PX, RowPainter
 from playground.ui.theme import Theme, scaled, ui_font
 from playground.ui.widgets.plain_table import set_up_rows
+from playground.ui.widgets.timers import repeating_timer
 
 FADE_MS = 600
 """How long a new row stays highlighted. Not with reduced motion."""
@@ -89,9 +89,7 @@ class LogTable(QTableView):
         self._painter = RowPainter(self, model, theme, self._freshness)
         self._new_rows = 0
         self._since_new = QElapsedTimer()
-        self._fading = QTimer(self)
-        self._fading.setInterval(FADE_STEP_MS)
-        self._fading.timeout.connect(self._fade)
+        self._fading = repeating_timer(self, FADE_STEP_MS, self._fade)
         self.setModel(model)
         set_up_rows(self, "Logged requests", ROW_PX)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)

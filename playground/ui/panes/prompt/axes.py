@@ -35,6 +35,11 @@ class MessageAxes:
     warm_to: int
     tokens: int = 0
 
+    @property
+    def warm_head(self) -> bool:
+        """Whether the cache is expected to serve the message's head at least."""
+        return self.warm_to != NOT_WARM
+
 
 @dataclass(frozen=True, slots=True)
 class StableEnd:
@@ -113,7 +118,7 @@ def axes_of(outlook: PromptForecast, reported_total: int | None = None, now: flo
         new_values=round(outlook.new_values.cached_tokens),
         state=_state(outlook, time.time() if now is None else now),
         warm=same > 0,
-        basis=forecast.basis,
+        basis="\n".join(line for line in (forecast.basis, outlook.clock.basis) if line),
     )
 
 
@@ -156,20 +161,20 @@ def _warm_to(outlook: PromptForecast, index: int) -> int:
 
 
 def _state(outlook: PromptForecast, now: float) -> str:
+    # Imported here: the first frame shows no forecast.
+    from playground.prefix_cache.forecast import clock_time, left
+
     forecast, clock = outlook.forecast, outlook.clock
     if forecast.cached_tokens >= 0.5:
         until = clock.warm_until_unix
+        if clock.cold_since_unix is not None:
+            return f"warm or cold: lifetime ended {clock_time(clock.cold_since_unix)}"
         return f"warm, {left(until - now)} left" if until is not None else "warm, lifetime not known"
     if forecast.run_id is None:
         return "cache: nothing sent yet"
-    if clock.cold and forecast.sent_at is not None:
-        return f"cold, last sent {left(now - forecast.sent_at)} ago"
+    if clock.cold_since_unix is not None:
+        return f"cold since {clock_time(clock.cold_since_unix)}"
     return f"cold, {forecast.basis}" if forecast.basis else "cold"
-
-
-def left(seconds: float) -> str:
-    """Return a duration as "about 4 min", in seconds in the last minute."""
-    return f"{max(round(seconds), 0)} s" if seconds < 60 else f"about {round(seconds / 60)} min"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from playground.ui.panes.prompt.axes import Served, StableEnd
 from playground.ui.theme import Theme, current_theme, mono_font, ui_font
+
+if TYPE_CHECKING:
+    from playground.ui.panes.prompt.axes import Served, StableEnd
 
 EDGE_PX = 5
 ROW_PX = 22

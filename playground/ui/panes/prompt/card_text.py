@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, Signal
 from PySide6.QtGui import (
@@ -16,7 +17,6 @@ from PySide6.QtGui import (
     QTextBlock,
     QTextCharFormat,
     QTextCursor,
-    QTextLayout,
 )
 from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
@@ -27,6 +27,9 @@ from playground.ui.theme import Theme
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
 from playground.ui.widgets.plain_table import plain_tip
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QTextLayout
 
 LINE_CHARACTERS = 100
 """Longest line of text, whatever the width of the pane."""
@@ -286,6 +289,8 @@ class CardText(ExactEdit):
 
 
 def _format_range(start: int, end: int, text_format: QTextCharFormat) -> QTextLayout.FormatRange:
+    from PySide6.QtGui import QTextLayout
+
     found = QTextLayout.FormatRange()
     found.start, found.length, found.format = start, end - start, text_format
     return found

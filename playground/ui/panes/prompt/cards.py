@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from playground.prompt.document import ROLES, Message, ToolCall
-from playground.ui.panes.prompt.axes import NOT_WARM, MessageAxes, Served, StableEnd
 from playground.ui.panes.prompt.axis_paint import (
     EDGE_PX,
     SIDE_PX,
@@ -30,6 +30,9 @@ from playground.ui.theme import GRID, Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
+
+if TYPE_CHECKING:
+    from playground.ui.panes.prompt.axes import MessageAxes, Served, StableEnd
 
 HEAD_PX = 30
 """Height of a card's head, and of a collapsed card."""
@@ -332,7 +335,7 @@ class MessageCard(QWidget):
         start, length = self._axes.variable_from, len(self.text.exact.text)
         structure = "stable" if start is None else "variable" if start == 0 else "stable, then variable"
         warm = self._axes.warm_to
-        cached = "not expected from cache" if warm <= 0 < length or warm == NOT_WARM else "expected from cache"
+        cached = "not expected from cache" if warm <= 0 < length or not self._axes.warm_head else "expected from cache"
         if 0 < warm < length:
             cached = "in part expected from cache"
         return [structure, cached, f"≈ {self._axes.tokens:,} tokens"]
@@ -380,7 +383,7 @@ class MessageCard(QWidget):
 
     def _warm_bottom(self) -> float:
         """Return the height down to which the edge is solid."""
-        if self._axes is None or self._axes.warm_to == NOT_WARM:
+        if self._axes is None or not self._axes.warm_head:
             return 0.0
         length = len(self.text.exact.text)
         if self.collapsed or self._axes.warm_to >= length:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 
-from playground.ui.panes.prompt.axes import PromptAxes
 from playground.ui.panes.prompt.axis_paint import (
     EDGE_PX,
     EXPECTED,
@@ -22,6 +23,9 @@ from playground.ui.theme import Theme, current_theme, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon
 from playground.ui.widgets.plain_table import plain_tip
 
+if TYPE_CHECKING:
+    from playground.ui.panes.prompt.axes import PromptAxes
+
 HEIGHT_PX = 30
 _SIDE = 14
 _GAP = 12
@@ -34,7 +38,6 @@ class PromptFooter(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.structure: tuple[str, str] = ("stable —", "variable —")
         self.state = "cache: nothing sent yet"
         self.forecast = ""

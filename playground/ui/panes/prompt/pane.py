@@ -15,10 +15,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, 
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
 from playground.prompt.parameters import invalid_errors
-from playground.ui.panes.prompt.axes import PromptAxes, Served, axes_of, first_difference, served_place
 from playground.ui.panes.prompt.body_tab import go_to_field
 from playground.ui.panes.prompt.check_bar import ProblemBar
-from playground.ui.panes.prompt.find import FindBar
 from playground.ui.panes.prompt.footer import PromptFooter
 from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.prompt_tab import PromptTab
@@ -36,8 +34,10 @@ if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.prefix_cache.zones import ZoneMap
     from playground.prompt.limits import LimitFinding
+    from playground.ui.panes.prompt.axes import PromptAxes
     from playground.ui.panes.prompt.body_tab import BodyTab
     from playground.ui.panes.prompt.check_bar import CheckBar
+    from playground.ui.panes.prompt.find import FindBar
     from playground.ui.panes.prompt.parameters_tab import ParametersTab
     from playground.ui.panes.prompt.tools_tab import ToolsTab
 
@@ -91,10 +91,11 @@ class PromptPane(QFrame):
         self.prompt_tab = PromptTab(theme, self.history)
         self._theme = theme
         self._other_tabs: OtherTabs | None = None
-        self.find_bar = FindBar()
+        self._searching: FindBar | None = None
         self.problem_bar = ProblemBar()
         self.file_bar = SlimBar("The prompt's file")
         self.paste_bar = SlimBar("Pasted text")
+        self.warm_bar = SlimBar("Keep cache warm")
         self._findings: tuple[LimitFinding, ...] = ()
         self._zones: ZoneMap | None = None
         self._outlook: Outlook | None = None
@@ -105,6 +106,7 @@ class PromptPane(QFrame):
         self.variables = VariablesTable(theme)
         self.footer = PromptFooter()
         self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Tools 0", "Parameters 0", "Body"))
+        self.tabs.tightens = True
         self._find = icon_button("search", "Find in the prompt (Ctrl+F)")
         self._stack = QStackedWidget(self)
         self._lay_out()
@@ -120,8 +122,7 @@ class PromptPane(QFrame):
         self._stack.addWidget(page)
         head = QHBoxLayout()
         head.setContentsMargins(0, 0, 8, 0)
-        head.addWidget(self.tabs)
-        head.addStretch(1)
+        head.addWidget(self.tabs, 1)
         head.addWidget(self._find)
         column = self._column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -132,7 +133,7 @@ class PromptPane(QFrame):
         column.addWidget(self.paste_bar)
         column.addWidget(self.problem_bar)
         column.addWidget(self._stack, 1)
-        column.addWidget(self.find_bar)
+        column.addWidget(self.warm_bar)
         column.addWidget(self.footer)
 
     def _connect(self) -> None:
@@ -148,12 +149,6 @@ class PromptPane(QFrame):
         self.variables.undo_requested.connect(self.undo)
         self.variables.redo_requested.connect(self.redo)
         self.variables.caret_moved.connect(self.history.seal)
-        self.find_bar.found.connect(self._show_found)
-        self.find_bar.closed.connect(self.focus_editor)
-        self.find_bar.replace_requested.connect(
-            lambda message, splice: self.history.splice(message, splice, shown=False)
-        )
-        self.find_bar.replace_all_requested.connect(self._replace_all)
 
     @property
     def _others(self) -> OtherTabs:
@@ -187,8 +182,22 @@ class PromptPane(QFrame):
 
         bar = CheckBar()
         bar.chosen.connect(self.go_to)
-        self._column.insertWidget(self._column.indexOf(self.find_bar), bar)
+        self._column.insertWidget(self._column.indexOf(self._stack) + 1, bar)
         return bar
+
+    @property
+    def find_bar(self) -> FindBar:
+        """Find and replace, created on first use."""
+        if self._searching is None:
+            from playground.ui.panes.prompt.find import FindBar
+
+            bar = self._searching = FindBar()
+            bar.found.connect(self._show_found)
+            bar.closed.connect(self.focus_editor)
+            bar.replace_requested.connect(lambda message, splice: self.history.splice(message, splice, shown=False))
+            bar.replace_all_requested.connect(self._replace_all)
+            self._column.insertWidget(self._column.indexOf(self.footer), bar)
+        return self._searching
 
     def complete(self) -> None:
         """Create the widgets that the first paint did not need."""
@@ -268,8 +277,8 @@ class PromptPane(QFrame):
     def _on_changed(self, document: Document) -> None:
         self.problem_bar.hide()
         self._show_body()
-        if self.find_bar.isVisible():
-            self.find_bar.show_messages(document.messages)
+        if self._searching is not None and self._searching.isVisible():
+            self._searching.show_messages(document.messages)
         self.edited.emit(document)
 
     def _show_variables(self) -> None:
@@ -293,6 +302,8 @@ class PromptPane(QFrame):
         """Paint the axes of a forecast; a forecast of an older document is ignored, the next one follows."""
         if outlook is not None and outlook.view.document is not self.history.document:
             return
+        from playground.ui.panes.prompt.axes import axes_of
+
         self._outlook = outlook
         self._zones = outlook.zones if outlook is not None else None
         axes = axes_of(outlook, self._reported_total()) if outlook is not None else None
@@ -324,6 +335,8 @@ class PromptPane(QFrame):
         """Show what the server reported, until the text before that place is edited."""
         served = None
         if self._report is not None and self._axes is not None and not self._axes.neutral:
+            from playground.ui.panes.prompt.axes import Served, first_difference, served_place
+
             document, cached, prompt, at = self._report
             changed = first_difference(document, self.history.document)
             if changed is None:

@@ -9,7 +9,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Json
-from playground.prompt.limits import LimitFinding
+from playground.prompt.limits import NUMBERS, LimitFinding
 from playground.prompt.parameters import (
     EXTRA_FIELDS,
     NAMES,
@@ -26,6 +26,12 @@ from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
 
 NOT_SENT = "not sent"
+
+
+def _placeholder(name: str) -> str:
+    """Return the text of an empty field: that it is not sent, and the range of its values."""
+    limit = NUMBERS.get(name)
+    return NOT_SENT if limit is None or limit.low is None else f"{NOT_SENT}; {limit.words}"
 
 
 class _Field(QWidget):
@@ -61,7 +67,7 @@ class _Field(QWidget):
             lines.edited.connect(self.typed)
             return lines
         line = QLineEdit()
-        line.setPlaceholderText(NOT_SENT)
+        line.setPlaceholderText(_placeholder(parameter.name))
         line.textEdited.connect(self.typed)
         return line
 

@@ -12,7 +12,6 @@ from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Message, Role, Tool, open_calls, with_new_call
-from playground.ui.panes.prompt.axes import NOT_WARM, PromptAxes, Served, StableEnd
 from playground.ui.panes.prompt.axis_paint import SIDE_PX, BoundaryRow, ServedRow, paint_edge, whole_words
 from playground.ui.panes.prompt.cards import COUNT_RIGHT_PX, HEAD_PX, MessageCard
 from playground.ui.panes.prompt.marks import Advised
@@ -23,6 +22,7 @@ from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.lossless_text import Splice
 
 if TYPE_CHECKING:
+    from playground.ui.panes.prompt.axes import PromptAxes, Served, StableEnd
     from playground.ui.panes.prompt.start_panel import StartPanel
 
 
@@ -99,7 +99,6 @@ class PromptTab(QWidget):
 
     def __init__(self, theme: Theme, history: UndoHistory, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self._theme = theme
         self._history = history
         self._end: StableEnd | None = None
@@ -364,7 +363,7 @@ class PromptTab(QWidget):
         self._end = end
         alone = end is not None and end.offset == 0
         if alone and end is not None and axes is not None:
-            warm = axes.messages[end.message].warm_to != NOT_WARM
+            warm = axes.messages[end.message].warm_head
             if end.message and not warm:
                 before = axes.messages[end.message - 1]
                 warm = before.warm_to >= len(axes.document.messages[end.message - 1].content or "")

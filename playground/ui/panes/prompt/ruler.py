@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QRectF, Qt, Signal
 from PySide6.QtGui import QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QToolTip, QWidget
 
-from playground.ui.panes.prompt.axes import PromptAxes, Served
 from playground.ui.panes.prompt.axis_paint import (
     EXPECTED,
     NOT_EXPECTED,
@@ -21,6 +21,9 @@ from playground.ui.panes.prompt.axis_paint import (
 )
 from playground.ui.theme import current_theme
 from playground.ui.widgets.plain_table import plain_tip
+
+if TYPE_CHECKING:
+    from playground.ui.panes.prompt.axes import PromptAxes, Served
 
 WIDTH_PX = 12
 _FILL = (5, 5)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QTextEdit, QVBoxLayout, QWidget
 
@@ -19,6 +19,7 @@ from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.marks import ink, marks_of
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.timers import single_timer
 
 _REST_MS = 60
 """Colours follow the typing that soon; in between Qt moves them along with the text."""
@@ -30,10 +31,7 @@ class JsonText(CardText):
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
         self._faults: tuple[tuple[int, int], ...] = ()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST_MS)
-        self._rest.timeout.connect(self._color_marks)
+        self._rest = single_timer(self, _REST_MS, self._color_marks)
 
     def mark_faults(self, faults: Sequence[tuple[int, int]]) -> None:
         """Underline code points [start, end) of the text."""

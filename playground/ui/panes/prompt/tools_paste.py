@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QPushButton, QTextEdit, QVBoxLayout, QWidget
 
@@ -21,6 +21,7 @@ from playground.tools.import_definitions import ImportedTools, from_json, unique
 from playground.ui.theme import GRID, Theme, mono_font
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
+from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
     from playground.prefix_cache.zones import ZoneMap
@@ -93,10 +94,7 @@ class PasteDialog(QDialog):
         self.setWindowTitle("Paste tools")
         self._theme, self._there = theme, there
         self._tools: tuple[Tool, ...] = ()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST_MS)
-        self._rest.timeout.connect(self.look)
+        self._rest = single_timer(self, _REST_MS, self.look)
         self.text = QPlainTextEdit()
         self.text.setProperty("boxed", "true")
         self.text.setFont(mono_font())

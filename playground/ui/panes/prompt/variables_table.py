@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
@@ -16,15 +18,18 @@ from PySide6.QtWidgets import (
 
 from playground.prompt.document import Document
 from playground.prompt.variables import names, places, render
-from playground.ui.panes.prompt.axes import PromptAxes
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
+
+if TYPE_CHECKING:
+    from playground.ui.panes.prompt.axes import PromptAxes
 
 HEAD_PX = 32
 ROW_PX = 24
 _NAME_PX = 118
 _SIDE = 14
+_DOTS_PX = 16
 MOST_SHARE = 0.45
 """Largest part of the pane's height that the table takes."""
 
@@ -59,6 +64,7 @@ class _Value(QFrame):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() in (QEvent.Type.FocusIn, QEvent.Type.FocusOut):
+            self._place()
             self._fit()
             self.update()
         return super().eventFilter(watched, event)
@@ -69,7 +75,11 @@ class _Value(QFrame):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.text.setGeometry(0, 3, self.width(), self.text.height())
+        self._place()
+
+    def _place(self) -> None:
+        """Give the text the width, less the room for the dots of a value that shows only its first line."""
+        self.text.setGeometry(0, 3, self.width() - (0 if self.open else _DOTS_PX), self.text.height())
 
     def _fit(self) -> None:
         height = max(self.text.height() + 6, self._row_px) if self.open else self._row_px
@@ -91,7 +101,8 @@ class _Value(QFrame):
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
         if not self.open and self.text.height() > self._row_px:
             painter.setPen(theme.muted)
-            painter.drawText(self.rect().adjusted(0, 0, -4, 0), Qt.AlignmentFlag.AlignRight, "…")
+            flags = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            painter.drawText(self.rect().adjusted(0, 0, -2, 0), flags, "…")
 
 
 class _Row(QWidget):
@@ -192,7 +203,6 @@ class VariablesTable(QFrame):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.setProperty("fitsContents", True)
         self._theme = theme
         self._rows: dict[str, _Row] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
+from PySide6.QtCore import QElapsedTimer, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -33,11 +33,12 @@ from playground.ui.panes.response.rendered_tab import RenderedTab
 from playground.ui.panes.response.request_tab import RequestTab, SentRequest
 from playground.ui.panes.response.text_tab import TextTab
 from playground.ui.panes.response.tools_tab import ToolCallsTab
-from playground.ui.theme import GRID, Theme, mono_font, ui_font
+from playground.ui.theme import GRID, Theme, mono_font, scaled, ui_font
 from playground.ui.widgets.id_label import CopyButton
 from playground.ui.widgets.notice import Notice, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
+from playground.ui.widgets.timers import repeating_timer
 
 MOST_DETAILS = 6
 
@@ -128,6 +129,8 @@ def _cut(detail: str) -> str:
 
 
 MIN_PX = 240
+FOOTER_PX = 30
+"""The same as of the prompt's footer."""
 
 
 class ResponseFooter(QFrame):
@@ -135,13 +138,13 @@ class ResponseFooter(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.setProperty("look", "footer")
         self._outcome, self._speed, self._input, self._output = (QLabel() for _ in range(4))
         self.setMinimumWidth(MIN_PX)
         row = QHBoxLayout(self)
-        row.setContentsMargins(GRID * 2, GRID - 1, GRID * 2, GRID - 1)
+        row.setContentsMargins(GRID * 2, 0, GRID * 2, 0)
         row.setSpacing(GRID * 2)
+        self.setFixedHeight(scaled(FOOTER_PX))
         for label in (self._outcome, self._speed, self._input, self._output):
             label.setProperty("tone", "muted")
             label.setTextFormat(Qt.TextFormat.PlainText)
@@ -253,15 +256,14 @@ class ResponsePane(QFrame):
         self.footer = ResponseFooter()
         titles = ("Text", "Request", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
         self.tabs = tab_bar("Views of the response", titles)
+        self.tabs.tightens = True
         self._stack = QStackedWidget(self)
         for tab in self._tabs():
             self._stack.addWidget(tab)
         self._column = self._lay_out()
         self.tabs.currentChanged.connect(self._choose)
         # Nothing comes while the first token is awaited; the wait is counted all the same.
-        self._tick = QTimer(self)
-        self._tick.setInterval(TICK_MS)
-        self._tick.timeout.connect(self.refresh)
+        self._tick = repeating_timer(self, TICK_MS, self.refresh)
         self.text_tab.waiting.cancelled.connect(lambda: self.notice_action.emit("stop"))
         self.text_tab.calls.show_requested.connect(lambda: self.show_tab(TOOLS))
         self.show_state(None)

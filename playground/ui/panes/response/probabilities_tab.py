@@ -6,7 +6,7 @@ import math
 import re
 from bisect import bisect_right
 
-from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QPersistentModelIndex, QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QPersistentModelIndex, QPoint, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -25,6 +25,7 @@ from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Theme, mono_font, ui_font
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.timers import single_timer
 
 UNKNOWN = "—"
 LONGEST = 80
@@ -313,10 +314,7 @@ class ProbabilitiesTab(QFrame):
         self._from_text = False
         self._summary = words("", "muted")
         self._chosen = words(LEGEND, "muted")
-        self._more = QTimer(self)
-        self._more.setSingleShot(True)
-        self._more.setInterval(0)
-        self._more.timeout.connect(self._grow)
+        self._more = single_timer(self, 0, self._grow)
         for label in (self._summary, self._chosen):
             label.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
         split = QSplitter(Qt.Orientation.Vertical)

@@ -12,7 +12,7 @@ from PySide6.QtTest import QTest
 
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import Count, LogRow, StoredRun, Totals
+from playground.requestlog.records import Count, Found, LogRow, StoredRun, Totals
 from playground.ui.panes.log.model import PAGE
 from playground.ui.panes.log.pane import NO_MATCH, NOTHING_YET, OPENING
 from tests.requestlog.samples import answered, keep, refused
@@ -54,6 +54,10 @@ class Counting:
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = PAGE, /) -> list[LogRow]:
         self.firsts.append(first)
         return await self._log.rows_at(log_filter, first, limit)
+
+    async def search(self, log_filter: LogFilter, before: int | None = None, limit: int = PAGE, /) -> Found:
+        self.firsts.append(0)
+        return await self._log.search(log_filter, before, limit)
 
     async def totals(self, log_filter: LogFilter, /) -> Totals:
         return await self._log.totals(log_filter)

@@ -11,7 +11,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDoubleSpinBox
 
 from playground.prompt.document import Document, Message
-from playground.ui.panes.prompt.find import folded
+from playground.ui.panes.prompt.find import FindBar, folded
 from playground.ui.panes.prompt.pane import BODY, PromptPane
 from playground.ui.theme import apply_theme, load_theme
 from tests.ui.panes.prompt.conftest import Desk
@@ -32,6 +32,15 @@ def selected(pane: PromptPane) -> tuple[tuple[int, int], str]:
         if start != end:
             return (index, start), card.text.exact.text[start:end]
     return (0, 0), ""
+
+
+def test_find_bar_is_created_on_first_use_above_the_footer(pane: PromptPane) -> None:
+    assert not pane.findChildren(FindBar)
+    pane.show_find()
+    bar, column = pane.find_bar, pane.layout()
+    assert column is not None
+    assert pane.findChildren(FindBar) == [bar]
+    assert column.indexOf(bar) + 1 == column.indexOf(pane.footer)
 
 
 def test_find_starts_at_the_cursor_and_wraps(pane: PromptPane) -> None:

@@ -1,0 +1,225 @@
+"""Keep-warm in the window: the question with its cost, one session per open prompt, and the bar under the prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
+
+from playground.prefix_cache.forecast import clock_time, left
+from playground.prompt.document import Document
+from playground.runs.keep_warm import KeepWarm, KeepWarmOffer, offer
+from playground.runs.record import group_tag
+from playground.runs.state import RunState
+from playground.services import AppServices
+from playground.simulator.launch import SimulatorError
+from playground.ui.controllers.tabs import PromptTabs
+from playground.ui.panes.prompt.pane import PromptPane
+from playground.ui.panes.prompt.undo import PromptPage
+from playground.ui.theme import GRID
+from playground.ui.widgets.notice import words
+
+MOST_REQUESTS, MOST_HOURS = 500, 24
+
+
+@dataclass(slots=True)
+class _Session:
+    page: PromptPage
+    work: KeepWarm
+    offer: KeepWarmOffer
+    task: asyncio.Task[None] | None = None
+
+
+class KeepWarmDialog(QDialog):
+    """The question before the first request: interval, cost per hour, and the two limits."""
+
+    started = Signal(int, int)
+    """Maximum number of requests, maximum hours."""
+
+    def __init__(self, offered: KeepWarmOffer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle("Keep cache warm")
+        self.requests, self.hours = QSpinBox(), QSpinBox()
+        for field, name, most, value in (
+            (self.requests, "Maximum requests", MOST_REQUESTS, min(round(offered.per_hour) or 1, 20)),
+            (self.hours, "Maximum hours", MOST_HOURS, 1),
+        ):
+            field.setRange(1, most)
+            field.setValue(value)
+            field.setAccessibleName(name)
+            field.setToolTip(f"1 to {most:,}")
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        self.go = buttons.addButton("Start", QDialogButtonBox.ButtonRole.AcceptRole)
+        self.go.setProperty("look", "primary")
+        buttons.accepted.connect(self._start)
+        buttons.rejected.connect(self.reject)
+        form = QFormLayout()
+        form.addRow("Maximum requests", self.requests)
+        form.addRow("Maximum hours", self.hours)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.setSpacing(GRID)
+        column.addWidget(words("Send this prompt with max_tokens 1 before its prefix expires", "strong"))
+        column.addWidget(words(f"{offered.text[:1].upper()}{offered.text[1:]}."))
+        column.addWidget(
+            words(
+                f"{offered.clock.basis[:1].upper()}{offered.clock.basis[1:]}. Requests count towards the plan's limits "
+                "and are in the log (source:keep_warm). It ends at a limit, when the prompt or the endpoint changes, "
+                "when a request fails, and with the window.",
+                "muted",
+            )
+        )
+        column.addLayout(form)
+        column.addWidget(buttons)
+        self.setMinimumWidth(460)
+
+    def _start(self) -> None:
+        self.started.emit(self.requests.value(), self.hours.value())
+        self.accept()
+
+
+class KeepWarmController(QObject):
+    """Starts and ends sessions. A session ends when its prompt, its tab or the endpoint changes."""
+
+    trouble = Signal(str)
+    row_changed = Signal(str)
+    """The run_id of a request that is being sent."""
+
+    def __init__(self, window: QWidget, services: AppServices, prompt: PromptPane, tabs: PromptTabs) -> None:
+        super().__init__(window)
+        self._window, self._services, self._prompt, self._tabs = window, services, prompt, tabs
+        self._sessions: dict[int, _Session] = {}
+        """Running sessions by the id of their page."""
+        self._ended: dict[int, str] = {}
+        prompt.edited.connect(lambda _document: self._check())
+        prompt.document_shown.connect(lambda _document: self._check())
+        tabs.switched.connect(lambda _page: self.refresh())
+
+    @property
+    def active(self) -> bool:
+        """Whether the prompt on display is kept warm."""
+        return id(self._tabs.page) in self._sessions
+
+    def ask(self) -> KeepWarmDialog | None:
+        """Ask for the limits and start; with a session of this prompt running, end it. None: no question."""
+        page = self._tabs.page
+        if self.active:
+            self._end(page, "")
+            return None
+        document = page.document
+        offered = offer(self._services.outlook(document), self._services.endpoint)
+        if offered is None:
+            self.trouble.emit(self._reason(document))
+            return None
+        dialog = KeepWarmDialog(offered, self._window)
+        dialog.started.connect(lambda requests, hours: self.start(offered, requests, hours, document))
+        dialog.open()
+        return dialog
+
+    def _reason(self, document: Document) -> str:
+        """Return why a prompt cannot be kept warm now."""
+        outlook = self._services.outlook(document)
+        if outlook.clock.lifetime_s is not None or outlook.forecast.run_id is None:
+            return "The prefix of this prompt is not in the cache. Send it first."
+        return (
+            "The cache lifetime of this endpoint is not known. Measure it in the Cache lab, or set Assumed cache "
+            "lifetime in Settings."
+        )
+
+    def start(self, offered: KeepWarmOffer, requests: int, hours: float, document: Document) -> None:
+        """Keep a document warm, unless the prompt on display is another one by now."""
+        page, services, endpoint = self._tabs.page, self._services, self._services.endpoint
+        if page.document != document or self.active:
+            return
+        tag = group_tag("keep_warm")
+
+        async def send(minimal: Document) -> RunState:
+            pending = await services.sender.send(
+                minimal, endpoint, lambda sent: self.row_changed.emit(sent.run.id), tag="keep_warm", tags=[tag]
+            )
+            return pending.run.state
+
+        def has_slot() -> bool:
+            load, plan = services.rate_limiter.load(endpoint.id), endpoint.plan
+            minute, flight = plan.requests_per_minute, plan.in_flight
+            return (minute is None or load.this_minute < minute) and (flight is None or load.in_flight < flight)
+
+        work = KeepWarm(
+            document,
+            look=lambda: services.sender.outlook(document, endpoint),
+            send=send,
+            has_slot=has_slot,
+            requests=requests,
+            hours=hours,
+        )
+        session = self._sessions[id(page)] = _Session(page, work, offered)
+        self._ended.pop(id(page), None)
+        session.task = services.tasks.start(self._run(session), "keep the cache warm")
+        self.refresh()
+
+    async def _run(self, session: _Session) -> None:
+        try:
+            reason = await session.work.run()
+        except SimulatorError as failed:
+            reason = str(failed)
+        self._forget(session.page, reason)
+
+    def stop_all(self, reason: str) -> None:
+        """End every session, for example because another endpoint was chosen."""
+        for session in list(self._sessions.values()):
+            self._end(session.page, reason)
+
+    def _check(self) -> None:
+        """End the sessions whose prompt changed or was closed."""
+        for session in list(self._sessions.values()):
+            if session.page not in self._tabs.pages:
+                self._end(session.page, "")
+            elif session.page.document is not session.work.document and session.page.document != session.work.document:
+                self._end(session.page, "the prompt changed")
+        self.refresh()
+
+    def _end(self, page: PromptPage, reason: str) -> None:
+        session = self._sessions.get(id(page))
+        if session is not None:
+            if session.task is not None:
+                session.task.cancel()
+            self._forget(page, reason)
+
+    def _forget(self, page: PromptPage, reason: str) -> None:
+        if self._sessions.pop(id(page), None) is not None and reason and page in self._tabs.pages:
+            self._ended[id(page)] = reason
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the session of the prompt on display, the reason for its end, or nothing. Called every second."""
+        page, bar = self._tabs.page, self._prompt.warm_bar
+        session, reason = self._sessions.get(id(page)), self._ended.get(id(page))
+        if session is not None:
+            self._say(_progress(session), ("Stop", lambda: self._end(page, "")))
+        elif reason is not None:
+            self._say(f"Keep warm ended: {reason}.", ("Dismiss", lambda: self._dismiss(page)))
+        elif not bar.isHidden():
+            bar.hide()
+
+    def _say(self, text: str, action: tuple[str, Callable[[], object]]) -> None:
+        bar = self._prompt.warm_bar
+        if bar.isHidden() or bar.words != text:
+            bar.say(text, [action])
+
+    def _dismiss(self, page: PromptPage) -> None:
+        self._ended.pop(id(page), None)
+        self.refresh()
+
+
+def _progress(session: _Session) -> str:
+    work = session.work
+    following = "sending"
+    if work.next_unix is not None:
+        wait_s = work.next_unix - time.time()
+        following = f"next in {left(wait_s)}" if wait_s < 60 else f"next {clock_time(work.next_unix)}"
+    return f"Keeping the cache warm: {work.sent:,} of {work.requests:,} requests, {following} · {session.offer.text}"

@@ -1,0 +1,57 @@
+"""Keep-warm in the real window against the simulator: requests in the log, limits, and the end by an edit."""
+
+from __future__ import annotations
+
+import pytest
+
+from playground.cli.selftest.run import UiDriver
+from playground.requestlog.filter import EVERYTHING
+from playground.ui.session import Session
+from tests.ui.test_files import type_first
+from tests.ui.test_window import Tell, _send
+
+LIFETIME_S = 30
+
+
+def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_prompt_changes(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Due after 0.3 s of the lifetime; tests/runs/test_keep_warm.py checks the interval.
+    monkeypatch.setattr("playground.runs.keep_warm.SHARE", 0.01)
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        keep, bar = window.keep_warm, window.prompt.warm_bar
+        await _send(session, hand)
+        assert keep.ask() is None  # the lifetime is an assumption of the program: no offer
+        session.workspace.sender.forecaster.set_lifetime_s = LIFETIME_S
+        await _send(session, hand)
+        window.requests.refresh_outlook()
+        assert window.prompt.axes is not None
+        assert window.prompt.axes.state.startswith("warm, ≈ ")
+        dialog = keep.ask()
+        assert dialog is not None
+        dialog.requests.setValue(2)
+        dialog.go.click()
+        await hand.until(lambda: keep.active, "keeping warm")
+        await hand.until(lambda: not keep.active, "the limit of two requests")
+        keep.refresh()
+        assert bar.isVisible()
+        log = session.workspace.log
+        assert log is not None
+        rows = await log.page(EVERYTHING)
+        kept = [row for row in rows if row.source == "keep_warm"]
+        assert len(kept) == 2
+        assert all(row.completion_tokens == 1 and row.cached_tokens for row in kept)
+        keep.refresh()
+        again = keep.ask()
+        assert again is not None
+        again.go.click()
+        await hand.until(lambda: keep.active, "keeping warm")
+        await type_first(window, hand, "Changed. ")
+        assert not keep.active
+        assert bar.isVisible()
+        bar.press("Dismiss")
+        assert bar.isHidden()
+
+    tell(story)
