@@ -14,6 +14,7 @@ from playground.ui.bars.context_meter import ContextMeter
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import icon_button, set_icon
+from playground.ui.widgets.plain_table import plain_tip
 
 HEIGHT_PX = 44
 LEAST_PX = 860
@@ -186,6 +187,7 @@ class TopBar(QFrame):
         menu = QMenu(self._endpoint)
         for endpoint in endpoints:
             action = menu.addAction(endpoint.name)
+            action.setToolTip(plain_tip(endpoint.name))
             action.setCheckable(True)
             action.setChecked(endpoint.id == chosen.id)
             action.triggered.connect(lambda _checked, key=endpoint.id: self.endpoint_chosen.emit(key))
@@ -194,7 +196,9 @@ class TopBar(QFrame):
         self._endpoint.setMenu(menu)
         self._names = chosen.name, self._names[1]
         self._fit()
-        self._endpoint.setToolTip(f"Requests go to {chosen.name} · model {chosen.model} · {chosen.plan.name}")
+        self._endpoint.setToolTip(
+            plain_tip(f"Requests go to {chosen.name} · model {chosen.model} · {chosen.plan.name}")
+        )
 
     def show_file(self, name: str, changed: bool) -> None:
         """Show the prompt's name; a dot marks unsaved changes."""

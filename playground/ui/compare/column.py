@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from playground.experiments.comparison import LETTERS, Piece, RunFigures, Variant
 from playground.experiments.comparison_report import kind_of, parameters_text, variant_changes
-from playground.export.terminal import visible
+from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow
 from playground.runs.metrics import UNKNOWN, dollars, seconds, speed
 from playground.runs.state import RunState
@@ -236,7 +236,7 @@ class ColumnView(QFrame):
         """Show the prompt's name and what differs from the first column."""
         letter, name = LETTERS[index], variant.document.name or "Untitled"
         kind = kind_of(variant, first)
-        self.setAccessibleName(f"Column {letter}: {name}, {kind}")
+        self.setAccessibleName(f"Column {letter}: {visible_line(name)}, {kind}")
         self.letter.setText(letter)
         self.name.set_full_text(name)
         self.kind.setText(kind)

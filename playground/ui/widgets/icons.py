@@ -16,7 +16,7 @@ from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QAbstractButton, QToolButton
 
 from playground.assets import asset
-from playground.ui.theme import current_theme
+from playground.ui.theme import THEME_EVENTS, current_theme
 
 ICON_PX = 16
 HIT_PX = 28

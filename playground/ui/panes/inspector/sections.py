@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
@@ -226,6 +226,7 @@ class IdSection(QWidget):
         caption = QLabel("request_id")
         caption.setProperty("tone", "caption")
         self.status = QLabel()
+        self.status.setTextFormat(Qt.TextFormat.PlainText)
         self.status.setProperty("tone", "muted")
         self.status.setFont(ui_font(12, tabular=True))
         self.id = IdLabel("request_id")

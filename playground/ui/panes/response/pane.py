@@ -147,6 +147,7 @@ class ResponseFooter(QFrame):
         self.setFixedHeight(scaled(FOOTER_PX))
         for label in (self._outcome, self._speed, self._input, self._output):
             label.setProperty("tone", "muted")
+            label.setTextFormat(Qt.TextFormat.PlainText)
             label.setFont(ui_font(12, tabular=True))
             label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
             row.addWidget(label)
