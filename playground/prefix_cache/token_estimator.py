@@ -36,7 +36,8 @@ class RecursiveLeastSquares:
     def variance(self, row: Row) -> float:
         """Return the variance of the prediction that the coefficients leave, without the noise."""
         used = [i for i, cell in enumerate(row) if cell]
-        return sum(row[i] * sum(map(mul, self._covariance[i], row)) for i in used)
+        found: float = sum(row[i] * sum(map(mul, self._covariance[i], row)) for i in used)
+        return found
 
     def update(self, row: Row, observed: float, noise: float) -> float:
         """Take an observation with noise variance `noise`. Returns its innovation in standard deviations, signed."""
