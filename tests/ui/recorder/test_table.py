@@ -51,7 +51,7 @@ def test_show_rows_at_the_limit_keeps_the_selected_row() -> None:
 def test_show_zoom_scales_rows_columns_and_fonts_of_an_open_table(
     qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = table_of(qtbot, rows(1, 3))
+    table = table_of(qtbot, rows(1, 3), 1_500)
     bars = TokenBars(load_theme("light"))
     qtbot.addWidget(bars)
     before = table.rowHeight(0), table.columnWidth(2), bars.height()
