@@ -1,7 +1,7 @@
 """Save a document into the text of its file: only the values that changed are written again.
 
 Indentation, line ends, byte-order mark, escapes, number formats, order of keys and fields that this program does not
-know stay as they are in the file.
+know do not change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DECODER = json.JSONDecoder()
 
 
 def saved_bytes(document: Document, file_format: FileFormat, on_disk: bytes | None) -> bytes:
-    """Return the bytes of the saved file. `on_disk`: the file as it is, None: there is none.
+    """Return the bytes of the saved file. `on_disk`: the present content of the file; None: no file.
 
     A file that is not in `file_format`, or whose edited text would not be read as the same document, is written as a
     whole.
@@ -132,7 +132,7 @@ class _TextEdit:
     def _object(
         self, members: list[_Member], base: Mapping[str, Json], new: Mapping[str, Json], indent: str | None
     ) -> list[_Item]:
-        """Return the members of the new object. Keys that were not read, such as `"model": null`, are kept."""
+        """Return the members of the new object. Keys that were not read, such as `"model": null`, stay."""
         last = {member.key: member for member in members}
         items: list[_Item] = []
         keys: list[str] = []
