@@ -80,10 +80,10 @@ class AppServices:
         """Writes the small files of the data folder in a worker, so that the event loop never waits for a disk."""
         self.settings = Settings(folder / "settings.json", self.writer.submit)
         self.endpoints = EndpointStore(folder / "endpoints.json", self.writer.submit)
-        self.settings.on_error = self.endpoints.on_error = lambda message: self.on_trouble(message)
+        self.settings.on_error = self.endpoints.on_error = lambda message: self.on_notice(message)
         self._folder_warning = folder_warning(folder)
         self._environment = environment
-        self.simulation = SimulatorManager(simulator_options, lambda message: self.on_trouble(message))
+        self.simulation = SimulatorManager(simulator_options, lambda message: self.on_notice(message))
         self.draft: Draft | None = None
         """The window's draft; only a window has one."""
         self._opened = AsyncExitStack()
@@ -91,7 +91,7 @@ class AppServices:
         self._save_cache_memory: Callable[[], None] = lambda: None
         self.log: RequestLog | None = None
         self.log_notice = ""
-        self.on_trouble: Callable[[str], None] = lambda _sentence: None
+        self.on_notice: Callable[[str], None] = lambda _sentence: None
         """Called with the message of an error that does not stop the program."""
         self.allow_server: Callable[[str], Coroutine[Any, Any, bool]] = _nobody_to_ask
         """Asks the user whether tools of a tool server may be called."""
@@ -108,7 +108,7 @@ class AppServices:
         """Return the slots under the plan limits, shared with every process that uses this data folder."""
         from playground.runs.shared_rate_limiter import SharedRateLimiter
 
-        limiter = SharedRateLimiter(self.folder, on_error=lambda message: self.on_trouble(message))
+        limiter = SharedRateLimiter(self.folder, on_error=lambda message: self.on_notice(message))
         self._opened.push_async_callback(limiter.close)
         return limiter
 
@@ -129,7 +129,7 @@ class AppServices:
         sender.on_learned = lambda: self.cache_memory.save_soon()
         sender.on_context = self.endpoints.learn_context
         self._follow_settings(sender)
-        self.settings.listen(lambda _name: self._follow_settings(sender))
+        self.settings.subscribe(lambda _name: self._follow_settings(sender))
         self._opened.push_async_callback(sender.connection.aclose)
         return sender
 
@@ -139,7 +139,7 @@ class AppServices:
         from playground.runs.cache_memory import CacheMemory
 
         memory = CacheMemory(
-            self.folder, self.sender.forecaster, self.writer.submit, lambda message: self.on_trouble(message)
+            self.folder, self.sender.forecaster, self.writer.submit, lambda message: self.on_notice(message)
         )
         self._save_cache_memory = memory.save
         return memory
@@ -149,7 +149,7 @@ class AppServices:
         """Return the telemetry output of finished requests; inactive unless the settings enable it."""
         from playground.telemetry.service import TelemetryService
 
-        reporter = TelemetryService(self.folder, self.settings, lambda sentence: self.on_trouble(sentence))
+        reporter = TelemetryService(self.folder, self.settings, lambda sentence: self.on_notice(sentence))
         self._opened.push_async_callback(reporter.close)
         return reporter
 
@@ -171,7 +171,7 @@ class AppServices:
         """Return the version history of prompts."""
         from playground.versions.service import VersionService
 
-        return VersionService(self.folder, self.settings, self.writer, lambda message: self.on_trouble(message))
+        return VersionService(self.folder, self.settings, self.writer, lambda message: self.on_notice(message))
 
     @cached_property
     def adviser(self) -> LintService:
@@ -235,8 +235,8 @@ class AppServices:
 
         try:
             log = await RequestLog.open(self.folder)
-        except LogUnavailableError as trouble:
-            self.log_notice = str(trouble)
+        except LogUnavailableError as error:
+            self.log_notice = str(error)
             return
         self.log = log
         self.log_notice = log.read_only_reason or log.notice or ""

@@ -74,7 +74,7 @@ class Turn:
     phase: str = "done"
     finish_reason: str | None = None
     usage: Usage | None = None
-    trouble: str = ""
+    error: str = ""
     go: str = ""
     began_at: float | None = None
     times: TurnTimes | None = None
@@ -227,7 +227,7 @@ class Conversation:
         if len({call.id for call in calls}) < len(calls):
             raise InputError(FieldError(("tool_calls",), "two calls have the same id.", "Give each its own."))
         reason = "tool_calls" if calls else "stop"
-        return self._branch(turn, text=text, calls=calls, results=kept, finish_reason=reason, phase="done", trouble="")
+        return self._branch(turn, text=text, calls=calls, results=kept, finish_reason=reason, phase="done", error="")
 
     def _branch(self, turn: Turn, **changed: object) -> tuple[Conversation, str]:
         # The times belong to the answer before the edit.

@@ -91,12 +91,12 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class AgentLoopEnded:
-    """The loop has ended. `turn_id`: the last turn, or None. `trouble`: the message of its failure."""
+    """The loop has ended. `turn_id`: the last turn, or None. `error`: the message of its failure."""
 
     reason: EndReason
     turn_id: str | None
     requests: int
-    trouble: str = ""
+    error: str = ""
 
 
 Happening: TypeAlias = TurnStarted | TurnEnded | CallStarted | CallEnded | AgentLoopEnded

@@ -52,23 +52,23 @@ class Example:
 
     scripted: tuple[MeasuredTurn, ...]
     measured: tuple[MeasuredTurn, ...]
-    trouble: str = ""
+    error: str = ""
 
 
 async def play(send: Send) -> Example:
-    """Run the example: two requests, one tool. An error of the exchange is in `trouble`."""
+    """Run the example: two requests, one tool. An error of the exchange is in `error`."""
     heard: list[list[AnyEvent]] = []
 
     def listen(happening: Happening) -> None:
         if isinstance(happening, TurnStarted):
             heard.append([])
-            happening.run.listen(partial(_keep, heard[-1]))
+            happening.run.subscribe(partial(_keep, heard[-1]))
 
     book = ToolMocks({"get_balance": ToolMock(MockReply("fixed", "412", FixedDelay(TOOL_S * 1000)))})
     chain = AgentLoop(Conversation(DOCUMENT), send, ToolExecutor(book, _nobody), listener=listen)
     ended = await chain.run()
     turns = measured(chain.conversation, ended.turn_id) if ended.turn_id else ()
-    return Example(scripted(heard), turns, "" if ended.reason == "answered" else ended.trouble or ended.reason)
+    return Example(scripted(heard), turns, "" if ended.reason == "answered" else ended.error or ended.reason)
 
 
 def _keep(heard: list[AnyEvent], _run: Run, event: AnyEvent) -> None:

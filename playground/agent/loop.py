@@ -43,7 +43,7 @@ class Watch:
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
     def __post_init__(self) -> None:
-        self.run.listen(self._heard)
+        self.run.subscribe(self._heard)
 
     def _heard(self, run: Run, event: AnyEvent) -> None:
         if self.began_at is None:
@@ -66,7 +66,7 @@ class Watch:
             phase=phase,
             finish_reason=state.finish_reason,
             usage=state.usage,
-            trouble=" ".join((state.trouble.title, state.trouble.detail)).strip() if state.trouble else "",
+            error=" ".join((state.error.title, state.error.detail)).strip() if state.error else "",
             go=self.go,
             began_at=self.began_at,
             times=self.stopwatch.times,
@@ -173,8 +173,8 @@ class AgentLoop:
         for task in self._working:
             task.cancel()
 
-    def _end(self, reason: EndReason, trouble: str = "") -> AgentLoopEnded:
-        return AgentLoopEnded(reason, self._last, self._requests, trouble)
+    def _end(self, reason: EndReason, error: str = "") -> AgentLoopEnded:
+        return AgentLoopEnded(reason, self._last, self._requests, error)
 
     async def _go_on(self, turn: Turn | None, add: tuple[Message, ...]) -> AgentLoopEnded:
         while True:
@@ -190,7 +190,7 @@ class AgentLoop:
             add = ()
             reason = self._reason(turn)
             if reason is not None:
-                return self._end(reason, turn.trouble if turn is not None and reason == "failed" else "")
+                return self._end(reason, turn.error if turn is not None and reason == "failed" else "")
 
     def _reason(self, turn: Turn | None) -> EndReason | None:
         """Return the reason to end the loop after this turn, if any."""

@@ -78,7 +78,7 @@ class AgentHost(Protocol):
     def writer(self) -> FileWriter: ...
 
     @property
-    def on_trouble(self) -> Callable[[str], None]: ...
+    def on_notice(self) -> Callable[[str], None]: ...
 
     async def send(
         self, document: Document, on_dispatch: Callable[[PendingRequest], None], *, tags: Sequence[str] = ()
@@ -129,7 +129,7 @@ class AgentService:
     def keep_conversation(self, conversation: Conversation) -> None:
         """Save a conversation for the next start, in the worker that writes files."""
         self.conversation = conversation
-        self._host.writer.submit(lambda: self._write(conversation), self._host.on_trouble)
+        self._host.writer.submit(lambda: self._write(conversation), self._host.on_notice)
 
     async def keep_soon(self, conversation: Conversation) -> None:
         """Save a conversation while its loop runs; an error is reported after the loop has ended."""
@@ -143,7 +143,7 @@ class AgentService:
         return _written(self._kept, to_fields(conversation), "The conversation")
 
     def _submit(self, file: JsonFile, value: Json, label: str) -> None:
-        self._host.writer.submit(lambda: _written(file, value, label), self._host.on_trouble)
+        self._host.writer.submit(lambda: _written(file, value, label), self._host.on_notice)
 
     def chain(
         self, conversation: Conversation, ask: Ask, listener: Callable[[Happening], None], limit: int

@@ -126,7 +126,7 @@ class _Job:
     async def run(self, folder: Path) -> int:
         """Open the services, then forecast or send."""
         services = AppServices(folder, os.environ, Tasks(_report), source="command")
-        services.on_trouble = _say
+        services.on_notice = _say
         try:
             endpoint = endpoint_of(services, self._opened.model, self._options)
             part = _shard_of(self._options.shard)

@@ -233,7 +233,7 @@ async def _read_log(folder: Path, documents: Sequence[Document]) -> list[PromptH
     except LogUnavailableError as error:
         raise InputError(FieldError(("--data-dir",), str(error))) from error
     try:
-        log.on_trouble(print_error)
+        log.on_notice(print_error)
         await asyncio.sleep(0)
         return [await past(log, document) for document in documents]
     finally:

@@ -216,7 +216,7 @@ async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
     except LogUnavailableError as error:
         raise InputError(FieldError(("--log",), str(error))) from error
     try:
-        log.on_trouble(print_error)
+        log.on_notice(print_error)
         rows = await log.page(chosen, None, MAX_ROWS)
         stored = [await log.get(row.run_id) for row in reversed(rows)]
         bodies = [(run.record.run_id, run.record.body) for run in stored if run]

@@ -278,7 +278,7 @@ async def _with_log(folder: Path, work: Work) -> int:
     try:
         if store.read_only_reason is not None:
             print_error(store.read_only_reason)
-        store.on_trouble(report)
+        store.on_notice(report)
         # Let a notice (a damaged file was set aside) be printed before the output.
         await asyncio.sleep(0)
         await store.recovered()
@@ -341,7 +341,7 @@ def _fields(row: LogRow) -> dict[str, Json]:
         "ttft_ms": None if row.ttft_s is None else round(row.ttft_s * 1000, 1),
         "duration_ms": None if row.duration_s is None else round(row.duration_s * 1000, 1),
         "answer": row.answer,
-        "trouble": row.trouble or None,
+        "trouble": row.error_title or None,
     }
 
 
@@ -362,6 +362,6 @@ def _line(row: LogRow) -> str:
 
 
 def _summary(row: LogRow) -> str:
-    if row.trouble:
-        return visible_line(" ".join(row.trouble.split()))[:80]
+    if row.error_title:
+        return visible_line(" ".join(row.error_title.split()))[:80]
     return for_stream(" ".join(row.answer.split())[:80], sys.stdout)

@@ -73,7 +73,7 @@ async def _record() -> None:
         messages = iter(reader.feed(data))
     assert isinstance(setup, Setup)
     services = AppServices(Path(setup.folder), os.environ, Tasks(_task_failed), source="command")
-    services.on_trouble = say
+    services.on_notice = say
     try:
         log = await _open_log(services, setup)
         model = None if log is None else RecordedCacheModel(services.sender.forecaster)
@@ -106,7 +106,7 @@ async def _open_log(services: AppServices, setup: Setup) -> RequestLog | None:
     if log is None:
         say("The request log cannot be opened. Requests are forwarded, and nothing is recorded.")
         return None
-    log.on_trouble(lambda message: say(message) if message != services.log_notice else None)
+    log.on_notice(lambda message: say(message) if message != services.log_notice else None)
     if setup.replayed:
         # The rows that the earlier recording process did not end.
         await log.recovered()

@@ -105,14 +105,14 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
 async def _session(folder: Path, document: Document, opened: OpenedPrompt, options: argparse.Namespace) -> int:
     tasks = Tasks(_report)
     workspace = AppServices(folder, os.environ, tasks, source="command")
-    workspace.on_trouble = print_error
+    workspace.on_notice = print_error
     try:
         endpoint = endpoint_of(workspace, opened.model, options)
         await workspace.open_log()
         for notice in workspace.notices:
             print_error(notice)
         if workspace.log is not None:
-            workspace.log.on_trouble(lambda message: print_error(message) if message != workspace.log_notice else None)
+            workspace.log.on_notice(lambda message: print_error(message) if message != workspace.log_notice else None)
         await workspace.remember_sent(endpoint)
         status = await _send(workspace, document, opened, endpoint, options)
         if workspace.log is not None and workspace.log.read_only_reason is None:
@@ -135,7 +135,7 @@ async def _send(
 
     def dispatched(dispatch: PendingRequest) -> None:
         stopper.run = dispatch.run
-        dispatch.run.listen(output.heard)
+        dispatch.run.subscribe(output.heard)
 
     if not options.no_check and endpoint.kind != "other":
         _check(document)
@@ -213,8 +213,8 @@ class _Output:
             if text and not state.text:
                 # An answer of nothing else must not look like an empty one.
                 print(for_stream(f"{label}: {text}", sys.stderr), file=sys.stderr)
-        if state.trouble is not None:
-            words = (state.trouble.title, state.trouble.detail, state.trouble.advice)
+        if state.error is not None:
+            words = (state.error.title, state.error.detail, state.error.advice)
             print_error(redact(f"{'. '.join(word.rstrip('.') for word in words if word)}.", None))
         print(f"request_id {visible_line(redact(state.request_id or '—', None))}", file=sys.stderr)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from playground.client.endpoint import Endpoint
-from playground.client.errors import exposed_key_trouble, key_trouble
+from playground.client.errors import exposed_key_error, key_error
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted
 from playground.client.proxies import Proxy, ProxyError, proxy_for
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
@@ -104,9 +104,9 @@ class Connection:
         try:
             route = _route(base_url)
         except ProxyError as error:
-            from playground.client.network_errors import setup_trouble
+            from playground.client.network_errors import setup_error
 
-            return setup_trouble(error)
+            return setup_error(error)
         async with self._creating:
             pool = self._pools.get(route)
             if pool is None:
@@ -192,8 +192,8 @@ def _refused(endpoint: Endpoint, key: str | None) -> ApiError | None:
     if key is None:
         return None
     if not key or not _NOT_IN_A_KEY.isdisjoint(key) or not key.isascii() or not key.isprintable():
-        return key_trouble()
-    return exposed_key_trouble(endpoint.base_url) if exposes_key(endpoint.base_url) else None
+        return key_error()
+    return exposed_key_error(endpoint.base_url) if exposes_key(endpoint.base_url) else None
 
 
 def _route(base_url: str) -> _Route:
@@ -208,7 +208,7 @@ def _create_client(network: Network, route: _Route) -> httpx.AsyncClient | ApiEr
     import httpcore  # noqa: F401
     import httpx
 
-    from playground.client.network_errors import setup_trouble
+    from playground.client.network_errors import setup_error
 
     anyio.run(_load_backend)
     timeouts = network.timeouts
@@ -227,7 +227,7 @@ def _create_client(network: Network, route: _Route) -> httpx.AsyncClient | ApiEr
             proxy=proxy,
         )
     except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:  # ssl.SSLError is an OSError
-        return setup_trouble(error, network.ca_file)
+        return setup_error(error, network.ca_file)
 
 
 async def _load_backend() -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from playground.client import error_body
 from playground.client.error_body import TooLong, too_long
 from playground.client.events import ApiError
-from playground.client.redact import redact, redact_trouble
+from playground.client.redact import redact, redact_error
 
 ADVICE = {
     400: "Correct the request; the same request gets the same answer.",
@@ -68,7 +68,7 @@ _QUOTA_TEXT = re.compile(
 )
 
 
-def http_trouble(
+def http_error(
     status: int, headers: Mapping[str, str], body: str, key: str | None, *, key_sent: bool | None = None
 ) -> ApiError:
     """Return the error for an error status.
@@ -83,7 +83,7 @@ def http_trouble(
         wait_s = retry_after_s(ms)
         wait_s = None if wait_s is None else wait_s / 1000
     length = _context_length(status, envelope)
-    trouble = ApiError(
+    error = ApiError(
         "http",
         _title(status),
         "\n".join(envelope.lines) or f"The server answered {status} without an explanation.",
@@ -98,27 +98,27 @@ def http_trouble(
         context_length=length.limit if length else None,
     )
     if status in (401, 403) and key_sent is False:
-        trouble = replace(trouble, title=NO_KEY_TITLE, advice=NO_KEY_ADVICE)
-    elif is_quota(trouble):
-        trouble = replace(trouble, title=QUOTA_TITLE, advice=QUOTA_ADVICE)
-    return redact_trouble(trouble, key)
+        error = replace(error, title=NO_KEY_TITLE, advice=NO_KEY_ADVICE)
+    elif is_quota(error):
+        error = replace(error, title=QUOTA_TITLE, advice=QUOTA_ADVICE)
+    return redact_error(error, key)
 
 
-def is_quota(trouble: ApiError) -> bool:
+def is_quota(error: ApiError) -> bool:
     """Return whether a request was refused for lack of quota or credit, so that waiting does not help."""
-    if trouble.status not in (402, 403, 429):
+    if error.status not in (402, 403, 429):
         return False
-    if any(word and word.lower() in _QUOTA_CODES for word in (trouble.error_type, trouble.code)):
+    if any(word and word.lower() in _QUOTA_CODES for word in (error.error_type, error.code)):
         return True
-    return trouble.retry_after_s is None and _QUOTA_TEXT.search(trouble.detail) is not None
+    return error.retry_after_s is None and _QUOTA_TEXT.search(error.detail) is not None
 
 
-def stream_trouble(body: str, key: str | None) -> ApiError:
+def stream_error(body: str, key: str | None) -> ApiError:
     """Return the error for an error object inside a 200 response."""
     body = redact(body, key)[:MAX_BODY_CHARS]
     envelope = error_body.parse(body)
     length = _context_length(400, envelope)
-    trouble = ApiError(
+    error = ApiError(
         "stream_error",
         "The server ended its answer with an error",
         "\n".join(envelope.lines) or "The server gave no explanation.",
@@ -130,12 +130,12 @@ def stream_trouble(body: str, key: str | None) -> ApiError:
         code=envelope.code,
         context_length=length.limit if length else None,
     )
-    return redact_trouble(trouble, key)
+    return redact_error(error, key)
 
 
-def without_request_id(trouble: ApiError) -> ApiError:
+def without_request_id(error: ApiError) -> ApiError:
     """Return the error without the advice to give the request_id to support, for a response without one."""
-    return replace(trouble, advice=_REQUEST_ID_ADVICE.sub(".", trouble.advice))
+    return replace(error, advice=_REQUEST_ID_ADVICE.sub(".", error.advice))
 
 
 _REQUEST_ID_ADVICE = re.compile(r",? or give the request_id to support\.?")
@@ -204,7 +204,7 @@ def _until(date: str, now: datetime) -> float | None:
     return max((moment - now).total_seconds(), 0.0)
 
 
-def cut_trouble(rest: str = "") -> ApiError:
+def cut_error(rest: str = "") -> ApiError:
     """Return the error for a stream that ended early. `rest`: the received part of an event that was not complete."""
     return ApiError(
         "cut",
@@ -215,7 +215,7 @@ def cut_trouble(rest: str = "") -> ApiError:
     )
 
 
-def empty_trouble(body: str = "") -> ApiError:
+def empty_error(body: str = "") -> ApiError:
     """Return the error for a response without text and finish_reason. `body`: text that was not a chunk."""
     shown = body.strip()
     return ApiError(
@@ -240,12 +240,12 @@ def not_a_chunk(data: str, content_type: str = "", *, begun: bool = False) -> Ap
     return ApiError("protocol", title, detail, advice, body=data[:MAX_BODY_CHARS])
 
 
-def bounds_trouble(error: Exception) -> ApiError:
+def bounds_error(error: Exception) -> ApiError:
     """Return the error for a response that exceeds a bound: bytes, events, or size and depth of its JSON."""
     return ApiError("protocol", "The response is too large", str(error), "The received text remains.")
 
 
-def turn_trouble(limit_s: float) -> ApiError:
+def turn_error(limit_s: float) -> ApiError:
     """Return the error for a turn that took longer than the voice limit."""
     return ApiError(
         "timeout",
@@ -255,7 +255,7 @@ def turn_trouble(limit_s: float) -> ApiError:
     )
 
 
-def key_trouble() -> ApiError:
+def key_error() -> ApiError:
     """Return the error for a key that cannot be sent in a header."""
     return ApiError(
         "key",
@@ -266,7 +266,7 @@ def key_trouble() -> ApiError:
     )
 
 
-def exposed_key_trouble(base_url: str) -> ApiError:
+def exposed_key_error(base_url: str) -> ApiError:
     """Return the error for a key that would be sent unencrypted to another machine."""
     return ApiError(
         "key",

@@ -173,7 +173,7 @@ class ApiError(msgspec.Struct, frozen=True):
 class AttemptFailed(Event, frozen=True, tag="failed"):
     """This attempt failed. `request_id` is known if headers had come."""
 
-    trouble: ApiError
+    error: ApiError = msgspec.field(name="trouble")
     request_id: str | None = None
 
 

@@ -16,11 +16,11 @@ from msgspec.structs import replace
 
 from playground import __version__
 from playground.client.endpoint import Endpoint
-from playground.client.errors import http_trouble, without_request_id
+from playground.client.errors import http_error, without_request_id
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, HeadersReceived
-from playground.client.network_errors import network_trouble, stalled_trouble
+from playground.client.network_errors import network_error, stalled_error
 from playground.client.proxies import Proxy
-from playground.client.redact import redact, redact_trouble
+from playground.client.redact import redact, redact_error
 from playground.client.response_decoder import EVENT_STREAM, SLICE_BYTES, ResponseDecoder, request_ids
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
 from playground.prompt.request import Request
@@ -172,9 +172,9 @@ class Exchange:
                 await response.aclose()
         except TimeoutError:
             error = (
-                stalled_trouble()
+                stalled_error()
                 if self._begun
-                else network_trouble(
+                else network_error(
                     httpx.ReadTimeout("headers"), self._endpoint.base_url, begun=False, proxy=self._proxy
                 )
             )
@@ -201,13 +201,13 @@ class Exchange:
     def _network_error(self, raised: Exception) -> ApiError:
         stale_kinds = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
         self.stale = not self._begun and not self._connect.opened and isinstance(raised, stale_kinds)
-        trouble = network_trouble(raised, self._endpoint.base_url, begun=self._begun, proxy=self._proxy)
-        return replace(trouble, stale=True, advice="Send again.") if self.stale else trouble
+        error = network_error(raised, self._endpoint.base_url, begun=self._begun, proxy=self._proxy)
+        return replace(error, stale=True, advice="Send again.") if self.stale else error
 
-    def _failed(self, trouble: ApiError) -> AttemptFailed:
+    def _failed(self, error: ApiError) -> AttemptFailed:
         if self._request_id is None:
-            trouble = without_request_id(trouble)
-        return AttemptFailed(self._clock(), redact_trouble(trouble, self._key), self._request_id)
+            error = without_request_id(error)
+        return AttemptFailed(self._clock(), redact_error(error, self._key), self._request_id)
 
     def _headers(self) -> dict[str, str]:
         headers = {
@@ -237,8 +237,8 @@ class Exchange:
 
     async def _refused(self, response: httpx.Response) -> AttemptFailed:
         body = await _error_body(response)
-        trouble = http_trouble(response.status_code, response.headers, body, self._key, key_sent=self._key is not None)
-        return self._failed(trouble)
+        error = http_error(response.status_code, response.headers, body, self._key, key_sent=self._key is not None)
+        return self._failed(error)
 
     async def _body(self, response: httpx.Response, decoder: ResponseDecoder) -> AsyncGenerator[list[AnyEvent], None]:
         async with aclosing(_bytes(response)) as body:

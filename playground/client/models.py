@@ -12,11 +12,11 @@ from playground import __version__
 from playground.client import tolerant_json
 from playground.client.chunks import whole_text
 from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint
-from playground.client.errors import http_trouble, not_a_chunk
+from playground.client.errors import http_error, not_a_chunk
 from playground.client.events import ApiError
-from playground.client.network_errors import network_trouble
+from playground.client.network_errors import network_error
 from playground.client.proxies import Proxy
-from playground.client.redact import redact, redact_trouble
+from playground.client.redact import redact, redact_error
 from playground.client.usage_fields import count
 
 
@@ -147,13 +147,13 @@ async def fetch_models(
                     if len(body) > MAX_BYTES:
                         break
     except TimeoutError:
-        return network_trouble(httpx.ReadTimeout("models"), endpoint.base_url, begun=False, proxy=proxy)
+        return network_error(httpx.ReadTimeout("models"), endpoint.base_url, begun=False, proxy=proxy)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        found = network_trouble(error, endpoint.base_url, begun=False, proxy=proxy)
-        return redact_trouble(found, key)
+        found = network_error(error, endpoint.base_url, begun=False, proxy=proxy)
+        return redact_error(found, key)
     text = redact(body.decode("utf-8-sig", "replace"), key)
     if not response.is_success:
-        return http_trouble(response.status_code, response.headers, text, key, key_sent=key is not None)
+        return http_error(response.status_code, response.headers, text, key, key_sent=key is not None)
     try:
         return parse_models(text)
     except ValueError:

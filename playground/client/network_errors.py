@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from playground.client.errors import cut_trouble
+from playground.client.errors import cut_error
 from playground.client.events import ApiError
 from playground.client.proxies import Proxy, ProxyError
 
@@ -17,15 +17,15 @@ _CHECK_SERVER = "Check that the base URL is that of an OpenAI-compatible server.
 _CERTIFICATE_SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-def network_trouble(error: Exception, base_url: str, *, begun: bool, proxy: Proxy | None = None) -> ApiError:
+def network_error(error: Exception, base_url: str, *, begun: bool, proxy: Proxy | None = None) -> ApiError:
     """Return the error for an httpx error. `begun`: headers had come. `proxy`: the request's proxy, if it had one."""
     if isinstance(error, httpx.TimeoutException):
-        return stalled_trouble() if begun else _timeout(error, base_url, proxy)
+        return stalled_error() if begun else _timeout(error, base_url, proxy)
     if isinstance(error, httpx.DecodingError):
         return ApiError("protocol", "The response cannot be unpacked", f"{base_url}: {error}", _CHECK_SERVER)
     if begun:
-        return cut_trouble()
-    if proxy is not None and (found := _proxy_trouble(error, proxy)) is not None:
+        return cut_error()
+    if proxy is not None and (found := _proxy_error(error, proxy)) is not None:
         return found
     if isinstance(error, httpx.ProxyError):
         return ApiError("connect", "The proxy did not let the request through", f"{base_url}: {error}", "Check it.")
@@ -38,7 +38,7 @@ def network_trouble(error: Exception, base_url: str, *, begun: bool, proxy: Prox
     return ApiError("connect", "The request could not be sent", f"{base_url}: {error}", "Check the base URL.")
 
 
-def stalled_trouble() -> ApiError:
+def stalled_error() -> ApiError:
     """Return the error for a response that stalled after its headers."""
     return ApiError(
         "timeout",
@@ -62,7 +62,7 @@ def _timeout(error: httpx.TimeoutException, base_url: str, proxy: Proxy | None) 
     )
 
 
-def _proxy_trouble(raised: Exception, proxy: Proxy) -> ApiError | None:
+def _proxy_error(raised: Exception, proxy: Proxy) -> ApiError | None:
     """Return the error if the proxy failed or may have failed; None if the server behind it failed."""
     if isinstance(raised, httpx.ProxyError):
         return _error_of_proxy("The proxy did not let the request through", f"answered: {raised}", proxy)
@@ -127,7 +127,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             waiting += found.exceptions
 
 
-def setup_trouble(error: Exception, ca_file: str = "") -> ApiError:
+def setup_error(error: Exception, ca_file: str = "") -> ApiError:
     """Return the error for settings with which no connection can be made: a proxy, or a certificate file."""
     if isinstance(error, ProxyError):
         detail = f"{error} Nothing was sent."

@@ -142,18 +142,18 @@ def _spellings(character: str) -> str:
     )
 
 
-def redact_trouble(trouble: ApiError, key: str | None) -> ApiError:
+def redact_error(error: ApiError, key: str | None) -> ApiError:
     """Return the error with the key masked in all of its texts."""
     return replace(
-        trouble,
-        title=redact(trouble.title, key),
-        detail=redact(trouble.detail, key),
-        advice=redact(trouble.advice, key),
-        error_type=_maybe(trouble.error_type, key),
-        code=_maybe(trouble.code, key),
-        details=tuple({redact(k, key): _deep(v, key) for k, v in item.items()} for item in trouble.details),
-        body_request_id=_maybe(trouble.body_request_id, key),
-        body=redact(trouble.body, key),
+        error,
+        title=redact(error.title, key),
+        detail=redact(error.detail, key),
+        advice=redact(error.advice, key),
+        error_type=_maybe(error.error_type, key),
+        code=_maybe(error.code, key),
+        details=tuple({redact(k, key): _deep(v, key) for k, v in item.items()} for item in error.details),
+        body_request_id=_maybe(error.body_request_id, key),
+        body=redact(error.body, key),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from playground.client import tolerant_json
 from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError, is_done, rebuilt
 from playground.client.error_body import is_error_name
-from playground.client.errors import bounds_trouble, cut_trouble, empty_trouble, not_a_chunk, stream_trouble
+from playground.client.errors import bounds_error, cut_error, empty_error, not_a_chunk, stream_error
 from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
 from playground.client.redact import SplitKeys, key_forms, mask, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
@@ -106,7 +106,7 @@ class ResponseDecoder:
             else:
                 self._held += received
         except (FrameTooLarge, TooMuch) as error:
-            self._fail(bounds_trouble(error), at, events)
+            self._fail(bounds_error(error), at, events)
         return events
 
     def end(self, at: float) -> list[AnyEvent]:
@@ -120,7 +120,7 @@ class ResponseDecoder:
             else:
                 self._end_of_stream(at, events)
         except (FrameTooLarge, TooMuch) as error:
-            self._fail(bounds_trouble(error), at, events)
+            self._fail(bounds_error(error), at, events)
         return events
 
     def broken(self, at: float) -> list[AnyEvent]:
@@ -173,11 +173,11 @@ class ResponseDecoder:
         try:
             found = self._decoder.events(shown, at)
         except StreamError as failed:
-            found, error = failed.events, stream_trouble(failed.body, self._key)
+            found, error = failed.events, stream_error(failed.body, self._key)
         except NotAChunk:
             found, error = [], self._not_a_chunk(shown)
         except JsonBoundsError as failed:
-            found, error = [], bounds_trouble(failed)
+            found, error = [], bounds_error(failed)
         passed = self._split.events(found)
         raw = rebuilt(shown, passed) if self._split.changed else str(shown)
         if raw:
@@ -236,12 +236,12 @@ class ResponseDecoder:
         if self._decoder.finished:
             self._complete(at, events, saw_done=False)
         elif self._decoder.begun:
-            self._fail(cut_trouble(redact(rest, self._key)), at, events)
+            self._fail(cut_error(redact(rest, self._key)), at, events)
         elif self._decoder.passed_over or self._content_type != EVENT_STREAM:
             text = self._decoder.passed_over or self._masked(rest)
             self._fail(self._not_a_chunk(text), at, events)
         else:
-            self._fail(cut_trouble(redact(rest, self._key)), at, events)
+            self._fail(cut_error(redact(rest, self._key)), at, events)
 
     @staticmethod
     def _is_whole(data: str) -> bool:
@@ -256,9 +256,9 @@ class ResponseDecoder:
         """End the response: completed if it has a finish_reason or an answer and no skipped error message."""
         decoder = self._decoder
         if not decoder.finished and decoder.passed_message:
-            self._fail(stream_trouble(decoder.passed_message, self._key), at, events)
+            self._fail(stream_error(decoder.passed_message, self._key), at, events)
         elif not decoder.finished and not decoder.answered:
-            self._fail(empty_trouble(redact(decoder.passed_over, self._key)), at, events)
+            self._fail(empty_error(redact(decoder.passed_over, self._key)), at, events)
         else:
             self._flush(at, events)
             events.append(Completed(at, saw_done))

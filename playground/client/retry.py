@@ -72,14 +72,14 @@ HOLD_S = 1.0
 """Pause of an endpoint after a 429 without Retry-After."""
 
 
-def endpoint_hold_s(trouble: ApiError | None) -> float:
+def endpoint_hold_s(error: ApiError | None) -> float:
     """Return the pause of an endpoint after an attempt, which another program of the account may have caused.
 
     0 unless it is a 429; at most the longest wait that a retry accepts, whatever the server asks for.
     """
-    if trouble is None or trouble.status != 429 or is_quota(trouble):
+    if error is None or error.status != 429 or is_quota(error):
         return 0.0
-    return min(trouble.retry_after_s or HOLD_S, LONGEST_ASKED_S)
+    return min(error.retry_after_s or HOLD_S, LONGEST_ASKED_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +92,19 @@ class RetryPolicy:
     jitter: float = 0.2
 
     def wait_s(
-        self, attempt: int, trouble: ApiError, base_url: str, chance: Callable[[], float] = random.random
+        self, attempt: int, error: ApiError, base_url: str, chance: Callable[[], float] = random.random
     ) -> float | None:
         """Return the seconds to wait after attempt number `attempt` (from 1) failed; None if it is not repeated.
 
         `chance` returns numbers from 0 to 1. A Retry-After is used without jitter. A request that met a
         connection closed meanwhile is repeated at once, also without retries: the next attempt opens a new connection.
         """
-        if trouble.stale:
+        if error.stale:
             return 0.0
-        if attempt >= self.attempts or not _worth_it(trouble, base_url):
+        if attempt >= self.attempts or not _worth_it(error, base_url):
             return None
-        if trouble.retry_after_s is not None:
-            return trouble.retry_after_s if trouble.retry_after_s <= LONGEST_ASKED_S else None
+        if error.retry_after_s is not None:
+            return error.retry_after_s if error.retry_after_s <= LONGEST_ASKED_S else None
         wait_s = min(self.first_s * 2.0 ** (attempt - 1), self.longest_s)
         return wait_s * (1 + self.jitter * (2 * chance() - 1))
 
@@ -112,8 +112,8 @@ class RetryPolicy:
 NO_RETRIES = RetryPolicy(attempts=1)
 
 
-def _worth_it(trouble: ApiError, base_url: str) -> bool:
-    if trouble.kind == "http":
-        return trouble.status in RETRIED and not is_quota(trouble)
+def _worth_it(error: ApiError, base_url: str) -> bool:
+    if error.kind == "http":
+        return error.status in RETRIED and not is_quota(error)
     # No answer. On this machine that means that no server runs, so a retry does not help.
-    return trouble.kind == "connect" and not is_loopback(base_url)
+    return error.kind == "connect" and not is_loopback(base_url)

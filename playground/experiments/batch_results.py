@@ -75,7 +75,7 @@ def result_of(
         "usage": wire_usage(state.usage),
         "cost": total,
         "ttft_ms": None if state.ttft_s is None else round(state.ttft_s * 1000, 1),
-        "error": error_object(state.trouble),
+        "error": error_object(state.error),
         "run_id": run_id,
     }
     if checks:

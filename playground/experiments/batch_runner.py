@@ -180,7 +180,7 @@ class BatchRunner:
     async def _sent(self, position: int, item: PlannedRow) -> RunState | Exception:
         def began(run: Run) -> None:
             self._runs[position] = run
-            run.listen(lambda seen, _event: self._release_followers(position, seen))
+            run.subscribe(lambda seen, _event: self._release_followers(position, seen))
             self.on_start(item, run)
 
         try:

@@ -290,8 +290,8 @@ def figures(
         total_s=state.ended_at if state.ended else None,
         tokens_per_s=state.tokens_per_s,
         input_cost=cost(usage, rates).input,
-        error=state.trouble.title if state.trouble else "",
-        error_detail=" ".join(filter(None, (state.trouble.detail, state.trouble.advice))) if state.trouble else "",
+        error=state.error.title if state.error else "",
+        error_detail=" ".join(filter(None, (state.error.detail, state.error.advice))) if state.error else "",
         forecast_cached=forecast[0] if forecast else None,
         forecast_prompt=forecast[1] if forecast else None,
     )

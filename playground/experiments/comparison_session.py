@@ -202,7 +202,7 @@ class ComparisonSession:
         def heard(_run: Run, _event: AnyEvent) -> None:
             self.on_event(slot)
 
-        pending.run.listen(heard)
+        pending.run.subscribe(heard)
         if slot.stopped:
             pending.run.stop()
         self.on_request(slot, pending.run.id)

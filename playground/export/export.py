@@ -97,7 +97,7 @@ def to_row(stored: StoredRun) -> str:
                 price.input,
                 price.output,
                 price.saved,
-                state.trouble.title if state.trouble else None,
+                state.error.title if state.error else None,
                 stored.marked,
                 " ".join(stored.tags),
                 stored.comment,

@@ -14,7 +14,7 @@ from typing import Any
 
 from playground import __version__
 from playground.client.chunks import DONE
-from playground.client.errors import http_trouble
+from playground.client.errors import http_error
 from playground.client.events import (
     AnyEvent,
     AttemptFailed,
@@ -126,7 +126,7 @@ def _response(events: list[AnyEvent], attempt: Attempt) -> dict[str, Any]:
         done = any(isinstance(event, Completed) and event.saw_done for event in events)
         text = "".join(f"data: {data}\n\n" for data in (*raw, *((DONE,) if done else ())))
     else:
-        text = raw[0] if raw else (attempt.trouble.body if attempt.trouble else "")
+        text = raw[0] if raw else (attempt.error.body if attempt.error else "")
     return {
         "status": attempt.status or 0,
         "statusText": "",
@@ -137,7 +137,7 @@ def _response(events: list[AnyEvent], attempt: Attempt) -> dict[str, Any]:
         "redirectURL": "",
         "headersSize": -1,
         "bodySize": -1,
-        **({"_error": attempt.trouble.title} if attempt.trouble else {}),
+        **({"_error": attempt.error.title} if attempt.error else {}),
     }
 
 
@@ -267,7 +267,7 @@ def _events(response: Mapping[str, Any], headers_s: float, took_s: float) -> Ite
     yield HeadersReceived(headers_s, status, request_id, kind, headers)
     text = _content(content)
     if not 200 <= status < 300:
-        yield AttemptFailed(took_s, http_trouble(status, named, text, None), request_id)
+        yield AttemptFailed(took_s, http_error(status, named, text, None), request_id)
         return
     if not text:  # browsers omit bodies that they did not store: the server's answer is unknown
         yield Completed(took_s, saw_done=False)

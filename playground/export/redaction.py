@@ -102,14 +102,14 @@ class Outline:
         self._characters += len(text)
         self._seen.update(line.strip() for line in (text, *text.splitlines()))
 
-    def error_texts(self, trouble: ApiError) -> tuple[str, str]:
+    def error_texts(self, error: ApiError) -> tuple[str, str]:
         """Return an error's detail and body. The server's message stays, since support needs it; texts that it repeats
         from calls of `of` are replaced. Of a broken answer only the length stays.
         """
-        detail, body = trouble.detail, trouble.body
+        detail, body = error.detail, error.body
         if self._contents == "included" or not (detail or body):
             return detail, body
-        if trouble.kind in _SERVERS_WORDS:
+        if error.kind in _SERVERS_WORDS:
             self._errors += 1
             return self._unquoted(detail), self._unquoted(body)
         if body:
@@ -117,15 +117,13 @@ class Outline:
             body = f"({len(body):,} characters of the answer)"
         return self._unquoted(detail), body
 
-    def api_error(self, trouble: ApiError) -> Json:
+    def api_error(self, error: ApiError) -> Json:
         """Return the error with all fields redacted like its texts."""
         if self._contents == "included":
-            return cast("Json", msgspec.to_builtins(trouble))
-        detail, body = self.error_texts(trouble)
+            return cast("Json", msgspec.to_builtins(error))
+        detail, body = self.error_texts(error)
         # The envelope's details are in the body too.
-        shown = msgspec.structs.replace(
-            trouble, title=self._unquoted(trouble.title), detail=detail, body=body, details=()
-        )
+        shown = msgspec.structs.replace(error, title=self._unquoted(error.title), detail=detail, body=body, details=())
         return cast("Json", msgspec.to_builtins(shown))
 
     def _unquoted(self, text: str) -> str:

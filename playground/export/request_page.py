@@ -104,8 +104,8 @@ def _sections(stored: StoredRun, state: RunState) -> Iterator[tuple[str, str]]:
         yield "Answer", state.text
     for _, call in sorted(state.tool_calls.items()):
         yield f"Tool call {call.name}", call.arguments
-    if state.trouble is not None:
-        yield "Error", f"{state.trouble.title}\n{state.trouble.detail}\n{state.trouble.body}".strip()
+    if state.error is not None:
+        yield "Error", f"{state.error.title}\n{state.error.detail}\n{state.error.body}".strip()
 
 
 def _pretty(value: object) -> str:

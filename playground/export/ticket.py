@@ -135,21 +135,21 @@ def _attempt(stored: StoredRun, attempt: Attempt) -> str:
     headers = (
         "" if attempt.headers_at is None else f", headers after {seconds(attempt.headers_at - attempt.started_at)}"
     )
-    trouble = f": {attempt.trouble.title}" if attempt.trouble is not None else ""
+    error = f": {attempt.error.title}" if attempt.error is not None else ""
     when = at.isoformat(timespec="milliseconds")
     what = f"status {attempt.status or '—'} · `{visible_line(attempt.request_id or '—')}`"
-    return f"{attempt.number}. {when} · {what}{headers}{took}{trouble}"
+    return f"{attempt.number}. {when} · {what}{headers}{took}{error}"
 
 
 def _errors(state: RunState, outline: Outline) -> str:
     """Return the errors of all failed attempts, including those before a successful one."""
-    failed = [(f"Attempt {attempt.number}: ", attempt.trouble) for attempt in state.attempts if attempt.trouble]
-    if not failed and state.trouble is not None:
-        failed = [("", state.trouble)]
+    failed = [(f"Attempt {attempt.number}: ", attempt.error) for attempt in state.attempts if attempt.error]
+    if not failed and state.error is not None:
+        failed = [("", state.error)]
     parts = []
-    for which, trouble in failed:
-        detail, body = outline.error_texts(trouble)
-        parts.append(f"{which}{trouble.title}. {detail}".rstrip())
+    for which, error in failed:
+        detail, body = outline.error_texts(error)
+        parts.append(f"{which}{error.title}. {detail}".rstrip())
         if body:
             parts.append(_fenced(body[:MAX_ERROR_CHARS]))
     return "\n\n".join(("## Error" if len(failed) == 1 else "## Errors", *parts)) if parts else ""
@@ -225,10 +225,10 @@ def _events(stored: StoredRun, choice: TicketContents) -> str:
 
 def _event(event: AnyEvent, outline: Outline) -> Json:
     fields = msgspec.to_builtins(event)
-    trouble = fields.pop("trouble", None)
+    error = fields.pop("trouble", None)
     shown = outline.of(fields)
-    if trouble is not None and isinstance(event, AttemptFailed) and isinstance(shown, dict):
-        shown["trouble"] = outline.api_error(event.trouble)
+    if error is not None and isinstance(event, AttemptFailed) and isinstance(shown, dict):
+        shown["trouble"] = outline.api_error(event.error)
     return shown
 
 

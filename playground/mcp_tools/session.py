@@ -90,7 +90,7 @@ class McpSession:
         self._name, self._where = name, where
         self._asked: asyncio.Queue[tuple[Callable[[Client], Awaitable[Any]], float, asyncio.Future[Any]] | None]
         self._asked = asyncio.Queue()
-        self._trouble: str | None = None
+        self._error: str | None = None
 
     async def serve(self) -> None:
         """Connect and answer questions until `close` or until the server disconnects."""
@@ -100,8 +100,8 @@ class McpSession:
                     await self._answer_all(client)
             # The SDK raises exception groups; all of them are errors of this server.
             except Exception as error:
-                self._trouble = _sentence(self._name, error, _last_words(said))
-            self._trouble = self._trouble or f"The tool server {self._name} was closed."
+                self._error = _sentence(self._name, error, _last_words(said))
+            self._error = self._error or f"The tool server {self._name} was closed."
             while not self._asked.empty():
                 self._refuse(self._asked.get_nowait())
 
@@ -136,7 +136,7 @@ class McpSession:
                     _settle(answer, error=ToolServerError(sentence))
                     continue
                 # Marked as ended first, so that later callers get a new session.
-                self._trouble = sentence
+                self._error = sentence
                 _settle(answer, error=ToolServerError(sentence))
                 raise
             else:
@@ -144,12 +144,12 @@ class McpSession:
 
     def _refuse(self, asked: tuple[object, float, asyncio.Future[Any]] | None) -> None:
         if asked is not None:
-            _settle(asked[2], error=ToolServerError(self._trouble or ""))
+            _settle(asked[2], error=ToolServerError(self._error or ""))
 
     async def ask(self, question: Callable[[Client], Awaitable[Answer]], limit_s: float) -> Answer:
         """Have a request answered. Raises ToolServerError."""
-        if self._trouble is not None:
-            raise ToolServerError(self._trouble)
+        if self._error is not None:
+            raise ToolServerError(self._error)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked.put_nowait((question, limit_s, answer))
         return await answer
@@ -157,7 +157,7 @@ class McpSession:
     @property
     def over(self) -> bool:
         """Return whether the session has ended."""
-        return self._trouble is not None
+        return self._error is not None
 
     def close(self) -> None:
         """End after the pending requests."""

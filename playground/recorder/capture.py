@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from playground.client.endpoint import Endpoint
-from playground.client.errors import cut_trouble, http_trouble
+from playground.client.errors import cut_error, http_error
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted, HeadersReceived, Stopped
-from playground.client.redact import redact, redact_trouble
+from playground.client.redact import redact, redact_error
 from playground.client.response_decoder import ResponseDecoder, request_ids
 from playground.client.retry import endpoint_hold_s
 from playground.prompt.document import Document, Json, Message
@@ -227,7 +227,7 @@ class CapturedExchange:
         for event in self._last_events(at, outcome, detail):
             self._emit(event)
             if isinstance(event, AttemptFailed):
-                self._hold(event.trouble)
+                self._hold(event.error)
         self._sink.end(self._run_id)
 
     def abandon(self) -> None:
@@ -252,16 +252,16 @@ class CapturedExchange:
         if outcome == "upstream_unreachable":
             return [self._failed(at, ApiError("connect", "The endpoint could not be reached", detail, "Try again."))]
         if outcome == "upstream_cut":
-            return [*(decoder.broken(at) if decoder else ()), self._failed(at, cut_trouble())]
+            return [*(decoder.broken(at) if decoder else ()), self._failed(at, cut_error())]
         if decoder is None:
             text = self._error_body.decode("utf-8", "replace")
-            return [self._failed(at, http_trouble(self._status, dict(self._headers), text, self._key))]
+            return [self._failed(at, http_error(self._status, dict(self._headers), text, self._key))]
         events = decoder.end(at)
         return [*events, self._failed(at, decoder.error)] if decoder.error is not None else events
 
     def _failed(self, at: float, error: ApiError) -> AttemptFailed:
         found = request_ids(self._headers)
-        return AttemptFailed(at, redact_trouble(error, self._key), found[0].value if found else None)
+        return AttemptFailed(at, redact_error(error, self._key), found[0].value if found else None)
 
     def _emit(self, event: AnyEvent) -> None:
         self._sink.event(self._run_id, event)

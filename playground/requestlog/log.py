@@ -127,7 +127,7 @@ class RequestLog:
         self._files = ready.files
         self._reader = Reader(ready.files.reader)
         writable = ready.files.writer is not None
-        self._counter = RowCounter(lambda: connect_another(path, writable), self._read_trouble)
+        self._counter = RowCounter(lambda: connect_another(path, writable), self._read_error)
         self._writer: Writer | None = None
         if ready.files.writer is not None and ready.owner is not None:
             self._writer = Writer(ready.files.writer, ready.owner, self._report, self._changed)
@@ -150,7 +150,7 @@ class RequestLog:
         self._damaged: set[str] = set()
         self._early: list[str] = []
         self._on_changed: list[Callable[[str], None]] = []
-        self._on_trouble: list[Callable[[str], None]] = []
+        self._on_error: list[Callable[[str], None]] = []
 
     @classmethod
     async def open(cls, folder: Path) -> RequestLog:
@@ -180,12 +180,12 @@ class RequestLog:
         """Return the message from opening if a damaged file was set aside."""
         return self._files.notice
 
-    def on_trouble(self, callback: Callable[[str], None]) -> None:
+    def on_notice(self, callback: Callable[[str], None]) -> None:
         """Call back with a message when writing fails, when it works again, and when damage is found.
 
         The first callback also gets `notice` and the messages of opening.
         """
-        self._on_trouble.append(callback)
+        self._on_error.append(callback)
         early, self._early = self._early, []
         for message in ([self.notice] if self.notice is not None else []) + early:
             self._loop.call_soon(callback, message)
@@ -210,7 +210,7 @@ class RequestLog:
         return unsubscribe
 
     async def begin(self, record: RequestRecord) -> None:
-        """Store a request before it is sent: it is on disk on return, or `on_trouble` callbacks were called."""
+        """Store a request before it is sent: it is on disk on return, or `on_notice` callbacks were called."""
         if (writer := self._writer) is not None:
             await self._settled(record.run_id, lambda: writer.begin(record))
 
@@ -225,7 +225,7 @@ class RequestLog:
             self._write_worker.later(FLUSH_S, self._flush)
 
     async def finish(self, run_id: str, state: RunState) -> None:
-        """End a run that has begun: it is on disk on return, or `on_trouble` callbacks were called."""
+        """End a run that has begun: it is on disk on return, or `on_notice` callbacks were called."""
         if (writer := self._writer) is not None:
             # A copy, since the state may still change; the thread computes the figures.
             end = replace(state, pieces=list(state.pieces))
@@ -503,7 +503,7 @@ class RequestLog:
             try:
                 return function()
             except sqlite3.Error as error:
-                self._read_trouble(error)
+                self._read_error(error)
                 return empty
             finally:
                 self._report_damaged_rows()
@@ -647,7 +647,7 @@ class RequestLog:
         self.recovery = progress
         self._on_loop(lambda: [callback(progress) for callback in tuple(self._on_recovery)])
 
-    def _read_trouble(self, error: sqlite3.Error) -> None:
+    def _read_error(self, error: sqlite3.Error) -> None:
         if self._closed or self._read_failed:
             return
         self._read_failed = True
@@ -657,9 +657,9 @@ class RequestLog:
         self._on_loop(lambda: self._deliver(sentence))
 
     def _deliver(self, message: str) -> None:
-        if not self._on_trouble:
+        if not self._on_error:
             self._early.append(message)
-        for callback in tuple(self._on_trouble):
+        for callback in tuple(self._on_error):
             callback(message)
 
     def _changed(self, run_ids: list[str]) -> None:

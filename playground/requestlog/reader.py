@@ -501,8 +501,8 @@ A = TypeVar("A")
 class RowCounter:
     """`connect` opens the connection, on the thread, at the first count."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], trouble: Callable[[sqlite3.Error], None]) -> None:
-        self._connect, self._trouble = connect, trouble
+    def __init__(self, connect: Callable[[], sqlite3.Connection], error: Callable[[sqlite3.Error], None]) -> None:
+        self._connect, self._error = connect, error
         self._worker: Worker | None = None
         self._connection: sqlite3.Connection | None = None
         self._reader: Reader | None = None
@@ -526,7 +526,7 @@ class RowCounter:
                 return question(self._opened())
             except sqlite3.Error as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                    self._trouble(error)
+                    self._error(error)
                 return empty
 
         if self._worker is None:

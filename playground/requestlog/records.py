@@ -71,7 +71,7 @@ class LogRow:
     question: str
     answer: str
     called: str
-    trouble: str
+    error_title: str
     marked: bool
     imported: bool = False
     comment: str = ""

@@ -94,7 +94,7 @@ def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) 
         "explanation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *_sent(number, keeper, record),
-            *(summary.answer, summary.called, summary.trouble, summary.error, column_text(run.comment)),
+            *(summary.answer, summary.called, summary.error_title, summary.error, column_text(run.comment)),
             None if run.explanation is None else json.dumps(run.explanation),
         ),
     )
@@ -249,7 +249,7 @@ def end_run(connection: sqlite3.Connection, number: int, summary: Summary, dropp
     update_figures(connection, number, summary, dropped_raw, ended=True)
     connection.execute(
         "UPDATE texts SET answer = ?, called = ?, trouble = ?, error = ? WHERE number = ?",
-        (summary.answer, summary.called, summary.trouble, summary.error, number),
+        (summary.answer, summary.called, summary.error_title, summary.error, number),
     )
 
 

@@ -38,7 +38,7 @@ class Summary:
     duration_s: float | None
     answer: str
     called: str
-    trouble: str
+    error_title: str
     error: str
     traits: int
     ids: tuple[str, ...]
@@ -49,8 +49,8 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
     usage = state.usage
     ids = {attempt.request_id for attempt in state.attempts} | {state.body_id} | set(seen_ids)
     ids |= {one.value for attempt in state.attempts for one in attempt.request_ids}
-    if state.trouble is not None:
-        ids.add(state.trouble.body_request_id)
+    if state.error is not None:
+        ids.add(state.error.body_request_id)
     return Summary(
         phase=state.phase,
         status=state.status,
@@ -66,7 +66,7 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
         duration_s=state.ended_at,
         answer=column_text(state.text),
         called=column_text(", ".join(call.name for _, call in sorted(state.tool_calls.items()))),
-        trouble=column_text(state.trouble.title) if state.trouble else "",
+        error_title=column_text(state.error.title) if state.error else "",
         error=hidden_text(state),
         traits=traits_of(state),
         ids=tuple(sorted({column_text(id_) for id_ in ids if id_})),
@@ -92,8 +92,8 @@ def _readable(arguments: str) -> str:
 
 def error_text(state: RunState) -> str:
     """Return the error's detail texts, without its title, for the search."""
-    trouble = state.trouble
-    return "" if trouble is None else column_text(f"{trouble.detail}\n{trouble.body}".strip()[:MAX_ERROR_CHARS])
+    error = state.error
+    return "" if error is None else column_text(f"{error.detail}\n{error.body}".strip()[:MAX_ERROR_CHARS])
 
 
 def traits_of(state: RunState) -> int:
@@ -101,7 +101,7 @@ def traits_of(state: RunState) -> int:
     usage = state.usage
     found = (
         bool(state.tool_calls),
-        state.trouble is not None,
+        state.error is not None,
         _is_json(state.text),
         any(piece for piece in state.pieces),
         usage is not None and usage.cached_tokens is not None,

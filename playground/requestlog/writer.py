@@ -276,7 +276,7 @@ class Writer:
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:
-            self._trouble(error)
+            self._error(error)
             return False
         for live, number in zip(owing, numbers, strict=True):
             live.number, live.written = number, len(live.events)
@@ -315,7 +315,7 @@ class Writer:
             rows.replace_events(self._connection, number, live.events, live.end, batches=live.written > 0)
         return number
 
-    def _trouble(self, error: sqlite3.Error) -> None:
+    def _error(self, error: sqlite3.Error) -> None:
         self.locked = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
         if not self._failing:
             self._failing = True

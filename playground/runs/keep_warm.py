@@ -133,8 +133,8 @@ class KeepWarm:
         except InputError as error:
             return f"not sent: {error.problems[0]}"
         if state.phase != "done":
-            trouble = f" ({state.trouble.title})" if state.trouble is not None else ""
-            return f"a request ended as {state.phase}{trouble}"
+            reason = f" ({state.error.title})" if state.error is not None else ""
+            return f"a request ended as {state.phase}{reason}"
         cached = state.usage.cached_tokens if state.usage is not None else None
         self._missed = 0 if cached else self._missed + 1
         if self._missed >= MISSES:

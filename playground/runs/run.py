@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from playground.client.endpoint import Endpoint
-from playground.client.errors import turn_trouble
+from playground.client.errors import turn_error
 from playground.client.events import AnyEvent, AttemptFailed, Queued, RetryScheduled, Stopped
 from playground.client.retry import NO_RETRIES, NoRateLimit, QueueStatus, RateLimiter, RetryPolicy, endpoint_hold_s
 from playground.prompt.document import Document
@@ -62,14 +62,15 @@ class Run:
         self._connection, self._key, self._retries = connection, key, retries
         self._rate_limiter = rate_limiter or NoRateLimit()
         self._limit_s = limit_s
-        self._listeners: list[Listener] = []
+        self._callbacks: list[Listener] = []
         self._exchange: asyncio.Task[None] | None = None
         self._began = time.monotonic()
         self._stop_asked = False
 
-    def listen(self, listener: Listener) -> None:
-        """Call `listener` with every event, after `state` was updated."""
-        self._listeners.append(listener)
+    def subscribe(self, callback: Listener) -> Callable[[], None]:
+        """Call `callback` with every event, after `state` was updated. Returns the function that unsubscribes."""
+        self._callbacks.append(callback)
+        return partial(self._callbacks.remove, callback)
 
     def clock(self) -> float:
         """Seconds since the run began."""
@@ -77,8 +78,8 @@ class Run:
 
     def _happen(self, event: AnyEvent) -> None:
         self.state.apply(event)
-        for listener in self._listeners:
-            listener(self, event)
+        for callback in self._callbacks:
+            callback(self, event)
 
     async def execute(self) -> RunState:
         """Send, and return the state at the end. Expected failures are in the state; only cancellation is raised.
@@ -102,7 +103,7 @@ class Run:
             async with asyncio.timeout(self._limit_s):
                 await self._attempts()
         except TimeoutError:
-            self._happen(AttemptFailed(self.clock(), turn_trouble(self._limit_s or 0.0), self.state.request_id))
+            self._happen(AttemptFailed(self.clock(), turn_error(self._limit_s or 0.0), self.state.request_id))
 
     async def _attempts(self) -> None:
         attempt = 1
@@ -118,12 +119,12 @@ class Run:
             await self._exchange_once(attempt)
         finally:
             self._rate_limiter.release(
-                self.endpoint, ticket, endpoint_hold_s(self.state.trouble), self._arrived_s_ago(attempt)
+                self.endpoint, ticket, endpoint_hold_s(self.state.error), self._arrived_s_ago(attempt)
             )
-        trouble = self.state.trouble
-        if trouble is None or self.state.phase != "failed" or self.state.first_token_at is not None:
+        error = self.state.error
+        if error is None or self.state.phase != "failed" or self.state.first_token_at is not None:
             return None
-        return self._retries.wait_s(attempt, trouble, self.endpoint.base_url)
+        return self._retries.wait_s(attempt, error, self.endpoint.base_url)
 
     def _queued(self, attempt: int, status: QueueStatus) -> None:
         self._happen(Queued(self.clock(), attempt, status.position, status.reason, status.expected_s))

@@ -145,7 +145,7 @@ class RequestService:
             limit_s=self.limit_s,
         )
         sending = PendingRequest(run, outlook.view, outlook.forecast, tag, self._source, tuple(tags))
-        run.listen(self._remember(sending))
+        run.subscribe(self._remember(sending))
         on_dispatch(sending)
         await self._execute(sending)
         return sending
@@ -227,8 +227,8 @@ class RequestService:
             self.on_learned()
 
     def _learn_context(self, run: Run) -> None:
-        trouble, usage = run.state.trouble, run.state.usage
-        refused = trouble.context_length if trouble else None
+        error, usage = run.state.error, run.state.usage
+        refused = error.context_length if error else None
         served = None
         if usage is not None and usage.prompt_tokens is not None:
             served = usage.prompt_tokens + (usage.completion_tokens or 0)

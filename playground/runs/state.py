@@ -53,7 +53,7 @@ class Attempt:
     request_id: str | None = None
     headers_at: float | None = None
     ended_at: float | None = None
-    trouble: ApiError | None = None
+    error: ApiError | None = None
     connect_s: float | None = None
     """Duration of opening the connection; 0 for a reused one, None if unknown."""
     request_ids: tuple[RequestId, ...] = ()
@@ -92,7 +92,7 @@ class RunState:
     response_model: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
-    trouble: ApiError | None = None
+    error: ApiError | None = None
     first_token_at: float | None = None
     last_token_at: float | None = None
     first_content_at: float | None = None
@@ -205,7 +205,7 @@ def _joined(pieces: list[str]) -> str:
 
 def _attempt(state: RunState, event: AttemptStarted) -> None:
     # The previous attempt's error no longer applies to the run.
-    state.phase, state.trouble, state.ended_at, state.retry, state.queued = "sent", None, None, None, None
+    state.phase, state.error, state.ended_at, state.retry, state.queued = "sent", None, None, None, None
     state.attempts.append(Attempt(event.attempt, event.at))
 
 
@@ -278,10 +278,10 @@ def _end(state: RunState, event: Completed | AttemptFailed | Stopped) -> None:
         case Completed():
             state.phase, state.saw_done = "done", event.saw_done
         case AttemptFailed():
-            state.phase, state.trouble = "failed", event.trouble
+            state.phase, state.error = "failed", event.error
         case Stopped():
             state.phase = "stopped"
     state.ended_at = event.at
     if state.attempts:
         state.attempts[-1].ended_at = event.at
-        state.attempts[-1].trouble = state.trouble
+        state.attempts[-1].error = state.error

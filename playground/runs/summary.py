@@ -30,7 +30,7 @@ def summary(run: Run) -> dict[str, Json]:
         "forecast": {"cached_tokens": round(forecast.cached_tokens), "basis": forecast.basis} if forecast else None,
         "ttft_ms": _ms(state.ttft_s),
         "duration_ms": _ms(state.ended_at),
-        "error": error_object(state.trouble),
+        "error": error_object(state.error),
     }
 
 
@@ -42,7 +42,7 @@ def _attempts(state: RunState) -> list[Json]:
             {
                 "request_id": attempt.request_id,
                 "status": attempt.status,
-                "error_type": attempt.trouble.error_type or attempt.trouble.kind if attempt.trouble else None,
+                "error_type": attempt.error.error_type or attempt.error.kind if attempt.error else None,
                 "wait_s": round(attempt.started_at - ended_at, 3) if ended_at is not None else 0.0,
             }
         )
@@ -86,16 +86,16 @@ def _ms(value_s: float | None) -> float | None:
     return None if value_s is None else round(value_s * 1000, 1)
 
 
-def error_object(trouble: ApiError | None) -> Json:
+def error_object(error: ApiError | None) -> Json:
     """Return an error as a JSON object; null if there is none."""
-    if trouble is None:
+    if error is None:
         return None
     return {
-        "kind": trouble.kind,
-        "status": trouble.status,
-        "type": trouble.error_type,
-        "code": trouble.code,
-        "message": trouble.title,
-        "detail": trouble.detail,
-        "advice": trouble.advice,
+        "kind": error.kind,
+        "status": error.status,
+        "type": error.error_type,
+        "code": error.code,
+        "message": error.title,
+        "detail": error.detail,
+        "advice": error.advice,
     }

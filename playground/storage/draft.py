@@ -182,7 +182,7 @@ class Draft:
     """The draft of one window. Two windows on one folder get two slots; the slot of a closed window is used again.
 
     If no slot can be taken (a full disk, 64 windows) the window works without a draft on disk, and `notice` says so.
-    `notice` is a sentence if the draft was damaged or cannot be written, otherwise empty; `on_trouble` is called with
+    `notice` is a sentence if the draft was damaged or cannot be written, otherwise empty; `on_notice` is called with
     it when a write fails, once until a write succeeds again.
     """
 
@@ -194,7 +194,7 @@ class Draft:
         self._newest: DraftState | None = None
         self._written: DraftState | None = None
         self._waiting = False
-        self.on_trouble: Callable[[str], None] = lambda _message: None
+        self.on_notice: Callable[[str], None] = lambda _message: None
         self.notice = ""
         self._error = ""
         self._rows: dict[tuple[int, int], tuple[DraftState, dict[str, Json]]] = {}
@@ -241,7 +241,7 @@ class Draft:
         await self.flush()
 
     async def flush(self) -> None:
-        """Write everything noted so far, in a thread. Reports errors through `on_trouble`; never raises."""
+        """Write everything noted so far, in a thread. Reports errors through `on_notice`; never raises."""
         self._report(await asyncio.to_thread(self._write_newest))
 
     def flush_now(self) -> None:
@@ -278,7 +278,7 @@ class Draft:
         new, self._error = error != self._error, error
         if error and new:
             self.notice = error
-            self.on_trouble(error)
+            self.on_notice(error)
 
     def close(self) -> None:
         """Give the slot back. Flush first: unwritten states are lost."""

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
@@ -63,7 +64,7 @@ class EndpointStore:
         """A file that cannot be read as endpoints is set aside, and `notice` says so."""
         self._file = JsonFile(path, "The file of endpoints")
         self._submit = submit
-        self._listeners: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._unsaved: dict[str, Endpoint | None] = {}
         self._endpoints = self._file.read(_endpoints) or _built_in()
@@ -120,9 +121,10 @@ class EndpointStore:
         self._endpoints = {key: endpoint for key, endpoint in self._endpoints.items() if key != endpoint_id}
         self._changed(endpoint_id, None)
 
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after every change."""
-        self._listeners.append(listener)
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after every change. Returns the function that unsubscribes."""
+        self._callbacks.append(callback)
+        return partial(self._callbacks.remove, callback)
 
     def _store(self, endpoint: Endpoint) -> Endpoint:
         endpoint = _checked(endpoint, self._endpoints)
@@ -134,8 +136,8 @@ class EndpointStore:
         with self._lock:
             self._unsaved[endpoint_id] = endpoint
         self._submit(self._save, self._report)
-        for listener in list(self._listeners):
-            listener()
+        for callback in list(self._callbacks):
+            callback()
 
     def _save(self) -> str:
         """Write the unsaved changes into the present file. Returns why that failed."""

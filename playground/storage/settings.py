@@ -8,6 +8,7 @@ import threading
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -142,7 +143,7 @@ class Settings:
         """A file that cannot be read as settings is set aside, and `notice` says so."""
         self._file = JsonFile(path, "The settings file")
         self._submit = submit
-        self._listeners: list[Callable[[str], None]] = []
+        self._callbacks: list[Callable[[str], None]] = []
         self._lock = threading.Lock()
         self._unsaved: dict[str, Json] = {}
         self._scheduled = False
@@ -197,8 +198,8 @@ class Settings:
             self._unsaved[name] = copy.deepcopy(value)
         if not scheduled:
             self._submit(self._save, self._report)
-        for listener in list(self._listeners):
-            listener(name)
+        for callback in list(self._callbacks):
+            callback(name)
 
     def _save(self) -> str:
         """Write the unsaved changes into the present file. Returns why that failed."""
@@ -221,9 +222,10 @@ class Settings:
         self.notice = error
         self.on_error(error)
 
-    def listen(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with the name of every setting that changes."""
-        self._listeners.append(listener)
+    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call `callback` with the name of every setting that changes. Returns the function that unsubscribes."""
+        self._callbacks.append(callback)
+        return partial(self._callbacks.remove, callback)
 
 
 def _table(value: Json) -> dict[str, Json]:

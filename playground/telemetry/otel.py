@@ -145,7 +145,7 @@ def attempt_attributes(run: Run, attempt: Attempt) -> dict[str, Attribute]:
 
 def error_type(run: Run) -> str | None:
     """Return the server's or the client's error type; None if the request did not fail."""
-    error = run.state.trouble
+    error = run.state.error
     return None if error is None else str(error.error_type or error.kind)
 
 
@@ -153,7 +153,7 @@ def attempt_error_type(attempt: Attempt) -> str | None:
     """Return the HTTP error status as text, else the client's error kind; None if the attempt did not fail."""
     if attempt.status is not None and attempt.status >= 400:
         return str(attempt.status)
-    return None if attempt.trouble is None else attempt.trouble.kind
+    return None if attempt.error is None else attempt.error.kind
 
 
 def _common(run: Run) -> dict[str, Attribute | None]:
@@ -219,11 +219,11 @@ METRICS_EVERY_MS = 60_000
 class Spans:
     """Sends spans to one collector. Blocking: use it in a thread."""
 
-    def __init__(self, collector: str, on_trouble: Callable[[str], None]) -> None:
+    def __init__(self, collector: str, on_notice: Callable[[str], None]) -> None:
         """`collector`: the address for OTLP over HTTP, usually …/v1/traces."""
-        # Failed exports of spans are reported through `on_trouble`; some collectors take no metrics.
+        # Failed exports of spans are reported through `on_notice`; some collectors take no metrics.
         logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
-        self._provider = _provider(collector, on_trouble)
+        self._provider = _provider(collector, on_notice)
         self._tracer: Tracer = self._provider.get_tracer("electron-playground", __version__, schema_url=SCHEMA_URL)
         self._metrics = _Metrics(collector) if collector.rstrip("/").endswith(_TRACES) else None
 
@@ -259,7 +259,7 @@ class Spans:
             start_time=began + int(attempt.started_at * _NS),
         )
         ended_at = attempt.ended_at if attempt.ended_at is not None else run.state.ended_at
-        _end(span, attempt.trouble is not None, attempt_error_type(attempt), began, ended_at)
+        _end(span, attempt.error is not None, attempt_error_type(attempt), began, ended_at)
 
     def close(self) -> None:
         """Send queued requests and shut down. Takes at most EXPORT_S per batch."""
@@ -308,14 +308,14 @@ def _resource() -> Resource:
     return Resource({SERVICE_NAME: name, SERVICE_VERSION: __version__})
 
 
-def _provider(collector: str, on_trouble: Callable[[str], None]) -> TracerProvider:
+def _provider(collector: str, on_notice: Callable[[str], None]) -> TracerProvider:
     class Exporter(OTLPSpanExporter):
         """Span exporter that reports failed exports to the window; the library would only log them."""
 
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             result = super().export(spans)
             if result is not SpanExportResult.SUCCESS:
-                on_trouble(f"The collector at {collector} took no spans of the last requests.")
+                on_notice(f"The collector at {collector} took no spans of the last requests.")
             return result
 
     provider = TracerProvider(

@@ -140,10 +140,10 @@ MISSING = (
 
 
 class TelemetryService:
-    """One per session; close it at the end. Calls `on_trouble` in the event loop with a message when output fails."""
+    """One per session; close it at the end. Calls `on_notice` in the event loop with a message when output fails."""
 
-    def __init__(self, folder: Path, settings: Settings, on_trouble: Callable[[str], None]) -> None:
-        self._settings, self._on_trouble = settings, on_trouble
+    def __init__(self, folder: Path, settings: Settings, on_notice: Callable[[str], None]) -> None:
+        self._settings, self._on_error = settings, on_notice
         self._lines = RotatingLines(folder)
         self._collector, self._spans = "", None  # type: tuple[str, Spans | None]
         self._worker: ThreadPoolExecutor | None = None
@@ -207,7 +207,7 @@ class TelemetryService:
 
     def _say(self, sentence: str) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._on_trouble, sentence)
+            self._loop.call_soon_threadsafe(self._on_error, sentence)
 
     async def close(self) -> None:
         """Write the queued requests and shut down."""

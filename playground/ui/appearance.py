@@ -40,7 +40,7 @@ class Appearance(QObject):
         self._set_sizes()
         dress(application, self._theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)
-        settings.listen(self._on_setting)
+        settings.subscribe(self._on_setting)
 
     def _on_setting(self, name: str) -> None:
         if name == "theme":

@@ -75,7 +75,7 @@ class MainWindow(QMainWindow):
         self.prompt = PromptPane(self._left)
         self.menu_row = MenuRow()
         self.simulated = self.menu_row.destination
-        self.trouble = SlimBar("Trouble")
+        self.notice_bar = SlimBar("Notice")
         self.status = StatusBar()
         self.end_notice = EndNotice(self)
 
@@ -127,7 +127,7 @@ class MainWindow(QMainWindow):
         self.modes.add("compare", "Compare", "cols", self._compare_mode)
         self.modes.add("batch", "Batch", "table", self._batch_mode)
         self.modes.add("recorder", "Recorder", "record", self._recorder_mode)
-        _column(self._centre, self.menu_row, self.top, self.trouble, self.modes, self.status, tall=self.modes)
+        _column(self._centre, self.menu_row, self.top, self.notice_bar, self.modes, self.status, tall=self.modes)
         self.setCentralWidget(self._centre)
 
     def _compare_mode(self) -> ModeView:
@@ -140,7 +140,7 @@ class MainWindow(QMainWindow):
             self.prompt.document,
             self.actions_table.shortcut("send"),
         )
-        self.compare.trouble.connect(self.say_trouble)
+        self.compare.notice.connect(self.show_notice)
         self.compare.use_asked.connect(self._use_column)
         self.compare.open_asked.connect(self.open_logged)
         self.compare.row_logged.connect(lambda run_id: self.requests.sent_beside(run_id))
@@ -182,7 +182,7 @@ class MainWindow(QMainWindow):
         from playground.ui.controllers.recorder import RecorderController
 
         self.recorder = RecorderController(self, self.workspace, lambda: self._appearance.theme)
-        self.recorder.trouble.connect(self.say_trouble)
+        self.recorder.notice.connect(self.show_notice)
         self.recorder.open_wanted.connect(self.open_logged)
         self.recorder.prompt_wanted.connect(self._open_recorded)
         self.recorder.ticket_wanted.connect(self.handlers.ticket_of)
@@ -230,7 +230,7 @@ class MainWindow(QMainWindow):
         self.versions = VersionPaths(self.workspace, self.prompt, self.files, self.places.show_beside)
         self.keep_warm = KeepWarmController(self, self.workspace, self.prompt, self.files.tabs)
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing, self.show_page)
-        self.chaining.trouble.connect(self.say_trouble)
+        self.chaining.notice.connect(self.show_notice)
         self.prompt.answers_wanted.connect(self.chaining.show_answers)
         self.places.show_panes()
         return answers
@@ -285,17 +285,17 @@ class MainWindow(QMainWindow):
         self.top.endpoint_chosen.connect(self.choose_endpoint)
         self.top.new_requested.connect(self.files.new)
         self.files.saved.connect(lambda _name: self.status.show_saved(f"Saved {datetime.now().astimezone():%H:%M}"))
-        self.files.trouble.connect(self.say_trouble)
+        self.files.notice.connect(self.show_notice)
         self.files.import_requested.connect(lambda path: self.answers.log_paths.import_from(path))
         self.files.changed.connect(self._show_file)
         self.prompt.prompt_tab.recent_files = lambda: self.recent.paths
         self.prompt.prompt_tab.file_chosen.connect(self.files.open_path)
         self.files.tabs.switched.connect(lambda page: self.requests.show_page(page))
         self.program.endpoint_changed.connect(self.choose_endpoint)
-        self.program.trouble.connect(self.say_trouble)
+        self.program.notice.connect(self.show_notice)
         self._appearance.changed.connect(lambda: self.modes.show_theme())
         self._appearance.zoomed.connect(self._show_zoom)
-        self.workspace.on_trouble = self.say_trouble
+        self.workspace.on_notice = self.show_notice
         self.workspace.allow_server = self.program.allow_server
 
     def _connect_answers(self, answers: Answers) -> None:
@@ -310,7 +310,7 @@ class MainWindow(QMainWindow):
         requests.ended.connect(self.end_notice.tell_end)
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
         answers.log_paths.open_requested.connect(requests.open_logged)
-        answers.log_paths.trouble.connect(self.say_trouble)
+        answers.log_paths.notice.connect(self.show_notice)
         answers.log_paths.request_asked.connect(self.handlers.ask_of_request)
         answers.log_paths.compare_requested.connect(self._compare_logged)
         answers.inspector.rates_requested.connect(lambda: self.program.connect_dialog(requests.shown_endpoint_id))
@@ -325,17 +325,17 @@ class MainWindow(QMainWindow):
         requests.ticked.connect(self._show_load)
         requests.ticked.connect(self.keep_warm.refresh)
         self.keep_warm.row_changed.connect(requests.sent_beside)
-        self.keep_warm.trouble.connect(self.say_trouble)
+        self.keep_warm.notice.connect(self.show_notice)
         self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
         requests.sent.connect(self.versions.sent)
         self.chaining.prompt_sent.connect(self.versions.sent)
         requests.settled.connect(self.versions.settled)
-        self.versions.trouble.connect(self.say_trouble)
+        self.versions.notice.connect(self.show_notice)
         self.versions.fix_requested.connect(lambda: self.actions_table["mend"].trigger())
         self.versions.open_logged.connect(requests.open_logged)
         requests.key_missing.connect(self._show_key_missing)
-        requests.trouble.connect(self.say_trouble)
-        requests.found.connect(self.say_trouble)
+        requests.notice.connect(self.show_notice)
+        requests.found.connect(self.show_notice)
         requests.dispatched.connect(lambda: self._end_notice("sent"))
         answers.log.previewed.connect(lambda _run_id: self._end_notice("action"))
 
@@ -347,7 +347,7 @@ class MainWindow(QMainWindow):
         keys = self.actions_table.shortcut
         self.status.show_hint(f"{keys('palette')} Commands     {keys('next_pane')} Next pane")
         for sentence in self.workspace.notices:
-            self.say_trouble(sentence)
+            self.show_notice(sentence)
 
     def show_question(self) -> None:
         """The end of the prompt, with the question and the boundary, is where work begins."""
@@ -359,10 +359,10 @@ class MainWindow(QMainWindow):
         """The log is there, or it is known why not."""
         self.log.set_source(self.workspace.log, self.workspace.log_notice)
         if self.workspace.log is not None:
-            self.workspace.log.on_trouble(self.status.show_trouble)
+            self.workspace.log.on_notice(self.status.show_error)
             self.workspace.log.subscribe_recovery(self.status.show_recovery)
         if self.workspace.log_notice:
-            self.say_trouble(self.workspace.log_notice)
+            self.show_notice(self.workspace.log_notice)
         self.answers.log_paths.keep_bounds()
         self.requests.refresh_outlook()
 
@@ -447,21 +447,21 @@ class MainWindow(QMainWindow):
     def _show_key_missing(self, sentence: str) -> None:
         self._notice_until = "sent"
         name = self.workspace.endpoint.name
-        self.trouble.say(sentence, [(f"Edit {name}…", self.program.connect_dialog), *self._dismiss()])
+        self.notice_bar.say(sentence, [(f"Edit {name}…", self.program.connect_dialog), *self._dismiss()])
 
-    def say_trouble(self, sentence: str) -> None:
+    def show_notice(self, sentence: str) -> None:
         """Show a message at the top of the window, until the user's next action or until it is dismissed."""
         self._notice_until = "action"
-        self.trouble.say(sentence, self._dismiss())
+        self.notice_bar.say(sentence, self._dismiss())
 
     def _end_notice(self, event: str) -> None:
         """Hide the notice whose cause has gone: `event` is "sent", "endpoint" or "action"."""
         if self._notice_until == event or (event in ("sent", "endpoint") and self._notice_until in ("sent", "action")):
-            self.trouble.hide()
+            self.notice_bar.hide()
             self._notice_until = ""
 
     def _dismiss(self) -> list[tuple[str, Callable[[], object]]]:
-        return [("Dismiss", self.trouble.hide)]
+        return [("Dismiss", self.notice_bar.hide)]
 
     def _show_zoom(self) -> None:
         """Apply the text size to every widget that displays a prompt or a completion (property `textZoom`)."""

@@ -253,4 +253,4 @@ class Session:
 
     def _report(self, name: str, error: BaseException) -> None:
         logging.getLogger("playground").error("%s failed", name, exc_info=error)
-        self.window.say_trouble(f"An error occurred in this program ({name}: {type(error).__name__}).")
+        self.window.show_notice(f"An error occurred in this program ({name}: {type(error).__name__}).")

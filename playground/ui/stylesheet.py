@@ -10,7 +10,7 @@ Widgets choose a look by dynamic property and set no colors:
   QToolButton look = "icon"
   QLineEdit   look = "cell" (field in a table); bad = "true" on every field: invalid value
   QFrame      look = "menurow" | "bar" (toolbar) | "modes" | "notice" (banner) | "footer" | "hairline" | "card" |
-                     "pane" | "callout" (amber edge) | "aside" (grey edge) | "trouble" (red edge); row = "figure"
+                     "pane" | "callout" (amber edge) | "aside" (grey edge) | "error" (red edge); row = "figure"
   QPlainTextEdit zoned = "true" (the card paints the fill) | boxed = "true"
 After changing a property at run time call `restyle(widget)`.
 """
@@ -77,7 +77,7 @@ QFrame[row="figure"] { border: 1px solid transparent; border-radius: 3px; }
 QFrame[row="figure"]:focus { border-color: $accent; }
 QLabel[mono="true"] { font-size: 12px; }
 QLabel[tone="strong"] { font-weight: 600; }
-QFrame[look="trouble"] { background: $surface; border: none; border-left: 3px solid $failure; }
+QFrame[look="error"] { background: $surface; border: none; border-left: 3px solid $failure; }
 
 QPushButton {
     background: $surface; border: 1px solid $button_border; border-radius: 6px; padding: 4px 12px; min-height: 18px;

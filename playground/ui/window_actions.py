@@ -122,7 +122,7 @@ class WindowActions:
     def copy_request_id(self) -> None:
         """Copy the request_id on display; with several rows selected in the log, all of theirs."""
         if not self._window.log.copy_request_id():
-            self._window.say_trouble("The request on display has no request_id.")
+            self._window.show_notice("The request on display has no request_id.")
 
     def ask_of_request(self, name: str, run_id: str) -> None:
         """Do with a logged request what the log's menu asks for: send it again, or copy it in a form."""
@@ -150,7 +150,7 @@ class WindowActions:
         if self._window.log.table.chosen_requests() > 1 and self._window.log.isAncestorOf(self._window.focusWidget()):
             self._window.answers.log_paths.ask("ticket")
         elif run_id is None or self._window.workspace.log is None:
-            self._window.say_trouble("There is no request for a ticket yet.")
+            self._window.show_notice("There is no request for a ticket yet.")
         else:
             self.ticket_of(run_id)
 

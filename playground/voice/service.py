@@ -118,7 +118,7 @@ class Speaker:
     def follow(self, run: Run) -> None:
         """Speak this run from its beginning."""
         self._run = run
-        run.listen(self._heard)
+        run.subscribe(self._heard)
         self._begun.set()
 
     def _heard(self, _run: Run, _event: AnyEvent) -> None:

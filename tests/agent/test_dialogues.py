@@ -26,7 +26,7 @@ ONE_CALL = ["CallStarted", "CallEnded"]
 def test_filler_then_call_then_answer(simulator: SimulatorProcess) -> None:
     dialogue = Dialogue(simulator, prompt([[says(1, "One sec!"), calls(2, "get_balance")], ANSWER]))
     ended = play(dialogue)
-    assert (ended.reason, ended.requests, ended.trouble) == ("answered", 2, "")
+    assert (ended.reason, ended.requests, ended.error) == ("answered", 2, "")
     assert dialogue.kinds == [*ONE_TURN, *ONE_CALL, *ONE_TURN, "AgentLoopEnded"]
     conversation = dialogue.chain.conversation
     assert ended.turn_id is not None
@@ -139,7 +139,7 @@ def test_a_request_that_fails_ends_it(simulator: SimulatorProcess) -> None:
     dialogue = Dialogue(simulator, prompt([ANSWER], simulate="503"))
     ended = play(dialogue)
     assert (ended.reason, ended.requests) == ("failed", 1)
-    assert ended.trouble
+    assert ended.error
     assert ended.turn_id is not None
     assert dialogue.chain.conversation.document(ended.turn_id).messages == prompt([ANSWER]).messages
 
@@ -149,7 +149,7 @@ def test_a_prompt_that_cannot_be_sent_fails_without_a_request(simulator: Simulat
     dialogue = Dialogue(simulator, document)
     ended = play(dialogue)
     assert (ended.reason, ended.requests, ended.turn_id) == ("failed", 0, None)
-    assert "gone" in ended.trouble
+    assert "gone" in ended.error
 
 
 def test_while_it_runs_the_picture_so_far_is_there(simulator: SimulatorProcess) -> None:
@@ -165,7 +165,7 @@ def test_while_it_runs_the_picture_so_far_is_there(simulator: SimulatorProcess) 
 
     def started(happening: TurnStarted) -> None:
         if happening.number == 1:
-            happening.run.listen(lambda _, event: look(event) if isinstance(event, ContentDelta) else None)
+            happening.run.subscribe(lambda _, event: look(event) if isinstance(event, ContentDelta) else None)
 
     dialogue.on[TurnStarted] = started
     dialogue.on[CallStarted] = dialogue.on[CallEnded] = look

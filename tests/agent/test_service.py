@@ -96,7 +96,7 @@ def test_keep_conversation_folder_deleted_reports_an_error(tmp_path: Path) -> No
     errors: list[str] = []
 
     async def story(services: AppServices) -> None:
-        services.on_trouble = errors.append
+        services.on_notice = errors.append
         service = AgentService(services)
         folder.rmdir()
         service.keep_conversation(Conversation(PROMPT))

@@ -89,7 +89,7 @@ def test_stop_inside_an_answer_keeps_what_had_come(
 
     def started(happening: Any) -> None:
         if (happening.number == 2) == second:
-            happening.run.listen(lambda _, came: dialogue.chain.stop() if isinstance(came, event) else None)
+            happening.run.subscribe(lambda _, came: dialogue.chain.stop() if isinstance(came, event) else None)
 
     dialogue.on[TurnStarted] = started
     ended = play(dialogue)
@@ -144,7 +144,7 @@ def test_cancelling_ends_the_request_and_keeps_the_turn(simulator: SimulatorProc
 
     async def main() -> None:
         came = asyncio.Event()
-        dialogue.on[TurnStarted] = lambda happening: happening.run.listen(
+        dialogue.on[TurnStarted] = lambda happening: happening.run.subscribe(
             lambda _, event: came.set() if isinstance(event, ContentDelta) else None
         )
         running = asyncio.create_task(dialogue.chain.run())

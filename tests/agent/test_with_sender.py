@@ -48,7 +48,7 @@ async def work(folder, phase):
     def told(happening):
         if isinstance(happening, TurnStarted):
             runs.append(happening.run.id)
-            happening.run.listen(lambda _, event: came(event, happening.number))
+            happening.run.subscribe(lambda _, event: came(event, happening.number))
         elif isinstance(happening, CallStarted) and phase == "tools":
             reached.set()
         elif isinstance(happening, AgentLoopEnded):

@@ -52,7 +52,7 @@ def main() -> None:
             timeline(measured(live, list(live.turns)[-1]), now=dialogue.chain.now())
             drawn = time.perf_counter()
 
-    dialogue.on[TurnStarted] = lambda happening: happening.run.listen(draw)
+    dialogue.on[TurnStarted] = lambda happening: happening.run.subscribe(draw)
     gaps = asyncio.run(measure_gaps(dialogue))
     simulator.stop()
     within = sum(gap <= FRAME_S for gap in gaps) / len(gaps)

@@ -150,7 +150,7 @@ async def _run(base_url: str, meter: Meter) -> str:
         key=KEY,
     )
     heard: list[object] = []
-    run.listen(lambda _, event: heard.append(event))
+    run.subscribe(lambda _, event: heard.append(event))
     meter.begin()
     state = await run.execute()
     assert state.phase == "done"

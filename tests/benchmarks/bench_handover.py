@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from playground.client.errors import http_trouble
+from playground.client.errors import http_error
 from playground.client.events import AttemptFailed, AttemptStarted, HeadersReceived
 from playground.export.export import FORMATS, PAGE, export
 from playground.export.importer import import_file
@@ -67,8 +67,8 @@ async def _files(folder: Path, count: int) -> None:
 
 def _refused() -> Sequence[StoredRun]:
     said = json.dumps({"error": {"message": "too long: " + SYSTEM}})
-    trouble = http_trouble(400, {}, said, None)
-    events = (AttemptStarted(0.0, 1), HeadersReceived(0.1, 400, "q", ""), AttemptFailed(0.2, trouble, "q"))
+    error = http_error(400, {}, said, None)
+    events = (AttemptStarted(0.0, 1), HeadersReceived(0.1, 400, "q", ""), AttemptFailed(0.2, error, "q"))
     kept = record(body=body_of("Why?", SYSTEM))
     return [StoredRun(kept, n, "failed", False, events) for n in range(100)]
 

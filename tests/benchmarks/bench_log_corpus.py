@@ -177,5 +177,5 @@ def _failed(chance: random.Random) -> list[AnyEvent]:
     status = chance.choice((429, 429, 429, 500, 503, 400))
     request_id, headers = _headers(chance, status)
     body = json.dumps({"error": {"message": f"Refused: {_words(chance, 8)}", "type": "error", "status": status}})
-    trouble = ApiError("http", "Too many requests" if status == 429 else "The server failed", status=status, body=body)
-    return [AttemptStarted(0.0, 1), headers, AttemptFailed(0.3, trouble, request_id)]
+    error = ApiError("http", "Too many requests" if status == 429 else "The server failed", status=status, body=body)
+    return [AttemptStarted(0.0, 1), headers, AttemptFailed(0.3, error, request_id)]

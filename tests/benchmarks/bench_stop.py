@@ -57,7 +57,7 @@ async def _stop_once(connection: Connection, server: _Server, base_url: str, awa
     server.reached.clear()
     server.left.clear()
     told, came = new(connection, base_url), asyncio.Event()
-    told.run.listen(lambda _, event: came.set() if awaited is None or isinstance(event, awaited) else None)
+    told.run.subscribe(lambda _, event: came.set() if awaited is None or isinstance(event, awaited) else None)
     executing = asyncio.create_task(told.run.execute())
     await server.reached.wait()
     await came.wait()

@@ -47,7 +47,7 @@ async def _measure(seconds: float, port: int, folder: Path) -> None:
         await settled.wait()
     current = window.requests.current
     assert current is not None
-    assert current.run.state.phase == "done", current.run.state.trouble
+    assert current.run.state.phase == "done", current.run.state.error
     took_s = (current.run.state.last_token_at or 0.0) - (current.run.state.first_token_at or 0.0)
     print(f"{len(current.run.state.raw) - 1:,} chunks in {took_s:.2f} s, {len(current.run.state.text):,} characters")
     floor = print_gaps("nothing runs", idle)

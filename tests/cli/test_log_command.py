@@ -136,7 +136,7 @@ def test_deleting_asks_and_where_nobody_answers_it_must_be_said(run: Run) -> Non
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
-def test_a_reader_that_has_read_enough_is_no_trouble(tmp_path: Path) -> None:
+def test_a_reader_that_has_read_enough_is_no_error(tmp_path: Path) -> None:
     environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "data")}
     command = [*PROGRAM, "log", "export", "-o", "-", "--format", "jsonl"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:

@@ -56,34 +56,34 @@ def _usage(events: list[AnyEvent]) -> Usage:
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 502, 503])
 def test_error_statuses(simulator: SimulatorProcess, status: int) -> None:
     failed = _failed(_exchange(simulator, {"simulate": str(status)}))
-    assert (failed.trouble.kind, failed.trouble.status) == ("http", status)
-    assert failed.trouble.error_type
+    assert (failed.error.kind, failed.error.status) == ("http", status)
+    assert failed.error.error_type
     assert failed.request_id is not None
-    assert failed.request_id == failed.trouble.body_request_id
-    assert failed.trouble.advice
+    assert failed.request_id == failed.error.body_request_id
+    assert failed.error.advice
 
 
 def test_retry_after(simulator: SimulatorProcess) -> None:
-    assert _failed(_exchange(simulator, {"simulate": "429=3"})).trouble.retry_after_s == 3.0
+    assert _failed(_exchange(simulator, {"simulate": "429=3"})).error.retry_after_s == 3.0
 
 
 def test_validation_names_the_field(simulator: SimulatorProcess) -> None:
-    trouble = _failed(_exchange(simulator, {"messages": [{"role": "developer", "content": "x"}]})).trouble
-    assert trouble.status == 400
-    assert "messages[0].role" in trouble.detail
+    error = _failed(_exchange(simulator, {"messages": [{"role": "developer", "content": "x"}]})).error
+    assert error.status == 400
+    assert "messages[0].role" in error.detail
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("cut=3", "cut"), ("stream_error=3", "stream_error")])
 def test_a_stream_that_dies_keeps_what_came(simulator: SimulatorProcess, fault: str, kind: str) -> None:
     events = _exchange(simulator, {"simulate": fault})
-    assert _failed(events).trouble.kind == kind
+    assert _failed(events).error.kind == kind
     assert _failed(events).request_id
     assert any(isinstance(event, ContentDelta) for event in events)
 
 
 def test_a_stream_that_stalls(simulator: SimulatorProcess) -> None:
     events = _exchange(simulator, {"simulate": "stall=3"}, Timeouts(idle=0.3))
-    assert _failed(events).trouble.kind == "timeout"
+    assert _failed(events).error.kind == "timeout"
     assert any(isinstance(event, ContentDelta) for event in events)
 
 
@@ -94,7 +94,7 @@ def test_a_model_that_thinks_longer_than_a_stream_may_stall(simulator: Simulator
 
 def test_headers_that_never_come(simulator: SimulatorProcess) -> None:
     failed = _failed(_exchange(simulator, {"simulate": "slow_headers=60000"}, Timeouts(first_byte=0.3)))
-    assert (failed.trouble.kind, failed.trouble.title) == ("timeout", "No answer in time")
+    assert (failed.error.kind, failed.error.title) == ("timeout", "No answer in time")
 
 
 @pytest.mark.parametrize("stream", [True, False])

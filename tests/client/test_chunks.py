@@ -7,7 +7,7 @@ import json
 import pytest
 
 from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError, is_done
-from playground.client.errors import stream_trouble
+from playground.client.errors import stream_error
 from playground.client.events import (
     AnyEvent,
     BodyIdReceived,
@@ -202,7 +202,7 @@ def test_a_foreign_object_is_passed_over_once_a_chunk_has_come() -> None:
 def test_decoder_error_object_raises_stream_error_with_the_message(chunk: object) -> None:
     with pytest.raises(StreamError) as raised:
         _events(_delta(content="a"), chunk)
-    assert stream_trouble(raised.value.body, None).detail == "m"
+    assert stream_error(raised.value.body, None).detail == "m"
 
 
 @pytest.mark.parametrize("empty", ["", {}, [], False, None, 0, {"message": "", "code": None}])

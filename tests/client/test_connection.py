@@ -77,9 +77,9 @@ class Told:
         return "".join(event.text for event in self.events if isinstance(event, ContentDelta))
 
     @property
-    def trouble(self) -> ApiError:
+    def error(self) -> ApiError:
         assert isinstance(self.events[-1], AttemptFailed), self.events
-        return self.events[-1].trouble
+        return self.events[-1].error
 
     @property
     def headers(self) -> HeadersReceived:
@@ -190,7 +190,7 @@ def test_a_stream_that_ends_before_its_answer_is_cut(how: str) -> None:
             peer.hang_up()
 
     told = _run(script)
-    assert told.trouble.kind == "cut"
+    assert told.error.kind == "cut"
     if how != "reset":  # what a reset overtakes may never be read
         assert told.text == "half"
     assert isinstance(told.events[-1], AttemptFailed)
@@ -208,7 +208,7 @@ def test_done_counts_where_no_empty_line_follows_it() -> None:
 
 
 @pytest.mark.parametrize("how", ["hang up", "reset"])
-def test_how_the_connection_ends_after_done_is_no_trouble(how: str) -> None:
+def test_how_the_connection_ends_after_done_is_no_error(how: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(servers.head() + servers.says("a") + servers.DONE)
         if how == "reset":
@@ -285,18 +285,18 @@ def test_a_stream_where_json_was_asked_for_is_an_answer() -> None:
     ],
 )
 def test_what_is_no_completion_is_told_with_what_came(response: bytes, words: str) -> None:
-    trouble = _run(_sends(response)).trouble
-    assert trouble.kind == "protocol"
-    assert words in trouble.detail
-    assert trouble.advice
+    error = _run(_sends(response)).error
+    assert error.kind == "protocol"
+    assert words in error.detail
+    assert error.advice
 
 
 def test_an_error_in_the_stream_keeps_what_came_and_is_seen_as_it_came() -> None:
     error = f'{{"error":{{"message":"overloaded: {KEY}","type":"overloaded_error","request_id":"r2"}}}}'
     told = _run(_sends(servers.head(), servers.says("half"), servers.event(error), servers.LAST))
     assert told.text == "half"
-    assert (told.trouble.kind, told.trouble.error_type) == ("stream_error", "overloaded_error")
-    assert told.trouble.body_request_id == "r2"
+    assert (told.error.kind, told.error.error_type) == ("stream_error", "overloaded_error")
+    assert told.error.body_request_id == "r2"
     assert isinstance(told.events[-2], RawEvent)
     assert "overloaded" in told.events[-2].data
     assert KEY not in repr(told.events)
@@ -312,17 +312,17 @@ def test_an_error_status_is_told_with_its_body_and_without_the_key() -> None:
         }
     }
     told = _run(_sends(servers.whole(json.dumps(body).encode(), status="400 Bad Request")))
-    assert told.trouble.status == 400
-    assert "messages[3].role: not" in told.trouble.detail
-    assert told.trouble.body_request_id == "r9"
+    assert told.error.status == 400
+    assert "messages[3].role: not" in told.error.detail
+    assert told.error.body_request_id == "r9"
     assert KEY not in repr(told.events)
 
 
 def test_an_error_body_that_breaks_off_does_not_hide_the_status() -> None:
     start = servers.head("text/plain", "503 Service Unavailable", 1000, "Retry-After: 7\r\n") + b"overloaded, try"
     told = _run(_sends(start, hang_up=True))
-    assert (told.trouble.kind, told.trouble.status, told.trouble.retry_after_s) == ("http", 503, 7.0)
-    assert "overloaded, try" in told.trouble.detail
+    assert (told.error.kind, told.error.status, told.error.retry_after_s) == ("http", 503, 7.0)
+    assert "overloaded, try" in told.error.detail
 
 
 def test_an_endless_error_body_is_cut() -> None:
@@ -332,8 +332,8 @@ def test_an_endless_error_body_is_cut() -> None:
             await peer.send(servers.chunk(b"x" * 10_000))
 
     told = _run(script)
-    assert told.trouble.status == 500
-    assert len(told.trouble.body) == 65_536
+    assert told.error.status == 500
+    assert len(told.error.body) == 65_536
 
 
 def test_a_redirect_is_told_and_not_followed() -> None:
@@ -347,8 +347,8 @@ def test_a_redirect_is_told_and_not_followed() -> None:
                 return Told(await _exchange(connection, server.endpoint), server), other
 
     told, other = asyncio.run(main())
-    assert told.trouble.status == 307
-    assert other.base_url in told.trouble.advice
+    assert told.error.status == 307
+    assert other.base_url in told.error.advice
     assert other.requests == []
     assert KEY not in repr(told.events)
 
@@ -356,7 +356,7 @@ def test_a_redirect_is_told_and_not_followed() -> None:
 @pytest.mark.parametrize("key", ["", "a b", "kéy", "key\n", "\u202ekey"])
 def test_a_key_that_no_header_can_carry_is_not_sent(key: str) -> None:
     told = _run(_sends(servers.whole(b"{}")), key=key)
-    assert told.trouble.kind == "key"
+    assert told.error.kind == "key"
     assert told.server.connections == 0
 
 
@@ -367,20 +367,20 @@ def test_a_key_does_not_travel_in_the_clear() -> None:
 
     events = asyncio.run(main())
     assert isinstance(events[-1], AttemptFailed)
-    assert events[-1].trouble.kind == "key"
+    assert events[-1].error.kind == "key"
     assert [type(event) for event in events] == [AttemptStarted, AttemptFailed]
 
 
 def test_a_server_that_hangs_up_without_an_answer() -> None:
-    trouble = _run(_sends(hang_up=True)).trouble
-    assert trouble.kind == "protocol"
-    assert "hung up" in trouble.title
+    error = _run(_sends(hang_up=True)).error
+    assert error.kind == "protocol"
+    assert "hung up" in error.title
 
 
 def test_a_server_that_is_no_web_server() -> None:
-    trouble = _run(_sends(b"+OK ready\r\n\r\n")).trouble
-    assert trouble.kind == "protocol"
-    assert "does not speak HTTP" in trouble.title
+    error = _run(_sends(b"+OK ready\r\n\r\n")).error
+    assert error.kind == "protocol"
+    assert "does not speak HTTP" in error.title
 
 
 def test_nothing_answers() -> None:
@@ -392,8 +392,8 @@ def test_nothing_answers() -> None:
 
     events, endpoint = asyncio.run(main())
     assert isinstance(events[-1], AttemptFailed)
-    assert events[-1].trouble.kind == "connect"
-    assert events[-1].trouble.detail == f"Nothing answers at {endpoint.base_url}: is the server running?"
+    assert events[-1].error.kind == "connect"
+    assert events[-1].error.detail == f"Nothing answers at {endpoint.base_url}: is the server running?"
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_a_server_that_falls_silent(start: bytes, title: str) -> None:
         await peer.gone()
 
     told = _run(script, timeouts=SHORT)
-    assert (told.trouble.kind, told.trouble.title) == ("timeout", title)
+    assert (told.error.kind, told.error.title) == ("timeout", title)
     assert told.text == ("half" if b"half" in start else "")
 
 
@@ -476,8 +476,8 @@ def test_a_certificate_file_that_is_not_there_is_told_in_words(monkeypatch: pyte
 
     events = asyncio.run(main())
     assert isinstance(events[-1], AttemptFailed)
-    assert events[-1].trouble.kind == "setup"
-    assert "SSL_CERT_FILE names not-there.pem" in events[-1].trouble.detail
+    assert events[-1].error.kind == "setup"
+    assert "SSL_CERT_FILE names not-there.pem" in events[-1].error.detail
 
 
 def test_httpx_is_imported_on_first_use_only() -> None:

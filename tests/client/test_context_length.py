@@ -7,7 +7,7 @@ import json
 import pytest
 
 from playground.client.error_body import TooLong, too_long
-from playground.client.errors import http_trouble, stream_trouble
+from playground.client.errors import http_error, stream_error
 from playground.simulator.validation import context_problem
 
 
@@ -99,13 +99,13 @@ def test_the_advice_says_by_how_much_for_the_simulators_own_refusal() -> None:
     problem = context_problem({"max_tokens": 1000}, 32_000)
     assert problem is not None
     body = json.dumps({"error": {"message": "Too long", "details": [problem.as_json()]}})
-    trouble = http_trouble(400, {}, body, None)
-    assert trouble.advice.startswith("232 tokens over: 33,000 asked for, 32,768 fit.")
+    error = http_error(400, {}, body, None)
+    assert error.advice.startswith("232 tokens over: 33,000 asked for, 32,768 fit.")
 
 
 def test_another_status_says_nothing_of_length() -> None:
     body = json.dumps({"error": {"message": "prompt is too long: 210000 tokens > 200000 maximum"}})
-    assert "over" not in http_trouble(500, {}, body, None).advice
+    assert "over" not in http_error(500, {}, body, None).advice
 
 
 def test_context_length_is_learned_from_llama_cpp_fields() -> None:
@@ -116,14 +116,14 @@ def test_context_length_is_learned_from_llama_cpp_fields() -> None:
         "n_prompt_tokens": 9031,
         "n_ctx": 8192,
     }
-    trouble = http_trouble(400, {}, json.dumps({"error": sent}), None)
-    assert trouble.context_length == 8192
-    assert trouble.advice.startswith("839 tokens over: 9,031 asked for, 8,192 fit.")
-    assert stream_trouble(json.dumps({"error": sent}), None).context_length == 8192
+    error = http_error(400, {}, json.dumps({"error": sent}), None)
+    assert error.context_length == 8192
+    assert error.advice.startswith("839 tokens over: 9,031 asked for, 8,192 fit.")
+    assert stream_error(json.dumps({"error": sent}), None).context_length == 8192
 
 
 def test_context_length_is_learned_from_a_message_and_only_from_a_refusal_for_length() -> None:
     message = "This model's maximum context length is 32768 tokens. However, your messages resulted in 40000 tokens."
-    assert http_trouble(400, {}, json.dumps({"error": {"message": message}}), None).context_length == 32768
-    assert http_trouble(503, {}, json.dumps({"error": {"message": message}}), None).context_length is None
-    assert http_trouble(400, {}, json.dumps({"error": {"message": "bad"}}), None).context_length is None
+    assert http_error(400, {}, json.dumps({"error": {"message": message}}), None).context_length == 32768
+    assert http_error(503, {}, json.dumps({"error": {"message": message}}), None).context_length is None
+    assert http_error(400, {}, json.dumps({"error": {"message": "bad"}}), None).context_length is None

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from playground.client.error_body import parse
-from playground.client.errors import http_trouble, is_quota, retry_after_s, stream_trouble
+from playground.client.errors import http_error, is_quota, retry_after_s, stream_error
 from playground.client.retry import RetryPolicy
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
@@ -24,21 +24,21 @@ def test_electrons_envelope_names_the_field() -> None:
         {"code": "invalid", "message": "must be user or system", "path": ["messages", 3, "role"]},
         {"code": "invalid", "message": "too many", "path": ["tools"]},
     ]
-    trouble = http_trouble(400, {}, _electron(details=details), None)
-    assert trouble.detail.split("\n") == [
+    error = http_error(400, {}, _electron(details=details), None)
+    assert error.detail.split("\n") == [
         "It went wrong",
         "messages[3].role: must be user or system",
         "tools: too many",
     ]
-    assert (trouble.kind, trouble.status, trouble.error_type, trouble.body_request_id) == (
+    assert (error.kind, error.status, error.error_type, error.body_request_id) == (
         "http",
         400,
         "some_error",
         "r7",
     )
-    assert trouble.details == tuple(details)
-    assert "named field" in trouble.advice
-    assert "named field" not in http_trouble(400, {}, _electron(), None).advice
+    assert error.details == tuple(details)
+    assert "named field" in error.advice
+    assert "named field" not in http_error(400, {}, _electron(), None).advice
 
 
 @pytest.mark.parametrize(
@@ -56,22 +56,22 @@ def test_electrons_envelope_names_the_field() -> None:
     ],
 )
 def test_every_status_has_a_title_and_says_what_to_do(status: int, word: str) -> None:
-    trouble = http_trouble(status, {}, _electron(), None)
-    assert trouble.title
-    assert word in trouble.advice
-    assert http_trouble(status, {}, "", None).detail == f"The server answered {status} without an explanation."
+    error = http_error(status, {}, _electron(), None)
+    assert error.title
+    assert word in error.advice
+    assert http_error(status, {}, "", None).detail == f"The server answered {status} without an explanation."
 
 
 def test_429_says_how_long_to_wait_or_that_it_was_not_said() -> None:
-    told = http_trouble(429, {"retry-after": "6.2"}, _electron(), None)
+    told = http_error(429, {"retry-after": "6.2"}, _electron(), None)
     assert (told.retry_after_s, "wait 7 s (Retry-After)" in told.advice) == (6.2, True)
-    untold = http_trouble(429, {}, _electron(), None)
+    untold = http_error(429, {}, _electron(), None)
     assert (untold.retry_after_s, "no Retry-After" in untold.advice) == (None, True)
 
 
 def test_a_redirect_says_where_to() -> None:
-    trouble = http_trouble(308, {"location": "https://elsewhere.example/v1"}, "", None)
-    assert "https://elsewhere.example/v1" in trouble.advice
+    error = http_error(308, {"location": "https://elsewhere.example/v1"}, "", None)
+    assert "https://elsewhere.example/v1" in error.advice
 
 
 @pytest.mark.parametrize(
@@ -134,30 +134,30 @@ def test_bodies_of_every_shape(body: str, lines: list[str], kind: str | None) ->
 
 
 def test_an_error_in_a_stream_has_no_status_of_its_own() -> None:
-    trouble = stream_trouble(_electron(), None)
-    assert (trouble.kind, trouble.status, trouble.detail) == ("stream_error", None, "It went wrong")
-    assert (trouble.error_type, trouble.body_request_id) == ("some_error", "r7")
+    error = stream_error(_electron(), None)
+    assert (error.kind, error.status, error.detail) == ("stream_error", None, "It went wrong")
+    assert (error.error_type, error.body_request_id) == ("some_error", "r7")
 
 
 def test_whatever_an_error_holds_can_be_stored() -> None:
     body = '{"error":{"message":"half \\ud83d","details":[{"message":"\\udc00","n":%s,"x":NaN}]}}' % ("9" * 5000)
-    trouble = http_trouble(400, {}, body, None)
-    assert trouble.detail == "half \ufffd\n\ufffd"
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(trouble), type=type(trouble)).detail == trouble.detail
+    error = http_error(400, {}, body, None)
+    assert error.detail == "half \ufffd\n\ufffd"
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(error), type=type(error)).detail == error.detail
 
 
 def test_the_body_is_cut_and_no_part_of_a_key_is_left_at_its_end() -> None:
     key = "plain-key-0123456789"
     body = "x" * (65_536 - 10) + key
-    trouble = http_trouble(500, {}, body, key)
-    assert len(trouble.body) <= 65_536
-    assert "plain" not in trouble.body
+    error = http_error(500, {}, body, key)
+    assert len(error.body) <= 65_536
+    assert "plain" not in error.body
 
 
 @pytest.mark.parametrize("number", ["1e9998", "NaN", "-Infinity", "9" * 400])
-def test_http_trouble_number_that_is_not_finite_becomes_null(number: str) -> None:
+def test_http_error_number_that_is_not_finite_becomes_null(number: str) -> None:
     body = '{"detail": [{"msg": "odd", "path": ["messages", NUMBER], "value": NUMBER}]}'.replace("NUMBER", number)
-    (detail,) = http_trouble(422, {}, body, None).details
+    (detail,) = http_error(422, {}, body, None).details
     assert (detail["path"], detail["value"]) == (["messages", None], None)
 
 
@@ -173,17 +173,17 @@ def test_http_trouble_number_that_is_not_finite_becomes_null(number: str) -> Non
     ],
 )
 def test_is_quota_by_code_or_message(sent: dict[str, str], headers: dict[str, str], expected: bool) -> None:
-    trouble = http_trouble(429, headers, json.dumps({"error": sent}), None)
-    assert is_quota(trouble) is expected
-    retried = RetryPolicy().wait_s(1, trouble, "https://api.example/v1") is not None
+    error = http_error(429, headers, json.dumps({"error": sent}), None)
+    assert is_quota(error) is expected
+    retried = RetryPolicy().wait_s(1, error, "https://api.example/v1") is not None
     assert retried is not expected
 
 
 @pytest.mark.parametrize(("key_sent", "title"), [(False, "No key was sent"), (True, "The key was not accepted")])
-def test_http_trouble_401_without_a_key_names_that(key_sent: bool, title: str) -> None:
-    assert http_trouble(401, {}, "", None, key_sent=key_sent).title == title
+def test_http_error_401_without_a_key_names_that(key_sent: bool, title: str) -> None:
+    assert http_error(401, {}, "", None, key_sent=key_sent).title == title
 
 
 @pytest.mark.parametrize(("headers", "expected"), [({"retry-after-ms": "1500"}, 1.5), ({"retry-after": "2"}, 2.0)])
-def test_http_trouble_retry_after_units(headers: dict[str, str], expected: float) -> None:
-    assert http_trouble(429, headers, "", None).retry_after_s == expected
+def test_http_error_retry_after_units(headers: dict[str, str], expected: float) -> None:
+    assert http_error(429, headers, "", None).retry_after_s == expected

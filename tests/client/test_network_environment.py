@@ -169,12 +169,12 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 def test_dead_proxy_is_named_and_its_variable_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://user:secret@127.0.0.1:9")
-    trouble = asyncio.run(sent("http://model.example/v1")).trouble
-    assert trouble is not None
-    assert trouble.kind == "connect"
-    assert "127.0.0.1:9" in trouble.detail
-    assert "HTTP_PROXY" in trouble.advice
-    assert "secret" not in repr(trouble)
+    error = asyncio.run(sent("http://model.example/v1")).error
+    assert error is not None
+    assert error.kind == "connect"
+    assert "127.0.0.1:9" in error.detail
+    assert "HTTP_PROXY" in error.advice
+    assert "secret" not in repr(error)
 
 
 @pytest.mark.parametrize(
@@ -195,20 +195,20 @@ def test_proxy_without_an_http_answer_is_named(monkeypatch: pytest.MonkeyPatch, 
             monkeypatch.setenv(f"{scheme}_proxy", f"http://user:secret@127.0.0.1:{port}")
             return await sent(f"{scheme}://model.example/v1")
 
-    trouble = asyncio.run(proxied()).trouble
-    assert trouble is not None
+    error = asyncio.run(proxied()).error
+    assert error is not None
     if not (scheme == "http" and reply.startswith(b"HTTP")):  # that is an answer
-        assert f"{scheme}_proxy" in trouble.detail
-    assert "secret" not in repr(trouble)
+        assert f"{scheme}_proxy" in error.detail
+    assert "secret" not in repr(error)
 
 
 def test_proxy_of_an_unknown_kind_is_a_setup_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "ftp://127.0.0.1:9")
-    trouble = asyncio.run(sent("http://model.example/v1")).trouble
-    assert trouble is not None
-    assert trouble.kind == "setup"
-    assert "ALL_PROXY" in trouble.detail
-    assert "SSL_CERT_FILE" not in repr(trouble)
+    error = asyncio.run(sent("http://model.example/v1")).error
+    assert error is not None
+    assert error.kind == "setup"
+    assert "ALL_PROXY" in error.detail
+    assert "SSL_CERT_FILE" not in repr(error)
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_extra_certificates_count_on_loopback(
 
     state = asyncio.run(main())
     assert state.phase == ("failed" if way == "none" else "done")
-    assert (state.trouble.kind if state.trouble else None) == ("tls" if way == "none" else None)
+    assert (state.error.kind if state.error else None) == ("tls" if way == "none" else None)
 
 
 def closing_at(number: int, how: str) -> Script:
@@ -312,8 +312,8 @@ def test_reused_connection_cut_after_headers_is_not_retried() -> None:
             await see_through(new(connection, server.base_url, retries=NO_RETRIES))
             state = (await see_through(new(connection, server.base_url, retries=NO_RETRIES))).state
             assert (state.phase, len(server.requests)) == ("failed", 2)
-            assert state.trouble is not None
-            assert state.trouble.kind == "cut"
+            assert state.error is not None
+            assert state.error.kind == "cut"
             await connection.aclose()
 
     asyncio.run(main())

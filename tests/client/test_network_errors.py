@@ -12,7 +12,7 @@ import pytest
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, Completed
-from playground.client.network_errors import network_trouble, setup_trouble
+from playground.client.network_errors import network_error, setup_error
 from playground.client.proxies import ProxyError
 from playground.prompt.request import Request
 from tests.client import servers
@@ -27,7 +27,7 @@ async def _exchange(connection: Connection, base_url: str) -> list[AnyEvent]:
     return [event async for event in connection.stream(endpoint, None, REQUEST, float)]
 
 
-def _trouble(base_url: str) -> ApiError:
+def _error(base_url: str) -> ApiError:
     async def main() -> AnyEvent:
         connection = Connection()
         try:
@@ -38,7 +38,7 @@ def _trouble(base_url: str) -> ApiError:
     last = asyncio.run(main())
     assert isinstance(last, AttemptFailed)
     assert last.request_id is None
-    return last.trouble
+    return last.error
 
 
 def test_a_name_that_no_server_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,9 +46,9 @@ def test_a_name_that_no_server_has(monkeypatch: pytest.MonkeyPatch) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    trouble = _trouble(HOST)
-    assert (trouble.kind, trouble.title) == ("connect", "The host was not found")
-    assert HOST in trouble.detail
+    error = _error(HOST)
+    assert (error.kind, error.title) == ("connect", "The host was not found")
+    assert HOST in error.detail
 
 
 def test_https_to_a_server_that_speaks_http() -> None:
@@ -69,8 +69,8 @@ def test_https_to_a_server_that_speaks_http() -> None:
 
     last = asyncio.run(main())
     assert isinstance(last, AttemptFailed)
-    assert (last.trouble.kind, last.trouble.title) == ("tls", "No secure connection was established")
-    assert "http://" in last.trouble.advice
+    assert (last.error.kind, last.error.title) == ("tls", "No secure connection was established")
+    assert "http://" in last.error.advice
 
 
 def test_a_certificate_that_is_not_trusted() -> None:
@@ -79,10 +79,10 @@ def test_a_certificate_that_is_not_trusted() -> None:
     raised = httpx.ConnectError("failed")
     raised.__cause__ = OSError("below")
     raised.__cause__.__context__ = cause
-    trouble = network_trouble(raised, HOST, begun=False)
-    assert trouble.kind == "tls"
-    assert "certificate was not accepted" in trouble.title
-    assert "self-signed" in trouble.detail
+    error = network_error(raised, HOST, begun=False)
+    assert error.kind == "tls"
+    assert "certificate was not accepted" in error.title
+    assert "self-signed" in error.detail
 
 
 @pytest.mark.parametrize(
@@ -101,16 +101,16 @@ def test_a_certificate_that_is_not_trusted() -> None:
     ],
 )
 def test_before_headers(raised: Exception, kind: str, words: str) -> None:
-    trouble = network_trouble(raised, HOST, begun=False)
-    assert trouble.kind == kind
-    assert words in trouble.title
-    assert HOST in trouble.detail
-    assert trouble.advice
+    error = network_error(raised, HOST, begun=False)
+    assert error.kind == kind
+    assert words in error.title
+    assert HOST in error.detail
+    assert error.advice
 
 
 @pytest.mark.parametrize("error", [httpx.ReadError("reset"), httpx.RemoteProtocolError("incomplete chunked read")])
 def test_after_headers_it_is_a_cut(error: Exception) -> None:
-    assert network_trouble(error, HOST, begun=True).kind == "cut"
+    assert network_error(error, HOST, begun=True).kind == "cut"
 
 
 def test_settings_that_keep_a_client_from_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +124,8 @@ def test_settings_that_keep_a_client_from_being_made(monkeypatch: pytest.MonkeyP
         "ALL_PROXY",
     ):
         monkeypatch.delenv(name, raising=False)
-    assert "odd" in setup_trouble(ValueError("odd")).detail
-    assert "all_proxy" in setup_trouble(ProxyError("all_proxy is not an address")).detail
+    assert "odd" in setup_error(ValueError("odd")).detail
+    assert "all_proxy" in setup_error(ProxyError("all_proxy is not an address")).detail
 
 
 def test_a_connection_that_the_server_closed_while_idle_is_made_anew() -> None:

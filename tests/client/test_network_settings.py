@@ -33,9 +33,9 @@ def test_a_certificate_file_that_is_none_is_named_and_nothing_is_sent(tmp_path: 
 
     last = asyncio.run(story())[-1]
     assert isinstance(last, AttemptFailed)
-    assert last.trouble.kind == "setup"
-    assert str(file) in last.trouble.detail
-    assert "Settings" in last.trouble.advice
+    assert last.error.kind == "setup"
+    assert str(file) in last.error.detail
+    assert "Settings" in last.error.advice
 
 
 def test_other_settings_hold_from_the_next_request_on(simulator: SimulatorProcess) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from playground.client.events import ApiError
-from playground.client.redact import MASK, redact, redact_trouble
+from playground.client.redact import MASK, redact, redact_error
 
 ODD = 'p+a/ss"w\\ord=='
 
@@ -39,10 +39,10 @@ def test_a_dummy_key_of_a_local_server_does_not_garble_the_text() -> None:
     assert redact("model ollama/llama3 not found", "ollama") == "model ollama/llama3 not found"
 
 
-def test_a_trouble_is_masked_in_every_text_it_holds() -> None:
+def test_error_is_masked_in_every_text_it_holds() -> None:
     key = "plain-key-0123"
     detail: dict[str, object] = {key: key, "path": ["a", key, {"b": [key, 7, None]}]}
-    trouble = ApiError("http", key, key, key, 400, key, (detail,), key, None, key)
-    assert key not in repr(redact_trouble(trouble, key))
-    assert redact_trouble(trouble, key).details[0]["path"] == ["a", MASK, {"b": [MASK, 7, None]}]
-    assert redact_trouble(trouble, None) == trouble
+    error = ApiError("http", key, key, key, 400, key, (detail,), key, None, key)
+    assert key not in repr(redact_error(error, key))
+    assert redact_error(error, key).details[0]["path"] == ["a", MASK, {"b": [MASK, 7, None]}]
+    assert redact_error(error, None) == error

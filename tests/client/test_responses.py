@@ -134,8 +134,8 @@ def test_error_inside_a_stream_fails_with_its_message(error: bytes, before: byte
         return
     state = answered(before + error + end)
     assert state.phase == "failed"
-    assert state.trouble is not None
-    assert "overloaded" in state.trouble.detail
+    assert state.error is not None
+    assert "overloaded" in state.error.detail
     assert state.text == ("half" if before else "")
 
 
@@ -144,8 +144,8 @@ def test_error_inside_a_stream_fails_with_its_message(error: bytes, before: byte
 )
 def test_stream_without_an_answer_fails(body: bytes) -> None:
     state = answered(body)
-    assert state.trouble is not None
-    assert (state.phase, state.trouble.kind) == ("failed", "protocol")
+    assert state.error is not None
+    assert (state.phase, state.error.kind) == ("failed", "protocol")
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "refusal"])
@@ -161,16 +161,16 @@ def test_answer_of_reasoning_or_refusal_alone_is_kept(field: str) -> None:
 def test_deep_json_after_a_chunk_fails_and_keeps_the_text(deep: str) -> None:
     state = answered(data(delta(content="fine")) + data(deep) + DONE)
     assert (state.phase, state.text) == ("failed", "fine")
-    assert state.trouble is not None
-    assert state.trouble.kind == "protocol"
-    assert "base URL" not in state.trouble.advice
+    assert state.error is not None
+    assert state.error.kind == "protocol"
+    assert "base URL" not in state.error.advice
 
 
 def test_broken_chunk_after_a_chunk_gives_no_advice_about_the_base_url() -> None:
     state = answered(data(delta(content="fine"), '{"choices":[{'))
-    assert state.trouble is not None
-    assert (state.trouble.kind, state.text) == ("protocol", "fine")
-    assert "base URL" not in state.trouble.advice
+    assert state.error is not None
+    assert (state.error.kind, state.text) == ("protocol", "fine")
+    assert "base URL" not in state.error.advice
 
 
 ESCAPED = "".join(f"\\u{ord(character):04x}" for character in KEY)
@@ -276,9 +276,9 @@ def test_advice_without_a_request_id_does_not_mention_it() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
 
-    trouble = talked(script).state.trouble
-    assert trouble is not None
-    assert "request_id" not in trouble.advice
+    error = talked(script).state.error
+    assert error is not None
+    assert "request_id" not in error.advice
 
 
 @pytest.mark.parametrize("limits", [ResponseLimits(max_bytes=100_000), ResponseLimits(max_events=1_000)])
@@ -296,8 +296,8 @@ def test_response_above_a_limit_fails_and_closes_the_connection(limits: Response
 
     state = talked(script, limits=limits).state
     assert gone.is_set()
-    assert state.trouble is not None
-    assert (state.phase, state.trouble.kind) == ("failed", "protocol")
+    assert state.error is not None
+    assert (state.phase, state.error.kind) == ("failed", "protocol")
     assert 3_600 < len(state.text) < 8_000
 
 
@@ -307,8 +307,8 @@ def test_stream_of_millions_of_events_in_a_few_compressed_bytes_ends_at_the_limi
     state = answered(body, extra="Content-Encoding: gzip\r\n")
     assert time.process_time() - began < 3
     assert (state.phase, state.text) == ("failed", "fine")
-    assert state.trouble is not None
-    assert "200,000 events" in state.trouble.detail
+    assert state.error is not None
+    assert "200,000 events" in state.error.detail
 
 
 def test_whole_body_above_a_limit_fails() -> None:
@@ -319,8 +319,8 @@ def test_whole_body_above_a_limit_fails() -> None:
             await peer.send(servers.chunk(b"x" * 10_000))
 
     state = talked(script, limits=ResponseLimits(max_bytes=100_000)).state
-    assert state.trouble is not None
-    assert state.trouble.kind == "protocol"
+    assert state.error is not None
+    assert state.error.kind == "protocol"
 
 
 def test_stop_under_an_endless_fast_stream_takes_less_than_100_ms() -> None:
@@ -334,7 +334,7 @@ def test_stop_under_an_endless_fast_stream_takes_less_than_100_ms() -> None:
 
     async def during(conversation: Conversation) -> None:
         ended = asyncio.Event()
-        conversation.run.listen(lambda run, _event: ended.set() if run.state.ended else None)
+        conversation.run.subscribe(lambda run, _event: ended.set() if run.state.ended else None)
         await conversation.content.wait()
         await asyncio.sleep(0.3)
         asked = time.monotonic()
@@ -357,9 +357,9 @@ def test_headers_that_trickle_have_a_total_limit() -> None:
 
     started = time.monotonic()
     timeouts = Timeouts(connect=0.2, first_byte=0.2, idle=5, write=0.2)
-    trouble = talked(script, timeouts=timeouts).state.trouble
-    assert trouble is not None
-    assert trouble.kind == "timeout"
+    error = talked(script, timeouts=timeouts).state.error
+    assert error is not None
+    assert error.kind == "timeout"
     assert time.monotonic() - started < 5
 
 
@@ -392,8 +392,8 @@ def test_endpoint_without_a_key_refused_names_the_missing_key() -> None:
             for key in (None, KEY):
                 conversation = new(connection, server.base_url, key=key, retries=NO_RETRIES)
                 await see_through(conversation)
-                assert conversation.state.trouble is not None
-                titles.append(conversation.state.trouble.title)
+                assert conversation.state.error is not None
+                titles.append(conversation.state.error.title)
             await connection.aclose()
             return titles[0], titles[1]
 
@@ -410,6 +410,6 @@ def test_limits_are_applied_by_use() -> None:
             connection.use(replaced(connection.network, limits=ResponseLimits(max_bytes=10)))
             conversation = await see_through(new(connection, server.base_url, retries=NO_RETRIES))
             await connection.aclose()
-            return conversation.state.trouble.kind if conversation.state.trouble else None
+            return conversation.state.error.kind if conversation.state.error else None
 
     assert asyncio.run(main()) == "protocol"

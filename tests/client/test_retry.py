@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.client.errors import http_trouble
+from playground.client.errors import http_error
 from playground.client.events import ApiError
 from playground.client.retry import NO_RETRIES, RetryPolicy
 
@@ -13,7 +13,7 @@ STEADY = RetryPolicy(jitter=0.0)
 
 
 def _answer(status: int, **headers: str) -> ApiError:
-    return http_trouble(status, {name.replace("_", "-"): value for name, value in headers.items()}, "", None)
+    return http_error(status, {name.replace("_", "-"): value for name, value in headers.items()}, "", None)
 
 
 def test_waits_double_up_to_the_longest() -> None:
@@ -49,9 +49,9 @@ def test_chance_moves_a_wait_by_a_fifth_at_most() -> None:
 
 
 def test_no_connection_is_tried_again_elsewhere_but_not_here() -> None:
-    trouble = ApiError("connect", "Nothing answers there")
-    assert STEADY.wait_s(1, trouble, URL) == 0.25
-    assert STEADY.wait_s(1, trouble, "http://127.0.0.1:8080/v1") is None
+    error = ApiError("connect", "Nothing answers there")
+    assert STEADY.wait_s(1, error, URL) == 0.25
+    assert STEADY.wait_s(1, error, "http://127.0.0.1:8080/v1") is None
 
 
 def test_a_stream_that_was_cut_is_not_sent_again() -> None:

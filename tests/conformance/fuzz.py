@@ -149,7 +149,7 @@ class InMemory:
 async def executed(run: Run) -> RunState:
     """Execute a run. What it told, written and read as the log does, adds up to the state that it ended in."""
     told: list[AnyEvent] = []
-    run.listen(lambda _, event: told.append(event))
+    run.subscribe(lambda _, event: told.append(event))
     async with asyncio.timeout(HANG_S):
         state = await run.execute()
     logged = [_LOGGED.decode(_ENCODER.encode(event)) for event in told]
@@ -212,12 +212,12 @@ def check(state: RunState, answer: Response) -> None:
     assert state.attempts[0].ended_at is not None
     state.text.encode()
     if answer.status >= 400:
-        assert state.trouble is not None
-        assert (state.trouble.kind, state.trouble.status) == ("http", answer.status)
-        assert state.trouble.title
+        assert state.error is not None
+        assert (state.error.kind, state.error.status) == ("http", answer.status)
+        assert state.error.title
     if state.phase == "failed":
-        assert state.trouble is not None
-        assert len(state.trouble.body) <= 65_536
+        assert state.error is not None
+        assert len(state.error.body) <= 65_536
     if answer.expected is not None:
         assert said(state) == answer.expected, f"{said(state)} is not {answer.expected}"
 
@@ -226,8 +226,8 @@ def said(state: RunState) -> Expected:
     """What the client has understood, in the words of the generator."""
     calls = {index: (call.id, call.name, call.arguments) for index, call in state.tool_calls.items()}
     prompt = state.usage.prompt_tokens if state.usage else None
-    trouble = state.trouble.kind if state.trouble else ""
-    return Expected(state.text, calls, state.finish_reason, prompt, trouble, state.saw_done)
+    error = state.error.kind if state.error else ""
+    return Expected(state.text, calls, state.finish_reason, prompt, error, state.saw_done)
 
 
 def agree(cut: RunState, uncut: RunState) -> None:
@@ -238,7 +238,7 @@ def agree(cut: RunState, uncut: RunState) -> None:
 
 def _events(chance: Random) -> list[AnyEvent]:
     """An attempt, and then anything in any order."""
-    usage, trouble = Usage(chance.randint(0, 9), None, 3, None), ApiError("cut", text(chance))
+    usage, error = Usage(chance.randint(0, 9), None, 3, None), ApiError("cut", text(chance))
     makers: tuple[Callable[[], AnyEvent], ...] = (
         lambda: AttemptStarted(1.0, chance.randint(1, 5)),
         lambda: Queued(1.0, 1, 2, text(chance), None),
@@ -252,7 +252,7 @@ def _events(chance: Random) -> list[AnyEvent]:
         lambda: Finished(1.0, "stop"),
         lambda: UsageReported(1.0, usage),
         lambda: RawEvent(1.0, text(chance)),
-        lambda: AttemptFailed(1.0, trouble),
+        lambda: AttemptFailed(1.0, error),
         lambda: RetryScheduled(1.0, 2, 5, 0.5),
         lambda: Completed(1.0),
         lambda: Stopped(1.0),

@@ -61,13 +61,13 @@ _WORDS = (
 
 @dataclass(frozen=True)
 class Expected:
-    """The meaning of a stream up to its end. `trouble` is the kind of its error, "" for none."""
+    """The meaning of a stream up to its end. `error` is the kind of its error, "" for none."""
 
     text: str = ""
     calls: dict[int, tuple[str, str, str]] = field(default_factory=dict)
     finish_reason: str | None = None
     prompt_tokens: int | None = None
-    trouble: str = ""
+    error: str = ""
     saw_done: bool = False
 
 
@@ -170,17 +170,17 @@ def _judged(parts: list[_Part], breaks: bool, typed: bool) -> Expected:
             passed_over = True
             continue
         if part.name in ("error", "junk"):
-            return replace(said, trouble="stream_error" if part.name == "error" else "protocol")
+            return replace(said, error="stream_error" if part.name == "error" else "protocol")
         if part.name == "done":
             answered = said.finish_reason is not None or said.text or said.calls
-            return replace(said, saw_done=True) if answered else replace(said, trouble="protocol")
+            return replace(said, saw_done=True) if answered else replace(said, error="protocol")
         begun = begun or part.name in ("content", "call", "finish", "usage", "other")
         passed_over = passed_over or part.name == "foreign"
         said = _added(said, part)
     if breaks:
-        return replace(said, trouble="cut")
+        return replace(said, error="cut")
     if said.finish_reason is None:
-        return replace(said, trouble="cut" if begun or (typed and not passed_over) else "protocol")
+        return replace(said, error="cut" if begun or (typed and not passed_over) else "protocol")
     return said
 
 

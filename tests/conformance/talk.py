@@ -59,8 +59,8 @@ class Conversation:
 
     @property
     def kinds(self) -> list[str | None]:
-        """Every attempt's kind of trouble."""
-        return [attempt.trouble.kind if attempt.trouble else None for attempt in self.state.attempts]
+        """Every attempt's kind of error."""
+        return [attempt.error.kind if attempt.error else None for attempt in self.state.attempts]
 
     def hear(self, _run: Run, event: AnyEvent) -> None:
         """Listen in."""
@@ -91,7 +91,7 @@ def new(
         retries=retries,
     )
     conversation = Conversation(run)
-    run.listen(conversation.hear)
+    run.subscribe(conversation.hear)
     return conversation
 
 

@@ -76,10 +76,10 @@ PASSING: dict[str, tuple[tuple[Step, ...], str]] = {
 def test_an_error_that_passes_is_followed_by_an_answer(name: str) -> None:
     steps, words = PASSING[name]
     told = talk(steps, (HELLO,))
-    assert (told.state.phase, told.state.text, told.state.trouble) == ("done", "Hello", None)
+    assert (told.state.phase, told.state.text, told.state.error) == ("done", "Hello", None)
     assert told.statuses[1] == 200
     assert told.ids == ["req-1", "req-2"]
-    first = told.state.attempts[0].trouble
+    first = told.state.attempts[0].error
     assert first is not None
     assert words in first.detail
     assert first.status == told.statuses[0]
@@ -91,8 +91,8 @@ def test_an_error_that_passes_is_followed_by_an_answer(name: str) -> None:
 def test_no_other_status_is_sent_again(status: int) -> None:
     told = talk((_refusal(f"{status} Some reason"),))
     assert (told.state.phase, told.statuses, told.ids) == ("failed", [status], ["req-1"])
-    assert told.state.trouble is not None
-    assert told.state.trouble.body_request_id == "of-the-body"
+    assert told.state.error is not None
+    assert told.state.error.body_request_id == "of-the-body"
     assert told.waits == []
 
 
@@ -120,7 +120,7 @@ def _asked_to_wait(status: str, *headers: str) -> Conversation:
         async with servers.serve(script) as server:
             connection = Connection()
             told = new(connection, server.base_url, retries=RetryPolicy(jitter=0.0))
-            told.run.listen(_stop_when_waiting)
+            told.run.subscribe(_stop_when_waiting)
             await see_through(told)
             await connection.aclose()
             assert len(server.requests) == 1
@@ -192,7 +192,7 @@ async def _refused_then_up(taken: socket.socket) -> tuple[Conversation, list[str
     async with servers.serve(script, taken, listening=False) as server:
         connection = Connection()
         told = new(connection, "http://electron.invalid/v1", key=None)
-        told.run.listen(lambda _, heard: server.begin() if isinstance(heard, RetryScheduled) else None)
+        told.run.subscribe(lambda _, heard: server.begin() if isinstance(heard, RetryScheduled) else None)
         await see_through(told)
         await connection.aclose()
         return told, [peer.line for peer in server.requests]
@@ -240,8 +240,8 @@ def test_the_simulator_fails_in_every_way_and_then_answers(make_simulator: Make)
     queue_faults(simulator, "503", "stream_error=0")
     told = converse(simulator.base_url)
     assert (told.statuses, told.kinds, told.state.text) == ([503, 200], ["http", "stream_error"], "")
-    assert told.state.trouble is not None
-    assert told.state.trouble.body_request_id == told.ids[1]
+    assert told.state.error is not None
+    assert told.state.error.body_request_id == told.ids[1]
     queue_faults(simulator, "503", "no_request_id")
     told = converse(simulator.base_url)
     assert (told.ids[0] is None, told.ids[1], told.state.phase) == (False, None, "done")
@@ -269,7 +269,7 @@ def test_a_fourth_at_once_is_refused_waits_and_gets_its_answer(make_simulator: M
     *three, fourth = asyncio.run(main())
     assert [told.statuses for told in three] == [[200]] * 3
     assert (fourth.statuses[0], fourth.statuses[-1], fourth.state.phase) == (429, 200, "done")
-    refused = fourth.state.attempts[0].trouble
+    refused = fourth.state.attempts[0].error
     assert refused is not None
     assert "Concurrency limit reached: 3" in refused.detail
     assert refused.retry_after_s is None

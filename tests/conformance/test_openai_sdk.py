@@ -184,7 +184,7 @@ def _ours(base_url: str, body: bytes) -> RunState:
 
 
 def _of_run(state: RunState) -> Said:
-    assert state.phase == "done", state.trouble
+    assert state.phase == "done", state.error
     assert state.usage is not None
     usage = state.usage
     return Said(
@@ -306,7 +306,7 @@ ERRORS: dict[str, tuple[Fields, int, type[openai.APIStatusError], str]] = {
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", ERRORS)
-def test_each_error_is_the_sdks_exception_and_our_trouble(simulator: SimulatorProcess, name: str, stream: bool) -> None:
+def test_each_error_is_the_sdks_exception_and_our_error(simulator: SimulatorProcess, name: str, stream: bool) -> None:
     fields, status, kind, error_type = ERRORS[name]
     with _recorded(simulator.base_url) as (client, bodies), pytest.raises(kind) as raised:
         client.chat.completions.create(**{"model": "electron", "messages": HELLO, "stream": stream, **fields})
@@ -317,12 +317,12 @@ def test_each_error_is_the_sdks_exception_and_our_trouble(simulator: SimulatorPr
     assert error.body["request_id"] == error.request_id
     state = _ours(simulator.base_url, bodies[0])
     assert (state.phase, state.status) == ("failed", status)
-    assert state.trouble is not None
-    assert (state.trouble.error_type, state.trouble.body_request_id) == (error_type, state.request_id)
-    assert error.body["message"] in state.trouble.detail
-    assert [dict(item) for item in state.trouble.details] == error.body.get("details", [])
+    assert state.error is not None
+    assert (state.error.error_type, state.error.body_request_id) == (error_type, state.request_id)
+    assert error.body["message"] in state.error.detail
+    assert [dict(item) for item in state.error.details] == error.body.get("details", [])
     if retry_after := error.response.headers.get("retry-after"):
-        assert state.trouble.retry_after_s == float(retry_after)
+        assert state.error.retry_after_s == float(retry_after)
 
 
 def test_a_wrong_key_and_a_wrong_address(make_simulator: Make) -> None:
@@ -351,9 +351,9 @@ def test_a_request_that_is_too_long_says_by_how_much(simulator: SimulatorProcess
         assert _whole(client, {"messages": HELLO, "max_tokens": 32_768 - used}).text
         with pytest.raises(openai.BadRequestError):
             _whole(client, {"messages": HELLO, "max_tokens": 32_769 - used})
-    trouble = _ours(simulator.base_url, bodies[-1]).trouble
-    assert trouble is not None
-    assert trouble.advice.startswith("1 token over: 32,769 asked for, 32,768 fit.")
+    error = _ours(simulator.base_url, bodies[-1]).error
+    assert error is not None
+    assert error.advice.startswith("1 token over: 32,769 asked for, 32,768 fit.")
 
 
 def test_the_plans_limit_is_the_sdks_rate_limit_error_and_it_retries_after_it(make_simulator: Make) -> None:
@@ -374,7 +374,7 @@ def test_the_sdk_retries_what_the_simulator_says_passes(make_simulator: Make) ->
     assert stats(simulator)["served"] == 3
 
 
-def test_trouble_within_a_stream(simulator: SimulatorProcess) -> None:
+def test_error_within_a_stream(simulator: SimulatorProcess) -> None:
     with _sdk(simulator.base_url) as client:
         with pytest.raises(openai.APIError, match="The model stopped") as raised:
             _streamed(client, {"messages": HELLO, "extra_body": {"simulate": "stream_error=3"}})

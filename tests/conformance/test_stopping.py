@@ -114,7 +114,7 @@ async def _stop_at(
     told: Conversation, reached: asyncio.Event, awaited: type[AnyEvent] | None, order: list[str]
 ) -> None:
     came = asyncio.Event()
-    told.run.listen(lambda _, event: came.set() if awaited is None or isinstance(event, awaited) else None)
+    told.run.subscribe(lambda _, event: came.set() if awaited is None or isinstance(event, awaited) else None)
     async with asyncio.TaskGroup() as group:
         executing = group.create_task(see_through(told))
         await reached.wait()
@@ -191,7 +191,7 @@ def test_stop_while_the_next_attempt_is_waited_for_sends_nothing_more() -> None:
             connection = Connection()
             told = new(connection, server.base_url, retries=RetryPolicy(first_s=3600, longest_s=3600))
             waiting = asyncio.Event()
-            told.run.listen(lambda _, event: waiting.set() if isinstance(event, RetryScheduled) else None)
+            told.run.subscribe(lambda _, event: waiting.set() if isinstance(event, RetryScheduled) else None)
             await _stop_at(told, waiting, RetryScheduled, [])
             await connection.aclose()
         _no_other_task()
@@ -278,12 +278,12 @@ def test_closing_the_connection_ends_every_stream_and_raises_nothing() -> None:
 
 def test_closing_the_workspace_ends_every_stream_and_keeps_what_came(tmp_path: Path) -> None:
     """Nothing is stopped beforehand. The log has every stream's text and request_id when it is read again."""
-    troubles: list[tuple[str, BaseException]] = []
+    errors: list[tuple[str, BaseException]] = []
 
     async def main() -> None:
         began = asyncio.Event()
         async with servers.serve(_talks(began)) as server:
-            tasks = Tasks(lambda name, error: troubles.append((name, error)))
+            tasks = Tasks(lambda name, error: errors.append((name, error)))
             workspace = AppServices(tmp_path, {}, tasks)
             added = workspace.endpoints.add(Endpoint("", "Scripted", server.base_url, needs_key=False))
             workspace.choose(added.id)
@@ -299,7 +299,7 @@ def test_closing_the_workspace_ends_every_stream_and_keeps_what_came(tmp_path: P
 
     with _nothing_left():
         asyncio.run(main())
-    assert troubles == []
+    assert errors == []
 
 
 async def _twenty(workspace: AppServices, tasks: Tasks) -> list[Run]:
@@ -309,7 +309,7 @@ async def _twenty(workspace: AppServices, tasks: Tasks) -> list[Run]:
 
     def dispatched(dispatch: PendingRequest) -> None:
         came = asyncio.Event()
-        dispatch.run.listen(lambda _, event: came.set() if isinstance(event, ContentDelta) else None)
+        dispatch.run.subscribe(lambda _, event: came.set() if isinstance(event, ContentDelta) else None)
         runs.append(dispatch.run)
         waiting.append(came)
         if len(runs) == STREAMS:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from playground.client.errors import cut_trouble, http_trouble, stream_trouble
+from playground.client.errors import cut_error, http_error, stream_error
 from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, Completed, HeadersReceived, RetryScheduled
 from playground.export.redaction import Contents, Outline
 from playground.export.ticket import TicketContents, bundle, ticket
@@ -96,11 +96,11 @@ def test_a_hash_is_the_same_for_the_same_text_and_left_out_has_none() -> None:
 def test_what_an_error_repeats_of_the_request_is_taken_out_and_the_rest_stays(choice: Contents) -> None:
     said = {"detail": [{"loc": ["body", "user"], "msg": "must be short", "input": f'"{PLANTED}"'}], "model": "electron"}
     quoted = {**BODY, "user": f'"{PLANTED}"'}
-    for trouble in (
-        http_trouble(422, {}, json.dumps(said), None),
-        stream_trouble(json.dumps({"error": {"message": f"not allowed: {PLANTED}, must be short"}}), None),
+    for error in (
+        http_error(422, {}, json.dumps(said), None),
+        stream_error(json.dumps({"error": {"message": f"not allowed: {PLANTED}, must be short"}}), None),
     ):
-        events = (AttemptStarted(0.0, 1), HeadersReceived(0.1, 422, "q-1", ""), AttemptFailed(0.2, trouble, "q-1"))
+        events = (AttemptStarted(0.0, 1), HeadersReceived(0.1, 422, "q-1", ""), AttemptFailed(0.2, error, "q-1"))
         made = _made(_stored(*events, body=json.dumps(quoted).encode()), choice)
         assert "Meera" not in made
         assert "must be short" in made
@@ -109,14 +109,14 @@ def test_what_an_error_repeats_of_the_request_is_taken_out_and_the_rest_stays(ch
 
 @pytest.mark.parametrize("choice", ["hashed", "left out"])
 def test_the_piece_of_an_answer_that_broke_off_is_no_error_of_the_server(choice: Contents) -> None:
-    trouble = cut_trouble(f'data: {{"choices":[{{"delta":{{"content":"{PLANTED}')
-    made = _made(_stored(AttemptStarted(0.0, 1), AttemptFailed(0.2, trouble)), choice)
+    error = cut_error(f'data: {{"choices":[{{"delta":{{"content":"{PLANTED}')
+    made = _made(_stored(AttemptStarted(0.0, 1), AttemptFailed(0.2, error)), choice)
     assert "Meera" not in made
-    assert f"({len(trouble.body)} characters of the answer)" in made
+    assert f"({len(error.body)} characters of the answer)" in made
 
 
 def test_the_error_of_each_attempt_is_there_also_where_the_last_one_succeeded() -> None:
-    busy = http_trouble(503, {}, '{"error":{"message":"all replicas busy"}}', None)
+    busy = http_error(503, {}, '{"error":{"message":"all replicas busy"}}', None)
     stored = _stored(
         AttemptStarted(0.0, 1),
         HeadersReceived(0.1, 503, "q-1", ""),

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from playground.client.errors import http_trouble
+from playground.client.errors import http_error
 from playground.client.events import (
     AnyEvent,
     AttemptFailed,
@@ -58,13 +58,11 @@ def _record(base_url: str = "https://api.smallest.ai/waves/v1") -> RequestRecord
 
 
 def _stored() -> StoredRun:
-    trouble = http_trouble(
-        503, {}, '{"error":{"message":"busy, key sk_live_0123456789 seen","type":"overloaded"}}', None
-    )
+    error = http_error(503, {}, '{"error":{"message":"busy, key sk_live_0123456789 seen","type":"overloaded"}}', None)
     events: tuple[AnyEvent, ...] = (
         AttemptStarted(0.0, 1),
         HeadersReceived(0.03, 503, "51c0fa1e-77b0", "application/json"),
-        AttemptFailed(0.04, trouble, "51c0fa1e-77b0"),
+        AttemptFailed(0.04, error, "51c0fa1e-77b0"),
         RetryScheduled(0.04, 2, 5, 0.25),
         AttemptStarted(0.29, 2),
         HeadersReceived(0.4, 200, "9db74058-2421", "text/event-stream"),

@@ -42,7 +42,7 @@ def row(number: int, prompt: int | None = None, cached: int | None = None, **fie
         "question": "",
         "answer": "",
         "called": "",
-        "trouble": "",
+        "error_title": "",
         "marked": False,
     }
     return LogRow(**{**usual, **fields})

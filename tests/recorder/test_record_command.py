@@ -105,8 +105,8 @@ def test_record_errors_and_cut_streams_are_logged_as_failed(recording: Recording
     recording.end(signal.SIGINT)
     states = [stored.state() for stored in recording.runs()]
     assert [(state.phase, state.status) for state in states] == [("failed", 503), ("failed", 200)]
-    assert states[1].trouble is not None
-    assert states[1].trouble.kind == "cut"
+    assert states[1].error is not None
+    assert states[1].error.kind == "cut"
     assert states[1].text != ""
 
 
@@ -237,9 +237,9 @@ def test_record_endpoint_that_is_down_is_logged_as_failed(tmp_path: Path) -> Non
     recording.end()
     (stored,) = recording.runs()
     assert json.loads(stored.record.body) == BODY
-    trouble = stored.state().trouble
-    assert trouble is not None
-    assert (stored.state().phase, trouble.kind) == ("failed", "connect")
+    error = stored.state().error
+    assert error is not None
+    assert (stored.state().phase, error.kind) == ("failed", "connect")
 
 
 def test_record_killed_forwarding_process_loses_no_finished_request(recording: Recording) -> None:

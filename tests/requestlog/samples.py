@@ -93,11 +93,11 @@ def answered(
 
 
 def refused(status: int = 429, request_id: str = "ffff0000-1111-4222-8333-444455556666") -> list[AnyEvent]:
-    trouble = ApiError("http", "Too many requests", status=status, details=({"path": ["messages", 0]},))
+    error = ApiError("http", "Too many requests", status=status, details=({"path": ["messages", 0]},))
     return [
         AttemptStarted(0.0, 1),
         HeadersReceived(0.1, status, request_id, "application/json"),
-        AttemptFailed(0.2, trouble, request_id),
+        AttemptFailed(0.2, error, request_id),
     ]
 
 

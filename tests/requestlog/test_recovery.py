@@ -64,7 +64,7 @@ def test_page_column_of_another_type_leaves_out_the_row_and_names_it(
     async def work() -> tuple[list[str], list[str], list[str]]:
         log = await RequestLog.open(tmp_path)
         messages: list[str] = []
-        log.on_trouble(messages.append)
+        log.on_notice(messages.append)
         try:
             listed = [row.run_id for row in await log.page(EVERYTHING, None, COUNT)]
             stored = [found.record.run_id for found in await log.stored(await log.numbers(EVERYTHING))]
@@ -95,7 +95,7 @@ def test_export_damaged_request_exports_the_others_and_names_it(tmp_path: Path, 
     async def work() -> list[str]:
         log = await RequestLog.open(tmp_path)
         messages: list[str] = []
-        log.on_trouble(messages.append)
+        log.on_notice(messages.append)
         try:
             assert await export(log, EVERYTHING, tmp_path / "x.jsonl", "jsonl") == COUNT - 1
             assert len((tmp_path / "x.jsonl").read_bytes().splitlines()) == COUNT - 1
@@ -144,7 +144,7 @@ def test_open_damaged_page_copies_what_is_readable_and_counts_the_rest(tmp_path:
     async def work() -> list[str]:
         log = await RequestLog.open(tmp_path)
         messages: list[str] = []
-        log.on_trouble(messages.append)
+        log.on_notice(messages.append)
         try:
             assert log.notice is not None
             await log.recovered()

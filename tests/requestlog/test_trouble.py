@@ -74,7 +74,7 @@ class Hearing:
     def __init__(self, log: RequestLog) -> None:
         self.told: list[str] = []
         self._more = asyncio.Event()
-        log.on_trouble(self._hear)
+        log.on_notice(self._hear)
 
     def _hear(self, sentence: str) -> None:
         self.told.append(sentence)
@@ -264,7 +264,7 @@ def test_full_disk_is_said_once_and_what_waited_is_saved_when_there_is_room(tmp_
         log = await RequestLog.open(tmp_path)
         await limit_pages(log, 1)
         told: list[str] = []
-        log.on_trouble(told.append)
+        log.on_notice(told.append)
         kept = [record(f"question {n} " + os.urandom(20_000).hex()) for n in range(5)]
         for one in kept[:3]:
             await keep(log, one, answered())
@@ -341,7 +341,7 @@ def test_two_processes_write_at_once_and_each_request_is_whole(tmp_path: Path) -
     async def work() -> None:
         log = await RequestLog.open(tmp_path)
         told: list[str] = []
-        log.on_trouble(told.append)
+        log.on_notice(told.append)
         mine = [record(f"mine {n}") for n in range(150)]
         for one in mine:
             await keep(log, one, answered())

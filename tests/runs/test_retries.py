@@ -54,7 +54,7 @@ def _converse(simulator: SimulatorProcess, retries: RetryPolicy) -> tuple[Run, l
     async def story() -> Run:
         connection = Connection()
         run = _run(simulator, connection, retries)
-        run.listen(lambda _run, event: events.append(event))
+        run.subscribe(lambda _run, event: events.append(event))
         await run.execute()
         await connection.aclose()
         return run
@@ -71,8 +71,8 @@ def test_503_502_wait_200(make_simulator: Make) -> None:
     assert state.phase == "done"
     assert [attempt.status for attempt in state.attempts] == [503, 502, 200]
     assert len({attempt.request_id for attempt in state.attempts}) == 3
-    assert [attempt.trouble is None for attempt in state.attempts] == [False, False, True]
-    assert state.trouble is None
+    assert [attempt.error is None for attempt in state.attempts] == [False, False, True]
+    assert state.error is None
     assert fold(events) == state
     waits = [event.wait_s for event in events if isinstance(event, RetryScheduled)]
     assert len(waits) == 2
@@ -113,8 +113,8 @@ def test_a_turn_that_takes_too_long_ends_and_keeps_its_text(make_simulator: Make
 
     state = asyncio.run(story()).state
     assert state.phase == "failed"
-    assert state.trouble is not None
-    assert state.trouble.title == "The turn took too long"
+    assert state.error is not None
+    assert state.error.title == "The turn took too long"
     assert state.text
     assert state.request_id
 
@@ -132,7 +132,7 @@ def test_a_stop_ends_the_wait(make_simulator: Make) -> None:
                 assert event.wait_s == 60
                 asyncio.get_running_loop().call_soon(run.stop)
 
-        run.listen(heard)
+        run.subscribe(heard)
         async with asyncio.timeout(20):
             await run.execute()
         await connection.aclose()

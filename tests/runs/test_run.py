@@ -42,7 +42,7 @@ async def _with(endpoint: Endpoint, use: Callable[[Run], Awaitable[None]], strea
     connection = Connection()
     heard: list[AnyEvent] = []
     run = _run(connection, endpoint, stream)
-    run.listen(lambda _, event: heard.append(event))
+    run.subscribe(lambda _, event: heard.append(event))
     try:
         await use(run)
     finally:
@@ -79,7 +79,7 @@ def test_a_run_from_start_to_end() -> None:
     asyncio.run(main())
 
 
-def test_trouble_is_in_the_state_and_not_raised() -> None:
+def test_error_is_in_the_state_and_not_raised() -> None:
     async def main() -> None:
         async with serve(_answer) as server:
             pass
@@ -87,8 +87,8 @@ def test_trouble_is_in_the_state_and_not_raised() -> None:
         async def use(run: Run) -> None:
             state = await run.execute()
             assert state.phase == "failed"
-            assert state.trouble is not None
-            assert (state.trouble.kind, state.attempts[0].trouble) == ("connect", state.trouble)
+            assert state.error is not None
+            assert (state.error.kind, state.attempts[0].error) == ("connect", state.error)
             assert (state.status, state.request_id, state.usage) == (None, None, None)
 
         await _with(server.endpoint, use)
@@ -111,7 +111,7 @@ def test_stop_ends_it_and_the_server_sees_it(sent: bytes) -> None:
 
             async def use(run: Run) -> None:
                 told = asyncio.Event()
-                run.listen(lambda _, event: told.set() if isinstance(event, ContentDelta) else None)
+                run.subscribe(lambda _, event: told.set() if isinstance(event, ContentDelta) else None)
                 executing = asyncio.create_task(run.execute())
                 await reached.wait()
                 if b"half" in sent:
@@ -123,7 +123,7 @@ def test_stop_ends_it_and_the_server_sees_it(sent: bytes) -> None:
                 await asyncio.wait_for(left.wait(), 10)
                 assert state.phase == "stopped"
                 assert state.text == ("half" if b"half" in sent else "")
-                assert (state.usage, state.trouble) == (None, None)
+                assert (state.usage, state.error) == (None, None)
 
             heard = await _with(server.endpoint, use)
             assert sum(isinstance(event, Stopped) for event in heard) == 1
@@ -139,7 +139,7 @@ def test_stop_from_a_listener_keeps_what_had_come() -> None:
         async with serve(script) as server:
 
             async def use(run: Run) -> None:
-                run.listen(lambda run, event: run.stop() if isinstance(event, HeadersReceived) else None)
+                run.subscribe(lambda run, event: run.stop() if isinstance(event, HeadersReceived) else None)
                 state = await run.execute()
                 assert (state.phase, state.request_id) == ("stopped", servers.REQUEST_ID)
 

@@ -39,7 +39,7 @@ WHOLE: list[AnyEvent] = [
     UsageReported(0.8, Usage(10, 5, 15, 8)),
     Completed(0.9),
 ]
-TROUBLE = ApiError("http", "Too many", status=429)
+ERROR = ApiError("http", "Too many", status=429)
 
 
 def test_a_whole_run() -> None:
@@ -54,7 +54,7 @@ def test_a_whole_run() -> None:
     assert (state.ttft_s, state.ended_at, state.raw) == (0.2, 0.9, [RawEvent(0.2, "{}")])
     assert state.tokens_per_s == pytest.approx(5 / 0.5)
     assert state.attempts[0].ended_at == 0.9
-    assert state.trouble is None
+    assert state.error is None
 
 
 def test_the_text_looked_at_on_the_way_is_the_text_in_the_end() -> None:
@@ -73,7 +73,7 @@ def test_phases_on_the_way(count: int) -> None:
 
 
 def test_events_that_were_kept_fold_to_the_same_state() -> None:
-    events = [*WHOLE[:-1], AttemptFailed(0.9, TROUBLE, "r1")]
+    events = [*WHOLE[:-1], AttemptFailed(0.9, ERROR, "r1")]
     kept = msgspec.msgpack.decode(msgspec.msgpack.encode(events), type=list[AnyEvent])
     assert fold(kept) == fold(events)
 
@@ -86,16 +86,16 @@ def test_what_was_not_reported_stays_unknown() -> None:
 
 
 def test_a_run_that_fails_keeps_what_came() -> None:
-    state = fold([*WHOLE[:6], AttemptFailed(0.5, TROUBLE, "r1")])
-    assert (state.phase, state.text, state.trouble) == ("failed", "One moment.", TROUBLE)
-    assert (state.attempts[0].trouble, state.attempts[0].ended_at) == (TROUBLE, 0.5)
+    state = fold([*WHOLE[:6], AttemptFailed(0.5, ERROR, "r1")])
+    assert (state.phase, state.text, state.error) == ("failed", "One moment.", ERROR)
+    assert (state.attempts[0].error, state.attempts[0].ended_at) == (ERROR, 0.5)
 
 
 def test_each_attempt_keeps_its_own_request_id() -> None:
     first: list[AnyEvent] = [
         AttemptStarted(0.0, 1),
         HeadersReceived(0.1, 429, "r0", "application/json"),
-        AttemptFailed(0.1, TROUBLE, "r0"),
+        AttemptFailed(0.1, ERROR, "r0"),
     ]
     second: list[AnyEvent] = [
         AttemptStarted(1.0, 2),
@@ -104,11 +104,11 @@ def test_each_attempt_keeps_its_own_request_id() -> None:
         Completed(1.4),
     ]
     state = fold([*first, *second])
-    assert [(a.number, a.request_id, a.status, a.trouble) for a in state.attempts] == [
-        (1, "r0", 429, TROUBLE),
+    assert [(a.number, a.request_id, a.status, a.error) for a in state.attempts] == [
+        (1, "r0", 429, ERROR),
         (2, "r1", 200, None),
     ]
-    assert (state.phase, state.request_id, state.trouble) == ("done", "r1", None)
+    assert (state.phase, state.request_id, state.error) == ("done", "r1", None)
     assert state.ttft_s == pytest.approx(0.3)
 
 

@@ -128,7 +128,7 @@ def test_what_was_not_reported_is_null() -> None:
     assert (nothing["text"], nothing["tool_calls"]) == ("", [])
 
 
-def test_every_attempt_with_the_wait_before_it_and_the_trouble_of_the_last() -> None:
+def test_every_attempt_with_the_wait_before_it_and_the_error_of_the_last() -> None:
     busy = ApiError("http", "Too many requests", "slow down", "Wait.", status=429, error_type="rate_limit_error")
     told = _summary(
         AttemptStarted(0.0, 1),

@@ -334,7 +334,7 @@ def test_no_backends_error_repeats_the_key(backend: MemoryKeyring, error: Except
     assert KEY not in "".join(traceback.format_exception(raised))
 
 
-def test_a_locked_key_store_is_asked_again_and_its_trouble_known(backend: MemoryKeyring) -> None:
+def test_locked_key_store_is_asked_again_and_its_error_known(backend: MemoryKeyring) -> None:
     async def main() -> None:
         await CredentialStore({}).save(ELECTRON, KEY)
         backend.error = KeyringLocked("locked")

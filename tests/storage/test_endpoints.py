@@ -184,7 +184,7 @@ def test_by_name_lists_what_there_is(book: EndpointStore) -> None:
 
 def test_listeners_hear_of_every_change(book: EndpointStore) -> None:
     heard: list[int] = []
-    book.listen(lambda: heard.append(len(book.all())))
+    book.subscribe(lambda: heard.append(len(book.all())))
     added = book.add(LOCAL)
     book.change(replace(added, name="Other"))
     book.remove(added.id)

@@ -144,7 +144,7 @@ def test_typed_reads(path: Path) -> None:
 
 def test_listeners_hear_of_changes_and_only_of_changes(path: Path) -> None:
     settings, heard = Settings(path), list[str]()
-    settings.listen(heard.append)
+    settings.subscribe(heard.append)
     settings.set("theme", "dark")
     settings.set("theme", "dark")
     settings.set("font_size", 14)

@@ -90,7 +90,7 @@ def stopped() -> RunState:
 
 def refused() -> RunState:
     """A request that the server found bad."""
-    trouble = ApiError(
+    error = ApiError(
         "http",
         "The server refused the request: a field is not as it should be",
         "Request validation failed",
@@ -103,19 +103,19 @@ def refused() -> RunState:
         ),
         body='{"error":{"message":"Request validation failed","type":"invalid_request_error"}}',
     )
-    return grown(RunState(), [*sent(status=400), AttemptFailed(0.2, trouble, REQUEST_ID)])
+    return grown(RunState(), [*sent(status=400), AttemptFailed(0.2, error, REQUEST_ID)])
 
 
 def cut() -> RunState:
     """A stream that died midway."""
-    trouble = ApiError(
+    error = ApiError(
         "cut",
         "The connection broke in the middle of the response",
         "The server closed it before the response had ended.",
         "What had come is kept. Send again for a whole response.",
         status=200,
     )
-    return grown(RunState(), [*sent(), *deltas("Let me look into"), AttemptFailed(0.5, trouble, REQUEST_ID)])
+    return grown(RunState(), [*sent(), *deltas("Let me look into"), AttemptFailed(0.5, error, REQUEST_ID)])
 
 
 def calling(whole: bool = True) -> RunState:

@@ -154,7 +154,7 @@ def test_nothing_to_mend_is_said(tell: Tell) -> None:
         await hand.until(lambda: window.answers.adviser.document is window.prompt.document(), "a look")
         window.actions_table["mend"].trigger()
         assert _dialog(RewriteDialog) is None
-        assert "No automatic fix" in window.trouble.words
+        assert "No automatic fix" in window.notice_bar.words
 
     tell(story)
 

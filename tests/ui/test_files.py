@@ -45,7 +45,7 @@ def test_open_pipe_or_device_is_reported_and_never_waited_for(tell: Tell, tmp_pa
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         told: list[str] = []
-        window.files.trouble.connect(told.append)
+        window.files.notice.connect(told.append)
         before = window.files.file
         for name in ("pipe.json", "zero.json"):
             await asyncio.wait_for(window.files.open_file(tmp_path / name), 30)
@@ -199,7 +199,7 @@ def test_a_request_body_is_saved_as_a_body_with_its_model(tell: Tell, tmp_path: 
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         await window.files.open_file(path)
-        assert "other-model" in window.trouble.words
+        assert "other-model" in window.notice_bar.words
         await type_first(window, hand, "oh, ")
         window.files.save()
         await hand.until(lambda: not window.files.dirty, "saved")

@@ -202,7 +202,7 @@ def test_chosen_rows_are_exported_deleted_and_imported_again(tell: Tell, tmp_pat
         await hand.until(lambda: window.log.model.rowCount() == 2, "two rows less")
         window.answers.log_paths.work.import_from(file)
         await hand.until(lambda: window.log.model.rowCount() == 4, "all rows")
-        assert "2 requests imported." in window.trouble.words
+        assert "2 requests imported." in window.notice_bar.words
 
     tell(story)
 

@@ -63,7 +63,7 @@ def test_session_opens_the_file_of_the_command_line(
             session.show()
             await driver.until(session.ready.is_set, "log and simulator ready")
             if damaged:
-                await driver.until(lambda: not session.window.trouble.isHidden(), "the notice")
+                await driver.until(lambda: not session.window.notice_bar.isHidden(), "the notice")
                 assert session.window.files.file.path is None
             else:
                 await driver.until(lambda: session.window.files.file.path == file, "the file")
@@ -89,7 +89,7 @@ def test_recent_files_newest_first_without_duplicates(tell: Tell, tmp_path: Path
         assert actions[1].text().replace("&&", "&").endswith(f"{files[11].name} — {tmp_path}")
         files[11].unlink()
         actions[1].trigger()
-        await hand.until(lambda: not window.trouble.isHidden(), "the notice about the missing file")
+        await hand.until(lambda: not window.notice_bar.isHidden(), "the notice about the missing file")
         actions[2].trigger()
         await hand.until(lambda: window.files.file.path == files[10], "the recent file")
         window.recent.clear_files()

@@ -203,7 +203,7 @@ def test_chart_is_saved_as_png_and_svg(qapp: QApplication, tmp_path: Path) -> No
 
 def test_chart_that_cannot_be_written_reports_it(qapp: QApplication, tmp_path: Path) -> None:
     made, said = chart(), list[str]()
-    made.trouble.connect(said.append)
+    made.notice.connect(said.append)
     asyncio.run(made.save(tmp_path / "missing" / "a.png"))
     assert len(said) == 1
     assert "a.png" in said[0]

@@ -242,7 +242,7 @@ def test_a_missing_file_is_marked_and_named(tell: Tell, tmp_path: Path) -> None:
         await hand.until(lambda: "(missing)" in recent.actions()[1].text(), "the mark")
         assert "(missing)" not in recent.actions()[0].text()
         recent.actions()[1].trigger()
-        await hand.until(lambda: str(a) in window.trouble.words, "the notice")
+        await hand.until(lambda: str(a) in window.notice_bar.words, "the notice")
 
     tell(story)
 

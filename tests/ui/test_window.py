@@ -83,14 +83,14 @@ def test_a_missing_key_is_said_and_nothing_is_sent(tell: Tell) -> None:
         assert urlsplit(session.workspace.endpoint.base_url).netloc in window.simulated.words
         window.requests.send_or_stop()
         await hand.until(lambda: not window.requests.running, "the refusal")
-        assert window.trouble.isVisible()
-        assert "no API key for Electron" in window.trouble.words
+        assert window.notice_bar.isVisible()
+        assert "no API key for Electron" in window.notice_bar.words
         assert await _logged(session) == 0
 
     tell(story)
 
 
-def test_a_server_that_is_not_there_is_trouble_in_place(tell: Tell) -> None:
+def test_server_that_is_not_there_is_an_error_in_place(tell: Tell) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -215,7 +215,7 @@ def test_a_file_that_is_no_prompt_changes_nothing(tell: Tell, tmp_path: Path) ->
         before = session.window.prompt.document()
         await session.window.files.open_file(file)
         assert session.window.prompt.document() is before
-        assert "other.json was not opened" in session.window.trouble.words
+        assert "other.json was not opened" in session.window.notice_bar.words
 
     tell(story)
 
@@ -320,8 +320,8 @@ def test_verify_caching_sends_twice_and_says_what_it_proves(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.actions_table["verify"].trigger()
-        await hand.until(lambda: window.trouble.isVisible(), "the verdict")
-        assert "Caching works: 1,280 of 1,281 tokens" in window.trouble.words
+        await hand.until(lambda: window.notice_bar.isVisible(), "the verdict")
+        assert "Caching works: 1,280 of 1,281 tokens" in window.notice_bar.words
         assert await _logged(session) == 2
         assert not window.requests.running
 
@@ -389,8 +389,8 @@ def test_what_the_server_would_refuse_is_said_while_typing_and_sent_only_anyway(
         state = window.requests.current.run.state if window.requests.current else None
         assert state is not None
         assert state.status == 400
-        assert state.trouble is not None
-        assert [detail["path"] for detail in state.trouble.details] == [["temperature"], ["prompt_logprobs"]]
+        assert state.error is not None
+        assert [detail["path"] for detail in state.error.details] == [["temperature"], ["prompt_logprobs"]]
 
     tell(story)
 

@@ -87,7 +87,7 @@ def test_repeats_on_a_real_socket_are_cold_once(simulator: SimulatorProcess) -> 
                 key=None,
             )
             watch = Stopwatch()
-            run.listen(lambda _, event, watch=watch: watch.apply(event))  # type: ignore[misc]  # bound now
+            run.subscribe(lambda _, event, watch=watch: watch.apply(event))  # type: ignore[misc]  # bound now
             state = await run.execute()
             measured.append(watch.times)
             assert watch.times.text == state.text

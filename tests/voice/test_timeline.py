@@ -107,7 +107,7 @@ def test_the_simulators_scenario_is_the_vendors_example(simulator: SimulatorProc
                 key=None,
             )
             heard: list[AnyEvent] = []
-            run.listen(partial(_keep, heard))
+            run.subscribe(partial(_keep, heard))
             await run.execute()
             turns.append(heard)
         await connection.aclose()

@@ -38,7 +38,7 @@ class AgentDialog(AgentView):
     code_wanted = Signal(object, object, int)
     """(Document, ToolMocks, limit)"""
     timeline_wanted = Signal()
-    trouble = Signal(str)
+    notice = Signal(str)
     turn_began = Signal(object)
     """Emitted with the Run of a turn."""
     ended = Signal(object)
@@ -205,13 +205,13 @@ class AgentDialog(AgentView):
         try:
             self._desk.keep_conversation(self._conversation)
         except OSError as error:
-            self.trouble.emit(f"The conversation cannot be kept: {error.strerror or error}.")
+            self.notice.emit(f"The conversation cannot be kept: {error.strerror or error}.")
 
     def _keep_book(self, book: ToolMocks) -> None:
         try:
             self._desk.keep_book(self._conversation.root, book)
         except OSError as error:
-            self.trouble.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
+            self.notice.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
 
     def _show_running(self) -> None:
         self.go.setText("Stop" if self.running else "Run agent loop")
@@ -317,7 +317,7 @@ class AgentDialog(AgentView):
 
     def _branch(self, conversation: Conversation, turn_id: str) -> None:
         if self.running:  # The editor may have been opened before the run began.
-            self.trouble.emit("Stop the run before you edit it.")
+            self.notice.emit("Stop the run before you edit it.")
             return
         self._conversation, self._end, self._chain = conversation, turn_id, None
         self._keep()

@@ -68,7 +68,7 @@ def result_words(result: Result, now: float) -> str:
 def end_words(ended: AgentLoopEnded) -> str:
     """Return the reason for the end of the loop, as a sentence."""
     many = f"{ended.requests} request{'' if ended.requests == 1 else 's'}"
-    return f"{END_WORDS[ended.reason]}, after {many}. {ended.trouble}".strip()
+    return f"{END_WORDS[ended.reason]}, after {many}. {ended.error}".strip()
 
 
 def totals_words(conversation: Conversation, turn_id: str | None) -> str:

@@ -78,7 +78,7 @@ class TurnCard(QFrame):
         self.coming = _mono("")
         self.figures = words("", "muted")
         self.prefix = words("", "muted")
-        self.trouble = words("", "failure")
+        self.error = words("", "failure")
         self.edit = self._link("Edit the answer…", lambda: self.answer_asked.emit(turn_id))
         self.go_on = self._link("Branch from here", lambda: self.go_on_asked.emit(turn_id))
         self._calls: dict[str, CallRow] = {}
@@ -111,7 +111,7 @@ class TurnCard(QFrame):
         for widget in (self.added, self.text, self.filler):
             column.addWidget(widget)
         column.addLayout(self.calls)
-        for widget in (self.coming, self.trouble, self.figures, self.prefix):
+        for widget in (self.coming, self.error, self.figures, self.prefix):
             column.addWidget(widget)
         column.addLayout(tail)
 
@@ -127,7 +127,7 @@ class TurnCard(QFrame):
         self._say(self.text, turn.text)
         self.filler.setVisible(bool(turn.text and turn.calls))
         self._say(self.coming, coming)
-        self._say(self.trouble, turn.trouble)
+        self._say(self.error, turn.error)
         self._say(self.figures, figures)
         self._say(self.prefix, prefix)
         self._show_calls(turn, now, running=running)

@@ -28,18 +28,18 @@ class StatusBar(QFrame):
         self.setFixedHeight(HEIGHT_PX)
         self._in_flight = QLabel()
         self._minute = QLabel()
-        self._trouble = QLabel()
-        self._trouble.setTextFormat(Qt.TextFormat.PlainText)
-        self._trouble.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._error = QLabel()
+        self._error.setTextFormat(Qt.TextFormat.PlainText)
+        self._error.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._recovery = QLabel()
         self._saved = QLabel()
         self._hint = QLabel()
         row = QHBoxLayout(self)
         row.setContentsMargins(GRID + 4, 0, GRID + 4, 0)
         row.setSpacing(GRID * 2)
-        for label in (self._in_flight, self._minute, self._recovery, self._trouble, self._saved, self._hint):
+        for label in (self._in_flight, self._minute, self._recovery, self._error, self._saved, self._hint):
             label.setProperty("tone", "muted")
-            row.addWidget(label, 1 if label is self._trouble else 0)
+            row.addWidget(label, 1 if label is self._error else 0)
 
     def show_load(self, load: Load, plan: PlanLimits) -> None:
         """Show requests in flight and in this minute, with the plan's limits if it has any."""
@@ -68,11 +68,11 @@ class StatusBar(QFrame):
         else:
             self._recovery.setText(f"Recovering the log: {progress.done:,} of {progress.total:,} requests{lost}")
 
-    def show_trouble(self, sentence: str) -> None:
+    def show_error(self, sentence: str) -> None:
         """Show a message that does not stop the work, such as a log that cannot be written."""
-        self._trouble.setText(sentence)
-        self._trouble.setToolTip(plain_tip(sentence))
-        _tone(self._trouble, "failure" if sentence else "muted")
+        self._error.setText(sentence)
+        self._error.setToolTip(plain_tip(sentence))
+        _tone(self._error, "failure" if sentence else "muted")
 
 
 def _of(limit: int | None) -> str:

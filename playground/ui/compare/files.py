@@ -33,7 +33,7 @@ T = TypeVar("T")
 class CompareFiles(QObject):
     """Fills the menu *Add column*, and reads and writes files in a worker."""
 
-    trouble = Signal(str)
+    notice = Signal(str)
     variant_chosen = Signal(object)
     """A Variant for a new column."""
     rows_read = Signal(object, str)
@@ -94,7 +94,7 @@ class CompareFiles(QObject):
         """Add the prompt of a logged request as a column."""
         variant = await self._session.read_variant(run_id, self._services.endpoints.all())
         if variant is None:
-            self.trouble.emit("That request is no longer in the log.")
+            self.notice.emit("That request is no longer in the log.")
         else:
             self.variant_chosen.emit(variant)
 
@@ -129,9 +129,9 @@ class CompareFiles(QObject):
         try:
             return await asyncio.to_thread(read)
         except InputError as bad:
-            self.trouble.emit(f"{path.name} was not opened: {bad.problems[0]}")
+            self.notice.emit(f"{path.name} was not opened: {bad.problems[0]}")
         except OSError as error:
-            self.trouble.emit(f"{path} cannot be read: {error.strerror or error}.")
+            self.notice.emit(f"{path} cannot be read: {error.strerror or error}.")
         return None
 
     def ask_export(self, form: Form, report: Callable[[], ComparisonReport]) -> None:
@@ -155,6 +155,6 @@ class CompareFiles(QObject):
         try:
             await asyncio.to_thread(write)
         except OSError as error:
-            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
             return
-        self.trouble.emit(f"The comparison is in {path}.")
+        self.notice.emit(f"The comparison is in {path}.")

@@ -32,7 +32,7 @@ WIDTH_PX = 560
 class Chaining(QObject):
     """One a window."""
 
-    trouble = Signal(str)
+    notice = Signal(str)
     prompt_sent = Signal(object, str)
     """The first request of a conversation was sent: its prompt, a Document, and its run_id."""
 
@@ -71,7 +71,7 @@ class Chaining(QObject):
         try:
             self.desk.keep_book(document, with_tool_servers(self.desk.book(document), names, server))
         except OSError as error:
-            self.trouble.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
+            self.notice.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
         if self.dialog is not None:
             self.dialog.show_prompt()
 
@@ -110,7 +110,7 @@ class Chaining(QObject):
         dialog.save_wanted.connect(self._save)
         dialog.code_wanted.connect(self._copy_code)
         dialog.timeline_wanted.connect(self._show_timeline)
-        dialog.trouble.connect(self.trouble)
+        dialog.notice.connect(self.notice)
         dialog.turn_began.connect(self._voicing.speak_turn)
         return dialog
 
@@ -141,7 +141,7 @@ class Chaining(QObject):
         try:
             write_shared(path, dump(document).encode())
         except OSError as error:
-            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
 
     def _copy_code(self, document: Document, book: ToolMocks, limit: int) -> None:
         from playground.export.snippets import as_loop
@@ -150,9 +150,9 @@ class Chaining(QObject):
         try:
             copy_text(as_loop(document, book, endpoint.base_url, endpoint.model, limit))
         except InputError as bad:
-            self.trouble.emit(str(bad.problems[0]))
+            self.notice.emit(str(bad.problems[0]))
         else:
-            self.trouble.emit("Copied as a Python script that runs until there is an answer; the prompt is in it.")
+            self.notice.emit("Copied as a Python script that runs until there is an answer; the prompt is in it.")
 
     def _show_timeline(self) -> None:
         from playground.ui.voice.source import TimelineSource

@@ -76,9 +76,9 @@ class BatchController(QObject):
         self._planner = BatchPlanner(self, services)
         self._tick = repeating_timer(self, TICK_MS, self._show_tick)
         self._connect(open_prompt, open_logged)
-        services.settings.listen(lambda name: self.prompt_changed() if name == "endpoint_id" else None)
+        services.settings.subscribe(lambda name: self.prompt_changed() if name == "endpoint_id" else None)
         self._show()
-        services.endpoints.listen(self.prompt_changed)
+        services.endpoints.subscribe(self.prompt_changed)
         services.tasks.start(self._offer_unfinished(), "look for an unfinished batch")
 
     def _connect(self, open_prompt: Callable[[], object], open_logged: Callable[[str], object]) -> None:

@@ -36,7 +36,7 @@ PREFIX_MS = 150
 class CompareController(QObject):
     """Owns the page of Compare mode. Created when the mode is first displayed."""
 
-    trouble = Signal(str)
+    notice = Signal(str)
     use_asked = Signal(object)
     """A column is chosen: its Document, for the editor."""
     open_asked = Signal(str)
@@ -85,7 +85,7 @@ class CompareController(QObject):
         page, tools, session, files = self.page, self.tools, self.session, self.files
         session.on_event = self.painter.mark
         session.on_request = self._request_changed
-        files.trouble.connect(self.trouble)
+        files.notice.connect(self.notice)
         files.variant_chosen.connect(self.add)
         files.rows_read.connect(self._take_rows)
         tools.send.clicked.connect(self.send)
@@ -220,7 +220,7 @@ class CompareController(QObject):
     def _take_rows(self, rows: tuple[BatchRow, ...], name: str) -> None:
         if not any(variable in row.values for row in rows for variable in self.session.values):
             columns = ", ".join(dict.fromkeys(column for row in rows[:1] for column in row.values))
-            self.trouble.emit(f"{name} has no column with the name of a variable. Columns: {columns}.")
+            self.notice.emit(f"{name} has no column with the name of a variable. Columns: {columns}.")
             return
         self._rows = rows
         self.page.values.show_rows(len(rows), name)
@@ -363,19 +363,19 @@ class CompareController(QObject):
     def _is_busy(self) -> bool:
         """Return whether requests run, and say so."""
         if self.running:
-            self.trouble.emit("A comparison is being sent: stop it, or wait for its end.")
+            self.notice.emit("A comparison is being sent: stop it, or wait for its end.")
         return self.running
 
     async def open_logged(self, run_ids: Sequence[str]) -> None:
         """Show logged requests: a whole comparison if one of its requests is given, else one column for each."""
         if self._workspace.log is None:
-            self.trouble.emit("There is no request log.")
+            self.notice.emit("There is no request log.")
             return
         if self._is_busy():
             return
         found = await self.session.read_logged(run_ids, self._workspace.endpoints.all())
         if found is None:
-            self.trouble.emit("These requests are no longer in the log.")
+            self.notice.emit("These requests are no longer in the log.")
             return
         if self._is_busy():  # started while the log was read
             return

@@ -63,7 +63,7 @@ class DialogController(QObject):
     """Opens dialogs with open(), never exec(): exec() stops every other task of the one loop."""
 
     endpoint_changed = Signal(str)
-    trouble = Signal(str)
+    notice = Signal(str)
 
     def __init__(self, window: QMainWindow, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__(window)
@@ -97,7 +97,7 @@ class DialogController(QObject):
     def hand_over(self, run_id: str | None, form: str) -> None:
         """Copy a logged request in one of its forms: "ticket", "markdown", or a key of `SCRIPTS`."""
         if run_id is None:
-            self.trouble.emit("There is no request to copy yet.")
+            self.notice.emit("There is no request to copy yet.")
         else:
             self._workspace.tasks.start(self._hand_over(run_id, form), "copy a request")
 
@@ -109,7 +109,7 @@ class DialogController(QObject):
 
         recalled = await self._workspace.recall(run_id)
         if recalled is None:
-            self.trouble.emit("That request is not in the log.")
+            self.notice.emit("That request is not in the log.")
             return
         stored = recalled.stored
         if form in ("ticket", "markdown"):
@@ -117,12 +117,12 @@ class DialogController(QObject):
         else:
             text = SCRIPTS[form](stored.record)
         self.copy(text)
-        self.trouble.emit(_COPIED[form].format(variable=key_variable(stored.record)))
+        self.notice.emit(_COPIED[form].format(variable=key_variable(stored.record)))
 
     def save_page(self, run_id: str | None) -> None:
         """Ask for a file, and write a logged request to it as HTML or Markdown."""
         if run_id is None:
-            self.trouble.emit("There is no request to export yet.")
+            self.notice.emit("There is no request to export yet.")
             return
         from PySide6.QtWidgets import QFileDialog  # not for the first frame
 
@@ -141,15 +141,15 @@ class DialogController(QObject):
 
         recalled = await self._workspace.recall(run_id)
         if recalled is None:
-            self.trouble.emit("That request is not in the log.")
+            self.notice.emit("That request is not in the log.")
             return
         text = (as_markdown if path.suffix.lower() == ".md" else as_html)(recalled.stored)
         try:
             await asyncio.to_thread(write_shared, path, text.encode("utf-8", "replace"))
         except OSError as error:
-            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
         else:
-            self.trouble.emit(f"Exported to {path.name}. Keys are masked; prompt and answer are in it.")
+            self.notice.emit(f"Exported to {path.name}. Keys are masked; prompt and answer are in it.")
 
     def rewrite_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
         """Ways to fix the prompt; one that is chosen is one step of its history."""
@@ -158,7 +158,7 @@ class DialogController(QObject):
         document = prompt.document()
         found = options(document, advice)
         if not found:
-            self.trouble.emit("No automatic fix is available for this prompt.")
+            self.notice.emit("No automatic fix is available for this prompt.")
             return
         from playground.ui.dialogs.rewrite import RewriteDialog
 

@@ -66,7 +66,7 @@ class Files(QObject):
     """The name, the file or the modified state may have changed."""
     replaced = Signal()
     """Another prompt was opened."""
-    trouble = Signal(str)
+    notice = Signal(str)
     """An error message."""
     saved = Signal(str)
     """The file was saved: its name."""
@@ -83,7 +83,7 @@ class Files(QObject):
         self.tabs.close_requested.connect(self.close_tab)
         self.tabs.switched.connect(lambda _page: self.replaced.emit())
         self.changed.connect(self.tabs.refresh)
-        draft.on_trouble = self.trouble.emit
+        draft.on_notice = self.notice.emit
         self._window, self._draft, self._prompt, self._tasks = window, draft, prompt, tasks
         self._saving = asyncio.Lock()
         self._watcher = QFileSystemWatcher(self)
@@ -187,7 +187,7 @@ class Files(QObject):
         self._tasks.start(self.open_all([path]), "open a file")
 
     async def open_all(self, paths: Sequence[Path]) -> None:
-        """Open each file in a tab; logs and HAR files are imported. Errors are reported through `trouble`."""
+        """Open each file in a tab; logs and HAR files are imported. Errors are reported through `notice`."""
         for path in paths:
             if is_log(path):
                 await self._open_lines(path)
@@ -195,7 +195,7 @@ class Files(QObject):
                 await self.open_file(path, in_tab=True)
 
     async def open_file(self, path: Path, *, in_tab: bool = False) -> None:
-        """Open a file; a file that is not a prompt changes nothing. Reports errors through `trouble`.
+        """Open a file; a file that is not a prompt changes nothing. Reports errors through `notice`.
 
         `in_tab`: display the tab in which the file is open, or open it in a new tab unless the one on display is empty.
         Otherwise it replaces the prompt on display, which Undo brings back.
@@ -218,9 +218,9 @@ class Files(QObject):
         self._show(opened.document, file)
         self.file_used.emit(path)
         for note in opened.notes:
-            self.trouble.emit(f"{path.name}: {note}")
+            self.notice.emit(f"{path.name}: {note}")
         if opened.model not in (None, "electron"):
-            self.trouble.emit(
+            self.notice.emit(
                 f"{path.name} names the model {opened.model}. Saving keeps it; requests use the endpoint's model."
             )
 
@@ -234,11 +234,11 @@ class Files(QObject):
         try:
             return await asyncio.to_thread(read)
         except InputError as bad:
-            self.trouble.emit(f"{path.name} was not opened: {bad.problems[0]}")
+            self.notice.emit(f"{path.name} was not opened: {bad.problems[0]}")
         except FileNotFoundError:
-            self.trouble.emit(f"{path} does not exist any more.")
+            self.notice.emit(f"{path} does not exist any more.")
         except OSError as error:
-            self.trouble.emit(f"{path} cannot be read: {error.strerror or error}.")
+            self.notice.emit(f"{path} cannot be read: {error.strerror or error}.")
         return None
 
     def _show(self, document: Document, file: PromptFile, label: str = "Open") -> None:
@@ -298,9 +298,9 @@ class Files(QObject):
         try:
             lost = await asyncio.to_thread(write)
         except OSError as error:
-            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
         else:
-            self.trouble.emit(" ".join((f"Exported to {path.name}.", *lost)))
+            self.notice.emit(" ".join((f"Exported to {path.name}.", *lost)))
 
     def _format(self, name_filter: str) -> FileFormat:
         kept = self.file.format
@@ -336,7 +336,7 @@ class Files(QObject):
             try:
                 conflict, digest = await asyncio.to_thread(write)
             except OSError as error:
-                self.trouble.emit(f"{path} cannot be written: {error.strerror or error}. The draft is not affected.")
+                self.notice.emit(f"{path} cannot be written: {error.strerror or error}. The draft is not affected.")
                 return
             if conflict is not None:
                 self._show_conflict(path)
@@ -354,7 +354,7 @@ class Files(QObject):
         self._prompt.file_bar.hide()
         self._watch()
         for message in missing_in(now.saved, now.format):
-            self.trouble.emit(message)
+            self.notice.emit(message)
         self.edited(self._prompt.document())
         if now.path is not None:
             self.file_used.emit(now.path)

@@ -86,7 +86,7 @@ class KeepWarmDialog(QDialog):
 class KeepWarmController(QObject):
     """Starts and ends sessions. A session ends when its prompt, its tab or the endpoint changes."""
 
-    trouble = Signal(str)
+    notice = Signal(str)
     row_changed = Signal(str)
     """The run_id of a request that is being sent."""
 
@@ -114,7 +114,7 @@ class KeepWarmController(QObject):
         document = page.document
         offered = offer(self._services.outlook(document), self._services.endpoint)
         if offered is None:
-            self.trouble.emit(self._reason(document))
+            self.notice.emit(self._reason(document))
             return None
         dialog = KeepWarmDialog(offered, self._window)
         dialog.started.connect(lambda requests, hours: self.start(offered, requests, hours, document))

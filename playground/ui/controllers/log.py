@@ -270,7 +270,7 @@ HOUR_MS = 3_600_000
 class LogPaths(QObject):
     """One a window. What takes dialogs or files is in `work`, made when it is first asked for."""
 
-    trouble = Signal(str)
+    notice = Signal(str)
     open_requested = Signal(str)
     request_asked = Signal(str, str)
     """"resend" or the form of a copy, and the run_id."""
@@ -318,7 +318,7 @@ class LogPaths(QObject):
             from playground.ui.controllers.log_actions import LogWork
 
             self._work = LogWork(self._window, self._workspace, self._pane)
-            self._work.trouble.connect(self.trouble)
+            self._work.notice.connect(self.notice)
             self._work.open_requested.connect(self.open_requested)
             self._work.compare_requested.connect(self.compare_requested)
         return self._work
@@ -333,13 +333,13 @@ class LogPaths(QObject):
 
     async def _keep_bounds(self) -> None:
         if deleted := await self._workspace.keep_bounds():
-            self.trouble.emit(f"{deleted:,} old requests were deleted from the log, as the settings say.")
+            self.notice.emit(f"{deleted:,} old requests were deleted from the log, as the settings say.")
 
     def ask(self, name: str) -> None:
         """Do something with the chosen rows."""
         run_id = self._pane.current_run_id()
         if self.log is None:
-            self.trouble.emit("There is no request log.")
+            self.notice.emit("There is no request log.")
         elif name in ("resend", "curl", "python", "httpx", "javascript"):
             if run_id is not None:
                 self.request_asked.emit(name, run_id)
@@ -349,7 +349,7 @@ class LogPaths(QObject):
     def import_from(self, path: Path) -> None:
         """Import a log or HAR file."""
         if self.log is None:
-            self.trouble.emit(f"{path.name} was not imported: there is no request log.")
+            self.notice.emit(f"{path.name} was not imported: there is no request log.")
         else:
             self.work.import_from(path)
 

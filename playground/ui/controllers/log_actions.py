@@ -127,7 +127,7 @@ MOST_SHOWN = 200
 class LogWork(QObject):
     """Each task reads which rows are chosen when it begins; rows that come meanwhile change nothing."""
 
-    trouble = Signal(str)
+    notice = Signal(str)
     open_requested = Signal(str)
     """A run_id."""
     compare_requested = Signal(list)
@@ -169,9 +169,9 @@ class LogWork(QObject):
         try:
             await work
         except InputError as bad:
-            self.trouble.emit(str(bad.problems[0]))
+            self.notice.emit(str(bad.problems[0]))
         except OSError as error:
-            self.trouble.emit(f"{error.filename or 'The file'}: {error.strerror or error}.")
+            self.notice.emit(f"{error.filename or 'The file'}: {error.strerror or error}.")
         self.done.emit(name)
 
     async def _numbers(self) -> list[int]:
@@ -233,10 +233,10 @@ class LogWork(QObject):
         runs = await self._runs((await self.chosen())[:1])
         forecast = runs[0].record.forecast if runs else None
         if forecast is None or forecast.run_id is None:
-            self.trouble.emit("This request shares its prefix with none before it that this program knows of.")
+            self.notice.emit("This request shares its prefix with none before it that this program knows of.")
             return
         if await self._log.get(forecast.run_id) is None:
-            self.trouble.emit("The request that it shares its prefix with is no longer in the log.")
+            self.notice.emit("The request that it shares its prefix with is no longer in the log.")
             return
         model = self._pane.model
         place = await self._log.place_of(forecast.run_id, model.filter)
@@ -254,14 +254,14 @@ class LogWork(QObject):
         if len(comparison) == 1 and (len(ids) == 1 or self._pane.heading() is not None):
             ids = [run_id for run_id, found in known if found is not None][:1]
         elif not 2 <= len(ids) <= len(LETTERS):
-            self.trouble.emit("Choose two to four requests to compare, or one request of an earlier comparison.")
+            self.notice.emit("Choose two to four requests to compare, or one request of an earlier comparison.")
             return
         self.compare_requested.emit(ids)
 
     async def _ticket(self) -> None:
         ids = await self.chosen()
         if len(ids) > MOST_IN_A_TICKET:
-            self.trouble.emit(f"A ticket takes {MOST_IN_A_TICKET} requests at most; {len(ids):,} are chosen.")
+            self.notice.emit(f"A ticket takes {MOST_IN_A_TICKET} requests at most; {len(ids):,} are chosen.")
             return
         await self.ticket_of(ids)
 
@@ -269,12 +269,12 @@ class LogWork(QObject):
         """The ticket of these requests, to look at before it is handed on."""
         runs = await self._runs(run_ids)
         if not runs:
-            self.trouble.emit("There is no request for a ticket yet.")
+            self.notice.emit("There is no request for a ticket yet.")
             return
         from playground.ui.dialogs.ticket import TicketDialog
 
         dialog = TicketDialog(runs, self._workspace.settings, self._window)
-        dialog.trouble.connect(self.trouble)
+        dialog.notice.connect(self.notice)
         self._open(dialog)
 
     def _open(self, dialog: TicketDialog | LogSizeDialog) -> None:
@@ -299,7 +299,7 @@ class LogWork(QObject):
         """Export the filtered or the given rows; the window shows the progress."""
         kind = format_of(path)
         if kind is None:
-            self.trouble.emit(f"{path.name} ends in none of .jsonl, .csv and .har, so its form is not known.")
+            self.notice.emit(f"{path.name} ends in none of .jsonl, .csv and .har, so its form is not known.")
             return
 
         async def work() -> None:
@@ -311,9 +311,9 @@ class LogWork(QObject):
                 lambda progress: export(self._log, chosen, path, kind, progress),
             )
             if done is None:
-                self.trouble.emit(f"Stopped: nothing was exported, and {path.name} is unchanged.")
+                self.notice.emit(f"Stopped: nothing was exported, and {path.name} is unchanged.")
             else:
-                self.trouble.emit(f"{done:,} requests are in {path}.")
+                self.notice.emit(f"{done:,} requests are in {path}.")
 
         self._workspace.tasks.start(self._see_through("exported", work()), "export requests")
 
@@ -330,12 +330,12 @@ class LogWork(QObject):
 
         async def work() -> None:
             if self._log.read_only_reason is not None:
-                self.trouble.emit(self._log.read_only_reason)
+                self.notice.emit(self._log.read_only_reason)
                 return
             imported = await watched(
                 self._window, f"Import {path.name}", None, lambda progress: import_file(self._log, path, progress)
             )
-            self.trouble.emit(imported.sentence if imported else "Stopped: nothing was imported.")
+            self.notice.emit(imported.sentence if imported else "Stopped: nothing was imported.")
 
         self._workspace.tasks.start(self._see_through("imported", work()), "import requests")
 
@@ -352,7 +352,7 @@ class LogWork(QObject):
 
     async def _delete_matching(self, chosen: LogFilter, count: int) -> None:
         deleted = await self._stoppable(count, lambda progress: self._log.delete_matching(chosen, progress))
-        self.trouble.emit(
+        self.notice.emit(
             "Stopped: the remaining requests stay." if deleted is None else f"{deleted:,} requests were deleted."
         )
 

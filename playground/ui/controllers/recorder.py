@@ -53,7 +53,7 @@ _FORMS = ("ticket", "curl", "python", "httpx", "javascript", "powershell", "smal
 class RecorderController(QObject):
     """One per window, built when the mode is first displayed."""
 
-    trouble = Signal(str)
+    notice = Signal(str)
     open_wanted = Signal(str)
     """A run_id that is to be displayed in Prompt mode."""
     prompt_wanted = Signal(object)
@@ -392,7 +392,7 @@ class RecorderController(QObject):
                 row = self._follow.row(run_id)
                 earlier, _ = self._earlier(row) if row is not None else (None, "")
                 if earlier is None:
-                    self.trouble.emit("There is no earlier request of this conversation or program.")
+                    self.notice.emit("There is no earlier request of this conversation or program.")
                 elif name == "compare":
                     self.compare_wanted.emit([earlier.run_id, run_id])
                 else:
@@ -462,7 +462,7 @@ class RecorderController(QObject):
     async def _open_as_prompt(self, run_id: str) -> None:
         request = await self._follow.request(run_id)
         if request is None:
-            self.trouble.emit("The body of this request cannot be read.")
+            self.notice.emit("The body of this request cannot be read.")
             return
         program = next((one for one in self.page.analysis.programs if run_id in one.run_ids), None)
         members = set(program.run_ids) if program is not None else set()

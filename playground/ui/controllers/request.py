@@ -48,7 +48,7 @@ class Requests(QObject):
 
     running_changed = Signal(bool)
     outlook_changed = Signal(object)
-    trouble = Signal(str)
+    notice = Signal(str)
     """A sentence about something that kept a request from being sent, outside the prompt."""
     key_missing = Signal(str)
     found = Signal(str)
@@ -136,7 +136,7 @@ class Requests(QObject):
     async def _resend_logged(self, run_id: str) -> None:
         recalled = await self._workspace.recall(run_id)
         if recalled is None:
-            self.trouble.emit("That request is no longer in the log.")
+            self.notice.emit("That request is no longer in the log.")
         else:
             await self._send(recalled.document)
 
@@ -273,7 +273,7 @@ class Requests(QObject):
         except InputError as bad:
             self._refuse(bad)
         except SimulatorError as failed:
-            self.trouble.emit(str(failed))
+            self.notice.emit(str(failed))
         if self._newest is not None and self._newest.run.document is document:
             self._finish(self._newest)
 
@@ -286,7 +286,7 @@ class Requests(QObject):
 
     def _dispatched(self, dispatch: PendingRequest) -> None:
         self._newest = self._results[self._sending_page] = dispatch
-        dispatch.run.listen(self._heard)
+        dispatch.run.subscribe(self._heard)
         self.dispatched.emit()
         self.sent.emit(dispatch.run.document, dispatch.run.id)
         if self._sending_page is self._page:
@@ -410,7 +410,7 @@ class Requests(QObject):
             return  # another request was chosen meanwhile
         self._wanted_run_id = None
         if recalled is None:
-            self.trouble.emit("That request is no longer in the log.")
+            self.notice.emit("That request is no longer in the log.")
             return
         self._looking_back = True
         self._shown, self._shown_run_id = recalled.state, recalled.stored.record.run_id

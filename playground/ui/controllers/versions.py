@@ -45,7 +45,7 @@ MIN_DOLLARS = 0.0005
 class VersionPaths(QObject):
     """Connects the prompt, its file and the panel with the stored versions."""
 
-    trouble = Signal(str)
+    notice = Signal(str)
     open_logged = Signal(str)
     """The run_id of a logged request to display."""
 
@@ -151,7 +151,7 @@ class VersionPaths(QObject):
         try:
             overview = await versions.overview(identity, self._prompt.document(), self._workspace.log)
         except OSError as error:
-            self.trouble.emit(f"The version history cannot be read: {error.strerror or error}.")
+            self.notice.emit(f"The version history cannot be read: {error.strerror or error}.")
             return
         known = self._commits
         if commits or identity != self._displayed:
@@ -174,7 +174,7 @@ class VersionPaths(QObject):
         try:
             found = await self._workspace.versions.search(self._shown, text) if text else set()
         except OSError as error:
-            self.trouble.emit(f"The version history cannot be read: {error.strerror or error}.")
+            self.notice.emit(f"The version history cannot be read: {error.strerror or error}.")
             return
         if self._panel is not None:
             self._panel.show_found(text, frozenset(found))
@@ -195,9 +195,9 @@ class VersionPaths(QObject):
         try:
             count = await self._workspace.versions.export(self._shown, path, form, name, self._overview)
         except OSError as error:
-            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
         else:
-            self.trouble.emit(f"{count:,} version{'' if count == 1 else 's'} exported to {path}.")
+            self.notice.emit(f"{count:,} version{'' if count == 1 else 's'} exported to {path}.")
 
     async def _document(self, item: Version | Commit) -> Document | None:
         """Return the content of a version or commit; None, and a message, if it cannot be read."""
@@ -209,10 +209,10 @@ class VersionPaths(QObject):
                 opened = await self._workspace.versions.opened_commit(path, item.id) if path is not None else None
                 found = opened.document if opened is not None else None
         except (OSError, InputError) as error:
-            self.trouble.emit(f"The version cannot be read: {error}")
+            self.notice.emit(f"The version cannot be read: {error}")
             return None
         if found is None:
-            self.trouble.emit("This version is damaged and cannot be read.")
+            self.notice.emit("This version is damaged and cannot be read.")
         return found
 
     async def _compare(self, old: Version | Commit, new: Version | Commit) -> None:
@@ -283,7 +283,7 @@ class VersionPaths(QObject):
             try:
                 await store(name.text().strip(), text.toPlainText().strip())
             except OSError as error:
-                self.trouble.emit(f"The version was not stored: {error.strerror or error}.")
+                self.notice.emit(f"The version was not stored: {error.strerror or error}.")
             self._refresh_soon()
 
         dialog.accepted.connect(lambda: self._start(write(), "store a version"))
@@ -301,7 +301,7 @@ class VersionPaths(QObject):
             try:
                 await self._workspace.versions.delete(self._shown)
             except OSError as error:
-                self.trouble.emit(f"The history was not deleted: {error.strerror or error}.")
+                self.notice.emit(f"The history was not deleted: {error.strerror or error}.")
             await self.refresh()
 
         def answer(button: object) -> None:

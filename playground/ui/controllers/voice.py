@@ -108,7 +108,7 @@ class VoiceController(QObject):
 
         def began(sent: PendingRequest) -> None:
             self._requests.sent_beside(sent.run.id)
-            sent.run.listen(lambda _run, event: watch.apply(event))
+            sent.run.subscribe(lambda _run, event: watch.apply(event))
 
         sent = await self._workspace.send(unseen.cold(document) if cold else document, began, tags=[group])
         return watch.times, sent.run.state

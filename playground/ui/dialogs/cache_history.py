@@ -56,7 +56,7 @@ class ReplayDialog(QDialog):
         self.go.clicked.connect(self.run)
         self.said = words("")
         self.chart = Chart("Cached against fresh tokens over time", start)
-        self.chart.trouble.connect(self.said.setText)
+        self.chart.notice.connect(self.said.setText)
         name = "What ended prefixes, the costliest first"
         self.table = plain_table(name, _COLUMNS, 0, {1: 110, 2: 70, 3: 120, 4: 120})
         self.table.cellActivated.connect(self._open)

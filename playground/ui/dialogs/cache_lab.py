@@ -82,7 +82,7 @@ class CacheLabDialog(TaskDialog):
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Requests sent")
         self.chart = Chart("What was measured", bench.start)
-        self.chart.trouble.connect(lambda sentence: self.said.setText(sentence))
+        self.chart.notice.connect(lambda sentence: self.said.setText(sentence))
         self.go, self.again = QPushButton("Start"), QPushButton("Start over")
         self.use, self.save = QPushButton("Use this lifetime in forecasts"), QPushButton("Save as CSV…")
         self._lay_out()
@@ -167,8 +167,8 @@ class CacheLabDialog(TaskDialog):
             ended = await self._lab.run()
             if not ended.done:
                 self.said.setText("The last request failed. Resume retries this step.")
-        except (InputError, SimulatorError) as trouble:
-            self.said.setText(f"Not sent: {trouble}")
+        except (InputError, SimulatorError) as error:
+            self.said.setText(f"Not sent: {error}")
         finally:
             self._task = self._lab = None
             self._second.stop()

@@ -134,9 +134,9 @@ class KeyBox(QFrame):
             return
         try:
             await self._keys.delete(self._endpoint)
-        except CredentialStoreError as trouble:
+        except CredentialStoreError as error:
             if isValid(self):
-                self._say(str(trouble), "failure")
+                self._say(str(error), "failure")
             return
         if isValid(self):
             self._say("The key is forgotten.", "warm")
@@ -158,8 +158,8 @@ class KeyBox(QFrame):
         except InputError as bad:
             self._refuse(_sentence(bad))
             return False
-        except CredentialStoreError as trouble:
-            self._refuse(str(trouble))
+        except CredentialStoreError as error:
+            self._refuse(str(error))
             return False
         if not isValid(self):
             return False

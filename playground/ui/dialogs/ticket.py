@@ -41,7 +41,7 @@ SHOWN = 400_000
 class TicketDialog(QDialog):
     """Of one request or more."""
 
-    trouble = Signal(str)
+    notice = Signal(str)
 
     def __init__(self, runs: Sequence[StoredRun], settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)

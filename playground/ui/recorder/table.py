@@ -220,8 +220,8 @@ _CELL_ROLES = frozenset(
 
 
 def _cause_cell(row: LogRow, cause: RowCause) -> Cell:
-    if row.trouble:
-        return Cell(" ".join(row.trouble.split()), row.trouble, "failure")
+    if row.error_title:
+        return Cell(" ".join(row.error_title.split()), row.error_title, "failure")
     if row.phase not in ENDED and row.forecast_cached is not None:
         forecast = Figure.estimated(row.forecast_cached).text
         return Cell(f"forecast {forecast} cached", "Forecast before it was sent; reported at its end", "muted")

@@ -333,7 +333,7 @@ class VersionsPanel(QFrame):
         menu = self.answers.menu()
         menu.clear()
         for row in found[:20]:
-            text = visible_line(row.answer or row.trouble or row.called or "no text")[:60].replace("&", "&&")
+            text = visible_line(row.answer or row.error_title or row.called or "no text")[:60].replace("&", "&&")
             action = menu.addAction(f"{row.started_utc.astimezone():%d %b %H:%M:%S}  {text}")
             action.triggered.connect(lambda _checked=False, run_id=row.run_id: self.answer_requested.emit(run_id))
         self.answers.setEnabled(bool(found))

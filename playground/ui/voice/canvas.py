@@ -254,7 +254,7 @@ class Canvas(QWidget):
             painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, elided)
 
     def _edge(self, item: Item) -> QColor:
-        if item.style == "trouble":
+        if item.style == "error":
             return current_theme().failure
         return current_theme().output if item.style in ("speech", "text", "call") else current_theme().muted
 
@@ -281,7 +281,7 @@ class Canvas(QWidget):
         for item, place in self._shown:
             x = scale.x(item.starts_at)
             style = Qt.PenStyle.DotLine if item.computed else Qt.PenStyle.SolidLine
-            color = QColor(current_theme().failure if item.style == "trouble" else current_theme().muted)
+            color = QColor(current_theme().failure if item.style == "error" else current_theme().muted)
             color.setAlpha(130)
             painter.setPen(QPen(color, 1, style))
             top = self._top(item.lane) if item.lane <= len(self._picture.lanes) else self._axis_px
@@ -294,7 +294,7 @@ class Canvas(QWidget):
         for item, place in self._shown:
             box = self._label_box(item, place)
             painter.fillRect(box.adjusted(0, 1, 0, -1), current_theme().surface)
-            painter.setPen(current_theme().failure if item.style == "trouble" else current_theme().text)
+            painter.setPen(current_theme().failure if item.style == "error" else current_theme().text)
             painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, item.label)
 
     def _label_box(self, item: Item, place: CanvasPlace) -> QRectF:
@@ -373,7 +373,7 @@ class Canvas(QWidget):
 def words_of(item: Item) -> str:
     """Return time, length and meaning of an item as one sentence."""
     at = milliseconds(item.starts_at, computed=item.computed)
-    if item.style in ("moment", "trouble"):
+    if item.style in ("moment", "error"):
         length = ""
     elif item.ends_at is None:
         length = ", goes on"

@@ -332,8 +332,8 @@ class VoiceDialog(TaskDialog):
 
 def example_note(played: Example) -> str:
     """Return a text that compares the measured with the scripted times."""
-    if played.trouble:
-        return f"The example failed: {played.trouble}"
+    if played.error:
+        return f"The example failed: {played.error}"
     if len(played.measured) < 2:
         return ""
     first, second = played.measured[:2]

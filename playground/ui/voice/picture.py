@@ -10,7 +10,7 @@ from playground.voice.speech import Spoken
 from playground.voice.timeline import Silence, Timeline, TimelineSpan
 from playground.voice.variants import MeasuredTurn
 
-Style: TypeAlias = Literal["speech", "silence", "wait", "text", "call", "tool", "moment", "trouble"]
+Style: TypeAlias = Literal["speech", "silence", "wait", "text", "call", "tool", "moment", "error"]
 
 HEARD, REQUEST, TEXT, CALLS, TOOLS = range(5)
 LANES = ("Caller hears", "Request", "Text", "Tool calls", "Tools")
@@ -61,7 +61,7 @@ class Item:
     @property
     def length_s(self) -> float | None:
         """Return its length; None for an event and for a bar that has not ended."""
-        if self.style in ("moment", "trouble") or self.ends_at is None:
+        if self.style in ("moment", "error") or self.ends_at is None:
             return None
         return self.ends_at - self.starts_at
 
@@ -185,7 +185,7 @@ def _moments(timeline: Timeline, many: bool) -> Iterator[Item]:
     def moment(at: float, words: str, meaning: str, turn: int, *, lane: int, computed: bool, bad: bool = False) -> Item:
         label = f"{milliseconds(at, computed=computed).removesuffix(' ms')} {words}"
         label += f" · turn {turn + 1}" if many else ""
-        return Item(lane, at, at, "trouble" if bad else "moment", label, meaning, turn, computed)
+        return Item(lane, at, at, "error" if bad else "moment", label, meaning, turn, computed)
 
     for mark in timeline.marks:
         words, meaning = _MARKS[mark.kind]

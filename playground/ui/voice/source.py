@@ -90,7 +90,7 @@ class RunInHand(QObject):
         if run is not self._run:
             self._run, self._watch, self.audio = run, Stopwatch(), ()
             if run is not None:
-                run.listen(self._heard)
+                run.subscribe(self._heard)
                 self.begun.emit(run)
 
     def _heard(self, run: Run, event: AnyEvent) -> None:

@@ -38,7 +38,7 @@ class Series:
 class Chart(QWidget):
     """Axes from 0 to a round number; empty without points."""
 
-    trouble = Signal(str)
+    notice = Signal(str)
     """A picture could not be written."""
 
     def __init__(self, name: str, start: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
@@ -74,12 +74,12 @@ class Chart(QWidget):
         open_once(dialog)
 
     async def save(self, path: Path) -> None:
-        """Write the chart as PNG at twice its size, or as SVG if the name ends in .svg. Reports through `trouble`."""
+        """Write the chart as PNG at twice its size, or as SVG if the name ends in .svg. Reports through `notice`."""
         data = self.as_svg() if path.suffix.lower() == ".svg" else self.as_png()
         try:
             await asyncio.to_thread(write_shared, path, data)
         except OSError as error:
-            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
 
     def as_png(self) -> bytes:
         """Return the chart as PNG."""

@@ -76,7 +76,7 @@ def shortened(text: str) -> str:
 
 
 class Notice(QFrame):
-    """`tone` is "trouble" (red edge) or "callout" (amber edge); the title says in words what the colour says."""
+    """`tone` is "error" (red edge) or "callout" (amber edge); the title says in words what the colour says."""
 
     action = Signal(str)
     """The name that was given with a button."""

@@ -236,7 +236,7 @@ def test_compare_column_order_copies_files_and_limit_of_four(tell: Tell, tmp_pat
         compare.page.columns[3].asked.emit("remove")
         assert len(compare.page.columns) == 3
         said: list[str] = []
-        compare.trouble.connect(said.append)
+        compare.notice.connect(said.append)
         file.write_text("{", "utf-8")
         await compare.files.add_file(file)
         await compare.files.add_file(tmp_path / "absent.json")
@@ -289,7 +289,7 @@ def test_compare_export_is_written_and_table_is_copied(tell: Tell, tmp_path: Pat
         assert isinstance(compare.files.dialog, QFileDialog)
         compare.files.dialog.reject()
         said: list[str] = []
-        compare.trouble.connect(said.append)
+        compare.notice.connect(said.append)
         await compare.files.export(tmp_path / "absent" / "c.html", "html", compare.report())
         assert len(said) == 1
 
@@ -364,7 +364,7 @@ def test_compare_values_are_taken_from_a_row_of_a_file(tell: Tell, tmp_path: Pat
         await sent(compare, hand)
         assert [slot.sent.variables["question"] for slot in compare.slots if slot.sent] == ["When?"] * 2
         said: list[str] = []
-        compare.trouble.connect(said.append)
+        compare.notice.connect(said.append)
         file.write_text("city\nPune\n", "utf-8")
         await compare.files.read_values(file)
         assert "city" in said[0]

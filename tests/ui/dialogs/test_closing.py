@@ -81,6 +81,6 @@ def test_dialog_closed_while_running_stops_and_sends_nothing_after(
         await asyncio.sleep(0.15)  # longer than two requests to the simulator take
         assert (await log.count(EVERYTHING)).n == sent
         assert not running
-        assert "RuntimeError" not in window.trouble.words
+        assert "RuntimeError" not in window.notice_bar.words
 
     tell(story)

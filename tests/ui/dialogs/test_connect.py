@@ -8,7 +8,7 @@ from PySide6.QtTest import QTest
 
 from playground.cli.selftest.run import UiDriver
 from playground.client.endpoint import CONTEXT_SOURCES, ELECTRON_ID, SIMULATOR_ID, Endpoint, Rates
-from playground.client.errors import exposed_key_trouble
+from playground.client.errors import exposed_key_error
 from playground.storage.credentials import CredentialStore
 from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.connect import ConnectDialog
@@ -330,7 +330,7 @@ def test_only_a_key_that_is_kept_here_can_be_removed(connect: Connect, store: Me
 
 def test_the_switch_is_called_what_a_refused_request_calls_it(connect: Connect) -> None:
     async def story(dialog: ConnectDialog, _hand: UiDriver) -> None:
-        advice = exposed_key_trouble("http://gpu.example.com/v1").advice
+        advice = exposed_key_error("http://gpu.example.com/v1").advice
         assert f"“{dialog.form.needs_key.text()}”" in advice
 
     connect(story)

@@ -68,7 +68,7 @@ def test_changes_are_on_disk(dialog: SettingsDialog, tmp_path: Path) -> None:
 
 def test_a_number_is_kept_when_it_is_whole(dialog: SettingsDialog, settings: Settings) -> None:
     heard: list[float] = []
-    settings.listen(lambda name: heard.append(settings.number(name)))
+    settings.subscribe(lambda name: heard.append(settings.number(name)))
     field = dialog.fields["cache_lifetime_s"]
     assert isinstance(field, QSpinBox)
     field.setFocus()

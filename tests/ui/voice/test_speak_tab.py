@@ -90,7 +90,7 @@ def test_closing_the_dialog_is_silent_and_nothing_goes_wrong(tell: Tell) -> None
         dialog.close()
         await hand.until(lambda: session.window.voicing.dialog is None, "the end of the dialog")
         await _sent(session, hand)
-        assert not session.window.trouble.isVisible()
+        assert not session.window.notice_bar.isVisible()
 
     tell(story)
 

@@ -232,7 +232,7 @@ def request_lines(model: InspectorModel) -> dict[str, Line]:
 
 def _error_id(state: RunState) -> Line:
     """Return the request_id in the error body if it differs from the header's; otherwise ""."""
-    other = state.trouble.body_request_id if state.trouble else None
+    other = state.error.body_request_id if state.error else None
     if not other or not state.request_id or other == state.request_id:
         return Line("")
     return Line(other, "The error's body names another request_id than X-Request-Id; give support both", "failure")
@@ -264,7 +264,7 @@ def attempts_text(state: RunState) -> str:
 def _attempt(attempt: Attempt) -> str:
     if attempt.status is not None:
         return str(attempt.status)
-    return attempt.trouble.kind if attempt.trouble is not None else "sent"
+    return attempt.error.kind if attempt.error is not None else "sent"
 
 
 def _word(text: str | None, why: str) -> Line:

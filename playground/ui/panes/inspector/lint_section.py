@@ -88,7 +88,7 @@ class AdviceBox(QFrame):
     def __init__(self, advice: Finding, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.advice = advice
-        self.setProperty("look", "trouble" if advice.severity == "serious" else "callout")
+        self.setProperty("look", "error" if advice.severity == "serious" else "callout")
         if advice.severity == "hint":
             self.setProperty("look", "aside")
         self.setAccessibleName(f"{advice.severity}: {advice.title}")

@@ -170,7 +170,7 @@ class AttemptsSection(Section):
             row.setVisible(number < len(state.attempts))
             if number < len(state.attempts):
                 attempt = state.attempts[number]
-                row.show_value(line(state, number), why(attempt), "failure" if attempt.trouble is not None else "warm")
+                row.show_value(line(state, number), why(attempt), "failure" if attempt.error is not None else "warm")
                 button.set_text_to_copy(attempt.request_id or "")
         self._next.setText(coming(state))
         self._next.setVisible(bool(self._next.text()))
@@ -199,9 +199,9 @@ def line(state: RunState, number: int) -> str:
 
 
 def why(attempt: Attempt) -> str:
-    """The trouble, how long the attempt took, and the whole id."""
+    """The error, how long the attempt took, and the whole id."""
     took = f"took {seconds(attempt.ended_at - attempt.started_at)}" if attempt.ended_at is not None else "under way"
-    said = f"{attempt.trouble.title}. {attempt.trouble.detail}" if attempt.trouble is not None else ""
+    said = f"{attempt.error.title}. {attempt.error.detail}" if attempt.error is not None else ""
     return f"{said}\n{took} · request_id {attempt.request_id or UNKNOWN}".strip()
 
 
@@ -217,7 +217,7 @@ def coming(state: RunState) -> str:
 def _status(attempt: Attempt) -> str:
     if attempt.status is not None:
         return str(attempt.status)
-    return attempt.trouble.kind if attempt.trouble is not None else "sent"
+    return attempt.error.kind if attempt.error is not None else "sent"
 
 
 LEAST_WIDTH = 290

@@ -62,14 +62,14 @@ def attempt_cell(title: str, attempt: AttemptLine) -> Cell:
             return Cell(f"{attempt.number}. +{seconds(attempt.after_s)}", f"{exact} UTC")
         case "status":
             word = "running…" if attempt.running else ("failed" if attempt.status is None else str(attempt.status))
-            return Cell(word, attempt.trouble, "failure" if attempt.trouble else "warm_edge")
+            return Cell(word, attempt.error, "failure" if attempt.error else "warm_edge")
         case "request_id":
             return Cell(attempt.request_id or UNKNOWN, attempt.request_id or "No headers came")
         case "total":
             return Cell(seconds(attempt.took_s), "How long the attempt took")
         case "answer":
             wait = "" if attempt.wait_s is None else f" · then waited {seconds(attempt.wait_s)}"
-            return Cell(f"{_one_line(attempt.trouble)}{wait}", attempt.trouble, "muted")
+            return Cell(f"{_one_line(attempt.error)}{wait}", attempt.error, "muted")
     return Cell("")
 
 
@@ -206,7 +206,7 @@ def _outcome(row: LogRow) -> tuple[str, str]:
     if row.phase == "done":
         return " ".join(part for part in (str(row.status or ""), finish_text(row.finish_reason)) if part), ""
     if row.phase == "failed":
-        # 200, and then trouble: the status alone would read as success.
+        # 200, and then an error: the status alone would read as success.
         return ("failed" if row.status in (None, 200) else str(row.status)), "failure"
     if row.phase in ("stopped", "interrupted"):
         return " ".join(part for part in (str(row.status or ""), row.phase) if part), "variable_edge"
@@ -228,7 +228,7 @@ def _chain(words: tuple[str, ...]) -> str:
 
 def _explained(row: LogRow) -> str:
     if row.phase == "failed":
-        return row.trouble
+        return row.error_title
     return {"stopped": "Stopped by you", "interrupted": "The program ended before the request did"}.get(row.phase, "")
 
 
@@ -301,8 +301,8 @@ def _cost(row: LogRow, _detail: RowDetail) -> Cell:
 def _answer(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(_one_line(detail.live.tail[-LIVE_CHARS:]))
-    if row.trouble:
-        return Cell(_one_line(row.trouble), row.trouble, "muted")
+    if row.error_title:
+        return Cell(_one_line(row.error_title), row.error_title, "muted")
     if not row.answer and row.called:
         return Cell(f"calls {_one_line(row.called)}", "", "muted")
     return Cell(_one_line(row.answer), row.answer)

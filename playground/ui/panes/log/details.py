@@ -71,7 +71,7 @@ class AttemptLine:
     request_id: str | None
     took_s: float | None
     wait_s: float | None
-    trouble: str
+    error: str
     running: bool
 
 
@@ -179,7 +179,7 @@ def _attempt_lines(state: RunState, row: LogRow) -> Iterator[AttemptLine]:
             attempt.request_id,
             None if ended is None else ended - attempt.started_at,
             after.started_at - ended if after is not None and ended is not None else None,
-            attempt.trouble.title if attempt.trouble else "",
+            attempt.error.title if attempt.error else "",
             ended is None and not state.ended,
         )
 

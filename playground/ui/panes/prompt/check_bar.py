@@ -17,7 +17,7 @@ class ProblemBar(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setProperty("look", "trouble")
+        self.setProperty("look", "error")
         self._words = words("")
         self._overrule: Callable[[], object] | None = None
         self.anyway = QPushButton("Send anyway")

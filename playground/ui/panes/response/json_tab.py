@@ -20,8 +20,8 @@ from playground.ui.widgets.id_label import CopyButton
 
 def answer_json(state: RunState) -> tuple[str, str]:
     """Return (label, indented JSON text). An error body that is not JSON is returned unchanged."""
-    if state.trouble is not None and state.trouble.body:
-        return "The error's body, as received", _pretty(state.trouble.body)
+    if state.error is not None and state.error.body:
+        return "The error's body, as received", _pretty(state.error.body)
     if len(state.raw) == 1 and not _is_chunk(state.raw[0].data):
         return "The response's body, as received", _pretty(state.raw[0].data)
     pieces = f"{len(state.raw):,} events" if state.raw else "the stream"
@@ -136,7 +136,7 @@ class JsonTab(Recolored, QFrame):
         if state is not self._state:
             self._state, self._steps, self._fault = state, SlowSteps(), None
             self._mark()
-        if state is None or not (state.raw or state.text or state.trouble or state.tool_calls):
+        if state is None or not (state.raw or state.text or state.error or state.tool_calls):
             self._show(NOTHING, "")
             self.switch.setVisible(False)
         else:

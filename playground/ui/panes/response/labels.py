@@ -32,8 +32,8 @@ def waiting(state: RunState, elapsed_s: float) -> str:
         return queued(state.queued, elapsed_s)
     if state.phase == "waiting":
         return "Waiting to be sent…"
-    if state.phase == "retrying" and state.retry is not None and state.trouble is not None:
-        return retrying(state.trouble, state.retry, state.retry.at + state.retry.wait_s - elapsed_s)
+    if state.phase == "retrying" and state.retry is not None and state.error is not None:
+        return retrying(state.error, state.retry, state.retry.at + state.retry.wait_s - elapsed_s)
     got_headers = bool(state.attempts) and state.attempts[-1].headers_at is not None
     head = "Headers received" if got_headers else "Sent"
     return f"{head} · waiting for the first token… {elapsed_s:.1f} s"
@@ -56,12 +56,12 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def retrying(trouble: ApiError, retry: RetryScheduled, left_s: float) -> str:
+def retrying(error: ApiError, retry: RetryScheduled, left_s: float) -> str:
     """The countdown to the next attempt."""
-    status = f"{trouble.status} " if trouble.status is not None else ""
-    asked = " (the server asked for it)" if trouble.retry_after_s is not None else ""
+    status = f"{error.status} " if error.status is not None else ""
+    asked = " (the server asked for it)" if error.retry_after_s is not None else ""
     left = f"in {max(left_s, 0):.1f} s{asked}"
-    return f"{status}{trouble.title} · attempt {retry.attempt} of at most {retry.of} {left}. Ctrl+Enter stops."
+    return f"{status}{error.title} · attempt {retry.attempt} of at most {retry.of} {left}. Ctrl+Enter stops."
 
 
 def placeholder(state: RunState | None, elapsed_s: float = 0.0) -> str:

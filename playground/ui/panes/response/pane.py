@@ -43,10 +43,10 @@ from playground.ui.widgets.timers import repeating_timer
 MOST_DETAILS = 6
 
 
-def problems_of(trouble: ApiError) -> list[FieldError]:
+def problems_of(error: ApiError) -> list[FieldError]:
     """Each detail as a problem with its path, as the server wrote it; the `param` of OpenAI's errors is one too."""
-    problems = [FieldError(path_of(item), _message(item)) for item in trouble.details]
-    param = parse(trouble.body).param if trouble.body and not any(p.path for p in problems) else None
+    problems = [FieldError(path_of(item), _message(item)) for item in error.details]
+    param = parse(error.body).param if error.body and not any(p.path for p in problems) else None
     if param:
         problems.append(FieldError(steps_of(param), "is the field that the server names"))
     return problems
@@ -82,44 +82,44 @@ def trouble_notice(state: RunState, go_to: Callable[[FieldError], object]) -> No
 
     `go_to` is called with the clicked field.
     """
-    trouble = state.trouble
-    if trouble is None or state.phase != "failed":
+    error = state.error
+    if error is None or state.phase != "failed":
         return None
-    problems = problems_of(trouble)
-    notice = Notice("trouble", trouble.title, _cut(_head(trouble, problems)), trouble.advice, _buttons(trouble))
+    problems = problems_of(error)
+    notice = Notice("error", error.title, _cut(_head(error, problems)), error.advice, _buttons(error))
     # Under the words, over the buttons.
     if problems:
         notice.column.insertLayout(notice.column.count() - 1, details_grid(problems, go_to))
-    if facts := _facts(trouble):
+    if facts := _facts(error):
         label = words(facts, "muted")
         label.setFont(mono_font())
         notice.column.insertWidget(notice.column.count() - 1, label)
     return notice
 
 
-def _buttons(trouble: ApiError) -> tuple[tuple[str, str], ...]:
+def _buttons(error: ApiError) -> tuple[tuple[str, str], ...]:
     again = ("Send again", "send")
-    if trouble.kind == "key" or trouble.status in _KEY_STATUSES:
+    if error.kind == "key" or error.status in _KEY_STATUSES:
         return (("Set the key…", "connect"), again)
-    if trouble.kind in ("connect", "tls", "setup", "protocol"):
+    if error.kind in ("connect", "tls", "setup", "protocol"):
         return (again, ("Check the endpoint…", "connect"))
     return (again,)
 
 
-def _facts(trouble: ApiError) -> str:
+def _facts(error: ApiError) -> str:
     """Status and type, and the wait that the server asks for."""
     facts = [
-        f"status {trouble.status}" if trouble.status is not None else "",
-        f"type {trouble.error_type}" if trouble.error_type else "",
-        f"Retry-After {trouble.retry_after_s:g} s" if trouble.retry_after_s is not None else "",
+        f"status {error.status}" if error.status is not None else "",
+        f"type {error.error_type}" if error.error_type else "",
+        f"Retry-After {error.retry_after_s:g} s" if error.retry_after_s is not None else "",
     ]
     return " · ".join(fact for fact in facts if fact)
 
 
-def _head(trouble: ApiError, problems: list[FieldError]) -> str:
+def _head(error: ApiError, problems: list[FieldError]) -> str:
     """Return the detail without the lines that are shown as separate rows."""
     rows = {str(problem) for problem in problems}
-    return "\n".join(line for line in trouble.detail.split("\n") if line not in rows)
+    return "\n".join(line for line in error.detail.split("\n") if line not in rows)
 
 
 def _cut(detail: str) -> str:
@@ -228,7 +228,7 @@ class ResponsePane(QFrame):
     """Shows the state of one run. The run changes the state; `refresh` updates the view."""
 
     notice_action = Signal(str)
-    """The name of an action that a button in the trouble notice asks for: "send" or "connect"."""
+    """The name of an action that a button in the error notice asks for: "send" or "connect"."""
 
     left = Signal()
     """Escape: back from a logged request."""
@@ -270,7 +270,7 @@ class ResponsePane(QFrame):
 
     @property
     def notice(self) -> Notice | None:
-        """The trouble notice, while there is one."""
+        """The error notice, while there is one."""
         return self._notice
 
     def show_state(

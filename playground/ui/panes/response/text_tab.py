@@ -108,12 +108,12 @@ def _wait(state: RunState | None, elapsed_s: float) -> tuple[str, str, float, fl
             event.expected_s or 0.0,
             sent,
         )
-    if state.phase == "retrying" and state.retry is not None and state.trouble is not None:
+    if state.phase == "retrying" and state.retry is not None and state.error is not None:
         left = max(state.retry.at + state.retry.wait_s - elapsed_s, 0.0)
-        status = f"{state.trouble.status} " if state.trouble.status is not None else ""
+        status = f"{state.error.status} " if state.error.status is not None else ""
         title = f"Retrying in {left:.0f} s: attempt {state.retry.attempt} of {state.retry.of}"
-        asked = " The server asked for this wait." if state.trouble.retry_after_s is not None else ""
-        return title, f"{status}{state.trouble.title}.{asked}", state.retry.wait_s, left
+        asked = " The server asked for this wait." if state.error.retry_after_s is not None else ""
+        return title, f"{status}{state.error.title}.{asked}", state.retry.wait_s, left
     return None
 
 

@@ -12,7 +12,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
-from playground.client.errors import http_trouble
+from playground.client.errors import http_error
 from playground.client.events import (
     ApiError,
     AttemptFailed,
@@ -107,7 +107,7 @@ def test_nothing_was_said(pane: ResponsePane) -> None:
     assert pane.text_tab.words_shown == NO_CONTENT
 
 
-def test_trouble_names_fields(pane: ResponsePane) -> None:
+def test_error_names_fields(pane: ResponsePane) -> None:
     pane.show_state(runs.refused())
     assert pane.notice is not None
     assert pane.notice.isVisible()
@@ -121,8 +121,8 @@ def test_trouble_names_fields(pane: ResponsePane) -> None:
 
 def test_fields_named_in_the_detail_are_not_named_twice(pane: ResponsePane) -> None:
     details: tuple[dict[str, object], ...] = ({"path": ["messages", 0, "role"], "message": "bad"},)
-    trouble = ApiError("http", "Refused", "messages[0].role: bad", status=400, details=details)
-    pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
+    error = ApiError("http", "Refused", "messages[0].role: bad", status=400, details=details)
+    pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, error)]))
     assert pane.notice is not None
     labels, buttons = pane.notice.findChildren(QLabel), pane.notice.findChildren(QPushButton)
     said = [label.text() for label in labels] + [button.text() for button in buttons]
@@ -141,8 +141,8 @@ def test_a_path_that_is_written_out_and_openais_param_lead_there_too(pane: Respo
         ({"message": "bad", "details": [{"path": "messages.3.role", "message": "bad"}]}, ("messages", 3, "role")),
         ({"message": "bad", "param": "messages[1].content"}, ("messages", 1, "content")),
     ):
-        trouble = http_trouble(400, {}, json.dumps({"error": sent}), None)
-        pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
+        error = http_error(400, {}, json.dumps({"error": sent}), None)
+        pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, error)]))
         assert pane.notice is not None
         links = [b for b in pane.notice.findChildren(QPushButton) if b.accessibleName().startswith("Go to")]
         with qtbot.waitSignal(pane.place_requested) as asked:
@@ -178,13 +178,13 @@ def test_arguments_are_held_against_their_schema(pane: ResponsePane) -> None:
 
 
 def test_a_very_long_detail_leaves_room_for_the_rest(pane: ResponsePane) -> None:
-    trouble = ApiError("http", "Refused", "a field\n" * 500, status=400)
-    pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
+    error = ApiError("http", "Refused", "a field\n" * 500, status=400)
+    pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, error)]))
     assert pane.notice is not None
     assert pane.notice.sizeHint().height() < 300
 
 
-def test_trouble_after_some_text_stands_below_it(pane: ResponsePane, qtbot: QtBot) -> None:
+def test_error_after_some_text_is_below_it(pane: ResponsePane, qtbot: QtBot) -> None:
     pane.show_state(runs.cut())
     assert pane.text_tab.text.exact_text == "Let me look into"
     assert pane.notice is not None
@@ -192,8 +192,8 @@ def test_trouble_after_some_text_stands_below_it(pane: ResponsePane, qtbot: QtBo
 
 
 def test_buttons_ask_for_actions(pane: ResponsePane, qtbot: QtBot) -> None:
-    trouble = ApiError("http", "The key is not valid", status=401)
-    pane.show_state(runs.grown(RunState(), [*runs.sent(status=401), AttemptFailed(0.2, trouble)]))
+    error = ApiError("http", "The key is not valid", status=401)
+    pane.show_state(runs.grown(RunState(), [*runs.sent(status=401), AttemptFailed(0.2, error)]))
     with qtbot.waitSignal(pane.notice_action) as asked:
         _button(pane, "Set the key…").click()
     assert asked.args == ["connect"]
@@ -211,8 +211,8 @@ def test_the_notice_goes_with_its_run(pane: ResponsePane) -> None:
 def test_notice_retry_scheduled_after_a_displayed_failure_removes_it(pane: ResponsePane) -> None:
     state = RunState()
     pane.show_state(state)
-    trouble = ApiError("http", "Too many requests", status=429, retry_after_s=6.0)
-    for event in (AttemptStarted(0.0, 1), AttemptFailed(0.2, trouble)):
+    error = ApiError("http", "Too many requests", status=429, retry_after_s=6.0)
+    for event in (AttemptStarted(0.0, 1), AttemptFailed(0.2, error)):
         state.apply(event)
     pane.refresh()
     failed = pane.notice
