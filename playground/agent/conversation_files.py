@@ -14,6 +14,8 @@ from playground.prompt.files import dump, load
 
 FORMAT_KEY = "electron_playground_conversation"
 FORMAT_VERSION = 1
+_STORED = {"error": "trouble"}
+"""Names of fields in files of all versions, where they differ."""
 
 
 def to_fields(conversation: Conversation) -> dict[str, Json]:
@@ -26,7 +28,7 @@ def to_fields(conversation: Conversation) -> dict[str, Json]:
     root = place(conversation.root)
     turns: list[Json] = []
     for turn in conversation.turns.values():
-        fields = {name: _plain(getattr(turn, name)) for name in Turn.__slots__ if name != "document"}
+        fields = {_STORED.get(name, name): _plain(getattr(turn, name)) for name in Turn.__slots__ if name != "document"}
         turns.append({**fields, "document": place(turn.document)})
     return {
         FORMAT_KEY: FORMAT_VERSION,
@@ -61,9 +63,9 @@ def from_fields(value: Json) -> Conversation:
 def _turn(fields: Mapping[str, Any], documents: list[Document]) -> Turn:
     document = documents[fields["document"]]
     made = {
-        name: msgspec.convert(fields[name], kind)
+        name: msgspec.convert(fields[stored], kind)
         for name, kind in _kinds().items()
-        if name != "document" and name in fields
+        if name != "document" and (stored := _STORED.get(name, name)) in fields
     }
     turn = Turn(document=document, **made)
     results = tuple(replace(result, kind="stopped") if result.kind == "running" else result for result in turn.results)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from playground.agent.conversation import Conversation, Result, Sum, Turn, literal
+from playground.agent.conversation_files import from_fields, to_fields
 from playground.client.events import Usage
 from playground.prompt.document import Document, Message, Tool, ToolCall
 from playground.prompt.field_errors import InputError
@@ -138,3 +140,10 @@ def test_words_that_look_like_variables_are_sent_as_they_are(said: str) -> None:
             {"role": "user", "content": "Hello Ada"},
             {"role": "assistant", "content": said},
         ]
+
+
+def test_conversation_file_names_the_error_of_a_turn_as_earlier_versions_did() -> None:
+    turn = Turn("t1", None, ROOT, phase="failed", error="Too many requests")
+    fields = to_fields(Conversation(ROOT, {"t1": turn}))
+    assert '"trouble": "Too many requests"' in json.dumps(fields)
+    assert from_fields(fields).turns["t1"].error == "Too many requests"
