@@ -391,6 +391,8 @@ def _looks_like_a_file(word: str) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit status: 0 finished, 1 failed, 2 bad input, 3 not logged, 130 stopped."""
     options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+    if os.environ.get("TZ"):
+        _check_time_zone()
     try:
         return _run(options)
     except InputError as error:
@@ -400,6 +402,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         return STOPPED
+
+
+def _check_time_zone() -> None:
+    """Use UTC if TZ has an offset of a day or more, which Python's local times cannot have."""
+    import time
+    from datetime import datetime
+
+    try:
+        datetime.now().astimezone()
+    except (ValueError, OverflowError):
+        from playground.export.terminal import print_error
+
+        print_error(f"TZ={os.environ['TZ']} has an offset of 24 hours or more. Times are in UTC.")
+        os.environ["TZ"] = "UTC"
+        if hasattr(time, "tzset"):
+            time.tzset()
 
 
 RUN = {

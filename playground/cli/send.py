@@ -16,7 +16,7 @@ from playground.cli.exit_status import FAILED, FINISHED, NOT_LOGGED, STOPPED
 from playground.client.endpoint import PLANS, Endpoint, Rates
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.redact import redact
-from playground.client.urls import check_base_url
+from playground.client.urls import check_base_url, refuse_key
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
@@ -87,6 +87,7 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
     if options.base_url is None:
         return workspace.endpoints.by_name(options.endpoint or "simulator")
     base_url = check_base_url(options.base_url)
+    refuse_key("base_url", base_url)
     known = [e for e in workspace.endpoints.all() if e.kind != "simulator" and e.base_url == base_url]
     if known:
         return known[0]

@@ -10,6 +10,9 @@ from playground.prompt.field_errors import FieldError, InputError
 
 _EXAMPLE = "Give one such as https://api.smallest.ai/waves/v1 or http://127.0.0.1:8080/v1."
 _COMPLETIONS = "/chat/completions"
+_KEY = re.compile(r"sk[_-](?=[A-Za-z_\-]{0,200}[0-9])[A-Za-z0-9_\-]{16,}")
+"""Narrower than the pattern that is masked: a path such as sk-learn-server is no key."""
+_LABELS = {"base_url": "base URL", "name": "name", "model": "model"}
 _BARE_HOST = re.compile(r"[\w.\-\[\]:]+(/|$)")
 
 
@@ -33,6 +36,14 @@ def check_base_url(text: str) -> str:
         raise _bad("the base URL has a query or fragment.", "Leave out everything from ? or # on.")
     path = parts.path.rstrip("/").removesuffix(_COMPLETIONS).rstrip("/")
     return f"{parts.scheme}://{parts.netloc.lower().removesuffix(':')}{path}"
+
+
+def refuse_key(name: str, text: str) -> None:
+    """Raise InputError if `text` has an API key in it: the field is stored and displayed."""
+    if _KEY.search(text):
+        raise InputError(
+            FieldError((name,), f"the {_LABELS[name]} has an API key in it.", "Take it out; the key has its own field.")
+        )
 
 
 def _split(url: str) -> SplitResult:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from playground.client.endpoint import Rates, cost
+from playground.client.redact import redact
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.state import RunState
@@ -64,7 +65,7 @@ def result_of(
     total = priced.total if priced.total is not None else priced.input
     result: dict[str, Json] = {
         "row": number,
-        "variables": dict(variables),
+        "variables": {name: redact(value, None) for name, value in variables.items()},
         "request_id": state.request_id,
         "status": state.status,
         "phase": state.phase,
@@ -86,7 +87,7 @@ def failed_result(number: int, variables: Mapping[str, str], message: str) -> di
     """Return the result of a row that was not sent."""
     result: dict[str, Json] = {
         "row": number,
-        "variables": dict(variables),
+        "variables": {name: redact(value, None) for name, value in variables.items()},
         "phase": "failed",
         "text": "",
         "tool_calls": [],

@@ -161,6 +161,8 @@ class EndpointCacheModel:
         self._states: dict[Order, _SlotStates] = {}
         self._pending: dict[str, Prediction] = {}
         self._anchors: OrderedDict[tuple[int, Order], tuple[Measure, int]] = OrderedDict()
+        self._measured: dict[Order, Measure] = {}
+        """The measure of the newest prediction in each order."""
 
     def order_of(self, rendering: Rendering) -> Order:
         """Return the order whose tree a rendering uses: without tools most orders are the same."""
@@ -236,7 +238,8 @@ class EndpointCacheModel:
             return Measure(ordered, self.estimator)
         end = len(ordered.text)
         opened = CacheView(ordered.text + OPENING, (*ordered.parts, ViewPart("role", -1, end, end + len(OPENING))))
-        return Measure(opened, self.estimator)
+        made = self._measured[order] = Measure(opened, self.estimator, self._measured.get(order))
+        return made
 
     def _sizer(
         self, measure: Measure, path: list[tuple[MatchNode, int]], order: Order, *, answers: bool

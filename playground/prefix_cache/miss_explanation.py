@@ -106,7 +106,7 @@ class OrderEvidence:
 @dataclass(frozen=True, slots=True)
 class MissKnowledge:
     """What was known of the server before the report. `minimum` and `lifetime_s` are None unless reports support
-    them."""
+    them. `blocks` are the blocks that reports allow, with their probabilities; empty: only `block`."""
 
     orders: Sequence[OrderEvidence]
     block: int = 16
@@ -117,6 +117,7 @@ class MissKnowledge:
     """Probability that the shared prefix was still cached, as far as time and traffic tell."""
     replicas: bool = False
     """Whether several replicas are probable."""
+    blocks: Sequence[tuple[int, float]] = ()
 
 
 def explain_miss(
@@ -192,13 +193,20 @@ def _evidence(
         if one.weight < least:
             continue
         size = one.size(common_prefix(arranged(now, one.order).text, arranged(earlier, one.order).text))
-        served = size.tokens // known.block * known.block
-        apart = max(abs(cached - served) - known.block - 2 * size.error, 0.0)
-        fit = one.weight / (1.0 + (apart / (24.0 + 2 * size.error)) ** 2)
+        fit = one.weight * sum(
+            share * _agreement(cached, size, block) for block, share in known.blocks or ((known.block, 1.0),)
+        )
         if best is None or fit > best[0] * 1.0001:
             best = fit, one.order, size
     _, order, size = best or (0.0, "first", Size(0.0, 0.0))
     return difference(arranged(now, order), arranged(earlier, order)), size
+
+
+def _agreement(cached: int, size: Size, block: int) -> float:
+    """Return how well a report agrees with a shared size in blocks of `block` tokens, from 0 to 1."""
+    served = size.tokens // block * block
+    apart = max(abs(cached - served) - block - 2 * size.error, 0.0)
+    return float(1.0 / (1.0 + (apart / (24.0 + 2 * size.error)) ** 2))
 
 
 def _first(cached: int) -> MissExplanation:
@@ -364,6 +372,7 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         assumed_s,
         alive,
         cache.hypotheses.routings()[0] < 0.5,
+        [(unit.block, unit.weight) for unit in cache.units.likely],
     )
 
 

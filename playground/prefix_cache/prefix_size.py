@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from math import sqrt
 
 from playground.prefix_cache.match_tree import MatchNode
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.value_kinds import NOTHING, PROMPT_HEAD, TOOLS_HEAD, TOOLS_TAIL, Counts, add, subtract
 from playground.prefix_cache.view import CacheView
@@ -28,13 +29,18 @@ class Size:
 
 
 class Measure:
-    """Estimated sizes of one view, up to any offset. `scale` adjusts them to a count reported for a related text."""
+    """Estimated sizes of one view, up to any offset.
 
-    def __init__(self, view: CacheView, estimator: TokenEstimator, scale: float = 1.0) -> None:
-        self.scale = scale
+    `before`: the measure of a view that may begin alike, whose counts are used again; a keystroke changes one part.
+    """
+
+    def __init__(self, view: CacheView, estimator: TokenEstimator, before: Measure | None = None) -> None:
         self.estimator, self.view = estimator, view
-        self._counts = [self._part_counts(number) for number in range(len(view.parts))]
-        self._before = list(accumulate(self._counts, add, initial=NOTHING))
+        known = _equal_parts(view, before.view) if before is not None and before.estimator is estimator else 0
+        self._counts: list[Counts] = before._counts[:known] if before is not None else []
+        self._before: list[Counts] = before._before[: known + 1] if before is not None else [NOTHING]
+        self._counts.extend(self._part_counts(number) for number in range(known, len(view.parts)))
+        self._before.extend(islice(accumulate(self._counts[known:], add, initial=self._before[-1]), 1, None))
         self._tokens_of: list[float] | None = None
 
     def _part_counts(self, number: int) -> Counts:
@@ -60,11 +66,16 @@ class Measure:
         """≈ tokens of the whole prompt."""
         return self._tokens(self._before[-1])
 
-    def part(self, number: int) -> float:
-        """Return ≈ tokens of one part of the view."""
+    @property
+    def by_part(self) -> list[float]:
+        """≈ tokens of each part of the view."""
         if self._tokens_of is None:
             self._tokens_of = [self._tokens(counts) for counts in self._counts]
-        return self._tokens_of[number]
+        return self._tokens_of
+
+    def part(self, number: int) -> float:
+        """Return ≈ tokens of one part of the view."""
+        return self.by_part[number]
 
     def upto(self, offset: int) -> float:
         """Return ≈ tokens before a code point of the view's text."""
@@ -89,7 +100,18 @@ class Measure:
         return add(counts, PROMPT_HEAD) if at == 0 else counts
 
     def _tokens(self, counts: Counts) -> float:
-        return self.estimator.tokens(counts) * self.scale
+        return self.estimator.tokens(counts)
+
+
+def _equal_parts(view: CacheView, other: CacheView) -> int:
+    """Return how many parts at the beginning have equal counts in both: the parts behind them decide nothing more."""
+    shared = common_prefix(view.text, other.text)
+    count = bisect_right(view.parts, shared, key=lambda part: part.end)
+    count = next(
+        (at for at, pair in enumerate(zip(view.parts[:count], other.parts, strict=False)) if pair[0] != pair[1]), count
+    )
+    # The last tool is followed by something else than before, if the next parts differ.
+    return max(min(count, len(other.parts)) - 1, 0)
 
 
 @dataclass(frozen=True, slots=True)

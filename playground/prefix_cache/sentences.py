@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from bisect import bisect_left, bisect_right
+from functools import cache, lru_cache
 
 from playground.prefix_cache.moments import any_of, months
 from playground.prompt.variables import places
@@ -52,20 +53,31 @@ def unit_around(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _is_list_number(head: str) -> bool:
-    return bool(_NUMBERED.search(head.strip())) and len(head.strip()) <= 3
+    number = head.strip()
+    return len(number) <= 3 and bool(_NUMBERED.search(number))
+
+
+@lru_cache(maxsize=2)
+def _sentence_ends(text: str, line_start: int, line_end: int) -> tuple[list[int], list[int]]:
+    """Return where the ends of the line's sentences start and end, ascending. Cached: a line may have many values."""
+    held = [(place.start, place.end) for place in places(text) if line_start <= place.start < line_end]
+    starts: list[int] = []
+    ends: list[int] = []
+    for found in _END.finditer(text, line_start, line_end):
+        before = bisect_left(held, (found.end(),)) - 1
+        inside = before >= 0 and found.end() < held[before][1]
+        if not inside and not _is_no_end(text, line_start, line_end, found):
+            starts.append(found.start())
+            ends.append(found.end())
+    return starts, ends
 
 
 def _sentence(text: str, line_start: int, line_end: int, start: int, end: int) -> tuple[int, int]:
-    first, last = line_start, line_end
-    held = [(place.start, place.end) for place in places(text)]
-    for found in _END.finditer(text, line_start, line_end):
-        if _is_no_end(text, line_start, line_end, found) or any(a < found.end() < b for a, b in held):
-            continue
-        if found.end() <= start:
-            first = found.end()
-        elif found.start() >= end - 1:
-            last = found.end()
-            break
+    starts, ends = _sentence_ends(text, line_start, line_end)
+    before = bisect_right(ends, start)
+    first = ends[before - 1] if before else line_start
+    after = max(before, bisect_left(starts, end - 1))
+    last = ends[after] if after < len(ends) else line_end
     while first < start and text[first] in " \t":
         first += 1
     # The space after a sentence goes with it, so that its neighbours stay one space apart.

@@ -150,10 +150,11 @@ class _Extent:
         return "stable" if cuts.warm <= start and cuts.stable >= end else None
 
     def zone(self, part: ViewPart, cuts: Cuts) -> Zone:
-        length = part.end - part.start
-        if self.within(part, cuts.warm) == length:
-            return "warm"
-        return "stable" if self.within(part, cuts.stable) == length else "variable"
+        start = self._starts.get((part.kind, part.index))
+        if start is None:
+            return "variable"
+        end = start + part.end - part.start
+        return "warm" if cuts.warm >= end else "stable" if cuts.stable >= end else "variable"
 
 
 def zones(view: DocumentView, cuts: Cuts, measure: Measure) -> ZoneMap:
@@ -258,14 +259,18 @@ def part_tokens(view: DocumentView, cuts: Cuts, measure: Measure, total: float) 
     """Return tokens per message and tool that add up to `total`: an exact count of the whole scales the estimates."""
     sums: dict[tuple[Literal["message", "tool"], int], list[float]] = {}
     last = len(view.document.messages) - 1
-    for number, part in enumerate(measure.view.parts):
+    warm = cuts.warm
+    for part, tokens in zip(measure.view.parts, measure.by_part, strict=True):
         kind: Literal["message", "tool"] = "tool" if part.kind == "tool" else "message"
         index = part.index if part.index >= 0 else max(last, 0)
-        pair = sums.setdefault((kind, index), [0.0, 0.0])
-        tokens = measure.part(number)
-        inside = min(max(cuts.warm - part.start, 0), part.end - part.start)
+        pair = sums.get((kind, index))
+        if pair is None:
+            pair = sums[kind, index] = [0.0, 0.0]
         pair[0] += tokens
-        pair[1] += tokens * inside / max(part.end - part.start, 1)
+        if warm >= part.end:
+            pair[1] += tokens
+        elif warm > part.start:
+            pair[1] += tokens * (warm - part.start) / (part.end - part.start)
     whole = sum(pair[0] for pair in sums.values()) or 1.0
     scale = total / whole
     return tuple(
@@ -301,10 +306,10 @@ def _in_template(view: DocumentView, index: int, inside: int) -> int:
 def _part_tokens(view: DocumentView, measure: Measure) -> tuple[tuple[float, ...], tuple[float, ...]]:
     messages = [0.0] * len(view.document.messages)
     tools = [0.0] * len(view.document.tools)
-    for number, part in enumerate(measure.view.parts):
+    for part, size in zip(measure.view.parts, measure.by_part, strict=True):
         # The opening of the answer belongs to the last message, without messages to the last tool.
         to_tools = part.kind == "tool" or not messages
-        (tools if to_tools else messages)[part.index] += measure.part(number)
+        (tools if to_tools else messages)[part.index] += size
     return tuple(messages), tuple(tools)
 
 

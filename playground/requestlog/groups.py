@@ -15,13 +15,9 @@ from playground.requestlog.records import LogGroup, LogRow
 from playground.requestlog.rows import moment_of
 from playground.runs.state import Phase
 
-# A range of the table's key per kind: other tags, and requests without one, are not read.
-_TAGGED = " UNION ALL ".join(
-    f"SELECT tag, number FROM tags WHERE tag >= '{kind}:' AND tag < '{kind};'" for kind in GROUP_KINDS
-)
-_GROUPS = f"SELECT tag, max(number), count(*) FROM ({_TAGGED}) GROUP BY tag HAVING count(*) > 1"
-_GROUPED = f"""SELECT DISTINCT number FROM ({_TAGGED}) WHERE tag IN (
-    SELECT tag FROM ({_TAGGED}) GROUP BY tag HAVING count(*) > 1) ORDER BY number"""
+# A range of the table's key: other tags, and requests without one, are not read.
+_OF_KIND = "FROM tags WHERE tag >= ? AND tag < ?"
+_GROUPS = f"SELECT tag, max(number), count(*), sum(number) {_OF_KIND} GROUP BY tag"
 _MEMBERS = "SELECT number FROM tags WHERE tag = ? ORDER BY number"
 
 
@@ -31,6 +27,8 @@ class RowBlock:
 
     tag: str
     newest: int
+    requests: tuple[int, int] = (0, 0)
+    """Number of requests, and the sum of their numbers: by these a change of the group is noticed."""
     members: array[int] = field(default_factory=lambda: array("q"))
     expanded: bool = False
 
@@ -81,32 +79,48 @@ class GroupLayout:
 
 def layout(connection: sqlite3.Connection, expanded: Collection[str]) -> GroupLayout:
     """Return the layout of all groups. Its cost grows with the number of grouped requests, not with the log."""
-    blocks = []
     opened = {tag.casefold() for tag in expanded}
     heads: dict[int, RowBlock] = {}
+    numbers: list[int] = []
     shared = False
-    for tag, newest, _count in connection.execute(_GROUPS):
-        if -newest in heads:
-            shared = True  # two groups with one newest request, by tags that the user added: only one has a heading
-            continue
-        is_open = tag.casefold() in opened
-        members = array("q", (row[0] for row in connection.execute(_MEMBERS, (tag,)))) if is_open else array("q")
-        block = heads[-newest] = RowBlock(tag, newest, members, is_open)
-        blocks.append(block)
-    blocks.sort(key=lambda block: block.newest)
+    for kind in _KINDS:
+        alone: set[str] = set()
+        for tag, newest, count, total in connection.execute(_GROUPS, kind):
+            if count == 1:
+                alone.add(tag)
+            elif -newest in heads:
+                shared = True  # two groups with one newest request, by tags that the user added: one has a heading
+            else:
+                is_open = tag.casefold() in opened
+                listed = array("q", _members(connection, tag)) if is_open else array("q")
+                heads[-newest] = RowBlock(tag, newest, (count, total), listed, is_open)
+        if alone:
+            rows = connection.execute(f"SELECT tag, number {_OF_KIND}", kind)
+            numbers += [number for tag, number in rows if tag not in alone]
+        else:
+            numbers += [row[0] for row in connection.execute(f"SELECT number {_OF_KIND}", kind)]
+    blocks = sorted(heads.values(), key=lambda block: block.newest)
     if shared:
-        each = (connection.execute(_MEMBERS, (block.tag,)) for block in blocks)
-        grouped = array("q", sorted({row[0] for rows in each for row in rows}))
-    else:
-        grouped = array("q", (row[0] for row in connection.execute(_GROUPED))) if blocks else array("q")
-    return GroupLayout(tuple(blocks), grouped, heads)
+        numbers = [number for block in blocks for number in _members(connection, block.tag)]
+    return GroupLayout(tuple(blocks), array("q", sorted(set(numbers))), heads)
+
+
+_KINDS = [(f"{kind}:", f"{kind};") for kind in GROUP_KINDS]
+
+
+def _members(connection: sqlite3.Connection, tag: str) -> list[int]:
+    return [row[0] for row in connection.execute(_MEMBERS, (tag,))]
 
 
 def members(connection: sqlite3.Connection, newest: int) -> list[int]:
     """Return the requests of the group whose newest request has this number, ascending."""
-    for tag, head, _count in connection.execute(_GROUPS):
-        if head == newest:
-            return [row[0] for row in connection.execute(_MEMBERS, (tag,))]
+    for kind in _KINDS:
+        # In the order of `layout`: of two groups with one newest request, the first has a heading.
+        sql = f"SELECT tag {_OF_KIND} AND tag IN (SELECT tag FROM tags WHERE number = ?) ORDER BY tag"
+        for (tag,) in connection.execute(sql, (*kind, newest)).fetchall():
+            found = _members(connection, tag)
+            if len(found) > 1 and found[-1] == newest:
+                return found
     return []
 
 
@@ -165,6 +179,30 @@ def sums(connection: sqlite3.Connection, tag: str, expanded: bool, rates_of: Cal
         span_s=(max(ends) - first) / 1e6 if ends and not running else None,
         expanded=expanded,
     )
+
+
+class GroupSums:
+    """Sums of groups. Those of a group without a running request are cached while it has the same requests."""
+
+    def __init__(self, connection: sqlite3.Connection, rates_of: Callable[[str], Rates]) -> None:
+        self._connection, self._rates_of = connection, rates_of
+        self._sums: dict[str, tuple[tuple[int, int], LogGroup]] = {}
+
+    def __call__(self, block: RowBlock) -> LogGroup | None:
+        """Return what a group adds up to; None if it was deleted meanwhile."""
+        known = self._sums.get(block.tag)
+        if known is not None and known[0] == block.requests:
+            return replace(known[1], expanded=block.expanded)
+        found = sums(self._connection, block.tag, block.expanded, self._rates_of)
+        if found is not None and not found.running:
+            if len(self._sums) >= _CACHED:
+                self._sums.clear()
+            self._sums[block.tag] = block.requests, found
+        return found
+
+
+_CACHED = 2_000
+"""Number of groups whose sums are cached."""
 
 
 def heading(newest: LogRow, group: LogGroup) -> LogRow:

@@ -47,7 +47,7 @@ from playground.requestlog.recovery import (
 from playground.requestlog.store import FILE_NAME, OpenedStore, connect_another, open_files, unavailable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
-from playground.requestlog.writer import BATCH, SEALED_AT_ONCE, Writer
+from playground.requestlog.writer import BATCH, Writer
 from playground.runs.record import RequestRecord, SentRow
 from playground.runs.state import RunState
 
@@ -334,7 +334,7 @@ class RequestLog:
             before = found.below
 
     async def search(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> Found:
-        """Return the rows of a page that a step of about STEP_S finds, newest first, and where it continues."""
+        """Return the rows of a page that a step of about STEP_S finds, newest first, and the place of the next step."""
         return await self._read(lambda: self._reader.search(log_filter, before, limit, STEP_S), Found([]))
 
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = 128) -> list[LogRow]:
@@ -538,25 +538,25 @@ class RequestLog:
         self._retry_later()
 
     def _seal_later(self) -> None:
-        """Index full blocks when no request was written for IDLE_S, or when many wait."""
+        """Index full blocks when no request was written for IDLE_S; those that are too many at once."""
         self._written_at = time.monotonic()
+        with suppress(sqlite3.Error):
+            while self._writer is not None and self._writer.open_blocks > OPEN_BLOCKS and self._writer.seal():
+                pass
         if not self._sealing:
             self._sealing = True
             self._write_worker.later(IDLE_S, self._seal)
 
     def _seal(self) -> None:
-        """Index full blocks, a few per step. Until then, and if it fails, their requests are found by reading them."""
+        """Index a full block. Until then, and if it fails, its requests are found by reading them."""
         self._sealing = False
-        if self._writer is None:
-            return
         idle = time.monotonic() - self._written_at >= IDLE_S
-        wait, sealed = 0.0 if idle else IDLE_S, 1
+        more = True
         with suppress(sqlite3.Error):
-            if idle or self._writer.open_blocks > OPEN_BLOCKS:
-                sealed, wait = self._writer.seal(1 if idle else SEALED_AT_ONCE), 0.0
-        if sealed:
+            more = self._writer is not None and (not idle or self._writer.seal(1) > 0)
+        if more and self._writer is not None:
             self._sealing = True
-            self._write_worker.later(wait, self._seal)
+            self._write_worker.later(0.0 if idle else IDLE_S, self._seal)
 
     def _take_changes(self) -> list[tuple[str, Callable[[], None], asyncio.Future[None]]]:
         # Loop until the queue is empty: an item added behind others did not schedule a call.

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,9 +27,9 @@ from playground.requestlog.codec import column_text
 from playground.requestlog.search_text import fold as fold_text
 from playground.requestlog.search_text import is_in, pieces
 
-MAX_ELEMENTS = 300
+MAX_ELEMENTS = 3_000
 """Maximum number of matching elements whose requests are queried; with more, a page is found by scanning."""
-MAX_COMPARED = 5_000
+MAX_COMPARED = 100_000
 """Maximum number of elements whose texts are compared before a page is found by scanning."""
 _CACHED = 20_000
 _COMPARED = 50_000
@@ -43,6 +43,9 @@ _SAMPLE = 32
 _RANGES = 512
 """Ranges of elements whose bits are read between two looks at the time."""
 _NO_ELEMENT = 2**62
+_SHORT = 64
+"""Bytes. Parts of one string are longer."""
+_STRUCTURE = b" \t\r\n{}[],:"
 _PROTOCOL_FIELDS = frozenset(("role", "type", "tool_call_id", "id"))
 
 
@@ -355,7 +358,7 @@ def _unescaped(found: re.Match[str]) -> str:
         return ""
 
 
-def _folded(data: bytes) -> str:
+def folded(data: bytes) -> str:
     """Return a piece of JSON, folded, with its escapes as characters."""
     if data.isascii() and b"\\" not in data:
         return data.decode().lower()
@@ -363,11 +366,18 @@ def _folded(data: bytes) -> str:
     return fold_text(_ESCAPE.sub(_unescaped, text) if "\\" in text else text)
 
 
-class _Scan:
+class PartReader(Protocol):
+    """Reads a part of a body; satisfied by blob_store.Joiner."""
+
+    def read(self, id_: int, /) -> bytes:
+        """Return the bytes of a part."""
+
+
+class PartScan:
     """Finds a folded text in bodies by their parts. Each part, and each seam between two, is compared once."""
 
-    def __init__(self, joiner: Joiner, part: str) -> None:
-        self._joiner, self._text = joiner, part
+    def __init__(self, reader: PartReader, part: str) -> None:
+        self._reader, self._text = reader, part
         self._edges: dict[int, tuple[bytes, bytes]] = {}
         self._seams: set[tuple[int, int]] = set()
         self._possible_seams: set[tuple[int, int]] = set()
@@ -394,10 +404,11 @@ class _Scan:
         return self._possible_seams.isdisjoint(pairs)
 
     def _compare(self, id_: int) -> None:
-        data = self._joiner.read(id_)
-        text = _folded(data)
-        # A string's end, and so a part with a quotation mark, is not inside of the text.
-        inside = len(text) <= len(self._text) and (b'"' not in data or b"\\" in data)
+        data = self._reader.read(id_)
+        text = folded(data)
+        # The end of a string, and so a part with a quotation mark, is not inside of the text; nor is the end of a body.
+        outside = (b'"' in data and b"\\" not in data) or (len(data) < _SHORT and not data.strip(_STRUCTURE))
+        inside = len(text) <= len(self._text) and not outside
         if self._text in text or inside:
             self._possible.add(id_)
         plain = data.isascii() and b"\\" not in data
@@ -409,14 +420,14 @@ class _Scan:
 
     def _compare_seam(self, pair: tuple[int, int]) -> None:
         self._seams.add(pair)
-        if self._text in _folded(self._edges[pair[0]][1] + self._edges[pair[1]][0]):
+        if self._text in folded(self._edges[pair[0]][1] + self._edges[pair[1]][0]):
             self._possible_seams.add(pair)
 
     def learn(self, ids: Sequence[int], element: bytes) -> None:
         """Note parts of a matching element in which the text is certainly in a value: those inside of one string."""
         for id_ in self._possible.intersection(ids):
-            data = self._joiner.read(id_)
-            if b'"' not in data and data in element and self._text in _folded(data):
+            data = self._reader.read(id_)
+            if b'"' not in data and data in element and self._text in folded(data):
                 self.sure.add(id_)
 
 
@@ -426,7 +437,7 @@ class PromptTest:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._joiner = Joiner(connection)
-        self._scans: dict[str, _Scan | None] = {}
+        self._scans: dict[str, PartScan | None] = {}
         self._deletions = -1
         self._results: dict[tuple[str, bytes], bool] = {}
 
@@ -451,7 +462,7 @@ class PromptTest:
         except (zlib.error, ValueError, TypeError):  # a damaged prompt is not searchable
             return False
 
-    def _holds(self, part: str, ids: Sequence[int], scan: _Scan | None) -> bool:
+    def _holds(self, part: str, ids: Sequence[int], scan: PartScan | None) -> bool:
         if scan is not None:
             if not scan.sure.isdisjoint(ids):
                 return True
@@ -464,11 +475,11 @@ class PromptTest:
                 return True
         return False
 
-    def _scan(self, part: str) -> _Scan | None:
+    def _scan(self, part: str) -> PartScan | None:
         scan = self._scans.get(part)
         if part not in self._scans or (scan is not None and scan.size > _COMPARED):
             # A line break may be between two values; U+FFFD replaces what a column cannot hold.
-            scan = self._scans[part] = None if "\n" in part or "\ufffd" in part else _Scan(self._joiner, part)
+            scan = self._scans[part] = None if "\n" in part or "\ufffd" in part else PartScan(self._joiner, part)
         return scan
 
     def _element(self, part: str, element: bytes) -> bool:

@@ -88,6 +88,7 @@ class Reader:
         self._lookup = Lookup(self._elements, WholeIds(connection))
         connection.create_function("prompt_holds", 2, self._prompts)
         self._rates: dict[str, Rates] = {}
+        self._sums = groups.GroupSums(connection, self._rates_of)
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
         self._seen = (-1, -1)
@@ -117,7 +118,7 @@ class Reader:
             if not log_filter.terms:
                 return Found(self._window(Where(), Window(0, _NO_NUMBER if before is None else before), limit))
             newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM runs").fetchone()[0]
-            below = newest + 1 if before is None else before
+            below = newest + 1 if before is None else min(before, newest + 1)
             # The newest rows may fill the page before the prompts with a text are known.
             at_once = before is None and any(
                 isinstance(term, TextTerm) and not self._elements.is_known(term.text) for term in log_filter.terms
@@ -174,7 +175,7 @@ class Reader:
         for number in wanted:
             row, block = rows.get(abs(number)), layout.headings.get(number)
             if row is not None and block is not None:
-                group = groups.sums(self._connection, block.tag, block.expanded, self._rates_of)
+                group = self._sums(block)
                 row = None if group is None else groups.heading(row, group)
             if row is not None:
                 listed.append(row)

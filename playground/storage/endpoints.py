@@ -21,7 +21,7 @@ from playground.client.endpoint import (
     PlanLimits,
     Rates,
 )
-from playground.client.urls import check_base_url
+from playground.client.urls import check_base_url, refuse_key
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.limits import CONTEXT_TOKENS
@@ -168,6 +168,8 @@ def _checked(endpoint: Endpoint, known: Mapping[str, Endpoint]) -> Endpoint:
     _check_unique(endpoint.name, [other for other in known.values() if other.id != endpoint.id])
     _check_plan(endpoint.plan)
     _check_rates(endpoint.rates)
+    for name, text in (("name", endpoint.name), ("model", endpoint.model), ("base_url", endpoint.base_url)):
+        refuse_key(name, text)
     base_url = endpoint.base_url if endpoint.kind == "simulator" else check_base_url(endpoint.base_url)
     return replace(endpoint, base_url=base_url)
 

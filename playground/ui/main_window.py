@@ -27,12 +27,11 @@ from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
 from playground.ui.modes import Modes, ModeView
 from playground.ui.notify import EndNotice
-from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.widgets.notice import SlimBar
-from playground.ui.widgets.tab_bar import split
+from playground.ui.window_actions import WindowActions
 from playground.ui.window_state import COLUMNS, ROWS, Places
 
 if TYPE_CHECKING:
@@ -70,11 +69,10 @@ class MainWindow(QMainWindow):
         self.resize(1280, 800)
 
     def _build_panes(self) -> None:
-        theme = self._appearance.theme
         self._centre = QWidget(self)
-        self.top = TopBar(theme, lambda name: self.actions_table[name], self._centre)
+        self.top = TopBar(lambda name: self.actions_table[name], self._centre)
         self.modes = Modes(self._work_area, self.top, self._centre)
-        self.prompt = PromptPane(theme, self._left)
+        self.prompt = PromptPane(self._left)
         self.menu_row = MenuRow()
         self.simulated = self.menu_row.destination
         self.trouble = SlimBar("Trouble")
@@ -94,104 +92,14 @@ class MainWindow(QMainWindow):
         self.program = DialogController(self, self.workspace, self._appearance)
         self.recent = RecentFilesMenu(self.workspace.settings, self.files.open_path, self.workspace.tasks, self)
         self.files.file_used.connect(self.recent.add)
-        self.program.extra_commands = self._more_commands
-        handlers = {name: partial(self._run, name, handler) for name, handler in self._handlers().items()}
+        self.handlers = WindowActions(self, self._appearance)
+        self.program.extra_commands = self.handlers.more_commands
+        handlers = {name: partial(self._run, name, handler) for name, handler in self.handlers.table().items()}
         self.actions_table = Actions(self, handlers, self.program.shortcuts())
         self.program.use_actions(self.actions_table)
 
     def _run(self, action_id: str, handler: Callable[[], object]) -> None:
         self.modes.run(action_id, handler)
-
-    def _handlers(self) -> dict[str, Callable[[], object]]:
-        return {
-            "send": self._send,
-            "stop": lambda: self.requests.stop(),
-            "verify": lambda: self.requests.verify(),
-            "chain": lambda: self.answers and self.chaining.run(),
-            "repeat": lambda: self.program.repeat_dialog(self.prompt, self.requests),
-            "cache_lab": lambda: self.program.cache_lab(self.requests),
-            "replay": lambda: self.program.replay_dialog(self.requests),
-            "keep_warm": lambda: self.answers and self.keep_warm.ask(),
-            "copy_request_id": self.copy_request_id,
-            "copy_ticket": lambda: self._hand_over("ticket"),
-            "ticket": self._ticket,
-            "compare_requests": lambda: self.answers.log_paths.ask("compare"),
-            "export_log": lambda: self.answers.log_paths.ask("export_shown"),
-            "import_log": lambda: self.answers.log_paths.ask("import"),
-            "log_size": lambda: self.answers.log_paths.ask("size"),
-            "copy_curl": lambda: self._hand_over("curl"),
-            "copy_python": lambda: self._hand_over("python"),
-            "copy_httpx": lambda: self._hand_over("httpx"),
-            "copy_javascript": lambda: self._hand_over("javascript"),
-            "copy_powershell": lambda: self._hand_over("powershell"),
-            "copy_smallestai": lambda: self._hand_over("smallestai"),
-            "copy_markdown": lambda: self._hand_over("markdown"),
-            "save_page": lambda: self.program.save_page(self._run_in_hand()),
-            "new": self.files.new,
-            "new_tab": self.files.new_tab,
-            "close_tab": self.files.close_tab,
-            "next_tab": lambda: self.files.tabs.step(1),
-            "previous_tab": lambda: self.files.tabs.step(-1),
-            "sample": self.files.open_sample,
-            "tools_sample": self.files.open_tools_sample,
-            "open": self.files.open,
-            "save": self.files.save,
-            "save_as": self.files.save_as,
-            "mend": lambda: self.answers.advice.fix(),
-            "tool_server": self._tools_of_a_server,
-            "undo": self.prompt.undo,
-            "redo": self.prompt.redo,
-            "find": self.prompt.show_find,
-            "find_next": self.prompt.find_next,
-            "find_previous": lambda: self.prompt.find_next(-1),
-            "replace": self.prompt.show_replace,
-            "filter_log": lambda: self.log.focus_filter(),
-            "next_pane": lambda: self._step_pane(1),
-            "previous_pane": lambda: self._step_pane(-1),
-            "voice": lambda: self.answers and self.voicing.open(),
-            "zoom_in": lambda: self._appearance.zoom(1),
-            "zoom_out": lambda: self._appearance.zoom(-1),
-            "zoom_reset": lambda: self._appearance.zoom(0),
-            "theme": self._appearance.toggle,
-            "mode_prompt": lambda: self.modes.show_mode("prompt"),
-            "mode_compare": lambda: self.modes.show_mode("compare"),
-            "mode_batch": lambda: self.modes.show_mode("batch"),
-            "mode_recorder": lambda: self.modes.show_mode("recorder"),
-            "connect": lambda: self.program.connect_dialog(),
-            "connect_electron": self.program.connect_to_electron,
-            "resend": lambda: self.requests.resend(),
-            "toggle_response": lambda: self.places.toggle("response"),
-            "toggle_inspector": lambda: self.places.toggle("inspector"),
-            "toggle_log": lambda: self.places.toggle("log"),
-            "maximise": self._maximise,
-            "versions": self._toggle_versions,
-            "about": self.program.about,
-            "settings": self.program.settings_dialog,
-            "guide": lambda: self.answers.advice.guide(),
-            "palette": self.program.palette,
-            "keys": self.program.keys_sheet,
-            "quit": self.close,
-        }
-
-    def _more_commands(self) -> list[tuple[str, Callable[[], object]]]:
-        """Return the palette's entries for open prompts, recent files, views and message actions."""
-        files, prompt, response = self.files, self.prompt, self.response
-        found: list[tuple[str, Callable[[], object]]] = [
-            (f"Go to prompt: {visible_line(page.name) or 'Untitled'}", partial(files.tabs.show_page, page))
-            for page in files.tabs.pages
-            if page is not files.tabs.page
-        ]
-        found += [(f"Open {visible_line(path.name)}", partial(files.open_path, path)) for path in self.recent.paths]
-        for name, tabs in (("Prompt", prompt.tabs), ("Response", response.tabs), ("Inspector", self.inspector.tabs)):
-            found += [
-                (f"{name}: {split(tabs.tabText(place))[0]}", partial(tabs.setCurrentIndex, place))
-                for place in range(tabs.count())
-                if tabs.isTabVisible(place)
-            ]
-        found += [
-            (f"Message: {label}", partial(prompt.prompt_tab.act_at_cursor, name)) for name, label, _key in CARD_ACTIONS
-        ]
-        return found
 
     def _menu(self, title: str, ids: Sequence[str]) -> QMenu:
         menu = QMenu(title, self)
@@ -229,7 +137,6 @@ class MainWindow(QMainWindow):
         self.compare = CompareController(
             self,
             self.workspace,
-            lambda: self._appearance.theme,
             self.prompt.document,
             self.actions_table.shortcut("send"),
         )
@@ -278,7 +185,7 @@ class MainWindow(QMainWindow):
         self.recorder.trouble.connect(self.say_trouble)
         self.recorder.open_wanted.connect(self.open_logged)
         self.recorder.prompt_wanted.connect(self._open_recorded)
-        self.recorder.ticket_wanted.connect(self._ticket_of)
+        self.recorder.ticket_wanted.connect(self.handlers.ticket_of)
         self.recorder.copy_wanted.connect(self.program.hand_over)
         self.recorder.resend_wanted.connect(self._resend_recorded)
         self.recorder.compare_wanted.connect(self._compare_logged)
@@ -312,7 +219,6 @@ class MainWindow(QMainWindow):
         answers = Answers(
             self.workspace,
             self.prompt,
-            self._appearance.theme,
             self.files,
             self.program,
             columns=self._columns,
@@ -321,9 +227,7 @@ class MainWindow(QMainWindow):
         self.voicing = VoiceController(
             self.workspace, self._appearance, self.prompt, answers.requests, self, self.show_page
         )
-        self.versions = VersionPaths(
-            self.workspace, self.prompt, self.files, self.places.show_beside, lambda: self._appearance.theme
-        )
+        self.versions = VersionPaths(self.workspace, self.prompt, self.files, self.places.show_beside)
         self.keep_warm = KeepWarmController(self, self.workspace, self.prompt, self.files.tabs)
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing, self.show_page)
         self.chaining.trouble.connect(self.say_trouble)
@@ -389,7 +293,7 @@ class MainWindow(QMainWindow):
         self.files.tabs.switched.connect(lambda page: self.requests.show_page(page))
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.trouble.connect(self.say_trouble)
-        self._appearance.changed.connect(self._show_theme)
+        self._appearance.changed.connect(lambda: self.modes.show_theme())
         self._appearance.zoomed.connect(self._show_zoom)
         self.workspace.on_trouble = self.say_trouble
         self.workspace.allow_server = self.program.allow_server
@@ -407,7 +311,7 @@ class MainWindow(QMainWindow):
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
         answers.log_paths.open_requested.connect(requests.open_logged)
         answers.log_paths.trouble.connect(self.say_trouble)
-        answers.log_paths.request_asked.connect(self._ask_of_request)
+        answers.log_paths.request_asked.connect(self.handlers.ask_of_request)
         answers.log_paths.compare_requested.connect(self._compare_logged)
         answers.inspector.rates_requested.connect(lambda: self.program.connect_dialog(requests.shown_endpoint_id))
         answers.inspector.place_requested.connect(self.prompt.show_place)
@@ -493,7 +397,8 @@ class MainWindow(QMainWindow):
         await self.workspace.remember_sent()
         self.requests.refresh_outlook()
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send in the mode on display, or stop what it sends."""
         if not self.modes.send():
             self.requests.send_or_stop()
 
@@ -502,69 +407,10 @@ class MainWindow(QMainWindow):
         self.modes.show_mode("prompt")
         self.requests.open_logged(run_id)
 
-    def copy_request_id(self) -> None:
-        """Copy the request_id on display; with several rows selected in the log, all of theirs."""
-        if not self.log.copy_request_id():
-            self.say_trouble("The request on display has no request_id.")
-
-    def _ask_of_request(self, name: str, run_id: str) -> None:
-        if name == "resend":
-            self.requests.resend_logged(run_id)
-        else:
-            self.program.hand_over(run_id, name)
-
-    def _hand_over(self, form: str) -> None:
-        """Copy the request in hand in one of its forms."""
-        self.program.hand_over(self._run_in_hand(), form)
-
-    def _tools_of_a_server(self) -> None:
-        """Tools from an MCP server, which from then on answers them."""
-        if self.answers:
-            self.program.tool_server_dialog(self.prompt, self.chaining.answer_by_server)
-
-    def _run_in_hand(self) -> str | None:
-        """Return the run on display; without one, the selected row's."""
-        return self.requests.shown_run_id or self.log.current_run_id()
-
-    def _ticket(self) -> None:
-        """The ticket of the request in hand, or of all rows that are chosen in the log."""
-        run_id = self._run_in_hand()
-        if self.log.table.chosen_requests() > 1 and self.log.isAncestorOf(self.focusWidget()):
-            self.answers.log_paths.ask("ticket")
-        elif run_id is None or self.workspace.log is None:
-            self.say_trouble("There is no request for a ticket yet.")
-        else:
-            self._ticket_of(run_id)
-
-    def _ticket_of(self, run_id: str) -> None:
-        self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
-
     def show_page(self, page: QDialog, width: int) -> None:
         """Show a page in the side panel of Prompt mode. `width`: of the panel, if the user has set none."""
         self.modes.show_mode("prompt")
         self.area.show_page(page, width)
-
-    def _maximise(self) -> None:
-        focus = self.focusWidget()
-        panes = (("response", self.answers.column), ("inspector", self.inspector), ("log", self.log))
-        names = (name for name, pane in panes if focus is not None and pane.isAncestorOf(focus))
-        self.places.maximise(next(names, "prompt"))
-
-    def _toggle_versions(self) -> None:
-        """Open the versions beside the prompt, or close them."""
-        self.modes.show_mode("prompt")
-        if self.answers:
-            self.versions.toggle()
-
-    def _step_pane(self, step: int) -> None:
-        panes = [
-            pane
-            for pane in (self.prompt, self.response, self.inspector, self.area.panel, self.log)
-            if pane.isVisible() or pane is self.prompt
-        ]
-        focus = self.focusWidget()
-        at = next((i for i, pane in enumerate(panes) if focus is not None and pane.isAncestorOf(focus)), 0)
-        panes[(at + step) % len(panes)].take_focus()
 
     def _show_running(self, running: bool) -> None:
         self.top.show_running(running, self.actions_table.shortcut("send"))
@@ -616,15 +462,6 @@ class MainWindow(QMainWindow):
 
     def _dismiss(self) -> list[tuple[str, Callable[[], object]]]:
         return [("Dismiss", self.trouble.hide)]
-
-    def _show_theme(self) -> None:
-        self.prompt.set_theme(self._appearance.theme)
-        self.menu_row.destination.set_theme()
-        if self._answers is not None:
-            self._answers.set_theme(self._appearance.theme)
-            self.program.set_theme()
-            self.versions.set_theme()
-        self.modes.show_theme()
 
     def _show_zoom(self) -> None:
         """Apply the text size to every widget that displays a prompt or a completion (property `textZoom`)."""

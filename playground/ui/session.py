@@ -120,7 +120,7 @@ def make_runner(application: QApplication) -> asyncio.Runner:
 
 def _make_loop(application: QApplication) -> asyncio.AbstractEventLoop:
     loop: asyncio.AbstractEventLoop = QEventLoop(application)
-    # qasync's own executor starts ten threads at once; this one starts them as they are needed.
+    # qasync's own executor starts ten threads at once; this one starts them on demand.
     loop.set_default_executor(ThreadPoolExecutor(WORKERS, "worker"))
     return loop
 

@@ -6,8 +6,23 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 from playground import __version__
+
+
+def lean_imports() -> None:
+    """Have PySide leave the sources of modules alone from now on. Where PySide has no such search, nothing is done."""
+    import PySide6.QtCore  # noqa: F401
+
+    search = sys.modules.get("shibokensupport.feature")
+    if search is not None and hasattr(search, "_mod_uses_pyside"):
+        vars(search)["_mod_uses_pyside"] = _wants_no_feature
+
+
+def _wants_no_feature(_module: ModuleType) -> bool:
+    return False
+
 
 PARTS = ("PySide6_Essentials", "qasync", "httpx", "msgspec", "keyring", "mcp", "opentelemetry-sdk", "PySide6_Addons")
 """Libraries whose versions matter in a bug report; the last three belong to extras."""

@@ -93,6 +93,30 @@ def load_theme(name: str) -> Theme:
     return Theme(name=name, **{role: QColor(value) for role, value in table.items()})
 
 
+THEME_EVENTS = frozenset((QEvent.Type.PaletteChange, QEvent.Type.StyleChange))
+"""What a widget receives after a change of theme: one of them, or both."""
+
+
+class Recolored:
+    """Mixin of a widget whose contents have colors of the theme: calls `recolor` after a change of theme."""
+
+    _colored_in = ""
+
+    def colored(self) -> None:
+        """Note that the contents have the colors of the theme in use. Call it at the end of the constructor."""
+        self._colored_in = current_theme().name
+
+    def recolor(self) -> None:
+        """Give the contents the colors of the theme in use."""
+        raise NotImplementedError
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)  # type: ignore[misc]  # the widget's
+        if event.type() in THEME_EVENTS and self._colored_in not in ("", current_theme().name):
+            self.colored()
+            self.recolor()
+
+
 def zoom_factor() -> float:
     """Return the factor of all text and of the rows that hold it."""
     application = QApplication.instance()

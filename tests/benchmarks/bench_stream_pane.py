@@ -34,8 +34,7 @@ class Window:
     """Both panes in a splitter, as in the program's window."""
 
     def __init__(self) -> None:
-        theme = load_theme("light")
-        self.response, self.inspector = ResponsePane(theme), InspectorPane(theme)
+        self.response, self.inspector = ResponsePane(), InspectorPane()
         self.splitter = QSplitter()
         self.splitter.addWidget(self.response)
         self.splitter.addWidget(self.inspector)

@@ -48,7 +48,7 @@ def main() -> None:
     preload()  # as the program does in a worker after the first paint
     theme = load_theme("light")
     apply_theme(application, theme)
-    pane = PromptPane(theme)
+    pane = PromptPane()
     pane.resize(560, 640)
     pane.tabs.setCurrentIndex(TOOLS)
     pane.show()

@@ -49,7 +49,7 @@ class Bench:
         view = view_of_document(document).view
         sent = Sent("run", "request", time.time(), view.text, view)
         self.desk.record("endpoint", "electron", sent)
-        self.pane = PromptPane(load_theme("light"))
+        self.pane = PromptPane()
         self.pane.set_document(document)
         self.look = QTimer()
         self.look.setSingleShot(True)

@@ -9,12 +9,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from playground.cli.main import main
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
 from tests import forked_program
@@ -37,7 +39,7 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture(autouse=True)
 def _filled(tmp_path: Path) -> None:
-    async def main() -> None:
+    async def fill() -> None:
         log = await RequestLog.open(tmp_path / "data")
         body = json.dumps(json.loads(body_of("x")) | {"messages": [{"role": "user", "content": QUESTION}]}).encode()
         runs = [EndedRun(record(body=body), tuple(answered(request_id="9db74058-1111-4222-8333-444455556666")))]
@@ -45,7 +47,7 @@ def _filled(tmp_path: Path) -> None:
         await log.add(runs)
         await log.close()
 
-    asyncio.run(main())
+    asyncio.run(fill())
 
 
 def test_a_request_is_shown_by_any_part_of_its_id(run: Run) -> None:
@@ -60,6 +62,24 @@ def test_a_request_is_shown_by_any_part_of_its_id(run: Run) -> None:
     assert missing.returncode == 1
     assert b"no request matches" in missing.stderr
     assert run("show").returncode == 2
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="no TZ here")
+def test_main_time_zone_with_an_offset_of_a_day_is_utc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TZ", "XXX+25")
+    time.tzset()
+    try:
+        words = ["since:2026-11-01", "until:2026-12-01", "--json", "--data-dir", str(tmp_path / "data")]
+        assert main(["log", "list", *words]) == 0
+        assert time.timezone == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 3
+    assert "TZ=XXX+25" in shown.err
 
 
 def test_a_ticket_to_standard_output_to_a_file_and_as_a_zip(run: Run, tmp_path: Path) -> None:

@@ -188,3 +188,9 @@ def test_store_damaged_batch_is_ignored(tmp_path: Path, damage: bytes) -> None:
     ResultFile(saved.results, resume=True).close(complete=False)
     (saved.folder / "batch.json").write_bytes(damage)
     assert store.unfinished() is None
+
+
+def test_results_with_a_key_in_a_variable_mask_it() -> None:
+    values = {"a": "sk_9f8e7d6c5b4a39281706", "b": "plain"}
+    for result in (failed_result(0, values, ""), result_of(0, values, finished("x", None), Rates(), {})):
+        assert result["variables"] == {"a": "sk_…", "b": "plain"}

@@ -6,7 +6,10 @@ import pytest
 
 from playground.prefix_cache import endpoint_model
 from playground.prefix_cache.endpoint_model import CacheUsage
-from playground.prompt.document import Document, Message
+from playground.prefix_cache.miss_explanation import EarlierRequest, MissKnowledge, OrderEvidence, explain_miss
+from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.view import view_of_fields
+from playground.prompt.document import Document, Json, Message
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, agent, desk, sent
 
 
@@ -80,6 +83,26 @@ def test_a_version_is_known_by_its_lines_though_its_first_and_its_last_differ() 
     boundary = made.look(dated(14, "When does it come?"), ENDPOINT, MODEL).zones.boundary
     assert boundary.kind == "differs"
     assert boundary.offset == len("Today is 2026-11-1")
+
+
+@pytest.mark.parametrize(("blocks", "cause"), [([(16, 0.5), (128, 0.2), (64, 0.1), (32, 0.1)], None), ([], "tools")])
+def test_explain_miss_block_unknown_weighs_all_probable_blocks(
+    blocks: list[tuple[int, float]], cause: str | None
+) -> None:
+    tool: Json = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+    asked: list[Json] = [{"role": "system", "content": "Be patient."}, {"role": "user", "content": "Where is it?"}]
+    more: list[Json] = [{"role": "assistant", "content": "On its way."}, {"role": "user", "content": "When?"}]
+    earlier, now = (view_of_fields({"tools": [tool], "messages": rows}) for rows in (asked, [*asked, *more]))
+    orders = [
+        OrderEvidence("first", 0.4, lambda _offset: Size(1_401.0, 1.3)),
+        OrderEvidence("before_last_user", 0.12, lambda _offset: Size(988.0, 65.0)),
+    ]
+    # 1,280 is what a server with blocks of 128 serves of 1,401 tokens.
+    usage = CacheUsage(1_459, 1_280)
+    found = explain_miss(
+        now, None, EarlierRequest(earlier, None, "id", 10.0), usage, MissKnowledge(orders, blocks=blocks)
+    )
+    assert (found.cause if found else None) == cause
 
 
 def test_settle_many_long_answers_keeps_the_newest_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:

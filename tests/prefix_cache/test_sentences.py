@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from playground.prefix_cache.blocks import blocks, widened
 from playground.prefix_cache.sentences import unit_around
+from playground.prompt.variables import places
 
 TEXTS = st.text(alphabet="aB1 .:!?।。؟\n{}|#<>/`*-é\u0301नि中😀\u200d", max_size=80)
 
@@ -73,3 +75,11 @@ def test_widened_units_hold_what_they_held_in_order_and_apart(text: str, pairs: 
 )
 def test_blocks(text: str, parts: list[str]) -> None:
     assert [text[start:end] for start, end in blocks(text)] == parts
+
+
+def test_unit_around_many_values_in_one_line_take_linear_time() -> None:
+    text = "Say {{a}}. Then wait 1.5 s, e.g. here! " * 3000
+    begun = time.process_time()
+    units = [unit_around(text, place.start, place.end) for place in places(text)]
+    assert time.process_time() - begun < 1.0
+    assert [text[first:last] for first, last in units[1:-1]] == ["Say {{a}}. "] * 2998

@@ -322,3 +322,15 @@ def test_context_source_unknown_text_in_the_file_is_read_as_unknown(path: Path, 
     added = book.add(replace(LOCAL, context_tokens=8_192, context_source="set"))
     path.write_text(path.read_text("utf-8").replace('"set"', '"guessed"'), "utf-8")
     assert EndpointStore(path).get(added.id).context_source == ""
+
+
+@pytest.mark.parametrize("field", ["name", "model", "base_url"])
+def test_store_endpoint_with_a_key_in_a_field_refuses_it(book: EndpointStore, path: Path, field: str) -> None:
+    key = "sk_9f8e7d6c5b4a39281706"
+    text = f"https://host/{key}/v1" if field == "base_url" else f"my {key}"
+    fields = {"name": "Local", "model": "m", "base_url": "https://host/sk-learning-proxy/v1"}
+    with pytest.raises(InputError) as caught:
+        book.add(Endpoint("", **{**fields, field: text}))  # type: ignore[arg-type]
+    assert caught.value.problems[0].path == (field,)
+    assert not path.exists()
+    assert book.add(Endpoint("", **fields)).base_url == fields["base_url"]  # type: ignore[arg-type]

@@ -125,8 +125,14 @@ def test_a_change_on_disk_shows_the_banner_and_reload_can_be_undone(tell: Tell, 
         await window.files.open_file(a)
         # As editors do: a new file is moved over the old one.
         other = prompt_file(tmp_path, "other", "newer")
+        before = a.read_bytes()
         other.replace(a)
         await hand.until(window.prompt.file_bar.isVisible, "the banner")
+        newer = a.read_bytes()
+        a.write_bytes(before)
+        await hand.until(lambda: not window.prompt.file_bar.isVisible(), "no banner: the file is as it was")
+        a.write_bytes(newer)
+        await hand.until(window.prompt.file_bar.isVisible, "the banner again")
         window.prompt.file_bar.press("Reload")
         await hand.until(lambda: window.prompt.document().messages[0].content == "newer", "the new text")
         assert not window.files.dirty
@@ -155,6 +161,7 @@ def test_compare_shows_the_lines_of_disk_and_editor(tell: Tell, tmp_path: Path) 
         assert "text of a" in shown
         press(dialog, "Reload")
         await hand.until(lambda: window.prompt.document().messages[0].content == "newer", "the new text")
+        await hand.until(lambda: window.findChild(FileChangesDialog) is None, "the end of the dialog")
 
     tell(story)
 

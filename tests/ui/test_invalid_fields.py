@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLineEdit
+from PySide6.QtWidgets import QDoubleSpinBox, QLineEdit, QSpinBox
+from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest.run import UiDriver
 from playground.ui.panes.prompt.pane import PARAMETERS, PROMPT
 from playground.ui.session import Session
+from playground.ui.widgets.form import padded
 from tests.ui.test_window import Tell
 
 
@@ -40,3 +44,17 @@ def test_an_invalid_parameter_is_not_sent_and_gets_the_focus(tell: Tell, name: s
         assert current.run.request.fields[name] == 1
 
     tell(story)
+
+
+@pytest.mark.parametrize("kind", [QSpinBox, QDoubleSpinBox])
+@pytest.mark.parametrize("typed", ["0,7", "1,000", "1 000", "1e3", "-0", "+5", "1_000", "abc"])
+def test_number_box_uses_the_number_that_it_displays(qtbot: QtBot, kind: Callable[[], QSpinBox], typed: str) -> None:
+    box = padded(kind())
+    qtbot.addWidget(box)
+    box.setRange(0, 600_000)
+    box.setSuffix(" ms")
+    box.lineEdit().clear()
+    QTest.keyClicks(box.lineEdit(), typed)
+    shown = box.lineEdit().text().removesuffix(" ms")
+    assert "," not in shown
+    assert not shown or float(shown) == box.value()

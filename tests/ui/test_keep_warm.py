@@ -24,7 +24,7 @@ def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_prompt_c
         keep, bar = window.keep_warm, window.prompt.warm_bar
         await _send(session, hand)
         assert keep.ask() is None  # the lifetime is an assumption of the program: no offer
-        session.workspace.sender.forecaster.set_lifetime_s = LIFETIME_S
+        session.workspace.settings.set("cache_lifetime_s", LIFETIME_S)
         await _send(session, hand)
         window.requests.refresh_outlook()
         assert window.prompt.axes is not None

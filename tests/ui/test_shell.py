@@ -182,7 +182,7 @@ def test_palette_goes_to_a_view_and_to_an_open_prompt(tell: Tell) -> None:
 
 
 def chart() -> Chart:
-    made = Chart(load_theme("light"), "Tokens", lambda work, _name: work.close())
+    made = Chart("Tokens", lambda work, _name: work.close())
     made.resize(400, 200)
     made.show_series([Series("cached", ((0, 1), (1, 3)), "warm_edge", joined=True)], "min", "tokens")
     return made

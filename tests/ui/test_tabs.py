@@ -66,6 +66,10 @@ def test_open_of_an_open_file_switches_to_its_tab(tell: Tell, tmp_path: Path) ->
         await window.files.open_all([a])
         assert (window.files.name, len(window.files.tabs.pages)) == ("a.prompt", tabs)
         assert window.files.tabs.bar.isVisible()
+        link = tmp_path / "link.json"
+        link.symlink_to(b)
+        await window.files.open_all([link])
+        assert (window.files.name, len(window.files.tabs.pages)) == ("b.prompt", tabs)
 
     tell(story)
 

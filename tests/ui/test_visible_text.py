@@ -5,11 +5,18 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
+from playground.agent.conversation import Turn
+from playground.prompt.document import Document, ToolCall
+from playground.runs.state import RunState
+from playground.ui.agent.turn_card import CallRow, TurnCard
+from playground.ui.panes.response.pane import ResponseFooter
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.notice import Notice
+from playground.ui.widgets.plain_table import fill_table, plain_table
 
 ID = "6301\u202ed429\x07"
 SHOWN = "6301\\u202ed429\\x07"
@@ -38,3 +45,33 @@ def test_notice_with_a_bidi_control_shows_an_escape(qtbot: QtBot) -> None:
     notice = Notice("trouble", "Refused", f"id {ID}")
     qtbot.addWidget(notice)
     assert SHOWN in notice.accessibleName()
+
+
+MARKUP = f"<b>x</b><img src='x.png'>{ID}"
+
+
+def test_response_footer_with_markup_as_finish_reason_shows_it_literally(qtbot: QtBot) -> None:
+    footer = ResponseFooter()
+    qtbot.addWidget(footer)
+    footer.show_state(RunState(phase="done", finish_reason=MARKUP), 1.0)
+    assert footer.line.startswith(f"<b>x</b><img src='x.png'>{SHOWN}")
+    assert {label.textFormat() for label in footer.findChildren(QLabel)} == {Qt.TextFormat.PlainText}
+
+
+def test_agent_turn_with_controls_in_texts_and_ids_shows_escapes(qtbot: QtBot) -> None:
+    card, row = TurnCard(1, "t"), CallRow(ToolCall("c", ID, "{}"))
+    qtbot.addWidget(card)
+    qtbot.addWidget(row)
+    turn = Turn("t", None, Document(), text=ID, request_id=MARKUP, finish_reason=ID, phase="done")
+    card.show_turn(turn, figures="", prefix="", added=ID, coming="", now=0, running=False)
+    assert (card.text.text(), card.added.text(), card.state.text()) == (SHOWN, SHOWN, SHOWN)
+    assert "<b>" not in card.request_id.toolTip()
+    assert SHOWN in row.head.text()
+    assert SHOWN in row.edit.accessibleName()
+
+
+def test_table_cell_with_a_bidi_control_shows_an_escape(qtbot: QtBot) -> None:
+    table = plain_table("cells", ["a"], 0, {})
+    qtbot.addWidget(table)
+    fill_table(table, [[ID]])
+    assert table.model().index(0, 0).data() == SHOWN

@@ -24,7 +24,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.service import PendingRequest
 from playground.runs.state import RunState
 from playground.ui.session import Session
-from playground.ui.startup_checks import LIBRARIES, display_reachable, missing_libraries, missing_sentence
+from playground.ui.startup_checks import LIBRARIES, display_reachable, lean_imports, missing_libraries, missing_sentence
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
@@ -251,6 +251,7 @@ def self_test(options: argparse.Namespace) -> int:
         if "QT_QPA_PLATFORM" not in os.environ and not display_reachable(os.environ):
             os.environ["QT_QPA_PLATFORM"] = "offscreen"
     # Imported only now: the platform is chosen when Qt is loaded.
+    lean_imports()
     from playground.ui.session import make_application, make_runner
 
     application = make_application()

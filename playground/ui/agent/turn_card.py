@@ -6,11 +6,13 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.agent.conversation import Result, Turn
+from playground.export.terminal import visible, visible_line
 from playground.prompt.document import ToolCall
 from playground.ui.agent.labels import outcome, pretty, result_words
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.id_label import CopyButton
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.plain_table import plain_tip
 
 
 class CallRow(QFrame):
@@ -23,13 +25,13 @@ class CallRow(QFrame):
         super().__init__()
         self.call = call
         self.setProperty("look", "callout")
-        self.head = words(f"calls {call.name}", "strong")
-        self.arguments = _mono(pretty(call.arguments))
+        self.head = words(f"calls {visible_line(call.name)}", "strong")
+        self.arguments = _mono(visible(pretty(call.arguments)))
         self.state = words("", "muted")
         self.result = _mono("")
         self.edit = QPushButton("Edit the result…")
         self.edit.setProperty("look", "link")
-        self.edit.setAccessibleName(f"Edit the result of {call.name}")
+        self.edit.setAccessibleName(f"Edit the result of {visible_line(call.name)}")
         self.edit.clicked.connect(lambda: self.edit_asked.emit(call.id))
         row = QHBoxLayout()
         row.addWidget(self.state, 1)
@@ -45,7 +47,7 @@ class CallRow(QFrame):
     def show_result(self, result: Result | None, now: float, *, running: bool) -> None:
         """Show a result; None: not called yet. Editing is disabled while the loop runs."""
         self.state.setText("not called yet" if result is None else result_words(result, now))
-        text = "" if result is None or result.kind in ("running", "stopped") else result.text
+        text = "" if result is None or result.kind in ("running", "stopped") else visible(result.text)
         if self.result.text() != text:
             self.result.setText(text)
         self.result.setVisible(bool(text))
@@ -119,7 +121,7 @@ class TurnCard(QFrame):
         """Show the turn. `coming`: calls whose arguments are incomplete."""
         self._say(self.state, outcome(turn))
         self._say(self.request_id, turn.request_id[:8] if turn.request_id else "")
-        self.request_id.setToolTip(turn.request_id or "")
+        self.request_id.setToolTip(plain_tip(visible_line(turn.request_id or "")))
         self.copy.set_text_to_copy(turn.request_id or "")
         self._say(self.added, added)
         self._say(self.text, turn.text)
@@ -149,6 +151,7 @@ class TurnCard(QFrame):
         return list(self._calls.values())
 
     def _say(self, label: QLabel, text: str) -> None:
+        text = visible(text)
         if label.text() != text:
             label.setText(text)
         label.setVisible(bool(text))

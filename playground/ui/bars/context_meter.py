@@ -22,7 +22,9 @@ BAR_WIDTH_PX = 56
 class ContextMeter(QAbstractButton):
     """Painted: a new figure at every keystroke needs no layout."""
 
-    def __init__(self, _theme: Theme | None = None) -> None:
+    def __init__(
+        self,
+    ) -> None:
         super().__init__()
         self._parts: Composition | None = None
         self._label = ""

@@ -15,7 +15,7 @@ from shiboken6 import isValid
 from playground.export.terminal import visible_line
 from playground.prompt.document import Json
 from playground.storage.settings import Settings
-from playground.ui.theme import GRID, current_theme
+from playground.ui.theme import GRID, Recolored, current_theme
 from playground.ui.widgets.icons import ICON_PX, icon
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -26,7 +26,7 @@ HEIGHT_PX = 30
 MAX_RECENT = 10
 
 
-class Destination(QFrame):
+class Destination(Recolored, QFrame):
     """Where requests go, with at most one action; hidden if there is nothing to say."""
 
     def __init__(self) -> None:
@@ -46,6 +46,7 @@ class Destination(QFrame):
         for widget in (self._icon, self._text, self._button):
             row.addWidget(widget)
         self.hide()
+        self.colored()
 
     @property
     def words(self) -> str:
@@ -56,15 +57,15 @@ class Destination(QFrame):
         """Show a text with an optional action (label, handler)."""
         self._text.setText(text)
         self._text.setToolTip(plain_tip(text))
-        self.set_theme()
+        self.recolor()
         self._button.setVisible(bool(actions))
         if actions:
             label, self._run = actions[0]
             self._button.setText(label)
         self.show()
 
-    def set_theme(self) -> None:
-        """Apply the theme in use."""
+    def recolor(self) -> None:
+        """Show the icon in the theme's color."""
         self._icon.setPixmap(icon("bolt", current_theme().muted).pixmap(ICON_PX, ICON_PX))
 
 

@@ -12,8 +12,9 @@ from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QMenu, QPushBut
 from playground.client.endpoint import Endpoint
 from playground.ui.bars.context_meter import ContextMeter
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.icons import icon_button, set_icon
+from playground.ui.widgets.plain_table import plain_tip
 
 HEIGHT_PX = 44
 LEAST_PX = 860
@@ -86,7 +87,7 @@ class TopBar(QFrame):
     """An endpoint's id."""
     new_requested = Signal()
 
-    def __init__(self, theme: Theme, action: Callable[[str], QAction], parent: QWidget | None = None) -> None:
+    def __init__(self, action: Callable[[str], QAction], parent: QWidget | None = None) -> None:
         """`action` finds an action of the window by its id."""
         super().__init__(parent)
         self.setProperty("look", "bar")
@@ -100,7 +101,7 @@ class TopBar(QFrame):
         set_icon(self._file, "file", "text")
         self._new = icon_button("plus", "New prompt")
         self._new.clicked.connect(self.new_requested)
-        self.context = ContextMeter(theme)
+        self.context = ContextMeter()
         self._send = QPushButton()
         self._send.setProperty("look", "primary")
         self._send.clicked.connect(self.send_clicked)
@@ -186,6 +187,7 @@ class TopBar(QFrame):
         menu = QMenu(self._endpoint)
         for endpoint in endpoints:
             action = menu.addAction(endpoint.name)
+            action.setToolTip(plain_tip(endpoint.name))
             action.setCheckable(True)
             action.setChecked(endpoint.id == chosen.id)
             action.triggered.connect(lambda _checked, key=endpoint.id: self.endpoint_chosen.emit(key))
@@ -194,7 +196,9 @@ class TopBar(QFrame):
         self._endpoint.setMenu(menu)
         self._names = chosen.name, self._names[1]
         self._fit()
-        self._endpoint.setToolTip(f"Requests go to {chosen.name} · model {chosen.model} · {chosen.plan.name}")
+        self._endpoint.setToolTip(
+            plain_tip(f"Requests go to {chosen.name} · model {chosen.model} · {chosen.plan.name}")
+        )
 
     def show_file(self, name: str, changed: bool) -> None:
         """Show the prompt's name; a dot marks unsaved changes."""

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from playground.experiments.comparison import LETTERS, Piece, RunFigures, Variant
 from playground.experiments.comparison_report import kind_of, parameters_text, variant_changes
-from playground.export.terminal import visible
+from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow
 from playground.runs.metrics import UNKNOWN, dollars, seconds, speed
 from playground.runs.state import RunState
@@ -27,7 +27,7 @@ from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.response.labels import ending, outcome, waiting
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, current_theme, mono_font
+from playground.ui.theme import GRID, Recolored, current_theme, mono_font
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.id_label import CopyButton, IdLabel
@@ -39,7 +39,7 @@ SLICE = 200
 """Pieces that are inserted in one turn of the event loop: a frame."""
 
 
-class PieceView(QPlainTextEdit):
+class PieceView(Recolored, QPlainTextEdit):
     """Displays pieces as plain text. Copying gives the displayed text, removed parts included."""
 
     def __init__(self, name: str, *, margin: int = GRID * 2) -> None:
@@ -56,6 +56,12 @@ class PieceView(QPlainTextEdit):
         self._pieces: tuple[tuple[str, str], ...] = ()
         self._left: list[tuple[str, str]] = []
         self._next = single_timer(self, 0, self._insert)
+        self.colored()
+
+    def recolor(self) -> None:
+        """Show the same pieces in the colors of the theme."""
+        pieces, self._pieces = self._pieces, ()
+        self._show(pieces)
 
     def show_pieces(self, pieces: Sequence[Piece]) -> None:
         """Show a difference of two texts, at most MOST_PIECES pieces of it."""
@@ -66,11 +72,6 @@ class PieceView(QPlainTextEdit):
         changed = [row for row in rows if row.sign in ("head", "gone", "come")]
         last = len(changed) - 1
         self._show(tuple((row.sign, row.text + ("\n" if at < last else "")) for at, row in enumerate(changed)))
-
-    def set_theme(self) -> None:
-        """Show the same pieces in the colors of the current theme."""
-        pieces, self._pieces = self._pieces, ()
-        self._show(pieces)
 
     def _show(self, pieces: tuple[tuple[str, str], ...]) -> None:
         if pieces == self._pieces:
@@ -133,7 +134,7 @@ class ColumnView(QFrame):
     asked = Signal(str)
     """A name of MENU, or "stop"."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
         self._tone = ""
@@ -149,7 +150,7 @@ class ColumnView(QFrame):
         self.differs.setFixedHeight(PIECES_PX)
         self.input, self.cached, self.ttft, self.cost = (QLabel() for _ in range(4))
         self.input.setProperty("tone", "strong")
-        self.bar = Bar(theme, 8)
+        self.bar = Bar(8)
         self.id = IdLabel("request_id")
         self.copy = CopyButton("request_id")
         self.placeholder = words("", "muted")
@@ -235,7 +236,7 @@ class ColumnView(QFrame):
         """Show the prompt's name and what differs from the first column."""
         letter, name = LETTERS[index], variant.document.name or "Untitled"
         kind = kind_of(variant, first)
-        self.setAccessibleName(f"Column {letter}: {name}, {kind}")
+        self.setAccessibleName(f"Column {letter}: {visible_line(name)}, {kind}")
         self.letter.setText(letter)
         self.name.set_full_text(name)
         self.kind.setText(kind)
@@ -338,12 +339,6 @@ class ColumnView(QFrame):
         """Show differences in the answer, or the answer alone."""
         self._differences = shown
         self._show_answer()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self.bar.set_theme(theme)
-        self.differs.set_theme()
-        self.pieces.set_theme()
 
     def _show_answer(self) -> None:
         if not self.text.exact_text and not (self._changes and self._differences):

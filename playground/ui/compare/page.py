@@ -41,7 +41,7 @@ from playground.ui.compare.column import ColumnView
 from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, mono_font, scaled
+from playground.ui.theme import GRID, mono_font, scaled
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
@@ -56,7 +56,7 @@ class VariantDialog(QDialog):
     """The edited Variant."""
 
     def __init__(
-        self, theme: Theme, letter: str, variant: Variant, endpoints: Sequence[Endpoint], parent: QWidget | None = None
+        self, letter: str, variant: Variant, endpoints: Sequence[Endpoint], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Edit column {letter}")
@@ -71,7 +71,7 @@ class VariantDialog(QDialog):
         self.model = QLineEdit(variant.endpoint.model)
         self.model.setAccessibleName("Model")
         self.endpoint.activated.connect(lambda _index: self.model.setText(self._endpoint().model))
-        self.pane = PromptPane(theme)
+        self.pane = PromptPane()
         self.pane.set_document(variant.document)
         self.pane.set_model(variant.endpoint.model)
         self.pane.complete()
@@ -161,10 +161,9 @@ class CompareTools(QWidget):
 class PrefixStrip(QFrame):
     """One bar per column: tokens shared with the prefix of A, further stable tokens, variable tokens."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "bar")
-        self._theme = theme
         self._rows: list[tuple[QLabel, Bar, ElidedLabel]] = []
         title = QLabel("Prefix")
         title.setProperty("tone", "strong")
@@ -181,7 +180,7 @@ class PrefixStrip(QFrame):
             ("stable, but not A's prefix", BarPiece(1, "stable_edge", hollow=True)),
             ("variable", BarPiece(1, "variable_edge")),
         ):
-            key = Bar(theme, 9)
+            key = Bar(9)
             key.setFixedSize(12, 9)
             key.show_pieces((piece,), label)
             text = QLabel(label)
@@ -224,7 +223,7 @@ class PrefixStrip(QFrame):
     def _add_row(self, index: int) -> None:
         letter = QLabel(LETTERS[index])
         letter.setProperty("tone", "strong")
-        row = letter, Bar(self._theme, 10), ElidedLabel(f"Prefix of {LETTERS[index]}", Qt.TextElideMode.ElideRight)
+        row = letter, Bar(10), ElidedLabel(f"Prefix of {LETTERS[index]}", Qt.TextElideMode.ElideRight)
         for place, widget in enumerate(row):
             self._grid.addWidget(widget, index, place)
         self._rows.append(row)
@@ -245,12 +244,6 @@ class PrefixStrip(QFrame):
         if text.property("tone") != tone:
             text.setProperty("tone", tone)
             restyle(text)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
-        for bar in (*self._legend, *(bar for _, bar, _ in self._rows)):
-            bar.set_theme(theme)
 
 
 HINT_PX = 1_150
@@ -369,12 +362,11 @@ class ComparePage(QWidget):
     displayed = Signal()
     """The page became visible."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._theme = theme
         self.notice = SlimBar("Compare")
         self.values = ValueRow()
-        self.strip = PrefixStrip(theme)
+        self.strip = PrefixStrip()
         self.columns: list[ColumnView] = []
         self.row = QSplitter(Qt.Orientation.Horizontal)
         self.row.setChildrenCollapsible(False)
@@ -444,7 +436,7 @@ class ComparePage(QWidget):
             gone.hide()
             gone.deleteLater()
         while len(self.columns) < count:
-            view = ColumnView(self._theme)
+            view = ColumnView()
             self.columns.append(view)
             self.row.addWidget(view)
         self.row.setSizes([1_000] * count)
@@ -463,10 +455,3 @@ class ComparePage(QWidget):
         self.caption.set_full_text(caption)
         for button in self.exports:
             button.setEnabled(any(column.runs for column in columns))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
-        self.strip.set_theme(theme)
-        for column in self.columns:
-            column.set_theme(theme)

@@ -21,7 +21,6 @@ from playground.ui.compare.files import CompareFiles
 from playground.ui.compare.page import ComparePage, CompareTools, VariantDialog
 from playground.ui.compare.painter import ColumnPainter
 from playground.ui.modes import ModeView
-from playground.ui.theme import Theme
 from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.task_dialog import open_once
 from playground.ui.widgets.timers import single_timer
@@ -51,15 +50,14 @@ class CompareController(QObject):
         self,
         window: QWidget,
         workspace: AppServices,
-        theme: Callable[[], Theme],
         prompt: Callable[[], Document],
         shortcut: str,
     ) -> None:
         """`prompt` returns the editor's document."""
         super().__init__(window)
-        self._window, self._workspace, self._theme, self._prompt = window, workspace, theme, prompt
+        self._window, self._workspace, self._prompt = window, workspace, prompt
         self._shortcut = shortcut
-        self.page, self.tools = ComparePage(theme()), CompareTools()
+        self.page, self.tools = ComparePage(), CompareTools()
         self.session = ComparisonSession(workspace.sender, lambda: workspace.log)
         self.files = CompareFiles(window, workspace, self.session, self.tools.sources, self._from_editor)
         self.dialog: VariantDialog | None = None
@@ -80,7 +78,6 @@ class CompareController(QObject):
             self.tools,
             self.send_or_stop,
             self._take_focus,
-            lambda: self.page.set_theme(self._theme()),
             self.rest,
         )
 
@@ -199,7 +196,6 @@ class CompareController(QObject):
         """Open the editor of a column."""
         document = self.session.document_of(slot)
         dialog = VariantDialog(
-            self._theme(),
             LETTERS[self.slots.index(slot)],
             replace(slot.variant, document=document),
             self._workspace.endpoints.all(),

@@ -166,7 +166,7 @@ class DialogController(QObject):
             if prompt.document() is document:
                 prompt.set_document(option.after, undoable=True, label=option.title)
 
-        dialog = RewriteDialog(self._appearance.theme, document, found, self._workspace.effect, self._window)
+        dialog = RewriteDialog(document, found, self._workspace.effect, self._window)
         dialog.chosen.connect(apply)
         dialog.open()
 
@@ -181,12 +181,6 @@ class DialogController(QObject):
             page.finished.connect(lambda _result: self._pages.pop(name, None))
         self.show_page(page, width)
         return cast("Page", page)
-
-    def set_theme(self) -> None:
-        """Apply the theme to the open pages."""
-        for page in self._pages.values():
-            if (chart := getattr(page, "chart", None)) is not None:
-                chart.set_theme(self._appearance.theme)
 
     def repeat_dialog(self, prompt: PromptPane, requests: Requests) -> RepeatDialog:
         """Open the repetition of the prompt; each request is in the log."""
@@ -223,7 +217,7 @@ class DialogController(QObject):
 
         def make() -> CacheLabDialog:
             bench = CacheLabServices(endpoint, send, workspace.folder / LAB_FILE, workspace.tasks.start, self._lab_lock)
-            dialog = CacheLabDialog(self._appearance.theme, bench, self._window)
+            dialog = CacheLabDialog(bench, self._window)
             dialog.lifetime_found.connect(
                 lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
             )
@@ -239,7 +233,6 @@ class DialogController(QObject):
 
         def make() -> ReplayDialog:
             dialog = ReplayDialog(
-                self._appearance.theme,
                 workspace.replay,
                 workspace.tasks.start,
                 workspace.endpoint.rates,

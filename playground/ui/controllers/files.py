@@ -20,11 +20,11 @@ from playground.prompt.files import (
     PROMPT_FORMAT,
     FileFormat,
     OpenedPrompt,
-    dump,
     missing_in,
     parse_bytes,
 )
 from playground.prompt.json_bounds import loads
+from playground.prompt.saved_text import saved_bytes
 from playground.storage.draft import Draft
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
@@ -201,8 +201,8 @@ class Files(QObject):
         Otherwise it replaces the prompt on display, which Undo brings back.
         """
         shown = self.tabs.page
-        path = await asyncio.to_thread(path.absolute)
-        if in_tab and (page := self.tabs.find(path)) is not None:
+        path, same = await asyncio.to_thread(_absolute_and_open, path, [page.file.path for page in self.tabs.pages])
+        if in_tab and (page := self.tabs.find(same or path)) is not None:
             self.tabs.show_page(page)
             return
         read = await self._read(path)
@@ -327,8 +327,11 @@ class Files(QObject):
             known = None if force or path != file.path else file.digest
 
             def write() -> tuple[str | None, str]:
-                data = dump(document, written).encode()
-                return _write_unless_changed(path, data, known), digest_of(data)
+                if (found := _changed_digest(path, known)) is not None:
+                    return found, ""
+                data = saved_bytes(document, written, _bytes_or_none(file.path))
+                write_shared(path, data)
+                return None, digest_of(data)
 
             try:
                 conflict, digest = await asyncio.to_thread(write)
@@ -428,6 +431,9 @@ class Files(QObject):
             file.digest = digest
         if digest not in (file.digest, file.kept):
             self._show_conflict(file.path)
+        elif digest == file.digest:
+            # The change was undone on disk.
+            self._prompt.file_bar.hide()
         if str(file.path) not in self._watcher.files():
             self._watcher.addPath(str(file.path))
 
@@ -562,14 +568,27 @@ def _content_of(path: Path, *, compared: bool = False) -> tuple[str, Document | 
         return digest_of(data), None
 
 
-def _write_unless_changed(path: Path, data: bytes, known: str | None) -> str | None:
-    """Write `data`; returns the digest of the file on disk instead if it is not `known`. None: not checked."""
-    if known is not None:
-        try:
-            found = digest_of(read_regular(path, MAX_FILE_BYTES))
-        except FileNotFoundError:
-            found = known
-        if found != known:
-            return found
-    write_shared(path, data)
-    return None
+def _absolute_and_open(path: Path, open_paths: Sequence[Path | None]) -> tuple[Path, Path | None]:
+    """Return the absolute path, and the path by which the same file, perhaps through a link, is open in a tab."""
+    path = path.absolute()
+    real = os.path.realpath(path)
+    return path, next((other for other in open_paths if other is not None and os.path.realpath(other) == real), None)
+
+
+def _changed_digest(path: Path, known: str | None) -> str | None:
+    """Return the digest of the file on disk if it is not `known`. None: unchanged, missing or not to be checked."""
+    if known is None:
+        return None
+    try:
+        found = digest_of(read_regular(path, MAX_FILE_BYTES))
+    except FileNotFoundError:
+        return None
+    return None if found == known else found
+
+
+def _bytes_or_none(path: Path | None) -> bytes | None:
+    """Return the content of the prompt's file; None if there is none or it cannot be read."""
+    try:
+        return None if path is None else read_regular(path, MAX_FILE_BYTES)
+    except OSError:
+        return None

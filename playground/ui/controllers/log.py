@@ -21,7 +21,7 @@ from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.details import LiveRequests
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import LogPane
-from playground.ui.theme import Theme, scaled, zoom_factor
+from playground.ui.theme import scaled, zoom_factor
 from playground.ui.widgets.task_dialog import open_once
 from playground.ui.widgets.timers import repeating_timer, single_timer
 
@@ -277,9 +277,9 @@ class LogPaths(QObject):
     compare_requested = Signal(list)
     """Logged requests are to be compared: their run_ids, oldest first."""
 
-    def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, theme: Callable[[], Theme]) -> None:
+    def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane) -> None:
         super().__init__(window)
-        self._window, self._workspace, self._pane, self._theme = window, workspace, pane, theme
+        self._window, self._workspace, self._pane = window, workspace, pane
         settings = workspace.settings
         self.layout = ColumnLayout(pane.table.horizontalHeader(), lambda text: settings.set("log_columns", text))
         self.layout.restore(settings.text("log_columns"))
@@ -317,7 +317,7 @@ class LogPaths(QObject):
             # Deferred import: only needed on demand.
             from playground.ui.controllers.log_actions import LogWork
 
-            self._work = LogWork(self._window, self._workspace, self._pane, self._theme)
+            self._work = LogWork(self._window, self._workspace, self._pane)
             self._work.trouble.connect(self.trouble)
             self._work.open_requested.connect(self.open_requested)
             self._work.compare_requested.connect(self.compare_requested)

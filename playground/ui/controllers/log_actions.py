@@ -30,7 +30,7 @@ from playground.requestlog.retention import MOST_TAG_CHARS
 from playground.services import AppServices
 from playground.ui.dialogs.consent import asked
 from playground.ui.panes.log.pane import LogPane
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import open_once
 
@@ -135,9 +135,9 @@ class LogWork(QObject):
     done = Signal(str)
     """Emitted with the name of the completed action."""
 
-    def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, theme: Callable[[], Theme]) -> None:
+    def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane) -> None:
         super().__init__(window)
-        self._window, self._workspace, self._pane, self._theme = window, workspace, pane, theme
+        self._window, self._workspace, self._pane = window, workspace, pane
         self.dialog: TicketDialog | LogSizeDialog | QFileDialog | QInputDialog | None = None
         """The one that was opened last."""
 

@@ -26,7 +26,6 @@ from playground.ui.panes.log.pane import LogPane
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.panes.response.pane import ResponsePane
-from playground.ui.theme import Theme
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.widgets.timers import single_timer
 
@@ -135,23 +134,21 @@ class Answers:
         self,
         workspace: AppServices,
         prompt: PromptPane,
-        theme: Theme,
         files: Files,
         program: DialogController,
         *,
         columns: QSplitter,
         rows: QSplitter,
     ) -> None:
-        self._theme = theme
         # Each pane is placed while it is empty: with a style sheet, a new parent costs time for every widget below.
         self.column = QWidget()
         _place(columns, 1, self.column)
-        self.response = ResponsePane(theme, self.column)
-        self.inspector = InspectorPane(theme, partial(_place, columns, 2))
-        self.log = LogPane(theme, workspace.tasks.start, partial(_place, rows, 1))
+        self.response = ResponsePane(self.column)
+        self.inspector = InspectorPane(partial(_place, columns, 2))
+        self.log = LogPane(workspace.tasks.start, partial(_place, rows, 1))
         self.from_log = SlimBar("From the log")
         self.requests = Requests(workspace, prompt, self.response, self.inspector, self.log)
-        self.log_paths = LogPaths(program.window, workspace, self.log, lambda: self._theme)
+        self.log_paths = LogPaths(program.window, workspace, self.log)
         self.looking_back = LookingBack(self.from_log, prompt, self.requests)
         self.adviser = Adviser(workspace, prompt)
         self.advice = AdvicePaths(self.adviser, self.inspector.advice, self.requests, prompt, files, program)
@@ -166,12 +163,6 @@ class Answers:
         """Stop all timers: the window is about to be deleted."""
         for part in (self.requests, self.adviser, self.log, self.log_paths):
             part.rest()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        for pane in (self.response, self.inspector, self.log):
-            pane.set_theme(theme)
 
 
 def _place(splitter: QSplitter, index: int, pane: QWidget) -> None:

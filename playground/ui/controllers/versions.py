@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from playground.ui.controllers.files import Files
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.panes.prompt.undo import PromptFile
-    from playground.ui.theme import Theme
     from playground.ui.versions.panel import VersionsPanel
 
 EXPORT_FILTER = "JSON lines (*.jsonl);;Markdown (*.md)"
@@ -59,12 +58,11 @@ class VersionPaths(QObject):
         prompt: PromptPane,
         files: Files,
         show: Callable[[QWidget | None], None],
-        theme: Callable[[], Theme],
     ) -> None:
         """`show` puts the panel beside the prompt; None removes it."""
         super().__init__(prompt)
         self._workspace, self._prompt, self._files = workspace, prompt, files
-        self._show, self._theme = show, theme
+        self._show = show
         self._panel: VersionsPanel | None = None
         self._overview, self._commits = Overview(), list[Commit]()
         self._reading = 0
@@ -119,7 +117,7 @@ class VersionPaths(QObject):
             return
         from playground.ui.versions.panel import VersionsPanel
 
-        panel = self._panel = VersionsPanel(self._theme())
+        panel = self._panel = VersionsPanel()
         panel.closed.connect(self.toggle)
         panel.save_requested.connect(self._save)
         panel.delete_requested.connect(self._delete)
@@ -133,11 +131,6 @@ class VersionPaths(QObject):
         self._show(panel)
         panel.list.setFocus(Qt.FocusReason.OtherFocusReason)
         self._refresh_soon(commits=True)
-
-    def set_theme(self) -> None:
-        """Apply the theme."""
-        if self._panel is not None:
-            self._panel.set_theme(self._theme())
 
     def settled(self) -> None:
         """Update the figures: a request has ended."""

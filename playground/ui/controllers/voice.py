@@ -52,7 +52,6 @@ class VoiceController(QObject):
         self.dialog: VoiceDialog | None = None
         self.speak: SpeakTab
         """There with the dialog."""
-        appearance.changed.connect(self._dress)
 
     def open(self) -> VoiceDialog:
         """Show the page in the side panel; it is made if there is none."""
@@ -67,7 +66,6 @@ class VoiceController(QObject):
         from playground.ui.voice.readiness_tab import ReadinessServices
 
         dialog = VoiceDialog(
-            self._appearance.theme,
             self._workspace.settings,
             self.in_hand,
             self._play,
@@ -95,10 +93,6 @@ class VoiceController(QObject):
 
     def _gone(self, _result: int) -> None:
         self.dialog = None
-
-    def _dress(self) -> None:
-        if self.dialog is not None:
-            self.dialog.set_theme(self._appearance.theme)
 
     def _ahead(self) -> Ahead:
         from playground.ui.dialogs.repeat import ahead_of

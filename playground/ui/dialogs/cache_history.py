@@ -21,7 +21,7 @@ from playground.client.endpoint import Rates
 from playground.experiments.replay import Breaker, CacheHistory, saved
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import dollars
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.chart import Chart, Series
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -37,7 +37,6 @@ class ReplayDialog(QDialog):
 
     def __init__(
         self,
-        theme: Theme,
         look: Callable[[str], Awaitable[CacheHistory]],
         start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         rates: Rates,
@@ -56,7 +55,7 @@ class ReplayDialog(QDialog):
         self.go.setProperty("look", "primary")
         self.go.clicked.connect(self.run)
         self.said = words("")
-        self.chart = Chart(theme, "Cached against fresh tokens over time", start)
+        self.chart = Chart("Cached against fresh tokens over time", start)
         self.chart.trouble.connect(self.said.setText)
         name = "What ended prefixes, the costliest first"
         self.table = plain_table(name, _COLUMNS, 0, {1: 110, 2: 70, 3: 120, 4: 120})

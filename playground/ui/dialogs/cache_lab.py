@@ -33,7 +33,7 @@ from playground.runs.metrics import dollars, seconds
 from playground.runs.state import RunState
 from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import JsonFile
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.chart import Chart, Series
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog, open_once
@@ -63,7 +63,7 @@ class CacheLabDialog(TaskDialog):
     lifetime_found = Signal(float)
     """Seconds: the user wants it to be what forecasts assume."""
 
-    def __init__(self, theme: Theme, bench: CacheLabServices, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: CacheLabServices, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Cache lab")
         self._bench = bench
@@ -81,7 +81,7 @@ class CacheLabDialog(TaskDialog):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Requests sent")
-        self.chart = Chart(theme, "What was measured", bench.start)
+        self.chart = Chart("What was measured", bench.start)
         self.chart.trouble.connect(lambda sentence: self.said.setText(sentence))
         self.go, self.again = QPushButton("Start"), QPushButton("Start over")
         self.use, self.save = QPushButton("Use this lifetime in forecasts"), QPushButton("Save as CSV…")

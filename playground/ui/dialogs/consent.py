@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from playground.prompt.diff import DiffRow
-from playground.ui.theme import GRID, current_theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.diff_view import DifferenceView
 from playground.ui.widgets.notice import words
 
@@ -23,7 +23,7 @@ class FileChangesDialog(QDialog):
     def __init__(self, name: str, rows: Sequence[DiffRow], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"{name}: disk and editor")
-        self.view = DifferenceView(current_theme())
+        self.view = DifferenceView()
         self.view.show_rows(rows or (DiffRow("same", "The prompts are identical."),))
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)

@@ -21,7 +21,7 @@ from playground.lint.reorder import Effect, Option
 from playground.prompt.diff import changes
 from playground.prompt.document import Document
 from playground.runs.metrics import dollars
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.diff_view import DifferenceView
 from playground.ui.widgets.notice import words
 
@@ -34,7 +34,6 @@ class RewriteDialog(QDialog):
 
     def __init__(
         self,
-        theme: Theme,
         before: Document,
         options: Sequence[Option],
         effect: Callable[[Document], Effect],
@@ -50,7 +49,7 @@ class RewriteDialog(QDialog):
         self.list.setAccessibleName("Ways to fix")
         self.list.addItems([option.title for option in options])
         self.why = words("")
-        self.difference = DifferenceView(theme)
+        self.difference = DifferenceView()
         self.figures = _Figures()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.apply = QPushButton("Apply")

@@ -277,7 +277,7 @@ class LeakDialog(QDialog):
         self.choice = QComboBox()
         self.choice.setAccessibleName("Rewrites")
         self.choice.addItems([option.rewrite.title for option in options])
-        self.difference = DifferenceView(theme)
+        self.difference = DifferenceView()
         self.too_long = words("This body is too long for a preview.", "muted")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)

@@ -90,7 +90,7 @@ class RecorderPage(QWidget):
         self.leaks = LeaksPanel()
         self.connect_panel = ConnectPanel()
         self.request = RequestTab(narrow=True)
-        self.inspector = InspectorPane(theme)
+        self.inspector = InspectorPane()
         self.inspector.setMinimumWidth(240)
         self.inspector.tabs.hide()  # advice is about the prompt in the editor
         self.tabs = QTabWidget()
@@ -260,8 +260,6 @@ class RecorderPage(QWidget):
         """Use other colors."""
         self.bars.set_theme(theme)
         self.table.set_theme(theme)
-        self.strip.set_theme()
-        self.inspector.set_theme(theme)
         self.programs.viewport().update()
 
     def show_zoom(self) -> None:

@@ -100,10 +100,6 @@ class DifferenceStrip(QFrame):
         """Keep room for the same number of lines after the text size has changed."""
         self.pieces.setFixedHeight(self.pieces.fontMetrics().lineSpacing() * _LINES + 2)
 
-    def set_theme(self) -> None:
-        """Use the colors of the current theme."""
-        self.pieces.set_theme()
-
     def _emit_earlier(self) -> None:
         if self.compared is not None:
             self.earlier_wanted.emit(self.compared.earlier.run_id)

@@ -9,7 +9,7 @@ from PySide6.QtGui import QPainter, QPaintEvent, QTextBlockFormat, QTextCharForm
 from PySide6.QtWidgets import QSizePolicy, QTextEdit, QWidget
 
 from playground.export.terminal import visible_line
-from playground.ui.theme import GRID, Theme, mono_font, ui_font
+from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.versions.comparison import VersionBoundary, VersionComparison, VersionRow
 
 MAX_ROWS = 2_000
@@ -22,9 +22,8 @@ _NARROW = 4
 class BoundaryBars(QWidget):
     """One bar per version: the stable part, then the variable one, in proportion to the longer prompt."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
         self._rows: tuple[tuple[str, VersionBoundary], ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
@@ -35,11 +34,6 @@ class BoundaryBars(QWidget):
         self.setAccessibleName("; ".join(texts))
         self.setToolTip("\n".join(texts))
         self.updateGeometry()
-        self.update()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -53,29 +47,34 @@ class BoundaryBars(QWidget):
         align = Qt.AlignmentFlag.AlignVCenter
         for number, (name, edge) in enumerate(self._rows):
             top = number * ROW_PX
-            painter.setPen(self._theme.text)
+            painter.setPen(current_theme().text)
             painter.drawText(QRectF(0, top, NAME_PX, ROW_PX), align, name)
             bar = top + (ROW_PX - BAR_PX) / 2
             stable, whole = room * edge.tokens / longest, room * edge.total / longest
-            painter.fillRect(QRectF(NAME_PX, bar, whole, BAR_PX), self._theme.variable_edge)
-            painter.fillRect(QRectF(NAME_PX, bar, max(stable - 1, 0), BAR_PX), self._theme.stable_edge)
-            painter.setPen(self._theme.muted)
+            painter.fillRect(QRectF(NAME_PX, bar, whole, BAR_PX), current_theme().variable_edge)
+            painter.fillRect(QRectF(NAME_PX, bar, max(stable - 1, 0), BAR_PX), current_theme().stable_edge)
+            painter.setPen(current_theme().muted)
             area = QRectF(self.width() - FIGURE_PX, top, FIGURE_PX, ROW_PX)
             painter.drawText(area, align | Qt.AlignmentFlag.AlignRight, f"≈ {edge.tokens:,.0f} stable")
 
 
-class VersionDiffView(QTextEdit):
+class VersionDiffView(Recolored, QTextEdit):
     """Read-only rows of a comparison. Signs and strokes repeat what the colours say; all text is plain."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
         self._shown: tuple[VersionComparison, str, str] | None = None
         self.setReadOnly(True)
         self.setAccessibleName("Differences of the versions")
         self.setFont(mono_font(12))
         self.setWordWrapMode(QTextOption.WrapMode.NoWrap)
         self.setTabChangesFocus(True)
+        self.colored()
+
+    def recolor(self) -> None:
+        """Show the same comparison in the colors of the theme."""
+        if self._shown is not None:
+            self.show_comparison(*self._shown)
 
     def show_comparison(self, found: VersionComparison, old: str, new: str) -> None:
         """Show a comparison, at most MAX_ROWS rows; `old` and `new` name the versions."""
@@ -106,12 +105,6 @@ class VersionDiffView(QTextEdit):
             self.setTextCursor(QTextCursor(block))
             self.ensureCursorVisible()
 
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
-        if self._shown is not None:
-            self.show_comparison(*self._shown)
-
     def _text(self, row: VersionRow, found: VersionComparison, old: str, new: str) -> str:
         cause = f" · {row.text}" if row.text else ""
         if row.sign == "new_boundary":
@@ -125,9 +118,9 @@ class VersionDiffView(QTextEdit):
     def _block(self, row: VersionRow) -> QTextBlockFormat:
         block = QTextBlockFormat()
         if row.zone == "stable":
-            block.setBackground(self._theme.stable)
+            block.setBackground(current_theme().stable)
         elif row.zone == "variable":
-            block.setBackground(self._theme.variable)
+            block.setBackground(current_theme().variable)
         if row.sign in ("head", "new_boundary", "old_boundary"):
             block.setTopMargin(GRID / 2)
             block.setBottomMargin(GRID / 2)
@@ -135,14 +128,14 @@ class VersionDiffView(QTextEdit):
 
     def _form(self, row: VersionRow) -> QTextCharFormat:
         form = QTextCharFormat()
-        form.setForeground(self._theme.muted if row.sign in ("skipped", "old_boundary") else self._theme.text)
+        form.setForeground(current_theme().muted if row.sign in ("skipped", "old_boundary") else current_theme().text)
         form.setFontStrikeOut(row.sign == "gone")
         form.setFontUnderline(row.sign == "come")
-        form.setUnderlineColor(self._theme.accent)
+        form.setUnderlineColor(current_theme().accent)
         if row.sign in ("head", "new_boundary"):
             form.setFontWeight(600)
         if row.sign == "new_boundary":
-            form.setForeground(self._theme.variable_edge)
+            form.setForeground(current_theme().variable_edge)
         return form
 
 

@@ -28,7 +28,7 @@ from PySide6.QtWidgets import (
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, percent
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.versions.comparison_view import BoundaryBars, VersionDiffView
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
@@ -60,9 +60,8 @@ def number_of(item: Item) -> str:
 class VersionRows(QStyledItemDelegate):
     """Paints two lines per version: number, title, figures; time and number of requests."""
 
-    def __init__(self, theme: Theme, parent: QWidget) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self.theme = theme
 
     def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
         return QSize(200, ROW_PX)
@@ -73,7 +72,7 @@ class VersionRows(QStyledItemDelegate):
         item, figures, current = (index.data(role) for role in (ITEM, FIGURES, STATE))
         rect: QRect = option.rect
         state: QStyle.StateFlag = option.state
-        theme = self.theme
+        theme = current_theme()
         painter.save()
         if state & QStyle.StateFlag.State_Selected:
             painter.fillRect(rect, theme.selection)
@@ -148,7 +147,7 @@ class VersionsPanel(QFrame):
     answer_requested = Signal(str)
     """The run_id of the request to display."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
         self.setAccessibleName("Versions")
@@ -169,7 +168,7 @@ class VersionsPanel(QFrame):
         self.close_button = icon_button("close", "Close the versions")
         self.list = QListWidget()
         self.list.setAccessibleName("Versions, newest first")
-        self._delegate = VersionRows(theme, self.list)
+        self._delegate = VersionRows(self.list)
         self.list.setItemDelegate(self._delegate)
         self.against = QComboBox()
         self.against.setAccessibleName("Compare against")
@@ -182,14 +181,14 @@ class VersionsPanel(QFrame):
         self.restore.setEnabled(False)
         self.answers.setEnabled(False)
         self.headline, self.detail = words("", "strong"), words("", "muted")
-        self.bars = BoundaryBars(theme)
+        self.bars = BoundaryBars()
         self.fix = QPushButton("Fix prompt structure…")
         self.next = QPushButton("Next change")
         for button, icon in ((self.fix, "fix"), (self.next, "down")):
             button.setProperty("look", "link")
             set_icon(button, icon, "accent")
         self.fix.hide()
-        self.diff = VersionDiffView(theme)
+        self.diff = VersionDiffView()
         self.foot = ElidedLabel("History")
         self._lay_out()
         self._connect()
@@ -375,13 +374,6 @@ class VersionsPanel(QFrame):
     def _edit_label(self) -> None:
         if isinstance(self.selected, Version):
             self.label_requested.emit(self.selected)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._delegate.theme = theme
-        self.bars.set_theme(theme)
-        self.diff.set_theme(theme)
-        self.list.viewport().update()
 
     def resizeEvent(self, event: object) -> None:
         """Put the comparison under the list if the panel is narrow."""

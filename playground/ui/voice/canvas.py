@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.voice.picture import EMPTY, HEARD, Item, Picture, milliseconds
 
 LEAST_TICK_PX = 84
@@ -99,9 +99,9 @@ class Canvas(QWidget):
     """Emitted with the description of the item under the mouse or selected by keyboard; empty without one."""
     view_changed = Signal()
 
-    def __init__(self, theme: Theme, name: str, *, brief: bool = False, axis: bool = True) -> None:
+    def __init__(self, name: str, *, brief: bool = False, axis: bool = True) -> None:
         super().__init__()
-        self._theme, self._brief = theme, brief
+        self._brief = brief
         self._axis_px = AXIS_PX if axis else NO_AXIS_PX
         self._picture = EMPTY
         self._axis_s = 0.0
@@ -123,11 +123,6 @@ class Canvas(QWidget):
         told = "; ".join(f"{item.label}" for item in picture.moments)
         self.setAccessibleDescription(told or self.empty)
         self.view_changed.emit()
-        self.update()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
         self.update()
 
     @property
@@ -189,9 +184,9 @@ class Canvas(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(ui_font(11, tabular=True))
-        painter.fillRect(self.rect(), self._theme.surface)
+        painter.fillRect(self.rect(), current_theme().surface)
         if not self._picture.bars and not self._picture.moments:
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.empty)
             return
         scale = self._scale
@@ -209,21 +204,21 @@ class Canvas(QWidget):
         bottom = self._labels_top()
         for at in scale.ticks():
             x = scale.x(at)
-            painter.setPen(QPen(self._theme.line, 1))
+            painter.setPen(QPen(current_theme().line, 1))
             painter.drawLine(QPointF(x, self._axis_px - 4), QPointF(x, bottom))
             if self._axis_px == NO_AXIS_PX:
                 continue
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             words = milliseconds(at)
             width = painter.fontMetrics().horizontalAdvance(words) + 2.0
             painter.drawText(QRectF(max(x - width / 2, GUTTER - 2), 2, width, self._axis_px - 8), words)
 
     def _paint_names(self, painter: QPainter) -> None:
-        painter.fillRect(QRectF(0, 0, GUTTER - 4, self.height()), self._theme.surface)
+        painter.fillRect(QRectF(0, 0, GUTTER - 4, self.height()), current_theme().surface)
         side = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         for lane, name in enumerate(self._picture.lanes):
             painter.setFont(ui_font(11, bold=lane == HEARD))
-            painter.setPen(self._theme.text if lane == HEARD else self._theme.muted)
+            painter.setPen(current_theme().text if lane == HEARD else current_theme().muted)
             painter.drawText(QRectF(GRID, self._top(lane), GUTTER - GRID * 2, BAR_PX), side, name)
         if self._shown:
             painter.drawText(QRectF(GRID, self._labels_top(), GUTTER - GRID * 2, LABEL_PX), side, "Moments")
@@ -233,7 +228,7 @@ class Canvas(QWidget):
         box = self._box(scale, item)
         edge = self._edge(item)
         if item.style == "silence":
-            painter.fillRect(box, QBrush(self._theme.muted, Qt.BrushStyle.BDiagPattern))
+            painter.fillRect(box, QBrush(current_theme().muted, Qt.BrushStyle.BDiagPattern))
         else:
             fill = QColor(edge)
             fill.setAlpha(48 if item.style in ("speech", "text") else 28)
@@ -253,15 +248,15 @@ class Canvas(QWidget):
         words = f"{item.label} …" if item.ends_at is None else " ".join(item.label.split())
         inner = box.adjusted(5, 0, -3, 0)
         elided = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, int(inner.width()))
-        painter.setPen(self._theme.text)
+        painter.setPen(current_theme().text)
         # A single character and an ellipsis carry no information.
         if len(elided) > 2 or elided == words:
             painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, elided)
 
     def _edge(self, item: Item) -> QColor:
         if item.style == "trouble":
-            return self._theme.failure
-        return self._theme.output if item.style in ("speech", "text", "call") else self._theme.muted
+            return current_theme().failure
+        return current_theme().output if item.style in ("speech", "text", "call") else current_theme().muted
 
     def _paint_captions(self, painter: QPainter, scale: Scale) -> None:
         """Draw the length of each silence below it."""
@@ -271,7 +266,7 @@ class Canvas(QWidget):
         for item in silences:
             box, width = self._box(scale, item), metrics.horizontalAdvance(item.label) + 4.0
             wanted.append((box.center().x() - width / 2, width))
-        painter.setPen(self._theme.text)
+        painter.setPen(current_theme().text)
         top = self._top(HEARD) + BAR_PX
         for item, place, (_, width) in zip(silences, pack(wanted, GUTTER, self.width() - 2), wanted, strict=True):
             if place.row == 0:  # lengths that would overlap are omitted; selection and table show them
@@ -286,7 +281,7 @@ class Canvas(QWidget):
         for item, place in self._shown:
             x = scale.x(item.starts_at)
             style = Qt.PenStyle.DotLine if item.computed else Qt.PenStyle.SolidLine
-            color = QColor(self._theme.failure if item.style == "trouble" else self._theme.muted)
+            color = QColor(current_theme().failure if item.style == "trouble" else current_theme().muted)
             color.setAlpha(130)
             painter.setPen(QPen(color, 1, style))
             top = self._top(item.lane) if item.lane <= len(self._picture.lanes) else self._axis_px
@@ -298,8 +293,8 @@ class Canvas(QWidget):
     def _paint_labels(self, painter: QPainter) -> None:
         for item, place in self._shown:
             box = self._label_box(item, place)
-            painter.fillRect(box.adjusted(0, 1, 0, -1), self._theme.surface)
-            painter.setPen(self._theme.failure if item.style == "trouble" else self._theme.text)
+            painter.fillRect(box.adjusted(0, 1, 0, -1), current_theme().surface)
+            painter.setPen(current_theme().failure if item.style == "trouble" else current_theme().text)
             painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, item.label)
 
     def _label_box(self, item: Item, place: CanvasPlace) -> QRectF:
@@ -310,7 +305,7 @@ class Canvas(QWidget):
         if self._at is None or not self._visible(scale, self._at):
             return
         label = next((self._label_box(item, place) for item, place in self._shown if item is self._at), None)
-        painter.setPen(QPen(self._theme.accent, 2))
+        painter.setPen(QPen(current_theme().accent, 2))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect((label or self._box(scale, self._at)).adjusted(-2, -1, 2, 1))
 

@@ -25,7 +25,7 @@ from playground.agent.example import Example
 from playground.prompt.field_errors import InputError
 from playground.simulator.launch import SimulatorError
 from playground.storage.settings import Settings
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.voice.picture import milliseconds
 from playground.ui.voice.readiness_tab import ReadinessServices, ReadinessTab
 from playground.ui.voice.side_by_side import SideBySideTab
@@ -184,7 +184,6 @@ class VoiceDialog(TaskDialog):
 
     def __init__(
         self,
-        theme: Theme,
         settings: Settings,
         in_hand: RunInHand,
         play: Callable[[], Coroutine[Any, Any, Example]],
@@ -207,11 +206,11 @@ class VoiceDialog(TaskDialog):
             button.setAutoDefault(False)
         self.form = SpeechForm(settings)
         self.form.changed.connect(self._other_speech)
-        self.timeline, self.beside = TimelineTab(theme), SideBySideTab(theme)
+        self.timeline, self.beside = TimelineTab(), SideBySideTab()
         self.tabs = QTabWidget()
         self.tabs.addTab(self.timeline, "Timeline")
         self.tabs.addTab(self.beside, "Side by side")
-        self.readiness = ReadinessTab(theme, settings, bench)
+        self.readiness = ReadinessTab(settings, bench)
         self.tabs.addTab(self.readiness, "Readiness")
         self.tabs.currentChanged.connect(self._other_tab)
         self._frame = QTimer(self)
@@ -302,12 +301,6 @@ class VoiceDialog(TaskDialog):
             self.timeline.show_timeline(timeline(turns, self.form.value, now=now), turns, live=live)
         if live and self.isVisible() and not self._frame.isActive():
             self._frame.start(IDLE_MS)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self.timeline.set_theme(theme)
-        self.beside.set_theme(theme)
-        self.readiness.set_theme(theme)
 
     def play_example(self) -> None:
         """Run the vendor's example over a real socket."""

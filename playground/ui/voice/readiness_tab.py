@@ -30,7 +30,7 @@ from playground.runs.state import RunState
 from playground.simulator.launch import SimulatorError
 from playground.storage.settings import Settings
 from playground.ui.dialogs.repeat import Ahead, what_it_takes
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
 from playground.ui.widgets.flow import FlowLayout
@@ -59,9 +59,9 @@ class ReadinessRow:
 class Spread(QWidget):
     """Rows of dots over one axis of milliseconds from 0. Hollow: cold. Filled: warm. Cross: not reported."""
 
-    def __init__(self, theme: Theme, name: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self._theme, self._name = theme, name
+        self._name = name
         self._rows: tuple[ReadinessRow, ...] = ()
         self.setAccessibleName(name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -76,11 +76,6 @@ class Spread(QWidget):
         self.setFixedHeight(self.sizeHint().height())
         self.update()
 
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
-        self.update()
-
     def sizeHint(self) -> QSize:
         """Return the height of the current groups, at least that of two."""
         return QSize(420, HEAD_PX + ROW_PX * max(len(self._rows), 2) + AXIS_PX)
@@ -89,14 +84,14 @@ class Spread(QWidget):
         """Paint name, axis and rows."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.fillRect(self.rect(), self._theme.surface)
+        painter.fillRect(self.rect(), current_theme().surface)
         painter.setFont(ui_font(12, bold=True))
-        painter.setPen(self._theme.text)
+        painter.setPen(current_theme().text)
         side = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         painter.drawText(QRectF(GRID, 0, self.width() - GRID, HEAD_PX), side, self._name)
         painter.setFont(ui_font(11, tabular=True))
         if not self._rows:
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             painter.drawText(self.rect().adjusted(0, HEAD_PX, 0, 0), Qt.AlignmentFlag.AlignCenter, "nothing measured")
             return
         most = max(row.values.values[-1] for row in self._rows)
@@ -109,13 +104,13 @@ class Spread(QWidget):
         bottom = HEAD_PX + ROW_PX * len(self._rows)
         for at in scale.ticks():
             x = scale.x(at)
-            painter.setPen(QPen(self._theme.line, 1))
+            painter.setPen(QPen(current_theme().line, 1))
             painter.drawLine(QPointF(x, HEAD_PX), QPointF(x, bottom))
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             painter.drawText(QRectF(x - 44, bottom + 2, 88, 16), Qt.AlignmentFlag.AlignCenter, _tick(at))
 
     def _paint_row(self, painter: QPainter, scale: Scale, top: float, row: ReadinessRow) -> None:
-        painter.setPen(self._theme.text)
+        painter.setPen(current_theme().text)
         side = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         values = row.values.values
         name = {"cold": "cold", "warm": "warm", "unknown": "not reported"}[row.cache]
@@ -128,7 +123,7 @@ class Spread(QWidget):
             painter.fillRect(QRectF(left, top + 5, max(right - left, 1), ROW_PX - 10), fill)
         median = row.values.median
         if median is not None and len(values) > 1:
-            painter.setPen(QPen(self._theme.text, 2))
+            painter.setPen(QPen(current_theme().text, 2))
             x = scale.x(median)
             painter.drawLine(QPointF(x, top + 4), QPointF(x, top + ROW_PX - 4))
         for number, value in enumerate(values):
@@ -141,13 +136,13 @@ class Spread(QWidget):
             for tilt in (-1, 1):
                 painter.drawLine(place + QPointF(-3, -3 * tilt), place + QPointF(3, 3 * tilt))
             return
-        painter.setBrush(self._theme.surface if cache == "cold" else color)
+        painter.setBrush(current_theme().surface if cache == "cold" else color)
         painter.drawEllipse(place, _DOT, _DOT)
 
     def _color(self, cache: Cache) -> QColor:
         if cache == "warm":
-            return self._theme.warm_edge
-        return self._theme.stable_edge if cache == "cold" else self._theme.muted
+            return current_theme().warm_edge
+        return current_theme().stable_edge if cache == "cold" else current_theme().muted
 
 
 def _tick(at: float) -> str:
@@ -187,7 +182,7 @@ class ReadinessServices:
 class ReadinessTab(QWidget):
     """Runs one experiment at a time. Evaluates the results again if the speech settings or the limit change."""
 
-    def __init__(self, theme: Theme, settings: Settings, bench: ReadinessServices) -> None:
+    def __init__(self, settings: Settings, bench: ReadinessServices) -> None:
         super().__init__()
         self._settings, self._bench = settings, bench
         self._speech = SpeechSettings()
@@ -206,7 +201,7 @@ class ReadinessTab(QWidget):
         self.progress.hide()
         self.go, self.copy = QPushButton("Start"), QPushButton("Copy the table")
         self.go.setProperty("look", "primary")
-        self.spreads = [Spread(theme, name) for name, _ in METRICS]
+        self.spreads = [Spread(name) for name, _ in METRICS]
         self.table = plain_table("Voice readiness", COLUMNS, 0, {1: 100, **dict.fromkeys(range(2, 8), 92)})
         self._lay_out()
         self.go.clicked.connect(self._toggle)
@@ -259,11 +254,6 @@ class ReadinessTab(QWidget):
         """Stop the measurement and keep the results so far."""
         if self._task is not None:
             self._task.cancel()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        for spread in self.spreads:
-            spread.set_theme(theme)
 
     def say_cost(self) -> None:
         """Show requests, time and cost before anything is sent."""

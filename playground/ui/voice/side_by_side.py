@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.voice.canvas import Canvas
 from playground.ui.voice.picture import brief, milliseconds, picture
 from playground.ui.widgets.id_label import copy_text
@@ -27,12 +27,12 @@ TABLE = "Time saved by running the tool during the filler"
 class SideBySideTab(QWidget):
     """Variants computed from one run's measured times. Sends nothing."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.said = words("")
         self._sentence = ""
         self.canvases = {
-            variant: Canvas(theme, NAMES[variant], brief=True, axis=variant == VARIANTS[0]) for variant in VARIANTS
+            variant: Canvas(NAMES[variant], brief=True, axis=variant == VARIANTS[0]) for variant in VARIANTS
         }
         self.table = plain_table(TABLE, COLUMNS, 0, dict.fromkeys(range(1, 6), 128))
         self.table.verticalHeader().setDefaultSectionSize(26)
@@ -77,11 +77,6 @@ class SideBySideTab(QWidget):
             canvas.show_picture(brief(picture(found.timelines[variant], turns)), axis)
         self._rows = gain_rows(found)
         fill_table(self.table, self._rows)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        for canvas in self.canvases.values():
-            canvas.set_theme(theme)
 
     def _copy(self) -> None:
         copy_text("\n".join("\t".join(row) for row in [COLUMNS, *self._rows]))

@@ -7,7 +7,7 @@ import time
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QScrollBar, QSplitter, QVBoxLayout, QWidget
 
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.voice.canvas import Canvas
 from playground.ui.voice.picture import EMPTY, Picture, milliseconds, picture, rows
 from playground.ui.widgets.id_label import copy_text
@@ -27,12 +27,12 @@ LEGEND = (
 class TimelineTab(QWidget):
     """Accepts `show_timeline` once per frame."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self._picture = EMPTY
         self._filled_at = 0.0
         self.figures = words("", "strong")
-        self.canvas = Canvas(theme, "Voice timeline")
+        self.canvas = Canvas("Voice timeline")
         self.moment = words(LEGEND, "muted")
         self.bar = QScrollBar(Qt.Orientation.Horizontal)
         self.bar.setAccessibleName("Visible part of the timeline")
@@ -86,10 +86,6 @@ class TimelineTab(QWidget):
     def picture(self) -> Picture:
         """Return the drawing."""
         return self._picture
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self.canvas.set_theme(theme)
 
     def _show_view(self) -> None:
         begins, length, whole = (round(value * 1000) for value in self.canvas.view)

@@ -15,7 +15,7 @@ from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from playground.storage.paths import write_shared
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.task_dialog import open_once
 
 _LEFT, _BOTTOM, _TOP = 58, 34, 22
@@ -41,7 +41,7 @@ class Chart(QWidget):
     trouble = Signal(str)
     """A picture could not be written."""
 
-    def __init__(self, theme: Theme, name: str, start: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
+    def __init__(self, name: str, start: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
         """`start` runs the writing of a picture beside the event loop."""
         super().__init__()
         self._start = start
@@ -50,7 +50,6 @@ class Chart(QWidget):
         save = QAction("Save as a picture…", self)
         save.triggered.connect(lambda _checked: self.ask_file())
         self.addAction(save)
-        self._theme = theme
         self._series: tuple[Series, ...] = ()
         self._axes = ("", "")
         self.setAccessibleName(name)
@@ -105,11 +104,6 @@ class Chart(QWidget):
             self._paint(painter)
         return bytes(buffer.data().data())
 
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        self.update()
-
     def sizeHint(self) -> QSize:
         """Wide and low."""
         return QSize(420, 210)
@@ -119,18 +113,18 @@ class Chart(QWidget):
         painter = QPainter(self)
         self._paint(painter)
         if self.hasFocus():
-            painter.setPen(QPen(self._theme.accent, 2))
+            painter.setPen(QPen(current_theme().accent, 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
 
     def _paint(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(ui_font(11, tabular=True))
-        painter.fillRect(self.rect(), self._theme.surface)
+        painter.fillRect(self.rect(), current_theme().surface)
         area = QRectF(_LEFT, _TOP, self.width() - _LEFT - GRID * 2, self.height() - _TOP - _BOTTOM)
         points = [point for one in self._series for point in one.points]
         if not points:
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "Nothing has been measured yet")
             return
         most = round_up(max(x for x, _ in points)), round_up(max(y for _, y in points))
@@ -142,9 +136,9 @@ class Chart(QWidget):
     def _paint_axes(self, painter: QPainter, area: QRectF, most: tuple[float, float]) -> None:
         for step in range(5):
             y = area.bottom() - area.height() * step / 4
-            painter.setPen(QPen(self._theme.line, 1))
+            painter.setPen(QPen(current_theme().line, 1))
             painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             painter.drawText(QRectF(0, y - 8, _LEFT - 6, 16), right, figure(most[1] * step / 4))
             x = area.left() + area.width() * step / 4
@@ -155,13 +149,13 @@ class Chart(QWidget):
 
     def _paint_legend(self, painter: QPainter, area: QRectF) -> None:
         x = area.left()
-        painter.setPen(self._theme.muted)
+        painter.setPen(current_theme().muted)
         painter.drawText(QPointF(4, 13), self._axes[1])
         x += painter.fontMetrics().horizontalAdvance(self._axes[1])
         for one in self._series:
             x += GRID * 2
             self._paint_point(painter, QPointF(x, 9), one)
-            painter.setPen(self._theme.text)
+            painter.setPen(current_theme().text)
             painter.drawText(QPointF(x + 8, 13), one.name)
             x += painter.fontMetrics().horizontalAdvance(one.name) + 8
 
@@ -171,15 +165,15 @@ class Chart(QWidget):
             for x, y in one.points
         ]
         if one.joined:
-            painter.setPen(QPen(getattr(self._theme, one.role), 1.5))
+            painter.setPen(QPen(getattr(current_theme(), one.role), 1.5))
             painter.drawPolyline(QPolygonF(places))
         for place in places:
             self._paint_point(painter, place, one)
 
     def _paint_point(self, painter: QPainter, place: QPointF, one: Series) -> None:
-        color: QColor = getattr(self._theme, one.role)
+        color: QColor = getattr(current_theme(), one.role)
         painter.setPen(QPen(color, 1.5))
-        painter.setBrush(self._theme.surface if one.hollow else color)
+        painter.setBrush(current_theme().surface if one.hollow else color)
         painter.drawEllipse(place, _POINT_PX, _POINT_PX)
 
 

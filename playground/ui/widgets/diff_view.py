@@ -8,7 +8,7 @@ from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QTextEdit, QWidget
 
 from playground.prompt.diff import DiffRow
-from playground.ui.theme import Theme, mono_font
+from playground.ui.theme import current_theme, mono_font
 
 _SIGNS = {"head": "", "same": "   ", "gone": "−  ", "come": "+  ", "skipped": "⋯  "}
 MOST_ROWS = 2_000
@@ -17,9 +17,8 @@ MOST_ROWS = 2_000
 class DifferenceView(QTextEdit):
     """Read-only; what others wrote is inserted as plain text, never as markup."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
         self.setReadOnly(True)
         self.setAccessibleName("What changes")
         self.setFont(mono_font(12))
@@ -44,7 +43,7 @@ class DifferenceView(QTextEdit):
 
     def _block(self, row: DiffRow) -> QTextBlockFormat:
         block = QTextBlockFormat()
-        grounds: dict[str, QColor] = {"come": self._theme.warm, "gone": self._theme.variable}
+        grounds: dict[str, QColor] = {"come": current_theme().warm, "gone": current_theme().variable}
         if row.sign in grounds:
             block.setBackground(grounds[row.sign])
         if row.sign == "head":
@@ -53,7 +52,7 @@ class DifferenceView(QTextEdit):
 
     def _form(self, row: DiffRow) -> QTextCharFormat:
         form = QTextCharFormat()
-        form.setForeground(self._theme.muted if row.sign in ("skipped", "same") else self._theme.text)
+        form.setForeground(current_theme().muted if row.sign in ("skipped", "same") else current_theme().text)
         form.setFontStrikeOut(row.sign == "gone")
         if row.sign == "head":
             form.setFontWeight(700)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtGui import QValidator
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 
 from playground.prompt.field_errors import InputError
@@ -14,8 +15,28 @@ from playground.ui.theme import GRID
 Box = TypeVar("Box", QSpinBox, QDoubleSpinBox)
 
 
+class _NoGroups(QValidator):
+    """The box's own validation, without the group separators that Qt would remove silently."""
+
+    def __init__(self, box: QSpinBox | QDoubleSpinBox) -> None:
+        super().__init__(box)
+        self._box = box
+
+    def validate(self, text: str, place: int) -> object:
+        """Return the state of a typed text."""
+        return QValidator.State.Invalid if "," in text else self._box.validate(text, place)
+
+    def fixup(self, text: str) -> str:
+        """Return the text that replaces an incomplete one."""
+        return self._box.fixup(text)
+
+
 def padded(box: Box) -> Box:
-    """The same box, with its figure as far from the edge as in any other field."""
+    """Return the box, with its figure as far from the edge as in any other field.
+
+    It takes no group separators: `0,7` in a box for whole numbers must not be displayed while another value is used.
+    """
+    box.lineEdit().setValidator(_NoGroups(box))
     box.lineEdit().setTextMargins(GRID - 2, 0, 0, 0)
     return box
 

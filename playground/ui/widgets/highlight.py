@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6.QtGui import QColor, QSyntaxHighlighter, QTextCharFormat, QTextDocument
 
-from playground.ui.theme import Theme
+from playground.ui.theme import Theme, current_theme
 
 LONGEST = 20_000
 """Code points; longer code stays plain, so that no frame waits for a lexer."""
@@ -79,14 +79,8 @@ def _color(kind: str, theme: Theme) -> QColor | None:
 class JsonHighlighter(QSyntaxHighlighter):
     """Colors JSON by paragraph. A string may continue in paragraphs that are separate for display only."""
 
-    def __init__(self, document: QTextDocument, theme: Theme) -> None:
+    def __init__(self, document: QTextDocument) -> None:
         super().__init__(document)
-        self._theme = theme
-
-    def set_theme(self, theme: Theme) -> None:
-        """Paint in the new theme's colors."""
-        self._theme = theme
-        self.rehighlight()
 
     def highlightBlock(self, text: str) -> None:
         """Qt's hook: one paragraph."""
@@ -94,11 +88,11 @@ class JsonHighlighter(QSyntaxHighlighter):
         open_at_end = _string_open(text, inside)
         self.setCurrentBlockState(_IN_STRING if open_at_end else 0)
         if inside and open_at_end and '"' not in text:
-            self._paint(0, units(text), self._theme.warm_edge)
+            self._paint(0, units(text), current_theme().warm_edge)
             return
         code = ('"' if inside else "") + text + ('"' if open_at_end else "")
         shift = 1 if inside else 0
-        for start, length, color in spans(code, "json", self._theme):
+        for start, length, color in spans(code, "json", current_theme()):
             self._paint(max(start - shift, 0), length, color)
 
     def _paint(self, start: int, length: int, color: QColor) -> None:

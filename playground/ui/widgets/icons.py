@@ -16,13 +16,13 @@ from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QAbstractButton, QToolButton
 
 from playground.assets import asset
-from playground.ui.theme import current_theme
+from playground.ui.theme import THEME_EVENTS, current_theme
 
 ICON_PX = 16
 HIT_PX = 28
 """Side of an icon button; 24 in dense rows."""
 _SCALES = (1, 2, 3)
-_LOOK_EVENTS = frozenset((QEvent.Type.PaletteChange, QEvent.Type.StyleChange, QEvent.Type.DevicePixelRatioChange))
+_LOOK_EVENTS = THEME_EVENTS | {QEvent.Type.DevicePixelRatioChange}
 
 
 @cache

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame
 
+from playground.export.terminal import visible
+
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QTableView, QTableWidget
 
@@ -74,10 +76,10 @@ def set_up_rows(table: QTableView, name: str, row_px: int, least_column_px: int 
 
 
 def fill_table(table: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
-    """Replace the rows."""
+    """Replace the rows. Control characters are displayed as escapes."""
     from PySide6.QtWidgets import QTableWidgetItem
 
     table.setRowCount(len(rows))
     for number, row in enumerate(rows):
         for column, text in enumerate(row):
-            table.setItem(number, column, QTableWidgetItem(text))
+            table.setItem(number, column, QTableWidgetItem(visible(text)))

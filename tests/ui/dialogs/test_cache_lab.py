@@ -15,7 +15,6 @@ from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.dialogs.cache_lab import CacheLabDialog, cost_words
 from playground.ui.session import Session
-from playground.ui.theme import load_theme
 from playground.ui.widgets.chart import Chart, Series, figure, round_up
 from tests.ui.conftest import runner, tell
 
@@ -83,7 +82,7 @@ def test_axes_end_at_round_numbers(value: float, end: float) -> None:
 
 
 def test_the_chart_says_what_it_draws(qtbot: object) -> None:
-    chart = Chart(load_theme("light"), "What was measured", lambda work, _name: work.close())
+    chart = Chart("What was measured", lambda work, _name: work.close())
     chart.show_series([Series("warm", ((1.0, 20.0), (2.0, 30.0)), "warm_edge")], "prompt number", "ms")
     assert chart.accessibleDescription() == "ms over prompt number. warm: 2 points, from 20 to 30"
     assert figure(0.25) == "0.25"

@@ -11,7 +11,6 @@ from playground.cli.selftest.run import UiDriver
 from playground.prompt.document import Document, Message, Tool
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.session import Session
-from playground.ui.theme import load_theme
 from playground.ui.voice.readiness_tab import ReadinessRow, Spread, rows, smallness, verdict
 from playground.voice.readiness import Distribution, cold, readiness
 from tests.ui.conftest import Story, runner, tell
@@ -76,7 +75,7 @@ def test_what_was_not_measured_is_not_drawn_as_0(qtbot: QtBot) -> None:
     found = readiness([times(calls=[(100, 0)], ends=200)])
     clause = next(row for row in rows(found) if row[0] == "First speakable clause")
     assert clause == ("First speakable clause", "all", "1", "—", "—", "—", "—", "1")
-    spread = Spread(load_theme("light"), "First speakable clause")
+    spread = Spread("First speakable clause")
     qtbot.addWidget(spread)
     spread.show_rows((ReadinessRow("unknown", found.unknown.first_clause),))
     assert spread.accessibleDescription() == "nothing measured"

@@ -18,7 +18,6 @@ from playground.cli.selftest.run import UiDriver
 from playground.requestlog.filter import EVERYTHING
 from playground.storage.settings import Settings
 from playground.ui.session import Session
-from playground.ui.theme import load_theme
 from playground.ui.voice.canvas import Scale, pack
 from playground.ui.voice.dialog import SpeechForm, VoiceDialog
 from playground.ui.voice.picture import CALLS, HEARD, TEXT, TOOLS, picture, rows
@@ -40,7 +39,7 @@ LATER_MS = ["800 get_balance back", "850 first content", "≈ 1,200 heard"]
 
 @pytest.fixture
 def tab(qtbot: QtBot) -> Iterator[TimelineTab]:
-    made = TimelineTab(load_theme("light"))
+    made = TimelineTab()
     qtbot.addWidget(made)
     made.resize(1000, 600)
     made.show()
@@ -224,7 +223,7 @@ def test_the_speech_settings_are_checked_and_remembered(qtbot: QtBot, tmp_path: 
 def test_side_by_side_says_when_there_is_nothing_to_compare(
     qtbot: QtBot, turns: tuple[MeasuredTurn, ...], said: str
 ) -> None:
-    tab = SideBySideTab(load_theme("dark"))
+    tab = SideBySideTab()
     qtbot.addWidget(tab)
     tab.show_turns(turns, DEFAULTS)
     tab.grab()
@@ -232,7 +231,7 @@ def test_side_by_side_says_when_there_is_nothing_to_compare(
 
 
 def test_side_by_side_gives_the_gain_as_numbers(qtbot: QtBot) -> None:
-    tab = SideBySideTab(load_theme("light"))
+    tab = SideBySideTab()
     qtbot.addWidget(tab)
     tab.show_turns(VENDOR, DEFAULTS)
     cells = [[item.text() if (item := tab.table.item(row, column)) else "" for column in range(6)] for row in range(4)]

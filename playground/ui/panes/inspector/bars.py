@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from playground.client.events import Usage
 from playground.runs.state import RunState
-from playground.ui.theme import Theme
+from playground.ui.theme import current_theme
 
 LEAST_PX = 2.0
 GAP_PX = 1.0
@@ -29,9 +29,8 @@ class BarPiece:
 class Bar(QWidget):
     """Pieces side by side in proportion. A piece that is not 0 is never invisible; no pieces: an empty track."""
 
-    def __init__(self, theme: Theme, height: int) -> None:
+    def __init__(self, height: int) -> None:
         super().__init__()
-        self._theme = theme
         self._height = height
         self._pieces: tuple[BarPiece, ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -51,11 +50,6 @@ class Bar(QWidget):
         self.setToolTip(words)
         self.update()
 
-    def set_theme(self, theme: Theme) -> None:
-        """Draw in the new theme's colours."""
-        self._theme = theme
-        self.update()
-
     def sizeHint(self) -> QSize:
         """As wide as there is room."""
         return QSize(120, self._height)
@@ -65,10 +59,10 @@ class Bar(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self._theme.line)
+        painter.setBrush(current_theme().line)
         whole = QRectF(self.rect())
         if not self._pieces:
-            painter.setBrush(self._theme.line)
+            painter.setBrush(current_theme().line)
             painter.drawRoundedRect(whole, 2, 2)
             return
         for piece, (left, width) in zip(
@@ -78,9 +72,9 @@ class Bar(QWidget):
                 self._paint(painter, QRectF(left, 0, width, whole.height()), piece)
 
     def _paint(self, painter: QPainter, rect: QRectF, piece: BarPiece) -> None:
-        color: QColor = getattr(self._theme, piece.role)
+        color: QColor = getattr(current_theme(), piece.role)
         if piece.hollow:
-            painter.setBrush(self._theme.line)
+            painter.setBrush(current_theme().line)
             painter.setPen(color)
             painter.drawRoundedRect(rect.adjusted(0.5, 0.5, -0.5, -0.5), 2, 2)
             painter.setPen(Qt.PenStyle.NoPen)
@@ -89,7 +83,7 @@ class Bar(QWidget):
         painter.drawRoundedRect(rect, 2, 2)
         if piece.hatched:
             # The second mark beside colour, for those who cannot tell amber from teal.
-            painter.setBrush(QBrush(self._theme.surface, Qt.BrushStyle.BDiagPattern))
+            painter.setBrush(QBrush(current_theme().surface, Qt.BrushStyle.BDiagPattern))
             painter.drawRoundedRect(rect, 2, 2)
 
 

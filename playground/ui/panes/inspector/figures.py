@@ -9,6 +9,7 @@ from datetime import datetime
 
 from playground.client.endpoint import Cost, Rates, cost
 from playground.client.events import Usage
+from playground.export.terminal import visible_line
 from playground.prefix_cache.forecast import Forecast, clock_time, left
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.prefix_cache.traffic import ColdClock
@@ -251,7 +252,7 @@ def attempts_text(state: RunState) -> str:
         return UNKNOWN
     words = [_attempt(attempt) for attempt in state.attempts]
     end = {
-        "done": finish_text(state.finish_reason),
+        "done": visible_line(finish_text(state.finish_reason)),
         "stopped": "stopped",
         "interrupted": "interrupted",
         "failed": "" if state.attempts[-1].status not in (None, 200) else "failed",

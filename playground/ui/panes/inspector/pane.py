@@ -27,7 +27,7 @@ from playground.ui.panes.inspector.sections import (
     UsageSection,
 )
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, mono_font
+from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.id_label import CopyButton
 from playground.ui.widgets.notice import words
@@ -234,7 +234,7 @@ class InspectorPane(QWidget):
     place_requested = Signal(int, int)
     """(message, code point offset in the sent text): go to the position in `why`."""
 
-    def __init__(self, theme: Theme, place: Callable[[QWidget], object] | None = None) -> None:
+    def __init__(self, place: Callable[[QWidget], object] | None = None) -> None:
         """`place` gives the empty pane its parent."""
         super().__init__()
         self.strip = InspectorStrip()
@@ -242,9 +242,9 @@ class InspectorPane(QWidget):
         self.setAccessibleName("Inspector")
         self.setMinimumWidth(LEAST_WIDTH)
         self.id = IdSection()
-        self.usage = UsageSection(theme)
+        self.usage = UsageSection()
         self.forecast = ForecastSection()
-        self.latency = LatencySection(theme)
+        self.latency = LatencySection()
         self.cost = CostSection()
         self.request = RequestSection()
         self.attempts = AttemptsSection()
@@ -325,11 +325,6 @@ class InspectorPane(QWidget):
     def show_next(self, same: Forecast | None, new: Forecast | None, clock: ColdClock | None = None) -> None:
         """Show the forecast of the next request with the same and with new values of variables, and when it ends."""
         self.forecast.show_next(same, new, until_line(clock))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self.usage.bar.set_theme(theme)
-        self.latency.set_theme(theme)
 
     def _show_sections(self, sent: bool) -> None:
         for section in (self.latency, self.cost, self.request):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.client.events import Usage
@@ -25,7 +26,7 @@ from playground.ui.panes.inspector.figures import (
     usage_lines,
 )
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, scaled, ui_font
+from playground.ui.theme import GRID, Recolored, current_theme, scaled, ui_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.id_label import CopyButton, IdLabel, copy_text
@@ -69,7 +70,7 @@ class Section(QWidget):
 class UsageSection(Section):
     """The headline, the bar and its legend."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__("Usage")
         self.headline = QLabel()
         self.headline.setProperty("tone", "headline")
@@ -80,7 +81,7 @@ class UsageSection(Section):
         row.setSpacing(GRID // 2 + 2)
         row.addWidget(self.headline)
         row.addWidget(self.note, 1)
-        self.bar = Bar(theme, 10)
+        self.bar = Bar(10)
         self.column.addLayout(row)
         self.column.addSpacing(GRID // 2)
         self.column.addWidget(self.bar)
@@ -151,35 +152,27 @@ class ForecastSection(Section):
             self.rows[key].show_value(line.text, line.why, line.tone)
 
 
-class LatencySection(Section):
+class LatencySection(Recolored, Section):
     """Time to first token, output speed, total, and where the time went."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__("Latency")
         self.add_row("ttft", "time to first token")
         self.add_row("total", "total")
-        self.bar = Bar(theme, 8)
+        self.bar = Bar(8)
         self.legend = QLabel()
         self.column.addSpacing(GRID // 4)
         self.column.addWidget(self.bar)
         self.column.addWidget(self.legend)
         self.add_row("speed", "output speed")
         self.add_row("connection", "connection")
-        self.set_theme(theme)
+        self.recolor()
+        self.colored()
 
-    def show_state(self, state: RunState) -> None:
-        """Times as measured on this machine."""
-        self.show_lines(latency_lines(state))
-        self.bar.show_pieces(*time_pieces(state))
-
-    def set_theme(self, theme: Theme) -> None:
-        """The bar and the legend's marks in the new colours."""
-        self.bar.set_theme(theme)
-        marks = (
-            ("■ headers", theme.muted),
-            ("▨ first token", theme.muted),
-            ("■ output", theme.output),
-        )
+    def recolor(self) -> None:
+        """Paint the legend's marks in the colors of the theme."""
+        theme = current_theme()
+        marks = (("■ headers", theme.muted), ("▨ first token", theme.muted), ("■ output", theme.output))
         self.legend.setText(
             "&nbsp;&nbsp;".join(
                 f'<span style="color:{color.name()}">{word[0]}</span>'
@@ -187,6 +180,11 @@ class LatencySection(Section):
                 for word, color in marks
             )
         )
+
+    def show_state(self, state: RunState) -> None:
+        """Times as measured on this machine."""
+        self.show_lines(latency_lines(state))
+        self.bar.show_pieces(*time_pieces(state))
 
 
 class CostSection(Section):
@@ -228,6 +226,7 @@ class IdSection(QWidget):
         caption = QLabel("request_id")
         caption.setProperty("tone", "caption")
         self.status = QLabel()
+        self.status.setTextFormat(Qt.TextFormat.PlainText)
         self.status.setProperty("tone", "muted")
         self.status.setFont(ui_font(12, tabular=True))
         self.id = IdLabel("request_id")
@@ -304,6 +303,7 @@ class IdSection(QWidget):
 
 
 STRIP_PX = 36
+TTFT_PX = 470
 
 
 class InspectorStrip(QFrame):
@@ -330,6 +330,11 @@ class InspectorStrip(QFrame):
             row.addWidget(label)
         row.addWidget(self.details)
         self.hide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the time to first token out of a narrow strip: the id needs the width."""
+        super().resizeEvent(event)
+        self.ttft.setVisible(self.width() >= scaled(TTFT_PX))
 
     def show_model(self, model: InspectorModel | None) -> None:
         """Show a request; None: nothing was sent."""

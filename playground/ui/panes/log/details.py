@@ -30,7 +30,7 @@ class LogSource(Protocol):
         """Matching requests from place `first` (0 is the newest) on."""
 
     async def search(self, log_filter: LogFilter, before: int | None = ..., limit: int = ..., /) -> Found:
-        """Matching requests older than number `before` that one step finds, and where it continues."""
+        """Matching requests older than number `before` that one step finds, and the place of the next step."""
 
     async def numbers(self, log_filter: LogFilter, /) -> Sequence[int]:
         """Return the numbers of all matching requests, oldest first; headings of groups are negative."""

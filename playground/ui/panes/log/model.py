@@ -18,7 +18,7 @@ from playground.runs.metrics import APPROXIMATELY, UNKNOWN
 from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, cell_of
 from playground.ui.panes.log.details import Clock, Details, LiveRequests, LogSource, RowDetail, Start
-from playground.ui.theme import Theme, mono_font, ui_font
+from playground.ui.theme import current_theme, mono_font, ui_font
 from playground.ui.widgets.plain_table import plain_tip
 
 PAGE = 128
@@ -40,9 +40,9 @@ class LogModel(QAbstractTableModel):
     summed = Signal(object)
     """Emitted when the totals of the filtered rows are loaded."""
 
-    def __init__(self, theme: Theme, start: Start) -> None:
+    def __init__(self, start: Start) -> None:
         super().__init__()
-        self._theme, self._start = theme, start
+        self._start = start
         self._source: LogSource | None = None
         self._filter = EVERYTHING
         self._shown = EVERYTHING
@@ -348,11 +348,6 @@ class LogModel(QAbstractTableModel):
                     return page * PAGE + place
         return None
 
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        self._repaint(0, self._count - 1)
-
     def rowCount(self, parent: Index = _NOWHERE) -> int:
         return 0 if parent.isValid() else self._count
 
@@ -406,7 +401,7 @@ class LogModel(QAbstractTableModel):
         return self._ids if column.mono else (self._figures if column.figure else self._plain)
 
     def _color(self, tone: str) -> QColor | None:
-        color = getattr(self._theme, tone) if tone else None
+        color = getattr(current_theme(), tone) if tone else None
         return color if isinstance(color, QColor) else None
 
 

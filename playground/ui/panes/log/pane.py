@@ -29,7 +29,7 @@ from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, scaled
+from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.timers import single_timer
@@ -126,7 +126,6 @@ class LogPane(QWidget):
 
     def __init__(
         self,
-        theme: Theme,
         start: Callable[[Coroutine[Any, Any, None], str], object],
         place: Callable[[QWidget], object] | None = None,
     ) -> None:
@@ -136,8 +135,8 @@ class LogPane(QWidget):
         self._start = start
         self._shown_request_id: str | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        self.model = LogModel(theme, start)
-        self.table = LogTable(self.model, theme)
+        self.model = LogModel(start)
+        self.table = LogTable(self.model)
         self._choice = RowSelection(self.model, self.table)
         self.filter_line = FilterLine()
         self.menu_button = QToolButton()
@@ -427,11 +426,6 @@ class LogPane(QWidget):
         """Apply the text size to rows and columns."""
         self.model.set_fonts()
         self.table.fit_rows()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self.model.set_theme(theme)
-        self.table.set_theme(theme)
 
 
 class EmptyPage(QFrame):

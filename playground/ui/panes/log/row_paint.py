@@ -15,7 +15,7 @@ from playground.requestlog.records import LogRow
 from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell
 from playground.ui.panes.log.details import AttemptLine
 from playground.ui.panes.log.model import Index, LogModel
-from playground.ui.theme import Theme, mono_font, scaled, ui_font
+from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 
 ROW_PX = 25
 ATTEMPT_PX = 20
@@ -30,9 +30,8 @@ _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 class RowLook(QStyledItemDelegate):
     """Delegate of a table like the log's: a line under each row, and text colours that a selected row keeps."""
 
-    def __init__(self, theme: Theme, parent: QTableView) -> None:
+    def __init__(self, parent: QTableView) -> None:
         super().__init__(parent)
-        self.theme = theme
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
         super().initStyleOption(option, index)
@@ -41,9 +40,9 @@ class RowLook(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         if option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(option.rect, QBrush(self.theme.selection))
+            painter.fillRect(option.rect, QBrush(current_theme().selection))
         super().paint(painter, option, index)
-        painter.setPen(self.theme.line)
+        painter.setPen(current_theme().line)
         painter.drawLine(option.rect.bottomLeft(), option.rect.bottomRight())
 
 
@@ -63,8 +62,7 @@ class _Column:
 class RowPainter:
     """Paints rows of a log table. `fresh` returns how strongly a row is highlighted as new, from 0 to 1."""
 
-    def __init__(self, table: QTableView, model: LogModel, theme: Theme, fresh: Callable[[int], float]) -> None:
-        self.theme = theme
+    def __init__(self, table: QTableView, model: LogModel, fresh: Callable[[int], float]) -> None:
         self._table, self._model, self._fresh = table, model, fresh
 
     def paint(self, painter: QPainter, area: QRect) -> None:
@@ -98,7 +96,7 @@ class RowPainter:
             text, color = self._model.painted(number, at.number)
             if text:
                 painter.setFont(at.font)
-                painter.setPen(color or self.theme.text)
+                painter.setPen(color or current_theme().text)
                 shown = _elide(text, at.key, at.width, _Font(at.font))
                 painter.drawText(at.left, top, at.width, high, at.flags, shown)
             if row is not None and at.column.title == "cached":
@@ -107,20 +105,20 @@ class RowPainter:
                 self._paint_attempt(
                     painter, QRect(at.left, top + high + line * attempts, at.width, attempts), at, attempt
                 )
-        painter.setPen(self.theme.line)
+        painter.setPen(current_theme().line)
         painter.drawLine(place.bottomLeft(), place.bottomRight())
 
     def _paint_ground(self, painter: QPainter, number: int, place: QRect, row: LogRow | None) -> None:
         strength = self._fresh(number)
         if self._table.selectionModel().isRowSelected(number):
-            painter.fillRect(place, self.theme.selection)
+            painter.fillRect(place, current_theme().selection)
         elif strength:
-            color = QColor(self.theme.selection)
+            color = QColor(current_theme().selection)
             color.setAlphaF(strength)
             painter.fillRect(place, color)
         shown = self._model.shown_run_id
         if row is not None and shown is not None and row.run_id == shown:
-            painter.fillRect(QRect(place.left(), place.top(), MARK_PX, place.height()), self.theme.accent)
+            painter.fillRect(QRect(place.left(), place.top(), MARK_PX, place.height()), current_theme().accent)
 
     def _flags(self, column: Column) -> int:
         return _RIGHT if column.figure else _LEFT
@@ -132,15 +130,15 @@ class RowPainter:
             cached, prompt = row.group.compared_cached_tokens, row.group.compared_prompt_tokens
         if cached is None or not prompt or at.width + 2 * PAD_PX < BAR_PX + scaled(50):
             return
-        painter.fillRect(QRect(at.left, middle - 4, BAR_PX, 8), self.theme.line)
+        painter.fillRect(QRect(at.left, middle - 4, BAR_PX, 8), current_theme().line)
         width = round(BAR_PX * min(cached / prompt, 1.0))
-        painter.fillRect(QRect(at.left, middle - 4, width, 8), self.theme.warm_edge)
+        painter.fillRect(QRect(at.left, middle - 4, width, 8), current_theme().warm_edge)
 
     def _paint_attempt(self, painter: QPainter, place: QRect, at: _Column, attempt: AttemptLine) -> None:
         cell = attempt_cell(at.column.title, attempt)
         font = mono_font(11) if at.column.mono else ui_font(11, tabular=at.column.figure)
         painter.setFont(font)
-        painter.setPen(getattr(self.theme, cell.tone) if cell.tone else self.theme.muted)
+        painter.setPen(getattr(current_theme(), cell.tone) if cell.tone else current_theme().muted)
         text = _elide(visible_line(cell.text), f"{font.key()} {font.pixelSize()}", place.width(), _Font(font))
         painter.drawText(place, at.flags, text)
 

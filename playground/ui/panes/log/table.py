@@ -31,7 +31,7 @@ from playground.requestlog.records import LogRow
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.row_paint import ATTEMPT_PX, ROW_PX, RowPainter
-from playground.ui.theme import Theme, scaled, ui_font
+from playground.ui.theme import current_theme, scaled, ui_font
 from playground.ui.widgets.plain_table import set_up_rows
 from playground.ui.widgets.timers import repeating_timer
 
@@ -82,11 +82,11 @@ class LogTable(QTableView):
     asked = Signal(str)
     """What is to be done with the chosen rows: the name of one of ASKS."""
 
-    def __init__(self, model: LogModel, theme: Theme) -> None:
+    def __init__(self, model: LogModel) -> None:
         super().__init__()
-        self._log, self._theme = model, theme
+        self._log = model
         self._tall: dict[int, int] = {}
-        self._painter = RowPainter(self, model, theme, self._freshness)
+        self._painter = RowPainter(self, model, self._freshness)
         self._new_rows = 0
         self._since_new = QElapsedTimer()
         self._fading = repeating_timer(self, FADE_STEP_MS, self._fade)
@@ -143,11 +143,6 @@ class LogTable(QTableView):
             action.triggered.connect(lambda _checked, number=number: self.sort_by(number))
         return menu
 
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._painter.theme = self._theme = theme
-        self.viewport().update()
-
     def fit_rows(self) -> None:
         """Unfolded rows are as tall as their attempts ask for; all others as tall as a row is."""
         tall = {}
@@ -195,10 +190,10 @@ class LogTable(QTableView):
     def _paint_day(self, painter: QPainter, y: int, day: date) -> None:
         text = f"{day:%A} {day.day} {day:%B %Y}"
         width = painter.fontMetrics().horizontalAdvance(text) + 12
-        painter.setPen(self._theme.muted)
+        painter.setPen(current_theme().muted)
         painter.drawLine(0, y - 1, self.viewport().width(), y - 1)
         label = QRect(self.viewport().width() - width - 8, y - 7, width, 13)
-        painter.fillRect(label, self._theme.surface)
+        painter.fillRect(label, current_theme().surface)
         painter.drawText(label, Qt.AlignmentFlag.AlignCenter, text)
 
     def _current(self) -> LogRow | None:

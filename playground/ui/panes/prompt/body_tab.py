@@ -11,7 +11,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError
 from playground.prompt.request import body_fields, encode
 from playground.ui.panes.prompt.card_text import CardText
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.id_label import CopyButton
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _go_to_message(tab: PromptTab, rest: list[str | int], offset: int) -> None:
 class BodyTab(QWidget):
     """Built only while visible: a body may have hundreds of kilobytes."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self._document: Document | None = None
         self._model = "electron"
@@ -70,7 +70,7 @@ class BodyTab(QWidget):
         self._pretty = QCheckBox("indented, to read")
         self._pretty.toggled.connect(self._show)
         self._copy = CopyButton("the exact request body")
-        self._text = CardText(theme)
+        self._text = CardText()
         self._text.setAccessibleName("Request body")
         self._text.setReadOnly(True)
         scroll = QScrollArea()
@@ -85,10 +85,6 @@ class BodyTab(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(head)
         column.addWidget(scroll, 1)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._text.set_theme(theme)
 
     def show_body(self, document: Document, model: str) -> None:
         """Show what this document would be sent as."""

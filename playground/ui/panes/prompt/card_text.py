@@ -23,7 +23,7 @@ from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 from playground.ui.panes.prompt.axis_paint import RIGHT_PX, SIDE_PX
 from playground.ui.panes.prompt.geometry import GAP_PX, TextGeometry
 from playground.ui.panes.prompt.marks import Advised, TextMark, ink, marks_between, marks_of, paint_mark, tip_of
-from playground.ui.theme import Theme
+from playground.ui.theme import Recolored, current_theme
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
 from playground.ui.widgets.plain_table import plain_tip
@@ -37,7 +37,7 @@ LONG_BLOCKS = 300
 """Number of blocks from which on the visible ones are painted here."""
 
 
-class CardText(ExactEdit):
+class CardText(Recolored, ExactEdit):
     """Never scrolls inside; the cost of painting depends on the visible part only."""
 
     height_changed = Signal()
@@ -46,14 +46,11 @@ class CardText(ExactEdit):
     import_pasted = Signal(str)
     """Text that appears to be a prompt in another format was pasted or dropped; keys in it are masked."""
 
-    def __init__(
-        self, theme: Theme, parent: QWidget | None = None, sides: tuple[int, int] = (SIDE_PX, RIGHT_PX)
-    ) -> None:
+    def __init__(self, parent: QWidget | None = None, sides: tuple[int, int] = (SIDE_PX, RIGHT_PX)) -> None:
         self._left, self._right = sides
         self._lines = TextGeometry(self)
         self._gaps: dict[str, int] = {}
         super().__init__(parent)
-        self._theme = theme
         self._marks: list[TextMark] = []
         self._values: Mapping[str, str] = {}
         self._advised: Advised = ()
@@ -62,6 +59,12 @@ class CardText(ExactEdit):
         self.cursorPositionChanged.connect(self.moved)
         # Qt scrolls by a line when it computes the last line to be below the viewport by a fraction of a pixel.
         self.verticalScrollBar().valueChanged.connect(self._stay)
+        self.colored()
+
+    def recolor(self) -> None:
+        """Color the marks again."""
+        self._color_marks()
+        self.viewport().update()
 
     def _stay(self, value: int) -> None:
         if value:
@@ -154,12 +157,6 @@ class CardText(ExactEdit):
         )
         self.set_advised(tuple(kept))
 
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
-        self._color_marks()
-        self.viewport().update()
-
     def _fit(self) -> None:
         height = max(ceil(self._lines.height()), 1)
         if height != self.height() or self.minimumHeight() != height:
@@ -213,7 +210,7 @@ class CardText(ExactEdit):
 
     def _selection_format(self, mark: TextMark) -> QTextCharFormat:
         colored = QTextCharFormat()
-        colored.setForeground(ink(self._theme, mark.kind))
+        colored.setForeground(ink(current_theme(), mark.kind))
         return colored
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -221,7 +218,7 @@ class CardText(ExactEdit):
         if self._marks:
             painter = QPainter(self.viewport())
             for mark, area in self._areas(event.rect().top(), event.rect().bottom()):
-                paint_mark(painter, self._theme, mark.kind, area)
+                paint_mark(painter, current_theme(), mark.kind, area)
             painter.end()
         if self.blockCount() < LONG_BLOCKS:
             super().paintEvent(event)

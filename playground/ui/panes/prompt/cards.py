@@ -151,13 +151,13 @@ class MessageCard(QWidget):
     action = Signal(str)
     """One of ACTIONS' ids."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._message = Message("user", "")
         self._axes: MessageAxes | None = None
         self.collapsed = False
         self.head = CardHead()
-        self.text = CardText(theme)
+        self.text = CardText()
         self._calls: CallFields | None = None
         self.open_calls: Callable[[], tuple[ToolCall, ...]] = tuple
         """Names the calls that this message could answer."""
@@ -292,6 +292,8 @@ class MessageCard(QWidget):
 
     def show_served(self, served: Served | None) -> None:
         """Show the rule "served from cache to here" after the line that it ends in; None: no rule."""
+        if served is None and self._served is None:
+            return
         line = None
         if served is not None and served.offset < len(self.text.exact.text):
             line = self.text.geometry_of_text.next_line(self.text.exact.unit(served.offset))
@@ -311,10 +313,6 @@ class MessageCard(QWidget):
         variable = self._axes is not None and self._axes.variable_from is not None
         self._served_row.show_served(served, variable=None if self._axes is None else variable)
         self._served_row.show()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self.text.set_theme(theme)
 
     def _say(self) -> None:
         """Show note and counts, and give the text its accessible name."""

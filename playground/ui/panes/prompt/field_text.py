@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QVBoxLayout
 
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import Theme, mono_font
+from playground.ui.theme import mono_font
 
 _HISTORY = (QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo)
 
@@ -94,10 +94,10 @@ class FieldText(QFrame):
     redo_requested = Signal()
     caret_moved = Signal()
 
-    def __init__(self, theme: Theme, name: str, placeholder: str = "", text: CardText | None = None) -> None:
+    def __init__(self, name: str, placeholder: str = "", text: CardText | None = None) -> None:
         super().__init__()
         self.setProperty("look", "field")
-        self.text = text or CardText(theme, sides=(8, 8))
+        self.text = text or CardText(sides=(8, 8))
         self.text.setAccessibleName(name)
         self.text.setPlaceholderText(placeholder)
         self.text.typed.connect(lambda _splice: self.edited.emit(self.text.exact.text))
@@ -119,10 +119,6 @@ class FieldText(QFrame):
         splice = self.text.exact.whole(text)
         if splice.removed or splice.inserted:
             self.text.apply(splice, select=False)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self.text.set_theme(theme)
 
     def mark(self, bad: bool) -> None:
         """Mark the field as invalid, or remove the mark."""

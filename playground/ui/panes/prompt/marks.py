@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -43,12 +44,11 @@ def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ())
         for place in places(exact.text)
     ]
     found += [(at, at + 1, "odd", odd) for at, odd in exact.oddities()]
-    chips = [(start, end) for start, end, _, _ in found]
+    chips = sorted((start, end) for start, end, _, _ in found)
+    starts, reached = [start for start, _ in chips], [0, *accumulate((end for _, end in chips), max)]
     # A chip is a mark already; advice about a variable is in the chip's tooltip.
     found += [
-        (start, end, "advice", words)
-        for start, end, words in advised
-        if not any(start < other_end and other_start < end for other_start, other_end in chips)
+        (start, end, "advice", words) for start, end, words in advised if reached[bisect_left(starts, end)] <= start
     ]
     found.sort()
     marks = _in_units(exact.image, found)

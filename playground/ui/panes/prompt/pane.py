@@ -22,7 +22,6 @@ from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.undo import PromptFile, UndoHistory
 from playground.ui.panes.prompt.variables_table import VariablesTable
-from playground.ui.theme import Theme
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.notice import SlimBar
@@ -45,21 +44,16 @@ if TYPE_CHECKING:
 class OtherTabs:
     """Tools, parameters and the body."""
 
-    def __init__(self, theme: Theme, parent: QWidget) -> None:
+    def __init__(self, parent: QWidget) -> None:
         # Imported here: the first paint does not need them.
         from playground.ui.panes.prompt.body_tab import BodyTab
         from playground.ui.panes.prompt.parameters_tab import ParametersTab
         from playground.ui.panes.prompt.tools_tab import ToolsTab
 
-        self.tools = ToolsTab(theme)
-        self.parameters = ParametersTab(theme, parent)
-        self.body = BodyTab(theme)
+        self.tools = ToolsTab()
+        self.parameters = ParametersTab(parent)
+        self.body = BodyTab()
         self.pages = (self.tools, self.parameters, self.body)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        for page in self.pages:
-            page.set_theme(theme)
 
 
 PROMPT, TOOLS, PARAMETERS, BODY = range(4)
@@ -82,14 +76,13 @@ class PromptPane(QFrame):
     tool_server_wanted = Signal()
     """Tools of a Model Context Protocol server are requested."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("look", "pane")
         self.setAccessibleName("Prompt")
         self._model = "electron"
         self.history = UndoHistory(self)
-        self.prompt_tab = PromptTab(theme, self.history)
-        self._theme = theme
+        self.prompt_tab = PromptTab(self.history)
         self._other_tabs: OtherTabs | None = None
         self._searching: FindBar | None = None
         self.problem_bar = ProblemBar()
@@ -103,7 +96,7 @@ class PromptPane(QFrame):
         self._held: PromptAxes | None = None
         self._report: tuple[Document, int, int, str] | None = None
         self._served_at: tuple[int, int] | None = None
-        self.variables = VariablesTable(theme)
+        self.variables = VariablesTable()
         self.footer = PromptFooter()
         self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Tools 0", "Parameters 0", "Body"))
         self.tabs.tightens = True
@@ -158,7 +151,7 @@ class PromptPane(QFrame):
         return self._other_tabs
 
     def _build_others(self) -> OtherTabs:
-        others = OtherTabs(self._theme, self._stack)
+        others = OtherTabs(self._stack)
         others.tools.tools_edited.connect(self._set_tools)
         others.tools.answers_wanted.connect(self.answers_wanted)
         others.tools.server_wanted.connect(self.tool_server_wanted)
@@ -453,11 +446,3 @@ class PromptPane(QFrame):
     def composing(self) -> bool:
         """Whether an input method is in the middle of a composition."""
         return any(card.text.composing for card in self.prompt_tab.cards)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
-        self.prompt_tab.set_theme(theme)
-        self.variables.set_theme(theme)
-        if self._other_tabs is not None:
-            self._other_tabs.set_theme(theme)

@@ -22,7 +22,7 @@ from playground.prompt.parameters import (
 )
 from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words
 
 NOT_SENT = "not sent"
@@ -39,11 +39,11 @@ class _Field(QWidget):
 
     typed = Signal(str)
 
-    def __init__(self, theme: Theme, parameter: Parameter) -> None:
+    def __init__(self, parameter: Parameter) -> None:
         super().__init__()
         self._wrong = words("", "failure")
         self._wrong.hide()
-        self.editor = self._make(theme, parameter)
+        self.editor = self._make(parameter)
         self.editor.setAccessibleName(parameter.name)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -51,7 +51,7 @@ class _Field(QWidget):
         column.addWidget(self.editor)
         column.addWidget(self._wrong)
 
-    def _make(self, theme: Theme, parameter: Parameter) -> QLineEdit | QComboBox | FieldText:
+    def _make(self, parameter: Parameter) -> QLineEdit | QComboBox | FieldText:
         if parameter.kind in ("choice", "switch"):
             box = QComboBox()
             box.setEditable(parameter.name == "tool_choice")
@@ -63,7 +63,7 @@ class _Field(QWidget):
             box.currentTextChanged.connect(lambda text: self.typed.emit("" if text == NOT_SENT else text))
             return box
         if parameter.kind == "stop":
-            lines = FieldText(theme, parameter.name, NOT_SENT)
+            lines = FieldText(parameter.name, NOT_SENT)
             lines.edited.connect(self.typed)
             return lines
         line = QLineEdit()
@@ -85,11 +85,6 @@ class _Field(QWidget):
             editor.setCurrentText(text or editor.itemText(0))
             editor.blockSignals(False)
 
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        if isinstance(self.editor, FieldText):
-            self.editor.set_theme(theme)
-
     def say(self, sentence: str) -> None:
         """Show an error; an empty text removes it."""
         self._wrong.setText(sentence)
@@ -106,9 +101,8 @@ class ParametersTab(QScrollArea):
 
     edited = Signal(object, str)
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
         self._document = Document()
         self._typed_extra: dict[str, Json] = {}
         self._fields: dict[str, _Field] = {}
@@ -118,7 +112,7 @@ class ParametersTab(QScrollArea):
         self._usage = QCheckBox("stream_options.include_usage: always ask for usage when streaming")
         self._stream.toggled.connect(lambda on: self._change(replace(self._document, stream=on), ""))
         self._usage.toggled.connect(lambda on: self._change(replace(self._document, include_usage=on), ""))
-        self._extra = _Field(theme, Parameter("extra fields", "stop", ""))
+        self._extra = _Field(Parameter("extra fields", "stop", ""))
         self._extra.typed.connect(self._extra_typed)
         inside = QWidget()
         self.setWidget(inside)
@@ -134,7 +128,7 @@ class ParametersTab(QScrollArea):
         grid.addWidget(self._stream, 0, 0, 1, 2)
         grid.addWidget(self._usage, 1, 0, 1, 2)
         for row, parameter in enumerate(PARAMETERS, 2):
-            field = self._fields[parameter.name] = _Field(self._theme, parameter)
+            field = self._fields[parameter.name] = _Field(parameter)
             field.setToolTip(parameter.help)
             field.typed.connect(lambda text, chosen=parameter: self._typed(chosen, text))
             grid.addWidget(_label(parameter.name, parameter.help), row, 0)
@@ -143,11 +137,6 @@ class ParametersTab(QScrollArea):
         grid.addWidget(_label("extra fields", "Fields that are not documented, as one JSON object."), last, 0)
         grid.addWidget(self._extra, last, 1)
         grid.setRowStretch(last + 1, 1)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        for field in (*self._fields.values(), self._extra):
-            field.set_theme(theme)
 
     def show_document(self, document: Document) -> None:
         """Show a document's parameters."""

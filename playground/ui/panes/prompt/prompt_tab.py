@@ -17,7 +17,7 @@ from playground.ui.panes.prompt.cards import COUNT_RIGHT_PX, HEAD_PX, MessageCar
 from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.ruler import Ruler
 from playground.ui.panes.prompt.undo import UndoHistory
-from playground.ui.theme import GRID, Theme, current_theme, ui_font
+from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.lossless_text import Splice
 
@@ -97,9 +97,8 @@ class PromptTab(QWidget):
     import_pasted = Signal(str)
     """Text that appears to be a prompt in another format was pasted into a message."""
 
-    def __init__(self, theme: Theme, history: UndoHistory, parent: QWidget | None = None) -> None:
+    def __init__(self, history: UndoHistory, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
         self._history = history
         self._end: StableEnd | None = None
         self._axes: PromptAxes | None = None
@@ -180,7 +179,7 @@ class PromptTab(QWidget):
             card.text.setFocus()
 
     def _append_card(self) -> None:
-        card = MessageCard(self._theme)
+        card = MessageCard()
         index = len(self.cards)
         self.cards.append(card)
         self._column.insertWidget(self._column.indexOf(self._foot), card)
@@ -376,9 +375,3 @@ class PromptTab(QWidget):
         if self._column.indexOf(self.boundary_row) != self._column.indexOf(card) - 1:
             self._column.removeWidget(self.boundary_row)
             self._column.insertWidget(self._column.indexOf(card), self.boundary_row)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
-        for card in self.cards:
-            card.set_theme(theme)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QRectF, Qt, Signal
@@ -104,17 +104,19 @@ class Ruler(QWidget):
         painter.fillRect(self.rect(), theme.surface)
         total = sum(stretch.tokens for stretch in self._stretches)
         top = tokens = 0.0
-        for stretch in self._stretches if total > 0 else ():
-            tokens += stretch.tokens
+        # Neighbours that look alike are one rectangle: a prompt of 200 messages has two or three.
+        for (variable, warm), alike in groupby(
+            self._stretches if total > 0 else (), lambda one: (one.variable, one.warm)
+        ):
+            tokens += sum(stretch.tokens for stretch in alike)
             bottom = round(tokens * self.height() / total, 1)
-            area = QRectF(0, top, WIDTH_PX, bottom - top)
-            color = theme.variable_edge if stretch.variable else theme.stable_edge
+            color = theme.variable_edge if variable else theme.stable_edge
             bar = QRectF(_FILL[0], top, _FILL[1], bottom - top)
-            painter.fillRect(bar, fill_color(theme, variable=stretch.variable))
-            painter.setPen(QPen(color, 1, Qt.PenStyle.DotLine if stretch.variable else Qt.PenStyle.SolidLine))
+            painter.fillRect(bar, fill_color(theme, variable=variable))
+            painter.setPen(QPen(color, 1, Qt.PenStyle.DotLine if variable else Qt.PenStyle.SolidLine))
             painter.drawLine(bar.topRight(), bar.bottomRight())
-            if stretch.warm:
-                painter.fillRect(QRectF(_EDGE[0], area.top(), _EDGE[1], area.height()), theme.warm_edge)
+            if warm:
+                painter.fillRect(QRectF(_EDGE[0], top, _EDGE[1], bottom - top), theme.warm_edge)
             top = bottom
         if self._stretches and self._served is not None:
             y = min(self.height() * self._served_share, self.height() - 1.0)

@@ -12,7 +12,7 @@ from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.panes.prompt.cards import CardHead
 from playground.ui.panes.prompt.tools_form import ToolForm
 from playground.ui.panes.prompt.tools_json import ToolJson, schema_problems
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID, current_theme
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
@@ -28,19 +28,13 @@ class DragHandle(QWidget):
     """Global pointer position while the button is pressed."""
     dropped = Signal(QPoint)
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._theme = theme
         self._held = False
         self.setCursor(Qt.CursorShape.OpenHandCursor)
         self.setToolTip("Drag to another place (Alt+Up, Alt+Down)")
         self.setAccessibleName("Drag to another place; Alt+Up and Alt+Down do the same")
         self.setFixedSize(QSize(16, 20))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """The drag may begin."""
@@ -64,7 +58,7 @@ class DragHandle(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self._theme.muted)
+        painter.setBrush(current_theme().muted)
         middle = QPointF(self.width() / 2, self.height() / 2)
         for column in (-0.5, 0.5):
             for row in (-1, 0, 1):
@@ -74,15 +68,10 @@ class DragHandle(QWidget):
 class DropLine(QWidget):
     """Lies over the cards, and takes no clicks."""
 
-    def __init__(self, theme: Theme, parent: QWidget) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self._theme = theme
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.hide()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
 
     def show_at(self, y: int) -> None:
         """Across the parent at `y`."""
@@ -93,7 +82,7 @@ class DropLine(QWidget):
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """A bar in the accent's colour."""
-        QPainter(self).fillRect(self.rect(), self._theme.accent)
+        QPainter(self).fillRect(self.rect(), current_theme().accent)
 
 
 FORM, JSON = range(2)
@@ -110,9 +99,8 @@ class ToolCard(QFrame):
     undo_requested = Signal()
     redo_requested = Signal()
 
-    def __init__(self, theme: Theme, tool: Tool) -> None:
+    def __init__(self, tool: Tool) -> None:
         super().__init__()
-        self._theme = theme
         self.tool = tool
         self.expanded = False
         self.form: ToolForm | None = None
@@ -132,7 +120,7 @@ class ToolCard(QFrame):
 
     def _build_head(self) -> None:
         self.head = CardHead()
-        self.handle = DragHandle(self._theme)
+        self.handle = DragHandle()
         row = self.head.layout()
         assert isinstance(row, QHBoxLayout)
         row.setContentsMargins(GRID // 2, 2, GRID // 2, 0)
@@ -229,12 +217,12 @@ class ToolCard(QFrame):
             self.json.setVisible(index == JSON)
 
     def _add_form(self) -> None:
-        form = self.form = ToolForm(self._theme, self.tool)
+        form = self.form = ToolForm(self.tool)
         form.edited.connect(self._edited)
         self._add_view(form)
 
     def _add_json(self) -> None:
-        view = self.json = ToolJson(self._theme, self.tool.name)
+        view = self.json = ToolJson(self.tool.name)
         view.show_tool(self.tool)
         view.edited.connect(lambda tool: self._edited(tool, "json"))
         view.edit.edited.connect(lambda _text: self._name_it())
@@ -262,10 +250,3 @@ class ToolCard(QFrame):
             self.json.edit.setFocus()
         elif self.form is not None:
             self.form.name.setFocus()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        for part in (self.form, self.json):
-            if part is not None:
-                part.set_theme(theme)

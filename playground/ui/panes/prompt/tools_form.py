@@ -24,7 +24,7 @@ from playground.prompt.field_errors import InputError
 from playground.tools import form_model
 from playground.tools.form_model import KINDS, FormRow
 from playground.ui.panes.prompt.field_text import FieldLine, FieldText
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words
 
 
@@ -133,7 +133,7 @@ class ToolForm(QWidget):
     undo_requested = Signal()
     redo_requested = Signal()
 
-    def __init__(self, theme: Theme, tool: Tool) -> None:
+    def __init__(self, tool: Tool) -> None:
         super().__init__()
         self._tool = tool
         self._names: tuple[str, ...] = ()
@@ -142,7 +142,7 @@ class ToolForm(QWidget):
         self.name.textEdited.connect(
             lambda text: self._try(lambda: form_model.with_name(self._tool, text), "name", self.name)
         )
-        self.description = FieldText(theme, "Description", "One sentence that says when to use it")
+        self.description = FieldText("Description", "One sentence that says when to use it")
         self.description.edited.connect(
             lambda text: self._try(lambda: form_model.with_description(self._tool, text), "description", None)
         )
@@ -180,10 +180,6 @@ class ToolForm(QWidget):
         if tool != self._tool:
             self._tool = tool
             self._show(None, own=False)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self.description.set_theme(theme)
 
     def _show(self, skip: FieldLine | None, *, own: bool) -> None:
         if self.name is not skip and not (own and self.name.bad):

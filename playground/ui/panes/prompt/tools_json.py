@@ -17,7 +17,7 @@ from playground.tools.schema import check_parameters
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.marks import ink, marks_of
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID, current_theme
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
@@ -28,8 +28,8 @@ _REST_MS = 60
 class JsonText(CardText):
     """Definitions cannot contain variables, so there are no chips."""
 
-    def __init__(self, theme: Theme) -> None:
-        super().__init__(theme)
+    def __init__(self) -> None:
+        super().__init__()
         self._faults: tuple[tuple[int, int], ...] = ()
         self._rest = single_timer(self, _REST_MS, self._color_marks)
 
@@ -59,10 +59,10 @@ class JsonText(CardText):
         self._rest.stop()
         text = self.exact.image
         chosen = [
-            self._over(at, at + length, _colored(color)) for at, length, color in spans(text, "json", self._theme)
+            self._over(at, at + length, _colored(color)) for at, length, color in spans(text, "json", current_theme())
         ]
         for mark in self._marks:
-            chosen.append(self._over(mark.start, mark.end, _colored(ink(self._theme, mark.kind))))
+            chosen.append(self._over(mark.start, mark.end, _colored(ink(current_theme(), mark.kind))))
         for start, end in self._faults:
             first, last = self.exact.unit(start), self.exact.unit(min(max(end, start + 1), len(text)))
             # At the end of the text, underline the preceding character.
@@ -72,7 +72,7 @@ class JsonText(CardText):
     def _underlined(self) -> QTextCharFormat:
         form = QTextCharFormat()
         form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
-        form.setUnderlineColor(self._theme.failure)
+        form.setUnderlineColor(current_theme().failure)
         return form
 
     def _over(self, start: int, end: int, form: QTextCharFormat) -> QTextEdit.ExtraSelection:
@@ -152,12 +152,12 @@ class ToolJson(QWidget):
     undo_requested = Signal()
     redo_requested = Signal()
 
-    def __init__(self, theme: Theme, name: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
         self._tool: Tool | None = None
         self._read = Read(None)
-        self._text = JsonText(theme)
-        self.edit = FieldText(theme, f"Definition of {name} as JSON", text=self._text)
+        self._text = JsonText()
+        self.edit = FieldText(f"Definition of {name} as JSON", text=self._text)
         self.edit.edited.connect(self._typed)
         self.edit.undo_requested.connect(self.undo_requested)
         self.edit.redo_requested.connect(self.redo_requested)
@@ -190,10 +190,6 @@ class ToolJson(QWidget):
     def unused(self) -> bool:
         """Return whether the text differs from the prompt."""
         return self._read.tool != self._tool
-
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self.edit.set_theme(theme)
 
     @property
     def faults(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from playground.prompt.limits import COUNTS
 from playground.prompt.text_offsets import utf16_length
 from playground.tools.form_model import description_of, rows
 from playground.tools.import_definitions import ImportedTools, from_json, unique_names
-from playground.ui.theme import GRID, Theme, mono_font
+from playground.ui.theme import GRID, current_theme, mono_font
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.timers import single_timer
@@ -89,10 +89,10 @@ class PasteDialog(QDialog):
     added = Signal(tuple)
     """The tools, under names that no other has."""
 
-    def __init__(self, theme: Theme, there: Callable[[], tuple[Tool, ...]], parent: QWidget | None = None) -> None:
+    def __init__(self, there: Callable[[], tuple[Tool, ...]], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Paste tools")
-        self._theme, self._there = theme, there
+        self._there = there
         self._tools: tuple[Tool, ...] = ()
         self._rest = single_timer(self, _REST_MS, self.look)
         self.text = QPlainTextEdit()
@@ -173,8 +173,8 @@ class PasteDialog(QDialog):
         cursor.movePosition(QTextCursor.MoveOperation.NextCharacter, QTextCursor.MoveMode.KeepAnchor)
         form = QTextCharFormat()
         form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
-        form.setUnderlineColor(self._theme.failure)
-        form.setBackground(self._theme.selection)
+        form.setUnderlineColor(current_theme().failure)
+        form.setBackground(current_theme().selection)
         selection.cursor, selection.format = cursor, form
         self.text.setExtraSelections([selection])
 

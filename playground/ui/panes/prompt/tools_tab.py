@@ -15,7 +15,7 @@ from playground.prompt.limits import COUNTS
 from playground.tools.import_definitions import unique_names
 from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
 from playground.ui.panes.prompt.tools_paste import blank_tool, hint, moved, templates, warm_after
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 
@@ -192,9 +192,8 @@ class ToolsTab(QWidget):
     undo_requested = Signal()
     redo_requested = Signal()
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._theme = theme
         self._tools: tuple[Tool, ...] = ()
         self._zones: ZoneMap | None = None
         self._cards: list[ToolCard] = []
@@ -207,7 +206,7 @@ class ToolsTab(QWidget):
         self.empty = NoTools()
         self._inside = QWidget()
         self._column = QVBoxLayout(self._inside)
-        self._line = DropLine(theme, self._inside)
+        self._line = DropLine(self._inside)
         self._lay_out()
         self._connect()
 
@@ -239,13 +238,6 @@ class ToolsTab(QWidget):
             action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             action.triggered.connect(partial(self._act_on_focused, name))
             self.addAction(action)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        self._line.set_theme(theme)
-        for card in self._cards:
-            card.set_theme(theme)
 
     @property
     def cards(self) -> list[ToolCard]:
@@ -329,7 +321,7 @@ class ToolsTab(QWidget):
         # Imported here: reading Python is not needed before.
         from playground.ui.panes.prompt.tools_paste import PasteDialog
 
-        dialog = self.paste_dialog = PasteDialog(self._theme, lambda: self._tools, self.window())
+        dialog = self.paste_dialog = PasteDialog(lambda: self._tools, self.window())
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.added.connect(self._pasted)
         dialog.open()
@@ -395,7 +387,7 @@ class ToolsTab(QWidget):
                 return
 
     def _card(self, tool: Tool) -> ToolCard:
-        card = ToolCard(self._theme, tool)
+        card = ToolCard(tool)
         card.edited.connect(lambda new, key: self._put(card, new, key))
         card.answers_wanted.connect(lambda: self.answers_wanted.emit(card.tool.name))
         card.menu_wanted.connect(lambda place: self._open_menu(card, place))

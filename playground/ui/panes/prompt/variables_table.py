@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, Signal
@@ -10,6 +11,7 @@ from PySide6.QtWidgets import (
     QAbstractButton,
     QFrame,
     QHBoxLayout,
+    QLabel,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
@@ -17,9 +19,9 @@ from PySide6.QtWidgets import (
 )
 
 from playground.prompt.document import Document
-from playground.prompt.variables import names, places, render
+from playground.prompt.variables import places, render
 from playground.ui.panes.prompt.card_text import CardText
-from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font
+from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ ROW_PX = 24
 _NAME_PX = 118
 _SIDE = 14
 _DOTS_PX = 16
+MOST_ROWS = 200
+"""Variables with a row: each row is an editor."""
 MOST_SHARE = 0.45
 """Largest part of the pane's height that the table takes."""
 
@@ -44,10 +48,10 @@ class _Value(QFrame):
 
     resized = Signal()
 
-    def __init__(self, theme: Theme, name: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
         self.setProperty("fitsContents", True)
-        self.text = CardText(theme, self, sides=(6, 6))
+        self.text = CardText(self, sides=(6, 6))
         self.text.setAccessibleName(f"Value of {name}")
         self.text.setPlaceholderText("no value: Send asks for one")
         self.text.height_changed.connect(self._fit)
@@ -108,11 +112,11 @@ class _Value(QFrame):
 class _Row(QWidget):
     value_edited = Signal(str, object)
 
-    def __init__(self, theme: Theme, name: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
         self.tokens = ""
-        self.value = _Value(theme, name)
+        self.value = _Value(name)
         self.edit = self.value.text
         self._unused = False
         self._remove = icon_button("close", f"Remove {name}: not used in the prompt", px=20)
@@ -201,18 +205,25 @@ class VariablesTable(QFrame):
     redo_requested = Signal()
     caret_moved = Signal()
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.setProperty("fitsContents", True)
-        self._theme = theme
         self._rows: dict[str, _Row] = {}
         self._document = Document()
+        self._pinned = ""
+        """A variable that has a row even if it is not among the first."""
         self.head = _Head()
         self.head.toggled.connect(self._fold)
         self._inside = QWidget()
         self._column = QVBoxLayout(self._inside)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(0)
+        self._left_out = QLabel()
+        self._left_out.setProperty("tone", "muted")
+        self._left_out.setFixedHeight(ROW_PX)
+        self._left_out.setContentsMargins(_SIDE, 0, 0, 0)
+        self._left_out.hide()
+        self._column.addWidget(self._left_out)
         self._area = QScrollArea()
         self._area.setWidget(self._inside)
         self._area.setWidgetResizable(True)
@@ -234,8 +245,10 @@ class VariablesTable(QFrame):
     def show_document(self, document: Document) -> int:
         """Show the document's variables; returns how many there are."""
         self._document = document
-        used = names(document.messages)
-        wanted = list(dict.fromkeys((*used, *document.variables)))
+        used = _messages_of(document)
+        known = list(dict.fromkeys((*used, *document.variables)))
+        pinned = [name for name in known[MOST_ROWS:] if name == self._pinned]
+        wanted = dict.fromkeys((*known[:MOST_ROWS], *pinned))
         for name in [name for name in self._rows if name not in wanted]:
             row = self._rows.pop(name)
             self._column.removeWidget(row)
@@ -245,15 +258,18 @@ class VariablesTable(QFrame):
             row = self._rows.get(name) or self._add(name)
             if self._column.indexOf(row) != at:
                 self._column.insertWidget(at, row)
-            row.show_value(document.variables.get(name), _where(document, name), unused=name not in used)
-        self.head.count = len(wanted)
+            row.show_value(document.variables.get(name), _where(used.get(name, ())), unused=name not in used)
+        left_out = len(known) - len(wanted)
+        self._left_out.setText(f"{left_out:,} more variables have no row here. Send asks for missing values.")
+        self._left_out.setVisible(left_out > 0)
+        self.head.count = len(known)
         self.head.update()
-        self.setVisible(bool(wanted))
+        self.setVisible(bool(known))
         self._fit()
-        return len(wanted)
+        return len(known)
 
     def _add(self, name: str) -> _Row:
-        row = self._rows[name] = _Row(self._theme, name)
+        row = self._rows[name] = _Row(name)
         row.value_edited.connect(self.value_edited)
         row.edit.undo_requested.connect(self.undo_requested)
         row.edit.redo_requested.connect(self.redo_requested)
@@ -263,8 +279,9 @@ class VariablesTable(QFrame):
 
     def show_axes(self, axes: PromptAxes | None) -> None:
         """Show the tokens (≈) of each value, as its share of the message that uses it first."""
+        figures = _tokens(axes) if axes is not None else {}
         for name, row in self._rows.items():
-            tokens = _tokens(axes, name) if axes is not None else None
+            tokens = figures.get(name)
             text = "" if tokens is None else f"≈ {tokens:,}"
             if text != row.tokens:
                 row.tokens = text
@@ -279,18 +296,16 @@ class VariablesTable(QFrame):
         parent = self.parentWidget()
         most = int((parent.height() if parent is not None else 600) * MOST_SHARE)
         rows = sum(max(row.value.height(), row_px()) for row in self._rows.values())
+        rows += 0 if self._left_out.isHidden() else ROW_PX
         height = min(rows, max(most, 2 * row_px()))
         self._area.setFixedHeight(height)
         self.setFixedHeight(scaled(HEAD_PX) + (height if self.head.isChecked() else 0))
 
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self._theme = theme
-        for row in self._rows.values():
-            row.edit.set_theme(theme)
-
     def go_to(self, name: str) -> None:
         """Put the cursor into a variable's value."""
+        if name not in self._rows:
+            self._pinned = name
+            self.show_document(self._document)
         if name in self._rows:
             self.head.setChecked(True)
             self._rows[name].edit.setFocus()
@@ -300,19 +315,28 @@ class VariablesTable(QFrame):
         event.accept()
 
 
-def _tokens(axes: PromptAxes, name: str) -> int | None:
-    for message, found in zip(axes.document.messages, axes.messages, strict=True):
-        if any(place.name == name for place in places(message.content or "")):
-            length = len(render(message.content or "", axes.document.variables).text)
-            value = axes.document.variables.get(name)
-            return None if value is None else round(found.tokens * len(value) / (length or 1))
-    return None
+def _messages_of(document: Document) -> dict[str, list[int]]:
+    """Return the positions of the messages that use each variable, in the order of first use."""
+    found: dict[str, list[int]] = {}
+    for index, message in enumerate(document.messages):
+        for name in dict.fromkeys(place.name for place in places(message.content or "")):
+            found.setdefault(name, []).append(index)
+    return found
 
 
-def _where(document: Document, name: str) -> str:
-    found = [
-        f"message {index + 1}"
-        for index, message in enumerate(document.messages)
-        if any(place.name == name for place in places(message.content or ""))
-    ]
+def _tokens(axes: PromptAxes) -> dict[str, int]:
+    """Return the tokens of each value, as its share of the message that uses it first."""
+    document, lengths, tokens = axes.document, dict[int, int](), dict[str, int]()
+    for name, (first, *_) in _messages_of(document).items():
+        value = document.variables.get(name)
+        if value is None:
+            continue
+        if first not in lengths:
+            lengths[first] = len(render(document.messages[first].content or "", document.variables).text) or 1
+        tokens[name] = round(axes.messages[first].tokens * len(value) / lengths[first])
+    return tokens
+
+
+def _where(messages: Sequence[int]) -> str:
+    found = [f"message {index + 1}" for index in messages]
     return "in " + ", ".join(found) if found else "not used in the prompt"

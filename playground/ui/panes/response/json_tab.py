@@ -13,7 +13,7 @@ from playground.runs.summary import wire_tool_calls
 from playground.tools.json_position import JsonFault, read_json
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID, Recolored, current_theme
 from playground.ui.widgets.highlight import JsonHighlighter
 from playground.ui.widgets.id_label import CopyButton
 
@@ -81,14 +81,13 @@ COMING = "The answer as it comes; it is checked when it is whole."
 ANSWER, WHOLE = "Show the answer only", "Show the whole response"
 
 
-class JsonTab(QFrame):
+class JsonTab(Recolored, QFrame):
     """Made again in slow steps while the response comes, and once at its end."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
         self.text = LiveText("The answer's JSON", follows=False)
-        self._theme = theme
         self._colors: JsonHighlighter | None = None
         self._state: RunState | None = None
         self._asked: Asked | None = None
@@ -112,6 +111,7 @@ class JsonTab(QFrame):
         column.setSpacing(0)
         column.addLayout(row)
         column.addWidget(self.text, 1)
+        self.colored()
 
     @property
     def caption(self) -> str:
@@ -142,14 +142,6 @@ class JsonTab(QFrame):
         else:
             self._steps.run(lambda: self._show_answer(state), now=state.ended)
 
-    def set_theme(self, theme: Theme) -> None:
-        """Colour in the new theme."""
-        self._theme = theme
-        if self._colors is not None:
-            self._colors.set_theme(theme)
-        if self._fault is not None:
-            self._mark()
-
     def _has_answer(self, state: RunState) -> bool:
         """Whether there is an answer to judge; the text that a model says before it calls a tool is none."""
         return bool(self._asked and self._asked.json and state.text and not state.tool_calls)
@@ -169,7 +161,7 @@ class JsonTab(QFrame):
         self, what: str, text: str, fault: JsonFault | None = None, tone: str = "muted", *, final: bool = True
     ) -> None:
         if self._colors is None and text:
-            self._colors = JsonHighlighter(self.text.document(), self._theme)
+            self._colors = JsonHighlighter(self.text.document())
         if self._what.text() != what:
             self._what.setText(what)
             self._what.setProperty("tone", tone)
@@ -181,8 +173,15 @@ class JsonTab(QFrame):
             self._mark()
         self.place.setVisible(fault is not None)
 
+    def recolor(self) -> None:
+        """Color the text and the fault again."""
+        if self._colors is not None:
+            self._colors.rehighlight()
+        if self._fault is not None:
+            self._mark()
+
     def _mark(self) -> None:
-        self.text.mark_place(self._fault.offset if self._fault else None, self._theme.failure)
+        self.text.mark_place(self._fault.offset if self._fault else None, current_theme().failure)
 
     def _switch(self) -> None:
         self._answer_only = not self._answer_only

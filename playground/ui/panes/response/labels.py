@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from playground.client.events import ApiError, Queued, RetryScheduled
+from playground.export.terminal import visible_line
 from playground.runs.metrics import finish_text
 from playground.runs.state import RunState
 
@@ -19,7 +20,7 @@ def outcome(state: RunState | None) -> str:
     if state is None:
         return "nothing sent"
     if state.phase == "done":
-        return finish_text(state.finish_reason)
+        return visible_line(finish_text(state.finish_reason))
     if state.phase == "failed":
         return f"failed · {state.status}" if state.status not in (None, 200) else "failed"
     return {"waiting": "not sent yet", "sent": "sent"}.get(state.phase, state.phase)

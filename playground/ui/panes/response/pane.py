@@ -33,7 +33,7 @@ from playground.ui.panes.response.rendered_tab import RenderedTab
 from playground.ui.panes.response.request_tab import RequestTab, SentRequest
 from playground.ui.panes.response.text_tab import TextTab
 from playground.ui.panes.response.tools_tab import ToolCallsTab
-from playground.ui.theme import GRID, Theme, mono_font, scaled, ui_font
+from playground.ui.theme import GRID, mono_font, scaled, ui_font
 from playground.ui.widgets.id_label import CopyButton
 from playground.ui.widgets.notice import Notice, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
@@ -147,6 +147,7 @@ class ResponseFooter(QFrame):
         self.setFixedHeight(scaled(FOOTER_PX))
         for label in (self._outcome, self._speed, self._input, self._output):
             label.setProperty("tone", "muted")
+            label.setTextFormat(Qt.TextFormat.PlainText)
             label.setFont(ui_font(12, tabular=True))
             label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
             row.addWidget(label)
@@ -234,7 +235,7 @@ class ResponsePane(QFrame):
     place_requested = Signal(object)
     """A Problem whose path names the field of the prompt that the cursor is to go to."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("look", "pane")
         self.setAccessibleName("Response")
@@ -250,8 +251,8 @@ class ResponsePane(QFrame):
         self.tools_tab = ToolCallsTab()
         self.tools_tab.run_requested.connect(lambda: self.notice_action.emit("chain"))
         self.events_tab = EventsTab()
-        self.json_tab = JsonTab(theme)
-        self.probabilities_tab = ProbabilitiesTab(theme)
+        self.json_tab = JsonTab()
+        self.probabilities_tab = ProbabilitiesTab()
         self.footer = ResponseFooter()
         titles = ("Text", "Request", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
         self.tabs = tab_bar("Views of the response", titles)
@@ -311,11 +312,6 @@ class ResponsePane(QFrame):
             self._show_notice(trouble_notice(state, self.place_requested.emit))
         if running != self._tick.isActive():
             self._tick.start() if running else self._tick.stop()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply a theme."""
-        self.json_tab.set_theme(theme)
-        self.probabilities_tab.set_theme(theme)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Escape: back from a logged request."""

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 from playground.client.events import TokenProbability
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import SlowSteps
-from playground.ui.theme import GRID, Theme, mono_font, ui_font
+from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.timers import single_timer
@@ -100,9 +100,8 @@ class TintedText(QPlainTextEdit):
     token_chosen = Signal(int)
     """The token (from 0) that the caret came to."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._theme = theme
         self._tokens: list[TokenProbability] = []
         self._ends: list[int] = []
         self._paragraph = 0
@@ -155,13 +154,6 @@ class TintedText(QPlainTextEdit):
         self.setTextCursor(mine)
         self.verticalScrollBar().setValue(place)
         self._showing = False
-
-    def set_theme(self, theme: Theme) -> None:
-        """Apply the tints again."""
-        self._theme = theme
-        tokens, shown = self._tokens, self.shown
-        if shown:
-            self.show_tokens(tokens)
 
     def token_at(self, position: int) -> int | None:
         """The token (from 0) at a position of the document."""
@@ -216,12 +208,12 @@ class TintedText(QPlainTextEdit):
         share = probability(token.logprob)
         if share is None:
             return form
-        tint = QColor(self._theme.output)
+        tint = QColor(current_theme().output)
         tint.setAlphaF(STRONGEST * (1 - share))
         form.setBackground(tint)
         if share < UNSURE:
             form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.DotLine)
-            form.setUnderlineColor(self._theme.text)
+            form.setUnderlineColor(current_theme().text)
         return form
 
 
@@ -300,13 +292,13 @@ LEGEND = "The stronger the tint, the less probable the token; underlined: below 
 ROW_PX = 24
 
 
-class ProbabilitiesTab(QFrame):
+class ProbabilitiesTab(Recolored, QFrame):
     """Text and table share one selected token; a line between them shows its numbers."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
-        self.text = TintedText(theme)
+        self.text = TintedText()
         self.model = TokenModel()
         self.table = _table(self.model)
         self._state: RunState | None = None
@@ -329,6 +321,7 @@ class ProbabilitiesTab(QFrame):
             column.addWidget(widget, 1 if widget is split else 0)
         self.text.token_chosen.connect(self._choose_row)
         self.table.selectionModel().currentRowChanged.connect(lambda now, _before: self._choose_token(now.row()))
+        self.colored()
 
     @property
     def summary_shown(self) -> str:
@@ -353,11 +346,12 @@ class ProbabilitiesTab(QFrame):
         self._grow()
         self._labels.run(self._sum_up, now=state is None or state.ended)
 
-    def set_theme(self, theme: Theme) -> None:
-        """Tint in the new theme's hue."""
-        self.text.set_theme(theme)
-        if self.isVisible():
-            self._grow()
+    def recolor(self) -> None:
+        """Tint the tokens again."""
+        if self.text.shown and self._state is not None:
+            self.text.show_tokens(self._state.probabilities)
+            if self.isVisible():
+                self._grow()
 
     def _grow(self) -> None:
         if self.text.grow():

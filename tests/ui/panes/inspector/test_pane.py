@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QScrollArea
+from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.client.endpoint import Rates
@@ -15,14 +15,13 @@ from playground.client.response_decoder import RequestId
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.pane import InspectorPane
-from playground.ui.theme import load_theme
 from tests.ui import runs_on_show as runs
 
 
 @pytest.fixture
 def pane(qtbot: QtBot) -> InspectorPane:
     """A pane on the screen, as narrow as it may be."""
-    pane = InspectorPane(load_theme("light"))
+    pane = InspectorPane()
     qtbot.addWidget(pane)
     pane.resize(260, 600)
     pane.show()
@@ -182,3 +181,20 @@ def test_second_request_id_of_a_gateway_is_shown_with_its_header(pane: Inspector
     assert not row.isHidden()
     assert row.value == "electron-2"
     assert "llm_provider-x-request-id" in row.toolTip()
+
+
+def test_the_short_inspector_is_visible_while_the_pane_is_hidden_also_if_it_never_was_visible(qtbot: QtBot) -> None:
+    holder = QWidget()
+    qtbot.addWidget(holder)
+    pane = InspectorPane()
+    column = QVBoxLayout(holder)
+    for widget in (pane, pane.strip):
+        column.addWidget(widget)
+    pane.setVisible(False)
+    holder.show()
+    assert pane.strip.isVisible()
+    with qtbot.waitSignal(pane.action) as asked:
+        pane.strip.details.click()
+    assert asked.args == ["toggle_inspector"]
+    pane.setVisible(True)
+    assert pane.strip.isHidden()

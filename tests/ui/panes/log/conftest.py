@@ -14,7 +14,6 @@ from playground.requestlog.log import RequestLog
 from playground.tasks import Tasks
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.pane import LogPane
-from playground.ui.theme import load_theme
 
 TITLES = [column.title for column in COLUMNS]
 
@@ -66,7 +65,7 @@ def play(qapp: QApplication, tmp_path: Path) -> Callable[[Story], None]:
         errors: list[tuple[str, BaseException]] = []
         tasks = Tasks(lambda name, error: errors.append((name, error)))
         log = await RequestLog.open(tmp_path)
-        pane = LogPane(load_theme("light"), tasks.start)
+        pane = LogPane(tasks.start)
         pane.resize(1280, 240)
         pane.show()
         try:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QApplication
 
 from playground.client.endpoint import Rates
 from playground.client.events import AnyEvent, AttemptStarted, ContentDelta, HeadersReceived, Usage
 from playground.requestlog.log import RequestLog
-from playground.ui.theme import load_theme
+from playground.ui.theme import dress, load_theme
 from tests.requestlog.samples import answered, called, keep, refused, stopped
 from tests.ui.panes.log import rows_on_show as show
 from tests.ui.panes.log.conftest import Stage, Story
@@ -216,8 +217,11 @@ def test_figures_stand_right_and_colour_follows_the_theme(play: Play) -> None:
         color = int(Qt.ItemDataRole.ForegroundRole)
         assert stage.cell(0, "cached", color) == load_theme("light").warm_edge
         assert stage.cell(0, "status", color) is None
-        stage.pane.set_theme(load_theme("dark"))
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        dress(application, load_theme("dark"))
         assert stage.cell(0, "cached", color) == QColor(load_theme("dark").warm_edge)
+        dress(application, load_theme("light"))
 
     play(story)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
@@ -13,8 +14,11 @@ from PySide6.QtTest import QTest
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import Count, Found, LogRow, StoredRun, Totals
+from playground.ui.controllers.log import ColumnLayout
+from playground.ui.panes.log import model
+from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.model import PAGE
-from playground.ui.panes.log.pane import NO_MATCH, NOTHING_YET, OPENING
+from playground.ui.panes.log.pane import NO_MATCH, NOTHING_YET, OPENING, SEARCHING
 from tests.requestlog.samples import answered, keep, refused
 from tests.ui.panes.log import rows_on_show as show
 from tests.ui.panes.log.conftest import Stage, Story
@@ -370,6 +374,47 @@ def test_an_answer_that_comes_after_its_log_has_gone_is_not_shown(play: Play) ->
     play(story)
 
 
+class Slow(Counting):
+    """A log of which a step of a search finds one row when `step` is set; the first step finds none."""
+
+    def __init__(self, log: RequestLog) -> None:
+        super().__init__(log)
+        self.step = asyncio.Event()
+
+    async def search(self, log_filter: LogFilter, before: int | None = None, limit: int = PAGE, /) -> Found:
+        if before is None:
+            return Found([], 1 << 40)
+        await self.step.wait()
+        self.step.clear()
+        found = await self._log.search(log_filter, before, 1)
+        return replace(found, below=found.rows[-1].number if found.rows else None)
+
+
+def test_long_search_shows_that_nothing_is_found_so_far_and_then_rows_as_they_come(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "_SEARCHING_S", -1.0)
+
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 3)
+        slow = Slow(stage.log)
+        stage.pane.set_source(slow)
+        await stage.rows(3)
+        counted = slow.counts
+        stage.pane.filter_line.setText("status:200")
+        await stage.until(lambda: stage.pane.empty.words.text() == SEARCHING, "the words for a search")
+        assert not stage.pane.model.shows_filter
+        for rows in (1, 2, 3):
+            slow.step.set()
+            await stage.rows(rows)
+        slow.step.set()
+        await stage.until(lambda: stage.pane.totals.text().startswith("3 requests"), "the sums at the end")
+        await stage.until(lambda: stage.pane.model.shows_filter, "the end of the search")
+        assert slow.counts == counted  # the search itself counted its rows
+
+    play(story)
+
+
 def test_refreshing_without_end_still_shows_what_came(play: Play) -> None:
     async def story(stage: Stage) -> None:
         await show.fill_plain(stage.log, 2)
@@ -560,5 +605,41 @@ def test_attempts_expanded_are_part_of_the_accessible_text(play: Play) -> None:
         assert stage.cell(0, "time", spoken).startswith("time: ")
         QTest.keyClick(stage.pane.table, Qt.Key.Key_Left)
         assert "attempt 1" not in stage.cell(0, "status", spoken)
+
+    play(story)
+
+
+def test_a_narrow_log_leaves_out_figures_and_keeps_the_layout(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await keep(stage.log, show.of("When?"), answered())
+        await stage.shown(1)
+        header = stage.pane.table.horizontalHeader()
+        layout = ColumnLayout(header, lambda _text: None)
+
+        def hidden() -> set[str]:
+            return {
+                column.title for number, column in enumerate(COLUMNS) if header.isSectionHidden(number) and column.shown
+            }
+
+        stage.pane.resize(1_400, 240)
+        await stage.until(lambda: not hidden(), "all columns")
+        stage.pane.resize(960, 240)
+        await stage.until(lambda: hidden() == {"answer", "cost"}, "what fits")
+        assert layout.text() == ""
+        stage.pane.resize(1_400, 240)
+        await stage.until(lambda: not hidden(), "all columns again")
+
+    play(story)
+
+
+def test_a_hidden_log_repaints_nothing(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        running = stage.pane._live
+        stage.pane.row_changed("one")
+        assert running.isActive()
+        stage.pane.hide()
+        assert not running.isActive()
+        stage.pane.row_changed("one")
+        assert not running.isActive()
 
     play(story)

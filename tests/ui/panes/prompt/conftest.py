@@ -55,7 +55,7 @@ def open_pane(qtbot: QtBot, themed: QApplication) -> Callable[[Document], Desk]:
     """Shows a document in a pane of its own window."""
 
     def show(document: Document) -> Desk:
-        pane = PromptPane(load_theme("light"))
+        pane = PromptPane()
         qtbot.addWidget(pane)
         desk = Desk(pane, CacheForecaster(clock=lambda: NOW))
         pane.set_document(document)

@@ -10,7 +10,6 @@ from pytestqt.qtbot import QtBot
 
 from playground.ui.panes.prompt import card_text
 from playground.ui.panes.prompt.card_text import CardText
-from playground.ui.theme import load_theme
 
 SHORT = "\n".join(f"{number}. A {{{{variable}}}} in a line that is long enough to be wrapped." for number in range(30))
 RIGHT_TO_LEFT = "\n".join(["من اليمين إلى اليسار", "left to right", "", "आप मीरा हैं 🙂"] * 8)
@@ -27,7 +26,7 @@ def _pixels(text: CardText, area: QRect) -> QImage:
 
 @pytest.fixture
 def text(qtbot: QtBot, themed: QApplication) -> CardText:
-    card = CardText(load_theme("light"))
+    card = CardText()
     qtbot.addWidget(card)
     card.resize(360, 200)
     card.show()

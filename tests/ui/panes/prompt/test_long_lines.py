@@ -17,7 +17,6 @@ from pytestqt.qtbot import QtBot
 
 from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.card_text import CardText
-from playground.ui.theme import load_theme
 from playground.ui.widgets.lossless_text import LONG, ExactText, Splice, breaks_in, image_of
 from tests.ui.panes.prompt.conftest import Desk
 
@@ -27,7 +26,7 @@ LINE = "".join(random.Random(7).choice("abcdefg 😀₹\u00a0{}") for _ in range
 
 @pytest.fixture
 def text(qtbot: QtBot, themed: QApplication) -> CardText:
-    widget = CardText(load_theme("light"))
+    widget = CardText()
     qtbot.addWidget(widget)
     widget.resize(500, 20)
     widget.show()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,8 +18,11 @@ from playground.prompt.document import Document, Message, Tool, ToolCall
 from playground.prompt.field_errors import FieldError
 from playground.prompt.files import dump, parse_bytes
 from playground.prompt.request import missing_variables
+from playground.ui.panes.prompt import variables_table
+from playground.ui.panes.prompt.marks import marks_of
 from playground.ui.panes.prompt.pane import BODY, PARAMETERS, PROMPT, TOOLS
 from playground.ui.theme import apply_theme, load_theme
+from playground.ui.widgets.lossless_text import ExactText
 from tests.ui.panes.prompt.conftest import Desk
 
 Open = Callable[[Document], Desk]
@@ -347,9 +351,14 @@ def test_a_theme_change_repaints(open_pane: Open, qapp: QApplication) -> None:
     pane = open_pane(DOCUMENT).pane
     dark = load_theme("dark")
     apply_theme(qapp, dark)
-    pane.set_theme(dark)
     card = pane.prompt_tab.cards[0]
     assert pixel(card, 200, card.height() - 2) == dark.stable
+    colors = [
+        selection.format.foreground().color()
+        for card in pane.prompt_tab.cards
+        for selection in card.text.extraSelections()
+    ]
+    assert set(map(QColor.name, colors)) == {dark.variable_edge.name()}
 
 
 def test_the_context_menu_of_a_text_is_the_cards(open_pane: Open) -> None:
@@ -359,3 +368,23 @@ def test_the_context_menu_of_a_text_is_the_cards(open_pane: Open) -> None:
     (menu,) = [menu for menu in card.findChildren(QMenu) if menu.isVisible()]
     assert "Duplicate" in [action.text() for action in menu.actions()]
     menu.close()
+
+
+def test_variables_beyond_the_limit_have_a_row_when_they_are_gone_to(
+    open_pane: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variables_table, "MOST_ROWS", 3)
+    text = " ".join(f"{{{{v{number}}}}}" for number in range(9))
+    table = open_pane(replace(DOCUMENT, messages=(Message("user", text),), variables={})).pane.variables
+    assert (table.head.count, [*table.rows]) == (9, ["v0", "v1", "v2"])
+    table.go_to("v7")
+    assert [*table.rows] == ["v0", "v1", "v2", "v7"]
+
+
+def test_marks_of_many_variables_with_advice_take_linear_time() -> None:
+    text = "{{a}} bc " * 10_000
+    advised = (*((at, at + 7, "why") for at in range(0, len(text), 9)), (6, 8, "free"))
+    begun = time.process_time()
+    marks = marks_of(ExactText(text), {"a": "x"}, advised)
+    assert time.process_time() - begun < 2
+    assert [(mark.start, mark.end) for mark in marks if mark.kind == "advice"] == [(6, 8)]

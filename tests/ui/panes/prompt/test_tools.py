@@ -19,7 +19,6 @@ from playground.ui.panes.prompt.tools_form import ToolForm
 from playground.ui.panes.prompt.tools_json import ToolJson
 from playground.ui.panes.prompt.tools_paste import PasteDialog, templates
 from playground.ui.panes.prompt.tools_tab import ToolsTab
-from playground.ui.theme import load_theme
 from tests.ui.panes.prompt.conftest import Desk
 
 Open = Callable[[Document], Desk]
@@ -210,7 +209,7 @@ def test_what_a_tool_returns_is_offered_where_somebody_shows_it(open_pane: Open)
 
 @pytest.fixture
 def dialog(qtbot: QtBot, themed: object) -> PasteDialog:
-    made = PasteDialog(load_theme("light"), lambda: (tool("get"),))
+    made = PasteDialog(lambda: (tool("get"),))
     qtbot.addWidget(made)
     with qtbot.waitExposed(made):
         made.show()

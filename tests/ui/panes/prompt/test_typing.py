@@ -14,7 +14,6 @@ from pytestqt.qtbot import QtBot
 
 from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.card_text import CardText
-from playground.ui.theme import load_theme
 from playground.ui.widgets.lossless_text import Splice, image_of
 from tests.ui.panes.prompt.conftest import Desk
 
@@ -24,7 +23,7 @@ Key = Qt.Key
 
 @pytest.fixture
 def text(qtbot: QtBot, themed: QApplication) -> CardText:
-    widget = CardText(load_theme("light"))
+    widget = CardText()
     qtbot.addWidget(widget)
     widget.resize(400, 20)
     widget.show()

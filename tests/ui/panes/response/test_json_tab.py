@@ -10,7 +10,6 @@ from playground.runs.record import Asked
 from playground.runs.state import RunState
 from playground.ui.panes.response.json_tab import COMING, WHOLE
 from playground.ui.panes.response.pane import JSON, ResponsePane
-from playground.ui.theme import load_theme
 from tests.ui import runs_on_show as runs
 
 AS_JSON = Asked(json=True)
@@ -19,7 +18,7 @@ AS_JSON = Asked(json=True)
 @pytest.fixture
 def pane(qtbot: QtBot) -> ResponsePane:
     """A pane on the screen, its JSON tab in front."""
-    pane = ResponsePane(load_theme("light"))
+    pane = ResponsePane()
     qtbot.addWidget(pane)
     pane.resize(560, 500)
     pane.show()

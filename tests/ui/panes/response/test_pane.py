@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel, QPushButton
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
 from playground.client.errors import http_trouble
@@ -29,14 +29,14 @@ from playground.runs.state import RunState
 from playground.ui.panes.response.labels import EMPTY, NO_CONTENT, STOPPED
 from playground.ui.panes.response.pane import EVENTS, JSON, RENDERED, REQUEST, TOOLS, ResponsePane
 from playground.ui.panes.response.request_tab import SentRequest
-from playground.ui.theme import load_theme
+from playground.ui.theme import dress, load_theme
 from tests.ui import runs_on_show as runs
 
 
 @pytest.fixture
 def pane(qtbot: QtBot) -> ResponsePane:
     """A pane on the screen, with nothing sent."""
-    pane = ResponsePane(load_theme("light"))
+    pane = ResponsePane()
     qtbot.addWidget(pane)
     pane.resize(500, 500)
     pane.show()
@@ -301,12 +301,12 @@ def test_hidden_tabs_are_not_touched(pane: ResponsePane) -> None:
     assert pane.rendered_tab.browser.toPlainText() == ""
 
 
-def test_both_themes_on_every_tab(pane: ResponsePane, qtbot: QtBot) -> None:
+def test_both_themes_on_every_tab(pane: ResponsePane, qtbot: QtBot, qapp: QApplication) -> None:
     pane.show_state(runs.done("```python\nx = 1\n```"))
     for tab in range(7):
         pane.show_tab(tab)
-        pane.set_theme(load_theme("dark"))
-        pane.set_theme(load_theme("light"))
+        dress(qapp, load_theme("dark"))
+        dress(qapp, load_theme("light"))
     qtbot.waitUntil(lambda: not pane.rendered_tab.busy)
     assert pane.rendered_tab.browser.toPlainText().endswith("x = 1")
 

@@ -17,7 +17,7 @@ from playground.runs.state import RunState
 from playground.simulator.wire import logprobs
 from playground.ui.panes.response.pane import PROBABILITIES, TEXT, ResponsePane
 from playground.ui.panes.response.probabilities_tab import A_STEP, LEGEND, TintedText, percent_text, summary, visible
-from playground.ui.theme import load_theme
+from playground.ui.theme import apply_theme, load_theme
 from tests.ui import runs_on_show as runs
 
 WORDS = ["One", " moment", "\n", "please", "🙂"]
@@ -26,7 +26,7 @@ WORDS = ["One", " moment", "\n", "please", "🙂"]
 @pytest.fixture
 def pane(qtbot: QtBot) -> ResponsePane:
     """A pane on the screen."""
-    pane = ResponsePane(load_theme("light"))
+    pane = ResponsePane()
     qtbot.addWidget(pane)
     pane.resize(620, 560)
     pane.show()
@@ -118,7 +118,7 @@ def test_the_number_is_told_on_hover(pane: ResponsePane, qtbot: QtBot) -> None:
 
 
 def test_the_less_probable_the_stronger_and_underlined(qtbot: QtBot) -> None:
-    text = TintedText(load_theme("dark"))
+    text = TintedText()
     qtbot.addWidget(text)
     text.show_tokens(
         [TokenProbability("a", math.log(share)) for share in (0.99, 0.6, 0.2)] + [TokenProbability("?", None)]
@@ -160,11 +160,21 @@ def test_it_is_not_touched_while_hidden(pane: ResponsePane) -> None:
     assert pane.probabilities_tab.text.shown == 0
 
 
-def test_another_theme_tints_anew(pane: ResponsePane) -> None:
+def test_probabilities_another_theme_gives_other_tints(pane: ResponsePane, qapp: QApplication) -> None:
     pane.show_state(_done())
     pane.show_tab(PROBABILITIES)
-    pane.set_theme(load_theme("dark"))
-    assert pane.probabilities_tab.text.toPlainText() == "One moment\nplease🙂"
+    text = pane.probabilities_tab.text
+
+    def tint() -> str:
+        text.mark(0)
+        return text.textCursor().charFormat().background().color().name()
+
+    light, dark = load_theme("light"), load_theme("dark")
+    assert tint() == light.output.name()
+    apply_theme(qapp, dark)
+    assert text.toPlainText() == "One moment\nplease🙂"
+    assert tint() == dark.output.name()
+    apply_theme(qapp, light)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,200 @@
+"""Save a document into the text of its file: only the values that changed are written again.
+
+Indentation, line ends, byte-order mark, escapes, number formats, order of keys and fields that this program does not
+know do not change.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+from playground.prompt.document import Document, Json
+from playground.prompt.field_errors import InputError
+from playground.prompt.files import MAX_FILE_BYTES, FileFormat, dump, parse_bytes
+from playground.prompt.json_bounds import loads
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
+
+
+def saved_bytes(document: Document, file_format: FileFormat, on_disk: bytes | None) -> bytes:
+    """Return the bytes of the saved file. `on_disk`: the present content of the file; None: no file.
+
+    A file that is not in `file_format`, or whose edited text would not be read as the same document, is written as a
+    whole.
+    """
+    whole = dump(document, file_format)
+    data = whole.encode()
+    if on_disk is None:
+        return data
+    try:
+        opened = parse_bytes(on_disk)
+        if opened.format.kind != file_format.kind:
+            return data
+        base, wanted = _values(dump(opened.document, opened.format)), _values(whole)
+        edited = _TextEdit(on_disk.decode()).edited(base, wanted).encode("utf-8", "backslashreplace")
+        read_back = parse_bytes(edited)
+    except (InputError, ValueError, RecursionError):
+        return data
+    same = read_back.format.model == file_format.model and dump(read_back.document, file_format) == dump(
+        _without_unsaved(document, file_format), file_format
+    )
+    return edited if same else data
+
+
+def _without_unsaved(document: Document, file_format: FileFormat) -> Document:
+    """Return what `file_format` holds of the document."""
+    return parse_bytes(dump(document, file_format).encode()).document
+
+
+def _values(text: str) -> Json:
+    value: Json = loads(text, max_bytes=MAX_FILE_BYTES)
+    return value
+
+
+def _same(first: Json, second: Json) -> bool:
+    """Return whether two values have the same JSON text: 1, 1.0 and true differ, and so do orders of keys."""
+    return json.dumps(first) == json.dumps(second)
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A member of an object (with a key) or an array. `start` is the key's or the value's, `end` the value's."""
+
+    key: str
+    start: int
+    value: int
+    end: int
+
+
+_Item: TypeAlias = tuple[_Member | None, str]
+"""A member of the new object or array: the file's member (None: it is new), and its text."""
+
+
+class _TextEdit:
+    """One JSON text, written again with other values. Raises ValueError if it is not JSON."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._newline = "\r\n" if "\r\n" in text else "\n"
+        self._ascii = text.isascii() and "\\u" in text
+        unit = re.search(r"[{\[]\r?\n([ \t]*)", text)
+        self._unit = unit[1] if unit else None
+        self._colon = ": " if re.search(r'":[ \r\n\t]', text) else ":"
+        self._comma = ", " if re.search(r", [\"{\[]", text) else ","
+
+    def edited(self, base: Json, new: Json) -> str:
+        """Return the text with the changes from `base` to `new`."""
+        start = self._skip(1 if self._text.startswith("\ufeff") else 0)
+        end = _DECODER.raw_decode(self._text, start)[1]
+        return self._text[:start] + self._value(start, end, base, new, "") + self._text[end:]
+
+    def _skip(self, at: int) -> int:
+        found = _SPACE.match(self._text, at)
+        return found.end() if found else at
+
+    def _members(self, at: int) -> Iterator[_Member]:
+        """Yield the members of the object or array at `at`."""
+        keyed = self._text[at] == "{"
+        at = self._skip(at + 1)
+        while self._text[at] not in "}]":
+            start, key = at, ""
+            if keyed:
+                key, at = _DECODER.raw_decode(self._text, at)
+                at = self._skip(self._skip(at) + 1)
+            value, (_, end) = at, _DECODER.raw_decode(self._text, at)
+            yield _Member(key, start, value, end)
+            at = self._skip(end)
+            if self._text[at] == ",":
+                at = self._skip(at + 1)
+
+    def _value(self, start: int, end: int, base: Json, new: Json, indent: str) -> str:
+        """Return the text of a value of the file that was read as `base` and becomes `new`."""
+        if _same(base, new):
+            return self._text[start:end]
+        opening, members = self._text[start], list(self._members(start)) if self._text[start] in "{[" else []
+        if members and new:
+            lead = self._text[start + 1 : members[0].start]
+            inner = lead.rpartition("\n")[2] if "\n" in lead else None
+            if isinstance(base, dict) and isinstance(new, dict) and opening == "{":
+                if [key for key in base if key in new] == [key for key in new if key in base]:
+                    return self._joined(start, end, members, self._object(members, base, new, inner))
+            elif isinstance(base, list) and isinstance(new, list) and opening == "[" and len(members) == len(base):
+                return self._joined(start, end, members, self._array(members, base, new, inner))
+        multiline = "\n" in self._text[start:end] or opening not in "{["
+        return self._formatted(new, indent if multiline else None)
+
+    def _object(
+        self, members: list[_Member], base: Mapping[str, Json], new: Mapping[str, Json], indent: str | None
+    ) -> list[_Item]:
+        """Return the members of the new object. Keys that were not read, such as `"model": null`, stay."""
+        last = {member.key: member for member in members}
+        items: list[_Item] = []
+        keys: list[str] = []
+        for member in members:
+            key, text = member.key, self._text[member.value : member.end]
+            if key in base and key not in new:
+                continue
+            if key in new and last[key] is member:  # of a repeated key, the last value counts
+                known = key in base
+                text = (
+                    self._value(member.value, member.end, base[key], new[key], indent or "")
+                    if known
+                    else self._formatted(new[key], indent)
+                )
+            items.append((member, self._text[member.start : member.value] + text))
+            keys.append(key)
+        at = 0
+        for key, value in new.items():
+            if key in last:
+                at = keys.index(key) + 1
+                continue
+            if key in base and _same(base[key], value):
+                continue  # the default of a field that the file leaves out
+            items.insert(at, (None, f"{self._formatted(key, None)}{self._colon}{self._formatted(value, indent)}"))
+            keys.insert(at, key)
+            at += 1
+        return items
+
+    def _array(self, members: list[_Member], base: list[Json], new: list[Json], indent: str | None) -> list[_Item]:
+        """Return the items of the new array: equal ends keep their text, the rest is paired in order."""
+        shorter = min(len(base), len(new))
+        head = next((place for place in range(shorter) if not _same(base[place], new[place])), shorter)
+        rest = shorter - head
+        tail = next((place for place in range(rest) if not _same(base[-1 - place], new[-1 - place])), rest)
+        old_end, new_end = len(base) - tail, len(new) - tail
+        items: list[_Item] = []
+        for place, value in enumerate(new):
+            at = place if place < new_end else place - new_end + old_end
+            if place < new_end and at >= old_end:
+                items.append((None, self._formatted(value, indent)))
+            else:
+                member = members[at]
+                items.append((member, self._value(member.value, member.end, base[at], value, indent or "")))
+        return items
+
+    def _joined(self, start: int, end: int, members: list[_Member], items: list[_Item]) -> str:
+        """Return the text of the object or array with `items`, separated as in the file."""
+        gaps = {one.start: self._text[one.end : two.start] for one, two in pairwise(members)}
+        lead = self._text[start + 1 : members[0].start]
+        usual = next(iter(gaps.values()), f",{lead}" if lead else self._comma)
+        parts = [self._text[start : members[0].start]]
+        before: _Member | None = None
+        for number, (member, text) in enumerate(items):
+            if number:
+                parts.append(gaps.get(before.start, usual) if before is not None and member is not None else usual)
+            parts.append(text)
+            before = member
+        return "".join(parts) + self._text[members[-1].end : end]
+
+    def _formatted(self, value: Json, indent: str | None) -> str:
+        """Return the text of a new value. `indent` is that of its line; None: on one line."""
+        if indent is not None and self._unit is not None:
+            text = json.dumps(value, ensure_ascii=self._ascii, indent=self._unit, separators=(",", self._colon))
+            return text.replace("\n", self._newline + indent)
+        return json.dumps(value, ensure_ascii=self._ascii, separators=(self._comma, self._colon))
