@@ -166,7 +166,9 @@ def _prefix(column: Looked, first: Looked) -> Prefix:
     end, other_end = _stable_end(column), _stable_end(first)
     shared = common_prefix(text[:end], other[:other_end])
     whole = column.estimator.estimate(text) or 1.0
-    total = float(column.reported) if column.reported is not None else column.forecast.zones.total_tokens
+    # As in the editor: the count that a server reported for this prompt before, if there is one.
+    expected = column.forecast.forecast.prompt_tokens or column.forecast.zones.total_tokens
+    total = float(column.reported) if column.reported is not None else expected
     scale = total / whole
     stable = total if end == len(text) else column.estimator.estimate(text[:end]) * scale
     common = stable if shared == end else column.estimator.estimate(text[:shared]) * scale

@@ -103,6 +103,8 @@ class CacheForecaster:
         self.lifetime_s = lifetime_s
         self.set_lifetime_s: float | None = None
         """The lifetime that the user set; None: `lifetime_s` is the program's assumption."""
+        self.changes = 0
+        """Number of recorded requests and reports: forecasts made before the last one may be out of date."""
         self._clock = clock
         self._models: dict[tuple[str, str], EndpointCacheModel] = {}
         self._scorers: dict[tuple[str, str], Scorer] = {}
@@ -196,6 +198,7 @@ class CacheForecaster:
     def record(self, endpoint_id: str, model: str, sent: Sent, prediction: Prediction | None = None) -> None:
         """Record a request that the server accepted (status 200). `prediction`: a thorough one made just before."""
         self.model(endpoint_id, model).record(sent, prediction)
+        self.changes += 1
 
     def remember(self, endpoint_id: str, model: str, sent: Sent, usage: CacheUsage, *, learn: bool = False) -> None:
         """Add a request of an earlier session with its report. `learn`: also learn from it, to rebuild lost state."""
@@ -225,6 +228,7 @@ class CacheForecaster:
         if prediction is not None:
             settled = self.explain(where, sent, usage, prediction, document)
         cache.settle(run_id, usage)
+        self.changes += 1
         scorer = self._scorer(*where)
         if usage.prompt_tokens is not None and usage.cached_tokens is None:
             scorer.add_unreported()

@@ -93,6 +93,7 @@ class Requests(QObject):
         self._displayed = True
         self._ticks = 0
         self._sent_at: float | None = None
+        self._changes = 0
         """When the request was sent on which the forecast on display rests."""
         self._cold_at: float | None = None
         """When the prefix on display is expected to turn cold."""
@@ -159,8 +160,11 @@ class Requests(QObject):
             self.refresh_outlook()
 
     def _ages(self) -> bool:
-        """Return whether the forecast on display may have changed since the last tick: its age is in seconds, later in
-        minutes. Without an earlier request that shares a prefix, time changes nothing."""
+        """Return whether the forecast on display may have changed since the last tick: another part of the program has
+        sent a request, or its age did: in seconds, later in minutes. Without an earlier request that shares a prefix,
+        time changes nothing."""
+        if self._changes != self._workspace.sender.forecaster.changes:
+            return True
         if self._sent_at is None:
             return False
         now = time.time()
@@ -174,6 +178,7 @@ class Requests(QObject):
 
     def refresh_outlook(self) -> Outlook:
         """Return the current zones and forecast."""
+        self._changes = self._workspace.sender.forecaster.changes
         outlook = self._workspace.outlook(self._prompt.document())
         self._sent_at, self._cold_at = outlook.forecast.sent_at, outlook.clock.warm_until_unix
         self._prompt.set_outlook(outlook)

@@ -339,6 +339,8 @@ def test_the_sample_with_tools_runs_to_an_answer(tell: Tell) -> None:
         assert dialog.state.text().startswith("Answered, after 2 requests.")
         assert dialog.cards[0].call_rows[0].call.name == "get_balance"
         assert "412" in dialog.cards[0].call_rows[0].result.text()
+        pane = window.prompt
+        await hand.until(lambda: pane.axes is not None and pane.axes.state.startswith("warm"), "the loop's requests")
         dialog.ways["timeline"].click()
         assert window.voicing.dialog is not None
         assert len(dialog.measured()) == 2
