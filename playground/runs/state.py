@@ -107,6 +107,11 @@ class RunState:
     probabilities_came: int = 0
 
     @property
+    def trouble(self) -> ApiError | None:
+        """Return `error` under its name in earlier versions, which scripts outside this repository read."""
+        return self.error
+
+    @property
     def text(self) -> str:
         """Return the completion's text received so far."""
         return _joined(self.pieces)
