@@ -10,7 +10,7 @@ from playground.prompt.field_errors import FieldError, InputError
 
 _EXAMPLE = "Give one such as https://api.smallest.ai/waves/v1 or http://127.0.0.1:8080/v1."
 _COMPLETIONS = "/chat/completions"
-_KEY = re.compile(r"sk[_-](?=[A-Za-z_\-]{0,200}[0-9])[A-Za-z0-9_\-]{16,}")
+_KEY = re.compile(r"\bsk[_-](?=[A-Za-z_\-]{0,200}[0-9])[A-Za-z0-9_\-]{16,}")
 """Narrower than the pattern that is masked: a path such as sk-learn-server is no key."""
 _LABELS = {"base_url": "base URL", "name": "name", "model": "model"}
 _BARE_HOST = re.compile(r"[\w.\-\[\]:]+(/|$)")

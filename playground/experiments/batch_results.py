@@ -192,7 +192,7 @@ class ResultFile:
         results = parse_results(data, path)
         self.finished = {row_number(result): result for result in results if result.get("phase") == "done"}
         for number, result in self.finished.items():
-            if self._rows is not None and self._rows.get(number) != result.get("variables"):
+            if self._rows is not None and _masked(self._rows.get(number)) != _masked(result.get("variables")):
                 raise _unusable(
                     f"{path} has an answer for other values of row {number}.",
                     "Continue with the same data, or name another file.",
@@ -349,3 +349,10 @@ def _cell(value: Json) -> str:
 
 def _risky(text: str) -> bool:
     return text.lstrip().startswith(("=", "+", "-", "@"))
+
+
+def _masked(values: object) -> object:
+    """Return variables as results store them, with keys masked; earlier versions stored them as they were."""
+    if not isinstance(values, Mapping):
+        return values
+    return {name: redact(value, None) if isinstance(value, str) else value for name, value in values.items()}

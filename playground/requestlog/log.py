@@ -94,6 +94,8 @@ def open_log(folder: Path) -> Ready:
 
 IDLE_S = 0.2
 """Seconds without a write after which blocks are added to the index of the text search."""
+SEAL_RETRY_S = 5.0
+"""Pause before blocks are indexed again after a failure, such as a full disk."""
 OPEN_BLOCKS = 128
 """Maximum number of blocks (4,096 requests) that wait for that; a search reads their requests."""
 FLUSH_S = 0.2
@@ -551,12 +553,14 @@ class RequestLog:
         """Index a full block. Until then, and if it fails, its requests are found by reading them."""
         self._sealing = False
         idle = time.monotonic() - self._written_at >= IDLE_S
-        more = True
-        with suppress(sqlite3.Error):
+        pause_s = 0.0 if idle else IDLE_S
+        try:
             more = self._writer is not None and (not idle or self._writer.seal(1) > 0)
+        except sqlite3.Error:
+            more, pause_s = True, SEAL_RETRY_S
         if more and self._writer is not None:
             self._sealing = True
-            self._write_worker.later(0.0 if idle else IDLE_S, self._seal)
+            self._write_worker.later(pause_s, self._seal)
 
     def _take_changes(self) -> list[tuple[str, Callable[[], None], asyncio.Future[None]]]:
         # Loop until the queue is empty: an item added behind others did not schedule a call.

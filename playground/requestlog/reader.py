@@ -118,6 +118,7 @@ class Reader:
             if not log_filter.terms:
                 return Found(self._window(Where(), Window(0, _NO_NUMBER if before is None else before), limit))
             newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM runs").fetchone()[0]
+            self._prompts.refresh()
             below = newest + 1 if before is None else min(before, newest + 1)
             # The newest rows may fill the page before the prompts with a text are known.
             at_once = before is None and any(
