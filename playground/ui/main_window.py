@@ -306,6 +306,7 @@ class MainWindow(QMainWindow):
         answers.log.open_requested.connect(requests.open_logged)
         answers.log.previewed.connect(requests.open_logged)
         answers.log.left.connect(requests.show_current)
+        answers.log.action.connect(lambda name: self.actions_table[name].trigger())
         answers.response.left.connect(requests.show_current)
         requests.ended.connect(self.end_notice.tell_end)
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Qt, Signal
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
 from playground.assets import asset
@@ -162,6 +164,27 @@ class Files(QObject):
     def open_tools_sample(self) -> None:
         """Open the sample prompt with tools."""
         self.open_sample("acme-billing-agent")
+
+    def open_broken_sample(self) -> None:
+        """Open the sample prompt with a date in its first line: each day it misses the cache."""
+        sample = sample_document()
+        first, *others = sample.messages
+        now = datetime.now().astimezone()
+        dated = f"Today is {now.day} {now:%B %Y, %H:%M}.\n\n{first.content}"
+        self.show_example(
+            replace(sample, name="broken-prefix", id="", messages=(replace(first, content=dated), *others))
+        )
+
+    def paste(self) -> None:
+        """Open the request on the clipboard: a curl command, a body in JSON, or an array of messages."""
+        from playground.client.redact import MASK, redact
+        from playground.prompt.import_formats.detect import import_kind, mask_secrets
+
+        text = redact(mask_secrets(QGuiApplication.clipboard().text(), MASK), None)
+        if import_kind(text):
+            self._tasks.start(self.offer_import(text), "read the pasted text")
+        else:
+            self.notice.emit("The clipboard has no request: copy a curl command or a JSON body first")
 
     def show_example(self, document: Document) -> None:
         """Open a prompt that has no file, in a new tab unless the one on display is empty."""
@@ -524,7 +547,7 @@ class Files(QObject):
 
         document = self._prompt.document()
         whole = "".join(message.content or "" for message in document.messages)
-        if not document.tools and whole.strip() == text.strip():
+        if not document.tools and whole.strip() in ("", text.strip()):
             accept()
         else:
             found = f"The pasted text is a {kind}."

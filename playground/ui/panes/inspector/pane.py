@@ -327,15 +327,16 @@ class InspectorPane(QWidget):
         self.forecast.show_next(same, new, until_line(clock))
 
     def _show_sections(self, sent: bool) -> None:
-        for section in (self.latency, self.cost, self.request):
-            section.setVisible(sent)
+        self.request.setVisible(sent)
         if not sent:
+            self.latency.show_state(None)
+            self.cost.show_model(None)
             self.attempts.hide()
             self.forecast.show_next(None, None)
 
     def _lay_out(self) -> None:
         # The reason for missed tokens comes early: it is visible without scrolling in a small window.
-        figures: list[QWidget] = [self.id, hairline(), self.usage, self.why, hairline(), self.forecast]
+        figures: list[QWidget] = [self.id, self.usage, self.why, self.forecast]
         figures += [self.latency, self.cost, self.attempts, self.request]
         for widgets in (figures, [self.no_advice, self.advice]):
             scroll = QScrollArea(self._stack)
