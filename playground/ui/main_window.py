@@ -32,7 +32,7 @@ from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.window_actions import WindowActions
-from playground.ui.window_state import COLUMNS, ROWS, Places
+from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
@@ -114,10 +114,10 @@ class MainWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         _column(self._left, self.files.tabs.bar, self.prompt, tall=self.prompt)
-        for place, width in enumerate(COLUMNS):
+        for place, share in enumerate(GROWTH):
             if place:
                 self._columns.addWidget(_blank())
-            self._columns.setStretchFactor(place, width)
+            self._columns.setStretchFactor(place, share)
         self._rows.addWidget(_blank())
         self._rows.setStretchFactor(0, 1)
         for splitter, sizes in ((self._columns, COLUMNS), (self._rows, ROWS)):

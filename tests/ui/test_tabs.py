@@ -269,3 +269,29 @@ def test_a_save_that_waits_writes_the_prompt_of_its_own_tab(tell: Tell, tmp_path
         assert (page.file.path, other.file.path) == (a, b)
 
     tell(story)
+
+
+def test_save_over_a_file_of_another_tab_closes_it_or_is_refused_with_unsaved_changes(
+    tell: Tell, tmp_path: Path
+) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        files, shown = window.files, window.notice_bar
+        await files.open_all([a, b])
+        of_a = files.tabs.find(a)
+        assert of_a is not None
+        files.tabs.show_page(of_a)
+        await type_first(window, hand, "edited ")
+        files.tabs.step(1)
+        await files.save_file(a, force=True)
+        assert "open in another tab" in shown.words
+        assert "text of a" in a.read_text()
+        of_a.file.saved = of_a.document
+        await files.save_file(a, force=True)
+        assert "text of b" in a.read_text()
+        assert of_a not in files.tabs.pages
+        assert files.file.path == a
+
+    tell(story)

@@ -348,6 +348,13 @@ class Files(QObject):
             if file.digest == NOT_COMPARED and file is self.file:
                 await self.check_disk(while_saving=True)
             known = None if force or path != file.path else file.digest
+            other = await self._open_elsewhere(path, page)
+            if other is not None and other.dirty:
+                self.notice.emit(
+                    f"{path.name} was not overwritten: it is open in another tab with unsaved changes. "
+                    "Save or close that tab first, or choose another name."
+                )
+                return
 
             def write() -> tuple[str | None, str]:
                 if (found := _changed_digest(path, known)) is not None:
@@ -365,6 +372,14 @@ class Files(QObject):
                 self._show_conflict(path)
                 return
             self._saved(file, PromptFile(path, written, document, digest))
+            if other in self.tabs.pages and other is not self.tabs.page:
+                self.tabs.remove(other)  # its text is no longer that of the file
+
+    async def _open_elsewhere(self, path: Path, page: PromptPage) -> PromptPage | None:
+        """Return another tab in which a file is open, also under another name."""
+        others = [other for other in self.tabs.pages if other is not page and other.file.path is not None]
+        _, same = await asyncio.to_thread(_absolute_and_open, path, [other.file.path for other in others])
+        return next((other for other in others if other.file.path in (same, path)), None)
 
     def _saved(self, before: PromptFile, now: PromptFile) -> None:
         old_path = before.path

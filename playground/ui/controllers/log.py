@@ -38,8 +38,8 @@ NARROW_DROPS = ("answer", "cost", "total", "TTFT", "out", "in", "cached", "prefi
 """Columns that a log too narrow for all leaves out, the first one first; the tooltip of the time has their figures."""
 NARROW_WIDTHS = {"time": 78, "status": 96}
 """Widths of columns where even the fewest columns do not fit: the request_id is whole in any case."""
-LEAST_WIDTHS = {"prefix": 130}
-"""Widths that suffice for columns in a narrow log."""
+LEAST_WIDTHS = {"prefix": 130, "answer": 160}
+"""Widths that suffice for the last column: it takes the remaining room."""
 
 
 class ColumnLayout(QObject):
@@ -89,23 +89,31 @@ class ColumnLayout(QObject):
         chosen = [number for number in range(len(COLUMNS)) if self._is_chosen(number)]
         widths = {number: self._squeezed.get(number, self._header.sectionSize(number)) for number in chosen}
         for number in chosen:
-            title = COLUMNS[number].title
-            if self._is_stretched(number) or number in self._dropped or title in LEAST_WIDTHS:
-                widths[number] = scaled(LEAST_WIDTHS.get(title, COLUMNS[number].width))
-        left = sum(widths.values()) - self._header.width()
+            if self._is_stretched(number) or number in self._dropped:
+                widths[number] = scaled(COLUMNS[number].width)
         dropped: set[int] = set()
         for title in NARROW_DROPS:
             number = next(number for number, column in enumerate(COLUMNS) if column.title == title)
-            if left > 0 and number in widths and len(dropped) + 1 < len(chosen):
-                left -= widths[number]
+            fits = self._needed(widths, dropped) <= self._header.width()
+            if not fits and number in widths and len(dropped) + 1 < len(chosen):
                 dropped.add(number)
         if dropped != self._dropped:
             self._settling, changed = True, dropped ^ self._dropped
             self._dropped = dropped
             for number in changed:
                 self._header.setSectionHidden(number, number in dropped)
+            # Qt gives the room to another last section only then.
+            self._header.setStretchLastSection(False)
+            self._header.setStretchLastSection(True)
             self._settling = False
-        self._squeeze(widths if left > 0 else {})
+        self._squeeze(widths if self._needed(widths, dropped) > self._header.width() else {})
+
+    def _needed(self, widths: dict[int, int], dropped: set[int]) -> int:
+        """Return the width of the columns that are not dropped, with the last one as narrow as it may be."""
+        shown = {number: width for number, width in widths.items() if number not in dropped}
+        last = max(shown, key=self._header.visualIndex)
+        least = LEAST_WIDTHS.get(COLUMNS[last].title)
+        return sum(shown.values()) - (max(shown[last] - scaled(least), 0) if least else 0)
 
     def _squeeze(self, widths: dict[int, int]) -> None:
         """Make the columns of NARROW_WIDTHS among these narrower, and restore others."""

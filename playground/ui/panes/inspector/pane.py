@@ -66,6 +66,7 @@ class WhyBox(QFrame):
         self.comparable: Callable[[], Sequence[tuple[str, str]]] = tuple
         """Names the earlier requests to choose from: (run_id, words)."""
         self.compare = QPushButton("Compare with ▾")
+        self.compare.setProperty("flush", "true")
         self.compare.setProperty("look", "link")
         self.compare.setToolTip("Hold this request against another earlier one")
         self.choices = QMenu(self)

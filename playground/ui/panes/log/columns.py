@@ -407,7 +407,7 @@ def _one_line(text: str) -> str:
 
 COLUMNS = (
     Column("time", 104, _time, "When it was sent, by this computer's clock and zone"),
-    Column("status", 168, _status, "HTTP status and finish reason; all attempts if the request was retried"),
+    Column("status", 176, _status, "HTTP status and finish reason; all attempts if the request was retried"),
     Column("request_id", 284, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
     Column("cached", 116, _cached, "Prompt tokens that the cache served", figure=True),

@@ -12,8 +12,10 @@ from PySide6.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QStackedLayout,
     QVBoxLayout,
+    QWidget,
 )
 
 from playground.runs.state import RunState
@@ -138,7 +140,7 @@ STEPS = (
 )
 
 
-class StepsPanel(QFrame):
+class StepsPanel(QScrollArea):
     """What an empty response pane offers: how to see the cache work."""
 
     action = Signal(str)
@@ -178,7 +180,11 @@ class StepsPanel(QFrame):
             button.clicked.connect(lambda _checked=False, name=name: self.action.emit(name))
             links.addWidget(button)
         links.addStretch(1)
-        column = QVBoxLayout(self)
+        page = QWidget()
+        self.setWidget(page)
+        self.setWidgetResizable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        column = QVBoxLayout(page)
         column.setContentsMargins(GRID * 3, GRID * 3, GRID * 3, GRID * 2)
         column.setSpacing(GRID * 2)
         column.addWidget(title)
