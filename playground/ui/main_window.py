@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
@@ -488,6 +488,12 @@ class MainWindow(QMainWindow):
         if not self._painted:
             self._painted = True
             self.first_painted.emit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Read the log again when the window becomes active: other windows and commands write to it."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow() and self._answers is not None:
+            self.log.row_changed("")
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.places.keep()

@@ -69,6 +69,7 @@ QFrame[look="menurow"] { background: $window; border: none; border-bottom: 1px s
 QFrame[look="bar"] { background: $surface; border: none; border-bottom: 1px solid $line; }
 QFrame[look="notice"] { background: $selection; border: none; border-bottom: 1px solid $line; }
 QFrame[look="footer"] { background: $sunk; border: none; border-top: 1px solid $line; }
+QFrame[look="detail"] { background: $surface; border: none; border-top: 1px solid $line; }
 QFrame[look="checks"] { background: $surface; border: none; border-top: 1px solid $line; }
 QFrame[look="hairline"] { background: $line; border: none; max-height: 1px; min-height: 1px; }
 QFrame[look="card"] { background: $surface; border: 1px solid $line; border-radius: 6px; }
@@ -131,6 +132,8 @@ QToolButton:hover { color: $text; border-color: $button_border; }
 QToolButton:focus { border: 2px solid $accent; padding: 1px 4px; color: $text; }
 QToolButton[look="icon"] { padding: 0; }
 QToolButton[look="icon"]:focus { padding: 0; }
+QToolButton[look="more"] { background: $surface; border: none; border-radius: 0; padding: 0; }
+QToolButton[look="more"]:focus { border: 2px solid $accent; padding: 0; }
 QToolButton[look="icon"]:checked { background: $selection; }
 QToolButton[tone="role"] { color: $text; font-weight: 600; }
 QToolButton::menu-indicator { image: none; }

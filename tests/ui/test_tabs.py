@@ -14,12 +14,14 @@ import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QMessageBox
+from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest.run import CONTROL, UiDriver
 from playground.prompt.document import Document, Message
 from playground.storage.draft import Draft, DraftState
 from playground.tasks import Tasks
 from playground.ui.session import Session
+from playground.ui.widgets.tab_bar import MORE_PX, tab_bar
 from tests.ui.test_files import content, press, prompt_file, type_first
 from tests.ui.test_window import Tell, _send
 
@@ -295,3 +297,16 @@ def test_save_over_a_file_of_another_tab_closes_it_or_is_refused_with_unsaved_ch
         assert files.file.path == a
 
     tell(story)
+
+
+def test_overflow_tabs_too_narrow_offer_a_menu_and_show_the_chosen_tab_beside_its_button(qtbot: QtBot) -> None:
+    bar = tab_bar("Views", ("Text", "Request", "Rendered", "Tool calls 3", "Events 111", "JSON"))
+    qtbot.addWidget(bar)
+    bar.resize(260, 34)
+    bar.show()
+    assert bar.more.isVisible()
+    bar.menu().actions()[5].trigger()
+    assert bar.currentIndex() == 5
+    assert bar.tabRect(5).right() <= bar.width() - MORE_PX
+    bar.resize(900, 34)
+    assert not bar.more.isVisible()

@@ -102,11 +102,19 @@ class ColumnLayout(QObject):
             self._dropped = dropped
             for number in changed:
                 self._header.setSectionHidden(number, number in dropped)
-            # Qt gives the room to another last section only then.
-            self._header.setStretchLastSection(False)
-            self._header.setStretchLastSection(True)
             self._settling = False
         self._squeeze(widths if self._needed(widths, dropped) > self._header.width() else {})
+        self._fill()
+
+    def _fill(self) -> None:
+        """Give the last column the room that is left: Qt does not make it narrower than it was."""
+        last = next((number for number in range(len(COLUMNS)) if self._is_stretched(number)), None)
+        room = self._header.width() - self._header.length()
+        if last is not None and room < 0:
+            self._settling = True
+            least = scaled(LEAST_WIDTHS.get(COLUMNS[last].title, COLUMNS[last].width))
+            self._header.resizeSection(last, max(self._header.sectionSize(last) + room, least))
+            self._settling = False
 
     def _needed(self, widths: dict[int, int], dropped: set[int]) -> int:
         """Return the width of the columns that are not dropped, with the last one as narrow as it may be."""

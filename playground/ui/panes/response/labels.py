@@ -5,7 +5,7 @@ from __future__ import annotations
 from playground.client.events import ApiError, Queued, RetryScheduled
 from playground.export.terminal import visible_line
 from playground.runs.metrics import finish_text
-from playground.runs.state import RunState
+from playground.runs.state import Phase, RunState
 
 EMPTY = "Nothing sent yet"
 STOPPED = "Stopped by you · usage unknown: the server did not report it before the stop"
@@ -26,7 +26,7 @@ def outcome(state: RunState | None) -> str:
     return {"waiting": "not sent yet", "sent": "sent"}.get(state.phase, state.phase)
 
 
-_LOOKS = {
+_LOOKS: dict[Phase, tuple[str, str, str]] = {
     "done": ("check", "muted", "muted"),
     "failed": ("error", "failure", "failure"),
     "stopped": ("stop", "variable_edge", "variable"),
@@ -38,9 +38,9 @@ _LOOKS = {
 }
 
 
-def outcome_look(state: RunState | None) -> tuple[str, str, str]:
-    """Return the icon of a run's state, the role of its color, and the tone of the text."""
-    return ("", "muted", "muted") if state is None else _LOOKS[state.phase]
+def outcome_look(phase: Phase | None) -> tuple[str, str, str]:
+    """Return the icon of a run's phase, the role of its color, and the tone of the text."""
+    return ("", "muted", "muted") if phase is None else _LOOKS[phase]
 
 
 def waiting(state: RunState, elapsed_s: float) -> str:

@@ -189,7 +189,7 @@ class ResponseFooter(QFrame):
         ):
             if label.text() != text:
                 label.setText(text)
-        icon, role, tone = outcome_look(state)
+        icon, role, tone = outcome_look(state.phase if state is not None else None)
         self._icon.show_icon(icon, role)
         if self._outcome.property("tone") != tone:
             self._outcome.setProperty("tone", tone)

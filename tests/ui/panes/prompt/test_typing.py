@@ -241,7 +241,7 @@ def test_release_clipboard_copied_selection_is_replaced_by_data_of_qt(text: Card
     text.set_exact(ODD)
     text.selectAll()
     text.copy()
-    copied = QGuiApplication.clipboard().mimeData()
+    copied, before = QGuiApplication.clipboard().mimeData(), QGuiApplication.clipboard().text()
     release_clipboard()
     assert QGuiApplication.clipboard().mimeData() is not copied
-    assert QGuiApplication.clipboard().text() == ODD
+    assert QGuiApplication.clipboard().text() == before != ""
