@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -91,6 +92,8 @@ class AppServices:
         self._save_cache_memory: Callable[[], None] = lambda: None
         self.log: RequestLog | None = None
         self.log_notice = ""
+        self.log_is_lost = False
+        """Whether the log's folder was deleted, and the log is still in use."""
         self.on_notice: Callable[[str], None] = lambda _sentence: None
         """Called with the message of an error that does not stop the program."""
         self.allow_server: Callable[[str], Coroutine[Any, Any, bool]] = _nobody_to_ask
@@ -243,6 +246,27 @@ class AppServices:
         if log.read_only_reason is None:
             self.sender.log = log
         await self.remember_sent()
+
+    async def restore_folder(self) -> bool:
+        """Create the data folder again if it was deleted: draft, settings, endpoints and a new log.
+
+        Returns whether the log is new. While requests are in flight it is not replaced and `log_is_lost` stays True:
+        their records would be in two logs.
+        """
+        draft = self.draft
+        if draft is not None and await asyncio.to_thread(lambda: draft.is_deleted):
+            await asyncio.to_thread(draft.restore)
+            self.settings.write_again()
+            self.endpoints.write_again()
+            self.log_is_lost = True
+        if not self.log_is_lost or self.sender.running:
+            return False
+        self.log_is_lost = False
+        if (log := self.log) is not None:
+            self.log = self.sender.log = None
+            await log.close()
+        await self.open_log()
+        return True
 
     async def keep_bounds(self) -> int:
         """Delete logged requests beyond the configured age or number. Returns how many were deleted."""

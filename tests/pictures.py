@@ -18,6 +18,7 @@ from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+import httpx
 from PySide6.QtWidgets import QDialog
 
 from playground.cli.selftest import run as selftest
@@ -200,7 +201,55 @@ class States:
         for mode in ("compare", "batch", "recorder"):
             window.modes.show_mode(mode)
             await self.shoot(f"12-{mode}")
+            await {"compare": self._compare, "batch": self._batch, "recorder": self._recorder}[mode]()
+            await self.shoot(f"12-{mode}-2")
         window.modes.show_mode("prompt")
+
+    async def _compare(self) -> None:
+        """Send three columns: the prompt, one with another rule, one with another parameter."""
+        compare = self._window.compare
+        base = compare.slots[0].variant
+        first, *others = base.document.messages
+        edited = replace(first, content=(first.content or "").replace("Use the name once", "Use the name twice"))
+        for name, document in (
+            ("Name twice", replace(base.document, messages=(edited, *others))),
+            ("Temperature 0.2", replace(base.document, parameters={**base.document.parameters, "temperature": 0.2})),
+        ):
+            compare.add(replace(base, document=replace(document, name=name)))
+        compare.send()
+        await self._hand.until(lambda: not compare.running, "the end of the comparison")
+
+    async def _batch(self) -> None:
+        """Send twelve rows."""
+        batch = self._window.batch
+        callers = ("Priya Sharma", "Arjun Mehta", "Fatima Sheikh", "K. Raghavan")
+        questions = ("Is roaming included in Nepal?", "When is my next bill due?", "What is the late fee?")
+        lines = [f'"{caller}","{question}"' for caller in callers for question in questions]
+        file = Path(tempfile.mkdtemp()) / "callers.csv"
+        file.write_text("caller_name,question\n" + "\n".join(lines) + "\n")
+        batch.files.open_file(file)
+        await self._hand.until(lambda: batch.page.setup.isVisible(), "the plan of the batch")
+        await self.shoot("12-batch-setup")
+        batch.start_or_pause()
+        await self._hand.until(lambda: not batch.running, "the end of the batch")
+
+    async def _recorder(self) -> None:
+        """Record ten requests of a program that puts the time in front."""
+        recorder = self._window.recorder
+        recorder.tools.port.setValue(0)
+        recorder.tools.button.click()
+        await self._hand.until(lambda: recorder.process is not None, "the recorder's process")
+        rules = "You speak with callers of Acme Mobile. Be brief and kind, and read out no lists. " * 30
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            for number in range(10):
+                system = f"You are Mira, the phone agent. It is 2026-11-28 14:{number // 3:02}. {rules}"
+                messages = [{"role": "system", "content": system}, {"role": "user", "content": f"Question {number}?"}]
+                await client.post(
+                    f"{recorder.tools.url.text()}/chat/completions",
+                    json={"model": "electron", "max_tokens": 20, "messages": messages},
+                )
+        await self._hand.until(lambda: len(recorder.page.model.rows) == 10, "the recorded requests")
+        await asyncio.sleep(3)  # the analysis
 
 
 async def _states(session: Session, theme: str, size: str, scale: str, folder: Path) -> None:

@@ -40,7 +40,7 @@ TITLES: dict[Cause, str] = {
     "added": "Messages were inserted",
     "tools": "The tools changed",
     "parameters": "Parameters that may matter changed",
-    "first": "The first time",
+    "first": "First request",
     "idle": "Idle for too long",
     "minimum": "Below what this server caches",
     "server": "Identical bytes: the server’s doing",

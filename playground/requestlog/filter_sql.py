@@ -328,6 +328,7 @@ ORDERS = {
     "total": "r.duration_s",
     "cost": f"((r.prompt_tokens - r.cached_tokens) * {_RATE.format('fresh')} + r.cached_tokens * "
     f"{_RATE.format('cached')})",
+    "prefix": "CASE WHEN json_valid(t.explanation) THEN json_extract(t.explanation, '$.cause') END",
     "attempts": "r.attempts",
     "endpoint": "g.endpoint_name COLLATE NOCASE",
     "model": "g.model COLLATE NOCASE",

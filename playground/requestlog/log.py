@@ -424,6 +424,10 @@ class RequestLog:
             found += await self._read(lambda some=some: self._reader.request_ids(some), [])  # type: ignore[misc]
         return found[::-1]
 
+    async def explanations(self, numbers: Sequence[int]) -> dict[int, Json]:
+        """Return the cache explanations of these numbers that are stored; {}: no cached token was missed."""
+        return await self._read(lambda: self._reader.explanations(numbers), {})
+
     async def words(self) -> Words:
         """Return the names, tags and finish reasons in the log, for completion in filters."""
         return await self._read(self._reader.words, Words())

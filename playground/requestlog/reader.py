@@ -21,6 +21,7 @@ import msgspec
 
 from playground.client.endpoint import Rates
 from playground.prefix_cache.forecast import Forecast
+from playground.prompt.document import Json
 from playground.requestlog import groups, log_queries, rows
 from playground.requestlog.blob_store import Joiner
 from playground.requestlog.candidates import Window, windows
@@ -278,6 +279,12 @@ class Reader:
         listed = ", ".join(map(str, numbers))
         sql = f"SELECT request_id FROM runs WHERE number IN ({listed}) AND request_id IS NOT NULL ORDER BY number"
         return [row[0] for row in self._connection.execute(sql)]
+
+    def explanations(self, numbers: Sequence[int]) -> dict[int, Json]:
+        """Return the stored cache explanations of these numbers; requests without one are left out."""
+        listed = ", ".join(map(str, numbers))
+        sql = f"SELECT number, explanation FROM texts WHERE number IN ({listed}) AND explanation IS NOT NULL"
+        return {number: msgspec.json.decode(text) for number, text in self._connection.execute(sql)}
 
     def stored(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
         """Return these runs, ascending, and the run_ids of those that are damaged. Deleted runs are left out."""

@@ -280,6 +280,27 @@ class Draft:
             self.notice = error
             self.on_notice(error)
 
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the slot's lock file is gone: the data folder was deleted. Reads the disk."""
+        return self._slot is not None and not self._slot.path.with_suffix(".lock").exists()
+
+    def restore(self) -> None:
+        """Create the deleted data folder again, take a slot there and write the draft. Reports through `on_notice`."""
+        slot = self._slot
+        if slot is None:
+            return
+        with self._writing:
+            slot.release()
+            try:
+                slot.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._slot = take(slot.path.parent)
+            except (InputError, OSError):
+                self._slot = self._file = None
+                return
+            self._file, self._written = JsonFile(self._slot.path, "The draft"), None
+        self._error = self._write_newest()
+
     def close(self) -> None:
         """Give the slot back. Flush first: unwritten states are lost."""
         if self._slot is not None:

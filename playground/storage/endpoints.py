@@ -139,6 +139,12 @@ class EndpointStore:
         for callback in list(self._callbacks):
             callback()
 
+    def write_again(self) -> None:
+        """Write all endpoints: the file was deleted."""
+        with self._lock:
+            self._unsaved = {**self._endpoints, **self._unsaved}
+        self._submit(self._save, self._report)
+
     def _save(self) -> str:
         """Write the unsaved changes into the present file. Returns why that failed."""
         with self._lock:

@@ -201,6 +201,12 @@ class Settings:
         for callback in list(self._callbacks):
             callback(name)
 
+    def write_again(self) -> None:
+        """Write all settings: the file was deleted."""
+        with self._lock:
+            self._unsaved = {**copy.deepcopy(self._values), **self._unsaved}
+        self._submit(self._save, self._report)
+
     def _save(self) -> str:
         """Write the unsaved changes into the present file. Returns why that failed."""
         with self._lock:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
@@ -32,7 +32,7 @@ from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.window_actions import WindowActions
-from playground.ui.window_state import COLUMNS, ROWS, Places
+from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
@@ -114,10 +114,10 @@ class MainWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         _column(self._left, self.files.tabs.bar, self.prompt, tall=self.prompt)
-        for place, width in enumerate(COLUMNS):
+        for place, share in enumerate(GROWTH):
             if place:
                 self._columns.addWidget(_blank())
-            self._columns.setStretchFactor(place, width)
+            self._columns.setStretchFactor(place, share)
         self._rows.addWidget(_blank())
         self._rows.setStretchFactor(0, 1)
         for splitter, sizes in ((self._columns, COLUMNS), (self._rows, ROWS)):
@@ -306,6 +306,7 @@ class MainWindow(QMainWindow):
         answers.log.open_requested.connect(requests.open_logged)
         answers.log.previewed.connect(requests.open_logged)
         answers.log.left.connect(requests.show_current)
+        answers.log.action.connect(lambda name: self.actions_table[name].trigger())
         answers.response.left.connect(requests.show_current)
         requests.ended.connect(self.end_notice.tell_end)
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
@@ -489,6 +490,12 @@ class MainWindow(QMainWindow):
         if not self._painted:
             self._painted = True
             self.first_painted.emit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Read the log again when the window becomes active: other windows and commands write to it."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow() and self._answers is not None:
+            self.log.row_changed("")
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.places.keep()

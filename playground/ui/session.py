@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QSize, Qt
+from PySide6.QtCore import QFileSystemWatcher, QObject, QSize, Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
@@ -24,7 +24,7 @@ from playground.ui.appearance import Appearance
 from playground.ui.controllers.files import is_log
 from playground.ui.main_window import MainWindow
 from playground.ui.theme import STYLED
-from playground.ui.widgets.timers import repeating_timer
+from playground.ui.widgets.timers import repeating_timer, single_timer
 
 EVERY_MS = 250
 
@@ -125,6 +125,13 @@ def _make_loop(application: QApplication) -> asyncio.AbstractEventLoop:
     return loop
 
 
+LOOK_MS = 500
+DELETED = (
+    "The data folder was deleted while this window was open. It was created again: your prompts and settings are saved "
+    "in it, earlier requests are lost."
+)
+
+
 class Session:
     """Owns the services and the window. Construct inside the running loop."""
 
@@ -147,6 +154,9 @@ class Session:
         self.window = MainWindow(self.workspace, self.appearance)
         self.window.closing.connect(self.end)
         self.window.files.replaced.connect(self._collector.keep)
+        self._watcher = QFileSystemWatcher([str(folder)])
+        self._look = single_timer(self._watcher, LOOK_MS, self._look_at_folder)
+        self._watcher.directoryChanged.connect(lambda _path: self._look.start())
         self.ready = asyncio.Event()
         """Set when the log is open and the simulator runs, or when their errors are reported."""
 
@@ -204,6 +214,18 @@ class Session:
         self._collector.keep()
         self.ready.set()
 
+    def _look_at_folder(self) -> None:
+        self._tasks.start(self._restore_folder(), "restore the data folder")
+
+    async def _restore_folder(self) -> None:
+        """Create the data folder again after it was deleted."""
+        if await self.workspace.restore_folder():
+            self.window.log_opened()
+            self.window.show_notice(DELETED)
+            self._watcher.addPath(str(self.workspace.folder))
+        elif self.workspace.log_is_lost:
+            self._look.start()
+
     def _open_prompt(self) -> None:
         if self._file is not None and not is_log(self._file):
             self.window.files.open_path(self._file)
@@ -246,6 +268,8 @@ class Session:
         """
         self.window.hide()
         self.window.rest()
+        self._watcher.blockSignals(True)
+        self._look.stop()
         await self.workspace.close()
         if delete:
             self.window.deleteLater()

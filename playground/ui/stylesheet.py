@@ -48,6 +48,7 @@ PALETTE_ROLES = {
 
 _TEMPLATE = Template("""
 QMainWindow, QDialog { background: $window; }
+QFrame[look="pane"] QDialog { background: $surface; }
 QDialog[look="popup"] { background: $surface; border: 1px solid $muted; }
 QWidget { color: $text; }
 QToolTip { background: $surface; color: $text; border: 1px solid $line; padding: 4px 6px; }
@@ -61,12 +62,14 @@ QLabel[tone="warm"] { color: $warm_edge; }
 QLabel[tone="variable"] { color: $variable_edge; }
 QLabel[tone="boundary"] { color: $variable_edge; font-size: 12px; font-weight: 600; }
 QLabel[tone="output"] { color: $output; }
+QLabel[tone="accent"] { color: $accent; }
 QLabel[tone="link"] { color: $accent; }
 
 QFrame[look="menurow"] { background: $window; border: none; border-bottom: 1px solid $line; }
 QFrame[look="bar"] { background: $surface; border: none; border-bottom: 1px solid $line; }
 QFrame[look="notice"] { background: $selection; border: none; border-bottom: 1px solid $line; }
 QFrame[look="footer"] { background: $sunk; border: none; border-top: 1px solid $line; }
+QFrame[look="detail"] { background: $surface; border: none; border-top: 1px solid $line; }
 QFrame[look="checks"] { background: $surface; border: none; border-top: 1px solid $line; }
 QFrame[look="hairline"] { background: $line; border: none; max-height: 1px; min-height: 1px; }
 QFrame[look="card"] { background: $surface; border: 1px solid $line; border-radius: 6px; }
@@ -75,6 +78,7 @@ QFrame[look="pane"] { background: $surface; border: none; }
 QFrame[look="aside"] { background: $sunk; border: none; border-left: 3px solid $muted; }
 QFrame[row="figure"] { border: 1px solid transparent; border-radius: 3px; }
 QFrame[row="figure"]:focus { border-color: $accent; }
+QLabel[look="step"] { border: 1px solid $button_border; border-radius: 11px; font-size: 11px; font-weight: 600; }
 QLabel[mono="true"] { font-size: 12px; }
 QLabel[tone="strong"] { font-weight: 600; }
 QFrame[look="error"] { background: $surface; border: none; border-left: 3px solid $failure; }
@@ -95,6 +99,7 @@ QPushButton[look="quiet"]:focus { border: 2px solid $accent; padding: 2px 7px; c
 QPushButton[look="link"] {
     background: transparent; border: 1px solid transparent; padding: 1px 4px; color: $accent; min-height: 16px;
 }
+QPushButton[look="link"][flush="true"] { padding-left: 0; }
 QPushButton[look="link"]::menu-indicator { image: none; width: 0; }
 QPushButton[look="link"]:hover { text-decoration: underline; }
 QPushButton[look="link"]:disabled { color: $muted; }
@@ -105,8 +110,8 @@ QPushButton[look="role"] {
 QPushButton[look="role"]:hover { border-color: $button_border; }
 QPushButton[look="role"]:focus { border: 2px solid $accent; padding: 0 3px; }
 QPushButton[look="role"]::menu-indicator { image: none; width: 0; }
-QPushButton[look="menu"] { padding: 4px 24px 4px 10px; }
-QPushButton[look="menu"]:focus { padding: 3px 23px 3px 9px; }
+QPushButton[look="menu"] { padding: 4px 24px 4px 4px; }
+QPushButton[look="menu"]:focus { padding: 3px 23px 3px 3px; }
 QPushButton[look="menu"]::menu-indicator {
     image: url("$chevron"); width: 12px; height: 12px; subcontrol-origin: padding; subcontrol-position: right center;
     right: 8px;
@@ -127,6 +132,8 @@ QToolButton:hover { color: $text; border-color: $button_border; }
 QToolButton:focus { border: 2px solid $accent; padding: 1px 4px; color: $text; }
 QToolButton[look="icon"] { padding: 0; }
 QToolButton[look="icon"]:focus { padding: 0; }
+QToolButton[look="more"] { background: $surface; border: none; border-radius: 0; padding: 0; }
+QToolButton[look="more"]:focus { border: 2px solid $accent; padding: 0; }
 QToolButton[look="icon"]:checked { background: $selection; }
 QToolButton[tone="role"] { color: $text; font-weight: 600; }
 QToolButton::menu-indicator { image: none; }
@@ -178,6 +185,10 @@ QTabBar::tab:selected { color: $text; font-weight: 600; border-bottom: 2px solid
 QTabBar::tab:hover { color: $text; }
 QTabBar::tab:focus { color: $accent; border: 2px solid $accent; border-radius: 4px; padding: 5px 0 6px 0; }
 
+QTabBar[look="documents"]::tab { padding: 2px 1px; margin: 0 6px; min-height: 26px; max-height: 26px; }
+QTabBar[look="documents"]::tab:first { margin-left: 12px; }
+QTabBar[look="documents"]::tab:selected { border-bottom: 2px solid $accent; }
+
 QHeaderView { background: $surface; border: none; }
 QHeaderView::section {
     background: $surface; color: $muted; border: none; border-bottom: 1px solid $line;
@@ -188,7 +199,7 @@ QTableView, QTreeView, QListView {
     selection-background-color: $selection; selection-color: $text;
 }
 QTableView::item, QListView::item { padding: 0 8px; }
-QListWidget::item { padding: 4px 8px; }
+QListWidget::item { padding: 4px 8px; min-height: 16px; }
 QTableView::item:selected, QListView::item:selected { background: $selection; color: $text; }
 
 QSplitter::handle { background: $line; }

@@ -54,6 +54,8 @@ class WindowActions:
             "previous_tab": lambda: self._window.files.tabs.step(-1),
             "sample": self._window.files.open_sample,
             "tools_sample": self._window.files.open_tools_sample,
+            "broken_sample": self._window.files.open_broken_sample,
+            "paste_prompt": self._window.files.paste,
             "open": self._window.files.open,
             "save": self._window.files.save,
             "save_as": self._window.files.save_as,

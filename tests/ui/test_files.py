@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from pathlib import Path
 
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
@@ -14,9 +15,10 @@ from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
 from playground.cli.selftest.run import UiDriver
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump, parse_bytes
+from playground.requestlog.filter import EVERYTHING
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
-from tests.ui.test_window import Tell
+from tests.ui.test_window import Tell, _send
 
 
 def prompt_file(folder: Path, name: str, text: str) -> Path:
@@ -267,5 +269,23 @@ def test_prompt_of_another_tool_is_opened_without_a_file(tell: Tell, tmp_path: P
         assert [message.content for message in document.messages] == ["Be brief.", "Hi {{name}}"]
         assert session.window.files.file.path is None
         assert path.read_text("utf-8") == text
+
+    tell(story)
+
+
+def test_a_deleted_data_folder_is_created_again_with_the_draft_and_a_new_log(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window, folder = session.window, session.workspace.folder
+        await _send(session, hand)
+        before = session.workspace.log
+        shutil.rmtree(folder)
+        await hand.until(lambda: session.workspace.log not in (None, before), "a new log")
+        assert "was deleted" in window.notice_bar.words
+        await type_first(window, hand, "typed after it ")
+        await hand.until(lambda: "typed after it" in (folder / "draft.json").read_text(), "the draft")
+        await _send(session, hand)
+        log = session.workspace.log
+        assert log is not None
+        assert (await log.totals(EVERYTHING)).requests == 1
 
     tell(story)

@@ -49,7 +49,7 @@ def test_versions_sent_prompts_are_listed_compared_and_restored(tell: Tell) -> N
         for document in (STABLE, STABLE, STABLE, DATED, DATED):
             await send(window, hand, document)
         panel = await opened(window, hand, 2)
-        await hand.until(lambda: "moved the boundary by −" in panel.headline.text(), "compared")
+        await hand.until(lambda: "moved the boundary up by ≈ " in panel.headline.text(), "compared")
         assert panel.selected is not None
         assert panel.fix.isVisible()
         panel.next.click()

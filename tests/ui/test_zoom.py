@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QFontMetrics, QWheelEvent
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
@@ -67,7 +68,9 @@ def test_zoom_in_and_back_restores_every_size(tell: Tell) -> None:
         assert larger["rows"] == 31
         assert session.workspace.settings.number("zoom") == 125
         await zoom(window, hand, "zoom_reset", 100)
-        assert sizes(window) == before
+        after = sizes(window)
+        assert after.pop("id column") == pytest.approx(before.pop("id column"), abs=2)  # the rest of the header's width
+        assert after == before
 
     tell(story)
 

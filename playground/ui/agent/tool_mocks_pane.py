@@ -218,7 +218,7 @@ class AnswersPane(QWidget):
         self.form.changed.connect(self._edited)
         self.none = words("The prompt has no tools. Add some in the Tools tab; without them a chain is one request.")
         column = QVBoxLayout(self)
-        column.setContentsMargins(GRID, 0, 0, 0)
+        column.setContentsMargins(GRID, GRID + 4, 0, 0)
         column.setSpacing(GRID)
         column.addWidget(words("What a call returns", "strong"))
         column.addWidget(self.none)

@@ -13,7 +13,7 @@ from playground.client.endpoint import Endpoint
 from playground.ui.bars.context_meter import ContextMeter
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.icons import icon_button, set_icon
+from playground.ui.widgets.icons import icon_button, set_icon, set_label
 from playground.ui.widgets.plain_table import plain_tip
 
 HEIGHT_PX = 44
@@ -75,7 +75,7 @@ class ModeSwitch(QFrame):
             label = button.accessibleName() or button.text()
             button.setAccessibleName(label)
             button.setToolTip("" if shown else label)
-            button.setText(label if shown else "")
+            set_label(button, label if shown else "")
             button.setProperty("mode", mode)
 
 
@@ -153,18 +153,18 @@ class TopBar(QFrame):
                 break
 
     def _show_level(self, level: int) -> None:
-        self._verify.setText(VERIFY if level < 1 else "")
+        set_label(self._verify, VERIFY if level < 1 else "")
         self._verify.setAccessibleName(VERIFY)
         self.modes.show_words(level < 2)
         self.context.show_words(level < 3)
         label = "Stop" if self._running else "Send"
-        self._send.setText(f"{label}  {self._shortcut}" if level < 4 else label)
+        set_label(self._send, f"{label}  {self._shortcut}" if level < 4 else label)
         tools: object = self._mode_tools
         if isinstance(tools, CompactTools):
             tools.show_compact(level >= 4)
         most = _FEW_CHARACTERS if level >= 5 else _NAME_CHARACTERS
         for button, name in zip((self._endpoint, self._file), self._names, strict=True):
-            button.setText(_shortened(name, most))
+            set_label(button, _shortened(name, most))
 
     def show_tools(self, tools: QWidget | None, *, prompt: bool) -> None:
         """Display the prompt's controls, or those of another mode in their place."""

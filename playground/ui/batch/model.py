@@ -81,7 +81,7 @@ class BatchModel(QAbstractTableModel):
         self.beginResetModel()
         self.lines, self._displayed, self.selection = lines, displayed, selection
         self.columns = [
-            BatchColumn("row", "row"),
+            BatchColumn("row", "Row"),
             *(BatchColumn("variable", name, name) for name in variables),
             BatchColumn("output", "Output"),
             BatchColumn("request_id", "request_id"),

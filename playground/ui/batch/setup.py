@@ -120,7 +120,7 @@ class BatchSetup(QFrame):
         row.addWidget(_section("Checks of each completion", checks), 4)
         sending = QGridLayout()
         sending.setColumnStretch(1, 1)
-        for line, (label, widget) in enumerate((("Order", self.order), ("At once", self.concurrency))):
+        for line, (label, widget) in enumerate((("Order", self.order), ("In parallel", self.concurrency))):
             sending.addWidget(QLabel(label), line, 0)
             sending.addWidget(widget, line, 1)
         sending.addWidget(self.error, 2, 0, 1, 2)

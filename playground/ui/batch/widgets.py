@@ -84,7 +84,7 @@ class BatchDetail(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setProperty("look", "footer")
+        self.setProperty("look", "detail")
         self.setMinimumHeight(DETAIL_PX)
         self._title = ElidedLabel("Row", Qt.TextElideMode.ElideRight)
         self.open = QPushButton("Open in Prompt")
@@ -111,14 +111,19 @@ class BatchDetail(QFrame):
         row = QHBoxLayout(self)
         row.setContentsMargins(14, GRID, 14, GRID)
         row.setSpacing(GRID * 2)
+        self._right = QWidget()
+        self._right.setLayout(right)
+        right.setContentsMargins(0, 0, 0, 0)
         row.addLayout(left, 3)
-        row.addLayout(right, 1)
+        row.addWidget(self._right, 1)
         self.show_line(None)
 
     def show_line(self, line: BatchLine | None) -> None:
         """Show a row; None clears the display."""
         result = (line.result if line else None) or {}
+        self.open.setVisible(line is not None)
         self.open.setEnabled(line is not None and line.run_id is not None)
+        self._right.setVisible(line is not None)
         self.id.show_id(line.request_id or "" if line else "", "" if line else "no row is selected")
         values = line.item.document.variables if line else {}
         title = [f"Row {line.item.row.number:,}"] if line else ["Select a row to see its completion."]

@@ -24,12 +24,12 @@ from playground.prompt.diff import DiffRow
 from playground.runs.metrics import UNKNOWN, dollars, seconds, speed
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.bars import Bar, BarPiece
-from playground.ui.panes.response.labels import ending, outcome, waiting
+from playground.ui.panes.response.labels import ending, outcome, outcome_look, waiting
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font
 from playground.ui.widgets.elided_label import ElidedLabel
-from playground.ui.widgets.icons import icon_button, set_icon
+from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
 from playground.ui.widgets.id_label import CopyButton, IdLabel
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
@@ -148,11 +148,14 @@ class ColumnView(QFrame):
         self.caption.setProperty("tone", "caption")
         self.differs = PieceView("Differences from A", margin=2)
         self.differs.setFixedHeight(PIECES_PX)
+        self.differs.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.input, self.cached, self.ttft, self.cost = (QLabel() for _ in range(4))
         self.input.setProperty("tone", "strong")
         self.bar = Bar(8)
         self.id = IdLabel("request_id")
         self.copy = CopyButton("request_id")
+        self.icon = IconLabel("")
+        self.icon.hide()
         self.placeholder = words("", "muted")
         self.placeholder.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.placeholder.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, 0)
@@ -212,7 +215,7 @@ class ColumnView(QFrame):
         footer.setProperty("look", "footer")
         line = QHBoxLayout(footer)
         line.setContentsMargins(14, 2, GRID, 2)
-        for item in (self.status, self.open, self.use, self.stop):
+        for item in (self.icon, self.status, self.open, self.use, self.stop):
             line.addWidget(item, 1 if item is self.status else 0)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -323,6 +326,8 @@ class ColumnView(QFrame):
             http = f" · HTTP {run.status}" if run.phase == "failed" and run.status is not None else ""
             status = f"{done}{reason}{http} · {seconds(run.total_s)} · {tokens} out{_speed(run)}"
             status += f" · {end}" if end else ""
+        phase = state.phase if running and state is not None else run.phase if run is not None else None
+        self.icon.show_icon(*outcome_look(phase)[:2])
         self.status.set_full_text(status)
         self.stop.setVisible(running)
         self.use.setVisible(not running)

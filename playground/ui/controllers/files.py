@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Qt, Signal
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
 from playground.assets import asset
@@ -163,6 +165,27 @@ class Files(QObject):
     def open_tools_sample(self) -> None:
         """Open the sample prompt with tools."""
         self.open_sample("acme-billing-agent")
+
+    def open_broken_sample(self) -> None:
+        """Open the sample prompt with a date in its first line: each day it misses the cache."""
+        sample = sample_document()
+        first, *others = sample.messages
+        now = datetime.now().astimezone()
+        dated = f"Today is {now.day} {now:%B %Y, %H:%M}.\n\n{first.content}"
+        self.show_example(
+            replace(sample, name="broken-prefix", id="", messages=(replace(first, content=dated), *others))
+        )
+
+    def paste(self) -> None:
+        """Open the request on the clipboard: a curl command, a body in JSON, or an array of messages."""
+        from playground.client.redact import MASK, redact
+        from playground.prompt.import_formats.detect import import_kind, mask_secrets
+
+        text = redact(mask_secrets(QGuiApplication.clipboard().text(), MASK), None)
+        if import_kind(text):
+            self._tasks.start(self.offer_import(text), "read the pasted text")
+        else:
+            self.notice.emit("The clipboard has no request: copy a curl command or a JSON body first")
 
     def show_example(self, document: Document) -> None:
         """Open a prompt that has no file, in a new tab unless the one on display is empty."""
@@ -329,6 +352,13 @@ class Files(QObject):
             if file.digest == NOT_COMPARED and file is self.file:
                 await self.check_disk(while_saving=True)
             known = None if force or path != file.path else file.digest
+            other = await self._open_elsewhere(path, page)
+            if other is not None and other.dirty:
+                self.notice.emit(
+                    f"{path.name} was not overwritten: it is open in another tab with unsaved changes. "
+                    "Save or close that tab first, or choose another name."
+                )
+                return
 
             def write() -> tuple[str | None, str]:
                 if (found := _changed_digest(path, known)) is not None:
@@ -348,6 +378,14 @@ class Files(QObject):
                     self._show_conflict(path)
                 return
             self._saved(file, PromptFile(path, written, document, digest))
+            if other in self.tabs.pages and other is not self.tabs.page:
+                self.tabs.remove(other)  # its text is no longer that of the file
+
+    async def _open_elsewhere(self, path: Path, page: PromptPage) -> PromptPage | None:
+        """Return another tab in which a file is open, also under another name."""
+        others = [other for other in self.tabs.pages if other is not page and other.file.path is not None]
+        _, same = await asyncio.to_thread(_absolute_and_open, path, [other.file.path for other in others])
+        return next((other for other in others if other.file.path in (same, path)), None)
 
     def _saved(self, before: PromptFile, now: PromptFile) -> None:
         old_path = before.path
@@ -532,7 +570,7 @@ class Files(QObject):
 
         document = self._prompt.document()
         whole = "".join(message.content or "" for message in document.messages)
-        if not document.tools and whole.strip() == text.strip():
+        if not document.tools and whole.strip() in ("", text.strip()):
             accept()
         else:
             found = f"The pasted text is a {kind}."

@@ -34,8 +34,12 @@ KEEP_MS = 400
 """After the last drag of a column's edge."""
 
 
-NARROW_DROPS = ("answer", "cost", "total", "TTFT")
+NARROW_DROPS = ("answer", "cost", "total", "TTFT", "out", "in", "cached", "prefix")
 """Columns that a log too narrow for all leaves out, the first one first; the tooltip of the time has their figures."""
+NARROW_WIDTHS = {"time": 78, "status": 96}
+"""Widths of columns where even the fewest columns do not fit: the request_id is whole in any case."""
+LEAST_WIDTHS = {"prefix": 130, "answer": 160}
+"""Widths that suffice for the last column: it takes the remaining room."""
 
 
 class ColumnLayout(QObject):
@@ -49,6 +53,8 @@ class ColumnLayout(QObject):
         self._header, self._keep = header, keep
         self._settling = False
         self._dropped: set[int] = set()
+        self._squeezed: dict[int, int] = {}
+        """Chosen widths of the columns that are narrower now."""
         self._timer = single_timer(self, KEEP_MS, lambda: self._keep(self.text()))
         header.setSectionsMovable(True)
         header.setStretchLastSection(True)
@@ -68,6 +74,7 @@ class ColumnLayout(QObject):
             self._header.setSectionHidden(number, not column.shown)
             self._header.resizeSection(number, scaled(column.width))
         self._dropped.clear()
+        self._squeezed.clear()
         self._settling = False
         self._drop()
         self._changed()
@@ -78,18 +85,17 @@ class ColumnLayout(QObject):
         return super().eventFilter(watched, event)
 
     def _drop(self) -> None:
-        """Hide columns of NARROW_DROPS until the rest fits, and show them again in a wider header."""
+        """Hide columns of NARROW_DROPS until the rest fits, then squeeze others; restore them in a wider header."""
         chosen = [number for number in range(len(COLUMNS)) if self._is_chosen(number)]
-        widths = {number: self._header.sectionSize(number) for number in chosen}
+        widths = {number: self._squeezed.get(number, self._header.sectionSize(number)) for number in chosen}
         for number in chosen:
             if self._is_stretched(number) or number in self._dropped:
                 widths[number] = scaled(COLUMNS[number].width)
-        left = sum(widths.values()) - self._header.width()
         dropped: set[int] = set()
         for title in NARROW_DROPS:
             number = next(number for number, column in enumerate(COLUMNS) if column.title == title)
-            if left > 0 and number in widths and len(dropped) + 1 < len(chosen):
-                left -= widths[number]
+            fits = self._needed(widths, dropped) <= self._header.width()
+            if not fits and number in widths and len(dropped) + 1 < len(chosen):
                 dropped.add(number)
         if dropped != self._dropped:
             self._settling, changed = True, dropped ^ self._dropped
@@ -97,6 +103,37 @@ class ColumnLayout(QObject):
             for number in changed:
                 self._header.setSectionHidden(number, number in dropped)
             self._settling = False
+        self._squeeze(widths if self._needed(widths, dropped) > self._header.width() else {})
+        self._fill()
+
+    def _fill(self) -> None:
+        """Give the last column the room that is left: Qt does not make it narrower than it was."""
+        last = next((number for number in range(len(COLUMNS)) if self._is_stretched(number)), None)
+        room = self._header.width() - self._header.length()
+        if last is not None and room < 0:
+            self._settling = True
+            least = scaled(LEAST_WIDTHS.get(COLUMNS[last].title, COLUMNS[last].width))
+            self._header.resizeSection(last, max(self._header.sectionSize(last) + room, least))
+            self._settling = False
+
+    def _needed(self, widths: dict[int, int], dropped: set[int]) -> int:
+        """Return the width of the columns that are not dropped, with the last one as narrow as it may be."""
+        shown = {number: width for number, width in widths.items() if number not in dropped}
+        last = max(shown, key=self._header.visualIndex)
+        least = LEAST_WIDTHS.get(COLUMNS[last].title)
+        return sum(shown.values()) - (max(shown[last] - scaled(least), 0) if least else 0)
+
+    def _squeeze(self, widths: dict[int, int]) -> None:
+        """Make the columns of NARROW_WIDTHS among these narrower, and restore others."""
+        self._settling = True
+        for number, column in enumerate(COLUMNS):
+            narrow = scaled(NARROW_WIDTHS.get(column.title, 0))
+            if narrow and widths.get(number, 0) > narrow:
+                self._squeezed.setdefault(number, widths[number])
+                self._header.resizeSection(number, narrow)
+            elif number in self._squeezed and number not in widths:
+                self._header.resizeSection(number, self._squeezed.pop(number))
+        self._settling = False
 
     def _is_chosen(self, number: int) -> bool:
         return number in self._dropped or not self._header.isSectionHidden(number)
@@ -112,7 +149,8 @@ class ColumnLayout(QObject):
             number = self._header.logicalIndex(place)
             shown = self._is_chosen(number)
             stretched = self._header.isSectionHidden(number) or self._is_stretched(number)
-            width = 0 if stretched else round(self._header.sectionSize(number) / zoom_factor())
+            size = self._squeezed.get(number, self._header.sectionSize(number))
+            width = 0 if stretched else round(size / zoom_factor())
             rows.append([COLUMNS[number].title, width or COLUMNS[number].width, shown])
         made = [[column.title, column.width, column.shown] for column in COLUMNS]
         return "" if rows == made else json.dumps(rows)
@@ -142,6 +180,7 @@ class ColumnLayout(QObject):
             self._header.setSectionHidden(number, not shown)
             self._header.resizeSection(number, scaled(min(max(width, 40), 2_000)))
         self._dropped.clear()
+        self._squeezed.clear()
         self._settling = False
         self._drop()
 

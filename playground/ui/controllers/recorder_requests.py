@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prompt.document import Json
 from playground.prompt.json_bounds import loads
@@ -17,6 +16,7 @@ from playground.requestlog.records import LogRow, StoredRun
 from playground.runs.record import read_explanation
 from playground.runs.state import ENDED
 from playground.services import AppServices
+from playground.ui.panes.log.columns import cause_cell
 from playground.ui.recorder.table import RowCause
 
 PAGE = 128
@@ -179,37 +179,11 @@ def leak_causes(analysis: Analysis, rows: Sequence[LogRow]) -> dict[str, RowCaus
     return found
 
 
-CAUSES: dict[Cause, str] = {
-    "edited": "edited text",
-    "spacing": "white space or case",
-    "date": "date",
-    "time": "time",
-    "number": "number",
-    "uuid": "identifier",
-    "name": "name",
-    "variable": "value",
-    "order": "messages reordered",
-    "removed": "messages removed",
-    "added": "messages inserted",
-    "tools": "tools changed",
-    "parameters": "parameters changed",
-}
-"""What a change of the prompt can remove."""
-_WITHOUT_PLACE = frozenset(("order", "removed", "added", "tools", "parameters"))
-
-
 def row_cause(found: MissExplanation | None, body: Mapping[str, Json]) -> RowCause:
     """Return the cause for a row: amber only if a change of the program's prompt can remove it."""
-    if found is None:
-        return RowCause("as forecast")
     messages = body.get("messages")
     last = len(messages) - 1 if isinstance(messages, list) else 0
-    if found.message is not None and found.message == last > 0:
+    if found is not None and found.message is not None and found.message == last > 0:
         return RowCause("only the last message", found.sentence)
-    if found.cause == "unreported":
-        return RowCause("cached not reported", found.sentence)
-    if found.cause not in CAUSES:
-        return RowCause((found.title or "not known").lower(), found.sentence)
-    at = found.position
-    place = "" if at is None or found.cause in _WITHOUT_PLACE else f" in {at.part} {at.index + 1}, line {at.line}"
-    return RowCause(f"{CAUSES[found.cause]}{place}", found.sentence, "variable_edge")
+    cell = cause_cell(found)
+    return RowCause(cell.text, "" if found is None else cell.why, cell.tone)

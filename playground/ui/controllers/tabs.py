@@ -16,6 +16,7 @@ from playground.storage.draft import DraftState
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.tab_bar import OverflowTabs
 
 NOT_COMPARED = ""
 """Digest of a file that was not read since the program started."""
@@ -36,14 +37,11 @@ class PromptTabs(QObject):
         super().__init__(prompt)
         self._prompt = prompt
         self._showing = False
-        self.bar = QTabBar()
+        self.bar = OverflowTabs()
         self.bar.setAccessibleName("Open prompts")
         self.bar.setProperty("look", "documents")
         self.bar.setDocumentMode(True)
-        self.bar.setDrawBase(False)
-        self.bar.setExpanding(False)
         self.bar.setMovable(True)
-        self.bar.setUsesScrollButtons(True)
         self.pages: list[PromptPage] = [prompt.history.page]
         self._add_to_bar()
         self.bar.hide()

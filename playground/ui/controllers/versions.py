@@ -325,5 +325,5 @@ def headline(found: VersionComparison) -> str:
     moved = round(found.moved_tokens)
     if not moved:
         return "The boundary of the stable prefix did not move"
-    sign = "+" if moved > 0 else "−"
-    return f"This edit moved the boundary by {sign}{abs(moved):,} tokens (≈)"
+    direction = "down" if moved > 0 else "up"
+    return f"This edit moved the boundary {direction} by ≈ {abs(moved):,} tokens"

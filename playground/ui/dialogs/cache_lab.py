@@ -124,7 +124,9 @@ class CacheLabDialog(TaskDialog):
         column.addLayout(row)
         for widget in (self.cost, self.bar, self.waits, self.said):
             column.addWidget(widget)
-        column.addWidget(self.chart, 1)
+        self.chart.setMaximumHeight(360)
+        column.addWidget(self.chart, 100)
+        column.addStretch(1)
         column.addWidget(buttons)
         self.resize(760, 520)
 

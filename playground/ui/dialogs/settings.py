@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -189,6 +190,10 @@ class SettingsDialog(QDialog):
         found = self.sections.findItems(section, Qt.MatchFlag.MatchExactly) if section else []
         self.sections.setCurrentItem(found[0] if found else self.sections.item(0))
         self.resize(720, 520)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.sections.doItemsLayout()  # the sizes of the items are those before the style sheet
 
     def _choose_section(self) -> None:
         self.search.clear()

@@ -74,14 +74,14 @@ class SpeechForm(QWidget):
         self.value = speech_settings(settings)
         self.delay, self.pipeline = _milliseconds("Start delay of the speech engine"), _milliseconds("Whole pipeline")
         self.rate = padded(QDoubleSpinBox())
-        self.rate.setAccessibleName("Speaking rate a second")
+        self.rate.setAccessibleName("Speaking rate per second")
         self.rate.setDecimals(1)
         self.rate.setRange(0.1, FASTEST)
         self.rate.setKeyboardTracking(False)
         self.unit, self.start = QComboBox(), QComboBox()
         self.unit.setAccessibleName("Unit of the speaking rate")
         for name in ("characters", "words"):
-            self.unit.addItem(f"{name} a second", name)
+            self.unit.addItem(f"{name} per second", name)
         self.start.setAccessibleName("Speech starts after")
         for rule, name in _STARTS.items():
             self.start.addItem(name, rule)

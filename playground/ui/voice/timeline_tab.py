@@ -19,9 +19,7 @@ from playground.voice.variants import MeasuredTurn
 COLUMNS = ("at", "length", "lane", "what", "known")
 TABLE_S = 0.5
 """Minimum interval between updates of the table during a run."""
-LEGEND = (
-    "Solid edge: measured. Dashed edge and ≈: computed from the text and the speech settings. Arrows walk, + − 0 zoom."
-)
+LEGEND = "Solid edge: measured. Dashed edge and ≈: computed from text and speech settings. Arrow keys move, + − 0 zoom."
 
 
 class TimelineTab(QWidget):
@@ -36,7 +34,7 @@ class TimelineTab(QWidget):
         self.moment = words(LEGEND, "muted")
         self.bar = QScrollBar(Qt.Orientation.Horizontal)
         self.bar.setAccessibleName("Visible part of the timeline")
-        self.table = plain_table("The timeline's figures", COLUMNS, 3, {0: 100, 1: 100, 2: 100, 4: 100})
+        self.table = plain_table("The timeline's figures", COLUMNS, 3, {0: 76, 1: 76, 2: 92, 4: 96})
         self.copy = QPushButton("Copy the table")
         self.copy.clicked.connect(self._copy)
         self.canvas.chosen.connect(lambda said: self.moment.setText(said or LEGEND))

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QAction, QBrush, QColor, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible, visible_line
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, ui_font
+from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.elided_label import ElidedLabel
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.id_label import IdLabel, copy_text
 from playground.ui.widgets.plain_table import plain_tip
+
+SWATCH_PX = 10
+
+
+class Swatch(QWidget):
+    """A legend's square in the color of a theme role: filled, hatched, or an outline."""
+
+    def __init__(self, role: str, *, hollow: bool = False, hatched: bool = False) -> None:
+        super().__init__()
+        self._role, self._hollow, self._hatched = role, hollow, hatched
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+
+    def sizeHint(self) -> QSize:
+        return QSize(SWATCH_PX, SWATCH_PX)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter, theme = QPainter(self), current_theme()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        color: QColor = getattr(theme, self._role)
+        area = QRectF(0.5, (self.height() - SWATCH_PX) / 2 + 0.5, SWATCH_PX - 1, SWATCH_PX - 1)
+        painter.setPen(QPen(color, 1))
+        painter.setBrush(theme.line if self._hollow else color)
+        painter.drawRoundedRect(area, 2, 2)
+        if self._hatched:
+            painter.setBrush(QBrush(theme.surface, Qt.BrushStyle.BDiagPattern))
+            painter.drawRoundedRect(area, 2, 2)
 
 
 class FigureRow(QFrame):
     """Name on the left, value on the right in tabular figures. Ctrl+C, or the context menu, copies the value."""
 
-    def __init__(self, name: str, glyph: str = "", parent: QWidget | None = None) -> None:
-        """`glyph` precedes the name, so that colour is not the only mark."""
-        super().__init__(parent)
+    def __init__(self, name: str, swatch: Swatch | None = None, *, whole: bool = False) -> None:
+        """`swatch` precedes the name. `whole`: the value is an id that is never shortened, on its own line."""
+        super().__init__()
         self._name = name
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setProperty("row", "figure")
@@ -29,16 +55,21 @@ class FigureRow(QFrame):
         self._value.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._value.setFont(ui_font(tabular=True))
         self._value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.row = QHBoxLayout(self)
-        self.row.setContentsMargins(0, 0, 0, 0)
+        self._id = IdLabel(name) if whole else None
+        self.row = QHBoxLayout()
         self.row.setSpacing(GRID // 2)
-        self.glyph = QLabel(glyph)
-        if not glyph:
-            self.glyph.hide()
-        self.glyph.setFixedWidth(GRID + 4)
-        self.row.addWidget(self.glyph)
+        if swatch is not None:
+            self.row.addWidget(swatch)
+            self.row.addSpacing(GRID // 2)
         self.row.addWidget(self._caption)
         self.row.addWidget(self._value, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(self.row)
+        if self._id is not None:
+            self._id.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            column.addWidget(self._id)
         copy = QAction(f"Copy {name}", self)
         copy.triggered.connect(self.copy)
         self.addAction(copy)
@@ -52,6 +83,11 @@ class FigureRow(QFrame):
     def show_value(self, text: str, why: str = "", tone: str = "") -> None:
         """Show `text`; `why` says, in the tooltip and aloud, what an unknown or estimated figure rests on."""
         self._value.set_full_text(text, why)
+        if self._id is not None:
+            known = text != "—"
+            self._value.setVisible(not known)
+            self._id.setVisible(known)
+            self._id.show_id(text if known else "", why)
         if (self._value.property("tone") or "") != tone:
             self._value.setProperty("tone", tone)
             restyle(self._value)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QValidator
-from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 
 from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
@@ -68,6 +68,8 @@ class Form(QWidget):
             if isinstance(box, QSpinBox):
                 # The style sheet's padding does not reach the line inside a spin box without buttons.
                 box.lineEdit().setTextMargins(GRID - 2, 0, 0, 0)
+        if isinstance(field, QCheckBox):
+            field.setMinimumHeight(28)  # as high as other fields: labels are centred beside them
         wrong = _wrong_label()
         holder = QWidget()
         column = QVBoxLayout(holder)

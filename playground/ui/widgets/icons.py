@@ -11,9 +11,9 @@ from functools import cache
 from math import ceil
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
+from PySide6.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPixmap
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QAbstractButton, QToolButton
+from PySide6.QtWidgets import QAbstractButton, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from playground.assets import asset
 from playground.ui.theme import THEME_EVENTS, current_theme
@@ -22,7 +22,9 @@ ICON_PX = 16
 HIT_PX = 28
 """Side of an icon button; 24 in dense rows."""
 _SCALES = (1, 2, 3)
-_LOOK_EVENTS = THEME_EVENTS | {QEvent.Type.DevicePixelRatioChange}
+_GAP_PX = 4
+"""Room right of an icon that has text beside it, with the 4 px of Qt's styles."""
+_LOOK_EVENTS = THEME_EVENTS | {QEvent.Type.DevicePixelRatioChange, QEvent.Type.Polish}
 
 
 @cache
@@ -43,8 +45,8 @@ def svg(name: str, color: QColor) -> bytes:
 
 
 @cache
-def _pixmap(name: str, tint: str, px: int, scale: int) -> QPixmap:
-    pixmap = QPixmap(px * scale, px * scale)
+def _pixmap(name: str, tint: str, px: int, scale: int, gap: int = 0) -> QPixmap:
+    pixmap = QPixmap((px + gap) * scale, px * scale)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     QSvgRenderer(QByteArray(svg(name, QColor(tint)))).render(painter, QRectF(0, 0, px * scale, px * scale))
@@ -68,13 +70,40 @@ def paint_icon(painter: QPainter, name: str, area: QRectF, color: QColor) -> Non
     QSvgRenderer(QByteArray(svg(name, color))).render(painter, square)
 
 
+class IconLabel(QWidget):
+    """An icon beside text, in the color of a theme role. Decoration: screen readers read the text."""
+
+    def __init__(self, name: str, role: str = "muted") -> None:
+        super().__init__()
+        self._name, self._role = name, role
+        self.setFixedSize(ICON_PX, ICON_PX + 2)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """The icon's name, and the role of its color."""
+        return self._name, self._role
+
+    def show_icon(self, name: str, role: str) -> None:
+        """Show another icon; an empty name shows none."""
+        if (name, role) != (self._name, self._role):
+            self._name, self._role = name, role
+            self.setVisible(bool(name))
+            self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        if self._name:
+            area = QRectF(0, 1, ICON_PX, ICON_PX)
+            paint_icon(QPainter(self), self._name, area, getattr(current_theme(), self._role))
+
+
 class _Tint(QObject):
     """Renders a button's icon again when the theme or the screen's scale changes."""
 
     def __init__(self, button: QAbstractButton, name: str, role: str) -> None:
         super().__init__(button)
         self._button, self.name, self.role = button, name, role
-        self._shown: tuple[str, str, int] | None = None
+        self._shown: tuple[str, str, int, int] | None = None
         button.installEventFilter(self)
         self.apply()
 
@@ -82,12 +111,14 @@ class _Tint(QObject):
         """Render the icon in the theme's color of its role, for the screen that shows it."""
         theme = current_theme()
         color: str = getattr(theme, self.role).name()
-        shown = self.name, color, ceil(self._button.devicePixelRatioF())
+        gap = _GAP_PX if isinstance(self._button, QPushButton) and self._button.text() else 0
+        shown = self.name, color, ceil(self._button.devicePixelRatioF()), gap
         if self._shown == shown:
             return
         self._shown = shown
-        made = QIcon(_pixmap(self.name, color, ICON_PX, shown[2]))
-        made.addPixmap(_pixmap(self.name, theme.fresh_outline.name(), ICON_PX, shown[2]), QIcon.Mode.Disabled)
+        made = QIcon(_pixmap(self.name, color, ICON_PX, shown[2], gap))
+        made.addPixmap(_pixmap(self.name, theme.fresh_outline.name(), ICON_PX, shown[2], gap), QIcon.Mode.Disabled)
+        self._button.setIconSize(QSize(ICON_PX + gap, ICON_PX))
         self._button.setIcon(made)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -99,12 +130,20 @@ class _Tint(QObject):
 def set_icon(button: QAbstractButton, name: str, role: str = "muted") -> None:
     """Give a button an icon in the color of a theme role; it follows a change of theme."""
     tint = button.findChild(_Tint, options=Qt.FindChildOption.FindDirectChildrenOnly)
-    button.setIconSize(QSize(ICON_PX, ICON_PX))
     if tint is None:
         _Tint(button, name, role)
-    elif (tint.name, tint.role) != (name, role):
-        tint.name, tint.role = name, role
-        tint.apply()
+        return
+    tint.name, tint.role = name, role
+    tint.apply()
+
+
+def set_label(button: QAbstractButton, text: str) -> None:
+    """Set the text of a button that may have an icon: beside text, the icon has a gap."""
+    if text != button.text():
+        button.setText(text)
+        tint = button.findChild(_Tint, options=Qt.FindChildOption.FindDirectChildrenOnly)
+        if tint is not None:
+            tint.apply()
 
 
 def icon_button(name: str, label: str, role: str = "muted", *, px: int = HIT_PX) -> QToolButton:

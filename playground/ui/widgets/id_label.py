@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRect, QSize, Qt
+import atexit
+from functools import cache
+from weakref import WeakSet
+
+from PySide6.QtCore import QMimeData, QRect, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QPushButton, QSizePolicy, QWidget
 
@@ -15,6 +19,32 @@ from playground.ui.widgets.timers import single_timer
 def copy_text(text: str) -> None:
     """Copy the unmodified `text` to the clipboard."""
     QGuiApplication.clipboard().setText(text)
+
+
+_MADE: WeakSet[QMimeData] = WeakSet()
+
+
+def text_data(text: str) -> QMimeData:
+    """Return a text for the clipboard or for dragging."""
+    _release_at_exit()
+    data = QMimeData()
+    data.setText(text)
+    _MADE.add(data)
+    return data
+
+
+@cache
+def _release_at_exit() -> None:
+    atexit.register(release_clipboard)
+
+
+def release_clipboard() -> None:
+    """Replace data that Python made by a copy of Qt's own.
+
+    A platform without a clipboard keeps it in a static variable: deleted after the interpreter, it ends in a crash.
+    """
+    if QGuiApplication.instance() is not None and QGuiApplication.clipboard().mimeData() in _MADE:
+        copy_text(QGuiApplication.clipboard().text())
 
 
 SAYS_COPIED_MS = 1200

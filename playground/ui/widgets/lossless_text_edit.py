@@ -22,6 +22,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
 
 from playground.ui.theme import mono_font
+from playground.ui.widgets.id_label import text_data
 from playground.ui.widgets.lossless_text import LONG, PIECE, ExactText, Splice, breaks_in, image_of, units_at
 
 _CONTINUED = 1
@@ -382,10 +383,8 @@ class ExactEdit(QPlainTextEdit):
 
     def createMimeDataFromSelection(self) -> QMimeData:
         """The exact text, not its image."""
-        data = QMimeData()
         start, end = self.selection()
-        data.setText(self.exact.text[start:end])
-        return data
+        return text_data(self.exact.text[start:end])
 
     def canInsertFromMimeData(self, source: QMimeData) -> bool:
         """Plain text only."""

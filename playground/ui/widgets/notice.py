@@ -11,6 +11,7 @@ from playground.export.terminal import visible
 from playground.prompt.field_errors import FieldError
 from playground.ui.theme import GRID
 from playground.ui.widgets.elided_label import ElidedLabel
+from playground.ui.widgets.icons import IconLabel
 
 
 class SlimBar(QFrame):
@@ -90,14 +91,20 @@ class Notice(QFrame):
         buttons: Sequence[tuple[str, str]] = (),
         parent: QWidget | None = None,
     ) -> None:
-        """`buttons` are (label, action name)."""
+        """`buttons` are (label, action name), the main one first."""
         super().__init__(parent)
         self.setProperty("look", tone)
         self.setAccessibleName(visible(f"{title}. {detail} {advice}".strip()))
         self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
+        self.column.setContentsMargins(GRID + 5, GRID * 2, GRID * 2, GRID + 4)
         self.column.setSpacing(GRID // 2)
-        self.column.addWidget(words(title, "strong"))
+        head = QHBoxLayout()
+        head.setSpacing(GRID)
+        head.addWidget(
+            IconLabel("warn", "failure" if tone == "error" else "variable_edge"), 0, Qt.AlignmentFlag.AlignTop
+        )
+        head.addWidget(words(title, "strong"), 1)
+        self.column.addLayout(head)
         for text in (detail, advice):
             if text:
                 self.column.addWidget(words(text))
@@ -107,8 +114,11 @@ class Notice(QFrame):
     def _row(self, buttons: Sequence[tuple[str, str]]) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(GRID)
-        for label, name in buttons:
+        row.setContentsMargins(0, GRID // 2, 0, 0)
+        for place, (label, name) in enumerate(buttons):
             button = QPushButton(label)
+            if not place:
+                button.setProperty("look", "primary")
             button.clicked.connect(lambda _checked=False, chosen=name: self.action.emit(chosen))
             row.addWidget(button)
         row.addStretch(1)

@@ -9,11 +9,15 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame
 
 from playground.export.terminal import visible
+from playground.ui.theme import scaled
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QTableView, QTableWidget
 
 # Tables are imported where they are made: the first frame has none.
+
+
+ROW_PX = 26
 
 
 def plain_tip(text: str) -> str:
@@ -42,7 +46,9 @@ def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mappi
 
     table = QTableWidget(0, len(columns))
     table.setAccessibleName(name)
-    table.setHorizontalHeaderLabels(list(columns))
+    # Names of fields are written as in the protocol.
+    table.setHorizontalHeaderLabels([one if "_" in one else one[:1].upper() + one[1:] for one in columns])
+    table.verticalHeader().setDefaultSectionSize(scaled(ROW_PX))
     table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
     table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
     table.setShowGrid(False)

@@ -5,20 +5,76 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QTabBar, QWidget
+from PySide6.QtCore import QPoint, QRectF, QSize, Qt
+from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import QMenu, QTabBar, QToolButton, QWidget
 
 from playground.ui.theme import current_theme, scaled, ui_font
+from playground.ui.widgets.icons import icon_button
 
 HEIGHT_PX = 34
 _SIDE = 14
 _GAP, _TIGHT_GAP = 18, 8
 _COUNT = re.compile(r"^(.*\S) ([\d,]+)$")
 _DOT_PX = 7
+MORE_PX = 32
+"""Width of the menu button, which Qt keeps free for its two arrows of 16 px."""
 
 
-class PaneTabs(QTabBar):
+_ARROWS = ("ScrollLeftButton", "ScrollRightButton")
+"""Names that Qt gives to the arrows."""
+
+
+class OverflowTabs(QTabBar):
+    """Tabs that do not fit are in the menu of a button at the right end, in place of Qt's small arrows."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.more = icon_button("down", "All tabs")
+        self.more.setParent(self)
+        self.more.setProperty("look", "more")
+        self.more.clicked.connect(self._show_menu)
+        self.more.hide()
+        self.setDrawBase(False)
+        self.setExpanding(False)
+        self.setUsesScrollButtons(True)
+
+    def tabLayoutChange(self) -> None:
+        super().tabLayoutChange()
+        self._fit_more()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_more()
+
+    def _fit_more(self) -> None:
+        for name in _ARROWS:
+            arrow = self.findChild(QToolButton, name)
+            if arrow is not None:
+                arrow.move(0, -2 * HEIGHT_PX)  # hidden, Qt would not scroll to the current tab
+        shown = [self.tabSizeHint(index).width() for index in range(self.count()) if self.isTabVisible(index)]
+        self.more.setVisible(sum(shown) > self.width())
+        self.more.setFixedSize(MORE_PX, max(self.height() - 2, 1))
+        self.more.move(self.width() - MORE_PX, 0)
+        self.more.raise_()
+
+    def menu(self) -> QMenu:
+        """Return a menu of all tabs."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for index in filter(self.isTabVisible, range(self.count())):
+            action = menu.addAction(self.tabText(index))
+            action.setCheckable(True)
+            action.setChecked(index == self.currentIndex())
+            action.triggered.connect(lambda _checked, index=index: self.setCurrentIndex(index))
+        return menu
+
+    def _show_menu(self) -> None:
+        menu = self.menu()
+        menu.popup(self.more.mapToGlobal(QPoint(self.more.width() - menu.sizeHint().width(), self.more.height())))
+
+
+class PaneTabs(OverflowTabs):
     """Texts that end in a number show it as a pill."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -26,10 +82,7 @@ class PaneTabs(QTabBar):
         self._marked: set[int] = set()
         self.tightens = False
         """Whether the tabs move together if they do not fit. Only for a bar as wide as its pane."""
-        self.setDrawBase(False)
-        self.setExpanding(False)
         self.setElideMode(Qt.TextElideMode.ElideNone)
-        self.setUsesScrollButtons(True)
 
     @property
     def marked(self) -> set[int]:

@@ -66,6 +66,7 @@ class WhyBox(QFrame):
         self.comparable: Callable[[], Sequence[tuple[str, str]]] = tuple
         """Names the earlier requests to choose from: (run_id, words)."""
         self.compare = QPushButton("Compare with ▾")
+        self.compare.setProperty("flush", "true")
         self.compare.setProperty("look", "link")
         self.compare.setToolTip("Hold this request against another earlier one")
         self.choices = QMenu(self)
@@ -327,15 +328,16 @@ class InspectorPane(QWidget):
         self.forecast.show_next(same, new, until_line(clock))
 
     def _show_sections(self, sent: bool) -> None:
-        for section in (self.latency, self.cost, self.request):
-            section.setVisible(sent)
+        self.request.setVisible(sent)
         if not sent:
+            self.latency.show_state(None)
+            self.cost.show_model(None)
             self.attempts.hide()
             self.forecast.show_next(None, None)
 
     def _lay_out(self) -> None:
         # The reason for missed tokens comes early: it is visible without scrolling in a small window.
-        figures: list[QWidget] = [self.id, hairline(), self.usage, self.why, hairline(), self.forecast]
+        figures: list[QWidget] = [self.id, self.usage, self.why, self.forecast]
         figures += [self.latency, self.cost, self.attempts, self.request]
         for widgets in (figures, [self.no_advice, self.advice]):
             scroll = QScrollArea(self._stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
@@ -26,11 +27,11 @@ from playground.ui.panes.inspector.figures import (
     usage_lines,
 )
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Recolored, current_theme, scaled, ui_font
-from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.theme import GRID, scaled, ui_font
+from playground.ui.widgets.figure_row import FigureRow, Swatch
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.id_label import CopyButton, IdLabel, copy_text
-from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.ui.widgets.timers import single_timer
 
 COPIED_MS = 1_500
@@ -48,22 +49,29 @@ class Section(QWidget):
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(GRID // 4)
+        self.column.addWidget(hairline())
+        self.column.addSpacing(GRID)
         self.column.addWidget(label)
         self.column.addSpacing(GRID // 4)
 
-    def add_row(self, key: str, name: str, glyph: str = "", tone: str = "") -> FigureRow:
-        """Add a row; `glyph` in `tone` precedes its name."""
-        row = FigureRow(name, glyph)
-        if tone:
-            row.glyph.setProperty("tone", tone)
+    def add_row(self, key: str, name: str, swatch: Swatch | None = None, *, whole: bool = False) -> FigureRow:
+        """Add a row."""
+        row = FigureRow(name, swatch, whole=whole)
         self.rows[key] = row
         self.column.addWidget(row)
         return row
+
+    def show_blank(self, keys: Collection[str]) -> None:
+        """Show these rows as unknown: nothing was sent yet. Hide the others."""
+        for key, row in self.rows.items():
+            row.setVisible(key in keys)
+            row.show_value(UNKNOWN, "Nothing was sent yet", "muted")
 
     def show_lines(self, lines: dict[str, Line]) -> None:
         """Show the lines whose keys have a row here."""
         for key, row in self.rows.items():
             line = lines[key]
+            row.setVisible(True)
             row.show_value(line.text, line.why, line.tone)
 
 
@@ -86,9 +94,9 @@ class UsageSection(Section):
         self.column.addSpacing(GRID // 2)
         self.column.addWidget(self.bar)
         self.column.addSpacing(GRID // 2)
-        self.add_row("cached", "cached", "▪", "warm")
-        self.add_row("fresh", "fresh", "▫", "muted")
-        self.add_row("output", "output", "◆", "output")
+        self.add_row("cached", "cached", Swatch("warm_edge"))
+        self.add_row("fresh", "fresh", Swatch("fresh_outline", hollow=True))
+        self.add_row("output", "output", Swatch("output"))
 
     def show_model(self, model: InspectorModel) -> None:
         """Usage as reported, or why there is none."""
@@ -152,7 +160,10 @@ class ForecastSection(Section):
             self.rows[key].show_value(line.text, line.why, line.tone)
 
 
-class LatencySection(Recolored, Section):
+_TIME_LEGEND = (("headers", "muted", False), ("first token", "muted", True), ("output", "output", False))
+
+
+class LatencySection(Section):
     """Time to first token, output speed, total, and where the time went."""
 
     def __init__(self) -> None:
@@ -160,29 +171,30 @@ class LatencySection(Recolored, Section):
         self.add_row("ttft", "time to first token")
         self.add_row("total", "total")
         self.bar = Bar(8)
-        self.legend = QLabel()
+        self.legend = QWidget()
+        row = QHBoxLayout(self.legend)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(GRID // 2)
+        for name, role, hatched in _TIME_LEGEND:
+            label = QLabel(name)
+            label.setProperty("tone", "muted")
+            row.addWidget(Swatch(role, hatched=hatched))
+            row.addWidget(label)
+            row.addSpacing(GRID)
+        row.addStretch(1)
         self.column.addSpacing(GRID // 4)
         self.column.addWidget(self.bar)
         self.column.addWidget(self.legend)
         self.add_row("speed", "output speed")
         self.add_row("connection", "connection")
-        self.recolor()
-        self.colored()
 
-    def recolor(self) -> None:
-        """Paint the legend's marks in the colors of the theme."""
-        theme = current_theme()
-        marks = (("■ headers", theme.muted), ("▨ first token", theme.muted), ("■ output", theme.output))
-        self.legend.setText(
-            "&nbsp;&nbsp;".join(
-                f'<span style="color:{color.name()}">{word[0]}</span>'
-                f'<span style="color:{theme.muted.name()};font-size:11px">{word[1:]}</span>'
-                for word, color in marks
-            )
-        )
-
-    def show_state(self, state: RunState) -> None:
-        """Times as measured on this machine."""
+    def show_state(self, state: RunState | None) -> None:
+        """Show the times as measured on this machine; None: nothing was sent."""
+        for widget in (self.bar, self.legend):
+            widget.setVisible(state is not None)
+        if state is None:
+            self.show_blank(("ttft", "total"))
+            return
         self.show_lines(latency_lines(state))
         self.bar.show_pieces(*time_pieces(state))
 
@@ -204,8 +216,12 @@ class CostSection(Section):
         self.note.setWordWrap(True)
         self.column.addWidget(self.note)
 
-    def show_model(self, model: InspectorModel) -> None:
-        """Cost of this request."""
+    def show_model(self, model: InspectorModel | None) -> None:
+        """Show the cost of a request; None: nothing was sent."""
+        self.note.setVisible(model is not None)
+        if model is None:
+            self.show_blank(("input", "saved"))
+            return
         lines = cost_lines(model)
         self.show_lines(lines)
         priced = None not in (model.rates.fresh, model.rates.cached, model.rates.output)
@@ -258,6 +274,7 @@ class IdSection(QWidget):
             button.setMinimumWidth(1)
             set_icon(button, shape, "accent")
             button.clicked.connect(lambda _checked=False, name=name: self.action.emit(name))
+            button.setProperty("flush", "true" if not self.links else "false")
             self.links[name] = button
             self._links.addWidget(button)
         self._links.addStretch(1)
@@ -358,7 +375,7 @@ class RequestSection(Section):
             ("error_id", "id in the error body"),
             ("body_id", "body id"),
         ):
-            self._add_copy(key, self.add_row(key, name), name)
+            self._add_copy(key, self.add_row(key, name, whole=True), name)
         for key, name in (
             ("finish", "finish reason"),
             ("attempts", "attempts"),

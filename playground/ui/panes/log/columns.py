@@ -10,9 +10,12 @@ from math import ceil
 
 from playground.client.endpoint import cost
 from playground.client.events import Usage
+from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.forecast import ago
+from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds
+from playground.runs.state import ENDED
 from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, RowDetail
 
 HEADERS = {"request_id": "request_id", "cost": "Input cost"}
@@ -141,6 +144,7 @@ _GROUP_CELLS: dict[str, Callable[[LogRow, LogGroup, RowDetail], Cell]] = {
     "status": lambda _row, group, _detail: Cell(
         f"{group_label(group)} · {group.requests:,}", f"tag:{group.tag}", "accent" if group.running else ""
     ),
+    "prefix": lambda _row, group, _detail: _group_outcome(group),
     "request_id": lambda _row, group, _detail: Cell(
         f"group:{group.tag}", "In the filter, this lists the requests of the group", "muted"
     ),
@@ -152,7 +156,7 @@ _GROUP_CELLS: dict[str, Callable[[LogRow, LogGroup, RowDetail], Cell]] = {
     "endpoint": lambda row, _group, _detail: Cell(row.endpoint_name, "Of the newest request"),
     "model": lambda row, _group, _detail: Cell(row.model, "Of the newest request"),
     "tags": lambda _row, group, _detail: Cell(group.tag),
-    "answer": lambda _row, group, _detail: _group_outcome(group),
+    "answer": lambda _row, _group, _detail: Cell(""),
 }
 
 
@@ -298,6 +302,71 @@ def _cost(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(dollars(priced.input), f"With output {dollars(priced.output)}: {dollars(priced.total)}")
 
 
+CAUSES: dict[Cause, str] = {
+    "edited": "edited text",
+    "spacing": "white space or case",
+    "date": "date",
+    "time": "time",
+    "number": "number",
+    "uuid": "identifier",
+    "name": "name",
+    "variable": "value",
+    "order": "messages reordered",
+    "removed": "messages removed",
+    "added": "messages inserted",
+    "tools": "tools changed",
+    "parameters": "parameters changed",
+}
+"""What a change of the prompt can remove."""
+_WITHOUT_PLACE = frozenset(("order", "removed", "added", "tools", "parameters"))
+SMALL_MISS = 0.25
+"""Share of the prompt below which a miss is not coloured."""
+
+
+def cause_cell(found: MissExplanation | None) -> Cell:
+    """Return what ended the prefix of a request in a few words; amber if a change of the prompt can remove it."""
+    if found is None:
+        return Cell("as forecast", "No cached token was missed", "muted")
+    if found.cause == "unreported":
+        return Cell("cached not reported", found.sentence, "muted")
+    if found.cause == "first":
+        return Cell("first request: nothing cached", found.sentence, "muted")
+    if found.cause not in CAUSES:
+        return Cell((found.title or "not known").lower(), found.sentence, "muted")
+    if found.variable:
+        return Cell(f"{{{{{found.variable}}}}} changed", found.sentence, "variable_edge")
+    at = found.position
+    place = "" if at is None or found.cause in _WITHOUT_PLACE else f" in {at.part} {at.index + 1}, line {at.line}"
+    return Cell(f"{CAUSES[found.cause]}{place}", found.sentence, "variable_edge")
+
+
+def _prefix(row: LogRow, detail: RowDetail) -> Cell:
+    if detail.live is not None or row.phase not in ENDED:
+        cached = row.forecast_cached
+        return Cell("" if cached is None else f"forecast ≈ {cached:,.0f} cached", "Known after the end", "muted")
+    if row.phase in ("stopped", "interrupted"):
+        return Cell(f"{row.phase}: no usage reported" if row.cached_tokens is None else row.phase, "", "muted")
+    if row.phase == "failed":
+        return Cell(_one_line(row.error_title), row.error_title, "muted")
+    if not detail.explained:
+        return Cell(UNKNOWN, "No explanation is stored", "muted")
+    cell = cause_cell(detail.missed)
+    if cell.tone != "muted" and row.cached_tokens and row.prompt_tokens:
+        small = row.cached_tokens >= row.prompt_tokens * (1 - SMALL_MISS)
+        return replace(cell, tone="muted") if small else cell
+    return cell
+
+
+STATUS_ICONS = {"done": ("check", "muted"), "failed": ("error", "failure"), "stopped": ("stop", "variable_edge")}
+
+
+def status_icon(row: LogRow) -> tuple[str, str]:
+    """Return the icon of a request's state, and the role of its colour."""
+    if row.phase in ENDED:
+        return STATUS_ICONS.get(row.phase, ("warn", "variable_edge"))
+    return ("clock", "muted") if row.phase in ("waiting", "retrying") else ("play", "accent")
+
+
 def _answer(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(_one_line(detail.live.tail[-LIVE_CHARS:]))
@@ -338,7 +407,7 @@ def _one_line(text: str) -> str:
 
 COLUMNS = (
     Column("time", 104, _time, "When it was sent, by this computer's clock and zone"),
-    Column("status", 152, _status, "HTTP status and finish reason; all attempts if the request was retried"),
+    Column("status", 176, _status, "HTTP status and finish reason; all attempts if the request was retried"),
     Column("request_id", 284, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
     Column("cached", 116, _cached, "Prompt tokens that the cache served", figure=True),
@@ -346,6 +415,7 @@ COLUMNS = (
     Column("TTFT", 72, _ttft, "Time to first token", figure=True),
     Column("total", 72, _total, "From sending to the end, waits and retries included", figure=True),
     Column("cost", 100, _cost, "Input, by the rates when it was sent. Output is not priced here", figure=True),
+    Column("prefix", 228, _prefix, "What the cache did with the prompt, and what ended the shared prefix"),
     Column("attempts", 72, _attempts, "HTTP exchanges, retries included", figure=True, shown=False),
     Column("endpoint", 140, _endpoint, "Where it was sent", shown=False),
     Column("model", 100, _model, "Requested model", shown=False),

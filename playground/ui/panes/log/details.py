@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from playground.prefix_cache.miss_explanation import MissExplanation
+from playground.prompt.document import Json
 from playground.requestlog.filter import LogFilter
 from playground.requestlog.records import Count, Found, LogRow, StoredRun, Totals
 from playground.runs.metrics import received_tokens
+from playground.runs.record import read_explanation
 from playground.runs.state import RunState
 
 
@@ -41,6 +44,9 @@ class LogSource(Protocol):
     async def request_ids(self, chosen: LogFilter | Sequence[int], /) -> list[str]:
         """Return the request_ids of these numbers, newest first."""
 
+    async def explanations(self, numbers: Sequence[int], /) -> dict[int, Json]:
+        """Return the stored cache explanations of these numbers; {}: no cached token was missed."""
+
     async def totals(self, log_filter: LogFilter, /) -> Totals:
         """Sums over the matching requests."""
 
@@ -52,6 +58,9 @@ KEPT = 512
 """How many rows' details stay in memory."""
 WAITING = 64
 """How many may wait to be read: more than a screen has rows, few enough for a list that is scrolled through."""
+
+EXPLANATION_READS = 4
+"""Reads of a request without a stored explanation: it is stored shortly after the end of the request."""
 
 Start = Callable[[Coroutine[Any, Any, None], str], object]
 
@@ -90,6 +99,7 @@ class RowDetail:
     """`earlier`: outcome of each attempt before the newest: an HTTP status, or "failed" if no headers were received.
 
     `output_estimated`: estimated tokens of the text and arguments received before an early end; None if not needed.
+    `explained`: an explanation of the cached tokens is stored; `missed` is None if no cached token was missed.
     """
 
     earlier: tuple[str, ...] = ()
@@ -98,6 +108,8 @@ class RowDetail:
     live: LiveRequests | None = None
     unfolded: bool = False
     clock: Clock = "local"
+    explained: bool = False
+    missed: MissExplanation | None = None
 
 
 NOTHING = RowDetail()
@@ -113,6 +125,8 @@ class Details:
         self._source: LogSource | None = None
         self._known: OrderedDict[str, tuple[_Version, RowDetail]] = OrderedDict()
         self._waiting: OrderedDict[str, LogRow] = OrderedDict()
+        self._reads: dict[str, int] = {}
+        """Reads that found no explanation, by run_id."""
         self._reading = False
 
     def set_source(self, source: LogSource | None) -> None:
@@ -120,10 +134,11 @@ class Details:
         self._source = source
         self._known.clear()
         self._waiting.clear()
+        self._reads.clear()
 
     def of(self, row: LogRow) -> RowDetail:
         """Return the cached details of a row and load missing ones. Until they load, the result may be outdated."""
-        if not _says_more(row):
+        if not _says_more(row) and row.phase != "done":
             return NOTHING
         version, detail = self._known.get(row.run_id, (None, NOTHING))
         if version != _version(row):
@@ -144,10 +159,23 @@ class Details:
     async def _read(self) -> None:
         try:
             while self._waiting and self._source is not None:
-                _, row = self._waiting.popitem()
-                await self._read_one(self._source, row)
+                plain = [row for row in self._waiting.values() if not _says_more(row)]
+                for row in plain:
+                    del self._waiting[row.run_id]
+                if plain:
+                    await self._read_explanations(self._source, plain)
+                else:
+                    _, row = self._waiting.popitem()
+                    await self._read_one(self._source, row)
         finally:
             self._reading = False
+
+    async def _read_explanations(self, source: LogSource, rows: list[LogRow]) -> None:
+        found = await source.explanations([row.number for row in rows])
+        if source is self._source:
+            for row in rows:
+                known = row.number in found
+                self._keep(row, RowDetail(explained=known, missed=read_explanation(found.get(row.number))))
 
     async def _read_one(self, source: LogSource, row: LogRow) -> None:
         stored = await source.get(row.run_id)
@@ -155,7 +183,17 @@ class Details:
             return
         # Rebuild the state of an unfinished run from its stored events.
         detail = NOTHING if stored is None else self._detail(stored.state(), row)
-        self._known[row.run_id] = (_version(row), detail)
+        if stored is not None and stored.explanation is not None:
+            detail = replace(detail, explained=True, missed=read_explanation(stored.explanation))
+        self._keep(row, detail)
+
+    def _keep(self, row: LogRow, detail: RowDetail) -> None:
+        reads = self._reads.pop(row.run_id, 0) + 1
+        again = row.phase == "done" and not detail.explained and reads < EXPLANATION_READS
+        if again:
+            self._reads[row.run_id] = reads
+        # Another version than the row's: `of` reads it again.
+        self._known[row.run_id] = (("", reads) if again else _version(row), detail)
         self._known.move_to_end(row.run_id)
         if len(self._known) > KEPT:
             self._known.popitem(last=False)

@@ -101,7 +101,7 @@ def _quoted(value: str) -> str:
     return f'"{value}"' if any(space in value for space in _SPACES) else value
 
 
-HINT = "status:429 cached:0 since:1h, or any text, or paste request_ids"
+HINT = "Filter: status:429 cached:0 since:1h, any text, or paste request_ids"
 
 
 class FilterLine(QLineEdit):

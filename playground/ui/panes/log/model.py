@@ -267,6 +267,11 @@ class LogModel(QAbstractTableModel):
             return known
         return replace(known, live=live, unfolded=unfolded, clock=self.clock)
 
+    def is_member(self, row: LogRow) -> bool:
+        """Return whether a request is listed below the heading of its group."""
+        folds = self._shown.folds
+        return folds is not None and any(tag in folds.expanded for tag in row.tags)
+
     def repaint_live(self) -> bool:
         """Paint the rows of requests that go on; tells whether there are any among the newest."""
         rows = self._pages.get(0, [])

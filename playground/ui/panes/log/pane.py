@@ -30,6 +30,7 @@ from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled
+from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.timers import single_timer
@@ -105,7 +106,13 @@ OPENING = "The log is being opened…"
 NO_MATCH = "No request matches this filter."
 SEARCHING = "Nothing found so far. Searching older requests…"
 NONE_REPORTED = "No request here has reported both prompt and cached tokens"
-NOTHING_YET = "Requests are listed here with request_id, cached tokens and cost."
+NOTHING_YET = "Every request is listed here with its request_id, usage and timing, on this computer only."
+_LINKS = (
+    ("mode_recorder", "record", "Record your program…"),
+    ("import_log", "import", "Import requests…"),
+    ("log_size", "clock", "Log size and retention…"),
+)
+"""What an empty log offers: an action of the window, an icon, a label."""
 
 
 class LogPane(QWidget):
@@ -121,6 +128,8 @@ class LogPane(QWidget):
     """What is to be done with the chosen rows: the name of one of table.ASKS."""
     displayed = Signal(bool)
     """The pane is shown or hidden."""
+    action = Signal(str)
+    """The id of an action of the window."""
     ids_pasted = Signal(tuple)
     """The filter is a list of ids: these."""
 
@@ -184,7 +193,7 @@ class LogPane(QWidget):
         title.setProperty("tone", "strong")
         title.setBuddy(self.table)
         self.totals.setProperty("tone", "muted")
-        self.copy_button.setProperty("look", "quiet")
+        set_icon(self.copy_button, "copy", "text")
         self.copy_button.setEnabled(False)
         head = QHBoxLayout()
         head.setContentsMargins(GRID + 4, 5, GRID, 5)
@@ -205,6 +214,7 @@ class LogPane(QWidget):
         self.filter_line.cleared.connect(self.clear_filter)
         self.table.asked.connect(self.asked)
         self.empty.clear_asked.connect(self.clear_filter)
+        self.empty.action.connect(self.action)
         self.copy_button.clicked.connect(lambda _checked: self.copy_request_id())
         self.table.copy_asked.connect(self.copy_request_id)
         self.table.left.connect(self.left)
@@ -300,7 +310,7 @@ class LogPane(QWidget):
         filtered = bool(self.model.filter.terms)
         if self._source is not None:
             words = SEARCHING if self.model.searching else NO_MATCH if filtered else NOTHING_YET
-            self.empty.say(words, clear=filtered)
+            self.empty.say(words, clear=filtered, links=words == NOTHING_YET)
         self._stack.setCurrentWidget(self.table if self.model.rowCount() else self.empty)
         if self._choose_all and self.model.shows_filter:
             self._choose_all = False
@@ -429,26 +439,46 @@ class LogPane(QWidget):
 
 
 class EmptyPage(QFrame):
-    """Words in place of rows."""
+    """Text in place of rows."""
 
     clear_asked = Signal()
+    action = Signal(str)
+    """The id of an action of the window."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
+        self._title = QLabel("No requests yet")
+        self._title.setProperty("tone", "strong")
         self.words = QLabel(OPENING)
         self.words.setProperty("tone", "muted")
         self.words.setWordWrap(True)
         self.clear_button = QPushButton("Clear filter")
         self.clear_button.clicked.connect(lambda _checked: self.clear_asked.emit())
-        self.clear_button.hide()
+        self._links = QWidget()
+        row = QHBoxLayout(self._links)
+        row.setContentsMargins(0, 0, 0, 0)
+        for name, icon, label in _LINKS:
+            button = QPushButton(label)
+            button.setProperty("look", "link")
+            set_icon(button, icon, "accent")
+            button.clicked.connect(lambda _checked, name=name: self.action.emit(name))
+            row.addWidget(button)
         column = QVBoxLayout(self)
-        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
-        column.addWidget(self.words)
-        column.addWidget(self.clear_button, 0, Qt.AlignmentFlag.AlignLeft)
+        column.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
         column.addStretch(1)
+        for widget in (self._title, self.words, self.clear_button, self._links):
+            if isinstance(widget, QLabel):
+                widget.setAlignment(Qt.AlignmentFlag.AlignCenter)
+                column.addWidget(widget)
+            else:
+                column.addWidget(widget, 0, Qt.AlignmentFlag.AlignCenter)
+        column.addStretch(2)
+        self.say(OPENING, clear=False)
 
-    def say(self, sentence: str, *, clear: bool) -> None:
-        """Show a message, with a button that clears the filter if a filter hides rows."""
+    def say(self, sentence: str, *, clear: bool, links: bool = False) -> None:
+        """Show a message, with a button that clears a filter, or with the ways to get requests."""
         self.words.setText(sentence)
         self.clear_button.setVisible(clear)
+        self._title.setVisible(links)
+        self._links.setVisible(links)

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from PySide6.QtCore import QRect, Qt
-from PySide6.QtGui import QBrush, QColor, QFont, QFontMetrics, QPainter
+from PySide6.QtGui import QBrush, QColor, QFont, QFontMetrics, QIcon, QPainter
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
 
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
-from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell
+from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, status_icon
 from playground.ui.panes.log.details import AttemptLine
 from playground.ui.panes.log.model import Index, LogModel
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
+from playground.ui.widgets.icons import icon
 
 ROW_PX = 25
 ATTEMPT_PX = 20
@@ -23,6 +24,7 @@ PAD_PX = 11
 """Beside a cell's text, as the style sheet has it."""
 MARK_PX = 3
 BAR_PX = 52
+_ICON_PX, _ICON_GAP_PX, _INDENT_PX = 13, 6, 14
 _LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 
@@ -94,11 +96,20 @@ class RowPainter:
         unfolded = self._model.detail(row).attempts if row is not None and place.height() > high else ()
         for at in columns:
             text, color = self._model.painted(number, at.number)
+            indent = 0
+            if row is not None and row.group is None:
+                if at.column.title == "status":
+                    indent = _ICON_PX + _ICON_GAP_PX
+                    name, role = status_icon(row)
+                    drawn = _icon(name, getattr(current_theme(), role).name())
+                    drawn.paint(painter, at.left, top + (high - _ICON_PX) // 2, _ICON_PX, _ICON_PX)
+                elif at.column.title == "time" and self._model.is_member(row):
+                    indent = _INDENT_PX
             if text:
                 painter.setFont(at.font)
                 painter.setPen(color or current_theme().text)
-                shown = _elide(text, at.key, at.width, _Font(at.font))
-                painter.drawText(at.left, top, at.width, high, at.flags, shown)
+                shown = _elide(text, at.key, at.width - indent, _Font(at.font))
+                painter.drawText(at.left + indent, top, at.width - indent, high, at.flags, shown)
             if row is not None and at.column.title == "cached":
                 self._paint_cached(painter, at, top + high // 2, row)
             for line, attempt in enumerate(unfolded):
@@ -141,6 +152,11 @@ class RowPainter:
         painter.setPen(getattr(current_theme(), cell.tone) if cell.tone else current_theme().muted)
         text = _elide(visible_line(cell.text), f"{font.key()} {font.pixelSize()}", place.width(), _Font(font))
         painter.drawText(place, at.flags, text)
+
+
+@lru_cache(maxsize=64)
+def _icon(name: str, color: str) -> QIcon:
+    return icon(name, QColor(color), _ICON_PX)
 
 
 class _Font:

@@ -391,10 +391,18 @@ class MessageCard(QWidget):
         return self.text.y() + self.text.geometry_of_text.spot(self.text.exact.unit(self._axes.warm_to)).bottom
 
 
+_PLACEHOLDERS = {
+    "system": "Instructions for the model: text that every request shares",
+    "user": "User message: text that changes goes here, for example {{question}}",
+    "assistant": "Completion",
+    "tool": "Result of the call",
+}
+
+
 def _placeholder(message: Message) -> str:
     if message.tool_calls:
-        return "no text beside the calls"
-    return "what the call returned" if message.role == "tool" else f"what the {message.role} says"
+        return "No text beside the calls"
+    return _PLACEHOLDERS.get(message.role, f"{message.role} message")
 
 
 def note_of(message: Message) -> str:

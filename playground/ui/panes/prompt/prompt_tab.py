@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPoint, QRectF, Qt, Signal
+from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -338,6 +338,9 @@ class PromptTab(QWidget):
         if self._start is not None:
             if shown:
                 self._start.show_files(self.recent_files())
+                if self._start.isHidden():
+                    # After the layout: the page is shorter than that of the prompt before.
+                    QTimer.singleShot(0, self.area, lambda: self.area.verticalScrollBar().setValue(0))
             self._start.setVisible(shown)
 
     def show_served(self, served: Served | None) -> None:

@@ -11,16 +11,21 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from playground.export.terminal import visible_line
 from playground.ui.theme import current_theme, ui_font
-from playground.ui.widgets.icons import ICON_PX, paint_icon, set_icon
+from playground.ui.widgets.icons import ICON_PX, IconLabel, paint_icon, set_icon
 from playground.ui.widgets.plain_table import plain_tip
 
 _SAMPLES = (
     ("sample", "prompt", "Voice agent", "Long stable prefix, two variables", "Open sample"),
-    ("tools_sample", "fix", "Tool-calling agent", "Three tools, filler phrase, agent loop", "Open"),
+    ("tools_sample", "fix", "Tool-calling agent", "Two tools, filler phrase, agent loop", "Open"),
+    ("broken_sample", "warn", "Broken prefix", "A date on line 1: find it and fix it", "Open"),
 )
-_OWN = (("open", "folder", "Open…"), ("import_log", "import", "Import…"))
+_OWN = (
+    ("open", "folder", "Open…"),
+    ("paste_prompt", "paste", "Paste curl or JSON"),
+    ("import_log", "import", "Import…"),
+)
 MOST_FILES = 5
-_DROP_TEXT = "Drop a .json, .jsonl or .har file anywhere in this window"
+_DROP_TEXT = "Drop a .json, .jsonl, .md, .csv or .har file anywhere in this window"
 
 
 class _Drop(QWidget):
@@ -97,13 +102,6 @@ class StartPanel(QWidget):
     def _card(self, action: str, icon: str, title: str, text: str, label: str, *, primary: bool) -> QFrame:
         card = QFrame()
         card.setProperty("look", "card")
-        mark = QPushButton()
-        mark.setProperty("look", "quiet")
-        mark.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        mark.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        mark.setAccessibleName(title)
-        mark.setFixedWidth(32)
-        set_icon(mark, icon)
         words = QVBoxLayout()
         words.setSpacing(0)
         words.addWidget(_label(title, "strong"))
@@ -113,8 +111,9 @@ class StartPanel(QWidget):
         if primary:
             button.setProperty("look", "primary")
         row = QHBoxLayout(card)
-        row.setContentsMargins(4, 8, 12, 8)
-        row.addWidget(mark)
+        row.setContentsMargins(14, 8, 12, 8)
+        row.setSpacing(12)
+        row.addWidget(IconLabel(icon))
         row.addLayout(words, 1)
         row.addWidget(button)
         return card

@@ -5,9 +5,9 @@ from __future__ import annotations
 from playground.client.events import ApiError, Queued, RetryScheduled
 from playground.export.terminal import visible_line
 from playground.runs.metrics import finish_text
-from playground.runs.state import RunState
+from playground.runs.state import Phase, RunState
 
-EMPTY = "Press Ctrl+Enter to send. The completion appears here as it streams."
+EMPTY = "Nothing sent yet"
 STOPPED = "Stopped by you · usage unknown: the server did not report it before the stop"
 STOPPED_WITH_USAGE = "Stopped by you · the usage had already been reported"
 INTERRUPTED = "Interrupted · the program ended before the response; this is the text logged until then"
@@ -24,6 +24,23 @@ def outcome(state: RunState | None) -> str:
     if state.phase == "failed":
         return f"failed · {state.status}" if state.status not in (None, 200) else "failed"
     return {"waiting": "not sent yet", "sent": "sent"}.get(state.phase, state.phase)
+
+
+_LOOKS: dict[Phase, tuple[str, str, str]] = {
+    "done": ("check", "muted", "muted"),
+    "failed": ("error", "failure", "failure"),
+    "stopped": ("stop", "variable_edge", "variable"),
+    "interrupted": ("warn", "variable_edge", "variable"),
+    "streaming": ("play", "output", "output"),
+    "retrying": ("clock", "muted", "muted"),
+    "waiting": ("clock", "muted", "muted"),
+    "sent": ("clock", "muted", "muted"),
+}
+
+
+def outcome_look(phase: Phase | None) -> tuple[str, str, str]:
+    """Return the icon of a run's phase, the role of its color, and the tone of the text."""
+    return ("", "muted", "muted") if phase is None else _LOOKS[phase]
 
 
 def waiting(state: RunState, elapsed_s: float) -> str:

@@ -14,6 +14,7 @@ from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QPlainTextEdit, QTextEdit, QWidget
 
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.id_label import text_data
 
 LEAST_GAP_S = 0.25
 SHARE = 20
@@ -266,9 +267,7 @@ class LiveText(QPlainTextEdit):
 
     def createMimeDataFromSelection(self) -> QMimeData:
         """Copying gives the exact text: no break that is for display only, no no-break space made a blank."""
-        data = QMimeData()
-        data.setText(self.selected_exact_text())
-        return data
+        return text_data(self.selected_exact_text())
 
     @property
     def following(self) -> bool:

@@ -26,14 +26,16 @@ from playground.runs.record import Asked
 from playground.runs.state import RunState
 from playground.ui.panes.response.events_tab import EventsTab
 from playground.ui.panes.response.json_tab import JsonTab
-from playground.ui.panes.response.labels import outcome
+from playground.ui.panes.response.labels import outcome, outcome_look
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.panes.response.probabilities_tab import ProbabilitiesTab
 from playground.ui.panes.response.rendered_tab import RenderedTab
 from playground.ui.panes.response.request_tab import RequestTab, SentRequest
 from playground.ui.panes.response.text_tab import TextTab
 from playground.ui.panes.response.tools_tab import ToolCallsTab
+from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled, ui_font
+from playground.ui.widgets.icons import ICON_PX, IconLabel
 from playground.ui.widgets.id_label import CopyButton
 from playground.ui.widgets.notice import Notice, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
@@ -141,6 +143,8 @@ class ResponseFooter(QFrame):
         self.setProperty("look", "footer")
         self._outcome, self._speed, self._input, self._output = (QLabel() for _ in range(4))
         self.setMinimumWidth(MIN_PX)
+        self._icon = IconLabel("")
+        self._icon.hide()
         row = QHBoxLayout(self)
         row.setContentsMargins(GRID * 2, 0, GRID * 2, 0)
         row.setSpacing(GRID * 2)
@@ -150,7 +154,14 @@ class ResponseFooter(QFrame):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setFont(ui_font(12, tabular=True))
             label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
-            row.addWidget(label)
+            if label is self._outcome:
+                head = QHBoxLayout()
+                head.setSpacing(GRID)
+                head.addWidget(self._icon)
+                head.addWidget(label)
+                row.addLayout(head)
+            else:
+                row.addWidget(label)
         row.addStretch(1)
         self.copy = CopyButton("the answer")
         row.addWidget(self.copy)
@@ -178,6 +189,11 @@ class ResponseFooter(QFrame):
         ):
             if label.text() != text:
                 label.setText(text)
+        icon, role, tone = outcome_look(state.phase if state is not None else None)
+        self._icon.show_icon(icon, role)
+        if self._outcome.property("tone") != tone:
+            self._outcome.setProperty("tone", tone)
+            restyle(self._outcome)
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -186,7 +202,12 @@ class ResponseFooter(QFrame):
         self._fit()
 
     def _fit(self) -> None:
-        left = self.width() - 4 * GRID - (self.copy.sizeHint().width() + 2 * GRID if not self.copy.isHidden() else 0)
+        left = (
+            self.width()
+            - 4 * GRID
+            - (0 if self._icon.isHidden() else ICON_PX + GRID)
+            - (self.copy.sizeHint().width() + 2 * GRID if not self.copy.isHidden() else 0)
+        )
         for label in (self._outcome, self._input, self._output, self._speed):
             left -= label.sizeHint().width() + 2 * GRID if label.text() else 0
             label.setVisible(bool(label.text()) and (label is self._outcome or left >= 0))
@@ -265,6 +286,7 @@ class ResponsePane(QFrame):
         # Nothing comes while the first token is awaited; the wait is counted all the same.
         self._tick = repeating_timer(self, TICK_MS, self.refresh)
         self.text_tab.waiting.cancelled.connect(lambda: self.notice_action.emit("stop"))
+        self.text_tab.action.connect(self.notice_action)
         self.text_tab.calls.show_requested.connect(lambda: self.show_tab(TOOLS))
         self.show_state(None)
 

@@ -22,7 +22,7 @@ from playground.ui.panes.response.markdown_view import (
 )
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.highlight import is_loaded, load
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.id_label import copy_text, text_data
 
 LONGEST = 200_000
 """Code points; a longer text is only in the Text tab."""
@@ -61,9 +61,7 @@ class SafeBrowser(QTextBrowser):
 
     def createMimeDataFromSelection(self) -> QMimeData:
         """Copy the original text: tabs between table cells; tabs and no-break spaces are preserved."""
-        data = QMimeData()
-        data.setText(selected_text(self.textCursor()))
-        return data
+        return text_data(selected_text(self.textCursor()))
 
 
 class RenderedTab(QFrame):

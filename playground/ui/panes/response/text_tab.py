@@ -5,14 +5,25 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QStackedLayout, QVBoxLayout
+from PySide6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
+)
 
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import ending, left_s, placeholder, queued
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.elided_label import ElidedLabel
-from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.icons import IconLabel, set_icon
 from playground.ui.widgets.notice import words
 
 
@@ -69,7 +80,12 @@ class WaitBox(QFrame):
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
         column.setSpacing(GRID // 2)
-        for widget in (self.title, self.reason, self.bar):
+        head = QHBoxLayout()
+        head.setSpacing(GRID)
+        head.addWidget(IconLabel("clock"))
+        head.addWidget(self.title, 1)
+        column.addLayout(head)
+        for widget in (self.reason, self.bar):
             column.addWidget(widget)
         column.addSpacing(GRID // 2)
         column.addWidget(self.cancel, 0, Qt.AlignmentFlag.AlignLeft)
@@ -117,6 +133,66 @@ def _wait(state: RunState | None, elapsed_s: float) -> tuple[str, str, float, fl
     return None
 
 
+STEPS = (
+    ("Send the prompt", "The completion streams in here; its request_id is known before the first token."),
+    ("Send it again", "Most input tokens now come from the cache: cheaper, and the first token comes sooner."),
+    ("Change one early character", "The inspector shows where the shared prefix ended, and what that costs."),
+)
+
+
+class StepsPanel(QScrollArea):
+    """What an empty response pane offers: how to see the cache work."""
+
+    action = Signal(str)
+    """The id of an action of the window."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAccessibleName("See the cache work in three steps")
+        title = QLabel("See the cache work in three steps")
+        title.setProperty("tone", "title")
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(GRID + 4)
+        grid.setVerticalSpacing(0)
+        grid.setColumnStretch(1, 1)
+        for place, (head, text) in enumerate(STEPS):
+            number = QLabel(f"{place + 1}")
+            number.setProperty("look", "step")
+            number.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            number.setFixedSize(22, 22)
+            body = QLabel(text)
+            body.setProperty("tone", "muted")
+            body.setWordWrap(True)
+            strong = QLabel(head)
+            strong.setProperty("tone", "strong")
+            grid.addWidget(number, 3 * place, 0, 2, 1, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(strong, 3 * place, 1)
+            grid.addWidget(body, 3 * place + 1, 1)
+            grid.setRowMinimumHeight(3 * place + 2, GRID + 4)
+        links = QHBoxLayout()
+        links.setContentsMargins(22 + GRID + 4 - 5, 0, 0, 0)
+        links.setSpacing(GRID)
+        for name, label, icon in (("verify", "Send twice for me", "play"), ("guide", "Guide", "")):
+            button = QPushButton(label)
+            button.setProperty("look", "link")
+            if icon:
+                set_icon(button, icon, "accent")
+            button.clicked.connect(lambda _checked=False, name=name: self.action.emit(name))
+            links.addWidget(button)
+        links.addStretch(1)
+        page = QWidget()
+        self.setWidget(page)
+        self.setWidgetResizable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        column = QVBoxLayout(page)
+        column.setContentsMargins(GRID * 3, GRID * 3, GRID * 3, GRID * 2)
+        column.setSpacing(GRID * 2)
+        column.addWidget(title)
+        column.addLayout(grid)
+        column.addLayout(links)
+        column.addStretch(1)
+
+
 class FoldedText(QFrame):
     """Reasoning or a refusal: folded to one line until it is opened. Hidden while there is none."""
 
@@ -156,6 +232,9 @@ class FoldedText(QFrame):
 class TextTab(QFrame):
     """The completion, live. `elapsed_s` of `refresh` feeds the words of waiting."""
 
+    action = Signal(str)
+    """The id of an action of the window."""
+
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
@@ -181,6 +260,9 @@ class TextTab(QFrame):
         column.addLayout(self._places, 1)
         self._places.addWidget(self._words)
         self._places.addWidget(self.text)
+        self.steps = StepsPanel()
+        self.steps.action.connect(self.action)
+        self._places.addWidget(self.steps)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.calls)
@@ -189,7 +271,7 @@ class TextTab(QFrame):
     @property
     def words_shown(self) -> str:
         """Return the placeholder for the text; "" while text is visible."""
-        return self._words.text() if self._places.currentWidget() is self._words else ""
+        return "" if self._places.currentWidget() is self.text else self._words.text()
 
     @property
     def ending_shown(self) -> str:
@@ -200,7 +282,7 @@ class TextTab(QFrame):
         """Show changes since the last refresh."""
         text = state.text if state else ""
         self.text.show_text(text, final=state is None or state.ended)
-        self._places.setCurrentWidget(self.text if text else self._words)
+        self._places.setCurrentWidget(self.text if text else self._words if state else self.steps)
         self.waiting.show_state(state, elapsed_s)
         ended = state is None or state.ended
         for part, content in (

@@ -34,7 +34,9 @@ def test_before_the_first_request_the_outlook(pane: InspectorPane) -> None:
     assert pane.usage.headline.text() == "≈ 1,204 in"
     assert pane.forecast.rows["forecast"].value == "≈ 1,152 (1,136 to 1,168)"
     assert pane.forecast.rows["reported"].value == "—"
-    assert not pane.cost.isVisible()
+    assert pane.cost.isVisible()
+    assert pane.cost.rows["input"].value == pane.latency.rows["ttft"].value == "—"
+    assert not pane.request.isVisible()
 
 
 def test_all_reported(pane: InspectorPane) -> None:

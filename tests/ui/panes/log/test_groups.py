@@ -37,7 +37,7 @@ def test_heading_shows_count_sums_and_outcome(play: Play) -> None:
         assert stage.cell(1, "in") == "≥ 2,408"
         assert stage.cell(1, "cached") == "≥ 2,304"
         assert stage.cell(1, "cost").startswith("≥ $")
-        assert stage.cell(1, "answer") == "1 failed · 2 finished"
+        assert stage.cell(1, "prefix") == "1 failed · 2 finished"
         spoken = stage.cell(1, "time", Qt.ItemDataRole.AccessibleTextRole)
         assert spoken.endswith("group of 3 requests, collapsed")
         assert stage.cell(1, "in", Qt.ItemDataRole.AccessibleTextRole) == "in: at least 2,408"

@@ -6,15 +6,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
+from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
+from playground.prompt.document import Json
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import Count, Found, LogRow, StoredRun, Totals
-from playground.ui.controllers.log import ColumnLayout
+from playground.ui.controllers.log import NARROW_DROPS, ColumnLayout
 from playground.ui.panes.log import model
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.model import PAGE
@@ -65,6 +68,9 @@ class Counting:
 
     async def totals(self, log_filter: LogFilter, /) -> Totals:
         return await self._log.totals(log_filter)
+
+    async def explanations(self, numbers: Sequence[int], /) -> dict[int, Json]:
+        return await self._log.explanations(numbers)
 
     async def members(self, numbers: Sequence[int], /) -> list[int]:
         return await self._log.members(numbers)
@@ -621,13 +627,38 @@ def test_a_narrow_log_leaves_out_figures_and_keeps_the_layout(play: Play) -> Non
                 column.title for number, column in enumerate(COLUMNS) if header.isSectionHidden(number) and column.shown
             }
 
-        stage.pane.resize(1_400, 240)
+        stage.pane.resize(1_500, 240)
         await stage.until(lambda: not hidden(), "all columns")
         stage.pane.resize(960, 240)
-        await stage.until(lambda: hidden() == {"answer", "cost"}, "what fits")
+        await stage.until(lambda: hidden() == {"answer", "cost", "total", "TTFT"}, "what fits")
         assert layout.text() == ""
-        stage.pane.resize(1_400, 240)
+        stage.pane.resize(480, 240)
+        await stage.until(lambda: hidden() == {*NARROW_DROPS}, "time, status and request_id")
+        assert stage.pane.table.horizontalScrollBar().maximum() == 0
+        assert header.sectionSize(2) >= COLUMNS[2].width
+        assert layout.text() == ""
+        stage.pane.resize(1_500, 240)
         await stage.until(lambda: not hidden(), "all columns again")
+        assert [header.sectionSize(number) for number in (0, 1)] == [COLUMNS[0].width, COLUMNS[1].width]
+
+    play(story)
+
+
+def test_prefix_column_shows_the_stored_explanation_and_the_error_of_a_failed_request(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        first, second = show.of("One"), show.of("Two")
+        await keep(stage.log, first, answered())
+        await keep(stage.log, second, answered())
+        place = MissPosition("message", 0, 1, 7, "2")
+        missed = MissExplanation("differs", "The date differs.", cause="date", position=place)
+        await stage.log.set_explanation(first.run_id, {})
+        await stage.log.set_explanation(second.run_id, msgspec.to_builtins(missed))
+        await keep(stage.log, show.of("Three"), refused())
+        await stage.shown(3)
+        await stage.until(lambda: stage.cell(2, "prefix") == "as forecast", "the first explanation")
+        assert stage.cell(1, "prefix") == "date in message 1, line 1"
+        assert stage.cell(1, "prefix", Qt.ItemDataRole.ToolTipRole) == "The date differs."
+        assert stage.cell(0, "prefix") == stage.cell(0, "answer") != ""
 
     play(story)
 

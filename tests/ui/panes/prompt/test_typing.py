@@ -14,6 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.card_text import CardText
+from playground.ui.widgets.id_label import release_clipboard
 from playground.ui.widgets.lossless_text import Splice, image_of
 from tests.ui.panes.prompt.conftest import OpenPane
 
@@ -234,3 +235,13 @@ def test_cursor_keys_leave_at_the_ends(open_pane: Callable[[Document], OpenPane]
     QTest.keyClick(cards[1].text, Key.Key_Up)
     assert cards[0].text.hasFocus()
     assert cards[0].text.textCursor().position() == 7
+
+
+def test_release_clipboard_copied_selection_is_replaced_by_data_of_qt(text: CardText) -> None:
+    text.set_exact(ODD)
+    text.selectAll()
+    text.copy()
+    copied, before = QGuiApplication.clipboard().mimeData(), QGuiApplication.clipboard().text()
+    release_clipboard()
+    assert QGuiApplication.clipboard().mimeData() is not copied
+    assert QGuiApplication.clipboard().text() == before != ""
