@@ -1,5 +1,7 @@
-"""Typing in a 130 KB prompt, beside a bare QPlainTextEdit: from the key event to the painted text, and the forecast with
-the repaint of its zones, which the window does FORECAST_MS after the key. CPU time; the keystroke also by the clock.
+"""Typing in a 130 KB prompt, beside a bare QPlainTextEdit.
+
+A keystroke is measured from the key event to the painted text, in CPU time and by the clock; then its forecast with the
+repaint of the zones, in CPU time. The window forecasts FORECAST_MS after the key.
 
 Run: python -m tests.benchmarks.bench_typing [KEYSTROKES]
 """
