@@ -137,6 +137,9 @@ class CacheForecaster:
             fresh = forecast_of(cache, varied, related)
         cuts = _cuts(view, prediction, related, now - self.lifetime_s)
         measure = prediction.measure
+        clock = cold_clock(cache, prediction, self.set_lifetime_s)
+        if forecast.run_id is None:  # no earlier request is like this one: what they share is not a prefix of either
+            clock = replace(clock, warm_until_unix=None, cold=False, cold_since_unix=None)
         return PromptForecast(
             view,
             zones(view, cuts, measure),
@@ -145,7 +148,7 @@ class CacheForecaster:
             structure(view, cuts, measure),
             cache_extent(view, cuts, measure, cache.hypotheses.weights),
             part_tokens(view, cuts, measure, forecast.prompt_tokens),
-            cold_clock(cache, prediction, self.set_lifetime_s),
+            clock,
         )
 
     def forecast(self, view: CacheView, endpoint_id: str, model: str, since: float | None = None) -> Forecast:

@@ -48,7 +48,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A request that shares `length` code points of the cache's view with the prompt in hand."""
+    """A request that shares `length` code points of the cache's view with the current prompt."""
 
     sent: Sent
     length: int

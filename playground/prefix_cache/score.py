@@ -113,7 +113,7 @@ class Scorer:
         if less == len(failed):
             why = "less was served: it forgets sooner, or sends requests to machines that have not seen the prefix"
         elif less == 0:
-            why = "more was served: other programs send the same prefix"
+            why = "more was served: other programs may send the same prefix"
         else:
             why = "its cache does not work as is assumed here"
         return f"{len(failed)} of the last {len(latest)} forecasts were off by more than a block; {why}."

@@ -59,7 +59,13 @@ def _values(text: str) -> Json:
 
 def _same(first: Json, second: Json) -> bool:
     """Return whether two values have the same JSON text: 1, 1.0 and true differ, and so do orders of keys."""
-    return json.dumps(first) == json.dumps(second)
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, dict) and isinstance(second, dict):
+        return list(first) == list(second) and all(map(_same, first.values(), second.values()))
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_same, first, second))
+    return repr(first) == repr(second) if isinstance(first, float) else first == second
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +155,18 @@ class _TextEdit:
                 )
             items.append((member, self._text[member.start : member.value] + text))
             keys.append(key)
-        at = 0
+        added: dict[str | None, list[_Item]] = {}
+        before = None
         for key, value in new.items():
             if key in last:
-                at = keys.index(key) + 1
-                continue
-            if key in base and _same(base[key], value):
-                continue  # the default of a field that the file leaves out
-            items.insert(at, (None, f"{self._formatted(key, None)}{self._colon}{self._formatted(value, indent)}"))
-            keys.insert(at, key)
-            at += 1
-        return items
+                before = key
+            elif not (key in base and _same(base[key], value)):  # else the default of a field that the file leaves out
+                text = f"{self._formatted(key, None)}{self._colon}{self._formatted(value, indent)}"
+                added.setdefault(before, []).append((None, text))
+        placed = added.pop(None, [])
+        for key, item in zip(keys, items, strict=True):
+            placed += [item, *added.pop(key, ())]
+        return placed
 
     def _array(self, members: list[_Member], base: list[Json], new: list[Json], indent: str | None) -> list[_Item]:
         """Return the items of the new array: equal ends keep their text, the rest is paired in order."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from playground.client.events import AnyEvent
+from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
 from playground.requestlog import retention, rows
 from playground.requestlog.blob_store import Keeper
@@ -302,6 +303,11 @@ class RequestLog:
         """Set the comment of an ended run; an empty text removes it."""
         if (writer := self._writer) is not None:
             await self._write(lambda: writer.set_comment(run_id, comment))
+
+    async def set_forecast(self, run_id: str, forecast: Forecast) -> None:
+        """Replace the cache forecast of a run."""
+        if (writer := self._writer) is not None:
+            await self._write(lambda: writer.set_forecast(run_id, forecast))
 
     async def set_explanation(self, run_id: str, explanation: Json) -> None:
         """Store why the prompt cache was or was not used for a run, as JSON; None removes it."""

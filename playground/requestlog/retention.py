@@ -9,6 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
+from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import index
 from playground.requestlog.codec import column_text
 from playground.requestlog.rows import both_ids, id_text, number_of
@@ -35,6 +38,19 @@ def set_comment(connection: sqlite3.Connection, run_id: str, comment: str) -> bo
     connection.execute("UPDATE texts SET comment = ? WHERE number = ?", (column_text(comment), row[0]))
     index.reopen(connection, row)
     return True
+
+
+def set_forecast(connection: sqlite3.Connection, run_id: str, forecast: Forecast) -> None:
+    """Replace the cache forecast of a run."""
+    ids = both_ids(run_id)
+    connection.execute(
+        "UPDATE texts SET forecast = ? WHERE number = (SELECT number FROM runs WHERE run_id IN (?, ?))",
+        (msgspec.json.encode(forecast).decode(), *ids),
+    )
+    connection.execute(
+        "UPDATE runs SET prompt_tokens_estimated = ?, forecast_cached = ? WHERE run_id IN (?, ?)",
+        (forecast.prompt_tokens, forecast.cached_tokens, *ids),
+    )
 
 
 def set_explanation(connection: sqlite3.Connection, run_id: str, explanation: str | None) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
+from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import index, retention, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.process_lock import Owner
@@ -234,6 +235,12 @@ class Writer:
             if done:
                 retention.owe(self._connection)
         self._changed([run_id] if done else [])
+
+    def set_forecast(self, run_id: str, forecast: Forecast) -> None:
+        """Replace the cache forecast of a run. Raises sqlite3.Error."""
+        with transaction(self._connection, durable=False):
+            retention.set_forecast(self._connection, run_id, forecast)
+        self._changed([run_id])
 
     def set_explanation(self, run_id: str, explanation: str | None) -> None:
         """Store a cache explanation (JSON text) with a run. Raises sqlite3.Error."""

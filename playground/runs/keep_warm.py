@@ -49,7 +49,7 @@ class KeepWarmOffer:
 def offer(outlook: PromptForecast, endpoint: Endpoint) -> KeepWarmOffer | None:
     """Return the cost of keeping a prompt warm; None if it is not warm or the cache lifetime is not known."""
     clock, rates = outlook.clock, endpoint.rates
-    if clock.warm_until_unix is None or clock.lifetime_s is None:
+    if clock.warm_until_unix is None or clock.lifetime_s is None or outlook.forecast.cached_tokens < 0.5:
         return None
     tokens = outlook.forecast.prompt_tokens or outlook.zones.total_tokens
     cached = min(outlook.forecast.cached_tokens, tokens)
@@ -102,7 +102,7 @@ class KeepWarm:
             due = self._due()
             if due is None:
                 return "the prefix is not in the cache any more; send the prompt, then start again"
-            if due >= self._ends_unix:
+            if max(due, self._clock()) >= self._ends_unix:
                 await self._pause(self._ends_unix)
                 return "the chosen time is over"
             if due > self._clock():
@@ -136,6 +136,8 @@ class KeepWarm:
             reason = f" ({state.error.title})" if state.error is not None else ""
             return f"a request ended as {state.phase}{reason}"
         cached = state.usage.cached_tokens if state.usage is not None else None
+        if cached is None:
+            return "the server did not report cached tokens, so the effect is not known"
         self._missed = 0 if cached else self._missed + 1
         if self._missed >= MISSES:
             return f"{MISSES} requests in a row were not served from the cache"

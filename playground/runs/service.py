@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +14,7 @@ import msgspec
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
-from playground.client.events import AnyEvent, HeadersReceived
+from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
 from playground.client.redact import key_forms
 from playground.client.retry import RateLimiter, RetryPolicy
 from playground.prefix_cache.endpoint_model import CacheUsage
@@ -46,6 +46,9 @@ class RunLog(Protocol):
     def note(self, run_id: str, event: AnyEvent) -> None:
         """Record an event of a run that has begun; returns at once."""
 
+    async def set_forecast(self, run_id: str, forecast: Forecast) -> None:
+        """Replace the cache forecast of a run."""
+
     async def finish(self, run_id: str, state: RunState) -> None:
         """Record the end of a run."""
 
@@ -55,9 +58,9 @@ class RunLog(Protocol):
 
 @dataclass(slots=True)
 class PendingRequest:
-    """A run with its forecast from the time of sending. `settled` and `why` are set when it ends. `tag` names the
-    purpose of a request that the program sends on its own (experiment, example, voice demo): it explains no other
-    prompt. `tags` are stored with the request in the log."""
+    """A run with its forecast from the time of its last attempt, or of its wait for a slot. `settled` and `why` are
+    set when it ends. `tag` names the purpose of a request that the program sends on its own (experiment, example, voice
+    demo): it explains no other prompt. `tags` are stored with the request in the log."""
 
     run: Run
     view: DocumentView
@@ -67,6 +70,10 @@ class PendingRequest:
     tags: tuple[str, ...] = ()
     settled: Settled | None = None
     why: MissExplanation | None = None
+    forecast_at_begin: Forecast = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.forecast_at_begin = self.forecast
 
 
 class RequestService:
@@ -176,7 +183,16 @@ class RequestService:
         return self._simulation.started_at if self._simulation.started_at is not None else time.time()
 
     def _remember(self, sending: PendingRequest) -> Callable[[Run, AnyEvent], None]:
+        changes = self.forecaster.changes
+
         def heard(run: Run, event: AnyEvent) -> None:
+            nonlocal changes
+            if isinstance(event, AttemptStarted) and self.forecaster.changes != changes:
+                # Other requests were answered while this one waited for a slot or a retry.
+                changes = self.forecaster.changes
+                where = run.endpoint.id, run.endpoint.model
+                run.forecast = self.forecaster.forecast(sending.view.view, *where, self.cache_began(run.endpoint))
+                sending.forecast = run.forecast
             if isinstance(event, HeadersReceived) and event.status == 200:
                 self.forecaster.record(run.endpoint.id, run.endpoint.model, _sent(sending))
             if self.log is not None:
@@ -207,6 +223,8 @@ class RequestService:
         run, log = sending.run, self.log
         if log is None:
             return
+        if sending.forecast is not sending.forecast_at_begin:
+            await log.set_forecast(run.id, sending.forecast)
         await log.finish(run.id, run.state)
         if sending.settled is not None and run.state.phase == "done":
             # An empty object means: explained, no missed tokens.

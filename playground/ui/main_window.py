@@ -262,7 +262,7 @@ class MainWindow(QMainWindow):
 
     @property
     def requests(self) -> Requests:
-        """The request in hand."""
+        """The current request and the panes that show it."""
         return self.answers.requests
 
     @property
@@ -327,6 +327,7 @@ class MainWindow(QMainWindow):
         requests.ticked.connect(self.keep_warm.refresh)
         self.keep_warm.row_changed.connect(requests.sent_beside)
         self.keep_warm.notice.connect(self.show_notice)
+        self.program.endpoint_edited.connect(lambda: self.keep_warm.stop_all("an endpoint or its key was changed"))
         self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
         requests.sent.connect(self.versions.sent)
         self.chaining.prompt_sent.connect(self.versions.sent)
@@ -386,6 +387,7 @@ class MainWindow(QMainWindow):
             self.simulated.say(f"Requests go to {visible_line(urlsplit(endpoint.base_url).netloc or endpoint.name)}")
         if self._answers is not None:
             self._answers.adviser.look_soon()
+            self.requests.refresh_outlook()  # before the log is read: not the forecast of the other endpoint
             self.workspace.tasks.start(self._remember(), "load logged requests")
 
     async def start_simulator(self) -> None:

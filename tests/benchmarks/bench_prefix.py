@@ -36,14 +36,14 @@ def prompt(sample: str, messages: int) -> Document:
 
 
 def desk_with(document: Document) -> CacheForecaster:
-    """A desk that knows SENT requests like this one, all still warm, the newest reported."""
-    desk = CacheForecaster(clock=lambda: 1_000.0)
+    """A opened that knows SENT requests like this one, all still warm, the newest reported."""
+    opened = CacheForecaster(clock=lambda: 1_000.0)
     for number in range(SENT):
         view = view_of_document(document.with_variable("question", f"Question {number}?")).view
-        desk.record("endpoint", "electron", Sent(f"{number}", f"{number:08}", 900.0 + number / 10, view.text, view))
+        opened.record("endpoint", "electron", Sent(f"{number}", f"{number:08}", 900.0 + number / 10, view.text, view))
         if number % 50 == 0:
-            desk.settle("endpoint", "electron", f"{number}", CacheUsage(SIZE // 4, 0))
-    return desk
+            opened.settle("endpoint", "electron", f"{number}", CacheUsage(SIZE // 4, 0))
+    return opened
 
 
 def keystrokes(document: Document, place: float, count: int) -> list[Document]:
@@ -75,10 +75,10 @@ def floor(document: Document) -> float:
 
 def row(name: str, document: Document, place: float, count: int) -> str:
     """One line of the table."""
-    desk = desk_with(document)
-    desk.look(document, "endpoint", "electron")
+    opened = desk_with(document)
+    opened.look(document, "endpoint", "electron")
     spent = [
-        timed(lambda typed=typed: desk.look(typed, "endpoint", "electron"))  # type: ignore[misc]
+        timed(lambda typed=typed: opened.look(typed, "endpoint", "electron"))  # type: ignore[misc]
         for typed in keystrokes(document, place, count)
     ]
     spent.sort()

@@ -42,13 +42,13 @@ def many_messages() -> Document:
 
 
 class Bench:
-    """A real pane in a real window, with the desk's zones looked up after each keystroke, before it is painted."""
+    """A real pane in a real window, with the opened's zones looked up after each keystroke, before it is painted."""
 
     def __init__(self, document: Document) -> None:
-        self.desk = CacheForecaster()
+        self.forecaster = CacheForecaster()
         view = view_of_document(document).view
         sent = Sent("run", "request", time.time(), view.text, view)
-        self.desk.record("endpoint", "electron", sent)
+        self.forecaster.record("endpoint", "electron", sent)
         self.pane = PromptPane()
         self.pane.set_document(document)
         self.look = QTimer()
@@ -61,7 +61,7 @@ class Bench:
         settle()
 
     def show_outlook(self) -> None:
-        self.pane.set_outlook(self.desk.look(self.pane.document(), "endpoint", "electron"))
+        self.pane.set_outlook(self.forecaster.look(self.pane.document(), "endpoint", "electron"))
 
     def times(self, message: int, share: float, count: int) -> list[float]:
         """Return milliseconds per keystroke at `share` of a message's text."""

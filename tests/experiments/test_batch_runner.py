@@ -194,3 +194,14 @@ def test_results_with_a_key_in_a_variable_mask_it() -> None:
     values = {"a": "sk_9f8e7d6c5b4a39281706", "b": "plain"}
     for result in (failed_result(0, values, ""), result_of(0, values, finished("x", None), Rates(), {})):
         assert result["variables"] == {"a": "sk_…", "b": "plain"}
+
+
+def test_result_file_with_rows_that_look_like_keys_is_continued(tmp_path: Path) -> None:
+    values = {0: {"a": "sk_9f8e7d6c5b4a39281706"}, 1: {"a": "plain"}}
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(format_results((result_of(n, values[n], finished(), Rates(), {}) for n in values), path))
+    file = ResultFile(path, resume=True, rows=values)
+    file.close(complete=True)
+    assert set(file.finished) == {0, 1}
+    with pytest.raises(InputError):
+        ResultFile(path, resume=True, rows={**values, 1: {"a": "other"}})

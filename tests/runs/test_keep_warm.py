@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from playground.client.endpoint import Endpoint, Rates
 from playground.client.events import Usage
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast
-from playground.prompt.document import Document
+from playground.prompt.document import Document, Message
 from playground.runs.keep_warm import KeepWarm, minimal, offer
 from playground.runs.state import RunState
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, agent, sent
@@ -66,7 +67,7 @@ def test_minimal_request_has_the_same_prompt_and_one_token() -> None:
 class Server:
     """A forecaster on a clock of its own. Each request refreshes the prefix; `cached` is what each response reports."""
 
-    def __init__(self, lifetime_s: float, cached: list[int]) -> None:
+    def __init__(self, lifetime_s: float, cached: Sequence[int | None]) -> None:
         self.now = NOW
         self.forecaster = CacheForecaster(clock=lambda: self.now)
         self.forecaster.set_lifetime_s = lifetime_s
@@ -84,12 +85,12 @@ class Server:
     async def sleep(self, length_s: float) -> None:
         self.now += length_s
 
-    def run(self, requests: int, *, free: bool = True, hours: float = 1) -> str:
+    def run(self, requests: int, *, free: Callable[[], bool] = lambda: True, hours: float = 1) -> str:
         work = KeepWarm(
             DOCUMENT,
             look=self.look,
             send=self.send,
-            has_slot=lambda: free,
+            has_slot=free,
             requests=requests,
             hours=hours,
             clock=lambda: self.now,
@@ -112,7 +113,7 @@ def test_two_misses_in_a_row_end_it() -> None:
 
 def test_without_a_free_slot_nothing_is_sent_and_a_cold_prefix_ends_it() -> None:
     server = Server(90, [])
-    assert "not in the cache" in server.run(10, free=False)
+    assert "not in the cache" in server.run(10, free=lambda: False)
     assert len(server.times) == 1
     assert server.now - NOW == pytest.approx(90, abs=1)
 
@@ -122,3 +123,28 @@ def test_the_chosen_time_ends_it() -> None:
     server.run(10, hours=130 / 3600)
     assert len(server.times) - 1 == 2
     assert server.now - NOW == pytest.approx(130)
+
+
+def test_time_that_ends_while_it_waits_for_a_slot_ends_it_without_a_request() -> None:
+    server = Server(900, [900])
+    reason = server.run(5, free=lambda: server.now >= NOW + 700, hours=620 / 3600)
+    assert "time is over" in reason
+    assert len(server.times) == 1
+
+
+def test_response_without_cached_tokens_ends_it_after_one_request() -> None:
+    server = Server(90, [None, None])
+    assert "did not report" in server.run(10)
+    assert len(server.times) - 1 == 1
+
+
+def test_prompt_that_shares_only_its_first_characters_with_an_earlier_one_is_neither_warm_nor_offered() -> None:
+    now = [NOW]
+    forecaster = CacheForecaster(clock=lambda: now[0])
+    forecaster.set_lifetime_s = 100
+    forecaster.record(ENDPOINT, MODEL, sent(DOCUMENT, "run", NOW))
+    never_sent = Document(messages=(Message("system", "Zebra crossings. " * 60), Message("user", "hi")))
+    for now[0] in (NOW + 10, NOW + 200):
+        outlook = forecaster.look(never_sent, ENDPOINT, MODEL)
+        assert (outlook.clock.warm_until_unix, outlook.clock.cold_since_unix, outlook.clock.cold) == (None, None, False)
+        assert offer(outlook, endpoint(Rates())) is None

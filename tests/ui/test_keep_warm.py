@@ -6,11 +6,19 @@ import pytest
 
 from playground.cli.selftest.run import UiDriver
 from playground.requestlog.filter import EVERYTHING
+from playground.ui.controllers.keep_warm import KeepWarmController
 from playground.ui.session import Session
 from tests.ui.test_files import type_first
 from tests.ui.test_window import Tell, _send
 
 LIFETIME_S = 30
+
+
+async def _start(keep: KeepWarmController, hand: UiDriver) -> None:
+    dialog = keep.ask()
+    assert dialog is not None
+    dialog.go.click()
+    await hand.until(lambda: keep.active, "keeping warm")
 
 
 def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_prompt_changes(
@@ -44,14 +52,22 @@ def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_prompt_c
         assert len(kept) == 2
         assert all(row.completion_tokens == 1 and row.cached_tokens for row in kept)
         keep.refresh()
-        again = keep.ask()
-        assert again is not None
-        again.go.click()
-        await hand.until(lambda: keep.active, "keeping warm")
+        await _start(keep, hand)
         await type_first(window, hand, "Changed. ")
         assert not keep.active
         assert bar.isVisible()
         bar.press("Dismiss")
         assert bar.isHidden()
+        await _send(session, hand)
+        window.requests.refresh_outlook()
+        await _start(keep, hand)
+        window.program.endpoint_edited.emit()
+        assert not keep.active
+        await _start(keep, hand)
+        page = window.files.tabs.page
+        window.files.new_tab()
+        assert keep.running == 1
+        window.files.tabs.remove(page)
+        assert keep.running == 0
 
     tell(story)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,10 @@ from pytestqt.qtbot import QtBot
 from playground.cli.selftest.run import CONTROL, UiDriver
 from playground.prompt.document import Document, Message
 from playground.storage.draft import Draft, DraftState
+from playground.storage.paths import write_shared
 from playground.tasks import Tasks
+from playground.ui.dialogs.rewrite import RewriteDialog
+from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.session import Session
 from playground.ui.widgets.tab_bar import MORE_PX, tab_bar
 from tests.ui.test_files import content, press, prompt_file, type_first
@@ -299,6 +305,46 @@ def test_save_over_a_file_of_another_tab_closes_it_or_is_refused_with_unsaved_ch
     tell(story)
 
 
+def test_save_that_waits_writes_the_prompt_of_the_key_press_to_its_own_file(
+    tell: Tell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+    free = threading.Event()
+
+    def slow(path: Path, data: bytes) -> None:
+        assert free.wait(10)
+        write_shared(path, data)
+
+    monkeypatch.setattr("playground.ui.controllers.files.write_shared", slow)
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        files, tabs = window.files, window.files.tabs
+        await files.open_all([a])
+        page, bar = tabs.page, window.prompt.file_bar
+        await type_first(window, hand, "one ")
+        first = asyncio.create_task(files.save_file(a))
+        second = asyncio.create_task(files.save_file(a))
+        await asyncio.sleep(0)
+        tabs.rename_file(page.file, PromptFile(b, page.file.format, page.document, page.file.digest))
+        free.set()
+        await asyncio.gather(first, second)
+        assert (content(a), content(b)) == ("one text of a", "text of b")
+        # A conflict is displayed over the prompt that it is about.
+        await files.open_all([a])
+        page = tabs.page
+        await type_first(window, hand, "two ")
+        a.write_text(a.read_text("utf-8").replace("text of a", "other"), "utf-8")
+        saving = asyncio.create_task(files.save_file(a))
+        await asyncio.sleep(0)
+        files.new_tab()
+        await saving
+        assert tabs.page is page
+        assert bar.isVisible()
+
+    tell(story)
+
+
 def test_overflow_tabs_too_narrow_offer_a_menu_and_show_the_chosen_tab_beside_its_button(qtbot: QtBot) -> None:
     bar = tab_bar("Views", ("Text", "Request", "Rendered", "Tool calls 3", "Events 111", "JSON"))
     qtbot.addWidget(bar)
@@ -310,3 +356,31 @@ def test_overflow_tabs_too_narrow_offer_a_menu_and_show_the_chosen_tab_beside_it
     assert bar.tabRect(5).right() <= bar.width() - MORE_PX
     bar.resize(900, 34)
     assert not bar.more.isVisible()
+
+
+def test_findings_and_pasted_text_of_one_tab_do_nothing_in_another(tell: Tell) -> None:
+    curl = 'curl https://x/v1/chat/completions -d \'{"model": "m", "messages": [{"role": "user", "content": "P"}]}\''
+    late = Document(messages=(Message("system", "At {{now}}.\n" + "Be kind.\n" * 300), Message("user", "a")))
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window, tabs = session.window, session.window.files.tabs
+        adviser = window.answers.adviser
+        window.prompt.set_document(replace(late, variables={"now": "10:22"}))
+        adviser.look_soon()
+        await hand.until(lambda: bool(adviser.advice) and adviser.document is window.prompt.document(), "findings")
+        page = tabs.page
+        tabs.add()
+        window.prompt.set_document(Document(messages=(Message("user", "short"),)))
+        window.answers.advice.fix()
+        assert not [dialog for dialog in window.findChildren(RewriteDialog) if dialog.isVisible()]
+        reading = asyncio.create_task(window.files.offer_import(curl))
+        await asyncio.sleep(0)
+        tabs.show_page(page)
+        await reading
+        assert window.prompt.paste_bar.isHidden()
+        await window.files.offer_import(curl)
+        assert window.prompt.paste_bar.isVisible()
+        tabs.show_page(next(other for other in tabs.pages if other is not page))
+        assert window.prompt.paste_bar.isHidden()
+
+    tell(story)

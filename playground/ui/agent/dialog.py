@@ -45,13 +45,17 @@ class AgentDialog(AgentView):
     """Emitted with the event of the loop's end."""
 
     def __init__(
-        self, desk: AgentService, workspace: AppServices, prompt: Callable[[], Document], parent: QWidget | None = None
+        self,
+        service: AgentService,
+        workspace: AppServices,
+        prompt: Callable[[], Document],
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._desk, self._workspace, self._prompt = desk, workspace, prompt
+        self._service, self._workspace, self._prompt = service, workspace, prompt
         self._chain: AgentLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self._conversation = desk.conversation or Conversation(prompt())
+        self._conversation = service.conversation or Conversation(prompt())
         self._end: str | None = None
         self._step = "Running"
         self._cards: list[TurnCard] = []
@@ -62,8 +66,8 @@ class AgentDialog(AgentView):
         self._end = ends[-1].id if ends else None
         self._show_branches()
         self.refresh()
-        if desk.notice:
-            self.state.setText(desk.notice)
+        if service.notice:
+            self.state.setText(service.notice)
 
     def _connect(self) -> None:
         self.go.clicked.connect(self.run_or_stop)
@@ -101,7 +105,7 @@ class AgentDialog(AgentView):
     @property
     def book(self) -> ToolMocks:
         """Return the mocks of this conversation's tools."""
-        return self._desk.book(self._conversation.root)
+        return self._service.book(self._conversation.root)
 
     @property
     def cards(self) -> list[TurnCard]:
@@ -164,7 +168,7 @@ class AgentDialog(AgentView):
             self._chain.stop()
 
     def _run(self, at: str | None, add: tuple[Message, ...]) -> None:
-        self._chain = self._desk.chain(self._conversation, self.ask.ask, self._heard, self.limit.value())
+        self._chain = self._service.chain(self._conversation, self.ask.ask, self._heard, self.limit.value())
         self._task = self._workspace.tasks.start(self._see_through(self._chain, at, add), "run until answer")
         self._frame.start()
         self._show_running()
@@ -199,17 +203,17 @@ class AgentDialog(AgentView):
             self._step = f"Running: request {happening.number} of at most {happening.of}"
         if isinstance(happening, TurnEnded | CallEnded) and self._chain is not None:
             # Saved during the run, so that a kill of the program loses nothing received.
-            self._workspace.tasks.start(self._desk.keep_soon(self._chain.conversation), "keep the conversation")
+            self._workspace.tasks.start(self._service.keep_soon(self._chain.conversation), "keep the conversation")
 
     def _keep(self) -> None:
         try:
-            self._desk.keep_conversation(self._conversation)
+            self._service.keep_conversation(self._conversation)
         except OSError as error:
             self.notice.emit(f"The conversation cannot be kept: {error.strerror or error}.")
 
     def _keep_book(self, book: ToolMocks) -> None:
         try:
-            self._desk.keep_book(self._conversation.root, book)
+            self._service.keep_book(self._conversation.root, book)
         except OSError as error:
             self.notice.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
 
@@ -281,7 +285,7 @@ class AgentDialog(AgentView):
             self.column.insertWidget(self.column.count() - 1, card)
 
     def _forecast(self, turn: Turn) -> float | None:
-        dispatch = self._desk.dispatches.get(turn.run_id or "")
+        dispatch = self._service.dispatches.get(turn.run_id or "")
         return dispatch.forecast.cached_tokens if dispatch is not None else None
 
     def _added_tokens(self, conversation: Conversation, turn: Turn) -> float:

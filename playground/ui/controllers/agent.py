@@ -50,26 +50,26 @@ class Chaining(QObject):
         self._show_page = show_page
         self._window, self._workspace, self._prompt, self._files = window, workspace, prompt, files
         self._voicing = voicing
-        self._desk: AgentService | None = None
+        self._service: AgentService | None = None
         self.dialog: AgentDialog | None = None
 
     @property
-    def desk(self) -> AgentService:
-        """What chains need of the rest of the program."""
-        if self._desk is None:
+    def service(self) -> AgentService:
+        """The agent loop, made on first use."""
+        if self._service is None:
             from playground.agent.service import AgentService
 
-            self._desk = AgentService(self._workspace)
-            self._desk.allow_address = self._allow
-            self._desk.on_prompt_sent = self.prompt_sent.emit
-        return self._desk
+            self._service = AgentService(self._workspace)
+            self._service.allow_address = self._allow
+            self._service.on_prompt_sent = self.prompt_sent.emit
+        return self._service
 
     def answer_by_server(self, document: Document, names: list[str], server: str) -> None:
         """These tools of a prompt are answered by a tool server from now on."""
         from playground.agent.service import with_tool_servers
 
         try:
-            self.desk.keep_book(document, with_tool_servers(self.desk.book(document), names, server))
+            self.service.keep_book(document, with_tool_servers(self.service.book(document), names, server))
         except OSError as error:
             self.notice.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
         if self.dialog is not None:
@@ -94,7 +94,7 @@ class Chaining(QObject):
         """Open the dialog at what calls of this tool return."""
         dialog = self.open()
         if not dialog.answers.choose(tool):
-            dialog.state.setText(f"{tool} is no tool of this conversation: Start over takes the prompt in hand.")
+            dialog.state.setText(f"{tool} is no tool of this conversation: Start over takes the current prompt.")
         dialog.answers.form.kind.setFocus()
         return dialog
 
@@ -102,7 +102,7 @@ class Chaining(QObject):
         # Imported on first use, as the dialogs are.
         from playground.ui.agent.dialog import AgentDialog
 
-        dialog = AgentDialog(self.desk, self._workspace, self._prompt.document, self._window)
+        dialog = AgentDialog(self.service, self._workspace, self._prompt.document, self._window)
         dialog.finished.connect(self._gone)
         dialog.document_wanted.connect(
             lambda document, label: self._prompt.set_document(document, undoable=True, label=label)

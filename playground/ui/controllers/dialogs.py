@@ -63,6 +63,8 @@ class DialogController(QObject):
     """Opens dialogs with open(), never exec(): exec() stops every other task of the one loop."""
 
     endpoint_changed = Signal(str)
+    endpoint_edited = Signal()
+    """An endpoint or a key was changed or removed."""
     notice = Signal(str)
 
     def __init__(self, window: QMainWindow, workspace: AppServices, appearance: Appearance) -> None:
@@ -307,6 +309,7 @@ class DialogController(QObject):
             probe=self._probe,
         )
         dialog.chosen.connect(self.endpoint_changed)
+        dialog.changed.connect(self.endpoint_edited)
         dialog.changed.connect(lambda: self.endpoint_changed.emit(workspace.endpoint.id))
         open_once(dialog)
         return dialog

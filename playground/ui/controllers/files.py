@@ -93,6 +93,7 @@ class Files(QObject):
         self._watcher.directoryChanged.connect(self._look_soon)
         self._look = single_timer(self, SETTLE_MS, self._check_disk)
         prompt.history.file_changed.connect(self._watch)
+        self.tabs.switched.connect(lambda _page: prompt.paste_bar.hide())
         prompt.prompt_tab.import_pasted.connect(
             lambda text: tasks.start(self.offer_import(text), "read the pasted text")
         )
@@ -342,8 +343,11 @@ class Files(QObject):
         """Write a prompt to `path`, completely or not at all. A file that changed on disk is not overwritten, unless
         `force`: the user named the file just now. `page`: the prompt to write; None: the one on display now."""
         page = page or self.tabs.page
+        # Read before the wait: Undo or Redo may give the page another file meanwhile.
+        file, document = page.file, page.document
         async with self._saving:
-            file, document = page.file, page.document
+            if page.file.path == file.path:
+                file = page.file  # its digest, if it was saved during the wait
             written = file_format or file.format
             if file.digest == NOT_COMPARED and file is self.file:
                 await self.check_disk(while_saving=True)
@@ -369,7 +373,9 @@ class Files(QObject):
                 self.notice.emit(f"{path} cannot be written: {error.strerror or error}. The draft is not affected.")
                 return
             if conflict is not None:
-                self._show_conflict(path)
+                if page in self.tabs.pages:
+                    self.tabs.show_page(page)  # the bar's actions are about the prompt on display
+                    self._show_conflict(path)
                 return
             self._saved(file, PromptFile(path, written, document, digest))
             if other in self.tabs.pages and other is not self.tabs.page:
@@ -540,13 +546,15 @@ class Files(QObject):
         from playground.client.redact import MASK
         from playground.prompt.import_formats.detect import import_kind, open_any
 
-        kind, bar = import_kind(text), self._prompt.paste_bar
+        kind, bar, page = import_kind(text), self._prompt.paste_bar, self.tabs.page
         try:
             opened = await asyncio.to_thread(open_any, text)
         except InputError as bad:
-            if "YAML" not in kind:  # plain text may look like YAML
+            if "YAML" not in kind and page is self.tabs.page:  # plain text may look like YAML
                 bar.say(f"The pasted {kind} is not a prompt: {bad.problems[0]}", [("Dismiss", bar.hide)])
             return
+        if page is not self.tabs.page:
+            return  # another prompt is on display by now
         notes = list(opened.notes)
         if opened.model not in (None, "electron"):
             notes.append(f"The model {opened.model} was replaced by the model of the endpoint.")

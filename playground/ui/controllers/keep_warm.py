@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
@@ -95,15 +96,21 @@ class KeepWarmController(QObject):
         self._window, self._services, self._prompt, self._tabs = window, services, prompt, tabs
         self._sessions: dict[int, _Session] = {}
         """Running sessions by the id of their page."""
-        self._ended: dict[int, str] = {}
+        self._ended: WeakKeyDictionary[PromptPage, str] = WeakKeyDictionary()
         prompt.edited.connect(lambda _document: self._check())
         prompt.document_shown.connect(lambda _document: self._check())
         tabs.switched.connect(lambda _page: self.refresh())
+        tabs.removed.connect(lambda _page: self._check())
 
     @property
     def active(self) -> bool:
         """Whether the prompt on display is kept warm."""
         return id(self._tabs.page) in self._sessions
+
+    @property
+    def running(self) -> int:
+        """Number of prompts that are kept warm, in any tab."""
+        return len(self._sessions)
 
     def ask(self) -> KeepWarmDialog | None:
         """Ask for the limits and start; with a session of this prompt running, end it. None: no question."""
@@ -158,16 +165,19 @@ class KeepWarmController(QObject):
             hours=hours,
         )
         session = self._sessions[id(page)] = _Session(page, work, offered)
-        self._ended.pop(id(page), None)
+        self._ended.pop(page, None)
         session.task = services.tasks.start(self._run(session), "keep the cache warm")
         self.refresh()
 
     async def _run(self, session: _Session) -> None:
+        reason = "an error occurred in this program"
         try:
             reason = await session.work.run()
         except SimulatorError as failed:
             reason = str(failed)
-        self._forget(session.page, reason)
+        finally:
+            if self._sessions.get(id(session.page)) is session:
+                self._forget(session.page, reason)
 
     def stop_all(self, reason: str) -> None:
         """End every session, for example because another endpoint was chosen."""
@@ -192,13 +202,13 @@ class KeepWarmController(QObject):
 
     def _forget(self, page: PromptPage, reason: str) -> None:
         if self._sessions.pop(id(page), None) is not None and reason and page in self._tabs.pages:
-            self._ended[id(page)] = reason
+            self._ended[page] = reason
         self.refresh()
 
     def refresh(self) -> None:
         """Show the session of the prompt on display, the reason for its end, or nothing. Called every second."""
         page, bar = self._tabs.page, self._prompt.warm_bar
-        session, reason = self._sessions.get(id(page)), self._ended.get(id(page))
+        session, reason = self._sessions.get(id(page)), self._ended.get(page)
         if session is not None:
             self._say(_progress(session), ("Stop", lambda: self._end(page, "")))
         elif reason is not None:
@@ -212,7 +222,7 @@ class KeepWarmController(QObject):
             bar.say(text, [action])
 
     def _dismiss(self, page: PromptPage) -> None:
-        self._ended.pop(id(page), None)
+        self._ended.pop(page, None)
         self.refresh()
 
 

@@ -44,7 +44,7 @@ SECONDS_SHOWN, OLD_TICKS = 60, 10
 
 
 class Requests(QObject):
-    """The request in hand, and the panes that show it. Emits what the bars around the panes need."""
+    """The current request, and the panes that show it. Emits what the bars around the panes need."""
 
     running_changed = Signal(bool)
     outlook_changed = Signal(object)
@@ -93,8 +93,9 @@ class Requests(QObject):
         self._displayed = True
         self._ticks = 0
         self._sent_at: float | None = None
-        self._changes = 0
         """When the request was sent on which the forecast on display rests."""
+        self._changes = 0
+        """`CacheForecaster.changes` at the time of the forecast on display."""
         self._cold_at: float | None = None
         """When the prefix on display is expected to turn cold."""
         self._tick.start()
@@ -394,7 +395,7 @@ class Requests(QObject):
         ]
 
     def compare(self, run_id: str) -> None:
-        """Hold the newest request against this earlier one."""
+        """Compare the newest request with this earlier one."""
         if self._current is not None and not self._looking_back:
             self._workspace.sender.compare(self._current, run_id)
             self._inspector.show_model(self._live_model(self._current))

@@ -198,7 +198,7 @@ class AdvicePaths:
 
     def fix(self) -> None:
         """Offer to fix all that the adviser has found."""
-        self._mend(self._adviser.advice)
+        self._mend(self._adviser.advice if self._current else ())
 
     def guide(self, rule: str = "") -> None:
         """Open the guide, at a rule if one is given."""
@@ -206,13 +206,22 @@ class AdvicePaths:
         dialog.recall_requested.connect(self._adviser.recall)
         dialog.example_requested.connect(self._files.show_example)
 
+    @property
+    def _current(self) -> bool:
+        """Whether the findings are about the prompt on display, and not about another one or an earlier text."""
+        return self._adviser.document is self._prompt.document()
+
     def _show(self, advice: tuple[Finding, ...], document: Document) -> None:
         self._section.show_advice(advice)
         self._prompt.set_advice(advice, document)
 
     def _show_place(self, advice: Finding) -> None:
+        if not self._current:
+            return
         place = next(place for place in advice.places if place.path)
         self._prompt.go_to(FieldError(place.path, advice.title, offset=place.start))
 
     def _mend(self, advice: tuple[Finding, ...]) -> None:
+        if advice and not self._current:
+            return  # the next check is on its way
         self._program.rewrite_dialog(self._prompt, advice)

@@ -28,6 +28,8 @@ class PromptTabs(QObject):
 
     switched = Signal(object)
     """The PromptPage on display."""
+    removed = Signal(object)
+    """The PromptPage that was closed."""
     close_requested = Signal(object)
     """The PromptPage whose tab the user wants to close."""
 
@@ -92,6 +94,7 @@ class PromptTabs(QObject):
         self.bar.removeTab(place)
         self._showing = False
         self.refresh()
+        self.removed.emit(page)
 
     def rename_file(self, before: PromptFile, now: PromptFile) -> None:
         """Give the prompts that belong to one file another one."""

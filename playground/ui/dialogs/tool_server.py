@@ -32,7 +32,7 @@ HINT = "python my_server.py   or   http://localhost:8000/mcp"
 
 
 class ToolServerDialog(TaskDialog):
-    """`fetch` gives a server's tools; `document` is the prompt in hand."""
+    """`fetch` gives a server's tools; `document` is the current prompt."""
 
     added = Signal(tuple)
     """The chosen tools."""

@@ -132,7 +132,7 @@ class ToolCard(QFrame):
         return self.head.menu.mapToGlobal(QPoint(0, self.head.menu.height()))
 
     def set_tool(self, tool: Tool) -> None:
-        """Show a tool, unless it is the one in hand."""
+        """Display a tool, unless it is displayed already."""
         if tool != self.tool:
             self.tool = tool
             self._name_it()

@@ -179,7 +179,7 @@ class ToolJson(QWidget):
         self._say()
 
     def show_tool(self, tool: Tool) -> None:
-        """Show a tool, unless it is what the text in hand stands for."""
+        """Display a tool, unless the text already describes it."""
         if tool != self._tool:
             self._tool = tool
             self.edit.set_exact(json.dumps(dict(tool.definition), ensure_ascii=False, indent=2))

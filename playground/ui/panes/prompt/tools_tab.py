@@ -306,7 +306,7 @@ class ToolsTab(QWidget):
             self.bar.add.setFocus()
 
     def add_tool(self, tool: Tool) -> None:
-        """One more at the end, open, its name in hand."""
+        """Add a tool at the end, expanded, with the focus on its name."""
         if self._add(unique_names((tool,), self._tools)):
             self.go_to(len(self.cards) - 1)
 

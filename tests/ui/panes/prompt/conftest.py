@@ -1,4 +1,4 @@
-"""The pane as the window makes it, with a desk that looks after every change."""
+"""The pane as the window makes it, with a opened that looks after every change."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ NOW = 1_000.0
 
 
 @dataclass
-class Desk:
-    """A pane and what it told; `desk` stands for the workspace's."""
+class OpenPane:
+    """A pane with a forecaster of its own. `told`: the documents of its `edited` signals."""
 
     pane: PromptPane
-    desk: CacheForecaster
+    forecaster: CacheForecaster
     told: list[Document] = field(default_factory=list)
 
     def edited(self, document: Document) -> None:
@@ -34,12 +34,14 @@ class Desk:
         self.look()
 
     def look(self) -> None:
-        self.pane.set_outlook(self.desk.look(self.pane.document(), "endpoint", "electron"))
+        self.pane.set_outlook(self.forecaster.look(self.pane.document(), "endpoint", "electron"))
 
     def sent(self, document: Document) -> None:
         """The server took this a moment ago."""
         view = view_of_document(document).view
-        self.desk.record("endpoint", "electron", Sent("run", "9db74058-2421", NOW - 40, view.text, view, None, None))
+        self.forecaster.record(
+            "endpoint", "electron", Sent("run", "9db74058-2421", NOW - 40, view.text, view, None, None)
+        )
         self.look()
 
 
@@ -51,19 +53,19 @@ def themed(qapp: QApplication) -> QApplication:
 
 
 @pytest.fixture
-def open_pane(qtbot: QtBot, themed: QApplication) -> Callable[[Document], Desk]:
+def open_pane(qtbot: QtBot, themed: QApplication) -> Callable[[Document], OpenPane]:
     """Shows a document in a pane of its own window."""
 
-    def show(document: Document) -> Desk:
+    def show(document: Document) -> OpenPane:
         pane = PromptPane()
         qtbot.addWidget(pane)
-        desk = Desk(pane, CacheForecaster(clock=lambda: NOW))
+        opened = OpenPane(pane, CacheForecaster(clock=lambda: NOW))
         pane.set_document(document)
-        pane.edited.connect(desk.edited)
+        pane.edited.connect(opened.edited)
         pane.resize(560, 640)
         with qtbot.waitExposed(pane):
             pane.show()
-        desk.look()
-        return desk
+        opened.look()
+        return opened
 
     return show

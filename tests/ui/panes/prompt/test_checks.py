@@ -13,9 +13,9 @@ from playground.prompt.document import Document, Message, ToolCall
 from playground.prompt.field_errors import FieldError, Path
 from playground.prompt.limits import check
 from playground.ui.panes.prompt.pane import PARAMETERS, PROMPT, PromptPane
-from tests.ui.panes.prompt.conftest import Desk
+from tests.ui.panes.prompt.conftest import OpenPane
 
-Open = Callable[[Document], Desk]
+Open = Callable[[Document], OpenPane]
 CALL = ToolCall("call_1", "look_up", "{}")
 TALK = Document(
     messages=(

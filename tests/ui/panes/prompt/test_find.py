@@ -14,9 +14,9 @@ from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.find import FindBar, folded
 from playground.ui.panes.prompt.pane import BODY, PromptPane
 from playground.ui.theme import apply_theme, load_theme
-from tests.ui.panes.prompt.conftest import Desk
+from tests.ui.panes.prompt.conftest import OpenPane
 
-Open = Callable[[Document], Desk]
+Open = Callable[[Document], OpenPane]
 Key = Qt.Key
 TEXTS = ("one two one", "İstanbul ONE", "none")
 

@@ -12,9 +12,9 @@ from PySide6.QtTest import QTest
 
 from playground.prompt.document import Document, Message, Tool, ToolCall
 from playground.ui.panes.prompt.pane import PARAMETERS, PROMPT
-from tests.ui.panes.prompt.conftest import Desk
+from tests.ui.panes.prompt.conftest import OpenPane
 
-Open = Callable[[Document], Desk]
+Open = Callable[[Document], OpenPane]
 TOOL = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}})
 DOCUMENT = Document(
     tools=(TOOL,),
@@ -37,18 +37,18 @@ def test_typing_is_undone_a_word_at_a_time(open_pane: Open) -> None:
 
 
 def test_each_change_is_told_at_once_also_by_undo_and_redo(open_pane: Open) -> None:
-    desk = open_pane(DOCUMENT)
-    pane = desk.pane
+    opened = open_pane(DOCUMENT)
+    pane = opened.pane
     pane.show_place(1, 0)
     QTest.keyClicks(pane.prompt_tab.cards[1].text, "a")
     pane.undo()
     pane.redo()
-    assert [document.messages[1].content for document in desk.told] == [
+    assert [document.messages[1].content for document in opened.told] == [
         "a{{question}}",
         "{{question}}",
         "a{{question}}",
     ]
-    assert desk.told[-1] is pane.document()
+    assert opened.told[-1] is pane.document()
 
 
 def test_typing_elsewhere_is_another_step(open_pane: Open) -> None:

@@ -18,7 +18,7 @@ from pytestqt.qtbot import QtBot
 from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.widgets.lossless_text import LONG, ExactText, Splice, breaks_in, image_of
-from tests.ui.panes.prompt.conftest import Desk
+from tests.ui.panes.prompt.conftest import OpenPane
 
 Key = Qt.Key
 LINE = "".join(random.Random(7).choice("abcdefg 😀₹\u00a0{}") for _ in range(12_000))
@@ -135,7 +135,7 @@ def test_copy_of_a_long_line_has_no_display_breaks(text: CardText) -> None:
     assert QGuiApplication.clipboard().text() == LINE
 
 
-def test_a_keystroke_in_a_line_of_300_kb_takes_less_than_a_frame(open_pane: Callable[[Document], Desk]) -> None:
+def test_a_keystroke_in_a_line_of_300_kb_takes_less_than_a_frame(open_pane: Callable[[Document], OpenPane]) -> None:
     pane = open_pane(Document(messages=(Message("user", "a" * 300_000),))).pane
     pane.show_place(0, 150_000)
     text = pane.prompt_tab.cards[0].text
@@ -149,11 +149,11 @@ def test_a_keystroke_in_a_line_of_300_kb_takes_less_than_a_frame(open_pane: Call
     assert sorted(times)[len(times) // 2] <= 0.0167
 
 
-def test_pasting_two_megabytes_takes_less_than_a_second(open_pane: Callable[[Document], Desk]) -> None:
-    desk = open_pane(Document(messages=(Message("user", ""),)))
-    pane = desk.pane
+def test_pasting_two_megabytes_takes_less_than_a_second(open_pane: Callable[[Document], OpenPane]) -> None:
+    opened = open_pane(Document(messages=(Message("user", ""),)))
+    pane = opened.pane
     # The forecast of a text is measured in bench_prefix; here it is the editor alone.
-    pane.edited.disconnect(desk.edited)
+    pane.edited.disconnect(opened.edited)
     text = pane.prompt_tab.cards[0].text
     QGuiApplication.clipboard().setText("lorem ipsum \u20b9" * 160_000)
     started = time.process_time()

@@ -23,9 +23,9 @@ from playground.ui.panes.prompt.marks import marks_of
 from playground.ui.panes.prompt.pane import BODY, PARAMETERS, PROMPT, TOOLS
 from playground.ui.theme import apply_theme, load_theme
 from playground.ui.widgets.lossless_text import ExactText
-from tests.ui.panes.prompt.conftest import Desk
+from tests.ui.panes.prompt.conftest import OpenPane
 
-Open = Callable[[Document], Desk]
+Open = Callable[[Document], OpenPane]
 TOOL = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}})
 SYSTEM = (
     "You are brief.\nYou answer in the language of the caller, and you read numbers aloud as words.\n"
@@ -53,9 +53,9 @@ def test_the_sample_goes_through_unharmed(open_pane: Open) -> None:
 
 
 def test_fill_shows_structure_and_edge_shows_the_cache(open_pane: Open) -> None:
-    desk = open_pane(DOCUMENT)
+    opened = open_pane(DOCUMENT)
     theme = load_theme("light")
-    cards = desk.pane.prompt_tab.cards
+    cards = opened.pane.prompt_tab.cards
 
     def fills() -> list[QColor]:
         return [pixel(card, 200, card.height() - 2) for card in cards]
@@ -65,10 +65,10 @@ def test_fill_shows_structure_and_edge_shows_the_cache(open_pane: Open) -> None:
 
     assert fills() == [theme.stable, theme.variable]
     assert edges() == [theme.surface, theme.surface]
-    desk.sent(DOCUMENT)
+    opened.sent(DOCUMENT)
     assert fills() == [theme.stable, theme.variable]
     assert edges() == [theme.warm_edge, theme.warm_edge]
-    desk.pane.set_outlook(None)
+    opened.pane.set_outlook(None)
     assert cards[0].axes is None
 
 
@@ -76,11 +76,11 @@ def test_an_edit_ends_the_edge_and_leaves_the_fill(open_pane: Open) -> None:
     # Longer than a block before the edit: of less, nothing is expected from the cache.
     text = "You always answer in one short and friendly sentence.\n" * 12 + SYSTEM
     document = replace(DOCUMENT, messages=(Message("system", text), *DOCUMENT.messages[1:]))
-    desk = open_pane(document)
-    desk.sent(document)
+    opened = open_pane(document)
+    opened.sent(document)
     theme = load_theme("light")
-    card = desk.pane.prompt_tab.cards[0]
-    desk.pane.show_place(0, text.index("kind"))
+    card = opened.pane.prompt_tab.cards[0]
+    opened.pane.show_place(0, text.index("kind"))
     QTest.keyClicks(card.text, "very ")
     assert card.axes is not None
     assert 0 < card.axes.warm_to <= text.index("kind")
@@ -88,21 +88,21 @@ def test_an_edit_ends_the_edge_and_leaves_the_fill(open_pane: Open) -> None:
     assert pixel(card, 2, 10) == theme.warm_edge
     assert pixel(card, 2, card.height() - 4) == theme.surface
     assert pixel(card, 200, card.height() - 2) == theme.stable
-    assert desk.pane.axes is not None
-    assert desk.pane.axes.stable_end is not None
-    assert (desk.pane.axes.stable_end.message, desk.pane.axes.stable_end.name) == (1, "name")
+    assert opened.pane.axes is not None
+    assert opened.pane.axes.stable_end is not None
+    assert (opened.pane.axes.stable_end.message, opened.pane.axes.stable_end.name) == (1, "name")
 
 
 def test_the_boundary_is_before_the_card_or_inside_its_text(open_pane: Open) -> None:
-    desk = open_pane(DOCUMENT)
-    tab = desk.pane.prompt_tab
+    opened = open_pane(DOCUMENT)
+    tab = opened.pane.prompt_tab
     row = tab.boundary_row
     QTest.qWait(0)
     assert not row.isHidden()
     assert "name" in row.accessibleName()
     assert tab.cards[0].geometry().bottom() < row.y() < tab.cards[1].y()
     height = tab.cards[1].text.height()
-    desk.pane.show_place(1, 0)
+    opened.pane.show_place(1, 0)
     QTest.keyClicks(tab.cards[1].text, "x")
     assert row.isHidden()
     assert tab.cards[1].text.height() > height + 20
@@ -110,34 +110,34 @@ def test_the_boundary_is_before_the_card_or_inside_its_text(open_pane: Open) -> 
 
 
 def test_without_variables_there_is_no_boundary(open_pane: Open) -> None:
-    desk = open_pane(Document(messages=(Message("user", "hello"),)))
-    assert desk.pane.prompt_tab.boundary_row.isHidden()
-    assert pixel(desk.pane.prompt_tab.cards[0], 200, 3) == load_theme("light").stable
-    assert desk.pane.axes is not None
-    assert desk.pane.axes.variable_tokens == 0
+    opened = open_pane(Document(messages=(Message("user", "hello"),)))
+    assert opened.pane.prompt_tab.boundary_row.isHidden()
+    assert pixel(opened.pane.prompt_tab.cards[0], 200, 3) == load_theme("light").stable
+    assert opened.pane.axes is not None
+    assert opened.pane.axes.variable_tokens == 0
 
 
 def test_an_empty_prompt_is_neutral(open_pane: Open) -> None:
-    desk = open_pane(Document(messages=(Message("system", ""), Message("user", ""))))
-    assert [card.axes for card in desk.pane.prompt_tab.cards] == [None, None]
-    assert desk.pane.footer.structure == ("stable —", "variable —")
-    assert desk.pane.prompt_tab.ruler.stretches == ()
+    opened = open_pane(Document(messages=(Message("system", ""), Message("user", ""))))
+    assert [card.axes for card in opened.pane.prompt_tab.cards] == [None, None]
+    assert opened.pane.footer.structure == ("stable —", "variable —")
+    assert opened.pane.prompt_tab.ruler.stretches == ()
 
 
 def test_an_outlook_of_an_older_document_is_ignored(open_pane: Open) -> None:
-    desk = open_pane(DOCUMENT)
-    old = desk.desk.look(Document(messages=(Message("user", "x"),)), "endpoint", "electron")
-    before = desk.pane.axes
-    desk.pane.set_outlook(old)
-    assert desk.pane.axes is before
+    opened = open_pane(DOCUMENT)
+    old = opened.forecaster.look(Document(messages=(Message("user", "x"),)), "endpoint", "electron")
+    before = opened.pane.axes
+    opened.pane.set_outlook(old)
+    assert opened.pane.axes is before
 
 
 def test_axes_follow_the_text_until_the_next_look(open_pane: Open) -> None:
-    desk = open_pane(DOCUMENT)
-    desk.sent(DOCUMENT)
-    desk.pane.edited.disconnect(desk.edited)
-    desk.pane.show_place(1, len("{{name}}"))
-    card = desk.pane.prompt_tab.cards[1]
+    opened = open_pane(DOCUMENT)
+    opened.sent(DOCUMENT)
+    opened.pane.edited.disconnect(opened.edited)
+    opened.pane.show_place(1, len("{{name}}"))
+    card = opened.pane.prompt_tab.cards[1]
     QTest.keyClicks(card.text, "abc")
     assert card.axes is not None
     assert card.axes.warm_to == len("{{name}}")
@@ -146,10 +146,10 @@ def test_axes_follow_the_text_until_the_next_look(open_pane: Open) -> None:
 
 def test_figures_add_up_to_the_total(open_pane: Open) -> None:
     document = parse_bytes(asset("prompts/acme-billing-agent.prompt.json").read_bytes()).document
-    desk = open_pane(document)
+    opened = open_pane(document)
     for reported in (None, 531, 777):
-        desk.pane.set_reported(0 if reported else None, reported)
-        axes = desk.pane.axes
+        opened.pane.set_reported(0 if reported else None, reported)
+        axes = opened.pane.axes
         assert axes is not None
         assert reported in (None, axes.total)
         assert axes.tools_tokens + sum(message.tokens for message in axes.messages) == axes.total
@@ -157,29 +157,29 @@ def test_figures_add_up_to_the_total(open_pane: Open) -> None:
 
 
 def test_the_footer_names_both_forecasts_if_values_matter(open_pane: Open) -> None:
-    desk = open_pane(DOCUMENT)
-    assert desk.pane.footer.state == "cache: nothing sent yet"
-    desk.sent(DOCUMENT)
-    axes = desk.pane.axes
+    opened = open_pane(DOCUMENT)
+    assert opened.pane.footer.state == "cache: nothing sent yet"
+    opened.sent(DOCUMENT)
+    axes = opened.pane.axes
     assert axes is not None
     assert axes.new_values <= axes.stable_tokens < axes.same_values
-    assert f"same values ≈ {axes.same_values:,}" in desk.pane.footer.forecast
-    assert f"new values ≈ {axes.new_values:,}" in desk.pane.footer.forecast
+    assert f"same values ≈ {axes.same_values:,}" in opened.pane.footer.forecast
+    assert f"new values ≈ {axes.new_values:,}" in opened.pane.footer.forecast
 
 
 def test_nothing_turns_warm_while_a_request_runs(open_pane: Open) -> None:
-    desk = open_pane(DOCUMENT)
-    desk.pane.set_running(True)
-    desk.sent(DOCUMENT)
-    assert desk.pane.axes is not None
-    assert {message.warm_to for message in desk.pane.axes.messages} == {-1}
-    desk.pane.set_running(False)
-    assert desk.pane.axes.messages[0].warm_to == len(SYSTEM)
+    opened = open_pane(DOCUMENT)
+    opened.pane.set_running(True)
+    opened.sent(DOCUMENT)
+    assert opened.pane.axes is not None
+    assert {message.warm_to for message in opened.pane.axes.messages} == {-1}
+    opened.pane.set_running(False)
+    assert opened.pane.axes.messages[0].warm_to == len(SYSTEM)
 
 
 def test_the_served_rule_goes_with_the_first_edit_before_it(open_pane: Open) -> None:
-    desk = open_pane(DOCUMENT)
-    pane = desk.pane
+    opened = open_pane(DOCUMENT)
+    pane = opened.pane
     assert pane.axes is not None
     total, system = pane.axes.total, pane.axes.tools_tokens + pane.axes.messages[0].tokens
     pane.set_reported(system - 2, total)

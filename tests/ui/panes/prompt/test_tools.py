@@ -19,9 +19,9 @@ from playground.ui.panes.prompt.tools_form import ToolForm
 from playground.ui.panes.prompt.tools_json import ToolJson
 from playground.ui.panes.prompt.tools_paste import PasteDialog, templates
 from playground.ui.panes.prompt.tools_tab import ToolsTab
-from tests.ui.panes.prompt.conftest import Desk
+from tests.ui.panes.prompt.conftest import OpenPane
 
-Open = Callable[[Document], Desk]
+Open = Callable[[Document], OpenPane]
 
 
 def tool(name: str, **properties: Any) -> Tool:
@@ -29,15 +29,15 @@ def tool(name: str, **properties: Any) -> Tool:
     return Tool.of({"type": "function", "function": {"name": name, "description": "D.", "parameters": parameters}})
 
 
-def opened(open_pane: Open, *names: str) -> tuple[Desk, ToolsTab]:
+def open_tools(open_pane: Open, *names: str) -> tuple[OpenPane, ToolsTab]:
     messages = (Message("system", "Be brief. " * 40),)
-    desk = open_pane(Document(tools=tuple(tool(name) for name in names), messages=messages))
-    desk.pane.tabs.setCurrentIndex(TOOLS)
-    return desk, desk.pane.tools_tab
+    opened = open_pane(Document(tools=tuple(tool(name) for name in names), messages=messages))
+    opened.pane.tabs.setCurrentIndex(TOOLS)
+    return opened, opened.pane.tools_tab
 
 
-def names_of(desk: Desk) -> list[str]:
-    return [one.name for one in desk.pane.document().tools]
+def names_of(opened: OpenPane) -> list[str]:
+    return [one.name for one in opened.pane.document().tools]
 
 
 def form_of(tab: ToolsTab, index: int) -> ToolForm:
@@ -55,13 +55,13 @@ def json_of(tab: ToolsTab, index: int) -> ToolJson:
 
 
 def test_every_template_is_a_right_tool_and_can_be_added_twice(open_pane: Open) -> None:
-    desk, tab = opened(open_pane)
+    opened, tab = open_tools(open_pane)
     assert tab.empty.isVisible()
     for title, template in (*templates(), *templates()):
         assert title
         tab.add_tool(template)
-    assert len(set(names_of(desk))) == len(names_of(desk)) == 12
-    for one in desk.pane.document().tools:
+    assert len(set(names_of(opened))) == len(names_of(opened)) == 12
+    for one in opened.pane.document().tools:
         function: Any = one.definition["function"]
         assert check_parameters(function["parameters"]) == ()
         # The guide's own rule: one sentence of intent a tool.
@@ -70,13 +70,13 @@ def test_every_template_is_a_right_tool_and_can_be_added_twice(open_pane: Open) 
 
 
 def test_form_and_json_are_one_value_and_one_history(open_pane: Open) -> None:
-    desk, tab = opened(open_pane, "get")
-    before = desk.pane.document()
+    opened, tab = open_tools(open_pane, "get")
+    before = opened.pane.document()
     view, form = json_of(tab, 0), form_of(tab, 0)
     form.name.setFocus()
     form.name.selectAll()
     QTest.keyClicks(form.name, "fetch")
-    assert names_of(desk) == ["fetch"]
+    assert names_of(opened) == ["fetch"]
     assert '"name": "fetch"' in view.edit.exact
     view.edit.text.insert_exact("")
     changed = view.edit.exact.replace('"query"', '"question"')
@@ -86,14 +86,14 @@ def test_form_and_json_are_one_value_and_one_history(open_pane: Open) -> None:
     QTest.keyClick(form.name, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert form.rows[0].name.text() == "query"
     assert '"query"' in view.edit.exact
-    while desk.pane.undo_stack.canUndo():
-        desk.pane.undo()
-    assert desk.pane.document() == before
+    while opened.pane.undo_stack.canUndo():
+        opened.pane.undo()
+    assert opened.pane.document() == before
     assert form.name.text() == "get"
 
 
 def test_a_form_edits_parameters(open_pane: Open) -> None:
-    desk, tab = opened(open_pane, "get")
+    opened, tab = open_tools(open_pane, "get")
     form = form_of(tab, 0)
     form.add.click()
     assert form.rows[1].name.hasFocus()
@@ -102,25 +102,25 @@ def test_a_form_edits_parameters(open_pane: Open) -> None:
     form.rows[1].kind.setCurrentText("integer")
     form.rows[1].kind.activated.emit(1)
     QTest.keyClicks(form.rows[1].choices, "1, 2")
-    function: Any = desk.pane.document().tools[0].definition["function"]
+    function: Any = opened.pane.document().tools[0].definition["function"]
     assert function["parameters"]["properties"]["count"] == {"type": "integer", "enum": [1, 2]}
     assert function["parameters"]["required"] == ["count"]
     QTest.keyClicks(form.rows[1].choices, ", x")
     assert form.rows[1].choices.bad
     assert form.wrong.isVisible()
     assert form.rows[1].choices.text() == "1, 2, x"
-    function = desk.pane.document().tools[0].definition["function"]
+    function = opened.pane.document().tools[0].definition["function"]
     assert function["parameters"]["properties"]["count"]["enum"] == [1, 2]
 
 
 def test_wrong_json_is_marked_at_its_place_and_the_last_right_one_kept(open_pane: Open) -> None:
-    desk, tab = opened(open_pane, "get")
-    before = desk.pane.document()
+    opened, tab = open_tools(open_pane, "get")
+    before = opened.pane.document()
     view = json_of(tab, 0)
     at = view.edit.exact.index('"string"')
     view.edit.text.select(at, at + 8)
     view.edit.text.insert_exact('"text"')
-    assert desk.pane.document() == before
+    assert opened.pane.document() == before
     assert view.faults == ('"text"',)
     assert "function.parameters.properties.query.type" in view.wrong.text()
     assert "✗" in tab.cards[0].head.note
@@ -130,7 +130,7 @@ def test_wrong_json_is_marked_at_its_place_and_the_last_right_one_kept(open_pane
     assert not form.isEnabled()
     tab.cards[0].views.setCurrentIndex(JSON)
     view.anyway.click()
-    assert desk.pane.document() != before
+    assert opened.pane.document() != before
     assert view.wrong.isVisible()
     view.edit.text.select(0, 1)
     view.edit.text.insert_exact("")
@@ -139,57 +139,57 @@ def test_wrong_json_is_marked_at_its_place_and_the_last_right_one_kept(open_pane
 
 
 def test_a_card_follows_its_tool_with_what_is_typed_in_it(open_pane: Open) -> None:
-    desk, tab = opened(open_pane, "a", "b", "c")
+    opened, tab = open_tools(open_pane, "a", "b", "c")
     card = tab.cards[2]
     view = json_of(tab, 2)
     view.edit.text.insert_exact("x")
     tab.move_tool(2, 0)
-    assert names_of(desk) == ["c", "a", "b"]
+    assert names_of(opened) == ["c", "a", "b"]
     assert tab.cards[0] is card
     assert view.edit.exact.endswith("x")
     tab.act(1, "delete")
     assert tab.cards[0] is card
-    desk.pane.undo()
-    desk.pane.undo()
+    opened.pane.undo()
+    opened.pane.undo()
     assert tab.cards[2] is card
     assert view.edit.exact.endswith("x")
 
 
 def test_a_move_says_what_was_warm(open_pane: Open) -> None:
-    desk, tab = opened(open_pane, "a", "b", "c")
+    opened, tab = open_tools(open_pane, "a", "b", "c")
     assert "Nothing of it is warm" in tab.bar.hint.text()
-    desk.sent(desk.pane.document())
+    opened.sent(opened.pane.document())
     assert "warm tokens fresh" in tab.bar.hint.text()
     assert tab.cards[0].head.count.startswith("warm · ≈ ")
     tab.cards[1].take_focus()
     QTest.keyClick(tab.cards[1].head.role, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
-    assert names_of(desk) == ["a", "c", "b"]
+    assert names_of(opened) == ["a", "c", "b"]
     assert "b is number 3 now" in tab.bar.moved_words
     assert "tokens that were warm will be fresh" in tab.bar.moved_words
     tab.bar.undo_wanted.emit()
-    assert names_of(desk) == ["a", "b", "c"]
+    assert names_of(opened) == ["a", "b", "c"]
     assert tab.bar.moved_words == ""
 
 
 def test_a_card_is_dragged_by_its_handle(open_pane: Open) -> None:
-    desk, tab = opened(open_pane, "a", "b", "c")
+    opened, tab = open_tools(open_pane, "a", "b", "c")
     handle = tab.cards[0].handle
     below = tab.cards[2].mapToGlobal(QPoint(5, tab.cards[2].height() - 1))
     QTest.mousePress(handle, Qt.MouseButton.LeftButton)
     handle.dragged.emit(below)
     assert not tab._line.isHidden()
     QTest.mouseRelease(handle, Qt.MouseButton.LeftButton, pos=handle.mapFromGlobal(below))
-    assert names_of(desk) == ["b", "c", "a"]
+    assert names_of(opened) == ["b", "c", "a"]
     assert tab._line.isHidden()
 
 
-def test_64_tools_are_heads_until_one_is_opened(open_pane: Open) -> None:
-    desk, tab = opened(open_pane, *(f"tool_{n}" for n in range(64)))
+def test_64_tools_are_heads_until_one_is_open_tools(open_pane: Open) -> None:
+    opened, tab = open_tools(open_pane, *(f"tool_{n}" for n in range(64)))
     assert all(card.form is None and card.json is None for card in tab.cards)
     assert not tab.bar.add.isEnabled()
     assert "the most that a request takes" in tab.bar.total.text()
     tab.act(3, "duplicate")
-    assert len(names_of(desk)) == 64
+    assert len(names_of(opened)) == 64
     tab.go_to(63)
     assert [card.form is not None for card in tab.cards].count(True) == 1
     tab.act(63, "delete")
@@ -197,11 +197,11 @@ def test_64_tools_are_heads_until_one_is_opened(open_pane: Open) -> None:
 
 
 def test_what_a_tool_returns_is_offered_where_somebody_shows_it(open_pane: Open) -> None:
-    desk, tab = opened(open_pane, "a", "b")
+    opened, tab = open_tools(open_pane, "a", "b")
     tab.go_to(1)
     assert not tab.cards[1].answers.isVisible()
     wanted: list[str] = []
-    desk.pane.answers_wanted.connect(wanted.append)
+    opened.pane.answers_wanted.connect(wanted.append)
     tab.go_to(1)
     tab.cards[1].answers.click()
     assert wanted == ["b"]
@@ -245,39 +245,39 @@ def test_more_than_there_is_room_for_is_not_added(dialog: PasteDialog) -> None:
 
 
 def test_the_pane_opens_the_paste_dialog_and_takes_its_tools(open_pane: Open) -> None:
-    desk, tab = opened(open_pane, "a")
+    opened, tab = open_tools(open_pane, "a")
     tab.bar.paste.click()
     assert tab.paste_dialog is not None
     tab.paste_dialog.text.setPlainText('{"functions": [{"name": "b"}, {"name": "a"}]}')
     tab.paste_dialog.look()
     tab.paste_dialog.add.click()
-    assert names_of(desk) == ["a", "b", "a_2"]
+    assert names_of(opened) == ["a", "b", "a_2"]
 
 
 def test_a_tools_menu_does_what_it_says_and_greys_what_it_cannot(open_pane: Open) -> None:
-    desk, tab = opened(open_pane, "a", "b")
+    opened, tab = open_tools(open_pane, "a", "b")
     offered = {action.text(): action for action in tab.menu_of(tab.cards[0]).actions()}
     assert not offered["Move up"].isEnabled()
     assert "What it returns…" not in offered
     offered["Duplicate"].trigger()
-    assert names_of(desk) == ["a", "a_2", "b"]
-    desk.pane.answers_wanted.connect(lambda _name: None)
+    assert names_of(opened) == ["a", "a_2", "b"]
+    opened.pane.answers_wanted.connect(lambda _name: None)
     menu = tab.menu_of(tab.cards[2])
     assert "What it returns…" in [action.text() for action in menu.actions()]
     next(action for action in menu.actions() if action.text() == "Delete").trigger()
-    assert names_of(desk) == ["a", "a_2"]
+    assert names_of(opened) == ["a", "a_2"]
     assert tab.cards[1].head.role.hasFocus()
 
 
 def test_undo_in_a_fields_menu_is_the_prompts(open_pane: Open, qtbot: QtBot) -> None:
-    desk, tab = opened(open_pane, "get")
+    opened, tab = open_tools(open_pane, "get")
     name = form_of(tab, 0).name
     QTest.keyClicks(name, "x")
-    assert names_of(desk) == ["xget"]
+    assert names_of(opened) == ["xget"]
     menu = name.menu()
     menu.actions()[0].trigger()
-    assert names_of(desk) == ["get"]
+    assert names_of(opened) == ["get"]
     assert name.text() == "get"
     menu.actions()[1].trigger()
-    assert names_of(desk) == ["xget"]
+    assert names_of(opened) == ["xget"]
     menu.deleteLater()

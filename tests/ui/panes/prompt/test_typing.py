@@ -16,7 +16,7 @@ from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.widgets.id_label import release_clipboard
 from playground.ui.widgets.lossless_text import Splice, image_of
-from tests.ui.panes.prompt.conftest import Desk
+from tests.ui.panes.prompt.conftest import OpenPane
 
 ODD = "a\u00a0b\u2028c\r\nd\u2029e\x00f\ud83dg\u200bh 😀 ₹ आपका"
 Key = Qt.Key
@@ -224,7 +224,7 @@ def test_right_to_left_paragraphs_begin_at_the_right(text: CardText) -> None:
     assert spot.x > 300
 
 
-def test_cursor_keys_leave_at_the_ends(open_pane: Callable[[Document], Desk]) -> None:
+def test_cursor_keys_leave_at_the_ends(open_pane: Callable[[Document], OpenPane]) -> None:
     cards = open_pane(
         Document(messages=(Message("system", "one\ntwo"), Message("user", "three")))
     ).pane.prompt_tab.cards
