@@ -36,7 +36,7 @@ KEEP_MS = 400
 
 NARROW_DROPS = ("answer", "cost", "total", "TTFT", "out", "in", "cached", "prefix")
 """Columns that a log too narrow for all leaves out, the first one first; the tooltip of the time has their figures."""
-NARROW_WIDTHS = {"time": 78, "status": 96}
+NARROW_WIDTHS = {"status": 96, "time": 82}
 """Widths of columns where even the fewest columns do not fit: the request_id is whole in any case."""
 LEAST_WIDTHS = {"prefix": 130, "answer": 160}
 """Widths that suffice for the last column: it takes the remaining room."""
@@ -103,7 +103,7 @@ class ColumnLayout(QObject):
             for number in changed:
                 self._header.setSectionHidden(number, number in dropped)
             self._settling = False
-        self._squeeze(widths if self._needed(widths, dropped) > self._header.width() else {})
+        self._squeeze(widths, self._needed(widths, dropped) - self._header.width())
         self._fill()
 
     def _fill(self) -> None:
@@ -123,15 +123,17 @@ class ColumnLayout(QObject):
         least = LEAST_WIDTHS.get(COLUMNS[last].title)
         return sum(shown.values()) - (max(shown[last] - scaled(least), 0) if least else 0)
 
-    def _squeeze(self, widths: dict[int, int]) -> None:
-        """Make the columns of NARROW_WIDTHS among these narrower, and restore others."""
+    def _squeeze(self, widths: dict[int, int], excess: int) -> None:
+        """Make the columns of NARROW_WIDTHS narrower by the excess, and restore those that need not be."""
         self._settling = True
-        for number, column in enumerate(COLUMNS):
-            narrow = scaled(NARROW_WIDTHS.get(column.title, 0))
-            if narrow and widths.get(number, 0) > narrow:
+        for title, narrow in NARROW_WIDTHS.items():
+            number = next(number for number, column in enumerate(COLUMNS) if column.title == title)
+            cut = max(min(excess, widths.get(number, 0) - scaled(narrow)), 0)
+            if cut:
                 self._squeezed.setdefault(number, widths[number])
-                self._header.resizeSection(number, narrow)
-            elif number in self._squeezed and number not in widths:
+                self._header.resizeSection(number, widths[number] - cut)
+                excess -= cut
+            elif number in self._squeezed:
                 self._header.resizeSection(number, self._squeezed.pop(number))
         self._settling = False
 

@@ -414,7 +414,7 @@ class MessageCard(QWidget):
 
 _PLACEHOLDERS = {
     "system": "Instructions for the model: text that every request shares",
-    "user": "User message: text that changes goes here, for example {{question}}",
+    "user": "Text that changes, for example {{question}}",
     "assistant": "Completion",
     "tool": "Result of the call",
 }
