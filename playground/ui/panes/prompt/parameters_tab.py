@@ -125,8 +125,8 @@ class ParametersTab(QScrollArea):
         grid.setHorizontalSpacing(GRID * 2)
         grid.setVerticalSpacing(GRID)
         grid.setColumnStretch(1, 1)
-        grid.addWidget(self._stream, 0, 0, 1, 2)
-        grid.addWidget(self._usage, 1, 0, 1, 2)
+        grid.addWidget(self._stream, 0, 0, 1, 3)
+        grid.addWidget(self._usage, 1, 0, 1, 3)
         for row, parameter in enumerate(PARAMETERS, 2):
             field = self._fields[parameter.name] = _Field(parameter)
             field.setToolTip(parameter.help)
