@@ -58,8 +58,10 @@ def run_recording_process() -> int:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    asyncio.run(_record())
-    _problems.close()
+    try:
+        asyncio.run(_record())
+    finally:
+        _problems.close()
     report({"finished": True})
     return 0
 
@@ -223,10 +225,10 @@ class Problems:
                 os.write(self._descriptor, line)  # sys.stderr has a lock, for which the end of the process would wait
 
     def close(self) -> None:
-        """Wait until the queued lines are written, PROBLEMS_S at most."""
+        """Wait until the queued lines are written, twice PROBLEMS_S at most."""
         if self._thread is not None:
             with suppress(queue.Full):
-                self._lines.put_nowait(b"")
+                self._lines.put(b"", timeout=PROBLEMS_S)
             self._thread.join(PROBLEMS_S)
 
 

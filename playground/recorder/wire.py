@@ -239,12 +239,15 @@ def parse_response(data: bytes) -> ResponseHead:
 
 
 def _split(data: bytes) -> tuple[bytes, RawHeaders, list[bytes]]:
-    """Return the first line, the fields, and the lines of the fields, each with its folds."""
+    """Return the first line, the fields, and the lines of the fields.
+
+    A fold becomes one space in both: a proxy must not forward folds (RFC 9112, section 5.2).
+    """
     start, _, rest = data.partition(b"\n")
     if _FIELDS.fullmatch(rest) is None:
         raise HttpError("A header field is not valid.")
-    found = _FIELD.findall(rest)
-    fields = [(name, (_FOLD.sub(b" ", value) if b"\n" in value else value).strip(b" \t")) for name, value in found]
+    found = [(name, _FOLD.sub(b" ", value) if b"\n" in value else value) for name, value in _FIELD.findall(rest)]
+    fields = [(name, value.strip(b" \t")) for name, value in found]
     return start.removesuffix(b"\r"), fields, [b"%b:%b" % one for one in found]
 
 

@@ -155,8 +155,8 @@ class Session:
         self.window.closing.connect(self.end)
         self.window.files.replaced.connect(self._collector.keep)
         self._watcher = QFileSystemWatcher([str(folder)])
-        self._watcher.directoryChanged.connect(lambda _path: self._look.start())
         self._look = single_timer(self._watcher, LOOK_MS, self._look_at_folder)
+        self._watcher.directoryChanged.connect(lambda _path: self._look.start())
         self.ready = asyncio.Event()
         """Set when the log is open and the simulator runs, or when their errors are reported."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QFontMetrics, QWheelEvent
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
@@ -67,7 +68,9 @@ def test_zoom_in_and_back_restores_every_size(tell: Tell) -> None:
         assert larger["rows"] == 31
         assert session.workspace.settings.number("zoom") == 125
         await zoom(window, hand, "zoom_reset", 100)
-        assert sizes(window) == before
+        after = sizes(window)
+        assert after.pop("id column") == pytest.approx(before.pop("id column"), abs=2)  # the rest of the header's width
+        assert after == before
 
     tell(story)
 
@@ -81,7 +84,7 @@ def test_zoom_at_150_percent_clips_no_control(tell: Tell) -> None:
         window.requests.send_or_stop()
         await hand.until(lambda: not window.requests.running, "the end of the request")
         assert clipped(window) == []
-        # Modes and pages that are made at this size have it, too.
+        # Modes and pages that are created at this size use it too.
         for name in ("mode_compare", "mode_batch", "mode_recorder", "cache_lab", "guide"):
             window.actions_table[name].trigger()
             await hand.until(

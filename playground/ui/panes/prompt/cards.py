@@ -155,6 +155,8 @@ class MessageCard(QWidget):
         super().__init__(parent)
         self._message = Message("user", "")
         self._axes: MessageAxes | None = None
+        self._painted = (0.0, 0.0)
+        """Top of the variable fill and bottom of the solid edge."""
         self.collapsed = False
         self.head = CardHead()
         self.text = CardText()
@@ -271,7 +273,7 @@ class MessageCard(QWidget):
                 variable_from=None if start is None else moved(start) if start else 0,
                 warm_to=min(self._axes.warm_to, splice.at),
             )
-            self.update()
+            self._update_axes()
 
     @property
     def axes(self) -> MessageAxes | None:
@@ -285,10 +287,30 @@ class MessageCard(QWidget):
         else:
             self.text.set_gap("end", self.text.exact.unit(end.offset))
         if (axes, end) != (self._axes, self._end):
+            whole = axes is None or self._axes is None or end != self._end
             self._axes, self._end = axes, end
             self.text.setAccessibleDescription("" if end is None else f"{boundary_text(end)}, at {end.name}")
             self._say()
+            self._update_axes(whole=whole)
+
+    def _update_axes(self, *, whole: bool = False) -> None:
+        """Repaint where fill and edge have moved: a keystroke moves them by a line at most, and mostly not at all."""
+        before, self._painted = self._painted, (self._fill_top(), self._warm_bottom())
+        if whole or self._end is not None or self._served is not None:
             self.update()
+            return
+        fill, warm = (sorted(pair) for pair in zip(before, self._painted, strict=True))
+        if fill[0] != fill[1]:
+            self.update(QRectF(0, fill[0], self.width(), fill[1] - fill[0]).toAlignedRect())
+        if warm[0] != warm[1]:
+            self.update(QRectF(0, warm[0] - EDGE_PX, SIDE_PX, warm[1] - warm[0] + 2 * EDGE_PX).toAlignedRect())
+
+    def _fill_top(self) -> float:
+        """Return the height from which on the fill is that of variable text."""
+        start = self._axes.variable_from if self._axes is not None else None
+        if start == 0:
+            return 0.0
+        return float(self.height()) if start is None or self.collapsed else self._line_top(start)
 
     def show_served(self, served: Served | None) -> None:
         """Show the rule "served from cache to here" after the line that it ends in; None: no rule."""
@@ -352,11 +374,10 @@ class MessageCard(QWidget):
         painter, theme = QPainter(self), current_theme()
         painter.setClipRect(event.rect())
         whole = QRectF(self.rect())
-        start = self._axes.variable_from
-        painter.fillRect(whole, fill_color(theme, variable=start == 0))
-        if start and not self.collapsed:
-            painter.fillRect(whole.adjusted(0, self._line_top(start), 0, 0), theme.variable)
-        warm = self._warm_bottom()
+        self._painted = fill, warm = self._fill_top(), self._warm_bottom()
+        painter.fillRect(whole, fill_color(theme, variable=fill == 0.0))
+        if 0.0 < fill < whole.height():
+            painter.fillRect(whole.adjusted(0, fill, 0, 0), theme.variable)
         paint_edge(painter, theme, QRectF(0, 0, EDGE_PX, warm), warm=True)
         paint_edge(painter, theme, whole.adjusted(0, warm, 0, 0), warm=False)
         if 0 < warm < whole.height():

@@ -175,7 +175,7 @@ def test_marks_follow_the_text(text: CardText) -> None:
 
 
 def test_any_sequence_of_keys_leaves_image_and_height_right(text: CardText) -> None:
-    """Random keys against the image that is shown, and heights kept by the piece against heights measured again."""
+    """Random keys against the displayed image, and heights stored per piece against heights measured again."""
     chance = random.Random(7)
     text.set_exact(ODD * 3)
     keys = [Key.Key_Left, Key.Key_Right, Key.Key_Up, Key.Key_Down, Key.Key_Backspace, Key.Key_Delete, Key.Key_Return]
