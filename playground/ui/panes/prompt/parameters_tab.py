@@ -31,7 +31,9 @@ NOT_SENT = "not sent"
 def range_of(name: str) -> str:
     """Return the range of a parameter's values, or an empty text."""
     limit = NUMBERS.get(name)
-    return "" if limit is None or limit.low is None else limit.words
+    if limit is None or limit.low is None:
+        return ""
+    return f"at least {limit.low:g}" if limit.high is None else f"{limit.low:g} to {limit.high:g}"
 
 
 class _Field(QWidget):
