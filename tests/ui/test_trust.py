@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLabel
@@ -12,6 +13,7 @@ from PySide6.QtWidgets import QLabel
 from playground.cli.selftest.run import UiDriver
 from playground.client.endpoint import ELECTRON_ID, SIMULATOR_ID
 from playground.ui.dialogs.connect import ConnectDialog
+from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
 from tests.ui.conftest import Story
 from tests.ui.test_window import _send
@@ -24,6 +26,10 @@ def copied() -> str:
     return QGuiApplication.clipboard().text()
 
 
+def _has_rows(window: MainWindow, count: int) -> bool:
+    return window.log.model.rowCount() == count
+
+
 def test_copy_request_id_in_log_inspector_and_by_key_copies_the_request_on_display(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
@@ -33,7 +39,7 @@ def test_copy_request_id_in_log_inspector_and_by_key_copies_the_request_on_displ
             await _send(session, hand)
             assert window.requests.current is not None
             ids.append(window.requests.current.run.state.request_id)
-            await hand.until(lambda count=number + 1: window.log.model.rowCount() == count, "the row")
+            await hand.until(partial(_has_rows, window, number + 1), "the row")
         first, second = ids
         assert first != second
         for run_id, wanted in ((None, second), ("first", first), (None, second)):

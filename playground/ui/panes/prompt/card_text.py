@@ -77,8 +77,8 @@ class CardText(Recolored, ExactEdit):
     def insert_shown(self, cursor: QTextCursor, displayed: str) -> None:
         """Replace the selection of `cursor`; in a long text without the layout's signals.
 
-        For each of them Qt measures every block above the cursor, to repaint and to scroll. This widget never scrolls and
-        has the heights, so it repaints the changed blocks by itself.
+        For each of them Qt measures every block above the cursor, to repaint and to scroll. This widget never scrolls
+        and has the heights, so it repaints the changed blocks by itself.
         """
         if not self.types_itself():
             super().insert_shown(cursor, displayed)
