@@ -40,6 +40,10 @@ def record(options: argparse.Namespace) -> int:
         from playground.cli.recording_process import run_recording_process
 
         return run_recording_process()
+    if options.recover:
+        from playground.cli.recording_process import recover_spools
+
+        return recover_spools(data_folder(options.data_dir, os.environ))
     return asyncio.run(_serve(data_folder(options.data_dir, os.environ), options))
 
 

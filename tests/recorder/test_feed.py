@@ -187,6 +187,7 @@ def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed_module, "HOLD_S", 0.3)
+    monkeypatch.setattr(feed_module, "HOLD_BYTES", 1_000_000)
 
     async def story() -> None:
         async with running(tmp_path) as (feed, _):
@@ -253,6 +254,12 @@ def test_problems_pipe_that_nobody_reads_blocks_no_caller(monkeypatch: pytest.Mo
     problems.close()
     assert os.read(reading, 4).startswith(b"0 x")
     os.close(reading)  # ends the writing thread's wait
+    problems._lines.queue.clear()
+    problems.close()
+    assert problems._thread is not None
+    problems._thread.join(10)
+    assert not problems._thread.is_alive()
+    os.close(writing)
 
 
 def test_message_reader_messages_in_pieces_of_any_size_are_complete() -> None:
