@@ -41,6 +41,7 @@ HOLD_BYTES = 16 * 1024 * 1024
 """Waiting messages from which on a response's end waits for the pipe, although its exchange is in the spool."""
 POLL_S = 0.002
 FLUSH_S = 0.005
+DROP_S = 0.1
 FLUSH_BYTES = 32_768
 """Messages are written together: small writes cost more than their contents."""
 MAX_BACKLOG_BYTES = 128 * 1024 * 1024
@@ -85,6 +86,8 @@ class RecordingFeed:
         """Bytes in the pipe when the process had read nothing for HOLD_S."""
         self._deaths: list[float] = []
         self._spool: Spool | None = None
+        self._logged: list[str] = []
+        """Exchanges that are in the log and still in the spool."""
         self._spooling = ThreadPoolExecutor(1, "spool")
         """Masks and writes: neither the disk nor a large body delays other exchanges."""
 
@@ -194,6 +197,7 @@ class RecordingFeed:
                 await self._reading
         finally:
             if self._spool is not None:
+                self._drop_spooled()
                 await asyncio.get_running_loop().run_in_executor(self._spooling, self._spool.close)
             self._spooling.shutdown()
 
@@ -286,7 +290,15 @@ class RecordingFeed:
     def _drop(self, exchange: str) -> None:
         self._forget(exchange)
         if self._spool is not None:
-            self._spooling.submit(self._spool.drop, [exchange])
+            if not self._logged:
+                asyncio.get_running_loop().call_later(DROP_S, self._drop_spooled)
+            self._logged.append(exchange)
+
+    def _drop_spooled(self) -> None:
+        """Remove the exchanges that are in the log from the spool: many at once, since each call wakes a thread."""
+        if self._spool is not None and self._logged:
+            logged, self._logged = self._logged, []
+            self._spooling.submit(self._spool.drop, logged)
 
     def _forget(self, exchange: str) -> None:
         self._kept_bytes -= sum(map(len, self._kept.pop(exchange, ())))
