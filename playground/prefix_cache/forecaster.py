@@ -162,6 +162,7 @@ class CacheForecaster:
         """Return the forecast of a request body's view now, and the thorough prediction, which `record` reuses."""
         cache = self.model(endpoint_id, model)
         cache.since = None
+        cache.prepare(view)
         prediction = cache.predict(view, self._clock(), thorough=True)
         return forecast_of(cache, prediction, cache.compared_with(prediction)), prediction
 

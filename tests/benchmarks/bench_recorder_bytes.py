@@ -209,14 +209,6 @@ async def read_log(folder: str) -> dict[str, tuple[str, str, str]]:
     return found
 
 
-async def body_numbers(folder: str, run_ids: list[str]) -> dict[int, str]:
-    """Return run_ids by the number in the request: a killed Recorder may not have written the request_id."""
-    log = await RequestLog.open(Path(folder))
-    runs = [await log.get(run_id) for run_id in run_ids]
-    await log.close()
-    return {int(json.loads(run.record.body)["messages"][-1]["content"]): run.record.run_id for run in runs if run}
-
-
 def key_hits(folder: str) -> int:
     """Return how often the key is on disk: plain, base64 at three offsets, or as hexadecimal digits."""
     forms = {KEY.encode(), KEY.encode().hex().encode()}
