@@ -37,7 +37,7 @@ READY_S = 60.0
 """Longest wait for the recording process: a large log may be recovered first."""
 HOLD_S = 2.0
 """Longest wait of a response's end for the spool, or for the pipe; a stuck recording process delays one response."""
-HOLD_BYTES = 16 * 1024 * 1024
+HOLD_BYTES = 4 * 1024 * 1024
 """Waiting messages from which on a response's end waits for the pipe, although its exchange is in the spool."""
 POLL_S = 0.002
 FLUSH_S = 0.005
