@@ -23,15 +23,13 @@ from PySide6.QtGui import (
     QKeyEvent,
     QKeySequence,
     QPainter,
+    QPaintEvent,
     QPixmap,
     QResizeEvent,
 )
 from PySide6.QtWidgets import (
     QHeaderView,
     QMenu,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QTableView,
 )
 
@@ -52,7 +50,7 @@ _LOG = [column for column in COLUMNS if column.title in ("time", "status", "requ
 _TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG) + 1)
 _FIGURES = frozenset((_IN, _CACHED, _TTFT))
 _ICON_PX, _MARK_PX = 13, 3
-_MAX_DRAWN = 500
+_MAX_DRAWN = 100
 _WIDTHS = (76, 126, 284, 58, 114, 68)
 _NARROW = {_TIME: 78, _STATUS: 66, _ID: 282, _CACHED: 66}
 _WIDE_PX = 840
@@ -187,9 +185,10 @@ class RecordedModel(QAbstractTableModel):
 
     def cell(self, row: LogRow, column: int) -> Cell:
         """Return a cell of one of the rows."""
-        return self._row_cells(row)[column]
+        return self.row_cells(row)[column]
 
-    def _row_cells(self, row: LogRow) -> list[Cell]:
+    def row_cells(self, row: LogRow) -> list[Cell]:
+        """Return the cells of one of the rows: the same list until the row or its cause changes."""
         cause = self._causes.get(row.run_id, NO_CAUSE)
         known = self._cells.get(row.run_id)
         if known is not None and known[0] is row and known[1] is cause:
@@ -228,13 +227,12 @@ def _cause_cell(row: LogRow, cause: RowCause) -> Cell:
     return Cell(cause.text, cause.reason, cause.tone)
 
 
-class _RecordedLook(QStyledItemDelegate):
-    """Draws cells without the style, and each looks the same once only: rows mostly move down while streams run."""
+class _RowLook:
+    """Draws rows without the style, and each looks the same once only: rows mostly move down while streams run."""
 
-    def __init__(self, theme: Theme, parent: QTableView) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: Theme) -> None:
         self._theme = theme
-        self._drawn: dict[tuple[object, ...], QPixmap] = {}
+        self._drawn: dict[str, tuple[list[Cell], tuple[object, ...], QPixmap]] = {}
         self.set_fonts()
 
     def set_fonts(self) -> None:
@@ -247,30 +245,57 @@ class _RecordedLook(QStyledItemDelegate):
         self._theme = theme
         self._drawn.clear()
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        model, rect, column = index.model(), option.rect, index.column()
-        assert isinstance(model, RecordedModel)
-        row = model.rows[index.row()]
-        cell = model.cell(row, column)
-        selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        extra: object = row.phase if column == _STATUS else None
-        if column == _CACHED and row.cached_tokens is not None and row.prompt_tokens:
-            extra = round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0))
+    def paint(
+        self,
+        painter: QPainter,
+        model: RecordedModel,
+        number: int,
+        place: QRect,
+        columns: Sequence[tuple[int, int, int]],
+        *,
+        selected: bool,
+    ) -> None:
+        """Paint a row. `columns`: number, left edge and width of each visible column."""
+        row = model.rows[number]
+        cells = model.row_cells(row)
         ratio = painter.device().devicePixelRatio()
-        key = cell.text, cell.tone, column, rect.width(), rect.height(), selected, extra, ratio
-        drawn = self._drawn.get(key)
-        if drawn is None:
-            if len(self._drawn) >= _MAX_DRAWN:
-                self._drawn.clear()
-            drawn = QPixmap(round(rect.width() * ratio), round(rect.height() * ratio))
+        look = row.phase, place.size(), columns, selected, ratio
+        known = self._drawn.get(row.run_id)
+        if known is not None and known[0] is cells and known[1] == look:
+            drawn = known[2]
+        else:
+            drawn = QPixmap(round(place.width() * ratio), round(place.height() * ratio))
             drawn.setDevicePixelRatio(ratio)
             drawn.fill(self._theme.selection if selected else self._theme.surface)
-            icon = index.data(Qt.ItemDataRole.DecorationRole) if column == _STATUS else None
-            cell_painter = QPainter(drawn)
-            self._draw(cell_painter, QRect(0, 0, rect.width(), rect.height()), cell, column, selected, extra, icon)
-            cell_painter.end()
-            self._drawn[key] = drawn
-        painter.drawPixmap(rect.topLeft(), drawn)
+            self._draw_row(drawn, model, number, cells, columns, place.height(), selected=selected)
+            if len(self._drawn) >= _MAX_DRAWN:
+                self._drawn.clear()
+            self._drawn[row.run_id] = cells, look, drawn
+        painter.drawPixmap(place.topLeft(), drawn)
+
+    def _draw_row(
+        self,
+        drawn: QPixmap,
+        model: RecordedModel,
+        number: int,
+        cells: Sequence[Cell],
+        columns: Sequence[tuple[int, int, int]],
+        height: int,
+        *,
+        selected: bool,
+    ) -> None:
+        painter, row = QPainter(drawn), model.rows[number]
+        for column, left, width in columns:
+            extra = None
+            if column == _CACHED and row.cached_tokens is not None and row.prompt_tokens:
+                extra = round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0))
+            status = model.data(model.index(number, column), Qt.ItemDataRole.DecorationRole)
+            painter.save()
+            painter.translate(left, 0)
+            painter.setClipRect(0, 0, width, height)
+            self._draw(painter, QRect(0, 0, width, height), cells[column], column, selected, extra, status)
+            painter.restore()
+        painter.end()
 
     def _draw(
         self, painter: QPainter, rect: QRect, cell: Cell, column: int, selected: bool, extra: object, icon: QIcon | None
@@ -316,8 +341,7 @@ class RecordedTable(QTableView):
         super().__init__()
         self.recorded = model
         self.setModel(model)
-        self._look = _RecordedLook(theme, self)
-        self.setItemDelegate(self._look)
+        self._look = _RowLook(theme)
         set_up_rows(self, "Recorded requests", scaled(ROW_PX))
         self.horizontalHeader().setSectionResizeMode(_CAUSE, QHeaderView.ResizeMode.Stretch)
         self._wide: bool | None = None
@@ -355,6 +379,22 @@ class RecordedTable(QTableView):
             self.recorded.show_status_heading(roomy)
         else:
             self.recorded.show_status_heading(True)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the visible rows in one pass: a delegate costs a call for each cell."""
+        painter, area, header = QPainter(self.viewport()), event.rect(), self.horizontalHeader()
+        first, last = self.rowAt(area.top()), self.rowAt(area.bottom())
+        if first < 0:
+            return
+        columns = tuple(
+            (column, self.columnViewportPosition(column), header.sectionSize(column))
+            for column in range(_CAUSE + 1)
+            if not self.isColumnHidden(column)
+        )
+        chosen = {index.row() for index in self.selectionModel().selectedRows()}
+        for number in range(first, (len(self.recorded.rows) - 1 if last < 0 else last) + 1):
+            place = QRect(0, self.rowViewportPosition(number), self.viewport().width(), self.rowHeight(number))
+            self._look.paint(painter, self.recorded, number, place, columns, selected=number in chosen)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
