@@ -64,7 +64,7 @@ def test_request_id_of_a_failed_request_is_displayed_once(tell: Tell) -> None:
         document = window.prompt.document()
         window.prompt.set_document(replace(document, parameters={**document.parameters, "simulate": "401"}))
         window.requests.send_or_stop()
-        await hand.until(lambda: window.response.notice is not None, "the error")
+        await hand.until(lambda: window.response.notice is not None and not window.requests.running, "the error")
         notice = window.response.notice
         assert notice is not None
         assert not any(UUID.search(label.text()) for label in notice.findChildren(QLabel))
@@ -72,9 +72,8 @@ def test_request_id_of_a_failed_request_is_displayed_once(tell: Tell) -> None:
         # A notice ends with its cause: the next request that is sent.
         window.show_notice("Something to do")
         window.prompt.set_document(document)
-        window.requests.send_or_stop()
-        await hand.until(lambda: not window.requests.running, "the end")
-        assert window.notice_bar.isHidden()
+        await _send(session, hand)
+        assert window.notice_bar.isHidden(), window.notice_bar.words
         assert window.response.notice is None
 
     tell(story)

@@ -31,7 +31,9 @@ NOT_SENT = "not sent"
 def range_of(name: str) -> str:
     """Return the range of a parameter's values, or an empty text."""
     limit = NUMBERS.get(name)
-    return "" if limit is None or limit.low is None else limit.words
+    if limit is None or limit.low is None:
+        return ""
+    return f"at least {limit.low:g}" if limit.high is None else f"{limit.low:g} to {limit.high:g}"
 
 
 class _Field(QWidget):
@@ -125,8 +127,8 @@ class ParametersTab(QScrollArea):
         grid.setHorizontalSpacing(GRID * 2)
         grid.setVerticalSpacing(GRID)
         grid.setColumnStretch(1, 1)
-        grid.addWidget(self._stream, 0, 0, 1, 2)
-        grid.addWidget(self._usage, 1, 0, 1, 2)
+        grid.addWidget(self._stream, 0, 0, 1, 3)
+        grid.addWidget(self._usage, 1, 0, 1, 3)
         for row, parameter in enumerate(PARAMETERS, 2):
             field = self._fields[parameter.name] = _Field(parameter)
             field.setToolTip(parameter.help)
