@@ -253,6 +253,9 @@ def test_problems_pipe_that_nobody_reads_blocks_no_caller(monkeypatch: pytest.Mo
     problems.close()
     assert os.read(reading, 4).startswith(b"0 x")
     os.close(reading)  # ends the writing thread's wait
+    monkeypatch.setattr(recording_process, "PROBLEMS_S", 10.0)
+    problems.close()
+    os.close(writing)
 
 
 def test_message_reader_messages_in_pieces_of_any_size_are_complete() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from PySide6.QtCore import (
     QAbstractTableModel,
@@ -23,15 +23,13 @@ from PySide6.QtGui import (
     QKeyEvent,
     QKeySequence,
     QPainter,
+    QPaintEvent,
     QPixmap,
     QResizeEvent,
 )
 from PySide6.QtWidgets import (
     QHeaderView,
     QMenu,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QTableView,
 )
 
@@ -50,9 +48,11 @@ Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 _LOG = [column for column in COLUMNS if column.title in ("time", "status", "request_id", "in", "cached", "TTFT")]
 _TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG) + 1)
+Spans: TypeAlias = tuple[tuple[int, int, int], ...]
+"""Visible columns: number, left edge and width in device-independent pixels."""
 _FIGURES = frozenset((_IN, _CACHED, _TTFT))
 _ICON_PX, _MARK_PX = 13, 3
-_MAX_DRAWN = 500
+_MAX_DRAWN = 200
 _WIDTHS = (76, 126, 284, 58, 114, 68)
 _NARROW = {_TIME: 78, _STATUS: 66, _ID: 282, _CACHED: 66}
 _WIDE_PX = 840
@@ -88,6 +88,11 @@ ASKS = (
 @cache
 def _icon(name: str, color: str) -> QIcon:
     return icon(name, QColor(color), 13)
+
+
+def _status_icon(row: LogRow) -> QIcon:
+    name, tone = _ICONS.get(row.phase, ("play", "accent") if row.phase not in ENDED else ("warn", "muted"))
+    return _icon(name, getattr(current_theme(), tone).name())
 
 
 class RecordedModel(QAbstractTableModel):
@@ -169,8 +174,7 @@ class RecordedModel(QAbstractTableModel):
             return None
         row = self.rows[index.row()]
         if role == Qt.ItemDataRole.DecorationRole:
-            name, tone = _ICONS.get(row.phase, ("play", "accent") if row.phase not in ENDED else ("warn", "muted"))
-            return _icon(name, getattr(current_theme(), tone).name()) if index.column() == _STATUS else None
+            return _status_icon(row) if index.column() == _STATUS else None
         cell = self.cell(row, index.column())
         match role:
             case Qt.ItemDataRole.DisplayRole:
@@ -187,9 +191,10 @@ class RecordedModel(QAbstractTableModel):
 
     def cell(self, row: LogRow, column: int) -> Cell:
         """Return a cell of one of the rows."""
-        return self._row_cells(row)[column]
+        return self.row_cells(row)[column]
 
-    def _row_cells(self, row: LogRow) -> list[Cell]:
+    def row_cells(self, row: LogRow) -> list[Cell]:
+        """Return all cells of one of the rows."""
         cause = self._causes.get(row.run_id, NO_CAUSE)
         known = self._cells.get(row.run_id)
         if known is not None and known[0] is row and known[1] is cause:
@@ -228,11 +233,10 @@ def _cause_cell(row: LogRow, cause: RowCause) -> Cell:
     return Cell(cause.text, cause.reason, cause.tone)
 
 
-class _RecordedLook(QStyledItemDelegate):
-    """Draws cells without the style, and each looks the same once only: rows mostly move down while streams run."""
+class _RowPainter:
+    """Draws whole rows without the style, and each only once: rows mostly move down while streams run."""
 
-    def __init__(self, theme: Theme, parent: QTableView) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: Theme) -> None:
         self._theme = theme
         self._drawn: dict[tuple[object, ...], QPixmap] = {}
         self.set_fonts()
@@ -247,47 +251,47 @@ class _RecordedLook(QStyledItemDelegate):
         self._theme = theme
         self._drawn.clear()
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        model, rect, column = index.model(), option.rect, index.column()
-        assert isinstance(model, RecordedModel)
-        row = model.rows[index.row()]
-        cell = model.cell(row, column)
-        selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        extra: object = row.phase if column == _STATUS else None
-        if column == _CACHED and row.cached_tokens is not None and row.prompt_tokens:
-            extra = round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0))
-        ratio = painter.device().devicePixelRatio()
-        key = cell.text, cell.tone, column, rect.width(), rect.height(), selected, extra, ratio
+    def drawn(self, row: LogRow, cells: Sequence[Cell], spans: Spans, selected: bool, ratio: float) -> QPixmap:
+        """Return the picture of a row. `spans`: left edge and width of each visible column; `ratio`: of the device."""
+        bar_px = 0
+        if row.cached_tokens is not None and row.prompt_tokens:
+            bar_px = 1 + round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0))
+        key = (spans, selected, ratio, row.phase, bar_px, *((cell.text, cell.tone) for cell in cells))
         drawn = self._drawn.get(key)
         if drawn is None:
             if len(self._drawn) >= _MAX_DRAWN:
                 self._drawn.clear()
-            drawn = QPixmap(round(rect.width() * ratio), round(rect.height() * ratio))
+            width, height = sum(width for _, _, width in spans), scaled(ROW_PX)
+            drawn = QPixmap(round(width * ratio), round(height * ratio))
             drawn.setDevicePixelRatio(ratio)
             drawn.fill(self._theme.selection if selected else self._theme.surface)
-            icon = index.data(Qt.ItemDataRole.DecorationRole) if column == _STATUS else None
-            cell_painter = QPainter(drawn)
-            self._draw(cell_painter, QRect(0, 0, rect.width(), rect.height()), cell, column, selected, extra, icon)
-            cell_painter.end()
+            painter = QPainter(drawn)
+            for column, left, room in spans:
+                painter.save()
+                painter.translate(left, 0)
+                painter.setClipRect(0, 0, room, height)
+                self._draw(painter, QRect(0, 0, room, height), cells[column], column, selected, row, bar_px - 1)
+                painter.restore()
+            painter.end()
             self._drawn[key] = drawn
-        painter.drawPixmap(rect.topLeft(), drawn)
+        return drawn
 
     def _draw(
-        self, painter: QPainter, rect: QRect, cell: Cell, column: int, selected: bool, extra: object, icon: QIcon | None
+        self, painter: QPainter, rect: QRect, cell: Cell, column: int, selected: bool, row: LogRow, bar_px: int
     ) -> None:
-        """Draw one cell. `extra`: pixels of the bar of cached tokens."""
+        """Draw one cell. `bar_px`: pixels of the bar of cached tokens; negative if they are not reported."""
         theme, left, text, room = self._theme, PAD_PX, cell.text, rect.width() - 2 * PAD_PX
         if selected and column == _TIME:
             painter.fillRect(0, 0, _MARK_PX, rect.height(), theme.accent)
         painter.setPen(theme.line)
         painter.drawLine(0, rect.bottom(), rect.right(), rect.bottom())
-        if icon is not None:
-            icon.paint(painter, left, 0, _ICON_PX, rect.height())
+        if column == _STATUS:
+            _status_icon(row).paint(painter, left, 0, _ICON_PX, rect.height())
             left, room = left + _ICON_PX + 6, room - _ICON_PX - 6
             text = text if rect.width() > scaled(_NARROW[_STATUS]) else text.partition(" ")[0]
             text = text if rect.width() > scaled(_ICON_COLUMN_PX) else ""
-        elif isinstance(extra, int) and rect.width() >= BAR_PX + scaled(50):
-            self._paint_bar(painter, QRect(left, rect.center().y() - 3, BAR_PX, 8), extra)
+        elif column == _CACHED and bar_px >= 0 and rect.width() >= BAR_PX + scaled(50):
+            self._paint_bar(painter, QRect(left, rect.center().y() - 3, BAR_PX, 8), bar_px)
         font, metrics = self._fonts[column == _ID]
         painter.setFont(font)
         painter.setPen(getattr(theme, cell.tone) if cell.tone else theme.text)
@@ -316,8 +320,7 @@ class RecordedTable(QTableView):
         super().__init__()
         self.recorded = model
         self.setModel(model)
-        self._look = _RecordedLook(theme, self)
-        self.setItemDelegate(self._look)
+        self._look = _RowPainter(theme)
         set_up_rows(self, "Recorded requests", scaled(ROW_PX))
         self.horizontalHeader().setSectionResizeMode(_CAUSE, QHeaderView.ResizeMode.Stretch)
         self._wide: bool | None = None
@@ -355,6 +358,25 @@ class RecordedTable(QTableView):
             self.recorded.show_status_heading(roomy)
         else:
             self.recorded.show_status_heading(True)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw whole rows: to let the view ask for each cell takes ten times as long."""
+        painter, area = QPainter(self.viewport()), event.rect()
+        header, rows, ratio = self.horizontalHeader(), self.recorded.rows, self.devicePixelRatioF()
+        spans: Spans = tuple(
+            (column, header.sectionPosition(column), header.sectionSize(column))
+            for column in range(self.recorded.columnCount())
+            if not header.isSectionHidden(column)
+        )
+        chosen = {index.row() for index in self.selectionModel().selectedRows()}
+        left = -header.offset()
+        number, top = self.rowAt(area.top()), 0
+        while 0 <= number < len(rows) and (top := self.rowViewportPosition(number)) <= area.bottom():
+            row = rows[number]
+            drawn = self._look.drawn(row, self.recorded.row_cells(row), spans, number in chosen, ratio)
+            painter.drawPixmap(left, top, drawn)
+            number += 1
+        painter.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
