@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QProxyStyle, QStyle
 
 from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
 from playground.prompt.document import Json
@@ -672,5 +674,27 @@ def test_a_hidden_log_repaints_nothing(play: Play) -> None:
         assert not running.isActive()
         stage.pane.row_changed("one")
         assert not running.isActive()
+
+    play(story)
+
+
+class Still(QProxyStyle):
+    """The style of a desktop with reduced motion."""
+
+    def styleHint(self, hint: QStyle.StyleHint, *rest: Any) -> int:
+        return 0 if hint == QStyle.StyleHint.SH_Widget_Animation_Duration else super().styleHint(hint, *rest)
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_new_row_fades_unless_motion_is_reduced(play: Play, reduced: bool) -> None:
+    async def story(stage: Stage) -> None:
+        table, style = stage.pane.table, Still()
+        if reduced:
+            table.setStyle(style)
+        await keep(stage.log, show.of("One"), answered())
+        await stage.shown(1)
+        await keep(stage.log, show.of("Two"), answered())
+        await stage.shown(2)
+        assert table._since_new.isValid() != reduced
 
     play(story)
