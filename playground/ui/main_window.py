@@ -241,7 +241,7 @@ class MainWindow(QMainWindow):
         """Every path between the prompt and the panes that show answers."""
         requests = answers.requests
         self.prompt.edited.connect(requests.document_edited)
-        self.prompt.document_shown.connect(requests.document_edited)
+        self.prompt.document_shown.connect(requests.document_shown)
         answers.log.open_requested.connect(requests.open_logged)
         answers.log.previewed.connect(requests.open_logged)
         answers.log.left.connect(requests.show_current)

@@ -7,7 +7,7 @@ from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QHelpEvent,
     QInputMethodEvent,
@@ -54,6 +54,9 @@ class CardText(Recolored, ExactEdit):
         self._lines = TextGeometry(self)
         self._gaps: dict[str, int] = {}
         self._typed_at = -TYPED_S
+        self._opaque = False
+        self.paint_ground: Callable[[QPainter], object] = lambda _painter: None
+        """Paints what is under the text, in the viewport's coordinates; called if the viewport is opaque."""
         super().__init__(parent)
         self._marks: list[TextMark] = []
         self._values: Mapping[str, str] = {}
@@ -93,6 +96,16 @@ class CardText(Recolored, ExactEdit):
         same = tops[-1] == height and self.blockCount() == count
         bottom = tops[self.document().findBlock(cursor.position()).blockNumber() + 1] if same else self.height()
         self.viewport().update(QRectF(0, tops[first], self.width(), bottom - tops[first]).toAlignedRect())
+
+    def set_opaque(self, opaque: bool) -> None:
+        """Set whether `paint_ground` covers the viewport: then no widget below is painted with it."""
+        if opaque != self._opaque:
+            self._opaque = opaque
+            self._set_opaque()
+
+    def _set_opaque(self) -> None:
+        self.viewport().setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent, self._opaque)
+        self.viewport().update()
 
     def ensureCursorVisible(self) -> None:
         """Do nothing: the page scrolls, not the text."""
@@ -206,6 +219,8 @@ class CardText(Recolored, ExactEdit):
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and self._opaque:
+            self._set_opaque()  # the style sheet has removed the attribute
         if event.type() == QEvent.Type.FontChange:
             self._limit_lines()
             self._lines.forget()
@@ -246,10 +261,14 @@ class CardText(Recolored, ExactEdit):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The grounds of the marks that are in sight, then the text."""
-        if self._marks:
+        if self._marks or self._opaque:
             painter = QPainter(self.viewport())
+            painter.setClipRect(event.rect())
+            if self._opaque:
+                self.paint_ground(painter)
             for mark, area in self._areas(event.rect().top(), event.rect().bottom()):
-                paint_mark(painter, current_theme(), mark.kind, area)
+                if area.intersects(QRectF(event.rect())):
+                    paint_mark(painter, current_theme(), mark.kind, area)
             painter.end()
         if self.types_itself():
             self._paint_visible_blocks(event.rect())
