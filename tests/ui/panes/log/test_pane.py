@@ -678,23 +678,27 @@ def test_a_hidden_log_repaints_nothing(play: Play) -> None:
     play(story)
 
 
-class Still(QProxyStyle):
-    """The style of a desktop with reduced motion."""
+class Animated(QProxyStyle):
+    """The style of a desktop whose animations last so many milliseconds; 0: reduced motion."""
+
+    def __init__(self, duration_ms: int) -> None:
+        super().__init__()
+        self._duration_ms = duration_ms
 
     def styleHint(self, hint: QStyle.StyleHint, *rest: Any) -> int:
-        return 0 if hint == QStyle.StyleHint.SH_Widget_Animation_Duration else super().styleHint(hint, *rest)
+        animation = hint == QStyle.StyleHint.SH_Widget_Animation_Duration
+        return self._duration_ms if animation else super().styleHint(hint, *rest)
 
 
-@pytest.mark.parametrize("reduced", [False, True])
-def test_new_row_fades_unless_motion_is_reduced(play: Play, reduced: bool) -> None:
+@pytest.mark.parametrize("duration_ms", [0, 200])
+def test_new_row_fades_unless_motion_is_reduced(play: Play, duration_ms: int) -> None:
     async def story(stage: Stage) -> None:
-        table, style = stage.pane.table, Still()
-        if reduced:
-            table.setStyle(style)
+        table, style = stage.pane.table, Animated(duration_ms)
+        table.setStyle(style)
         await keep(stage.log, show.of("One"), answered())
         await stage.shown(1)
         await keep(stage.log, show.of("Two"), answered())
         await stage.shown(2)
-        assert table._since_new.isValid() != reduced
+        assert table._since_new.isValid() == bool(duration_ms)
 
     play(story)
