@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from playground.child_process import program_command
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
@@ -246,6 +248,18 @@ class AppServices:
         if log.read_only_reason is None:
             self.sender.log = log
         await self.remember_sent()
+
+    async def recover_recordings(self) -> None:
+        """Let a child process write the requests of killed Recorders to the log, if there are any."""
+        spools = self.folder / "recorder-spool"
+        command = [*program_command(), "record", "--recover", "--data-dir", str(self.folder)]
+
+        def recover() -> None:
+            if next(spools.glob("*.spool"), None) is not None:
+                quiet = subprocess.DEVNULL
+                subprocess.run(command, stdin=quiet, stdout=quiet, stderr=quiet, check=False)
+
+        await asyncio.to_thread(recover)
 
     async def restore_folder(self) -> bool:
         """Create the data folder again if it was deleted: draft, settings, endpoints and a new log.

@@ -218,6 +218,7 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     # Used between processes of this program: the address of a running simulator, and the recording process itself.
     parser.add_argument("--simulator-url", metavar="URL", help=argparse.SUPPRESS)
     parser.add_argument("--recording-process", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--recover", action="store_true", help=argparse.SUPPRESS)
     _data_option(parser)
 
 

@@ -33,6 +33,8 @@ from playground.services import AppServices
 from playground.storage.paths import data_folder
 from playground.tasks import Tasks
 
+SWITCH_S = 0.0005
+
 
 def record(options: argparse.Namespace) -> int:
     """Forward and record until a signal or the end of standard input. Returns the status; raises InputError (2)."""
@@ -40,6 +42,10 @@ def record(options: argparse.Namespace) -> int:
         from playground.cli.recording_process import run_recording_process
 
         return run_recording_process()
+    if options.recover:
+        from playground.cli.recording_process import recover_spools
+
+        return recover_spools(data_folder(options.data_dir, os.environ))
     return asyncio.run(_serve(data_folder(options.data_dir, os.environ), options))
 
 
@@ -100,6 +106,8 @@ async def _run(
         # Objects of the start live until the end: the collector need not look at them while requests are forwarded.
         gc.collect()
         gc.freeze()
+        # The thread that masks and writes the spool must not delay the next piece of another response by 5 ms.
+        sys.setswitchinterval(SWITCH_S)
         base_url = f"http://127.0.0.1:{port}{access.public_path}"
         if options.json:
             print(json.dumps({"base_url": base_url, "endpoint": endpoint.base_url}), flush=True)

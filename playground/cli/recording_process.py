@@ -12,17 +12,20 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from playground.client.endpoint import Endpoint
 from playground.prompt.json_bounds import loads
 from playground.recorder.capture import Capture, CapturedExchange
 from playground.recorder.feed_messages import (
     Begin,
+    Closed,
     End,
     ExchangeMessage,
+    Message,
     MessageReader,
     RequestData,
     RequestEnd,
@@ -31,9 +34,10 @@ from playground.recorder.feed_messages import (
     Setup,
 )
 from playground.recorder.recording import RecordedCacheModel, Recording, warm_up
+from playground.recorder.spool import Orphan, orphans, recording_lock, release
 from playground.requestlog.filter import parse
 from playground.requestlog.log import RequestLog
-from playground.runs.state import RunState
+from playground.runs.state import ENDED, RunState
 from playground.services import AppServices
 from playground.tasks import Tasks
 
@@ -44,6 +48,9 @@ CONTINUED = 200
 """Requests of the log that may be continued after a restart. Reading them delays the start."""
 MAX_PROBLEMS = 1_000
 PROBLEMS_S = 2.0
+RELEASE_S = 5.0
+"""Longest wait for the lock of a forwarding process that was killed."""
+BATCH = 1_000
 NICENESS = 5
 """The forwarding process comes first if both need the same core."""
 
@@ -66,15 +73,34 @@ def run_recording_process() -> int:
     return 0
 
 
+def recover_spools(folder: Path) -> int:
+    """Write the requests of killed Recorders to the log. Returns the exit status."""
+    try:
+        asyncio.run(_recover_only(folder))
+    finally:
+        _problems.close()
+    return 0
+
+
+async def _recover_only(folder: Path) -> None:
+    services = AppServices(folder, os.environ, Tasks(_task_failed), source="command")
+    services.on_notice = say
+    try:
+        await services.open_log()
+        if services.log is not None:
+            await _recover(services.log, None, orphans(folder))
+    finally:
+        await services.close()
+
+
 async def _record() -> None:
     reader = MessageReader()
-    messages = iter(reader.feed(b""))
-    while (setup := next(messages, None)) is None:
-        if not (data := await _received()):
-            return
-        messages = iter(reader.feed(data))
-    assert isinstance(setup, Setup)
-    services = AppServices(Path(setup.folder), os.environ, Tasks(_task_failed), source="command")
+    setup, messages = await _first_message(reader)
+    if setup is None:
+        return
+    folder = Path(setup.folder)
+    lock = recording_lock(folder, setup.spool) if setup.spool else None
+    services = AppServices(folder, os.environ, Tasks(_task_failed), source="command")
     services.on_notice = say
     try:
         log = await _open_log(services, setup)
@@ -86,18 +112,101 @@ async def _record() -> None:
         warm_up()
         report({"ready": True})
         exchanges = Exchanges(capture)
-        while True:
-            for message in messages:
-                if not isinstance(message, Setup):
-                    exchanges.take(message)
-            await recording.has_room()
-            if not (data := await _received()):
-                break
-            messages = iter(reader.feed(data))
+        is_closed = await _follow(reader, messages, exchanges, recording)
         exchanges.close()
         await recording.close()
+        if log is not None and lock is not None and not is_closed:  # the forwarding process was killed
+            await _recover(log, model, orphans(folder, held=setup.spool, wait_s=RELEASE_S))
     finally:
         await services.close()
+        if lock is not None:
+            release(lock)
+
+
+async def _first_message(reader: MessageReader) -> tuple[Setup | None, Iterator[Message]]:
+    while data := await _received():
+        messages = reader.feed(data)
+        if (first := next(messages, None)) is not None:
+            return (first if isinstance(first, Setup) else None), messages
+    return None, iter(())
+
+
+async def _follow(
+    reader: MessageReader, messages: Iterator[Message], exchanges: Exchanges, recording: Recording
+) -> bool:
+    """Record until standard input ends. Returns whether the forwarding process closed it, and was not killed."""
+    is_closed = False
+    while True:
+        for message in messages:
+            if isinstance(message, Closed):
+                is_closed = True
+            elif not isinstance(message, Setup):
+                exchanges.take(message)
+        await recording.has_room()
+        if not (data := await _received()):
+            return is_closed
+        messages = reader.feed(data)
+
+
+async def _recover(log: RequestLog, model: RecordedCacheModel | None, spools: Iterator[Orphan]) -> None:
+    """Write spooled requests that are not in the log, then remove their spools.
+
+    `model` is None if the requests may be old: its clock is the present time.
+    """
+    await log.recovered()
+    while (orphan := await asyncio.to_thread(next, spools, None)) is not None:
+        try:
+            if orphan.damaged:
+                say(f"{orphan.damaged:,} damaged parts of the Recorder's spool are skipped.")
+            if orphan.setup is None or await _replay(log, model, orphan.setup, orphan.exchanges):
+                await asyncio.to_thread(orphan.remove)
+        finally:
+            await asyncio.to_thread(orphan.release)
+
+
+async def _replay(
+    log: RequestLog, model: RecordedCacheModel | None, setup: Setup, spooled: list[list[ExchangeMessage]]
+) -> bool:
+    """Write exchanges that the log lacks or has in part only. Returns whether all are in the log now."""
+    wanted = {messages[0].exchange: messages for messages in spooled}
+    phases = await _phases(log, list(wanted))
+    for run_id, phase in phases.items():
+        if phase in ("done", "failed") or (phase == "stopped" and _outcome(wanted[run_id]) == "caller_gone"):
+            del wanted[run_id]
+    await log.delete([run_id for run_id in wanted if run_id in phases])
+    recording = Recording(log, model, say)
+    exchanges = Exchanges(Capture(setup.endpoint, recording, NoLimits(), None), lambda _run_id: None)
+    expected = []
+    for run_id, messages in wanted.items():
+        for message in messages:
+            exchanges.take(message)
+        if exchanges.was_logged:
+            expected.append(run_id)
+        await recording.has_room()
+    await recording.close()
+    phases = await _phases(log, expected)
+    return all(phases.get(run_id, "") in ENDED for run_id in expected)
+
+
+async def _phases(log: RequestLog, run_ids: list[str]) -> dict[str, str]:
+    parts = [run_ids[first : first + BATCH] for first in range(0, len(run_ids), BATCH)]
+    return {row.run_id: row.phase for part in parts for row in await log.rows_of(part)}
+
+
+def _outcome(messages: list[ExchangeMessage]) -> str:
+    last = messages[-1]
+    return last.outcome if isinstance(last, End) else ""
+
+
+class NoLimits:
+    """Satisfies `capture.Limits`: spooled requests were counted when they were sent."""
+
+    def count(self, _endpoint: Endpoint) -> Callable[[], None]:
+        """Count nothing."""
+        return lambda: None
+
+    def hold(self, _endpoint: Endpoint, _hold_s: float) -> None:
+        """Hold nothing back."""
 
 
 async def _open_log(services: AppServices, setup: Setup) -> RequestLog | None:
@@ -113,6 +222,7 @@ async def _open_log(services: AppServices, setup: Setup) -> RequestLog | None:
         # The rows that the earlier recording process did not end.
         await log.recovered()
         await log.delete(setup.replayed)
+    await _recover(log, None, orphans(Path(setup.folder)))
     await services.remember_sent(setup.endpoint)
     return log
 
@@ -130,10 +240,13 @@ async def _continue_conversations(capture: Capture, log: RequestLog) -> None:
 
 
 class Exchanges:
-    """The open exchanges, by id."""
+    """The open exchanges, by id. `on_unlogged` gets those that ended without a row in the log."""
 
-    def __init__(self, capture: Capture) -> None:
+    def __init__(self, capture: Capture, on_unlogged: Callable[[str], None] | None = None) -> None:
         self._capture = capture
+        self._on_unlogged = on_unlogged or (lambda run_id: _report_ended(run_id, ""))
+        self.was_logged = False
+        """Whether the last ended exchange has a row in the log."""
         self._open: dict[str, CapturedExchange] = {}
 
     def take(self, message: ExchangeMessage) -> None:
@@ -145,8 +258,9 @@ class Exchanges:
             exchange = self._open.pop(message.exchange, None)
             if exchange is not None:
                 exchange.abandon()
-            if exchange is None or not exchange.is_logged:
-                _report_ended(message.exchange, "")
+            self.was_logged = exchange is not None and exchange.is_logged
+            if not self.was_logged:
+                self._on_unlogged(message.exchange)
 
     def _apply(self, message: ExchangeMessage) -> None:
         if isinstance(message, Begin):
@@ -169,8 +283,9 @@ class Exchanges:
             case End():
                 exchange.end(message.at, message.outcome, message.detail)
                 del self._open[message.exchange]
-                if not exchange.is_logged:
-                    _report_ended(message.exchange, "")
+                self.was_logged = exchange.is_logged
+                if not self.was_logged:
+                    self._on_unlogged(message.exchange)
 
     def close(self) -> None:
         """End the exchanges that the forwarding process left open: it was killed."""

@@ -40,7 +40,7 @@ _ESCAPE = re.compile(
     r"(?<!\\)\\++(?:u00([0-7][0-9a-fA-F])|x([0-7][0-9a-fA-F])|(/))"
     r"|%([0-7][0-9a-fA-F])|&#[xX]0*([0-7][0-9a-fA-F]);|&#0*([0-9]{2}|1[01][0-9]|12[0-7]);"
 )
-_MAY_DECODE = re.compile(r"\\(?:u00[0-7]|x[0-7]|/)|%[0-7]|&#")
+_ASCII_ESCAPES = tuple((start, re.compile(re.escape(start) + "[0-7]")) for start in ("\\u00", "\\x", "%"))
 _NESTED = 4
 
 
@@ -49,7 +49,7 @@ def redact(text: str, key: str | None) -> str:
     text = mask(text, key_forms(key))
     if "sk" in text:
         text = _LOOKS_LIKE_A_KEY.sub(MASK, text)
-    if _MAY_DECODE.search(text) and _LOOKS_LIKE_A_KEY.search(decoded(text)):
+    if _may_decode(text) and _LOOKS_LIKE_A_KEY.search(decoded(text)):
         return _escaped_look().sub(MASK, text)
     return text
 
@@ -86,7 +86,7 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
         return text
     for form in forms:
         text = text.replace(form, MASK)
-    if _MAY_DECODE.search(text) and _has_form(decoded(text), forms):
+    if _may_decode(text) and _has_form(decoded(text), forms):
         text = escaped_key(forms).sub(MASK, text)
         plain = decoded(text)
         if _has_form(plain, forms):  # an escape that the pattern does not know
@@ -97,6 +97,13 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
 def may_escape(text: str) -> bool:
     """Return whether the text may have escapes, or the beginning of one. Fast for text without any."""
     return ("\\" in text or "%" in text or "&#" in text) and _MAY_ESCAPE.search(text) is not None
+
+
+def _may_decode(text: str) -> bool:
+    """Return whether `decoded` may change the text. `in` is many times faster than a search for all escapes at once."""
+    if "\\/" in text or "&#" in text:
+        return True
+    return any(start in text and pattern.search(text) is not None for start, pattern in _ASCII_ESCAPES)
 
 
 def _has_form(text: str, forms: tuple[str, ...]) -> bool:

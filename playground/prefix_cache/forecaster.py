@@ -158,6 +158,14 @@ class CacheForecaster:
         prediction = cache.predict(view, self._clock())
         return forecast_of(cache, prediction, cache.compared_with(prediction))
 
+    def predict(self, view: CacheView, endpoint_id: str, model: str) -> tuple[Forecast, Prediction]:
+        """Return the forecast of a request body's view now, and the thorough prediction, which `record` reuses."""
+        cache = self.model(endpoint_id, model)
+        cache.since = None
+        cache.prepare(view)
+        prediction = cache.predict(view, self._clock(), thorough=True)
+        return forecast_of(cache, prediction, cache.compared_with(prediction)), prediction
+
     def candidates(self, document: Document, endpoint_id: str, model: str, limit: int = CANDIDATES) -> list[Match]:
         """Return earlier requests that a document may be compared with: longest shared prefix first, ties: newest
         first. Versions of this prompt that share little because they differ early come last."""

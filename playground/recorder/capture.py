@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_bounds import loads
 from playground.recorder.feed_messages import is_recorded
+from playground.recorder.masking import MAX_BODY_BYTES, SECRET_HEADERS, Decompressor, bearer, header
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import RawHeaders
 from playground.runs.record import RequestRecord
@@ -78,10 +78,7 @@ def _role(message: object) -> object:
     return message.get("role") if isinstance(message, dict) else None
 
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
-"""A larger request is forwarded and not recorded."""
 MAX_ERROR_BYTES = 65_536
-_SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
 
 
 class Sink(Protocol):
@@ -137,13 +134,13 @@ class CapturedExchange:
         self, capture: Capture, run_id: str, started_unix: float, method: str, target: str, headers: RawHeaders
     ) -> None:
         self._capture, self._sink = capture, capture.sink
-        self._key = capture.key or _bearer(headers)
+        self._key = capture.key or bearer(headers)
         self._run_id = run_id
         self._started_utc = datetime.fromtimestamp(started_unix, UTC)
         is_post = method == "POST"
         self._recorded = is_recorded(method, target)
         self._on_end = capture.limits.count(capture.endpoint) if is_post else lambda: None
-        self._request = _Unpacked(_value(headers, b"content-encoding"))
+        self._request = Decompressor(header(headers, b"content-encoding"))
         self._body = bytearray()
         self._begun = self._ended = self._request_ended = False
         self._is_whole = True
@@ -153,7 +150,7 @@ class CapturedExchange:
         """When the newest piece of the response arrived."""
         self._status = 0
         self._headers: tuple[tuple[str, str], ...] = ()
-        self._response = _Unpacked("")
+        self._response = Decompressor("")
         self._decoder: ResponseDecoder | None = None
         self._error_body = bytearray()
 
@@ -192,10 +189,10 @@ class CapturedExchange:
         self._headers = shown
         found = request_ids(shown)
         kind = next((value for name, value in shown if name == "content-type"), "")
-        self._response = _Unpacked(next((value for name, value in pairs if name == "content-encoding"), ""))
+        self._response = Decompressor(next((value for name, value in pairs if name == "content-encoding"), ""))
         if 200 <= status < 300:
             self._decoder = ResponseDecoder(kind.split(";", 1)[0].strip().lower(), self._key)
-        kept = tuple(header for header in shown if header[0] not in _SECRET_HEADERS)
+        kept = tuple(pair for pair in shown if pair[0] not in SECRET_HEADERS)
         self._emit(HeadersReceived(at, status, found[0].value if found else None, kind, kept))
 
     def response_data(self, at: float, data: bytes) -> None:
@@ -300,15 +297,6 @@ class CapturedExchange:
         return True
 
 
-def _bearer(headers: RawHeaders) -> str | None:
-    scheme, _, key = _value(headers, b"authorization").partition(" ")
-    return key.strip() or None if scheme.lower() == "bearer" else None
-
-
-def _value(headers: RawHeaders, wanted: bytes) -> str:
-    return next((value.decode("latin-1") for name, value in headers if name.lower() == wanted), "")
-
-
 def _fields(text: str) -> dict[str, Json] | None:
     try:
         value = loads(text)
@@ -354,30 +342,3 @@ def _joined(parts: list[Json]) -> str:
         text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
         texts.append(text if isinstance(text, str) else json.dumps(part, ensure_ascii=False))
     return "".join(texts)
-
-
-class _Unpacked:
-    """Decompresses a body piece by piece. Encodings other than gzip and deflate give nothing."""
-
-    def __init__(self, encoding: str) -> None:
-        name = encoding.strip().lower()
-        self._plain = name in ("", "identity")
-        self._bits = {"gzip": 47, "x-gzip": 47, "deflate": 15}.get(name)
-        self._member = None if self._bits is None else zlib.decompressobj(self._bits)
-
-    def feed(self, data: bytes) -> bytes:
-        """Return the decompressed bytes that `data` completes. Nothing follows on a piece that is too large."""
-        if self._plain:
-            return data
-        plain = bytearray()
-        try:
-            while data and self._member is not None and self._bits is not None:
-                plain += self._member.decompress(data, MAX_BODY_BYTES + 1 - len(plain))
-                data = self._member.unused_data
-                if self._member.eof:
-                    self._member = zlib.decompressobj(self._bits)  # a body may have several members
-                if len(plain) > MAX_BODY_BYTES:
-                    self._member = None
-        except zlib.error:
-            self._member = None
-        return bytes(plain)

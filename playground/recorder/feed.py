@@ -1,8 +1,8 @@
 """Passes copies of all exchanges to the recording process, so that understanding them costs a caller no time.
 
-The forwarding process only encodes messages and writes them to a pipe. A response's last bytes wait until its messages
-are in the pipe: the recording process then writes the exchange to the log even if the forwarding process is killed.
-If the recording process dies, another one gets the messages of all exchanges that are not in the log.
+The forwarding process only encodes messages and writes them to a pipe. A response's last bytes wait until its exchange
+is in the spool, from which the next start writes it to the log if both processes are killed. If only the recording
+process dies, another one gets the messages of all exchanges that are not in the log.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 from playground.recorder.feed_messages import (
     Begin,
+    Closed,
     End,
     ExchangeMessage,
     RequestData,
@@ -27,14 +30,18 @@ from playground.recorder.feed_messages import (
     is_recorded,
 )
 from playground.recorder.proxy import Outcome
+from playground.recorder.spool import Spool
 from playground.recorder.wire import RawHeaders
 
 READY_S = 60.0
 """Longest wait for the recording process: a large log may be recovered first."""
 HOLD_S = 2.0
-"""Longest wait of a response's end for the pipe. A stuck recording process delays one response, and no later one."""
+"""Longest wait of a response's end for the spool, or for the pipe; a stuck recording process delays one response."""
+HOLD_BYTES = 4 * 1024 * 1024
+"""Waiting messages from which on a response's end waits for the pipe, although its exchange is in the spool."""
 POLL_S = 0.002
 FLUSH_S = 0.005
+DROP_S = 0.1
 FLUSH_BYTES = 32_768
 """Messages are written together: small writes cost more than their contents."""
 MAX_BACKLOG_BYTES = 128 * 1024 * 1024
@@ -78,6 +85,11 @@ class RecordingFeed:
         self._stuck_at: int | None = None
         """Bytes in the pipe when the process had read nothing for HOLD_S."""
         self._deaths: list[float] = []
+        self._spool: Spool | None = None
+        self._logged: list[str] = []
+        """Exchanges that are in the log and still in the spool."""
+        self._spooling = ThreadPoolExecutor(1, "spool")
+        """Masks and writes: neither the disk nor a large body delays other exchanges."""
 
     async def launch(self) -> None:
         """Start a recording process. To be called early: it takes as long as the rest of the start.
@@ -100,6 +112,10 @@ class RecordingFeed:
 
     async def start(self, setup: Setup) -> None:
         """Send the first message and wait until the recording process has opened the log."""
+        loop = asyncio.get_running_loop()
+        spool = Spool(Path(setup.folder), setup, lambda problem: loop.call_soon_threadsafe(self._on_problem, problem))
+        if await loop.run_in_executor(self._spooling, spool.open):
+            self._spool, setup.spool = spool, spool.id
         self._setup = setup
         if self._process is None and not self._deaths:
             await self.launch()
@@ -127,7 +143,7 @@ class RecordingFeed:
             kept.append(data)
             self._kept_bytes += len(data)
             while self._kept_bytes > MAX_KEPT_BYTES:
-                self._drop(next(iter(self._kept)))
+                self._forget(next(iter(self._kept)))
         if self._process is None:
             return
         self._pending += data
@@ -136,11 +152,28 @@ class RecordingFeed:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 
-    async def handed_over(self) -> None:
-        """Return when all messages are in the pipe, at most HOLD_S later; at once while the process reads nothing.
+    def spool(self, exchange: str) -> asyncio.Future[bool] | None:
+        """Write an ended exchange to the spool. Returns whether it is written, later."""
+        frames = self._kept.get(exchange)
+        if self._spool is None or frames is None:
+            return None
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._spooling, self._spool.add, exchange, frames)
 
-        A program that sends faster than the log can be written waits here, so that messages do not pile up.
+    async def handed_over(self, spooled: asyncio.Future[bool] | None) -> None:
+        """Return when killing all processes cannot lose an exchange, at most HOLD_S later.
+
+        An exchange that cannot be spooled waits until its messages are in the pipe. So does a program that sends faster
+        than the log can be written, so that messages do not pile up.
         """
+        if spooled is not None:
+            done, _ = await asyncio.wait([spooled], timeout=HOLD_S)
+            if done and spooled.result() and self._backlog() < HOLD_BYTES:
+                return
+        await self._in_pipe()
+
+    async def _in_pipe(self) -> None:
+        """Return when all messages are in the pipe, at most HOLD_S later; at once while the process reads nothing."""
         self._flush()
         process, target, first = self._process, self._written, self._taken()
         if first == self._stuck_at:
@@ -156,12 +189,17 @@ class RecordingFeed:
         """Wait until the recording process has written everything and ended."""
         self._closing = True
         self._flush()
-        if self._process is not None and self._process.stdin is not None:
-            if self._setup is None:  # the start was given up: there is nothing to write
-                self._process.kill()
-            self._process.stdin.close()
-        if self._reading is not None:
-            await self._reading
+        if self._setup is None and self._process is not None:  # the start was given up: there is nothing to write
+            self._process.kill()
+        self._end_messages()
+        try:
+            if self._reading is not None:
+                await self._reading
+        finally:
+            if self._spool is not None:
+                self._drop_spooled()
+                await asyncio.get_running_loop().run_in_executor(self._spooling, self._spool.close)
+            self._spooling.shutdown()
 
     def _backlog(self) -> int:
         if self._process is None or self._process.stdin is None:
@@ -223,10 +261,14 @@ class RecordingFeed:
             await self._finish()
 
     async def _finish(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        self._end_messages()
         if self._reading is not None and self._reading is not asyncio.current_task():
             await self._reading
+
+    def _end_messages(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._write(frame(Closed()))
+            self._process.stdin.close()
 
     def _give_up(self, problem: str) -> None:
         self._given_up = True
@@ -246,6 +288,19 @@ class RecordingFeed:
                 self._on_line(line)
 
     def _drop(self, exchange: str) -> None:
+        self._forget(exchange)
+        if self._spool is not None:
+            if not self._logged:
+                asyncio.get_running_loop().call_later(DROP_S, self._drop_spooled)
+            self._logged.append(exchange)
+
+    def _drop_spooled(self) -> None:
+        """Remove the exchanges that are in the log from the spool: many at once, since each call wakes a thread."""
+        if self._spool is not None and self._logged:
+            logged, self._logged = self._logged, []
+            self._spooling.submit(self._spool.drop, logged)
+
+    def _forget(self, exchange: str) -> None:
         self._kept_bytes -= sum(map(len, self._kept.pop(exchange, ())))
 
 
@@ -256,6 +311,7 @@ class ObservedExchange:
         self._feed, self._exchange, self._ended = feed, exchange, not is_recorded
         self._started = time.monotonic()
         self._is_understood = False
+        self._spooled: asyncio.Future[bool] | None = None
 
     def _at(self) -> float:
         return time.monotonic() - self._started
@@ -300,7 +356,10 @@ class ObservedExchange:
         if not self._ended:
             self._ended = True
             self._feed.send(End(self._exchange, self._at(), outcome, detail))
+            if self._is_understood:
+                self._spooled = self._feed.spool(self._exchange)
 
     async def handed_over(self) -> None:
-        """Return when the recording process has all messages, or after a bounded time."""
-        await self._feed.handed_over()
+        """Return when killing all processes cannot lose the exchange, or after a bounded time."""
+        if self._is_understood:
+            await self._feed.handed_over(self._spooled)

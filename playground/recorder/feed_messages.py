@@ -23,12 +23,14 @@ class Setup(msgspec.Struct, array_like=True, tag=0):
     Attributes:
         key: the key that the Recorder adds, which is masked like the caller's.
         replayed: exchanges whose messages an earlier recording process had received before it died.
+        spool: the id of the forwarding process's spool; empty: it has none.
     """
 
     folder: str
     endpoint: Endpoint
     key: str | None
     replayed: list[str] = []
+    spool: str = ""
 
 
 def is_recorded(method: str, target: str) -> bool:
@@ -85,8 +87,12 @@ class End(msgspec.Struct, array_like=True, tag=6):
     detail: str
 
 
+class Closed(msgspec.Struct, array_like=True, tag=7):
+    """The last message, unless the forwarding process was killed."""
+
+
 ExchangeMessage: TypeAlias = Begin | RequestData | RequestEnd | ResponseStart | ResponseData | End
-Message: TypeAlias = Setup | ExchangeMessage
+Message: TypeAlias = Setup | ExchangeMessage | Closed
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)

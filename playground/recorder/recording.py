@@ -16,6 +16,7 @@ import msgspec
 
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
 from playground.client.response_decoder import ResponseDecoder
+from playground.prefix_cache.endpoint_model import Prediction
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import CacheView, view_of_fields
@@ -31,30 +32,31 @@ class RecordedCacheModel:
 
     def __init__(self, forecaster: CacheForecaster) -> None:
         self._forecaster = forecaster
-        self._views: dict[str, tuple[CacheView, dict[str, Json]]] = {}
+        self._open: dict[str, tuple[CacheView, dict[str, Json], Prediction]] = {}
 
     def forecast(self, record: RequestRecord) -> RequestRecord:
         """Return the record with the forecast of its cached tokens."""
         fields = loads(record.body)
         view = view_of_fields(fields)
         rest = {name: value for name, value in fields.items() if name not in ("messages", "tools")}
-        self._views[record.run_id] = view, rest
-        return replace(record, forecast=self._forecaster.forecast(view, record.endpoint_id, record.model))
+        forecast, prediction = self._forecaster.predict(view, record.endpoint_id, record.model)
+        self._open[record.run_id] = view, rest, prediction
+        return replace(record, forecast=forecast)
 
     def accept(self, record: RequestRecord, request_id: str | None) -> None:
         """Note that the server accepted the request: its prefix may be in the cache from now on."""
-        if record.run_id not in self._views:  # its forecast failed, which was reported
+        if record.run_id not in self._open:  # its forecast failed, which was reported
             return
-        view, fields = self._views[record.run_id]
+        view, fields, prediction = self._open[record.run_id]
         sent = Sent(record.run_id, request_id, time.time(), view.text, view, fields=fields)
-        self._forecaster.record(record.endpoint_id, record.model, sent)
+        self._forecaster.record(record.endpoint_id, record.model, sent, prediction)
 
     def settle(self, record: RequestRecord, state: RunState) -> Json:
         """Learn from the reported usage; only status 200 teaches. Returns the explanation; {} if nothing was missed.
 
         None: there is nothing to explain.
         """
-        self._views.pop(record.run_id, None)
+        self._open.pop(record.run_id, None)
         if state.status != 200:
             return None
         usage = cache_usage(state)

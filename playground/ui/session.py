@@ -233,6 +233,7 @@ class Session:
     async def _open_log(self) -> None:
         await self.workspace.open_log()
         self.window.log_opened()
+        self.workspace.tasks.start(self.workspace.recover_recordings(), "recover recorded requests")
         if self._file is not None and is_log(self._file):
             self.window.files.open_path(self._file)
 

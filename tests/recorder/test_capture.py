@@ -8,7 +8,7 @@ import pytest
 
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent
-from playground.recorder import capture as capture_module
+from playground.recorder import masking
 from playground.recorder.capture import Capture, CapturedExchange
 from playground.recorder.feed_messages import is_recorded
 from playground.runs.record import RequestRecord
@@ -112,8 +112,8 @@ def test_gzip_of_several_members_is_decoded(size: int) -> None:
 
 
 def test_gzip_that_unpacks_to_more_than_the_bound_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_module, "MAX_BODY_BYTES", 10_000)
-    unpacked = capture_module._Unpacked("gzip")
+    monkeypatch.setattr(masking, "MAX_BODY_BYTES", 10_000)
+    unpacked = masking.Decompressor("gzip")
     assert len(unpacked.feed(gzip.compress(bytes(1_000_000)))) == 10_001
     assert unpacked.feed(b"more") == b""
 

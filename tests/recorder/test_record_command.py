@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
+from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
+from playground.tasks import Tasks
 
 KEY = "sk_planted_0123456789abcdef"
 BODY = {"model": "electron", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 6}
@@ -249,6 +252,24 @@ def test_record_killed_forwarding_process_loses_no_finished_request(recording: R
     states = [stored.state() for stored in recording.runs()]
     assert [state.request_id for state in states] == [answer.headers["x-request-id"] for answer in answers]
     assert [state.phase for state in states] == ["done"] * 5
+
+
+def test_record_both_processes_killed_finished_requests_are_in_the_log_after_the_next_start(
+    recording: Recording,
+) -> None:
+    answers = [post(recording, {**BODY, "user": str(number)}) for number in range(3)]
+    forwarding = psutil.Process(recording._process.pid)
+    (child,) = forwarding.children()
+    child.suspend()  # it writes nothing more
+    answers.append(post(recording, {**BODY, "user": "3"}))
+    forwarding.kill()
+    child.kill()
+    recording._process.communicate(timeout=60)
+    services = AppServices(recording.folder, os.environ, Tasks(lambda _name, _error: None))
+    asyncio.run(services.recover_recordings())
+    states = {stored.state().request_id: stored.state().phase for stored in recording.runs()}
+    assert states == {answer.headers["x-request-id"]: "done" for answer in answers}
+    assert not list((recording.folder / "recorder-spool").iterdir())
 
 
 def test_record_429_holds_the_endpoint_for_own_requests_and_not_for_the_caller(recording: Recording) -> None:

@@ -233,6 +233,7 @@ class RecorderController(QObject):
         self.process = None
         self._begin(asyncio.to_thread(process.stop), "close the recorder's pipes")
         if not self._stopping:
+            self._begin(self._workspace.recover_recordings(), "recover recorded requests")
             self.tools.port.setValue(urlsplit(process.base_url).port or 0)
             reason = f" {self._last_line.removeprefix(_PREFIX)}" if self._last_line else ""
             self.page.notice.say(

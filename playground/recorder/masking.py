@@ -1,0 +1,166 @@
+"""Bodies without compression, and the messages of an exchange without the caller's key."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from playground.client.redact import redact
+from playground.recorder.feed_messages import (
+    Begin,
+    End,
+    ExchangeMessage,
+    RequestData,
+    RequestEnd,
+    ResponseData,
+    ResponseStart,
+)
+from playground.recorder.wire import RawHeaders
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""A larger request is forwarded and not recorded."""
+SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
+
+_ANY_BYTES = ("utf-8", "surrogateescape")
+
+
+class Decompressor:
+    """Decompresses a body piece by piece. Encodings other than gzip and deflate give nothing."""
+
+    def __init__(self, encoding: str) -> None:
+        name = encoding.strip().lower()
+        self._plain = name in ("", "identity")
+        self._bits = {"gzip": 47, "x-gzip": 47, "deflate": 15}.get(name)
+        self._member = None if self._bits is None else zlib.decompressobj(self._bits)
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the decompressed bytes that `data` completes. Nothing follows on a piece that is too large."""
+        if self._plain:
+            return data
+        plain = bytearray()
+        try:
+            while data and self._member is not None and self._bits is not None:
+                plain += self._member.decompress(data, MAX_BODY_BYTES + 1 - len(plain))
+                data = self._member.unused_data
+                if self._member.eof:
+                    self._member = zlib.decompressobj(self._bits)  # a body may have several members
+                if len(plain) > MAX_BODY_BYTES:
+                    self._member = None
+        except zlib.error:
+            self._member = None
+        return bytes(plain)
+
+
+def bearer(headers: RawHeaders) -> str | None:
+    """Return the key of an Authorization header."""
+    scheme, _, key = header(headers, b"authorization").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def header(headers: RawHeaders, wanted: bytes) -> str:
+    """Return the first value of a header, or ""."""
+    return next((value.decode("latin-1") for name, value in headers if name.lower() == wanted), "")
+
+
+def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> list[ExchangeMessage]:
+    """Return the messages of an ended exchange with its key masked, bodies decompressed, and no request headers.
+
+    Args:
+        key: the key that the Recorder adds; None: the caller's is masked.
+    """
+    begin = next(message for message in messages if isinstance(message, Begin))
+    key = key or bearer(begin.headers)
+    target = redact(begin.target, key)
+    found: list[ExchangeMessage] = [Begin(begin.exchange, begin.started_unix, begin.method, target, [])]
+    request = Decompressor(header(begin.headers, b"content-encoding"))
+    body = b"".join(request.feed(message.data) for message in messages if isinstance(message, RequestData))
+    if body:
+        found.append(RequestData(begin.exchange, _masked_body(body, key)))
+    found += [message for message in messages if isinstance(message, RequestEnd)]
+    encoding = ""
+    for message in messages:
+        if isinstance(message, ResponseStart):
+            encoding = header(message.headers, b"content-encoding")
+            found.append(ResponseStart(message.exchange, message.at, message.status, _masked_fields(message, key)))
+    found += _masked_response([one for one in messages if isinstance(one, ResponseData)], Decompressor(encoding), key)
+    for message in messages:
+        if isinstance(message, End):
+            found.append(End(message.exchange, message.at, message.outcome, redact(message.detail, key)))
+    return found
+
+
+def _masked_fields(head: ResponseStart, key: str | None) -> RawHeaders:
+    left_out = SECRET_HEADERS | {"content-encoding"}
+    texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+    kept = [(redact(name, key), redact(value, key)) for name, value in texts if name.lower() not in left_out]
+    # The mask has a character outside Latin-1.
+    return [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in kept]
+
+
+def _masked_response(pieces: Sequence[ResponseData], body: Decompressor, key: str | None) -> list[ExchangeMessage]:
+    """Return the pieces as they are if they do not have the key, else one piece with the time of the first."""
+    plain = [(piece, body.feed(piece.data)) for piece in pieces]
+    whole = b"".join(data for _, data in plain)
+    masked = _masked_body(whole, key)
+    if masked != whole:
+        return [ResponseData(pieces[0].exchange, pieces[0].at, masked)]
+    return [ResponseData(piece.exchange, piece.at, data) for piece, data in plain if data]
+
+
+def _masked_body(body: bytes, key: str | None) -> bytes:
+    text = body.decode(*_ANY_BYTES)
+    masked = redact(text, key)
+    if "data:" in masked:
+        masked = _masked_events(masked, key)
+    return body if masked is text or masked == text else masked.encode(*_ANY_BYTES)
+
+
+def _masked_events(text: str, key: str | None) -> str:
+    """Mask keys that are split over server-sent events: each field's texts are joined and masked together."""
+    lines = text.split("\n")
+    values: dict[int, Any] = {}
+    places: defaultdict[tuple[object, ...], list[tuple[int, Any, Any]]] = defaultdict(list)
+    for number, line in enumerate(lines):
+        if line.startswith("data:"):
+            try:
+                values[number] = msgspec.json.decode(line[5:].encode("utf-8", "replace"))
+            except ValueError:
+                continue
+            for path, holder, name in _texts(values[number], ()):
+                places[path].append((number, holder, name))
+    changed = set()
+    for some in places.values():
+        texts = [holder[name] for _, holder, name in some]
+        if len(set(texts)) == 1:  # an id or a name that each event repeats
+            continue
+        joined = "".join(texts)
+        masked = redact(joined, key)
+        if masked != joined:
+            for index, (number, holder, name) in enumerate(some):
+                holder[name] = "" if index else masked
+                changed.add(number)
+    for number in changed:
+        lines[number] = "data: " + msgspec.json.encode(values[number]).decode()
+    return "\n".join(lines)
+
+
+def _texts(value: Any, path: tuple[object, ...]) -> Iterator[tuple[tuple[object, ...], Any, Any]]:
+    """Yield the path, the container and the name of each text in a JSON value."""
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, list):
+        items = list(enumerate(value))
+    else:
+        return
+    for name, one in items:
+        # Elements of a list are parts of the same text if their `index` is equal, wherever they are in it.
+        index = one.get("index", name) if isinstance(value, list) and isinstance(one, dict) else name
+        step = index if isinstance(index, int | str) else name
+        if isinstance(one, str):
+            yield (*path, step), value, name
+        else:
+            yield from _texts(one, (*path, step))

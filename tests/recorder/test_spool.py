@@ -1,0 +1,246 @@
+"""The spool: ended exchanges survive the death of all processes, without the key, and are logged once."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from playground.cli.recording_process import recover_spools
+from playground.client.endpoint import Endpoint
+from playground.recorder import spool as spool_module
+from playground.recorder.feed_messages import (
+    Begin,
+    End,
+    ExchangeMessage,
+    RequestData,
+    RequestEnd,
+    ResponseData,
+    ResponseStart,
+    Setup,
+    frame,
+)
+from playground.recorder.spool import FOLDER, Spool, has_spools, orphans
+from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import StoredRun
+
+KEY = "pk.planted/0123456789"
+BODY = json.dumps({"model": "electron", "messages": [{"role": "user", "content": f"my key is {KEY}"}]}).encode()
+ANSWER = json.dumps(
+    {
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": f"echo {KEY}"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 1},
+    }
+).encode()
+PLAIN_BODY, PLAIN_ANSWER = BODY.replace(KEY.encode(), b"none"), ANSWER.replace(KEY.encode(), b"nothing")
+
+
+def setup_of(folder: Path) -> Setup:
+    return Setup(str(folder), Endpoint("test", "Test", "http://127.0.0.1:9/v1"), KEY)
+
+
+def frames_of(
+    exchange: str, body: bytes = PLAIN_BODY, pieces: tuple[bytes, ...] = (PLAIN_ANSWER,), *, encoding: bytes = b""
+) -> list[bytes]:
+    """Return the frames of a whole exchange; `encoding` is the Content-Encoding of both bodies."""
+    headers = [(b"Content-Encoding", encoding)] if encoding else []
+    sent = [(b"Authorization", f"Bearer {KEY}".encode()), (b"X-Other", KEY.encode()), *headers]
+    messages: list[ExchangeMessage] = [
+        Begin(exchange, 1_700_000_000.5, "POST", f"/v1/chat/completions?key={KEY}", sent),
+        RequestData(exchange, body),
+        RequestEnd(exchange),
+        ResponseStart(
+            exchange, 0.1, 200, [(b"X-Request-Id", f"r-{exchange}".encode()), (b"X-K", KEY.encode()), *headers]
+        ),
+        *(ResponseData(exchange, 0.2 + number / 10, data) for number, data in enumerate(pieces)),
+        End(exchange, 0.9, "complete", ""),
+    ]
+    return [frame(message) for message in messages]
+
+
+def killed(spool: Spool) -> None:
+    """Leave the files of a spool as SIGKILL does: the system releases the lock, nothing is removed."""
+    assert spool._lock is not None
+    spool._lock.release()
+    spool._close_file()
+
+
+def segments(folder: Path) -> list[Path]:
+    return sorted((folder / FOLDER).glob("*.spool"))
+
+
+def logged(folder: Path) -> list[StoredRun]:
+    async def read() -> list[StoredRun]:
+        log = await RequestLog.open(folder)
+        try:
+            await log.recovered()
+            found = [await log.get(row.run_id) for row in await log.page(EVERYTHING)]
+        finally:
+            await log.close()
+        return [run for run in found if run is not None]
+
+    return asyncio.run(read())
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Let the system refuse writes beyond a file size, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def split_stream(text: str) -> bytes:
+    """Return a stream in which each event has one character of `text`, in content and in tool arguments."""
+    events = []
+    for character in text:
+        call = {"index": 1, "function": {"arguments": character}}
+        events.append({"id": "c", "choices": [{"index": 0, "delta": {"content": character, "tool_calls": [call]}}]})
+    return b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events) + b"data: [DONE]\n\n"
+
+
+def contents(stream: bytes) -> tuple[str, str]:
+    """Return the content and the tool arguments of a stream."""
+    deltas = [
+        json.loads(line[6:])["choices"][0]["delta"] for line in stream.decode().splitlines() if line[:7] == "data: {"
+    ]
+    return (
+        "".join(delta["content"] for delta in deltas),
+        "".join(delta["tool_calls"][0]["function"]["arguments"] for delta in deltas),
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "pieces", "encoding"),
+    [
+        (BODY, (ANSWER,), b""),
+        (BODY, (ANSWER[:70], ANSWER[70:90], ANSWER[90:]), b""),
+        (BODY.replace(b"/", b"\\/"), (ANSWER.replace(b"p", b"\\u0070"),), b""),
+        (gzip.compress(BODY), (gzip.compress(ANSWER)[:40], gzip.compress(ANSWER)[40:]), b"gzip"),
+    ],
+)
+def test_spool_key_in_bodies_heads_and_target_is_masked_in_the_file(
+    tmp_path: Path, body: bytes, pieces: tuple[bytes, ...], encoding: bytes
+) -> None:
+    spool = Spool(tmp_path, setup_of(tmp_path))
+    assert spool.open()
+    assert spool.add("a", frames_of("a", body, pieces, encoding=encoding))
+    killed(spool)
+    (path,) = segments(tmp_path)
+    assert KEY.encode() not in path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
+    (orphan,) = orphans(tmp_path)
+    (messages,) = orphan.exchanges
+    answer = json.loads(b"".join(one.data for one in messages if isinstance(one, ResponseData)))
+    assert answer["choices"][0]["message"]["content"] == "echo sk_…"
+    sent = json.loads(b"".join(one.data for one in messages if isinstance(one, RequestData)))
+    assert sent["messages"][0]["content"] == "my key is sk_…"
+    orphan.release()
+
+
+def test_spool_key_split_over_events_is_masked_and_other_streams_keep_their_pieces(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, setup_of(tmp_path))
+    assert spool.open()
+    clean = split_stream("no key here")
+    assert spool.add("a", frames_of("a", PLAIN_BODY, (split_stream(f"it is {KEY}."),)))
+    assert spool.add("b", frames_of("b", PLAIN_BODY, (clean[:99], clean[99:])))
+    killed(spool)
+    (orphan,) = orphans(tmp_path)
+    first, second = ([one.data for one in some if isinstance(one, ResponseData)] for some in orphan.exchanges)
+    assert contents(first[0]) == ("it is sk_….", "it is sk_….")
+    assert second == [clean[:99], clean[99:]]
+    orphan.release()
+
+
+def test_spool_exchanges_in_the_log_are_dropped_and_the_file_is_small_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 4_000)
+    monkeypatch.setattr(spool_module, "MAX_BYTES", 12_000)
+    spool = Spool(tmp_path, setup_of(tmp_path))
+    assert spool.open()
+    added = [number for number in range(40) if spool.add(str(number), frames_of(str(number)))]
+    assert 10 < len(added) < 40
+    assert sum(path.stat().st_size for path in segments(tmp_path)) <= 12_000
+    spool.drop([str(number) for number in added[1:]])
+    assert len(segments(tmp_path)) == 2
+    assert spool.add("later", frames_of("later"))
+    spool.drop(["0", "later"])
+    assert spool.add("last", frames_of("last"))
+    assert sum(path.stat().st_size for path in segments(tmp_path)) < 2_000
+    spool.drop(["last"])
+    spool.close()
+    assert list((tmp_path / FOLDER).iterdir()) == []
+
+
+def test_spool_damaged_records_are_skipped_and_counted(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, setup_of(tmp_path))
+    assert spool.open()
+    for name in "abc":
+        assert spool.add(name, frames_of(name))
+    killed(spool)
+    (path,) = segments(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"r-b")] ^= 0xFF
+    path.write_bytes(bytes(data) + data[:30])
+    (orphan,) = orphans(tmp_path)
+    assert [messages[0].exchange for messages in orphan.exchanges] == ["a", "c"]
+    assert orphan.damaged == 2
+    orphan.release()
+
+
+def test_spool_full_disk_is_reported_once_and_later_exchanges_are_spooled(tmp_path: Path) -> None:
+    problems: list[str] = []
+    spool = Spool(tmp_path, setup_of(tmp_path), problems.append)
+    assert spool.open()
+    assert spool.add("a", frames_of("a"))
+    size = segments(tmp_path)[0].stat().st_size
+    with file_size_limit(size + 100):
+        assert [spool.add(name, frames_of(name)) for name in "bc"] == [False, False]
+    assert len(problems) == 1
+    assert segments(tmp_path)[0].stat().st_size == size
+    assert spool.add("d", frames_of("d"))
+    killed(spool)
+    (orphan,) = orphans(tmp_path)
+    assert ([messages[0].exchange for messages in orphan.exchanges], orphan.damaged) == (["a", "d"], 0)
+    orphan.release()
+
+
+def test_spool_of_a_running_recorder_is_not_taken(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, setup_of(tmp_path))
+    assert spool.open()
+    assert spool.add("a", frames_of("a"))
+    assert list(orphans(tmp_path)) == []
+    spool.drop(["a"])
+    spool.close()
+
+
+def test_recover_spools_exchanges_of_a_killed_recorder_are_logged_once(tmp_path: Path) -> None:
+    for _ in range(2):  # the second time as if the first recovery had been killed before it removed the files
+        spool = Spool(tmp_path, setup_of(tmp_path))
+        assert spool.open()
+        assert spool.add("a", frames_of("a", BODY, (ANSWER,)))
+        assert spool.add("b", frames_of("b", PLAIN_BODY, (split_stream("hello"),)))
+        assert spool.add("c", frames_of("c", b"not JSON"))
+        killed(spool)
+        assert recover_spools(tmp_path) == 0
+        assert not has_spools(tmp_path)
+        runs = {run.record.run_id: run for run in logged(tmp_path)}
+        assert sorted(runs) == ["a", "b"]
+        states = {run_id: run.state() for run_id, run in runs.items()}
+        assert [states[one].phase for one in "ab"] == ["done", "done"]
+        assert [states[one].text for one in "ab"] == ["echo sk_…", "hello"]
+        assert states["a"].request_id == "r-a"
+        assert runs["a"].record.started_utc.timestamp() == 1_700_000_000.5
+        assert runs["a"].record.source == "recorder"
+    assert KEY.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
