@@ -12,7 +12,7 @@ from playground import child_process
 from playground.simulator.launch import SimulatorProcess
 from tests import forked_program
 
-# The tests need no display; where there is one, a hundred windows on it help nobody.
+# The tests need no display, and a hundred windows would disturb the user of one.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 # Time limits of examples measure the load of the machine.

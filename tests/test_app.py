@@ -1,4 +1,4 @@
-"""The program as it is started: real processes, ended in every way."""
+"""The program in real processes that end in every way."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ async def main():
     while window.requests.current is None or len(window.requests.current.run.state.text) < 20:
         await asyncio.sleep(0.01)
     seen = window.requests.current.run.state.text
-    # What was typed or received half a second ago is on disk; what came since may be lost.
+    # Text typed or received half a second ago is on disk; newer text may be lost.
     await asyncio.sleep(0.5)
     print(seen, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -167,7 +167,7 @@ class AgentService:
     def _tied(self, conversation: Conversation, listener: Callable[[Happening], None]) -> Callable[[Happening], None]:
         """Note the conversation of each turn and its prompt, and pass tool calls to telemetry."""
 
-        def told(happening: Happening) -> None:
+        def on_event(happening: Happening) -> None:
             if isinstance(happening, TurnStarted):
                 happening.run.conversation = conversation.id
                 if happening.document == conversation.root:
@@ -176,7 +176,7 @@ class AgentService:
                 self._host.tell_tool(conversation.id, happening.result)
             listener(happening)
 
-        return told
+        return on_event
 
     async def _send(self, conversation_id: str, document: Document, began: Callable[[Run], None]) -> None:
         def dispatched(dispatch: PendingRequest) -> None:

@@ -340,10 +340,10 @@ class Problems:
                 os.write(self._descriptor, line)  # sys.stderr has a lock, for which the end of the process would wait
 
     def close(self) -> None:
-        """Wait until the queued lines are written, PROBLEMS_S at most."""
+        """Wait until the queued lines are written, twice PROBLEMS_S at most."""
         if self._thread is not None:
             with suppress(queue.Full):
-                self._lines.put_nowait(b"")
+                self._lines.put(b"", timeout=PROBLEMS_S)
             self._thread.join(PROBLEMS_S)
 
 

@@ -215,13 +215,15 @@ class EndpointCacheModel:
         return Prediction(now, view, measures, reaches, prompt, outcomes, raw, widened, best)
 
     def with_new_values(self, prediction: Prediction, offset: int) -> Prediction:
-        """Return the prediction of the same prompt with other text from `offset` of the canonical view on."""
+        """Return a glanced prediction of the same prompt with other text from `offset` of the canonical view on."""
         cut: dict[int, Reach] = {}
         reaches: dict[Rendering, Reach] = {}
         for one, reach in prediction.reaches.items():
             if id(reach) not in cut:
                 cut[id(reach)] = reach.cut(_limit(prediction.view, prediction.measures[one.order].view, offset))
             reaches[one] = cut[id(reach)]
+        if all(reaches[one] is reach for one, reach in prediction.reaches.items()):
+            return prediction  # nothing after `offset` is expected to be in the cache
         return self._predicted(
             prediction.now,
             prediction.view,

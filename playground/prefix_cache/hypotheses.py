@@ -136,12 +136,18 @@ class Reach:
     def _classify(self, cleared_upto: int) -> Classes:
         numbers: dict[tuple[int, float], int] = {}
         kinds: list[tuple[Size, int]] = []
+        whole_sizes: dict[int, tuple[Size, int]] = {}
 
         def number_of(count: int, limit: float = inf) -> int:
             found = numbers.get((count, limit))
             if found is None:
                 found = numbers[count, limit] = len(kinds)
-                kinds.append(self._upto(count, limit))
+                known = whole_sizes.get(count)
+                if known is None:
+                    depth = self.steps[count - 1].depth if count else 0
+                    known = whole_sizes[count] = self.size(depth), depth
+                size, depth = known
+                kinds.append((Size(limit, max(size.error, 12.0)), depth) if size.tokens > limit else known)
             return found
 
         count = len(self.steps)
@@ -172,13 +178,10 @@ class Reach:
             if start == len(LIFETIMES):
                 return
 
-    def _upto(self, count: int, limit: float) -> tuple[Size, int]:
-        depth = self.steps[count - 1].depth if count else 0
-        size = self.size(depth)
-        return (Size(limit, max(size.error, 12.0)) if size.tokens > limit else size), depth
-
     def cut(self, limit: int) -> Reach:
-        """Return the reach of a prompt of which only the first `limit` code points can be shared."""
+        """Return the reach of a prompt of which only the first `limit` code points can be shared; itself if all is."""
+        if all(step.depth <= limit for step in self.steps) and all(depth <= limit for depth in self.slots.values()):
+            return self
         steps = cut_steps(self.steps, limit)
         count = len(steps)
         groups = [at for at in self.groups if at < count - 1]
@@ -304,23 +307,24 @@ class Hypotheses:
 
     def outcomes(self, reaches: Mapping[Rendering, Reach], *, least: float = 0.002) -> list[ReportOutcome]:
         """Return what may be cached with probabilities (sum 1), for one cache, before quantisation."""
-        found: list[ReportOutcome] = []
+        found: list[tuple[float, Size, int, Rendering]] = []
         for rendering, reach, weights in self._grouped(reaches):
             variants = [(1.0, -1)]
             if self.cleared > 0.01:
                 variants = [(1.0 - self.cleared, -1), (self.cleared, self.cleared_upto)]
-            merged: dict[tuple[float, int], list[float]] = {}
+            merged: dict[tuple[float, int], float] = {}
             sizes: dict[tuple[float, int], Size] = {}
             for share, cleared_upto in variants:
                 classes = reach.classes(cleared_upto)
                 for (size, depth), weight in zip(classes.kinds, classes.sums(weights), strict=True):
-                    sizes[size.tokens, depth] = size
-                    merged.setdefault((size.tokens, depth), [0.0])[0] += weight * share
-            found += [ReportOutcome(weight[0], sizes[key], key[1], rendering) for key, weight in merged.items()]
-        total = sum(one.weight for one in found) or 1.0
-        found = [one for one in found if one.weight >= least * total]
-        total = sum(one.weight for one in found) or 1.0
-        return [ReportOutcome(one.weight / total, one.size, one.depth, one.rendering) for one in found]
+                    key = size.tokens, depth
+                    sizes[key] = size
+                    merged[key] = merged.get(key, 0.0) + weight * share
+            found += [(weight, sizes[key], key[1], rendering) for key, weight in merged.items()]
+        enough = least * (sum(one[0] for one in found) or 1.0)
+        found = [one for one in found if one[0] >= enough]
+        total = sum(one[0] for one in found) or 1.0
+        return [ReportOutcome(weight / total, size, depth, rendering) for weight, size, depth, rendering in found]
 
     def _grouped(self, reaches: Mapping[Rendering, Reach]) -> Iterator[tuple[Rendering, Reach, Sequence[float]]]:
         """Yield each different reach once, with the most probable rendering that has it and the sum of the weights."""

@@ -17,6 +17,8 @@ from playground.requestlog.blob_store import unpack
 
 _MICRO = 1_000_000
 _LEAST_PAIRS = 2
+_COMPARED = 512
+"""Events that are compared with a template at once: an even number."""
 
 
 class Block(msgspec.Struct, array_like=True):
@@ -126,16 +128,21 @@ def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
     texts: list[str] = []
     head = tail = ""
     quote = encode_basestring
-    for raw, delta in zip(events[at::2], events[at + 1 :: 2], strict=False):
-        if type(raw) is not RawEvent or type(delta) is not ContentDelta:
-            break
-        time, text = delta.at, delta.text
-        if not head:
-            head, tail, quote = _template(raw.data, text)
-        if raw.at != time or not head or raw.data != head + quote(text) + tail:
-            break
-        times.append(time)
-        texts.append(text)
+    for first in range(at, len(events), _COMPARED):  # in parts, since few pairs may follow, and many events
+        some = events[first : first + _COMPARED]
+        for raw, delta in zip(some[::2], some[1::2], strict=False):
+            if type(raw) is not RawEvent or type(delta) is not ContentDelta:
+                break
+            time, text = delta.at, delta.text
+            if not head:
+                head, tail, quote = _template(raw.data, text)
+            if raw.at != time or not head or raw.data != head + quote(text) + tail:
+                break
+            times.append(time)
+            texts.append(text)
+        else:
+            continue
+        break
     if len(texts) < _LEAST_PAIRS:
         return 0
     block.head, block.tail, block.ascii, block.texts = head, tail, quote is encode_basestring_ascii, texts

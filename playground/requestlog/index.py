@@ -46,12 +46,16 @@ def bits_of(texts: Iterable[str]) -> bytes:
             hashes.update(_hashes_of(line) if len(line) < _LONG_LINE else _hashes_of_long(line))
     hashes.update(_hashes_of_ascii("\n".join(plain).lower().encode()))
     hashes.discard(_NO_HASH)
-    bits = bytearray(max(8, len(hashes) * _BITS // 8))
-    count = len(bits) * 8
+    size = max(8, len(hashes) * _BITS // 8)
+    count = size * 8
+    places = bytearray(count)  # one byte per bit, which are shifted together below
     for each in hashes:
-        place = each % count
-        bits[place >> 3] |= 1 << (place & 7)
-    return bytes(bits) + zlib.crc32(bits).to_bytes(_CHECK_BYTES, "little")
+        places[each % count] = 1
+    whole = 0
+    for bit in range(8):
+        whole |= int.from_bytes(places[bit::8], "little") << bit
+    bits = whole.to_bytes(size, "little")
+    return bits + zlib.crc32(bits).to_bytes(_CHECK_BYTES, "little")
 
 
 def _hashes_of(line: str) -> Iterable[int]:
@@ -69,13 +73,22 @@ def _hashes_of_ascii(folded: bytes) -> Iterable[int]:
     spread = bytearray(4 * count)
     for place in range(3):
         spread[place::4] = folded[place : place + count]
-    return map(_hash_of_code, set(memoryview(spread).cast("I")))
+    return map(_HASHES.__getitem__, set(memoryview(spread).cast("I")))
 
 
-@lru_cache(maxsize=50_000)
-def _hash_of_code(code: int) -> int:
-    trigram = code.to_bytes(4, sys.byteorder)[:3]
-    return _NO_HASH if b"\n" in trigram else zlib.crc32(trigram)
+class _Hashes(dict[int, int]):
+    """Hashes of ASCII trigrams by their bytes as an integer: at most two million, of which texts have some 30,000."""
+
+    def __missing__(self, code: int) -> int:
+        trigram = code.to_bytes(4, sys.byteorder)[:3]
+        value = _NO_HASH if b"\n" in trigram else zlib.crc32(trigram)
+        if len(self) < _MOST_HASHES:
+            self[code] = value
+        return value
+
+
+_MOST_HASHES = 50_000
+_HASHES = _Hashes()
 
 
 @lru_cache(maxsize=128)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import repeat, starmap
 from pathlib import Path
 from typing import TypeVar
 
@@ -686,7 +687,7 @@ class RequestLog:
 
 def _drain(waiting: deque[T]) -> list[T]:
     """Remove and return the present items; later ones stay."""
-    return [waiting.popleft() for _ in range(len(waiting))]
+    return list(starmap(waiting.popleft, repeat((), len(waiting))))
 
 
 def _failure(function: Callable[[], None]) -> BaseException | None:

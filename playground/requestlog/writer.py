@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.prefix_cache.forecast import Forecast
@@ -47,8 +49,8 @@ class LiveRun:
 
     def take(self, events: list[AnyEvent]) -> None:
         """Add events."""
-        self.body_ids.update(event.id for event in events if type(event) is BodyIdReceived)
-        more = sum(len(event.data) for event in events if type(event) is RawEvent)
+        self.body_ids.update([event.id for event in events if type(event) is BodyIdReceived])
+        more = sum([len(event.data) for event in events if type(event) is RawEvent])
         if self.raw_chars + more <= RAW_CAP_CHARS:
             self.raw_chars += more
             self.events += events
@@ -133,8 +135,8 @@ class Writer:
     def take(self, notes: Iterable[tuple[str, AnyEvent]]) -> None:
         """Add events of live runs, in order; events of other runs are ignored."""
         of_run: defaultdict[str, list[AnyEvent]] = defaultdict(list)
-        for run_id, event in notes:
-            of_run[run_id].append(event)
+        for run_id, some in groupby(notes, itemgetter(0)):
+            of_run[run_id] += [event for _, event in some]
         for run_id, events in of_run.items():
             if (live := self._live.get(run_id)) is not None and live.end is None:
                 live.take(events)

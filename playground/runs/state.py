@@ -188,16 +188,22 @@ class RunState:
 def fold(events: Iterable[AnyEvent]) -> RunState:
     """Return the state after a sequence of events."""
     state = RunState()
+    add, last = state.pieces.append, None
     for event in events:
         # The same as `apply`, but faster: most events are pieces of a text that has begun.
-        if type(event) is ContentDelta and state.first_content_at is not None:
-            state.pieces.append(event.text)
-            state.last_token_at = event.at
-            state.phase = "streaming"
-            if state.first_token_at is None:
-                state.first_token_at = event.at
-        else:
+        if type(event) is not ContentDelta:
+            if last is not None:
+                _token(state, last.at)
+            last = None
             state.apply(event)
+        elif last is None:
+            last = event
+            state.apply(event)
+        else:
+            last = event
+            add(event.text)
+    if last is not None:
+        _token(state, last.at)
     return state
 
 

@@ -89,9 +89,9 @@ def line(run: Run, *, contents: bool) -> str:
     Without `contents` it has neither prompt nor completion, nor the server's error message, which may quote
     them. It never contains a key.
     """
-    told = summary(run)
-    written = {name: told.pop(name) for name in CONTENTS}
-    forecast = told.pop("forecast")
+    described = summary(run)
+    written = {name: described.pop(name) for name in CONTENTS}
+    forecast = described.pop("forecast")
     fields: dict[str, Json] = {
         "timestamp": run.started_utc.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": "error" if run.state.phase == "failed" else "info",
@@ -103,7 +103,7 @@ def line(run: Run, *, contents: bool) -> str:
         "origin": origin(run.endpoint.base_url),
         "simulated": run.endpoint.kind == "simulator",
         "model": run.request.model,
-        **told,
+        **described,
         "estimated": _estimated(run) if forecast is not None else None,
     }
     error = fields["error"]

@@ -15,7 +15,6 @@ from PySide6.QtGui import QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
-from playground.prompt.document import Document
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions
@@ -25,7 +24,7 @@ from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
-from playground.ui.modes import Modes, ModeView
+from playground.ui.modes import Modes, OtherModes
 from playground.ui.notify import EndNotice
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
@@ -36,6 +35,9 @@ from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
+    from playground.ui.controllers.batch import BatchController
+    from playground.ui.controllers.compare import CompareController
+    from playground.ui.controllers.recorder import RecorderController
     from playground.ui.controllers.request import Requests
     from playground.ui.controllers.results import Answers
     from playground.ui.controllers.versions import VersionPaths
@@ -51,6 +53,10 @@ class MainWindow(QMainWindow):
     closing = Signal()
     versions: VersionPaths
     """Created with the panes of `answers`."""
+    compare: CompareController
+    batch: BatchController
+    recorder: RecorderController
+    """Created when their modes are first displayed."""
 
     def __init__(self, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__()
@@ -124,81 +130,14 @@ class MainWindow(QMainWindow):
             splitter.setChildrenCollapsible(False)
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
-        self.modes.add("compare", "Compare", "cols", self._compare_mode)
-        self.modes.add("batch", "Batch", "table", self._batch_mode)
-        self.modes.add("recorder", "Recorder", "record", self._recorder_mode)
+        self.mode_views = OtherModes(self, self._appearance)
         _column(self._centre, self.menu_row, self.top, self.notice_bar, self.modes, self.status, tall=self.modes)
         self.setCentralWidget(self._centre)
 
-    def _compare_mode(self) -> ModeView:
-        # Imported here: the first frame does not show it.
-        from playground.ui.controllers.compare import CompareController
-
-        self.compare = CompareController(
-            self,
-            self.workspace,
-            self.prompt.document,
-            self.actions_table.shortcut("send"),
-        )
-        self.compare.notice.connect(self.show_notice)
-        self.compare.use_asked.connect(self._use_column)
-        self.compare.open_asked.connect(self.open_logged)
-        self.compare.row_logged.connect(lambda run_id: self.requests.sent_beside(run_id))
-        return self.compare.view()
-
-    def _use_column(self, document: Document) -> None:
-        """Put a column's prompt into the editor as one undo step; name, id and file of the prompt stay."""
-        before = self.prompt.document()
-        self.prompt.set_document(
-            replace(document, name=before.name, id=before.id), undoable=True, label="Use a compared prompt"
-        )
-        self.modes.show_mode("prompt")
-
-    def _compare_logged(self, run_ids: list[str]) -> None:
-        """Show logged requests in Compare mode."""
-        self.modes.show_mode("compare")
-        self.workspace.tasks.start(self.compare.open_logged(run_ids), "compare logged requests")
-
-    def _batch_mode(self) -> ModeView:
-        # Imported here: the first frame does not show it.
-        from playground.ui.controllers.batch import BatchController
-
-        self.batch = BatchController(
-            self,
-            self.workspace,
-            prompt=self.prompt.document,
-            prompt_name=lambda: self.files.name,
-            open_prompt=lambda: self.modes.show_mode("prompt"),
-            open_logged=self.open_logged,
-            row_logged=lambda run_id: self.requests.sent_beside(run_id),
-            identify=lambda document: self.versions.identity_of(document) if self._answers is not None else None,
-            prompt_sent=lambda identity, document, run_ids: self.versions.note_sent(identity, document, run_ids),
-        )
-        self.prompt.edited.connect(lambda _document: self.batch.prompt_changed())
-        return self.batch.view()
-
-    def _recorder_mode(self) -> ModeView:
-        # Imported here: the first frame does not show it.
-        from playground.ui.controllers.recorder import RecorderController
-
-        self.recorder = RecorderController(self, self.workspace, lambda: self._appearance.theme)
-        self.recorder.notice.connect(self.show_notice)
-        self.recorder.open_wanted.connect(self.open_logged)
-        self.recorder.prompt_wanted.connect(self._open_recorded)
-        self.recorder.ticket_wanted.connect(self.handlers.ticket_of)
-        self.recorder.copy_wanted.connect(self.program.hand_over)
-        self.recorder.resend_wanted.connect(self._resend_recorded)
-        self.recorder.compare_wanted.connect(self._compare_logged)
-        self.recorder.rates_wanted.connect(self.program.connect_dialog)
-        return self.recorder.view()
-
-    def _resend_recorded(self, run_id: str) -> None:
-        self.modes.show_mode("prompt")
-        self.requests.resend_logged(run_id)
-
-    def _open_recorded(self, document: Document) -> None:
-        self.modes.show_mode("prompt")
-        self.files.show_example(document)
+    @property
+    def has_answers(self) -> bool:
+        """Whether the panes that show completions have been built."""
+        return self._answers is not None
 
     @property
     def answers(self) -> Answers:
@@ -302,7 +241,7 @@ class MainWindow(QMainWindow):
         """Every path between the prompt and the panes that show answers."""
         requests = answers.requests
         self.prompt.edited.connect(requests.document_edited)
-        self.prompt.document_shown.connect(requests.document_edited)
+        self.prompt.document_shown.connect(requests.document_shown)
         answers.log.open_requested.connect(requests.open_logged)
         answers.log.previewed.connect(requests.open_logged)
         answers.log.left.connect(requests.show_current)
@@ -313,7 +252,7 @@ class MainWindow(QMainWindow):
         answers.log_paths.open_requested.connect(requests.open_logged)
         answers.log_paths.notice.connect(self.show_notice)
         answers.log_paths.request_asked.connect(self.handlers.ask_of_request)
-        answers.log_paths.compare_requested.connect(self._compare_logged)
+        answers.log_paths.compare_requested.connect(self.mode_views.compare_logged)
         answers.inspector.rates_requested.connect(lambda: self.program.connect_dialog(requests.shown_endpoint_id))
         answers.inspector.place_requested.connect(self.prompt.show_place)
         answers.inspector.why.comparable = requests.comparable

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
+from playground.prompt.document import Document
 from playground.ui.bars.topbar import TopBar
+
+if TYPE_CHECKING:
+    from playground.ui.appearance import Appearance
+    from playground.ui.main_window import MainWindow
 
 PROMPT = "prompt"
 MAX_LEAST_PX = 380
@@ -115,3 +121,86 @@ class Modes(QStackedWidget):
             view = self._views[mode] = self._builders[mode]()
             self.addWidget(view.page)
         return self._views[mode]
+
+
+class OtherModes:
+    """Builds Compare, Batch and Recorder mode for a window when they are first displayed, and connects them."""
+
+    def __init__(self, window: MainWindow, appearance: Appearance) -> None:
+        self._window, self._appearance = window, appearance
+        window.modes.add("compare", "Compare", "cols", self._compare_mode)
+        window.modes.add("batch", "Batch", "table", self._batch_mode)
+        window.modes.add("recorder", "Recorder", "record", self._recorder_mode)
+
+    def _compare_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.compare import CompareController
+
+        window = self._window
+        compare = window.compare = CompareController(
+            window,
+            window.workspace,
+            window.prompt.document,
+            window.actions_table.shortcut("send"),
+        )
+        compare.notice.connect(window.show_notice)
+        compare.use_asked.connect(self._use_column)
+        compare.open_asked.connect(window.open_logged)
+        compare.row_logged.connect(lambda run_id: window.requests.sent_beside(run_id))
+        return compare.view()
+
+    def _use_column(self, document: Document) -> None:
+        """Put a column's prompt into the editor as one undo step; name, id and file of the prompt stay."""
+        before = self._window.prompt.document()
+        self._window.prompt.set_document(
+            replace(document, name=before.name, id=before.id), undoable=True, label="Use a compared prompt"
+        )
+        self._window.modes.show_mode("prompt")
+
+    def compare_logged(self, run_ids: list[str]) -> None:
+        """Show logged requests in Compare mode."""
+        self._window.modes.show_mode("compare")
+        self._window.workspace.tasks.start(self._window.compare.open_logged(run_ids), "compare logged requests")
+
+    def _batch_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.batch import BatchController
+
+        window = self._window
+        batch = window.batch = BatchController(
+            window,
+            window.workspace,
+            prompt=window.prompt.document,
+            prompt_name=lambda: window.files.name,
+            open_prompt=lambda: window.modes.show_mode("prompt"),
+            open_logged=window.open_logged,
+            row_logged=lambda run_id: window.requests.sent_beside(run_id),
+            identify=lambda document: window.versions.identity_of(document) if window.has_answers else None,
+            prompt_sent=lambda identity, document, run_ids: window.versions.note_sent(identity, document, run_ids),
+        )
+        window.prompt.edited.connect(lambda _document: batch.prompt_changed())
+        return batch.view()
+
+    def _recorder_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.recorder import RecorderController
+
+        window = self._window
+        recorder = window.recorder = RecorderController(window, window.workspace, lambda: self._appearance.theme)
+        recorder.notice.connect(window.show_notice)
+        recorder.open_wanted.connect(window.open_logged)
+        recorder.prompt_wanted.connect(self._open_recorded)
+        recorder.ticket_wanted.connect(window.handlers.ticket_of)
+        recorder.copy_wanted.connect(window.program.hand_over)
+        recorder.resend_wanted.connect(self._resend_recorded)
+        recorder.compare_wanted.connect(self.compare_logged)
+        recorder.rates_wanted.connect(window.program.connect_dialog)
+        return recorder.view()
+
+    def _resend_recorded(self, run_id: str) -> None:
+        self._window.modes.show_mode("prompt")
+        self._window.requests.resend_logged(run_id)
+
+    def _open_recorded(self, document: Document) -> None:
+        self._window.modes.show_mode("prompt")
+        self._window.files.show_example(document)

@@ -27,7 +27,7 @@ TASKS = {
     "run until answer": "Agent loop",
     "keep the cache warm": "Keep warm",
 }
-"""Tasks whose end is told, by their names in `Tasks`."""
+"""Tasks whose end is notified, by their names in `Tasks`."""
 
 
 class EndNotice(QObject):

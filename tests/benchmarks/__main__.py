@@ -58,6 +58,7 @@ BENCHMARKS = (
     Benchmark("parallel", quick=("2",)),
     Benchmark("stop", quick=("5",)),
     Benchmark("client", quick=("500",)),
+    Benchmark("one_send"),
     Benchmark("sends", full=("300",), quick=("50",)),
     Benchmark("chain"),
     Benchmark("spoken"),

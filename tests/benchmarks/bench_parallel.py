@@ -2,8 +2,8 @@
 
 python -m tests.benchmarks.bench_parallel [SECONDS]
 
-One stream is the window's own and is shown as it comes; the others go the same way (sender, client, run, log on disk)
-beside it. No two streams say the same; every text is compared with what the server wrote in the stream of its
+One stream is the window's own and is displayed as it arrives; the others go the same way (sender, client, run, log
+on disk) beside it. No two streams say the same; every text is compared with what the server wrote in the stream of its
 request_id, in memory and as the log has it afterwards.
 Goals: 99 of 100 event-loop gaps within 16.7 ms, none above 50 ms.
 """

@@ -1,4 +1,4 @@
-"""Event-loop gaps while one stream of 1,000 content deltas per second is shown in the real panes.
+"""Event-loop gaps while one stream of 1,000 content deltas per second is displayed in the real panes.
 
 Run with `python -m tests.benchmarks.bench_stream_pane`. A ticker on the qasync loop wakes every millisecond; a gap
 between two wakings is the delay of a keystroke. The same ticker runs first in the same window without a stream: the

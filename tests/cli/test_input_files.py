@@ -59,7 +59,7 @@ def test_command_file_that_cannot_be_read_is_invalid_input(
     Path("loop").symlink_to("loop")
     Path("dangling").symlink_to("nothing")
     if command[:2] == ["check", "--log"] and name != ".":
-        pytest.skip("--log takes what is no file as a filter")
+        pytest.skip("--log reads a value that is no file as a filter")
     if name == "." and command[0] == "check":
         Path("good.json").unlink()
     assert main([name if word == "NAME" else word for word in command]) == 2

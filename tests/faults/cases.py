@@ -227,7 +227,7 @@ def _judged(case: str, done: Sent | None, *, logged: bool) -> Outcome:
 
 
 def full_disk(work: Path) -> Iterator[Outcome]:
-    """Send on a disk that is full or fills: a small tmpfs where it can be mounted, and a limit on the size of files."""
+    """Send on a disk that is full or fills: a small tmpfs if it can be mounted, and a limit on the size of files."""
     good = work / "good"
     with server() as base_url:
         fill(good, base_url)

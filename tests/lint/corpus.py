@@ -1,6 +1,6 @@
 """Request bodies with what the guide has to say of each: built from clean prompts, one or more flaws, and near misses.
 
-Every body is realistic JSON as a team would post it. A *flaw* is put in on purpose and labelled with the rule that must
+Every body is realistic JSON as a team would post it. A *flaw* is planted and labelled with the rule that must
 speak; a *decoy* looks like a flaw and is none: nothing above a hint may be said of it.
 """
 

@@ -1,4 +1,4 @@
-"""The adviser as a whole: order, dismissal, figures, what is unknown."""
+"""The adviser as a whole: order, dismissal, figures, unknown values."""
 
 from __future__ import annotations
 

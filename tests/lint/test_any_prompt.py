@@ -1,4 +1,4 @@
-"""Whatever stands in a prompt, the adviser answers, and the same each time."""
+"""The adviser answers for every prompt, and gives the same answer each time."""
 
 from __future__ import annotations
 

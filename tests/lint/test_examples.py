@@ -1,4 +1,4 @@
-"""The guide's examples: each makes its own rule speak, is taken by the server, and can be sent."""
+"""Examples of the guide: each triggers its own rule, is valid for the server, and can be sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules that rest on the log: what must be said of it, and what is not enough to say it."""
+"""Rules that use the log: the findings that it must lead to, and the evidence that is not enough."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_too_few_completions_give_no_figure() -> None:
     (advice,) = of(OPEN, "output-cap", *past(19, completion_tokens=80))
     assert advice.fix is None
     assert not of(replace(OPEN, parameters={"max_tokens": 4_000}), "output-cap", *past(19, completion_tokens=8))
-    # Cut ones and unreported ones do not tell what is needed.
+    # Cut completions and unreported ones do not show the needed length.
     (advice,) = of(OPEN, "output-cap", *past(30, completion_tokens=80, finish_reason="length"), *past(30))
     assert advice.fix is None
 
@@ -107,7 +107,7 @@ def test_a_hit_rate_that_fell() -> None:
         ([900] * 10 + [100, 100], 10.0),  # too few to tell
         ([900] * 6 + [700] * 6, 10.0),  # a little
         ([900] * 6 + [100] * 6, 1_000.0),  # each after a silence: they expired
-        ([900] * 6 + [None] * 6, 10.0),  # not reported is not nought
+        ([900] * 6 + [None] * 6, 10.0),  # not reported is not zero
         ([100] * 6 + [900] * 6, 10.0),  # it rose
     ],
 )

@@ -1,4 +1,4 @@
-"""Short tool catalogues: what is too long, what is fine, and what the shorter version says."""
+"""Short tool catalogues: texts that are too long, texts that are not, and the shorter version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index of what was sent: the longest shared prefix, the newest of equals, and its bounds."""
+"""The index of sent requests: the longest shared prefix, the newest of equals, and its bounds."""
 
 from __future__ import annotations
 

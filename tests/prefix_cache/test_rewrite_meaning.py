@@ -1,4 +1,4 @@
-"""Rewrites keep meaning: what belongs together moves as a whole or not at all, and every byte is kept."""
+"""Rewrites do not change the meaning: related text moves as a whole or not at all, and no byte is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zones: warm is exactly what is shared, spans cover each message, the boundary names what ends the prefix."""
+"""Zones: warm is exactly the shared prefix, spans cover each message, the boundary names the end of the prefix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.prefix_cache.prompts import DOCUMENTS, ENDPOINT, MODEL, NOW, RULES, T
 
 
 def look(document: Document, *earlier: Document) -> Outlook:
-    """What is said of a document where others were sent, a second after each other."""
+    """Return the forecast of a document after others were sent, one second apart."""
     requests = [sent(other, f"run {n}", NOW - 60 + n) for n, other in enumerate(earlier)]
     return desk(*requests).look(document, ENDPOINT, MODEL)
 

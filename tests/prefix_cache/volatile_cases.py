@@ -311,7 +311,7 @@ MORE_VARYING: tuple[tuple[str, str], ...] = (
     ("Phone: +91 98765 43210", "98765"),
     ("Call SID: CA1234567890abcdef1234567890abcdef", "CA1234567890abcdef1234567890abcdef"),
 )
-"""A second set, (line, value), written after the first patterns to find what they missed (47 of 67 at first)."""
+"""A second set, (line, value), written after the first patterns to find missed values (47 of 67 at first)."""
 
 MORE_LOOKALIKES: tuple[str, ...] = (
     "कार्यालय सोमवार ते शुक्रवार उघडे असते.",

@@ -1,4 +1,4 @@
-"""A difference between two prompts: what goes, what comes, and nothing of what stays."""
+"""A difference between two prompts: removed and added text, and no unchanged text."""
 
 from __future__ import annotations
 

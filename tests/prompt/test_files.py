@@ -1,4 +1,4 @@
-"""Prompt files: what goes in comes out; what cannot be taken is named."""
+"""Prompt files: a written prompt is read again unchanged; invalid input is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Typed parameters: what is displayed is sent, or nothing is."""
+"""Typed parameters: the displayed values are sent, or nothing is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variables: where they stand, their values in place, and the way back to the template."""
+"""Variables: their places, their values in the text, and the map back to the template."""
 
 from __future__ import annotations
 

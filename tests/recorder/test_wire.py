@@ -91,7 +91,7 @@ def test_parse_request_fields_keep_case_order_and_repetition() -> None:
     assert head.values[b"x-one"] == [b"1", b"2"]
 
 
-def test_parse_response_folded_field_and_missing_reason_are_read() -> None:
+def test_parse_response_folded_field_is_forwarded_in_one_line_and_missing_reason_is_read() -> None:
     head = parse_response(b"HTTP/1.0 200\r\nX: a\r\n  b\r\n\r\n")
     assert head.end_to_end() == [(b"x", b"X: a b")]
     assert (head.version, head.status, head.reason, head.fields) == (b"1.0", 200, b"", [(b"X", b"a b")])

@@ -1,4 +1,4 @@
-"""The forecast of a request that waited for a slot takes into account what was answered meanwhile."""
+"""The forecast of a request that waited for a slot counts the requests that were answered meanwhile."""
 
 from __future__ import annotations
 

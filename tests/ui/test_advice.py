@@ -71,7 +71,7 @@ def test_it_marks_the_place_leads_there_and_is_mended_in_one_step(tell: Tell) ->
 
 
 class _Windows(QObject):
-    """Notes every window that is shown."""
+    """Records every window that is displayed."""
 
     def __init__(self) -> None:
         super().__init__()

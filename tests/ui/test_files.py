@@ -132,7 +132,7 @@ def test_a_change_on_disk_shows_the_banner_and_reload_can_be_undone(tell: Tell, 
         await hand.until(window.prompt.file_bar.isVisible, "the banner")
         newer = a.read_bytes()
         a.write_bytes(before)
-        await hand.until(lambda: not window.prompt.file_bar.isVisible(), "no banner: the file is as it was")
+        await hand.until(lambda: not window.prompt.file_bar.isVisible(), "no banner: the file is unchanged")
         a.write_bytes(newer)
         await hand.until(window.prompt.file_bar.isVisible, "the banner again")
         window.prompt.file_bar.press("Reload")

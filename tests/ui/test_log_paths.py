@@ -281,12 +281,12 @@ def test_the_size_is_shown_and_bounds_are_kept(tell: Tell) -> None:
         dialog.megabytes.setValue(1)
         assert session.workspace.settings.number("log_keep_mb") == 0
         dialog.apply.click()
-        await hand.until(lambda: _dialog(QMessageBox) is not None, "what it would delete")
+        await hand.until(lambda: _dialog(QMessageBox) is not None, "the requests that it would delete")
         box = _dialog(QMessageBox)
         assert isinstance(box, QMessageBox)
         assert "below 1 MB" in box.text()
         box.buttons()[0].click()
-        await hand.until(lambda: "0 requests were deleted" in dialog.told.text(), "nothing to delete")
+        await hand.until(lambda: "0 requests were deleted" in dialog.message.text(), "nothing to delete")
         assert session.workspace.settings.number("log_keep_mb") == 1
         dialog.close()
         assert (await log.count(EVERYTHING)).n == 4

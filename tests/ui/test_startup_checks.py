@@ -1,4 +1,4 @@
-"""What keeps a window from opening is said, not met by an abort."""
+"""A condition that prevents the window from opening is reported, without an abort."""
 
 from __future__ import annotations
 

@@ -279,6 +279,32 @@ def test_a_save_that_waits_writes_the_prompt_of_its_own_tab(tell: Tell, tmp_path
     tell(story)
 
 
+def test_save_over_a_file_of_another_tab_closes_it_or_is_refused_with_unsaved_changes(
+    tell: Tell, tmp_path: Path
+) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        files, shown = window.files, window.notice_bar
+        await files.open_all([a, b])
+        of_a = files.tabs.find(a)
+        assert of_a is not None
+        files.tabs.show_page(of_a)
+        await type_first(window, hand, "edited ")
+        files.tabs.step(1)
+        await files.save_file(a, force=True)
+        assert "open in another tab" in shown.words
+        assert "text of a" in a.read_text()
+        of_a.file.saved = of_a.document
+        await files.save_file(a, force=True)
+        assert "text of b" in a.read_text()
+        assert of_a not in files.tabs.pages
+        assert files.file.path == a
+
+    tell(story)
+
+
 def test_save_that_waits_writes_the_prompt_of_the_key_press_to_its_own_file(
     tell: Tell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,30 +345,17 @@ def test_save_that_waits_writes_the_prompt_of_the_key_press_to_its_own_file(
     tell(story)
 
 
-def test_save_over_a_file_of_another_tab_closes_it_or_is_refused_with_unsaved_changes(
-    tell: Tell, tmp_path: Path
-) -> None:
-    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        files, shown = window.files, window.notice_bar
-        await files.open_all([a, b])
-        of_a = files.tabs.find(a)
-        assert of_a is not None
-        files.tabs.show_page(of_a)
-        await type_first(window, hand, "edited ")
-        files.tabs.step(1)
-        await files.save_file(a, force=True)
-        assert "open in another tab" in shown.words
-        assert "text of a" in a.read_text()
-        of_a.file.saved = of_a.document
-        await files.save_file(a, force=True)
-        assert "text of b" in a.read_text()
-        assert of_a not in files.tabs.pages
-        assert files.file.path == a
-
-    tell(story)
+def test_overflow_tabs_too_narrow_offer_a_menu_and_show_the_chosen_tab_beside_its_button(qtbot: QtBot) -> None:
+    bar = tab_bar("Views", ("Text", "Request", "Rendered", "Tool calls 3", "Events 111", "JSON"))
+    qtbot.addWidget(bar)
+    bar.resize(260, 34)
+    bar.show()
+    assert bar.more.isVisible()
+    bar.menu().actions()[5].trigger()
+    assert bar.currentIndex() == 5
+    assert bar.tabRect(5).right() <= bar.width() - MORE_PX
+    bar.resize(900, 34)
+    assert not bar.more.isVisible()
 
 
 def test_findings_and_pasted_text_of_one_tab_do_nothing_in_another(tell: Tell) -> None:
@@ -371,16 +384,3 @@ def test_findings_and_pasted_text_of_one_tab_do_nothing_in_another(tell: Tell) -
         assert window.prompt.paste_bar.isHidden()
 
     tell(story)
-
-
-def test_overflow_tabs_too_narrow_offer_a_menu_and_show_the_chosen_tab_beside_its_button(qtbot: QtBot) -> None:
-    bar = tab_bar("Views", ("Text", "Request", "Rendered", "Tool calls 3", "Events 111", "JSON"))
-    qtbot.addWidget(bar)
-    bar.resize(260, 34)
-    bar.show()
-    assert bar.more.isVisible()
-    bar.menu().actions()[5].trigger()
-    assert bar.currentIndex() == 5
-    assert bar.tabRect(5).right() <= bar.width() - MORE_PX
-    bar.resize(900, 34)
-    assert not bar.more.isVisible()

@@ -1,4 +1,4 @@
-"""Tools of a real server, chosen in the real window; consent is asked while everything else goes on."""
+"""Tools of a real server, chosen in the real window; the question for consent blocks nothing else."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ def test_tools_of_a_server_are_answered_by_it(tell: Tell) -> None:
 def test_a_server_that_is_not_there_is_told_of(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         dialog = await _listed(session, hand, "no-such-program-at-all")
-        assert "There is no program" in dialog.told.text()
-        assert dialog.told.property("tone") == "failure"
+        assert "There is no program" in dialog.message.text()
+        assert dialog.message.property("tone") == "failure"
         dialog.server.setText('python "')
         dialog.go.click()
-        await hand.until(lambda: "cannot be read" in dialog.told.text(), "a sentence")
+        await hand.until(lambda: "cannot be read" in dialog.message.text(), "a sentence")
         dialog.close()
 
     tell(story)

@@ -1,4 +1,4 @@
-"""Direction and control characters in ids and names are visible wherever they are shown, and copied exactly."""
+"""Direction and control characters in ids and names are visible wherever they are displayed, and copied exactly."""
 
 from __future__ import annotations
 

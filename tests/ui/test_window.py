@@ -221,7 +221,7 @@ def test_a_file_that_is_no_prompt_changes_nothing(tell: Tell, tmp_path: Path) ->
 
 
 def test_the_window_is_the_only_one_that_is_shown(tell: Tell, qapp: QApplication) -> None:
-    """A widget that is shown before it has its place is a window of its own for a moment, and takes the focus."""
+    """A widget that is displayed before it has a parent is a window of its own for a moment, and takes the focus."""
     shown: list[str] = []
 
     class Watch(QObject):

@@ -84,7 +84,7 @@ def test_zoom_at_150_percent_clips_no_control(tell: Tell) -> None:
         window.requests.send_or_stop()
         await hand.until(lambda: not window.requests.running, "the end of the request")
         assert clipped(window) == []
-        # Modes and pages that are made at this size have it, too.
+        # Modes and pages that are created at this size use it too.
         for name in ("mode_compare", "mode_batch", "mode_recorder", "cache_lab", "guide"):
             window.actions_table[name].trigger()
             await hand.until(

@@ -70,7 +70,7 @@ def _instruction(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _answers(facts: PromptFacts) -> Iterator[tuple[int, str, str]]:
-    """Index of an answer, the question's language and its own, where both can be told; -1 from the log."""
+    """Index of an answer, the question's language and its own, if both are known; -1 from the log."""
     asked: str | None = None
     for index, message in enumerate(facts.document.messages):
         if message.role == "user":

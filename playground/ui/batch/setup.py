@@ -30,7 +30,7 @@ from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.notice import words
 
-HEIGHT_PX = 168
+HEIGHT_PX = 146
 MAX_CONCURRENCY = 256
 PROMPT_VALUE = "value in the prompt"
 _HINTS = {
@@ -99,7 +99,7 @@ class BatchSetup(QFrame):
         self.order.addItem("File order", "file")
         self.order.currentIndexChanged.connect(lambda _index: self.changed.emit())
         self.concurrency = padded(QSpinBox())
-        self.concurrency.setAccessibleName("Requests at once")
+        self.concurrency.setAccessibleName("Requests in parallel")
         self.concurrency.setMinimumWidth(64)
         self.concurrency.setRange(1, MAX_CONCURRENCY)
         self.concurrency.valueChanged.connect(self._choose_concurrency)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QRect, Qt, Signal
-from PySide6.QtGui import QContextMenuEvent, QFontMetrics, QKeyEvent, QKeySequence, QMouseEvent, QPainter
+from PySide6.QtGui import QContextMenuEvent, QFontMetrics, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QHeaderView,
     QMenu,
@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 
 from playground.experiments.batch_lines import BatchLine
 from playground.ui.batch.model import FIGURES, BatchColumn, BatchModel
-from playground.ui.theme import current_theme, mono_font, ui_font
+from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import icon
 from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.plain_table import set_up_rows
@@ -32,6 +32,9 @@ WIDTHS = {"row": 54, "request_id": 290, "in": 70, "cached": 126, "cost": 100, "c
 VARIABLE_PX = (64, 150)
 OUTPUT_PX = 180
 NARROWEST_PX = 48
+NARROW_PX = 1_100
+NARROW_DROPS = ("in", "cost")
+"""Columns that a narrower table leaves out: the selected row has their figures."""
 _PRESS = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space)
 _ICONS = {"queued": "clock", "running": "play", "done": "check", "failed": "error"}
 
@@ -135,20 +138,27 @@ class BatchTable(QTableView):
 
     def _fit_columns(self) -> None:
         """Set the widths of other columns than before; the output takes the room that is left."""
-        kinds = tuple(column.title for column in self._batch.columns)
+        narrow = self.width() < scaled(NARROW_PX)
+        kinds = (str(narrow), *(column.title for column in self._batch.columns))
         if kinds == self._widths_for:
             return
         self._widths_for = kinds
-        fixed = sum(WIDTHS.get(column.kind, 0) for column in self._batch.columns)
+        left_out = NARROW_DROPS if narrow else ()
+        fixed = sum(WIDTHS.get(column.kind, 0) for column in self._batch.columns if column.kind not in left_out)
         variables = sum(column.kind == "variable" for column in self._batch.columns)
         least, most = VARIABLE_PX
         room = (self.width() - fixed - OUTPUT_PX) // max(variables, 1)
         for number, column in enumerate(self._batch.columns):
             stretched = column.kind == "output"
+            self.setColumnHidden(number, column.kind in left_out)
             mode = QHeaderView.ResizeMode.Stretch if stretched else QHeaderView.ResizeMode.Interactive
             self.horizontalHeader().setSectionResizeMode(number, mode)
             if not stretched:
                 self.setColumnWidth(number, WIDTHS.get(column.kind, max(least, min(room, most))))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_columns()
 
     def current_line(self) -> BatchLine | None:
         """Return the selected row."""

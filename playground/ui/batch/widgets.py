@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPush
 
 from playground.experiments.batch_lines import BatchLine
 from playground.export.terminal import visible
-from playground.runs.metrics import seconds
+from playground.runs.metrics import dollars, seconds
 from playground.ui.theme import GRID, current_theme, mono_font, ui_font
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.figure_row import FigureRow
@@ -96,7 +96,9 @@ class BatchDetail(QFrame):
         self.text.setProperty("textZoom", True)
         self.text.setFont(mono_font())
         self.id = IdLabel("request_id")
-        self._figures = {name: FigureRow(name) for name in ("status", "cached", "time to first token", "output")}
+        self._figures = {
+            name: FigureRow(name) for name in ("status", "cached", "input cost", "time to first token", "output")
+        }
         left, right = QVBoxLayout(), QVBoxLayout()
         head = QHBoxLayout()
         head.addWidget(self._title, 1)
@@ -139,6 +141,7 @@ class BatchDetail(QFrame):
         texts = {
             "status": " ".join(known) or "—",
             "cached": f"{cached} of {prompt}",
+            "input cost": dollars(line.cost) if line else "—",
             "time to first token": seconds(ttft / 1000) if isinstance(ttft, (int, float)) else "—",
             "output": f"{completion:,} tokens" if isinstance(completion, int) else "—",
         }

@@ -36,7 +36,7 @@ KEEP_MS = 400
 
 NARROW_DROPS = ("answer", "cost", "total", "TTFT", "out", "in", "cached", "prefix")
 """Columns that a log too narrow for all leaves out, the first one first; the tooltip of the time has their figures."""
-NARROW_WIDTHS = {"time": 78, "status": 96}
+NARROW_WIDTHS = {"status": 96, "time": 82}
 """Widths of columns where even the fewest columns do not fit: the request_id is whole in any case."""
 LEAST_WIDTHS = {"prefix": 130, "answer": 160}
 """Widths that suffice for the last column: it takes the remaining room."""
@@ -55,6 +55,8 @@ class ColumnLayout(QObject):
         self._dropped: set[int] = set()
         self._squeezed: dict[int, int] = {}
         """Chosen widths of the columns that are narrower now."""
+        self._sizes: dict[int, int] = {}
+        """Newest widths of the columns while they were not the last one, which takes the room that is left."""
         self._timer = single_timer(self, KEEP_MS, lambda: self._keep(self.text()))
         header.setSectionsMovable(True)
         header.setStretchLastSection(True)
@@ -97,18 +99,24 @@ class ColumnLayout(QObject):
             fits = self._needed(widths, dropped) <= self._header.width()
             if not fits and number in widths and len(dropped) + 1 < len(chosen):
                 dropped.add(number)
+        last = self._last()
+        for number in chosen:
+            if number not in (last, *self._dropped):
+                self._sizes[number] = widths[number]
         if dropped != self._dropped:
             self._settling, changed = True, dropped ^ self._dropped
             self._dropped = dropped
             for number in changed:
                 self._header.setSectionHidden(number, number in dropped)
+            if last is not None and last != self._last():
+                self._header.resizeSection(last, self._sizes.get(last, scaled(COLUMNS[last].width)))
             self._settling = False
-        self._squeeze(widths if self._needed(widths, dropped) > self._header.width() else {})
+        self._squeeze(widths, self._needed(widths, dropped) - self._header.width())
         self._fill()
 
     def _fill(self) -> None:
         """Give the last column the room that is left: Qt does not make it narrower than it was."""
-        last = next((number for number in range(len(COLUMNS)) if self._is_stretched(number)), None)
+        last = self._last()
         room = self._header.width() - self._header.length()
         if last is not None and room < 0:
             self._settling = True
@@ -123,15 +131,17 @@ class ColumnLayout(QObject):
         least = LEAST_WIDTHS.get(COLUMNS[last].title)
         return sum(shown.values()) - (max(shown[last] - scaled(least), 0) if least else 0)
 
-    def _squeeze(self, widths: dict[int, int]) -> None:
-        """Make the columns of NARROW_WIDTHS among these narrower, and restore others."""
+    def _squeeze(self, widths: dict[int, int], excess: int) -> None:
+        """Make the columns of NARROW_WIDTHS narrower by the excess, and restore those that need not be."""
         self._settling = True
-        for number, column in enumerate(COLUMNS):
-            narrow = scaled(NARROW_WIDTHS.get(column.title, 0))
-            if narrow and widths.get(number, 0) > narrow:
+        for title, narrow in NARROW_WIDTHS.items():
+            number = next(number for number, column in enumerate(COLUMNS) if column.title == title)
+            cut = max(min(excess, widths.get(number, 0) - scaled(narrow)), 0)
+            if cut:
                 self._squeezed.setdefault(number, widths[number])
-                self._header.resizeSection(number, narrow)
-            elif number in self._squeezed and number not in widths:
+                self._header.resizeSection(number, widths[number] - cut)
+                excess -= cut
+            elif number in self._squeezed:
                 self._header.resizeSection(number, self._squeezed.pop(number))
         self._settling = False
 
@@ -154,6 +164,10 @@ class ColumnLayout(QObject):
             rows.append([COLUMNS[number].title, width or COLUMNS[number].width, shown])
         made = [[column.title, column.width, column.shown] for column in COLUMNS]
         return "" if rows == made else json.dumps(rows)
+
+    def _last(self) -> int | None:
+        """Return the column that takes the room that is left."""
+        return next((number for number in range(len(COLUMNS)) if self._is_stretched(number)), None)
 
     def _is_stretched(self, number: int) -> bool:
         visible = [

@@ -38,7 +38,8 @@ from playground.ui.theme import Theme
 from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.timers import repeating_timer, single_timer
 
-LOOK_MS = 300
+LOOK_MS, QUIET_LOOK_MS = 300, 1000
+"""Interval of reads of the log, also while nothing is recorded in this window and nothing new was found."""
 TYPING_MS, SELECTING_MS = 120, 60
 """How long after the last key the filter is applied, and after the last selection the difference is computed."""
 ANALYSE_S = 1.5
@@ -156,7 +157,7 @@ class RecorderController(QObject):
     def _show_or_hide(self, shown: bool) -> None:
         """Read the log only while the page is visible."""
         if shown and not self._closed:
-            self._timer.start()
+            self._timer.start(LOOK_MS)
             self._look()
         else:
             self._timer.stop()
@@ -295,6 +296,8 @@ class RecorderController(QObject):
     async def _read(self) -> None:
         try:
             changed = await self._follow.read()
+            quiet = not changed and self.process is None
+            self._timer.setInterval(QUIET_LOOK_MS if quiet else LOOK_MS)
             if changed and self.process is not None:
                 await self._workspace.refresh_load()
             if self._paused_at is not None:

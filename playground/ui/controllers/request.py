@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 FRAME_MS = 16
 """At most one repaint a frame at 60 Hz (architecture.md, One loop)."""
+FORECAST_MS = 40
+"""Time from an edit to its forecast: the text is painted before, and keys that follow at once share one forecast."""
 TICK_MS = 1000
 """Interval for updating ages ("40 s ago"), the forecast's expiry and the count per minute."""
 SECONDS_SHOWN, OLD_TICKS = 60, 10
@@ -88,7 +90,7 @@ class Requests(QObject):
         """The logged request that is being read for display."""
         self._resting = False
         self._frame = single_timer(self, FRAME_MS, self._paint)
-        self._outlook = single_timer(self, 0, self.refresh_outlook)
+        self._outlook = single_timer(self, FORECAST_MS, self.refresh_outlook)
         self._tick = repeating_timer(self, TICK_MS, self._on_tick)
         self._displayed = True
         self._ticks = 0
@@ -173,9 +175,13 @@ class Requests(QObject):
         return expiring or now - self._sent_at < SECONDS_SHOWN or self._ticks % OLD_TICKS == 0
 
     def document_edited(self, _document: Document) -> None:
-        """Look at the prompt again, once, after everything else that this keystroke causes."""
+        """Forecast again, once, FORECAST_MS after the first of several edits."""
         if not self._outlook.isActive():
-            self._outlook.start()
+            self._outlook.start(FORECAST_MS)
+
+    def document_shown(self, _document: Document) -> None:
+        """Forecast another document at once."""
+        self._outlook.start(0)
 
     def refresh_outlook(self) -> Outlook:
         """Return the current zones and forecast."""

@@ -110,7 +110,7 @@ class ConnectDialog(QDialog):
         column.addWidget(self.form)
         column.addWidget(self.key)
         test = QHBoxLayout()
-        test.addWidget(self.test)
+        test.addWidget(self.test, 0, Qt.AlignmentFlag.AlignLeft)
         test.addWidget(self.tested, 1)
         column.addLayout(test)
         column.addStretch(1)

@@ -78,8 +78,8 @@ class EndpointForm(Form):
         self._source = QLabel()
         self._source.setProperty("tone", "muted")
         self._source.setWordWrap(True)
-        self._per_minute.setAccessibleName("Requests a minute")
-        self._in_flight.setAccessibleName("Requests at once")
+        self._per_minute.setAccessibleName("Requests per minute")
+        self._in_flight.setAccessibleName("Requests in parallel")
         self._plan.setAccessibleName("Plan limits")
         self._build()
 
@@ -95,7 +95,7 @@ class EndpointForm(Form):
         self.add(
             "plan",
             "Plan limits",
-            _beside(self._plan, self._per_minute, QLabel("a minute,"), self._in_flight, QLabel("at once")),
+            _beside(self._plan, self._per_minute, QLabel("per minute,"), self._in_flight, QLabel("in parallel")),
         )
         for name, field in self.rates.items():
             field.setPlaceholderText("not priced")

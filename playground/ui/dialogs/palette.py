@@ -59,7 +59,7 @@ class KeysSheet(QDialog):
         self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
         self.table.setShowGrid(False)
         self.table.setTabKeyNavigation(False)
-        self.table.setHorizontalHeaderLabels(["group", "action", "key"])
+        self.table.setHorizontalHeaderLabels(["Group", "Action", "Key"])
         self.table.verticalHeader().hide()
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.table.setColumnWidth(2, 140)

@@ -52,7 +52,7 @@ class LogSizeDialog(QDialog):
         form.add_words(words("Older ones are deleted, with their contents.", "muted"))
         form.add("log_keep_mb", "Keep the log below", self.megabytes)
         form.add_words(words("The oldest go first.", "muted"))
-        self.told = words("Marked requests are never deleted by these bounds. Both are off unless you set them.")
+        self.message = words("Marked requests are never deleted by these bounds. Both are off unless you set them.")
         self.apply = QPushButton("Apply…")
         self.apply.setAutoDefault(False)
         self.apply.clicked.connect(lambda: workspace.tasks.start(self._apply(), "keep the log within bounds"))
@@ -73,7 +73,7 @@ class LogSizeDialog(QDialog):
         place.addWidget(where)
         column.addWidget(self.size_words)
         column.addLayout(place)
-        for widget in (form, self.told, buttons):
+        for widget in (form, self.message, buttons):
             column.addWidget(widget)
         self.resize(520, self.sizeHint().height())
 
@@ -95,7 +95,7 @@ class LogSizeDialog(QDialog):
         self._workspace.settings.set("log_keep_days", days)
         self._workspace.settings.set("log_keep_mb", megabytes)
         deleted = await self._workspace.keep_bounds()
-        self.told.setText(f"{deleted:,} requests were deleted.")
+        self.message.setText(f"{deleted:,} requests were deleted.")
         self.size_words.setText(say_size(await self._log.size()))
 
     async def _would_delete(self, days: int, megabytes: int) -> str:

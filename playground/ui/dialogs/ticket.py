@@ -59,7 +59,7 @@ class TicketDialog(QDialog):
         self.preview.setFont(mono_font(12))
         self.preview.setTabChangesFocus(True)
         self.preview.setAccessibleName("The ticket")
-        self.told = words("", "muted")
+        self.message = words("", "muted")
         self._lay_out()
         self.contents.currentTextChanged.connect(lambda _text: self._show())
         # Building a ticket of many requests takes too long for every keystroke.
@@ -83,7 +83,7 @@ class TicketDialog(QDialog):
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         column.addLayout(row)
         column.addWidget(self.preview, 1)
-        column.addWidget(self.told)
+        column.addWidget(self.message)
         column.addWidget(buttons)
         self.resize(820, 640)
 
@@ -107,7 +107,7 @@ class TicketDialog(QDialog):
         self._text = tickets(self._runs, self.choice)
         more = len(self._text) - SHOWN
         self.preview.setPlainText(self._text[:SHOWN] + (f"\n… {more:,} characters more" if more > 0 else ""))
-        self.told.setText(f"{len(self._text):,} characters. The zip also holds each request's body and events.")
+        self.message.setText(f"{len(self._text):,} characters. The zip also holds each request's body and events.")
 
     def _catch_up(self) -> None:
         if self._rest.isActive():
@@ -117,7 +117,7 @@ class TicketDialog(QDialog):
     def _copy(self) -> None:
         self._catch_up()
         copy_text(self._text)
-        self.told.setText("Copied.")
+        self.message.setText("Copied.")
 
     def _ask(self, name: str, kind: str) -> None:
         dialog = QFileDialog(self, "Save the ticket")
@@ -136,6 +136,6 @@ class TicketDialog(QDialog):
         try:
             write_shared(path, data)
         except OSError as error:
-            self.told.setText(f"{path} cannot be written: {error.strerror or error}.")
+            self.message.setText(f"{path} cannot be written: {error.strerror or error}.")
             return
-        self.told.setText(f"Saved as {path}.")
+        self.message.setText(f"Saved as {path}.")

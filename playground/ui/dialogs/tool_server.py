@@ -57,7 +57,7 @@ class ToolServerDialog(TaskDialog):
         self.go = QPushButton()
         self.go.setAutoDefault(False)
         self.go.clicked.connect(self._toggle)
-        self.told = words("")
+        self.message = words("")
         self.list = QListWidget()
         self.list.setAccessibleName("Tools of the server")
         self.list.setAlternatingRowColors(False)
@@ -86,7 +86,7 @@ class ToolServerDialog(TaskDialog):
             )
         )
         column.addLayout(row)
-        column.addWidget(self.told)
+        column.addWidget(self.message)
         column.addWidget(self.list, 1)
         column.addWidget(buttons)
         self.resize(640, 480)
@@ -153,9 +153,9 @@ class ToolServerDialog(TaskDialog):
         self.accept()
 
     def _say(self, sentence: str, tone: str = "") -> None:
-        self.told.setText(sentence)
-        self.told.setProperty("tone", tone)
-        restyle(self.told)
+        self.message.setText(sentence)
+        self.message.setProperty("tone", tone)
+        restyle(self.message)
 
     def _say_running(self) -> None:
         self.go.setText("Stop" if self._task is not None else "List its tools")

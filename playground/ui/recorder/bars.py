@@ -176,18 +176,16 @@ class TokenBars(QWidget):
             x += 34 + painter.fontMetrics().horizontalAdvance(label)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         if any(row.run_id in self._leaking for row in self._rows):
-            self._paint_dot(painter, QPointF(x + 4, base - 4))
+            self._paint_dots(painter, [QPointF(x + 4, base - 4)])
             painter.setPen(self._theme.muted)
             painter.drawText(QPointF(x + 14, base), "leak")
             x += 34 + painter.fontMetrics().horizontalAdvance("leak")
         painter.drawText(QPointF(x, base), "prompt tokens per request")
 
-    def _paint_dot(self, painter: QPainter, center: QPointF) -> None:
+    def _paint_dots(self, painter: QPainter, centers: list[QPointF]) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self._theme.variable_edge)
-        painter.drawEllipse(center, 2.5, 2.5)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(self._theme.variable_edge, 5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        painter.drawPoints(centers)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 
     def _paint_axis(self, painter: QPainter, most: float) -> None:
@@ -229,14 +227,16 @@ class TokenBars(QWidget):
             painter.setBrush(brush)
             painter.drawRects(rects)
         painter.setBrush(nothing)
+        leaks: list[QPointF] = []
         for number, row in enumerate(self._rows):
             if row.run_id in self._leaking or row.run_id == self._selected:
                 place = self._place(number)
                 if row.run_id in self._leaking:
-                    self._paint_dot(painter, QPointF(place.center().x(), place.bottom() + 6))
+                    leaks.append(QPointF(place.center().x(), place.bottom() + 6))
                 if row.run_id == self._selected:
                     painter.setPen(QPen(theme.accent, 2))
                     painter.drawRect(place.adjusted(-2, -2, 2, 1))
+        self._paint_dots(painter, leaks)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         x = event.position().x()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from PySide6.QtCore import (
     QAbstractTableModel,
@@ -48,9 +48,11 @@ Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 _LOG = [column for column in COLUMNS if column.title in ("time", "status", "request_id", "in", "cached", "TTFT")]
 _TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG) + 1)
+Spans: TypeAlias = tuple[tuple[int, int, int], ...]
+"""Visible columns: number, left edge and width in device-independent pixels."""
 _FIGURES = frozenset((_IN, _CACHED, _TTFT))
 _ICON_PX, _MARK_PX = 13, 3
-_MAX_DRAWN = 100
+_MAX_DRAWN = 500
 _WIDTHS = (76, 126, 284, 58, 114, 68)
 _NARROW = {_TIME: 78, _STATUS: 66, _ID: 282, _CACHED: 66}
 _WIDE_PX = 840
@@ -86,6 +88,11 @@ ASKS = (
 @cache
 def _icon(name: str, color: str) -> QIcon:
     return icon(name, QColor(color), 13)
+
+
+def _status_icon(row: LogRow) -> QIcon:
+    name, tone = _ICONS.get(row.phase, ("play", "accent") if row.phase not in ENDED else ("warn", "muted"))
+    return _icon(name, getattr(current_theme(), tone).name())
 
 
 class RecordedModel(QAbstractTableModel):
@@ -167,8 +174,7 @@ class RecordedModel(QAbstractTableModel):
             return None
         row = self.rows[index.row()]
         if role == Qt.ItemDataRole.DecorationRole:
-            name, tone = _ICONS.get(row.phase, ("play", "accent") if row.phase not in ENDED else ("warn", "muted"))
-            return _icon(name, getattr(current_theme(), tone).name()) if index.column() == _STATUS else None
+            return _status_icon(row) if index.column() == _STATUS else None
         cell = self.cell(row, index.column())
         match role:
             case Qt.ItemDataRole.DisplayRole:
@@ -188,7 +194,7 @@ class RecordedModel(QAbstractTableModel):
         return self.row_cells(row)[column]
 
     def row_cells(self, row: LogRow) -> list[Cell]:
-        """Return the cells of one of the rows: the same list until the row or its cause changes."""
+        """Return all cells of one of the rows."""
         cause = self._causes.get(row.run_id, NO_CAUSE)
         known = self._cells.get(row.run_id)
         if known is not None and known[0] is row and known[1] is cause:
@@ -227,12 +233,12 @@ def _cause_cell(row: LogRow, cause: RowCause) -> Cell:
     return Cell(cause.text, cause.reason, cause.tone)
 
 
-class _RowLook:
-    """Draws rows without the style, and each looks the same once only: rows mostly move down while streams run."""
+class _RowPainter:
+    """Draws whole rows without the style, and each only once: rows mostly move down while streams run."""
 
     def __init__(self, theme: Theme) -> None:
         self._theme = theme
-        self._drawn: dict[str, tuple[list[Cell], tuple[object, ...], QPixmap]] = {}
+        self._drawn: dict[tuple[object, ...], QPixmap] = {}
         self.set_fonts()
 
     def set_fonts(self) -> None:
@@ -245,74 +251,47 @@ class _RowLook:
         self._theme = theme
         self._drawn.clear()
 
-    def paint(
-        self,
-        painter: QPainter,
-        model: RecordedModel,
-        number: int,
-        place: QRect,
-        columns: Sequence[tuple[int, int, int]],
-        *,
-        selected: bool,
-    ) -> None:
-        """Paint a row. `columns`: number, left edge and width of each visible column."""
-        row = model.rows[number]
-        cells = model.row_cells(row)
-        ratio = painter.device().devicePixelRatio()
-        look = row.phase, place.size(), columns, selected, ratio
-        known = self._drawn.get(row.run_id)
-        if known is not None and known[0] is cells and known[1] == look:
-            drawn = known[2]
-        else:
-            drawn = QPixmap(round(place.width() * ratio), round(place.height() * ratio))
-            drawn.setDevicePixelRatio(ratio)
-            drawn.fill(self._theme.selection if selected else self._theme.surface)
-            self._draw_row(drawn, model, number, cells, columns, place.height(), selected=selected)
+    def drawn(self, row: LogRow, cells: Sequence[Cell], spans: Spans, selected: bool, ratio: float) -> QPixmap:
+        """Return the picture of a row. `spans`: left edge and width of each visible column; `ratio`: of the device."""
+        bar_px = 0
+        if row.cached_tokens is not None and row.prompt_tokens:
+            bar_px = 1 + round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0))
+        key = (spans, selected, ratio, row.phase, bar_px, *((cell.text, cell.tone) for cell in cells))
+        drawn = self._drawn.get(key)
+        if drawn is None:
             if len(self._drawn) >= _MAX_DRAWN:
                 self._drawn.clear()
-            self._drawn[row.run_id] = cells, look, drawn
-        painter.drawPixmap(place.topLeft(), drawn)
-
-    def _draw_row(
-        self,
-        drawn: QPixmap,
-        model: RecordedModel,
-        number: int,
-        cells: Sequence[Cell],
-        columns: Sequence[tuple[int, int, int]],
-        height: int,
-        *,
-        selected: bool,
-    ) -> None:
-        painter, row = QPainter(drawn), model.rows[number]
-        for column, left, width in columns:
-            extra = None
-            if column == _CACHED and row.cached_tokens is not None and row.prompt_tokens:
-                extra = round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0))
-            status = model.data(model.index(number, column), Qt.ItemDataRole.DecorationRole)
-            painter.save()
-            painter.translate(left, 0)
-            painter.setClipRect(0, 0, width, height)
-            self._draw(painter, QRect(0, 0, width, height), cells[column], column, selected, extra, status)
-            painter.restore()
-        painter.end()
+            width, height = sum(width for _, _, width in spans), scaled(ROW_PX)
+            drawn = QPixmap(round(width * ratio), round(height * ratio))
+            drawn.setDevicePixelRatio(ratio)
+            drawn.fill(self._theme.selection if selected else self._theme.surface)
+            painter = QPainter(drawn)
+            for column, left, room in spans:
+                painter.save()
+                painter.translate(left, 0)
+                painter.setClipRect(0, 0, room, height)
+                self._draw(painter, QRect(0, 0, room, height), cells[column], column, selected, row, bar_px - 1)
+                painter.restore()
+            painter.end()
+            self._drawn[key] = drawn
+        return drawn
 
     def _draw(
-        self, painter: QPainter, rect: QRect, cell: Cell, column: int, selected: bool, extra: object, icon: QIcon | None
+        self, painter: QPainter, rect: QRect, cell: Cell, column: int, selected: bool, row: LogRow, bar_px: int
     ) -> None:
-        """Draw one cell. `extra`: pixels of the bar of cached tokens."""
+        """Draw one cell. `bar_px`: pixels of the bar of cached tokens; negative if they are not reported."""
         theme, left, text, room = self._theme, PAD_PX, cell.text, rect.width() - 2 * PAD_PX
         if selected and column == _TIME:
             painter.fillRect(0, 0, _MARK_PX, rect.height(), theme.accent)
         painter.setPen(theme.line)
         painter.drawLine(0, rect.bottom(), rect.right(), rect.bottom())
-        if icon is not None:
-            icon.paint(painter, left, 0, _ICON_PX, rect.height())
+        if column == _STATUS:
+            _status_icon(row).paint(painter, left, 0, _ICON_PX, rect.height())
             left, room = left + _ICON_PX + 6, room - _ICON_PX - 6
             text = text if rect.width() > scaled(_NARROW[_STATUS]) else text.partition(" ")[0]
             text = text if rect.width() > scaled(_ICON_COLUMN_PX) else ""
-        elif isinstance(extra, int) and rect.width() >= BAR_PX + scaled(50):
-            self._paint_bar(painter, QRect(left, rect.center().y() - 3, BAR_PX, 8), extra)
+        elif column == _CACHED and bar_px >= 0 and rect.width() >= BAR_PX + scaled(50):
+            self._paint_bar(painter, QRect(left, rect.center().y() - 3, BAR_PX, 8), bar_px)
         font, metrics = self._fonts[column == _ID]
         painter.setFont(font)
         painter.setPen(getattr(theme, cell.tone) if cell.tone else theme.text)
@@ -341,7 +320,7 @@ class RecordedTable(QTableView):
         super().__init__()
         self.recorded = model
         self.setModel(model)
-        self._look = _RowLook(theme)
+        self._look = _RowPainter(theme)
         set_up_rows(self, "Recorded requests", scaled(ROW_PX))
         self.horizontalHeader().setSectionResizeMode(_CAUSE, QHeaderView.ResizeMode.Stretch)
         self._wide: bool | None = None
@@ -381,20 +360,23 @@ class RecordedTable(QTableView):
             self.recorded.show_status_heading(True)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the visible rows in one pass: a delegate costs a call for each cell."""
-        painter, area, header = QPainter(self.viewport()), event.rect(), self.horizontalHeader()
-        first, last = self.rowAt(area.top()), self.rowAt(area.bottom())
-        if first < 0:
-            return
-        columns = tuple(
-            (column, self.columnViewportPosition(column), header.sectionSize(column))
-            for column in range(_CAUSE + 1)
-            if not self.isColumnHidden(column)
+        """Draw whole rows: to let the view ask for each cell takes ten times as long."""
+        painter, area = QPainter(self.viewport()), event.rect()
+        header, rows, ratio = self.horizontalHeader(), self.recorded.rows, self.devicePixelRatioF()
+        spans: Spans = tuple(
+            (column, header.sectionPosition(column), header.sectionSize(column))
+            for column in range(self.recorded.columnCount())
+            if not header.isSectionHidden(column)
         )
         chosen = {index.row() for index in self.selectionModel().selectedRows()}
-        for number in range(first, (len(self.recorded.rows) - 1 if last < 0 else last) + 1):
-            place = QRect(0, self.rowViewportPosition(number), self.viewport().width(), self.rowHeight(number))
-            self._look.paint(painter, self.recorded, number, place, columns, selected=number in chosen)
+        left = -header.offset()
+        number, top = self.rowAt(area.top()), 0
+        while 0 <= number < len(rows) and (top := self.rowViewportPosition(number)) <= area.bottom():
+            row = rows[number]
+            drawn = self._look.drawn(row, self.recorded.row_cells(row), spans, number in chosen, ratio)
+            painter.drawPixmap(left, top, drawn)
+            number += 1
+        painter.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -120,8 +120,8 @@ class Canvas(QWidget):
         if self._at is not None and self._at not in picture.items:
             self._at = None
         self._place()
-        told = "; ".join(f"{item.label}" for item in picture.moments)
-        self.setAccessibleDescription(told or self.empty)
+        described = "; ".join(f"{item.label}" for item in picture.moments)
+        self.setAccessibleDescription(described or self.empty)
         self.view_changed.emit()
         self.update()
 

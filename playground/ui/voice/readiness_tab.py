@@ -70,9 +70,9 @@ class Spread(QWidget):
     def show_rows(self, rows: Sequence[ReadinessRow]) -> None:
         """Draw these groups; omits groups without turns."""
         self._rows = tuple(row for row in rows if row.values.values)
-        told = [f"{row.cache}: {len(row.values.values)}, {_summary(row.values)}" for row in self._rows]
-        self.setAccessibleDescription("; ".join(told) or "nothing measured")
-        self.setToolTip(f"{self._name}\n" + "\n".join(told) if told else "")
+        lines = [f"{row.cache}: {len(row.values.values)}, {_summary(row.values)}" for row in self._rows]
+        self.setAccessibleDescription("; ".join(lines) or "nothing measured")
+        self.setToolTip(f"{self._name}\n" + "\n".join(lines) if lines else "")
         self.setFixedHeight(self.sizeHint().height())
         self.update()
 

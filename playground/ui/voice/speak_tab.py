@@ -200,7 +200,7 @@ class SpeakTab(QWidget):
         self.save = QPushButton("Save as WAV…")
         self.save.clicked.connect(self._ask)
         self.save.setEnabled(False)
-        self.told = words("Nothing spoken yet.", "muted")
+        self.message = words("Nothing spoken yet.", "muted")
         self.table = plain_table("Spoken parts", COLUMNS, 0, {1: 110, 2: 110, 3: 330})
         self._lay_out()
         self.show_endpoint()
@@ -215,7 +215,7 @@ class SpeakTab(QWidget):
         column.setContentsMargins(0, GRID, 0, 0)
         column.addLayout(row)
         column.addWidget(self.consent)
-        column.addWidget(self.told)
+        column.addWidget(self.message)
         column.addWidget(self.table, 1)
 
     def show_endpoint(self) -> None:
@@ -267,7 +267,7 @@ class SpeakTab(QWidget):
         self._speaker = speaker
         self._task = self._start(self._speak(speaker), "speak a completion")
         self.stop.setEnabled(True)
-        self.told.setText("Speaking…")
+        self.message.setText("Speaking…")
 
     def turn_began(self, run: Run) -> None:
         """Speak a turn of the agent loop, after the speech of the previous turn has ended."""
@@ -301,7 +301,7 @@ class SpeakTab(QWidget):
             if speaker is self._speaker:
                 self._task = None
                 self.stop.setEnabled(False)
-                self.told.setText(said)
+                self.message.setText(said)
 
     def leave(self) -> None:
         """Stop the speech and update no widget any more."""
@@ -338,9 +338,9 @@ class SpeakTab(QWidget):
         try:
             write_shared(path, as_wav(self._speaker.parts, self._spoken_at))
         except OSError as error:
-            self.told.setText(f"{path} cannot be written: {error.strerror or error}.")
+            self.message.setText(f"{path} cannot be written: {error.strerror or error}.")
         else:
-            self.told.setText(f"Saved as {path}.")
+            self.message.setText(f"Saved as {path}.")
 
 
 def what_is_sent(endpoint: Endpoint) -> str:

@@ -34,7 +34,7 @@ class TimelineTab(QWidget):
         self.moment = words(LEGEND, "muted")
         self.bar = QScrollBar(Qt.Orientation.Horizontal)
         self.bar.setAccessibleName("Visible part of the timeline")
-        self.table = plain_table("The timeline's figures", COLUMNS, 3, {0: 76, 1: 76, 2: 92, 4: 96})
+        self.table = plain_table("The timeline's figures", COLUMNS, 3, {0: 84, 1: 84, 2: 108, 4: 108})
         self.copy = QPushButton("Copy the table")
         self.copy.clicked.connect(self._copy)
         self.canvas.chosen.connect(lambda said: self.moment.setText(said or LEGEND))

@@ -58,8 +58,8 @@ class Chart(QWidget):
     def show_series(self, series: Sequence[Series], across: str, up: str) -> None:
         """Draw these; `across` and `up` name the axes with their units."""
         self._series, self._axes = tuple(series), (across, up)
-        told = (f"{one.name}: {len(one.points)} points, {_range(one)}" for one in series if one.points)
-        self.setAccessibleDescription(f"{up} over {across}. " + "; ".join(told))
+        described = (f"{one.name}: {len(one.points)} points, {_range(one)}" for one in series if one.points)
+        self.setAccessibleDescription(f"{up} over {across}. " + "; ".join(described))
         self.setToolTip(self.accessibleDescription())
         self.update()
 

@@ -88,14 +88,24 @@ class ExactEdit(QPlainTextEdit):
         start, broken = cursor.selectionStart(), bool(self.exact.breaks)
         displayed = self.exact.apply(splice)
         self._muted += 1
-        cursor.insertText(displayed)
+        self.insert_shown(cursor, displayed)
         self._muted -= 1
         if broken or self.exact.breaks:
             self._mark_breaks(start, cursor.position())
         self._rebreak(start, cursor.position())
         self.settled()
-        if select:
+        own = self.textCursor()
+        # Qt measures the text up to the cursor several times when it is given a cursor.
+        if select and (own.hasSelection() or own.position() != cursor.position()):
             self.setTextCursor(cursor)
+
+    def insert_shown(self, cursor: QTextCursor, displayed: str) -> None:
+        """Replace the selection of `cursor` in the widget."""
+        cursor.insertText(displayed)
+
+    def types_itself(self) -> bool:
+        """Return whether typed characters are inserted with `insert_shown` instead of by Qt."""
+        return False
 
     def insert_exact(self, text: str) -> None:
         """Replace the selection by `text`, like typing."""
@@ -326,6 +336,8 @@ class ExactEdit(QPlainTextEdit):
         elif self.textCursor().hasSelection() and _is_text(event):
             # A substitute overwritten by the same character would look unchanged to Qt.
             self.insert_exact(event.text())
+        elif self.types_itself() and _is_text(event):
+            self.insert_shown(self.textCursor(), event.text())
         else:
             return False
         self.ensureCursorVisible()

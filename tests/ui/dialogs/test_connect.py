@@ -197,7 +197,7 @@ def test_a_bad_key_keeps_the_dialog_open(connect: Connect, store: MemoryKeyring)
     async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         dialog.key.field.setText("Bearer sk_1")
         dialog.use.click()
-        await hand.until(lambda: "Bearer" in dialog.key.words.text(), "what is wrong with the key")
+        await hand.until(lambda: "Bearer" in dialog.key.words.text(), "the error about the key")
         await hand.until(dialog.use.isEnabled, "another try")
         assert dialog.isVisible()
         assert store.kept == {}
@@ -300,7 +300,7 @@ def test_the_key_field_is_marked_while_its_key_is_wrong(connect: Connect) -> Non
         field = dialog.key.field
         field.setText("Bearer sk_1")
         dialog.use.click()
-        await hand.until(lambda: bool(field.accessibleDescription()), "what is wrong with the key")
+        await hand.until(lambda: bool(field.accessibleDescription()), "the error about the key")
         assert field.property("bad") == "true"
         assert field.accessibleDescription() == dialog.key.words.text()
         QTest.keyClicks(field, "2")

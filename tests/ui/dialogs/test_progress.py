@@ -1,4 +1,4 @@
-"""What takes a while says how far it is and can be stopped; what is done at once opens nothing."""
+"""Long work displays its progress and can be stopped; short work opens no dialog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: each is kept as it is changed, and what cannot be kept is said."""
+"""Settings: each change is stored at once, and a failure to store it is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ticket's dialog: what is copied is what the fields say, also right after they were typed in."""
+"""The ticket dialog: the copied text has the values of the fields, also right after typing."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_nothing_is_spoken_unless_it_is_switched_on(tell: Tell) -> None:
         assert not tab.on.isChecked()
         await _sent(session, hand)
         assert tab.table.rowCount() == 0
-        assert tab.told.text() == "Nothing spoken yet."
+        assert tab.message.text() == "Nothing spoken yet."
 
     tell(story)
 
@@ -52,7 +52,7 @@ def test_what_is_spoken_is_measured_into_the_timeline_and_saved(tell: Tell, tmp_
         tab = _opened(session)
         tab.on.setChecked(True)
         await _sent(session, hand)
-        await hand.until(lambda: tab.told.text() == "All text was spoken.", "the end of the speech")
+        await hand.until(lambda: tab.message.text() == "All text was spoken.", "the end of the speech")
         assert tab.table.rowCount() == 3
         audio = session.window.voicing.in_hand.audio
         assert len(audio) == 3
@@ -148,7 +148,7 @@ def test_the_systems_voice_speaks_part_by_part_and_is_measured(tell: Tell) -> No
         tab.engine.setCurrentIndex(1)
         tab.on.setChecked(True)
         await _sent(session, hand)
-        await hand.until(lambda: tab.told.text() == "All text was spoken.", "the end of the speech")
+        await hand.until(lambda: tab.message.text() == "All text was spoken.", "the end of the speech")
         assert tab.table.rowCount() == 3
         assert not tab.save.isEnabled()
         audio = session.window.voicing.in_hand.audio

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QHelpEvent,
     QInputMethodEvent,
@@ -35,6 +36,8 @@ LINE_CHARACTERS = 100
 """Longest line of text, whatever the width of the pane."""
 LONG_BLOCKS = 300
 """Number of blocks from which on the visible ones are painted here."""
+TYPED_S = 0.5
+"""Time after a typed character during which the cursor does not blink, in seconds."""
 
 
 class CardText(Recolored, ExactEdit):
@@ -50,6 +53,10 @@ class CardText(Recolored, ExactEdit):
         self._left, self._right = sides
         self._lines = TextGeometry(self)
         self._gaps: dict[str, int] = {}
+        self._typed_at = -TYPED_S
+        self._opaque = False
+        self.paint_ground: Callable[[QPainter], object] = lambda _painter: None
+        """Paints what is under the text, in the viewport's coordinates; called if the viewport is opaque."""
         super().__init__(parent)
         self._marks: list[TextMark] = []
         self._values: Mapping[str, str] = {}
@@ -65,6 +72,43 @@ class CardText(Recolored, ExactEdit):
         """Color the marks again."""
         self._color_marks()
         self.viewport().update()
+
+    def types_itself(self) -> bool:
+        """Return whether the text is painted, and so also typed, here."""
+        return self.blockCount() >= LONG_BLOCKS
+
+    def insert_shown(self, cursor: QTextCursor, displayed: str) -> None:
+        """Replace the selection of `cursor`; in a long text without the layout's signals.
+
+        For each of them Qt measures every block above the cursor, to repaint and to scroll. This widget never scrolls
+        and has the heights, so it repaints the changed blocks by itself.
+        """
+        if not self.types_itself():
+            super().insert_shown(cursor, displayed)
+            return
+        layout, start = self.document().documentLayout(), cursor.selectionStart()
+        height, count = self._lines.height(), self.blockCount()
+        blocked = layout.blockSignals(True)
+        cursor.insertText(displayed)
+        layout.blockSignals(blocked)
+        self._typed_at = monotonic()
+        tops, first = self._lines.tops(), self.document().findBlock(start).blockNumber()
+        same = tops[-1] == height and self.blockCount() == count
+        bottom = tops[self.document().findBlock(cursor.position()).blockNumber() + 1] if same else self.height()
+        self.viewport().update(QRectF(0, tops[first], self.width(), bottom - tops[first]).toAlignedRect())
+
+    def set_opaque(self, opaque: bool) -> None:
+        """Set whether `paint_ground` covers the viewport: then no widget below is painted with it."""
+        if opaque != self._opaque:
+            self._opaque = opaque
+            self._set_opaque()
+
+    def _set_opaque(self) -> None:
+        self.viewport().setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent, self._opaque)
+        self.viewport().update()
+
+    def ensureCursorVisible(self) -> None:
+        """Do nothing: the page scrolls, not the text."""
 
     def _stay(self, value: int) -> None:
         if value:
@@ -175,6 +219,8 @@ class CardText(Recolored, ExactEdit):
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and self._opaque:
+            self._set_opaque()  # the style sheet has removed the attribute
         if event.type() == QEvent.Type.FontChange:
             self._limit_lines()
             self._lines.forget()
@@ -215,15 +261,19 @@ class CardText(Recolored, ExactEdit):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The grounds of the marks that are in sight, then the text."""
-        if self._marks:
+        if self._marks or self._opaque:
             painter = QPainter(self.viewport())
+            painter.setClipRect(event.rect())
+            if self._opaque:
+                self.paint_ground(painter)
             for mark, area in self._areas(event.rect().top(), event.rect().bottom()):
-                paint_mark(painter, current_theme(), mark.kind, area)
+                if area.intersects(QRectF(event.rect())):
+                    paint_mark(painter, current_theme(), mark.kind, area)
             painter.end()
-        if self.blockCount() < LONG_BLOCKS:
-            super().paintEvent(event)
-        else:
+        if self.types_itself():
             self._paint_visible_blocks(event.rect())
+        else:
+            super().paintEvent(event)
 
     def _paint_visible_blocks(self, area: QRect) -> None:
         """Paint the blocks in `area` as QPlainTextEdit does, which walks from the first block to it."""
@@ -234,12 +284,14 @@ class CardText(Recolored, ExactEdit):
         tops, document = self._lines.tops(), self.document()
         block = document.findBlockByNumber(first)
         ranges = self._format_ranges(block.position(), document.findBlockByNumber(last))
+        caret = context.cursorPosition
+        if caret == -1 and self.hasFocus() and monotonic() - self._typed_at < TYPED_S:
+            caret = self.textCursor().position()  # as Qt does: the cursor is visible after a key
         for number in range(first, last + 1):
             document.documentLayout().blockBoundingRect(block)  # lays the block out if it has no layout yet
             layout, position = block.layout(), block.position()
             place = QPointF(offset.x(), offset.y() + tops[number])
             layout.draw(painter, place, _within(ranges, position, block.length()), QRectF(area))
-            caret = context.cursorPosition
             if position <= caret < position + block.length():
                 layout.drawCursor(painter, place, caret - position, self.cursorWidth())
             elif caret < -1 and layout.preeditAreaText() and not self.isReadOnly():

@@ -155,6 +155,8 @@ class MessageCard(QWidget):
         super().__init__(parent)
         self._message = Message("user", "")
         self._axes: MessageAxes | None = None
+        self._painted = (0.0, 0.0)
+        """Top of the variable fill and bottom of the solid edge."""
         self.collapsed = False
         self.head = CardHead()
         self.text = CardText()
@@ -171,6 +173,7 @@ class MessageCard(QWidget):
         self._column.addWidget(self.text)
         self._build_menus()
         self.head.toggled.connect(lambda: self.set_collapsed(not self.collapsed))
+        self.text.paint_ground = self._paint_ground
         self.text.typed.connect(self._on_typed)
         self.text.menu_requested.connect(self.open_menu)
 
@@ -271,7 +274,7 @@ class MessageCard(QWidget):
                 variable_from=None if start is None else moved(start) if start else 0,
                 warm_to=min(self._axes.warm_to, splice.at),
             )
-            self.update()
+            self._update_axes()
 
     @property
     def axes(self) -> MessageAxes | None:
@@ -285,10 +288,38 @@ class MessageCard(QWidget):
         else:
             self.text.set_gap("end", self.text.exact.unit(end.offset))
         if (axes, end) != (self._axes, self._end):
+            whole = axes is None or self._axes is None or end != self._end
             self._axes, self._end = axes, end
+            self.text.set_opaque(axes is not None)
             self.text.setAccessibleDescription("" if end is None else f"{boundary_text(end)}, at {end.name}")
             self._say()
-            self.update()
+            self._update_axes(whole=whole)
+
+    def _update_axes(self, *, whole: bool = False) -> None:
+        """Repaint where fill and edge have moved: a keystroke moves them by a line at most, and mostly not at all."""
+        before, self._painted = self._painted, (self._fill_top(), self._warm_bottom())
+        if whole or self._end is not None or self._served is not None:
+            self._update(QRectF(self.rect()))
+            return
+        fill, warm = (sorted(pair) for pair in zip(before, self._painted, strict=True))
+        if fill[0] != fill[1]:
+            self._update(QRectF(0, fill[0], self.width(), fill[1] - fill[0]))
+        if warm[0] != warm[1]:
+            self._update(QRectF(0, warm[0] - EDGE_PX, SIDE_PX, warm[1] - warm[0] + 2 * EDGE_PX))
+
+    def _update(self, area: QRectF) -> None:
+        """Repaint an area of the card and of its text, which paints its own fill."""
+        rect = area.toAlignedRect()
+        self.update(rect)
+        viewport = self.text.viewport()
+        viewport.update(rect.translated(-viewport.mapTo(self, QPoint(0, 0))))
+
+    def _fill_top(self) -> float:
+        """Return the height from which on the fill is that of variable text."""
+        start = self._axes.variable_from if self._axes is not None else None
+        if start == 0:
+            return 0.0
+        return float(self.height()) if start is None or self.collapsed else self._line_top(start)
 
     def show_served(self, served: Served | None) -> None:
         """Show the rule "served from cache to here" after the line that it ends in; None: no rule."""
@@ -351,18 +382,28 @@ class MessageCard(QWidget):
             return
         painter, theme = QPainter(self), current_theme()
         painter.setClipRect(event.rect())
-        whole = QRectF(self.rect())
-        start = self._axes.variable_from
-        painter.fillRect(whole, fill_color(theme, variable=start == 0))
-        if start and not self.collapsed:
-            painter.fillRect(whole.adjusted(0, self._line_top(start), 0, 0), theme.variable)
-        warm = self._warm_bottom()
+        self._painted = self._fill_top(), self._warm_bottom()
+        self._paint_fill(painter, theme)
+        whole, warm = QRectF(self.rect()), self._painted[1]
         paint_edge(painter, theme, QRectF(0, 0, EDGE_PX, warm), warm=True)
         paint_edge(painter, theme, whole.adjusted(0, warm, 0, 0), warm=False)
         if 0 < warm < whole.height():
             close_edge(painter, theme, warm)
+
+    def _paint_fill(self, painter: QPainter, theme: Theme) -> None:
+        whole, fill = QRectF(self.rect()), self._fill_top()
+        painter.fillRect(whole, fill_color(theme, variable=fill == 0.0))
+        if 0.0 < fill < whole.height():
+            painter.fillRect(whole.adjusted(0, fill, 0, 0), theme.variable)
         if not self.collapsed:
             self._paint_rows(painter, theme)
+
+    def _paint_ground(self, painter: QPainter) -> None:
+        """Paint the fill under the text: a blink of the cursor then paints no other widget."""
+        place = self.text.viewport().mapTo(self, QPoint(0, 0))
+        painter.translate(-place)
+        self._paint_fill(painter, current_theme())
+        painter.translate(place)
 
     def _paint_rows(self, painter: QPainter, theme: Theme) -> None:
         top = self.text.gap_top("end")
@@ -393,7 +434,7 @@ class MessageCard(QWidget):
 
 _PLACEHOLDERS = {
     "system": "Instructions for the model: text that every request shares",
-    "user": "User message: text that changes goes here, for example {{question}}",
+    "user": "Text that changes, for example {{question}}",
     "assistant": "Completion",
     "tool": "Result of the call",
 }

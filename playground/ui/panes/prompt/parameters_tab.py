@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Json
@@ -28,10 +28,12 @@ from playground.ui.widgets.notice import words
 NOT_SENT = "not sent"
 
 
-def _placeholder(name: str) -> str:
-    """Return the text of an empty field: that it is not sent, and the range of its values."""
+def range_of(name: str) -> str:
+    """Return the range of a parameter's values, or an empty text."""
     limit = NUMBERS.get(name)
-    return NOT_SENT if limit is None or limit.low is None else f"{NOT_SENT}; {limit.words}"
+    if limit is None or limit.low is None:
+        return ""
+    return f"at least {limit.low:g}" if limit.high is None else f"{limit.low:g} to {limit.high:g}"
 
 
 class _Field(QWidget):
@@ -67,7 +69,7 @@ class _Field(QWidget):
             lines.edited.connect(self.typed)
             return lines
         line = QLineEdit()
-        line.setPlaceholderText(_placeholder(parameter.name))
+        line.setPlaceholderText(NOT_SENT)
         line.textEdited.connect(self.typed)
         return line
 
@@ -125,14 +127,20 @@ class ParametersTab(QScrollArea):
         grid.setHorizontalSpacing(GRID * 2)
         grid.setVerticalSpacing(GRID)
         grid.setColumnStretch(1, 1)
-        grid.addWidget(self._stream, 0, 0, 1, 2)
-        grid.addWidget(self._usage, 1, 0, 1, 2)
+        grid.addWidget(self._stream, 0, 0, 1, 3)
+        grid.addWidget(self._usage, 1, 0, 1, 3)
         for row, parameter in enumerate(PARAMETERS, 2):
             field = self._fields[parameter.name] = _Field(parameter)
             field.setToolTip(parameter.help)
             field.typed.connect(lambda text, chosen=parameter: self._typed(chosen, text))
             grid.addWidget(_label(parameter.name, parameter.help), row, 0)
             grid.addWidget(field, row, 1)
+            if span := range_of(parameter.name):
+                field.editor.setAccessibleDescription(span)
+                label = words(span, "muted")
+                label.setWordWrap(False)
+                label.setContentsMargins(0, 6, 0, 0)
+                grid.addWidget(label, row, 2, Qt.AlignmentFlag.AlignTop)
         last = len(PARAMETERS) + 2
         grid.addWidget(_label("extra fields", "Fields that are not documented, as one JSON object."), last, 0)
         grid.addWidget(self._extra, last, 1)

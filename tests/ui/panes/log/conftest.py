@@ -58,7 +58,7 @@ Story = Callable[[Stage], Coroutine[Any, Any, None]]
 
 @pytest.fixture
 def play(qapp: QApplication, tmp_path: Path) -> Callable[[Story], None]:
-    """Tells a story on a stage; fails where one of the pane's tasks did."""
+    """Run a story on a stage; fail if one of the pane's tasks failed."""
     from playground.ui.session import make_runner
 
     async def tell(story: Story) -> None:

@@ -63,7 +63,7 @@ async def leave(log: RequestLog, kept: RequestRecord, events: list[AnyEvent]) ->
 
 
 async def fill(log: RequestLog) -> None:
-    """Every state that a request can be in; the newest is kept last."""
+    """Every state that a request can be in; the newest is added last."""
     unpriced = Rates()
     await keep(log, of("Yesterday?", 93_000), answered("We are open from nine to five.", "aa" + SECOND_ID[2:]))
     await keep(log, of("No key", 260), refused(401, "ee" + SECOND_ID[2:]))

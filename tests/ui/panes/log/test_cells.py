@@ -55,7 +55,7 @@ def test_a_stopped_request_is_estimated_where_it_can_be(play: Play) -> None:
         await stage.shown(1)
         assert stage.cell(0, "status") == "200 stopped"
         assert stage.cell(0, "in") == "≈ 1,204"
-        await stage.until(lambda: stage.cell(0, "out").startswith("≈ "), "the estimate of what had come")
+        await stage.until(lambda: stage.cell(0, "out").startswith("≈ "), "the estimate for the received part")
         assert 5 <= int(stage.cell(0, "out").removeprefix("≈ ")) <= 25
         assert "no usage was reported" in stage.cell(0, "out", TIP)
         assert stage.cell(0, "cached") == "—"
@@ -161,7 +161,7 @@ def test_an_interrupted_request_says_so(play: Play, tmp_path: Path) -> None:
         again = await RequestLog.open(tmp_path / "other")
         stage.pane.set_source(again)
         await stage.rows(1)
-        await stage.until(lambda: stage.cell(0, "out") != "—", "the estimate of what had come")
+        await stage.until(lambda: stage.cell(0, "out") != "—", "the estimate for the received part")
         assert stage.cell(0, "status") == "200 interrupted"
         assert stage.cell(0, "status", TIP).startswith("The program ended before the request did")
         assert stage.cell(0, "out").startswith("≈ ")

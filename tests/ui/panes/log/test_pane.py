@@ -30,7 +30,7 @@ Play = Callable[[Story], None]
 
 
 class Counting:
-    """A real log, what it was asked, and who listens. While `open` is not set it does not answer."""
+    """A real log with its calls and subscribers. While `open` is not set it does not answer."""
 
     def __init__(self, log: RequestLog) -> None:
         self._log = log
@@ -86,7 +86,7 @@ class Counting:
 
 
 async def started() -> None:
-    """All tasks that were started have taken their first step, and asked what they ask."""
+    """Let all started tasks take their first step."""
     for _ in range(3):
         await asyncio.sleep(0)
 
@@ -639,7 +639,7 @@ def test_a_narrow_log_leaves_out_figures_and_keeps_the_layout(play: Play) -> Non
         assert layout.text() == ""
         stage.pane.resize(1_500, 240)
         await stage.until(lambda: not hidden(), "all columns again")
-        assert [header.sectionSize(number) for number in (0, 1)] == [COLUMNS[0].width, COLUMNS[1].width]
+        assert [header.sectionSize(number) for number in (0, 1, 2)] == [column.width for column in COLUMNS[:3]]
 
     play(story)
 

@@ -1,15 +1,20 @@
-"""A long text's own painting of its visible blocks gives the same pixels as QPlainTextEdit's."""
+"""A long text's own painting of its visible blocks gives the same pixels as QPlainTextEdit's. A text that paints the
+fill of its card itself gives the same pixels as one that is painted over the card.
+"""
 
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import QEvent, QPoint, QRect
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt
 from PySide6.QtGui import QImage, QInputMethodEvent, QPainter, QRegion
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from playground.prompt.document import Message
 from playground.ui.panes.prompt import card_text
+from playground.ui.panes.prompt.axes import NOT_WARM, MessageAxes, Served, StableEnd
 from playground.ui.panes.prompt.card_text import CardText
+from playground.ui.panes.prompt.cards import MessageCard
 
 SHORT = "\n".join(f"{number}. A {{{{variable}}}} in a line that is long enough to be wrapped." for number in range(30))
 RIGHT_TO_LEFT = "\n".join(["من اليمين إلى اليسار", "left to right", "", "आप मीरा हैं 🙂"] * 8)
@@ -81,3 +86,78 @@ def test_paint_visible_blocks_unfocused_after_focus_same_pixels(
     text.clearFocus()
     QApplication.sendEvent(text, QEvent(QEvent.Type.UpdateRequest))
     assert _same(text, monkeypatch)
+
+
+AXES = [
+    MessageAxes(None, NOT_WARM),
+    MessageAxes(0, 0),
+    MessageAxes(300, 150),
+    MessageAxes(300, len(SHORT)),
+]
+
+
+@pytest.fixture
+def card(qtbot: QtBot, themed: QApplication) -> MessageCard:
+    found = MessageCard()
+    qtbot.addWidget(found)
+    found.resize(400, 900)
+    found.show_message(Message("user", SHORT))
+    found.show_axes(AXES[0], None)
+    found.show()
+    return found
+
+
+class Painted(QObject):
+    """Records the paint events of some widgets."""
+
+    def __init__(self, *widgets: QWidget) -> None:
+        super().__init__(widgets[0])
+        self.widgets: list[QObject] = []
+        for widget in widgets:
+            widget.installEventFilter(self)
+
+    def eventFilter(self, widget: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Paint:
+            self.widgets.append(widget)
+        return False
+
+
+@pytest.mark.parametrize("axes", AXES)
+@pytest.mark.parametrize("inside", [False, True])
+def test_card_opaque_text_same_pixels(card: MessageCard, axes: MessageAxes, inside: bool) -> None:
+    card.show_axes(axes, StableEnd(0, 300, "variable", 70) if inside else None)
+    card.show_served(Served(40, "12:00:00", 0, 150) if inside else None)
+    opaque = card.grab().toImage()
+    card.text.set_opaque(False)
+    assert card.grab().toImage() == opaque
+
+
+def test_card_blink_paints_the_text_alone(card: MessageCard, qtbot: QtBot) -> None:
+    viewport = card.text.viewport()
+    QApplication.processEvents()
+    painted = Painted(viewport, card, card.text)
+    viewport.update(QRect(10, 10, 8, 20))
+    qtbot.waitUntil(lambda: viewport in painted.widgets)
+    assert painted.widgets == [viewport]
+
+
+def test_card_axes_changed_repaints_the_text(card: MessageCard, qtbot: QtBot) -> None:
+    viewport = card.text.viewport()
+    QApplication.processEvents()
+    painted = Painted(viewport, card)
+    card.show_axes(MessageAxes(300, NOT_WARM), None)
+    qtbot.waitUntil(lambda: viewport in painted.widgets and card in painted.widgets)
+    QApplication.processEvents()
+    painted.widgets.clear()
+    card.show_axes(MessageAxes(300, NOT_WARM, 99), None)
+    QApplication.processEvents()
+    assert viewport not in painted.widgets
+
+
+def test_card_without_axes_text_is_transparent_and_style_keeps_opaque(card: MessageCard) -> None:
+    attribute = Qt.WidgetAttribute.WA_OpaquePaintEvent
+    viewport = card.text.viewport()
+    card.text.setStyleSheet("QPlainTextEdit { background: transparent; }")
+    assert viewport.testAttribute(attribute)
+    card.show_axes(None, None)
+    assert not viewport.testAttribute(attribute)

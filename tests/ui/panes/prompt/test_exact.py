@@ -49,7 +49,7 @@ def test_an_exact_splice_is_what_slicing_does(text: str, data: st.DataObject) ->
 
 @given(texts, st.data())
 def test_typing_changes_what_was_typed_and_nothing_else(text: str, data: st.DataObject) -> None:
-    """Qt reports units; what is typed is not odd here, and differs from what stood there."""
+    """Qt reports UTF-16 units; the typed text has no lone surrogate here and differs from the earlier text."""
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
     typed = data.draw(st.text(st.sampled_from("xyz😀"), max_size=5))

@@ -1,4 +1,4 @@
-"""One history across the prompt: what is undone comes back to the character, with the cursor."""
+"""One undo history for the whole prompt: undone text returns to the character, with the cursor."""
 
 from __future__ import annotations
 

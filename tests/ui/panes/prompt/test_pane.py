@@ -1,4 +1,4 @@
-"""The pane: what it shows of an outlook, where it goes, and that a document goes through it unharmed."""
+"""The prompt pane: display of a forecast, navigation, and documents that pass through it unchanged."""
 
 from __future__ import annotations
 

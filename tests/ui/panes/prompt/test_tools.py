@@ -1,4 +1,4 @@
-"""The catalogue: form and JSON of one value, one history, paste, templates, order and what it costs."""
+"""The tool catalogue: form and JSON of one value, one history, paste, templates, order and its cost."""
 
 from __future__ import annotations
 

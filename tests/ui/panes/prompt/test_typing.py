@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
 import pytest
-from PySide6.QtCore import QEvent, QMimeData, Qt
-from PySide6.QtGui import QGuiApplication, QInputMethodEvent, QKeyEvent, QTextCursor
+from PySide6.QtCore import QEvent, QMimeData, QObject, QRect, Qt
+from PySide6.QtGui import QGuiApplication, QInputMethodEvent, QKeyEvent, QPaintEvent, QTextCursor
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.prompt.document import Document, Message
-from playground.ui.panes.prompt.card_text import CardText
+from playground.ui.panes.prompt.card_text import LONG_BLOCKS, CardText
 from playground.ui.widgets.id_label import release_clipboard
 from playground.ui.widgets.lossless_text import Splice, image_of
 from tests.ui.panes.prompt.conftest import OpenPane
@@ -69,6 +70,52 @@ def test_deleting_takes_the_odd_character_alone(text: CardText) -> None:
     text.select(1, 1)
     QTest.keyClick(text, Key.Key_Delete)
     assert text.exact.text == "a\nb"
+
+
+@pytest.mark.parametrize("line", [0, 150, LONG_BLOCKS])
+def test_keys_in_a_long_text_are_typed_at_the_cursor_and_repainted(text: CardText, qtbot: QtBot, line: int) -> None:
+    lines = [f"{number} a\u00a0b" for number in range(LONG_BLOCKS + 1)]
+    text.set_exact("\n".join(lines))
+    place = len("\n".join(lines[: line + 1]))
+    text.select(place, place)
+    QApplication.processEvents()
+    moves: list[int] = []
+    text.moved.connect(lambda: moves.append(text.textCursor().position()))
+    painted = PaintedAreas(text.viewport())
+    QTest.keyClicks(text, "xy")
+    assert moves == [text.exact.unit(place + 1), text.exact.unit(place + 2)]
+    qtbot.waitUntil(lambda: bool(painted.areas))
+    spot = text.geometry_of_text.spot(text.exact.unit(place))
+    assert painted.cover(spot.top, spot.bottom)
+    assert not painted.cover(spot.top, spot.bottom + 20)
+    QTest.keyClick(text, Key.Key_Return)
+    qtbot.waitUntil(lambda: painted.cover(spot.top, text.geometry_of_text.height()))
+    QTest.keyClicks(text, "z")
+    QTest.keyClick(text, Key.Key_Backspace)
+    lines[line] += "xy\n"
+    assert text.exact.text == "\n".join(lines)
+    assert shown(text) == image_of(text.exact.text)
+    assert text.selection() == (place + 3, place + 3)
+    assert text.height() == math.ceil(text.geometry_of_text.height())
+    assert text.verticalScrollBar().value() == 0
+
+
+class PaintedAreas(QObject):
+    """Records which heights of a widget are painted."""
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__(widget)
+        self.areas: list[QRect] = []
+        widget.installEventFilter(self)
+
+    def eventFilter(self, _widget: QObject, event: QEvent) -> bool:
+        if isinstance(event, QPaintEvent):
+            self.areas.append(event.rect())
+        return False
+
+    def cover(self, top: float, bottom: float) -> bool:
+        """Return whether one paint event covered these heights."""
+        return any(area.top() <= top and area.bottom() + 1 >= bottom for area in self.areas)
 
 
 def test_a_stand_in_typed_over_what_it_stands_for_is_taken(text: CardText) -> None:
@@ -175,7 +222,7 @@ def test_marks_follow_the_text(text: CardText) -> None:
 
 
 def test_any_sequence_of_keys_leaves_image_and_height_right(text: CardText) -> None:
-    """Random keys against the image that is shown, and heights kept by the piece against heights measured again."""
+    """Random keys against the displayed image, and heights stored per piece against heights measured again."""
     chance = random.Random(7)
     text.set_exact(ODD * 3)
     keys = [Key.Key_Left, Key.Key_Right, Key.Key_Up, Key.Key_Down, Key.Key_Backspace, Key.Key_Delete, Key.Key_Return]

@@ -1,4 +1,4 @@
-"""The exact text behind what is shown: whatever the pieces, whatever the line ends."""
+"""The exact text behind the displayed text, for any pieces and line ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer that was asked to be JSON: shown, checked, and its fault marked."""
+"""A completion in JSON mode: displayed, checked, and its error marked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Probabilities tab: tinted text, table, and what is said of the chosen token."""
+"""The Probabilities tab: tinted text, table, and the summary of the selected token."""
 
 from __future__ import annotations
 
