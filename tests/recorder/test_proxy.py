@@ -135,18 +135,19 @@ def test_request_target_headers_and_body_are_forwarded_without_hop_by_hop_fields
     run(story)
 
 
-def test_unusual_heads_are_forwarded_byte_by_byte() -> None:
+def test_unusual_heads_are_forwarded_byte_by_byte_except_folds() -> None:
     async def story() -> None:
         fold = b"X-Fold:one\r\n\t two  \r\n"
         response = b"HTTP/1.1 200\r\nX-Odd:  a \r\n" + fold + b"Content-Length: 2\r\n\r\n{}"
         async with recording(always(response, keep=True)) as (port, server, observer):
             request = POST.replace(b"?q=%20x", "?q=é".encode()).replace(b"X-Hop: 1\r\n", fold)
-            assert await exchange(port, request, until=b"{}") == response
+            unfolded = fold.replace(b"\r\n\t ", b" ")
+            assert await exchange(port, request, until=b"{}") == response.replace(fold, unfolded)
             sent = bytes(server.received[0])
             assert sent.startswith("POST /v1/chat/completions?q=é HTTP/1.1\r\nHost: ".encode())
-            assert fold in sent
+            assert unfolded in sent
             assert (b"X-Fold", b"one two") in observer.exchanges[0].headers
-            bare = response.replace(b" 200\r", b" 200 \r")
+            bare = response.replace(b" 200\r", b" 200 \r").replace(fold, unfolded)
             server.answer = always(bare)
             assert await exchange(port, POST, until=b"{}") == bare
 
