@@ -18,6 +18,8 @@ from playground.runs.metrics import dollars, percent
 
 SAME_DOLLARS = 1e-9
 """A smaller difference of two costs is the rounding of sums."""
+WARM_SHARE = 0.05
+"""More cached tokens than any forecast by this share of the prompt: the cache was not empty before the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,13 @@ class PreparedBatch:
         plan, rates = self.plan, self.settings.endpoint.rates
         other = percent(plan.file_order.cached_share)
         if not running and totals is not None and totals.cached_share is not None:
-            text = f"Measured: {percent(totals.cached_share)} of the prompt tokens were cached (file order: ≈ {other})"
+            text = f"Measured: {percent(totals.cached_share)} of the prompt tokens were cached"
+            if totals.cached_share > max(plan.forecast.cached_share, plan.file_order.cached_share) + WARM_SHARE:
+                # The forecasts begin with an empty cache: what the order saved is not known.
+                return f"{text}, more than forecast: the cache was warm before. Exports keep the order of the data."
+            if plan.order == "file":
+                return f"{text} in file order. Exports keep the order of the data."
+            text += f" (file order: ≈ {other})"
             if rates.fresh is not None and rates.cached is not None:
                 more = totals.cached_tokens - plan.file_order.cached_share * totals.prompt_tokens
                 cost = more * (rates.fresh - rates.cached) / PER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterator
 from typing import Literal, cast, get_args
 
@@ -14,7 +15,7 @@ from playground.prompt.document import Json
 
 Contents = Literal["included", "hashed", "left out"]
 CHOICES: tuple[Contents, ...] = get_args(Contents)
-"""included: unchanged · hashed: a hash and a length replace each text · left out: only a length does."""
+"""included: unchanged · hashed: a keyed hash and a length replace each text · left out: only a length does."""
 
 _KEPT = frozenset(
     (
@@ -53,10 +54,15 @@ LEAST_QUOTED = 6
 
 
 class Outline:
-    """Includes, hashes or removes texts, and counts the replaced ones."""
+    """Includes, hashes or removes texts, and counts the replaced ones.
+
+    Hashes have a random key that is not stored: equal texts of one outline have equal hashes, and no text can be
+    guessed from its hash.
+    """
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
+        self._key = secrets.token_bytes(32)
         self._texts = self._characters = self._errors = 0
         self._seen: set[str] = set()
 
@@ -65,7 +71,7 @@ class Outline:
         """Return the explanation of replaced contents for the reader."""
         return {
             "included": "Contents are included.",
-            "hashed": "Contents are left out: `sha256` is the start of each text's hash, `chars` its length.",
+            "hashed": "Contents are left out: `hash` is equal for equal texts of this file, `chars` is the length.",
             "left out": "Contents are left out: `chars` is the length of each text.",
         }[self._contents]
 
@@ -90,12 +96,15 @@ class Outline:
 
     def _name(self, name: str) -> str:
         self._count(name)
-        return f"sha256:{_digest(name)}" if self._contents == "hashed" else f"name {self._texts}"
+        return f"hash:{self._digest(name)}" if self._contents == "hashed" else f"name {self._texts}"
 
     def _text(self, text: str) -> Json:
         self._count(text)
         fields: dict[str, Json] = {"chars": len(text)}
-        return {"sha256": _digest(text), **fields} if self._contents == "hashed" else fields
+        return {"hash": self._digest(text), **fields} if self._contents == "hashed" else fields
+
+    def _digest(self, text: str) -> str:
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=8).hexdigest()
 
     def _count(self, text: str) -> None:
         self._texts += 1
@@ -147,10 +156,6 @@ class Outline:
                 "The parts of the server's error that repeat the request word for word; the rest is unchanged."
             )
         return lines
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _escaped(text: str) -> Iterator[str]:

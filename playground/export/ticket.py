@@ -13,7 +13,16 @@ from datetime import UTC, timedelta
 import msgspec
 
 from playground import __version__
-from playground.client.events import AnyEvent, AttemptFailed, RawEvent, TokenProbabilities
+from playground.client.events import (
+    AnyEvent,
+    AttemptFailed,
+    ContentDelta,
+    RawEvent,
+    ReasoningDelta,
+    RefusalDelta,
+    TokenProbabilities,
+    ToolCallDelta,
+)
 from playground.client.redact import redact
 from playground.client.response_decoder import HEADERS
 from playground.export.masking import masked_run
@@ -220,11 +229,19 @@ def _events(stored: StoredRun, choice: TicketContents) -> str:
     outline = Outline(choice.contents)
     outline.of(json.loads(stored.record.body))
     kept = [event for event in stored.events if choice.contents == "included" or not _is_content(event)]
-    return "\n".join(json.dumps(_event(event, outline)) for event in kept) + "\n"
+    included = choice.contents == "included"
+    return "\n".join(json.dumps(_event(event, outline, included=included)) for event in kept) + "\n"
 
 
-def _event(event: AnyEvent, outline: Outline) -> Json:
+_PIECES = (ContentDelta, ReasoningDelta, RefusalDelta, ToolCallDelta)
+
+
+def _event(event: AnyEvent, outline: Outline, *, included: bool) -> Json:
+    """Return an event as JSON. A piece of a stream has no length if contents are not included: lengths of tokens in
+    their order may give the completion away."""
     fields = msgspec.to_builtins(event)
+    if not included and isinstance(event, _PIECES):
+        fields = {name: value for name, value in fields.items() if name not in ("text", "arguments")}
     error = fields.pop("trouble", None)
     shown = outline.of(fields)
     if error is not None and isinstance(event, AttemptFailed) and isinstance(shown, dict):
@@ -233,5 +250,5 @@ def _event(event: AnyEvent, outline: Outline) -> Json:
 
 
 def _is_content(event: AnyEvent) -> bool:
-    """Return whether an event has only contents. For a piece of text, time and length remain."""
+    """Return whether an event has only contents. For a piece of text, its time remains."""
     return isinstance(event, RawEvent | TokenProbabilities)

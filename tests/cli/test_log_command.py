@@ -86,7 +86,7 @@ def test_a_ticket_to_standard_output_to_a_file_and_as_a_zip(run: Run, tmp_path: 
     plain = run("ticket", "9db74058")
     assert plain.returncode == 0, plain.stderr
     assert b"Meera" not in plain.stdout
-    assert b"sha256" in plain.stdout
+    assert b'"hash"' in plain.stdout
     assert b"Meera" in run("ticket", "9db74058", "--contents", "included").stdout
     assert run("ticket", "9db74058", "-o", "t.md", "--workspace", "ws-1").returncode == 0
     assert "| workspace | ws-1 |" in (tmp_path / "t.md").read_text("utf-8")

@@ -131,8 +131,8 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     yield Finding(
         _severity(first, lost, facts.prompt_tokens),
         "Stable text comes after text that changes",
-        f"{_what(first)} ends the prefix that requests share. The identical text after it can never come from the "
-        "cache. Move the variable text to the end.",
+        f"{_what(first)} ends the prefix that requests share. When it changes, the identical text after it "
+        "cannot come from the cache. Move the variable text to the end.",
         evidence=(
             Evidence("stable text after it", lost),
             Evidence("prompt", facts.prompt_tokens),
