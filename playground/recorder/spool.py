@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from playground.recorder.feed_messages import Begin, ExchangeMessage, MessageReader, Setup, frame
+from playground.recorder.feed_messages import Begin, Closed, ExchangeMessage, MessageReader, Setup, frame
 from playground.recorder.masking import masked_exchange
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Spool:
         on_problem: receives a message for the user when writing fails for the first time.
     """
 
-    def __init__(self, folder: Path, setup: Setup, on_problem: Callable[[str], None] = lambda _text: None) -> None:
+    def __init__(self, folder: Path, setup: Setup, on_problem: Callable[[str], object] = lambda _text: None) -> None:
         self.id = uuid.uuid4().hex
         self._folder, self._key, self._on_problem = folder / FOLDER, setup.key, on_problem
         self._head = _record([msgspec.structs.replace(setup, key=None, replayed=[])])
@@ -66,7 +66,7 @@ class Spool:
         """Append the frames of an ended exchange, with the key masked. Returns whether they are in the file."""
         if self._lock is None:
             return False
-        messages = [one for one in MessageReader().feed(b"".join(frames)) if not isinstance(one, Setup)]
+        messages = [one for one in MessageReader().feed(b"".join(frames)) if not isinstance(one, Setup | Closed)]
         data = _record(masked_exchange(messages, self._key))
         if len(data) + sum(size for size, _ in self._segments.values()) > MAX_BYTES:
             return False

@@ -52,7 +52,7 @@ Spans: TypeAlias = tuple[tuple[int, int, int], ...]
 """Visible columns: number, left edge and width in device-independent pixels."""
 _FIGURES = frozenset((_IN, _CACHED, _TTFT))
 _ICON_PX, _MARK_PX = 13, 3
-_MAX_DRAWN = 500
+_MAX_DRAWN = 200
 _WIDTHS = (76, 126, 284, 58, 114, 68)
 _NARROW = {_TIME: 78, _STATUS: 66, _ID: 282, _CACHED: 66}
 _WIDE_PX = 840
