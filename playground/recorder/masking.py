@@ -114,9 +114,80 @@ def _masked_response(pieces: Sequence[ResponseData], body: Decompressor, key: st
 def _masked_body(body: bytes, key: str | None) -> bytes:
     text = body.decode(*_ANY_BYTES)
     masked = redact(text, key)
-    if "data:" in masked:
+    if "data:" in masked and _may_have_split_key(masked, key):
         masked = _masked_events(masked, key)
     return body if masked is text or masked == text else masked.encode(*_ANY_BYTES)
+
+
+class _Function(msgspec.Struct, forbid_unknown_fields=True):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(msgspec.Struct, forbid_unknown_fields=True):
+    index: int = 0
+    id: str | None = None
+    type: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct, forbid_unknown_fields=True):
+    role: str | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct, forbid_unknown_fields=True):
+    index: int = 0
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+    logprobs: None = None
+
+
+class _Event(msgspec.Struct, forbid_unknown_fields=True):
+    """An event with no other fields than usual ones."""
+
+    choices: list[_Choice]
+    id: str | None = None
+    object: str | None = None
+    created: float | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+    usage: msgspec.Raw | None = None
+
+
+_usual_event = msgspec.json.Decoder(_Event)
+
+
+def _may_have_split_key(text: str, key: str | None) -> bool:
+    """Return whether `_masked_events` may change a stream. Several times faster for usual events; True for others."""
+    texts: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
+    repeated = set()
+    for line in text.split("\n"):
+        if not line.startswith("data: {"):
+            continue
+        try:
+            event = _usual_event.decode(line[6:])
+        except ValueError:
+            return True
+        repeated.add((event.id, event.object, event.model, event.system_fingerprint, event.service_tier))
+        for choice in event.choices:
+            delta, index = choice.delta, choice.index
+            if delta is None:
+                continue
+            for name in ("content", "reasoning_content", "reasoning", "refusal"):
+                if (piece := getattr(delta, name)) is not None:
+                    texts[index, name].append(piece)
+            for call in delta.tool_calls or ():
+                if call.function is not None:
+                    texts[index, call.index, "name"].append(call.function.name or "")
+                    texts[index, call.index, "arguments"].append(call.function.arguments or "")
+    joined = ("".join(pieces) for pieces in texts.values())
+    return len(repeated) > 1 or any(redact(one, key) != one for one in joined)
 
 
 def _masked_events(text: str, key: str | None) -> str:
