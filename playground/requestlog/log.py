@@ -315,6 +315,7 @@ class RequestLog:
         text = None if explanation is None else json.dumps(explanation)
         if (writer := self._writer) is not None:
             await self._write(lambda: writer.set_explanation(run_id, text))
+            self._changed([run_id])
 
     async def _purge(self) -> None:
         """Purge step by step, so that requests are written in between."""

@@ -59,9 +59,6 @@ KEPT = 512
 WAITING = 64
 """How many may wait to be read: more than a screen has rows, few enough for a list that is scrolled through."""
 
-EXPLANATION_READS = 4
-"""Reads of a request without a stored explanation: it is stored shortly after the end of the request."""
-
 Start = Callable[[Coroutine[Any, Any, None], str], object]
 
 
@@ -125,8 +122,6 @@ class Details:
         self._source: LogSource | None = None
         self._known: OrderedDict[str, tuple[_Version, RowDetail]] = OrderedDict()
         self._waiting: OrderedDict[str, LogRow] = OrderedDict()
-        self._reads: dict[str, int] = {}
-        """Reads that found no explanation, by run_id."""
         self._reading = False
 
     def set_source(self, source: LogSource | None) -> None:
@@ -134,7 +129,12 @@ class Details:
         self._source = source
         self._known.clear()
         self._waiting.clear()
-        self._reads.clear()
+
+    def forget_unexplained(self, run_id: str) -> None:
+        """Read again what has no explanation yet: of one request, or of all ("")."""
+        for known in [run_id] if run_id else list(self._known):
+            if known in self._known and not self._known[known][1].explained:
+                del self._known[known]
 
     def of(self, row: LogRow) -> RowDetail:
         """Return the cached details of a row and load missing ones. Until they load, the result may be outdated."""
@@ -188,12 +188,7 @@ class Details:
         self._keep(row, detail)
 
     def _keep(self, row: LogRow, detail: RowDetail) -> None:
-        reads = self._reads.pop(row.run_id, 0) + 1
-        again = row.phase == "done" and not detail.explained and reads < EXPLANATION_READS
-        if again:
-            self._reads[row.run_id] = reads
-        # Another version than the row's: `of` reads it again.
-        self._known[row.run_id] = (("", reads) if again else _version(row), detail)
+        self._known[row.run_id] = (_version(row), detail)
         self._known.move_to_end(row.run_id)
         if len(self._known) > KEPT:
             self._known.popitem(last=False)

@@ -267,6 +267,10 @@ class LogModel(QAbstractTableModel):
             return known
         return replace(known, live=live, unfolded=unfolded, clock=self.clock)
 
+    def forget_unexplained(self, run_id: str) -> None:
+        """Read explanations again that were not stored before: of one request, or of all ("")."""
+        self._details.forget_unexplained(run_id)
+
     def is_member(self, row: LogRow) -> bool:
         """Return whether a request is listed below the heading of its group."""
         folds = self._shown.folds

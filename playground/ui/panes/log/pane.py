@@ -246,8 +246,9 @@ class LogPane(QWidget):
         if self.isVisible() and self.model.repaint_live() and not self._resting:
             self._live.start()
 
-    def row_changed(self, _run_id: str) -> None:
-        """Read again after a request began, went on or ended: at most four times a second."""
+    def row_changed(self, run_id: str) -> None:
+        """Read again after a request began, went on, ended or was explained: at most four times a second."""
+        self.model.forget_unexplained(run_id)
         if self.isVisible() and not self._live.isActive() and not self._resting:
             self._live.start()
         if not self._refresh.isActive() and not self._resting:

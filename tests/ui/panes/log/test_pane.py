@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QProxyStyle, QStyle
 
 from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
 from playground.prompt.document import Json
@@ -661,6 +659,13 @@ def test_prefix_column_shows_the_stored_explanation_and_the_error_of_a_failed_re
         assert stage.cell(1, "prefix") == "date in message 1, line 1"
         assert stage.cell(1, "prefix", Qt.ItemDataRole.ToolTipRole) == "The date differs."
         assert stage.cell(0, "prefix") == stage.cell(0, "answer") != ""
+        # An explanation that is stored after the row was displayed is read too.
+        late = show.of("Four")
+        await keep(stage.log, late, answered())
+        await stage.shown(4)
+        await stage.until(lambda: stage.cell(0, "prefix") == "—", "no explanation")
+        await stage.log.set_explanation(late.run_id, {})
+        await stage.until(lambda: stage.cell(0, "prefix") == "as forecast", "the explanation")
 
     play(story)
 
@@ -674,31 +679,5 @@ def test_a_hidden_log_repaints_nothing(play: Play) -> None:
         assert not running.isActive()
         stage.pane.row_changed("one")
         assert not running.isActive()
-
-    play(story)
-
-
-class Animated(QProxyStyle):
-    """The style of a desktop whose animations last so many milliseconds; 0: reduced motion."""
-
-    def __init__(self, duration_ms: int) -> None:
-        super().__init__()
-        self._duration_ms = duration_ms
-
-    def styleHint(self, hint: QStyle.StyleHint, *rest: Any) -> int:
-        animation = hint == QStyle.StyleHint.SH_Widget_Animation_Duration
-        return self._duration_ms if animation else super().styleHint(hint, *rest)
-
-
-@pytest.mark.parametrize("duration_ms", [0, 200])
-def test_new_row_fades_unless_motion_is_reduced(play: Play, duration_ms: int) -> None:
-    async def story(stage: Stage) -> None:
-        table, style = stage.pane.table, Animated(duration_ms)
-        table.setStyle(style)
-        await keep(stage.log, show.of("One"), answered())
-        await stage.shown(1)
-        await keep(stage.log, show.of("Two"), answered())
-        await stage.shown(2)
-        assert table._since_new.isValid() == bool(duration_ms)
 
     play(story)
