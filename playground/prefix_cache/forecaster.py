@@ -108,6 +108,8 @@ class CacheForecaster:
         self._clock = clock
         self._models: dict[tuple[str, str], EndpointCacheModel] = {}
         self._scorers: dict[tuple[str, str], Scorer] = {}
+        self._view: DocumentView | None = None
+        """The view of the newest forecast."""
 
     def model(self, endpoint_id: str, model: str) -> EndpointCacheModel:
         """Return the cache model of an endpoint and model. A new one starts with what another of the server taught."""
@@ -126,7 +128,7 @@ class CacheForecaster:
         """Return zones and forecast of a document now. `since`: unix seconds before which the cache cannot know
         anything."""
         cache, now = self.model(endpoint_id, model), self._clock()
-        view = view_of_document(document)
+        view = self._view = view_of_document(document, self._view)
         cache.since = since
         prediction = cache.predict(view.view, now)
         related = cache.compared_with(prediction)

@@ -42,6 +42,9 @@ class Measure:
         self._counts.extend(self._part_counts(number) for number in range(known, len(view.parts)))
         self._before.extend(islice(accumulate(self._counts[known:], add, initial=self._before[-1]), 1, None))
         self._tokens_of: list[float] | None = None
+        self._priced_with: Counts | None = before._priced_with if before is not None else None
+        """The factors with which `_tokens_of`, or `_known_tokens` before, was computed."""
+        self._known_tokens = (before._tokens_of or [])[:known] if before is not None else []
 
     def _part_counts(self, number: int) -> Counts:
         part = self.view.parts[number]
@@ -70,7 +73,10 @@ class Measure:
     def by_part(self) -> list[float]:
         """≈ tokens of each part of the view."""
         if self._tokens_of is None:
-            self._tokens_of = [self._tokens(counts) for counts in self._counts]
+            factors = self.estimator.factors
+            known = self._known_tokens if self._priced_with is factors else []
+            self._tokens_of = [*known, *map(self._tokens, self._counts[len(known) :])]
+            self._priced_with, self._known_tokens = factors, []
         return self._tokens_of
 
     def part(self, number: int) -> float:
@@ -108,7 +114,12 @@ def _equal_parts(view: CacheView, other: CacheView) -> int:
     shared = common_prefix(view.text, other.text)
     count = bisect_right(view.parts, shared, key=lambda part: part.end)
     count = next(
-        (at for at, pair in enumerate(zip(view.parts[:count], other.parts, strict=False)) if pair[0] != pair[1]), count
+        (
+            at
+            for at, (mine, its) in enumerate(zip(view.parts[:count], other.parts, strict=False))
+            if mine is not its and mine != its
+        ),
+        count,
     )
     # The last tool is followed by something else than before, if the next parts differ.
     return max(min(count, len(other.parts)) - 1, 0)
@@ -182,8 +193,12 @@ class PrefixSizer:
         return kept
 
     def _agrees(self, before: _Mark, mark: _Mark) -> bool:
-        tokens, error = self._estimate(mark.counts, before.counts)
+        counts = subtract(mark.counts, before.counts)
+        tokens = max(self._estimator.tokens(counts), 0.0)
         apart = abs(before.size.tokens + tokens - mark.size.tokens)
+        if apart <= self._block + UNLIKELY * _hypotenuse(before.size.error, mark.size.error):
+            return True  # whatever the deviation of the estimate, which takes most of the time
+        error = self._estimator.deviation(counts) * self._width
         return apart <= self._block + UNLIKELY * _hypotenuse(error, before.size.error, mark.size.error)
 
     def size(self, depth: int) -> Size:

@@ -100,6 +100,11 @@ class TokenEstimator:
         self._short: dict[str, Counts] = {}
         self._long: dict[str, Counts] = {}
 
+    @property
+    def factors(self) -> Counts:
+        """Tokens per count of each class; another object after each report."""
+        return self._factors
+
     def snapshot(self) -> TokenEstimator:
         """Return an estimator that counts as this one does now, for another thread."""
         other = TokenEstimator()

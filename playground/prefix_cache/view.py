@@ -8,7 +8,7 @@ not contain, so that two prompts share a prefix exactly as far as their parts ar
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,6 +52,10 @@ class CacheView:
         at = bisect_right(self.parts, offset, key=lambda part: part.start) - 1
         part = self.parts[max(at, 0)]
         return part, min(max(offset - part.start, 0), part.end - part.start)
+
+    def end_of(self, messages: int) -> int:
+        """Return the number of parts of a canonical view up to the end of its first messages, tools included."""
+        return bisect_left(self.parts, (True, messages), key=lambda part: (part.kind != "tool", part.index))
 
 
 def arranged(view: CacheView, order: Order) -> CacheView:
@@ -153,13 +157,20 @@ class DocumentView:
         return part, rendered.to_template(inside) if rendered else inside
 
 
-def view_of_document(document: Document) -> DocumentView:
-    """Return the view of a document: the text of the body as it would be sent. Missing values stay as typed."""
+def view_of_document(document: Document, before: DocumentView | None = None) -> DocumentView:
+    """Return the view of a document: the text of the body as it would be sent. Missing values stay as typed.
+
+    `before`: the view of an earlier version; what both have up to the first changed message is used again.
+    """
     builder = _Builder()
-    for index, tool in enumerate(document.tools):
-        builder.add("tool", index, _compact_text(tool.json_text))
-    rendered = []
-    for index, message in enumerate(document.messages):
+    same = _same_messages(document, before) if before is not None else 0
+    if before is not None and same:
+        builder.begin(before.view, before.view.end_of(same))
+    else:
+        for index, tool in enumerate(document.tools):
+            builder.add("tool", index, _compact_text(tool.json_text))
+    rendered = list(before.rendered[:same]) if before is not None else []
+    for index, message in enumerate(document.messages[same:], same):
         content = None if message.content is None else render(message.content, document.variables)
         rendered.append(content)
         if content is None or message.tool_calls or message.extra or message.tool_call_id is not None:
@@ -169,9 +180,21 @@ def view_of_document(document: Document) -> DocumentView:
             builder.add("content", index, content.text)
     view = builder.view()
     by_message = {part.index: part for part in view.parts if part.kind == "content"}
-    contents = tuple(by_message.get(index) for index in range(len(document.messages)))
+    contents = tuple(map(by_message.get, range(len(document.messages))))
     first, name = _first_variable(document, contents, rendered)
     return DocumentView(view, document, contents, tuple(rendered), first, name)
+
+
+def _same_messages(document: Document, before: DocumentView) -> int:
+    """Return how many messages at the beginning are the same objects, with the same tools and values."""
+    other = before.document
+    if document.tools is not other.tools or document.variables is not other.variables:
+        return 0
+    pairs = zip(document.messages, other.messages, strict=False)
+    return next(
+        (at for at, (mine, its) in enumerate(pairs) if mine is not its),
+        min(len(document.messages), len(other.messages)),
+    )
 
 
 def _first_variable(
@@ -190,6 +213,12 @@ class _Builder:
         self._pieces: list[str] = []
         self._parts: list[ViewPart] = []
         self._length = 0
+
+    def begin(self, view: CacheView, count: int) -> None:
+        """Begin with the first parts of a view."""
+        self._parts = list(view.parts[:count])
+        self._length = self._parts[-1].end if count else 0
+        self._pieces.append(view.text[: self._length])
 
     def add(self, kind: PartKind, index: int, text: str) -> None:
         self._pieces.append(text + END)

@@ -245,7 +245,7 @@ def cache_extent(view: DocumentView, cuts: Cuts, measure: Measure, weights: Mapp
     messages = []
     for index, part in enumerate(view.contents):
         inside = extent.within(part, cuts.warm) if part is not None else 0
-        messages.append(_in_template(view, index, inside))
+        messages.append(_in_template(view, index, inside) if inside else 0)
     tools = [extent.zone(part, cuts) for part in view.view.parts if part.kind == "tool"]
     partly = any(extent.within(part, cuts.warm) for part in view.view.parts if part.kind == "tool")
     warmth: Warmth = "none"

@@ -117,3 +117,13 @@ def test_settle_many_long_answers_keeps_the_newest_ones_only(monkeypatch: pytest
     kept = [number for number in range(20) if cache.answered(f"run {number}")]
     assert kept == list(range(20 - len(kept), 20))
     assert 1 <= sum(len(cache.answered(f"run {number}")) for number in kept) <= 1_000
+
+
+def test_look_edited_before_the_first_variable_forecasts_new_values_as_the_same() -> None:
+    document = agent(question="Where? " * 200)
+    forecaster = desk(sent(document, tokens=1000))
+    edited = Document(messages=(Message("system", "New"), *document.messages[1:]))
+    found = forecaster.look(edited, ENDPOINT, MODEL)
+    assert found.new_values == found.forecast
+    found = forecaster.look(document, ENDPOINT, MODEL)
+    assert found.new_values.cached_tokens < found.forecast.cached_tokens

@@ -33,3 +33,14 @@ def test_measure_after_another_same_counts_as_alone(earlier: dict, later: dict) 
     offsets = range(len(view.text) + 1)
     assert [again.counts_upto(at) for at in offsets] == [alone.counts_upto(at) for at in offsets]
     assert (again.by_part, again.total) == (alone.by_part, alone.total)
+
+
+def test_measure_after_a_report_estimates_all_parts_again() -> None:
+    estimator = TokenEstimator()
+    view = view_of_fields({"messages": [SYSTEM, QUESTION]})
+    before = Measure(view, estimator)
+    old = before.by_part
+    estimator.learn(before.counts_upto(len(view.text)), 40)
+    later = Measure(view, estimator, before)
+    assert later.by_part == Measure(view, estimator).by_part
+    assert later.by_part != old

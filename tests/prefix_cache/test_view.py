@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
+from hypothesis import strategies as st
 
 from playground.prefix_cache.view import view_of_document, view_of_fields
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.request import body_fields
-from tests.prefix_cache.prompts import DOCUMENTS, agent
+from tests.prefix_cache.prompts import DOCUMENTS, PLAIN, agent
 
 
 @given(DOCUMENTS)
 def test_a_document_and_its_body_are_seen_alike(document: Document) -> None:
     assert view_of_document(document).view == view_of_fields(body_fields(document, "electron"))
+
+
+@given(DOCUMENTS, st.integers(0, 4), PLAIN)
+def test_view_after_an_earlier_version_same_as_alone(document: Document, index: int, message: Message) -> None:
+    messages = document.messages
+    before = view_of_document(document)
+    for changed in ((*messages[:index], message, *messages[index + 1 :]), messages[:index], (*messages, message)):
+        later = replace(document, messages=changed)
+        assert view_of_document(later, before) == view_of_document(later)
+    valued = replace(document, variables={"caller_name": "another"})
+    assert view_of_document(valued, before) == view_of_document(valued)
 
 
 @given(DOCUMENTS)

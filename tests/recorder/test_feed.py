@@ -187,6 +187,7 @@ def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed_module, "HOLD_S", 0.3)
+    monkeypatch.setattr(feed_module, "HOLD_BYTES", 1_000_000)
 
     async def story() -> None:
         async with running(tmp_path) as (feed, _):
