@@ -124,6 +124,8 @@ def to_blocks(events: Sequence[AnyEvent]) -> list[Block]:
 
 def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
     """Add the pairs from here on that match one template to a block. Returns their number."""
+    if at + 1 >= len(events) or type(events[at + 1]) is not ContentDelta:
+        return 0
     times: list[float] = []
     texts: list[str] = []
     head = tail = ""

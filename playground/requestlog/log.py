@@ -10,7 +10,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import repeat, starmap
 from pathlib import Path
@@ -19,11 +19,10 @@ from typing import TypeVar
 from playground.client.events import AnyEvent
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
-from playground.requestlog import retention, rows
+from playground.requestlog import rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter
 from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words, add_id_indexes
-from playground.requestlog.process_lock import Owner, sweep
 from playground.requestlog.reader import COUNT_UP_TO, NEAR, Reader, RowCounter
 from playground.requestlog.records import (
     Count,
@@ -31,67 +30,32 @@ from playground.requestlog.records import (
     EndedRun,
     Found,
     LogRow,
-    LogUnavailableError,
     StoredRun,
     Totals,
 )
 from playground.requestlog.recovery import (
+    Ready,
     RecoveryProgress,
     Salvage,
     advance,
-    claim_orphans,
     damaged_message,
     empty_old_search,
     end_orphans,
     is_index_damaged,
+    open_log,
     rebuild_indexes,
 )
-from playground.requestlog.store import FILE_NAME, OpenedStore, connect_another, open_files, unavailable
+from playground.requestlog.store import FILE_NAME, connect_another
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
 from playground.requestlog.writer import BATCH, Writer
 from playground.runs.record import RequestRecord, SentRow
 from playground.runs.state import RunState
 
-PURGE_S = 0.2
-"""Seconds that opening may spend on purging what an earlier process deleted."""
 QUICK_RECOVERY_S = 0.3
 """Seconds that opening may spend on recovery; the rest follows in the background."""
 RECOVERY_STEP_S = 0.05
 """Seconds of recovery between which new requests are written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The opened files, this process's lock (None: read-only) and the runs of dead processes, claimed for recovery."""
-
-    files: OpenedStore
-    owner: Owner | None
-    orphans: list[int] = field(default_factory=list)
-
-
-def finish_purge(connection: sqlite3.Connection) -> None:
-    """Continue an interrupted purge for a limited time; the next opening continues the rest."""
-    until = time.monotonic() + PURGE_S
-    while retention.needed(connection) and time.monotonic() < until and not retention.step(connection):
-        pass
-
-
-def open_log(folder: Path) -> Ready:
-    """Open, check and tidy the log in a folder. Raises LogUnavailableError."""
-    files = open_files(folder)
-    if files.writer is None:
-        return Ready(files, None)
-    try:
-        sweep(folder)
-        owner = Owner(folder)
-        orphans = claim_orphans(files.writer, folder, owner.id)
-        finish_purge(files.writer)
-    except (OSError, sqlite3.Error) as error:
-        files.writer.close()
-        files.reader.close()
-        raise LogUnavailableError(unavailable(folder, error)) from error
-    return Ready(files, owner, orphans)
 
 
 IDLE_S = 0.2

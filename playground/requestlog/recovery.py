@@ -1,25 +1,27 @@
-"""Recovery after a crash or damage, in steps on the writer's thread, so that new requests are logged meanwhile.
+"""Opening of the log, and its recovery after a crash or damage.
 
-Two jobs: end the runs of processes that died, and copy the readable requests of a damaged file that was set aside.
+The recovery runs in steps on the writer's thread, so that new requests are logged meanwhile. Two jobs: end the runs of
+processes that died, and copy the readable requests of a damaged file that was set aside.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from playground.client.events import AnyEvent, BodyIdReceived, ContentDelta, RawEvent, TokenProbabilities
-from playground.requestlog import index, rows
+from playground.requestlog import index, retention, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import decode_events
 from playground.requestlog.migrations import OLD_SEARCH
-from playground.requestlog.process_lock import is_alive
+from playground.requestlog.process_lock import Owner, is_alive, sweep
 from playground.requestlog.reader import DAMAGE, Reader
-from playground.requestlog.records import DamagedRunError, EndedRun, StoredRun
-from playground.requestlog.store import is_damage, open_aside, transaction
+from playground.requestlog.records import DamagedRunError, EndedRun, LogUnavailableError, StoredRun
+from playground.requestlog.store import OpenedStore, is_damage, open_aside, open_files, transaction, unavailable
 from playground.requestlog.summary import summarize
 from playground.runs.state import ENDED, RunState
 
@@ -29,6 +31,8 @@ MAX_TEXT_CHARS = 8 * 1024 * 1024
 """Characters of an answer that recovery keeps in memory. The rest stays in the events."""
 _BATCHES_PER_STEP = 16
 _ROWS_PER_STEP = 20
+PURGE_S = 0.2
+"""Seconds that opening may spend on purging what an earlier process deleted."""
 MAX_NAMED = 5
 """Damaged requests that a message names; the others are counted."""
 
@@ -45,6 +49,39 @@ class RecoveryProgress:
     def finished(self) -> bool:
         """Whether nothing is left to do."""
         return self.done + self.damaged >= self.total
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The opened files, this process's lock (None: read-only) and the runs of dead processes, claimed for recovery."""
+
+    files: OpenedStore
+    owner: Owner | None
+    orphans: list[int] = field(default_factory=list)
+
+
+def finish_purge(connection: sqlite3.Connection) -> None:
+    """Continue an interrupted purge for a limited time; the next opening continues the rest."""
+    until = time.monotonic() + PURGE_S
+    while retention.needed(connection) and time.monotonic() < until and not retention.step(connection):
+        pass
+
+
+def open_log(folder: Path) -> Ready:
+    """Open, check and tidy the log in a folder. Raises LogUnavailableError."""
+    files = open_files(folder)
+    if files.writer is None:
+        return Ready(files, None)
+    try:
+        sweep(folder)
+        owner = Owner(folder)
+        orphans = claim_orphans(files.writer, folder, owner.id)
+        finish_purge(files.writer)
+    except (OSError, sqlite3.Error) as error:
+        files.writer.close()
+        files.reader.close()
+        raise LogUnavailableError(unavailable(folder, error)) from error
+    return Ready(files, owner, orphans)
 
 
 def claim_orphans(connection: sqlite3.Connection, folder: Path, owner: str) -> list[int]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, RawEvent
-from playground.requestlog.codec import decode_ended, encode_ended, encode_events
+from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, RawEvent, ReasoningDelta
+from playground.requestlog.codec import decode_ended, encode_ended, encode_events, to_blocks
 from playground.runs.state import fold
 from tests.requestlog import samples
 
@@ -35,6 +36,7 @@ CASES: dict[str, list[AnyEvent]] = {
     "backwards": stream(["One", " two", " three", "."], [0.5, 0.4, 0.6, 0.7]),
     "scripts": stream(["नमस्ते", " 预约", " 👋", "é"], STEADY),
     "long piece": stream(["a" * 300, "b" * 70_000, "c", "d"], STEADY),
+    "more pieces than are compared at once": stream([" word"] * 700, [number / 100 for number in range(700)]),
     "half a surrogate pair": stream(["One \ud83d", "\udc4b two", " three", "."], STEADY),
     "two attempts": [*stream(["lost"] * 4, STEADY)[:-1], *stream(["One", " two", " three", "."], STEADY)],
 }
@@ -59,6 +61,29 @@ def test_encode_ended_with_the_answer_does_not_store_its_words() -> None:
 def test_decode_ended_of_earlier_versions_returns_the_events() -> None:
     events = CASES["answered"]
     assert list(decode_ended(encode_events(events), "", "")) == events
+
+
+class CountedSlices(list[AnyEvent]):
+    """A list that counts the items that its slices copied."""
+
+    copied = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        self.copied += len(found) if isinstance(place, slice) else 0
+        return found
+
+
+def test_to_blocks_long_stream_copies_a_bounded_number_of_events_per_event() -> None:
+    reasoning = CountedSlices()
+    for number in range(3_000):
+        reasoning += [RawEvent(0.5, f"{number}"), ReasoningDelta(0.5, "so")]
+    assert [list(block.others) for block in to_blocks(reasoning)] == [list(reasoning)]
+    assert reasoning.copied == 0
+    content = CountedSlices(stream([" word"] * 3_000, [0.5] * 3_000))
+    (first, second) = to_blocks(content)
+    assert (len(first.texts), second.others) == (3_000, [Completed(0.5)])
+    assert content.copied <= 2 * len(content)
 
 
 @pytest.mark.parametrize("place", [0.3, 0.5, 0.9])
