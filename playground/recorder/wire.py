@@ -141,7 +141,7 @@ class HttpError(Exception):
 
 @dataclass(slots=True)
 class Head:
-    """The fields of a head in their order, and by lower-case name. `lines` are the received lines, without folds."""
+    """The fields of a head in their order, and by lower-case name. `lines` are the received lines."""
 
     version: bytes
     fields: RawHeaders
@@ -239,13 +239,14 @@ def parse_response(data: bytes) -> ResponseHead:
 
 
 def _split(data: bytes) -> tuple[bytes, RawHeaders, list[bytes]]:
-    """Return the first line, the fields, and the lines of the fields. Folds become a space (RFC 9112, section 5.2)."""
+    """Return the first line, the fields, and the lines of the fields.
+
+    A fold becomes one space in both: a proxy must not forward folds (RFC 9112, section 5.2).
+    """
     start, _, rest = data.partition(b"\n")
     if _FIELDS.fullmatch(rest) is None:
         raise HttpError("A header field is not valid.")
-    found = _FIELD.findall(rest)
-    if _FOLD.search(rest):
-        found = [(name, _FOLD.sub(b" ", value)) for name, value in found]
+    found = [(name, _FOLD.sub(b" ", value) if b"\n" in value else value) for name, value in _FIELD.findall(rest)]
     fields = [(name, value.strip(b" \t")) for name, value in found]
     return start.removesuffix(b"\r"), fields, [b"%b:%b" % one for one in found]
 

@@ -282,6 +282,11 @@ class MatchingElements:
         self.until = math.inf
         """Deadline of the step (`time.monotonic`)."""
 
+    def trim(self) -> None:
+        """Drop the results of earlier searches if they are many. Call before a search, not between its steps."""
+        if len(self._matches) > _SEARCHES:
+            self._matches.clear()
+
     def is_known(self, part: str) -> bool:
         """Return whether a search for this text has begun."""
         return part in self._matches
@@ -292,7 +297,7 @@ class MatchingElements:
         Raises Unfinished at the deadline; the next call continues.
         """
         deletions = deletions_of(self._connection)
-        if deletions != self._deletions or len(self._matches) > _SEARCHES:
+        if deletions != self._deletions:
             self._matches.clear()
             self._deletions = deletions
         wanted = pieces(part)
@@ -441,10 +446,13 @@ class PromptTest:
         self._deletions = -1
         self._results: dict[tuple[str, bytes], bool] = {}
 
-    def refresh(self) -> None:
-        """Drop cached parts after deletions: their ids may belong to other parts. Call before each query."""
+    def refresh(self, *, trim: bool = True) -> None:
+        """Drop cached parts after deletions: their ids may belong to other parts. Call before each query.
+
+        `trim`: also if they are of many searches; not between the steps of one.
+        """
         deletions = deletions_of(self._connection)
-        if deletions != self._deletions or len(self._scans) > _SEARCHES:
+        if deletions != self._deletions or (trim and len(self._scans) > _SEARCHES):
             self._deletions = deletions
             self._forget_parts()
 

@@ -97,10 +97,16 @@ class Reader:
         self.damaged: set[str] = set()
         """run_ids of rows that could not be read."""
 
-    def _where(self, log_filter: LogFilter, until: float = math.inf) -> Where:
-        self._prompts.refresh()
-        self._elements.until = until
+    def _where(self, log_filter: LogFilter) -> Where:
+        self._refresh(whole=True)
         return where(log_filter, self._lookup)
+
+    def _refresh(self, *, whole: bool, until: float = math.inf) -> None:
+        """Prepare the text search for a query with a deadline. `whole`: it does not continue an earlier one."""
+        self._prompts.refresh(trim=whole)
+        if whole:
+            self._elements.trim()
+        self._elements.until = until
 
     def page(self, log_filter: LogFilter, before: int | None, limit: int) -> list[LogRow]:
         """Return rows older than row `before`, newest first."""
@@ -119,7 +125,7 @@ class Reader:
             if not log_filter.terms:
                 return Found(self._window(Where(), Window(0, _NO_NUMBER if before is None else before), limit))
             newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM runs").fetchone()[0]
-            self._prompts.refresh()
+            self._refresh(whole=before is None, until=until)
             below = newest + 1 if before is None else min(before, newest + 1)
             # The newest rows may fill the page before the prompts with a text are known.
             at_once = before is None and any(
@@ -127,7 +133,7 @@ class Reader:
             )
             try:
                 made = where(log_filter, replace(self._lookup, elements=_unknown)) if at_once else None
-                made = made or self._where(log_filter, until)
+                made = made or where(log_filter, self._lookup)
             except Unfinished:
                 return Found([], below)
             rows: list[LogRow] = []

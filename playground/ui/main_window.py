@@ -120,10 +120,8 @@ class MainWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         _column(self._left, self.files.tabs.bar, self.prompt, tall=self.prompt)
-        for place, share in enumerate(GROWTH):
-            if place:
-                self._columns.addWidget(_blank())
-            self._columns.setStretchFactor(place, share)
+        for _pane in GROWTH[1:]:
+            self._columns.addWidget(_blank())
         self._rows.addWidget(_blank())
         self._rows.setStretchFactor(0, 1)
         for splitter, sizes in ((self._columns, COLUMNS), (self._rows, ROWS)):
@@ -171,6 +169,8 @@ class MainWindow(QMainWindow):
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing, self.show_page)
         self.chaining.notice.connect(self.show_notice)
         self.prompt.answers_wanted.connect(self.chaining.show_answers)
+        for place, share in enumerate(GROWTH):
+            self._columns.setStretchFactor(place, share)
         self.places.show_panes()
         return answers
 

@@ -15,8 +15,8 @@ WIDE_COLUMNS = (608, 504, 328)
 """The same from 1400 on."""
 WIDEST_COLUMNS = (800, 780, 340)
 """The same from 1800 on: a line of the prompt has at most 100 characters."""
-GROWTH = (9, 10, 1)
-"""Shares of a window's further width: the inspector stays as wide as its figures need."""
+GROWTH = (1, 1, 0)
+"""Stretch factors of the columns, of which Qt uses only whether they are 0: the inspector keeps its width."""
 ROWS = (560, 200)
 """First heights of the panes and of the log."""
 KEEP_EVERY_MS = 2_000

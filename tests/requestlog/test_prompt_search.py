@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from playground.requestlog.filter import EVERYTHING, LogFilter, parse
+from playground.requestlog.filter import EVERYTHING, LogFilter, TextTerm, parse
 from playground.requestlog.index import RUNS, is_whole
 from playground.requestlog.log import RequestLog
+from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun
-from playground.requestlog.store import FILE_NAME
+from playground.requestlog.store import FILE_NAME, connect_reader
 from playground.runs.record import RequestRecord
 from tests.requestlog import samples
 
@@ -183,6 +184,47 @@ def test_page_running_request_is_found_by_its_prompt(tmp_path: Path) -> None:
             await log.begin(running)
             assert [row.run_id for row in await log.page(filter_of("pune7"))] == ["running"]
             assert [row.run_id for row in await log.page(EVERYTHING)] == ["running"]
+        finally:
+            await log.close()
+
+    samples.run(work())
+
+
+def test_search_more_words_than_are_cached_ends(tmp_path: Path) -> None:
+    async def work() -> None:
+        log, _ = await filled(tmp_path, RUNS)
+        await indexed(log)
+        await log.close()
+
+    samples.run(work())
+    with closing(connect_reader(tmp_path / FILE_NAME)) as connection:
+        reader = Reader(connection)
+        words = LogFilter(tuple(TextTerm(f"pune{n}") for n in range(52)))
+        below: int | None = 1_000
+        steps = 0
+        while below is not None and steps < 500:
+            found = reader.search(words, below, 10, seconds=0.0)  # each step compares one range
+            below, steps = found.below, steps + 1
+        assert (found.rows, found.below) == ([], None)
+        assert steps > 50
+
+
+def test_search_two_characters_after_delete_and_purge_reads_the_new_parts(tmp_path: Path) -> None:
+    def with_rule(rule: str, minute: int) -> EndedRun:
+        body = samples.body_of("a question", f"A prompt with the rule {rule}.")
+        return EndedRun(samples.record(body=body, minute=minute), tuple(samples.answered()))
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        try:
+            old, new = with_rule("zq", 0), with_rule("xy", 1)
+            await log.add([old])
+            assert [row.run_id for row in await log.page(filter_of("zq"))] == [old.record.run_id]
+            assert await log.page(filter_of("xy")) == []
+            await log.delete([old.record.run_id])
+            await log.add([new])  # its parts get the ids of the deleted ones
+            assert await log.page(filter_of("zq")) == []
+            assert [row.run_id for row in await log.page(filter_of("xy"))] == [new.record.run_id]
         finally:
             await log.close()
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from playground.requestlog.filter import EVERYTHING
-from playground.requestlog.log import RequestLog
+from playground.requestlog.filter import EVERYTHING, parse
+from playground.requestlog.index import RUNS
+from playground.requestlog.log import SEAL_RETRY_S, RequestLog
 from playground.requestlog.migrations import CURRENT
-from playground.requestlog.records import LogUnavailableError
+from playground.requestlog.records import EndedRun, LogUnavailableError
 from playground.requestlog.store import FILE_NAME
 from playground.runs.state import fold
-from tests.requestlog.samples import answered, keep, record, run, stopped
+from tests.requestlog.samples import START, answered, keep, record, run, stopped
 
 CHILD = """
 import asyncio, sys
@@ -283,6 +286,26 @@ def test_full_disk_is_said_once_and_what_waited_is_saved_when_there_is_room(tmp_
         phases = {row.run_id: row.phase for row in await log.page(EVERYTHING)}
         await log.close()
         assert [phases[one.run_id] for one in kept] == ["done", "done", "done", "stopped", "interrupted"]
+
+    run(work())
+
+
+def test_seal_full_disk_waits_before_the_next_attempt(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        worker, chance = log._write_worker, random.Random(4)
+        questions = ["".join(map(chr, chance.choices(range(0x4E00, 0x9FFF), k=700))) for _ in range(RUNS)]
+        await log.add([EndedRun(record(question), tuple(answered())) for question in questions])
+        await limit_pages(log, 1)  # the block's bits need more pages
+        log._written_at = 0.0
+        began = time.monotonic()
+        await worker.call(log._seal)
+        assert max(await worker.call(lambda: [due - began for due, _, _ in worker._timers])) >= SEAL_RETRY_S
+        assert len(await log.page(parse(questions[3][:9], START))) == 1
+        await limit_pages(log, 1_000_000)
+        await worker.call(log._seal)
+        assert await worker.call(lambda: log._writer is not None and log._writer.open_blocks) == 1
+        await log.close()
 
     run(work())
 

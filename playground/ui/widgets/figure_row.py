@@ -68,6 +68,9 @@ class FigureRow(QFrame):
         column.setSpacing(0)
         column.addLayout(self.row)
         if self._id is not None:
+            policy = self._value.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)
+            self._value.setSizePolicy(policy)
             self._id.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             column.addWidget(self._id)
         copy = QAction(f"Copy {name}", self)

@@ -88,4 +88,6 @@ def fill_table(table: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
     table.setRowCount(len(rows))
     for number, row in enumerate(rows):
         for column, text in enumerate(row):
-            table.setItem(number, column, QTableWidgetItem(visible(text)))
+            item = QTableWidgetItem(visible(text))
+            item.setToolTip(plain_tip(item.text()))
+            table.setItem(number, column, item)

@@ -96,3 +96,11 @@ def test_tab_leaves_the_table(qtbot: QtBot) -> None:
     qtbot.waitUntil(sheet.table.hasFocus)
     QTest.keyClick(sheet.table, Qt.Key.Key_Tab)
     assert not sheet.table.hasFocus()
+
+
+def test_of_equal_matches_the_most_used_command_is_first(host: QWidget) -> None:
+    entries = [(label, "", lambda: None) for label in ("Save one", "Save two")]
+    palette = CommandPalette(entries, host, use={"Save two": 3})
+    palette.open_at(host)
+    QTest.keyClicks(palette.line, "save")
+    assert palette.line.accessibleDescription() == "Save two"

@@ -120,3 +120,12 @@ def _value(field: object) -> object:
         return field.currentText()
     assert isinstance(field, QSpinBox)
     return field.value()
+
+
+def test_search_finds_settings_of_all_sections(dialog: SettingsDialog) -> None:
+    dialog.search.setText("retries")
+    shown = {name for name, field in dialog.fields.items() if field.isVisible()}
+    assert "turn_limit" in shown
+    assert "theme" not in shown
+    dialog.search.setText("no such setting")
+    assert dialog.nothing.isVisible()

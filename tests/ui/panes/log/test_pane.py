@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QProxyStyle, QStyle
 
 from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
 from playground.prompt.document import Json
@@ -672,5 +674,31 @@ def test_a_hidden_log_repaints_nothing(play: Play) -> None:
         assert not running.isActive()
         stage.pane.row_changed("one")
         assert not running.isActive()
+
+    play(story)
+
+
+class Animated(QProxyStyle):
+    """The style of a desktop whose animations last so many milliseconds; 0: reduced motion."""
+
+    def __init__(self, duration_ms: int) -> None:
+        super().__init__()
+        self._duration_ms = duration_ms
+
+    def styleHint(self, hint: QStyle.StyleHint, *rest: Any) -> int:
+        animation = hint == QStyle.StyleHint.SH_Widget_Animation_Duration
+        return self._duration_ms if animation else super().styleHint(hint, *rest)
+
+
+@pytest.mark.parametrize("duration_ms", [0, 200])
+def test_new_row_fades_unless_motion_is_reduced(play: Play, duration_ms: int) -> None:
+    async def story(stage: Stage) -> None:
+        table, style = stage.pane.table, Animated(duration_ms)
+        table.setStyle(style)
+        await keep(stage.log, show.of("One"), answered())
+        await stage.shown(1)
+        await keep(stage.log, show.of("Two"), answered())
+        await stage.shown(2)
+        assert table._since_new.isValid() == bool(duration_ms)
 
     play(story)
