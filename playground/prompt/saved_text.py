@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -20,6 +22,8 @@ from playground.prompt.json_bounds import loads
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
+_COMPARED = 32
+"""Changed items side by side that are compared with each other; beyond it, in parts of this length."""
 
 
 def saved_bytes(document: Document, file_format: FileFormat, on_disk: bytes | None) -> bytes:
@@ -66,6 +70,79 @@ def _same(first: Json, second: Json) -> bool:
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(map(_same, first, second))
     return repr(first) == repr(second) if isinstance(first, float) else first == second
+
+
+def _pairs(base: list[Json], new: list[Json]) -> list[int | None]:
+    """Return for each new item the place of the item of the file that it was; None: it is new.
+
+    Unchanged items are paired first, in order, then those that moved. Between unchanged ones, changed items are paired
+    with the most similar of the same kind, so that fields that this program does not know stay with their message.
+    """
+    shorter = min(len(base), len(new))
+    head = next((at for at in range(shorter) if not _same(base[at], new[at])), shorter)
+    rest = shorter - head
+    tail = next((at for at in range(rest) if not _same(base[-1 - at], new[-1 - at])), rest)
+    pairs: list[int | None] = [*range(head), *([None] * (len(new) - head - tail)), *range(len(base) - tail, len(base))]
+    old, wanted = range(head, len(base) - tail), range(head, len(new) - tail)
+    texts = [json.dumps(base[at]) for at in old], [json.dumps(new[at]) for at in wanted]
+    for first, second, size in SequenceMatcher(None, *texts, autojunk=False).get_matching_blocks():
+        pairs[head + second : head + second + size] = range(head + first, head + first + size)
+    free: dict[str, deque[int]] = defaultdict(deque)
+    in_order = list(pairs)
+    for at in sorted(set(old) - {at for at in pairs if at is not None}):
+        free[texts[0][at - head]].append(at)
+    for place in wanted:
+        if pairs[place] is None and free[texts[1][place - head]]:
+            pairs[place] = free[texts[1][place - head]].popleft()
+    left = sorted(at for places in free.values() for at in places)
+    for start, end, low, high in _gaps(in_order, len(base)):
+        _pair_similar(base, new, pairs, range(start, end), [at for at in left if low <= at < high])
+    return pairs
+
+
+def _gaps(pairs: list[int | None], size: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield start and end of each run of unpaired new items, and of the file's items between their neighbours."""
+    start, low = 0, 0
+    for place, at in enumerate([*pairs, size]):
+        if at is not None:
+            if place > start:
+                yield start, place, low, at
+            start, low = place + 1, at + 1
+
+
+def _pair_similar(base: list[Json], new: list[Json], pairs: list[int | None], places: range, left: list[int]) -> None:
+    """Pair changed items in the order of both lists, each with the most similar of the items that are left."""
+    places_left = [place for place in places if pairs[place] is None]
+    in_place = list(zip(left, places_left, strict=False))
+    if len(places_left) == len(left) and all(_likeness(base[at], new[place]) for at, place in in_place):
+        for at, place in in_place:
+            pairs[place] = at
+        return
+    while places_left and left:
+        likeness = [
+            (_likeness(base[at], new[place]), -abs(row - column), row, column)
+            for row, place in enumerate(places_left[:_COMPARED])
+            for column, at in enumerate(left[:_COMPARED])
+        ]
+        best, _, row, column = max(likeness)
+        if best <= 0:
+            if max(len(places_left), len(left)) <= _COMPARED:
+                return
+            row = column = _COMPARED - 1
+        else:
+            pairs[places_left[row]] = left[column]
+        # Items before the pair are new or removed, unless they are alike among themselves.
+        _pair_similar(base, new, pairs, range(places_left[0], places_left[row]), left[:column])
+        places_left, left = places_left[row + 1 :], left[column + 1 :]
+
+
+def _likeness(first: Json, second: Json) -> int:
+    """Return how alike two items are: 0 if their roles or kinds differ, more with each equal member."""
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return int(type(first) is type(second))
+    if any(not _same(first.get(key), second.get(key)) for key in ("role", "type", "tool_call_id")):
+        return 0
+    return 1 + 2 * sum(key in second and _same(value, second[key]) for key, value in first.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +246,10 @@ class _TextEdit:
         return placed
 
     def _array(self, members: list[_Member], base: list[Json], new: list[Json], indent: str | None) -> list[_Item]:
-        """Return the items of the new array: equal ends keep their text, the rest is paired in order."""
-        shorter = min(len(base), len(new))
-        head = next((place for place in range(shorter) if not _same(base[place], new[place])), shorter)
-        rest = shorter - head
-        tail = next((place for place in range(rest) if not _same(base[-1 - place], new[-1 - place])), rest)
-        old_end, new_end = len(base) - tail, len(new) - tail
+        """Return the items of the new array. Equal ones keep their text wherever they moved; see `_pairs`."""
         items: list[_Item] = []
-        for place, value in enumerate(new):
-            at = place if place < new_end else place - new_end + old_end
-            if place < new_end and at >= old_end:
+        for value, at in zip(new, _pairs(base, new), strict=True):
+            if at is None:
                 items.append((None, self._formatted(value, indent)))
             else:
                 member = members[at]

@@ -76,3 +76,48 @@ def test_saved_bytes_of_random_edits_are_read_as_the_document() -> None:
 def test_saved_bytes_without_a_file_of_the_format_are_the_whole_document(on_disk: bytes | None) -> None:
     document, file_format = Document(messages=(Message("user", "a"),)), FileFormat("request_body", "m")
     assert saved_bytes(document, file_format, on_disk) == dump(document, file_format).encode()
+
+
+PARTS = '{"role":"user","content":[{"type":"text","text":"p","cache_control":{"type":"ephemeral"}}]}'
+CALL = (
+    '{"tool_calls":[{"id":"c","index":0,"type":"function","function":{"name":"f","arguments":"{}"}}],'
+    '"role":"assistant"}'
+)
+PLAIN = [f'{{ "content":"\\u00e9{text}", "role":"user"}}' for text in "abz"]
+NEW = Message("user", "new")
+
+
+def body(*messages: str) -> str:
+    return '{"messages":[' + ",".join(messages) + "]}"
+
+
+@pytest.mark.parametrize(
+    ("before", "order", "after"),
+    [
+        ([PLAIN[0], PARTS], [1, 0], [PARTS, PLAIN[0]]),
+        ([PLAIN[0], CALL, PARTS, PLAIN[1]], [3, 1, 0, 2], [PLAIN[1], CALL, PLAIN[0], PARTS]),
+        ([PLAIN[0], PARTS, PLAIN[2]], [NEW, 0, 1, "edited"], [None, PLAIN[0], PARTS, "edited"]),
+        ([PLAIN[0], CALL, PLAIN[2]], [0, NEW, "edited", 2], [PLAIN[0], None, "edited", PLAIN[2]]),
+        ([PLAIN[0], PLAIN[1], CALL, PLAIN[2]], [0, "edited", 3], [PLAIN[0], "edited", PLAIN[2]]),
+    ],
+    ids=["swap", "shuffle", "new first and last edited", "new and edited", "removed and edited"],
+)
+def test_saved_bytes_moved_and_neighbouring_messages_keep_their_own_text(
+    before: list[str], order: list[int | str | Message], after: list[str | None]
+) -> None:
+    """In `order` and `after`, "edited" is the message with the call, or the last one, with other content."""
+    data = body(*before).encode()
+    opened = parse_bytes(data)
+    edited_at = before.index(CALL) if CALL in before else len(before) - 1
+    edited = replace(opened.document.messages[edited_at], content="EDIT")
+    messages = tuple(
+        one if isinstance(one, Message) else edited if isinstance(one, str) else opened.document.messages[one]
+        for one in order
+    )
+    saved = saved_bytes(replace(opened.document, messages=messages), opened.format, data).decode()
+    assert parse_bytes(saved.encode()).document.messages == messages
+    for text in after:
+        if text == "edited":
+            assert ('"index":0' in saved) == (CALL in before)
+        elif text is not None:
+            assert text in saved
