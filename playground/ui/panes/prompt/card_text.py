@@ -56,7 +56,7 @@ class CardText(Recolored, ExactEdit):
         self._typed_at = -TYPED_S
         self._opaque = False
         self.paint_ground: Callable[[QPainter], object] = lambda _painter: None
-        """Paints what is under the text, in the viewport's coordinates; called if the viewport is opaque."""
+        """Paints the background in the viewport's coordinates; called if the viewport is opaque."""
         super().__init__(parent)
         self._marks: list[TextMark] = []
         self._values: Mapping[str, str] = {}
