@@ -53,7 +53,7 @@ def check(options: argparse.Namespace) -> int:
     groups = _groups(inputs)
     results = [(item, list(found)) for item, found in _linted(inputs, groups, options, rates, ignored)]
     bodies = [(item, item.body) for item in inputs if item.body is not None]
-    spans = varying_spans([body for _, body in bodies]) if len(bodies) > 1 else []
+    spans = varying_spans([body for _, body in bodies], tokens=TokenEstimator().estimate) if len(bodies) > 1 else []
     found_spans = [(bodies[span.request][0], span, span_finding(span, rates, _severity(span))) for span in spans]
     found_spans = [one for one in found_spans if not ignored & {one[2].rule, one[2].key}]
     notes = _compared(options, groups, results, rates, ignored) if options.baseline is not None else []

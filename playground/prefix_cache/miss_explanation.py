@@ -143,6 +143,8 @@ def explain_miss(
         return _elsewhere(case, found)
     if case.missed:
         return _missed(case, found)
+    if found is not None and cached == 0 and _unrelated(now, earlier.view, found, shared, known.block):
+        return _first(cached)
     if found is None:
         # Identical, and too short to tell by the tokens that were missed.
         short = cached == 0 and known.minimum is not None and shared.tokens < known.minimum
@@ -227,6 +229,16 @@ def _elsewhere(case: _Case, found: Difference) -> MissExplanation:
         "Candidates: another position of the tools, cached answers, template text, or another program's request."
     )
     return MissExplanation("unknown", text, compared_with=case.earlier.request_id, cause="unknown")
+
+
+def _unrelated(now: CacheView, earlier: CacheView, found: Difference, shared: Size, block: int) -> bool:
+    """Return whether messages differ as a whole, none occurs in both requests and not even a block is shared."""
+    if found.cause not in ("removed", "added") or shared.tokens >= block:
+        return False
+    texts, others = (
+        {view.text[part.start : part.end] for part in view.parts if part.kind == "content"} for view in (now, earlier)
+    )
+    return not texts & others
 
 
 def _at_the_end(now: CacheView, found: Difference) -> bool:

@@ -8,7 +8,7 @@ from playground.prefix_cache import endpoint_model
 from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.miss_explanation import EarlierRequest, MissKnowledge, OrderEvidence, explain_miss
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.view import view_of_fields
+from playground.prefix_cache.view import view_of_document, view_of_fields
 from playground.prompt.document import Document, Json, Message
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, agent, desk, sent
 
@@ -127,3 +127,27 @@ def test_look_edited_before_the_first_variable_forecasts_new_values_as_the_same(
     assert found.new_values == found.forecast
     found = forecaster.look(document, ENDPOINT, MODEL)
     assert found.new_values.cached_tokens < found.forecast.cached_tokens
+
+
+@pytest.mark.parametrize(
+    ("messages", "cause"),
+    [
+        ((Message("user", "x"),), "first"),
+        ((Message("user", "What is a rhyme?"), Message("assistant", "A sound."), Message("user", "One?")), "first"),
+        (agent().messages[1:], "removed"),
+        ((Message("system", "Today."), *agent().messages), "added"),
+    ],
+    ids=["one word", "another conversation", "first message removed", "message inserted"],
+)
+def test_explanation_of_a_prompt_without_a_message_of_an_earlier_one_names_no_change(
+    messages: tuple[Message, ...], cause: str
+) -> None:
+    room = desk(sent(agent(), "old"))
+    document = Document(messages=messages, variables=agent().variables)
+    seen = view_of_document(document)
+    forecast = room.forecast(seen.view, ENDPOINT, MODEL)
+    room.record(ENDPOINT, MODEL, sent(document, "new", NOW))
+    settled = room.settle(ENDPOINT, MODEL, "new", CacheUsage(900, 0), forecast, seen)
+    assert settled is not None
+    assert settled.explanation is not None
+    assert settled.explanation.cause == cause

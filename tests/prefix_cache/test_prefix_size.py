@@ -7,10 +7,11 @@ import pytest
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_fields
+from playground.prompt.document import Json
 
-TOOL = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
-SYSTEM = {"role": "system", "content": "You are patient."}
-QUESTION = {"role": "user", "content": "Where is my order?"}
+TOOL: Json = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+SYSTEM: dict[str, Json] = {"role": "system", "content": "You are patient."}
+QUESTION: dict[str, Json] = {"role": "user", "content": "Where is my order?"}
 
 
 @pytest.mark.parametrize(
