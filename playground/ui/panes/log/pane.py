@@ -102,6 +102,8 @@ REFRESH_MS = 250
 LIVE_MS = 100
 COPIED_MS = 1200
 COPY, COPIED = "Copy request_id", "request_id copied"
+COPY_UNSEEN = "Copy request_id (not in view)"
+"""The panes show a request that the filter hides, for example one that was just sent."""
 OPENING = "The log is being opened…"
 NO_MATCH = "No request matches this filter."
 SEARCHING = "Nothing found so far. Searching older requests…"
@@ -355,8 +357,12 @@ class LogPane(QWidget):
 
     def _show_copy(self) -> None:
         many, request_id = self.table.chosen_requests(), self.id_on_display()
+        shown = self.model.shown_run_id
+        hidden = shown is not None and request_id is not None and request_id == self._shown_request_id
+        hidden = hidden and bool(self.model.filter.terms) and self.model.find(shown or "") is None
         if not self._copied.isActive():
-            self.copy_button.setText(f"Copy {many:,} request_ids" if many > 1 else COPY)
+            one = COPY_UNSEEN if hidden else COPY
+            self.copy_button.setText(f"Copy {many:,} request_ids" if many > 1 else one)
         self.copy_button.setEnabled(many > 1 or request_id is not None)
         none = "No request selected" if self._target() is None else "This request has no request_id"
         self.copy_button.setToolTip(plain_tip(f"{visible_line(request_id)}  (Ctrl+C)") if request_id else none)

@@ -21,7 +21,7 @@ from playground.ui.controllers.log import NARROW_DROPS, ColumnLayout
 from playground.ui.panes.log import model
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.model import PAGE
-from playground.ui.panes.log.pane import NO_MATCH, NOTHING_YET, OPENING, SEARCHING
+from playground.ui.panes.log.pane import COPY, COPY_UNSEEN, NO_MATCH, NOTHING_YET, OPENING, SEARCHING
 from tests.requestlog.samples import answered, keep, refused
 from tests.ui.panes.log import rows_on_show as show
 from tests.ui.panes.log.conftest import Stage, Story
@@ -679,5 +679,22 @@ def test_a_hidden_log_repaints_nothing(play: Play) -> None:
         assert not running.isActive()
         stage.pane.row_changed("one")
         assert not running.isActive()
+
+    play(story)
+
+
+def test_copy_button_names_a_request_on_display_that_the_filter_hides(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        ids = await show.fill_plain(stage.log, 4)
+        await stage.shown(4)
+        pane = stage.pane
+        pane.show_shown(ids[0], "shown-id")
+        assert pane.copy_button.text() == COPY
+        pane.filter_line.setText("status:500")
+        await stage.shown(0)
+        assert pane.copy_button.text() == COPY_UNSEEN
+        pane.clear_filter()
+        await stage.shown(4)
+        assert pane.copy_button.text() == COPY
 
     play(story)
