@@ -268,6 +268,7 @@ class MainWindow(QMainWindow):
         self.keep_warm.notice.connect(self.show_notice)
         self.program.endpoint_edited.connect(lambda: self.keep_warm.stop_all("an endpoint or its key was changed"))
         self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
+        self.modes.changed.connect(lambda _mode: self._end_notice("action"))
         requests.sent.connect(self.versions.sent)
         self.chaining.prompt_sent.connect(self.versions.sent)
         requests.settled.connect(self.versions.settled)
