@@ -162,13 +162,15 @@ def zones(view: DocumentView, cuts: Cuts, measure: Measure) -> ZoneMap:
     extent = _Extent(measure)
     before, upto = (_tokens_before(measure, offset) for offset in (cuts.warm, cuts.stable))
     parts = view.view.parts
+    message_zones = tuple(extent.zone(part, cuts) for part in parts if part.kind == "role")
     spans = tuple(
-        _content_spans(view, index, part, cuts, extent) if part else () for index, part in enumerate(view.contents)
+        _content_spans(view, index, part, cuts, extent) if part else _unsent_span(view, index, message_zones[index])
+        for index, part in enumerate(view.contents)
     )
     messages, tools = _part_tokens(view, measure)
     return ZoneMap(
         messages=spans,
-        message_zones=tuple(extent.zone(part, cuts) for part in parts if part.kind == "role"),
+        message_zones=message_zones,
         message_tokens=messages,
         tool_zones=tuple(extent.zone(part, cuts) for part in parts if part.kind == "tool"),
         tool_tokens=tools,
@@ -291,6 +293,12 @@ def _content_spans(view: DocumentView, index: int, part: ViewPart, cuts: Cuts, e
             spans.append(ZoneSpan(zone, start, end))
             start = end
     return tuple(spans)
+
+
+def _unsent_span(view: DocumentView, index: int, zone: Zone) -> tuple[ZoneSpan, ...]:
+    """Return the span of a template whose variables are empty, so that no content is sent."""
+    template = view.document.messages[index].content or ""
+    return (ZoneSpan(zone, 0, len(template)),) if template else ()
 
 
 def _in_template(view: DocumentView, index: int, inside: int) -> int:

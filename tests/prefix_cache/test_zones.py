@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from playground.prefix_cache.forecaster import PromptForecast as Outlook
@@ -37,6 +37,10 @@ def _tools(seen: DocumentView) -> list[ViewPart]:
 
 
 @given(DOCUMENTS, DOCUMENTS)
+@example(
+    Document(messages=(Message("assistant", "{{a}}", (ToolCall("call_1", "find", ""),)),), variables={"a": ""}),
+    Document(),
+)
 def test_spans_cover_each_message_without_gaps(document: Document, earlier: Document) -> None:
     zones = look(document, earlier).zones
     assert len(zones.messages) == len(zones.message_zones) == len(zones.message_tokens) == len(document.messages)
