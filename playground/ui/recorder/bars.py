@@ -13,6 +13,7 @@ from playground.ui.theme import GRID, Theme, mono_font, scaled, ui_font, zoom_fa
 from playground.ui.widgets.chart import figure, round_up
 from playground.ui.widgets.id_label import CopyButton
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.timers import single_timer
 
 SNIPPETS = {
     "Environment variable": "export OPENAI_BASE_URL={url}",
@@ -86,6 +87,8 @@ class ConnectPanel(QWidget):
 
 
 MOST_BARS = 120
+AFTER_TABLE_MS = 20
+"""New bars are painted in the frame after the rows of the table, so that neither frame is late."""
 _LEFT, _TOP, _BOTTOM, _GAP = 48, 24, 28, 3
 _WIDEST = 36
 _HEIGHT = 150
@@ -106,12 +109,13 @@ class TokenBars(QWidget):
         self._rows: tuple[LogRow, ...] = ()
         self._selected = ""
         self._leaking: frozenset[str] = frozenset()
+        self._repaint = single_timer(self, AFTER_TABLE_MS, self.update)
         self.setAccessibleName("Cached and fresh prompt tokens over time")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.show_zoom()
 
     def show_rows(self, rows: Sequence[LogRow], selected: str, leaking: frozenset[str]) -> None:
-        """Show these, newest first, with a dot at `leaking`. Qt joins repeated calls into one repaint per frame."""
+        """Show these, newest first, with a dot at `leaking`. Repeated calls give one repaint."""
         shown = tuple(reversed(rows[:MOST_BARS]))
         if (shown, selected, leaking) == (self._rows, self._selected, self._leaking):
             return
@@ -121,7 +125,7 @@ class TokenBars(QWidget):
         leaks = sum(row.run_id in leaking for row in shown)
         text = f"{len(shown)} requests, {cached:,} of {prompt:,} prompt tokens cached, {leaks} with a leak"
         self.setAccessibleDescription(text if both else "No request has reported cached tokens")
-        self.update()
+        self._repaint.start()
 
     def show_zoom(self) -> None:
         """Apply the text size. Bars keep their height; lines of text need more room."""
