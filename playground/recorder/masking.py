@@ -25,6 +25,8 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 """A larger request is forwarded and not recorded."""
 SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
 
+_KEY_HEADERS = (b"x-api-key", b"api-key")
+
 _ANY_BYTES = ("utf-8", "surrogateescape")
 
 
@@ -55,10 +57,11 @@ class Decompressor:
         return bytes(plain)
 
 
-def bearer(headers: RawHeaders) -> str | None:
-    """Return the key of an Authorization header."""
-    scheme, _, key = header(headers, b"authorization").partition(" ")
-    return key.strip() or None if scheme.lower() == "bearer" else None
+def caller_key(headers: RawHeaders) -> str | None:
+    """Return the key of a request: its Authorization, whatever the scheme, or a header for API keys."""
+    scheme, _, key = header(headers, b"authorization").strip().partition(" ")
+    others = (header(headers, name).strip() for name in _KEY_HEADERS)
+    return next((found for found in (key.strip() or scheme, *others) if found), None)
 
 
 def header(headers: RawHeaders, wanted: bytes) -> str:
@@ -73,7 +76,7 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
         key: the key that the Recorder adds; None: the caller's is masked.
     """
     begin = next(message for message in messages if isinstance(message, Begin))
-    key = key or bearer(begin.headers)
+    key = key or caller_key(begin.headers)
     target = redact(begin.target, key)
     found: list[ExchangeMessage] = [Begin(begin.exchange, begin.started_unix, begin.method, target, [])]
     request = Decompressor(header(begin.headers, b"content-encoding"))

@@ -26,6 +26,7 @@ from playground.recorder.feed_messages import (
     Setup,
     frame,
 )
+from playground.recorder.masking import masked_exchange
 from playground.recorder.spool import FOLDER, Spool, has_spools, orphans
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
@@ -244,3 +245,20 @@ def test_recover_spools_exchanges_of_a_killed_recorder_are_logged_once(tmp_path:
         assert runs["a"].record.started_utc.timestamp() == 1_700_000_000.5
         assert runs["a"].record.source == "recorder"
     assert KEY.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"Authorization", b"Bearer KEY"),
+        (b"authorization", b"Token  KEY"),
+        (b"Authorization", b"KEY"),
+        (b"X-Api-Key", b" KEY "),
+        (b"api-key", b"KEY"),
+    ],
+)
+def test_caller_key_in_any_header_for_keys_is_masked(name: bytes, value: bytes) -> None:
+    key = b"pk.planted/0123456789"
+    begin = Begin("a", 0.0, "POST", "/v1/chat/completions", [(b"Host", b"h"), (name, value.replace(b"KEY", key))])
+    masked = masked_exchange([begin, RequestData("a", b'{"messages":[{"content":"' + key + b'"}]}')], None)
+    assert key not in b"".join(map(frame, masked))
