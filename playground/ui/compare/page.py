@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
@@ -47,18 +48,32 @@ from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
+from playground.ui.widgets.timers import single_timer
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.forecaster import PromptForecast
+    from playground.prompt.document import Document
+
+FORECAST_MS = 40
+"""After an edit of a column, its forecast follows."""
 
 
 class VariantDialog(QDialog):
-    """Cancel changes nothing."""
+    """Cancel changes nothing. `outlook` forecasts a prompt on an endpoint."""
 
     chosen = Signal(object)
     """The edited Variant."""
 
     def __init__(
-        self, letter: str, variant: Variant, endpoints: Sequence[Endpoint], parent: QWidget | None = None
+        self,
+        letter: str,
+        variant: Variant,
+        endpoints: Sequence[Endpoint],
+        outlook: Callable[[Document, Endpoint], PromptForecast],
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
+        self._outlook = outlook
         self.setWindowTitle(f"Edit column {letter}")
         self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
         self.name = QLineEdit(variant.document.name)
@@ -70,12 +85,19 @@ class VariantDialog(QDialog):
         self.endpoint.setCurrentIndex(max(self.endpoint.findData(variant.endpoint.id), 0))
         self.model = QLineEdit(variant.endpoint.model)
         self.model.setAccessibleName("Model")
-        self.endpoint.activated.connect(lambda _index: self.model.setText(self._endpoint().model))
+        self.endpoint.activated.connect(
+            lambda _index: self.model.setText(self._endpoints[self.endpoint.currentData()].model)
+        )
         self.pane = PromptPane()
         self.pane.set_document(variant.document)
         self.pane.set_model(variant.endpoint.model)
         self.pane.complete()
         self.model.textChanged.connect(self.pane.set_model)
+        forecast = single_timer(self, FORECAST_MS, self._show_outlook)
+        self.pane.edited.connect(lambda _document: forecast.start())
+        self.model.textChanged.connect(lambda _text: forecast.start())
+        self.endpoint.activated.connect(lambda _index: forecast.start())
+        self._show_outlook()
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(self._accept)
         buttons.rejected.connect(self.reject)
@@ -91,14 +113,16 @@ class VariantDialog(QDialog):
         column.addWidget(buttons)
         self.resize(900, 640)
 
+    def _show_outlook(self) -> None:
+        self.pane.set_outlook(self._outlook(self.pane.document(), self._endpoint()))
+
     def _endpoint(self) -> Endpoint:
-        return self._endpoints[self.endpoint.currentData()]
+        chosen = self._endpoints[self.endpoint.currentData()]
+        return replace(chosen, model=self.model.text().strip() or chosen.model)
 
     def _accept(self) -> None:
-        endpoint = self._endpoint()
-        model = self.model.text().strip() or endpoint.model
         document = replace(self.pane.document(), name=self.name.text().strip())
-        self.chosen.emit(Variant(document, replace(endpoint, model=model)))
+        self.chosen.emit(Variant(document, self._endpoint()))
         self.accept()
 
 

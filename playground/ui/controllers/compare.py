@@ -199,6 +199,7 @@ class CompareController(QObject):
             LETTERS[self.slots.index(slot)],
             replace(slot.variant, document=document),
             self._workspace.endpoints.all(),
+            self._workspace.sender.outlook,
             self._window,
         )
         dialog.chosen.connect(lambda variant: self._take_edit(slot, variant))

@@ -206,6 +206,8 @@ def test_compare_editor_changes_prompt_parameters_and_model(tell: Tell) -> None:
         compare.page.columns[1].asked.emit("edit")
         dialog = compare.dialog
         assert isinstance(dialog, VariantDialog)
+        assert dialog.pane.axes is not None
+        assert dialog.pane.axes.same_values > 0, "the column was sent"
         dialog.pane.set_document(replace(edited(), parameters={"temperature": 0.2}), undoable=True, label="edit")
         dialog.model.setText("electron-mini")
         dialog.name.setText("mini")
