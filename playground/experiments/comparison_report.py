@@ -115,7 +115,7 @@ def cost_texts(prefixes: Sequence[Prefix]) -> Iterator[str]:
         letter = LETTERS[index]
         yield (
             f"Changing from A to {letter} costs ≈ {prefix.fresh_once:,.0f} fresh tokens once "
-            f"({_about(prefix.cost_once)}); after that {letter} is warm too: "
+            f"({_about(prefix.cost_once)}); after that {letter} is warm too while its prefix stays the same: "
             f"{_about(prefix.cost_per_1000)} per 1,000 requests (A: {_about(prefixes[0].cost_per_1000)})."
         )
 

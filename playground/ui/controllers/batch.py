@@ -163,7 +163,10 @@ class BatchController(QObject):
 
     def prompt_changed(self) -> None:
         """Plan again with the present prompt; a batch that has started keeps its own."""
-        self.tools.prompt.setText((self._prompt_name() or "Untitled").replace("&", "&&")[:40])
+        name = self._prompt_name()
+        if self.session is not None and self._prepared is not None:
+            name = self._prepared.settings.document.name or name
+        self.tools.prompt.setText((name or "Untitled").replace("&", "&&")[:40])
         if self.setting_up and self.page.isVisible():
             document, endpoint = self._prompt(), self._services.endpoint
             setup = self.page.setup
