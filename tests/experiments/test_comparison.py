@@ -141,8 +141,8 @@ def test_prefix_example_of_the_design_has_its_costs() -> None:
     a = Prefix(1281, 1257, 1257, 1248, rates=rates)
     b = Prefix(1272, 1248, 176, 1248, "system, line 7", same=False, rates=rates)
     assert next(iter(cost_texts([a, b]))) == (
-        "Changing from A to B costs ≈ 1,072 fresh tokens once (≈ $0.000322); after that B is warm too: "
-        "≈ $0.134 per 1,000 requests (A: ≈ $0.138)."
+        "Changing from A to B costs ≈ 1,072 fresh tokens once (≈ $0.000322); after that B is warm too while its prefix "
+        "stays the same: ≈ $0.134 per 1,000 requests (A: ≈ $0.138)."
     )
 
 

@@ -176,12 +176,13 @@ class Requests(QObject):
 
     def document_edited(self, _document: Document) -> None:
         """Forecast again, once, FORECAST_MS after the first of several edits."""
-        if not self._outlook.isActive():
+        if not (self._outlook.isActive() or self._resting):
             self._outlook.start(FORECAST_MS)
 
     def document_shown(self, _document: Document) -> None:
         """Forecast another document at once."""
-        self._outlook.start(0)
+        if not self._resting:
+            self._outlook.start(0)
 
     def refresh_outlook(self) -> Outlook:
         """Return the current zones and forecast."""
