@@ -58,16 +58,16 @@ def _table(text: str, delimiter: str) -> Iterable[dict[str, str]]:
     try:
         header = next(lines, [])
         if len(set(header)) < len(header):
-            raise InputError(FieldError(("data", 1), "two columns have the same name."))
+            raise InputError(FieldError(("data",), "line 1: two columns have the same name."))
         for cells in lines:
             if not cells:
                 continue
             if len(cells) != len(header):
-                detail = f"has {len(cells)} cells, the header has {len(header)}."
-                raise InputError(FieldError(("data", lines.line_num), detail))
+                detail = f"line {lines.line_num} has {len(cells)} cells, the header has {len(header)}."
+                raise InputError(FieldError(("data",), detail))
             yield dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise InputError(FieldError(("data", lines.line_num), f"is not valid CSV: {error}.")) from None
+        raise InputError(FieldError(("data",), f"line {lines.line_num} is not valid CSV: {error}.")) from None
 
 
 def _json(text: str) -> Iterable[dict[str, str]]:
@@ -86,14 +86,14 @@ def _parsed(text: str, line: int) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InputError(FieldError(("data", line), f"is not JSON: {error}.")) from None
+        raise InputError(FieldError(("data",), f"line {line} is not JSON: {error}.")) from None
     except RecursionError:
-        raise InputError(FieldError(("data", line), "is nested too deeply.")) from None
+        raise InputError(FieldError(("data",), f"line {line} is nested too deeply.")) from None
 
 
 def _values(value: object, line: int) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise InputError(FieldError(("data", line), "is not a JSON object.", "Write one object per line."))
+        raise InputError(FieldError(("data",), f"line {line} is not a JSON object.", "Write one object per line."))
     return {
         str(name): item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
         for name, item in value.items()

@@ -53,21 +53,23 @@ def test_read_rows_json_lines_and_arrays_are_equal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "name", "path"),
+    ("data", "name", "line"),
     [
-        (b"a,b\n1\n", "d.csv", ("data", 2)),
-        (b"a,a\n1,2\n", "d.csv", ("data", 1)),
-        (b'a\n"x\n', "d.csv", ("data", 2)),
-        (b'{"a": 1}\nnope\n', "d.jsonl", ("data", 2)),
-        (b'{"a": 1}\n[1]\n', "d.jsonl", ("data", 2)),
-        (b"\xff\xfe", "d.csv", ("data",)),
-        (b"a\n", "d.csv", ("data",)),
+        (b"a,b\n1\n", "d.csv", 2),
+        (b"a,a\n1,2\n", "d.csv", 1),
+        (b'a\n"x\n', "d.csv", 2),
+        (b'{"a": 1}\nnope\n', "d.jsonl", 2),
+        (b'{"a": 1}\n[1]\n', "d.jsonl", 2),
+        (b"\xff\xfe", "d.csv", None),
+        (b"a\n", "d.csv", None),
     ],
 )
-def test_read_rows_bad_data_names_its_line(data: bytes, name: str, path: tuple[str | int, ...]) -> None:
+def test_read_rows_bad_data_names_its_line(data: bytes, name: str, line: int | None) -> None:
     with pytest.raises(InputError) as bad:
         read_rows(data, name)
-    assert bad.value.problems[0].path == path
+    (problem,) = bad.value.problems
+    assert problem.path == ("data",)
+    assert (f"line {line}" in problem.message) == (line is not None)
 
 
 def test_map_columns_variable_without_column_or_value_is_refused() -> None:
