@@ -119,7 +119,10 @@ class DialogController(QObject):
         else:
             text = SCRIPTS[form](stored.record)
         self.copy(text)
-        self.notice.emit(_COPIED[form].format(variable=key_variable(stored.record)))
+        sentence = _COPIED[form].format(variable=key_variable(stored.record))
+        if form not in ("ticket", "markdown") and stored.record.endpoint_kind == "simulator":
+            sentence += " The simulator runs while this window is open, and accepts any key."
+        self.notice.emit(sentence)
 
     def save_page(self, run_id: str | None) -> None:
         """Ask for a file, and write a logged request to it as HTML or Markdown."""
