@@ -15,8 +15,11 @@ from tests import forked_program
 # The tests need no display, and a hundred windows would disturb the user of one.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-# Time limits of examples measure the load of the machine.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Time limits of examples measure the load of the machine. In CI the same examples are tried each time, so that a result
+# does not depend on chance; local runs search at random.
+settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
+)
 settings.load_profile("tests")
 
 FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
