@@ -184,8 +184,10 @@ class SharedRateLimiter:
 
     async def close(self) -> None:
         """Wait until every released slot is on disk."""
-        while self._writing:
-            await asyncio.gather(*self._writing, return_exceptions=True)
+        while writing := tuple(self._writing):
+            await asyncio.gather(*writing, return_exceptions=True)
+            # Since Python 3.12, waiting for finished tasks does not let their callbacks run.
+            self._writing.difference_update(writing)
 
     async def refresh(self, endpoint: Endpoint) -> None:
         """Read the counts of all processes on the data folder. Without a readable file they stay as they are."""
