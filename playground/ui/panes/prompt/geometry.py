@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import cast
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QTextBlock, QTextLine
+from PySide6.QtGui import QTextBlock, QTextCursor, QTextLine
 from PySide6.QtWidgets import QPlainTextEdit
 
 GAP_PX = 22
@@ -39,7 +39,7 @@ class TextGeometry:
         self._heights: list[float] = []
         self._tops: list[float] | None = None
         self._changed: tuple[int, int] | None = None
-        self._gap_blocks: list[QTextBlock] = []
+        self._gap_cursors: list[QTextCursor] = []
 
     def note_change(self, position: int, added: int) -> None:
         """Note a change that Qt reported; it is measured on the next request."""
@@ -129,10 +129,11 @@ class TextGeometry:
             if block.isValid():
                 blocks.setdefault(block.blockNumber(), (block, []))[1].append(unit - block.position())
         kept = [block for block, _ in blocks.values()]
-        for block in self._gap_blocks:
+        for cursor in self._gap_cursors:  # a QTextBlock that is kept would dangle once its text is removed
+            block = document.findBlock(cursor.position())
             if block.isValid() and block not in kept:
                 self._place_lines(block, ())
-        self._gap_blocks = kept
+        self._gap_cursors = [QTextCursor(block) for block in kept]
         for block, inside in blocks.values():
             self._place_lines(block, inside)
 
