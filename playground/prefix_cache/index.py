@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
 
@@ -196,7 +197,7 @@ class PromptFamilyMatcher:
 
 
 class _Lines:
-    """The lines of a text, without line ends, with their code points in all, and how many it shares with others."""
+    """The pieces of a text (`_pieces`) with their code points in all, and how many it shares with others."""
 
     def __init__(self, text: str) -> None:
         self.text = ""
@@ -215,7 +216,7 @@ class _Lines:
         ends = [place for end in _LINE_ENDS if (place := text.find(end, len(text) - behind)) >= 0] if behind else []
         behind = len(text) - min(ends) - 1 if ends else 0
         old, new = before[start : len(before) - behind], text[start : len(text) - behind]
-        touched = {*old.splitlines(), *new.splitlines()}
+        touched = {*_pieces(old), *_pieces(new)}
         sizes = self._sizes
         earlier = {piece: sizes.get(piece, 0) for piece in touched}
         _count(sizes, old, -1)
@@ -242,9 +243,23 @@ _LINE_ENDS = "\n\x1e"
 _MOST_COMPARED = 16
 
 
+_LONG_LINE = 160
+"""Code points from which the clauses of a line are compared: many prompts are written in one line."""
+_CLAUSE = re.compile(r"[^.!?;:。！？；：।؟؛]*[.!?;:。！？；：।؟؛]*")
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield the lines of a text, long ones in clauses. Each line is divided by itself."""
+    for line in text.splitlines():
+        if len(line) < _LONG_LINE:
+            yield line
+        else:
+            yield from filter(None, _CLAUSE.findall(line))
+
+
 def _count(sizes: dict[str, int], text: str, sign: int) -> None:
-    """Add the lines of a text to `sizes`, or take them away. Lines of no more code points are removed."""
-    for piece in text.splitlines():
+    """Add the pieces of a text to `sizes`, or take them away. Pieces of no more code points are removed."""
+    for piece in _pieces(text):
         size = sizes.get(piece, 0) + sign * (len(piece) + 1)
         if size:
             sizes[piece] = size

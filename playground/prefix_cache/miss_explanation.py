@@ -118,6 +118,8 @@ class MissKnowledge:
     replicas: bool = False
     """Whether several replicas are probable."""
     blocks: Sequence[tuple[int, float]] = ()
+    longest: float = 0.0
+    """≈ tokens of the longest beginning that any earlier request shares."""
 
 
 def explain_miss(
@@ -134,7 +136,7 @@ def explain_miss(
         text = "The server did not report cached tokens: what the cache did is unknown."
         return MissExplanation("unreported", text, cause="unreported")
     if earlier is None:
-        return _first(cached)
+        return _first(cached, known)
     both = fields is not None and earlier.fields is not None
     clauses = changed(that_may_matter(fields or {}), that_may_matter(earlier.fields or {})) if both else ()
     found, shared = _evidence(now, earlier.view, cached, known, likely_only=bool(clauses))
@@ -144,7 +146,7 @@ def explain_miss(
     if case.missed:
         return _missed(case, found)
     if found is not None and cached == 0 and _unrelated(now, earlier.view, found, shared, known.block):
-        return _first(cached)
+        return _first(cached, known)
     if found is None:
         # Identical, and too short to tell by the tokens that were missed.
         short = cached == 0 and known.minimum is not None and shared.tokens < known.minimum
@@ -211,7 +213,10 @@ def _agreement(cached: int, size: Size, block: int) -> float:
     return float(1.0 / (1.0 + (apart / (24.0 + 2 * size.error)) ** 2))
 
 
-def _first(cached: int) -> MissExplanation:
+def _first(cached: int, known: MissKnowledge) -> MissExplanation:
+    if 0 < cached <= known.longest + known.block:
+        text = f"The first request of its kind: only its first {cached:,} tokens are those of another prompt."
+        return MissExplanation("first", text, cause="first")
     if cached:
         text = (
             f"{cached:,} tokens came from the cache although this program has sent nothing like it to this endpoint. "
@@ -385,6 +390,7 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         alive,
         cache.hypotheses.routings()[0] < 0.5,
         [(unit.block, unit.weight) for unit in cache.units.likely],
+        max((one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0),
     )
 
 

@@ -10,7 +10,7 @@ from playground.prefix_cache.miss_explanation import EarlierRequest, MissKnowled
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.view import view_of_document, view_of_fields
 from playground.prompt.document import Document, Json, Message
-from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, agent, desk, sent
+from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, RULES, agent, desk, sent
 
 
 def test_endpoints_and_models_are_apart() -> None:
@@ -151,3 +151,44 @@ def test_explanation_of_a_prompt_without_a_message_of_an_earlier_one_names_no_ch
     assert settled is not None
     assert settled.explanation is not None
     assert settled.explanation.cause == cause
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "Be brief and kind, and read out no lists. ",
+        "संक्षिप्त और विनम्र रहें, और सूचियाँ न पढ़ें। ",
+        "请简短而友好，不要朗读列表。",
+        "كن موجزًا ولطيفًا؛ لا تقرأ القوائم. ",
+    ],
+    ids=["English", "Hindi", "Chinese", "Arabic"],
+)
+def test_explanation_of_a_time_in_a_prompt_of_one_line_names_it_although_the_question_changed_too(rule: str) -> None:
+    def prompt(minute: int) -> Document:
+        rules = "".join(f"{number}: {rule}" for number in range(60))
+        system = f"You are Mira. It is 14:{minute:02}. {rules}"
+        return Document(messages=(Message("system", system), Message("user", f"Question number {minute}")))
+
+    room = desk(sent(prompt(5), "old"))
+    seen = view_of_document(prompt(16))
+    forecast = room.forecast(seen.view, ENDPOINT, MODEL)
+    room.record(ENDPOINT, MODEL, sent(prompt(16), "new", NOW))
+    settled = room.settle(ENDPOINT, MODEL, "new", CacheUsage(1100, 0), forecast, seen)
+    assert settled is not None
+    assert settled.explanation is not None
+    assert settled.explanation.cause == "time"
+    assert settled.explanation.position is not None
+    assert (settled.explanation.position.index, settled.explanation.after) == (0, "14:16")
+
+
+def test_explanation_of_tokens_that_another_prompt_shares_claims_no_foreign_program() -> None:
+    beginning = "You are Mira, the voice agent of a parcel service in the north of India. "
+    room = desk(sent(Document(messages=(Message("system", beginning + RULES),)), "old"))
+    document = Document(messages=(Message("system", beginning + "Answer in rhymes about the weather. " * 90),))
+    seen = view_of_document(document)
+    forecast = room.forecast(seen.view, ENDPOINT, MODEL)
+    room.record(ENDPOINT, MODEL, sent(document, "new", NOW))
+    settled = room.settle(ENDPOINT, MODEL, "new", CacheUsage(700, 16), forecast, seen)
+    assert settled is not None
+    assert settled.explanation is not None
+    assert (settled.explanation.kind, settled.explanation.cause) == ("first", "first")
