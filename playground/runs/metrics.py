@@ -75,8 +75,9 @@ def seconds(value: float | None) -> str:
 
 
 def whole_seconds(value: float) -> str:
-    """Format an estimated wait without fractions: 0 s, 98 s, 2 min 5 s."""
-    return f"{max(round(value), 0)} s" if value < 99.5 else seconds(value)
+    """Format a remaining wait in seconds that have begun: 0 s, 98 s, 2 min 5 s. Every countdown uses it."""
+    begun = max(math.ceil(value - 1e-6), 0)
+    return f"{begun} s" if begun < 100 else seconds(float(begun))
 
 
 def dollars(value: float | None) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.runs.metrics import UNKNOWN, Figure, dollars, percent, seconds, speed
+from playground.runs.metrics import UNKNOWN, Figure, dollars, percent, seconds, speed, whole_seconds
 
 
 def test_the_three_states() -> None:
@@ -72,3 +72,11 @@ def test_a_cost_is_never_shown_as_nothing(value: float) -> None:
 def test_speed_and_percent() -> None:
     assert (speed(96.24), speed(None), speed(12345.6)) == ("96.2 tok/s", UNKNOWN, "12,345.6 tok/s")
     assert (percent(0.957), percent(0.0), percent(None)) == ("95.7 %", "0.0 %", UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-1, "0 s"), (0, "0 s"), (0.2, "1 s"), (5.0, "5 s"), (5.01, "6 s"), (99, "99 s"), (124.2, "2 min 5 s")],
+)
+def test_whole_seconds_counts_the_second_that_has_begun(value: float, text: str) -> None:
+    assert whole_seconds(value) == text

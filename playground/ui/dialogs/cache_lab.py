@@ -6,7 +6,6 @@ import asyncio
 import csv
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from playground.experiments.lab_plan import PLANS, TITLES, Experiment, LabPlan
 from playground.lint.rules.requests import plan_batch
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.runs.metrics import dollars, seconds
+from playground.runs.metrics import dollars, seconds, whole_seconds
 from playground.runs.state import RunState
 from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import JsonFile
@@ -182,7 +181,7 @@ class CacheLabDialog(TaskDialog):
         left = self._lab.left_s if self._lab is not None else None
         self.waits.setVisible(left is not None)
         if left is not None:
-            self.waits.setText(f"The next request is sent in {seconds(float(ceil(left)))}.")
+            self.waits.setText(f"The next request is sent in {whole_seconds(left)}.")
 
     def _read(self, progress: LabProgress) -> None:
         self.progress = progress

@@ -85,6 +85,8 @@ def _output(state: RunState, why: str) -> Line:
 def _input(model: InspectorModel, usage: Usage | None, why: str) -> Line:
     if usage is not None and usage.prompt_tokens is not None:
         return Line(f"{usage.prompt_tokens:,} in", "Input tokens as reported; the cached ones are among them")
+    if model.state.phase == "failed" and (model.state.status or 0) >= 400:
+        return Line(f"{UNKNOWN} in", "The server refused the request: no input tokens were counted")
     if model.forecast is not None:
         return Line(f"≈ {model.forecast.prompt_tokens:,.0f} in", f"Estimated. {why}")
     return Line(f"{UNKNOWN} in", why)

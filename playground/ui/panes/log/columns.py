@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
-from math import ceil
 
 from playground.client.endpoint import cost
 from playground.client.events import Usage
@@ -14,7 +13,7 @@ from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.forecast import ago
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.records import LogGroup, LogRow
-from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds
+from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds, whole_seconds
 from playground.runs.state import ENDED
 from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, RowDetail
 
@@ -198,10 +197,10 @@ def _going_on(live: LiveRequests) -> str:
         wait_s = state.queued.expected_s
         if wait_s is None:
             return f"place {state.queued.place} in the queue"
-        return f"queued, in {max(state.queued.at + wait_s - live.elapsed_s, 0.0):.0f} s"
+        return f"queued, in {whole_seconds(state.queued.at + wait_s - live.elapsed_s)}"
     if state.phase == "retrying" and state.retry is not None:
-        left_s = max(0.0, state.retry.at + state.retry.wait_s - live.elapsed_s)
-        return f"{state.status or 'failed'}, again in {ceil(left_s)} s"
+        left_s = state.retry.at + state.retry.wait_s - live.elapsed_s
+        return f"{state.status or 'failed'}, again in {whole_seconds(left_s)}"
     return {"waiting": "waiting…", "sent": "waiting…", "streaming": "streaming…"}.get(state.phase, "running…")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playground.client.events import ApiError, Queued, RetryScheduled
 from playground.export.terminal import visible_line
-from playground.runs.metrics import finish_text
+from playground.runs.metrics import finish_text, whole_seconds
 from playground.runs.state import Phase, RunState
 
 EMPTY = "Nothing sent yet"
@@ -66,18 +66,14 @@ def queued(event: Queued, elapsed_s: float) -> str:
     ahead = event.place - 1
     head = f"Queued behind {ahead:,} request{'' if ahead == 1 else 's'}" if ahead > 0 else "Queued, next to be sent"
     left = left_s(event, elapsed_s)
-    return head if left is None else f"{head}, about {_duration(left)}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return head if left is None else f"{head}, about {whole_seconds(left)}"
 
 
 def retrying(error: ApiError, retry: RetryScheduled, left_s: float) -> str:
     """The countdown to the next attempt."""
     status = f"{error.status} " if error.status is not None else ""
     asked = " (the server asked for it)" if error.retry_after_s is not None else ""
-    left = f"in {max(left_s, 0):.1f} s{asked}"
+    left = f"in {whole_seconds(left_s)}{asked}"
     return f"{status}{error.title} · attempt {retry.attempt} of at most {retry.of} {left}. Ctrl+Enter stops."
 
 

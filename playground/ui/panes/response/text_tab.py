@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from playground.runs.metrics import whole_seconds
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import ending, left_s, placeholder, queued
 from playground.ui.panes.response.live_text import LiveText
@@ -127,7 +128,7 @@ def _wait(state: RunState | None, elapsed_s: float) -> tuple[str, str, float, fl
     if state.phase == "retrying" and state.retry is not None and state.error is not None:
         left = max(state.retry.at + state.retry.wait_s - elapsed_s, 0.0)
         status = f"{state.error.status} " if state.error.status is not None else ""
-        title = f"Retrying in {left:.0f} s: attempt {state.retry.attempt} of {state.retry.of}"
+        title = f"Retrying in {whole_seconds(left)}: attempt {state.retry.attempt} of {state.retry.of}"
         asked = " The server asked for this wait." if state.error.retry_after_s is not None else ""
         return title, f"{status}{state.error.title}.{asked}", state.retry.wait_s, left
     return None
