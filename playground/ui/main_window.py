@@ -53,10 +53,6 @@ class MainWindow(QMainWindow):
     closing = Signal()
     versions: VersionPaths
     """Created with the panes of `answers`."""
-    compare: CompareController
-    batch: BatchController
-    recorder: RecorderController
-    """Created when their modes are first displayed."""
 
     def __init__(self, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__()
@@ -131,6 +127,21 @@ class MainWindow(QMainWindow):
         self.mode_views = OtherModes(self, self._appearance)
         _column(self._centre, self.menu_row, self.top, self.notice_bar, self.modes, self.status, tall=self.modes)
         self.setCentralWidget(self._centre)
+
+    @property
+    def compare(self) -> CompareController:
+        """Compare mode; it is created when it is first displayed, as Batch and Recorder mode are."""
+        return self.mode_views.compare
+
+    @property
+    def batch(self) -> BatchController:
+        """Batch mode."""
+        return self.mode_views.batch
+
+    @property
+    def recorder(self) -> RecorderController:
+        """Recorder mode."""
+        return self.mode_views.recorder
 
     @property
     def has_answers(self) -> bool:

@@ -14,6 +14,9 @@ from playground.ui.bars.topbar import TopBar
 
 if TYPE_CHECKING:
     from playground.ui.appearance import Appearance
+    from playground.ui.controllers.batch import BatchController
+    from playground.ui.controllers.compare import CompareController
+    from playground.ui.controllers.recorder import RecorderController
     from playground.ui.main_window import MainWindow
 
 PROMPT = "prompt"
@@ -126,6 +129,10 @@ class Modes(QStackedWidget):
 class OtherModes:
     """Builds Compare, Batch and Recorder mode for a window when they are first displayed, and connects them."""
 
+    compare: CompareController
+    batch: BatchController
+    recorder: RecorderController
+
     def __init__(self, window: MainWindow, appearance: Appearance) -> None:
         self._window, self._appearance = window, appearance
         window.modes.add("compare", "Compare", "cols", self._compare_mode)
@@ -137,7 +144,7 @@ class OtherModes:
         from playground.ui.controllers.compare import CompareController
 
         window = self._window
-        compare = window.compare = CompareController(
+        compare = self.compare = CompareController(
             window,
             window.workspace,
             window.prompt.document,
@@ -160,14 +167,14 @@ class OtherModes:
     def compare_logged(self, run_ids: list[str]) -> None:
         """Show logged requests in Compare mode."""
         self._window.modes.show_mode("compare")
-        self._window.workspace.tasks.start(self._window.compare.open_logged(run_ids), "compare logged requests")
+        self._window.workspace.tasks.start(self.compare.open_logged(run_ids), "compare logged requests")
 
     def _batch_mode(self) -> ModeView:
         # Imported here: the first frame does not show it.
         from playground.ui.controllers.batch import BatchController
 
         window = self._window
-        batch = window.batch = BatchController(
+        batch = self.batch = BatchController(
             window,
             window.workspace,
             prompt=window.prompt.document,
@@ -186,7 +193,7 @@ class OtherModes:
         from playground.ui.controllers.recorder import RecorderController
 
         window = self._window
-        recorder = window.recorder = RecorderController(window, window.workspace, lambda: self._appearance.theme)
+        recorder = self.recorder = RecorderController(window, window.workspace, lambda: self._appearance.theme)
         recorder.notice.connect(window.show_notice)
         recorder.open_wanted.connect(window.open_logged)
         recorder.prompt_wanted.connect(self._open_recorded)

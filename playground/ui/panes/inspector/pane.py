@@ -68,7 +68,7 @@ class WhyBox(QFrame):
         self.compare = QPushButton("Compare with ▾")
         self.compare.setProperty("flush", "true")
         self.compare.setProperty("look", "link")
-        self.compare.setToolTip("Hold this request against another earlier one")
+        self.compare.setToolTip("Compare this request with another earlier one")
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
         self.compare.setMenu(self.choices)
