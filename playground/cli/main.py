@@ -139,7 +139,10 @@ def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     forms = ("curl", "powershell", "python", "httpx", "smallestai", "javascript", "markdown", "html")
     parser.add_argument("--as", dest="form", choices=forms, help="show: as a script that sends it, or as a page")
     parser.add_argument(
-        "--contents", choices=("included", "hashed", "left-out"), default="hashed", help="ticket: prompt and answer"
+        "--contents",
+        choices=("included", "hashed", "left-out"),
+        default="hashed",
+        help="ticket: prompt and completion (default: hashed)",
     )
     parser.add_argument("--workspace", default="", metavar="ID", help="ticket: the vendor's workspace id")
     parser.add_argument("--yes", action="store_true", help="delete: do not ask")

@@ -53,6 +53,12 @@ LEAST_QUOTED = 6
 """Minimum length of a request text that is searched in an error; shorter ones are common words."""
 
 
+LEAST_QUOTATION = 12
+"""Minimum length of a part of a request or completion that is replaced in an error."""
+_WINDOW = 6
+"""Characters that are searched at once: two windows fit into each quotation."""
+
+
 class Outline:
     """Includes, hashes or removes texts, and counts the replaced ones.
 
@@ -120,11 +126,11 @@ class Outline:
             return detail, body
         if error.kind in _SERVERS_WORDS:
             self._errors += 1
-            return self._unquoted(detail), self._unquoted(body)
+            return self.unquoted(detail), self.unquoted(body)
         if body:
             self._count(body)
             body = f"({len(body):,} characters of the answer)"
-        return self._unquoted(detail), body
+        return self.unquoted(detail), body
 
     def api_error(self, error: ApiError) -> Json:
         """Return the error with all fields redacted like its texts."""
@@ -132,16 +138,39 @@ class Outline:
             return cast("Json", msgspec.to_builtins(error))
         detail, body = self.error_texts(error)
         # The envelope's details are in the body too.
-        shown = msgspec.structs.replace(error, title=self._unquoted(error.title), detail=detail, body=body, details=())
+        shown = msgspec.structs.replace(error, title=self.unquoted(error.title), detail=detail, body=body, details=())
         return cast("Json", msgspec.to_builtins(shown))
 
-    def _unquoted(self, text: str) -> str:
+    def unquoted(self, text: str) -> str:
+        """Return a server's text without the parts that it repeats from replaced texts."""
+        if self._contents == "included":
+            return text
         for quoted in sorted(self._seen, key=len, reverse=True):
             if len(quoted) < LEAST_QUOTED:
                 break
             for form in (quoted, *_escaped(quoted)):
-                text = text.replace(form, f"[{len(quoted):,} characters of the request]")
-        return text
+                text = text.replace(form, _left_out(len(quoted)))
+        return self._without_quotations(text)
+
+    def _without_quotations(self, text: str) -> str:
+        """Replace each part of LEAST_QUOTATION or more characters that also occurs in a replaced text."""
+        contents = "\0".join(form for seen in self._seen for form in (seen, *_escaped(seen)) if len(form) >= _WINDOW)
+        parts, at, done = [], 0, 0
+        while at + _WINDOW <= len(text):
+            place = contents.find(text[at : at + _WINDOW])
+            if place < 0:
+                at += _WINDOW
+                continue
+            start, end, behind = at, at + _WINDOW, place + _WINDOW
+            while start > done and place and text[start - 1] == contents[place - 1] != "\0":
+                start, place = start - 1, place - 1
+            while end < len(text) and behind < len(contents) and text[end] == contents[behind] != "\0":
+                end, behind = end + 1, behind + 1
+            if end - start >= LEAST_QUOTATION:
+                parts += [text[done:start], _left_out(end - start)]
+                done = end
+            at = max(end, at + 1)
+        return "".join((*parts, text[done:]))
 
     def taken_out(self) -> list[str]:
         """Return one line per kind of removed content, and per kind of content that the reader should know about."""
@@ -158,8 +187,14 @@ class Outline:
         return lines
 
 
+def _left_out(characters: int) -> str:
+    return f"[{characters:,} characters of the request]"
+
+
 def _escaped(text: str) -> Iterator[str]:
-    """Yield the escaped forms of a text in JSON errors and Python errors."""
-    yield json.dumps(text)[1:-1]
+    """Yield the escaped forms of a text in JSON errors and Python errors, also in JSON that is quoted in JSON."""
+    once = json.dumps(text)[1:-1]
+    yield once
+    yield json.dumps(once)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield repr(text)[1:-1]

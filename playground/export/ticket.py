@@ -17,6 +17,7 @@ from playground.client.events import (
     AnyEvent,
     AttemptFailed,
     ContentDelta,
+    HeadersReceived,
     RawEvent,
     ReasoningDelta,
     RefusalDelta,
@@ -228,6 +229,7 @@ def _events(stored: StoredRun, choice: TicketContents) -> str:
     """Return one line per event, with its time. Raw events and token texts are contents, and are removed with them."""
     outline = Outline(choice.contents)
     outline.of(json.loads(stored.record.body))
+    outline.of([stored.state().text, stored.state().reasoning])
     kept = [event for event in stored.events if choice.contents == "included" or not _is_content(event)]
     included = choice.contents == "included"
     return "\n".join(json.dumps(_event(event, outline, included=included)) for event in kept) + "\n"
@@ -243,6 +245,8 @@ def _event(event: AnyEvent, outline: Outline, *, included: bool) -> Json:
     if not included and isinstance(event, _PIECES):
         fields = {name: value for name, value in fields.items() if name not in ("text", "arguments")}
     error = fields.pop("trouble", None)
+    if isinstance(event, HeadersReceived):
+        fields["headers"] = [(name, outline.unquoted(value)) for name, value in event.headers]
     shown = outline.of(fields)
     if error is not None and isinstance(event, AttemptFailed) and isinstance(shown, dict):
         shown["trouble"] = outline.api_error(event.error)

@@ -18,7 +18,7 @@ import pytest
 
 from playground.client.endpoint import Endpoint
 from playground.export.export import FORMATS, export
-from playground.export.redaction import CHOICES, Contents
+from playground.export.redaction import CHOICES, Contents, Outline
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
 from playground.export.ticket import TicketContents, bundle, ticket, tickets
 from playground.prompt.document import Document, Json, Message, Tool
@@ -220,3 +220,29 @@ def test_a_text_cannot_end_the_block_that_it_stands_in(folder: Path, simulator: 
     body = json.dumps({"messages": [{"role": "user", "content": "```\n# Not a heading"}]}).encode()
     words = ticket(replace(stored, record=replace(stored.record, body=body)), TicketContents("included"))
     assert "\n# Not a heading" not in words
+
+
+QUOTED = "The patient Marianne Holloway was born in Köln on a rainy day and has a long äöü history."
+
+
+@pytest.mark.parametrize(
+    "quotation",
+    [
+        QUOTED,
+        QUOTED[10:70],
+        QUOTED[31:48],
+        json.dumps(QUOTED)[1:-1],
+        json.dumps(json.dumps({"content": QUOTED})),
+        repr(QUOTED + "\n"),
+    ],
+    ids=["whole", "60 characters", "17 characters", "escaped", "JSON in JSON", "Python"],
+)
+@pytest.mark.parametrize("contents", ["hashed", "left out"])
+def test_parts_of_the_prompt_in_a_servers_error_are_taken_out(quotation: str, contents: Contents) -> None:
+    outline = Outline(contents)
+    outline.of({"messages": [{"role": "user", "content": QUOTED * 3}]})
+    left = outline.unquoted(f"max_tokens must be at most 4096, not in: {quotation} (param=messages)")
+    assert left.startswith("max_tokens must be at most 4096, not in: ")
+    assert left.endswith(" (param=messages)")
+    assert "Marianne" not in left
+    assert "Köln" not in left
