@@ -56,14 +56,19 @@ def redact(text: str, key: str | None) -> str:
 
 @lru_cache(maxsize=64)
 def key_forms(key: str | None) -> tuple[str, ...]:
-    """Return the forms of a key in texts: plain, escaped as in JSON, quoted as in a URL, in hex, inside base64."""
-    if not key or len(key) < LEAST_CHARS:
-        return ()
+    """Return the forms of a key in texts: plain, escaped as in JSON, quoted as in a URL, in hex, inside base64.
+
+    `key`: one key, or several, one per line. Longer ones come first: they may contain others.
+    """
+    keys = sorted(filter(lambda one: len(one) >= LEAST_CHARS, (key or "").split("\n")), key=len, reverse=True)
+    return tuple(dict.fromkeys(form for one in keys for form in _forms_of(one)))
+
+
+def _forms_of(key: str) -> Iterator[str]:
     escaped = json.dumps(key)[1:-1]
     in_hex = key.encode().hex()
-    in_url = quote(key, safe="")
-    forms = (key, escaped, escaped.replace("/", "\\/"), in_url, in_hex, in_hex.upper(), *_in_base64(key.encode()))
-    return tuple(dict.fromkeys(forms))
+    yield from (key, escaped, escaped.replace("/", "\\/"), quote(key, safe=""), in_hex, in_hex.upper())
+    yield from _in_base64(key.encode())
 
 
 def _in_base64(key: bytes) -> Iterator[str]:

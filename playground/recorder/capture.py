@@ -24,7 +24,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_bounds import loads
 from playground.recorder.feed_messages import is_recorded
-from playground.recorder.masking import MAX_BODY_BYTES, SECRET_HEADERS, Decompressor, caller_key, header
+from playground.recorder.masking import MAX_BODY_BYTES, SECRET_HEADERS, Decompressor, credentials, header
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import RawHeaders
 from playground.runs.record import RequestRecord
@@ -134,7 +134,7 @@ class CapturedExchange:
         self, capture: Capture, run_id: str, started_unix: float, method: str, target: str, headers: RawHeaders
     ) -> None:
         self._capture, self._sink = capture, capture.sink
-        self._key = capture.key or caller_key(headers)
+        self._key = credentials(target, headers, capture.key)
         self._run_id = run_id
         self._started_utc = datetime.fromtimestamp(started_unix, UTC)
         is_post = method == "POST"

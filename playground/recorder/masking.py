@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import zlib
+from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from playground.client.redact import redact
+from playground.client.redact import LEAST_CHARS, MASK, SUSPECT_CHARS, key_forms, redact
 from playground.recorder.feed_messages import (
     Begin,
     End,
@@ -25,7 +29,12 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 """A larger request is forwarded and not recorded."""
 SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
 
-_KEY_HEADERS = (b"x-api-key", b"api-key")
+MAX_CREDENTIALS = 16
+"""Credentials of a request that are masked; each costs a search of the bodies."""
+_SECRET_NAME = re.compile(rb"(?i)key|token|secret|auth|passw|credential|cookie|session")
+_HARMLESS_NAME = re.compile(rb"(?i)idempotency|^sec-")
+_LONG = 16
+"""Characters from which a part of a value is a secret although it has no digit."""
 
 _ANY_BYTES = ("utf-8", "surrogateescape")
 
@@ -38,12 +47,13 @@ class Decompressor:
         self._plain = name in ("", "identity")
         self._bits = {"gzip": 47, "x-gzip": 47, "deflate": 15}.get(name)
         self._member = None if self._bits is None else zlib.decompressobj(self._bits)
+        self._begun = False
 
     def feed(self, data: bytes) -> bytes:
         """Return the decompressed bytes that `data` completes. Nothing follows on a piece that is too large."""
         if self._plain:
             return data
-        plain = bytearray()
+        received, plain = data, bytearray()
         try:
             while data and self._member is not None and self._bits is not None:
                 plain += self._member.decompress(data, MAX_BODY_BYTES + 1 - len(plain))
@@ -54,14 +64,48 @@ class Decompressor:
                     self._member = None
         except zlib.error:
             self._member = None
+            if self._bits == 15 and not self._begun:
+                # Many servers send deflate without the header of zlib, and clients accept it.
+                self._bits = -15
+                self._member = zlib.decompressobj(self._bits)
+                return self.feed(received)
+        self._begun = True
         return bytes(plain)
 
 
-def caller_key(headers: RawHeaders) -> str | None:
-    """Return the key of a request: its Authorization, whatever the scheme, or a header for API keys."""
-    scheme, _, key = header(headers, b"authorization").strip().partition(" ")
-    others = (header(headers, name).strip() for name in _KEY_HEADERS)
-    return next((found for found in (key.strip() or scheme, *others) if found), None)
+def credentials(target: str, headers: RawHeaders, added: str | None = None) -> str | None:
+    """Return every credential of a request, one per line, for `redact`. `added`: the key that the Recorder adds.
+
+    Values of headers and of query fields whose names speak of a key, a token or the like, whole and in their parts:
+    after a scheme, of a list, as `name=value`, and user and password of Basic.
+    """
+    found = dict.fromkeys([added] if added else [])
+    for name, value in headers:
+        if _SECRET_NAME.search(name) and not _HARMLESS_NAME.search(name):
+            found.update(dict.fromkeys(_secrets(value.decode("latin-1"), likely=b"cookie" not in name.lower())))
+    for field, text in parse_qsl(urlsplit(target).query, encoding="latin-1"):
+        if _SECRET_NAME.search(field.encode("latin-1", "replace")):
+            found.update(dict.fromkeys(_secrets(text, likely=True)))
+    return "\n".join(list(found)[:MAX_CREDENTIALS]) or None
+
+
+def _secrets(text: str, *, likely: bool) -> Iterator[str]:
+    """Yield the parts of a value that may be a secret. `likely`: each one with a digit, or the only one, is."""
+    parts = [part for part in re.split(r"[\s,;=\"]+", text) if len(part) >= LEAST_CHARS]
+    words = text.split()
+    if likely and len(words) <= 2:  # KEY, or SCHEME KEY
+        yield from words[-1:]
+    for part in parts:
+        if len(part) >= _LONG or (likely and any(map(str.isdigit, part))):
+            yield part
+    if words[:1] and words[0].lower() == "basic":
+        with suppress(ValueError):
+            user_and_password = b64decode(words[-1], validate=True).decode()
+            yield user_and_password
+            user, _, password = user_and_password.partition(":")
+            yield password
+            if any(map(str.isdigit, user)):  # some servers take the key as the user's name
+                yield user
 
 
 def header(headers: RawHeaders, wanted: bytes) -> str:
@@ -73,23 +117,25 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
     """Return the messages of an ended exchange with its key masked, bodies decompressed, and no request headers.
 
     Args:
-        key: the key that the Recorder adds; None: the caller's is masked.
+        key: the key that the Recorder adds, if it does; the caller's credentials are masked in any case.
     """
     begin = next(message for message in messages if isinstance(message, Begin))
-    key = key or caller_key(begin.headers)
+    key = credentials(begin.target, begin.headers, key)
+    whole = any(isinstance(message, End) and message.outcome == "complete" for message in messages)
     target = redact(begin.target, key)
     found: list[ExchangeMessage] = [Begin(begin.exchange, begin.started_unix, begin.method, target, [])]
     request = Decompressor(header(begin.headers, b"content-encoding"))
     body = b"".join(request.feed(message.data) for message in messages if isinstance(message, RequestData))
     if body:
-        found.append(RequestData(begin.exchange, _masked_body(body, key)))
+        found.append(RequestData(begin.exchange, _masked_body(body, key, whole=whole)))
     found += [message for message in messages if isinstance(message, RequestEnd)]
     encoding = ""
     for message in messages:
         if isinstance(message, ResponseStart):
             encoding = header(message.headers, b"content-encoding")
             found.append(ResponseStart(message.exchange, message.at, message.status, _masked_fields(message, key)))
-    found += _masked_response([one for one in messages if isinstance(one, ResponseData)], Decompressor(encoding), key)
+    pieces = [one for one in messages if isinstance(one, ResponseData)]
+    found += _masked_response(pieces, Decompressor(encoding), key, whole=whole)
     for message in messages:
         if isinstance(message, End):
             found.append(End(message.exchange, message.at, message.outcome, redact(message.detail, key)))
@@ -104,22 +150,38 @@ def _masked_fields(head: ResponseStart, key: str | None) -> RawHeaders:
     return [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in kept]
 
 
-def _masked_response(pieces: Sequence[ResponseData], body: Decompressor, key: str | None) -> list[ExchangeMessage]:
+def _masked_response(
+    pieces: Sequence[ResponseData], body: Decompressor, key: str | None, *, whole: bool
+) -> list[ExchangeMessage]:
     """Return the pieces as they are if they do not have the key, else one piece with the time of the first."""
     plain = [(piece, body.feed(piece.data)) for piece in pieces]
-    whole = b"".join(data for _, data in plain)
-    masked = _masked_body(whole, key)
-    if masked != whole:
+    joined = b"".join(data for _, data in plain)
+    masked = _masked_body(joined, key, whole=whole)
+    if masked != joined:
         return [ResponseData(pieces[0].exchange, pieces[0].at, masked)]
     return [ResponseData(piece.exchange, piece.at, data) for piece, data in plain if data]
 
 
-def _masked_body(body: bytes, key: str | None) -> bytes:
+def _masked_body(body: bytes, key: str | None, *, whole: bool) -> bytes:
+    """Return a body with its keys masked. One that is not whole may end within a key, which is masked too."""
+    for form in key_forms(key):
+        for encoding in ("utf-16-le", "utf-16-be"):
+            body = body.replace(form.encode(encoding), MASK.encode(encoding))
     text = body.decode(*_ANY_BYTES)
-    masked = redact(text, key)
-    if "data:" in masked and _may_have_split_key(masked, key):
-        masked = _masked_events(masked, key)
+    masked = _masked_text(text, key, whole=whole)
+    if "data:" in masked and (not whole or _may_have_split_key(masked, key)):
+        masked = _masked_events(masked, key, whole=whole)
     return body if masked is text or masked == text else masked.encode(*_ANY_BYTES)
+
+
+def _masked_text(text: str, key: str | None, *, whole: bool) -> str:
+    """Mask keys, and the beginning of a key at the end of a text that is not whole."""
+    text = redact(text, key)
+    for form in () if whole else key_forms(key):
+        for length in range(min(len(form) - 1, len(text)), SUSPECT_CHARS - 1, -1):
+            if text.endswith(form[:length]):
+                return text[: len(text) - length] + MASK
+    return text
 
 
 class _Function(msgspec.Struct, forbid_unknown_fields=True):
@@ -193,7 +255,7 @@ def _may_have_split_key(text: str, key: str | None) -> bool:
     return len(repeated) > 1 or any(redact(one, key) != one for one in joined)
 
 
-def _masked_events(text: str, key: str | None) -> str:
+def _masked_events(text: str, key: str | None, *, whole: bool) -> str:
     """Mask keys that are split over server-sent events: each field's texts are joined and masked together."""
     lines = text.split("\n")
     values: dict[int, Any] = {}
@@ -212,7 +274,7 @@ def _masked_events(text: str, key: str | None) -> str:
         if len(set(texts)) == 1:  # an id or a name that each event repeats
             continue
         joined = "".join(texts)
-        masked = redact(joined, key)
+        masked = _masked_text(joined, key, whole=whole)
         if masked != joined:
             for index, (number, holder, name) in enumerate(some):
                 holder[name] = "" if index else masked

@@ -37,6 +37,8 @@ BODY_WAIT_S = 1.0
 """Longest wait for the rest of a request's body after the endpoint could not be reached."""
 CALLER_CHECK_S = 0.5
 """Time between two checks whether a caller that sends nothing more still waits for its response."""
+_DONE_BYTES = 32
+"""Newest bytes of a stream that are searched for its last event."""
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
 
@@ -378,24 +380,12 @@ class _Exchange:
             is_copied = not is_chunked or request.version == b"1.1"
             stays_open = request.version == b"1.1" and not framer.until_close and self._framer.ended
             stays_open = stays_open and b"close" not in request.tokens(b"connection")
+            seen.response_head(response.status, response.fields)
+            if framer.ended:  # without a body, the head is what the caller waits for
+                await self._hand_over(seen)
             self._has_begun = True
             self._write_head(response, is_copied=is_copied, stays_open=stays_open)
-            seen.response_head(response.status, response.fields)
-            data = upstream.received()
-            while True:
-                payload = framer.feed(data)
-                if payload:
-                    seen.response_data(payload)
-                if framer.ended:
-                    break
-                if data:
-                    caller.write(data if is_copied else payload)
-                    await self._drain()
-                data = await upstream.read()
-                if self._is_gone:
-                    raise _CallerGone
-                if not data:
-                    framer.end()
+            data, payload = await self._copy_body(seen, response, framer, is_copied=is_copied)
         except (FramingError, HttpError, OSError) as error:
             upstream.close()
             if framer.until_close:
@@ -410,15 +400,46 @@ class _Exchange:
             and response.version == b"1.1"
             and b"close" not in response.tokens(b"connection")
         )
-        await self._receive_rest()  # an endpoint may answer before it has read the request
-        seen.end("complete", "")
         try:
-            await seen.handed_over()
+            await self._hand_over(seen)
         finally:
             if data:
                 caller.write(data[: len(data) - len(rest)] if is_copied else payload)
         await self._drain()
         return stays_open
+
+    async def _copy_body(
+        self, seen: ExchangeObserver, response: ResponseHead, framer: BodyFramer, *, is_copied: bool
+    ) -> tuple[bytes, bytes]:
+        """Copy the body but for its last bytes. Returns them and their payload. Raises FramingError and OSError."""
+        upstream, caller = self._upstream, self._caller
+        assert upstream is not None
+        is_stream = b"text/event-stream" in b"".join(response.values.get(b"content-type", ())).lower()
+        data, tail = upstream.received(), b""
+        while True:
+            payload = framer.feed(data)
+            if payload:
+                seen.response_data(payload)
+            if framer.ended:
+                return data, payload
+            tail = (tail + payload)[-_DONE_BYTES:] if is_stream else b""
+            if tail.rstrip().endswith(b"data: [DONE]"):
+                # Callers do not wait for the end of the body, which may come later.
+                await self._hand_over(seen)
+            if data:
+                caller.write(data if is_copied else payload)
+                await self._drain()
+            data = await upstream.read()
+            if self._is_gone:
+                raise _CallerGone
+            if not data:
+                framer.end()
+
+    async def _hand_over(self, seen: ExchangeObserver) -> None:
+        """End the record of a complete response before its last bytes are written."""
+        await self._receive_rest()  # an endpoint may answer before it has read the request
+        seen.end("complete", "")
+        await seen.handed_over()
 
     def _write_head(self, response: ResponseHead, *, is_copied: bool, stays_open: bool) -> None:
         fields = response.end_to_end()

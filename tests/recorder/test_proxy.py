@@ -415,27 +415,38 @@ def test_chunked_request_is_forwarded_chunked() -> None:
     run(story)
 
 
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+
+
 @pytest.mark.parametrize(
-    "response",
+    ("response", "last"),
     [
-        OK,
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n2\r\n{}\r\n0\r\n\r\n",
+        (OK, b"{}"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n2\r\n{}\r\n0\r\n\r\n", END),
+        (b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 503"),
+        (b"HTTP/1.1 204 X\r\n\r\n", b"HTTP/1.1 204"),
+        # Its end never comes: callers stop reading at the last event.
+        (STREAM_HEAD + b"Transfer-Encoding: chunked\r\n\r\ne\r\ndata: [DONE]\n\n\r\n", b"[DONE]"),
+        (STREAM_HEAD + b"\r\ndata: {}\n\ndata: [DONE]\n\n", b"[DONE]"),
     ],
+    ids=["length", "chunked", "empty", "no content", "done before its chunk", "until the connection is closed"],
 )
-def test_end_of_a_response_waits_until_the_exchange_is_recorded(response: bytes) -> None:
+def test_last_bytes_of_a_response_wait_until_the_exchange_is_recorded(response: bytes, last: bytes) -> None:
     async def story() -> None:
-        async with recording(always(response)) as (port, _, observer):
+        async with recording(always(response, keep=True)) as (port, _, observer):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             observer.next_is_held = True
             writer.write(POST)
-            await reader.readuntil(b"\r\n\r\n")
+            while not observer.exchanges:  # noqa: ASYNC110 - the observer of this test sets no event
+                await asyncio.sleep(0.001)
             (seen,) = observer.exchanges
             await seen.ended.wait()
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
-                    await reader.readuntil(END if b"first" in response else b"{}")
+                    await reader.readuntil(last)
             seen.held.set()
-            await reader.readuntil(END if b"first" in response else b"{}")
+            await reader.readuntil(last)
+            assert seen.outcome == "complete"
             writer.close()
 
     run(story)

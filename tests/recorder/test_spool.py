@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 import resource
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +28,7 @@ from playground.recorder.feed_messages import (
     Setup,
     frame,
 )
-from playground.recorder.masking import masked_exchange
+from playground.recorder.masking import Decompressor, masked_exchange
 from playground.recorder.spool import FOLDER, Spool, has_spools, orphans
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
@@ -247,18 +249,72 @@ def test_recover_spools_exchanges_of_a_killed_recorder_are_logged_once(tmp_path:
     assert KEY.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        (b"Authorization", b"Bearer KEY"),
-        (b"authorization", b"Token  KEY"),
-        (b"Authorization", b"KEY"),
-        (b"X-Api-Key", b" KEY "),
-        (b"api-key", b"KEY"),
-    ],
+CREDENTIALS = (
+    "Authorization: Bearer KEY",
+    "authorization: Token  KEY",
+    "Authorization: KEY",
+    "Authorization: Token token=KEY",
+    "Authorization: Bearer KEY, Bearer another-1234",
+    "Authorization: \tBearer\tKEY",
+    "Authorization: KEY trailing words",
+    "Authorization: Basic BASE64",
+    "X-Api-Key:  KEY ",
+    "api-key: KEY",
+    "X-Goog-Api-Key: KEY",
+    "Ocp-Apim-Subscription-Key: KEY",
+    "X-Auth-Token: KEY",
+    "Proxy-Authorization: Bearer KEY",
+    "Cookie: theme=dark; session=KEY",
 )
-def test_caller_key_in_any_header_for_keys_is_masked(name: bytes, value: bytes) -> None:
-    key = b"pk.planted/0123456789"
-    begin = Begin("a", 0.0, "POST", "/v1/chat/completions", [(b"Host", b"h"), (name, value.replace(b"KEY", key))])
-    masked = masked_exchange([begin, RequestData("a", b'{"messages":[{"content":"' + key + b'"}]}')], None)
-    assert key not in b"".join(map(frame, masked))
+
+
+@pytest.mark.parametrize("line", CREDENTIALS)
+@pytest.mark.parametrize("target", ["/v1/chat/completions", "/v1/chat/completions?access_token=KEY"])
+def test_every_credential_of_a_request_is_masked(line: str, target: str) -> None:
+    key = "pk.planted/0123456789"
+    basic = base64.b64encode(f"user:{key}".encode()).decode()
+    name, _, value = line.replace("KEY", key).replace("BASE64", basic).partition(": ")
+    headers = [(b"Authorization", b"Bearer first-of-two-1234"), (name.encode(), value.encode())]
+    begin = Begin("a", 0.0, "POST", target.replace("KEY", key), headers)
+    masked = masked_exchange([begin, RequestData("a", b'{"messages":[{"content":"' + key.encode() + b'"}]}')], None)
+    assert key.encode() not in b"".join(map(frame, masked))
+
+
+def test_words_of_a_request_without_credentials_are_not_masked() -> None:
+    headers = [
+        (b"Idempotency-Key", b"order-20261128"),
+        (b"X-Token-Limit", b"4096"),
+        (b"Content-Type", b"application/json"),
+    ]
+    begin = Begin("a", 0.0, "POST", "/v1/chat/completions?stream=true", headers)
+    body = RequestData("a", b'{"messages":[{"content":"order-20261128 with 4096 tokens in application/json"}]}')
+    assert body in masked_exchange([begin, body], None)
+
+
+@pytest.mark.parametrize("length", [4, 12, 20])
+@pytest.mark.parametrize("stream", [False, True])
+def test_beginning_of_a_key_at_the_end_of_a_cut_response_is_masked(length: int, stream: bool) -> None:
+    key = "pk.planted/0123456789"
+    begin = Begin("a", 0.0, "POST", "/v1/chat/completions", [(b"Authorization", f"Bearer {key}".encode())])
+    part = split_stream(f"it is {key[:length]}") if stream else f'{{"text": "it is {key[:length]}'.encode()
+    cut: list[ExchangeMessage] = [
+        ResponseData("a", 0.2, part.removesuffix(b"data: [DONE]\n\n")),
+        End("a", 0.3, "upstream_cut", ""),
+    ]
+    masked = b"".join(map(frame, masked_exchange([begin, *cut], None)))
+    assert (b"sk_" in masked, key[:4].encode() in masked) == (True, False)
+
+
+def test_key_in_utf_16_is_masked() -> None:
+    key = "pk.planted/0123456789"
+    begin = Begin("a", 0.0, "POST", "/v1/chat/completions", [(b"Authorization", f"Bearer {key}".encode())])
+    data = ResponseData("a", 0.2, f"wrong key: {key}".encode("utf-16"))
+    masked = b"".join(map(frame, masked_exchange([begin, data, End("a", 0.3, "complete", "")], None)))
+    assert key.encode("utf-16-le") not in masked
+
+
+def test_deflate_without_the_header_of_zlib_is_read() -> None:
+    packed = zlib.compressobj(wbits=-15)
+    data = packed.compress(PLAIN_ANSWER) + packed.flush()
+    body = Decompressor("deflate")
+    assert b"".join(body.feed(data[at : at + 7]) for at in range(0, len(data), 7)) == PLAIN_ANSWER
