@@ -211,7 +211,8 @@ class ExactEdit(QPlainTextEdit):
                 self._join(block)
                 last -= 1
                 continue
-            if block.length() - 1 > LONG:
+            # Breaks are counted in code points, of which UTF-16 may have up to twice as many units.
+            if block.length() - 1 > LONG and len(block.text()) > LONG:
                 added = self._break(block)
                 number, last = number + added, last + added
             number += 1
@@ -248,15 +249,17 @@ class ExactEdit(QPlainTextEdit):
         if self._muted:
             return
         pending, self._pending = self._pending, []
-        for splice in pending:
-            image = image_of(splice.inserted)
-            if image != splice.inserted:
-                self._show_image(splice.at, image)
-            start = self.exact.unit(splice.at, before=True)
-            self._rebreak(start, self.exact.unit(splice.at + len(splice.inserted)))
-        self.settled()
-        for splice in pending:
-            self.typed.emit(splice)
+        try:
+            for splice in pending:
+                image = image_of(splice.inserted)
+                if image != splice.inserted:
+                    self._show_image(splice.at, image)
+                start = self.exact.unit(splice.at, before=True)
+                self._rebreak(start, self.exact.unit(splice.at + len(splice.inserted)))
+            self.settled()
+        finally:
+            for splice in pending:  # an error of the display must not lose what was typed
+                self.typed.emit(splice)
 
     def _show_image(self, at: int, image: str) -> None:
         """Replace typed odd characters by their substitutes; the cursor does not move."""

@@ -83,7 +83,7 @@ class CardText(Recolored, ExactEdit):
         For each of them Qt measures every block above the cursor, to repaint and to scroll. This widget never scrolls
         and has the heights, so it repaints the changed blocks by itself.
         """
-        # The layout of several blocks that are replaced at once needs the signals: it may crash without them.
+        # Only for typing: beside the layout of several blocks, the signals cost little.
         document = self.document()
         one_block = document.findBlock(cursor.selectionStart()) == document.findBlock(cursor.selectionEnd())
         if not (self.types_itself() and one_block and displayed.isprintable()):

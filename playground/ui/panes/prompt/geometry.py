@@ -184,6 +184,9 @@ class TextGeometry:
             self.forget()
             self._bring_up_to_date()
             return
+        if start + before < len(self._heights):
+            # Qt lays the block behind a removed paragraph out again, which forgets its alignment.
+            count, before = count + 1, before + 1
         measured = self._measured(first, count)
         if measured != self._heights[start : start + before]:
             self._heights[start : start + before] = measured

@@ -162,3 +162,28 @@ def test_pasting_two_megabytes_takes_less_than_a_second(open_pane: Callable[[Doc
     # 0.8 s on an idle machine; the CPU time grows when other processes share the core.
     assert time.process_time() - started <= 2.0
     assert len(text.exact.text) == 13 * 160_000
+
+
+@pytest.mark.parametrize("count", [LONG // 2, LONG // 2 + 1, LONG - 1, LONG, LONG + 1])
+def test_typing_in_a_line_with_more_units_than_characters_is_sent(text: CardText, count: int) -> None:
+    typed: list[Splice] = []
+    text.typed.connect(typed.append)
+    text.set_exact("😀" * count)
+    QTest.keyClicks(text, "A")
+    QGuiApplication.clipboard().setText("\n" + "😀" * (LONG // 2 + 9))
+    text.paste()
+    expected = "A\n" + "😀" * (LONG // 2 + 9) + "😀" * count
+    assert text.exact.text == expected
+    assert "".join(splice.inserted for splice in typed) == expected.removesuffix("😀" * count)
+    assert_consistent(text)
+
+
+def test_line_from_right_to_left_stays_at_the_right_after_a_selection_in_front_of_it_is_deleted(text: CardText) -> None:
+    text.set_exact("abc\nשלום\nשלוםם\nabc")
+    cursor = text.textCursor()
+    cursor.setPosition(2)
+    cursor.setPosition(6, QTextCursor.MoveMode.KeepAnchor)
+    text.setTextCursor(cursor)
+    QTest.keyClick(text, Key.Key_Delete)
+    line = text.document().findBlockByNumber(1).layout().lineAt(0)
+    assert line.naturalTextRect().right() > text.viewport().width() - 10
