@@ -56,7 +56,7 @@ LEAST_QUOTED = 6
 LEAST_QUOTATION = 12
 """Minimum length of a part of a request or completion that is replaced in an error."""
 _WINDOW = 6
-"""Characters that are searched at once: two windows fit into each quotation."""
+"""Length of the pieces of the contents that are searched: each quotation has a whole one."""
 
 
 class Outline:
@@ -155,11 +155,12 @@ class Outline:
     def _without_quotations(self, text: str) -> str:
         """Replace each part of LEAST_QUOTATION or more characters that also occurs in a replaced text."""
         contents = "\0".join(form for seen in self._seen for form in (seen, *_escaped(seen)) if len(form) >= _WINDOW)
+        windows = {contents[at : at + _WINDOW]: at for at in range(0, len(contents) - _WINDOW + 1, _WINDOW)}
         parts, at, done = [], 0, 0
         while at + _WINDOW <= len(text):
-            place = contents.find(text[at : at + _WINDOW])
-            if place < 0:
-                at += _WINDOW
+            place = windows.get(text[at : at + _WINDOW])
+            if place is None:
+                at += 1
                 continue
             start, end, behind = at, at + _WINDOW, place + _WINDOW
             while start > done and place and text[start - 1] == contents[place - 1] != "\0":

@@ -115,7 +115,8 @@ class DialogController(QObject):
             return
         stored = recalled.stored
         if form in ("ticket", "markdown"):
-            text = ticket(stored) if form == "ticket" else as_markdown(stored)
+            # A long prompt is searched in the server's errors.
+            text = await asyncio.to_thread(ticket if form == "ticket" else as_markdown, stored)
         else:
             text = SCRIPTS[form](stored.record)
         self.copy(text)
