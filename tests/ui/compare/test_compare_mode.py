@@ -169,8 +169,8 @@ def test_compare_differences_of_the_answers_can_be_hidden(tell: Tell) -> None:
         compare = compare_of(session, edited(name="other"))
         await sent(compare, hand)
         view = compare.page.columns[1]
-        await hand.until(lambda: compare.slots[1].changes is not None, "the difference")
-        assert view.answer.currentWidget() is view.pieces
+        await hand.until(lambda: view.answer.currentWidget() is view.pieces, "the difference")
+        assert compare.slots[1].changes is not None
         compare.tools.differences.setChecked(False)
         assert view.answer.currentWidget() is view.text
 
