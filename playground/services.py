@@ -22,7 +22,7 @@ from playground.client.endpoint import SIMULATOR_ID, Endpoint
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import load
-from playground.runs.simulator_manager import SimulatorManager
+from playground.runs.service import SimulatorManager
 from playground.storage.draft import Draft
 from playground.storage.endpoints import EndpointStore
 from playground.storage.json_file import FileWriter
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from playground.lint.model import Finding
     from playground.lint.reorder import Effect
     from playground.lint.service import LintService
-    from playground.mcp_tools.service import ToolServers
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.prefix_cache.miss_explanation import MissExplanation as Why
     from playground.requestlog.log import RequestLog
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from playground.storage.credentials import CredentialStore
     from playground.tasks import Tasks
     from playground.telemetry.service import TelemetryService
+    from playground.tools.mcp_servers import ToolServers
     from playground.versions.service import VersionService
 
 
@@ -165,7 +165,7 @@ class AppServices:
     @cached_property
     def tool_servers(self) -> ToolServers:
         """Return the tool servers that the user configured. Calls `allow_server` before the first call of each."""
-        from playground.mcp_tools.service import ToolServers
+        from playground.tools.mcp_servers import ToolServers
 
         servers = ToolServers(lambda server: self.allow_server(server))
         self._opened.push_async_callback(servers.close)

@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from playground.agent.conversation import Conversation, Result
-from playground.agent.conversation_files import from_fields, to_fields
-from playground.agent.events import AgentLoopEnded, CallEnded, Happening, TurnStarted
-from playground.agent.loop import AgentLoop
+from playground.agent.conversation import Conversation, Result, from_fields, to_fields
+from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, Happening, TurnStarted
 from playground.agent.tool_executor import Ask, ToolExecutionError, ToolExecutor
-from playground.agent.tool_mock_files import consent_key, dump, load
-from playground.agent.tool_mocks import ToolMocks
+from playground.agent.tool_mocks import ToolMocks, consent_key, dump, load
 from playground.assets import asset
-from playground.client.local_tool import LocalToolError, post_arguments
-from playground.mcp_tools.session import ToolServerError
+from playground.client.connection import LocalToolError, post_arguments
 from playground.prompt.document import Document, Json, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import content_id, parse_bytes
@@ -29,12 +25,13 @@ from playground.runs.record import group_tag
 from playground.runs.run import Run
 from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import FileWriter, JsonFile
+from playground.tools.mcp_servers import ToolServerError
 
 if TYPE_CHECKING:
-    from playground.mcp_tools.service import ToolServers
     from playground.requestlog.log import RequestLog
     from playground.runs.service import PendingRequest
     from playground.tasks import Tasks
+    from playground.tools.mcp_servers import ToolServers
 
 ANSWERS_FILE, CONVERSATION_FILE = "tool_answers.json", "conversation.json"
 SAMPLE = "acme-billing-agent"

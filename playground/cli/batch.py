@@ -12,10 +12,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from playground.cli.exit_status import FAILED, FINISHED, STOPPED
+from playground.cli import FAILED, FINISHED, STOPPED
 from playground.cli.send import endpoint_of, note_version, open_prompt
 from playground.client.endpoint import Endpoint
-from playground.experiments.batch_checks import AnswerCheck, parse_check
 from playground.experiments.batch_job import BatchJob, concurrency_of
 from playground.experiments.batch_plan import (
     BatchForecast,
@@ -35,7 +34,7 @@ from playground.experiments.batch_results import (
     parse_results,
     row_number,
 )
-from playground.experiments.batch_rows import MAX_DATA_BYTES, BatchRow, map_columns, read_rows
+from playground.experiments.batch_rows import MAX_DATA_BYTES, AnswerCheck, BatchRow, map_columns, parse_check, read_rows
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError

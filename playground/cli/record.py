@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from playground.child_process import program_command
-from playground.cli.exit_status import BAD_INPUT, FINISHED
+from playground.cli import BAD_INPUT, FINISHED
 from playground.cli.send import endpoint_of
 from playground.client.endpoint import Endpoint
 from playground.prompt.field_errors import FieldError, InputError

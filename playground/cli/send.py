@@ -12,11 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from playground.cli.exit_status import FAILED, FINISHED, NOT_LOGGED, STOPPED
-from playground.client.endpoint import PLANS, Endpoint, Rates
+from playground.cli import FAILED, FINISHED, NOT_LOGGED, STOPPED
+from playground.client.endpoint import PLANS, Endpoint, Rates, check_base_url, refuse_key
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.redact import redact
-from playground.client.urls import check_base_url, refuse_key
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from playground.client.endpoint import Endpoint
-from playground.experiments.batch_checks import AnswerCheck, run_checks
 from playground.experiments.batch_plan import Order, PlannedRow, without
 from playground.experiments.batch_results import BatchTotals, ResultFile, failed_result, result_of
-from playground.experiments.batch_runner import BatchProgress, BatchRunner
-from playground.experiments.batch_window import prefixes_held
+from playground.experiments.batch_rows import AnswerCheck, run_checks
+from playground.experiments.batch_runner import BatchProgress, BatchRunner, prefixes_held
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
 from playground.runs.record import group_tag

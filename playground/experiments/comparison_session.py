@@ -36,10 +36,9 @@ from playground.experiments.comparison import (
 )
 from playground.experiments.comparison_report import ComparedColumn, ComparisonReport
 from playground.experiments.repeat import answer_text
-from playground.prompt.document import Document
+from playground.prompt.document import Document, names
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import load
-from playground.prompt.variables import names
 from playground.requestlog.filter import parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun

@@ -21,8 +21,9 @@ from playground.client.endpoint import (
     Endpoint,
     PlanLimits,
     Rates,
+    check_base_url,
+    refuse_key,
 )
-from playground.client.urls import check_base_url, refuse_key
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.limits import CONTEXT_TOKENS

@@ -376,7 +376,7 @@ class MainWindow(QMainWindow):
     def _show_outlook(self, outlook: Outlook) -> None:
         # Imported here: the first frame shows no estimates.
         from playground.client.endpoint import CONTEXT_SOURCES
-        from playground.prefix_cache.composition import composition
+        from playground.prefix_cache.zones import composition
 
         axes = self.prompt.axes
         neutral = axes is None or axes.neutral

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QWidget
 from playground.experiments.comparison import LETTERS, TAG, CacheStart, Order, Variant, plan
 from playground.experiments.comparison_report import ComparisonReport, order_text, plan_text, start_warnings
 from playground.experiments.comparison_session import ColumnSlot, ComparisonSession
-from playground.export.comparison import table_text
+from playground.export.pages import table_text
 from playground.prompt.document import Document
 from playground.ui.compare.column import ColumnView
 from playground.ui.compare.files import CompareFiles
