@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from playground import asset
 from playground.agent.conversation import Conversation, Result, from_fields, to_fields
 from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, Happening, TurnStarted
 from playground.agent.tool_executor import Ask, ToolExecutionError, ToolExecutor
 from playground.agent.tool_mocks import ToolMocks, consent_key, dump, load
-from playground.assets import asset
 from playground.client.connection import LocalToolError, post_arguments
 from playground.prompt.document import Document, Json, Tool
 from playground.prompt.field_errors import InputError
@@ -30,7 +30,7 @@ from playground.tools.mcp_servers import ToolServerError
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.runs.service import PendingRequest
-    from playground.tasks import Tasks
+    from playground.tasks import Subscribers, Tasks
     from playground.tools.mcp_servers import ToolServers
 
 ANSWERS_FILE, CONVERSATION_FILE = "tool_answers.json", "conversation.json"
@@ -97,8 +97,8 @@ class AgentService:
         self._consents: set[str] = set()
         self.allow_address: Callable[[str], Awaitable[bool]] = _no
         """Asks the user whether the current prompt may call an address on this machine."""
-        self.on_prompt_sent: Callable[[Document, str], None] = lambda _document, _run_id: None
-        """Called with a conversation's prompt and the run_id of each first turn."""
+        self.on_prompt_sent: Subscribers[[Document, str]] = Subscribers()
+        """A conversation's prompt and the run_id of each first turn."""
         self.dispatches: dict[str, PendingRequest] = {}
         """Forecasts and explanations of this session's requests, by run_id."""
         self.conversation = self._kept.read(from_fields)

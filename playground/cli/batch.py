@@ -125,7 +125,7 @@ class _Job:
     async def run(self, folder: Path) -> int:
         """Open the services, then forecast or send."""
         services = AppServices(folder, os.environ, Tasks(_report), source="command")
-        services.on_notice = _say
+        services.on_notice.subscribe(_say)
         try:
             endpoint = endpoint_of(services, self._opened.model, self._options)
             part = _shard_of(self._options.shard)
@@ -187,9 +187,9 @@ class _Job:
             cache_tokens=services.sender.forecaster.capacity(endpoint.id, endpoint.model),
             explicit=self._options.base_url is not None,
         )
-        job.runner.on_progress = self._show_progress
+        job.runner.on_progress.subscribe(self._show_progress)
         run_ids: list[str] = []
-        job.runner.on_start = lambda _item, run: run_ids.append(run.id)
+        job.runner.on_start.subscribe(lambda _item, run: run_ids.append(run.id))
         stopped = _stop_on_signals(job.runner)
         try:
             progress = await job.run()

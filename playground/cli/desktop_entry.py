@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from playground.assets import asset
+from playground import asset
 from playground.cli import FAILED, FINISHED
 from playground.export.terminal import print_error, print_line
 from playground.storage.paths import write_shared

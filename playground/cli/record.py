@@ -51,7 +51,7 @@ def record(options: argparse.Namespace) -> int:
 
 async def _serve(folder: Path, options: argparse.Namespace) -> int:
     services = AppServices(folder, os.environ, Tasks(_report), source="command")
-    services.on_notice = _say
+    services.on_notice.subscribe(_say)
     is_shown = not (options.json or options.quiet)
     command = [*program_command(), "record", "--recording-process"]
     feed = RecordingFeed(command, _say, lambda line: _show(line) if is_shown else None)

@@ -104,7 +104,7 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
 async def _session(folder: Path, document: Document, opened: OpenedPrompt, options: argparse.Namespace) -> int:
     tasks = Tasks(_report)
     workspace = AppServices(folder, os.environ, tasks, source="command")
-    workspace.on_notice = print_error
+    workspace.on_notice.subscribe(print_error)
     try:
         endpoint = endpoint_of(workspace, opened.model, options)
         await workspace.open_log()

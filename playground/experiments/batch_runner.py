@@ -14,6 +14,7 @@ from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
 from playground.runs.state import RunState
 from playground.simulator.launch import SimulatorError
+from playground.tasks import Subscribers
 
 LEADER_SHARE = 0.1
 """A row leads others if they share at least this part of their prompts with it, beyond the part it shares itself."""
@@ -136,7 +137,6 @@ class BatchRunner:
     Args:
         on_result: receives each row with its run, or with the exception that kept it from being sent. It writes to
             disk and may raise OSError, which ends the batch.
-        on_start: receives a row's run before its first byte is sent.
         requests_per_minute: the plan's limit, a lower bound of the estimated time that is left.
         prefixes: the number of prefixes that the cache is known to hold at least.
     """
@@ -145,10 +145,11 @@ class BatchRunner:
     concurrency: int
     send: Send
     on_result: Callable[[PlannedRow, RunState | Exception], Awaitable[None]]
-    on_progress: Callable[[BatchProgress], None] = lambda _progress: None
-    on_start: Callable[[PlannedRow, Run], None] = lambda _item, _run: None
     requests_per_minute: int | None = None
     prefixes: int = 1
+    on_progress: Subscribers[[BatchProgress]] = field(init=False, default_factory=Subscribers)
+    on_start: Subscribers[[PlannedRow, Run]] = field(init=False, default_factory=Subscribers)
+    """A row's run, before its first byte is sent."""
     _runs: dict[int, Run] = field(init=False, default_factory=dict)
     _stopping: bool = field(init=False, default=False)
     _paused_s: float = field(init=False, default=0.0)

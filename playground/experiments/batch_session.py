@@ -26,6 +26,7 @@ from playground.runs.metrics import dollars, percent, whole_seconds
 from playground.runs.run import Run
 from playground.runs.service import RequestService
 from playground.storage.paths import write_private
+from playground.tasks import Subscribers
 
 KEEP = 20
 """Number of batches on disk; starting a new one deletes the oldest."""
@@ -254,11 +255,12 @@ class BatchSession:
         self.run_ids: list[str] = []
         """Ids of the requests of the newest run, in the order of sending."""
         self.totals: BatchTotals | None = None
-        self.on_open: Callable[[], None] = lambda: None
-        """Called when the results of earlier runs are in the lines, before the first row is sent."""
-        self.on_row: Callable[[int | None], None] = lambda _position: None
-        """Called with the position of a row whose state has changed."""
-        self.on_start: Callable[[Run], object] = lambda _run: None
+        self.on_open: Subscribers[[]] = Subscribers()
+        """The results of earlier runs are in the lines; the first row is not sent yet."""
+        self.on_row: Subscribers[[int | None]] = Subscribers()
+        """The position of a row whose state has changed."""
+        self.on_start: Subscribers[[Run]] = Subscribers()
+        """A run before its first byte is sent."""
         self._job: BatchJob | None = None
 
     @property
@@ -311,8 +313,8 @@ class BatchSession:
         lines.reset("failed", only)
         try:
             self._job = await self._open(only)
-            self._job.on_result = self._take_result
-            self._job.runner.on_start = lambda item, run: self._take_start(item.row.number, run)
+            self._job.on_result.subscribe(self._take_result)
+            self._job.runner.on_start.subscribe(lambda item, run: self._take_start(item.row.number, run))
             self.on_open()
             await self._job.run()
         finally:

@@ -13,7 +13,7 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from playground.assets import asset
+from playground import asset
 
 _END = re.compile(r"(?:[.!?…]+(?=[\s\"'”’)\]]|$)|[。！？।॥؟۔\n]+)[\"'”’)\]]*")
 _SHORT = re.compile(

@@ -129,8 +129,19 @@ class RequestService:
         rate_limiter: RateLimiter,
         lifetime_s: float,
         source: RequestSource = "window",
+        on_ended: Callable[[Run], None] = lambda _run: None,
+        on_learned: Callable[[], None] = lambda: None,
+        on_context: Callable[[Endpoint, int | None, int | None], None] = lambda _endpoint, _refused, _served: None,
     ) -> None:
-        """`lifetime_s`: how long an unused prefix is assumed to stay cached. `source`: logged with each request."""
+        """Callbacks must return at once.
+
+        Args:
+            lifetime_s: how long an unused prefix is assumed to stay cached.
+            source: logged with each request.
+            on_ended: receives each run that has ended.
+            on_learned: called after the cache model learned from a report.
+            on_context: receives the context length that a refusal named, or the tokens of an answered request.
+        """
         self._source = source
         self.connection = Connection()
         self.forecaster = CacheForecaster(lifetime_s)
@@ -141,12 +152,7 @@ class RequestService:
         self.limit_s: float | None = None
         """Maximum duration of a turn in seconds; None for no limit."""
         self.log: RunLog | None = None
-        self.on_learned: Callable[[], None] | None = None
-        """Called after the cache model learned from a report; must return at once."""
-        self.on_context: Callable[[Endpoint, int | None, int | None], None] | None = None
-        """Called with the context length that a refusal named, or with the tokens of an answered request."""
-        self.tell: Callable[[Run], None] | None = None
-        """Called with each run that has ended; must return at once."""
+        self._on_ended, self._on_learned, self._on_context = on_ended, on_learned, on_context
         self.running: dict[str, Run] = {}
         """Requests in flight of this process, by run_id."""
         self._one_a_turn = asyncio.Lock()
@@ -258,8 +264,7 @@ class RequestService:
             if self.log is not None:
                 # Shielded: closing the window must not lose the record of a run's end.
                 await asyncio.shield(self._finish(sending))
-            if self.tell is not None:
-                self.tell(run)
+            self._on_ended(run)
 
     async def _finish(self, sending: PendingRequest) -> None:
         run, log = sending.run, self.log
@@ -283,8 +288,7 @@ class RequestService:
         sending.settled = self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
         if run.state.phase == "done" and sending.settled is not None:
             sending.why = sending.settled.explanation
-        if self.on_learned is not None:
-            self.on_learned()
+        self._on_learned()
 
     def _learn_context(self, run: Run) -> None:
         error, usage = run.state.error, run.state.usage
@@ -292,8 +296,8 @@ class RequestService:
         served = None
         if usage is not None and usage.prompt_tokens is not None:
             served = usage.prompt_tokens + (usage.completion_tokens or 0)
-        if self.on_context is not None and (refused or served):
-            self.on_context(run.endpoint, refused, served)
+        if refused or served:
+            self._on_context(run.endpoint, refused, served)
 
     def comparable(self, sending: PendingRequest) -> list[Match]:
         """Return earlier requests that an answered one can be compared with, the best first."""

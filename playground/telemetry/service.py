@@ -16,8 +16,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playground import install_advice
 from playground.agent.conversation import Result
-from playground.assets import install_advice
 from playground.client.endpoint import check_base_url, origin
 from playground.client.redact import redact
 from playground.prompt.document import Json

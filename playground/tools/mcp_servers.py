@@ -18,7 +18,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from playground.assets import install_advice
+from playground import install_advice
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError
 from playground.tools.import_definitions import from_json

@@ -259,9 +259,9 @@ class BatchController(QObject):
         services, model = self._services, self.page.model
         self._planner.cancel()
         session = self.session = BatchSession(self._prepared, self._store, services.sender, services.log, saved)
-        session.on_open = model.refresh
-        session.on_row = self._take_row
-        session.on_start = lambda run: self._row_logged(run.id)
+        session.on_open.subscribe(model.refresh)
+        session.on_row.subscribe(self._take_row)
+        session.on_start.subscribe(lambda run: self._row_logged(run.id))
         self._run(session, None)
 
     def _run(self, session: BatchSession, only: frozenset[int] | None) -> None:

@@ -83,8 +83,8 @@ class CompareController(QObject):
 
     def _connect(self) -> None:
         page, tools, session, files = self.page, self.tools, self.session, self.files
-        session.on_event = self.painter.mark
-        session.on_request = self._request_changed
+        session.on_event.subscribe(self.painter.mark)
+        session.on_request.subscribe(self._request_changed)
         files.notice.connect(self.notice)
         files.variant_chosen.connect(self.add)
         files.rows_read.connect(self._take_rows)

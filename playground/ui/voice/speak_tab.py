@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.assets import install_advice
+from playground import install_advice
 from playground.client.endpoint import Endpoint
 from playground.client.speech import DEFAULT, SAMPLE_RATES, SpeechError, Voice
 from playground.runs.metrics import seconds
