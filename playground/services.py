@@ -28,6 +28,7 @@ from playground.storage.endpoints import EndpointStore
 from playground.storage.json_file import FileWriter
 from playground.storage.paths import folder_warning
 from playground.storage.settings import Settings
+from playground.tasks import Subscribers
 
 if TYPE_CHECKING:
     from playground.agent.conversation import Result
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from playground.runs.shared_rate_limiter import SharedRateLimiter
     from playground.runs.state import RunState
     from playground.storage.credentials import CredentialStore
-    from playground.tasks import Subscribers, Tasks
+    from playground.tasks import Tasks
     from playground.telemetry.service import TelemetryService
     from playground.tools.mcp_servers import ToolServers
     from playground.versions.service import VersionService

@@ -25,12 +25,13 @@ from playground.runs.record import group_tag
 from playground.runs.run import Run
 from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import FileWriter, JsonFile
+from playground.tasks import Subscribers
 from playground.tools.mcp_servers import ToolServerError
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.runs.service import PendingRequest
-    from playground.tasks import Subscribers, Tasks
+    from playground.tasks import Tasks
     from playground.tools.mcp_servers import ToolServers
 
 ANSWERS_FILE, CONVERSATION_FILE = "tool_answers.json", "conversation.json"

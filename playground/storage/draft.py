@@ -16,9 +16,10 @@ from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import PROMPT_FORMAT, FileFormat, dump, load
 from playground.storage.json_file import JsonFile
+from playground.tasks import Subscribers
 
 if TYPE_CHECKING:
-    from playground.tasks import Subscribers, Tasks
+    from playground.tasks import Tasks
 
 
 MAX_SLOTS = 64
