@@ -115,7 +115,7 @@ def test_explain_miss_history_replaced_points_at_the_character_where_the_message
         return view_of_fields({"messages": [*messages, *({"role": "user", "content": text} for text in turns)]})
 
     earlier, now = (
-        body("Where is\nit, please?", "A", "B", "C"),
+        body("Where is\nit, the parcel for my sister?", "A", "B", "C"),
         body("Where is\nthe invoice of last month that you sent?"),
     )
     orders = [OrderEvidence("first", 1.0, lambda _offset: Size(900.0, 2.0))]
