@@ -112,7 +112,8 @@ def test_explain_miss_continued_conversation_and_improbable_order_names_nothing(
 def test_explain_miss_history_replaced_points_at_the_character_where_the_messages_part() -> None:
     def body(*turns: str) -> CacheView:
         messages: list[Json] = [{"role": "system", "content": "Be patient."}]
-        return view_of_fields({"messages": [*messages, *({"role": "user", "content": text} for text in turns)]})
+        messages += [{"role": "user", "content": text} for text in turns]
+        return view_of_fields({"messages": messages})
 
     earlier, now = (
         body("Where is\nit, the parcel for my sister?", "A", "B", "C"),

@@ -54,7 +54,8 @@ def test_sizer_counted_prompt_of_costly_text_sizes_a_longer_prompt_and_keeps_the
 
     def prompt(time: str, *turns: str) -> Measure:
         system: dict[str, Json] = {"role": "system", "content": f"It is {time}. Be patient."}
-        messages: list[Json] = [system, *({"role": "user", "content": text} for text in turns)]
+        messages: list[Json] = [system]
+        messages += [{"role": "user", "content": text} for text in turns]
         return Measure(view_of_fields({"tools": [tool], "messages": messages}), estimator)
 
     estimator = TokenEstimator()
