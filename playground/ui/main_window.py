@@ -303,13 +303,13 @@ class MainWindow(QMainWindow):
             self.show_notice(sentence)
 
     def show_question(self) -> None:
-        """The end of the prompt, with the question and the boundary, is where work begins."""
+        """Scroll to the end of the prompt, with the question and the boundary, where work begins."""
         messages = self.prompt.document().messages
         if messages:
             self.prompt.show_place(len(messages) - 1, len(messages[-1].content or ""))
 
     def log_opened(self) -> None:
-        """The log is there, or it is known why not."""
+        """Show the log, or why it cannot be opened."""
         self.log.set_source(self.workspace.log, self.workspace.log_notice)
         if self.workspace.log is not None:
             self.workspace.log.on_notice(self.status.show_error)

@@ -145,7 +145,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _places(document: Document) -> tuple[FindingPlace, ...]:
-    """The first change, and the values behind it that were typed in: each would end the prefix once it is the first."""
+    """Return the first change, and the typed values behind it that would end the prefix once they come first."""
     first, *others = spots(document)
     typed_in = [spot for spot in others if spot.kind != "variable"]
     found = (first, *typed_in[: MARKED - 1])

@@ -88,7 +88,7 @@ class TopBar(QFrame):
     new_requested = Signal()
 
     def __init__(self, action: Callable[[str], QAction], parent: QWidget | None = None) -> None:
-        """`action` finds an action of the window by its id."""
+        """Build the toolbar. `action` finds an action of the window by its id."""
         super().__init__(parent)
         self.setProperty("look", "bar")
         self.setFixedHeight(HEIGHT_PX)

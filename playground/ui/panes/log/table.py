@@ -176,7 +176,7 @@ class LogTable(QTableView):
             self._paint_day(painter, self.rowViewportPosition(place), day)
 
     def _days(self) -> Iterator[tuple[int, date]]:
-        """The first row of each day but the newest, among those in sight, and the day."""
+        """Return the first visible row of each day but the newest, and the day."""
         if self._log.filter.order is not None:
             return
         first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
@@ -235,7 +235,7 @@ class LogTable(QTableView):
         return True
 
     def chosen_rows(self) -> list[int]:
-        """The places that are chosen, the newest first."""
+        """Return the places of the selected rows, the newest first."""
         return sorted(index.row() for index in self.selectionModel().selectedRows())
 
     def chosen_requests(self) -> int:
@@ -307,7 +307,7 @@ class LogTable(QTableView):
         """Nothing: Qt's search would read every page of the log. The filter line finds."""
 
     def rowsInserted(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
-        """New rows on top push nothing away that is being read further down."""
+        """Keep the rows that the user reads in place when new rows come on top."""
         self._flatten()
         bar = self.verticalScrollBar()
         top = bar.value()

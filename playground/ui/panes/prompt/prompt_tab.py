@@ -227,7 +227,7 @@ class PromptTab(QWidget):
             self._move(index, index + (-1 if name == "up" else 1))
 
     def insert(self, index: int) -> None:
-        """A new, empty user message at `index`."""
+        """Insert a new, empty user message at `index`."""
         messages = list(self._history.document.messages)
         self._put([*messages[:index], Message("user", ""), *messages[index:]], "Add message", index)
 
@@ -302,7 +302,7 @@ class PromptTab(QWidget):
         return (0, 0), ""
 
     def focus_editor(self) -> None:
-        """The keyboard goes to the text that had it last, or to the first one."""
+        """Give the keyboard to the text that had it last, or to the first one."""
         last = self._page.focusWidget()
         if last is not None and last.isVisible():
             last.setFocus()

@@ -343,7 +343,7 @@ class ResponsePane(QFrame):
             super().keyPressEvent(event)
 
     def take_focus(self) -> None:
-        """The keyboard comes to the tab in front."""
+        """Give the keyboard to the tab in front."""
         self.tabs.setFocus()
 
     def show_tab(self, index: int) -> None:
