@@ -57,8 +57,16 @@ def test_it_marks_the_place_leads_there_and_is_mended_in_one_step(tell: Tell) ->
         dialog = _dialog(RewriteDialog)
         assert isinstance(dialog, RewriteDialog)
         assert dialog.list.count() >= 3
+        assert dialog.list.currentRow() == dialog.best
+        stable = [dialog._effects[row].stable for row in range(dialog.list.count())]
+        assert stable[dialog.best] == max(stable) > dialog._now.stable
+        marked = [row for row in range(dialog.list.count()) if "recommended" in dialog.list.item(row).text()]
+        assert marked == [dialog.best]
+        assert window.prompt.footer.may_vary == "1 value may vary"
         assert "Current time: 14:05." in dialog.difference.toPlainText()
+        assert dialog.difference.toPlainText().count("14:05") == 2
         before = window.prompt.document()
+        dialog.list.setCurrentRow(0)
         dialog.apply.click()
         after = window.prompt.document()
         assert (after.messages[0].content or "").rstrip().endswith("Current time: 14:05.")

@@ -86,7 +86,7 @@ class BatchPage(QWidget):
         self.first_button = QPushButton("Open data file…")
         for button, icon, signal in (
             (self.first_button, "folder", self.open_data_asked),
-            (QPushButton("Paste rows"), "paste", self.paste_asked),
+            (QPushButton("Paste rows…"), "paste", self.paste_asked),
             (QPushButton("Use logged requests…"), "history", self.log_asked),
         ):
             set_icon(button, icon, "text")

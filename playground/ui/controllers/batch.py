@@ -105,7 +105,7 @@ class BatchController(QObject):
         tools.export.clicked.connect(self._ask_for_export)
         tools.set_data_menu(
             ("Open data file…", files.ask_for_file),
-            ("Paste rows", files.paste),
+            ("Paste rows…", files.paste),
             ("Use logged requests…", files.ask_for_filter),
             ("New batch with the same data", self.new_batch),
         )

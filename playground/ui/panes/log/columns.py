@@ -334,6 +334,8 @@ def cause_cell(found: MissExplanation | None) -> Cell:
         return Cell((found.title or "not known").lower(), found.sentence, "muted")
     if found.variable:
         return Cell(f"{{{{{found.variable}}}}} changed", found.sentence, "variable_edge")
+    if found.last:
+        return Cell("only the last message", found.sentence, "muted")
     at = found.position
     place = "" if at is None or found.cause in _WITHOUT_PLACE else f" in {at.part} {at.index + 1}, line {at.line}"
     return Cell(f"{CAUSES[found.cause]}{place}", found.sentence, "variable_edge")
