@@ -218,7 +218,7 @@ class MainWindow(QMainWindow):
     @property
     def from_log(self) -> SlimBar:
         """The bar that marks a request from the log."""
-        return self.answers.from_log
+        return self.answers.response.from_log
 
     def _connect(self) -> None:
         """Connect what does not lead to a completion."""

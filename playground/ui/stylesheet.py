@@ -178,6 +178,8 @@ QPlainTextEdit[boxed="true"]:focus, QTextEdit[boxed="true"]:focus { border: 2px 
 
 QTabWidget::pane { border: none; border-top: 1px solid $line; top: -1px; background: $surface; }
 QTabWidget > QWidget { background: $surface; }
+QTabWidget[look="inside"]::pane { border-top: none; }
+QTabWidget[look="inside"] > QTabBar::tab:first { margin-left: 0; }
 QTabBar { background: $surface; border: none; qproperty-drawBase: 0; }
 QTabBar::tab {
     background: transparent; color: $muted; border: none; border-bottom: 2px solid transparent;
@@ -197,6 +199,7 @@ QHeaderView::section {
     background: $surface; color: $muted; border: none; border-bottom: 1px solid $line;
     padding: 4px 11px; font-size: 11px; font-weight: 500;
 }
+QTableView[rows="true"] QHeaderView::section:first { padding-left: 14px; }
 QTableView, QTreeView, QListView {
     background: $surface; alternate-background-color: $sunk; border: none; gridline-color: $line; outline: none;
     selection-background-color: $selection; selection-color: $text;
@@ -216,6 +219,7 @@ QScrollBar:vertical { background: transparent; width: 10px; margin: 0; }
 QScrollBar:horizontal { background: transparent; height: 10px; margin: 0; }
 QScrollBar::handle { background: $line; border-radius: 4px; margin: 1px; min-height: 28px; min-width: 28px; }
 QScrollBar::handle:hover { background: $muted; }
+QAbstractScrollArea::corner { background: transparent; border: none; }
 QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 

@@ -174,7 +174,7 @@ class BatchPage(QWidget):
         self.retry.clicked.connect(self.retry_asked)
         self.copy = QPushButton("Copy request_id")
         set_icon(self.copy, "copy", "text")
-        self.copy.clicked.connect(self.table.copy_request_id)
+        self.copy.clicked.connect(self.table.copy_row)
         row.addWidget(self.totals, 1)
         row.addWidget(self.retry)
         row.addWidget(self.copy)

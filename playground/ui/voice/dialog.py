@@ -208,6 +208,7 @@ class VoiceDialog(TaskDialog):
         self.form.changed.connect(self._other_speech)
         self.timeline, self.beside = TimelineTab(), SideBySideTab()
         self.tabs = QTabWidget()
+        self.tabs.setProperty("look", "inside")
         self.tabs.addTab(self.timeline, "Timeline")
         self.tabs.addTab(self.beside, "Side by side")
         self.readiness = ReadinessTab(settings, bench)

@@ -268,7 +268,7 @@ def test_batch_row_opens_in_the_panes_and_exports_keep_the_data_order(tell: Tell
             for row, cells in zip(lines, table, strict=True)
         )
         page.table.select_number(7)
-        page.table.copy_request_id()
+        page.table.copy_row()
         request_id = lines[7]["request_id"]
         assert QGuiApplication.clipboard().text() == request_id
         QTest.keyClick(page.table, Qt.Key.Key_Return)
@@ -319,7 +319,8 @@ def test_paste_rows_dialog_uses_all_of_a_text_that_it_shows_in_part(qtbot: QtBot
     text, taken = "a\n" + "x\n" * MAX_EDITED, []
     dialog = PasteRowsDialog(text, lambda _dialog, whole: taken.append(whole))
     qtbot.addWidget(dialog)
-    assert dialog.text.isReadOnly() and len(dialog.text.toPlainText()) == MAX_EDITED
+    assert dialog.text.isReadOnly()
+    assert len(dialog.text.toPlainText()) == MAX_EDITED
     dialog.use.click()
     assert taken == [text]
     empty = PasteRowsDialog(" \n", lambda _dialog, whole: taken.append(whole))
