@@ -109,7 +109,8 @@ class BatchTable(RowTable):
     open_asked = Signal()
 
     def __init__(self, model: BatchModel) -> None:
-        super().__init__("Rows of the batch", model, ROW_PX, NARROWEST_PX)
+        super().__init__("Rows of the batch", ROW_PX, NARROWEST_PX)
+        self.setModel(model)
         self._batch = model
         self._widths_for: tuple[str, ...] = ()
         self.setItemDelegate(BatchRowLook(self))

@@ -315,7 +315,8 @@ class RecordedTable(RowTable):
     selected = Signal()
 
     def __init__(self, model: RecordedModel, theme: Theme) -> None:
-        super().__init__("Recorded requests", model, scaled(ROW_PX))
+        super().__init__("Recorded requests", scaled(ROW_PX))
+        self.setModel(model)
         self.recorded = model
         self._look = _RowPainter(theme)
         self.horizontalHeader().setSectionResizeMode(_CAUSE, QHeaderView.ResizeMode.Stretch)

@@ -34,9 +34,8 @@ class RowTable(QTableView):
     J, K, Home and End move the selection like the arrows. Subclasses say what Enter, a double click and Ctrl+C do.
     """
 
-    def __init__(self, name: str, model: object, row_px: int = ROW_PX, least_column_px: int = 40) -> None:
+    def __init__(self, name: str, row_px: int = ROW_PX, least_column_px: int = 40) -> None:
         super().__init__()
-        self.setModel(model)  # type: ignore[arg-type]
         self.setAccessibleName(name)
         self.setProperty("rows", "true")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -80,12 +80,13 @@ class LogTable(RowTable):
     """What is to be done with the chosen rows: the name of one of ASKS."""
 
     def __init__(self, model: LogModel) -> None:
-        super().__init__("Logged requests", model)
+        super().__init__("Logged requests")
         self._log = model
         self._tall: dict[int, int] = {}
         self._days: dict[int, str] = {}
         """Text of the day above a row."""
         self._painter = RowPainter(self, model, self._freshness, lambda row: self._days.get(row, ""))
+        self.setModel(model)
         self._new_rows = 0
         self._since_new = QElapsedTimer()
         self._fading = repeating_timer(self, FADE_STEP_MS, self._fade)
