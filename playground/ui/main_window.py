@@ -30,6 +30,7 @@ from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.widgets.notice import SlimBar
+from playground.ui.widgets.tab_stops import move_focus
 from playground.ui.window_actions import WindowActions
 from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
 
@@ -451,6 +452,10 @@ class MainWindow(QMainWindow):
         super().changeEvent(event)
         if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow() and self._answers is not None:
             self.log.row_changed("")
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Move the focus by position; Qt calls this for Tab and Shift+Tab of every widget in the window."""
+        return move_focus(self, forward=forward)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.places.keep()

@@ -74,6 +74,7 @@ class BodyTab(QWidget):
         self._text.setAccessibleName("Request body")
         self._text.setReadOnly(True)
         scroll = QScrollArea()
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         scroll.setWidgetResizable(True)
         scroll.setWidget(self._text)
         head = QHBoxLayout()

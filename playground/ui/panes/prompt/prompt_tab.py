@@ -137,6 +137,7 @@ class PromptTab(QWidget):
         self._column.addStretch(1)
         self.boundary_row.hide()
         self.area = QScrollArea()
+        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         self.area.setWidgetResizable(True)
         self.area.setWidget(self._page)
         self._at_end = False

@@ -232,6 +232,12 @@ class LiveText(QPlainTextEdit):
             self._follow.reset(following=self._follows and not final)
         self._append(self._map.take(text, final=final))
 
+    def scroll_to_start(self) -> None:
+        """Show the start of the text, unless the user has scrolled to another part."""
+        if self._follow.following:
+            self._follow.following = False
+            self.verticalScrollBar().setValue(0)
+
     def selected_exact_text(self) -> str:
         """Return the exact selected text."""
         cursor = self.textCursor()

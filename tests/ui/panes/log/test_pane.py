@@ -698,3 +698,17 @@ def test_copy_button_names_a_request_on_display_that_the_filter_hides(play: Play
         assert pane.copy_button.text() == COPY
 
     play(story)
+
+
+@pytest.mark.parametrize("duration_ms", [200, 0])
+def test_new_row_fades_unless_motion_is_reduced(play: Play, duration_ms: int) -> None:
+    async def story(stage: Stage) -> None:
+        table = stage.pane.table
+        await keep(stage.log, show.of("One"), answered())
+        await stage.shown(1)
+        table.setStyleSheet(f"QTableView {{ widget-animation-duration: {duration_ms}; }}")
+        await keep(stage.log, show.of("Two"), answered())
+        await stage.shown(2)
+        assert table._fading.isActive() == bool(duration_ms)
+
+    play(story)
