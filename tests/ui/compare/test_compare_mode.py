@@ -12,7 +12,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog, QMenu
 from pytestqt.qtbot import QtBot
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, Rates
 from playground.experiments.comparison import read_tags
 from playground.prompt.diff import DiffRow
