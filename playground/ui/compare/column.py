@@ -78,7 +78,7 @@ class PieceView(Recolored, QPlainTextEdit):
         at = 0
         while at < len(changed):
             row, several = changed[at], at > 0 and signs[at - 1] == "g"
-            one = not several and signs[at : at + 3] == "gch"
+            one = not several and signs[at : at + 3] in ("gch", "gcg")
             inside = _by_words(row.text, changed[at + 1].text) if one else []
             at += 2 if inside else 1
             pieces += [*(inside or [(row.sign, row.text)]), ("same", "\n")]
@@ -119,7 +119,8 @@ def _by_words(before: str, after: str) -> list[tuple[str, str]]:
     pieces = text_changes(before, after)
     if 2 * sum(len(piece.text) for piece in pieces if piece.sign == "same") < max(len(before), len(after)):
         return []
-    found, last = [], len(pieces) - 1
+    found: list[tuple[str, str]] = []
+    last = len(pieces) - 1
     for at, piece in enumerate(pieces):
         text, sides = piece.text, AROUND * ((at > 0) + (at < last))
         if piece.sign == "same" and len(text) > sides + 1:

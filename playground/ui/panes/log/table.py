@@ -344,7 +344,7 @@ class LogTable(RowTable):
 
 def animated(widget: QWidget) -> bool:
     """Whether the desktop wants animations (reduced motion is off)."""
-    return bool(widget.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration))
+    return bool(widget.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration, None, widget))
 
 
 def _asked_by(event: QKeyEvent) -> str | None:

@@ -708,7 +708,7 @@ def test_new_row_fades_unless_motion_is_reduced(play: Play, duration_ms: int) ->
         await stage.shown(1)
         table.setStyleSheet(f"QTableView {{ widget-animation-duration: {duration_ms}; }}")
         await keep(stage.log, show.of("Two"), answered())
-        await stage.shown(2)
+        await stage.rows(2)
         assert table._fading.isActive() == bool(duration_ms)
 
     play(story)
