@@ -36,15 +36,16 @@ def _in_reading_order(widget: QWidget) -> Iterator[QWidget]:
 
 def move_focus(window: QWidget, *, forward: bool) -> bool:
     """Give the focus to the next or previous widget of a window and scroll to it. Returns whether there is one."""
-    stops, focus = list(tab_stops(window)), window.focusWidget()
-    while focus is not None and focus not in stops and focus.parentWidget() is not None:
+    stops = list(tab_stops(window))
+    focus: QWidget | None = window.focusWidget()
+    while focus is not None and focus not in stops:
         focus = focus.parentWidget()
     if not stops:
         return False
-    place = stops.index(focus) + (1 if forward else -1) if focus in stops else 0 if forward else -1
+    place = stops.index(focus) + (1 if forward else -1) if focus is not None else 0 if forward else -1
     chosen = stops[place % len(stops)]
     chosen.setFocus(Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason)
-    parent = chosen.parentWidget()
+    parent: QWidget | None = chosen.parentWidget()
     while parent is not None:
         if isinstance(parent, QScrollArea):
             parent.ensureWidgetVisible(chosen)
