@@ -153,6 +153,7 @@ QLineEdit[look="cell"] { border: 1px solid transparent; border-radius: 4px; padd
 QLineEdit[look="cell"]:hover { border: 1px solid $fresh_outline; }
 QLineEdit[look="cell"]:focus { border: 2px solid $accent; padding: 0 3px; background: $surface; }
 QLineEdit[look="cell"][bad="true"] { border: 2px solid $failure; padding: 0 3px; }
+QComboBox { combobox-popup: 0; }
 QComboBox::drop-down { border: none; width: 22px; }
 QComboBox::down-arrow { image: url("$chevron"); width: 12px; height: 12px; }
 QSpinBox::up-button, QSpinBox::down-button { width: 0; border: none; }
@@ -161,6 +162,7 @@ QDialogButtonBox { dialogbuttonbox-buttons-have-icons: 0; }
 QListView[look="completions"] { background: $surface; border: 1px solid $accent; outline: none; }
 QListView[look="completions"]::item { padding: 4px 8px; }
 QListView[look="completions"]::item:selected { background: $selection; color: $text; }
+QComboBox QAbstractItemView::item { min-height: 24px; }
 QComboBox QAbstractItemView {
     background: $surface; border: 1px solid $fresh_outline; outline: none;
     selection-background-color: $selection; selection-color: $text;

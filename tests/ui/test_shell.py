@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -117,6 +118,13 @@ def test_tab_reaches_every_pane_in_reading_order_and_only_named_widgets(tell: Te
             assert window.focusWidget() is stop
         QTest.keyClick(window.focusWidget(), Qt.Key.Key_Backtab, Qt.KeyboardModifier.ShiftModifier)
         assert window.focusWidget() is stops[-1]
+        cards = window.prompt.prompt_tab.cards
+        cards[-1].text.setFocus()
+        document = window.prompt.document()
+        window.prompt.set_document(replace(document, messages=document.messages[:2]))
+        assert window.focusWidget() is cards[1].text
+        window.prompt.tabs.setCurrentIndex(1)  # hides the text: the focus stays in the pane
+        assert window.prompt.isAncestorOf(window.focusWidget())
 
     tell(story)
 

@@ -21,7 +21,7 @@ from playground.experiments.comparison import LETTERS, Piece, RunFigures, Varian
 from playground.experiments.comparison_report import kind_of, parameters_text, variant_changes
 from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow
-from playground.runs.metrics import UNKNOWN, dollars, seconds, speed
+from playground.runs.metrics import UNKNOWN, dollars, finish_text, seconds, speed
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.response.labels import ending, outcome, outcome_look, waiting
@@ -351,12 +351,11 @@ class ColumnView(QFrame):
             status = f"{outcome(state)} · {seconds(elapsed_s)}{_speed(run)}"
         else:
             assert run is not None
-            done = "finished" if run.phase == "done" and run.finish_reason in (None, "stop") else run.phase
-            reason = "" if run.finish_reason in (None, "stop") else f" ({run.finish_reason})"
+            done = visible_line(finish_text(run.finish_reason)) if run.phase == "done" else run.phase
             tokens = UNKNOWN if run.completion_tokens is None else f"{run.completion_tokens:,}"
             end = run.error or (ending(state) if state is not None else "")
             http = f" · HTTP {run.status}" if run.phase == "failed" and run.status is not None else ""
-            status = f"{done}{reason}{http} · {seconds(run.total_s)} · {tokens} out{_speed(run)}"
+            status = f"{done}{http} · {seconds(run.total_s)} · {tokens} out{_speed(run)}"
             status += f" · {end}" if end else ""
         phase = state.phase if running and state is not None else run.phase if run is not None else None
         self.icon.show_icon(*outcome_look(phase)[:2])

@@ -38,12 +38,16 @@ def move_focus(window: QWidget, *, forward: bool) -> bool:
     """Give the focus to the next or previous widget of a window and scroll to it. Returns whether there is one."""
     stops = list(tab_stops(window))
     focus: QWidget | None = window.focusWidget()
-    while focus is not None and focus not in stops:
-        focus = focus.parentWidget()
     if not stops:
         return False
-    place = stops.index(focus) + (1 if forward else -1) if focus is not None else 0 if forward else -1
-    chosen = stops[place % len(stops)]
+    if focus in stops:
+        chosen = stops[(stops.index(focus) + (1 if forward else -1)) % len(stops)]
+    else:  # it was hidden: Qt asks for another one, which is near
+        near: list[QWidget] = []
+        while focus is not None and not near:
+            focus = focus.parentWidget()
+            near = [stop for stop in stops if focus is not None and focus.isAncestorOf(stop)]
+        chosen = (near or stops)[0 if forward else -1]
     chosen.setFocus(Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason)
     parent: QWidget | None = chosen.parentWidget()
     while parent is not None:

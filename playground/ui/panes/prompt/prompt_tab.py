@@ -199,6 +199,9 @@ class PromptTab(QWidget):
 
     def _remove_card(self) -> None:
         card = self.cards.pop()
+        focus = self._page.focusWidget()
+        if focus is not None and card.isAncestorOf(focus):
+            (self.cards[-1].text if self.cards and not self.cards[-1].collapsed else self.add).setFocus()
         self._column.removeWidget(card)
         card.hide()
         card.deleteLater()
