@@ -50,7 +50,7 @@ _TEMPLATE = Template("""
 QMainWindow, QDialog { background: $window; }
 QFrame[look="pane"] QDialog { background: $surface; }
 QDialog[look="popup"] { background: $surface; border: 1px solid $muted; }
-QWidget { color: $text; }
+QWidget { color: $text; placeholder-text-color: $muted; }
 QToolTip { background: $surface; color: $text; border: 1px solid $line; padding: 4px 6px; }
 QLabel { background: transparent; }
 QLabel[tone="muted"] { color: $muted; font-size: 12px; }

@@ -35,7 +35,7 @@ from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
 MOST_PIECES = 4_000
-AROUND, LONGEST_LINE = 32, 4_000
+AROUND, LONGEST_LINE = 16, 4_000
 """Characters of unchanged text beside a changed word; length of a line that is compared by words."""
 SLICE = 200
 """Pieces that are inserted in one turn of the event loop: a frame."""

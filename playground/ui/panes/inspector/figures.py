@@ -261,6 +261,7 @@ def attempts_text(state: RunState) -> str:
         "interrupted": "interrupted",
         "failed": "" if state.attempts[-1].status not in (None, 200) else "failed",
         "retrying": "",
+        "streaming": "streaming",
     }.get(state.phase, "…")
     return " → ".join(words) + (f" {end}" if end else "")
 
