@@ -143,12 +143,14 @@ QLineEdit, QComboBox, QSpinBox, QDoubleSpinBox {
     selection-background-color: $accent; selection-color: $on_accent;
 }
 QLineEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus { border: 2px solid $accent; padding: 3px 7px; }
-QSpinBox, QDoubleSpinBox { padding: 3px 8px 2px; }
-QSpinBox:focus, QDoubleSpinBox:focus { padding: 2px 7px 1px; }
+QComboBox { padding-left: 10px; }
+QComboBox:focus { padding-left: 9px; }
+QSpinBox, QDoubleSpinBox { padding: 3px 8px 2px 11px; }
+QSpinBox:focus, QDoubleSpinBox:focus { padding: 2px 7px 1px 10px; }
 QLineEdit:disabled, QComboBox:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled { color: $muted; background: $sunk; }
 QLineEdit[bad="true"], QComboBox[bad="true"], QPlainTextEdit[bad="true"], QSpinBox[bad="true"],
 QDoubleSpinBox[bad="true"] { border: 2px solid $failure; padding: 3px 7px; }
-QSpinBox[bad="true"], QDoubleSpinBox[bad="true"] { padding: 2px 7px 1px; }
+QSpinBox[bad="true"], QDoubleSpinBox[bad="true"] { padding: 2px 7px 1px 10px; }
 QLineEdit[look="cell"] { border: 1px solid transparent; border-radius: 4px; padding: 0 4px; background: transparent; }
 QLineEdit[look="cell"]:hover { border: 1px solid $fresh_outline; }
 QLineEdit[look="cell"]:focus { border: 2px solid $accent; padding: 0 3px; background: $surface; }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QPainter
+from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -20,7 +20,9 @@ from PySide6.QtWidgets import (
     QSplitter,
     QStyle,
     QStyledItemDelegate,
+    QStyleOptionComboBox,
     QStyleOptionViewItem,
+    QStylePainter,
     QVBoxLayout,
     QWidget,
 )
@@ -114,6 +116,21 @@ def _second_line(item: Item, *, current: bool) -> str:
     return f"{day} {moment:%H:%M} · {sent}" + (" · in the editor" if current else "")
 
 
+class _ElidedCombo(QComboBox):
+    """A style sheet would cut a long text without a sign."""
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        room = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        width = room.width() - 4
+        option.currentText = option.fontMetrics.elidedText(option.currentText, Qt.TextElideMode.ElideRight, width)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
 SEARCH_MS = 200
 TALL_PX = 620
 """Minimum height of a narrow panel for the note about the figures; it is also the tooltip of the list."""
@@ -170,7 +187,7 @@ class VersionsPanel(QFrame):
         self.list.setAccessibleName("Versions, newest first")
         self._delegate = VersionRows(self.list)
         self.list.setItemDelegate(self._delegate)
-        self.against = QComboBox()
+        self.against = _ElidedCombo()
         self.against.setAccessibleName("Compare against")
         self.against.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.subject = QLabel()
