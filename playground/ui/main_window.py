@@ -83,7 +83,7 @@ class MainWindow(QMainWindow):
         self.end_notice = EndNotice(self)
 
     def _work_area(self, parent: QWidget) -> WorkArea:
-        """Return the page of Prompt mode, still empty: widgets are made below their parents (see `Answers`)."""
+        """Return the page of Prompt mode, still empty: widgets are created below their parents (see `Answers`)."""
         self.area = WorkArea(self.workspace.settings, parent)
         self._rows = self.area.work
         self._columns = QSplitter(Qt.Orientation.Horizontal, self._rows)
@@ -357,7 +357,7 @@ class MainWindow(QMainWindow):
         self.requests.refresh_outlook()
 
     def send(self) -> None:
-        """Send in the mode on display, or stop what it sends."""
+        """Send in the mode on display, or stop its requests."""
         if not self.modes.send():
             self.requests.send_or_stop()
 

@@ -153,7 +153,7 @@ class Places:
 
     def _pane(self, name: str) -> QWidget:
         pane = self._rows.widget(1) if name == "log" else self._columns.widget(PANES[name])
-        assert pane is not None, "the splitters are filled when they are made"
+        assert pane is not None, "the splitters are filled at their creation"
         return pane
 
     def show_beside(self, widget: QWidget | None) -> None:

@@ -74,7 +74,7 @@ class PasteRowsDialog(QDialog):
         )
         column.addWidget(self.text, 1)
         if self._long:
-            note = f"The first {MAX_EDITED:,} of {len(text):,} characters are shown. All of them are used."
+            note = f"The first {MAX_EDITED:,} of {len(text):,} characters are visible. The whole text becomes rows."
             column.addWidget(words(note, "muted"))
         column.addWidget(self.error)
         column.addWidget(buttons)

@@ -289,7 +289,7 @@ class BatchTools(QFrame):
             button.setToolTip(label if compact else "")
 
     def set_data_menu(self, *entries: tuple[str, Callable[[], object]]) -> None:
-        """Set the menu of the data button: labels, and what they call."""
+        """Set the menu of the data button: labels and functions."""
         menu = QMenu(self)
         for label, handler in entries:
             menu.addAction(label).triggered.connect(lambda _checked=False, run=handler: run())

@@ -70,7 +70,7 @@ class PieceView(Recolored, QPlainTextEdit):
         self._show(tuple((piece.sign, piece.text) for piece in pieces))
 
     def show_rows(self, rows: Sequence[DiffRow]) -> None:
-        """Show a difference of two prompts by lines, and by words where one line replaces another; unchanged lines are
+        """Show a difference of two prompts by lines, and a replaced line by words; unchanged lines are
         left out."""
         changed = [row for row in rows if row.sign in ("head", "gone", "come")]
         signs = "".join(row.sign[0] for row in changed) + "h"

@@ -199,7 +199,7 @@ class RecorderPage(QWidget):
         self.strip.compare_wanted.connect(self.compare_wanted)
 
     def ask(self, name: str) -> None:
-        """Emit what is to be done with the selected row, if one is selected: a name of table.ASKS."""
+        """Emit the action for the selected row, if one is selected: a name of table.ASKS."""
         row = self.table.current_row()
         if row is not None:
             self.asked.emit(name, row.run_id)

@@ -14,7 +14,7 @@ from playground.ui.theme import scaled
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QTableWidget
 
-# Tables are imported where they are made: the first frame has none.
+# Imported in the functions: the first frame has no table.
 
 
 ROW_PX = 26

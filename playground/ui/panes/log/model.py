@@ -161,7 +161,7 @@ class LogModel(QAbstractTableModel):
         return False
 
     async def _search(self, source: LogSource, chosen: LogFilter) -> bool:
-        """Show the newest rows of another filter as they are found. Return whether they are all; then sum them up."""
+        """Show the newest rows of another filter during the search. Return whether they are all; then sum them up."""
         rows: list[LogRow] = []
         before, began = None, time.monotonic()
         while True:

@@ -130,7 +130,7 @@ class LogPane(QWidget):
     asked = Signal(str)
     """What is to be done with the chosen rows: the name of one of table.ASKS."""
     displayed = Signal(bool)
-    """The pane is shown or hidden."""
+    """The pane was shown or hidden."""
     action = Signal(str)
     """The id of an action of the window."""
     ids_pasted = Signal(tuple)
