@@ -311,7 +311,7 @@ class Files(QObject):
             self._tasks.start(saving, "save the prompt")
 
     async def export_file(self, path: Path, ending: str) -> None:
-        """Write the prompt in another tool's format, and report the parts that it lacks. The prompt's file is unchanged."""
+        """Write the prompt in another tool's format and report the parts that it lacks. The prompt's file stays."""
         # Imported here: rarely needed.
         from playground.export.prompt_files import WRITERS, left_out
 
