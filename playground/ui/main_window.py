@@ -304,14 +304,13 @@ class MainWindow(QMainWindow):
             self.show_notice(sentence)
 
     def show_question(self) -> None:
-        """Show the sample with its first message collapsed and the cursor in the question, a draft from the top."""
+        """Show the sample with its first messages collapsed and the cursor in the question; a draft from the top."""
         messages = self.prompt.document().messages
         if not self.files.sample_shown:
             self.prompt.show_place(0, 0)
         elif messages:
-            self.prompt.prompt_tab.cards[0].set_collapsed(True)
+            self.prompt.prompt_tab.collapse_to_fit()
             self.prompt.show_place(len(messages) - 1, len(messages[-1].content or ""))
-            self.prompt.prompt_tab.area.verticalScrollBar().setValue(0)
 
     def log_opened(self) -> None:
         """The log is there, or it is known why not."""

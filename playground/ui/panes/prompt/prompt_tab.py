@@ -81,6 +81,8 @@ class ToolsHead(QAbstractButton):
             painter.drawRect(area.adjusted(1, 1, -2, -2))
 
 
+_RULES_PX = 44
+"""Height of the boundary and of the rule "served from cache to here", which come later."""
 _ROOM_PX = 40
 """Space around the cursor that stays visible with it."""
 
@@ -295,6 +297,14 @@ class PromptTab(QWidget):
         corner = card.text.viewport().mapTo(self._page, QPoint(0, round(spot.top)))
         half = round(spot.bottom - spot.top) // 2
         self.area.ensureVisible(0, corner.y() + half, 0, half + _ROOM_PX)
+
+    def collapse_to_fit(self) -> None:
+        """Collapse messages from the first on, but not the last one, until the prompt fits with its two rules."""
+        for card in self.cards[:-1]:
+            if self._page.sizeHint().height() + _RULES_PX <= self.area.viewport().height():
+                break
+            card.set_collapsed(True)
+            self._column.activate()
 
     def selection(self) -> tuple[tuple[int, int], str]:
         """Return message and code point of the cursor that had the focus last, and the text that is selected there."""
