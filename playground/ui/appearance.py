@@ -137,7 +137,7 @@ class WheelZoom(QObject):
 
 
 class ZoomScaler(QObject):
-    """Scales each widget that is made at another text size than 100 %, before it is shown. Made at the first zoom."""
+    """Scales each new widget before its first display if the text size is not 100 %. Created at the first zoom."""
 
     def __init__(self, application: QApplication) -> None:
         super().__init__(application)

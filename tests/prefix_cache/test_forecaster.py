@@ -105,6 +105,36 @@ def test_explain_miss_block_unknown_weighs_all_probable_blocks(
     assert (found.cause if found else None) == cause
 
 
+KIND = "Be kind. " * 90
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "last"),
+    [
+        ([("system", KIND), ("user", "Question 1?")], ["", "Question 2?"], True),
+        (
+            [("system", "It is 14:05. " + "Be kind. " * 90), ("user", "Why?")],
+            ["It is 14:06. " + "Be kind. " * 90, ""],
+            False,
+        ),
+        ([("user", f"Question 1? {KIND}")], [f"Question 2? {KIND}"], False),
+    ],
+    ids=["last of two", "first of two", "only message"],
+)
+def test_explain_miss_notes_a_prefix_that_ends_in_the_last_of_several_messages(
+    before: list[tuple[str, str]], after: list[str], last: bool
+) -> None:
+    rows = [{"role": role, "content": text} for role, text in before]
+    others = [{**row, "content": text or row["content"]} for row, text in zip(rows, after, strict=True)]
+    earlier, now = (view_of_fields({"messages": some}) for some in (rows, others))
+    orders = [OrderEvidence("first", 1.0, lambda _offset: Size(300.0, 2.0))]
+    found = explain_miss(
+        now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(310, 288), MissKnowledge(orders)
+    )
+    assert found is not None
+    assert found.last is last
+
+
 def test_settle_many_long_answers_keeps_the_newest_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint_model, "MAX_ANSWER_CHARS", 1_000)
     room = desk()

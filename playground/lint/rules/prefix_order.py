@@ -131,7 +131,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         _severity(first, lost, facts.prompt_tokens),
         "Stable text comes after text that changes",
         f"{_what(first)} ends the prefix that requests share. When it changes, the identical text after it "
-        "cannot come from the cache. Move the variable text to the end.",
+        f"cannot come from the cache. {_ONCE_A_DAY if first.kind == 'date' else ''}Move the variable text to the end.",
         evidence=(
             Evidence("stable text after it", lost),
             Evidence("prompt", facts.prompt_tokens),
@@ -142,6 +142,9 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         tokens=lost,
         dollars=reach,
     )
+
+
+_ONCE_A_DAY = "A date changes once a day, so only the first request of each day pays for it: this is a hint. "
 
 
 def _places(document: Document) -> tuple[FindingPlace, ...]:

@@ -76,7 +76,7 @@ class Chaining(QObject):
             self.dialog.show_prompt()
 
     def open(self) -> AgentDialog:
-        """Show the page in the side panel; it is made if there is none."""
+        """Show the page in the side panel; create it if necessary."""
         if self.dialog is None:
             self.dialog = self._made()
         self.dialog.show_prompt()

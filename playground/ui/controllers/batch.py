@@ -60,7 +60,7 @@ class BatchController(QObject):
         self._columns: tuple[str, ...] = ()
         self._source = ""
         self._prepared: PreparedBatch | None = None
-        """The plan of the present settings; None while it is made."""
+        """The plan of the present settings; None until it is ready."""
         self.session: BatchSession | None = None
         """The batch since its first start; None while it is set up."""
         self._task: asyncio.Task[None] | None = None
@@ -102,7 +102,7 @@ class BatchController(QObject):
         tools.export.clicked.connect(self._ask_for_export)
         tools.set_data_menu(
             ("Open data file…", files.ask_for_file),
-            ("Paste rows", files.paste),
+            ("Paste rows…", files.paste),
             ("Use logged requests…", files.ask_for_filter),
             ("New batch with the same data", self.new_batch),
         )

@@ -158,7 +158,7 @@ class DialogController(QObject):
             self.notice.emit(f"Exported to {path.name}. Keys are masked; prompt and answer are in it.")
 
     def rewrite_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
-        """Ways to fix the prompt; one that is chosen is one step of its history."""
+        """Offer ways to fix the prompt; applying one is one step of its undo history."""
         from playground.lint.reorder import Option, options
 
         document = prompt.document()
@@ -171,6 +171,7 @@ class DialogController(QObject):
         def apply(option: Option) -> None:
             if prompt.document() is document:
                 prompt.set_document(option.after, undoable=True, label=option.title)
+                prompt.history.page.fixed = option.after
 
         dialog = RewriteDialog(document, found, self._workspace.effect, self._window)
         dialog.chosen.connect(apply)

@@ -54,7 +54,7 @@ class VoiceController(QObject):
         """There with the dialog."""
 
     def open(self) -> VoiceDialog:
-        """Show the page in the side panel; it is made if there is none."""
+        """Show the page in the side panel; create it if necessary."""
         if self.dialog is None:
             self.dialog = self._made()
         self._show_page(self.dialog, WIDTH_PX)

@@ -243,7 +243,7 @@ class EndpointForm(Form):
 
 
 def server_words(preset: EndpointPreset) -> str:
-    """Return what is known about a server: its key variable, the header of its request ids, its cached tokens."""
+    """Return the known facts about a server: its key variable, the header of its request ids, its cached tokens."""
     key = f"Key usually in {preset.key_variable}. " if preset.key_variable else "No key needed. "
     header = f"Request id in {preset.request_id_header}" if preset.request_id_header else "No request id"
     cached = preset.cached_tokens_field

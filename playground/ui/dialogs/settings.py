@@ -174,6 +174,7 @@ class SettingsDialog(QDialog):
         inside.addWidget(self.nothing)
         inside.addStretch(1)
         scroll = QScrollArea()
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         scroll.setWidget(page)
         scroll.setWidgetResizable(True)
         middle = QHBoxLayout()

@@ -33,6 +33,8 @@ class InspectorModel:
     """Whether the request asked for usage: a stream reports it only then."""
     score: str = ""
     """Accuracy of past forecasts for this endpoint, as text; "" if not needed."""
+    after_fix: bool = False
+    """Whether it is the first request after an automatic fix: the fix ended the prefix, once."""
 
 
 UNKNOWN = "—"
@@ -259,6 +261,7 @@ def attempts_text(state: RunState) -> str:
         "interrupted": "interrupted",
         "failed": "" if state.attempts[-1].status not in (None, 200) else "failed",
         "retrying": "",
+        "streaming": "streaming",
     }.get(state.phase, "…")
     return " → ".join(words) + (f" {end}" if end else "")
 

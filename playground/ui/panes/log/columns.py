@@ -334,6 +334,8 @@ def cause_cell(found: MissExplanation | None) -> Cell:
         return Cell((found.title or "not known").lower(), found.sentence, "muted")
     if found.variable:
         return Cell(f"{{{{{found.variable}}}}} changed", found.sentence, "variable_edge")
+    if found.last:
+        return Cell("only the last message", found.sentence, "muted")
     at = found.position
     place = "" if at is None or found.cause in _WITHOUT_PLACE else f" in {at.part} {at.index + 1}, line {at.line}"
     return Cell(f"{CAUSES[found.cause]}{place}", found.sentence, "variable_edge")
@@ -346,7 +348,9 @@ def _prefix(row: LogRow, detail: RowDetail) -> Cell:
     if row.phase in ("stopped", "interrupted"):
         return Cell(f"{row.phase}: no usage reported" if row.cached_tokens is None else row.phase, "", "muted")
     if row.phase == "failed":
-        return Cell(_one_line(row.error_title), row.error_title, "muted")
+        title = _one_line(row.error_title)
+        lower = title[:1].lower() + title[1:] if title[1:2].islower() else title  # like the other texts of the column
+        return Cell(lower, row.error_title, "muted")
     if not detail.explained:
         return Cell(UNKNOWN, "No explanation is stored", "muted")
     cell = cause_cell(detail.missed)

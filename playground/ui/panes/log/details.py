@@ -131,7 +131,7 @@ class Details:
         self._waiting.clear()
 
     def forget_unexplained(self, run_id: str) -> None:
-        """Read again what has no explanation yet: of one request, or of all ("")."""
+        """Read requests without an explanation again: of one request, or of all ("")."""
         for known in [run_id] if run_id else list(self._known):
             if known in self._known and not self._known[known][1].explained:
                 del self._known[known]

@@ -81,6 +81,8 @@ class ToolsHead(QAbstractButton):
             painter.drawRect(area.adjusted(1, 1, -2, -2))
 
 
+_RULES_PX = 44
+"""Height of the boundary and of the rule "served from cache to here", which come later."""
 _ROOM_PX = 40
 """Space around the cursor that stays visible with it."""
 
@@ -137,6 +139,7 @@ class PromptTab(QWidget):
         self._column.addStretch(1)
         self.boundary_row.hide()
         self.area = QScrollArea()
+        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         self.area.setWidgetResizable(True)
         self.area.setWidget(self._page)
         self._at_end = False
@@ -198,6 +201,9 @@ class PromptTab(QWidget):
 
     def _remove_card(self) -> None:
         card = self.cards.pop()
+        focus = self._page.focusWidget()
+        if focus is not None and card.isAncestorOf(focus):
+            (self.cards[-1].text if self.cards and not self.cards[-1].collapsed else self.add).setFocus()
         self._column.removeWidget(card)
         card.hide()
         card.deleteLater()
@@ -291,6 +297,14 @@ class PromptTab(QWidget):
         corner = card.text.viewport().mapTo(self._page, QPoint(0, round(spot.top)))
         half = round(spot.bottom - spot.top) // 2
         self.area.ensureVisible(0, corner.y() + half, 0, half + _ROOM_PX)
+
+    def collapse_to_fit(self) -> None:
+        """Collapse messages from the first on, but not the last one, until the prompt fits with its two rules."""
+        for card in self.cards[:-1]:
+            if self._page.sizeHint().height() + _RULES_PX <= self.area.viewport().height():
+                break
+            card.set_collapsed(True)
+            self._column.activate()
 
     def selection(self) -> tuple[tuple[int, int], str]:
         """Return message and code point of the cursor that had the focus last, and the text that is selected there."""

@@ -1,4 +1,4 @@
-"""Paste tools: JSON definitions of many APIs, with a preview of the tools and notes on what is left out."""
+"""Paste tools: JSON definitions of many APIs, with a preview of the tools and notes on omitted parts."""
 
 from __future__ import annotations
 

@@ -216,6 +216,7 @@ class ToolsTab(QWidget):
         self._column.addWidget(self.empty)
         self._column.addStretch(1)
         self.area = QScrollArea()
+        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         self.area.setWidget(self._inside)
         self.area.setWidgetResizable(True)
         column = QVBoxLayout(self)
