@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import count
 
 from playground.agent.tool_executor import ResultKind
 from playground.client.events import Usage
+from playground.dataclass import dataclass
 from playground.prompt.document import Document, Message, ToolCall
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.variables import places

@@ -5,10 +5,10 @@ Events are frozen values; `turn_id` is that of the turn in the conversation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from playground.agent.conversation import Conversation, Result, Turn
+from playground.dataclass import dataclass
 from playground.prompt.document import Document, ToolCall
 from playground.runs.run import Run
 from playground.voice.variants import MeasuredTool, MeasuredTurn

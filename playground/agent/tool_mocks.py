@@ -6,10 +6,11 @@ import json
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias, get_args
 
+from playground.dataclass import dataclass
 from playground.prompt.document import Json
 
 ReplyKind: TypeAlias = Literal["fixed", "template", "error", "ask", "http", "mcp"]

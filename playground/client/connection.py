@@ -8,7 +8,7 @@ import ssl
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptS
 from playground.client.proxies import Proxy, ProxyError, proxy_for
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
 from playground.client.urls import exposes_key, is_loopback
+from playground.dataclass import dataclass
 from playground.prompt.request import Request
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class Timeouts:
     write: float = 30.0
 
 
+DEFAULT_TIMEOUTS = Timeouts()
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """Network settings. `ca_file`: a PEM file of certificates trusted in addition to the system's; "": none.
@@ -50,7 +54,7 @@ class Network:
     Proxies come from the environment (HTTPS_PROXY and so on); loopback addresses are connected directly.
     """
 
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
     ca_file: str = ""
     limits: ResponseLimits = DEFAULT_LIMITS
 
@@ -75,7 +79,9 @@ class _Route:
 class Connection:
     """Keeps connections open between requests, to avoid repeated TLS handshakes (electron-api.md, Endpoint)."""
 
-    def __init__(self, timeouts: Timeouts = Timeouts(), ca_file: str = "", limits: ResponseLimits = DEFAULT_LIMITS):
+    def __init__(
+        self, timeouts: Timeouts = DEFAULT_TIMEOUTS, ca_file: str = "", limits: ResponseLimits = DEFAULT_LIMITS
+    ) -> None:
         self._network = Network(timeouts, ca_file, limits)
         self._pools: dict[_Route, _Pool] = {}
         self._retired: set[asyncio.Task[None]] = set()

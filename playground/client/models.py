@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import httpx
 
@@ -18,6 +17,7 @@ from playground.client.network_errors import network_error
 from playground.client.proxies import Proxy
 from playground.client.redact import redact, redact_error
 from playground.client.usage_fields import count
+from playground.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from playground.client.endpoint import Endpoint
 from playground.client.errors import is_quota
 from playground.client.events import ApiError
 from playground.client.urls import is_loopback
+from playground.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ import binascii
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from playground.client.endpoint import Endpoint
 from playground.client.redact import redact
 from playground.client.sse import FrameTooLarge, SseFramer
 from playground.client.urls import exposes_key
+from playground.dataclass import dataclass
 
 if TYPE_CHECKING:
     import httpx

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from playground.dataclass import dataclass
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import read_input
 from playground.prompt.json_bounds import loads

@@ -6,8 +6,8 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from playground.dataclass import dataclass
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.json_bounds import json_lines

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from heapq import heappop, heappush
 
+from playground.dataclass import dataclass
 from playground.experiments.batch_plan import MINUTE_S, PlannedRow
 from playground.experiments.batch_window import PrefixWindow, leads, opens_prefix
 from playground.prompt.field_errors import InputError

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from playground.client.endpoint import PER, Endpoint
+from playground.dataclass import dataclass
 from playground.experiments.batch_checks import AnswerCheck, parse_check
 from playground.experiments.batch_lines import BatchLines
 from playground.experiments.batch_plan import BatchPlan, Order, make_plan

@@ -7,10 +7,10 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from playground.dataclass import dataclass
 from playground.experiments.batch_plan import Order
 from playground.experiments.batch_rows import BatchRow
 from playground.prompt.document import Document

@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from playground.dataclass import dataclass
 from playground.experiments.batch_plan import GROUP_SHARE, PlannedRow
 from playground.runs.state import RunState
 

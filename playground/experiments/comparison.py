@@ -7,11 +7,12 @@ import json
 import re
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Literal
 
 from playground.client.endpoint import PER, Endpoint, Rates, cost
+from playground.dataclass import dataclass
 from playground.prefix_cache.forecaster import PromptForecast
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -122,7 +123,7 @@ class Prefix:
     place: str = ""
     same: bool = True
     other_cache: Literal["", "endpoint", "model"] = ""
-    rates: Rates = Rates()  # noqa: RUF009 - frozen
+    rates: Rates = Rates()
 
     @property
     def fresh_once(self) -> float:

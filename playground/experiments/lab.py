@@ -7,11 +7,12 @@ import math
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Annotated
 
 import msgspec
 
+from playground.dataclass import dataclass
 from playground.experiments.lab_plan import Experiment, LabPlan, LabStep
 from playground.prompt.document import Document, Json
 from playground.runs.metrics import percent, seconds

@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from playground.dataclass import dataclass
 from playground.prompt.document import Document, Message
 
 Experiment = Literal["blocks", "lifetime", "repeats", "first_token"]

@@ -8,7 +8,6 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +26,7 @@ from playground.client.events import (
 )
 from playground.client.response_decoder import ResponseDecoder
 from playground.client.urls import check_base_url
+from playground.dataclass import dataclass
 from playground.export.import_validation import judged
 from playground.export.masking import masked_run, masked_text
 from playground.prompt.field_errors import FieldError, InputError, Path

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
+from playground.dataclass import dataclass
 from playground.export.har import HarEntries, from_har
 from playground.export.jsonl import FORMAT_KEY, from_line
 from playground.prompt.field_errors import FieldError, InputError

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from playground.dataclass import dataclass
 from playground.lint.context import ALONE, LintContext
 from playground.lint.model import SEVERITIES, Evidence, Finding, Fix, Rule
 from playground.lint.prompt_facts import PromptFacts, TokenCounter

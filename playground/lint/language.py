@@ -12,9 +12,9 @@ import json
 import re
 from collections import Counter as Tally
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from playground.assets import asset
+from playground.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

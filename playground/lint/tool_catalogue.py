@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from playground.dataclass import dataclass
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import Path
 

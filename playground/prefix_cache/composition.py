@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from playground.dataclass import dataclass
 from playground.prefix_cache.zones import ZoneMap
 from playground.prompt.document import Document
 

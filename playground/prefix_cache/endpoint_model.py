@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from playground.dataclass import dataclass
 from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.hypotheses import ROUTINGS, SLOTS, Hypotheses, Reach, Rendering, ReportOutcome
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent

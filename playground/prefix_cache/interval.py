@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from playground.dataclass import dataclass
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.prefix_size import Size
 

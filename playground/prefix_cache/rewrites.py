@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from playground.dataclass import dataclass
 from playground.prefix_cache.blocks import Range, widened
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.sentences import unit_around

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from itertools import count
 from types import MappingProxyType
 from typing import Literal, TypeAlias
+
+from playground.dataclass import dataclass
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Role: TypeAlias = Literal["system", "user", "assistant", "tool", "developer"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from playground.dataclass import dataclass
 
 Path = tuple[str | int, ...]
 

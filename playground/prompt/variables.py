@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
+from playground.dataclass import dataclass
 from playground.prompt.document import Message
 
 PATTERN = re.compile(r"\{\{[ \t]*([^\W\d][^\s!-/:-@\[-^`{-~]*)[ \t]*\}\}")

@@ -12,9 +12,11 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal, cast
+
+from playground.dataclass import dataclass
 
 MAX_LINE_BYTES = 65_536
 """Longest line of a chunk's size or of a trailer field."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Literal
 
+from playground.dataclass import dataclass
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document

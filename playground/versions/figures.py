@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from playground.client.endpoint import cost
 from playground.client.events import Usage
+from playground.dataclass import dataclass
 from playground.requestlog.records import LogRow
 from playground.versions.history import Version
 

@@ -10,9 +10,9 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
+from playground.dataclass import dataclass
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt
 from playground.prompt.import_formats.detect import open_any_bytes
 

@@ -9,10 +9,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playground.dataclass import dataclass
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document
 from playground.prompt.files import OpenedPrompt, load

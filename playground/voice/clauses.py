@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from playground.dataclass import dataclass
 
 Start: TypeAlias = Literal["piece", "clause", "sentence"]
 """Where the first part may end: after the first piece of text, a clause or a sentence.

@@ -7,9 +7,9 @@ so the call moves earlier by the time from the first filler text to the first pi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from playground.dataclass import dataclass
 from playground.voice.speech import AudioTimes, SpeechSettings, Spoken, lay_out
 from playground.voice.times import TurnTimes
 

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLineEdit, QPushButton, QTableView, QWidget
 
 from playground.cli.exit_status import BAD_INPUT, FAILED, FINISHED
+from playground.dataclass import dataclass
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.service import PendingRequest
 from playground.runs.state import RunState

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from PySide6.QtCore import QObject, Signal
 
 from playground.client.endpoint import Endpoint
+from playground.dataclass import dataclass
 from playground.experiments.batch_lines import Selection
 from playground.experiments.batch_rows import columns_of
 from playground.experiments.batch_setup import BatchSettings, PreparedBatch, prepare, prepare_saved

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import Endpoint
+from playground.dataclass import dataclass
 from playground.experiments.lab import Lab, LabProgress, Reading, csv_rows, findings, from_json, sentences, to_json
 from playground.experiments.lab_plan import PLANS, TITLES, Experiment, LabPlan
 from playground.lint.rules.requests import plan_batch

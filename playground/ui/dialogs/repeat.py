@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import PlanLimits, Rates
+from playground.dataclass import dataclass
 from playground.experiments.repeat import MOST, Drift, drift, repeat
 from playground.lint.rules.requests import plan_batch
 from playground.prefix_cache.visible import snippet

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
+from playground.dataclass import dataclass
 from playground.voice.speech import Spoken
 from playground.voice.timeline import Silence, Timeline, TimelineSpan
 from playground.voice.variants import MeasuredTurn

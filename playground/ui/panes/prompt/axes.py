@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import floor
 from typing import TYPE_CHECKING
 
+from playground.dataclass import dataclass
 from playground.prompt.document import Document
 from playground.prompt.variables import places, render
 
