@@ -37,7 +37,7 @@ class _Later:
         if owner is self._template:
             for name in _FACTS:
                 delattr(owner, name)  # the standard library leaves attributes that are present
-        template = dataclasses.dataclass(init=False, repr=False, eq=False)(self._template)
+        template: Any = dataclasses.dataclass(init=False, repr=False, eq=False)(self._template)
         for name in _FACTS:
             setattr(owner, name, getattr(template, name))
         return getattr(owner, self._name)
@@ -53,15 +53,19 @@ def _compiled(cls: type, name: str, parameters: Iterable[str], body: Iterable[st
 def _init(cls: Any) -> tuple[list[str], list[str], dict[str, Any]]:
     names: dict[str, Any] = {"_MISSING": dataclasses.MISSING, "_set": object.__setattr__}
     parameters, body = ["self"], ["pass"]
-    for field in dataclasses.fields(cls):
-        name = value = parameter = field.name
-        if field.default_factory is not dataclasses.MISSING:
-            names[f"_new_{name}"] = field.default_factory
+    for name in cls._dataclass_names:
+        value = parameter = name
+        default = cls._dataclass_defaults.get(name, dataclasses.MISSING)
+        init, factory = True, dataclasses.MISSING
+        if isinstance(default, dataclasses.Field):
+            default, factory, init = default.default, default.default_factory, default.init
+        if factory is not dataclasses.MISSING:
+            names[f"_new_{name}"] = factory
             parameter, value = f"{name}=_MISSING", f"_new_{name}() if {name} is _MISSING else {name}"
-        elif field.default is not dataclasses.MISSING:
-            names[f"_default_{name}"] = field.default
+        elif default is not dataclasses.MISSING:
+            names[f"_default_{name}"] = default
             parameter = f"{name}=_default_{name}"
-        if field.init:
+        if init:
             parameters.append(parameter)
         elif parameter == name:
             continue
@@ -126,10 +130,13 @@ def _dataclass(cls: Any = None, /, *, frozen: bool = False, slots: bool = False,
     own = [name for name, kind in inspect.get_annotations(cls).items() if not kind.startswith("ClassVar")]
     inherited = [name for base in reversed(cls.__mro__[1:]) for name in base.__dict__.get("_dataclass_names", ())]
     names = tuple(dict.fromkeys([*inherited, *own]))
+    attributes = dict(cls.__dict__)
+    defaults = {name: value for name, value in getattr(cls, "_dataclass_defaults", {}).items() if name not in own}
+    defaults |= {name: attributes[name] for name in own if name in attributes}
     methods: dict[str, Any] = {"__repr__": _repr, "_dataclass_names": names, "_dataclass_frozen": frozen}
+    methods["_dataclass_defaults"] = defaults
     if eq:
         methods |= {"__eq__": _Later(cls), "__hash__": _Later(cls) if frozen else None}
-    attributes = dict(cls.__dict__)
     if attributes.get("__hash__", cls) is None and "__eq__" in attributes:
         del attributes["__hash__"]  # Python set it because of the class's own `__eq__`
     if frozen:

@@ -150,6 +150,7 @@ def main() -> int:
     worst = 0.0
     # As the program does: collecting has its own time, and a prompt that was opened is not looked through again.
     collector = Collector()
+    collector.start()
     single = Bench(one_message())
     collector.keep()
     for words, share in (("at its start", 0.0), ("in its middle", 0.5), ("at its end", 1.0)):
