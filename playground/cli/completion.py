@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from playground.cli.exit_status import FINISHED
+from playground.cli import FINISHED
 from playground.dataclass import dataclass
 from playground.export.terminal import print_line
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from html import unescape
 
 from playground.client import tolerant_json
-from playground.client.usage_fields import count
+from playground.client.tolerant_json import count
 from playground.dataclass import dataclass
 from playground.prompt.field_errors import FieldError, Path
 

@@ -10,10 +10,9 @@ import random
 from collections.abc import Callable
 from typing import Protocol
 
-from playground.client.endpoint import Endpoint
+from playground.client.endpoint import Endpoint, is_loopback
 from playground.client.errors import is_quota
 from playground.client.events import ApiError
-from playground.client.urls import is_loopback
 from playground.dataclass import dataclass
 
 

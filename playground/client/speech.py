@@ -9,10 +9,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from playground.client.endpoint import Endpoint
+from playground.client.endpoint import Endpoint, exposes_key
 from playground.client.redact import redact
 from playground.client.sse import FrameTooLarge, SseFramer
-from playground.client.urls import exposes_key
 from playground.dataclass import dataclass
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import cast
 
-from playground.assets import asset
+from playground import asset
 from playground.dataclass import dataclass
 
 INDIC = "\u0900-\u0963\u0966-\u0dff"

@@ -9,8 +9,8 @@ import time
 from base64 import b64encode
 from urllib.parse import unquote, urlsplit
 
+from playground.client.endpoint import is_loopback
 from playground.client.proxies import ProxyError, proxy_for
-from playground.client.urls import is_loopback
 from playground.dataclass import dataclass
 from playground.recorder.wire import HttpError, Wire, encode_head, header_lines, parse_response
 

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Literal, NoReturn, TypeVar
 
-from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint
-from playground.client.urls import is_loopback, origin
+from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint, is_loopback, origin
 from playground.dataclass import dataclass
 from playground.prompt.field_errors import FieldError, InputError
 

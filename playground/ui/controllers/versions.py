@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from playground.ui.versions.panel import VersionsPanel
     from playground.versions.comparison import VersionComparison
     from playground.versions.export import VersionForm
-    from playground.versions.git_commits import Commit
     from playground.versions.history import Version
-    from playground.versions.service import Overview, PromptIdentity
+    from playground.versions.service import Commit, Overview, PromptIdentity
 
 EXPORT_FILTER = "JSON lines (*.jsonl);;Markdown (*.md)"
 MIN_DOLLARS = 0.0005
@@ -234,7 +233,7 @@ class VersionPaths(QObject):
             self._panel.show_comparison(found, headline(found), self._reported(found, old, new))
 
     def _reported(self, found: VersionComparison, old: Version | Commit, new: Version | Commit) -> str:
-        from playground.versions.figures import VersionFigures
+        from playground.versions.comparison import VersionFigures
 
         changed = f"{found.added:,} line{'s' * (found.added != 1)} added, {found.removed:,} removed."
         one, other = (self._overview.figures.get(item.id, VersionFigures()) for item in (old, new))

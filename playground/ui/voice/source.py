@@ -16,7 +16,7 @@ from playground.voice.times import Stopwatch, TurnTimes, measure
 
 if TYPE_CHECKING:
     from playground.voice.speech import AudioTimes
-    from playground.voice.variants import MeasuredTurn
+    from playground.voice.timeline import MeasuredTurn
 
 
 def _never() -> float | None:
@@ -62,7 +62,7 @@ class RunInHand(QObject):
 
     def turns(self) -> tuple[MeasuredTurn, ...]:
         """Return the turn; empty without a run."""
-        from playground.voice.variants import MeasuredTurn  # the window starts without the patterns of speech
+        from playground.voice.timeline import MeasuredTurn  # the window starts without the patterns of speech
 
         if self._logged is not None:
             return (MeasuredTurn(0.0, self._logged),)
