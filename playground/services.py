@@ -11,6 +11,7 @@ import asyncio
 import subprocess
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from playground.child_process import program_command
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
-from playground.dataclass import dataclass
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import load

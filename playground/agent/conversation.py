@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -12,7 +12,6 @@ import msgspec
 
 from playground.agent.tool_executor import ResultKind
 from playground.client.events import Usage
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, Json, Message, ToolCall, places
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump, load

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 
 from msgspec.structs import replace
@@ -17,7 +18,6 @@ from playground.agent.loop import AgentLoop, Happening, Send, TurnStarted, measu
 from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.client.events import AnyEvent, RawEvent
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, Message, Tool
 from playground.runs.run import Run
 from playground.voice.timeline import MeasuredTool, MeasuredTurn

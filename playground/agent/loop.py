@@ -6,13 +6,12 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
 from playground.agent.conversation import Conversation, Result, Turn, new_id, with_unique_ids
 from playground.agent.tool_executor import ToolExecutor, ToolOutcome
 from playground.client.events import AnyEvent
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, Json, Message, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from playground.agent.tool_mocks import MockReply, ToolMocks, fill
-from playground.dataclass import dataclass
 from playground.prompt.document import Json, ToolCall
 from playground.prompt.field_errors import FieldError
 from playground.tools.json_position import JsonFault, read_json

@@ -8,12 +8,11 @@ import math
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.tools.json_position import JsonFault, read_json

@@ -8,12 +8,11 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from playground.dataclass import dataclass
 from playground.export.terminal import print_error
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
@@ -15,7 +15,6 @@ from playground import __version__
 from playground.cli.check_inputs import CheckedInput
 from playground.client.endpoint import Rates
 from playground.client.redact import redact
-from playground.dataclass import dataclass
 from playground.export.terminal import for_stream, print_line, visible_line
 from playground.lint.model import SEVERITIES, Evidence, Finding, FindingPlace, Severity
 from playground.lint.rules.registry import rule_named

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from playground.cli import FINISHED
-from playground.dataclass import dataclass
 from playground.export.terminal import print_line
 
 PROGRAM = "electron-playground"

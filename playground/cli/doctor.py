@@ -17,7 +17,7 @@ import stat
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +25,6 @@ from playground.cli import FAILED, FINISHED
 from playground.client.endpoint import ELECTRON_BASE_URL
 from playground.client.proxies import ProxyError, proxy_for
 from playground.client.redact import redact
-from playground.dataclass import dataclass
 from playground.export.terminal import print_line, visible_line
 from playground.prompt.field_errors import InputError
 from playground.storage.credentials import VARIABLE, CredentialStore

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLineEdit, QPushButton, QTableView, QWidget
 
 from playground.cli import BAD_INPUT, FAILED, FINISHED
-from playground.dataclass import dataclass
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.service import PendingRequest
 from playground.runs.state import RunState

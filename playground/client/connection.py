@@ -9,7 +9,7 @@ import ssl
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,7 +18,6 @@ from playground.client.errors import exposed_key_error, key_error
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted
 from playground.client.proxies import Proxy, ProxyError, proxy_for
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
-from playground.dataclass import dataclass
 from playground.prompt.request import Request
 
 if TYPE_CHECKING:
@@ -81,9 +80,6 @@ class Timeouts:
     write: float = 30.0
 
 
-DEFAULT_TIMEOUTS = Timeouts()
-
-
 @dataclass(frozen=True, slots=True)
 class Network:
     """Network settings. `ca_file`: a PEM file of certificates trusted in addition to the system's; "": none.
@@ -91,7 +87,7 @@ class Network:
     Proxies come from the environment (HTTPS_PROXY and so on); loopback addresses are connected directly.
     """
 
-    timeouts: Timeouts = DEFAULT_TIMEOUTS
+    timeouts: Timeouts = Timeouts()
     ca_file: str = ""
     limits: ResponseLimits = DEFAULT_LIMITS
 
@@ -116,9 +112,7 @@ class _Route:
 class Connection:
     """Keeps connections open between requests, to avoid repeated TLS handshakes (electron-api.md, Endpoint)."""
 
-    def __init__(
-        self, timeouts: Timeouts = DEFAULT_TIMEOUTS, ca_file: str = "", limits: ResponseLimits = DEFAULT_LIMITS
-    ) -> None:
+    def __init__(self, timeouts: Timeouts = Timeouts(), ca_file: str = "", limits: ResponseLimits = DEFAULT_LIMITS):
         self._network = Network(timeouts, ca_file, limits)
         self._pools: dict[_Route, _Pool] = {}
         self._retired: set[asyncio.Task[None]] = set()

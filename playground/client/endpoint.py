@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from playground.dataclass import dataclass
 from playground.prompt.field_errors import FieldError, InputError
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from html import unescape
 
 from playground.client import tolerant_json
 from playground.client.tolerant_json import count
-from playground.dataclass import dataclass
 from playground.prompt.field_errors import FieldError, Path
 
 _NUMBER = r"(\d[\d,_]*)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import httpx
 
@@ -17,7 +18,6 @@ from playground.client.network_errors import network_error
 from playground.client.proxies import Proxy
 from playground.client.redact import redact, redact_error
 from playground.client.tolerant_json import count
-from playground.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@ import ipaddress
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
-
-from playground.dataclass import dataclass
 
 _HAS_SYSTEM_PROXY: bool = sys.platform in ("darwin", "win32")
 _SCHEMES = {"socks": "socks5h", "socks5": "socks5", "socks5h": "socks5h", "http": "http", "https": "https"}

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from playground.client.endpoint import Endpoint, is_loopback
 from playground.client.errors import is_quota
 from playground.client.events import ApiError
-from playground.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

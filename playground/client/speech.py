@@ -7,12 +7,12 @@ import binascii
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from playground.client.endpoint import Endpoint, exposes_key
 from playground.client.redact import redact
 from playground.client.sse import FrameTooLarge, SseFramer
-from playground.dataclass import dataclass
 
 if TYPE_CHECKING:
     import httpx

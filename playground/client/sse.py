@@ -7,8 +7,7 @@ them breaks JSON. The stream is UTF-8 whatever a header says (WHATWG HTML, 9.2 S
 from __future__ import annotations
 
 import re
-
-from playground.dataclass import dataclass
+from dataclasses import dataclass
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"

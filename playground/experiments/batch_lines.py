@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from playground.dataclass import dataclass
 from playground.experiments.batch_plan import PlannedRow, RowForecast, groups
 from playground.experiments.batch_results import row_number, tokens_of
 from playground.prompt.document import Json

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Literal
 
 from playground.client.endpoint import PER, Endpoint, PlanLimits, Rates
-from playground.dataclass import dataclass
 from playground.experiments.batch_rows import BatchRow
 from playground.prompt.document import Document, places
 

@@ -10,13 +10,12 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from playground.client.endpoint import Rates, cost
 from playground.client.redact import redact
-from playground.dataclass import dataclass
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.state import RunState

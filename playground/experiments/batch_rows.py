@@ -7,8 +7,8 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, names, render
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import read_input

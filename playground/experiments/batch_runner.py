@@ -6,10 +6,9 @@ import asyncio
 import statistics
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from playground.dataclass import dataclass
 from playground.experiments.batch_plan import GROUP_SHARE, MINUTE_S, PlannedRow
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run

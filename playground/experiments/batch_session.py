@@ -8,11 +8,11 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from playground.client.endpoint import PER, Endpoint
-from playground.dataclass import dataclass
 from playground.experiments.batch_job import BatchJob, StoredRuns
 from playground.experiments.batch_lines import BatchLines
 from playground.experiments.batch_plan import BatchPlan, Order, make_plan

@@ -7,12 +7,11 @@ import json
 import re
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Literal
 
 from playground.client.endpoint import PER, Endpoint, Rates, cost
-from playground.dataclass import dataclass
 from playground.prefix_cache.forecaster import PromptForecast
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -123,7 +122,7 @@ class Prefix:
     place: str = ""
     same: bool = True
     other_cache: Literal["", "endpoint", "model"] = ""
-    rates: Rates = Rates()
+    rates: Rates = Rates()  # noqa: RUF009 - frozen
 
     @property
     def fresh_once(self) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from playground.client.endpoint import PlanLimits
-from playground.dataclass import dataclass
 from playground.experiments.comparison import (
     LETTERS,
     CacheStart,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent
-from playground.dataclass import dataclass
 from playground.experiments.comparison import (
     LETTERS,
     MOST_RUNS,

@@ -13,12 +13,11 @@ import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
 import msgspec
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, Json, Message
 from playground.runs.metrics import percent, seconds
 from playground.runs.state import RunState

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-from playground.dataclass import dataclass
 from playground.runs.metrics import percent, seconds
 from playground.runs.state import RunState
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
 from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
@@ -32,7 +32,7 @@ class Logged:
 
     sent: Sent
     where: tuple[str, str]
-    usage: CacheUsage = CacheUsage()
+    usage: CacheUsage = CacheUsage()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,7 +27,6 @@ from playground.client.events import (
     TimesUnknown,
 )
 from playground.client.response_decoder import ResponseDecoder
-from playground.dataclass import dataclass
 from playground.export.jsonl import judged
 from playground.export.masking import masked_run, masked_text
 from playground.prompt.field_errors import FieldError, InputError, Path

@@ -10,13 +10,12 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from pathlib import Path
 from typing import IO, Literal, get_args
 
 from playground.client.endpoint import cost
-from playground.dataclass import dataclass
 from playground.export import har, jsonl
 from playground.export.har import HarEntries, from_har
 from playground.export.jsonl import FORMAT_KEY, from_line

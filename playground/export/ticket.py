@@ -7,6 +7,7 @@ import json
 import platform
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 
 import msgspec
@@ -25,7 +26,6 @@ from playground.client.events import (
 )
 from playground.client.redact import redact
 from playground.client.response_decoder import HEADERS
-from playground.dataclass import dataclass
 from playground.export.masking import masked_run
 from playground.export.redaction import Contents, Outline
 from playground.export.snippets import as_curl

@@ -5,9 +5,10 @@ Everything may be unknown; rules that need it report nothing then.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from playground.client.endpoint import PLANS, PlanLimits, Rates
 from playground.client.retry import RETRIED, RetryPolicy
-from playground.dataclass import dataclass
 from playground.prompt.limits import CONTEXT_TOKENS
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from playground.dataclass import dataclass
 from playground.lint.context import ALONE, LintContext
 from playground.lint.model import SEVERITIES, Evidence, Finding, Fix, Rule
 from playground.lint.prompt_facts import PromptFacts, TokenCounter

@@ -11,9 +11,9 @@ import json
 import re
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from playground import asset
-from playground.dataclass import dataclass
 
 _END = re.compile(r"(?:[.!?…]+(?=[\s\"'”’)\]]|$)|[。！？।॥؟۔\n]+)[\"'”’)\]]*")
 _SHORT = re.compile(

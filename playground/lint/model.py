@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Document
 from playground.prompt.field_errors import Path
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN, dollars, percent, seconds

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from playground.client.endpoint import Rates
-from playground.dataclass import dataclass
 from playground.lint.model import Evidence, Finding, FindingPlace
 from playground.lint.prompt_facts import price_per_1000
 from playground.lint.reorder import spots

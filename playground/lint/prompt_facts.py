@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from playground.dataclass import dataclass
 from playground.lint.context import LintContext
 from playground.lint.language import detect
 from playground.prompt.document import Document, Json, Message, Tool

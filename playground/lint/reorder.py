@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.rewrites import proposals, sorted_tools, stable_length
 from playground.prefix_cache.volatile_scan import VolatileKind, spans
 from playground.prompt.document import Document, Json, Message, Tool, places

@@ -6,10 +6,9 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.value_kinds import REACH, kind_of, typed_values
 

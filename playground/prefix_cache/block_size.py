@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import erf, exp, gcd, log, sqrt
-
-from playground.dataclass import dataclass
 
 ASSUMED_BLOCK = 16
 """Tokens: caches match whole blocks. The size is not published; this one is common, and reports correct it."""

@@ -7,10 +7,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.text_compare import (
     HEAD,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.difference import that_may_matter
 from playground.prefix_cache.hypotheses import ROUTINGS, SLOTS, Hypotheses, Reach, Rendering, ReportOutcome

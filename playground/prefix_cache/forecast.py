@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
-
-from playground.dataclass import dataclass
 
 KEPT = 200
 """Number of latest forecasts in a score."""

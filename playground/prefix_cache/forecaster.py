@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from playground.dataclass import dataclass
 from playground.prefix_cache import learned_state
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from math import exp, inf, log
 from operator import add, mul
 from typing import Literal
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.prefix_size import Size

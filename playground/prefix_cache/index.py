@@ -6,9 +6,9 @@ import re
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from threading import Lock
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.tree import Entry, PrefixTree
 from playground.prefix_cache.view import CacheView

@@ -8,8 +8,8 @@ request that shares it: when that part was last used.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.text_compare import common_prefix
 
 MAX_CODE_POINTS = 16_000_000

@@ -7,9 +7,9 @@ request.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.causes import TITLES, Cause
 from playground.prefix_cache.difference import Difference, changed, difference, that_may_matter
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
 from playground import asset
-from playground.dataclass import dataclass
 
 INDIC = "\u0900-\u0963\u0966-\u0dff"
 """Scripts whose vowel signs are marks, which `\\w` does not match."""

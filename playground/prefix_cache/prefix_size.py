@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, islice
 from math import sqrt
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.match_tree import MatchNode
 from playground.prefix_cache.text_compare import common_prefix

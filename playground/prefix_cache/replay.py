@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, CacheProfile, forecast_of

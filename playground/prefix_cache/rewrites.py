@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.blocks import Range, unit_around, widened
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.view import DocumentView, view_of_document

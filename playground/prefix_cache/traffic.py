@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from pathlib import Path
 from typing import Literal
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
 from playground.prefix_cache.hypotheses import RETENTIONS

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import operator
 import re
+from dataclasses import dataclass
 from functools import cache
 from string import ascii_letters, digits
 from typing import Literal
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.moments import INDIC, any_of, moment_patterns, words
 from playground.prefix_cache.text_compare import common_prefix
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.alignment import VaryingRange, varying_ranges
 from playground.prefix_cache.value_kinds import kind_of
 from playground.prompt.document import Json

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, Json, Rendered, places, render
 from playground.prompt.request import message_fields
 

@@ -7,10 +7,10 @@ only a few times. Every repetition is bounded: the time is linear in the length 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.moments import INDIC, any_of, moment_patterns, months, words
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.text_compare import snippet

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, Message
 
 Sign = Literal["head", "same", "gone", "come", "skipped"]

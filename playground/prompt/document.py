@@ -6,13 +6,11 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import count
 from types import MappingProxyType
 from typing import Literal, TypeAlias
-
-from playground.dataclass import dataclass
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Role: TypeAlias = Literal["system", "user", "assistant", "tool", "developer"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playground.dataclass import dataclass
+from dataclasses import dataclass
 
 Path = tuple[str | int, ...]
 

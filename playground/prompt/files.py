@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Literal, TypeAlias, get_args
 
-from playground.dataclass import dataclass
 from playground.prompt.document import ROLES, Document, Json, Message, Role, Tool, ToolCall
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.json_bounds import JsonBoundsError, loads

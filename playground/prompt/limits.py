@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
-from playground.dataclass import dataclass
 from playground.prompt.document import ROLES, Document, Json, Message, Tool
 from playground.prompt.field_errors import FieldError, Path
 from playground.prompt.json_bounds import loads

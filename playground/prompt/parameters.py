@@ -9,10 +9,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.json_bounds import MAX_DIGITS, JsonBoundsError, loads

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, Json, Message, Tool, ToolCall, names, places, render
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.parameters import invalid_errors

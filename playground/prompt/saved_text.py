@@ -10,11 +10,11 @@ import json
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import TypeAlias
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import MAX_FILE_BYTES, FileFormat, dump, parse_bytes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.alignment import varying_ranges
 from playground.prefix_cache.difference import difference
 from playground.prefix_cache.prefix_size import Measure

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.rewrites import proposals, sorted_tools
 from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan, estimate, families, varying_spans
 from playground.prefix_cache.view import view_of_fields

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
@@ -16,7 +16,6 @@ import msgspec
 
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
 from playground.client.response_decoder import ResponseDecoder
-from playground.dataclass import dataclass
 from playground.prefix_cache.endpoint_model import Prediction
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent

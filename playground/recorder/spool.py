@@ -13,13 +13,12 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from playground.dataclass import dataclass
 from playground.recorder.feed_messages import Begin, Closed, ExchangeMessage, MessageReader, Setup, frame
 from playground.recorder.masking import masked_exchange
 

@@ -7,11 +7,11 @@ import os
 import ssl
 import time
 from base64 import b64encode
+from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from playground.client.endpoint import is_loopback
 from playground.client.proxies import ProxyError, proxy_for
-from playground.dataclass import dataclass
 from playground.recorder.wire import HttpError, Wire, encode_head, header_lines, parse_response
 
 CONNECT_S = 10.0

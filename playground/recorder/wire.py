@@ -12,11 +12,10 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
-from playground.dataclass import dataclass
 from playground.tasks import Subscribers
 
 MAX_LINE_BYTES = 65_536

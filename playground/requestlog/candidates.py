@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from playground.dataclass import dataclass
 from playground.requestlog.filter_sql import RowSource, Where
 from playground.requestlog.index import RUNS, SHIFT
 

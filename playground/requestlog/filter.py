@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal, NoReturn, TypeAlias, get_args
 
-from playground.dataclass import dataclass
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.record import GroupKind, RequestSource
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from playground.dataclass import dataclass
 from playground.requestlog.filter import (
     GROUP_KINDS,
     PHASES,

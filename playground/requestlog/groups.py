@@ -6,11 +6,10 @@ import sqlite3
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from playground.client.endpoint import Rates, cost
 from playground.client.events import Usage
-from playground.dataclass import dataclass
 from playground.requestlog.filter import GROUP_KINDS, PHASES
 from playground.requestlog.records import LogGroup, LogRow
 from playground.requestlog.rows import moment_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
-from playground.dataclass import dataclass
 from playground.requestlog.filter import WHOLE_ID
 from playground.requestlog.retention import used_bytes
 from playground.requestlog.rows import stored_id

@@ -15,13 +15,12 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
 
 import msgspec
 
-from playground.dataclass import dataclass
 from playground.requestlog import index
 from playground.requestlog.blob_store import Joiner, digest, ids_of
 from playground.requestlog.codec import column_text

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from playground.client.endpoint import Rates
 from playground.client.events import AnyEvent
-from playground.dataclass import dataclass
 from playground.prompt.document import Json
 from playground.runs.record import EndpointKind, RequestRecord, RequestSource
 from playground.runs.state import Phase, RunState, fold

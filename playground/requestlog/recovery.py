@@ -10,11 +10,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from playground.client.events import AnyEvent, BodyIdReceived, ContentDelta, RawEvent, TokenProbabilities
-from playground.dataclass import dataclass
 from playground.requestlog import index, retention, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import decode_events

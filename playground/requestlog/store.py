@@ -7,11 +7,11 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from playground.dataclass import dataclass
 from playground.requestlog import migrations
 from playground.requestlog.records import LogUnavailableError
 

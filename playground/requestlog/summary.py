@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from playground.dataclass import dataclass
 from playground.requestlog.codec import column_text
 from playground.runs.state import Phase, RunState
 

@@ -6,13 +6,12 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
-from playground.dataclass import dataclass
 from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import index, retention, rows
 from playground.requestlog.blob_store import Keeper

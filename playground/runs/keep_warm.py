@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from playground.client.endpoint import PER, Endpoint
-from playground.dataclass import dataclass
 from playground.prefix_cache.forecaster import PromptForecast
 from playground.prefix_cache.traffic import ColdClock
 from playground.prompt.document import Document

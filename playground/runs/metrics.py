@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.runs.state import RunState
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import uuid4
@@ -12,7 +12,6 @@ from uuid import uuid4
 import msgspec
 
 from playground.client.endpoint import Rates
-from playground.dataclass import dataclass
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.miss_explanation import (
     EarlierRequest,

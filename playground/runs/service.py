@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,7 +17,6 @@ from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
 from playground.client.redact import key_forms
 from playground.client.retry import RateLimiter, RetryPolicy
-from playground.dataclass import dataclass
 from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled

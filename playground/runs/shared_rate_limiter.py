@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,7 +25,6 @@ import msgspec
 
 from playground.client.endpoint import Endpoint, PlanLimits
 from playground.client.retry import LONGEST_ASKED_S, Load, QueueStatus
-from playground.dataclass import dataclass
 from playground.storage.paths import write_private
 
 FILE_NAME = "gate.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
 from playground.client.events import (
@@ -31,7 +31,6 @@ from playground.client.events import (
 )
 from playground.client.response_decoder import RequestId, request_ids
 from playground.client.tolerant_json import merged
-from playground.dataclass import dataclass
 
 Phase = Literal["waiting", "sent", "streaming", "retrying", "done", "failed", "stopped", "interrupted"]
 """waiting: not sent yet · sent: no content yet · streaming: content arrives · retrying: an attempt failed and the next

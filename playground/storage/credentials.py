@@ -9,10 +9,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeVar
 
 from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint, is_loopback, origin
-from playground.dataclass import dataclass
 from playground.prompt.field_errors import FieldError, InputError
 
 SERVICE = "electron-playground"

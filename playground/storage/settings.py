@@ -7,10 +7,10 @@ import copy
 import threading
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.storage.json_file import JsonFile, Submit, write_now

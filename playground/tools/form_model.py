@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.limits import COUNTS

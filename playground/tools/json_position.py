@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Json
 from playground.prompt.field_errors import Path
 from playground.prompt.json_bounds import JsonBoundsError, loads

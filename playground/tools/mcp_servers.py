@@ -13,12 +13,12 @@ import tempfile
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from playground import install_advice
-from playground.dataclass import dataclass
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError
 from playground.tools.import_definitions import from_json

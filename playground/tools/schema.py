@@ -11,11 +11,11 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Any, cast
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, Path
 from playground.tools.json_position import JsonFault, read_json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 
 from PySide6.QtCore import QEvent, QLocale, QObject, Qt
@@ -10,7 +11,6 @@ from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalett
 from PySide6.QtWidgets import QApplication, QWidget
 
 from playground import asset
-from playground.dataclass import dataclass
 from playground.ui.stylesheet import PALETTE_ROLES, style_sheet
 
 PROMPT_PX = "promptPixels"

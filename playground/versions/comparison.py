@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal
 
 from playground.client.endpoint import cost
 from playground.client.events import Usage
-from playground.dataclass import dataclass
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document

@@ -13,12 +13,11 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from playground.dataclass import dataclass
 from playground.prompt.diff import opcodes
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError

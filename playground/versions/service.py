@@ -12,11 +12,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, load

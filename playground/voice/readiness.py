@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, Tool
 from playground.voice.speech import DEFAULTS, SpeechSettings, lay_out
 from playground.voice.times import TurnTimes

@@ -8,6 +8,7 @@ import time
 import wave
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from playground.client.connection import Connection
@@ -15,7 +16,6 @@ from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, ApiError
 from playground.client.retry import NoRateLimit, RateLimiter
 from playground.client.speech import DEFAULT, SAMPLE_BYTES, SpeechError, Voice, stream_speech
-from playground.dataclass import dataclass
 from playground.runs.run import Run
 from playground.voice.speech import AudioTimes, Start, cuts
 

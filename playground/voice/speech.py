@@ -6,9 +6,9 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from playground.dataclass import dataclass
 from playground.prompt.field_errors import FieldError, InputError
 from playground.voice.times import TurnTimes
 

@@ -6,10 +6,10 @@ Speech times are computed from assumptions unless a real engine measured them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
-from playground.dataclass import dataclass
 from playground.voice.speech import DEFAULTS, AudioTimes, SpeechSettings, Spoken, lay_out
 from playground.voice.times import TurnTimes
 

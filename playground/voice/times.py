@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
 from playground.client.events import (
@@ -19,7 +19,6 @@ from playground.client.events import (
     ToolCallDelta,
     UsageReported,
 )
-from playground.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from playground.dataclass import dataclass
 from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.reorder import with_parameter

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.files import FORMAT_KEY, PROMPT_FORMAT, OpenedPrompt, parse

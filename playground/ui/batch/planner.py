@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QObject, Signal
 
 from playground.client.endpoint import Endpoint
-from playground.dataclass import dataclass
 from playground.experiments.batch_lines import Selection
 from playground.experiments.batch_rows import columns_of
 from playground.experiments.batch_session import BatchSettings, BatchSpec, PreparedBatch, prepare, prepare_saved

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.forecast import clock_time, left
 from playground.prompt.document import Document
 from playground.runs.keep_warm import KeepWarm, KeepWarmOffer, offer

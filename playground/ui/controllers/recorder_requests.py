@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prompt.document import Json
 from playground.prompt.json_bounds import loads

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import Endpoint
-from playground.dataclass import dataclass
 from playground.experiments.lab import (
     PLANS,
     TITLES,

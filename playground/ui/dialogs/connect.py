@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
@@ -19,7 +20,6 @@ from PySide6.QtWidgets import (
 from shiboken6 import isValid
 
 from playground.client.endpoint import ELECTRON_ID, PLANS, Endpoint
-from playground.dataclass import dataclass
 from playground.export.terminal import visible
 from playground.prompt.field_errors import InputError
 from playground.storage.credentials import CredentialStore

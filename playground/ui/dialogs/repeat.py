@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,6 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import PlanLimits, Rates
-from playground.dataclass import dataclass
 from playground.experiments.repeat import MOST, Drift, drift, repeat
 from playground.lint.rules.requests import plan_batch
 from playground.prefix_cache.text_compare import snippet

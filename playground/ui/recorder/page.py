@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
@@ -20,7 +20,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.dataclass import dataclass
 from playground.recorder.programs import Analysis, Figures, Leak, figures
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import dollars, percent, seconds

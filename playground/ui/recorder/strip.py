@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
-from playground.dataclass import dataclass
 from playground.experiments.comparison import Piece
 from playground.recorder.difference import RequestDifference
 from playground.requestlog.records import LogRow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -32,7 +33,6 @@ from PySide6.QtWidgets import (
     QTableView,
 )
 
-from playground.dataclass import dataclass
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, Figure

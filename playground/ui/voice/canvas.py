@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
@@ -20,7 +21,6 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from playground.dataclass import dataclass
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.voice.picture import EMPTY, HEARD, Item, Picture, milliseconds
 

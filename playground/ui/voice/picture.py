@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from playground.dataclass import dataclass
 from playground.voice.speech import Spoken
 from playground.voice.timeline import MeasuredTurn, Silence, Timeline, TimelineSpan
 

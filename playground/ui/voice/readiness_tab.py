@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -21,7 +22,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.dataclass import dataclass
 from playground.experiments.repeat import MOST, repeat
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent

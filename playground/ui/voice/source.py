@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
 from playground.client.events import AnyEvent
-from playground.dataclass import dataclass
 from playground.runs.run import Run
 from playground.services import Recalled
 from playground.ui.controllers.request import Requests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from PySide6.QtGui import QAction, QColor, QImage, QPainter, QPaintEvent, QPen, 
 from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
-from playground.dataclass import dataclass
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.task_dialog import open_once

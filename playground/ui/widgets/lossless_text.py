@@ -16,9 +16,9 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prompt.text_offsets import from_utf16, utf16_length
 

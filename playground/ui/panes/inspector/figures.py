@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from playground.client.endpoint import Cost, Rates, cost
 from playground.client.events import Usage
-from playground.dataclass import dataclass
 from playground.export.terminal import visible_line
 from playground.prefix_cache.forecast import Forecast, clock_time, left
 from playground.prefix_cache.miss_explanation import MissExplanation as Why

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 
 from playground.client.endpoint import cost
 from playground.client.events import Usage
-from playground.dataclass import dataclass
 from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.forecast import ago
 from playground.prefix_cache.miss_explanation import MissExplanation

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from playground.dataclass import dataclass
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prompt.document import Json
 from playground.requestlog.filter import LogFilter

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QObject, QStringListModel, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QCompleter, QLineEdit, QListView
 
-from playground.dataclass import dataclass
 from playground.prompt.text_offsets import from_utf16, to_utf16
 from playground.requestlog.filter import GROUP_KINDS, HAS_WORDS, IS_WORDS, KEYS, SOURCE_WORDS
 from playground.requestlog.log_queries import Words

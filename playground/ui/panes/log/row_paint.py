@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QBrush, QColor, QFont, QFontMetrics, QIcon, QPainter
 from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QTableView
 
-from playground.dataclass import dataclass
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
 from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, status_icon

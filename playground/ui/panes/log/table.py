@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date
 from itertools import pairwise
 
@@ -24,7 +25,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.dataclass import dataclass
 from playground.requestlog.filter import Order
 from playground.requestlog.records import LogRow
 from playground.ui.panes.log.columns import COLUMNS

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import floor
 from typing import TYPE_CHECKING
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Document, places, render
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QTextEdit, QVBoxLayout, QWidget
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, Path
 from playground.tools.json_position import JsonFault, fault_at, read_json, span_at

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
-from playground.dataclass import dataclass
 from playground.prompt.document import Document
 from playground.prompt.files import PROMPT_FORMAT, FileFormat, dump
 from playground.ui.widgets.lossless_text import Splice

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from PySide6.QtGui import (
@@ -21,7 +22,6 @@ from PySide6.QtGui import (
     QTextTable,
 )
 
-from playground.dataclass import dataclass
 from playground.ui.theme import GRID, Theme, mono_font, ui_font
 from playground.ui.widgets.highlight import spans
 

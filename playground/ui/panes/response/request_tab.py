@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 
 from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
-from playground.dataclass import dataclass
 from playground.export.terminal import visible_line
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import LiveText
