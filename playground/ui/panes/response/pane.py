@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from PySide6.QtCore import QElapsedTimer, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
@@ -378,15 +378,17 @@ class ResponsePane(QFrame):
     def _put(self, index: int, tab: _Created) -> _Created:
         blank, chosen = self._stack.widget(index), self._stack.currentIndex()
         self._stack.insertWidget(index, tab)
-        self._stack.removeWidget(blank)
-        blank.deleteLater()
+        if blank is not None:
+            self._stack.removeWidget(blank)
+            blank.deleteLater()
         self._stack.setCurrentIndex(chosen)
         return tab
 
     def _tab(self, index: int) -> _Tab:
         created_later = {RENDERED: "rendered_tab", EVENTS: "events_tab", PROBABILITIES: "probabilities_tab"}
-        found: _Tab = getattr(self, created_later[index]) if index in created_later else self._stack.widget(index)
-        return found
+        return cast(
+            "_Tab", getattr(self, created_later[index]) if index in created_later else self._stack.widget(index)
+        )
 
     def _current(self) -> _Tab:
         return self._tab(self._stack.currentIndex())
