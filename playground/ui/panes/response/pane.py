@@ -272,16 +272,16 @@ class ResponsePane(QFrame):
         self._phase: str | None = None
         self._since = QElapsedTimer()
         self._labels = SlowSteps()
-        self.text_tab = TextTab()
-        self.request_tab = RequestTab()
-        self.tools_tab = ToolCallsTab()
+        self._stack = QStackedWidget(self)
+        self.text_tab = TextTab(self._stack)
+        self.request_tab = RequestTab(self._stack)
+        self.tools_tab = ToolCallsTab(self._stack)
         self.tools_tab.run_requested.connect(lambda: self.notice_action.emit("chain"))
-        self.json_tab = JsonTab()
+        self.json_tab = JsonTab(self._stack)
         self.footer = ResponseFooter()
         titles = ("Text", "Request", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
         self.tabs = tab_bar("Views of the response", titles)
         self.tabs.tightens = True
-        self._stack = QStackedWidget(self)
         blank = (QWidget(self._stack) for _ in range(3))
         for tab in (self.text_tab, self.request_tab, next(blank), self.tools_tab, next(blank), self.json_tab, *blank):
             self._stack.addWidget(tab)
