@@ -193,7 +193,6 @@ class MainWindow(QMainWindow):
         menus = [self._menu(title, ids) for title, ids in MENUS]
         self.menu_row.set_menus(menus)
         self.top.set_file_menu(menus[0])
-        self.prompt.complete()
         self._wheel = WheelZoom(self, self._appearance)
 
     @property

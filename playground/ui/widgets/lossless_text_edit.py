@@ -201,6 +201,11 @@ class ExactEdit(QPlainTextEdit):
     def _rebreak(self, start: int, end: int) -> None:
         """Break paragraphs that have become too long for one layout, and join pieces that fit into one again."""
         document = self.document()
+        if not self.exact.breaks:
+            bounds = document.findBlock(start).position(), document.findBlock(end)
+            text = self._text_between(bounds[0], bounds[1].position() + bounds[1].length() - 1)
+            if max(map(len, text.split("\n"))) <= LONG:
+                return
         number, last = document.findBlock(start).blockNumber(), document.findBlock(end).blockNumber() + 1
         while number <= last:
             block = document.findBlockByNumber(number)

@@ -19,7 +19,6 @@ from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaint
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QMenu,
-    QStyle,
     QWidget,
 )
 
@@ -344,6 +343,8 @@ class LogTable(RowTable):
 
 def animated(widget: QWidget) -> bool:
     """Whether the desktop wants animations (reduced motion is off)."""
+    from PySide6.QtWidgets import QStyle  # 600 enum members: 11 ms
+
     return bool(widget.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration, None, widget))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
+from operator import attrgetter
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ from playground.ui.widgets.plain_table import plain_tip
 if TYPE_CHECKING:
     from PySide6.QtGui import QTextLayout
 
+_LOOK = attrgetter("kind", "subject")
+"""What a mark looks like, wherever it is."""
 LINE_CHARACTERS = 100
 """Longest line of text, whatever the width of the pane."""
 LONG_BLOCKS = 300
@@ -143,7 +146,7 @@ class CardText(Recolored, ExactEdit):
         """Find the marks again; Qt's cursors have moved those that are coloured along with the text."""
         marks = marks_of(self.exact, self._values, self._advised)
         before, self._marks = self._marks, marks
-        if [(mark.kind, mark.subject) for mark in marks] != [(mark.kind, mark.subject) for mark in before]:
+        if list(map(_LOOK, marks)) != list(map(_LOOK, before)):
             self._color_marks()
             self.viewport().update()
         elif marks and not self._is_colored():
@@ -242,12 +245,15 @@ class CardText(Recolored, ExactEdit):
         self.laid_out()
 
     def _is_colored(self) -> bool:
+        if self.types_itself():
+            return not self.extraSelections()
         cursors = (selection.cursor for selection in self.extraSelections())
         spans = [(cursor.selectionStart(), cursor.selectionEnd()) for cursor in cursors]
         return spans == [(mark.start, mark.end) for mark in self._marks]
 
     def _color_marks(self) -> None:
-        self.setExtraSelections([self._selection(mark) for mark in self._marks])
+        """Color the text of the marks; in a long text, the lines on display are colored when they are painted."""
+        self.setExtraSelections([] if self.types_itself() else [self._selection(mark) for mark in self._marks])
 
     def _selection(self, mark: TextMark) -> QTextEdit.ExtraSelection:
         selection = QTextEdit.ExtraSelection()

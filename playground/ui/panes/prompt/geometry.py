@@ -16,6 +16,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QTextBlock, QTextCursor, QTextLine
 from PySide6.QtWidgets import QPlainTextEdit
 
+_KEEP = QTextCursor.MoveMode.KeepAnchor
 GAP_PX = 22
 """Height of a row (boundary, served rule) inside a text."""
 
@@ -193,11 +194,16 @@ class TextGeometry:
             self._tops = None
 
     def _measured(self, block: QTextBlock, count: int) -> list[float]:
-        layout = self._edit.document().documentLayout()
+        document = self._edit.document()
+        measure = document.documentLayout().blockBoundingRect
+        selection = QTextCursor(block)
+        selection.setPosition(document.findBlockByNumber(block.blockNumber() + count - 1).position(), _KEEP)
+        selection.movePosition(QTextCursor.MoveOperation.EndOfBlock, _KEEP)
         heights = []
-        for _ in range(count):
-            heights.append(layout.blockBoundingRect(block).height())
-            if block.textDirection() == Qt.LayoutDirection.RightToLeft:
+        for text in selection.selectedText().split("\u2029"):
+            heights.append(measure(block).height())
+            # Text in ASCII is never right to left, and the question costs as much as a measurement.
+            if not text.isascii() and block.textDirection() == Qt.LayoutDirection.RightToLeft:
                 _align_right(block)
             block = block.next()
         return heights

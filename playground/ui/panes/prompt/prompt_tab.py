@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QHBoxLayout,
+    QPushButton,
+    QScrollArea,
+    QScrollBar,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from playground.prompt.document import Document, Message, Role, Tool, open_calls, with_new_call
 from playground.ui.panes.prompt.axis_paint import SIDE_PX, BoundaryRow, ServedRow, paint_edge, whole_words
@@ -87,6 +96,14 @@ _ROOM_PX = 40
 """Space around the cursor that stays visible with it."""
 
 
+class _ReservedBar(QScrollBar):
+    """A scroll bar that keeps its width while it is not needed: another width would lay out every line again."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self.maximum() > self.minimum():
+            super().paintEvent(event)
+
+
 class PromptTab(QWidget):
     """Keeps one card per message in step with the history's document."""
 
@@ -141,6 +158,8 @@ class PromptTab(QWidget):
         self.area = QScrollArea()
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         self.area.setWidgetResizable(True)
+        self.area.setVerticalScrollBar(_ReservedBar())
+        self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.area.setWidget(self._page)
         self._at_end = False
         row = QHBoxLayout(self)
