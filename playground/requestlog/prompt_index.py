@@ -7,7 +7,6 @@ last user message is not indexed here: it is the request's `question`.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sqlite3
@@ -19,13 +18,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
 
-import msgspec
-
 from playground.requestlog import index
 from playground.requestlog.blob_store import Joiner, digest, ids_of
-from playground.requestlog.codec import column_text
+from playground.requestlog.search_text import column_text, is_in, pieces
 from playground.requestlog.search_text import fold as fold_text
-from playground.requestlog.search_text import is_in, pieces
+from playground.requestlog.sent_body import SentBody, value_of
 
 MAX_ELEMENTS = 3_000
 """Maximum number of matching elements whose requests are queried; with more, a page is found by scanning."""
@@ -49,44 +46,9 @@ _STRUCTURE = b" \t\r\n{}[],:"
 _PROTOCOL_FIELDS = frozenset(("role", "type", "tool_call_id", "id"))
 
 
-class _Prompt(msgspec.Struct):
-    messages: list[msgspec.Raw] = []
-    tools: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_decode = msgspec.json.Decoder(_Prompt).decode
-
-
-def elements_of(body: bytes) -> list[bytes]:
-    """Return the JSON texts that are indexed: every message but the last user message, and the tool list."""
-    try:
-        prompt = _decode(body)
-    except (ValueError, RecursionError):
-        return []
-    found = [bytes(message) for message in prompt.messages]
-    for place in range(len(found) - 1, -1, -1):
-        if b'"user"' in found[place] and _role(found[place]) == "user":
-            del found[place]
-            break
-    tools = bytes(prompt.tools)
-    return found if tools in (b"null", b"[]") else [*found, tools]
-
-
-def _role(message: bytes) -> object:
-    value = _value(message)
-    return value.get("role") if isinstance(value, dict) else None
-
-
-def _value(element: bytes) -> Any:
-    try:
-        return json.loads(element)
-    except (ValueError, RecursionError):
-        return None
-
-
 def text_of(element: bytes) -> str:
     """Return the texts of an element that can be searched: values, and names of tool parameters."""
-    return column_text("\n".join(_texts(_value(element))))
+    return column_text("\n".join(_texts(value_of(element))))
 
 
 def _texts(value: Any, field: str = "") -> Iterator[str]:
@@ -117,38 +79,45 @@ class PromptIndex:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._ids: dict[bytes, int] = {}
+        self._keys: dict[bytes, bytes] = {}
+        """Keys of the elements of new runs, by element."""
         self._noted: dict[int, list[bytes]] = {}
         """Keys of the elements of new runs, whose bodies need not be read again."""
         self._new: dict[bytes, bytes] = {}
         """Elements of these runs that may be new, by key."""
-        self._new_bytes = 0
+        self._new_bytes = self._key_bytes = 0
 
     def forget_all(self) -> None:
         """Drop the cache: after a rollback, or a deletion here or in another process."""
         self._ids.clear()
         self._forget_noted()
 
-    def note(self, number: int, body: bytes) -> None:
+    def note(self, number: int, prompt: Sequence[bytes]) -> None:
         """Remember the elements of a new run until its block is sealed."""
-        if self._new_bytes > _NOTED_BYTES or len(self._noted) > _NOTED:
+        if max(self._new_bytes, self._key_bytes) > _NOTED_BYTES or len(self._noted) > _NOTED:
             self._forget_noted()
-        keys = self._noted[number] = []
-        for element in elements_of(body):
-            key = _key(element)
-            keys.append(key)
-            if key not in self._ids and key not in self._new:
-                self._new[key] = element
-                self._new_bytes += len(element)
+        self._noted[number] = [self._keys.get(element) or self._new_key(element) for element in prompt]
+
+    def _new_key(self, element: bytes) -> bytes:
+        key = self._keys[element] = _key(element)
+        self._key_bytes += len(element)
+        if key not in self._ids and key not in self._new:
+            self._new[key] = element
+            self._new_bytes += len(element)
+        return key
 
     def _forget_noted(self) -> None:
+        self._keys.clear()
         self._noted.clear()
         self._new.clear()
-        self._new_bytes = 0
+        self._new_bytes = self._key_bytes = 0
 
     def seal(self, block: int) -> None:
         """Index the texts and prompts of a block of runs. Call within a transaction."""
         if len(self._ids) > _CACHED:
             self._ids.clear()
+            self._keys.clear()
+            self._key_bytes = 0
         first_run = block << index.SHIFT
         numbers = self._connection.execute(
             "SELECT number FROM runs WHERE number BETWEEN ? AND ?", (first_run, first_run + index.RUNS - 1)
@@ -199,7 +168,7 @@ class PromptIndex:
 
 def _elements_in(joiner: Joiner, manifest: bytes) -> list[bytes]:
     try:
-        return elements_of(joiner.join(manifest))
+        return SentBody(joiner.join(manifest)).prompt
     except (zlib.error, ValueError, TypeError):  # a damaged prompt is not searchable
         return []
 
@@ -476,7 +445,7 @@ class PromptTest:
                 return True
             if scan.is_absent(ids):
                 return False
-        for element in elements_of(b"".join(map(self._joiner.part, ids))):
+        for element in SentBody(b"".join(map(self._joiner.part, ids))).prompt:
             if self._element(part, element):
                 if scan is not None:
                     scan.learn(ids, element)

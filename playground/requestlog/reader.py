@@ -25,7 +25,6 @@ from playground.prompt.document import Json
 from playground.requestlog import groups, log_queries, rows
 from playground.requestlog.blob_store import Joiner
 from playground.requestlog.candidates import Window, windows
-from playground.requestlog.codec import column_text
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, TextTerm
 from playground.requestlog.filter_sql import Lookup, Where, where
 from playground.requestlog.groups import GroupLayout
@@ -33,7 +32,7 @@ from playground.requestlog.index import BlockTest
 from playground.requestlog.log_queries import LogSize, WholeIds, Words
 from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished
 from playground.requestlog.records import PREVIEW_CHARS, Count, DamagedRunError, Found, LogRow, StoredRun, Totals
-from playground.requestlog.search_text import fold
+from playground.requestlog.search_text import column_text, fold
 from playground.requestlog.store import is_damage
 from playground.requestlog.worker import Worker
 from playground.runs.record import RequestRecord, SentRow

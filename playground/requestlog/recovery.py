@@ -21,6 +21,7 @@ from playground.requestlog.migrations import OLD_SEARCH
 from playground.requestlog.process_lock import Owner, is_alive, sweep
 from playground.requestlog.reader import DAMAGE, Reader
 from playground.requestlog.records import DamagedRunError, EndedRun, LogUnavailableError, StoredRun
+from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import OpenedStore, is_damage, open_aside, open_files, transaction, unavailable
 from playground.requestlog.summary import summarize
 from playground.runs.state import ENDED, RunState
@@ -181,7 +182,7 @@ class Salvage:
         with transaction(self._connection, durable=True):
             self._keeper.begin()
             for run in found:
-                rows.insert_ended(self._connection, self._keeper, run)
+                rows.insert_ended(self._connection, self._keeper, run, SentBody(run.record.body))
             self._keeper.end()
         self.copied += len(found)
 

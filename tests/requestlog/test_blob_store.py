@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from playground.requestlog.blob_store import Joiner, Keeper, forget, pack, unpack
+from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import open_files, transaction
 
 
@@ -42,20 +43,18 @@ def test_unpack_truncated_data_raises() -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "literal"),
+    "literal",
     [
-        ("When are you open on Sunday?", '"When are you open on Sunday?"'),
-        ("Où est mon rendez-vous de demain ?", '"Où est mon rendez-vous de demain ?"'),
-        ("Où est mon rendez-vous de demain ?", '"O\\u00f9 est mon rendez-vous de demain ?"'),
-        ("short", '"short"'),
-        ('A question with "quotes" and\nlines', '"A question with \\"quotes\\" and\\nlines"'),
-        ("Not the text of the message at all", '"Another text of the message, longer"'),
+        '"When are you open on Sunday?"',
+        '"Où est mon rendez-vous de demain ?"',
+        '"O\\u00f9 est mon rendez-vous de demain ?"',
+        '"short"',
+        '"A question with \\"quotes\\" and\\nlines"',
+        '"A question with an \\u0065scape that is not needed"',
     ],
 )
 @pytest.mark.parametrize("document", ["", "[]", '{\n "messages": [%s, %s, "of its own"]\n}', "\0%s%s"])
-def test_keep_body_and_document_then_join_return_the_bytes(
-    tmp_path: Path, question: str, literal: str, document: str
-) -> None:
+def test_keep_body_and_document_then_join_return_the_bytes(tmp_path: Path, literal: str, document: str) -> None:
     message = f'{{"role":"user","content":{literal}}}'.encode()
     system = b'"You answer calls for a clinic, briefly and kindly."'
     body = b'{"messages":[{"role":"system","content":%b},%b],"stream":true}' % (system, message)
@@ -66,10 +65,10 @@ def test_keep_body_and_document_then_join_return_the_bytes(
         keeper = Keeper(connection)
         with transaction(connection, durable=False):
             keeper.begin()
-            manifests = keeper.keep_body(body, message, question), keeper.keep_document(text, body)
+            manifests = keeper.keep_body(SentBody(body)), keeper.keep_document(text, body)
             keeper.end()
         joiner = Joiner(connection)
-        assert joiner.join_body(manifests[0], question) == body
+        assert joiner.join_body(manifests[0], SentBody(body).question) == body
         assert joiner.join_document(manifests[1], body) == text
         stored = b"".join(unpack(row[0]) for row in connection.execute("SELECT data FROM part_data"))
         assert stored.count(system[1:-1]) == (2 if document[:1] == "\0" else 1)

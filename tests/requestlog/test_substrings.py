@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.requestlog.blob_store import cut
+from playground.requestlog.blob_store import shorter
 from playground.requestlog.filter import LogFilter, TextTerm, parse
 from playground.requestlog.index import RUNS
 from playground.requestlog.log import RequestLog
@@ -19,6 +19,7 @@ from playground.requestlog.prompt_index import PartScan, folded
 from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun
 from playground.requestlog.search_text import fold
+from playground.requestlog.sent_body import pieces_of
 from playground.requestlog.store import FILE_NAME, connect_reader
 from tests.requestlog import samples
 
@@ -92,7 +93,7 @@ def test_scan_of_parts_never_misses_a_text_that_is_in_one_of_them_or_across_thei
     across = 0
     for _ in range(30):
         text = long_text(chance, 600)
-        parts = Parts(cut(body_of(chance, text)))
+        parts = Parts([part for piece in pieces_of(body_of(chance, text)) for part in shorter(b"".join(piece))])
         for _ in range(20):
             at = chance.randrange(len(text))
             part = fold(text[at : at + chance.choice((2, 9, 25, 80, 200))])
