@@ -111,6 +111,8 @@ class Keeper:
         self._parts: dict[bytes, int] = {}
         self._pieces: dict[Piece, tuple[int, ...]] = {}
         """Parts of pieces. Their elements are the objects that were decoded, whose hashes Python computes once."""
+        self._quoted: dict[Piece, tuple[bytes, ...]] = {}
+        """Long string literals of pieces of bodies."""
         self._piece_bytes = 0
         self._uses: Counter[int] = Counter()
         self.targets: dict[Hashable, int] = {}
@@ -147,6 +149,7 @@ class Keeper:
         """Drop the cache after a rollback: the parts of that transaction do not exist."""
         self._parts.clear()
         self._pieces.clear()
+        self._quoted.clear()
         self._piece_bytes = 0
         self._uses.clear()
         self.targets.clear()
@@ -175,9 +178,9 @@ class Keeper:
                     return msgspec.msgpack.encode((self._keep(pieces), style))
         return msgspec.msgpack.encode(self._keep(body.pieces))
 
-    def keep_document(self, document: bytes, body: bytes) -> bytes:
+    def keep_document(self, document: bytes, body: SentBody) -> bytes:
         """Store `document` like `keep`, but without the long string literals that `body` also has."""
-        known = {literal: place for place, literal in enumerate(_literals(body))}
+        known = {literal: place for place, literal in enumerate(self._literals(body))}
         cut = _split(document)
         found = [(at, place) for at, place in enumerate(map(known.get, cut[1::2])) if place is not None]
         if not found or b"\0" in document:
@@ -191,6 +194,18 @@ class Keeper:
         places = [place for _, place in found]
         in_order = places == list(range(len(places)))
         return msgspec.msgpack.encode((self._keep(pieces), len(places) if in_order else places))
+
+    def _literals(self, body: SentBody) -> Iterable[bytes]:
+        """Return `_literals` of a body, from those of its pieces if no piece ends within a string."""
+        found: list[bytes] = []
+        for piece in body.pieces:
+            literals = self._quoted.get(piece)
+            if literals is None:
+                literals = self._quoted[piece] = _balanced_literals(b"".join(piece))
+            if literals is _UNBALANCED:
+                return _literals(body.data)
+            found += literals
+        return dict.fromkeys(found)
 
     def _keep(self, pieces: Iterable[Piece]) -> list[int]:
         ids: list[int] = []
@@ -257,6 +272,17 @@ _QUESTION_STYLES = {"utf-8": encode_basestring, "ascii": encode_basestring_ascii
 def _literals(body: bytes) -> list[bytes]:
     """Return the different long string literals of a JSON text, in order, without quotes."""
     return list(dict.fromkeys([found for found in _split(body)[1::2] if len(found) >= _LONG_LITERAL]))
+
+
+_UNBALANCED = (b"",)
+"""Instead of the literals of a piece that ends within a string."""
+
+
+def _balanced_literals(piece: bytes) -> tuple[bytes, ...]:
+    cut = _split(piece)
+    if b'"' in b"".join(cut[::2]):
+        return _UNBALANCED
+    return tuple([found for found in cut[1::2] if len(found) >= _LONG_LITERAL])
 
 
 def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:

@@ -138,10 +138,11 @@ def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
     texts: list[str] = []
     for first in range(at, len(events), _COMPARED):  # in parts, since few pairs may follow, and many events
         raws, deltas = _leading_pairs(events[first : first + _COMPARED])
-        some = [delta.text for delta in deltas]
+        some, lines = [delta.text for delta in deltas], [raw.data for raw in raws]
         at_raw, at_delta = [raw.at for raw in raws], [delta.at for delta in deltas]
-        expected = [f"{head}{quoted}{tail}" for quoted in map(quote, some)]
-        count = min(_equal([raw.data for raw in raws], expected), _equal(at_raw, at_delta))
+        count = _equal(at_raw, at_delta)
+        if not _are_quoted(lines, some, head, tail, quote):
+            count = min(count, _equal(lines, [f"{head}{quoted}{tail}" for quoted in map(quote, some)]))
         texts += some[:count]
         times += at_raw[:count]
         if count < _COMPARED // 2:
@@ -156,16 +157,26 @@ def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
 
 def _leading_pairs(events: Sequence[AnyEvent]) -> tuple[list[RawEvent], list[ContentDelta]]:
     """Return the pairs of a raw event and its delta with which these events begin."""
-    raws, deltas = events[::2], events[1::2]
-    count = min(_leading(raws, RawEvent), _leading(deltas, ContentDelta))
-    return raws[:count], deltas[:count]  # type: ignore[return-value]  # of these classes
-
-
-def _leading(events: Sequence[AnyEvent], kind: type) -> int:
     kinds = list(map(type, events))
-    return (
-        len(kinds) if kinds.count(kind) == len(kinds) else next(n for n, each in enumerate(kinds) if each is not kind)
-    )
+    count = kinds.count(ContentDelta)
+    if kinds[: 2 * count] != [RawEvent, ContentDelta] * count:
+        wanted = zip(kinds[::2], kinds[1::2], strict=False)
+        others = (place for place, pair in enumerate(wanted) if pair != (RawEvent, ContentDelta))
+        count = next(others, len(kinds) // 2)
+    return events[: 2 * count : 2], events[1 : 2 * count : 2]  # type: ignore[return-value]  # of these classes
+
+
+_LINE, _TEXT = "\0", "\x7f"
+"""Separators that JSON escapes, and does not escape."""
+
+
+def _are_quoted(lines: list[str], texts: list[str], head: str, tail: str, quote: Callable[[str], str]) -> bool:
+    """Return whether each line is certainly the quoted text with `head` and `tail`: one comparison for all of them."""
+    joined = _TEXT.join(texts)
+    if joined.count(_TEXT) != len(texts) - 1 or _LINE in head or _LINE in tail:
+        return False
+    between = f'"{tail}{_LINE}{head}"'
+    return _LINE.join(lines) == f"{head}{quote(joined).replace(_TEXT, between)}{tail}"
 
 
 def _equal(left: list[T], right: list[T]) -> int:

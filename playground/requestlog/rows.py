@@ -161,7 +161,7 @@ def _sent(
         number,
         body.question,
         keeper.keep_body(body),
-        keeper.keep_document(record.document.encode("utf-8", "surrogatepass"), record.body),
+        keeper.keep_document(record.document.encode("utf-8", "surrogatepass"), body),
         msgspec.json.encode(record.forecast).decode() if record.forecast else None,
     )
 

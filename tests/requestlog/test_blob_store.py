@@ -65,7 +65,7 @@ def test_keep_body_and_document_then_join_return_the_bytes(tmp_path: Path, liter
         keeper = Keeper(connection)
         with transaction(connection, durable=False):
             keeper.begin()
-            manifests = keeper.keep_body(SentBody(body)), keeper.keep_document(text, body)
+            manifests = keeper.keep_body(SentBody(body)), keeper.keep_document(text, SentBody(body))
             keeper.end()
         joiner = Joiner(connection)
         assert joiner.join_body(manifests[0], SentBody(body).question) == body
@@ -85,7 +85,7 @@ def test_join_document_that_does_not_fit_the_body_raises(tmp_path: Path) -> None
         keeper = Keeper(connection)
         with transaction(connection, durable=False):
             keeper.begin()
-            manifest = keeper.keep_document(b"[%b]" % literal, b"[%b]" % literal)
+            manifest = keeper.keep_document(b"[%b]" % literal, SentBody(b"[%b]" % literal))
             keeper.end()
         with pytest.raises(LookupError):
             Joiner(connection).join_document(manifest, b"[]")
