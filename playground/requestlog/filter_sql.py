@@ -72,7 +72,7 @@ def _simple(row: str, values: tuple[Value, ...] = (), source: RowSource | None =
 Elements: TypeAlias = Callable[[str], list[int] | None]
 """Returns the elements of prompts that have a text; None if there are too many to list."""
 Ids: TypeAlias = Callable[[str], list[int]]
-"""Returns the numbers of the requests with a whole id; empty if there are none, or if it is not a whole id."""
+"""Returns the numbers of the requests with an id; empty if other parts of ids must be compared."""
 
 
 @dataclass(frozen=True, slots=True)

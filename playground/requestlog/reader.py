@@ -29,7 +29,7 @@ from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, 
 from playground.requestlog.filter_sql import Lookup, Where, where
 from playground.requestlog.groups import GroupLayout
 from playground.requestlog.index import BlockTest
-from playground.requestlog.log_queries import LogSize, WholeIds, Words
+from playground.requestlog.log_queries import IndexedIds, LogSize, Words
 from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished
 from playground.requestlog.records import PREVIEW_CHARS, Count, DamagedRunError, Found, LogRow, StoredRun, Totals
 from playground.requestlog.search_text import column_text, fold
@@ -85,7 +85,7 @@ class Reader:
         connection.create_function("holds", -1, _holds, deterministic=True)
         connection.create_function("may_hold", 2, BlockTest(), deterministic=True)
         self._prompts, self._elements = PromptTest(connection), MatchingElements(connection)
-        self._lookup = Lookup(self._elements, WholeIds(connection))
+        self._lookup = Lookup(self._elements, IndexedIds(connection))
         connection.create_function("prompt_holds", 2, self._prompts)
         self._rates: dict[str, Rates] = {}
         self._sums = groups.GroupSums(connection, self._rates_of)
