@@ -359,10 +359,10 @@ class Where:
         where = f" WHERE {' AND '.join(texts)}" if texts else ""
         return f"SELECT {columns} FROM runs AS r NOT INDEXED{targets}{joined}{where} {tail}"
 
-    def select_ordered(self, order: Order, limit: str = "") -> str:
-        """Return a SELECT of the matches' numbers in an order. `limit`: a LIMIT clause; values: `bind` with `whole`."""
+    def select_ordered(self, order: Order, key: str, limit: str = "") -> str:
+        """Return a SELECT of the matches' numbers by the expression `key`. Values: `bind` with `whole`."""
         direction = "DESC" if order.descending else "ASC"
-        tail = f"ORDER BY {ORDERS[order.key]} {direction} NULLS LAST, r.number DESC {limit}"
+        tail = f"ORDER BY {key} {direction} NULLS LAST, r.number DESC {limit}"
         made = self.select("r.number", tail=tail, whole=True)
         # Without a condition an index may give the order.
         return made if self.conditions else made.replace(" NOT INDEXED", "", 1)

@@ -21,9 +21,10 @@ from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
 from playground.requestlog import rows
 from playground.requestlog.blob_store import Keeper
-from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter
+from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter, Order
 from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words, add_id_indexes
-from playground.requestlog.reader import COUNT_UP_TO, NEAR, Reader, RowCounter
+from playground.requestlog.ordered import NEAR
+from playground.requestlog.reader import COUNT_UP_TO, Reader, RowCounter
 from playground.requestlog.records import (
     Count,
     DamagedRunError,
@@ -108,6 +109,7 @@ class RequestLog:
         self._sealing = False
         self._written_at = 0.0
         self._closed = False
+        self._stops = 0
         self._read_failed = False
         self.unsaved = 0
         """Requests that could not be written; known after `close`."""
@@ -315,7 +317,19 @@ class RequestLog:
         """Return rows `first` to `first + limit` of the list, newest first, for random access by a table."""
         if log_filter.terms and log_filter.order is None and first + limit <= NEAR:
             return (await self.page(log_filter, None, first + limit))[first:]
+        if log_filter.order is not None:
+            return await self._rows_in_order(log_filter, log_filter.order, max(0, first), limit)
         return await self._read(lambda: self._reader.rows_at(log_filter, first, limit), [])
+
+    async def _rows_in_order(self, log_filter: LogFilter, order: Order, first: int, limit: int) -> list[LogRow]:
+        if first + limit > NEAR:
+            return await self._counter.ask(lambda reader: reader.rows_at(log_filter, first, limit), [])
+        steps, stops = self._reader.first_in_order(log_filter, order, first, limit), self._stops
+        while self._stops == stops:  # other queries are answered between two steps
+            rows = await self._read(lambda: next(steps), [])
+            if rows is not None:
+                return rows
+        return []
 
     async def count(self, log_filter: LogFilter, up_to: int | None = COUNT_UP_TO) -> Count:
         """Return the number of matches: exact up to `up_to`, or entirely if it is None or there is no filter."""
@@ -327,6 +341,7 @@ class RequestLog:
 
     def stop_counting(self) -> None:
         """Cancel running counts and sums: they return an empty result."""
+        self._stops += 1
         self._counter.stop()
 
     async def get(self, run_id: str) -> StoredRun | None:

@@ -22,7 +22,7 @@ import msgspec
 from playground.client.endpoint import Rates
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
-from playground.requestlog import groups, log_queries, rows
+from playground.requestlog import groups, log_queries, ordered, rows
 from playground.requestlog.blob_store import Joiner
 from playground.requestlog.candidates import Window, windows
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, TextTerm
@@ -30,6 +30,7 @@ from playground.requestlog.filter_sql import Lookup, Where, where
 from playground.requestlog.groups import GroupLayout
 from playground.requestlog.index import BlockTest
 from playground.requestlog.log_queries import IndexedIds, LogSize, Words
+from playground.requestlog.ordered import NEAR, FirstInOrder
 from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished
 from playground.requestlog.records import PREVIEW_CHARS, Count, DamagedRunError, Found, LogRow, StoredRun, Totals
 from playground.requestlog.search_text import column_text, fold
@@ -61,8 +62,6 @@ _KINDS: dict[str, tuple[type, ...]] = {
 _ROW_KINDS = tuple(map(_KINDS.__getitem__, "tiitITTTtttttiIIIFFFFttttiittTT"))
 """Types of the columns of _ROW: SQLite stores any type in any column."""
 _STORED_KINDS = tuple(map(_KINDS.__getitem__, "itiiittttttbbJitTtTJt"))
-NEAR = 1_024
-"""Number of newest rows that are found without reading the numbers of all matches."""
 _NO_NUMBER = 2**62
 
 _TOTALS = """count(*), sum(r.prompt_tokens), sum(r.cached_tokens), sum(r.completion_tokens),
@@ -92,6 +91,8 @@ class Reader:
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
         self._seen = (-1, -1)
+        self._first: tuple[tuple[object, Order], tuple[int, int], list[int]] | None = None
+        """Terms and order of a filter, version of the log, and the first requests."""
         self._folded: tuple[Folding, tuple[int, int], GroupLayout] | None = None
         self.damaged: set[str] = set()
         """run_ids of rows that could not be read."""
@@ -158,7 +159,7 @@ class Reader:
         if log_filter.folds is not None:
             return self._folded_rows(log_filter, log_filter.folds, first, limit)
         if log_filter.order is not None:
-            return self._rows_in_order(log_filter, log_filter.order, first, limit)
+            return self._rows_in_order(log_filter, first, limit)
         if first + limit <= NEAR:
             return self.page(log_filter, None, first + limit)[first:]
         numbers = self._numbers_of(log_filter)
@@ -194,19 +195,31 @@ class Reader:
             self._folded = folding, seen, groups.layout(self._connection, folding.expanded)
         return self._folded[2]
 
-    def _rows_in_order(self, log_filter: LogFilter, order: Order, first: int, limit: int) -> list[LogRow]:
-        """As `rows_at`. The first rows are found without sorting all matches."""
-        known = self._known(log_filter)
-        if known is None and first + limit <= NEAR:
-            made = self._where(log_filter)
-            sql = made.select_ordered(order, "LIMIT ?")
-            found = self._connection.execute(sql, made.bind(first + limit, whole=True))
-            wanted = [row[0] for row in found][first:]
-        else:
-            numbers = self._numbers_of(log_filter)
-            stop = len(numbers) - first
-            wanted = list(reversed(numbers[max(0, stop - limit) : max(0, stop)]))
-        rows = {row.number: row for row in self._among(self._where(EVERYTHING), wanted, limit)} if wanted else {}
+    def first_in_order(
+        self, log_filter: LogFilter, order: Order, first: int, limit: int
+    ) -> Iterator[list[LogRow] | None]:
+        """Yield None after each step, then rows `first` to `first + limit`, at most NEAR, of the matches in order."""
+        seen, wanted = self._version(), (log_filter.terms, order)
+        if self._first is None or self._first[:2] != (wanted, seen):
+            scan = FirstInOrder(self._connection, log_filter, order)
+            for _ in scan.steps(partial(self._conditions, log_filter)):
+                yield None
+            self._first = wanted, seen, scan.numbers
+        yield self._rows_of_numbers(self._first[2][first : first + limit])
+
+    def _conditions(self, log_filter: LogFilter, until: float, begins: bool) -> Where:
+        self._refresh(whole=begins, until=until)
+        return where(log_filter, self._lookup)
+
+    def _rows_in_order(self, log_filter: LogFilter, first: int, limit: int) -> list[LogRow]:
+        """As `rows_at`. Sorts all matches."""
+        numbers = self._numbers_of(log_filter)
+        stop = len(numbers) - first
+        return self._rows_of_numbers(list(reversed(numbers[max(0, stop - limit) : max(0, stop)])))
+
+    def _rows_of_numbers(self, wanted: list[int]) -> list[LogRow]:
+        found = self._among(self._where(EVERYTHING), wanted, len(wanted)) if wanted else []
+        rows = {row.number: row for row in found}
         return [rows[number] for number in wanted if number in rows]
 
     def _among(self, made: Where, numbers: Iterable[int], limit: int) -> list[LogRow]:
@@ -455,7 +468,7 @@ class Reader:
         same = self._is_same(log_filter)
         if log_filter.order is not None:
             made = self._where(log_filter)
-            sql = made.select_ordered(log_filter.order)
+            sql = made.select_ordered(log_filter.order, ordered.expression(self._connection, log_filter.order.key))
             self._numbers = array("q", (row[0] for row in self._connection.execute(sql, made.bind(whole=True))))
             self._numbers.reverse()
         else:
@@ -522,18 +535,20 @@ class RowCounter:
 
     async def count(self, log_filter: LogFilter, up_to: int | None) -> Count:
         """Return the number of matches; 0 if stopped or if the log cannot be read."""
-        return await self._ask(lambda reader: reader.count(log_filter, up_to), Count(0, True))
+        return await self.ask(lambda reader: reader.count(log_filter, up_to), Count(0, True))
 
     async def totals(self, log_filter: LogFilter) -> Totals:
         """Return sums over all matches; empty sums if stopped or if the log cannot be read."""
-        return await self._ask(lambda reader: reader.totals(log_filter), NO_TOTALS)
+        return await self.ask(lambda reader: reader.totals(log_filter), NO_TOTALS)
 
     def stop(self) -> None:
         """Interrupt the running count."""
         if self._connection is not None:
             self._connection.interrupt()
 
-    async def _ask(self, question: Callable[[Reader], A], empty: A) -> A:
+    async def ask(self, question: Callable[[Reader], A], empty: A) -> A:
+        """Return the result of a long query; `empty` if stopped or if the log cannot be read."""
+
         def work() -> A:
             try:
                 return question(self._opened())
