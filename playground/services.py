@@ -22,12 +22,13 @@ from playground.client.endpoint import SIMULATOR_ID, Endpoint
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import load
-from playground.runs.simulator_manager import SimulatorManager
+from playground.runs.service import SimulatorManager
 from playground.storage.draft import Draft
 from playground.storage.endpoints import EndpointStore
 from playground.storage.json_file import FileWriter
 from playground.storage.paths import folder_warning
 from playground.storage.settings import Settings
+from playground.tasks import Subscribers
 
 if TYPE_CHECKING:
     from playground.agent.conversation import Result
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from playground.lint.model import Finding
     from playground.lint.reorder import Effect
     from playground.lint.service import LintService
-    from playground.mcp_tools.service import ToolServers
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.prefix_cache.miss_explanation import MissExplanation as Why
     from playground.requestlog.log import RequestLog
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from playground.storage.credentials import CredentialStore
     from playground.tasks import Tasks
     from playground.telemetry.service import TelemetryService
+    from playground.tools.mcp_servers import ToolServers
     from playground.versions.service import VersionService
 
 
@@ -81,12 +82,13 @@ class AppServices:
         self.tasks = tasks
         self.writer = FileWriter()
         """Writes the small files of the data folder in a worker, so that the event loop never waits for a disk."""
-        self.settings = Settings(folder / "settings.json", self.writer.submit)
-        self.endpoints = EndpointStore(folder / "endpoints.json", self.writer.submit)
-        self.settings.on_error = self.endpoints.on_error = lambda message: self.on_notice(message)
+        self.on_notice: Subscribers[[str]] = Subscribers()
+        """The message of an error that does not stop the program."""
+        self.settings = Settings(folder / "settings.json", self.writer.submit, self.on_notice)
+        self.endpoints = EndpointStore(folder / "endpoints.json", self.writer.submit, self.on_notice)
         self._folder_warning = folder_warning(folder)
         self._environment = environment
-        self.simulation = SimulatorManager(simulator_options, lambda message: self.on_notice(message))
+        self.simulation = SimulatorManager(simulator_options, self.on_notice)
         self.draft: Draft | None = None
         """The window's draft; only a window has one."""
         self._opened = AsyncExitStack()
@@ -96,8 +98,6 @@ class AppServices:
         self.log_notice = ""
         self.log_is_lost = False
         """Whether the log's folder was deleted, and the log is still in use."""
-        self.on_notice: Callable[[str], None] = lambda _sentence: None
-        """Called with the message of an error that does not stop the program."""
         self.allow_server: Callable[[str], Coroutine[Any, Any, bool]] = _nobody_to_ask
         """Asks the user whether tools of a tool server may be called."""
 
@@ -113,7 +113,7 @@ class AppServices:
         """Return the slots under the plan limits, shared with every process that uses this data folder."""
         from playground.runs.shared_rate_limiter import SharedRateLimiter
 
-        limiter = SharedRateLimiter(self.folder, on_error=lambda message: self.on_notice(message))
+        limiter = SharedRateLimiter(self.folder, on_error=self.on_notice)
         self._opened.push_async_callback(limiter.close)
         return limiter
 
@@ -129,10 +129,10 @@ class AppServices:
             rate_limiter=self.rate_limiter,
             lifetime_s=lifetime_s,
             source=self._source,
+            on_ended=lambda run: self.reporter.tell(run),
+            on_learned=lambda: self.cache_memory.save_soon(),
+            on_context=self.endpoints.learn_context,
         )
-        sender.tell = lambda run: self.reporter.tell(run)
-        sender.on_learned = lambda: self.cache_memory.save_soon()
-        sender.on_context = self.endpoints.learn_context
         self._follow_settings(sender)
         self.settings.subscribe(lambda _name: self._follow_settings(sender))
         self._opened.push_async_callback(sender.connection.aclose)
@@ -143,9 +143,7 @@ class AppServices:
         """Return the storage of the learned cache parameters."""
         from playground.runs.cache_memory import CacheMemory
 
-        memory = CacheMemory(
-            self.folder, self.sender.forecaster, self.writer.submit, lambda message: self.on_notice(message)
-        )
+        memory = CacheMemory(self.folder, self.sender.forecaster, self.writer.submit, self.on_notice)
         self._save_cache_memory = memory.save
         return memory
 
@@ -154,7 +152,7 @@ class AppServices:
         """Return the telemetry output of finished requests; inactive unless the settings enable it."""
         from playground.telemetry.service import TelemetryService
 
-        reporter = TelemetryService(self.folder, self.settings, lambda sentence: self.on_notice(sentence))
+        reporter = TelemetryService(self.folder, self.settings, self.on_notice)
         self._opened.push_async_callback(reporter.close)
         return reporter
 
@@ -165,7 +163,7 @@ class AppServices:
     @cached_property
     def tool_servers(self) -> ToolServers:
         """Return the tool servers that the user configured. Calls `allow_server` before the first call of each."""
-        from playground.mcp_tools.service import ToolServers
+        from playground.tools.mcp_servers import ToolServers
 
         servers = ToolServers(lambda server: self.allow_server(server))
         self._opened.push_async_callback(servers.close)
@@ -176,7 +174,7 @@ class AppServices:
         """Return the version history of prompts."""
         from playground.versions.service import VersionService
 
-        return VersionService(self.folder, self.settings, self.writer, lambda message: self.on_notice(message))
+        return VersionService(self.folder, self.settings, self.writer, self.on_notice)
 
     @cached_property
     def adviser(self) -> LintService:

@@ -1,12 +1,38 @@
-"""The only helper that starts tasks: it keeps a reference, reports errors and cancels at shutdown."""
+"""What happens beside the caller: tasks of a session, and the callbacks that subscribe to an object's events.
+
+`Tasks` is the only helper that starts tasks: it keeps a reference, reports errors and cancels at shutdown.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Generic, ParamSpec
 
 OnError = Callable[[str, BaseException], None]
+P = ParamSpec("P")
+
+
+class Subscribers(Generic[P]):
+    """The callbacks of one event. Calling it calls each of them, in the order in which they subscribed."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[object, Callable[P, object]] = {}
+
+    def subscribe(self, callback: Callable[P, object]) -> Callable[[], None]:
+        """Add a callback, which must return at once. Returns the function that unsubscribes it."""
+        key = object()
+        self._callbacks[key] = callback
+
+        def unsubscribe() -> None:
+            self._callbacks.pop(key, None)
+
+        return unsubscribe
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call the callbacks that are subscribed now."""
+        for callback in tuple(self._callbacks.values()):
+            callback(*args, **kwargs)
 
 
 class _BegunTask(asyncio.Task[None]):
@@ -34,8 +60,8 @@ class Tasks:
 
     def __init__(self, on_error: OnError) -> None:
         self._on_error = on_error
-        self.on_end: Callable[[str, float, bool], None] | None = None
-        """Called at the end of each task with its name, its seconds, and whether it ran to its end; returns at once."""
+        self.on_end: Subscribers[[str, float, bool]] = Subscribers()
+        """At the end of each task: its name, its seconds, and whether it ran to its end."""
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -54,8 +80,7 @@ class Tasks:
     def _ended(self, task: asyncio.Task[None], seconds: float) -> None:
         self._running.discard(task)
         error = None if task.cancelled() else task.exception()
-        if self.on_end is not None:
-            self.on_end(task.get_name(), seconds, not task.cancelled() and error is None)
+        self.on_end(task.get_name(), seconds, not task.cancelled() and error is None)
         if error is not None:
             self._on_error(task.get_name(), error)
 

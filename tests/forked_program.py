@@ -31,7 +31,7 @@ PRELOADED = (
     "playground.cli.log",
     "playground.cli.record",
     "playground.cli.send",
-    "playground.lint.log_history",
+    "playground.lint.service",
     "playground.requestlog.log",
     "playground.simulator.command",
     "playground.simulator.server",

@@ -21,9 +21,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import httpx
 from PySide6.QtWidgets import QDialog
 
-from playground.cli.selftest import run as selftest
-from playground.cli.selftest.run import SIMULATOR, Steps, UiDriver
-from playground.experiments.lab_plan import plan_repeats
+from playground.cli import selftest
+from playground.cli.selftest import SIMULATOR, Steps, UiDriver
+from playground.experiments.lab import plan_repeats
 from playground.prompt.document import Document, Message
 from playground.ui.controllers.files import sample_document
 from playground.ui.session import Session, make_application, make_runner

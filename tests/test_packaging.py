@@ -18,7 +18,7 @@ import pytest
 import yaml
 from PySide6.QtGui import QImage
 
-from playground.assets import install_advice
+from playground import install_advice
 
 ROOT = Path(__file__).parent.parent
 PACKAGING = ROOT / "packaging"

@@ -14,15 +14,14 @@ from functools import partial
 from msgspec.structs import replace
 
 from playground.agent.conversation import Conversation
-from playground.agent.events import Happening, TurnStarted, measured
-from playground.agent.loop import AgentLoop, Send
+from playground.agent.loop import AgentLoop, Happening, Send, TurnStarted, measured
 from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.client.events import AnyEvent, RawEvent
 from playground.prompt.document import Document, Message, Tool
 from playground.runs.run import Run
+from playground.voice.timeline import MeasuredTool, MeasuredTurn
 from playground.voice.times import measure
-from playground.voice.variants import MeasuredTool, MeasuredTurn
 
 TOOL_S = 0.52
 """electron-api.md, Tools and the filler phrase: started at 280 ms, back at 800 ms."""

@@ -1,4 +1,4 @@
-"""Agent loop: request, concurrent tool calls, results, next request, until the model answers. Bounded and stoppable."""
+"""Agent loop: request, concurrent tool calls, results, next request, until the model answers; and the loop's events."""
 
 from __future__ import annotations
 
@@ -7,18 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from playground.agent.conversation import Conversation, Result, Turn, new_id, with_unique_ids
-from playground.agent.events import (
-    AgentLoopEnded,
-    CallEnded,
-    CallStarted,
-    EndReason,
-    Happening,
-    TurnEnded,
-    TurnStarted,
-)
 from playground.agent.tool_executor import ToolExecutor, ToolOutcome
 from playground.client.events import AnyEvent
 from playground.prompt.document import Document, Json, Message, ToolCall
@@ -26,7 +17,96 @@ from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
 from playground.runs.state import ENDED, ToolCallState
 from playground.tools.schema import schemas_by_name
+from playground.voice.timeline import MeasuredTool, MeasuredTurn
 from playground.voice.times import Stopwatch
+
+
+def measured(conversation: Conversation, turn_id: str) -> tuple[MeasuredTurn, ...]:
+    """Return the turns up to this one that ran without user input in between, on an axis that begins with the first
+    run.
+
+    For `AgentLoop.live`, returns the times so far. Omits turns of an earlier run of the loop, which have another clock.
+    Returns nothing if the turn was edited or never sent: it has no measured times.
+    """
+    turns: list[Turn] = []
+    for turn in reversed(conversation.path(turn_id)):
+        if turn.times is None or turn.began_at is None or (turns and turn.go != turns[-1].go):
+            break
+        turns.append(turn)
+    turns.reverse()
+    zero = turns[0].began_at or 0.0 if turns else 0.0
+    return tuple(_measured(turn, zero) for turn in turns)
+
+
+def _measured(turn: Turn, zero: float) -> MeasuredTurn:
+    assert turn.times is not None
+    assert turn.began_at is not None
+    tools = tuple(
+        MeasuredTool(
+            result.name,
+            result.started_at - zero,
+            None if result.ended_at is None else result.ended_at - zero,
+            result.kind == "stopped",
+        )
+        for result in turn.results
+        if result.go == turn.go and result.started_at is not None
+    )
+    return MeasuredTurn(turn.began_at - zero, turn.times, tools)
+
+
+EndReason: TypeAlias = Literal["answered", "limit", "stopped", "failed"]
+"""answered: the model calls nothing more · limit: the maximum number of requests is reached and the model still calls
+tools · failed: a request failed, or could not be sent.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """A request is about to be sent. `number` counts the requests of this run of the loop, from 1."""
+
+    turn_id: str
+    number: int
+    of: int
+    document: Document
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The model's answer has ended, complete or not; its calls have not run yet."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A tool starts. `at`: seconds since the run of the loop began."""
+
+    turn_id: str
+    call: ToolCall
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """A tool has returned, or was stopped (see the result's kind)."""
+
+    turn_id: str
+    call: ToolCall
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLoopEnded:
+    """The loop has ended. `turn_id`: the last turn, or None. `error`: the message of its failure."""
+
+    reason: EndReason
+    turn_id: str | None
+    requests: int
+    error: str = ""
+
+
+Happening: TypeAlias = TurnStarted | TurnEnded | CallStarted | CallEnded | AgentLoopEnded
 
 
 @dataclass(slots=True)

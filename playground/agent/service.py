@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from playground.agent.conversation import Conversation, Result
-from playground.agent.conversation_files import from_fields, to_fields
-from playground.agent.events import AgentLoopEnded, CallEnded, Happening, TurnStarted
-from playground.agent.loop import AgentLoop
+from playground import asset
+from playground.agent.conversation import Conversation, Result, from_fields, to_fields
+from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, Happening, TurnStarted
 from playground.agent.tool_executor import Ask, ToolExecutionError, ToolExecutor
-from playground.agent.tool_mock_files import consent_key, dump, load
-from playground.agent.tool_mocks import ToolMocks
-from playground.assets import asset
-from playground.client.local_tool import LocalToolError, post_arguments
-from playground.mcp_tools.session import ToolServerError
+from playground.agent.tool_mocks import ToolMocks, consent_key, dump, load
+from playground.client.connection import LocalToolError, post_arguments
 from playground.prompt.document import Document, Json, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import content_id, parse_bytes
@@ -29,12 +25,14 @@ from playground.runs.record import group_tag
 from playground.runs.run import Run
 from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import FileWriter, JsonFile
+from playground.tasks import Subscribers
+from playground.tools.mcp_servers import ToolServerError
 
 if TYPE_CHECKING:
-    from playground.mcp_tools.service import ToolServers
     from playground.requestlog.log import RequestLog
     from playground.runs.service import PendingRequest
     from playground.tasks import Tasks
+    from playground.tools.mcp_servers import ToolServers
 
 ANSWERS_FILE, CONVERSATION_FILE = "tool_answers.json", "conversation.json"
 SAMPLE = "acme-billing-agent"
@@ -100,8 +98,8 @@ class AgentService:
         self._consents: set[str] = set()
         self.allow_address: Callable[[str], Awaitable[bool]] = _no
         """Asks the user whether the current prompt may call an address on this machine."""
-        self.on_prompt_sent: Callable[[Document, str], None] = lambda _document, _run_id: None
-        """Called with a conversation's prompt and the run_id of each first turn."""
+        self.on_prompt_sent: Subscribers[[Document, str]] = Subscribers()
+        """A conversation's prompt and the run_id of each first turn."""
         self.dispatches: dict[str, PendingRequest] = {}
         """Forecasts and explanations of this session's requests, by run_id."""
         self.conversation = self._kept.read(from_fields)

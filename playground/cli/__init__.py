@@ -1,1 +1,13 @@
-"""Commands without a window. Each module is imported only when its command runs."""
+"""Commands without a window, each imported only when it runs; and their exit statuses."""
+
+from __future__ import annotations
+
+FINISHED = 0
+FAILED = 1
+"""The request, or a step of the self-test, failed."""
+BAD_INPUT = 2
+"""The input is invalid; nothing was done."""
+NOT_LOGGED = 3
+"""The request succeeded, but the request log does not hold it (full disk, damaged file, lock)."""
+STOPPED = 130
+"""The user stopped it."""

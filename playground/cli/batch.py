@@ -12,10 +12,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from playground.cli.exit_status import FAILED, FINISHED, STOPPED
+from playground.cli import FAILED, FINISHED, STOPPED
 from playground.cli.send import endpoint_of, note_version, open_prompt
 from playground.client.endpoint import Endpoint
-from playground.experiments.batch_checks import AnswerCheck, parse_check
 from playground.experiments.batch_job import BatchJob, concurrency_of
 from playground.experiments.batch_plan import (
     BatchForecast,
@@ -35,7 +34,7 @@ from playground.experiments.batch_results import (
     parse_results,
     row_number,
 )
-from playground.experiments.batch_rows import MAX_DATA_BYTES, BatchRow, map_columns, read_rows
+from playground.experiments.batch_rows import MAX_DATA_BYTES, AnswerCheck, BatchRow, map_columns, parse_check, read_rows
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
@@ -126,7 +125,7 @@ class _Job:
     async def run(self, folder: Path) -> int:
         """Open the services, then forecast or send."""
         services = AppServices(folder, os.environ, Tasks(_report), source="command")
-        services.on_notice = _say
+        services.on_notice.subscribe(_say)
         try:
             endpoint = endpoint_of(services, self._opened.model, self._options)
             part = _shard_of(self._options.shard)
@@ -188,9 +187,9 @@ class _Job:
             cache_tokens=services.sender.forecaster.capacity(endpoint.id, endpoint.model),
             explicit=self._options.base_url is not None,
         )
-        job.runner.on_progress = self._show_progress
+        job.runner.on_progress.subscribe(self._show_progress)
         run_ids: list[str] = []
-        job.runner.on_start = lambda _item, run: run_ids.append(run.id)
+        job.runner.on_start.subscribe(lambda _item, run: run_ids.append(run.id))
         stopped = _stop_on_signals(job.runner)
         try:
             progress = await job.run()

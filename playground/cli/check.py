@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from playground.cli import FAILED, FINISHED
 from playground.cli.check_inputs import CheckedInput, read_inputs
 from playground.cli.check_report import OWN_RULES, CheckReport, print_report, span_finding
-from playground.cli.exit_status import FAILED, FINISHED
 from playground.client.endpoint import Rates
 from playground.export.terminal import print_error
 from playground.lint.context import NO_HISTORY, LintContext, PromptHistory
@@ -224,7 +224,7 @@ def _histories(documents: Sequence[Document], folder: str | None) -> list[Prompt
 
 
 async def _read_log(folder: Path, documents: Sequence[Document]) -> list[PromptHistory]:
-    from playground.lint.log_history import past
+    from playground.lint.service import past
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import LogUnavailableError
 

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from playground.cli.exit_status import FINISHED
+from playground.cli import FINISHED
 from playground.export.terminal import print_line
 
 PROGRAM = "electron-playground"

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from playground.cli.exit_status import FINISHED
+from playground.cli import FINISHED
 from playground.export.prompt_files import WRITERS, left_out
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from playground.assets import asset
-from playground.cli.exit_status import FAILED, FINISHED
+from playground import asset
+from playground.cli import FAILED, FINISHED
 from playground.export.terminal import print_error, print_line
 from playground.storage.paths import write_shared
 

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from playground.cli.exit_status import FAILED, FINISHED
+from playground.cli import FAILED, FINISHED
 from playground.client.endpoint import ELECTRON_BASE_URL
 from playground.client.proxies import ProxyError, proxy_for
 from playground.client.redact import redact

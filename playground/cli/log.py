@@ -14,14 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
-from playground.cli.exit_status import FAILED, FINISHED
+from playground.cli import FAILED, FINISHED
 from playground.client.redact import redact
-from playground.export.export import FORMATS, Format, export_into, format_of
-from playground.export.export import export as export_to
-from playground.export.importer import Imported, import_file
 from playground.export.jsonl import to_line
+from playground.export.log_files import FORMATS, Format, Imported, export_into, format_of, import_file
+from playground.export.log_files import export as export_to
+from playground.export.pages import as_html, as_markdown
 from playground.export.redaction import Contents
-from playground.export.request_page import as_html, as_markdown
 from playground.export.snippets import SCRIPTS
 from playground.export.terminal import for_stream, print_error, print_line, visible, visible_line
 from playground.export.ticket import TicketContents, bundle, tickets

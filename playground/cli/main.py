@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from playground import __version__
-from playground.cli.exit_status import BAD_INPUT, STOPPED
+from playground.cli import BAD_INPUT, STOPPED
 from playground.prompt.field_errors import InputError
 
 
@@ -435,7 +435,7 @@ RUN = {
     "record": "playground.cli.record:record",
     "check": "playground.cli.check:check",
     "replay": "playground.cli.replay:replay",
-    "self-test": "playground.cli.selftest.run:self_test",
+    "self-test": "playground.cli.selftest:self_test",
     "doctor": "playground.cli.doctor:doctor",
     "completion": "playground.cli.completion:completion",
     "install-desktop-entry": "playground.cli.desktop_entry:install_desktop_entry",

@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from playground.child_process import program_command
-from playground.cli.exit_status import BAD_INPUT, FINISHED
+from playground.cli import BAD_INPUT, FINISHED
 from playground.cli.send import endpoint_of
 from playground.client.endpoint import Endpoint
 from playground.prompt.field_errors import FieldError, InputError
@@ -51,7 +51,7 @@ def record(options: argparse.Namespace) -> int:
 
 async def _serve(folder: Path, options: argparse.Namespace) -> int:
     services = AppServices(folder, os.environ, Tasks(_report), source="command")
-    services.on_notice = _say
+    services.on_notice.subscribe(_say)
     is_shown = not (options.json or options.quiet)
     command = [*program_command(), "record", "--recording-process"]
     feed = RecordingFeed(command, _say, lambda line: _show(line) if is_shown else None)

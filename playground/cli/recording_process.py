@@ -84,7 +84,7 @@ def recover_spools(folder: Path) -> int:
 
 async def _recover_only(folder: Path) -> None:
     services = AppServices(folder, os.environ, Tasks(_task_failed), source="command")
-    services.on_notice = say
+    services.on_notice.subscribe(say)
     try:
         await services.open_log()
         if services.log is not None:
@@ -101,7 +101,7 @@ async def _record() -> None:
     folder = Path(setup.folder)
     lock = recording_lock(folder, setup.spool) if setup.spool else None
     services = AppServices(folder, os.environ, Tasks(_task_failed), source="command")
-    services.on_notice = say
+    services.on_notice.subscribe(say)
     try:
         log = await _open_log(services, setup)
         model = None if log is None else RecordedCacheModel(services.sender.forecaster)

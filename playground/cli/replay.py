@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playground.cli.exit_status import FINISHED
+from playground.cli import FINISHED
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.forecaster import CacheProfile, Property
 from playground.prefix_cache.miss_explanation import MissPosition

@@ -12,11 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from playground.cli.exit_status import FAILED, FINISHED, NOT_LOGGED, STOPPED
-from playground.client.endpoint import PLANS, Endpoint, Rates
+from playground.cli import FAILED, FINISHED, NOT_LOGGED, STOPPED
+from playground.client.endpoint import PLANS, Endpoint, Rates, check_base_url, refuse_key
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.redact import redact
-from playground.client.urls import check_base_url, refuse_key
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
@@ -105,7 +104,7 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
 async def _session(folder: Path, document: Document, opened: OpenedPrompt, options: argparse.Namespace) -> int:
     tasks = Tasks(_report)
     workspace = AppServices(folder, os.environ, tasks, source="command")
-    workspace.on_notice = print_error
+    workspace.on_notice.subscribe(print_error)
     try:
         endpoint = endpoint_of(workspace, opened.model, options)
         await workspace.open_log()

@@ -3,27 +3,64 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import ssl
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from playground.client.endpoint import Endpoint
+from playground.client.endpoint import Endpoint, exposes_key, is_loopback
 from playground.client.errors import exposed_key_error, key_error
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted
 from playground.client.proxies import Proxy, ProxyError, proxy_for
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
-from playground.client.urls import exposes_key, is_loopback
 from playground.prompt.request import Request
 
 if TYPE_CHECKING:
     import httpx
 
     from playground.client.models import ModelInfo
+
+
+LONGEST_S = 60.0
+MOST_BYTES = 1_000_000
+
+
+class LocalToolError(Exception):
+    """The address returned no result. The message is for the user and the model."""
+
+
+async def post_arguments(url: str, arguments: Mapping[str, object]) -> str:
+    """POST the arguments as JSON and return the body of a 2xx response. Raises LocalToolError.
+
+    Calls only addresses on this machine; follows no redirect, uses no proxy and sends no key.
+    """
+    if not is_loopback(url):
+        raise LocalToolError(f"{url} is not on this machine, and was not called.")
+    # Imported on first use, as in the whole package.
+    import httpx
+
+    try:
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=LONGEST_S) as client,
+            client.stream("POST", url, json=dict(arguments)) as response,
+        ):
+            body = bytearray()
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise LocalToolError(f"{url} answered with more than {MOST_BYTES // 1000:,} kB.")
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise LocalToolError(f"{url} could not be called: {str(error) or type(error).__name__}.") from None
+    text = body.decode("utf-8", "replace")
+    if not response.is_success:
+        raise LocalToolError(f"{url} answered with {response.status_code}: {text[:200]}")
+    return text or json.dumps(None)
+
 
 Clock = Callable[[], float]
 KEEP_ALIVE_S = 4.0

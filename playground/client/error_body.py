@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import unescape
 
 from playground.client import tolerant_json
-from playground.client.usage_fields import count
+from playground.client.tolerant_json import count
 from playground.prompt.field_errors import FieldError, Path
 
 _NUMBER = r"(\d[\d,_]*)"

@@ -17,7 +17,7 @@ from playground.client.events import ApiError
 from playground.client.network_errors import network_error
 from playground.client.proxies import Proxy
 from playground.client.redact import redact, redact_error
-from playground.client.usage_fields import count
+from playground.client.tolerant_json import count
 
 
 @dataclass(frozen=True, slots=True)

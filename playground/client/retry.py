@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from playground.client.endpoint import Endpoint
+from playground.client.endpoint import Endpoint, is_loopback
 from playground.client.errors import is_quota
 from playground.client.events import ApiError
-from playground.client.urls import is_loopback
 
 
 @dataclass(frozen=True, slots=True)

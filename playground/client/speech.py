@@ -10,10 +10,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from playground.client.endpoint import Endpoint
+from playground.client.endpoint import Endpoint, exposes_key
 from playground.client.redact import redact
 from playground.client.sse import FrameTooLarge, SseFramer
-from playground.client.urls import exposes_key
 
 if TYPE_CHECKING:
     import httpx

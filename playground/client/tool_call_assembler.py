@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from playground.client.events import ToolCallDelta
-from playground.client.usage_fields import count
+from playground.client.tolerant_json import count
 
 _TOKEN = re.compile(r'[{}\[\]"\\]|[^{}\[\]"\\\s]')
 

@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from playground.client.endpoint import Endpoint
-from playground.experiments.batch_checks import AnswerCheck, run_checks
 from playground.experiments.batch_plan import Order, PlannedRow, without
 from playground.experiments.batch_results import BatchTotals, ResultFile, failed_result, result_of
-from playground.experiments.batch_runner import BatchProgress, BatchRunner
-from playground.experiments.batch_window import prefixes_held
+from playground.experiments.batch_rows import AnswerCheck, run_checks
+from playground.experiments.batch_runner import BatchProgress, BatchRunner, prefixes_held
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
 from playground.runs.record import group_tag
 from playground.runs.run import Run
 from playground.runs.service import RequestService
 from playground.runs.state import RunState
+from playground.tasks import Subscribers
 
 DEFAULT_CONCURRENCY = 4
 """Requests at once if the endpoint's plan has no limit."""
@@ -71,8 +71,8 @@ class BatchJob:
         """
         self._columns, self._checks, self._endpoint, self._explicit = columns, checks, endpoint, explicit
         self._service, self._log, self._results = service, log, results
-        self.on_result: Callable[[dict[str, Json]], None] = lambda _result: None
-        """Called with each row's result after it was written."""
+        self.on_result: Subscribers[[dict[str, Json]]] = Subscribers()
+        """Each row's result, after it was written."""
         self._run_ids: dict[int, str] = {}
         self.totals = BatchTotals(passed={check.name: 0 for check in checks})
         for result in results.finished.values():

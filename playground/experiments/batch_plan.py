@@ -13,8 +13,7 @@ from typing import Literal
 
 from playground.client.endpoint import PER, Endpoint, PlanLimits, Rates
 from playground.experiments.batch_rows import BatchRow
-from playground.prompt.document import Document
-from playground.prompt.variables import places
+from playground.prompt.document import Document, places
 
 Order = Literal["warm", "file"]
 Parts = tuple[str, ...]

@@ -1,20 +1,240 @@
-"""A batch of the window from its first start to its last row: stored on disk, stopped, continued, retried."""
+"""A batch of the window: ready to be sent, stored on disk from its first start to its last row, continued, retried."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
+from playground.client.endpoint import PER, Endpoint
 from playground.experiments.batch_job import BatchJob, StoredRuns
+from playground.experiments.batch_lines import BatchLines
+from playground.experiments.batch_plan import BatchPlan, Order, make_plan
 from playground.experiments.batch_results import BatchTotals, ResultFile, row_number
-from playground.experiments.batch_setup import PreparedBatch
-from playground.experiments.batch_store import BatchStore, SavedBatch
+from playground.experiments.batch_rows import AnswerCheck, BatchRow, map_columns, parse_check
 from playground.prefix_cache.value_kinds import compile_patterns
-from playground.prompt.document import Json
-from playground.runs.metrics import whole_seconds
+from playground.prompt.document import Document, Json
+from playground.prompt.field_errors import InputError
+from playground.prompt.files import dump, load
+from playground.runs.metrics import dollars, percent, whole_seconds
 from playground.runs.run import Run
 from playground.runs.service import RequestService
+from playground.storage.paths import write_private
+from playground.tasks import Subscribers
+
+KEEP = 20
+"""Number of batches on disk; starting a new one deletes the oldest."""
+_ABOUT, _ROWS, _RESULTS = "batch.json", "rows.jsonl", "results.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSpec:
+    """Everything that a batch needs to continue. `source` names its data; `columns` maps variables to columns."""
+
+    document: Document
+    rows: tuple[BatchRow, ...]
+    columns: Mapping[str, str]
+    checks: tuple[str, ...]
+    order: Order
+    source: str
+    endpoint_id: str
+    concurrency: int
+    started_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBatch:
+    """A batch in its folder. `finished` is the number of results in its file."""
+
+    folder: Path
+    spec: BatchSpec
+    finished: int = 0
+
+    @property
+    def results(self) -> Path:
+        """Return the path of the result file."""
+        return self.folder / _RESULTS
+
+
+class BatchStore:
+    """The batches below a folder. Every method reads or writes files: call them in a worker."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def save(self, spec: BatchSpec) -> SavedBatch:
+        """Write a new batch and delete the oldest ones. Raises OSError."""
+        folder = self._root / f"{spec.started_utc:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(parents=True, mode=0o700)
+        lines = (json.dumps({"row": row.number, "values": dict(row.values)}) + "\n" for row in spec.rows)
+        write_private(folder / _ROWS, "".join(lines).encode())
+        about = {
+            "version": 1,
+            "prompt": dump(spec.document),
+            "columns": dict(spec.columns),
+            "checks": list(spec.checks),
+            "order": spec.order,
+            "source": spec.source,
+            "endpoint_id": spec.endpoint_id,
+            "concurrency": spec.concurrency,
+            "started_unix": spec.started_utc.timestamp(),
+        }
+        # Written last: a folder without it was not completed and is ignored.
+        write_private(folder / _ABOUT, json.dumps(about).encode())
+        for old in self._folders()[:-KEEP]:
+            shutil.rmtree(old, ignore_errors=True)
+        return SavedBatch(folder, spec)
+
+    def unfinished(self) -> SavedBatch | None:
+        """Return the newest batch if it has unfinished rows and no other process runs it. Damaged ones are ignored."""
+        for folder in reversed(self._folders()[-1:]):
+            note = folder / f"{_RESULTS}.batch"
+            if note.exists() and not _running(folder / f"{_RESULTS}.lock"):
+                with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
+                    finished = (folder / _RESULTS).read_bytes().count(b"\n") if (folder / _RESULTS).exists() else 0
+                    return SavedBatch(folder, _read(folder), finished)
+        return None
+
+    def close(self, batch: SavedBatch) -> None:
+        """Do not offer a batch for continuation any more; its files stay."""
+        (batch.folder / f"{_RESULTS}.batch").unlink(missing_ok=True)
+
+    def _folders(self) -> list[Path]:
+        return sorted(path.parent for path in self._root.glob(f"*/{_ABOUT}"))
+
+
+def _running(lock: Path) -> bool:
+    from filelock import FileLock, Timeout
+
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _read(folder: Path) -> BatchSpec:
+    about = json.loads((folder / _ABOUT).read_bytes())
+    if about["version"] != 1:
+        raise ValueError
+    rows = [json.loads(line) for line in (folder / _ROWS).read_bytes().splitlines()]
+    order: Order = "file" if about["order"] == "file" else "warm"
+    return BatchSpec(
+        document=load(about["prompt"]),
+        rows=tuple(BatchRow(int(row["row"]), dict(row["values"])) for row in rows),
+        columns=dict(about["columns"]),
+        checks=tuple(map(str, about["checks"])),
+        order=order,
+        source=str(about["source"]),
+        endpoint_id=str(about["endpoint_id"]),
+        concurrency=int(about["concurrency"]),
+        started_utc=datetime.fromtimestamp(about["started_unix"], UTC),
+    )
+
+
+SAME_DOLLARS = 1e-9
+"""A smaller difference of two costs is the rounding of sums."""
+WARM_SHARE = 0.05
+"""More cached tokens than any forecast by this share of the prompt: the cache was not empty before the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """All settings of a batch, chosen by the user. `mapping` has the column of each variable."""
+
+    document: Document
+    rows: tuple[BatchRow, ...]
+    source: str
+    endpoint: Endpoint
+    mapping: Mapping[str, str]
+    checks: Sequence[str]
+    order: Order
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedBatch:
+    """Settings with their plan. `lines` hold the state of the rows while the batch runs."""
+
+    settings: BatchSettings
+    plan: BatchPlan
+    checks: tuple[AnswerCheck, ...]
+    lines: BatchLines
+
+    def spec(self) -> BatchSpec:
+        """Return the stored form of the batch, started now."""
+        settings = self.settings
+        return BatchSpec(
+            document=settings.document,
+            rows=settings.rows,
+            columns=self.plan.columns,
+            checks=tuple(check.name for check in self.checks),
+            order=self.plan.order,
+            source=settings.source,
+            endpoint_id=settings.endpoint.id,
+            concurrency=settings.concurrency,
+            started_utc=datetime.now(UTC),
+        )
+
+    def order_text(self, totals: BatchTotals | None, *, running: bool) -> str:
+        """Return what the order saves: the forecast before and during the batch, and the measured share after it."""
+        plan, rates = self.plan, self.settings.endpoint.rates
+        other = percent(plan.file_order.cached_share)
+        if not running and totals is not None and totals.cached_share is not None:
+            text = f"Measured: {percent(totals.cached_share)} of the prompt tokens were cached"
+            if totals.cached_share > max(plan.forecast.cached_share, plan.file_order.cached_share) + WARM_SHARE:
+                # The forecasts begin with an empty cache: what the order saved is not known.
+                return f"{text}, more than forecast: the cache was warm before. Exports keep the order of the data."
+            if plan.order == "file":
+                return f"{text} in file order. Exports keep the order of the data."
+            text += f" (file order: ≈ {other})"
+            if rates.fresh is not None and rates.cached is not None:
+                more = totals.cached_tokens - plan.file_order.cached_share * totals.prompt_tokens
+                cost = more * (rates.fresh - rates.cached) / PER
+                text += f", ≈ {dollars(abs(cost))} {'less' if cost >= 0 else 'more'} than in file order"
+        elif plan.order == "file":
+            text = f"File order: ≈ {other} of the prompt tokens cached"
+        else:
+            text = f"Prefixes warm first: ≈ {percent(plan.forecast.cached_share)} of the prompt tokens cached"
+            text += f" (file order: ≈ {other})"
+            if plan.saved_cost is not None and plan.saved_cost > SAME_DOLLARS:
+                text += f", saves ≈ {dollars(plan.saved_cost)} against file order"
+        return f"{text}. Exports keep the order of the data."
+
+
+def prepare(settings: BatchSettings, count: Callable[[str], float], lifetime_s: float) -> PreparedBatch:
+    """Plan a batch. Takes seconds for many rows: call it in a worker. Raises InputError."""
+    checks = tuple(map(parse_check, settings.checks))
+    columns = map_columns(settings.document, settings.rows, settings.mapping)
+    plan = make_plan(
+        settings.document,
+        settings.rows,
+        columns,
+        settings.order,
+        count,
+        settings.endpoint,
+        concurrency=settings.concurrency,
+        lifetime_s=lifetime_s,
+    )
+    return PreparedBatch(settings, plan, checks, BatchLines(plan.rows, plan.forecast.rows))
+
+
+def prepare_saved(
+    spec: BatchSpec, endpoint: Endpoint, count: Callable[[str], float], lifetime_s: float
+) -> PreparedBatch:
+    """Plan a stored batch again, with its own prompt, rows and settings. Raises InputError."""
+    settings = BatchSettings(
+        spec.document, spec.rows, spec.source, endpoint, spec.columns, spec.checks, spec.order, spec.concurrency
+    )
+    return prepare(settings, count, lifetime_s)
 
 
 class BatchSession:
@@ -35,11 +255,12 @@ class BatchSession:
         self.run_ids: list[str] = []
         """Ids of the requests of the newest run, in the order of sending."""
         self.totals: BatchTotals | None = None
-        self.on_open: Callable[[], None] = lambda: None
-        """Called when the results of earlier runs are in the lines, before the first row is sent."""
-        self.on_row: Callable[[int | None], None] = lambda _position: None
-        """Called with the position of a row whose state has changed."""
-        self.on_start: Callable[[Run], object] = lambda _run: None
+        self.on_open: Subscribers[[]] = Subscribers()
+        """The results of earlier runs are in the lines; the first row is not sent yet."""
+        self.on_row: Subscribers[[int | None]] = Subscribers()
+        """The position of a row whose state has changed."""
+        self.on_start: Subscribers[[Run]] = Subscribers()
+        """A run before its first byte is sent."""
         self._job: BatchJob | None = None
 
     @property
@@ -92,8 +313,8 @@ class BatchSession:
         lines.reset("failed", only)
         try:
             self._job = await self._open(only)
-            self._job.on_result = self._take_result
-            self._job.runner.on_start = lambda item, run: self._take_start(item.row.number, run)
+            self._job.on_result.subscribe(self._take_result)
+            self._job.runner.on_start.subscribe(lambda item, run: self._take_start(item.row.number, run))
             self.on_open()
             await self._job.run()
         finally:

@@ -36,16 +36,16 @@ from playground.experiments.comparison import (
 )
 from playground.experiments.comparison_report import ComparedColumn, ComparisonReport
 from playground.experiments.repeat import answer_text
-from playground.prompt.document import Document
+from playground.prompt.document import Document, names
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import load
-from playground.prompt.variables import names
 from playground.requestlog.filter import parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest, RequestService
 from playground.simulator.launch import SimulatorError
+from playground.tasks import Subscribers
 
 
 @dataclass(eq=False)
@@ -100,10 +100,10 @@ class ComparisonSession:
         self.values: dict[str, str | None] = {}
         self.id = ""
         self.started: datetime | None = None
-        self.on_event: Callable[[ColumnSlot], None] = lambda _slot: None
-        """Called with each event of a column's request."""
-        self.on_request: Callable[[ColumnSlot, str], None] = lambda _slot, _run_id: None
-        """Called when a request was sent, and when it has ended."""
+        self.on_event: Subscribers[[ColumnSlot]] = Subscribers()
+        """The column of each event of a request."""
+        self.on_request: Subscribers[[ColumnSlot, str]] = Subscribers()
+        """Column and run_id of a request that was sent, and of one that has ended."""
 
     # Columns
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from playground import __version__
 from playground.client.chunks import DONE
+from playground.client.endpoint import check_base_url
 from playground.client.errors import http_error
 from playground.client.events import (
     AnyEvent,
@@ -26,8 +27,7 @@ from playground.client.events import (
     TimesUnknown,
 )
 from playground.client.response_decoder import ResponseDecoder
-from playground.client.urls import check_base_url
-from playground.export.import_validation import judged
+from playground.export.jsonl import judged
 from playground.export.masking import masked_run, masked_text
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.files import dump, parse

@@ -8,9 +8,8 @@ import shlex
 from collections.abc import Callable
 
 from playground.agent.tool_mocks import ToolMocks
-from playground.client.endpoint import ELECTRON_BASE_URL
+from playground.client.endpoint import ELECTRON_BASE_URL, is_loopback, origin
 from playground.client.models import preset_for
-from playground.client.urls import is_loopback, origin
 from playground.export.masking import masked_record, masked_text
 from playground.prompt.document import Document
 from playground.prompt.request import to_request

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from playground.prefix_cache.rewrites import proposals, sorted_tools, stable_length
 from playground.prefix_cache.volatile_scan import VolatileKind, spans
-from playground.prompt.document import Document, Json, Message, Tool
-from playground.prompt.variables import places
+from playground.prompt.document import Document, Json, Message, Tool, places
 
 if TYPE_CHECKING:
     from playground.client.endpoint import Rates

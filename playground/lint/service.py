@@ -3,21 +3,156 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from playground.client.endpoint import Endpoint
 from playground.client.retry import RetryPolicy
-from playground.lint.context import NO_HISTORY, LintContext, PromptHistory, Retries
+from playground.lint.context import NO_HISTORY, LintContext, PastRequest, PromptHistory, Retries
 from playground.lint.engine import advise
-from playground.lint.log_history import PromptHistoryReader
 from playground.lint.model import Finding
+from playground.prefix_cache.index import PromptFamilyMatcher, Sent
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prompt.document import Document
+from playground.prefix_cache.view import view_of_document, view_of_fields
+from playground.prompt.document import Document, Json
+from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import PREVIEW_CHARS, LogRow, StoredRun
+from playground.runs.record import SentRow
+from playground.runs.state import ENDED
 from playground.storage.settings import Settings
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
+
+
+LIMIT = 400
+"""Number of newest requests read from the log."""
+WHOLE = 40
+"""Number of newest requests whose whole answer is read: a row of the log has only its beginning."""
+MAX_TEXT_CHARS = 500_000
+"""Prompt texts of the newest requests in memory; older ones have none."""
+
+
+class PromptHistoryReader:
+    """Reads the history of one prompt. Later calls read only the requests that are new in the log."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._known: dict[str, PastRequest | None] = {}
+        """Ended requests by run_id; None: a request of another prompt."""
+        self._whole: set[str] = set()
+
+    async def read(self, log: RequestLog, document: Document) -> PromptHistory:
+        """Return the requests that are versions of a prompt, oldest first, and the tools that were ever called."""
+        rows = {row.run_id: row for row in await log.page(EVERYTHING, limit=self._limit)}
+        new = {run_id: row for run_id, row in rows.items() if run_id not in self._known}
+        bodies = await _bodies(log, list(new.values()))
+        # In a thread: parsing 400 long bodies takes longer than a frame.
+        found = await asyncio.to_thread(_versions, document, new, bodies)
+        known = {run_id: found.get(run_id) if run_id in new else self._known.get(run_id) for run_id in rows}
+        ours = sorted((run_id for run_id in rows if known[run_id] is not None), key=lambda run_id: rows[run_id].number)
+        unread = [run_id for run_id in ours[-WHOLE:] if run_id not in self._whole]
+        known.update(await _with_answers(log, {run_id: rows[run_id].number for run_id in unread}, known))
+        _drop_texts(known, ours)
+        self._known = {run_id: request for run_id, request in known.items() if rows[run_id].phase in ENDED}
+        self._whole = {*ours[-WHOLE:], *(run_id for run_id in self._whole if run_id in rows)} & self._known.keys()
+        called = {name for row in rows.values() for name in row.called.split(", ") if name}
+        offered = sum(1 for run_id in ours if rows[run_id].finish_reason is not None) if document.tools else 0
+        requests = tuple(request for run_id in ours if (request := known[run_id]) is not None)
+        return PromptHistory(requests, frozenset(called), offered)
+
+
+async def past(log: RequestLog, document: Document, limit: int = LIMIT) -> PromptHistory:
+    """Return the history of a prompt from the newest requests of the log."""
+    return await PromptHistoryReader(limit).read(log, document)
+
+
+def _versions(document: Document, rows: Mapping[str, LogRow], bodies: Sequence[SentRow]) -> dict[str, PastRequest]:
+    """Return the requests that are versions of the prompt, by run_id."""
+    view, family = view_of_document(document).view, PromptFamilyMatcher()
+    found: dict[str, PastRequest] = {}
+    for sent in bodies:
+        fields = _fields(sent.body)
+        seen = view_of_fields(fields)
+        candidate = Sent(sent.run_id, sent.request_id, sent.started_utc.timestamp(), seen.text, seen)
+        if family.first(view, (candidate,)) is not None:
+            found[sent.run_id] = _request(rows[sent.run_id], fields, seen.text)
+    return found
+
+
+def _drop_texts(known: dict[str, PastRequest | None], oldest_first: Sequence[str]) -> None:
+    """Remove the texts of the oldest requests, beyond MAX_TEXT_CHARS in total."""
+    total = 0
+    for run_id in reversed(oldest_first):
+        request = known[run_id]
+        if request is not None and request.text is not None:
+            total += len(request.text)
+            if total > MAX_TEXT_CHARS:
+                known[run_id] = replace(request, text=None)
+
+
+async def _bodies(log: RequestLog, rows: Sequence[LogRow]) -> list[SentRow]:
+    found: list[SentRow] = []
+    wanted = {row.run_id for row in rows}
+    for endpoint_id, model in sorted({(row.endpoint_id, row.model) for row in rows}):
+        since = min(r.started_utc for r in rows if (r.endpoint_id, r.model) == (endpoint_id, model))
+        found += [sent for sent in await log.sent_since(endpoint_id, model, since) if sent.run_id in wanted]
+    return found
+
+
+def _fields(body: bytes) -> dict[str, Json]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _request(row: LogRow, fields: dict[str, Json], text: str) -> PastRequest:
+    cap = fields.get("max_tokens")
+    return PastRequest(
+        at=row.started_utc.timestamp(),
+        status=row.status,
+        request_id=row.request_id,
+        prompt_tokens=row.prompt_tokens,
+        cached_tokens=row.cached_tokens,
+        completion_tokens=row.completion_tokens,
+        max_tokens=cap if isinstance(cap, int) and not isinstance(cap, bool) else None,
+        finish_reason=row.finish_reason,
+        question=row.question,
+        # A preview that was cut would show an end that the answer does not have.
+        answer=row.answer if len(row.answer) < PREVIEW_CHARS else "",
+        text=text,
+    )
+
+
+async def _with_answers(
+    log: RequestLog, numbers: Mapping[str, int], known: Mapping[str, PastRequest | None]
+) -> dict[str, PastRequest]:
+    """Return requests (run_id: number) with whole answers, connection times and attempts without a request_id."""
+    if not numbers:
+        return {}
+    stored = await log.stored(sorted(numbers.values()))
+    return await asyncio.to_thread(_add_answers, stored, known)
+
+
+def _add_answers(stored: Sequence[StoredRun], known: Mapping[str, PastRequest | None]) -> dict[str, PastRequest]:
+    found: dict[str, PastRequest] = {}
+    for run in stored:
+        request = known.get(run.record.run_id)
+        if request is None:
+            continue
+        state = run.state()
+        without = sum(1 for attempt in state.attempts[:-1] if attempt.status is not None and not attempt.request_id)
+        connect_s = state.attempts[-1].connect_s if state.attempts else None
+        found[run.record.run_id] = replace(
+            request, answer=state.text, failed_attempts_without_id=without, connect_s=connect_s
+        )
+    return found
+
 
 SETTING = "dismissed_advice"
 SAID_ELSEWHERE = frozenset(("refused", "context-full"))

@@ -8,12 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
+from playground.prefix_cache.difference import that_may_matter
 from playground.prefix_cache.hypotheses import ROUTINGS, SLOTS, Hypotheses, Reach, Rendering, ReportOutcome
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
-from playground.prefix_cache.interval import ForecastInterval, Residuals, interval
 from playground.prefix_cache.match_tree import MatchNode, MatchTree, depths_of
-from playground.prefix_cache.parameters import that_may_matter
-from playground.prefix_cache.prefix_size import Anchor, Measure, PrefixSizer, Size
+from playground.prefix_cache.prefix_size import (
+    Anchor,
+    ForecastInterval,
+    Measure,
+    PrefixSizer,
+    Residuals,
+    Size,
+    interval,
+)
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import OPENING, ORDERS, CacheView, Order, ViewPart, answer_text, arranged

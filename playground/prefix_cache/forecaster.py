@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from playground.prefix_cache import learned_state
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
-from playground.prefix_cache.forecast import Forecast, ago, span
+from playground.prefix_cache.forecast import Forecast, Score, Scorer, ago, span
 from playground.prefix_cache.hypotheses import ROUTINGS
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_explanation import (
@@ -19,7 +19,6 @@ from playground.prefix_cache.miss_explanation import (
     explain_miss,
     knowledge_of,
 )
-from playground.prefix_cache.score import Score, Scorer
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.traffic import ColdClock, capacity_of, cold_clock, lifetime_of

@@ -11,18 +11,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from playground.prefix_cache.causes import TITLES, Cause
-from playground.prefix_cache.difference import Difference, difference
+from playground.prefix_cache.difference import Difference, changed, difference, that_may_matter
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
 from playground.prefix_cache.forecast import span
 from playground.prefix_cache.hypotheses import Rendering
-from playground.prefix_cache.parameters import changed, that_may_matter
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.text_compare import common_prefix, quoted, snippet
 from playground.prefix_cache.traffic import lifetime_of
 from playground.prefix_cache.view import CacheView, DocumentView, Order, PartKind, arranged
-from playground.prefix_cache.visible import quoted, snippet
-from playground.prompt.document import Json
-from playground.prompt.variables import places
+from playground.prompt.document import Json, places
 
 Kind = Literal[
     "differs", "first", "expired", "server", "unreported", "order", "tools", "parameters", "minimum", "unknown"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import cast
 
-from playground.assets import asset
+from playground import asset
 
 INDIC = "\u0900-\u0963\u0966-\u0dff"
 """Scripts whose vowel signs are marks, which `\\w` does not match."""

@@ -10,13 +10,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from playground.prefix_cache.blocks import Range, widened
+from playground.prefix_cache.blocks import Range, unit_around, widened
 from playground.prefix_cache.prefix_size import Measure
-from playground.prefix_cache.sentences import unit_around
 from playground.prefix_cache.view import DocumentView, view_of_document
 from playground.prefix_cache.volatile_scan import VolatileKind, spans
-from playground.prompt.document import Document, Message
-from playground.prompt.variables import places
+from playground.prompt.document import Document, Message, places
 
 _KEYS = re.compile(r'(?<!\\)"(?:examples?|default|const|enum|format|pattern|\$id|\$schema|\$ref)"\s*:\s*')
 _ESCAPE = re.compile(r"\\(?:[nrtbf\"/\\])")

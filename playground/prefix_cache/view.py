@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from playground.prompt.document import Document, Json
+from playground.prompt.document import Document, Json, Rendered, places, render
 from playground.prompt.request import message_fields
-from playground.prompt.variables import Rendered, places, render
 
 PartKind = Literal["tool", "role", "content", "tool_calls", "tool_call_id", "extra"]
 Order = Literal["first", "inside", "first_user", "before_last_user", "system_last"]

@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from playground.prompt.document import Document, Json, Message, Tool, ToolCall
+from playground.prompt.document import Document, Json, Message, Tool, ToolCall, names, places, render
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.parameters import invalid_errors
-from playground.prompt.variables import names, places, render
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from statistics import median
 from playground.prefix_cache.rewrites import proposals, sorted_tools
 from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan, estimate, families, varying_spans
 from playground.prefix_cache.view import view_of_fields
-from playground.prompt.document import Document, Json, Tool
-from playground.prompt.variables import names, render
+from playground.prompt.document import Document, Json, Tool, names, render
 from playground.recorder.capture import document_of
 from playground.requestlog.records import LogRow
 

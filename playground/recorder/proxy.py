@@ -189,7 +189,7 @@ class _Exchange:
 
     async def run(self) -> bool:
         """Forward the request and its response. Returns whether the caller's connection stays open."""
-        self._caller.on_closed = self._caller_closed
+        unsubscribe = self._caller.on_closed.subscribe(self._caller_closed)
         if self._caller.closed:
             self._caller_closed()
         try:
@@ -204,7 +204,7 @@ class _Exchange:
             await self._fail(str(error))
             return False
         finally:
-            self._caller.on_closed = lambda: None
+            unsubscribe()
             for task in (self._upload, self._check):
                 if task is not None:
                     task.cancel()

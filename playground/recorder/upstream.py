@@ -10,8 +10,8 @@ from base64 import b64encode
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from playground.client.endpoint import is_loopback
 from playground.client.proxies import ProxyError, proxy_for
-from playground.client.urls import is_loopback
 from playground.recorder.wire import HttpError, Wire, encode_head, header_lines, parse_response
 
 CONNECT_S = 10.0

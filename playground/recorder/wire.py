@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
+from playground.tasks import Subscribers
+
 MAX_LINE_BYTES = 65_536
 """Longest line of a chunk's size or of a trailer field."""
 
@@ -283,8 +285,8 @@ class Wire(asyncio.Protocol):
 
     def __init__(self, on_open: Callable[[Wire], None] = lambda _wire: None) -> None:
         self._on_open = on_open
-        self.on_closed: Callable[[], None] = lambda: None
-        """Called when the other side sends nothing more, and when the connection is closed or breaks."""
+        self.on_closed: Subscribers[[]] = Subscribers()
+        """The other side sends nothing more, or the connection was closed or broke."""
         self.closed = False
         """Whether the other side sends nothing more."""
         self.lost = False

@@ -17,6 +17,7 @@ from playground.client.retry import NO_RETRIES, NoRateLimit, QueueStatus, RateLi
 from playground.prompt.document import Document
 from playground.prompt.request import Request
 from playground.runs.state import RunState
+from playground.tasks import Subscribers
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecast import Forecast
@@ -62,15 +63,14 @@ class Run:
         self._connection, self._key, self._retries = connection, key, retries
         self._rate_limiter = rate_limiter or NoRateLimit()
         self._limit_s = limit_s
-        self._callbacks: list[Listener] = []
+        self._events: Subscribers[[Run, AnyEvent]] = Subscribers()
         self._exchange: asyncio.Task[None] | None = None
         self._began = time.monotonic()
         self._stop_asked = False
 
     def subscribe(self, callback: Listener) -> Callable[[], None]:
         """Call `callback` with every event, after `state` was updated. Returns the function that unsubscribes."""
-        self._callbacks.append(callback)
-        return partial(self._callbacks.remove, callback)
+        return self._events.subscribe(callback)
 
     def clock(self) -> float:
         """Seconds since the run began."""
@@ -78,8 +78,7 @@ class Run:
 
     def _happen(self, event: AnyEvent) -> None:
         self.state.apply(event)
-        for callback in self._callbacks:
-            callback(self, event)
+        self._events(self, event)
 
     async def execute(self) -> RunState:
         """Send, and return the state at the end. Expected failures are in the state; only cancellation is raised.

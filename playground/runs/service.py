@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,8 +33,50 @@ from playground.runs.summary import wire_tool_calls
 
 if TYPE_CHECKING:
     from playground.runs.record import RequestRecord, RequestSource
-    from playground.runs.simulator_manager import SimulatorManager
+    from playground.simulator.launch import SimulatorProcess
     from playground.storage.credentials import CredentialStore, Secret
+
+
+class SimulatorManager:
+    """Starts the simulator's process off the event loop and keeps it until `stop`."""
+
+    def __init__(self, arguments: Sequence[str] = (), on_error: Callable[[str], None] = lambda _message: None) -> None:
+        self._arguments, self._on_error = tuple(arguments), on_error
+        self._process: SimulatorProcess | None = None
+        self._starting: asyncio.Lock = asyncio.Lock()
+        self.started_at: float | None = None
+        """Start time of the process (unix seconds); its cache is empty at that time."""
+
+    async def resolve(self, endpoint: Endpoint) -> Endpoint:
+        """Return the endpoint with the address of the running simulator; return any other endpoint unchanged.
+
+        A simulator that has ended is started again.
+
+        Raises SimulatorError with a message if the process does not start.
+        """
+        if endpoint.kind != "simulator":
+            return endpoint
+        async with self._starting:
+            if self._process is not None and self._process.has_ended:
+                reason = self._process.last_line or "it gave no reason"
+                self._on_error(f"The built-in simulator ended and is started again: {reason}")
+                await self.stop()
+            if self._process is None:
+                self._process = await asyncio.to_thread(self._start)
+                self.started_at = time.time()
+        return replace(endpoint, base_url=self._process.base_url)
+
+    def _start(self) -> SimulatorProcess:
+        # Imported here: a process launcher is not needed before the first paint.
+        from playground.simulator.launch import SimulatorProcess
+
+        return SimulatorProcess.start(extra_args=self._arguments)
+
+    async def stop(self) -> None:
+        """End the process, if one runs."""
+        process, self._process = self._process, None
+        if process is not None:
+            await asyncio.to_thread(process.stop)
 
 
 class RunLog(Protocol):
@@ -87,8 +129,19 @@ class RequestService:
         rate_limiter: RateLimiter,
         lifetime_s: float,
         source: RequestSource = "window",
+        on_ended: Callable[[Run], None] = lambda _run: None,
+        on_learned: Callable[[], None] = lambda: None,
+        on_context: Callable[[Endpoint, int | None, int | None], None] = lambda _endpoint, _refused, _served: None,
     ) -> None:
-        """`lifetime_s`: how long an unused prefix is assumed to stay cached. `source`: logged with each request."""
+        """Callbacks must return at once.
+
+        Args:
+            lifetime_s: how long an unused prefix is assumed to stay cached.
+            source: logged with each request.
+            on_ended: receives each run that has ended.
+            on_learned: called after the cache model learned from a report.
+            on_context: receives the context length that a refusal named, or the tokens of an answered request.
+        """
         self._source = source
         self.connection = Connection()
         self.forecaster = CacheForecaster(lifetime_s)
@@ -99,12 +152,7 @@ class RequestService:
         self.limit_s: float | None = None
         """Maximum duration of a turn in seconds; None for no limit."""
         self.log: RunLog | None = None
-        self.on_learned: Callable[[], None] | None = None
-        """Called after the cache model learned from a report; must return at once."""
-        self.on_context: Callable[[Endpoint, int | None, int | None], None] | None = None
-        """Called with the context length that a refusal named, or with the tokens of an answered request."""
-        self.tell: Callable[[Run], None] | None = None
-        """Called with each run that has ended; must return at once."""
+        self._on_ended, self._on_learned, self._on_context = on_ended, on_learned, on_context
         self.running: dict[str, Run] = {}
         """Requests in flight of this process, by run_id."""
         self._one_a_turn = asyncio.Lock()
@@ -216,8 +264,7 @@ class RequestService:
             if self.log is not None:
                 # Shielded: closing the window must not lose the record of a run's end.
                 await asyncio.shield(self._finish(sending))
-            if self.tell is not None:
-                self.tell(run)
+            self._on_ended(run)
 
     async def _finish(self, sending: PendingRequest) -> None:
         run, log = sending.run, self.log
@@ -241,8 +288,7 @@ class RequestService:
         sending.settled = self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
         if run.state.phase == "done" and sending.settled is not None:
             sending.why = sending.settled.explanation
-        if self.on_learned is not None:
-            self.on_learned()
+        self._on_learned()
 
     def _learn_context(self, run: Run) -> None:
         error, usage = run.state.error, run.state.usage
@@ -250,8 +296,8 @@ class RequestService:
         served = None
         if usage is not None and usage.prompt_tokens is not None:
             served = usage.prompt_tokens + (usage.completion_tokens or 0)
-        if self.on_context is not None and (refused or served):
-            self.on_context(run.endpoint, refused, served)
+        if refused or served:
+            self._on_context(run.endpoint, refused, served)
 
     def comparable(self, sending: PendingRequest) -> list[Match]:
         """Return earlier requests that an answered one can be compared with, the best first."""

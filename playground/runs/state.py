@@ -30,7 +30,7 @@ from playground.client.events import (
     UsageReported,
 )
 from playground.client.response_decoder import RequestId, request_ids
-from playground.client.usage_fields import merged
+from playground.client.tolerant_json import merged
 
 Phase = Literal["waiting", "sent", "streaming", "retrying", "done", "failed", "stopped", "interrupted"]
 """waiting: not sent yet · sent: no content yet · streaming: content arrives · retrying: an attempt failed and the next

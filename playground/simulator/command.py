@@ -132,9 +132,8 @@ async def _serve(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> Options:
-    from playground.simulator.cache import CacheOptions
+    from playground.simulator.engine import CacheOptions, Template
     from playground.simulator.server import Options
-    from playground.simulator.tokens import Template
 
     return Options(
         api_key=options.api_key,

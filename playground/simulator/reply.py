@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.simulator.tokens import pieces
+from playground.simulator.engine import pieces
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.simulator import wire
+from playground.simulator.engine import pieces
 from playground.simulator.reply import Call, SimulatedReply
-from playground.simulator.tokens import pieces
-from playground.simulator.validation import ErrorDetail
+from playground.simulator.wire import ErrorDetail
 
 STATUSES = {
     "401": (401, "authentication_error", "The API key is missing or wrong"),

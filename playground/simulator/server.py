@@ -16,12 +16,11 @@ from aiohttp import web
 from yarl import URL
 
 from playground.simulator import scenarios, wire
-from playground.simulator.cache import CacheOptions, Replicas
+from playground.simulator.engine import CacheOptions, Replicas, Template
 from playground.simulator.reply import compose
 from playground.simulator.scenarios import STATUSES, Fault, FaultQueue, Pace, UnknownFault, parse
 from playground.simulator.speech import SpeechRoutes
-from playground.simulator.tokens import Template
-from playground.simulator.validation import ErrorDetail, context_problem, problems
+from playground.simulator.wire import ErrorDetail, context_problem, problems
 
 MINUTE_S = 60.0
 

@@ -1,4 +1,4 @@
-"""The simulator's JSON: completions, chunks, usage and error envelopes."""
+"""The simulator's JSON: requests validated with the path of each fault; completions, chunks, usage, error envelopes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,220 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from playground.simulator.engine import pieces
 from playground.simulator.reply import Call, SimulatedReply
-from playground.simulator.tokens import pieces
-from playground.simulator.validation import ErrorDetail
+
+Path = tuple[str | int, ...]
+ROLES = ("system", "user", "assistant", "tool")
+MAX_MESSAGES = 200
+MAX_TOOLS = 64
+CONTEXT_TOKENS = 32_768
+NUMBERS = {
+    "temperature": (0.0, 2.0),
+    "top_p": (0.0, 1.0),
+    "presence_penalty": (-2.0, 2.0),
+    "frequency_penalty": (-2.0, 2.0),
+}
+
+
+@dataclass(frozen=True)
+class ErrorDetail:
+    """An invalid field."""
+
+    code: str
+    message: str
+    path: Path
+
+    def as_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "path": list(self.path)}
+
+
+def problems(fields: Any) -> list[ErrorDetail]:
+    """Return all errors of a request body; empty if it is valid."""
+    if not isinstance(fields, dict):
+        return [ErrorDetail("invalid_type", "The body must be a JSON object", ())]
+    return [
+        *_model(fields),
+        *_messages(fields.get("messages")),
+        *_tools(fields.get("tools"), "tools" in fields),
+        *_tool_choice(fields),
+        *_numbers(fields),
+        *_whole_numbers(fields),
+        *_stop(fields.get("stop")),
+        *_response_format(fields.get("response_format")),
+        *_switches(fields),
+        *_logit_bias(fields.get("logit_bias")),
+        *_refused(fields),
+    ]
+
+
+def _model(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
+    if fields.get("model") != "electron":
+        yield ErrorDetail("invalid_value", 'model must be "electron"', ("model",))
+
+
+def _messages(messages: Any) -> Iterator[ErrorDetail]:
+    if not isinstance(messages, list):
+        yield ErrorDetail("invalid_type", "messages must be a list", ("messages",))
+        return
+    if not 1 <= len(messages) <= MAX_MESSAGES:
+        yield ErrorDetail("invalid_size", f"messages must have 1 to {MAX_MESSAGES} items", ("messages",))
+    for index, message in enumerate(messages):
+        yield from _message(message, ("messages", index))
+
+
+def _message(message: Any, path: Path) -> Iterator[ErrorDetail]:
+    if not isinstance(message, dict):
+        yield ErrorDetail("invalid_type", "a message must be an object", path)
+        return
+    role, content = message.get("role"), message.get("content")
+    if role not in ROLES:
+        yield ErrorDetail("invalid_enum_value", f"role must be one of {', '.join(ROLES)}", (*path, "role"))
+    calls = message.get("tool_calls")
+    if content is None:
+        if not (role == "assistant" and calls):
+            yield ErrorDetail("invalid_type", "content must be a string", (*path, "content"))
+    elif not isinstance(content, str):
+        yield ErrorDetail("invalid_type", "content must be a string", (*path, "content"))
+    if role == "tool" and not isinstance(message.get("tool_call_id"), str):
+        yield ErrorDetail("required", "tool_call_id is required on a tool message", (*path, "tool_call_id"))
+    if calls is not None:
+        yield from _calls(calls, (*path, "tool_calls"))
+
+
+def _calls(calls: Any, path: Path) -> Iterator[ErrorDetail]:
+    if not isinstance(calls, list):
+        yield ErrorDetail("invalid_type", "tool_calls must be a list", path)
+        return
+    for index, call in enumerate(calls):
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            yield ErrorDetail(
+                "required", "a tool call needs a function with a name", (*path, index, "function", "name")
+            )
+        elif not isinstance(function.get("arguments"), str):
+            yield ErrorDetail("invalid_type", "arguments must be a string", (*path, index, "function", "arguments"))
+
+
+def _tools(tools: Any, given: bool) -> Iterator[ErrorDetail]:
+    if not given:
+        return
+    if not isinstance(tools, list) or not 1 <= len(tools) <= MAX_TOOLS:
+        yield ErrorDetail("invalid_size", f"tools must have 1 to {MAX_TOOLS} items; leave it out for none", ("tools",))
+        return
+    for index, tool in enumerate(tools):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or tool.get("type") != "function":
+            yield ErrorDetail("invalid_type", 'a tool must be {"type": "function", "function": {…}}', ("tools", index))
+        elif not isinstance(function.get("name"), str) or not function["name"]:
+            yield ErrorDetail("required", "a function needs a name", ("tools", index, "function", "name"))
+
+
+def _tool_choice(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
+    choice = fields.get("tool_choice")
+    if choice is None or choice in ("auto", "none"):
+        return
+    if choice == "required":
+        if not fields.get("tools"):
+            yield ErrorDetail("invalid_value", "tool_choice required needs tools", ("tool_choice",))
+        return
+    function = choice.get("function") if isinstance(choice, dict) and choice.get("type") == "function" else None
+    if not isinstance(function, dict) or function.get("name") not in tool_names(fields):
+        yield ErrorDetail(
+            "invalid_value", "tool_choice must be auto, required, none or one of the tools", ("tool_choice",)
+        )
+
+
+def tool_names(fields: dict[str, Any]) -> list[str]:
+    """Return the names of the offered tools; ignores invalid definitions."""
+    tools = fields.get("tools")
+    functions = [tool.get("function") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    return [function["name"] for function in functions if isinstance(function, dict) and "name" in function]
+
+
+def _numbers(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
+    for name, (low, high) in NUMBERS.items():
+        value = fields.get(name)
+        if value is not None and not (_is_number(value) and low <= value <= high):
+            yield ErrorDetail("out_of_range", f"{name} must be a number from {low:g} to {high:g}", (name,))
+
+
+def _whole_numbers(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
+    limit, seed, top = fields.get("max_tokens"), fields.get("seed"), fields.get("top_logprobs")
+    if limit is not None and not (_is_whole(limit) and limit >= 1):
+        yield ErrorDetail("out_of_range", "max_tokens must be a whole number from 1 on", ("max_tokens",))
+    if seed is not None and not _is_whole(seed):
+        yield ErrorDetail("invalid_type", "seed must be a whole number", ("seed",))
+    if top is not None:
+        if not (_is_whole(top) and 0 <= top <= 20):
+            yield ErrorDetail("out_of_range", "top_logprobs must be a whole number from 0 to 20", ("top_logprobs",))
+        elif fields.get("logprobs") is not True:
+            yield ErrorDetail("required", "top_logprobs needs logprobs: true", ("logprobs",))
+
+
+def _stop(stop: Any) -> Iterator[ErrorDetail]:
+    if stop is None or isinstance(stop, str):
+        return
+    if not isinstance(stop, list) or len(stop) > 4 or not all(isinstance(item, str) for item in stop):
+        yield ErrorDetail("invalid_type", "stop must be a string or up to 4 strings", ("stop",))
+
+
+def _response_format(value: Any) -> Iterator[ErrorDetail]:
+    if value is None:
+        return
+    if not isinstance(value, dict) or value.get("type") not in ("text", "json_object"):
+        yield ErrorDetail(
+            "invalid_enum_value", "response_format type must be text or json_object", ("response_format", "type")
+        )
+
+
+def _switches(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
+    for name in ("stream", "logprobs"):
+        if fields.get(name) is not None and not isinstance(fields[name], bool):
+            yield ErrorDetail("invalid_type", f"{name} must be true or false", (name,))
+    options = fields.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        yield ErrorDetail("invalid_type", "stream_options must be an object", ("stream_options",))
+    elif options and not isinstance(options.get("include_usage", False), bool):
+        yield ErrorDetail("invalid_type", "include_usage must be true or false", ("stream_options", "include_usage"))
+    if fields.get("user") is not None and not isinstance(fields["user"], str):
+        yield ErrorDetail("invalid_type", "user must be a string", ("user",))
+
+
+def _logit_bias(value: Any) -> Iterator[ErrorDetail]:
+    if value is None:
+        return
+    if not isinstance(value, dict) or not all(_is_number(bias) and -100 <= bias <= 100 for bias in value.values()):
+        yield ErrorDetail("invalid_type", "logit_bias must map token ids to numbers from -100 to 100", ("logit_bias",))
+
+
+def _refused(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
+    count = fields.get("n")
+    if count is not None and count != 1:
+        yield ErrorDetail("unsupported_parameter", "n above 1 is not supported", ("n",))
+    if fields.get("prompt_logprobs") is not None:
+        yield ErrorDetail("unsupported_parameter", "prompt_logprobs is not supported", ("prompt_logprobs",))
+
+
+def context_problem(fields: dict[str, Any], prompt_tokens: int) -> ErrorDetail | None:
+    """Check that input and output together fit into the context."""
+    wanted = prompt_tokens + (fields.get("max_tokens") or 0)
+    if wanted <= CONTEXT_TOKENS and prompt_tokens < CONTEXT_TOKENS:
+        return None
+    return ErrorDetail(
+        "context_length_exceeded",
+        f"{prompt_tokens} prompt tokens and max_tokens {fields.get('max_tokens') or 0} are more than {CONTEXT_TOKENS}",
+        ("messages",),
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
 
 ARGUMENT_PIECE = 4
 """Tokens of arguments per chunk."""

@@ -12,8 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeVar
 
-from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint
-from playground.client.urls import is_loopback, origin
+from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint, is_loopback, origin
 from playground.prompt.field_errors import FieldError, InputError
 
 SERVICE = "electron-playground"

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import PROMPT_FORMAT, FileFormat, dump, load
 from playground.storage.json_file import JsonFile
+from playground.tasks import Subscribers
 
 if TYPE_CHECKING:
     from playground.tasks import Tasks
@@ -194,7 +195,7 @@ class Draft:
         self._newest: DraftState | None = None
         self._written: DraftState | None = None
         self._waiting = False
-        self.on_notice: Callable[[str], None] = lambda _message: None
+        self.on_notice: Subscribers[[str]] = Subscribers()
         self.notice = ""
         self._error = ""
         self._rows: dict[tuple[int, int], tuple[DraftState, dict[str, Json]]] = {}

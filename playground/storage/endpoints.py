@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
@@ -21,12 +20,14 @@ from playground.client.endpoint import (
     Endpoint,
     PlanLimits,
     Rates,
+    check_base_url,
+    refuse_key,
 )
-from playground.client.urls import check_base_url, refuse_key
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.limits import CONTEXT_TOKENS
 from playground.storage.json_file import JsonFile, Submit, struct_reader, write_now
+from playground.tasks import Subscribers
 
 BUILT_IN = (
     Endpoint(
@@ -60,18 +61,21 @@ class EndpointStore:
     Two windows on one folder share the file: each writes only the endpoints that it changes.
     """
 
-    def __init__(self, path: Path, submit: Submit = write_now) -> None:
-        """A file that cannot be read as endpoints is set aside, and `notice` says so."""
+    def __init__(
+        self, path: Path, submit: Submit = write_now, on_error: Callable[[str], None] = lambda _message: None
+    ) -> None:
+        """A file that cannot be read as endpoints is set aside, and `notice` says so.
+
+        `on_error` is called with `notice` if the endpoints cannot be saved.
+        """
         self._file = JsonFile(path, "The file of endpoints")
-        self._submit = submit
-        self._callbacks: list[Callable[[], None]] = []
+        self._submit, self._on_error = submit, on_error
+        self._changes: Subscribers[[]] = Subscribers()
         self._lock = threading.Lock()
         self._unsaved: dict[str, Endpoint | None] = {}
         self._endpoints = self._file.read(_endpoints) or _built_in()
         self.notice = self._file.notice
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
-        self.on_error: Callable[[str], None] = lambda _message: None
-        """Called with `notice` if the endpoints cannot be saved."""
 
     def all(self) -> tuple[Endpoint, ...]:
         """Return every endpoint: the simulator, Electron, then those added, oldest first."""
@@ -123,8 +127,7 @@ class EndpointStore:
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every change. Returns the function that unsubscribes."""
-        self._callbacks.append(callback)
-        return partial(self._callbacks.remove, callback)
+        return self._changes.subscribe(callback)
 
     def _store(self, endpoint: Endpoint) -> Endpoint:
         endpoint = _checked(endpoint, self._endpoints)
@@ -136,8 +139,7 @@ class EndpointStore:
         with self._lock:
             self._unsaved[endpoint_id] = endpoint
         self._submit(self._save, self._report)
-        for callback in list(self._callbacks):
-            callback()
+        self._changes()
 
     def write_again(self) -> None:
         """Write all endpoints: the file was deleted."""
@@ -163,7 +165,7 @@ class EndpointStore:
 
     def _report(self, error: str) -> None:
         self.notice = error
-        self.on_error(error)
+        self._on_error(error)
 
 
 def _built_in() -> dict[str, Endpoint]:

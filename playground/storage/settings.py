@@ -8,13 +8,13 @@ import threading
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.storage.json_file import JsonFile, Submit, write_now
+from playground.tasks import Subscribers
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +139,22 @@ class Settings:
     Two windows on one folder share the file: each writes only the settings that it changes.
     """
 
-    def __init__(self, path: Path, submit: Submit = write_now) -> None:
-        """A file that cannot be read as settings is set aside, and `notice` says so."""
+    def __init__(
+        self, path: Path, submit: Submit = write_now, on_error: Callable[[str], None] = lambda _message: None
+    ) -> None:
+        """A file that cannot be read as settings is set aside, and `notice` says so.
+
+        `on_error` is called with `notice` if the settings cannot be saved.
+        """
         self._file = JsonFile(path, "The settings file")
-        self._submit = submit
-        self._callbacks: list[Callable[[str], None]] = []
+        self._submit, self._on_error = submit, on_error
+        self._changes: Subscribers[[str]] = Subscribers()
         self._lock = threading.Lock()
         self._unsaved: dict[str, Json] = {}
         self._scheduled = False
         self._values = self._file.read(_table) or {}
         self.notice = self._file.notice or _notice_of_errors(self._values)
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
-        self.on_error: Callable[[str], None] = lambda _message: None
-        """Called with `notice` if the settings cannot be saved."""
 
     def get(self, name: str) -> Json:
         """Return a setting's value, as a copy. Raises KeyError for an undeclared name."""
@@ -198,8 +201,7 @@ class Settings:
             self._unsaved[name] = copy.deepcopy(value)
         if not scheduled:
             self._submit(self._save, self._report)
-        for callback in list(self._callbacks):
-            callback(name)
+        self._changes(name)
 
     def write_again(self) -> None:
         """Write all settings: the file was deleted."""
@@ -226,12 +228,11 @@ class Settings:
 
     def _report(self, error: str) -> None:
         self.notice = error
-        self.on_error(error)
+        self._on_error(error)
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call `callback` with the name of every setting that changes. Returns the function that unsubscribes."""
-        self._callbacks.append(callback)
-        return partial(self._callbacks.remove, callback)
+        return self._changes.subscribe(callback)
 
 
 def _table(value: Json) -> dict[str, Json]:

@@ -16,10 +16,10 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playground import install_advice
 from playground.agent.conversation import Result
-from playground.assets import install_advice
+from playground.client.endpoint import check_base_url, origin
 from playground.client.redact import redact
-from playground.client.urls import check_base_url, origin
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run

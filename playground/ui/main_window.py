@@ -226,7 +226,7 @@ class MainWindow(QMainWindow):
         self.area.opening.connect(self.places.note_sizes)
         self.area.divided.connect(self.places.share)
         self.program.show_page = self.show_page
-        self.workspace.tasks.on_end = self.end_notice.tell_task
+        self._stop_end_notices = self.workspace.tasks.on_end.subscribe(self.end_notice.tell_task)
         self.prompt.edited.connect(self.files.edited)
         self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
         self.prompt.action_requested.connect(lambda name: self.actions_table[name].trigger())
@@ -245,7 +245,7 @@ class MainWindow(QMainWindow):
         self.program.notice.connect(self.show_notice)
         self._appearance.changed.connect(lambda: self.modes.show_theme())
         self._appearance.zoomed.connect(self._show_zoom)
-        self.workspace.on_notice = self.show_notice
+        self.workspace.on_notice.subscribe(self.show_notice)
         self.workspace.allow_server = self.program.allow_server
 
     def _connect_answers(self, answers: Answers) -> None:
@@ -376,7 +376,7 @@ class MainWindow(QMainWindow):
     def _show_outlook(self, outlook: Outlook) -> None:
         # Imported here: the first frame shows no estimates.
         from playground.client.endpoint import CONTEXT_SOURCES
-        from playground.prefix_cache.composition import composition
+        from playground.prefix_cache.zones import composition
 
         axes = self.prompt.axes
         neutral = axes is None or axes.neutral
@@ -430,7 +430,7 @@ class MainWindow(QMainWindow):
         """Stop all timers: the window is about to be deleted."""
         self.places.keep()
         self.places.rest()
-        self.workspace.tasks.on_end = None
+        self._stop_end_notices()
         self.end_notice.rest()
         self.modes.rest()
         if self._answers is not None:

@@ -17,7 +17,7 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
 
-from playground.assets import asset
+from playground import asset
 from playground.services import AppServices
 from playground.tasks import Tasks
 from playground.ui.appearance import Appearance

@@ -10,7 +10,7 @@ from PySide6.QtCore import QEvent, QLocale, QObject, Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication, QWidget
 
-from playground.assets import asset
+from playground import asset
 from playground.ui.stylesheet import PALETTE_ROLES, style_sheet
 
 PROMPT_PX = "promptPixels"

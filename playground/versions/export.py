@@ -13,7 +13,7 @@ from playground.prompt.diff import changes
 from playground.prompt.document import Document, Json
 from playground.prompt.files import dump, load
 from playground.runs.metrics import UNKNOWN, percent
-from playground.versions.figures import VersionFigures
+from playground.versions.comparison import VersionFigures
 from playground.versions.history import History, Version, version_id
 
 VersionForm = Literal["jsonl", "markdown"]

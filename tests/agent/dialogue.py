@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from playground.agent.conversation import Conversation
-from playground.agent.events import AgentLoopEnded, Happening
-from playground.agent.loop import AgentLoop
+from playground.agent.loop import AgentLoop, AgentLoopEnded, Happening
 from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.client.connection import Connection

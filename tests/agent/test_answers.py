@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import pytest
 
 from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor, ToolOutcome, judge
-from playground.agent.tool_mock_files import consent_key, dump, load, origin
 from playground.agent.tool_mocks import (
     Case,
     FixedDelay,
@@ -18,7 +17,11 @@ from playground.agent.tool_mocks import (
     ToolMock,
     ToolMocks,
     UniformDelay,
+    consent_key,
+    dump,
     fill,
+    load,
+    origin,
 )
 from playground.prompt.document import Json, ToolCall
 from playground.prompt.field_errors import InputError

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from playground.agent.conversation import Conversation, Result, Sum, Turn, literal
-from playground.agent.conversation_files import from_fields, to_fields
+from playground.agent.conversation import Conversation, Result, Sum, Turn, from_fields, literal, to_fields
 from playground.client.events import Usage
 from playground.prompt.document import Document, Message, Tool, ToolCall
 from playground.prompt.field_errors import InputError

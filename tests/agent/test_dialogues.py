@@ -10,8 +10,15 @@ from typing import Any
 
 import pytest
 
-from playground.agent.events import AgentLoopEnded, CallEnded, CallStarted, TurnStarted, measured
-from playground.agent.loop import MOST_REQUESTS, AgentLoop
+from playground.agent.loop import (
+    MOST_REQUESTS,
+    AgentLoop,
+    AgentLoopEnded,
+    CallEnded,
+    CallStarted,
+    TurnStarted,
+    measured,
+)
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.client.events import ContentDelta
 from playground.prompt.document import Document, Message

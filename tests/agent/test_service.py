@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from playground import asset
 from playground.agent.conversation import Conversation
 from playground.agent.service import ANSWERS_FILE, CONVERSATION_FILE, AgentService, consent_owner, prompt_key
 from playground.agent.tool_mocks import MockReply, ToolMock, ToolMocks
-from playground.assets import asset
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import parse_bytes
 from playground.services import AppServices
@@ -96,7 +96,7 @@ def test_keep_conversation_folder_deleted_reports_an_error(tmp_path: Path) -> No
     errors: list[str] = []
 
     async def story(services: AppServices) -> None:
-        services.on_notice = errors.append
+        services.on_notice.subscribe(errors.append)
         service = AgentService(services)
         folder.rmdir()
         service.keep_conversation(Conversation(PROMPT))

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from playground.agent.conversation import Conversation
-from playground.agent.events import AgentLoopEnded, CallEnded, CallStarted, TurnEnded, TurnStarted, measured
-from playground.agent.loop import AgentLoop
+from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, CallStarted, TurnEnded, TurnStarted, measured
 from playground.agent.tool_executor import ToolExecutor
 from playground.client.events import ContentDelta, HeadersReceived, ToolCallDelta
 from playground.prompt.document import Document

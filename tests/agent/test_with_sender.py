@@ -17,7 +17,7 @@ from pathlib import Path
 from playground.agent.tool_executor import ToolExecutor
 from playground.agent.loop import AgentLoop
 from playground.agent.conversation import Conversation
-from playground.agent.events import CallStarted, AgentLoopEnded, TurnStarted
+from playground.agent.loop import CallStarted, AgentLoopEnded, TurnStarted
 from playground.client.events import ContentDelta, HeadersReceived
 from playground.requestlog.log import RequestLog
 from playground.tasks import Tasks

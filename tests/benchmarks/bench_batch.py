@@ -32,9 +32,8 @@ from playground.prompt.files import load
 from playground.prompt.request import body_fields
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
-from playground.simulator.cache import PrefixCache
+from playground.simulator.engine import PrefixCache, Template
 from playground.simulator.launch import SimulatorProcess
-from playground.simulator.tokens import Template
 from playground.storage.endpoints import EndpointStore
 
 PROMPT = Document(

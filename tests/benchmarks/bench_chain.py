@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import Any
 
-from playground.agent.events import TurnStarted, measured
+from playground.agent.loop import TurnStarted, measured
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.simulator.launch import SimulatorProcess
 from playground.voice.timeline import compare, timeline

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from playground.client.errors import http_error
 from playground.client.events import AttemptFailed, AttemptStarted, HeadersReceived
-from playground.export.export import FORMATS, PAGE, export
-from playground.export.importer import import_file
+from playground.export.log_files import FORMATS, PAGE, export, import_file
 from playground.export.ticket import bundle, tickets
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog

@@ -8,7 +8,7 @@ import pytest
 
 from playground.client.error_body import TooLong, too_long
 from playground.client.errors import http_error, stream_error
-from playground.simulator.validation import context_problem
+from playground.simulator.wire import context_problem
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from playground.client.endpoint import check_base_url, exposes_key
 from playground.client.models import PRESETS, EndpointPreset, preset_for
 from playground.client.response_decoder import HEADERS
-from playground.client.urls import check_base_url, exposes_key
-from playground.client.usage_fields import CACHED_FIELDS, DETAILS_FIELDS
+from playground.client.tolerant_json import CACHED_FIELDS, DETAILS_FIELDS
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.id)

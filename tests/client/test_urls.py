@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.client.urls import check_base_url, exposes_key, is_loopback, origin
+from playground.client.endpoint import check_base_url, exposes_key, is_loopback, origin
 from playground.prompt.field_errors import InputError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.experiments.batch_checks import parse_check, run_checks
+from playground.experiments.batch_rows import parse_check, run_checks
 from playground.prompt.field_errors import InputError
 
 

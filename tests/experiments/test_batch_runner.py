@@ -23,7 +23,7 @@ from playground.experiments.batch_results import (
 )
 from playground.experiments.batch_rows import BatchRow
 from playground.experiments.batch_runner import BatchRunner
-from playground.experiments.batch_store import BatchSpec, BatchStore
+from playground.experiments.batch_session import BatchSpec, BatchStore
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run

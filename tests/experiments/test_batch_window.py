@@ -12,13 +12,12 @@ from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, Usage, UsageReported
 from playground.experiments.batch_plan import PlannedRow, plan_rows
 from playground.experiments.batch_rows import BatchRow
-from playground.experiments.batch_runner import BatchRunner
-from playground.experiments.batch_window import PrefixWindow, leads, prefixes_held
+from playground.experiments.batch_runner import BatchRunner, PrefixWindow, leads, prefixes_held
 from playground.prompt.document import Document, Message
 from playground.prompt.request import Request
 from playground.runs.run import Run
 from playground.runs.state import RunState
-from playground.simulator.cache import PrefixCache
+from playground.simulator.engine import PrefixCache
 
 PROMPT = Document(messages=(Message("system", "Agent. {{sheet}}"), Message("user", "{{question}}")))
 COLUMNS = {"sheet": "sheet", "question": "question"}

@@ -43,7 +43,7 @@ from playground.experiments.comparison_report import (
     start_warnings,
     summary,
 )
-from playground.export.comparison import export_comparison, table_text
+from playground.export.pages import export_comparison, table_text
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prompt.document import Document, Message
 

@@ -11,8 +11,21 @@ import pytest
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
-from playground.experiments.lab import Findings, Lab, LabProgress, csv_rows, findings, from_json, sentences, to_json
-from playground.experiments.lab_plan import LabPlan, plan_blocks, plan_first_token, plan_lifetime, plan_repeats
+from playground.experiments.lab import (
+    Findings,
+    Lab,
+    LabPlan,
+    LabProgress,
+    csv_rows,
+    findings,
+    from_json,
+    plan_blocks,
+    plan_first_token,
+    plan_lifetime,
+    plan_repeats,
+    sentences,
+    to_json,
+)
 from playground.prompt.document import Document, Json
 from playground.prompt.request import to_request
 from playground.runs.state import RunState

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from playground.client.endpoint import PUBLISHED_RATES, Endpoint
-from playground.export.export import Format, export
-from playground.export.importer import import_file
+from playground.export.log_files import Format, export, import_file
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, parse

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from playground.export import export, har, jsonl
-from playground.export.importer import import_file
+from playground.export import har, jsonl, log_files
+from playground.export.log_files import import_file
 from playground.export.redaction import CHOICES
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
 from playground.export.ticket import TicketContents, bundle
@@ -104,7 +104,7 @@ def _use(stored: StoredRun) -> None:
         bundle([stored], TicketContents(choice))
     for form in (as_curl, as_httpx, as_javascript, as_python):
         form(stored.record)
-    export.to_row(stored)
+    log_files.to_row(stored)
     json.loads("[" + ",".join(har.to_entries(stored)) + "]")
     jsonl.from_line(jsonl.to_line(stored))
 

@@ -13,9 +13,9 @@ import pytest
 
 from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
 from playground.export import har
-from playground.export.export import to_row
 from playground.export.har import from_har
 from playground.export.jsonl import from_line, to_line
+from playground.export.log_files import to_row
 from playground.export.masking import masked_events, masked_run
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
 from playground.export.ticket import TicketContents, bundle, ticket

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from playground.client.endpoint import Endpoint
-from playground.export.export import FORMATS, export
+from playground.export.log_files import FORMATS, export
 from playground.export.redaction import CHOICES, Contents, Outline
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
 from playground.export.ticket import TicketContents, bundle, ticket, tickets

@@ -292,9 +292,9 @@ def deleted_folder(work: Path) -> Iterator[Outcome]:
 
         async def story() -> None:
             services = AppServices(folder, {}, Tasks(lambda name, error: errors.append(f"{name}: {error!r}")))
-            services.on_notice = messages.append
+            services.on_notice.subscribe(messages.append)
             draft, agent = services.open_draft(), AgentService(services)
-            draft.on_notice = messages.append
+            draft.on_notice.subscribe(messages.append)
             await services.open_log()
             endpoint = services.endpoints.by_name("Local")
             shutil.rmtree(folder)

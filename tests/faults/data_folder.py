@@ -16,8 +16,7 @@ from playground.agent.service import AgentService
 from playground.agent.tool_mocks import MockReply, ToolMock, ToolMocks
 from playground.client.endpoint import ELECTRON_ID, Endpoint
 from playground.experiments.lab import FILE as LAB_FILE
-from playground.experiments.lab import LabProgress, Reading, to_json
-from playground.experiments.lab_plan import plan_blocks
+from playground.experiments.lab import LabProgress, Reading, plan_blocks, to_json
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import dump
 from playground.runs.service import PendingRequest

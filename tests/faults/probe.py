@@ -45,7 +45,7 @@ def probe(folder: Path) -> dict[str, object]:
 async def _services(folder: Path, errors: list[str], notices: list[str]) -> None:
     tasks = Tasks(lambda name, error: errors.append(f"{name}: {error!r}"))
     services = AppServices(folder, {}, tasks)
-    services.on_notice = notices.append
+    services.on_notice.subscribe(notices.append)
     try:
         draft = services.open_draft()
         state = draft.load()

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.lint.language import detect
-from playground.lint.sentences import fold
+from playground.lint.language import detect, fold
 from tests.lint.words import WORDS, Words
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from playground.lint import log_history
+from playground.lint import service
 from playground.lint.context import PromptHistory
-from playground.lint.log_history import PromptHistoryReader, past
+from playground.lint.service import PromptHistoryReader, past
 from playground.prompt.document import Document, Message
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
@@ -114,7 +114,7 @@ def test_read_texts_are_bounded_newest_first(tmp_path: Path, monkeypatch: pytest
         finally:
             await log.close()
 
-    monkeypatch.setattr(log_history, "MAX_TEXT_CHARS", 120)
+    monkeypatch.setattr(service, "MAX_TEXT_CHARS", 120)
     texts = [request.text for request in run(story()).requests]
     assert texts[0] is None
     assert texts[-1] is not None

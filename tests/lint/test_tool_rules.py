@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from playground.lint.language import sentences
 from playground.lint.model import Finding
-from playground.lint.sentences import sentences
 from playground.prompt.document import Document
 from tests.lint.corpus import tool
 from tests.lint.judge import PRICED, said, system, tools

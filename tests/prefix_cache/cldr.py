@@ -11,7 +11,7 @@ from typing import Any
 
 from babel import Locale
 
-from playground.assets import asset
+from playground import asset
 
 LANGUAGES = (
     *("en", "hi", "mr", "ne", "bn", "as", "te", "kn", "ml", "gu", "pa", "or", "ur", "ta", "si", "pl", "tr", "vi", "th"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from playground.prefix_cache.composition import composition
 from playground.prefix_cache.forecaster import CacheForecaster
+from playground.prefix_cache.zones import composition
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.limits import CONTEXT_TOKENS
 from tests.prefix_cache.prompts import DOCUMENTS

@@ -19,10 +19,9 @@ from playground.prefix_cache.rewrites import (
     trimmed,
 )
 from playground.prefix_cache.view import view_of_document
-from playground.prompt.document import Document, Message, Tool
+from playground.prompt.document import Document, Message, Tool, names
 from playground.prompt.files import dump, load
 from playground.prompt.limits import check
-from playground.prompt.variables import names
 from tests.prefix_cache.prompts import DOCUMENTS
 
 SENTENCES = (

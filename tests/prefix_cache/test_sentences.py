@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prefix_cache.blocks import blocks, widened
-from playground.prefix_cache.sentences import unit_around
-from playground.prompt.variables import places
+from playground.prefix_cache.blocks import blocks, unit_around, widened
+from playground.prompt.document import places
 
 TEXTS = st.text(alphabet="aB1 .:!?।。؟\n{}|#<>/`*-é\u0301नि中😀\u200d", max_size=80)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.assets import asset
+from playground import asset
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.value_kinds import kind_of, value_change
 from tests.prefix_cache.cldr import text as calendar_text

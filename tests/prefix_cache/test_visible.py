@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prefix_cache.visible import quoted, same_to_the_eye, snippet, visible
+from playground.prefix_cache.text_compare import quoted, same_to_the_eye, snippet, visible
 
 
 @pytest.mark.parametrize(

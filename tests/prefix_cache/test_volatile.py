@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playground.assets import asset
+from playground import asset
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.rewrites import (
     MOST,

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.assets import asset
-from playground.prompt.document import ROLES, Document, Json, Message, Tool, ToolCall
+from playground import asset
+from playground.prompt.document import ROLES, Document, Json, Message, Tool, ToolCall, names
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import FORMAT_KEY, FileFormat, dump, load, missing_in, parse, parse_bytes
 from playground.prompt.limits import check
 from playground.prompt.request import to_request
-from playground.prompt.variables import names
 
 TEXT = st.text(st.characters(exclude_categories=()))
 JSON = st.recursive(

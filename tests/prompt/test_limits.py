@@ -11,7 +11,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import load
 from playground.prompt.limits import CONTEXT_TOKENS, LimitFinding, check, context_finding
 from playground.prompt.request import to_request
-from playground.simulator.validation import problems as server_problems
+from playground.simulator.wire import problems as server_problems
 
 ASK = Message("user", "Where is my order?")
 LOOK_UP = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}})

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prompt.document import Message
-from playground.prompt.variables import SHORT_CHARS, _long_places, names, places, render
+from playground.prompt.document import SHORT_CHARS, Message, _long_places, names, places, render
 
 TEXT = st.text(st.sampled_from("ab{}é\U0001f600 \n"), max_size=20)
 

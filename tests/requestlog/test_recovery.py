@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from playground.client.events import AttemptStarted, ContentDelta, HeadersReceived
-from playground.export.export import export
+from playground.export.log_files import export
 from playground.requestlog import log as log_module
 from playground.requestlog import rows
 from playground.requestlog.blob_store import Keeper

@@ -7,7 +7,7 @@ import os
 import signal
 
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
-from playground.runs.simulator_manager import SimulatorManager
+from playground.runs.service import SimulatorManager
 
 
 def test_resolve_simulator_that_was_killed_is_started_again_and_reported() -> None:

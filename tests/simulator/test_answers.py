@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from playground.simulator.cache import PrefixCache
+from playground.simulator.engine import PrefixCache, pieces, prompt_tokens
 from playground.simulator.launch import SimulatorProcess
 from playground.simulator.server import Limiter, PlanOptions
-from playground.simulator.tokens import pieces, prompt_tokens
 from tests.simulator.talk import HELLO, request, send
 
 Make = Callable[..., SimulatorProcess]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from playground.simulator.launch import SimulatorProcess
-from playground.simulator.validation import context_problem
+from playground.simulator.wire import context_problem
 from tests.simulator.talk import HELLO, request, send
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {}}}

@@ -189,7 +189,7 @@ def test_a_draft_that_cannot_be_kept_is_told_once_and_kept_when_it_can(tmp_path:
     told: list[str] = []
 
     async def work(draft: Draft) -> None:
-        draft.on_notice = told.append
+        draft.on_notice.subscribe(told.append)
         folder.rename(away)
         for text in ("one", "two"):
             draft.note(typed(text))

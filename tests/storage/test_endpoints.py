@@ -257,9 +257,8 @@ def test_add_in_two_windows_keeps_both(path: Path) -> None:
 
 def test_add_folder_deleted_holds_for_the_session_and_is_saved_later(tmp_path: Path) -> None:
     path = tmp_path / "gone" / "endpoints.json"
-    store = EndpointStore(path)
     errors: list[str] = []
-    store.on_error = errors.append
+    store = EndpointStore(path, on_error=errors.append)
     store.add(LOCAL)
     assert len(store.all()) == 3
     assert errors == [store.notice] != [""]

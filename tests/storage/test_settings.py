@@ -247,8 +247,9 @@ def test_save_failed_is_reported_in_the_loop_and_repeated_with_the_next_change(t
 
     async def story() -> None:
         writer = FileWriter()
-        settings = Settings(path, writer.submit)
-        settings.on_error = lambda message: errors.append((threading.current_thread().name, message))
+        settings = Settings(
+            path, writer.submit, lambda message: errors.append((threading.current_thread().name, message))
+        )
         settings.set("theme", "dark")
         await writer.flush()
         folder.mkdir()

@@ -88,7 +88,7 @@ def send(simulator: SimulatorProcess, folder: Path, settings: dict[str, Any], pr
 
     async def main() -> None:
         workspace = AppServices(folder, {}, Tasks(lambda name, error: said.append(f"{name}: {error!r}")))
-        workspace.on_notice = said.append
+        workspace.on_notice.subscribe(said.append)
         for name, value in settings.items():
             workspace.settings.set(name, value)
         endpoint = Endpoint(id="test", name="Test", base_url=simulator.base_url, needs_key=False)

@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication, QWidget
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.lint.examples import EXAMPLES
 from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING

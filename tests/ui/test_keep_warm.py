@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.controllers.keep_warm import KeepWarmController
 from playground.ui.session import Session

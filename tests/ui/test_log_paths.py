@@ -16,7 +16,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageBox
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.client.events import AnyEvent, AttemptStarted, RetryScheduled
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.records import EndedRun

@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from playground.cli.main import parse_arguments
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
 from playground.ui.session import Session

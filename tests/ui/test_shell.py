@@ -14,7 +14,7 @@ from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QTableWidget, QWidget
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.requestlog.recovery import RecoveryProgress
 from playground.ui.actions import ACTIONS
 from playground.ui.bars.statusbar import StatusBar

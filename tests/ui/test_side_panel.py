@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.ui.dialogs.cache_lab import CacheLabDialog
 from playground.ui.dialogs.guide import GuideDialog
 from playground.ui.main_window import MainWindow

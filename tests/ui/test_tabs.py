@@ -19,7 +19,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QMessageBox
 from pytestqt.qtbot import QtBot
 
-from playground.cli.selftest.run import CONTROL, UiDriver
+from playground.cli.selftest import CONTROL, UiDriver
 from playground.prompt.document import Document, Message
 from playground.storage.draft import Draft, DraftState
 from playground.storage.paths import write_shared

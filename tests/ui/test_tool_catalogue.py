@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QApplication
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.ui.agent.dialog import AgentDialog
 from playground.ui.dialogs.tool_server import ToolServerDialog
 from playground.ui.panes.prompt.pane import TOOLS

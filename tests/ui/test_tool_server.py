@@ -11,15 +11,15 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QMessageBox
 
-from playground.cli.selftest.run import UiDriver
-from playground.mcp_tools.session import ToolServerError
+from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message
+from playground.tools.mcp_servers import ToolServerError
 from playground.ui.dialogs.tool_server import ToolServerDialog
 from playground.ui.session import Session
 from tests.ui.conftest import Story
 
 Tell = Callable[[Story], None]
-SERVER = Path(__file__).parents[1] / "mcp_tools" / "server.py"
+SERVER = Path(__file__).parents[1] / "tools" / "mcp_server.py"
 STDIO = f'"{sys.executable}" "{SERVER}" stdio'
 
 

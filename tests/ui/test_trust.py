@@ -10,7 +10,7 @@ from functools import partial
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLabel
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.client.endpoint import ELECTRON_ID, SIMULATOR_ID
 from playground.ui.dialogs.connect import ConnectDialog
 from playground.ui.main_window import MainWindow

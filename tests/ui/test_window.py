@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QApplication, QLabel, QSplitter, QWidget
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.client.endpoint import ELECTRON_ID, Endpoint, PlanLimits
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import dump, parse_bytes

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from playground.prompt.document import Document, Message
 from playground.prompt.files import load
+from playground.versions.comparison import VersionFigures
 from playground.versions.export import export_versions
-from playground.versions.figures import VersionFigures
 from playground.versions.history import History, version_id
 from playground.versions.service import VersionStore
 

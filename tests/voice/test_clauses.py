@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.voice.clauses import Start, cuts
+from playground.voice.speech import Start, cuts
 
 
 def parts(text: str, start: Start = "clause") -> list[str]:

@@ -20,9 +20,8 @@ from playground.prompt.request import to_request
 from playground.runs.run import Run
 from playground.simulator.launch import SimulatorProcess
 from playground.voice.speech import AudioTimes, SpeechSettings, characters, lay_out, words
-from playground.voice.timeline import compare, timeline
+from playground.voice.timeline import MeasuredTool, MeasuredTurn, compare, timeline
 from playground.voice.times import TurnTimes, measure
-from playground.voice.variants import MeasuredTool, MeasuredTurn
 from tests.voice.sample import events, ms, times, turn
 
 # The vendor's reckoning (electron-api.md): 250 first content, 280 tool started, 600 heard, 800 tool back, 850 first

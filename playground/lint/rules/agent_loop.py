@@ -6,11 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from playground.lint.language import PHRASES, Phrases
+from playground.lint.language import PHRASES, Phrases, has_any, sentence_at
 from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.reorder import with_system_line
-from playground.lint.sentences import has_any, sentence_at
 from playground.prompt.document import Message
 
 _ACKNOWLEDGE = re.compile("acknowledg")

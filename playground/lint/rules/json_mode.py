@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from playground.lint.language import PHRASES
+from playground.lint.language import PHRASES, clause_at, fold, has_any, sentence_at
 from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.reorder import with_parameter, with_system_line
-from playground.lint.sentences import clause_at, fold, has_any, sentence_at
 from playground.prompt.document import Document
 
 _FIXTURE = re.compile(

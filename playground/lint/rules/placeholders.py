@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 
 from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule
-from playground.lint.prompt_facts import PromptFacts
-from playground.lint.tool_catalogue import description
-from playground.prompt.variables import places as variable_places
+from playground.lint.prompt_facts import PromptFacts, description
+from playground.prompt.document import places as variable_places
 
 _CAPITALS = (
     "NAME|DATE|TIME|DAY|ID|EMAIL|E-MAIL|NUMBER|ADDRESS|PHONE|COMPANY|CUSTOMER|USER|CALLER|CLIENT|AGENT|CITY|COUNTRY"

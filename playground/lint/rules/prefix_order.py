@@ -12,8 +12,7 @@ from playground.lint.prompt_facts import PromptFacts
 from playground.lint.reorder import ReorderSpot, spots
 from playground.prefix_cache.rewrites import proposals
 from playground.prefix_cache.text_compare import common_prefix
-from playground.prompt.document import Document
-from playground.prompt.variables import PATTERN
+from playground.prompt.document import PATTERN, Document
 
 SIDE = 3
 """Requests needed on either side of the fall."""

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from playground.lint.language import PHRASES, detect
+from playground.lint.language import PHRASES, detect, fold, sentence_at
 from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
-from playground.lint.sentences import fold, sentence_at
 from playground.prompt.document import Document, Json
 
 _TRANSLATOR = re.compile(

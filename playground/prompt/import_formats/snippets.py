@@ -13,8 +13,7 @@ from typing import NoReturn
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import OpenedPrompt
-from playground.prompt.import_formats.api_bodies import open_json
-from playground.prompt.import_formats.body import Report
+from playground.prompt.import_formats.api_bodies import Report, open_json
 from playground.prompt.json_bounds import loads
 
 _DATA = ("-d", "--data", "--data-raw", "--data-ascii", "--data-binary", "--data-urlencode", "--json")

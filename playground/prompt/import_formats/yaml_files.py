@@ -9,7 +9,7 @@ from typing import Any
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import OpenedPrompt
-from playground.prompt.import_formats.body import Report, opened_body
+from playground.prompt.import_formats.api_bodies import Report, opened_body
 from playground.prompt.json_bounds import MAX_DEPTH, JsonBoundsError, check_depth
 
 MAX_CHARS = 4_000_000

@@ -10,8 +10,7 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from playground.agent.conversation import Conversation, Turn
-from playground.agent.events import AgentLoopEnded, CallEnded, Happening, TurnEnded, TurnStarted, measured
-from playground.agent.loop import AgentLoop
+from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, Happening, TurnEnded, TurnStarted, measured
 from playground.agent.service import AgentService, see_through
 from playground.agent.tool_mocks import ToolMocks
 from playground.prompt.document import Document, Message
@@ -23,7 +22,7 @@ from playground.ui.theme import GRID
 
 if TYPE_CHECKING:
     from playground.services import AppServices
-    from playground.voice.variants import MeasuredTurn
+    from playground.voice.timeline import MeasuredTurn
 
 FRAME_MS = 33
 """Minimum interval between updates of the view during a run, instead of one per piece."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from playground.agent.conversation import Conversation, Result, Sum, Turn
-from playground.agent.events import AgentLoopEnded
+from playground.agent.loop import AgentLoopEnded
 from playground.runs.metrics import UNKNOWN, Figure, seconds
 
 RESULT_WORDS = {

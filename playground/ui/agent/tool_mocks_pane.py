@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.agent.tool_mock_files import dump, load
 from playground.agent.tool_mocks import (
     ASK,
     Delay,
@@ -27,6 +26,8 @@ from playground.agent.tool_mocks import (
     ToolMock,
     ToolMocks,
     UniformDelay,
+    dump,
+    load,
 )
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QAbstractButton, QDialog, QGridLayout, QLabel, QSi
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 
 if TYPE_CHECKING:
-    from playground.prefix_cache.composition import Composition
+    from playground.prefix_cache.zones import Composition
 
 
 BAR_PX = 4

@@ -11,8 +11,7 @@ from PySide6.QtCore import QObject, Signal
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_lines import Selection
 from playground.experiments.batch_rows import columns_of
-from playground.experiments.batch_setup import BatchSettings, PreparedBatch, prepare, prepare_saved
-from playground.experiments.batch_store import BatchSpec
+from playground.experiments.batch_session import BatchSettings, BatchSpec, PreparedBatch, prepare, prepare_saved
 from playground.prompt.field_errors import InputError
 from playground.services import AppServices
 from playground.ui.batch.model import Displayed

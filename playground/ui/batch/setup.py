@@ -19,8 +19,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.experiments.batch_checks import KINDS
 from playground.experiments.batch_plan import BatchForecast, Order
+from playground.experiments.batch_rows import KINDS
 from playground.export.terminal import visible_line
 from playground.prompt.field_errors import FieldError
 from playground.runs.metrics import APPROXIMATELY, dollars, percent, seconds

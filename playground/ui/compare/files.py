@@ -15,7 +15,7 @@ from playground.experiments.batch_rows import MAX_DATA_BYTES, read_rows
 from playground.experiments.comparison import LETTERS, Variant
 from playground.experiments.comparison_report import ComparisonReport
 from playground.experiments.comparison_session import ComparisonSession
-from playground.export.comparison import Form, export_comparison
+from playground.export.pages import Form, export_comparison
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import MAX_FILE_BYTES
 from playground.prompt.import_formats.detect import open_any_bytes

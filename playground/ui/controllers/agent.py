@@ -61,7 +61,7 @@ class Chaining(QObject):
 
             self._service = AgentService(self._workspace)
             self._service.allow_address = self._allow
-            self._service.on_prompt_sent = self.prompt_sent.emit
+            self._service.on_prompt_sent.subscribe(self.prompt_sent.emit)
         return self._service
 
     def answer_by_server(self, document: Document, names: list[str], server: str) -> None:

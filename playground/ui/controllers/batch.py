@@ -12,12 +12,9 @@ from PySide6.QtWidgets import QWidget
 
 from playground.experiments.batch_job import concurrency_of
 from playground.experiments.batch_rows import BatchRow, columns_of
-from playground.experiments.batch_session import BatchSession
-from playground.experiments.batch_setup import BatchSettings, PreparedBatch
-from playground.experiments.batch_store import BatchStore, SavedBatch
-from playground.prompt.document import Document
+from playground.experiments.batch_session import BatchSession, BatchSettings, BatchStore, PreparedBatch, SavedBatch
+from playground.prompt.document import Document, names
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.variables import names
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.batch.files import BatchFiles
@@ -262,9 +259,9 @@ class BatchController(QObject):
         services, model = self._services, self.page.model
         self._planner.cancel()
         session = self.session = BatchSession(self._prepared, self._store, services.sender, services.log, saved)
-        session.on_open = model.refresh
-        session.on_row = self._take_row
-        session.on_start = lambda run: self._row_logged(run.id)
+        session.on_open.subscribe(model.refresh)
+        session.on_row.subscribe(self._take_row)
+        session.on_start.subscribe(lambda run: self._row_logged(run.id))
         self._run(session, None)
 
     def _run(self, session: BatchSession, only: frozenset[int] | None) -> None:

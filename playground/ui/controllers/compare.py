@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QWidget
 from playground.experiments.comparison import LETTERS, TAG, CacheStart, Order, Variant, plan
 from playground.experiments.comparison_report import ComparisonReport, order_text, plan_text, start_warnings
 from playground.experiments.comparison_session import ColumnSlot, ComparisonSession
-from playground.export.comparison import table_text
+from playground.export.pages import table_text
 from playground.prompt.document import Document
 from playground.ui.compare.column import ColumnView
 from playground.ui.compare.files import CompareFiles
@@ -83,8 +83,8 @@ class CompareController(QObject):
 
     def _connect(self) -> None:
         page, tools, session, files = self.page, self.tools, self.session, self.files
-        session.on_event = self.painter.mark
-        session.on_request = self._request_changed
+        session.on_event.subscribe(self.painter.mark)
+        session.on_request.subscribe(self._request_changed)
         files.notice.connect(self.notice)
         files.variant_chosen.connect(self.add)
         files.rows_read.connect(self._take_rows)

@@ -105,7 +105,7 @@ class DialogController(QObject):
 
     async def _hand_over(self, run_id: str, form: str) -> None:
         # Imported on first use, as the dialogs are.
-        from playground.export.request_page import as_markdown
+        from playground.export.pages import as_markdown
         from playground.export.snippets import SCRIPTS, key_variable
         from playground.export.ticket import ticket
 
@@ -143,7 +143,7 @@ class DialogController(QObject):
 
     async def write_page(self, run_id: str, path: Path) -> None:
         """Write a logged request to a file, as Markdown if its name ends in .md, otherwise as HTML."""
-        from playground.export.request_page import as_html, as_markdown
+        from playground.export.pages import as_html, as_markdown
 
         recalled = await self._workspace.recall(run_id)
         if recalled is None:

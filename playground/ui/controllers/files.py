@@ -14,7 +14,7 @@ from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Qt, Signal
 from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
-from playground.assets import asset
+from playground import asset
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import (
@@ -85,7 +85,7 @@ class Files(QObject):
         self.tabs.close_requested.connect(self.close_tab)
         self.tabs.switched.connect(lambda _page: self.replaced.emit())
         self.changed.connect(self.tabs.refresh)
-        draft.on_notice = self.notice.emit
+        draft.on_notice.subscribe(self.notice.emit)
         self._window, self._draft, self._prompt, self._tasks = window, draft, prompt, tasks
         self._saving = asyncio.Lock()
         self._watcher = QFileSystemWatcher(self)

@@ -22,8 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.experiments.comparison import LETTERS, read_tags
-from playground.export.export import export, format_of
-from playground.export.importer import import_file
+from playground.export.log_files import export, format_of, import_file
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.retention import MOST_TAG_CHARS

@@ -24,12 +24,10 @@ from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
 from playground.services import AppServices
 from playground.ui.widgets.task_dialog import open_once
-from playground.versions.comparison import VersionComparison
+from playground.versions.comparison import VersionComparison, VersionFigures
 from playground.versions.export import VersionForm
-from playground.versions.figures import VersionFigures
-from playground.versions.git_commits import Commit
 from playground.versions.history import Version
-from playground.versions.service import Overview, PromptIdentity
+from playground.versions.service import Commit, Overview, PromptIdentity
 
 if TYPE_CHECKING:
     from playground.ui.controllers.files import Files

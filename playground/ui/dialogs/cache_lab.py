@@ -23,8 +23,20 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import Endpoint
-from playground.experiments.lab import Lab, LabProgress, Reading, csv_rows, findings, from_json, sentences, to_json
-from playground.experiments.lab_plan import PLANS, TITLES, Experiment, LabPlan
+from playground.experiments.lab import (
+    PLANS,
+    TITLES,
+    Experiment,
+    Lab,
+    LabPlan,
+    LabProgress,
+    Reading,
+    csv_rows,
+    findings,
+    from_json,
+    sentences,
+    to_json,
+)
 from playground.lint.rules.requests import plan_batch
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError

@@ -10,7 +10,7 @@ from dataclasses import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QCompleter, QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
-from playground.client import urls
+from playground.client import endpoint
 from playground.client.endpoint import (
     CONTEXT_SOURCES,
     ELECTRON_BASE_URL,
@@ -281,7 +281,7 @@ def _no_rate(name: str, message: str, hint: str = "Write it as 0.40, or leave it
 
 def _exposes_key(typed: str) -> bool:
     try:
-        return urls.exposes_key(typed.strip())
+        return endpoint.exposes_key(typed.strip())
     except ValueError:  # half an IPv6 address, say
         return False
 

@@ -18,11 +18,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.mcp_tools.session import ToolServerError
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import COUNTS
 from playground.storage.settings import Settings
+from playground.tools.mcp_servers import ToolServerError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words

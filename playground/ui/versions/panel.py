@@ -35,11 +35,9 @@ from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.timers import single_timer
-from playground.versions.comparison import VersionComparison
-from playground.versions.figures import VersionFigures
-from playground.versions.git_commits import Commit
+from playground.versions.comparison import VersionComparison, VersionFigures
 from playground.versions.history import Version
-from playground.versions.service import Overview
+from playground.versions.service import Commit, Overview
 
 Item = Version | Commit
 ROW_PX, NUMBER_PX, CACHED_PX, COST_PX = 50, 34, 62, 66

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from playground.voice.speech import Spoken
-from playground.voice.timeline import Silence, Timeline, TimelineSpan
-from playground.voice.variants import MeasuredTurn
+from playground.voice.timeline import MeasuredTurn, Silence, Timeline, TimelineSpan
 
 Style: TypeAlias = Literal["speech", "silence", "wait", "text", "call", "tool", "moment", "error"]
 

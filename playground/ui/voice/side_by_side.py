@@ -12,8 +12,7 @@ from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.speech import SpeechSettings
-from playground.voice.timeline import Comparison, Timeline, compare
-from playground.voice.variants import VARIANTS, MeasuredTurn, Variant
+from playground.voice.timeline import VARIANTS, Comparison, MeasuredTurn, Timeline, Variant, compare
 
 NAMES: dict[Variant, str] = {
     "parallel": "Filler, tool in parallel (as measured)",

@@ -12,8 +12,8 @@ from playground.client.events import AnyEvent
 from playground.runs.run import Run
 from playground.services import Recalled
 from playground.ui.controllers.request import Requests
+from playground.voice.timeline import MeasuredTurn
 from playground.voice.times import Stopwatch, TurnTimes, measure
-from playground.voice.variants import MeasuredTurn
 
 if TYPE_CHECKING:
     from playground.voice.speech import AudioTimes

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.assets import install_advice
+from playground import install_advice
 from playground.client.endpoint import Endpoint
 from playground.client.speech import DEFAULT, SAMPLE_RATES, SpeechError, Voice
 from playground.runs.metrics import seconds
@@ -32,8 +32,8 @@ from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import open_once
-from playground.voice.clauses import Start
 from playground.voice.service import SPEAKERS, Engine, Lightning, Speaker, SpokenPart, as_wav
+from playground.voice.speech import Start
 
 if TYPE_CHECKING:
     from playground.services import AppServices

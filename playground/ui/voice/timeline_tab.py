@@ -13,8 +13,7 @@ from playground.ui.voice.picture import EMPTY, Picture, milliseconds, picture, r
 from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.voice.timeline import Timeline
-from playground.voice.variants import MeasuredTurn
+from playground.voice.timeline import MeasuredTurn, Timeline
 
 COLUMNS = ("at", "length", "lane", "what", "known")
 TABLE_S = 0.5

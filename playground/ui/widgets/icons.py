@@ -15,7 +15,7 @@ from PySide6.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QAbstractButton, QPushButton, QSizePolicy, QToolButton, QWidget
 
-from playground.assets import asset
+from playground import asset
 from playground.ui.theme import THEME_EVENTS, current_theme
 
 ICON_PX = 16

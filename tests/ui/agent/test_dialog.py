@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 
 from playground.agent.service import tag_of
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document
 from playground.requestlog.filter import parse
 from playground.ui.agent.dialog import AgentDialog

@@ -18,7 +18,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, PlanLimits
 from playground.experiments.batch_results import failed_result, format_results
 from playground.prompt.document import Document, Message

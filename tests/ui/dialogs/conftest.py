@@ -11,7 +11,7 @@ import keyring
 import pytest
 from PySide6.QtWidgets import QApplication, QWidget
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.storage.credentials import CredentialStore
 from playground.storage.endpoints import EndpointStore
 from playground.tasks import Tasks

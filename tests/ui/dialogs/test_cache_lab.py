@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, Rates
-from playground.experiments.lab_plan import plan_lifetime, plan_repeats
+from playground.experiments.lab import plan_lifetime, plan_repeats
 from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.dialogs.cache_lab import CacheLabDialog, cost_words

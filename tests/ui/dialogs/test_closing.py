@@ -11,8 +11,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QDialog
 
-from playground.cli.selftest.run import UiDriver
-from playground.experiments.lab_plan import plan_repeats
+from playground.cli.selftest import UiDriver
+from playground.experiments.lab import plan_repeats
 from playground.prompt.document import Document, Json, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.dialogs.cache_lab import CacheLabDialog

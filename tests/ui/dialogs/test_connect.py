@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.client.endpoint import CONTEXT_SOURCES, ELECTRON_ID, SIMULATOR_ID, Endpoint, Rates
 from playground.client.errors import exposed_key_error
 from playground.storage.credentials import CredentialStore

@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.ui.controllers.log_actions import ProgressDialog, watched
 from playground.ui.session import Session
 from tests.ui.conftest import Story

@@ -14,7 +14,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.requestlog.records import LogRow
 from playground.ui.controllers.recorder import RecorderController
 from playground.ui.recorder.bars import SNIPPETS

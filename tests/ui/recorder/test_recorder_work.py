@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.recorder.leaks import LeaksPanel
 from playground.ui.recorder.table import ASKS

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtGui import QGuiApplication
 from pytestqt.qtbot import QtBot
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message, Tool
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.session import Session

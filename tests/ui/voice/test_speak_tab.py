@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.client.endpoint import ELECTRON_ID, Endpoint
 from playground.prompt.document import Document, Message
 from playground.ui.session import Session

@@ -14,7 +14,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
-from playground.cli.selftest.run import UiDriver
+from playground.cli.selftest import UiDriver
 from playground.requestlog.filter import EVERYTHING
 from playground.storage.settings import Settings
 from playground.ui.session import Session
@@ -24,9 +24,8 @@ from playground.ui.voice.picture import CALLS, HEARD, TEXT, TOOLS, picture, rows
 from playground.ui.voice.side_by_side import SideBySideTab
 from playground.ui.voice.timeline_tab import TimelineTab
 from playground.voice.speech import DEFAULTS
-from playground.voice.timeline import timeline
+from playground.voice.timeline import MeasuredTool, MeasuredTurn, timeline
 from playground.voice.times import TurnTimes
-from playground.voice.variants import MeasuredTool, MeasuredTurn
 from tests.ui.conftest import Story, runner, tell
 from tests.voice.sample import times, turn
 from tests.voice.test_timeline import VENDOR

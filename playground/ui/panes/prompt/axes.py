@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from math import floor
 from typing import TYPE_CHECKING
 
-from playground.prompt.document import Document
-from playground.prompt.variables import places, render
+from playground.prompt.document import Document, places, render
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast

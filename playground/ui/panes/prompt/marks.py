@@ -11,8 +11,8 @@ from typing import Literal
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
 
+from playground.prompt.document import places
 from playground.prompt.text_offsets import utf16_length
-from playground.prompt.variables import places
 from playground.ui.theme import Theme
 from playground.ui.widgets.lossless_text import ExactText, name_of
 

@@ -11,7 +11,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QPushButton, QTextEdit, QVBoxLayout, QWidget
 
-from playground.assets import asset
+from playground import asset
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import COUNTS

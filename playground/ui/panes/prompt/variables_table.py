@@ -18,8 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.prompt.document import Document
-from playground.prompt.variables import places, render
+from playground.prompt.document import Document, places, render
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon

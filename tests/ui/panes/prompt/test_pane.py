@@ -13,7 +13,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QMenu, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
-from playground.assets import asset
+from playground import asset
 from playground.prompt.document import Document, Message, Tool, ToolCall
 from playground.prompt.field_errors import FieldError
 from playground.prompt.files import dump, parse_bytes

@@ -14,12 +14,11 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from playground.mcp_tools import service as desk_module
-from playground.mcp_tools.service import ToolServers
-from playground.mcp_tools.session import Address, CommandLine, ToolServerError, read_address
 from playground.prompt.field_errors import InputError
+from playground.tools import mcp_servers as desk_module
+from playground.tools.mcp_servers import Address, CommandLine, ToolServerError, ToolServers, read_address
 
-SERVER = Path(__file__).with_name("server.py")
+SERVER = Path(__file__).with_name("mcp_server.py")
 STDIO = f'"{sys.executable}" "{SERVER}" stdio'
 
 

@@ -19,7 +19,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLineEdit, QPushButton, QTableView, QWidget
 
-from playground.cli.exit_status import BAD_INPUT, FAILED, FINISHED
+from playground.cli import BAD_INPUT, FAILED, FINISHED
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.service import PendingRequest
 from playground.runs.state import RunState

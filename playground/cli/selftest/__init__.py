@@ -1,1 +1,0 @@
-"""Self-test: the main job in the real window, through its widgets."""
