@@ -67,7 +67,7 @@ OPEN_BLOCKS = 128
 """Maximum number of blocks (4,096 requests) that wait for that; a search reads their requests."""
 FLUSH_S = 0.2
 """Seconds that an event may wait in memory."""
-STEP_S = 0.08
+STEP_S = 0.04
 """Seconds of a search between which other queries are answered."""
 MOST_OF_AN_ID = 100
 """Maximum number of requests per partial id in a list of ids."""

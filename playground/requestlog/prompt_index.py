@@ -340,6 +340,10 @@ def folded(data: bytes) -> str:
     return fold_text(_ESCAPE.sub(_unescaped, text) if "\\" in text else text)
 
 
+_ESCAPABLE = re.compile(r'["\\/\x00-\x1f]')
+"""Characters that an escape of two characters can stand for."""
+
+
 class PartReader(Protocol):
     """Reads a part of a body; satisfied by blob_store.Joiner."""
 
@@ -352,6 +356,8 @@ class PartScan:
 
     def __init__(self, reader: PartReader, part: str) -> None:
         self._reader, self._text = reader, part
+        self._plain = part.encode() if part.isascii() and not _ESCAPABLE.search(part) else b""
+        """The text's bytes, if no character of it needs an escape."""
         self._edges: dict[int, tuple[bytes, bytes]] = {}
         self._seams: set[tuple[int, int]] = set()
         self._possible_seams: set[tuple[int, int]] = set()
@@ -367,25 +373,27 @@ class PartScan:
 
     def is_absent(self, ids: Sequence[int]) -> bool:
         """Return whether the joined parts do not have the text. False: they may have it."""
-        for id_ in ids:
-            if id_ not in self._edges:
-                self._compare(id_)
+        for id_ in set(ids).difference(self._edges):
+            self._compare(id_)
         if not self._possible.isdisjoint(ids):
             return False
-        pairs = set(pairwise(ids))
-        for pair in pairs - self._seams:
+        for pair in set(pairwise(ids)).difference(self._seams):
             self._compare_seam(pair)
-        return self._possible_seams.isdisjoint(pairs)
+        return not self._possible_seams or self._possible_seams.isdisjoint(pairwise(ids))
 
     def _compare(self, id_: int) -> None:
         data = self._reader.read(id_)
-        text = folded(data)
+        plain = data.isascii() and (b"\\" not in data or self._is_bare(data))
+        if plain and self._plain:
+            length, found = len(data), self._plain in data.lower()
+        else:
+            text = folded(data)
+            length, found = len(text), self._text in text
         # The end of a string, and so a part with a quotation mark, is not inside of the text; nor is the end of a body.
         outside = (b'"' in data and b"\\" not in data) or (len(data) < _SHORT and not data.strip(_STRUCTURE))
-        inside = len(text) <= len(self._text) and not outside
-        if self._text in text or inside:
+        inside = length <= len(self._text) and not outside
+        if found or inside:
             self._possible.add(id_)
-        plain = data.isascii() and b"\\" not in data
         near = len(self._text) * (1 if plain else _MOST_BYTES) + (0 if plain else _MOST_BYTES)
         start = max(0, len(data) - near)
         while start and data[start - 1 : start] == b"\\":  # not within an escape
@@ -394,8 +402,17 @@ class PartScan:
 
     def _compare_seam(self, pair: tuple[int, int]) -> None:
         self._seams.add(pair)
-        if self._text in folded(self._edges[pair[0]][1] + self._edges[pair[1]][0]):
+        data = self._edges[pair[0]][1] + self._edges[pair[1]][0]
+        found = self._plain in data.lower() if data.isascii() and self._is_bare(data) else self._text in folded(data)
+        if found:
             self._possible_seams.add(pair)
+
+    def _is_bare(self, data: bytes) -> bool:
+        """Return whether no escape in ASCII data can be a part of the text: it may then be compared as it is.
+
+        The text may also be found where it begins within an escape, as for any possible part.
+        """
+        return bool(self._plain) and b"\\u" not in data
 
     def learn(self, ids: Sequence[int], element: bytes) -> None:
         """Note parts of a matching element in which the text is certainly in a value: those inside of one string."""
