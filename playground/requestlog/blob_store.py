@@ -140,10 +140,15 @@ class Keeper:
             "INSERT INTO part_uses (id, uses) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET uses = uses + excluded.uses",
             (pair for pair in counted if pair[0] >= self._first),
         )
-        if self._first > 1:
+        if self.has_old_parts:
             old = ((n, id_) for id_, n in counted if id_ < self._first)
             self._connection.executemany("UPDATE parts SET uses = uses + ? WHERE id = ?", old)
         self._uses.clear()
+
+    @property
+    def has_old_parts(self) -> bool:
+        """Return whether the file has parts from before version 6. Call between `begin` and `end`."""
+        return self._first > 1
 
     def forget_all(self) -> None:
         """Drop the cache after a rollback: the parts of that transaction do not exist."""
@@ -230,7 +235,7 @@ class Keeper:
 
     def _find(self, name: bytes) -> int | None:
         row = self._connection.execute("SELECT id FROM part_digests WHERE digest = ?", (name,)).fetchone()
-        if row is None and self._first > 1:
+        if row is None and self.has_old_parts:
             row = self._connection.execute("SELECT id FROM parts WHERE digest = ?", (name,)).fetchone()
         return None if row is None else int(row[0])
 

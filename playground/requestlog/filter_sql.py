@@ -26,7 +26,6 @@ from playground.requestlog.filter import (
     WordTerm,
 )
 from playground.requestlog.index import RUNS, SHIFT, TEXTS, any_of, query
-from playground.requestlog.records import PREVIEW_CHARS
 from playground.requestlog.rows import both_ids, microseconds
 from playground.requestlog.search_text import ID_PIECES, PIECES, column_text, fold, pieces
 from playground.requestlog.summary import TRAITS
@@ -293,7 +292,7 @@ _JSON_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}")
 
 
 def _forms(text: str) -> list[str]:
-    """Return a text as columns hold it, and as it is in JSON within a text (arguments of a tool call).
+    """Return a text as columns hold it, and its forms in JSON within a text (arguments of a tool call).
 
     Calls in responses are stored with their characters; those in prompts, and parts of JSON, may have escapes.
     """
@@ -354,30 +353,6 @@ def _own_text(text: str) -> Condition:
         has_id, ids = _has_id(part)
         row, values = f"({row} OR {has_id})", (*values, *ids)
     return _searched(Condition(row, values), pieces(text))
-
-
-_RATE = "json_extract(g.rates, '$.{}')"
-ORDERS = {
-    "time": "r.started_us",
-    "status": "r.status",
-    "request_id": "r.request_id",
-    "in": "r.prompt_tokens",
-    "cached": "r.cached_tokens",
-    "out": "r.completion_tokens",
-    "TTFT": "r.ttft_s",
-    "total": "r.duration_s",
-    "cost": f"((r.prompt_tokens - r.cached_tokens) * {_RATE.format('fresh')} + r.cached_tokens * "
-    f"{_RATE.format('cached')})",
-    "prefix": "CASE WHEN json_valid(t.explanation) THEN json_extract(t.explanation, '$.cause') END",
-    "attempts": "r.attempts",
-    "endpoint": "g.endpoint_name COLLATE NOCASE",
-    "model": "g.model COLLATE NOCASE",
-    "tags": "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number) COLLATE NOCASE",
-    "comment": "nullif(t.comment, '') COLLATE NOCASE",
-    "question": f"nullif(substr(t.question, 1, {PREVIEW_CHARS}), '') COLLATE NOCASE",
-    "answer": f"nullif(substr(t.answer, 1, {PREVIEW_CHARS}), '') COLLATE NOCASE",
-}
-"""SQL expressions of the keys of `filter.Order`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,32 @@ from itertools import chain
 
 from playground.requestlog.candidates import windows
 from playground.requestlog.filter import LogFilter, Order
-from playground.requestlog.filter_sql import ORDERS, Value, Where
+from playground.requestlog.filter_sql import Value, Where
 from playground.requestlog.prompt_index import Unfinished
+from playground.requestlog.records import PREVIEW_CHARS
 
+_RATE = "json_extract(g.rates, '$.{}')"
+ORDERS = {
+    "time": "r.started_us",
+    "status": "r.status",
+    "request_id": "r.request_id",
+    "in": "r.prompt_tokens",
+    "cached": "r.cached_tokens",
+    "out": "r.completion_tokens",
+    "TTFT": "r.ttft_s",
+    "total": "r.duration_s",
+    "cost": f"((r.prompt_tokens - r.cached_tokens) * {_RATE.format('fresh')} + r.cached_tokens * "
+    f"{_RATE.format('cached')})",
+    "prefix": "CASE WHEN json_valid(t.explanation) THEN json_extract(t.explanation, '$.cause') END",
+    "attempts": "r.attempts",
+    "endpoint": "g.endpoint_name COLLATE NOCASE",
+    "model": "g.model COLLATE NOCASE",
+    "tags": "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number) COLLATE NOCASE",
+    "comment": "nullif(t.comment, '') COLLATE NOCASE",
+    "question": f"nullif(substr(t.question, 1, {PREVIEW_CHARS}), '') COLLATE NOCASE",
+    "answer": f"nullif(substr(t.answer, 1, {PREVIEW_CHARS}), '') COLLATE NOCASE",
+}
+"""SQL expressions of the keys of `filter.Order`."""
 NEAR = 1_024
 """Number of requests at the beginning of a list that are found without reading the numbers of all matches."""
 STEP_S = 0.04
@@ -34,7 +57,7 @@ def expression(connection: sqlite3.Connection, key: str) -> str:
     if key == "cost":
         fresh, cached = (_of_target({row[0]: row[place] for row in targets}) for place in (3, 4))
         return f"((r.prompt_tokens - r.cached_tokens) * {fresh} + r.cached_tokens * {cached})"
-    names = {row[0]: _folded(row[1 if key == "endpoint" else 2]) for row in targets}
+    names = {row[0]: _folded(str(row[1 if key == "endpoint" else 2])) for row in targets}
     ranks = {name: rank for rank, name in enumerate(sorted(set(names.values())))}
     return _of_target({id_: ranks[name] for id_, name in names.items()})
 
@@ -44,9 +67,9 @@ def _of_target(values: dict[int, float | None]) -> str:
     return f"(CASE r.target {cases} END)" if cases else "NULL"
 
 
-def _folded(value: object) -> object:
-    """Return a value that sorts as SQLite's NOCASE: only letters of ASCII are the same in upper and lower case."""
-    return value.encode("utf-8", "surrogatepass").lower() if isinstance(value, str) else value
+def _folded(text: str) -> bytes:
+    """Return bytes that sort as SQLite's NOCASE: only letters of ASCII are the same in upper and lower case."""
+    return text.encode("utf-8", "surrogatepass").lower()
 
 
 class FirstInOrder:
@@ -83,10 +106,10 @@ class FirstInOrder:
             return
         newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM runs").fetchone()[0]
         for window in windows(self._connection, made, newest + 1):
-            among = "r.number >= ? AND r.number < ?", (window.low, window.high)
-            if window.numbers is not None:
-                among = f"r.number IN ({', '.join(map(str, window.numbers))})", ()
-            self._compare(made, key, *among)
+            if window.numbers is None:
+                self._compare(made, key, "r.number >= ? AND r.number < ?", (window.low, window.high))
+            else:
+                self._compare(made, key, f"r.number IN ({', '.join(map(str, window.numbers))})", ())
             if time.monotonic() > until:
                 yield
                 until = time.monotonic() + STEP_S
@@ -108,7 +131,8 @@ class FirstInOrder:
     @staticmethod
     def _sort_key(row: tuple[object, int]) -> tuple[int, object]:
         # As SQLite: numbers before texts, and these before bytes, which only a damaged row has.
-        return _RANKS.get(type(row[0]), 2), _folded(row[0])
+        value = row[0]
+        return _RANKS.get(type(value), 2), _folded(value) if isinstance(value, str) else value
 
 
 _RANKS: dict[type, int] = {int: 0, float: 0, str: 1}

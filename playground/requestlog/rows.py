@@ -49,7 +49,9 @@ _FIGURES = (
 )
 _ENDED = _BEGUN.replace("owner, phase, ", "") + f", marked, imported, {_FIGURES}"
 _INSERT_BEGUN = f"INSERT INTO runs ({_BEGUN}) VALUES ({', '.join('?' * len(_BEGUN.split(',')))})"
-_INSERT_ENDED = f"INSERT INTO runs ({_ENDED}) VALUES ({', '.join('?' * len(_ENDED.split(',')))})"
+_INSERT_ENDED = (
+    f"INSERT INTO runs ({_ENDED}) VALUES ({', '.join('?' * len(_ENDED.split(',')))}) ON CONFLICT (run_id) DO NOTHING"
+)
 _UPDATE = f"UPDATE runs SET {' = ?, '.join(_FIGURES.split(', '))} = ?"
 
 
@@ -91,7 +93,8 @@ def numbers_of(connection: sqlite3.Connection, run_ids: Iterable[str]) -> list[i
 def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun, body: SentBody) -> int | None:
     """Insert a run that ended elsewhere; return its number. Returns None, without a change, if its run_id exists."""
     record = run.record
-    if number_of(connection, record.run_id) is not None:
+    # A file from before version 6 may have the run_id as text, which does not conflict.
+    if keeper.has_old_parts and number_of(connection, record.run_id) is not None:
         return None
     blocks = to_blocks(run.events)
     state = fold_blocks(blocks)
@@ -103,7 +106,10 @@ def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun, 
     run_id, target, started, _, _, *more = _begun(connection, keeper, record, None)
     flags = (int(run.marked), int(run.imported))
     values = (run_id, target, started, *more, *flags, *_figures(summary, run.dropped_raw))
-    number = _inserted(connection.execute(_INSERT_ENDED, values))
+    inserted = connection.execute(_INSERT_ENDED, values)
+    if inserted.rowcount == 0:
+        return None
+    number = _inserted(inserted)
     connection.execute(
         "INSERT INTO texts (number, question, body, document, forecast, answer, called, trouble, error, comment, "
         "explanation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -212,6 +218,13 @@ def run_id_of(connection: sqlite3.Connection, number: int) -> str:
     """Return a run's run_id; empty if it does not exist."""
     row = connection.execute(f"SELECT {id_text()} FROM runs WHERE number = ?", (number,)).fetchone()
     return "" if row is None else str(row[0])
+
+
+def run_ids(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[str]:
+    """Return the run_ids of these numbers, ascending, without deleted ones."""
+    listed = ", ".join(map(str, numbers))
+    found = connection.execute(f"SELECT {id_text()} FROM runs WHERE number IN ({listed}) ORDER BY number")
+    return [row[0] for row in found]
 
 
 def add_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:

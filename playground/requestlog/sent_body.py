@@ -23,7 +23,7 @@ Piece: TypeAlias = tuple[bytes, bytes]
 
 
 class SentBody:
-    """The bytes of a request body, and what was found in them: nothing if they are not a JSON object.
+    """The bytes of a request body, with its prompt and question; both are empty if it is not a JSON object.
 
     `prompt`: the JSON texts of its messages, without the last user message (`message`), and of its tool list.
     `question`: text of that message. `pieces` join to `data`.

@@ -73,7 +73,7 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
 
 
 def hidden_text(state: RunState) -> str:
-    """Return what is searched and not displayed in the table: arguments of tool calls, and the error's detail."""
+    """Return searched texts that the table does not display: arguments of tool calls, and the error's detail."""
     texts = [_readable(call.arguments) for _, call in sorted(state.tool_calls.items())]
     return "\n".join(text for text in (*texts, error_text(state)) if text)
 

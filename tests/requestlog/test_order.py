@@ -11,9 +11,8 @@ import pytest
 
 from playground.requestlog import candidates, ordered
 from playground.requestlog.filter import LogFilter, Order, parse
-from playground.requestlog.filter_sql import ORDERS
 from playground.requestlog.log import RequestLog
-from playground.requestlog.ordered import NEAR
+from playground.requestlog.ordered import NEAR, ORDERS
 from playground.requestlog.reader import Reader
 from playground.requestlog.store import FILE_NAME, connect_reader
 from playground.ui.panes.log.columns import COLUMNS
@@ -101,7 +100,7 @@ def test_rows_far_from_the_start_are_in_order(tmp_path: Path) -> None:
 def test_first_in_order_in_windows_of_two_requests_equals_the_whole_order(
     folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    for name, value in {"_FIRST_ROWS": 2, "_MOST_ROWS": 2, "_FIRST_BLOCKS": 1, "_LISTED": 2}.items():
+    for name, value in {"_FIRST_ROWS": 2, "_MOST_ROWS": 2, "_LATE_S": 99, "_FIRST_BLOCKS": 1, "_LISTED": 2}.items():
         monkeypatch.setattr(candidates, name, value)
     monkeypatch.setattr(ordered, "NEAR", 4)
     monkeypatch.setattr(ordered, "STEP_S", 0.0)
@@ -136,6 +135,7 @@ def test_rows_at_in_an_order_answers_other_queries_between_steps_and_stops(
     monkeypatch.setattr(ordered, "STEP_S", 0.0)
     monkeypatch.setattr(candidates, "_FIRST_ROWS", 1)
     monkeypatch.setattr(candidates, "_MOST_ROWS", 1)
+    monkeypatch.setattr(candidates, "_LATE_S", 99)
 
     async def work() -> None:
         async with opened(folder) as log:

@@ -15,7 +15,7 @@ from playground.requestlog.blob_store import shorter
 from playground.requestlog.filter import LogFilter, TextTerm, parse
 from playground.requestlog.index import RUNS
 from playground.requestlog.log import RequestLog
-from playground.requestlog.prompt_index import PartScan, folded
+from playground.requestlog.part_scan import PartScan, folded
 from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun
 from playground.requestlog.search_text import fold
