@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,26 +12,24 @@ from playground.requestlog.filter import WHOLE_ID
 from playground.requestlog.retention import used_bytes
 from playground.requestlog.rows import stored_id
 
-_END = "substr({}, -8)"
 _OTHER_END = "substr(body_id, -8) IS NOT substr(request_id, -8)"
 _BODY_START = "substr(body_id, instr(body_id, '-') + 1, 8)"
 ID_INDEXES = {
-    "runs_request_end": f"runs ({_END.format('request_id')})",
-    "runs_body_end": f"runs ({_END.format('body_id')}) WHERE {_OTHER_END}",
-    "ids_end": f"ids ({_END.format('id')})",
     "runs_request_start": "runs (substr(request_id, 1, 8))",
     "runs_body_start": f"runs ({_BODY_START}) WHERE {_OTHER_END}",
     "ids_start": "ids (substr(id, 1, 8))",
+    "ids_end": "ids (substr(id, -8))",
 }
-"""Indexes of the first and last 8 characters of ids: those of UUIDs are different, and a body id usually ends as the
-request_id. Added after opening, also to files of earlier versions."""
+"""Indexes of 8 characters of ids, in which UUIDs are different. A body id is usually a prefix, `-` and the request_id.
+Added after opening, also to files of earlier versions."""
+_OLD_INDEXES = ("runs_request_end", "runs_body_end")
 _LIKE = "LIKE :like ESCAPE '\\'"
-_ENDING = f"""SELECT number FROM runs WHERE run_id IN (:stored, :id)
-UNION SELECT number FROM runs INDEXED BY runs_request_end WHERE {_END.format("request_id")} = :key
+_WHOLE = f"""SELECT number FROM runs WHERE run_id IN (:stored, :id)
+UNION SELECT number FROM runs INDEXED BY runs_request_start WHERE substr(request_id, 1, 8) IN (:start, :after)
     AND (request_id {_LIKE} OR body_id {_LIKE})
-UNION SELECT number FROM runs INDEXED BY runs_body_end WHERE {_END.format("body_id")} = :key AND {_OTHER_END}
+UNION SELECT number FROM runs INDEXED BY runs_body_start WHERE {_BODY_START} IN (:start, :after) AND {_OTHER_END}
     AND body_id {_LIKE}
-UNION SELECT number FROM ids INDEXED BY ids_end WHERE {_END.format("id")} = :key AND id {_LIKE} LIMIT 1000"""
+UNION SELECT number FROM ids INDEXED BY ids_end WHERE substr(id, -8) = substr(:id, -8) AND id {_LIKE} LIMIT 1000"""
 _BEGINNING = f"""SELECT number FROM runs INDEXED BY runs_request_start WHERE substr(request_id, 1, 8) = :key
     AND request_id {_LIKE}
 UNION SELECT number FROM runs INDEXED BY runs_body_start WHERE {_BODY_START} = :key AND {_OTHER_END}
@@ -42,10 +41,17 @@ _BEGINS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f-]{0,27}|[0-9a-f]{0,23})", re.I)
 """The first 8 or more characters of a UUID, with or without hyphens."""
 
 
-def add_id_indexes(connection: sqlite3.Connection) -> None:
-    """Create the indexes of ids that are missing. Raises sqlite3.Error."""
+def add_id_indexes(connection: sqlite3.Connection) -> Iterator[None]:
+    """Create the indexes of ids that are missing, and drop those that they replaced, one per step.
+
+    Raises sqlite3.Error.
+    """
     for name, columns in ID_INDEXES.items():
         connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
+        yield
+    for name in _OLD_INDEXES:
+        connection.execute(f"DROP INDEX IF EXISTS {name}")
+        yield
 
 
 class IndexedIds:
@@ -60,12 +66,18 @@ class IndexedIds:
         whole = WHOLE_ID.fullmatch(id_) is not None
         if not (whole or _BEGINS.fullmatch(id_)) or not self._is_indexed():
             return []
-        found = (self._ending(one) if whole else self._beginning(one) for one in {id_, id_.lower()})
+        found = (self._whole(one) if whole else self._beginning(one) for one in {id_, id_.lower()})
         return sorted({row[0] for rows in found for row in rows})
 
-    def _ending(self, id_: str) -> list[tuple[int]]:
-        values = {"stored": stored_id(id_), "id": id_, "key": id_[-8:], "like": f"%{_escaped(id_)}"}
-        return self._connection.execute(_ENDING, values).fetchall()
+    def _whole(self, id_: str) -> list[tuple[int]]:
+        values = {
+            "stored": stored_id(id_),
+            "id": id_,
+            "start": id_[:8],
+            "after": id_.partition("-")[2][:8],
+            "like": f"%{_escaped(id_)}",
+        }
+        return self._connection.execute(_WHOLE, values).fetchall()
 
     def _beginning(self, part: str) -> list[tuple[int]]:
         digits = part.replace("-", "")

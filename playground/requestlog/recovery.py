@@ -313,7 +313,8 @@ def recovery_steps(
         report("Indexes of the request log were damaged, so that searches missed requests. They were rebuilt.")
         changed([""])
         yield RecoveryProgress(1, 1)
-    add_id_indexes(connection)
+    for _ in add_id_indexes(connection):
+        yield RecoveryProgress(1, 1)
     total = connection.execute("SELECT count(*) FROM open_blocks").fetchone()[0]
     done = 0
     while sealed := seal():  # blocks that an earlier version or process left
