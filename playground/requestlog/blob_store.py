@@ -21,7 +21,7 @@ _COMPRESS_FROM = 48
 """Bytes. Data below this size is not compressed."""
 _PLAIN, _ZLIB, _PRIMED = b"\x00", b"\x01", b"\x03"
 """First byte of stored data: plain, deflated (only in earlier files), deflated with _COMMON. `codec` has 2."""
-_LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 6, -12, -15, 5
+_LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 4, -12, -15, 5
 """zlib's parameters. A window of 4 KB is enough for most parts and is allocated faster."""
 _COMMON = (
     b"Return the result as a JSON object with the following fields. If there is no information about it, say t"

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from json.encoder import encode_basestring, encode_basestring_ascii
+from math import floor
 from operator import sub
 from typing import TypeVar
 
@@ -65,10 +66,10 @@ def _stream(block: Block, answer: str) -> Stream:
     made.first, later = block.at[0], block.at[1:]
     longest = max(later, default=0)
     made.width = next((width for width in _TYPES if longest < 1 << 8 * width), 0)
-    if min(later, default=0) < 0 or not made.width:
-        made.at = later
-    else:
+    try:
         made.at = _planes(array(_TYPES[made.width], later), made.width)
+    except (LookupError, OverflowError):  # longer than eight bytes, or negative
+        made.at = later
     made.start = answer.find("".join(block.texts))
     if made.start < 0:
         made.texts = block.texts
@@ -150,7 +151,7 @@ def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
     if len(texts) < _LEAST_PAIRS:
         return 0
     block.head, block.tail, block.ascii, block.texts = head, tail, quote is encode_basestring_ascii, texts
-    whole = [round(time * _MICRO) for time in times]
+    whole = [floor(time * _MICRO + 0.5) for time in times]
     block.at = [whole[0], *map(sub, whole[1:], whole)]
     return len(texts)
 
@@ -281,7 +282,7 @@ _COMMON_STREAM = (
 )
 """Preset dictionary: what servers and this program write around an answer. Never change it: files need it."""
 _stream_decoder: msgspec.msgpack.Decoder[list[Stream]] = msgspec.msgpack.Decoder(list[Stream])
-_LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 6, -13, -15, 6
+_LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 4, -13, -15, 6
 _CRC_BYTES = 4
 
 
