@@ -284,6 +284,11 @@ _COMMON_STREAM = (
 _stream_decoder: msgspec.msgpack.Decoder[list[Stream]] = msgspec.msgpack.Decoder(list[Stream])
 _LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 4, -13, -15, 6
 _CRC_BYTES = 4
+_STREAM_HEAD = 1 + _CRC_BYTES
+_BLOCK_TYPE = 0b110
+"""Bits of deflate's first byte; 0: the first block is not compressed."""
+_PACKED_LATER = 16_384
+"""Maximum size in bytes of events that stay uncompressed until their run's block is indexed."""
 
 
 def fold_blocks(blocks: Iterable[Block]) -> RunState:
@@ -298,15 +303,31 @@ def fold_blocks(blocks: Iterable[Block]) -> RunState:
 
 
 def encode_ended(blocks: Sequence[Block], answer: str, ids: str) -> bytes:
-    """Encode the events of an ended run; `decode_ended` needs the same answer and ids."""
+    """Encode the events of an ended run; `decode_ended` needs the same answer and ids.
+
+    Short data is deflated without compression, which `packed_ended` does later.
+    """
     try:
         data = _encoder.encode([_stream(block, answer) for block in blocks])
     except UnicodeEncodeError:
         return encode_events(list(of_blocks(blocks)))
+    crc = zlib.crc32(data).to_bytes(_CRC_BYTES, "little")
+    return _STREAM + crc + (_deflated(data, ids) if len(data) > _PACKED_LATER else zlib.compress(data, 0, _WINDOW))
+
+
+def packed_ended(blob: bytes, ids: str) -> bytes | None:
+    """Return the shortest form of a result of `encode_ended`; None if it has this form. Raises zlib.error."""
+    if blob[:1] != _STREAM or blob[_STREAM_HEAD] & _BLOCK_TYPE:
+        return None
+    data = zlib.decompress(blob[_STREAM_HEAD:], wbits=_WINDOW)
+    return blob[:_STREAM_HEAD] + _deflated(data, ids)
+
+
+def _deflated(data: bytes, ids: str) -> bytes:
     common = _COMMON_STREAM + ids.encode("utf-8", "replace")
     window = _SMALL_WINDOW if len(data) + len(common) <= 1 << -_SMALL_WINDOW else _WINDOW
     packer = zlib.compressobj(_LEVEL, wbits=window, memLevel=_MEMORY, zdict=common)
-    return _STREAM + zlib.crc32(data).to_bytes(_CRC_BYTES, "little") + packer.compress(data) + packer.flush()
+    return packer.compress(data) + packer.flush()
 
 
 def decode_ended(blob: bytes, answer: str, ids: str) -> tuple[AnyEvent, ...]:

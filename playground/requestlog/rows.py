@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
@@ -21,6 +23,7 @@ from playground.requestlog.codec import (
     encode_ended,
     encode_events,
     fold_blocks,
+    packed_ended,
     to_blocks,
 )
 from playground.requestlog.records import EndedRun
@@ -297,6 +300,21 @@ def _put_ended(connection: sqlite3.Connection, number: int, blocks: Sequence[Blo
     if blocks:
         data = encode_ended(blocks, answer, ids)
         connection.execute("INSERT INTO streams (number, data) VALUES (?, ?)", (number, data))
+
+
+def pack_events(connection: sqlite3.Connection, first: int, last: int) -> None:
+    """Pack the events of the runs `first` to `last`, all ended. Call within a transaction."""
+    found = connection.execute(
+        "SELECT s.data, r.request_id, r.body_id, s.number FROM streams AS s JOIN runs AS r ON r.number = s.number "
+        "WHERE s.number BETWEEN ? AND ?",
+        (first, last),
+    ).fetchall()
+    packed = []
+    for data, request_id, body_id, number in found:
+        with suppress(zlib.error, TypeError, LookupError):  # damaged
+            if (shorter := packed_ended(data, _ids_text(request_id, body_id))) is not None:
+                packed.append((shorter, number))
+    connection.executemany("UPDATE streams SET data = ? WHERE number = ?", packed)
 
 
 def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> list[str]:

@@ -190,6 +190,8 @@ class Writer:
                 self._forget_deleted(deletions_of(self._connection))
                 for block in blocks:
                     self._prompts.seal(block)
+                    first_run = block << index.SHIFT
+                    rows.pack_events(self._connection, first_run, first_run + index.RUNS - 1)
                 for first, last in ranges:
                     self._prompts.seal_elements(first, last)
         except BaseException:
