@@ -313,8 +313,10 @@ def pack_events(connection: sqlite3.Connection, first: int, last: int) -> None:
     for data, request_id, body_id, number in found:
         with suppress(zlib.error, TypeError, LookupError):  # damaged
             if (shorter := packed_ended(data, _ids_text(request_id, body_id))) is not None:
-                packed.append((shorter, number))
-    connection.executemany("UPDATE streams SET data = ? WHERE number = ?", packed)
+                packed.append((number, shorter))
+    # Not UPDATE: pages would stay partly empty.
+    connection.execute(f"DELETE FROM streams WHERE number IN ({', '.join(str(number) for number, _ in packed)})")
+    connection.executemany("INSERT INTO streams (number, data) VALUES (?, ?)", packed)
 
 
 def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> list[str]:
