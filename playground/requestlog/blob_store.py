@@ -97,8 +97,8 @@ def unpack(blob: bytes) -> bytes:
 
 _CACHED_PARTS = 20_000
 """Maximum number of parts in a Keeper's cache: about 5 MB. A million requests share far fewer."""
-_CACHED_BYTES = 8_000_000
-"""Maximum size of the pieces of bodies and documents in that cache."""
+_CACHED_BYTES = 12_000_000
+"""Maximum size of the pieces of bodies and documents, and of their literals, in that cache."""
 _AT_ONCE = 1_000
 """Maximum number of parts in one statement."""
 
@@ -206,7 +206,9 @@ class Keeper:
         for piece in body.pieces:
             literals = self._quoted.get(piece)
             if literals is None:
-                literals = self._quoted[piece] = _balanced_literals(b"".join(piece))
+                data = b"".join(piece)
+                literals = self._quoted[piece] = _balanced_literals(data)
+                self._piece_bytes += len(data)
             if literals is _UNBALANCED:
                 return _literals(body.data)
             found += literals

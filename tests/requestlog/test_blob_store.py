@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from playground.requestlog import blob_store
 from playground.requestlog.blob_store import Joiner, Keeper, forget, pack, unpack
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import open_files, transaction
@@ -109,3 +110,22 @@ def test_forget_deletes_parts_without_uses_and_keeps_shared_ones(tmp_path: Path)
             for name in ("part_uses", "part_digests", "part_data")
         ]
         assert counts == [3, 3, 3]
+
+
+def test_keeper_of_different_bodies_bounds_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blob_store, "_CACHED_BYTES", 20_000)
+    store = open_files(tmp_path)
+    assert store.writer is not None
+    with closing(store.reader), closing(store.writer) as connection:
+        keeper = Keeper(connection)
+        sizes = []
+        for number in range(40):
+            body = SentBody(b'{"messages":[{"role":"user","content":"%b %d"}]}' % (b"A long question" * 100, number))
+            with transaction(connection, durable=False):
+                keeper.begin()
+                keeper.keep_body(body)
+                keeper.keep_document(body.data, body)
+                keeper.end()
+            cached = (piece for pieces in (keeper._pieces, keeper._quoted) for piece in pieces)
+            sizes.append(sum(len(half) for piece in cached for half in piece))
+        assert 0 < max(sizes) < 25_000
