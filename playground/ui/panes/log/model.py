@@ -103,6 +103,8 @@ class LogModel(QAbstractTableModel):
     def show_order(self, order: Order | None) -> None:
         """Order the rows by a column; None: newest first."""
         self._filter = replace(self._filter, order=order)
+        if self._source is not None:
+            self._source.stop_counting()
         self.refresh()
 
     def fold_groups(self, folded: bool) -> None:
