@@ -25,9 +25,8 @@ from playground.requestlog.filter import (
     UntilTerm,
     WordTerm,
 )
-from playground.requestlog.index import RUNS, SHIFT, TEXTS, any_of, query
+from playground.requestlog.index import ID_PIECES, PIECES, RUNS, SHIFT, TEXTS, any_of, column_text, fold, pieces, query
 from playground.requestlog.rows import both_ids, microseconds
-from playground.requestlog.search_text import ID_PIECES, PIECES, column_text, fold, pieces
 from playground.requestlog.summary import TRAITS
 
 Value: TypeAlias = str | int | bytes

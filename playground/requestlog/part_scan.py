@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
 
-from playground.requestlog.search_text import fold
+from playground.requestlog.index import fold
 
 _SHORT = 64
 """Bytes. Parts of one string are longer."""

@@ -20,12 +20,11 @@ from playground.requestlog.candidates import Window, windows
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, TextTerm
 from playground.requestlog.filter_sql import Lookup, Where, where
 from playground.requestlog.groups import GroupLayout
-from playground.requestlog.index import BlockTest
+from playground.requestlog.index import BlockTest, fold
 from playground.requestlog.log_queries import IndexedIds
 from playground.requestlog.ordered import NEAR, FirstInOrder
 from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished
 from playground.requestlog.records import PREVIEW_CHARS, Count, Found, LogRow, Totals
-from playground.requestlog.search_text import fold
 from playground.requestlog.stored_runs import DAMAGE, KINDS, StoredRuns, check_types, one_moment, tags_of
 
 COUNT_UP_TO = 10_000

@@ -26,8 +26,8 @@ from playground.requestlog.codec import (
     packed_ended,
     to_blocks,
 )
+from playground.requestlog.index import column_text
 from playground.requestlog.records import EndedRun
-from playground.requestlog.search_text import column_text
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.summary import Summary, summarize
 from playground.runs.record import RequestRecord

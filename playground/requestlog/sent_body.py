@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from playground.requestlog.search_text import column_text
+from playground.requestlog.index import column_text
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode

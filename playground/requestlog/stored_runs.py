@@ -16,8 +16,8 @@ from playground.client.endpoint import Rates
 from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import rows
 from playground.requestlog.blob_store import Joiner
+from playground.requestlog.index import column_text
 from playground.requestlog.records import DamagedRunError, StoredRun
-from playground.requestlog.search_text import column_text
 from playground.requestlog.store import is_damage
 from playground.runs.record import RequestRecord, SentRow
 

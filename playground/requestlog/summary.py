@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from playground.requestlog.search_text import column_text
+from playground.requestlog.index import column_text
 from playground.runs.state import Phase, RunState
 
 TRAITS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs")

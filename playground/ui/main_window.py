@@ -19,8 +19,7 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions
 from playground.ui.appearance import Appearance, WheelZoom
-from playground.ui.bars.menu_row import MenuRow, RecentFilesMenu
-from playground.ui.bars.statusbar import StatusBar
+from playground.ui.bars.edges import MenuRow, RecentFilesMenu, StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files

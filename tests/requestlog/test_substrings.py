@@ -13,12 +13,11 @@ import pytest
 
 from playground.requestlog.blob_store import shorter
 from playground.requestlog.filter import LogFilter, TextTerm, parse
-from playground.requestlog.index import RUNS
+from playground.requestlog.index import RUNS, fold
 from playground.requestlog.log import RequestLog
 from playground.requestlog.part_scan import PartScan, folded
 from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun
-from playground.requestlog.search_text import fold
 from playground.requestlog.sent_body import pieces_of
 from playground.requestlog.store import FILE_NAME, connect_reader
 from tests.requestlog import samples

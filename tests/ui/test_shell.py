@@ -19,7 +19,7 @@ from playground.cli.selftest import UiDriver
 from playground.requestlog.recovery import RecoveryProgress
 from playground.ui import notify
 from playground.ui.actions import ACTIONS
-from playground.ui.bars.statusbar import StatusBar
+from playground.ui.bars.edges import StatusBar
 from playground.ui.dialogs.palette import CommandPalette, KeysSheet
 from playground.ui.notify import LONG_S
 from playground.ui.session import Session

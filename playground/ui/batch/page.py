@@ -28,8 +28,8 @@ from playground.ui.batch.setup import BatchSetup
 from playground.ui.batch.table import BatchTable
 from playground.ui.batch.widgets import DETAIL_PX, BatchBar, BatchDetail
 from playground.ui.theme import GRID
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.labels import ElidedLabel
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.timers import single_timer
 

@@ -10,7 +10,7 @@ from playground.experiments.batch_lines import BatchLine
 from playground.ui.batch.model import FIGURES, BatchColumn, BatchModel
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.row_table import BAR_PX, LEFT, PAD_PX, RIGHT, RowTable, paint_cached_bar
 
 ROW_PX = 24

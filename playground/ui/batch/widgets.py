@@ -12,9 +12,8 @@ from playground.experiments.batch_lines import BatchLine
 from playground.export.terminal import visible, visible_line
 from playground.runs.metrics import dollars, finish_text, seconds
 from playground.ui.theme import GRID, current_theme, mono_font, ui_font
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.id_label import IdLabel
+from playground.ui.widgets.labels import ElidedLabel, IdLabel
 
 DETAIL_PX = 132
 VALUE_CHARS = 60

@@ -28,9 +28,8 @@ from playground.ui.panes.response.labels import ending, outcome, outcome_look, w
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
-from playground.ui.widgets.id_label import CopyButton, IdLabel
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 

@@ -43,9 +43,9 @@ from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.labels import ElidedLabel
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.timers import single_timer

@@ -16,7 +16,7 @@ from playground.services import AppServices
 from playground.storage.paths import write_shared
 from playground.ui.controllers.files import FILTER, SUFFIX, Files
 from playground.ui.controllers.voice import VoiceController
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.task_dialog import open_once
 
 if TYPE_CHECKING:

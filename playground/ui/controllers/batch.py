@@ -19,7 +19,7 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.batch.files import BatchFiles
 from playground.ui.batch.page import BatchPage, BatchTools
-from playground.ui.batch.planner import BatchPlanner, DisplayedBatch
+from playground.ui.batch.setup import BatchPlanner, DisplayedBatch
 from playground.ui.modes import ModeView
 from playground.ui.widgets.timers import repeating_timer
 from playground.versions.service import PromptIdentity

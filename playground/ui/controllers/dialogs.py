@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from playground.prompt.document import Document, Json, Tool
     from playground.runs.state import RunState
     from playground.ui.controllers.request import Requests
-    from playground.ui.dialogs.cache_history import ReplayDialog
-    from playground.ui.dialogs.cache_lab import CacheLabDialog
+    from playground.ui.dialogs.cache_lab import CacheLabDialog, ReplayDialog
     from playground.ui.dialogs.connect import ConnectDialog, ProbeResult
     from playground.ui.dialogs.guide import GuideDialog
     from playground.ui.dialogs.palette import Rebound
@@ -234,7 +233,7 @@ class DialogController(QObject):
 
     def replay_dialog(self, requests: Requests) -> ReplayDialog:
         """Open what the cache did with logged requests, and what ended their prefixes."""
-        from playground.ui.dialogs.cache_history import ReplayDialog
+        from playground.ui.dialogs.cache_lab import ReplayDialog
 
         workspace = self._workspace
 

@@ -33,7 +33,7 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import padded
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import TaskDialog

@@ -22,7 +22,7 @@ from playground.prompt.diff import changes
 from playground.prompt.document import Document
 from playground.runs.metrics import dollars
 from playground.ui.theme import GRID
-from playground.ui.widgets.diff_view import DifferenceView
+from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.notice import words
 
 

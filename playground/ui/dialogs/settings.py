@@ -31,7 +31,7 @@ from playground.storage.settings import SETTINGS, Setting, Settings
 from playground.ui.dialogs.consent import asked
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, padded
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 from playground.ui.widgets.notice import words
 
 

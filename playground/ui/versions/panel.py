@@ -32,8 +32,8 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, percent
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.versions.comparison_view import BoundaryBars, VersionDiffView
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
+from playground.ui.widgets.labels import ElidedLabel
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.ui.widgets.timers import single_timer

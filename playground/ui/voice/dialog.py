@@ -28,9 +28,8 @@ from playground.storage.settings import Settings
 from playground.ui.theme import GRID
 from playground.ui.voice.picture import milliseconds
 from playground.ui.voice.readiness_tab import ReadinessServices, ReadinessTab
-from playground.ui.voice.side_by_side import SideBySideTab
 from playground.ui.voice.source import NOTHING, RunInHand, TimelineSource
-from playground.ui.voice.timeline_tab import TimelineTab
+from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
 from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon

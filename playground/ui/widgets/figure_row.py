@@ -9,8 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLay
 from playground.export.terminal import visible, visible_line
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, current_theme, ui_font
-from playground.ui.widgets.elided_label import ElidedLabel
-from playground.ui.widgets.id_label import IdLabel, copy_text
+from playground.ui.widgets.labels import ElidedLabel, IdLabel, copy_text
 from playground.ui.widgets.plain_table import plain_tip
 
 SWATCH_PX = 10

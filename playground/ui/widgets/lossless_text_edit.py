@@ -22,7 +22,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
 
 from playground.ui.theme import mono_font
-from playground.ui.widgets.id_label import text_data
+from playground.ui.widgets.labels import text_data
 from playground.ui.widgets.lossless_text import LONG, PIECE, ExactText, Splice, breaks_in, image_of, units_at
 
 _CONTINUED = 1

@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePol
 from playground.export.terminal import visible
 from playground.prompt.field_errors import FieldError
 from playground.ui.theme import GRID
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import IconLabel
+from playground.ui.widgets.labels import ElidedLabel
 
 
 class SlimBar(QFrame):

@@ -30,7 +30,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled, ui_font
 from playground.ui.widgets.figure_row import FigureRow, Swatch
 from playground.ui.widgets.icons import icon_button, set_icon
-from playground.ui.widgets.id_label import CopyButton, IdLabel, copy_text
+from playground.ui.widgets.labels import CopyButton, IdLabel, copy_text
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.ui.widgets.timers import single_timer
 

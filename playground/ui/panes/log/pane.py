@@ -31,7 +31,7 @@ from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.timers import single_timer

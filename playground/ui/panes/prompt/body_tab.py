@@ -13,7 +13,7 @@ from playground.prompt.field_errors import FieldError
 from playground.prompt.request import body_fields, encode
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import GRID
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 
 if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane

@@ -16,8 +16,7 @@ from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
 from playground.prompt.parameters import invalid_errors
 from playground.ui.panes.prompt.body_tab import go_to_field
-from playground.ui.panes.prompt.check_bar import ProblemBar
-from playground.ui.panes.prompt.footer import PromptFooter
+from playground.ui.panes.prompt.footer import ProblemBar, PromptFooter
 from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.undo import PromptFile, UndoHistory
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from playground.prompt.limits import LimitFinding
     from playground.ui.panes.prompt.axes import PromptAxes
     from playground.ui.panes.prompt.body_tab import BodyTab
-    from playground.ui.panes.prompt.check_bar import CheckBar
     from playground.ui.panes.prompt.find import FindBar
+    from playground.ui.panes.prompt.footer import CheckBar
     from playground.ui.panes.prompt.parameters_tab import ParametersTab
     from playground.ui.panes.prompt.tools_tab import ToolsTab
 
@@ -173,7 +172,7 @@ class PromptPane(QFrame):
     @cached_property
     def check_bar(self) -> CheckBar:
         """The findings of the check, created with the first finding."""
-        from playground.ui.panes.prompt.check_bar import CheckBar
+        from playground.ui.panes.prompt.footer import CheckBar
 
         bar = CheckBar()
         bar.chosen.connect(self.go_to)

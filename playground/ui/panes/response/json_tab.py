@@ -15,7 +15,7 @@ from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme
 from playground.ui.widgets.highlight import JsonHighlighter
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 
 
 def answer_json(state: RunState) -> tuple[str, str]:

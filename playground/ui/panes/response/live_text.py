@@ -14,7 +14,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QTextCharFormat, QTextC
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QPlainTextEdit, QTextEdit, QWidget
 
 from playground.ui.theme import GRID, current_theme, mono_font
-from playground.ui.widgets.id_label import text_data
+from playground.ui.widgets.labels import text_data
 
 LEAST_GAP_S = 0.25
 SHARE = 20

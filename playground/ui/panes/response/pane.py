@@ -34,7 +34,7 @@ from playground.ui.panes.response.tools_tab import ToolCallsTab
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, IconLabel
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 from playground.ui.widgets.notice import Notice, SlimBar, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar

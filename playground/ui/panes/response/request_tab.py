@@ -12,7 +12,7 @@ from playground.export.terminal import visible_line
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 
 NOTHING = "The request appears here when it is sent: messages, tools, parameters and the exact body."
 LONGEST = 200_000

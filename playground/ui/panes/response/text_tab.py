@@ -24,8 +24,8 @@ from playground.runs.state import RunState
 from playground.ui.panes.response.labels import ending, left_s, placeholder, queued
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import IconLabel, set_icon
+from playground.ui.widgets.labels import ElidedLabel
 from playground.ui.widgets.notice import words
 
 

@@ -13,8 +13,7 @@ from playground.tools.schema import check_arguments
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.elided_label import ElidedLabel
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton, ElidedLabel
 from playground.ui.widgets.notice import words
 
 NOTHING = "Tool calls appear here while their arguments stream."

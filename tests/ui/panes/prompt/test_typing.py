@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.card_text import LONG_BLOCKS, CardText
 from playground.ui.theme import current_theme
-from playground.ui.widgets.id_label import release_clipboard
+from playground.ui.widgets.labels import release_clipboard
 from playground.ui.widgets.lossless_text import Splice, image_of
 from tests.ui.panes.prompt.conftest import OpenPane
 
