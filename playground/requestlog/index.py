@@ -93,7 +93,7 @@ _HASHES = _Hashes()
 
 @lru_cache(maxsize=128)
 def _hashes_of_long(line: str) -> array[int]:
-    """Cached, because most long lines of prompts are in many requests: four bytes for each trigram."""
+    """Return the trigrams of a text. Cached, because most long lines are in many requests: four bytes a trigram."""
     return array("I", _hashes_of(line))
 
 

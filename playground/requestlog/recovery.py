@@ -153,7 +153,7 @@ class Salvage:
     """Copies the requests that can still be read from a damaged log into the new one."""
 
     def __init__(self, connection: sqlite3.Connection, keeper: Keeper, aside: Path) -> None:
-        """`connection` and `keeper` belong to the new log's writer."""
+        """Take over `connection` and `keeper`, which belong to the new log's writer."""
         self._connection, self._keeper, self._aside = connection, keeper, aside
         self.copied = 0
         self.damaged: list[str] = []
@@ -219,7 +219,7 @@ def _numbers(connection: sqlite3.Connection) -> list[int]:
 
 
 def _read(reader: StoredRuns, connection: sqlite3.Connection, number: int) -> EndedRun:
-    """Raises DamagedRunError."""
+    """Read one run. Raises DamagedRunError."""
     try:
         row = connection.execute(f"SELECT {rows.id_text()} FROM runs WHERE number = ?", (number,)).fetchone()
         stored = reader.get(row[0]) if row is not None else None
