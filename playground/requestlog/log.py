@@ -34,8 +34,6 @@ QUICK_RECOVERY_S = 0.3
 """Seconds that opening may spend on recovery; the rest follows in the background."""
 RECOVERY_STEP_S = 0.05
 """Seconds of recovery between which new requests are written."""
-
-
 IDLE_S = 0.2
 """Seconds without a write after which blocks are added to the index of the text search."""
 SEAL_RETRY_S = 5.0
@@ -48,7 +46,6 @@ RETRY_S = 2.0
 """Seconds between attempts to write unsaved requests."""
 
 T = TypeVar("T")
-A = TypeVar("A")
 
 
 class RequestLog(LogReads):
