@@ -193,7 +193,6 @@ class MainWindow(QMainWindow):
         menus = [self._menu(title, ids) for title, ids in MENUS]
         self.menu_row.set_menus(menus)
         self.top.set_file_menu(menus[0])
-        self.prompt.complete()
         self._wheel = WheelZoom(self, self._appearance)
 
     @property
@@ -313,7 +312,7 @@ class MainWindow(QMainWindow):
             self.prompt.show_place(len(messages) - 1, len(messages[-1].content or ""))
 
     def log_opened(self) -> None:
-        """The log is there, or it is known why not."""
+        """Show the log, or why it cannot be opened."""
         self.log.set_source(self.workspace.log, self.workspace.log_notice)
         if self.workspace.log is not None:
             self.workspace.log.on_notice(self.status.show_error)

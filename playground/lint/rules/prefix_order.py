@@ -148,7 +148,7 @@ _ONCE_A_DAY = "A date changes once a day, so only the first request of each day 
 
 
 def _places(document: Document) -> tuple[FindingPlace, ...]:
-    """The first change, and the values behind it that were typed in: each would end the prefix once it is the first."""
+    """Return the first change, and the typed values behind it that would end the prefix once they come first."""
     first, *others = spots(document)
     typed_in = [spot for spot in others if spot.kind != "variable"]
     found = (first, *typed_in[: MARKED - 1])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from PySide6.QtCore import QEvent, Signal
-from PySide6.QtGui import QAction, QResizeEvent
+from PySide6.QtGui import QAction, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
 from playground.client.endpoint import Endpoint
@@ -88,7 +88,7 @@ class TopBar(QFrame):
     new_requested = Signal()
 
     def __init__(self, action: Callable[[str], QAction], parent: QWidget | None = None) -> None:
-        """`action` finds an action of the window by its id."""
+        """Build the toolbar. `action` finds an action of the window by its id."""
         super().__init__(parent)
         self.setProperty("look", "bar")
         self.setFixedHeight(HEIGHT_PX)
@@ -140,8 +140,15 @@ class TopBar(QFrame):
             self._fit()
         return done
 
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._fit()
+
     def _fit(self) -> None:
-        """Find the lowest level at which the controls fit."""
+        """Find the lowest level at which the controls fit; before the first show event, only set the words."""
+        if not self.isVisible():
+            self._show_level(0)
+            return
         for level in COMPACT:
             self._show_level(level)
             for part in (self.modes, self._mode_tools):

@@ -65,7 +65,7 @@ class Chaining(QObject):
         return self._service
 
     def answer_by_server(self, document: Document, names: list[str], server: str) -> None:
-        """These tools of a prompt are answered by a tool server from now on."""
+        """Let a tool server answer these tools of a prompt from now on."""
         from playground.agent.service import with_tool_servers
 
         try:

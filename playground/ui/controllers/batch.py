@@ -117,7 +117,7 @@ class BatchController(QObject):
         return self._task is not None
 
     def take_focus(self) -> None:
-        """The mode is displayed: take over the present prompt and give the keyboard to the page."""
+        """Take over the current prompt and give the keyboard to the page, when the mode is displayed."""
         self.prompt_changed()
         (self.page.table if self._rows else self.page.first_button).setFocus()
 

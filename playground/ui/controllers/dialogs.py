@@ -84,11 +84,11 @@ class DialogController(QObject):
         return self._window
 
     def use_actions(self, actions: Actions) -> None:
-        """What the palette and the sheet of keys list."""
+        """Set the actions that the palette and the sheet of keys list."""
         self._actions = actions
 
     def shortcuts(self) -> Mapping[str, str]:
-        """The user's own shortcuts by action id."""
+        """Return the user's own shortcuts by action id."""
         chosen = self._workspace.settings.get("shortcuts")
         return {str(k): str(v) for k, v in chosen.items()} if isinstance(chosen, dict) else {}
 

@@ -394,7 +394,7 @@ class Requests(QObject):
         )
 
     def comparable(self) -> list[tuple[str, str]]:
-        """The earlier requests that the newest can be held against: run_id, and words."""
+        """Return the earlier requests that the newest can be compared with: run_id and description."""
         if self._current is None or self._looking_back:
             return []
         found = self._workspace.sender.comparable(self._current)

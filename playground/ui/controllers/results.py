@@ -54,12 +54,12 @@ class Adviser(QObject):
         """What `advice` is on."""
 
     def look_soon(self) -> None:
-        """The prompt, the endpoint or a setting has changed. No effect after `rest`."""
+        """Schedule advice after a change of the prompt, the endpoint or a setting. No effect after `rest`."""
         if not self._resting:
             self._rest.start()
 
     def look_again(self) -> None:
-        """The log has something new about the prompt."""
+        """Read the history again: the log has new requests of the prompt."""
         self._workspace.adviser.forget()
         self.look_soon()
 

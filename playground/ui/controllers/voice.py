@@ -77,7 +77,7 @@ class VoiceController(QObject):
         return dialog
 
     def _add_speech(self, dialog: VoiceDialog) -> None:
-        """What is spoken is measured, and takes the place of what the timeline assumes."""
+        """Replace assumed times of the timeline by those of measured speech."""
         from playground.ui.voice.speak_tab import SpeakTab
 
         self.speak = SpeakTab(self._workspace, self._workspace.tasks.start, lambda: dialog.form.value.start)

@@ -254,7 +254,7 @@ _THOUSANDS = re.compile(r",\d{3}(?!\d)|,.*[,.]|[.].*,")
 
 
 def _rate_text(rate: float | None) -> str:
-    """A rate with every digit it has: one that is not touched must be read back as the same number."""
+    """Format a rate with every digit, so that one that is not edited is read back as the same number."""
     return "" if rate is None else repr(float(rate)).removesuffix(".0")
 
 

@@ -67,7 +67,7 @@ def why_unknown(state: RunState, asked: bool = True) -> str:
 
 
 def usage_lines(model: InspectorModel) -> dict[str, Line]:
-    """input (the headline), note, cached, fresh, output."""
+    """Return input (the headline), note, cached, fresh, output."""
     usage, why = model.state.usage, why_unknown(model.state, model.usage_asked)
     cached = _reported(usage.cached_tokens if usage else None, why)
     return {
@@ -110,7 +110,7 @@ def _reported(tokens: int | None, why: str) -> Line:
 
 
 def forecast_lines(forecast: Forecast | None, state: RunState | None) -> dict[str, Line]:
-    """forecast and reported, side by side. `state` is None while nothing was sent."""
+    """Return forecast and reported, side by side. `state` is None while nothing was sent."""
     reported = state.usage.cached_tokens if state and state.usage else None
     if state is None:
         second = unknown("Nothing was sent yet")

@@ -205,7 +205,7 @@ def line(state: RunState, number: int) -> str:
 
 
 def why(attempt: Attempt) -> str:
-    """The error, how long the attempt took, and the whole id."""
+    """Return the error, how long the attempt took, and the whole id."""
     took = f"took {seconds(attempt.ended_at - attempt.started_at)}" if attempt.ended_at is not None else "under way"
     said = f"{attempt.error.title}. {attempt.error.detail}" if attempt.error is not None else ""
     return f"{said}\n{took} · request_id {attempt.request_id or UNKNOWN}".strip()

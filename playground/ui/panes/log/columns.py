@@ -191,7 +191,7 @@ def _status(row: LogRow, detail: RowDetail) -> Cell:
 
 
 def _going_on(live: LiveRequests) -> str:
-    """What a request that goes on is doing now."""
+    """Return what a running request is doing now."""
     state = live.state
     if state.queued is not None and not state.attempts[-1:]:
         wait_s = state.queued.expected_s
@@ -205,7 +205,7 @@ def _going_on(live: LiveRequests) -> str:
 
 
 def _outcome(row: LogRow) -> tuple[str, str]:
-    """The newest attempt in words, and the tone that says the same in colour."""
+    """Return a description of the newest attempt, and the tone that says the same in colour."""
     if row.phase == "done":
         return " ".join(part for part in (str(row.status or ""), finish_text(row.finish_reason)) if part), ""
     if row.phase == "failed":
@@ -217,7 +217,7 @@ def _outcome(row: LogRow) -> tuple[str, str]:
 
 
 def _failed_attempt(row: LogRow) -> tuple[str, ...]:
-    """The attempt that the next one is waited for after: it is the newest, and it has ended."""
+    """Return the ended attempt after which the next one is waited for, the newest."""
     if row.phase != "retrying":
         return ()
     return ("failed" if row.status is None else str(row.status),)

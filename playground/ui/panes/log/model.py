@@ -103,6 +103,8 @@ class LogModel(QAbstractTableModel):
     def show_order(self, order: Order | None) -> None:
         """Order the rows by a column; None: newest first."""
         self._filter = replace(self._filter, order=order)
+        if self._source is not None:
+            self._source.stop_counting()
         self.refresh()
 
     def fold_groups(self, folded: bool) -> None:
@@ -259,7 +261,7 @@ class LogModel(QAbstractTableModel):
             self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
 
     def detail(self, row: LogRow) -> RowDetail:
-        """What is known of a row beyond itself, and how it is to be shown."""
+        """Return further facts about a row, and how it is to be displayed."""
         if row.group is not None:
             return RowDetail(clock=self.clock)
         known, live = self._details.of(row), self.live(row.run_id) if row.phase not in ENDED else None

@@ -369,7 +369,7 @@ class PromptPane(QFrame):
         self.set_outlook(self._outlook)
 
     def set_model(self, model: str) -> None:
-        """The model that the body preview names."""
+        """Set the model that the body preview names."""
         self._model = model
         self._show_body()
 

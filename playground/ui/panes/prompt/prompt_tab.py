@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QHBoxLayout,
+    QPushButton,
+    QScrollArea,
+    QScrollBar,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from playground.prompt.document import Document, Message, Role, Tool, open_calls, with_new_call
 from playground.ui.panes.prompt.axis_paint import SIDE_PX, BoundaryRow, ServedRow, paint_edge, whole_words
@@ -87,6 +96,14 @@ _ROOM_PX = 40
 """Space around the cursor that stays visible with it."""
 
 
+class _ReservedBar(QScrollBar):
+    """A scroll bar that keeps its width while it is not needed: another width would lay out every line again."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self.maximum() > self.minimum():
+            super().paintEvent(event)
+
+
 class PromptTab(QWidget):
     """Keeps one card per message in step with the history's document."""
 
@@ -141,6 +158,8 @@ class PromptTab(QWidget):
         self.area = QScrollArea()
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         self.area.setWidgetResizable(True)
+        self.area.setVerticalScrollBar(_ReservedBar())
+        self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.area.setWidget(self._page)
         self._at_end = False
         row = QHBoxLayout(self)
@@ -233,7 +252,7 @@ class PromptTab(QWidget):
             self._move(index, index + (-1 if name == "up" else 1))
 
     def insert(self, index: int) -> None:
-        """A new, empty user message at `index`."""
+        """Insert a new, empty user message at `index`."""
         messages = list(self._history.document.messages)
         self._put([*messages[:index], Message("user", ""), *messages[index:]], "Add message", index)
 
@@ -316,7 +335,7 @@ class PromptTab(QWidget):
         return (0, 0), ""
 
     def focus_editor(self) -> None:
-        """The keyboard goes to the text that had it last, or to the first one."""
+        """Give the keyboard to the text that had it last, or to the first one."""
         last = self._page.focusWidget()
         if last is not None and last.isVisible():
             last.setFocus()

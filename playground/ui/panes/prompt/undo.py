@@ -138,7 +138,7 @@ class UndoHistory(QObject):
             self.stack.push(_Replacing(self, (self.document, self.page.file), after, label, merge))
 
     def seal(self) -> None:
-        """What is typed from here on is a step of its own."""
+        """Begin a new step with what is typed next."""
         top = self.stack.command(self.stack.count() - 1) if self.stack.index() == self.stack.count() else None
         if isinstance(top, _Typing | _Replacing):
             top.sealed = True

@@ -140,7 +140,7 @@ class DisplayMap:
         return [_SURROGATE.sub("\ufffd", displayed(line)) for line in shown]
 
     def exact_offset(self, paragraph: int, unit: int) -> int:
-        """The code point of the exact text at UTF-16 unit `unit` of paragraph `paragraph`."""
+        """Return the code point of the exact text at UTF-16 unit `unit` of paragraph `paragraph`."""
         start, end = self.starts[paragraph], self.ends[paragraph]
         line = self.text[start:end]
         if line.isascii():
@@ -293,7 +293,7 @@ class LiveText(QPlainTextEdit):
         return cursor
 
     def createMimeDataFromSelection(self) -> QMimeData:
-        """Copying gives the exact text: no break that is for display only, no no-break space made a blank."""
+        """Copy the exact text: no break that is for display only, no no-break space turned into a blank."""
         return text_data(self.selected_exact_text())
 
     @property

@@ -119,8 +119,8 @@ class ToolCallsTab(QScrollArea):
     run_requested = Signal()
     """Answer the calls, and go on until there is an answer."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setAccessibleName("Tool calls")
@@ -136,7 +136,7 @@ class ToolCallsTab(QScrollArea):
         self.run.setProperty("look", "link")
         self.run.clicked.connect(self.run_requested)
         self.run.hide()
-        inside = QWidget()
+        inside = QWidget(self.viewport())
         self._column = QVBoxLayout(inside)
         self._column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         self._column.setSpacing(GRID)

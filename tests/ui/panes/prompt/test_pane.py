@@ -405,3 +405,15 @@ def test_marks_of_many_variables_with_advice_take_linear_time() -> None:
     marks = marks_of(ExactText(text), {"a": "x"}, advised)
     assert time.process_time() - begun < 2
     assert [(mark.start, mark.end) for mark in marks if mark.kind == "advice"] == [(6, 8)]
+
+
+def test_pane_text_that_becomes_longer_than_the_pane_keeps_its_width(
+    qtbot: QtBot, open_pane: Callable[[Document], OpenPane]
+) -> None:
+    pane = open_pane(Document(messages=(Message("user", "one line"),))).pane
+    text, bar = pane.prompt_tab.cards[0].text, pane.prompt_tab.area.verticalScrollBar()
+    before = text.width()
+    assert bar.maximum() == 0
+    text.insert_exact("\n".join("more lines" for _ in range(200)))
+    qtbot.waitUntil(lambda: bar.maximum() > 0)
+    assert text.width() == before
