@@ -148,9 +148,11 @@ KIND = "Be kind. " * 90
 def test_explain_miss_notes_a_prefix_that_ends_in_the_last_of_several_messages(
     before: list[tuple[str, str]], after: list[str], last: bool
 ) -> None:
-    rows = [{"role": role, "content": text} for role, text in before]
-    others = [{**row, "content": text or row["content"]} for row, text in zip(rows, after, strict=True)]
-    earlier, now = (view_of_fields({"messages": some}) for some in (rows, others))
+    rows: list[Json] = [{"role": role, "content": text} for role, text in before]
+    others: list[Json] = [
+        {"role": role, "content": new or text} for (role, text), new in zip(before, after, strict=True)
+    ]
+    earlier, now = view_of_fields({"messages": rows}), view_of_fields({"messages": others})
     orders = [OrderEvidence("first", 1.0, lambda _offset: Size(300.0, 2.0))]
     found = explain_miss(
         now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(310, 288), MissKnowledge(orders)

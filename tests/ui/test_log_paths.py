@@ -7,7 +7,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -116,9 +116,16 @@ def test_days_are_told_apart_in_the_zone_that_is_shown(tell: Tell) -> None:
         await hand.until(lambda: table.rowHeight(2) == ROW_PX, "rows that are not in the order of time")
         table.show_order(None)
         await hand.until(lambda: table.rowHeight(2) == ROW_PX + DAY_PX, "the day again")
+        newest = record(question="Now", body=body_of("Now", "Be kind."))
+        newest = replace(newest, started_utc=datetime.now(UTC))
+        assert session.workspace.log is not None
+        await session.workspace.log.add([EndedRun(newest, tuple(answered()))])
+        await hand.until(lambda: table.model().rowCount() == 5, "the newest request")
+        await hand.until(lambda: list(table._days) == [1, 3], "the days below it")
+        assert [table.rowHeight(row) for row in range(5)] == [ROW_PX, *high, *high]
         assert session.workspace.settings.text("log_clock") == "utc"
         session.window.answers.log_paths.set_clock("relative")
-        assert _cell(session, 0, "time").endswith("ago") or "in" in _cell(session, 0, "time")
+        assert _cell(session, 1, "time").endswith("ago") or "in" in _cell(session, 1, "time")
 
     tell(story)
 

@@ -103,6 +103,8 @@ def test_tab_reaches_every_pane_in_reading_order_and_only_named_widgets(tell: Te
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         await _send(session, hand)
+        for card in window.prompt.prompt_tab.cards:
+            card.set_collapsed(False)
         for stop in tab_stops(window):
             stop.setFocus()  # after that, Qt lets Tab reach only the checked one of exclusive buttons
         stops = list(tab_stops(window))

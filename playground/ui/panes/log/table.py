@@ -156,7 +156,7 @@ class LogTable(RowTable):
         self._tall = tall
 
     def _find_days(self) -> Iterator[tuple[int, str]]:
-        """Yield the first row of each day but today, among the rows in memory, and the text of the day."""
+        """Yield the first row of each day among the rows in memory and the text of the day; none if today is on top."""
         if self._log.filter.order is not None:
             return
         zone = UTC if self._log.clock == "utc" else None
@@ -164,6 +164,8 @@ class LogTable(RowTable):
         for place, day in self._log.day_changes(lambda row: row.started_utc.astimezone(zone).date()):
             if day == today - timedelta(days=1):
                 yield place, f"Yesterday, {day.day} {day:%B}"
+            elif day == today and place:  # below imported requests of earlier days
+                yield place, f"Today, {day.day} {day:%B}"
             elif day != today:
                 yield place, f"{day:%A}, {day.day} {day:%B %Y}"
 
@@ -298,7 +300,6 @@ class LogTable(RowTable):
         if top > 0 and start == 0:
             self.updateGeometries()  # else the bar still has its old end
             bar.setValue(top + end + 1)
-        self.fit_rows()
 
     def _freshness(self, row: int) -> float:
         if row >= self._new_rows or not self._fading.isActive():
