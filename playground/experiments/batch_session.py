@@ -248,7 +248,7 @@ class BatchSession:
         log: StoredRuns | None,
         saved: SavedBatch | None = None,
     ) -> None:
-        """`saved`: the stored batch that is continued; None for a new one."""
+        """Take a prepared batch. `saved`: the stored batch that is continued; None for a new one."""
         self.prepared, self._store, self._service, self._log, self._saved = prepared, store, service, log, saved
         self.results: dict[int, dict[str, Json]] = {}
         """Results by row number."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
+from unicodedata import normalize
 
 from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.text_compare import (
@@ -23,7 +24,7 @@ from playground.prefix_cache.text_compare import (
     without_unseen,
 )
 from playground.prefix_cache.value_kinds import ValueChange, ValueKind, value_change
-from playground.prefix_cache.view import CacheView, PartKind, ViewPart
+from playground.prefix_cache.view import END, CacheView, Order, PartKind, ViewPart
 from playground.prompt.document import Json
 
 # Servers may put the wanted output format or tool choice into the prompt, and may keep caches apart by model, user or
@@ -99,7 +100,7 @@ class Moved:
 
 
 def messages_moved(now: CacheView, earlier: CacheView, index: int) -> Moved | None:
-    """What became of the messages from `index` on; None if that message itself was edited."""
+    """Return how the messages from `index` on changed; None if that message itself was edited."""
     mine, theirs = _texts(now, tools=False), _texts(earlier, tools=False)
     if Counter(mine) == Counter(theirs):
         return Moved("order", "the messages are in another order")
@@ -119,7 +120,7 @@ def messages_moved(now: CacheView, earlier: CacheView, index: int) -> Moved | No
 
 
 def _first_change(mine: Sequence[str], theirs: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """The messages that came and those that went at the first place where both lists differ."""
+    """Return the messages that were added and removed at the first place where both lists differ."""
     matcher = SequenceMatcher(None, theirs, mine, autojunk=False)
     for tag, i, j, k, m in matcher.get_opcodes():
         if tag != "equal":
@@ -148,7 +149,7 @@ def _messages(count: int) -> str:
 
 
 def _texts(view: CacheView, *, tools: bool) -> list[str]:
-    """The text of each tool, or of each message."""
+    """Return the text of each tool, or of each message."""
     texts: dict[int, str] = {}
     for part in view.parts:
         if (part.kind == "tool") == tools:
@@ -157,7 +158,7 @@ def _texts(view: CacheView, *, tools: bool) -> list[str]:
 
 
 def tool_words(now: CacheView, earlier: CacheView) -> str:
-    """What became of the tools, by name."""
+    """Return how the tools changed, by name."""
     mine, theirs = _texts(now, tools=True), _texts(earlier, tools=True)
     if Counter(mine) == Counter(theirs):
         return "the tools are in another order"
@@ -180,9 +181,9 @@ def tool_words(now: CacheView, earlier: CacheView) -> str:
 
 
 def _tool_name(text: str) -> str:
-    """A tool's name, or the beginning of its text if it has none."""
+    """Return a tool's name, or the beginning of its text if it has none."""
     try:
-        value = json.loads(text.removesuffix("\x1e"))
+        value = json.loads(text.removesuffix(END))
         return str(value["function"]["name"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return snippet(text, 24)
@@ -191,7 +192,7 @@ def _tool_name(text: str) -> str:
 def _same_value(one: str, other: str) -> bool:
     """Whether two JSON texts differ only in the order of their keys or in white space."""
     try:
-        return bool(json.loads(one.removesuffix("\x1e")) == json.loads(other.removesuffix("\x1e")))
+        return bool(json.loads(one.removesuffix(END)) == json.loads(other.removesuffix(END)))
     except (ValueError, RecursionError):
         return False
 
@@ -236,8 +237,116 @@ class Difference:
     tool: int | None = None
 
 
+def unrelated(now: CacheView, earlier: CacheView) -> bool:
+    """Return whether two prompts have no text or tool in common, and neither first message is an edit of the other."""
+    (mine, one), (theirs, other) = map(_whole_texts, (now, earlier))
+    return mine.isdisjoint(theirs) and not _edited(one, other)
+
+
+def _whole_texts(view: CacheView) -> tuple[set[str], str]:
+    """Return the texts of all tools and contents, and the first content."""
+    texts = [
+        (part.kind, view.text[part.start : part.end - 1]) for part in view.parts if part.kind in ("tool", "content")
+    ]
+    return {text for _, text in texts}, next((text for kind, text in texts if kind == "content"), "")
+
+
+def moved_by_template(now: CacheView, earlier: CacheView, order: Order) -> bool:
+    """Return whether two arranged prompts part where one has tools or system text that follow the last user message.
+
+    Only orders that put these before the last user message move them.
+    """
+    if order not in ("before_last_user", "system_last"):
+        return False
+    shared = common_prefix(now.text, earlier.text)
+    here, there = now.locate(shared), earlier.locate(shared)
+    if here is None or there is None or shared >= min(len(now.text), len(earlier.text)):
+        return False
+    mine, theirs = (_follows(view, part, order) for view, (part, _) in ((now, here), (earlier, there)))
+    has = all(any(_follows(view, part, order) for part in view.parts) for view in (now, earlier))
+    return has and mine != theirs
+
+
+def _follows(view: CacheView, part: ViewPart, order: Order) -> bool:
+    if part.kind == "tool":
+        return True
+    # Without its role, which this order leaves out, a message is system text.
+    return order == "system_last" and not any(p.kind == "role" and p.index == part.index for p in view.parts)
+
+
+def rewritten(earlier: CacheView, now: CacheView) -> CacheView | None:
+    """Return a canonical earlier prompt, written as `now` writes what means the same; None if nothing differs so.
+
+    Some templates sort the keys of tools, write arguments anew, cut white space at the ends of messages, and leave
+    out ids and other fields. For them such parts are the same text.
+    """
+    mine = {(part.kind, part.index): now.text[part.start : part.end] for part in now.parts}
+    extras = {index: text for (kind, index), text in mine.items() if kind == "extra"}
+    pieces: list[str] = []
+    parts: list[ViewPart] = []
+    start = 0
+
+    def put(kind: PartKind, index: int, text: str) -> None:
+        nonlocal start
+        pieces.append(text)
+        parts.append(ViewPart(kind, index, start, start + len(text)))
+        start += len(text)
+
+    for at, part in enumerate(earlier.parts):
+        text = earlier.text[part.start : part.end]
+        other = mine.get((part.kind, part.index))
+        if part.kind != "extra":
+            put(part.kind, part.index, other if other is not None and _means_same(part.kind, text, other) else text)
+        last = at + 1 == len(earlier.parts) or earlier.parts[at + 1].index != part.index
+        if part.kind != "tool" and last and part.index in extras:
+            put("extra", part.index, extras[part.index])
+    text = "".join(pieces)
+    return None if text == earlier.text else CacheView(text, tuple(parts))
+
+
+def _means_same(kind: PartKind, one: str, other: str) -> bool:
+    """Return whether a template may render both texts of a part alike."""
+    if one == other or kind in ("role", "tool_call_id"):
+        return one == other or kind == "tool_call_id"
+    one, other = one.removesuffix(END), other.removesuffix(END)
+    if kind == "content":
+        if one.strip() == other.strip() or normalize("NFC", one) == normalize("NFC", other):
+            return True
+        return "[" in (one[:1], other[:1]) and _plain_content(one).strip() == _plain_content(other).strip()
+    try:
+        mine, theirs = json.loads(one), json.loads(other)
+    except (ValueError, RecursionError):
+        return False
+    return bool(mine == theirs) if kind == "tool" else _calls(mine) == _calls(theirs)
+
+
+def _plain_content(text: str) -> str:
+    """Return the text of content that is an array of texts; other content unchanged."""
+    try:
+        pieces = json.loads(text) if text.startswith("[{") else None
+        return text if pieces is None else "".join(piece["text"] for piece in pieces)
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return text
+
+
+def _calls(calls: Json) -> list[object]:
+    """Return names and arguments of tool calls; ids are rarely rendered."""
+    found: list[object] = []
+    for call in calls if isinstance(calls, list) else [calls]:
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict):
+            found.append(call)
+            continue
+        arguments = function.get("arguments")
+        try:
+            found.append((function.get("name"), json.loads(arguments) if isinstance(arguments, str) else arguments))
+        except (ValueError, RecursionError):
+            found.append((function.get("name"), arguments))
+    return found
+
+
 def difference(now: CacheView, earlier: CacheView) -> Difference | None:
-    """The first difference; None if one's text begins with the whole of the other's."""
+    """Return the first difference; None if one text begins with the whole of the other."""
     shared = common_prefix(now.text, earlier.text)
     here, there = now.locate(shared), earlier.locate(shared)
     if here is None or there is None or shared >= min(len(now.text), len(earlier.text)):
@@ -305,7 +414,7 @@ def _text_words(before: str, after: str, around: tuple[str, str], rest: str) -> 
 
 
 def _only(before: str, after: str) -> str:
-    """What makes a difference easy to overlook."""
+    """Return a note about a difference that is easy to overlook."""
     if not (before + after).strip():
         return " (only white space)"
     if _same_head(before, after) and before.casefold() == after.casefold():

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from playground.prefix_cache.causes import TITLES, Cause
-from playground.prefix_cache.difference import Difference, changed, difference, that_may_matter
+from playground.prefix_cache.difference import (
+    Difference,
+    changed,
+    difference,
+    moved_by_template,
+    rewritten,
+    that_may_matter,
+    unrelated,
+)
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
 from playground.prefix_cache.forecast import span
 from playground.prefix_cache.hypotheses import Rendering
@@ -29,6 +37,8 @@ PLAUSIBLE = 0.1
 """Probability from which another order than the most probable may explain a report."""
 LARGE_BLOCK = 1024
 """Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
+UNRENDERED = 0.1
+"""Weight of a template that leaves out or rewrites what differs, against one that renders it as sent."""
 CONFIDENT = 0.7
 """Confidence from which an inferred minimum or lifetime is named as the cause."""
 
@@ -53,7 +63,8 @@ class MissExplanation:
     `message` is the index of the message (None: the tools, or no position), `offset` the code point inside that part
     as it was sent, `variable` the name of the variable whose value changed, `compared_with` the request_id of the
     earlier request. `place` is the first code point of the canonical view that differs, `part` the kind of part
-    there, `tool` the index of the tool, `position` the same for people.
+    there, `tool` the index of the tool, `position` the same with line and column. `last`: the prefix ended in the last
+    of several messages, as in every turn of a conversation.
     """
 
     kind: Kind
@@ -69,6 +80,7 @@ class MissExplanation:
     part: PartKind | None = None
     tool: int | None = None
     position: MissPosition | None = None
+    last: bool = False
 
     @property
     def title(self) -> str:
@@ -136,14 +148,17 @@ def explain_miss(
         return _first(cached, known)
     both = fields is not None and earlier.fields is not None
     clauses = changed(that_may_matter(fields or {}), that_may_matter(earlier.fields or {})) if both else ()
-    found, shared = _evidence(now, earlier.view, cached, known, likely_only=bool(clauses))
+    extends = now.text.startswith(earlier.view.text)
+    found, shared, moved = _evidence(now, earlier.view, cached, known, likely_only=bool(clauses), extends=extends)
     case = _Case(now, document, earlier, clauses, known, cached, prompt, shared)
     if found is not None and cached > shared.tokens * 1.25 + 64 + 3 * shared.error:
         return _elsewhere(case, found)
-    if case.missed:
-        return _missed(case, found)
-    if found is not None and cached == 0 and _unrelated(now, earlier.view, found, shared, known.block):
+    if case.missed or (earlier.lost and extends and cached < shared.tokens - known.block - 3 * shared.error):
+        return _missed(case, None if extends else found)
+    if found is not None and cached <= known.block and unrelated(now, earlier.view) and shared.tokens < LARGE_BLOCK:
         return _first(cached, known)
+    if found is not None and moved:
+        return _moved(case, found)
     if found is None:
         # Identical, and too short to tell by the tokens that were missed.
         short = cached == 0 and known.minimum is not None and shared.tokens < known.minimum
@@ -181,26 +196,32 @@ class _Case:
 
 
 def _evidence(
-    now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool
-) -> tuple[Difference | None, Size]:
-    """Return the first difference in the order that explains the report best, and the tokens before it.
+    now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool, extends: bool
+) -> tuple[Difference | None, Size, bool]:
+    """Return the first difference in the order that explains the report best, the tokens before it, and whether the
+    template causes it by moving tools or system text.
 
-    `likely_only`: only in the most probable order, as something else may explain the report.
+    `likely_only`: only in the most probable order, as something else may explain the report. `extends`: the prompt
+    begins with the whole earlier one, so that only a template can cause a difference: its order must be probable.
     """
-    best: tuple[float, Order, Size] | None = None
+    best: tuple[float, Order, CacheView, Size] | None = None
     most = max((one.weight for one in known.orders), default=0.0)
-    least = most if likely_only else min(PLAUSIBLE, most)
+    least = most if likely_only else min(CONFIDENT if extends else PLAUSIBLE, most)
+    same = rewritten(earlier, now)
     for one in known.orders:
         if one.weight < least:
             continue
-        size = one.size(common_prefix(arranged(now, one.order).text, arranged(earlier, one.order).text))
-        fit = one.weight * sum(
-            share * _agreement(cached, size, block) for block, share in known.blocks or ((known.block, 1.0),)
-        )
-        if best is None or fit > best[0] * 1.0001:
-            best = fit, one.order, size
-    _, order, size = best or (0.0, "first", Size(0.0, 0.0))
-    return difference(arranged(now, order), arranged(earlier, order)), size
+        text = arranged(now, one.order).text
+        for other in (earlier,) if same is None else (earlier, same):
+            size = one.size(common_prefix(text, arranged(other, one.order).text))
+            fit = (one.weight if other is earlier else one.weight * UNRENDERED) * sum(
+                share * _agreement(cached, size, block) for block, share in known.blocks or ((known.block, 1.0),)
+            )
+            if best is None or fit > best[0] * 1.0001:
+                best = fit, one.order, other, size
+    _, order, other, size = best or (0.0, "first", earlier, Size(0.0, 0.0))
+    mine, theirs = arranged(now, order), arranged(other, order)
+    return difference(mine, theirs), size, moved_by_template(mine, theirs, order)
 
 
 def _agreement(cached: int, size: Size, block: int) -> float:
@@ -233,19 +254,19 @@ def _elsewhere(case: _Case, found: Difference) -> MissExplanation:
     return MissExplanation("unknown", text, compared_with=case.earlier.request_id, cause="unknown")
 
 
-def _unrelated(now: CacheView, earlier: CacheView, found: Difference, shared: Size, block: int) -> bool:
-    """Return whether messages differ as a whole, none occurs in both requests and not even a block is shared."""
-    if found.cause not in ("removed", "added") or shared.tokens >= block:
-        return False
-    texts, others = (
-        {view.text[part.start : part.end] for part in view.parts if part.kind == "content"} for view in (now, earlier)
-    )
-    return not texts & others
-
-
 def _at_the_end(now: CacheView, found: Difference) -> bool:
     last = now.parts[-1].index if now.parts else 0
     return found.part.kind != "tool" and found.part.index == last
+
+
+def _moved(case: _Case, found: Difference) -> MissExplanation:
+    """Explain a prefix that ended where the template puts tools or system text: before the last user message."""
+    text = (
+        f"The prefix ends in {_place(case.now, found)}: this server's template probably puts "
+        "tools or system text before the last user message, so that each new user message moves them. "
+        f"The text of the prompt is not the cause: {case.prompt - case.cached:,} of {case.prompt:,} tokens were fresh."
+    )
+    return MissExplanation("server", text, compared_with=case.earlier.request_id, cause="server", place=found.shared)
 
 
 def _below_minimum(case: _Case, found: Difference | None) -> MissExplanation:
@@ -292,7 +313,7 @@ def _candidates(case: _Case) -> str:
     gap_s = case.earlier.gap_s
     if gap_s is not None and gap_s > min(case.known.assumed_lifetime_s, 120.0):
         found.append(f"the {span(gap_s)} since the earlier request")
-    if case.cached == 0 and case.shared.tokens < LARGE_BLOCK and case.known.minimum is None:
+    if case.cached == 0 and case.shared.tokens < 1.1 * LARGE_BLOCK and case.known.minimum is None:
         found.append("a minimum that this prefix does not reach")
     found += [] if case.known.replicas else ["a restart", "room that other traffic needed"]
     # electron-api.md: requests go to the nearest of two regions, and nothing says that these share a cache.
@@ -328,6 +349,8 @@ def _differs(case: _Case, found: Difference) -> MissExplanation:
         part="tool" if tool is not None else part.kind,
         tool=tool,
         position=_position(case.now, found, tool),
+        last=tool is None
+        and 0 < part.index == max((one.index for one in case.now.parts if one.kind == "role"), default=0),
     )
 
 
@@ -336,7 +359,7 @@ def _position(view: CacheView, found: Difference, tool: int | None) -> MissPosit
     kind: Literal["message", "tool"] = "message" if tool is None else "tool"
     index = part.index if tool is None else tool
     inside = (part.kind == "content" and tool is None) or part.kind == "tool"
-    if not inside or found.shape in ("order", "structure"):
+    if not inside:
         return MissPosition(kind, index, 1, 1, found.around[1])
     whole = next(one for one in view.parts if one.kind == part.kind and one.index == part.index)
     text = view.text[whole.start : whole.start + found.offset]
@@ -413,7 +436,7 @@ def _place(view: CacheView, found: Difference) -> str:
         return f"tool {part.index + 1}, character {offset + 1:,}"
     role = next(view.text[p.start : p.end - 1] for p in view.parts if p.kind == "role" and p.index == part.index)
     where = f"message {part.index + 1} ({role})"
-    if part.kind == "content" and found.shape == "text":
+    if part.kind == "content":
         text = view.text[part.start : part.start + offset]
         line = text.count("\n") + 1
         return f"{where}, line {line}, character {len(text) - text.rfind(chr(10)):,}"

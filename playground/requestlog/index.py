@@ -93,7 +93,7 @@ _HASHES = _Hashes()
 
 @lru_cache(maxsize=128)
 def _hashes_of_long(line: str) -> array[int]:
-    """Cached, because most long lines of prompts are in many requests: four bytes for each trigram."""
+    """Return the trigrams of a text. Cached, because most long lines are in many requests: four bytes a trigram."""
     return array("I", _hashes_of(line))
 
 
@@ -112,26 +112,35 @@ def query(pieces: Iterable[str]) -> str:
     return _SEPARATOR.join(pieces)
 
 
+def any_of(queries: Iterable[str]) -> str:
+    """Return the argument of `may_hold` for blocks that one of these queries finds."""
+    return (2 * _SEPARATOR).join(queries)
+
+
 class BlockTest:
     """SQL's may_hold(bits, query): whether a block may have all trigrams of a query. Bits not computed yet may."""
 
     def __init__(self) -> None:
-        self._hashes: dict[str, tuple[int, ...]] = {}
+        self._hashes: dict[str, tuple[tuple[int, ...], ...]] = {}
 
     def __call__(self, bits: bytes, wanted: str) -> bool:
         hashes = self._hashes.get(wanted)
         if hashes is None:
             if len(self._hashes) >= _QUERIES:
                 self._hashes.clear()
-            hashes = self._hashes[wanted] = tuple(_hash(each) for each in wanted.split(_SEPARATOR))
+            alternatives = wanted.split(2 * _SEPARATOR)
+            hashes = self._hashes[wanted] = tuple(tuple(map(_hash, one.split(_SEPARATOR))) for one in alternatives)
         count = (len(bits) - _CHECK_BYTES) * 8
         if count <= 0:
             return True
-        for each in hashes:
-            place = each % count
-            if not bits[place >> 3] >> (place & 7) & 1:
-                return False
-        return True
+        for alternative in hashes:
+            for each in alternative:
+                place = each % count
+                if not bits[place >> 3] >> (place & 7) & 1:
+                    break
+            else:
+                return True
+        return False
 
 
 def ready_blocks(connection: sqlite3.Connection, limit: int) -> list[int]:

@@ -13,8 +13,8 @@ import msgspec
 
 from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import index
-from playground.requestlog.codec import column_text
 from playground.requestlog.rows import both_ids, id_text, number_of
+from playground.requestlog.search_text import column_text
 
 MOST_TAG_CHARS = 64
 _ENDED = "SELECT number FROM runs WHERE run_id IN (?, ?) AND owner IS NULL"

@@ -56,3 +56,10 @@ def _commonness(piece: str) -> tuple[int, int]:
 def is_in(part: str, text: str) -> bool:
     """Return whether `text` has the folded `part`."""
     return part in (text.lower() if text.isascii() else fold(text))
+
+
+def column_text(text: str) -> str:
+    """Replace characters that a column cannot hold by U+FFFD. The exact text is in the events."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -129,12 +129,12 @@ def scaled(px: float) -> int:
 
 
 def ui_font(px: int = BASE_PX, *, bold: bool = False, tabular: bool = False) -> QFont:
-    """The interface's font at `px` pixels; `tabular` gives every digit the same width, for columns."""
+    """Return the interface's font at `px` pixels; `tabular` gives every digit the same width, for columns."""
     return _font(UI_FAMILIES, px, bold=bold, tabular=tabular)
 
 
 def mono_font(px: int | None = None, *, bold: bool = False) -> QFont:
-    """The font of prompts, completions and ids; `px` None: in the chosen size."""
+    """Return the font of prompts, completions and ids; `px` None: in the user's size."""
     if px is None:
         application = QApplication.instance()
         px = int((application and application.property(PROMPT_PX)) or BASE_PX)

@@ -8,7 +8,7 @@ from playground.prefix_cache import endpoint_model
 from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.miss_explanation import EarlierRequest, MissKnowledge, OrderEvidence, explain_miss
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.view import view_of_document, view_of_fields
+from playground.prefix_cache.view import CacheView, view_of_document, view_of_fields
 from playground.prompt.document import Document, Json, Message
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, RULES, agent, desk, sent
 
@@ -85,24 +85,78 @@ def test_a_version_is_known_by_its_lines_though_its_first_and_its_last_differ() 
     assert boundary.offset == len("Today is 2026-11-1")
 
 
-@pytest.mark.parametrize(("blocks", "cause"), [([(16, 0.5), (128, 0.2), (64, 0.1), (32, 0.1)], None), ([], "tools")])
-def test_explain_miss_block_unknown_weighs_all_probable_blocks(
-    blocks: list[tuple[int, float]], cause: str | None
-) -> None:
+def _turns(answer: str = "On its way.") -> tuple[CacheView, CacheView]:
+    """Return a prompt with one tool, and the same one user message later."""
     tool: Json = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
     asked: list[Json] = [{"role": "system", "content": "Be patient."}, {"role": "user", "content": "Where is it?"}]
-    more: list[Json] = [{"role": "assistant", "content": "On its way."}, {"role": "user", "content": "When?"}]
+    more: list[Json] = [{"role": "assistant", "content": answer}, {"role": "user", "content": "When?"}]
     earlier, now = (view_of_fields({"tools": [tool], "messages": rows}) for rows in (asked, [*asked, *more]))
+    return earlier, now
+
+
+@pytest.mark.parametrize("blocks", [[(16, 0.5), (128, 0.2), (64, 0.1), (32, 0.1)], []], ids=["unknown", "16"])
+def test_explain_miss_continued_conversation_and_improbable_order_names_nothing(
+    blocks: list[tuple[int, float]],
+) -> None:
+    earlier, now = _turns()
     orders = [
         OrderEvidence("first", 0.4, lambda _offset: Size(1_401.0, 1.3)),
         OrderEvidence("before_last_user", 0.12, lambda _offset: Size(988.0, 65.0)),
     ]
     # 1,280 is what a server with blocks of 128 serves of 1,401 tokens.
     usage = CacheUsage(1_459, 1_280)
+    known = MissKnowledge(orders, blocks=blocks)
+    assert explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), usage, known) is None
+
+
+def test_explain_miss_tools_that_the_template_moves_are_the_server_not_the_prompt() -> None:
+    earlier, now = _turns()
+    orders = [OrderEvidence("before_last_user", 0.9, lambda _offset: Size(988.0, 2.0))]
+    usage = CacheUsage(1_459, 976)
+    found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), usage, MissKnowledge(orders))
+    assert found is not None
+    assert (found.cause, found.position) == ("server", None)
+
+
+def test_explain_miss_continued_conversation_below_a_minimum_is_the_server_not_the_prompt() -> None:
+    earlier, now = _turns()
+    orders = [
+        OrderEvidence("first", 0.3, lambda _offset: Size(900.0, 9.0)),
+        OrderEvidence("system_last", 0.6, lambda _offset: Size(4.0, 1.0)),
+    ]
+    known = MissKnowledge(orders)
+    found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(1_000, 0), known)
+    assert (found.cause if found else None) in (None, "server")
+
+
+KIND = "Be kind. " * 90
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "last"),
+    [
+        ([("system", KIND), ("user", "Question 1?")], ["", "Question 2?"], True),
+        (
+            [("system", "It is 14:05. " + "Be kind. " * 90), ("user", "Why?")],
+            ["It is 14:06. " + "Be kind. " * 90, ""],
+            False,
+        ),
+        ([("user", f"Question 1? {KIND}")], [f"Question 2? {KIND}"], False),
+    ],
+    ids=["last of two", "first of two", "only message"],
+)
+def test_explain_miss_notes_a_prefix_that_ends_in_the_last_of_several_messages(
+    before: list[tuple[str, str]], after: list[str], last: bool
+) -> None:
+    rows = [{"role": role, "content": text} for role, text in before]
+    others = [{**row, "content": text or row["content"]} for row, text in zip(rows, after, strict=True)]
+    earlier, now = (view_of_fields({"messages": some}) for some in (rows, others))
+    orders = [OrderEvidence("first", 1.0, lambda _offset: Size(300.0, 2.0))]
     found = explain_miss(
-        now, None, EarlierRequest(earlier, None, "id", 10.0), usage, MissKnowledge(orders, blocks=blocks)
+        now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(310, 288), MissKnowledge(orders)
     )
-    assert (found.cause if found else None) == cause
+    assert found is not None
+    assert found.last is last
 
 
 def test_settle_many_long_answers_keeps_the_newest_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import json
 
 from playground.agent.conversation import Conversation, Result, Sum, Turn
 from playground.agent.loop import AgentLoopEnded
-from playground.runs.metrics import UNKNOWN, Figure, seconds
+from playground.export.terminal import visible_line
+from playground.runs.metrics import UNKNOWN, Figure, finish_text, seconds
 
 RESULT_WORDS = {
     "answered": "returned",
@@ -27,10 +28,10 @@ END_WORDS = {
 
 
 def outcome(turn: Turn) -> str:
-    """Return `200 tool_calls`, or the outcome of a failed request."""
+    """Return how a turn ended, in the words of the log."""
     if turn.edited:
         return "edited by you"
-    return turn.finish_reason or turn.phase if turn.phase == "done" else turn.phase
+    return visible_line(finish_text(turn.finish_reason)) if turn.phase == "done" else turn.phase
 
 
 def usage_words(turn: Turn, forecast_cached: float | None) -> str:

@@ -24,7 +24,7 @@ class CallRow(QFrame):
     def __init__(self, call: ToolCall) -> None:
         super().__init__()
         self.call = call
-        self.setProperty("look", "callout")
+        self.setProperty("look", "aside")
         self.head = words(f"calls {visible_line(call.name)}", "strong")
         self.arguments = _mono(visible(pretty(call.arguments)))
         self.state = words("", "muted")

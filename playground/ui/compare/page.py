@@ -410,7 +410,7 @@ class ComparePage(QWidget):
         self.body.addWidget(columns)
         self.body.addWidget(self._summary_pane())
         self.body.setStretchFactor(0, 1)
-        self.body.setSizes([600, 170])
+        self.body.setSizes([600, 150])
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -446,7 +446,10 @@ class ComparePage(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(head)
-        column.addWidget(self.summary, 1)
+        inset = QHBoxLayout()
+        inset.setContentsMargins(3, 0, 0, 0)  # the text of the first column is below the title
+        inset.addWidget(self.summary)
+        column.addLayout(inset, 1)
         return pane
 
     def showEvent(self, event: QShowEvent) -> None:

@@ -271,7 +271,7 @@ class CacheLabDialog(TaskDialog):
 
 
 def cost_words(plan: LabPlan, endpoint: Endpoint) -> str:
-    """Requests, ≈ tokens, money and time, said before anything is sent."""
+    """Return requests, ≈ tokens, money and time, displayed before anything is sent."""
     limits = endpoint.plan
     busy = plan_batch(len(plan.steps), 1, limits.requests_per_minute, GUESS_S)
     time = seconds(max(busy, plan.idle_s))
@@ -284,7 +284,7 @@ def cost_words(plan: LabPlan, endpoint: Endpoint) -> str:
 
 
 def chart_of(progress: LabProgress | None) -> tuple[list[Series], str, str]:
-    """What is drawn of an experiment: the series, and the names of the axes."""
+    """Return the series of an experiment's chart, and the names of its axes."""
     if progress is None:
         return [], "", ""
     again = [r for r in progress.readings if r.gap_s is not None and r.cached_tokens is not None]

@@ -173,7 +173,7 @@ def _milliseconds(name: str) -> QSpinBox:
 
 
 ROOMY_PX = 660
-"""Height of the dialog from which the speech settings are shown at first."""
+"""Height of the dialog from which the speech settings are open at first."""
 FRAME_MS = 16
 IDLE_MS = 100
 """Interval of updates while a run produces no events, so that elapsed times advance."""
@@ -208,6 +208,7 @@ class VoiceDialog(TaskDialog):
         self.form.changed.connect(self._other_speech)
         self.timeline, self.beside = TimelineTab(), SideBySideTab()
         self.tabs = QTabWidget()
+        self.tabs.setProperty("look", "inside")
         self.tabs.addTab(self.timeline, "Timeline")
         self.tabs.addTab(self.beside, "Side by side")
         self.readiness = ReadinessTab(settings, bench)

@@ -1,10 +1,10 @@
-"""A difference between two prompts as text: signs and strokes say what the colours say."""
+"""A difference between two prompts as text: added text is underlined, removed text is struck through."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtGui import QTextBlockFormat, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import QTextEdit, QWidget
 
 from playground.prompt.diff import DiffRow
@@ -15,7 +15,7 @@ MOST_ROWS = 2_000
 
 
 class DifferenceView(QTextEdit):
-    """Read-only; what others wrote is inserted as plain text, never as markup."""
+    """Read-only. Text is inserted as plain text, never as markup."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -43,17 +43,19 @@ class DifferenceView(QTextEdit):
 
     def _block(self, row: DiffRow) -> QTextBlockFormat:
         block = QTextBlockFormat()
-        grounds: dict[str, QColor] = {"come": current_theme().warm, "gone": current_theme().variable}
-        if row.sign in grounds:
-            block.setBackground(grounds[row.sign])
+        if row.sign == "come":
+            block.setBackground(current_theme().selection)
         if row.sign == "head":
             block.setTopMargin(6)
         return block
 
     def _form(self, row: DiffRow) -> QTextCharFormat:
         form = QTextCharFormat()
-        form.setForeground(current_theme().muted if row.sign in ("skipped", "same") else current_theme().text)
+        form.setForeground(current_theme().text if row.sign in ("head", "come") else current_theme().muted)
         form.setFontStrikeOut(row.sign == "gone")
+        if row.sign == "come":
+            form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
+            form.setUnderlineColor(current_theme().accent)
         if row.sign == "head":
             form.setFontWeight(700)
         return form

@@ -47,7 +47,7 @@ class ElidedLabel(QLabel):
         return QSize(self.fontMetrics().horizontalAdvance("…") * 4, super().minimumSizeHint().height())
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """The elided text, and a line under it while the keyboard is here."""
+        """Paint the elided text, and a line under it while it has the focus."""
         painter = QPainter(self)
         room = self.contentsRect()
         shown = self.fontMetrics().elidedText(self._displayed, self._elide, room.width())

@@ -54,7 +54,7 @@ class CopyButton(QPushButton):
     """Label "Copy", for a moment "Copied". Disabled while there is nothing to copy."""
 
     def __init__(self, what: str, parent: QWidget | None = None) -> None:
-        """`what` names the text for screen readers."""
+        """Build the label. `what` names the text for screen readers."""
         super().__init__("Copy", parent)
         self._text = ""
         self._what = what
@@ -142,7 +142,7 @@ class IdLabel(QWidget):
         return QSize(80, QFontMetrics(mono_font(SIZES_PX[0])).height() + 4)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """The id, and a focus ring."""
+        """Paint the id, and a focus ring."""
         painter, theme = QPainter(self), current_theme()
         painter.setFont(self._font(self.width()))
         painter.setPen(theme.text if self._id else theme.muted)

@@ -116,7 +116,7 @@ class ExactEdit(QPlainTextEdit):
             self.typed.emit(splice)
 
     def selection(self) -> tuple[int, int]:
-        """The selection in code points of the exact text; empty at the cursor."""
+        """Return the selection in code points of the exact text; empty at the cursor."""
         cursor = self.textCursor()
         return self.exact.index(cursor.selectionStart()), self.exact.index(cursor.selectionEnd())
 
@@ -352,7 +352,7 @@ class ExactEdit(QPlainTextEdit):
         return True
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """The whole page scrolls, never one text."""
+        """Let the whole page scroll, never one text."""
         event.ignore()
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
@@ -367,7 +367,7 @@ class ExactEdit(QPlainTextEdit):
         self.focused.emit()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        """A composition ends with the focus, whether or not the input method says so."""
+        """End a composition with the focus, whether or not the input method says so."""
         super().focusOutEvent(event)
         self._composing = False
         if event.reason() != Qt.FocusReason.PopupFocusReason:
@@ -378,7 +378,7 @@ class ExactEdit(QPlainTextEdit):
         self._composing = False
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """A click moves the cursor."""
+        """Move the cursor."""
         super().mousePressEvent(event)
         self.caret_moved.emit()
 
@@ -402,7 +402,7 @@ class ExactEdit(QPlainTextEdit):
             super().dropEvent(event)
 
     def createMimeDataFromSelection(self) -> QMimeData:
-        """The exact text, not its image."""
+        """Copy the exact text, not its image."""
         start, end = self.selection()
         return text_data(self.exact.text[start:end])
 

@@ -106,7 +106,7 @@ class UsageSection(Section):
         self._draw(model.state.usage)
 
     def show_outlook(self, forecast: Forecast | None) -> None:
-        """What the next request is expected to use; nothing of it is reported yet."""
+        """Show what the next request is expected to use; nothing of it is reported yet."""
         expected = f"≈ {forecast.prompt_tokens:,.0f} in" if forecast else "— in"
         self._head(Line(expected, "Estimated on this machine"), Line("nothing sent yet"))
         blank = Line("—", "Nothing was sent yet", "muted")

@@ -186,7 +186,7 @@ class CardText(Recolored, ExactEdit):
         return self._lines.spot(unit).top - GAP_PX * (len(above) - above.index(name))
 
     def set_values(self, values: Mapping[str, str]) -> None:
-        """The variables that have a value."""
+        """Set the variables that have a value."""
         if values != self._values:
             self._values = values
             self.settled()
@@ -239,7 +239,7 @@ class CardText(Recolored, ExactEdit):
             self.setViewportMargins(self._left, 0, right, 0)
 
     def inputMethodEvent(self, event: QInputMethodEvent) -> None:
-        """A composition takes room before it is text."""
+        """Make room for a composition before it is text."""
         super().inputMethodEvent(event)
         self._lines.forget_block(self.textCursor().blockNumber())
         self.laid_out()
@@ -269,7 +269,7 @@ class CardText(Recolored, ExactEdit):
         return colored
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The grounds of the marks that are in sight, then the text."""
+        """Paint the grounds of the visible marks, then the text."""
         if self._marks or self._opaque:
             painter = QPainter(self.viewport())
             painter.setClipRect(event.rect())

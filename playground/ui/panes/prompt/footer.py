@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 
 from playground.ui.panes.prompt.axis_paint import (
@@ -42,7 +42,9 @@ class PromptFooter(QFrame):
         self.state = "cache: nothing sent yet"
         self.forecast = ""
         """What the next request is expected to get from the cache, with the same and with new values."""
-        self._warm = self._stable_only = False
+        self.may_vary = ""
+        """Text about values in the stable prefix that may vary; empty if there are none."""
+        self._warm, self._basis = False, ""
         self.setProperty("look", "footer")
         self.setFixedHeight(HEIGHT_PX)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -59,12 +61,24 @@ class PromptFooter(QFrame):
             self.state, self._warm = axes.state, axes.warm
             self.forecast = forecast_text(axes)
         if (self.structure, self.state, self.forecast) != before:
-            basis = axes.basis if axes is not None else ""
-            tip = [self.state, self.forecast, basis, STABLE, VARIABLE, EXPECTED, NOT_EXPECTED]
-            self.setToolTip(plain_tip("\n".join(line for line in tip if line)))
-            self.setAccessibleDescription(
-                ", ".join(part for part in (*self.structure, self.state, self.forecast) if part)
-            )
+            self._basis = axes.basis if axes is not None else ""
+            self._describe()
+            self.update()
+
+    def _describe(self) -> None:
+        marked = f"{self.may_vary}: underlined with dots" if self.may_vary else ""
+        tip = (self.state, self.forecast, self._basis, STABLE, marked, VARIABLE, EXPECTED, NOT_EXPECTED)
+        self.setToolTip(plain_tip("\n".join(line for line in tip if line)))
+        stable, variable = self.structure
+        parts = (stable, self.may_vary, variable, self.state, self.forecast)
+        self.setAccessibleDescription(", ".join(part for part in parts if part))
+
+    def show_marked(self, count: int) -> None:
+        """Show how many values of the stable prefix are marked: they look as if they vary."""
+        text = f"{count} {'value' if count == 1 else 'values'} may vary" if count else ""
+        if text != self.may_vary:
+            self.may_vary = text
+            self._describe()
             self.update()
 
     def sizeHint(self) -> QSize:
@@ -89,6 +103,12 @@ class PromptFooter(QFrame):
         for variable, text in zip((False, True), self.structure, strict=True):
             paint_swatch(painter, theme, QRectF(x, middle - _SWATCH / 2, _SWATCH, _SWATCH), variable=variable)
             x = self._text(painter, theme, metrics, x + _SWATCH + _MARK_GAP, text) + _GAP
+            if not variable and self.may_vary:
+                left = x - _GAP + _MARK_GAP
+                x = self._text(painter, theme, metrics, left, self.may_vary, theme.variable_edge) + _GAP
+                under = middle + metrics.ascent() / 2 + 2
+                painter.setPen(QPen(theme.variable_edge, 2, Qt.PenStyle.DotLine))
+                painter.drawLine(QPointF(left, under), QPointF(x - _GAP, under))
         return x
 
     def _legend_width(self, metrics: QFontMetricsF) -> float:
@@ -111,9 +131,11 @@ class PromptFooter(QFrame):
             x = self._text(painter, theme, metrics, x + EDGE_PX + _MARK_GAP, text) + _GAP
         return x
 
-    def _text(self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float, text: str) -> float:
+    def _text(
+        self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float, text: str, color: QColor | None = None
+    ) -> float:
         width = metrics.horizontalAdvance(text)
-        painter.setPen(theme.text)
+        painter.setPen(color or theme.text)
         painter.drawText(QRectF(x, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, text)
         return x + width
 

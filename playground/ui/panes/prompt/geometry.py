@@ -66,7 +66,7 @@ class TextGeometry:
         return self.tops()[-1]
 
     def tops(self) -> list[float]:
-        """The top of each block, and the bottom of the last."""
+        """Return the top of each block, and the bottom of the last."""
         self._bring_up_to_date()
         if self._tops is None:
             self._tops = list(accumulate(self._heights, initial=0.0))
@@ -95,7 +95,7 @@ class TextGeometry:
         return TextSpot(x_of(line, inside), top + line.y(), top + line.y() + line.height(), rtl)
 
     def areas(self, start: int, end: int) -> list[QRectF]:
-        """The rectangles that UTF-16 units [start, end) of one block cover: one a line."""
+        """Return the rectangles that UTF-16 units [start, end) of one block cover: one for each line."""
         block = self._edit.document().findBlock(start)
         if not block.isValid():
             return []
@@ -217,7 +217,7 @@ def x_of(line: QTextLine, unit: int) -> float:
 
 
 def _align_right(block: QTextBlock) -> None:
-    """A paragraph from right to left begins at the right; QPlainTextEdit by itself leaves it at the left."""
+    """Align a right-to-left paragraph at the right; QPlainTextEdit by itself leaves it at the left."""
     layout = block.layout()
     option = layout.textOption()
     option.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignAbsolute)

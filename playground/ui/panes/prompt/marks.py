@@ -78,7 +78,7 @@ def _in_units(image: str, found: list[tuple[int, int, MarkKind, str]]) -> list[T
 
 
 def marks_between(marks: list[TextMark], start: int, end: int) -> list[TextMark]:
-    """The marks that lie wholly or partly in units [start, end); chips are short."""
+    """Return the marks that lie wholly or partly in units [start, end); chips are short."""
     first = bisect_left(marks, start, key=lambda mark: mark.start)
     while first > 0 and marks[first - 1].end > start:
         first -= 1

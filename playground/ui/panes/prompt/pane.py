@@ -59,6 +59,8 @@ class OtherTabs:
 PROMPT, TOOLS, PARAMETERS, BODY = range(4)
 _TABS = {"messages": PROMPT, "variables": PROMPT, "tools": TOOLS, "parameters": PARAMETERS}
 
+_PREFIX_RULE = "prefix-order"
+
 
 class PromptPane(QFrame):
     """Edits one Document. Every change is emitted at once and can be undone."""
@@ -344,12 +346,16 @@ class PromptPane(QFrame):
         if document is not self.history.document:
             return
         advised: dict[int, Advised] = {}
+        typed_in = 0
         for one in advice:
             for place in one.places:
                 if place.message is not None and place.start is not None and place.end is not None:
                     mark = (place.start, place.end, f"{one.title}. {one.detail}")
                     advised[place.message] = (*advised.get(place.message, ()), mark)
+                    text = document.messages[place.message].content or ""
+                    typed_in += one.rule == _PREFIX_RULE and not text.startswith("{{", place.start)
         self.prompt_tab.set_advised(advised)
+        self.footer.show_marked(typed_in)
 
     def set_reported(
         self, cached_tokens: int | None, prompt_tokens: int | None, document: Document | None = None
@@ -363,7 +369,7 @@ class PromptPane(QFrame):
         self.set_outlook(self._outlook)
 
     def set_model(self, model: str) -> None:
-        """The model that the body preview names."""
+        """Set the model that the body preview names."""
         self._model = model
         self._show_body()
 

@@ -90,6 +90,8 @@ class ToolsHead(QAbstractButton):
             painter.drawRect(area.adjusted(1, 1, -2, -2))
 
 
+_RULES_PX = 44
+"""Height of the boundary and of the rule "served from cache to here", which come later."""
 _ROOM_PX = 40
 """Space around the cursor that stays visible with it."""
 
@@ -154,6 +156,7 @@ class PromptTab(QWidget):
         self._column.addStretch(1)
         self.boundary_row.hide()
         self.area = QScrollArea()
+        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         self.area.setWidgetResizable(True)
         self.area.setVerticalScrollBar(_ReservedBar())
         self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
@@ -217,6 +220,9 @@ class PromptTab(QWidget):
 
     def _remove_card(self) -> None:
         card = self.cards.pop()
+        focus = self._page.focusWidget()
+        if focus is not None and card.isAncestorOf(focus):
+            (self.cards[-1].text if self.cards and not self.cards[-1].collapsed else self.add).setFocus()
         self._column.removeWidget(card)
         card.hide()
         card.deleteLater()
@@ -246,7 +252,7 @@ class PromptTab(QWidget):
             self._move(index, index + (-1 if name == "up" else 1))
 
     def insert(self, index: int) -> None:
-        """A new, empty user message at `index`."""
+        """Insert a new, empty user message at `index`."""
         messages = list(self._history.document.messages)
         self._put([*messages[:index], Message("user", ""), *messages[index:]], "Add message", index)
 
@@ -311,6 +317,14 @@ class PromptTab(QWidget):
         half = round(spot.bottom - spot.top) // 2
         self.area.ensureVisible(0, corner.y() + half, 0, half + _ROOM_PX)
 
+    def collapse_to_fit(self) -> None:
+        """Collapse messages from the first on, but not the last one, until the prompt fits with its two rules."""
+        for card in self.cards[:-1]:
+            if self._page.sizeHint().height() + _RULES_PX <= self.area.viewport().height():
+                break
+            card.set_collapsed(True)
+            self._column.activate()
+
     def selection(self) -> tuple[tuple[int, int], str]:
         """Return message and code point of the cursor that had the focus last, and the text that is selected there."""
         focus = self._page.focusWidget()
@@ -321,7 +335,7 @@ class PromptTab(QWidget):
         return (0, 0), ""
 
     def focus_editor(self) -> None:
-        """The keyboard goes to the text that had it last, or to the first one."""
+        """Give the keyboard to the text that had it last, or to the first one."""
         last = self._page.focusWidget()
         if last is not None and last.isVisible():
             last.setFocus()

@@ -46,7 +46,7 @@ class EventsModel(QAbstractTableModel):
         return True
 
     def event_at(self, row: int) -> RawEvent:
-        """The event that row `row` shows."""
+        """Return the event that row `row` shows."""
         return self._events[row]
 
     def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature

@@ -123,7 +123,7 @@ class JsonTab(Recolored, QFrame):
         self._asked = asked
 
     def title(self, state: RunState | None) -> str:
-        """The tab's title: a ✗ says that the answer was to be JSON and is not. Looked at once, when it is whole."""
+        """Return the title: ✗ says that the answer is not the requested JSON. Checked once, when it is complete."""
         if state is None or not state.ended or not self._has_answer(state):
             return "JSON"
         if self._titled is not state:

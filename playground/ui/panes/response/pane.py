@@ -35,7 +35,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, IconLabel
 from playground.ui.widgets.id_label import CopyButton
-from playground.ui.widgets.notice import Notice, field_link, shortened, words
+from playground.ui.widgets.notice import Notice, SlimBar, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
 from playground.ui.widgets.timers import repeating_timer
@@ -279,6 +279,7 @@ class ResponsePane(QFrame):
         self.tools_tab.run_requested.connect(lambda: self.notice_action.emit("chain"))
         self.json_tab = JsonTab(self._stack)
         self.footer = ResponseFooter()
+        self.from_log = SlimBar("From the log")
         titles = ("Text", "Request", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
         self.tabs = tab_bar("Views of the response", titles)
         self.tabs.tightens = True
@@ -347,7 +348,7 @@ class ResponsePane(QFrame):
             super().keyPressEvent(event)
 
     def take_focus(self) -> None:
-        """The keyboard comes to the tab in front."""
+        """Give the keyboard to the tab in front."""
         self.tabs.setFocus()
 
     def show_tab(self, index: int) -> None:
@@ -423,6 +424,7 @@ class ResponsePane(QFrame):
         column.setSpacing(0)
         column.addWidget(self.tabs)
         column.addWidget(hairline())
+        column.addWidget(self.from_log)
         column.addWidget(self._stack, 1)
         column.addWidget(self.footer)
         return column
