@@ -88,7 +88,7 @@ BENCHMARKS = (
     Benchmark("index", full=("10000",), quick=("1000",)),
     Benchmark("forecast", full=("10000",), quick=("1000",)),
     Benchmark("log", quick=("2000",)),
-    Benchmark("peers", quick=("500",), peer=Peer("list and search logged requests", "`llm logs`", "")),
+    Benchmark("peers", full=("2000",), quick=("500",), peer=Peer("list and search logged requests", "`llm logs`", "")),
     Benchmark("log_large", full=("100000", "--keep", _LOG), quick=("5000", "--keep", _LOG)),
     Benchmark("log_window", full=(_LOG,), quick=(_LOG,)),
     Benchmark("handover", quick=("200",)),

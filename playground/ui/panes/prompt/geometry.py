@@ -130,7 +130,7 @@ class TextGeometry:
             if block.isValid():
                 blocks.setdefault(block.blockNumber(), (block, []))[1].append(unit - block.position())
         kept = [block for block, _ in blocks.values()]
-        for cursor in self._gap_cursors:  # a QTextBlock that is kept would dangle once its text is removed
+        for cursor in self._gap_cursors:  # a stored QTextBlock would dangle once its text is removed
             block = document.findBlock(cursor.position())
             if block.isValid() and block not in kept:
                 self._place_lines(block, ())
