@@ -252,9 +252,10 @@ def _whole_texts(view: CacheView) -> tuple[set[str], str]:
 
 
 def moved_by_template(now: CacheView, earlier: CacheView, order: Order) -> bool:
-    """Return whether two arranged prompts part where one has tools or system text that follow the last user message.
+    """Return whether the first difference is tools or system text in one arranged prompt and another part in the
+    other.
 
-    Only orders that put these before the last user message move them.
+    Both prompts have such parts, and only orders that put them at the last user message move them.
     """
     if order not in ("before_last_user", "system_last"):
         return False
@@ -277,7 +278,7 @@ def _follows(view: CacheView, part: ViewPart, order: Order) -> bool:
 def rewritten(earlier: CacheView, now: CacheView) -> CacheView | None:
     """Return a canonical earlier prompt, written as `now` writes what means the same; None if nothing differs so.
 
-    Some templates sort the keys of tools, write arguments anew, cut white space at the ends of messages, and leave
+    Some templates sort the keys of tools, rewrite arguments, cut white space at the ends of messages, and leave
     out ids and other fields. For them such parts are the same text.
     """
     mine = {(part.kind, part.index): now.text[part.start : part.end] for part in now.parts}

@@ -264,6 +264,8 @@ class CacheForecaster:
         shared = common_prefix(sent.text, compared.text) if compared is not None else 0
         if other is not None and other[1].length > shared and other[1].length >= len(sent.text) / 4:
             compared = other[1].sent
+            shared = other[1].length
+        compared = _continued(cache, sent, shared) or compared
         earlier = None if compared is None else self._earlier(cache, sent, compared)
         return Settled(explain_miss(sent.view, sent.fields, earlier, usage, known, document), known)
 
@@ -324,6 +326,20 @@ class CacheForecaster:
         for key, state in learned_state.parse(data).items():
             if key not in self._models:
                 learned_state.restore(self.model(*key), state)
+
+
+def _continued(cache: EndpointCacheModel, sent: Sent, shared: int) -> Sent | None:
+    """Return an earlier request that a prompt continues, if it has more in common with it than `shared` code points.
+
+    The forecast does not know one that was still running when this one was sent.
+    """
+    for match in cache.index.best(sent.text, 4):
+        other = match.sent
+        if other.run_id == sent.run_id or other.at > sent.at or other.tag not in ("", sent.tag):
+            continue
+        if match.length > shared and match.length == len(other.text):
+            return other
+    return None
 
 
 def forecast_of(cache: EndpointCacheModel, prediction: Prediction, related: Sent | None) -> Forecast:

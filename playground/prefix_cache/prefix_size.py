@@ -159,6 +159,7 @@ class PrefixSizer:
         self._measure, self._block, self._width = measure, block, width
         self._anchors = anchors
         self._estimator = measure.estimator
+        self._ratio = self._anchor_ratio()
         self._marks = self._on_path(path, answers=answers)
         self._known: dict[int, Size] = {}
 
@@ -166,6 +167,14 @@ class PrefixSizer:
     def length(self) -> int:
         """Code points of the whole text."""
         return len(self._measure.text)
+
+    def _anchor_ratio(self) -> float:
+        """Return counted over estimated tokens of the newest similar prompt."""
+        if not self._anchors:
+            return 1.0
+        anchor = self._anchors[0]
+        estimated = anchor.measure.upto(anchor.depth)
+        return anchor.tokens / estimated if estimated > 0 and anchor.tokens > 0 else 1.0
 
     def _on_path(self, path: Sequence[tuple[MatchNode, int]], *, answers: bool) -> list[_Mark]:
         """Exact counts at the ends of earlier requests, and depths at which a report ended."""
@@ -198,6 +207,11 @@ class PrefixSizer:
         counts = subtract(mark.counts, before.counts)
         tokens = max(self._estimator.tokens(counts), 0.0)
         apart = abs(before.size.tokens + tokens - mark.size.tokens)
+        if self._ratio != 1.0:
+            # A similar prompt of the same program tells what its kind of text costs: its estimate is off by as much.
+            apart = min(
+                apart, abs(before.size.tokens + tokens * self._ratio - mark.size.tokens) / max(self._ratio, 1.0)
+            )
         if apart <= self._block + UNLIKELY * _hypotenuse(before.size.error, mark.size.error):
             return True  # whatever the deviation of the estimate, which takes most of the time
         error = self._estimator.deviation(counts) * self._width
@@ -228,8 +242,18 @@ class PrefixSizer:
             if anchor.depth > depth:
                 end = _Mark(anchor.depth, anchor.measure.counts_upto(anchor.depth), Size(anchor.tokens, 0.0))
                 found = self._bridge(counts, before, end, tokens, error)
-                best = min(best, found, key=lambda size: size.error)
+            else:
+                found = self._behind(counts, depth, anchor)
+            best = min(best, found, key=lambda size: size.error)
         return best
+
+    def _behind(self, counts: Counts, depth: int, anchor: Anchor) -> Size:
+        """Return the size at a depth behind an anchor's: its count, with what follows the shared text exchanged."""
+        shared = min(common_prefix(self._measure.text, anchor.measure.text), anchor.depth, depth)
+        upto = self._measure.counts_upto(shared)
+        mine, my_error = self._estimate(counts, upto)
+        theirs, their_error = self._estimate(anchor.measure.counts_upto(anchor.depth), upto)
+        return Size(max(anchor.tokens - theirs + mine - CUT[0], 0.0), _hypotenuse(my_error, their_error, CUT[1]))
 
     def _bridge(self, counts: Counts, before: _Mark, after: _Mark | None, tokens: float, error: float) -> Size:
         """Between two marks with a known distance, what both estimates miss of it is divided by their variances."""

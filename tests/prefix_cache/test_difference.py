@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playground.prefix_cache.difference import difference
+from playground.prefix_cache.difference import difference, rewritten
 from playground.prefix_cache.view import CacheView, view_of_fields
 from playground.prompt.document import Json
 
@@ -33,3 +33,26 @@ def test_difference_history_cut_behind_the_system_message_is_a_removal() -> None
     )
     assert found is not None
     assert (found.shape, found.cause) == ("structure", "removed")
+
+
+def _body(tool: Json, arguments: str, **fields: Json) -> CacheView:
+    call: Json = {"id": "1", "type": "function", "function": {"name": "find", "arguments": arguments}}
+    messages: list[Json] = [
+        {"role": "user", "content": "Where is it?", **fields},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+    ]
+    return view_of_fields({"tools": [tool], "messages": messages})
+
+
+def test_rewritten_keys_names_and_spelling_of_arguments_become_those_of_the_later_request() -> None:
+    one: Json = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+    other: Json = {"function": {"parameters": {"type": "object"}, "name": "find"}, "type": "function"}
+    earlier = _body(one, '{"a": 1, "b": "é"}', name="user_1")
+    now = _body(other, '{"b":"\\u00e9","a":1}', name="user_2")
+    found = rewritten(earlier, now)
+    assert found is not None
+    assert found.text == now.text
+    assert rewritten(now, now) is None
+    changed = rewritten(_body(one, '{"a": 2}'), now)
+    assert changed is not None
+    assert changed.text != now.text

@@ -109,6 +109,24 @@ def test_explain_miss_continued_conversation_and_improbable_order_names_nothing(
     assert explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), usage, known) is None
 
 
+def test_explain_miss_history_replaced_points_at_the_character_where_the_messages_part() -> None:
+    def body(*turns: str) -> CacheView:
+        messages: list[Json] = [{"role": "system", "content": "Be patient."}]
+        messages += [{"role": "user", "content": text} for text in turns]
+        return view_of_fields({"messages": messages})
+
+    earlier, now = (
+        body("Where is\nit, the parcel for my sister?", "A", "B", "C"),
+        body("Where is\nthe invoice of last month that you sent?"),
+    )
+    orders = [OrderEvidence("first", 1.0, lambda _offset: Size(900.0, 2.0))]
+    known = MissKnowledge(orders)
+    found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(1_000, 896), known)
+    assert found is not None
+    assert found.position is not None
+    assert (found.cause, found.position.line, found.position.column) == ("removed", 2, 1)
+
+
 def test_explain_miss_tools_that_the_template_moves_are_the_server_not_the_prompt() -> None:
     earlier, now = _turns()
     orders = [OrderEvidence("before_last_user", 0.9, lambda _offset: Size(988.0, 2.0))]
@@ -126,7 +144,21 @@ def test_explain_miss_continued_conversation_below_a_minimum_is_the_server_not_t
     ]
     known = MissKnowledge(orders)
     found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(1_000, 0), known)
-    assert (found.cause if found else None) in (None, "server")
+    assert found is not None
+    assert found.cause == "server"
+
+
+def test_settle_request_that_continues_a_running_one_is_not_compared_with_another_conversation() -> None:
+    room = desk(sent(agent(question="Another call?"), "other"))
+    first = agent(question="Where is it?")
+    more = (Message("assistant", "On its way."), Message("user", "When?"))
+    second = Document(messages=(*first.messages, *more), variables=first.variables)
+    forecast, prediction = room.predict(view_of_document(second).view, ENDPOINT, MODEL)
+    room.record(ENDPOINT, MODEL, sent(first, "first", NOW - 1))  # its head arrives after the second was sent
+    room.record(ENDPOINT, MODEL, sent(second, "second", NOW), prediction)
+    settled = room.settle(ENDPOINT, MODEL, "second", CacheUsage(660, 592), forecast)
+    assert settled is not None
+    assert settled.explanation is None
 
 
 KIND = "Be kind. " * 90
