@@ -22,7 +22,6 @@ from playground.client.endpoint import SIMULATOR_ID, Endpoint
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import load
-from playground.runs.service import SimulatorManager
 from playground.storage.draft import Draft
 from playground.storage.endpoints import EndpointStore
 from playground.storage.json_file import FileWriter
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from playground.requestlog.records import StoredRun
     from playground.runs.cache_memory import CacheMemory
     from playground.runs.record import RequestSource
-    from playground.runs.service import PendingRequest, RequestService
+    from playground.runs.service import PendingRequest, RequestService, SimulatorManager
     from playground.runs.shared_rate_limiter import SharedRateLimiter
     from playground.runs.state import RunState
     from playground.storage.credentials import CredentialStore
@@ -88,7 +87,7 @@ class AppServices:
         self.endpoints = EndpointStore(folder / "endpoints.json", self.writer.submit, self.on_notice)
         self._folder_warning = folder_warning(folder)
         self._environment = environment
-        self.simulation = SimulatorManager(simulator_options, self.on_notice)
+        self._simulator_options = simulator_options
         self.draft: Draft | None = None
         """The window's draft; only a window has one."""
         self._opened = AsyncExitStack()
@@ -107,6 +106,15 @@ class AppServices:
         from playground.storage.credentials import CredentialStore
 
         return CredentialStore(self._environment)
+
+    @cached_property
+    def simulation(self) -> SimulatorManager:
+        """Return the process of the simulator. Created on first use: its module imports the whole way of a request."""
+        from playground.runs.service import SimulatorManager
+
+        manager = SimulatorManager(self._simulator_options, self.on_notice)
+        self._opened.push_async_callback(manager.stop)
+        return manager
 
     @cached_property
     def rate_limiter(self) -> SharedRateLimiter:
@@ -356,7 +364,6 @@ class AppServices:
         if self.log is not None:
             await self.log.close()
         await self._opened.aclose()
-        await self.simulation.stop()
         if self.draft is not None:
             self.draft.close()
         await self.writer.close()

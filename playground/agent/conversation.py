@@ -105,7 +105,7 @@ class Turn:
 
 
 def new_id() -> str:
-    """A turn's id."""
+    """Return a new id for a turn."""
     return uuid.uuid4().hex
 
 

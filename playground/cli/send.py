@@ -151,7 +151,7 @@ async def _send(
 
 
 def _check(document: Document) -> None:
-    """Raises InputError where Electron would answer with HTTP 400."""
+    """Refuse a document that Electron would answer with HTTP 400. Raises InputError."""
     refused = [finding.problem for finding in check(document) if finding.refused]
     if refused:
         raise InputError(*refused)

@@ -235,7 +235,7 @@ class ChunkDecoder:
         self.passed_over = self.passed_over or data
 
     def _chunk(self, chunk: _Chunk, data: str, at: float) -> list[AnyEvent]:
-        """`data` is the error body if the chunk turns out to report an error; "" if the caller raises that itself."""
+        """Keep a chunk. `data` is the error body if it reports an error; "" if the caller raises that itself."""
         self.begun = True
         events: list[AnyEvent] = []
         if not self._reported_id and (body_id := _text(chunk.id)):
@@ -351,7 +351,7 @@ def _valid(text: str | None) -> bool:
 
 
 def _reasoning(message: _Message) -> str:
-    """The reasoning text under the first of its names; servers that send two names send the same text in both."""
+    """Return the reasoning text under its first name; servers that send two names send the same text in both."""
     for value in (message.reasoning_content, message.reasoning, message.thinking):
         if value and (text := value if isinstance(value, str) else _content(value)):
             return text

@@ -234,7 +234,7 @@ def _refused(endpoint: Endpoint, key: str | None) -> ApiError | None:
 
 
 def _route(base_url: str) -> _Route:
-    """Raises ProxyError."""
+    """Return the pool of connections for a URL. Raises ProxyError."""
     proxy = None if is_loopback(base_url) else proxy_for(base_url, os.environ)
     return _Route(urlsplit(base_url).scheme == "https", proxy)
 

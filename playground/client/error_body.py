@@ -168,7 +168,7 @@ _GOOD_CODES = (None, 0, 200, "", "0", "200", "ok", "OK", "success")
 
 
 def _errors_in(value: Mapping[str, object]) -> Iterator[object]:
-    """The error objects at the top, inside `response` and `data`, and inside each choice, its delta and message."""
+    """Yield the error objects at the top, inside `response` and `data`, in each choice, its delta and message."""
     for name in _ERROR_FIELDS:
         if name in value:
             error = value[name]
@@ -199,7 +199,7 @@ def _is_error_word(value: object) -> bool:
 
 
 def _status(value: Mapping[str, object]) -> int | None:
-    """An HTTP error status inside the body."""
+    """Return an HTTP error status inside the body."""
     for name in ("status", "statusCode", "status_code", "code"):
         status = count(found) if not isinstance(found := value.get(name), str) else _digits(found)
         if status is not None and 400 <= status < 600:

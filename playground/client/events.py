@@ -125,7 +125,7 @@ class Usage(msgspec.Struct, frozen=True):
 
     @property
     def fresh_tokens(self) -> int | None:
-        """prompt - cached; None if either is unknown or cached exceeds prompt."""
+        """Return prompt - cached; None if either is unknown or cached exceeds prompt."""
         if self.prompt_tokens is None or self.cached_tokens is None or self.cached_tokens > self.prompt_tokens:
             return None
         return self.prompt_tokens - self.cached_tokens

@@ -104,7 +104,7 @@ class ConnectTrace:
         self.duration_s = 0.0
 
     async def trace(self, name: str, info: Mapping[str, Any]) -> None:
-        """Called by httpcore at the start and the end of each step of a request."""
+        """Note the start or the end of a step of a request. httpcore calls it."""
         step, _, moment = name.rpartition(".")
         if step in _STEPS:
             self.opened = True

@@ -28,7 +28,7 @@ CHARS_PER_TOKEN = 3.0
 """A low estimate, so that the number of prefixes in the cache is not overestimated."""
 
 
-class StoredRuns(Protocol):
+class RunReader(Protocol):
     """The part of the request log that a batch reads."""
 
     async def get(self, run_id: str) -> StoredRun | None:
@@ -53,7 +53,7 @@ class BatchJob:
         checks: Sequence[AnswerCheck],
         endpoint: Endpoint,
         service: RequestService,
-        log: StoredRuns | None,
+        log: RunReader | None,
         results: ResultFile,
         *,
         concurrency: int,

@@ -289,7 +289,7 @@ class BatchRunner:
             self._runs.pop(position, None)
 
     def _release_followers(self, position: int, run: Run) -> None:
-        """The prefix is in the cache once the first token of the leader has arrived."""
+        """Release rows that wait for a prefix: it is cached once the leader's first token has arrived."""
         if run.state.first_token_at is not None:
             if position in self._followers:
                 for follower in self._followers.pop(position):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from playground.client.endpoint import PER, Endpoint
-from playground.experiments.batch_job import BatchJob, StoredRuns
+from playground.experiments.batch_job import BatchJob, RunReader
 from playground.experiments.batch_lines import BatchLines
 from playground.experiments.batch_plan import BatchPlan, Order, make_plan
 from playground.experiments.batch_results import BatchTotals, ResultFile, row_number
@@ -245,10 +245,10 @@ class BatchSession:
         prepared: PreparedBatch,
         store: BatchStore,
         service: RequestService,
-        log: StoredRuns | None,
+        log: RunReader | None,
         saved: SavedBatch | None = None,
     ) -> None:
-        """`saved`: the stored batch that is continued; None for a new one."""
+        """Take a prepared batch. `saved`: the stored batch that is continued; None for a new one."""
         self.prepared, self._store, self._service, self._log, self._saved = prepared, store, service, log, saved
         self.results: dict[int, dict[str, Json]] = {}
         """Results by row number."""

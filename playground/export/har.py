@@ -199,7 +199,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _run(entry: Any, path: Path) -> EndedRun:
-    """Raises InputError."""
+    """Return the run of an entry. Raises InputError."""
     request, response = _mapping(entry["request"]), _mapping(entry.get("response"))
     text = _content(_mapping(request.get("postData")))
     if not text:

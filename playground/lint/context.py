@@ -88,7 +88,7 @@ class Retries:
 
     @classmethod
     def of(cls, policy: RetryPolicy) -> Retries:
-        """The client's own policy."""
+        """Return the client's own policy."""
         return cls(RETRIED, policy.attempts, policy.first_s, policy.longest_s, policy.jitter)
 
 

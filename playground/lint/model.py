@@ -148,7 +148,7 @@ class Rule(Protocol):
         """Where the guide says so."""
 
     def judge(self, facts: PromptFacts) -> Iterable[Finding]:
-        """What it has to say; pure."""
+        """Return the findings of this rule about a prompt; pure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,6 @@ class LintRule:
     speak: Callable[[PromptFacts], Iterable[Finding]]
 
     def judge(self, facts: PromptFacts) -> Iterator[Finding]:
-        """What the function says, signed with the rule's name."""
+        """Yield the findings of the function, signed with the rule's name."""
         for finding in self.speak(facts):
             yield replace(finding, rule=self.name)

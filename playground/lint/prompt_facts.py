@@ -60,7 +60,7 @@ def _below(node: SchemaNode, depth: int) -> Iterator[SchemaNode]:
 
 
 def edited(tool: Tool, changes: Mapping[Path, Json]) -> dict[str, Json]:
-    """The definition with the values at these paths replaced; None removes the key."""
+    """Return the definition with the values at these paths replaced; None removes the key."""
     made: dict[str, Json] = copy.deepcopy(dict(tool.definition))
     for path, value in changes.items():
         inner: Json = made
@@ -110,7 +110,7 @@ class PromptFacts:
         return self._counter.estimate(text)
 
     def least_tokens(self, text: str) -> float:
-        """The fewest tokens that `text` has by the estimate's own doubt."""
+        """Return the fewest tokens that `text` has within the estimate's uncertainty."""
         return self._counter.interval(text)[0]
 
     @property
@@ -181,19 +181,19 @@ class PromptFacts:
         return sum(self.tool_tokens) + sum(self.message_tokens)
 
     def fresh_dollars(self, tokens: float) -> float | None:
-        """What so many tokens of each request cost in 1,000 requests when the cache has none of them."""
+        """Return the cost of so many uncached tokens of each request, for 1,000 requests."""
         return price_per_1000(tokens, self.setting.rates.fresh)
 
     def cached_dollars(self, tokens: float) -> float | None:
-        """The same when the cache has all of them."""
+        """Return the cost of so many cached tokens of each request, for 1,000 requests."""
         return price_per_1000(tokens, self.setting.rates.cached)
 
     def output_dollars(self, tokens: float) -> float | None:
-        """What so many tokens of each completion cost in 1,000 requests."""
+        """Return the cost of so many tokens of each completion, for 1,000 requests."""
         return price_per_1000(tokens, self.setting.rates.output)
 
     def missed_dollars(self, tokens: float) -> float | None:
-        """What it costs in 1,000 requests that these tokens are fresh and not cached."""
+        """Return what 1,000 requests cost more if these tokens are fresh instead of cached."""
         fresh, cached = self.fresh_dollars(tokens), self.cached_dollars(tokens)
         return None if fresh is None or cached is None else fresh - cached
 

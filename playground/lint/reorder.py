@@ -73,19 +73,19 @@ def effect(outlook: Outlook, counter: TokenEstimator, rates: Rates) -> Effect:
 
 
 def with_parameter(document: Document, name: str, value: Json) -> Document:
-    """The document with one parameter set, or not sent where `value` is None."""
+    """Return the document with one parameter set, or not sent if `value` is None."""
     rest = {key: item for key, item in document.parameters.items() if key != name}
     return replace(document, parameters=rest if value is None else {**rest, name: value})
 
 
 def with_tool(document: Document, index: int, definition: Mapping[str, Json]) -> Document:
-    """The document with one tool's definition replaced."""
+    """Return the document with one tool's definition replaced."""
     tools = (*document.tools[:index], Tool.of(definition), *document.tools[index + 1 :])
     return replace(document, tools=tools)
 
 
 def without_tools(document: Document, names: frozenset[str]) -> Document:
-    """The document without the tools named, and without a tool_choice that would then name or need one."""
+    """Return the document without the named tools, and without a tool_choice that would then name or need one."""
     rest = replace(document, tools=tuple(tool for tool in document.tools if tool.name not in names))
     return rest if rest.tools else with_parameter(rest, "tool_choice", None)
 

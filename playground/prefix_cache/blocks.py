@@ -317,7 +317,7 @@ def _lines(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _held(unit: Range, whole: list[Range]) -> Range:
-    """The unit, or the innermost block around its beginning."""
+    """Return the unit, or the innermost block around its beginning."""
     around = next((block for block in whole if block[0] <= unit[0] < block[1]), None)
     return unit if around is None else (around[0], max(around[1], unit[1]))
 

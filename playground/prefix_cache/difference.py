@@ -100,7 +100,7 @@ class Moved:
 
 
 def messages_moved(now: CacheView, earlier: CacheView, index: int) -> Moved | None:
-    """What became of the messages from `index` on; None if that message itself was edited."""
+    """Return how the messages from `index` on changed; None if that message itself was edited."""
     mine, theirs = _texts(now, tools=False), _texts(earlier, tools=False)
     if Counter(mine) == Counter(theirs):
         return Moved("order", "the messages are in another order")
@@ -120,7 +120,7 @@ def messages_moved(now: CacheView, earlier: CacheView, index: int) -> Moved | No
 
 
 def _first_change(mine: Sequence[str], theirs: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """The messages that came and those that went at the first place where both lists differ."""
+    """Return the messages that were added and removed at the first place where both lists differ."""
     matcher = SequenceMatcher(None, theirs, mine, autojunk=False)
     for tag, i, j, k, m in matcher.get_opcodes():
         if tag != "equal":
@@ -149,7 +149,7 @@ def _messages(count: int) -> str:
 
 
 def _texts(view: CacheView, *, tools: bool) -> list[str]:
-    """The text of each tool, or of each message."""
+    """Return the text of each tool, or of each message."""
     texts: dict[int, str] = {}
     for part in view.parts:
         if (part.kind == "tool") == tools:
@@ -158,7 +158,7 @@ def _texts(view: CacheView, *, tools: bool) -> list[str]:
 
 
 def tool_words(now: CacheView, earlier: CacheView) -> str:
-    """What became of the tools, by name."""
+    """Return how the tools changed, by name."""
     mine, theirs = _texts(now, tools=True), _texts(earlier, tools=True)
     if Counter(mine) == Counter(theirs):
         return "the tools are in another order"
@@ -181,7 +181,7 @@ def tool_words(now: CacheView, earlier: CacheView) -> str:
 
 
 def _tool_name(text: str) -> str:
-    """A tool's name, or the beginning of its text if it has none."""
+    """Return a tool's name, or the beginning of its text if it has none."""
     try:
         value = json.loads(text.removesuffix(END))
         return str(value["function"]["name"])
@@ -347,7 +347,7 @@ def _calls(calls: Json) -> list[object]:
 
 
 def difference(now: CacheView, earlier: CacheView) -> Difference | None:
-    """The first difference; None if one's text begins with the whole of the other's."""
+    """Return the first difference; None if one text begins with the whole of the other."""
     shared = common_prefix(now.text, earlier.text)
     here, there = now.locate(shared), earlier.locate(shared)
     if here is None or there is None or shared >= min(len(now.text), len(earlier.text)):
@@ -415,7 +415,7 @@ def _text_words(before: str, after: str, around: tuple[str, str], rest: str) -> 
 
 
 def _only(before: str, after: str) -> str:
-    """What makes a difference easy to overlook."""
+    """Return a note about a difference that is easy to overlook."""
     if not (before + after).strip():
         return " (only white space)"
     if _same_head(before, after) and before.casefold() == after.casefold():

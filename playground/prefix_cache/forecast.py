@@ -82,7 +82,7 @@ class Scorer:
         self._score = None
 
     def add_unreported(self) -> None:
-        """An answer that said nothing of cached tokens."""
+        """Count an answer without cached tokens."""
         self._silent += 1
         self._score = None
 

@@ -106,23 +106,23 @@ class PrefixIndex:
         return self._tree.size
 
     def get(self, run_id: str) -> Sent | None:
-        """The request of that run."""
+        """Return the request of that run."""
         entry = self._by_run.get(run_id)
         return self._sent(entry) if entry else None
 
     def newest_first(self, limit: int) -> list[Sent]:
-        """The requests sent last, at most `limit` of them."""
+        """Return the requests sent last, at most `limit` of them."""
         return [self._sent(self._by_run[run_id]) for _, run_id in self._by_age[: -limit - 1 : -1]]
 
     def match(self, text: str, since: float) -> Match | None:
-        """The request sent at or after `since` (unix seconds) with the longest shared prefix; the newest of equals."""
+        """Return the request sent since `since` (Unix seconds) with the longest shared prefix; the newest of equals."""
         for node, length in reversed(self._tree.path(text)):
             if node.newest is not None and node.newest.at >= since:
                 return Match(self._sent(node.newest), length)
         return None
 
     def counted(self, text: str) -> Match | None:
-        """The request with the longest shared prefix of those whose tokens the server has counted."""
+        """Return the request with the longest shared prefix of those whose tokens the server has counted."""
         for node, length in reversed(self._tree.path(text)):
             if node.counted is not None:
                 return Match(self._sent(node.counted), length)

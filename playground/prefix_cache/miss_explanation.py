@@ -63,7 +63,8 @@ class MissExplanation:
     `message` is the index of the message (None: the tools, or no position), `offset` the code point inside that part
     as it was sent, `variable` the name of the variable whose value changed, `compared_with` the request_id of the
     earlier request. `place` is the first code point of the canonical view that differs, `part` the kind of part
-    there, `tool` the index of the tool, `position` the same for people.
+    there, `tool` the index of the tool, `position` the same with line and column. `last`: the prefix ended in the last
+    of several messages, as in every turn of a conversation.
     """
 
     kind: Kind
@@ -79,6 +80,7 @@ class MissExplanation:
     part: PartKind | None = None
     tool: int | None = None
     position: MissPosition | None = None
+    last: bool = False
 
     @property
     def title(self) -> str:
@@ -347,6 +349,8 @@ def _differs(case: _Case, found: Difference) -> MissExplanation:
         part="tool" if tool is not None else part.kind,
         tool=tool,
         position=_position(case.now, found, tool),
+        last=tool is None
+        and 0 < part.index == max((one.index for one in case.now.parts if one.kind == "role"), default=0),
     )
 
 

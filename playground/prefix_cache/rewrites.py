@@ -36,7 +36,7 @@ def example_ranges(json_text: str) -> tuple[tuple[int, int], ...]:
 
 
 def unescaped(json_text: str) -> str:
-    """The text with two spaces for each short escape: as long as before, and `\\nToday` begins with a word again."""
+    """Replace each short escape by two spaces: as long as before, and `\\nToday` begins with a word again."""
     return _ESCAPE.sub("  ", json_text) if "\\" in json_text else json_text
 
 
@@ -89,7 +89,7 @@ class Volatile:
         return max(self.stable_end - self.place, 0)
 
     def tokens_behind(self, measure: Measure) -> float:
-        """The same in ≈ tokens. `measure` is that of the view in which the value was found."""
+        """Return the same in ≈ tokens. `measure` is that of the view in which the value was found."""
         return max(measure.upto(self.stable_end) - measure.upto(self.place), 0.0)
 
 
@@ -213,7 +213,7 @@ def proposals(
 
 
 def sorted_tools(document: Document) -> PromptRewrite | None:
-    """The tools by name, for a catalogue whose order differed from an earlier request's; None if it is sorted."""
+    """Return the tools by name, if their order differed from an earlier request; None if it is sorted."""
     tools = tuple(sorted(document.tools, key=lambda tool: tool.name))
     if tools == document.tools:
         return None
@@ -312,8 +312,10 @@ class _Taken:
 
 
 def _parted(document: Document, led: int, problem: FieldError | None) -> tuple[list[Message], tuple[str, ...]]:
-    """The leading messages without what varies, and that. One that had nothing else is gone, unless it has fields of
-    its own."""
+    """Return the leading messages without what varies, and the varying pieces.
+
+    A message that had nothing else is gone, unless it has fields of its own.
+    """
     kept: list[Message] = []
     pieces: list[str] = []
     for index, message in enumerate(document.messages[:led]):
@@ -337,7 +339,7 @@ def _take(document: Document, index: int, problem: FieldError | None) -> _Taken 
 
 
 def _varying(document: Document, index: int, problem: FieldError | None) -> list[Range]:
-    """What is to be moved from a message: code points of its content, in order and apart."""
+    """Return the parts of a message to move: code points of its content, in order and apart."""
     content = document.messages[index].content or ""
     if isinstance(problem, Volatile):
         found = [(problem.start, problem.end)] if problem.message == index else []
@@ -349,7 +351,7 @@ def _varying(document: Document, index: int, problem: FieldError | None) -> list
 
 
 def _without(content: str, cuts: Sequence[Range]) -> str:
-    """The content without the pieces. Two gaps between paragraphs become one; nothing else of it changes."""
+    """Return the content without the pieces. Two gaps between paragraphs become one; nothing else changes."""
     kept, last = "", 0
     for start, end in cuts:
         kept += content[last:start]

@@ -53,7 +53,7 @@ def _selects_variant(character: str) -> bool:
 
 
 def snippet(text: str, limit: int = 32) -> str:
-    """The beginning of `text`, made visible, with … if it was cut."""
+    """Return the beginning of `text`, made visible, with … if it was cut."""
     cut = text[:limit]
     return visible(cut) + ("…" if len(text) > limit else "")
 
@@ -90,7 +90,7 @@ def without_unseen(text: str) -> str:
 
 
 def code_points(text: str, limit: int = 4) -> str:
-    """U+0065 U+0301 …"""
+    """Return the first code points as U+0065 U+0301 …"""
     return " ".join(f"U+{ord(c):04X}" for c in text[:limit]) + (" …" if len(text) > limit else "")
 
 

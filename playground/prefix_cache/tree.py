@@ -185,7 +185,7 @@ class PrefixTree:
         self.size += sys.getsizeof(child.label) - before
 
     def path(self, text: str) -> list[tuple[TextNode, int]]:
-        """The nodes along a text, from the root on, each with how many code points all below it share with it."""
+        """Yield the nodes along a text, from the root on, each with how many code points all below it share with it."""
         node, found = self._root, [(self._root, 0)]
         end = len(text)
         while node.depth < end and node.children:
@@ -212,7 +212,7 @@ class PrefixTree:
         return found
 
     def view(self, entry: Entry) -> CacheView:
-        """An entry's text and parts."""
+        """Return an entry's text and parts."""
         labels = []
         node = entry.node
         marks = self._marks(node) if node is not None and entry.parts is None else _NONE
@@ -248,7 +248,7 @@ class PrefixTree:
 
 
 def _by_age(node: TextNode, leave_out: TextNode | None) -> Iterator[Entry]:
-    """The entries below a node, the newest first; without those below `leave_out`."""
+    """Yield the entries below a node, the newest first; without those below `leave_out`."""
     order = count()
     waiting: list[tuple[float, int, TextNode | Entry]] = [(0.0, next(order), node)]
     while waiting:
@@ -271,7 +271,7 @@ def _packed(parts: tuple[ViewPart, ...]) -> array[int]:
 
 
 def _between(marks: array[int], start: int, end: int) -> array[int]:
-    """The marks of the parts that end after `start`, and at `end` or before."""
+    """Return the marks of the parts that end after `start`, and at `end` or before."""
     chosen = array("I")
     for at in range(0, len(marks), 2):
         if start < marks[at] <= end:

@@ -318,7 +318,7 @@ def _compiled(source: PatternSource, flags: re.RegexFlag = re.NOFLAG) -> _Rule:
 
 
 def _at(text: str, start: int, rules: list[_Rule]) -> Iterator[tuple[re.Match[str], VolatileSpan]]:
-    """What these rules find at one place."""
+    """Yield what these rules find at one place."""
     for rule in rules:
         match = rule.pattern.match(text, start)
         if match and (span := _span(match, rule.sure)):
@@ -326,7 +326,7 @@ def _at(text: str, start: int, rules: list[_Rule]) -> Iterator[tuple[re.Match[st
 
 
 def _span(match: re.Match[str], sure: bool) -> VolatileSpan | None:
-    """The value that was found; None if its figures are no date, no time, no identifier."""
+    """Return the value that was found; None if its figures are no date, no time, no identifier."""
     kind = match.lastgroup
     if kind is None or not _plausible(kind, match[kind]):
         return None

@@ -107,7 +107,7 @@ class DiffRow:
 
 
 def changes(before: Document, after: Document) -> tuple[DiffRow, ...]:
-    """What is another in `after`, message by message and tool by tool; parts that stay the same are left out."""
+    """Yield the differences in `after`, message by message and tool by tool, without the parts that stay the same."""
     return (*_tools(before, after), *_messages(before, after), *_parameters(before, after))
 
 
@@ -127,7 +127,7 @@ def _tools(before: Document, after: Document) -> Iterator[DiffRow]:
 
 
 def _broken(json_text: str) -> list[str]:
-    """A definition with a line a member, so that a difference is not the whole of it."""
+    """Return a definition with one line for each member, so that a difference is not the whole of it."""
     return json_text.replace('","', '",\n"').replace("},", "},\n").split("\n")
 
 

@@ -109,7 +109,7 @@ class Document:
 
 
 def open_calls(messages: tuple[Message, ...], index: int) -> tuple[ToolCall, ...]:
-    """The calls that a tool message at `index` could answer: of the assistant before it, not yet answered by others."""
+    """Return the calls that a tool message at `index` can answer: the last assistant's, not answered by others yet."""
     answered = set()
     for at in range(index - 1, -1, -1):
         if messages[at].role == "tool":
@@ -120,7 +120,7 @@ def open_calls(messages: tuple[Message, ...], index: int) -> tuple[ToolCall, ...
 
 
 def with_new_call(document: Document, index: int) -> Document:
-    """The document with one more call on assistant message `index`: of its first tool, under an id of its own."""
+    """Return the document with one more call on assistant message `index`: of its first tool, under a new id."""
     message = document.messages[index]
     taken = {call.id for other in document.messages for call in other.tool_calls}
     call_id = next(name for name in (f"call_{number}" for number in count(1)) if name not in taken)
@@ -180,7 +180,7 @@ class Rendered:
     cuts: tuple[tuple[int, int, int, int], ...]
 
     def to_template(self, index: int) -> int:
-        """The template's code point for code point `index` of the text; inside a value: the variable's start."""
+        """Return the template's code point for code point `index` of the text; inside a value: the variable's start."""
         at = bisect_right(self.cuts, (index, len(self.text) + 1, 0, 0)) - 1
         if at < 0:
             return index

@@ -153,7 +153,7 @@ def _parameters(document: Document) -> Iterator[FieldError]:
 
 
 def number(name: str, value: Json) -> Iterator[FieldError]:
-    """What is wrong with a number of the table."""
+    """Return what is wrong with a number of the table."""
     limit = NUMBERS[name]
     kind = "a whole number" if limit.whole else "a number"
     if isinstance(value, bool) or not isinstance(value, int if limit.whole else int | float):
@@ -221,7 +221,7 @@ def _warnings(document: Document) -> Iterator[FieldError]:
 
 
 def _partners(messages: tuple[Message, ...]) -> Iterator[FieldError]:
-    """A tool message answers a call of the assistant message right before the answers; a call is answered there."""
+    """Check that each tool message answers a call of the assistant message right before the answers."""
     open_calls: dict[str, Path] = {}
     for index, message in enumerate(messages):
         if message.role == "tool":

@@ -53,7 +53,7 @@ def _call_fields(call: ToolCall) -> dict[str, Json]:
 
 
 def body_fields(document: Document, model: str) -> dict[str, Json]:
-    """The whole body as a mapping: model, tools, messages, parameters, stream. Missing variables stay as typed.
+    """Return the whole body as a mapping: model, tools, messages, parameters, stream. Missing variables stay as typed.
 
     An empty tools list is left out (electron-api.md: sending one is a mistake).
     """

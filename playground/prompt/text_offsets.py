@@ -15,12 +15,12 @@ def utf16_length(text: str) -> int:
 
 
 def to_utf16(text: str, index: int) -> int:
-    """The UTF-16 unit at which code point `index` of `text` starts. `index` runs from 0 to len(text)."""
+    """Return the UTF-16 unit at which code point `index` of `text` starts. `index` runs from 0 to len(text)."""
     return utf16_length(text[:index])
 
 
 def from_utf16(text: str, unit: int) -> int:
-    """The code point that UTF-16 unit `unit` belongs to; a unit inside a pair gives that pair's code point."""
+    """Return the code point of UTF-16 unit `unit`; a unit inside a pair gives that pair's code point."""
     unit = max(unit, 0)
     if is_flat(text):
         return min(unit, len(text))

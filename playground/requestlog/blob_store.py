@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 import zlib
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from hashlib import blake2b
-from itertools import chain, pairwise
+from json.encoder import encode_basestring, encode_basestring_ascii
+from operator import itemgetter
 
 import msgspec
 
 from playground.requestlog import index
+from playground.requestlog.sent_body import Piece, SentBody, pieces_of
 
-_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_manifest = msgspec.msgpack.Decoder().decode
-_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_BETWEEN = re.compile(rb"[ \t\r\n,]*")
-_KNOWN_BY = 48
-"""Length in bytes of the beginning by which a list is found; searching for a long list whole is slower than reading."""
 _COMPRESS_FROM = 48
 """Bytes. Data below this size is not compressed."""
 _PLAIN, _ZLIB, _PRIMED = b"\x00", b"\x01", b"\x03"
 """First byte of stored data: plain, deflated (only in earlier files), deflated with _COMMON. `codec` has 2."""
-_LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 6, -12, -15, 5
+_LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 4, -12, -15, 5
 """zlib's parameters. A window of 4 KB is enough for most parts and is allocated faster."""
 _COMMON = (
     b"Return the result as a JSON object with the following fields. If there is no information about it, say t"
@@ -57,38 +53,6 @@ _PLACE = re.compile(
     b"[bmw\x86\x8c\x8e\x95\x96\x9d\xa1\xa2\xa3\xa7\xb1\xb5\xb7\xba\xbc\xc7\xcf\xd1\xd9\xdc\xe0\xe6\xec\xed\xee\xf0\xf1\xf4"
     b"\xf6\xfa\xfd\xff]"
 )
-
-
-def cut(data: bytes) -> list[bytes]:
-    """Cut a body into parts that join to exactly `data`. Returns no parts for empty data."""
-    return [part for element in elements(data) for part in shorter(element)]
-
-
-def elements(data: bytes) -> list[bytes]:
-    """Cut a JSON object's text at the ends of the elements of its lists (messages, tools). Other bytes stay whole."""
-    try:
-        places = _places(data)
-    except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
-        places = []
-    edges = [0, *places, len(data)]
-    return [data[start:end] for start, end in pairwise(edges) if start < end]
-
-
-def _places(data: bytes) -> list[int]:
-    places: set[int] = set()
-    for value in _decode_fields(data).values():
-        first = bytes(memoryview(value)[:_KNOWN_BY])
-        if first[:1] == b"[":
-            # If the same bytes occur before this list, the cut is at another offset; the parts still join correctly.
-            _ends(data, data.find(first) + 1, value, places)
-    return sorted(place for place in places if place < len(data))
-
-
-def _ends(data: bytes, at: int, value: msgspec.Raw, places: set[int]) -> None:
-    for element in _decode_list(value):
-        between = _BETWEEN.match(data, at)
-        at = (between.end() if between else at) + len(memoryview(element))
-        places.add(at)
 
 
 def shorter(element: bytes) -> Iterator[bytes]:
@@ -131,10 +95,10 @@ def unpack(blob: bytes) -> bytes:
     return data
 
 
-_AT_HAND = 20_000
-"""Maximum number of parts, and of elements, in a Keeper's cache: about 5 MB. A million requests share far fewer."""
-
-
+_CACHED_PARTS = 20_000
+"""Maximum number of parts in a Keeper's cache: about 5 MB. A million requests share far fewer."""
+_CACHED_BYTES = 12_000_000
+"""Maximum size of the pieces of bodies and documents, and of their literals, in that cache."""
 _AT_ONCE = 1_000
 """Maximum number of parts in one statement."""
 
@@ -145,20 +109,25 @@ class Keeper:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._parts: dict[bytes, int] = {}
-        self._elements: dict[bytes, tuple[int, ...]] = {}
+        self._pieces: dict[Piece, tuple[int, ...]] = {}
+        """Parts of pieces. Their elements are the objects that were decoded, whose hashes Python computes once."""
+        self._quoted: dict[Piece, tuple[bytes, ...]] = {}
+        """Long string literals of pieces of bodies."""
+        self._piece_bytes = 0
         self._uses: Counter[int] = Counter()
         self.targets: dict[Hashable, int] = {}
         """Ids of rows of `targets`."""
         self._open_block = -1
-        self._deletions = -1
+        self.deletions = -1
+        """`prompt_index.deletions_of` at the beginning of the transaction."""
         self._first = self._next = 1
 
     def begin(self) -> None:
         """Begin a transaction: drop cached parts that were deleted since the last one, here or in another process."""
         deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
-        if deletions != self._deletions or max(len(self._parts), len(self._elements)) > _AT_HAND:
+        if deletions != self.deletions or len(self._parts) > _CACHED_PARTS or self._piece_bytes > _CACHED_BYTES:
             self.forget_all()
-            self._deletions = deletions
+            self.deletions = deletions
         self._first = _first_id(self._connection)
         newest = self._connection.execute("SELECT max(id) FROM part_uses").fetchone()[0]
         self._next = max(self._first, (newest or 0) + 1)
@@ -171,19 +140,26 @@ class Keeper:
             "INSERT INTO part_uses (id, uses) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET uses = uses + excluded.uses",
             (pair for pair in counted if pair[0] >= self._first),
         )
-        if self._first > 1:
+        if self.has_old_parts:
             old = ((n, id_) for id_, n in counted if id_ < self._first)
             self._connection.executemany("UPDATE parts SET uses = uses + ? WHERE id = ?", old)
         self._uses.clear()
 
+    @property
+    def has_old_parts(self) -> bool:
+        """Return whether the file has parts from before version 6. Call between `begin` and `end`."""
+        return self._first > 1
+
     def forget_all(self) -> None:
         """Drop the cache after a rollback: the parts of that transaction do not exist."""
         self._parts.clear()
-        self._elements.clear()
+        self._pieces.clear()
+        self._quoted.clear()
+        self._piece_bytes = 0
         self._uses.clear()
         self.targets.clear()
         self._open_block = -1
-        self._deletions = -1
+        self.deletions = -1
 
     def open_block(self, number: int) -> None:
         """Note that a new run's block of the text search is open."""
@@ -193,46 +169,63 @@ class Keeper:
 
     def keep(self, data: bytes) -> bytes:
         """Store `data`; return the manifest with which `Joiner` finds it. Call between `begin` and `end`."""
-        return msgspec.msgpack.encode(self._keep(data))
+        return msgspec.msgpack.encode(self._keep(pieces_of(data)))
 
-    def keep_body(self, body: bytes, message: bytes, question: str) -> bytes:
-        """Store `body` like `keep`, but without the question in this message, its last user message."""
-        for style, to_ascii in _QUESTION_STYLES.items():
-            literal = json.dumps(question, ensure_ascii=to_ascii).encode("utf-8", "surrogatepass")
-            at = message.rfind(literal)
-            if at >= 0 and len(literal) >= _LONG_LITERAL and _QUESTION not in body:
-                at += body.rfind(message)
-                without = body[:at] + _QUESTION + body[at + len(literal) :]
-                return msgspec.msgpack.encode((self._keep(without), style))
-        return self.keep(body)
+    def keep_body(self, body: SentBody) -> bytes:
+        """Store a body like `keep`, but without the question in its last user message."""
+        for style, quote in _QUESTION_STYLES.items():
+            literal = quote(body.question).encode("utf-8", "surrogatepass")
+            at = body.message.rfind(literal)
+            if at >= 0 and len(literal) >= _LONG_LITERAL and _QUESTION not in body.data:
+                asked = body.message[:at] + _QUESTION + body.message[at + len(literal) :]
+                pieces = [(before, asked if half is body.message else half) for before, half in body.pieces]
+                if asked in map(itemgetter(1), pieces):
+                    return msgspec.msgpack.encode((self._keep(pieces), style))
+        return msgspec.msgpack.encode(self._keep(body.pieces))
 
-    def keep_document(self, document: bytes, body: bytes) -> bytes:
+    def keep_document(self, document: bytes, body: SentBody) -> bytes:
         """Store `document` like `keep`, but without the long string literals that `body` also has."""
-        known = {literal: place for place, literal in enumerate(_literals(body))}
+        known = {literal: place for place, literal in enumerate(self._literals(body))}
         cut = _split(document)
-        places: list[int] = []
-        for at in range(1, len(cut), 2):
-            place = known.get(cut[at])
-            if place is None:
-                cut[at] = b'"%b"' % cut[at]
-            else:
-                cut[at] = _LEFT_OUT
-                places.append(place)
-        if not places or b"\0" in document:
+        found = [(at, place) for at, place in enumerate(map(known.get, cut[1::2])) if place is not None]
+        if not found or b"\0" in document:
             return self.keep(document)
+        pieces: list[Piece] = []
+        after = 0
+        for at, _ in found:  # each piece ends with a literal that is left out: few are different
+            pieces.append((b'"'.join(cut[after : 2 * at + 1]), _LEFT_OUT))
+            after = 2 * at + 2
+        pieces.append((b'"'.join(cut[after:]), b""))
+        places = [place for _, place in found]
         in_order = places == list(range(len(places)))
-        return msgspec.msgpack.encode((self._keep(b"".join(cut)), len(places) if in_order else places))
+        return msgspec.msgpack.encode((self._keep(pieces), len(places) if in_order else places))
 
-    def _keep(self, data: bytes) -> list[int]:
-        ids = list(chain.from_iterable(self._element(element) for element in elements(data)))
+    def _literals(self, body: SentBody) -> Iterable[bytes]:
+        """Return `_literals` of a body, from those of its pieces if no piece ends within a string."""
+        found: list[bytes] = []
+        for piece in body.pieces:
+            literals = self._quoted.get(piece)
+            if literals is None:
+                data = b"".join(piece)
+                literals = self._quoted[piece] = _balanced_literals(data)
+                self._piece_bytes += len(data)
+            if literals is _UNBALANCED:
+                return _literals(body.data)
+            found += literals
+        return dict.fromkeys(found)
+
+    def _keep(self, pieces: Iterable[Piece]) -> list[int]:
+        ids: list[int] = []
+        known = self._pieces
+        for piece in pieces:
+            ids += known.get(piece) or self._piece(piece)
         self._uses.update(ids)
         return ids
 
-    def _element(self, element: bytes) -> tuple[int, ...]:
-        name = digest(element)
-        ids = self._elements.get(name)
-        if ids is None:
-            ids = self._elements[name] = tuple(self._part(part) for part in shorter(element))
+    def _piece(self, piece: Piece) -> tuple[int, ...]:
+        data = b"".join(piece)
+        ids = self._pieces[piece] = tuple(map(self._part, shorter(data))) if data else ()
+        self._piece_bytes += len(data)
         return ids
 
     def _part(self, part: bytes) -> int:
@@ -244,7 +237,7 @@ class Keeper:
 
     def _find(self, name: bytes) -> int | None:
         row = self._connection.execute("SELECT id FROM part_digests WHERE digest = ?", (name,)).fetchone()
-        if row is None and self._first > 1:
+        if row is None and self.has_old_parts:
             row = self._connection.execute("SELECT id FROM parts WHERE digest = ?", (name,)).fetchone()
         return None if row is None else int(row[0])
 
@@ -279,13 +272,24 @@ _LEFT_OUT = b'"\0"'
 
 _QUESTION = b'"\\u0000question"'
 """Replaces the question in a body. Never change it."""
-_QUESTION_STYLES = {"utf-8": False, "ascii": True}
-"""Ways of writing a question in JSON: escape all characters that are not ASCII?"""
+_QUESTION_STYLES = {"utf-8": encode_basestring, "ascii": encode_basestring_ascii}
+"""Ways of writing a question in JSON: all characters that are not ASCII may be escaped."""
 
 
 def _literals(body: bytes) -> list[bytes]:
     """Return the different long string literals of a JSON text, in order, without quotes."""
-    return list(dict.fromkeys(found for found in _split(body)[1::2] if len(found) >= _LONG_LITERAL))
+    return list(dict.fromkeys([found for found in _split(body)[1::2] if len(found) >= _LONG_LITERAL]))
+
+
+_UNBALANCED = (b"",)
+"""Instead of the literals of a piece that ends within a string."""
+
+
+def _balanced_literals(piece: bytes) -> tuple[bytes, ...]:
+    cut = _split(piece)
+    if b'"' in b"".join(cut[::2]):
+        return _UNBALANCED
+    return tuple([found for found in cut[1::2] if len(found) >= _LONG_LITERAL])
 
 
 def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:
@@ -343,7 +347,7 @@ class Joiner:
         value = _decode_manifest(manifest)
         if not value or not isinstance(value[0], list):
             return data
-        literal = json.dumps(question, ensure_ascii=_QUESTION_STYLES[value[1]]).encode("utf-8", "surrogatepass")
+        literal = _QUESTION_STYLES[value[1]](question).encode("utf-8", "surrogatepass")
         return data.replace(_QUESTION, literal, 1)
 
     def join_document(self, manifest: bytes, body: bytes) -> bytes:

@@ -16,10 +16,10 @@ MANY = 50_000
 """An index with more matches is not used: scanning the newest rows fills a page as fast."""
 _FIRST_ROWS, _MOST_ROWS = 512, 65_536
 """Rows in a window without candidates."""
-_SOON_S, _LATE_S = 0.015, 0.06
+_SOON_S, _LATE_S = 0.01, 0.03
 """Seconds for a window below which the next one is larger, and above which it is smaller."""
-_FIRST_BLOCKS, _MOST_BLOCKS = 16, 2_048
-_LISTED = 1_024
+_FIRST_BLOCKS, _MOST_BLOCKS = 16, 1_024
+_LISTED = 512
 """Candidates in a window."""
 
 

@@ -9,12 +9,17 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from json.encoder import encode_basestring, encode_basestring_ascii
+from math import floor
+from operator import sub
+from typing import TypeVar
 
 import msgspec
 
 from playground.client.events import AnyEvent, ContentDelta, RawEvent
 from playground.requestlog.blob_store import unpack
+from playground.runs.state import RunState, fold
 
+T = TypeVar("T", str, float)
 _MICRO = 1_000_000
 _LEAST_PAIRS = 2
 _COMPARED = 512
@@ -61,15 +66,15 @@ def _stream(block: Block, answer: str) -> Stream:
     made.first, later = block.at[0], block.at[1:]
     longest = max(later, default=0)
     made.width = next((width for width in _TYPES if longest < 1 << 8 * width), 0)
-    if min(later, default=0) < 0 or not made.width:
-        made.at = later
-    else:
+    try:
         made.at = _planes(array(_TYPES[made.width], later), made.width)
+    except (LookupError, OverflowError):  # longer than eight bytes, or negative
+        made.at = later
     made.start = answer.find("".join(block.texts))
     if made.start < 0:
         made.texts = block.texts
     else:
-        lengths = [len(text) for text in block.texts]
+        lengths = list(map(len, block.texts))
         made.lengths = bytes(lengths) if max(lengths) < 256 else lengths
     return made
 
@@ -124,33 +129,60 @@ def to_blocks(events: Sequence[AnyEvent]) -> list[Block]:
 
 def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
     """Add the pairs from here on that match one template to a block. Returns their number."""
-    if at + 1 >= len(events) or type(events[at + 1]) is not ContentDelta:
+    delta = events[at + 1] if at + 1 < len(events) else None
+    if type(delta) is not ContentDelta:
+        return 0
+    head, tail, quote = _template(events[at].data, delta.text)  # type: ignore[union-attr]  # the caller saw a RawEvent
+    if not head:
         return 0
     times: list[float] = []
     texts: list[str] = []
-    head = tail = ""
-    quote = encode_basestring
     for first in range(at, len(events), _COMPARED):  # in parts, since few pairs may follow, and many events
-        some = events[first : first + _COMPARED]
-        for raw, delta in zip(some[::2], some[1::2], strict=False):
-            if type(raw) is not RawEvent or type(delta) is not ContentDelta:
-                break
-            time, text = delta.at, delta.text
-            if not head:
-                head, tail, quote = _template(raw.data, text)
-            if raw.at != time or not head or raw.data != head + quote(text) + tail:
-                break
-            times.append(time)
-            texts.append(text)
-        else:
-            continue
-        break
+        raws, deltas = _leading_pairs(events[first : first + _COMPARED])
+        some, lines = [delta.text for delta in deltas], [raw.data for raw in raws]
+        at_raw, at_delta = [raw.at for raw in raws], [delta.at for delta in deltas]
+        count = _equal(at_raw, at_delta)
+        if not _are_quoted(lines, some, head, tail, quote):
+            count = min(count, _equal(lines, [f"{head}{quoted}{tail}" for quoted in map(quote, some)]))
+        texts += some[:count]
+        times += at_raw[:count]
+        if count < _COMPARED // 2:
+            break
     if len(texts) < _LEAST_PAIRS:
         return 0
     block.head, block.tail, block.ascii, block.texts = head, tail, quote is encode_basestring_ascii, texts
-    whole = [round(time * _MICRO) for time in times]
-    block.at = [whole[0], *(after - before for before, after in pairwise(whole))]
+    whole = [floor(time * _MICRO + 0.5) for time in times]
+    block.at = [whole[0], *map(sub, whole[1:], whole)]
     return len(texts)
+
+
+def _leading_pairs(events: Sequence[AnyEvent]) -> tuple[list[RawEvent], list[ContentDelta]]:
+    """Return the pairs of a raw event and its delta with which these events begin."""
+    kinds = list(map(type, events))
+    count = kinds.count(ContentDelta)
+    if kinds[: 2 * count] != [RawEvent, ContentDelta] * count:
+        wanted = zip(kinds[::2], kinds[1::2], strict=False)
+        others = (place for place, pair in enumerate(wanted) if pair != (RawEvent, ContentDelta))
+        count = next(others, len(kinds) // 2)
+    return events[: 2 * count : 2], events[1 : 2 * count : 2]  # type: ignore[return-value]  # of these classes
+
+
+_LINE, _TEXT = "\0", "\x7f"
+"""Separators that JSON escapes, and does not escape."""
+
+
+def _are_quoted(lines: list[str], texts: list[str], head: str, tail: str, quote: Callable[[str], str]) -> bool:
+    """Return whether each line is certainly the quoted text with `head` and `tail`: one comparison for all of them."""
+    joined = _TEXT.join(texts)
+    if joined.count(_TEXT) != len(texts) - 1 or _LINE in head or _LINE in tail:
+        return False
+    between = f'"{tail}{_LINE}{head}"'
+    return _LINE.join(lines) == f"{head}{quote(joined).replace(_TEXT, between)}{tail}"
+
+
+def _equal(left: list[T], right: list[T]) -> int:
+    """Return the number of equal items at the beginning of two lists of the same length."""
+    return len(left) if left == right else next(n for n, (a, b) in enumerate(zip(left, right, strict=True)) if a != b)
 
 
 def _template(raw: str, text: str) -> tuple[str, str, Callable[[str], str]]:
@@ -250,20 +282,52 @@ _COMMON_STREAM = (
 )
 """Preset dictionary: what servers and this program write around an answer. Never change it: files need it."""
 _stream_decoder: msgspec.msgpack.Decoder[list[Stream]] = msgspec.msgpack.Decoder(list[Stream])
-_LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 6, -13, -15, 6
+_LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 4, -13, -15, 6
 _CRC_BYTES = 4
+_STREAM_HEAD = 1 + _CRC_BYTES
+_BLOCK_TYPE = 0b110
+"""Bits of deflate's first byte; 0: the first block is not compressed."""
+_PACKED_LATER = 16_384
+"""Maximum size in bytes of events that stay uncompressed until their run's block is indexed."""
 
 
-def encode_ended(events: Sequence[AnyEvent], answer: str, ids: str) -> bytes:
-    """Encode the events of an ended run; `decode_ended` needs the same answer and ids."""
+def fold_blocks(blocks: Iterable[Block]) -> RunState:
+    """Return the state after the events of these blocks, without their raw events, which no figure needs."""
+    state = RunState()
+    for block in blocks:
+        fold((event for event in block.others if type(event) is not RawEvent), state)
+        if block.texts:
+            for micro, text in ((block.at[0], block.texts[0]), (sum(block.at), "".join(block.texts[1:]))):
+                state.apply(ContentDelta(micro / _MICRO, text))
+    return state
+
+
+def encode_ended(blocks: Sequence[Block], answer: str, ids: str) -> bytes:
+    """Encode the events of an ended run; `decode_ended` needs the same answer and ids.
+
+    Short data is deflated without compression, which `packed_ended` does later.
+    """
     try:
-        data = _encoder.encode([_stream(block, answer) for block in to_blocks(events)])
+        data = _encoder.encode([_stream(block, answer) for block in blocks])
     except UnicodeEncodeError:
-        return encode_events(events)
+        return encode_events(list(of_blocks(blocks)))
+    crc = zlib.crc32(data).to_bytes(_CRC_BYTES, "little")
+    return _STREAM + crc + (_deflated(data, ids) if len(data) > _PACKED_LATER else zlib.compress(data, 0, _WINDOW))
+
+
+def packed_ended(blob: bytes, ids: str) -> bytes | None:
+    """Return the shortest form of a result of `encode_ended`; None if it has this form. Raises zlib.error."""
+    if blob[:1] != _STREAM or blob[_STREAM_HEAD] & _BLOCK_TYPE:
+        return None
+    data = zlib.decompress(blob[_STREAM_HEAD:], wbits=_WINDOW)
+    return blob[:_STREAM_HEAD] + _deflated(data, ids)
+
+
+def _deflated(data: bytes, ids: str) -> bytes:
     common = _COMMON_STREAM + ids.encode("utf-8", "replace")
     window = _SMALL_WINDOW if len(data) + len(common) <= 1 << -_SMALL_WINDOW else _WINDOW
     packer = zlib.compressobj(_LEVEL, wbits=window, memLevel=_MEMORY, zdict=common)
-    return _STREAM + zlib.crc32(data).to_bytes(_CRC_BYTES, "little") + packer.compress(data) + packer.flush()
+    return packer.compress(data) + packer.flush()
 
 
 def decode_ended(blob: bytes, answer: str, ids: str) -> tuple[AnyEvent, ...]:
@@ -293,10 +357,3 @@ def decode_events(blobs: Iterable[bytes]) -> tuple[AnyEvent, ...]:
 
 def _unpack(blob: bytes) -> bytes:
     return zlib.decompressobj(zdict=_COMMON).decompress(blob[1:]) if blob[:1] == _PRIMED else unpack(blob)
-
-
-def column_text(text: str) -> str:
-    """Replace characters that a column cannot hold by U+FFFD. The exact text is in the events."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -155,7 +155,10 @@ class LogFilter:
 EVERYTHING = LogFilter()
 """The filter that matches every request."""
 
-_WORD = re.compile(r'(?P<negated>-?)(?:(?P<key>[A-Za-z]+):)?(?:"(?P<quoted>[^"]*)(?P<end>"?)|(?P<plain>\S*))')
+_WORD = re.compile(
+    # In a phrase, \" stands for a quotation mark if the phrase ends later.
+    r'(?P<negated>-?)(?:(?P<key>[A-Za-z]+):)?(?:"(?P<quoted>(?:\\"(?=[^"]*")|[^"])*)(?P<end>"?)|(?P<plain>\S*))'
+)
 WHOLE_ID = re.compile(
     r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32}|(?:chatcmpl|req|cmpl|run)[-_](?=\w*\d)[\w-]{6,}", re.I
 )
@@ -218,7 +221,7 @@ class _Reader:
         self.negated = bool(found["negated"])
         self.key = (found["key"] or "").lower()
         self.quoted = found["quoted"] is not None
-        self.value = found["quoted"] if found["quoted"] is not None else found["plain"]
+        self.value = found["quoted"].replace('\\"', '"') if self.quoted else found["plain"]
         self.now = now
         if self.quoted and not found["end"]:
             self.wrong("a quotation mark is not closed.", 'Add " at the end of the phrase.')

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TypeAlias
 
 from playground.requestlog.filter import (
@@ -22,10 +25,8 @@ from playground.requestlog.filter import (
     UntilTerm,
     WordTerm,
 )
-from playground.requestlog.index import RUNS, SHIFT, TEXTS, query
-from playground.requestlog.records import PREVIEW_CHARS
+from playground.requestlog.index import ID_PIECES, PIECES, RUNS, SHIFT, TEXTS, any_of, column_text, fold, pieces, query
 from playground.requestlog.rows import both_ids, microseconds
-from playground.requestlog.search_text import ID_PIECES, PIECES, fold, pieces
 from playground.requestlog.summary import TRAITS
 
 Value: TypeAlias = str | int | bytes
@@ -72,7 +73,7 @@ def _simple(row: str, values: tuple[Value, ...] = (), source: RowSource | None =
 Elements: TypeAlias = Callable[[str], list[int] | None]
 """Returns the elements of prompts that have a text; None if there are too many to list."""
 Ids: TypeAlias = Callable[[str], list[int]]
-"""Returns the numbers of the requests with a whole id; empty if there are none, or if it is not a whole id."""
+"""Returns the numbers of the requests with an id; empty if other parts of ids must be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,10 +282,47 @@ _IS_ID_LIKE = re.compile(r"[\w.:-]+", re.ASCII)
 
 
 def _text(term: TextTerm, elements: Elements) -> Condition:
-    """Return the condition for a text in question, answer, error, comment, id or prompt."""
-    found = elements(term.text)
-    own = _own_text(term)
-    in_prompt: tuple[Value, ...] = (fold(term.text),)
+    """Return the condition for a text in question, answer, error, comment, id or prompt, also as a JSON escape."""
+    made = [_one_text(text, elements) for text in _forms(term.text)]
+    return made[0] if len(made) == 1 else _either(made)
+
+
+_JSON_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}")
+
+
+def _forms(text: str) -> list[str]:
+    """Return a text as columns hold it, and its forms in JSON within a text (arguments of a tool call).
+
+    Calls in responses are stored with their characters; those in prompts, and parts of JSON, may have escapes.
+    """
+    forms = [text]
+    if not text.isascii():
+        forms += [json.dumps(each)[1:-1] for each in (text, text.lower())]
+    elif _JSON_ESCAPE.search(text):
+        with suppress(ValueError):
+            forms.append(json.loads('"{}"'.format(text.replace('"', '\\"'))))
+    return list(dict.fromkeys(column_text(form) for form in forms if form.strip()))
+
+
+def _either(conditions: list[Condition]) -> Condition:
+    """Return the condition of any of these."""
+    row, whole = (" OR ".join(texts) for texts in zip(*((each.row, each.whole) for each in conditions), strict=True))
+    values, whole_values = (
+        tuple(value for each in conditions for value in some(each))
+        for some in (attrgetter("values"), attrgetter("whole_values"))
+    )
+    sources = [each.source for each in conditions if each.source is not None]
+    if len(sources) < len(conditions):
+        return Condition(f"({row})", values, f"({whole})", whole_values)
+    source = RowSource(_FOUND, (any_of(each.query for each in sources),), any_of(each.query for each in sources))
+    source = replace(source, elements=tuple(element for each in sources for element in each.elements))
+    return Condition(f"({row})", values, f"({whole})", whole_values, source)
+
+
+def _one_text(text: str, elements: Elements) -> Condition:
+    found = elements(text)
+    own = _own_text(text)
+    in_prompt: tuple[Value, ...] = (fold(text),)
     if found is None:
         # Common in prompts: the newest rows are tested one by one, which fills a page soon.
         return _simple(f"({own.row} OR prompt_holds(?, t.body))", (*own.values, *in_prompt))
@@ -306,38 +344,14 @@ _FEW_ELEMENTS = 8
 """Number of elements up to which it is faster to look for a row among theirs than to compare its prompt."""
 
 
-def _own_text(term: TextTerm) -> Condition:
-    part = fold(term.text)
+def _own_text(text: str) -> Condition:
+    part = fold(text)
     row = f"holds(?, {', '.join(f't.{column}' for column in TEXTS)})"
     values: tuple[Value, ...] = (part,)
     if _IS_ID_LIKE.fullmatch(part):
         has_id, ids = _has_id(part)
         row, values = f"({row} OR {has_id})", (*values, *ids)
-    return _searched(Condition(row, values), pieces(term.text))
-
-
-_RATE = "json_extract(g.rates, '$.{}')"
-ORDERS = {
-    "time": "r.started_us",
-    "status": "r.status",
-    "request_id": "r.request_id",
-    "in": "r.prompt_tokens",
-    "cached": "r.cached_tokens",
-    "out": "r.completion_tokens",
-    "TTFT": "r.ttft_s",
-    "total": "r.duration_s",
-    "cost": f"((r.prompt_tokens - r.cached_tokens) * {_RATE.format('fresh')} + r.cached_tokens * "
-    f"{_RATE.format('cached')})",
-    "prefix": "CASE WHEN json_valid(t.explanation) THEN json_extract(t.explanation, '$.cause') END",
-    "attempts": "r.attempts",
-    "endpoint": "g.endpoint_name COLLATE NOCASE",
-    "model": "g.model COLLATE NOCASE",
-    "tags": "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number) COLLATE NOCASE",
-    "comment": "nullif(t.comment, '') COLLATE NOCASE",
-    "question": f"nullif(substr(t.question, 1, {PREVIEW_CHARS}), '') COLLATE NOCASE",
-    "answer": f"nullif(substr(t.answer, 1, {PREVIEW_CHARS}), '') COLLATE NOCASE",
-}
-"""SQL expressions of the keys of `filter.Order`."""
+    return _searched(Condition(row, values), pieces(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,10 +373,10 @@ class Where:
         where = f" WHERE {' AND '.join(texts)}" if texts else ""
         return f"SELECT {columns} FROM runs AS r NOT INDEXED{targets}{joined}{where} {tail}"
 
-    def select_ordered(self, order: Order, limit: str = "") -> str:
-        """Return a SELECT of the matches' numbers in an order. `limit`: a LIMIT clause; values: `bind` with `whole`."""
+    def select_ordered(self, order: Order, key: str, limit: str = "") -> str:
+        """Return a SELECT of the matches' numbers by the expression `key`. Values: `bind` with `whole`."""
         direction = "DESC" if order.descending else "ASC"
-        tail = f"ORDER BY {ORDERS[order.key]} {direction} NULLS LAST, r.number DESC {limit}"
+        tail = f"ORDER BY {key} {direction} NULLS LAST, r.number DESC {limit}"
         made = self.select("r.number", tail=tail, whole=True)
         # Without a condition an index may give the order.
         return made if self.conditions else made.replace(" NOT INDEXED", "", 1)

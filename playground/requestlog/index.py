@@ -1,21 +1,80 @@
-"""Text search: a table of bits per block of runs.
+"""Text search: normalization of text in any script, and a table of bits per block of runs.
 
 A block has RUNS consecutive numbers. When all its runs have ended it is sealed: the trigrams of their texts and ids
 become bits of `search_blocks`, those of the elements of prompts that are new in it bits of `prompt_blocks`. A search
 reads the bits, newest block first, and compares the texts of the blocks that may match. Runs of open blocks
 (`open_blocks`) are compared one by one. Deletion and changes of a text reopen a block.
+
+The index holds every three characters of a text (`index`). Two things are done first: a text is
+folded, so that upper and lower case are the same in every script that has them; and characters of scripts without
+spaces are separated, so that one or two of them fill a trigram: most Chinese words have one or two characters.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
+import unicodedata
 import zlib
 from array import array
 from collections.abc import Iterable
 from functools import lru_cache
 
-from playground.requestlog.search_text import indexed
+_APART = "\x01"
+_UNSPACED = re.compile(
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2600-\u27bf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+    "\uf900-\ufaff\U0001f000-\U0001faff\U00020000-\U0003ffff]+)"
+)
+"""Thai, Lao, Burmese, Khmer, kana, Han, Hangul, and emoji, which are words of one character."""
+_PIECE = 3
+PIECES = 12
+"""Maximum number of pieces of a long part in an index query; matches are compared with the whole part later."""
+ID_PIECES = 6
+"""The same for an id, whose pieces are all rare."""
+
+
+def fold(text: str) -> str:
+    """Return `text` for comparison: composed, without regard to case."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+
+
+def indexed(text: str) -> str:
+    """Convert `text` to the form in the index."""
+    folded = fold(text)
+    if folded.isascii():
+        return folded
+    return _UNSPACED.sub(_apart, folded).replace(_APART * 2, _APART)
+
+
+def _apart(run: re.Match[str]) -> str:
+    return f"{_APART}{_APART.join(run[0])}{_APART}"
+
+
+def pieces(part: str, most: int = PIECES) -> list[str]:
+    """Return at most `most` trigrams that every text with `part` has; none if it is too short."""
+    text = indexed(part)
+    found = {text[at : at + _PIECE]: None for at in range(len(text) - _PIECE + 1)}
+    usable = [piece for piece in found if "\0" not in piece and "\n" not in piece]
+    return sorted(usable, key=_commonness)[:most]
+
+
+def _commonness(piece: str) -> tuple[int, int]:
+    """Rank a piece: with digits (rare), letters only (common), with a space (most common)."""
+    return (piece.count(" "), -sum(char.isdigit() or not char.isascii() for char in piece))
+
+
+def is_in(part: str, text: str) -> bool:
+    """Return whether `text` has the folded `part`."""
+    return part in (text.lower() if text.isascii() else fold(text))
+
+
+def column_text(text: str) -> str:
+    """Replace characters that a column cannot hold by U+FFFD. The exact text is in the events."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
 
 SHIFT = 5
 RUNS = 1 << SHIFT
@@ -93,7 +152,7 @@ _HASHES = _Hashes()
 
 @lru_cache(maxsize=128)
 def _hashes_of_long(line: str) -> array[int]:
-    """Cached, because most long lines of prompts are in many requests: four bytes for each trigram."""
+    """Return the trigrams of a text. Cached, because most long lines are in many requests: four bytes a trigram."""
     return array("I", _hashes_of(line))
 
 
@@ -112,26 +171,35 @@ def query(pieces: Iterable[str]) -> str:
     return _SEPARATOR.join(pieces)
 
 
+def any_of(queries: Iterable[str]) -> str:
+    """Return the argument of `may_hold` for blocks that one of these queries finds."""
+    return (2 * _SEPARATOR).join(queries)
+
+
 class BlockTest:
     """SQL's may_hold(bits, query): whether a block may have all trigrams of a query. Bits not computed yet may."""
 
     def __init__(self) -> None:
-        self._hashes: dict[str, tuple[int, ...]] = {}
+        self._hashes: dict[str, tuple[tuple[int, ...], ...]] = {}
 
     def __call__(self, bits: bytes, wanted: str) -> bool:
         hashes = self._hashes.get(wanted)
         if hashes is None:
             if len(self._hashes) >= _QUERIES:
                 self._hashes.clear()
-            hashes = self._hashes[wanted] = tuple(_hash(each) for each in wanted.split(_SEPARATOR))
+            alternatives = wanted.split(2 * _SEPARATOR)
+            hashes = self._hashes[wanted] = tuple(tuple(map(_hash, one.split(_SEPARATOR))) for one in alternatives)
         count = (len(bits) - _CHECK_BYTES) * 8
         if count <= 0:
             return True
-        for each in hashes:
-            place = each % count
-            if not bits[place >> 3] >> (place & 7) & 1:
-                return False
-        return True
+        for alternative in hashes:
+            for each in alternative:
+                place = each % count
+                if not bits[place >> 3] >> (place & 7) & 1:
+                    break
+            else:
+                return True
+        return False
 
 
 def ready_blocks(connection: sqlite3.Connection, limit: int) -> list[int]:

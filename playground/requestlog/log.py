@@ -6,9 +6,8 @@ import asyncio
 import json
 import sqlite3
 import time
-from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,45 +18,22 @@ from typing import TypeVar
 from playground.client.events import AnyEvent
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
-from playground.requestlog import rows
-from playground.requestlog.blob_store import Keeper
-from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter
-from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words, add_id_indexes
-from playground.requestlog.reader import COUNT_UP_TO, NEAR, Reader, RowCounter
-from playground.requestlog.records import (
-    Count,
-    DamagedRunError,
-    EndedRun,
-    Found,
-    LogRow,
-    StoredRun,
-    Totals,
-)
-from playground.requestlog.recovery import (
-    Ready,
-    RecoveryProgress,
-    Salvage,
-    advance,
-    damaged_message,
-    empty_old_search,
-    end_orphans,
-    is_index_damaged,
-    open_log,
-    rebuild_indexes,
-)
-from playground.requestlog.store import FILE_NAME, connect_another
+from playground.requestlog.filter import EVERYTHING, LogFilter
+from playground.requestlog.log_reads import LogReads
+from playground.requestlog.records import EndedRun, StoredRun
+from playground.requestlog.recovery import Ready, RecoveryProgress, advance, open_log, recovery_steps
+from playground.requestlog.store import FILE_NAME
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
 from playground.requestlog.writer import BATCH, Writer
-from playground.runs.record import RequestRecord, SentRow
+from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
+from playground.tasks import Subscribers
 
 QUICK_RECOVERY_S = 0.3
 """Seconds that opening may spend on recovery; the rest follows in the background."""
 RECOVERY_STEP_S = 0.05
 """Seconds of recovery between which new requests are written."""
-
-
 IDLE_S = 0.2
 """Seconds without a write after which blocks are added to the index of the text search."""
 SEAL_RETRY_S = 5.0
@@ -66,21 +42,13 @@ OPEN_BLOCKS = 128
 """Maximum number of blocks (4,096 requests) that wait for that; a search reads their requests."""
 FLUSH_S = 0.2
 """Seconds that an event may wait in memory."""
-STEP_S = 0.08
-"""Seconds of a search between which other queries are answered."""
-MOST_OF_AN_ID = 100
-"""Maximum number of requests per partial id in a list of ids."""
-IDS_PER_READ = 10_000
-CHECK_INDEXES_BYTES = 4 * 1024 * 1024
-"""Size up to which indexes are compared with the tables after opening (some 25 ms)."""
 RETRY_S = 2.0
 """Seconds between attempts to write unsaved requests."""
 
 T = TypeVar("T")
-A = TypeVar("A")
 
 
-class RequestLog:
+class RequestLog(LogReads):
     """The request log. One thread writes and one reads, so that a long search does not delay requests.
 
     All methods belong to the event loop that `open` ran on; all callbacks come on it.
@@ -88,18 +56,13 @@ class RequestLog:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, worker: Worker, ready: Ready, path: Path) -> None:
         """Private: use `open`."""
-        self._path = path
+        super().__init__(ready.files, path)
         self._loop = loop
         self._write_worker = worker
-        self._read_worker = Worker("request-log-reader")
-        self._files = ready.files
-        self._reader = Reader(ready.files.reader)
-        writable = ready.files.writer is not None
-        self._counter = RowCounter(lambda: connect_another(path, writable), self._read_error)
         self._writer: Writer | None = None
         if ready.files.writer is not None and ready.owner is not None:
             self._writer = Writer(ready.files.writer, ready.owner, self._report, self._changed)
-        self._recovery_steps = self._recovery(ready)
+        self._recovery_steps = recovery_steps(ready, self._seal_some, self._report, self._changed)
         self._notes: deque[tuple[str, AnyEvent]] = deque()
         self._changes: deque[tuple[str, Callable[[], None], asyncio.Future[None]]] = deque()
         self._refused: dict[str, BaseException] = {}
@@ -107,18 +70,15 @@ class RequestLog:
         self._retrying = False
         self._sealing = False
         self._written_at = 0.0
-        self._closed = False
-        self._read_failed = False
         self.unsaved = 0
         """Requests that could not be written; known after `close`."""
         self.recovery: RecoveryProgress | None = None
         """Progress of the recovery; None if there was nothing to recover."""
         self._recovered = asyncio.Event()
-        self._on_recovery: list[Callable[[RecoveryProgress], None]] = []
-        self._damaged: set[str] = set()
+        self._on_recovery: Subscribers[RecoveryProgress] = Subscribers()
         self._early: list[str] = []
-        self._on_changed: list[Callable[[str], None]] = []
-        self._on_error: list[Callable[[str], None]] = []
+        self._on_changed: Subscribers[str] = Subscribers()
+        self._on_notice: Subscribers[str] | None = None
 
     @classmethod
     async def open(cls, folder: Path) -> RequestLog:
@@ -153,15 +113,16 @@ class RequestLog:
 
         The first callback also gets `notice` and the messages of opening.
         """
-        self._on_error.append(callback)
+        if self._on_notice is None:
+            self._on_notice = Subscribers()
+        self._on_notice.subscribe(callback)
         early, self._early = self._early, []
         for message in ([self.notice] if self.notice is not None else []) + early:
             self._loop.call_soon(callback, message)
 
     def subscribe_recovery(self, callback: Callable[[RecoveryProgress], None]) -> Callable[[], None]:
         """Call back with the progress of a recovery in the background. Returns the function that unsubscribes."""
-        self._on_recovery.append(callback)
-        return lambda: self._on_recovery.remove(callback) if callback in self._on_recovery else None
+        return self._on_recovery.subscribe(callback)
 
     async def recovered(self) -> None:
         """Wait for the end of the recovery."""
@@ -169,13 +130,7 @@ class RequestLog:
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call back with the run_id of each new, changed or deleted run. Returns the function that unsubscribes."""
-        self._on_changed.append(callback)
-
-        def unsubscribe() -> None:
-            with suppress(ValueError):
-                self._on_changed.remove(callback)
-
-        return unsubscribe
+        return self._on_changed.subscribe(callback)
 
     async def begin(self, record: RequestRecord) -> None:
         """Store a request before it is sent: it is on disk on return, or `on_notice` callbacks were called."""
@@ -297,128 +252,11 @@ class RequestLog:
         if (writer := self._writer) is not None:
             await self._write(lambda: writer.mark(ids, marked))
 
-    async def page(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> list[LogRow]:
-        """Return a page of rows older than number `before`, newest first. Equally fast at any position."""
-        rows: list[LogRow] = []
-        while True:
-            found = await self.search(log_filter, before, limit - len(rows))
-            rows += found.rows
-            if found.below is None:
-                return rows
-            before = found.below
-
-    async def search(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> Found:
-        """Return the rows of a page that a step of about STEP_S finds, newest first, and the place of the next step."""
-        return await self._read(lambda: self._reader.search(log_filter, before, limit, STEP_S), Found([]))
-
-    async def rows_at(self, log_filter: LogFilter, first: int, limit: int = 128) -> list[LogRow]:
-        """Return rows `first` to `first + limit` of the list, newest first, for random access by a table."""
-        if log_filter.terms and log_filter.order is None and first + limit <= NEAR:
-            return (await self.page(log_filter, None, first + limit))[first:]
-        return await self._read(lambda: self._reader.rows_at(log_filter, first, limit), [])
-
-    async def count(self, log_filter: LogFilter, up_to: int | None = COUNT_UP_TO) -> Count:
-        """Return the number of matches: exact up to `up_to`, or entirely if it is None or there is no filter."""
-        return await self._counter.count(log_filter, up_to)
-
-    async def totals(self, log_filter: LogFilter) -> Totals:
-        """Return sums and the hit rate over all matches. Takes some tenths of a second for a million rows."""
-        return await self._counter.totals(log_filter)
-
-    def stop_counting(self) -> None:
-        """Cancel running counts and sums: they return an empty result."""
-        self._counter.stop()
-
     async def get(self, run_id: str) -> StoredRun | None:
         """Return a run with every event noted so far. `.state()` folds them."""
         if self._notes:
             await self._write_worker.call(self._flush)
-        return await self._read(lambda: self._get(run_id), None)
-
-    async def find(self, part: str, limit: int = 1000) -> list[LogRow]:
-        """Return requests with `part` in a request_id (of any attempt) or body id, newest first."""
-        return await self.page(LogFilter((IdTerm(part),)), None, limit) if part else []
-
-    async def find_many(self, ids: Sequence[str]) -> FoundIds:
-        """Find requests by a list of ids or parts of ids. Returns also the ids without a match."""
-        wanted = dict.fromkeys(one.strip() for one in ids)
-        found = {one: await self.find(one, MOST_OF_AN_ID) for one in wanted if one}
-        rows = {row.number: row.run_id for some in found.values() for row in some}
-        missing = tuple(one for one, some in found.items() if not some)
-        return FoundIds(tuple(rows[number] for number in sorted(rows, reverse=True)), missing)
-
-    async def rows_of(self, run_ids: Sequence[str]) -> list[LogRow]:
-        """Return the rows of these runs, newest first; unknown ids are left out. At most 30,000 ids."""
-        return await self._read(lambda: self._reader.rows_of(run_ids), [])
-
-    async def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
-        """Return a request's position in a filter's list, 0 being the newest."""
-        return await self._read(lambda: self._reader.place_of(run_id, log_filter), None)
-
-    async def numbers(self, log_filter: LogFilter) -> array[int]:
-        """Return the numbers of all matches, oldest first; they stay valid when other requests are added.
-
-        Headings of groups are negative: see `members`.
-        """
-        return await self._read(lambda: self._reader.numbers(log_filter), array("q"))
-
-    async def members(self, numbers: Sequence[int]) -> list[int]:
-        """Return the numbers of requests, oldest first, with those of its group in place of each heading."""
-        return await self._read(lambda: self._reader.members(numbers), [])
-
-    async def stored(self, numbers: Sequence[int]) -> list[StoredRun]:
-        """Return these runs, oldest first, without deleted ones."""
-        return (await self.readable(numbers))[0]
-
-    async def readable(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
-        """Return these runs, oldest first, and the run_ids of those that are damaged. Deleted runs are left out."""
-        return await self._read(lambda: self._reader.stored(numbers), ([], []))
-
-    async def run_ids(self, numbers: Sequence[int]) -> list[str]:
-        """Return the run_ids of these numbers, oldest first, without deleted ones."""
-        return await self._read(lambda: self._reader.run_ids(numbers), [])
-
-    async def request_ids(self, chosen: LogFilter | Sequence[int]) -> list[str]:
-        """Return the request_ids of all matches of a filter, or of these numbers, newest first.
-
-        Loads no pages: a million ids take about a second.
-        """
-        numbers = await self.numbers(chosen) if isinstance(chosen, LogFilter) else sorted(chosen)
-        found: list[str] = []
-        for first in range(0, len(numbers), IDS_PER_READ):
-            some = numbers[first : first + IDS_PER_READ]
-            found += await self._read(lambda some=some: self._reader.request_ids(some), [])  # type: ignore[misc]
-        return found[::-1]
-
-    async def explanations(self, numbers: Sequence[int]) -> dict[int, Json]:
-        """Return the cache explanations of these numbers that are stored; {}: no cached token was missed."""
-        return await self._read(lambda: self._reader.explanations(numbers), {})
-
-    async def words(self) -> Words:
-        """Return the names, tags and finish reasons in the log, for completion in filters."""
-        return await self._read(self._reader.words, Words())
-
-    async def size(self) -> LogSize:
-        """Return the size of the log."""
-        return await self._read(lambda: self._reader.size(self._path), NO_SIZE)
-
-    async def sent_since(
-        self,
-        endpoint_id: str,
-        model: str,
-        since_utc: datetime,
-        limit: int | None = None,
-        base_url: str | None = None,
-        *,
-        accepted: bool = False,
-    ) -> list[SentRow]:
-        """Return the requests to an endpoint and model, oldest first: at most the newest `limit`.
-
-        `accepted`: only requests with status 200.
-        """
-        return await self._read(
-            lambda: self._reader.sent_since(endpoint_id, model, since_utc, limit, base_url, accepted=accepted), []
-        )
+        return await super().get(run_id)
 
     async def saved(self, within_s: float) -> bool:
         """Wait until everything is on disk while another process holds the file; return whether it is.
@@ -439,9 +277,7 @@ class RequestLog:
         if self._closed:
             return
         self._closed = True
-        await self._counter.close()
-        self._files.reader.interrupt()
-        await self._read_worker.call(self._files.reader.close)
+        await self._close_reader()
         self.unsaved = await self._write_worker.call(self._close_writer)
         self._read_worker.stop()
         self._write_worker.stop()
@@ -468,30 +304,6 @@ class RequestLog:
             self._retry_later()
 
         await self._write_worker.call(work)
-
-    def _get(self, run_id: str) -> StoredRun | None:
-        try:
-            return self._reader.get(run_id)
-        except DamagedRunError:
-            self._report(damaged_message([run_id]))
-            return None
-
-    async def _read(self, function: Callable[[], A], empty: A) -> A:
-        def work() -> A:
-            try:
-                return function()
-            except sqlite3.Error as error:
-                self._read_error(error)
-                return empty
-            finally:
-                self._report_damaged_rows()
-
-        return await self._read_worker.call(work)
-
-    def _report_damaged_rows(self) -> None:
-        if new := sorted(self._reader.damaged - self._damaged):
-            self._damaged.update(new)
-            self._report(damaged_message(new))
 
     # The methods below run on the threads.
 
@@ -571,41 +383,8 @@ class RequestLog:
         writer, self._writer = self._writer, None
         return writer.close() if writer is not None else 0
 
-    def _recovery(self, ready: Ready) -> Iterator[RecoveryProgress]:
-        """Return the steps of the recovery, on the writer's thread."""
-        connection = ready.files.writer
-        if connection is None:
-            return
-        done = 0
-        for progress in end_orphans(connection, ready.orphans):
-            yield progress
-            if progress.done > done:
-                done = progress.done
-                self._changed([rows.run_id_of(connection, ready.orphans[done - 1])])
-        if ready.files.aside is not None:
-            salvage = Salvage(connection, Keeper(connection), ready.files.aside)
-            yield from salvage.steps()
-            self._report(salvage.message)
-            self._changed([""])
-        if self._path.stat().st_size <= CHECK_INDEXES_BYTES and is_index_damaged(connection):
-            rebuild_indexes(connection)
-            self._report(
-                "Indexes of the request log were damaged, so that searches missed requests. They were rebuilt."
-            )
-            self._changed([""])
-            yield RecoveryProgress(1, 1)
-        add_id_indexes(connection)
-        yield from self._index_all(connection)
-        for _ in empty_old_search(connection):
-            yield RecoveryProgress(1, 1)
-
-    def _index_all(self, connection: sqlite3.Connection) -> Iterator[RecoveryProgress]:
-        """Index the blocks that an earlier version or process left."""
-        total = connection.execute("SELECT count(*) FROM open_blocks").fetchone()[0]
-        done = 0
-        while (writer := self._writer) is not None and (sealed := writer.seal()):
-            done += sealed
-            yield RecoveryProgress(min(done, total), total)
+    def _seal_some(self) -> int:
+        return self._writer.seal() if self._writer is not None else 0
 
     def _recover(self, seconds: float) -> None:
         """Continue the recovery for a limited time, then let pending requests be written."""
@@ -625,25 +404,23 @@ class RequestLog:
 
     def _set_recovery(self, progress: RecoveryProgress) -> None:
         self.recovery = progress
-        self._on_loop(lambda: [callback(progress) for callback in tuple(self._on_recovery)])
-
-    def _read_error(self, error: sqlite3.Error) -> None:
-        if self._closed or self._read_failed:
-            return
-        self._read_failed = True
-        self._report(f"The request log cannot be read in full: {error}. The displayed data may be incomplete.")
+        self._on_loop(lambda: self._on_recovery(progress))
 
     def _report(self, sentence: str) -> None:
         self._on_loop(lambda: self._deliver(sentence))
 
     def _deliver(self, message: str) -> None:
-        if not self._on_error:
+        if self._on_notice is None:
             self._early.append(message)
-        for callback in tuple(self._on_error):
-            callback(message)
+        else:
+            self._on_notice(message)
 
     def _changed(self, run_ids: list[str]) -> None:
-        self._on_loop(lambda: [listener(run_id) for run_id in run_ids for listener in tuple(self._on_changed)])
+        def notify() -> None:
+            for run_id in run_ids:
+                self._on_changed(run_id)
+
+        self._on_loop(notify)
 
     def _on_loop(self, function: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop is closed: there is no listener

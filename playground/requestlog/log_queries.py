@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,45 +12,85 @@ from playground.requestlog.filter import WHOLE_ID
 from playground.requestlog.retention import used_bytes
 from playground.requestlog.rows import stored_id
 
+_OTHER_END = "substr(body_id, -8) IS NOT substr(request_id, -8)"
+_BODY_START = "substr(body_id, instr(body_id, '-') + 1, 8)"
 ID_INDEXES = {
-    "runs_request_end": "runs (substr(request_id, -8))",
-    "runs_body_end": "runs (substr(body_id, -8)) WHERE substr(body_id, -8) IS NOT substr(request_id, -8)",
+    "runs_request_start": "runs (substr(request_id, 1, 8))",
+    "runs_body_start": f"runs ({_BODY_START}) WHERE {_OTHER_END}",
+    "ids_start": "ids (substr(id, 1, 8))",
     "ids_end": "ids (substr(id, -8))",
 }
-"""Indexes of the last 8 characters of ids: those of UUIDs are different, and a body id usually ends as the
-request_id. Added after opening, also to files of earlier versions."""
-_WITH_ID = """SELECT number FROM runs WHERE run_id IN (:stored, :id)
-UNION SELECT number FROM runs INDEXED BY runs_request_end WHERE substr(request_id, -8) = substr(:id, -8)
-    AND (request_id LIKE :like ESCAPE '\\' OR body_id LIKE :like ESCAPE '\\')
-UNION SELECT number FROM runs INDEXED BY runs_body_end WHERE substr(body_id, -8) = substr(:id, -8)
-    AND substr(body_id, -8) IS NOT substr(request_id, -8) AND body_id LIKE :like ESCAPE '\\'
-UNION SELECT number FROM ids INDEXED BY ids_end WHERE substr(id, -8) = substr(:id, -8) AND id LIKE :like ESCAPE '\\'
-LIMIT 1000"""
+"""Indexes of 8 characters of ids, in which UUIDs are different. A body id is usually a prefix, `-` and the request_id.
+Added after opening, also to files of earlier versions."""
+_OLD_INDEXES = ("runs_request_end", "runs_body_end")
+_LIKE = "LIKE :like ESCAPE '\\'"
+_WHOLE = f"""SELECT number FROM runs WHERE run_id IN (:stored, :id)
+UNION SELECT number FROM runs INDEXED BY runs_request_start WHERE substr(request_id, 1, 8) IN (:start, :after)
+    AND (request_id {_LIKE} OR body_id {_LIKE})
+UNION SELECT number FROM runs INDEXED BY runs_body_start WHERE {_BODY_START} IN (:start, :after) AND {_OTHER_END}
+    AND body_id {_LIKE}
+UNION SELECT number FROM ids INDEXED BY ids_end WHERE substr(id, -8) = substr(:id, -8) AND id {_LIKE} LIMIT 1000"""
+_BEGINNING = f"""SELECT number FROM runs INDEXED BY runs_request_start WHERE substr(request_id, 1, 8) = :key
+    AND request_id {_LIKE}
+UNION SELECT number FROM runs INDEXED BY runs_body_start WHERE {_BODY_START} = :key AND {_OTHER_END}
+    AND substr(body_id, instr(body_id, '-') + 1) {_LIKE}
+UNION SELECT number FROM ids INDEXED BY ids_start WHERE substr(id, 1, 8) = :key AND id {_LIKE}
+UNION SELECT number FROM runs WHERE run_id >= :low AND run_id < :high AND hex(run_id) LIKE :digits || '%'
+UNION SELECT number FROM runs WHERE run_id >= :digits AND run_id < :digits || 'g' LIMIT 1000"""
+_BEGINS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f-]{0,27}|[0-9a-f]{0,23})", re.I)
+"""The first 8 or more characters of a UUID, with or without hyphens."""
 
 
-def add_id_indexes(connection: sqlite3.Connection) -> None:
-    """Create the indexes of ids that are missing. Raises sqlite3.Error."""
+def add_id_indexes(connection: sqlite3.Connection) -> Iterator[None]:
+    """Create the indexes of ids that are missing, and drop those that they replaced, one per step.
+
+    Raises sqlite3.Error.
+    """
     for name, columns in ID_INDEXES.items():
         connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
+        yield
+    for name in _OLD_INDEXES:
+        connection.execute(f"DROP INDEX IF EXISTS {name}")
+        yield
 
 
-class WholeIds:
-    """Finds requests by a whole id: a run_id, or the end of an id of an attempt or body."""
+class IndexedIds:
+    """Finds requests by a whole id (a run_id, or the end of an id of an attempt or body), or by the start of a UUID."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._indexed = False
 
     def __call__(self, id_: str) -> list[int]:
-        """Return the numbers of the requests; empty if there are none, or if it is not a whole id."""
-        if not WHOLE_ID.fullmatch(id_) or not self._is_indexed():
+        """Return the numbers of the requests; empty if there are none, or if other parts of ids must be compared."""
+        whole = WHOLE_ID.fullmatch(id_) is not None
+        if not (whole or _BEGINS.fullmatch(id_)) or not self._is_indexed():
             return []
-        like = "%" + re.sub(r"([\\%_])", r"\\\1", id_)
-        found = [
-            self._connection.execute(_WITH_ID, {"stored": stored_id(one), "id": one, "like": like}).fetchall()
-            for one in {id_, id_.lower()}
-        ]
+        found = (self._whole(one) if whole else self._beginning(one) for one in {id_, id_.lower()})
         return sorted({row[0] for rows in found for row in rows})
+
+    def _whole(self, id_: str) -> list[tuple[int]]:
+        values = {
+            "stored": stored_id(id_),
+            "id": id_,
+            "start": id_[:8],
+            "after": id_.partition("-")[2][:8],
+            "like": f"%{_escaped(id_)}",
+        }
+        return self._connection.execute(_WHOLE, values).fetchall()
+
+    def _beginning(self, part: str) -> list[tuple[int]]:
+        digits = part.replace("-", "")
+        low = bytes.fromhex(digits[: len(digits) // 2 * 2])
+        values = {
+            "key": part[:8],
+            "like": f"{_escaped(part)}%",
+            # A run_id is stored as 16 bytes, by earlier versions as text.
+            "digits": digits,
+            "low": low,
+            "high": low + b"\xff" * (17 - len(low)),
+        }
+        return self._connection.execute(_BEGINNING, values).fetchall()
 
     def _is_indexed(self) -> bool:
         if not self._indexed:
@@ -57,6 +98,11 @@ class WholeIds:
             sql = f"SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name IN ({names})"
             self._indexed = self._connection.execute(sql).fetchone()[0] == len(ID_INDEXES)
         return self._indexed
+
+
+def _escaped(part: str) -> str:
+    """Return a part of a pattern for LIKE."""
+    return re.sub(r"([\\%_])", r"\\\1", part)
 
 
 @dataclass(frozen=True, slots=True)

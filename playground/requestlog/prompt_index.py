@@ -7,25 +7,21 @@ last user message is not indexed here: it is the request's `question`.
 
 from __future__ import annotations
 
-import json
 import math
-import re
 import sqlite3
 import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any, Protocol
-
-import msgspec
+from typing import Any
 
 from playground.requestlog import index
 from playground.requestlog.blob_store import Joiner, digest, ids_of
-from playground.requestlog.codec import column_text
-from playground.requestlog.search_text import fold as fold_text
-from playground.requestlog.search_text import is_in, pieces
+from playground.requestlog.index import column_text, is_in, pieces
+from playground.requestlog.index import fold as fold_text
+from playground.requestlog.part_scan import PartScan
+from playground.requestlog.sent_body import SentBody, value_of
 
 MAX_ELEMENTS = 3_000
 """Maximum number of matching elements whose requests are queried; with more, a page is found by scanning."""
@@ -43,50 +39,12 @@ _SAMPLE = 32
 _RANGES = 512
 """Ranges of elements whose bits are read between two looks at the time."""
 _NO_ELEMENT = 2**62
-_SHORT = 64
-"""Bytes. Parts of one string are longer."""
-_STRUCTURE = b" \t\r\n{}[],:"
 _PROTOCOL_FIELDS = frozenset(("role", "type", "tool_call_id", "id"))
-
-
-class _Prompt(msgspec.Struct):
-    messages: list[msgspec.Raw] = []
-    tools: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_decode = msgspec.json.Decoder(_Prompt).decode
-
-
-def elements_of(body: bytes) -> list[bytes]:
-    """Return the JSON texts that are indexed: every message but the last user message, and the tool list."""
-    try:
-        prompt = _decode(body)
-    except (ValueError, RecursionError):
-        return []
-    found = [bytes(message) for message in prompt.messages]
-    for place in range(len(found) - 1, -1, -1):
-        if b'"user"' in found[place] and _role(found[place]) == "user":
-            del found[place]
-            break
-    tools = bytes(prompt.tools)
-    return found if tools in (b"null", b"[]") else [*found, tools]
-
-
-def _role(message: bytes) -> object:
-    value = _value(message)
-    return value.get("role") if isinstance(value, dict) else None
-
-
-def _value(element: bytes) -> Any:
-    try:
-        return json.loads(element)
-    except (ValueError, RecursionError):
-        return None
 
 
 def text_of(element: bytes) -> str:
     """Return the texts of an element that can be searched: values, and names of tool parameters."""
-    return column_text("\n".join(_texts(_value(element))))
+    return column_text("\n".join(_texts(value_of(element))))
 
 
 def _texts(value: Any, field: str = "") -> Iterator[str]:
@@ -117,38 +75,45 @@ class PromptIndex:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._ids: dict[bytes, int] = {}
+        self._keys: dict[bytes, bytes] = {}
+        """Keys of the elements of new runs, by element."""
         self._noted: dict[int, list[bytes]] = {}
         """Keys of the elements of new runs, whose bodies need not be read again."""
         self._new: dict[bytes, bytes] = {}
         """Elements of these runs that may be new, by key."""
-        self._new_bytes = 0
+        self._new_bytes = self._key_bytes = 0
 
     def forget_all(self) -> None:
         """Drop the cache: after a rollback, or a deletion here or in another process."""
         self._ids.clear()
         self._forget_noted()
 
-    def note(self, number: int, body: bytes) -> None:
+    def note(self, number: int, prompt: Sequence[bytes]) -> None:
         """Remember the elements of a new run until its block is sealed."""
-        if self._new_bytes > _NOTED_BYTES or len(self._noted) > _NOTED:
+        if max(self._new_bytes, self._key_bytes) > _NOTED_BYTES or len(self._noted) > _NOTED:
             self._forget_noted()
-        keys = self._noted[number] = []
-        for element in elements_of(body):
-            key = _key(element)
-            keys.append(key)
-            if key not in self._ids and key not in self._new:
-                self._new[key] = element
-                self._new_bytes += len(element)
+        self._noted[number] = [self._keys.get(element) or self._new_key(element) for element in prompt]
+
+    def _new_key(self, element: bytes) -> bytes:
+        key = self._keys[element] = _key(element)
+        self._key_bytes += len(element)
+        if key not in self._ids and key not in self._new:
+            self._new[key] = element
+            self._new_bytes += len(element)
+        return key
 
     def _forget_noted(self) -> None:
+        self._keys.clear()
         self._noted.clear()
         self._new.clear()
-        self._new_bytes = 0
+        self._new_bytes = self._key_bytes = 0
 
     def seal(self, block: int) -> None:
         """Index the texts and prompts of a block of runs. Call within a transaction."""
         if len(self._ids) > _CACHED:
             self._ids.clear()
+            self._keys.clear()
+            self._key_bytes = 0
         first_run = block << index.SHIFT
         numbers = self._connection.execute(
             "SELECT number FROM runs WHERE number BETWEEN ? AND ?", (first_run, first_run + index.RUNS - 1)
@@ -199,7 +164,7 @@ class PromptIndex:
 
 def _elements_in(joiner: Joiner, manifest: bytes) -> list[bytes]:
     try:
-        return elements_of(joiner.join(manifest))
+        return SentBody(joiner.join(manifest)).prompt
     except (zlib.error, ValueError, TypeError):  # a damaged prompt is not searchable
         return []
 
@@ -347,95 +312,6 @@ def deletions_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0])
 
 
-_ESCAPE = re.compile(r"\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|u([0-9a-fA-F]{4})|(.))", re.DOTALL)
-_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_MOST_BYTES = 24
-"""Bytes that one folded character can have in JSON: a composed one is up to three characters, escaped."""
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    high, low, code, char = found.groups()
-    try:
-        if high:
-            return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
-        return chr(int(code, 16)) if code else _ESCAPED.get(char, char)
-    except ValueError:
-        return ""
-
-
-def folded(data: bytes) -> str:
-    """Return a piece of JSON, folded, with its escapes as characters."""
-    if data.isascii() and b"\\" not in data:
-        return data.decode().lower()
-    text = data.decode("utf-8", "ignore")
-    return fold_text(_ESCAPE.sub(_unescaped, text) if "\\" in text else text)
-
-
-class PartReader(Protocol):
-    """Reads a part of a body; satisfied by blob_store.Joiner."""
-
-    def read(self, id_: int, /) -> bytes:
-        """Return the bytes of a part."""
-
-
-class PartScan:
-    """Finds a folded text in bodies by their parts. Each part, and each seam between two, is compared once."""
-
-    def __init__(self, reader: PartReader, part: str) -> None:
-        self._reader, self._text = reader, part
-        self._edges: dict[int, tuple[bytes, bytes]] = {}
-        self._seams: set[tuple[int, int]] = set()
-        self._possible_seams: set[tuple[int, int]] = set()
-        self._possible: set[int] = set()
-        """Parts that have the text, or may be inside of it."""
-        self.sure: set[int] = set()
-        """Parts with the text that are the middle of a matching string."""
-
-    @property
-    def size(self) -> int:
-        """Return the number of parts that were compared."""
-        return len(self._edges)
-
-    def is_absent(self, ids: Sequence[int]) -> bool:
-        """Return whether the joined parts do not have the text. False: they may have it."""
-        for id_ in ids:
-            if id_ not in self._edges:
-                self._compare(id_)
-        if not self._possible.isdisjoint(ids):
-            return False
-        pairs = set(pairwise(ids))
-        for pair in pairs - self._seams:
-            self._compare_seam(pair)
-        return self._possible_seams.isdisjoint(pairs)
-
-    def _compare(self, id_: int) -> None:
-        data = self._reader.read(id_)
-        text = folded(data)
-        # The end of a string, and so a part with a quotation mark, is not inside of the text; nor is the end of a body.
-        outside = (b'"' in data and b"\\" not in data) or (len(data) < _SHORT and not data.strip(_STRUCTURE))
-        inside = len(text) <= len(self._text) and not outside
-        if self._text in text or inside:
-            self._possible.add(id_)
-        plain = data.isascii() and b"\\" not in data
-        near = len(self._text) * (1 if plain else _MOST_BYTES) + (0 if plain else _MOST_BYTES)
-        start = max(0, len(data) - near)
-        while start and data[start - 1 : start] == b"\\":  # not within an escape
-            start -= 1
-        self._edges[id_] = data[:near], data[start:]
-
-    def _compare_seam(self, pair: tuple[int, int]) -> None:
-        self._seams.add(pair)
-        if self._text in folded(self._edges[pair[0]][1] + self._edges[pair[1]][0]):
-            self._possible_seams.add(pair)
-
-    def learn(self, ids: Sequence[int], element: bytes) -> None:
-        """Note parts of a matching element in which the text is certainly in a value: those inside of one string."""
-        for id_ in self._possible.intersection(ids):
-            data = self._reader.read(id_)
-            if b'"' not in data and data in element and self._text in folded(data):
-                self.sure.add(id_)
-
-
 class PromptTest:
     """SQL's prompt_holds(part, body): whether a prompt's text has a folded part. Caches by element and part."""
 
@@ -476,7 +352,7 @@ class PromptTest:
                 return True
             if scan.is_absent(ids):
                 return False
-        for element in elements_of(b"".join(map(self._joiner.part, ids))):
+        for element in SentBody(b"".join(map(self._joiner.part, ids))).prompt:
             if self._element(part, element):
                 if scan is not None:
                     scan.learn(ids, element)

@@ -5,38 +5,27 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from playground.client.endpoint import Rates
-from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
-from playground.requestlog import groups, log_queries, rows
-from playground.requestlog.blob_store import Joiner
+from playground.requestlog import groups, ordered, rows
 from playground.requestlog.candidates import Window, windows
-from playground.requestlog.codec import column_text
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, TextTerm
 from playground.requestlog.filter_sql import Lookup, Where, where
 from playground.requestlog.groups import GroupLayout
-from playground.requestlog.index import BlockTest
-from playground.requestlog.log_queries import LogSize, WholeIds, Words
+from playground.requestlog.index import BlockTest, fold
+from playground.requestlog.log_queries import IndexedIds
+from playground.requestlog.ordered import NEAR, FirstInOrder
 from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished
-from playground.requestlog.records import PREVIEW_CHARS, Count, DamagedRunError, Found, LogRow, StoredRun, Totals
-from playground.requestlog.search_text import fold
-from playground.requestlog.store import is_damage
-from playground.requestlog.worker import Worker
-from playground.runs.record import RequestRecord, SentRow
+from playground.requestlog.records import PREVIEW_CHARS, Count, Found, LogRow, Totals
+from playground.requestlog.stored_runs import DAMAGE, KINDS, StoredRuns, check_types, one_moment, tags_of
 
 COUNT_UP_TO = 10_000
 """Default limit of a count with a filter."""
@@ -49,21 +38,9 @@ substr(t.question, 1, {PREVIEW_CHARS}), substr(t.answer, 1, {PREVIEW_CHARS}), t.
 r.imported, t.comment, r.source, r.conversation,
 (SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number)"""
 _STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 30
-_NONE = type(None)
-_KINDS: dict[str, tuple[type, ...]] = {
-    "t": (str,),
-    "T": (str, _NONE),
-    "i": (int,),
-    "I": (int, _NONE),
-    "F": (float, int, _NONE),
-    "b": (bytes,),
-    "J": (str, bytes, _NONE),
-}
-_ROW_KINDS = tuple(map(_KINDS.__getitem__, "tiitITTTtttttiIIIFFFFttttiittTT"))
+_ROW_KINDS = tuple(map(KINDS.__getitem__, "tiitITTTtttttiIIIFFFFttttiittTT"))
 """Types of the columns of _ROW: SQLite stores any type in any column."""
-_STORED_KINDS = tuple(map(_KINDS.__getitem__, "itiiittttttbbJitTtTJt"))
-NEAR = 1_024
-"""Number of newest rows that are found without reading the numbers of all matches."""
+
 _NO_NUMBER = 2**62
 
 _TOTALS = """count(*), sum(r.prompt_tokens), sum(r.cached_tokens), sum(r.completion_tokens),
@@ -72,30 +49,24 @@ coalesce(sum(CASE WHEN r.cached_tokens IS NOT NULL THEN r.prompt_tokens END), 0)
 coalesce(sum(CASE WHEN r.prompt_tokens IS NOT NULL THEN r.cached_tokens END), 0)"""
 
 
-DAMAGE = (zlib.error, ValueError, TypeError, LookupError, AttributeError, OverflowError)
-"""Exceptions from decoding a damaged row or blob; msgspec's errors are ValueErrors."""
-
-
 class Reader:
     """All queries of the log. Caches the row numbers of the last filter, for random access by a table."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        # A text column that is not UTF-8 must not make its whole page unreadable.
-        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+        self.runs = StoredRuns(connection)
         connection.create_function("holds", -1, _holds, deterministic=True)
         connection.create_function("may_hold", 2, BlockTest(), deterministic=True)
         self._prompts, self._elements = PromptTest(connection), MatchingElements(connection)
-        self._lookup = Lookup(self._elements, WholeIds(connection))
+        self._lookup = Lookup(self._elements, IndexedIds(connection))
         connection.create_function("prompt_holds", 2, self._prompts)
-        self._rates: dict[str, Rates] = {}
-        self._sums = groups.GroupSums(connection, self._rates_of)
+        self._sums = groups.GroupSums(connection, self.runs.rates_of)
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
         self._seen = (-1, -1)
+        self._first: tuple[tuple[object, Order], tuple[int, int], list[int]] | None = None
+        """Terms and order of a filter, version of the log, and the first requests."""
         self._folded: tuple[Folding, tuple[int, int], GroupLayout] | None = None
-        self.damaged: set[str] = set()
-        """run_ids of rows that could not be read."""
 
     def _where(self, log_filter: LogFilter) -> Where:
         self._refresh(whole=True)
@@ -121,7 +92,7 @@ class Reader:
     def search(self, log_filter: LogFilter, before: int | None, limit: int, seconds: float = math.inf) -> Found:
         """Return rows older than row `before`, newest first: those that one step of some `seconds` finds."""
         until = time.monotonic() + seconds
-        with self._one_moment():
+        with one_moment(self._connection):
             if not log_filter.terms:
                 return Found(self._window(Where(), Window(0, _NO_NUMBER if before is None else before), limit))
             newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM runs").fetchone()[0]
@@ -159,7 +130,7 @@ class Reader:
         if log_filter.folds is not None:
             return self._folded_rows(log_filter, log_filter.folds, first, limit)
         if log_filter.order is not None:
-            return self._rows_in_order(log_filter, log_filter.order, first, limit)
+            return self._rows_in_order(log_filter, first, limit)
         if first + limit <= NEAR:
             return self.page(log_filter, None, first + limit)[first:]
         numbers = self._numbers_of(log_filter)
@@ -195,19 +166,31 @@ class Reader:
             self._folded = folding, seen, groups.layout(self._connection, folding.expanded)
         return self._folded[2]
 
-    def _rows_in_order(self, log_filter: LogFilter, order: Order, first: int, limit: int) -> list[LogRow]:
-        """As `rows_at`. The first rows are found without sorting all matches."""
-        known = self._known(log_filter)
-        if known is None and first + limit <= NEAR:
-            made = self._where(log_filter)
-            sql = made.select_ordered(order, "LIMIT ?")
-            found = self._connection.execute(sql, made.bind(first + limit, whole=True))
-            wanted = [row[0] for row in found][first:]
-        else:
-            numbers = self._numbers_of(log_filter)
-            stop = len(numbers) - first
-            wanted = list(reversed(numbers[max(0, stop - limit) : max(0, stop)]))
-        rows = {row.number: row for row in self._among(self._where(EVERYTHING), wanted, limit)} if wanted else {}
+    def first_in_order(
+        self, log_filter: LogFilter, order: Order, first: int, limit: int
+    ) -> Iterator[list[LogRow] | None]:
+        """Yield None after each step, then rows `first` to `first + limit`, at most NEAR, of the matches in order."""
+        seen, wanted = self._version(), (log_filter.terms, order)
+        if self._first is None or self._first[:2] != (wanted, seen):
+            scan = FirstInOrder(self._connection, log_filter, order)
+            for _ in scan.steps(partial(self._conditions, log_filter)):
+                yield None
+            self._first = wanted, seen, scan.numbers
+        yield self._rows_of_numbers(self._first[2][first : first + limit])
+
+    def _conditions(self, log_filter: LogFilter, until: float, begins: bool) -> Where:
+        self._refresh(whole=begins, until=until)
+        return where(log_filter, self._lookup)
+
+    def _rows_in_order(self, log_filter: LogFilter, first: int, limit: int) -> list[LogRow]:
+        """As `rows_at`. Sorts all matches."""
+        numbers = self._numbers_of(log_filter)
+        stop = len(numbers) - first
+        return self._rows_of_numbers(list(reversed(numbers[max(0, stop - limit) : max(0, stop)])))
+
+    def _rows_of_numbers(self, wanted: list[int]) -> list[LogRow]:
+        found = self._among(self._where(EVERYTHING), wanted, len(wanted)) if wanted else []
+        rows = {row.number: row for row in found}
         return [rows[number] for number in wanted if number in rows]
 
     def _among(self, made: Where, numbers: Iterable[int], limit: int) -> list[LogRow]:
@@ -272,14 +255,6 @@ class Reader:
                 requests.update(groups.members(self._connection, -number))
         return sorted(requests)
 
-    def run_ids(self, numbers: Sequence[int]) -> list[str]:
-        """Return the run_ids of these numbers, ascending, without deleted ones."""
-        listed = ", ".join(map(str, numbers))
-        found = self._connection.execute(
-            f"SELECT {rows.id_text()} FROM runs WHERE number IN ({listed}) ORDER BY number"
-        )
-        return [row[0] for row in found]
-
     def request_ids(self, numbers: Sequence[int]) -> list[str]:
         """Return the request_ids of these numbers, ascending; requests without one are left out."""
         listed = ", ".join(map(str, numbers))
@@ -292,152 +267,22 @@ class Reader:
         sql = f"SELECT number, explanation FROM texts WHERE number IN ({listed}) AND explanation IS NOT NULL"
         return {number: msgspec.json.decode(text) for number, text in self._connection.execute(sql)}
 
-    def stored(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
-        """Return these runs, ascending, and the run_ids of those that are damaged. Deleted runs are left out."""
-        runs: list[StoredRun] = []
-        damaged: list[str] = []
-        with self._one_moment():
-            for run_id in self.run_ids(numbers):
-                try:
-                    run = self._stored(run_id)
-                except DamagedRunError:
-                    damaged.append(str(run_id))
-                else:
-                    if run is None:  # its run_id differs between the table and the index
-                        damaged.append(str(run_id))
-                    else:
-                        runs.append(run)
-        self.damaged.update(damaged)
-        return runs, damaged
-
-    def words(self) -> Words:
-        """Return the names and tags for completion in filters."""
-        return log_queries.words(self._connection)
-
-    def size(self, path: Path) -> LogSize:
-        """Return the size of the log."""
-        return log_queries.size(self._connection, path)
-
-    def get(self, run_id: str) -> StoredRun | None:
-        """Return one run; None if it does not exist. Raises DamagedRunError."""
-        with self._one_moment():
-            return self._stored(run_id)
-
-    @contextmanager
-    def _one_moment(self) -> Iterator[None]:
-        """Read within one transaction, from one snapshot."""
-        self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.execute("COMMIT")
-
-    def sent_since(
-        self,
-        endpoint_id: str,
-        model: str,
-        since: datetime,
-        limit: int | None = None,
-        base_url: str | None = None,
-        *,
-        accepted: bool = False,
-    ) -> list[SentRow]:
-        """Return the requests sent there, oldest first: at most the newest `limit`. `accepted`: only with status
-        200."""
-        found = self._connection.execute(
-            f"SELECT {rows.id_text('r.run_id')}, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens, "
-            "r.completion_tokens, t.answer, t.called, r.source, t.question "
-            "FROM targets AS g CROSS JOIN runs AS r ON r.target = g.id JOIN texts AS t ON t.number = r.number "
-            "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported "
-            "AND (? IS NULL OR g.base_url = ?) AND (NOT ? OR r.status = 200) ORDER BY r.number DESC LIMIT ?",
-            (
-                column_text(endpoint_id),
-                column_text(model),
-                rows.microseconds(since),
-                base_url,
-                base_url,
-                accepted,
-                -1 if limit is None else limit,
-            ),
-        )
-        joiner = Joiner(self._connection)
-        return [
-            SentRow(
-                *(row[0], row[1], rows.moment_of(row[2]), joiner.join_body(row[3], row[10])),
-                *(row[4], row[5], row[6], row[7], bool(row[8]), row[9]),
-            )
-            for row in reversed(found.fetchall())
-        ]
-
     def _rows(self, found: Iterable[tuple[object, ...]]) -> list[LogRow]:
         rows: list[LogRow] = []
         for values in found:
             try:
                 rows.append(self._row(list(values)))
             except DAMAGE:
-                self.damaged.add(str(values[0]))
+                self.runs.damaged.add(str(values[0]))
         return rows
 
     def _row(self, values: list[object]) -> LogRow:
-        _check_types(values, _ROW_KINDS)
+        check_types(values, _ROW_KINDS)
         values[_STARTED] = rows.moment_of(values[_STARTED])  # type: ignore[arg-type]  # NOT NULL INTEGER
-        values[_RATES] = self._rates_of(str(values[_RATES]))
+        values[_RATES] = self.runs.rates_of(str(values[_RATES]))
         values[_MARKED], values[_IMPORTED] = bool(values[_MARKED]), bool(values[_IMPORTED])
-        values[_TAGS] = _tags(values[_TAGS])
+        values[_TAGS] = tags_of(values[_TAGS])
         return LogRow(*values)  # type: ignore[arg-type]  # the columns of _ROW are LogRow's fields, in order
-
-    def _rates_of(self, text: str) -> Rates:
-        if text not in self._rates:
-            self._rates[text] = msgspec.json.decode(text, type=Rates)
-        return self._rates[text]
-
-    def _stored(self, run_id: str) -> StoredRun | None:
-        if not isinstance(run_id, str):  # the column of a damaged row
-            raise DamagedRunError(str(run_id))
-        try:
-            return self._read_stored(run_id)
-        except sqlite3.Error as error:
-            if not is_damage(error):
-                raise
-            raise DamagedRunError(run_id) from error
-        except DAMAGE as error:
-            raise DamagedRunError(run_id) from error
-
-    def _read_stored(self, run_id: str) -> StoredRun | None:
-        row = self._connection.execute(
-            "SELECT r.number, r.phase, r.marked, r.dropped_raw, r.started_us, g.endpoint_id, g.endpoint_name, "
-            "g.endpoint_kind, g.base_url, g.model, g.rates, t.body, t.document, t.forecast, r.imported, t.comment, "
-            "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number), "
-            "r.source, r.conversation, t.explanation, t.question "
-            "FROM runs AS r JOIN texts AS t ON t.number = r.number JOIN targets AS g ON g.id = r.target "
-            "WHERE r.run_id IN (?, ?)",
-            rows.both_ids(run_id),
-        ).fetchone()
-        if row is None:
-            return None
-        _check_types(row, _STORED_KINDS)
-        joiner = Joiner(self._connection)
-        body = joiner.join_body(row[11], row[20])
-        record = RequestRecord(
-            run_id=run_id,
-            endpoint_id=row[5],
-            endpoint_name=row[6],
-            endpoint_kind=row[7],
-            base_url=row[8],
-            model=row[9],
-            started_utc=rows.moment_of(row[4]),
-            body=body,
-            document=joiner.join_document(row[12], body).decode("utf-8", "surrogatepass"),
-            forecast=msgspec.json.decode(row[13], type=Forecast) if row[13] else None,
-            rates=self._rates_of(row[10]),
-            source=row[17],
-            conversation=row[18],
-        )
-        events = rows.read_events(self._connection, row[0])
-        return StoredRun(
-            *(record, row[0], row[1], bool(row[2]), events, bool(row[3]), bool(row[14]), row[15], _tags(row[16])),
-            explanation=msgspec.json.decode(row[19]) if row[19] else None,
-        )
 
     def _numbers_of(self, log_filter: LogFilter) -> array[int]:
         """Return the numbers of the matches, the last of the list first.
@@ -456,7 +301,7 @@ class Reader:
         same = self._is_same(log_filter)
         if log_filter.order is not None:
             made = self._where(log_filter)
-            sql = made.select_ordered(log_filter.order)
+            sql = made.select_ordered(log_filter.order, ordered.expression(self._connection, log_filter.order.key))
             self._numbers = array("q", (row[0] for row in self._connection.execute(sql, made.bind(whole=True))))
             self._numbers.reverse()
         else:
@@ -488,17 +333,6 @@ class Reader:
         return (row[0] for row in self._connection.execute(sql, made.bind(whole=True)))
 
 
-def _check_types(values: Sequence[object], kinds: Sequence[tuple[type, ...]]) -> None:
-    """Raise TypeError for a value of another type than its column's, and for a number that is not finite."""
-    for value, kind in zip(values, kinds, strict=True):
-        if value.__class__ not in kind or (isinstance(value, float) and not math.isfinite(value)):
-            raise TypeError(f"{type(value).__name__} in a column of the log")
-
-
-def _tags(text: object) -> tuple[str, ...]:
-    return tuple(sorted(str(text).split("\x1f"), key=str.casefold)) if text else ()
-
-
 def _holds(part: str, *texts: str) -> bool:
     """Implement SQL's holds(): whether one of the texts has a folded part."""
     return any(part in (text.lower() if text.isascii() else fold(text)) for text in texts if text)
@@ -506,59 +340,3 @@ def _holds(part: str, *texts: str) -> bool:
 
 def _unknown(_part: str) -> list[int] | None:
     return None
-
-
-NO_TOTALS = Totals(0, None, None, None, 0, 0, 0)
-A = TypeVar("A")
-
-
-class RowCounter:
-    """`connect` opens the connection, on the thread, at the first count."""
-
-    def __init__(self, connect: Callable[[], sqlite3.Connection], error: Callable[[sqlite3.Error], None]) -> None:
-        self._connect, self._error = connect, error
-        self._worker: Worker | None = None
-        self._connection: sqlite3.Connection | None = None
-        self._reader: Reader | None = None
-
-    async def count(self, log_filter: LogFilter, up_to: int | None) -> Count:
-        """Return the number of matches; 0 if stopped or if the log cannot be read."""
-        return await self._ask(lambda reader: reader.count(log_filter, up_to), Count(0, True))
-
-    async def totals(self, log_filter: LogFilter) -> Totals:
-        """Return sums over all matches; empty sums if stopped or if the log cannot be read."""
-        return await self._ask(lambda reader: reader.totals(log_filter), NO_TOTALS)
-
-    def stop(self) -> None:
-        """Interrupt the running count."""
-        if self._connection is not None:
-            self._connection.interrupt()
-
-    async def _ask(self, question: Callable[[Reader], A], empty: A) -> A:
-        def work() -> A:
-            try:
-                return question(self._opened())
-            except sqlite3.Error as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                    self._error(error)
-                return empty
-
-        if self._worker is None:
-            self._worker = Worker("request-log-counter")
-        return await self._worker.call(work)
-
-    def _opened(self) -> Reader:
-        if self._reader is None:
-            self._connection = self._connect()
-            self._reader = Reader(self._connection)
-        return self._reader
-
-    async def close(self) -> None:
-        """Close the connection."""
-        if self._worker is None:
-            return
-        self.stop()
-        worker, self._worker = self._worker, None
-        if self._connection is not None:
-            await worker.call(self._connection.close)
-        worker.stop()

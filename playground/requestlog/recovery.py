@@ -17,11 +17,13 @@ from playground.client.events import AnyEvent, BodyIdReceived, ContentDelta, Raw
 from playground.requestlog import index, retention, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import decode_events
+from playground.requestlog.log_queries import add_id_indexes
 from playground.requestlog.migrations import OLD_SEARCH
 from playground.requestlog.process_lock import Owner, is_alive, sweep
-from playground.requestlog.reader import DAMAGE, Reader
 from playground.requestlog.records import DamagedRunError, EndedRun, LogUnavailableError, StoredRun
+from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import OpenedStore, is_damage, open_aside, open_files, transaction, unavailable
+from playground.requestlog.stored_runs import DAMAGE, StoredRuns
 from playground.requestlog.summary import summarize
 from playground.runs.state import ENDED, RunState
 
@@ -151,7 +153,7 @@ class Salvage:
     """Copies the requests that can still be read from a damaged log into the new one."""
 
     def __init__(self, connection: sqlite3.Connection, keeper: Keeper, aside: Path) -> None:
-        """`connection` and `keeper` belong to the new log's writer."""
+        """Take over `connection` and `keeper`, which belong to the new log's writer."""
         self._connection, self._keeper, self._aside = connection, keeper, aside
         self.copied = 0
         self.damaged: list[str] = []
@@ -164,12 +166,12 @@ class Salvage:
             return
         with closing(connection):
             numbers = _numbers(connection)
-            reader = Reader(connection)
+            reader = StoredRuns(connection)
             for first in range(0, len(numbers), _ROWS_PER_STEP):
                 self._copy(reader, connection, numbers[first : first + _ROWS_PER_STEP])
                 yield RecoveryProgress(self.copied, len(numbers), len(self.damaged))
 
-    def _copy(self, reader: Reader, connection: sqlite3.Connection, numbers: list[int]) -> None:
+    def _copy(self, reader: StoredRuns, connection: sqlite3.Connection, numbers: list[int]) -> None:
         found: list[EndedRun] = []
         for number in numbers:
             try:
@@ -181,7 +183,7 @@ class Salvage:
         with transaction(self._connection, durable=True):
             self._keeper.begin()
             for run in found:
-                rows.insert_ended(self._connection, self._keeper, run)
+                rows.insert_ended(self._connection, self._keeper, run, SentBody(run.record.body))
             self._keeper.end()
         self.copied += len(found)
 
@@ -216,8 +218,8 @@ def _numbers(connection: sqlite3.Connection) -> list[int]:
     return sorted(found)
 
 
-def _read(reader: Reader, connection: sqlite3.Connection, number: int) -> EndedRun:
-    """Raises DamagedRunError."""
+def _read(reader: StoredRuns, connection: sqlite3.Connection, number: int) -> EndedRun:
+    """Read one run. Raises DamagedRunError."""
     try:
         row = connection.execute(f"SELECT {rows.id_text()} FROM runs WHERE number = ?", (number,)).fetchone()
         stored = reader.get(row[0]) if row is not None else None
@@ -276,6 +278,50 @@ def empty_old_search(connection: sqlite3.Connection) -> Iterator[None]:
             yield
         connection.execute(f"DROP TABLE {table}")
         yield
+
+
+CHECK_INDEXES_BYTES = 4 * 1024 * 1024
+"""Size up to which indexes are compared with the tables after opening (some 25 ms)."""
+
+
+def recovery_steps(
+    ready: Ready,
+    seal: Callable[[], int],
+    report: Callable[[str], None],
+    changed: Callable[[list[str]], None],
+) -> Iterator[RecoveryProgress]:
+    """Yield after each step of the recovery of an opened log. Raises sqlite3.Error.
+
+    `seal` adds blocks to the text search and returns their number. `changed` gets run_ids; "" stands for all.
+    """
+    connection = ready.files.writer
+    if connection is None:
+        return
+    done = 0
+    for progress in end_orphans(connection, ready.orphans):
+        yield progress
+        if progress.done > done:
+            done = progress.done
+            changed([rows.run_id_of(connection, ready.orphans[done - 1])])
+    if ready.files.aside is not None:
+        salvage = Salvage(connection, Keeper(connection), ready.files.aside)
+        yield from salvage.steps()
+        report(salvage.message)
+        changed([""])
+    if retention.used_bytes(connection) <= CHECK_INDEXES_BYTES and is_index_damaged(connection):
+        rebuild_indexes(connection)
+        report("Indexes of the request log were damaged, so that searches missed requests. They were rebuilt.")
+        changed([""])
+        yield RecoveryProgress(1, 1)
+    for _ in add_id_indexes(connection):
+        yield RecoveryProgress(1, 1)
+    total = connection.execute("SELECT count(*) FROM open_blocks").fetchone()[0]
+    done = 0
+    while sealed := seal():  # blocks that an earlier version or process left
+        done += sealed
+        yield RecoveryProgress(min(done, total), total)
+    for _ in empty_old_search(connection):
+        yield RecoveryProgress(1, 1)
 
 
 def advance(steps: Iterator[RecoveryProgress], on_progress: Callable[[RecoveryProgress], None]) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import index
-from playground.requestlog.codec import column_text
+from playground.requestlog.index import column_text
 from playground.requestlog.rows import both_ids, id_text, number_of
 
 MOST_TAG_CHARS = 64

@@ -5,20 +5,32 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 import msgspec
 
-from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
+from playground.client.events import AnyEvent, BodyIdReceived
 from playground.requestlog import blob_store, index, prompt_index
 from playground.requestlog.blob_store import Keeper
-from playground.requestlog.codec import column_text, decode_ended, decode_events, encode_ended, encode_events
+from playground.requestlog.codec import (
+    Block,
+    decode_ended,
+    decode_events,
+    encode_ended,
+    encode_events,
+    fold_blocks,
+    packed_ended,
+    to_blocks,
+)
+from playground.requestlog.index import column_text
 from playground.requestlog.records import EndedRun
-from playground.requestlog.summary import Summary, last_question, summarize
+from playground.requestlog.sent_body import SentBody
+from playground.requestlog.summary import Summary, summarize
 from playground.runs.record import RequestRecord
-from playground.runs.state import fold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,7 +52,9 @@ _FIGURES = (
 )
 _ENDED = _BEGUN.replace("owner, phase, ", "") + f", marked, imported, {_FIGURES}"
 _INSERT_BEGUN = f"INSERT INTO runs ({_BEGUN}) VALUES ({', '.join('?' * len(_BEGUN.split(',')))})"
-_INSERT_ENDED = f"INSERT INTO runs ({_ENDED}) VALUES ({', '.join('?' * len(_ENDED.split(',')))})"
+_INSERT_ENDED = (
+    f"INSERT INTO runs ({_ENDED}) VALUES ({', '.join('?' * len(_ENDED.split(',')))}) ON CONFLICT (run_id) DO NOTHING"
+)
 _UPDATE = f"UPDATE runs SET {' = ?, '.join(_FIGURES.split(', '))} = ?"
 
 
@@ -79,43 +93,50 @@ def numbers_of(connection: sqlite3.Connection, run_ids: Iterable[str]) -> list[i
     return [number for number in found if number is not None]
 
 
-def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) -> int | None:
+def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun, body: SentBody) -> int | None:
     """Insert a run that ended elsewhere; return its number. Returns None, without a change, if its run_id exists."""
     record = run.record
-    if number_of(connection, record.run_id) is not None:
+    # A file from before version 6 may have the run_id as text, which does not conflict.
+    if keeper.has_old_parts and number_of(connection, record.run_id) is not None:
         return None
-    events = [event for event in run.events if type(event) is not RawEvent]
-    state = fold(events)
+    blocks = to_blocks(run.events)
+    state = fold_blocks(blocks)
     if not state.ended:
         state.phase = "interrupted"
         state.ended_at = run.events[-1].at if run.events else None
-    summary = summarize(state, [event.id for event in events if type(event) is BodyIdReceived])
+    ids = [event.id for block in blocks for event in block.others if type(event) is BodyIdReceived]
+    summary = summarize(state, ids)
     run_id, target, started, _, _, *more = _begun(connection, keeper, record, None)
     flags = (int(run.marked), int(run.imported))
     values = (run_id, target, started, *more, *flags, *_figures(summary, run.dropped_raw))
-    number = _inserted(connection.execute(_INSERT_ENDED, values))
+    inserted = connection.execute(_INSERT_ENDED, values)
+    if inserted.rowcount == 0:
+        return None
+    number = _inserted(inserted)
     connection.execute(
         "INSERT INTO texts (number, question, body, document, forecast, answer, called, trouble, error, comment, "
         "explanation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *_sent(number, keeper, record),
+            *_sent(number, keeper, record, body),
             *(summary.answer, summary.called, summary.error_title, summary.error, column_text(run.comment)),
             None if run.explanation is None else json.dumps(run.explanation),
         ),
     )
     _add_ids(connection, number, summary)
     put_tags(connection, number, run.tags)
-    _put_ended(connection, number, run.events, summary.answer, _ids_text(summary.request_id, summary.body_id))
+    _put_ended(connection, number, blocks, summary.answer, _ids_text(summary.request_id, summary.body_id))
     keeper.open_block(number)
     return number
 
 
-def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord, owner: str | None) -> int:
+def insert_run(
+    connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord, body: SentBody, owner: str | None
+) -> int:
     """Insert a run before it is sent; return its number. `owner` is the process that will end it."""
     number = _inserted(connection.execute(_INSERT_BEGUN, _begun(connection, keeper, record, owner)))
     connection.execute(
         "INSERT INTO texts (number, question, body, document, forecast) VALUES (?, ?, ?, ?, ?)",
-        _sent(number, keeper, record),
+        _sent(number, keeper, record, body),
     )
     put_tags(connection, number, record.tags)
     keeper.open_block(number)
@@ -141,14 +162,15 @@ def _begun(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord
     )
 
 
-def _sent(number: int, keeper: Keeper, record: RequestRecord) -> tuple[int, str, bytes, bytes, str | None]:
+def _sent(
+    number: int, keeper: Keeper, record: RequestRecord, body: SentBody
+) -> tuple[int, str, bytes, bytes, str | None]:
     """Return a request's values in `texts`: number, question, body, document, forecast."""
-    message, question = last_question(record.body)
     return (
         number,
-        question,
-        keeper.keep_body(record.body, message, question),
-        keeper.keep_document(record.document.encode("utf-8", "surrogatepass"), record.body),
+        body.question,
+        keeper.keep_body(body),
+        keeper.keep_document(record.document.encode("utf-8", "surrogatepass"), body),
         msgspec.json.encode(record.forecast).decode() if record.forecast else None,
     )
 
@@ -199,6 +221,13 @@ def run_id_of(connection: sqlite3.Connection, number: int) -> str:
     """Return a run's run_id; empty if it does not exist."""
     row = connection.execute(f"SELECT {id_text()} FROM runs WHERE number = ?", (number,)).fetchone()
     return "" if row is None else str(row[0])
+
+
+def run_ids(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[str]:
+    """Return the run_ids of these numbers, ascending, without deleted ones."""
+    listed = ", ".join(map(str, numbers))
+    found = connection.execute(f"SELECT {id_text()} FROM runs WHERE number IN ({listed}) ORDER BY number")
+    return [row[0] for row in found]
 
 
 def add_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
@@ -264,13 +293,30 @@ def replace_events(
     """Store the events of an ended run in one row, without the answer. `batches`: some are in `events`."""
     if batches:
         connection.execute("DELETE FROM events WHERE number = ?", (number,))
-    _put_ended(connection, number, events, summary.answer, _ids_text(summary.request_id, summary.body_id))
+    _put_ended(connection, number, to_blocks(events), summary.answer, _ids_text(summary.request_id, summary.body_id))
 
 
-def _put_ended(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent], answer: str, ids: str) -> None:
-    if events:
-        data = encode_ended(events, answer, ids)
+def _put_ended(connection: sqlite3.Connection, number: int, blocks: Sequence[Block], answer: str, ids: str) -> None:
+    if blocks:
+        data = encode_ended(blocks, answer, ids)
         connection.execute("INSERT INTO streams (number, data) VALUES (?, ?)", (number, data))
+
+
+def pack_events(connection: sqlite3.Connection, first: int, last: int) -> None:
+    """Pack the events of the runs `first` to `last`, all ended. Call within a transaction."""
+    found = connection.execute(
+        "SELECT s.data, r.request_id, r.body_id, s.number FROM streams AS s JOIN runs AS r ON r.number = s.number "
+        "WHERE s.number BETWEEN ? AND ?",
+        (first, last),
+    ).fetchall()
+    packed = []
+    for data, request_id, body_id, number in found:
+        with suppress(zlib.error, TypeError, LookupError):  # damaged
+            if (shorter := packed_ended(data, _ids_text(request_id, body_id))) is not None:
+                packed.append((number, shorter))
+    # Not UPDATE: pages would stay partly empty.
+    connection.execute(f"DELETE FROM streams WHERE number IN ({', '.join(str(number) for number, _ in packed)})")
+    connection.executemany("INSERT INTO streams (number, data) VALUES (?, ?)", packed)
 
 
 def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> list[str]:

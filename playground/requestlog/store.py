@@ -87,7 +87,7 @@ def _open(path: Path, notice: str | None, aside: Path | None) -> OpenedStore:
 
 
 def _peek(path: Path) -> int:
-    """The schema version, read without changing a byte; 0 if there is no file yet."""
+    """Return the schema version, read without changing a byte; 0 if there is no file yet."""
     if not path.exists() or path.stat().st_size == 0:
         return 0
     with closing(_connect_unchanged(path)) as connection:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from playground.requestlog.codec import column_text
+from playground.requestlog.index import column_text
 from playground.runs.state import Phase, RunState
 
 TRAITS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs")
@@ -74,7 +73,7 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
 
 
 def hidden_text(state: RunState) -> str:
-    """Return what is searched and not displayed in the table: arguments of tool calls, and the error's detail."""
+    """Return searched texts that the table does not display: arguments of tool calls, and the error's detail."""
     texts = [_readable(call.arguments) for _, call in sorted(state.tool_calls.items())]
     return "\n".join(text for text in (*texts, error_text(state)) if text)
 
@@ -125,38 +124,3 @@ def _is_json(text: str) -> bool:
 
 def _column(text: str | None) -> str | None:
     return None if text is None else column_text(text)
-
-
-class _Messages(msgspec.Struct):
-    messages: list[msgspec.Raw]
-
-
-_messages_of = msgspec.json.Decoder(_Messages).decode
-
-
-def question_of(body: bytes) -> str:
-    """Return the last user message's text in a request body; empty without a user message."""
-    return last_question(body)[1]
-
-
-def last_question(body: bytes) -> tuple[bytes, str]:
-    """Return the JSON text of the last user message, and `question_of`; both empty without a user message."""
-    try:
-        # Only the last messages are decoded: most of a long prompt precedes them.
-        for raw in reversed(_messages_of(body).messages):
-            message = json.loads(bytes(raw))
-            if isinstance(message, dict) and message.get("role") == "user":
-                return bytes(raw), column_text(_text(message.get("content")))
-    except (ValueError, RecursionError):
-        return b"", ""
-    return b"", ""
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(
-            part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
-        )
-    return ""

@@ -16,8 +16,9 @@ from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import index, retention, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.process_lock import Owner
-from playground.requestlog.prompt_index import PromptIndex, unsealed_elements
+from playground.requestlog.prompt_index import PromptIndex, deletions_of, unsealed_elements
 from playground.requestlog.records import EndedRun
+from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import is_damage, transaction
 from playground.requestlog.summary import Summary, summarize
 from playground.runs.record import RequestRecord
@@ -109,12 +110,19 @@ class Writer:
         try:
             with transaction(self._connection, durable):
                 self._keeper.begin()
+                self._forget_deleted(self._keeper.deletions)
                 yield
                 self._keeper.end()
         except BaseException:
             self._keeper.forget_all()
             self._prompts.forget_all()
             raise
+
+    def _forget_deleted(self, deletions: int) -> None:
+        """Drop cached elements of prompts after a deletion."""
+        if deletions != self._deletions:
+            self._prompts.forget_all()
+            self._deletions = deletions
 
     @property
     def owes(self) -> bool:
@@ -151,10 +159,11 @@ class Writer:
         added = []
         with self._transaction(durable=True):
             for run in runs:
-                number = rows.insert_ended(self._connection, self._keeper, run)
+                body = SentBody(run.record.body)
+                number = rows.insert_ended(self._connection, self._keeper, run, body)
                 if number is not None:
                     added.append(run.record.run_id)
-                    self._prompts.note(number, run.record.body)
+                    self._prompts.note(number, body.prompt)
         self._changed(added)
         return added
 
@@ -178,12 +187,11 @@ class Writer:
             return 0
         try:
             with transaction(self._connection, durable=False):
-                deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
-                if deletions != self._deletions:
-                    self._prompts.forget_all()
-                    self._deletions = deletions
+                self._forget_deleted(deletions_of(self._connection))
                 for block in blocks:
                     self._prompts.seal(block)
+                    first_run = block << index.SHIFT
+                    rows.pack_events(self._connection, first_run, first_run + index.RUNS - 1)
                 for first, last in ranges:
                     self._prompts.seal_elements(first, last)
         except BaseException:
@@ -314,8 +322,9 @@ class Writer:
     def _write(self, live: LiveRun) -> int:
         number, pending = live.number, live.events[live.written :]
         if number is None:
-            number = rows.insert_run(self._connection, self._keeper, live.record, self._owner.id)
-            self._prompts.note(number, live.record.body)
+            body = SentBody(live.record.body)
+            number = rows.insert_run(self._connection, self._keeper, live.record, body, self._owner.id)
+            self._prompts.note(number, body.prompt)
         if live.end is None and pending:
             rows.add_events(self._connection, number, pending)
             rows.update_figures(self._connection, number, summarize(live.state(), live.body_ids), live.dropped_raw)

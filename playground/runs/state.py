@@ -185,9 +185,10 @@ class RunState:
                 assert_never(event)
 
 
-def fold(events: Iterable[AnyEvent]) -> RunState:
-    """Return the state after a sequence of events."""
-    state = RunState()
+def fold(events: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
+    """Return the state after a sequence of events; a given state is changed."""
+    if state is None:
+        state = RunState()
     add, last = state.pieces.append, None
     for event in events:
         # The same as `apply`, but faster: most events are pieces of a text that has begun.

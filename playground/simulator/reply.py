@@ -34,7 +34,7 @@ PHRASES = {
         "The tool returned {result}.",
         (
             "The built-in simulator speaks the same protocol as Electron, so everything around these words is real.",
-            "The request_id above came with the response headers, before this first token did.",
+            "The request_id of this reply came with the response headers, before its first token.",
             "Send the same prompt again, and the tokens that both share are served from the prefix cache.",
             "Change one early character, and nothing after it can match any more.",
             "Time to first token grows with the tokens that are not cached, as it does on a real server.",

@@ -72,7 +72,7 @@ def take(folder: Path) -> Slot:
 
 
 def _open_mark(path: Path) -> Path:
-    """The file that exists while a window is open: after a crash it is still there."""
+    """Return the file that exists while a window is open: after a crash it is still there."""
     return path.with_suffix(".open")
 
 

@@ -142,7 +142,7 @@ class Settings:
     def __init__(
         self, path: Path, submit: Submit = write_now, on_error: Callable[[str], None] = lambda _message: None
     ) -> None:
-        """A file that cannot be read as settings is set aside, and `notice` says so.
+        """Read the file. One that cannot be read as settings is set aside, and `notice` says so.
 
         `on_error` is called with `notice` if the settings cannot be saved.
         """

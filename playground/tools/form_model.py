@@ -103,7 +103,7 @@ def without_parameter(tool: Tool, name: str) -> Tool:
 
 
 def moved_parameter(tool: Tool, name: str, step: int) -> Tool:
-    """A parameter one place up (-1) or down (1)."""
+    """Move a parameter one place up (-1) or down (1)."""
     definition = _copy(tool)
     parameters = _parameters(definition)
     properties = cast(_Object, parameters["properties"])
@@ -116,7 +116,7 @@ def moved_parameter(tool: Tool, name: str, step: int) -> Tool:
 
 
 def renamed_parameter(tool: Tool, name: str, new: str) -> Tool:
-    """A parameter under another name, at its place. Raises InputError where the name is empty or taken."""
+    """Rename a parameter, at its place. Raises InputError if the name is empty or taken."""
     new = new.strip()
     if new == name:
         return tool
@@ -135,14 +135,14 @@ def renamed_parameter(tool: Tool, name: str, new: str) -> Tool:
 
 
 def required_parameter(tool: Tool, name: str, on: bool) -> Tool:
-    """A parameter that a call must give, or may."""
+    """Make a parameter required or optional."""
     definition = _copy(tool)
     _require(_parameters(definition), name, on=on)
     return Tool.of(definition)
 
 
 def described_parameter(tool: Tool, name: str, text: str) -> Tool:
-    """A parameter with another description; an empty one is not sent."""
+    """Replace a parameter's description; an empty one is not sent."""
     definition, schema = _schema(tool, name)
     if text:
         schema["description"] = text
@@ -152,7 +152,7 @@ def described_parameter(tool: Tool, name: str, text: str) -> Tool:
 
 
 def typed_parameter(tool: Tool, name: str, kind: str) -> Tool:
-    """A parameter of another type, one of KINDS; what only the old type has goes with it."""
+    """Change a parameter's type to one of KINDS; what only the old type has goes with it."""
     definition, schema = _schema(tool, name)
     old = schema.get("type")
     stays = _OWN[kind]
@@ -298,7 +298,7 @@ def _parameters(definition: _Object) -> _Object:
 
 
 def _schema(tool: Tool, name: str) -> tuple[_Object, _Object]:
-    """A copy of the definition, and in it the schema of one parameter."""
+    """Return a copy of the definition, and in it the schema of one parameter."""
     definition = _copy(tool)
     properties = cast(_Object, _parameters(definition)["properties"])
     if not isinstance(properties[name], dict):

@@ -57,7 +57,7 @@ def _is_wrapper(value: Json) -> bool:
 
 
 def bare(value: Mapping[str, Json], path: Path) -> tuple[Mapping[str, Json], Path]:
-    """A definition without the object around it: OpenAI's `function`, Bedrock's `toolSpec`."""
+    """Return a definition without the object around it: OpenAI's `function`, Bedrock's `toolSpec`."""
     for name in ("function", "toolSpec"):
         inner = value.get(name)
         if isinstance(inner, dict):
@@ -71,7 +71,7 @@ def schema_key(function: Mapping[str, Json]) -> str | None:
 
 
 def plain_schema(schema: Json) -> tuple[Json, bool]:
-    """A schema in JSON Schema's words, and whether it was in others: `STRING` and `nullable` (Gemini), {"json": …}."""
+    """Convert `STRING`, `nullable` (Gemini) and {"json": …} to JSON Schema. Returns it, and whether it changed."""
     if isinstance(schema, dict) and set(schema) == {"json"} and isinstance(schema["json"], dict):
         return plain_schema(schema["json"])
     made = _plain(schema, 0)
@@ -97,7 +97,7 @@ def _plain(value: Json, depth: int) -> Json:
 
 
 def _is_schema(value: Json) -> bool:
-    """A property may be called `default`; a value with the spelling of a type counts as a schema."""
+    """Return whether this is a schema. A property may be called `default`; a value that names a type counts as one."""
     return isinstance(value, dict) and isinstance(value.get("type"), str) and str(value["type"]).lower() in _TYPES
 
 
@@ -117,7 +117,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def from_json(text: str) -> ImportedTools:
-    """A definition, a list of them, or an object that has them in it. Raises InputError with every problem.
+    """Read a definition, a list of them, or an object that contains them. Raises InputError with every problem.
 
     Taken are: {"type": "function", "function": {…}}, {"name", "description", "parameters"} (also with the names that
     other APIs have for it, and their spelling of types), and a plain JSON schema of an object, whose `title` becomes
@@ -145,7 +145,7 @@ def from_json(text: str) -> ImportedTools:
 
 
 def unique_names(pasted: Iterable[Tool], there: Iterable[Tool]) -> tuple[Tool, ...]:
-    """The pasted tools under names that no other tool has: `get_balance` becomes `get_balance_2`."""
+    """Return the pasted tools under names that no other tool has: `get_balance` becomes `get_balance_2`."""
     taken = {tool.name for tool in there}
     made: list[Tool] = []
     for tool in pasted:

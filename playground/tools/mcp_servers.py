@@ -249,7 +249,7 @@ class ToolServers:
     """
 
     def __init__(self, allowed: Allowed) -> None:
-        """`allowed` asks the user whether a prompt may call a server's tools, once, before the first call."""
+        """Take `allowed`, which asks the user before the first call whether a prompt may call a server's tools."""
         self._allowed = allowed
         self._consent: set[tuple[str, str]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -117,7 +117,7 @@ def check_parameters(schema: Json, path: Path = ()) -> tuple[FieldError, ...]:
 
 
 def _undeclared(schema: Mapping[str, Json], path: Path) -> Iterator[FieldError]:
-    """A required property that is not declared is valid in JSON Schema, but a mistake in a tool."""
+    """Report required properties that are not declared: valid in JSON Schema, but a mistake in a tool."""
     properties = schema.get("properties")
     known = properties if isinstance(properties, dict) else {}
     required = schema.get("required")
@@ -328,7 +328,7 @@ def _check_time() -> float:
 
 
 def _registry() -> Any:
-    """The schemas of JSON Schema itself. Nothing else can be fetched."""
+    """Return the schemas of JSON Schema itself. Nothing else can be fetched."""
     from jsonschema_specifications import REGISTRY
 
     return REGISTRY

@@ -117,7 +117,7 @@ class WheelZoom(QObject):
     """Zooms with Ctrl and the wheel anywhere in a window: its widgets, which would scroll, do not get these events."""
 
     def __init__(self, window: QWidget, appearance: Appearance) -> None:
-        """The window must have been shown."""
+        """Apply the colours to a window. It must have been shown."""
         super().__init__(window)
         self._appearance = appearance
         self._turned = 0
@@ -137,7 +137,7 @@ class WheelZoom(QObject):
 
 
 class ZoomScaler(QObject):
-    """Scales each widget that is made at another text size than 100 %, before it is shown. Made at the first zoom."""
+    """Scales each new widget before its first display if the text size is not 100 %. Created at the first zoom."""
 
     def __init__(self, application: QApplication) -> None:
         super().__init__(application)

@@ -19,8 +19,7 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions
 from playground.ui.appearance import Appearance, WheelZoom
-from playground.ui.bars.menu_row import MenuRow, RecentFilesMenu
-from playground.ui.bars.statusbar import StatusBar
+from playground.ui.bars.edges import MenuRow, RecentFilesMenu, StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
@@ -30,6 +29,7 @@ from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.widgets.notice import SlimBar
+from playground.ui.widgets.tab_stops import move_focus
 from playground.ui.window_actions import WindowActions
 from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
 
@@ -82,7 +82,7 @@ class MainWindow(QMainWindow):
         self.end_notice = EndNotice(self)
 
     def _work_area(self, parent: QWidget) -> WorkArea:
-        """Return the page of Prompt mode, still empty: widgets are made below their parents (see `Answers`)."""
+        """Return the page of Prompt mode, still empty: widgets are created below their parents (see `Answers`)."""
         self.area = WorkArea(self.workspace.settings, parent)
         self._rows = self.area.work
         self._columns = QSplitter(Qt.Orientation.Horizontal, self._rows)
@@ -192,7 +192,6 @@ class MainWindow(QMainWindow):
         menus = [self._menu(title, ids) for title, ids in MENUS]
         self.menu_row.set_menus(menus)
         self.top.set_file_menu(menus[0])
-        self.prompt.complete()
         self._wheel = WheelZoom(self, self._appearance)
 
     @property
@@ -218,7 +217,7 @@ class MainWindow(QMainWindow):
     @property
     def from_log(self) -> SlimBar:
         """The bar that marks a request from the log."""
-        return self.answers.from_log
+        return self.answers.response.from_log
 
     def _connect(self) -> None:
         """Connect what does not lead to a completion."""
@@ -303,13 +302,16 @@ class MainWindow(QMainWindow):
             self.show_notice(sentence)
 
     def show_question(self) -> None:
-        """The end of the prompt, with the question and the boundary, is where work begins."""
+        """Show the sample with its first messages collapsed and the cursor in the question; a draft from the top."""
         messages = self.prompt.document().messages
-        if messages:
+        if not self.files.sample_shown:
+            self.prompt.show_place(0, 0)
+        elif messages:
+            self.prompt.prompt_tab.collapse_to_fit()
             self.prompt.show_place(len(messages) - 1, len(messages[-1].content or ""))
 
     def log_opened(self) -> None:
-        """The log is there, or it is known why not."""
+        """Show the log, or why it cannot be opened."""
         self.log.set_source(self.workspace.log, self.workspace.log_notice)
         if self.workspace.log is not None:
             self.workspace.log.on_notice(self.status.show_error)
@@ -352,7 +354,7 @@ class MainWindow(QMainWindow):
         self.requests.refresh_outlook()
 
     def send(self) -> None:
-        """Send in the mode on display, or stop what it sends."""
+        """Send in the mode on display, or stop its requests."""
         if not self.modes.send():
             self.requests.send_or_stop()
 
@@ -447,6 +449,10 @@ class MainWindow(QMainWindow):
         super().changeEvent(event)
         if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow() and self._answers is not None:
             self.log.row_changed("")
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Move the focus by position; Qt calls this for Tab and Shift+Tab of every widget in the window."""
+        return move_focus(self, forward=forward)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.places.keep()

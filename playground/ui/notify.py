@@ -32,7 +32,7 @@ TASKS = {
 
 class EndNotice(QObject):
     """Marks the window in the task bar, with the number of ends that were not seen as a badge where the desktop has
-    one, and shows a message where it has a notification area."""
+    one, and shows a message if it has a notification area."""
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)

@@ -30,13 +30,16 @@ EVERY_MS = 250
 
 
 class Collector(QObject):
-    """Collects garbage in the window's thread from construction until `stop`, at Python's own thresholds."""
+    """Collects garbage in the window's thread from `start` until `stop`, at Python's own thresholds."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._timer = repeating_timer(self, EVERY_MS, self.look)
-        self._timer.start()
         gc.disable()
+
+    def start(self) -> None:
+        """Collect from now on; before the first paint there is no garbage."""
+        self._timer.start()
 
     def look(self) -> None:
         """Collect the oldest generation that is over its threshold."""
@@ -185,6 +188,7 @@ class Session:
         self._closed.set()
 
     def _after_first_paint(self) -> None:
+        self._collector.start()
         use_one_heap()
         for name, step in (
             ("complete the window", self.window.complete),

@@ -50,7 +50,7 @@ _TEMPLATE = Template("""
 QMainWindow, QDialog { background: $window; }
 QFrame[look="pane"] QDialog { background: $surface; }
 QDialog[look="popup"] { background: $surface; border: 1px solid $muted; }
-QWidget { color: $text; }
+QWidget { color: $text; placeholder-text-color: $muted; }
 QToolTip { background: $surface; color: $text; border: 1px solid $line; padding: 4px 6px; }
 QLabel { background: transparent; }
 QLabel[tone="muted"] { color: $muted; font-size: 12px; }
@@ -143,16 +143,19 @@ QLineEdit, QComboBox, QSpinBox, QDoubleSpinBox {
     selection-background-color: $accent; selection-color: $on_accent;
 }
 QLineEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus { border: 2px solid $accent; padding: 3px 7px; }
-QSpinBox, QDoubleSpinBox { padding: 3px 8px 2px; }
-QSpinBox:focus, QDoubleSpinBox:focus { padding: 2px 7px 1px; }
+QComboBox { padding-left: 10px; }
+QComboBox:focus { padding-left: 9px; }
+QSpinBox, QDoubleSpinBox { padding: 3px 8px 2px 11px; }
+QSpinBox:focus, QDoubleSpinBox:focus { padding: 2px 7px 1px 10px; }
 QLineEdit:disabled, QComboBox:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled { color: $muted; background: $sunk; }
 QLineEdit[bad="true"], QComboBox[bad="true"], QPlainTextEdit[bad="true"], QSpinBox[bad="true"],
 QDoubleSpinBox[bad="true"] { border: 2px solid $failure; padding: 3px 7px; }
-QSpinBox[bad="true"], QDoubleSpinBox[bad="true"] { padding: 2px 7px 1px; }
+QSpinBox[bad="true"], QDoubleSpinBox[bad="true"] { padding: 2px 7px 1px 10px; }
 QLineEdit[look="cell"] { border: 1px solid transparent; border-radius: 4px; padding: 0 4px; background: transparent; }
 QLineEdit[look="cell"]:hover { border: 1px solid $fresh_outline; }
 QLineEdit[look="cell"]:focus { border: 2px solid $accent; padding: 0 3px; background: $surface; }
 QLineEdit[look="cell"][bad="true"] { border: 2px solid $failure; padding: 0 3px; }
+QComboBox { combobox-popup: 0; }
 QComboBox::drop-down { border: none; width: 22px; }
 QComboBox::down-arrow { image: url("$chevron"); width: 12px; height: 12px; }
 QSpinBox::up-button, QSpinBox::down-button { width: 0; border: none; }
@@ -161,6 +164,7 @@ QDialogButtonBox { dialogbuttonbox-buttons-have-icons: 0; }
 QListView[look="completions"] { background: $surface; border: 1px solid $accent; outline: none; }
 QListView[look="completions"]::item { padding: 4px 8px; }
 QListView[look="completions"]::item:selected { background: $selection; color: $text; }
+QComboBox QAbstractItemView::item { min-height: 24px; }
 QComboBox QAbstractItemView {
     background: $surface; border: 1px solid $fresh_outline; outline: none;
     selection-background-color: $selection; selection-color: $text;
@@ -178,6 +182,8 @@ QPlainTextEdit[boxed="true"]:focus, QTextEdit[boxed="true"]:focus { border: 2px 
 
 QTabWidget::pane { border: none; border-top: 1px solid $line; top: -1px; background: $surface; }
 QTabWidget > QWidget { background: $surface; }
+QTabWidget[look="inside"]::pane { border-top: none; }
+QTabWidget[look="inside"] > QTabBar::tab:first { margin-left: 0; }
 QTabBar { background: $surface; border: none; qproperty-drawBase: 0; }
 QTabBar::tab {
     background: transparent; color: $muted; border: none; border-bottom: 2px solid transparent;
@@ -197,6 +203,7 @@ QHeaderView::section {
     background: $surface; color: $muted; border: none; border-bottom: 1px solid $line;
     padding: 4px 11px; font-size: 11px; font-weight: 500;
 }
+QTableView[rows="true"] QHeaderView::section:first { padding-left: 14px; }
 QTableView, QTreeView, QListView {
     background: $surface; alternate-background-color: $sunk; border: none; gridline-color: $line; outline: none;
     selection-background-color: $selection; selection-color: $text;
@@ -216,6 +223,7 @@ QScrollBar:vertical { background: transparent; width: 10px; margin: 0; }
 QScrollBar:horizontal { background: transparent; height: 10px; margin: 0; }
 QScrollBar::handle { background: $line; border-radius: 4px; margin: 1px; min-height: 28px; min-width: 28px; }
 QScrollBar::handle:hover { background: $muted; }
+QAbstractScrollArea::corner { background: transparent; border: none; }
 QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 

@@ -24,8 +24,8 @@ GRID = 8
 BASE_PX = 13
 """Body text. The scale is 11 (captions), 12 (secondary), 13 (body), 20 (the one headline figure)."""
 
-UI_FAMILIES = ["Inter", "Segoe UI", "SF Pro Text", "Noto Sans", "Cantarell", "Ubuntu", "DejaVu Sans"]
-MONO_FAMILIES = [
+UI_FAMILIES = ("Inter", "Segoe UI", "SF Pro Text", "Noto Sans", "Cantarell", "Ubuntu", "DejaVu Sans")
+MONO_FAMILIES = (
     "JetBrains Mono",
     "Cascadia Mono",
     "SF Mono",
@@ -33,7 +33,7 @@ MONO_FAMILIES = [
     "Consolas",
     "Noto Sans Mono",
     "DejaVu Sans Mono",
-]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +129,12 @@ def scaled(px: float) -> int:
 
 
 def ui_font(px: int = BASE_PX, *, bold: bool = False, tabular: bool = False) -> QFont:
-    """The interface's font at `px` pixels; `tabular` gives every digit the same width, for columns."""
+    """Return the interface's font at `px` pixels; `tabular` gives every digit the same width, for columns."""
     return _font(UI_FAMILIES, px, bold=bold, tabular=tabular)
 
 
 def mono_font(px: int | None = None, *, bold: bool = False) -> QFont:
-    """The font of prompts, completions and ids; `px` None: in the chosen size."""
+    """Return the font of prompts, completions and ids; `px` None: in the user's size."""
     if px is None:
         application = QApplication.instance()
         px = int((application and application.property(PROMPT_PX)) or BASE_PX)
@@ -154,10 +154,15 @@ def installed_fonts() -> tuple[str, str]:
     return next(filter(present.__contains__, UI_FAMILIES), ""), next(filter(present.__contains__, MONO_FAMILIES), "")
 
 
-def _font(families: list[str], px: int, *, bold: bool, tabular: bool) -> QFont:
+def _font(families: tuple[str, ...], px: int, *, bold: bool, tabular: bool) -> QFont:
+    return QFont(_made_font(families, scaled(px), bold, tabular))  # a copy: the caller may change it
+
+
+@cache
+def _made_font(families: tuple[str, ...], px: int, bold: bool, tabular: bool) -> QFont:
     font = QFont()
     font.setFamilies(families)
-    font.setPixelSize(scaled(px))
+    font.setPixelSize(px)
     font.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
     if tabular:
         font.setFeature(QFont.Tag("tnum"), 1)

@@ -17,8 +17,10 @@ WIDEST_COLUMNS = (800, 780, 340)
 """The same from 1800 on: a line of the prompt has at most 100 characters."""
 GROWTH = (1, 1, 0)
 """Stretch factors of the columns, of which Qt uses only whether they are 0: the inspector keeps its width."""
-ROWS = (560, 200)
+ROWS = (560, 182)
 """First heights of the panes and of the log."""
+LOG_SHARE = 0.22
+"""Share of the log in the height of a taller first window."""
 KEEP_EVERY_MS = 2_000
 """Save interval: a session ended by a signal loses at most this much window state."""
 LEAST_SCREEN_PX = 860
@@ -86,8 +88,8 @@ class Places:
         else:
             self._columns.setSizes(list(default_columns(self._window.width())))
         log_height = int(self._settings.number("log_height"))
-        if log_height:
-            self._rows.setSizes([max(self._window.height() - log_height, 1), log_height])
+        log_height = log_height or max(ROWS[1], round(self._window.height() * LOG_SHARE))
+        self._rows.setSizes([max(self._window.height() - log_height, 1), log_height])
         self._timer.start()
 
     def rest(self) -> None:
@@ -151,7 +153,7 @@ class Places:
 
     def _pane(self, name: str) -> QWidget:
         pane = self._rows.widget(1) if name == "log" else self._columns.widget(PANES[name])
-        assert pane is not None, "the splitters are filled when they are made"
+        assert pane is not None, "the splitters are filled at their creation"
         return pane
 
     def show_beside(self, widget: QWidget | None) -> None:

@@ -26,7 +26,7 @@ from playground.requestlog.records import EndedRun
 from playground.runs.state import fold
 from tests.benchmarks.bench_log_corpus import RARE, requests
 
-ROUNDS, BATCH = 7, 500
+ROUNDS, BATCH = 5, 500
 PEER = "llm==0.36"
 SEARCHES = {"newest 50": (), "word": ("appointment",), "rare word": (RARE,)}
 INSERT = """

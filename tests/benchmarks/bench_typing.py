@@ -138,7 +138,8 @@ def report(name: str, times: Times, floor: float) -> float:
     return p99
 
 
-def main() -> int:
+def main() -> None:
+    """Measure and print."""
     application = QApplication.instance() or QApplication([])
     assert isinstance(application, QApplication)
     apply_theme(application, load_theme("light"))
@@ -150,6 +151,7 @@ def main() -> int:
     worst = 0.0
     # As the program does: collecting has its own time, and a prompt that was opened is not looked through again.
     collector = Collector()
+    collector.start()
     single = Bench(one_message())
     collector.keep()
     for words, share in (("at its start", 0.0), ("in its middle", 0.5), ("at its end", 1.0)):
@@ -160,8 +162,7 @@ def main() -> int:
     for words, message in (("in the first", 0), ("in the middle", MESSAGES // 2), ("in the last", MESSAGES - 1)):
         worst = max(worst, report(f"{MESSAGES} messages, {words}", many.times(message, 0.5, count), floor))
     print(f"worst 99th percentile {worst:.2f} ms; a frame has {FRAME_MS} ms")
-    return 0 if worst <= FRAME_MS else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

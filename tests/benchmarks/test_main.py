@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks.__main__ import BEGIN, BENCHMARKS, END, ROOT, Benchmark, Outcome, row, run, table
+from tests.benchmarks.__main__ import BEGIN, BENCHMARKS, END, ROOT, Benchmark, Outcome, Peer, row, run, table
 
 
 def test_table_without_markers_is_added_at_the_end() -> None:
@@ -24,6 +24,20 @@ def test_row_with_pipes_and_markup_stays_one_row() -> None:
     text = row("stop", Outcome(("a | b", "<b>"), 3, 1.0), "abc")
     assert "\n" not in text
     assert "**exit status 3**<br>a \\| b<br>&lt;b>" in text
+
+
+def test_row_of_a_peer_has_the_lines_that_compare() -> None:
+    text = row(
+        "stop", Outcome(("ours 1 ms", "other", "theirs 2 ms"), 0, 1.0), "abc", Peer("stop", "curl", "ours|theirs")
+    )
+    assert text.startswith("| `stop` | stop | curl | ours 1 ms<br>theirs 2 ms | ")
+
+
+def test_table_of_peers_is_beside_the_other_table() -> None:
+    page = table(table("# Figures\n", {"stop": "| `stop` | 1 ms |"}), {"stop": "| `stop` | curl |"}, peers=True)
+    assert page.index("| `stop` | 1 ms |") < page.index("instead") < page.index("| `stop` | curl |")
+    again = table(page, {"stop": "| `stop` | wget |"}, peers=True)
+    assert again == page.replace("curl", "wget")
 
 
 def test_benchmarks_have_a_module_each() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.lint.rules.placeholders import find_placeholders
+from playground.lint.rules.message_texts import find_placeholders
 from tests.lint.corpus import tool
 from tests.lint.judge import said, system, tools
 

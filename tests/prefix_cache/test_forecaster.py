@@ -161,6 +161,38 @@ def test_settle_request_that_continues_a_running_one_is_not_compared_with_anothe
     assert settled.explanation is None
 
 
+KIND = "Be kind. " * 90
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "last"),
+    [
+        ([("system", KIND), ("user", "Question 1?")], ["", "Question 2?"], True),
+        (
+            [("system", "It is 14:05. " + "Be kind. " * 90), ("user", "Why?")],
+            ["It is 14:06. " + "Be kind. " * 90, ""],
+            False,
+        ),
+        ([("user", f"Question 1? {KIND}")], [f"Question 2? {KIND}"], False),
+    ],
+    ids=["last of two", "first of two", "only message"],
+)
+def test_explain_miss_notes_a_prefix_that_ends_in_the_last_of_several_messages(
+    before: list[tuple[str, str]], after: list[str], last: bool
+) -> None:
+    rows: list[Json] = [{"role": role, "content": text} for role, text in before]
+    others: list[Json] = [
+        {"role": role, "content": new or text} for (role, text), new in zip(before, after, strict=True)
+    ]
+    earlier, now = view_of_fields({"messages": rows}), view_of_fields({"messages": others})
+    orders = [OrderEvidence("first", 1.0, lambda _offset: Size(300.0, 2.0))]
+    found = explain_miss(
+        now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(310, 288), MissKnowledge(orders)
+    )
+    assert found is not None
+    assert found.last is last
+
+
 def test_settle_many_long_answers_keeps_the_newest_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint_model, "MAX_ANSWER_CHARS", 1_000)
     room = desk()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from playground.requestlog import blob_store
 from playground.requestlog.blob_store import Joiner, Keeper, forget, pack, unpack
+from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import open_files, transaction
 
 
@@ -42,20 +44,18 @@ def test_unpack_truncated_data_raises() -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "literal"),
+    "literal",
     [
-        ("When are you open on Sunday?", '"When are you open on Sunday?"'),
-        ("Où est mon rendez-vous de demain ?", '"Où est mon rendez-vous de demain ?"'),
-        ("Où est mon rendez-vous de demain ?", '"O\\u00f9 est mon rendez-vous de demain ?"'),
-        ("short", '"short"'),
-        ('A question with "quotes" and\nlines', '"A question with \\"quotes\\" and\\nlines"'),
-        ("Not the text of the message at all", '"Another text of the message, longer"'),
+        '"When are you open on Sunday?"',
+        '"Où est mon rendez-vous de demain ?"',
+        '"O\\u00f9 est mon rendez-vous de demain ?"',
+        '"short"',
+        '"A question with \\"quotes\\" and\\nlines"',
+        '"A question with an \\u0065scape that is not needed"',
     ],
 )
 @pytest.mark.parametrize("document", ["", "[]", '{\n "messages": [%s, %s, "of its own"]\n}', "\0%s%s"])
-def test_keep_body_and_document_then_join_return_the_bytes(
-    tmp_path: Path, question: str, literal: str, document: str
-) -> None:
+def test_keep_body_and_document_then_join_return_the_bytes(tmp_path: Path, literal: str, document: str) -> None:
     message = f'{{"role":"user","content":{literal}}}'.encode()
     system = b'"You answer calls for a clinic, briefly and kindly."'
     body = b'{"messages":[{"role":"system","content":%b},%b],"stream":true}' % (system, message)
@@ -66,10 +66,10 @@ def test_keep_body_and_document_then_join_return_the_bytes(
         keeper = Keeper(connection)
         with transaction(connection, durable=False):
             keeper.begin()
-            manifests = keeper.keep_body(body, message, question), keeper.keep_document(text, body)
+            manifests = keeper.keep_body(SentBody(body)), keeper.keep_document(text, SentBody(body))
             keeper.end()
         joiner = Joiner(connection)
-        assert joiner.join_body(manifests[0], question) == body
+        assert joiner.join_body(manifests[0], SentBody(body).question) == body
         assert joiner.join_document(manifests[1], body) == text
         stored = b"".join(unpack(row[0]) for row in connection.execute("SELECT data FROM part_data"))
         assert stored.count(system[1:-1]) == (2 if document[:1] == "\0" else 1)
@@ -86,7 +86,7 @@ def test_join_document_that_does_not_fit_the_body_raises(tmp_path: Path) -> None
         keeper = Keeper(connection)
         with transaction(connection, durable=False):
             keeper.begin()
-            manifest = keeper.keep_document(b"[%b]" % literal, b"[%b]" % literal)
+            manifest = keeper.keep_document(b"[%b]" % literal, SentBody(b"[%b]" % literal))
             keeper.end()
         with pytest.raises(LookupError):
             Joiner(connection).join_document(manifest, b"[]")
@@ -110,3 +110,22 @@ def test_forget_deletes_parts_without_uses_and_keeps_shared_ones(tmp_path: Path)
             for name in ("part_uses", "part_digests", "part_data")
         ]
         assert counts == [3, 3, 3]
+
+
+def test_keeper_of_different_bodies_bounds_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blob_store, "_CACHED_BYTES", 20_000)
+    store = open_files(tmp_path)
+    assert store.writer is not None
+    with closing(store.reader), closing(store.writer) as connection:
+        keeper = Keeper(connection)
+        sizes = []
+        for number in range(40):
+            body = SentBody(b'{"messages":[{"role":"user","content":"%b %d"}]}' % (b"A long question" * 100, number))
+            with transaction(connection, durable=False):
+                keeper.begin()
+                keeper.keep_body(body)
+                keeper.keep_document(body.data, body)
+                keeper.end()
+            cached = (piece for pieces in (keeper._pieces, keeper._quoted) for piece in pieces)
+            sizes.append(sum(len(half) for piece in cached for half in piece))
+        assert 0 < max(sizes) < 25_000

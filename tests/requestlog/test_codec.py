@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, RawEvent, ReasoningDelta
-from playground.requestlog.codec import decode_ended, encode_ended, encode_events, to_blocks
+from playground.requestlog.codec import decode_ended, encode_ended, encode_events, packed_ended, to_blocks
 from playground.runs.state import fold
 from tests.requestlog import samples
 
@@ -46,16 +46,29 @@ CASES: dict[str, list[AnyEvent]] = {
 def test_encode_ended_then_decode_ended_returns_the_events(name: str) -> None:
     events = CASES[name]
     answer = fold(events).text
-    assert list(decode_ended(encode_ended(events, answer, IDS), answer, IDS)) == events
+    blob = encode_ended(to_blocks(events), answer, IDS)
+    assert list(decode_ended(blob, answer, IDS)) == events
+    packed = packed_ended(blob, IDS)
+    assert packed is not None
+    assert list(decode_ended(packed, answer, IDS)) == events
+    assert packed_ended(packed, IDS) is None
 
 
 def test_encode_ended_with_the_answer_does_not_store_its_words() -> None:
     words = [f" word{number * 7919 % 10_007}" for number in range(200)]
     events = stream(words, [number / 100 for number in range(200)])
-    with_answer = encode_ended(events, "".join(words), IDS)
-    without = encode_ended(events, "another answer", IDS)
+    with_answer = encode_ended(to_blocks(events), "".join(words), IDS)
+    without = encode_ended(to_blocks(events), "another answer", IDS)
     assert len(with_answer) < len(without) / 2
     assert list(decode_ended(without, "another answer", IDS)) == events
+
+
+def test_encode_ended_of_long_events_is_packed_at_once() -> None:
+    events: list[AnyEvent] = [ReasoningDelta(0.5, f"step {number}") for number in range(2_000)]
+    blob = encode_ended(to_blocks(events), "", IDS)
+    assert packed_ended(blob, IDS) is None
+    assert len(blob) < 16_384
+    assert list(decode_ended(blob, "", IDS)) == events
 
 
 def test_decode_ended_of_earlier_versions_returns_the_events() -> None:
@@ -89,7 +102,7 @@ def test_to_blocks_long_stream_copies_a_bounded_number_of_events_per_event() -> 
 @pytest.mark.parametrize("place", [0.3, 0.5, 0.9])
 def test_decode_ended_damaged_data_raises(place: float) -> None:
     events = CASES["compact"]
-    blob = bytearray(encode_ended(events, fold(events).text, IDS))
+    blob = bytearray(encode_ended(to_blocks(events), fold(events).text, IDS))
     blob[int(len(blob) * place)] ^= 0x55
     with pytest.raises((ValueError, zlib.error)):
         decode_ended(bytes(blob), fold(events).text, IDS)
@@ -97,6 +110,6 @@ def test_decode_ended_damaged_data_raises(place: float) -> None:
 
 def test_decode_ended_with_a_shorter_answer_raises() -> None:
     events = CASES["compact"]
-    blob = encode_ended(events, fold(events).text, IDS)
+    blob = encode_ended(to_blocks(events), fold(events).text, IDS)
     with pytest.raises(ValueError, match="shorter"):
         decode_ended(blob, "From", IDS)

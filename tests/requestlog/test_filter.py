@@ -21,6 +21,8 @@ UUIDS = ["9db74058-1111-4222-8333-444455556666", "ABAB0000-1111-4222-8333-444455
         ("  hello world ", (TextTerm("hello"), TextTerm("world"))),
         ('"two words" -three', (TextTerm("two words"), TextTerm("three", True))),
         ('-"two words"', (TextTerm("two words", True),)),
+        ('"say \\"hi\\" now" x', (TextTerm('say "hi" now'), TextTerm("x"))),
+        ('"C:\\"', (TextTerm("C:\\"),)),
         ("well-known", (TextTerm("well-known"),)),
         ("-", (TextTerm("-"),)),
         ('""', ()),

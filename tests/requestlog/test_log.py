@@ -12,7 +12,9 @@ import pytest
 
 from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, HeadersReceived, RawEvent
 from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.index import RUNS
 from playground.requestlog.log import FLUSH_S, RequestLog
+from playground.requestlog.records import EndedRun
 from playground.requestlog.writer import RAW_CAP_CHARS
 from playground.runs.state import fold
 from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run, stopped
@@ -272,5 +274,33 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         await log.close()
         assert [path.name for path in folder.iterdir()] == ["request-log.sqlite3"]
+
+    run(work())
+
+
+def test_get_after_the_runs_block_is_indexed_returns_the_events_that_were_packed(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        try:
+            records = [record(f"question {number}", minute=number) for number in range(RUNS)]
+            await log.add([EndedRun(each, tuple(answered())) for each in records])
+            writer = log._files.writer
+            assert writer is not None
+
+            def sizes() -> list[int]:
+                found = writer.execute("SELECT length(data) FROM streams WHERE number < ?", (RUNS,))
+                return [row[0] for row in found]
+
+            plain = await log._write_worker.call(sizes)
+            while await log._write_worker.call(log._seal_some):
+                pass
+            packed = await log._write_worker.call(sizes)
+            assert max(packed) < min(plain) / 1.5
+            for each in (records[0], records[-2]):
+                stored = await log.get(each.run_id)
+                assert stored is not None
+                assert list(stored.events) == answered()
+        finally:
+            await log.close()
 
     run(work())

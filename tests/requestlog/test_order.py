@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from playground.requestlog import candidates, ordered
 from playground.requestlog.filter import LogFilter, Order, parse
-from playground.requestlog.filter_sql import ORDERS
 from playground.requestlog.log import RequestLog
-from playground.requestlog.reader import NEAR
+from playground.requestlog.ordered import NEAR, ORDERS
+from playground.requestlog.reader import Reader
+from playground.requestlog.store import FILE_NAME, connect_reader
 from playground.ui.panes.log.columns import COLUMNS
 from tests.requestlog.samples import answered, keep, record
 from tests.requestlog.test_queries import NOW, folder, opened
@@ -90,3 +94,65 @@ def test_rows_far_from_the_start_are_in_order(tmp_path: Path) -> None:
             await work(log)
 
     asyncio.run(opened_work())
+
+
+@pytest.mark.parametrize("text", ["", "question", "-status:429"])
+def test_first_in_order_in_windows_of_two_requests_equals_the_whole_order(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    for name, value in {"_FIRST_ROWS": 2, "_MOST_ROWS": 2, "_LATE_S": 99, "_FIRST_BLOCKS": 1, "_LISTED": 2}.items():
+        monkeypatch.setattr(candidates, name, value)
+    monkeypatch.setattr(ordered, "NEAR", 4)
+    monkeypatch.setattr(ordered, "STEP_S", 0.0)
+    monkeypatch.setattr(ordered, "_INDEXED", ())
+    with closing(connect_reader(folder / FILE_NAME)) as connection:
+        reader = Reader(connection)
+        for key in ORDERS:
+            for descending in (True, False):
+                chosen = LogFilter(parse(text, NOW).terms, order=Order(key, descending))
+                assert chosen.order is not None
+                steps = list(reader.first_in_order(chosen, chosen.order, 0, 4))
+                rows = steps[-1]
+                assert rows is not None
+                assert len(steps) > 3
+                assert [row.number for row in rows] == list(reversed(reader.numbers(chosen)))[:4]
+
+
+def test_expression_of_many_targets_orders_as_the_names_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(connect_reader(folder / FILE_NAME)) as connection:
+        for key in ("model", "endpoint", "cost"):
+            chosen = LogFilter(order=Order(key))
+            few = Reader(connection).numbers(chosen)
+            with monkeypatch.context() as patch:
+                patch.setattr(ordered, "_TARGETS", 0)
+                assert ordered.expression(connection, key) == ORDERS[key]
+                assert Reader(connection).numbers(chosen) == few
+
+
+def test_rows_at_in_an_order_answers_other_queries_between_steps_and_stops(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordered, "STEP_S", 0.0)
+    monkeypatch.setattr(candidates, "_FIRST_ROWS", 1)
+    monkeypatch.setattr(candidates, "_MOST_ROWS", 1)
+    monkeypatch.setattr(candidates, "_LATE_S", 99)
+
+    async def work() -> None:
+        async with opened(folder) as log:
+            ended: list[str] = []
+
+            async def note(name: str, query: Awaitable[object]) -> object:
+                found = await query
+                ended.append(name)
+                return found
+
+            chosen = LogFilter(order=Order("question"))
+            rows, _ = await asyncio.gather(note("rows", log.rows_at(chosen, 0)), note("size", log.size()))
+            assert ended == ["size", "rows"]
+            assert rows == await log.rows_at(chosen, 0)
+            stopped = asyncio.ensure_future(log.rows_at(LogFilter(order=Order("answer")), 0))
+            await asyncio.sleep(0)
+            log.stop_counting()
+            assert await stopped == []
+
+    asyncio.run(work())

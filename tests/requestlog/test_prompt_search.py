@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from playground.client.events import ToolCallDelta
 from playground.requestlog.filter import EVERYTHING, LogFilter, TextTerm, parse
 from playground.requestlog.index import RUNS, is_whole
 from playground.requestlog.log import RequestLog
@@ -75,6 +76,7 @@ async def filled(folder: Path, count: int) -> tuple[RequestLog, list[str]]:
         ("weekday", [0, 1, 2, 3]),
         ("look_up", [0, 1, 2, 3]),
         ("pune2", [2]),
+        ('"city\\": \\"pune2"', [2]),
         ('"earlier question 1"', [1]),
         ('"weather 3"', [3]),
         ("roaming pune1", [1]),
@@ -225,6 +227,36 @@ def test_search_two_characters_after_delete_and_purge_reads_the_new_parts(tmp_pa
             await log.add([new])  # its parts get the ids of the deleted ones
             assert await log.page(filter_of("zq")) == []
             assert [row.run_id for row in await log.page(filter_of("xy"))] == [new.record.run_id]
+        finally:
+            await log.close()
+
+    samples.run(work())
+
+
+@pytest.mark.parametrize("is_indexed", [True, False])
+def test_page_text_with_json_escapes_is_found_by_its_characters_and_by_its_escapes(
+    tmp_path: Path, is_indexed: bool
+) -> None:
+    arguments = '{"city": "\\u0050\\u00fcne \\u092a\\u0941\\u0923\\u0947"}'
+    call = {"type": "function", "function": {"name": "look_up", "arguments": arguments}}
+    messages = [{"role": "assistant", "tool_calls": [call]}, {"role": "user", "content": "a\0b"}]
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        try:
+            in_prompt = samples.record(body=json.dumps({"messages": messages}).encode())
+            events = [ToolCallDelta(0.5, 0, "c1", "look_up", arguments), *samples.answered()]
+            await log.add([EndedRun(in_prompt, tuple(samples.answered()))])
+            called = samples.record("called")
+            await log.add([EndedRun(called, tuple(events))])
+            await log.add([EndedRun(samples.record("another"), tuple(samples.answered())) for _ in range(RUNS)])
+            if is_indexed:
+                await indexed(log)
+            both = [called.run_id, in_prompt.run_id]
+            for text in ("\u092a\u0941\u0923\u0947", "\\u092a\\u0941\\u0923", "\\u00FCne"):
+                assert [row.run_id for row in await log.page(filter_of(text))] == both
+            assert [row.run_id for row in await log.page(LogFilter((TextTerm("a\0b"),)))] == [in_prompt.run_id]
+            assert await log.page(filter_of("\u092a\u0941\u0924")) == []
         finally:
             await log.close()
 

@@ -17,6 +17,7 @@ from playground.requestlog.blob_store import Keeper
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
+from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import FILE_NAME, transaction
 from tests.requestlog import samples
 
@@ -199,7 +200,8 @@ def orphan(folder: Path, batches: int) -> None:
         with transaction(connection, durable=False):
             keeper = Keeper(connection)
             keeper.begin()
-            number = rows.insert_run(connection, keeper, samples.record("endless"), "0" * 32)
+            record = samples.record("endless")
+            number = rows.insert_run(connection, keeper, record, SentBody(record.body), "0" * 32)
             keeper.end()
             headers = HeadersReceived(0.1, 200, "endless-1", "text/event-stream")
             rows.add_events(connection, number, [AttemptStarted(0.0, 1), headers])

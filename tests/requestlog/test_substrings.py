@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from playground.requestlog.blob_store import cut
+from playground.requestlog.blob_store import shorter
 from playground.requestlog.filter import LogFilter, TextTerm, parse
-from playground.requestlog.index import RUNS
+from playground.requestlog.index import RUNS, fold
 from playground.requestlog.log import RequestLog
-from playground.requestlog.prompt_index import PartScan, folded
+from playground.requestlog.part_scan import PartScan, folded
 from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun
-from playground.requestlog.search_text import fold
+from playground.requestlog.sent_body import pieces_of
 from playground.requestlog.store import FILE_NAME, connect_reader
 from tests.requestlog import samples
 
@@ -92,7 +92,7 @@ def test_scan_of_parts_never_misses_a_text_that_is_in_one_of_them_or_across_thei
     across = 0
     for _ in range(30):
         text = long_text(chance, 600)
-        parts = Parts(cut(body_of(chance, text)))
+        parts = Parts([part for piece in pieces_of(body_of(chance, text)) for part in shorter(b"".join(piece))])
         for _ in range(20):
             at = chance.randrange(len(text))
             part = fold(text[at : at + chance.choice((2, 9, 25, 80, 200))])
@@ -175,7 +175,7 @@ def test_search_full_page_ends_and_continues_below_its_last_row(reader: Reader) 
     assert [row.number for row in (*first.rows, *second.rows)] == list(range(REQUESTS, REQUESTS - 10, -1))
 
 
-def test_page_whole_id_finds_its_request_by_the_index_and_without_it(reader: Reader, tmp_path: Path) -> None:
+def test_find_id_or_its_start_finds_the_request_by_an_index_and_without_it(reader: Reader, tmp_path: Path) -> None:
     async def work() -> None:
         log = await RequestLog.open(tmp_path)
         try:
@@ -187,7 +187,11 @@ def test_page_whole_id_finds_its_request_by_the_index_and_without_it(reader: Rea
             for record, id_ in zip(records, ids, strict=True):
                 for whole in (id_, f"9{id_[1:]}", f"chatcmpl-9{id_[1:8]}", record.run_id, id_.upper()):
                     assert [row.run_id for row in await log.find(whole)] == [record.run_id]
+                for start in (id_[:8], id_[:13], f"9{id_[1:12]}".upper(), record.run_id[:8], record.run_id[:9]):
+                    assert [row.run_id for row in await log.find(start)] == [record.run_id]
             assert await log.find("00000000-1111-4222-8333-444455559999") == []
+            assert await log.find(f"{records[0].run_id[:8]}{'1' if records[0].run_id[8] == '0' else '0'}") == []
+            assert len(await log.find("4222-833")) == 3
             listed = await log.find_many([ids[2], "nothing-here", ids[0]])
             assert (listed.run_ids, listed.missing) == ((records[2].run_id, records[0].run_id), ("nothing-here",))
             await log._write_worker.call(lambda: log._files.writer and log._files.writer.execute("DROP INDEX ids_end"))

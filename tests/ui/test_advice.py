@@ -18,6 +18,7 @@ from playground.ui.dialogs.repeat import RepeatDialog
 from playground.ui.dialogs.rewrite import RewriteDialog
 from playground.ui.session import Session
 from tests.ui.conftest import Story
+from tests.ui.test_window import _send
 
 Tell = Callable[[Story], None]
 RULES = "\n".join(f"{number}. Be kind, be brief, and never promise a date to a caller." for number in range(40))
@@ -57,8 +58,16 @@ def test_it_marks_the_place_leads_there_and_is_mended_in_one_step(tell: Tell) ->
         dialog = _dialog(RewriteDialog)
         assert isinstance(dialog, RewriteDialog)
         assert dialog.list.count() >= 3
+        assert dialog.list.currentRow() == dialog.best
+        stable = [dialog._effects[row].stable for row in range(dialog.list.count())]
+        assert stable[dialog.best] == max(stable) > dialog._now.stable
+        marked = [row for row in range(dialog.list.count()) if "recommended" in dialog.list.item(row).text()]
+        assert marked == [dialog.best]
+        assert window.prompt.footer.may_vary == "1 value may vary"
         assert "Current time: 14:05." in dialog.difference.toPlainText()
+        assert dialog.difference.toPlainText().count("14:05") == 2
         before = window.prompt.document()
+        dialog.list.setCurrentRow(0)
         dialog.apply.click()
         after = window.prompt.document()
         assert (after.messages[0].content or "").rstrip().endswith("Current time: 14:05.")
@@ -66,6 +75,28 @@ def test_it_marks_the_place_leads_there_and_is_mended_in_one_step(tell: Tell) ->
         assert "prefix-order" not in {advice.rule for advice in window.answers.adviser.advice}
         window.prompt.undo()
         assert window.prompt.document() == before
+
+    tell(story)
+
+
+def test_first_request_after_a_fix_is_explained_in_grey_and_one_after_an_edit_in_amber(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        why = window.inspector.why
+        window.prompt.set_document(replace(VOLATILE, parameters={"max_tokens": 2}), undoable=True, label="Test")
+        await _send(session, hand)
+        window.program.rewrite_dialog(window.prompt, ())
+        dialog = _dialog(RewriteDialog)
+        assert isinstance(dialog, RewriteDialog)
+        dialog.apply.click()
+        await _send(session, hand)
+        assert (why.isHidden(), why.property("look")) == (False, "aside")
+        document = window.prompt.document()
+        first, *others = document.messages
+        edited = replace(first, content=f"Now {first.content}")
+        window.prompt.set_document(replace(document, messages=(edited, *others)), undoable=True, label="Test")
+        await _send(session, hand)
+        assert (why.isHidden(), why.property("look")) == (False, "callout")
 
     tell(story)
 

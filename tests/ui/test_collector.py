@@ -27,6 +27,7 @@ def _allocate() -> None:
 def test_a_thread_that_allocates_collects_nothing(qapp: QApplication, qtbot: QtBot) -> None:
     where: list[int] = []
     collector = Collector()
+    collector.start()
     knot = _Knot()
     weakref.finalize(knot, lambda: where.append(threading.get_ident()))
     del knot

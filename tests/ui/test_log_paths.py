@@ -7,7 +7,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,14 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageB
 
 from playground.cli.selftest import UiDriver
 from playground.client.events import AnyEvent, AttemptStarted, RetryScheduled
-from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.filter import EVERYTHING, Order
 from playground.requestlog.records import EndedRun
 from playground.ui.dialogs.settings import LogSizeDialog
 from playground.ui.dialogs.ticket import TicketDialog
 from playground.ui.panes.log.columns import COLUMNS
-from playground.ui.panes.log.row_paint import ATTEMPT_PX, ROW_PX
+from playground.ui.panes.log.row_paint import ATTEMPT_PX, DAY_PX
 from playground.ui.session import Session
+from playground.ui.widgets.row_table import ROW_PX
 from tests.requestlog.samples import answered, body_of, record, refused
 from tests.ui.conftest import Story
 
@@ -98,7 +99,7 @@ def test_attempts_unfold_below_their_request_and_fold_again(tell: Tell) -> None:
         assert table.rowHeight(1) == ROW_PX
         _choose(session, 0)
         QTest.keyClick(table, Qt.Key.Key_Right)
-        assert table.rowHeight(0) == ROW_PX
+        assert table.rowHeight(0) == ROW_PX + DAY_PX  # a single attempt stays folded
 
     tell(story)
 
@@ -107,10 +108,24 @@ def test_days_are_told_apart_in_the_zone_that_is_shown(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         await _filled(session, hand)
         session.window.answers.log_paths.set_clock("utc")
-        assert [place for place, _ in session.window.log.table._days()] == [2]
+        table = session.window.log.table
+        assert list(table._days) == [0, 2]  # both days are over
+        high = [ROW_PX + DAY_PX, ROW_PX]
+        assert [table.rowHeight(row) for row in range(4)] == [*high, *high]
+        table.show_order(Order("in", True))
+        await hand.until(lambda: table.rowHeight(2) == ROW_PX, "rows that are not in the order of time")
+        table.show_order(None)
+        await hand.until(lambda: table.rowHeight(2) == ROW_PX + DAY_PX, "the day again")
+        newest = record(question="Now", body=body_of("Now", "Be kind."))
+        newest = replace(newest, started_utc=datetime.now(UTC))
+        assert session.workspace.log is not None
+        await session.workspace.log.add([EndedRun(newest, tuple(answered()))])
+        await hand.until(lambda: table.model().rowCount() == 5, "the newest request")
+        await hand.until(lambda: list(table._days) == [1, 3], "the days below it")
+        assert [table.rowHeight(row) for row in range(5)] == [ROW_PX, *high, *high]
         assert session.workspace.settings.text("log_clock") == "utc"
         session.window.answers.log_paths.set_clock("relative")
-        assert _cell(session, 0, "time").endswith("ago") or "in" in _cell(session, 0, "time")
+        assert _cell(session, 1, "time").endswith("ago") or "in" in _cell(session, 1, "time")
 
     tell(story)
 

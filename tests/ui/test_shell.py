@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QAccessible, QAccessibleInterface, QClipboard, QImage
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtTest import QTest
@@ -16,13 +17,15 @@ from PySide6.QtWidgets import QApplication, QTableWidget, QWidget
 
 from playground.cli.selftest import UiDriver
 from playground.requestlog.recovery import RecoveryProgress
+from playground.ui import notify
 from playground.ui.actions import ACTIONS
-from playground.ui.bars.statusbar import StatusBar
+from playground.ui.bars.edges import StatusBar
 from playground.ui.dialogs.palette import CommandPalette, KeysSheet
 from playground.ui.notify import LONG_S
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
 from playground.ui.widgets.chart import SCALE, Chart, Series
+from playground.ui.widgets.tab_stops import tab_stops
 from tests.ui.test_window import Tell, _send
 
 CONTROLS = frozenset(
@@ -61,6 +64,10 @@ def controls(top: QAccessibleInterface) -> Iterator[QAccessibleInterface]:
             waiting += [item.child(place) for place in range(item.childCount())]
 
 
+def _name(widget: QWidget) -> str:
+    return QAccessible.queryAccessibleInterface(widget).text(QAccessible.Text.Name)
+
+
 def nameless(widget: QWidget) -> list[str]:
     found = []
     for item in controls(QAccessible.queryAccessibleInterface(widget)):
@@ -88,6 +95,38 @@ def test_every_control_of_the_window_has_an_accessible_name(tell: Tell) -> None:
                 seen = max(seen, len(list(controls(QAccessible.queryAccessibleInterface(window)))))
                 assert nameless(window) == [], tabs.tabText(place)
         assert seen > 30
+
+    tell(story)
+
+
+def test_tab_reaches_every_pane_in_reading_order_and_only_named_widgets(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        await _send(session, hand)
+        for card in window.prompt.prompt_tab.cards:
+            card.set_collapsed(False)
+        for stop in tab_stops(window):
+            stop.setFocus()  # after that, Qt lets Tab reach only the checked one of exclusive buttons
+        stops = list(tab_stops(window))
+        assert [type(stop).__name__ for stop in stops if not _name(stop)] == []
+        panes = (window.top, window.prompt, window.response, window.inspector, window.log)
+        first = [next(at for at, stop in enumerate(stops) if pane.isAncestorOf(stop)) for pane in panes]
+        assert first == sorted(first)
+        texts = [stops.index(card.text) for card in window.prompt.prompt_tab.cards if not card.collapsed]
+        assert texts == sorted(texts)
+        stops[0].setFocus()
+        for stop in (*stops[1:], stops[0]):
+            assert window.focusNextPrevChild(True)
+            assert window.focusWidget() is stop
+        QTest.keyClick(window.focusWidget(), Qt.Key.Key_Backtab, Qt.KeyboardModifier.ShiftModifier)
+        assert window.focusWidget() is stops[-1]
+        cards = window.prompt.prompt_tab.cards
+        cards[-1].text.setFocus()
+        document = window.prompt.document()
+        window.prompt.set_document(replace(document, messages=document.messages[:2]))
+        assert window.focusWidget() is cards[1].text
+        window.prompt.tabs.setCurrentIndex(1)  # hides the text: the focus stays in the pane
+        assert window.prompt.isAncestorOf(window.focusWidget())
 
     tell(story)
 
@@ -229,10 +268,17 @@ def test_a_long_request_that_ends_in_the_background_is_notified(
         dispatch = window.requests.current
         assert dispatch is not None
         monkeypatch.setattr(window, "isActiveWindow", lambda: active)
+        badges: list[int] = []  # Qt's offscreen platform has no badge to read back
+        monkeypatch.setattr(notify, "_badge", badges.append)
         window.end_notice.last = ""
         dispatch.run.state.ended_at = seconds
         window.requests.ended.emit(dispatch.run)
         assert bool(window.end_notice.last) == told
+        assert badges == ([1] if told else [])
+        window.requests.ended.emit(dispatch.run)
+        QApplication.sendEvent(window, QEvent(QEvent.Type.WindowActivate))
+        assert badges == ([1, 2, 0] if told else [])
+        assert window.end_notice.unseen == 0
 
     tell(story)
 

@@ -87,6 +87,7 @@ def test_each_shortcut_of_a_message_works_in_its_text(tell: Tell, name: str) -> 
         action: QAction = card.menu.actions()[[known for known, _, _ in CARD_ACTIONS].index(name)]
         action.triggered.disconnect()
         action.triggered.connect(lambda: seen.append(name))
+        card.set_collapsed(False)
         card.text.setFocus()
         combination = _combination(key)
         QTest.keyClick(card.text, combination.key(), combination.keyboardModifiers())

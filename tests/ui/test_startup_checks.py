@@ -52,11 +52,13 @@ IMPORTS = """
 import sys, importlib
 sys.modules.update(dict.fromkeys(("opentelemetry", "mcp", "PySide6.QtTextToSpeech")))
 from playground.ui.session import FIRST_REQUEST
+late = {"msgspec", "httpx", "sqlite3", "playground.runs.service", "playground.prefix_cache.view"} & set(sys.modules)
+assert not late, f"imported before the first paint: {late}"
 for name in FIRST_REQUEST: importlib.import_module(name)
 """
 
 
-def test_modules_of_the_first_request_are_imported_without_extras() -> None:
+def test_session_import_leaves_the_modules_of_the_first_request_which_need_no_extras() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTS], check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 

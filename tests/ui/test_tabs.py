@@ -72,12 +72,12 @@ def test_open_of_an_open_file_switches_to_its_tab(tell: Tell, tmp_path: Path) ->
         await window.files.open_all([a, b])
         tabs = len(window.files.tabs.pages)
         await window.files.open_all([a])
-        assert (window.files.name, len(window.files.tabs.pages)) == ("a.prompt", tabs)
+        assert (window.files.name, len(window.files.tabs.pages)) == ("a", tabs)
         assert window.files.tabs.bar.isVisible()
         link = tmp_path / "link.json"
         link.symlink_to(b)
         await window.files.open_all([link])
-        assert (window.files.name, len(window.files.tabs.pages)) == ("b.prompt", tabs)
+        assert (window.files.name, len(window.files.tabs.pages)) == ("b", tabs)
 
     tell(story)
 
@@ -137,8 +137,8 @@ def test_tabs_are_restored_with_their_place_after_a_restart(tell: Tell, tmp_path
 
     async def second(session: Session, hand: UiDriver) -> None:
         tabs = session.window.files.tabs
-        assert [page.name for page in tabs.pages][-2:] == ["a.prompt", "b.prompt"]
-        assert session.window.files.name == "a.prompt"
+        assert [page.name for page in tabs.pages][-2:] == ["a", "b"]
+        assert session.window.files.name == "a"
         tabs.step(1)
         assert first_text(session) == "edited text of b"
         assert session.window.files.dirty
@@ -211,7 +211,7 @@ def test_dropped_files_open_in_tabs_and_logs_are_imported(tell: Tell, tmp_path: 
         QApplication.sendEvent(window, QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, left, none))
         await hand.until(lambda: bool(imported), "the import")
         assert imported == [har]
-        assert {page.name for page in window.files.tabs.pages} >= {"a.prompt", "b.prompt"}
+        assert {page.name for page in window.files.tabs.pages} >= {"a", "b"}
 
     tell(story)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtGui import QPalette
-from PySide6.QtWidgets import QApplication, QFrame, QLabel, QLineEdit, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QLabel, QLineEdit, QPlainTextEdit, QTabWidget, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.ui.theme import Theme, apply_theme, load_theme, qt_palette
@@ -100,3 +100,10 @@ def test_qt_palette_each_role_has_a_color_of_its_own(theme: Theme) -> None:
     assert palette.color(role.ToolTipText) == theme.variable_edge
     assert palette.color(role.PlaceholderText) == theme.muted
     assert palette.color(QPalette.ColorGroup.Disabled, role.WindowText) == theme.muted
+
+
+def test_placeholder_text_has_the_muted_color(application: QApplication, qtbot: QtBot) -> None:
+    for widget in (QLineEdit(), QPlainTextEdit()):
+        qtbot.addWidget(widget)
+        widget.ensurePolished()
+        assert widget.palette().color(QPalette.ColorRole.PlaceholderText) == LIGHT.muted

@@ -13,8 +13,8 @@ from playground.prompt.document import Document, ToolCall
 from playground.runs.state import RunState
 from playground.ui.agent.turn_card import CallRow, TurnCard
 from playground.ui.panes.response.pane import ResponseFooter
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.widgets.labels import ElidedLabel
 from playground.ui.widgets.notice import Notice
 from playground.ui.widgets.plain_table import fill_table, plain_table
 

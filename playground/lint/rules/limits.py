@@ -224,7 +224,7 @@ class _Talk:
         return min((self.context - self.reserved - sum(self.tokens)) / max(self.a_turn, 1), free)
 
     def without(self, turns: int) -> _Talk:
-        """The same without its oldest turns."""
+        """Return the document without its oldest turns."""
         first, gone = self.starts[0], self.starts[turns] - self.starts[0]
         return replace(
             self,
@@ -272,7 +272,7 @@ def _full(context: int | None) -> str:
 
 
 def _trim(document: Document, talk: _Talk) -> Fix | None:
-    """Drops as many of the oldest turns as leave room for SOON more; whole turns, so that no call loses its answer."""
+    """Drop the oldest turns until SOON more tokens fit; whole turns, so that no call loses its answer."""
     # With more messages than the server accepts, no turn is left: those need no look.
     most = (COUNTS["messages"].high or 0) + talk.starts[0] - len(talk.tokens)
     first_turn = next((at for at, start in enumerate(talk.starts) if start + most >= 0), len(talk.starts))

@@ -131,7 +131,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         _severity(first, lost, facts.prompt_tokens),
         "Stable text comes after text that changes",
         f"{_what(first)} ends the prefix that requests share. When it changes, the identical text after it "
-        "cannot come from the cache. Move the variable text to the end.",
+        f"cannot come from the cache. {_ONCE_A_DAY if first.kind == 'date' else ''}Move the variable text to the end.",
         evidence=(
             Evidence("stable text after it", lost),
             Evidence("prompt", facts.prompt_tokens),
@@ -144,8 +144,11 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     )
 
 
+_ONCE_A_DAY = "A date changes once a day, so only the first request of each day pays for it: this is a hint. "
+
+
 def _places(document: Document) -> tuple[FindingPlace, ...]:
-    """The first change, and the values behind it that were typed in: each would end the prefix once it is the first."""
+    """Return the first change, and the typed values behind it that would end the prefix once they come first."""
     first, *others = spots(document)
     typed_in = [spot for spot in others if spot.kind != "variable"]
     found = (first, *typed_in[: MARKED - 1])

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from playground.lint.model import Rule
-from playground.lint.rules import (
-    agent_loop,
-    json_mode,
-    limits,
-    placeholders,
-    prefix_order,
-    products,
-    requests,
-    tool_catalogue,
-)
+from playground.lint.rules import agent_loop, limits, message_texts, prefix_order, products, requests, tool_catalogue
 
 RULES: tuple[Rule, ...] = (
     limits.REFUSED,
     limits.CONTEXT,
     prefix_order.ORDER,
-    placeholders.PLACEHOLDERS,
+    message_texts.PLACEHOLDERS,
     limits.USAGE,
     agent_loop.FILLER,
     requests.CONCURRENCY,
@@ -32,7 +23,7 @@ RULES: tuple[Rule, ...] = (
     tool_catalogue.REPEATED_SCHEMAS,
     tool_catalogue.UNUSED,
     tool_catalogue.ORDER,
-    json_mode.FIXTURES,
+    message_texts.FIXTURES,
     limits.CAP,
     limits.CUT,
     limits.STOP,
@@ -41,8 +32,8 @@ RULES: tuple[Rule, ...] = (
     prefix_order.HIT_RATE,
     requests.CONNECTIONS,
     limits.CONTEXT_GROWTH,
-    json_mode.NOT_SET,
-    json_mode.NOT_SAID,
+    message_texts.NOT_SET,
+    message_texts.NOT_SAID,
     products.LANGUAGE,
     products.PRODUCTS,
 )

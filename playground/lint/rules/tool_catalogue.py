@@ -244,7 +244,7 @@ EXAMPLES = LintRule(
 
 
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
-    """Applies to imported bodies only: this program omits an empty list."""
+    """Report an empty list of tools. Applies to imported bodies only: this program omits an empty list."""
     if facts.body is None or facts.body.get("tools", None) != []:
         return
     yield Finding(

@@ -15,8 +15,7 @@ from playground.agent.service import AgentService, see_through
 from playground.agent.tool_mocks import ToolMocks
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.ui.agent.labels import end_words, prefix_words, totals_words, usage_words
-from playground.ui.agent.turn_card import TurnCard
+from playground.ui.agent.turn_card import TurnCard, end_words, prefix_words, totals_words, usage_words
 from playground.ui.agent.view import AgentView, EditDialog, edited_answer
 from playground.ui.theme import GRID
 

@@ -28,9 +28,8 @@ from playground.agent.loop import DEFAULT_LIMIT, MOST_REQUESTS
 from playground.agent.tool_executor import Question, ToolExecutionError
 from playground.prompt.document import Json, ToolCall
 from playground.prompt.field_errors import FieldError, InputError
-from playground.ui.agent.labels import pretty
 from playground.ui.agent.tool_mocks_pane import AnswersPane
-from playground.ui.agent.turn_card import stretch
+from playground.ui.agent.turn_card import pretty, stretch
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded

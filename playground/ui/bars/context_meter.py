@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 BAR_PX = 4
-BAR_WIDTH_PX = 56
+BAR_WIDTH_PX = 44
 
 
 class ContextMeter(QAbstractButton):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from PySide6.QtCore import QEvent, Signal
-from PySide6.QtGui import QAction, QResizeEvent
+from PySide6.QtGui import QAction, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
 from playground.client.endpoint import Endpoint
@@ -18,9 +18,9 @@ from playground.ui.widgets.plain_table import plain_tip
 
 HEIGHT_PX = 44
 LEAST_PX = 860
-COMPACT = range(6)
-"""Levels of compactness: 0 all words; 1 "Verify caching", 2 modes, 3 the context, 4 Send and a mode's tools without
-theirs; 5 names shortened."""
+COMPACT = range(7)
+"""Levels of compactness: 0 all words; 1 "Verify" for "Verify caching"; 2 no words for it, 3 the modes, 4 the context,
+5 Send's keys and a mode's tools; 6 names shortened."""
 VERIFY = "Verify caching"
 _NAME_CHARACTERS, _FEW_CHARACTERS = 40, 14
 
@@ -88,7 +88,7 @@ class TopBar(QFrame):
     new_requested = Signal()
 
     def __init__(self, action: Callable[[str], QAction], parent: QWidget | None = None) -> None:
-        """`action` finds an action of the window by its id."""
+        """Build the toolbar. `action` finds an action of the window by its id."""
         super().__init__(parent)
         self.setProperty("look", "bar")
         self.setFixedHeight(HEIGHT_PX)
@@ -140,8 +140,15 @@ class TopBar(QFrame):
             self._fit()
         return done
 
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._fit()
+
     def _fit(self) -> None:
-        """Find the lowest level at which the controls fit."""
+        """Find the lowest level at which the controls fit; before the first show event, only set the words."""
+        if not self.isVisible():
+            self._show_level(0)
+            return
         for level in COMPACT:
             self._show_level(level)
             for part in (self.modes, self._mode_tools):
@@ -153,16 +160,16 @@ class TopBar(QFrame):
                 break
 
     def _show_level(self, level: int) -> None:
-        set_label(self._verify, VERIFY if level < 1 else "")
+        set_label(self._verify, (VERIFY, "Verify", "")[min(level, 2)])
         self._verify.setAccessibleName(VERIFY)
-        self.modes.show_words(level < 2)
-        self.context.show_words(level < 3)
+        self.modes.show_words(level < 3)
+        self.context.show_words(level < 4)
         label = "Stop" if self._running else "Send"
-        set_label(self._send, f"{label}  {self._shortcut}" if level < 4 else label)
+        set_label(self._send, f"{label}  {self._shortcut}" if level < 5 else label)
         tools: object = self._mode_tools
         if isinstance(tools, CompactTools):
-            tools.show_compact(level >= 4)
-        most = _FEW_CHARACTERS if level >= 5 else _NAME_CHARACTERS
+            tools.show_compact(level >= 5)
+        most = _FEW_CHARACTERS if level >= 6 else _NAME_CHARACTERS
         for button, name in zip((self._endpoint, self._file), self._names, strict=True):
             set_label(button, _shortened(name, most))
 

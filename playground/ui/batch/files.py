@@ -9,10 +9,20 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QInputDialog,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from playground.experiments.batch_results import format_results
 from playground.experiments.batch_rows import MAX_DATA_BYTES, BatchRow, read_pasted, read_rows, rows_of_requests
+from playground.export.terminal import visible_line
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import load
@@ -20,11 +30,66 @@ from playground.requestlog.filter import parse
 from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
+from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import open_once
 
 MAX_LOG_ROWS = 10_000
+MAX_EDITED = 100_000
+"""Characters of pasted rows that the field shows and edits."""
 DATA_FILTER = "Tables (*.csv *.tsv *.jsonl *.ndjson *.json);;All files (*)"
 EXPORT_FILTER = "CSV (*.csv);;JSON lines (*.jsonl)"
+
+
+class PasteRowsDialog(QDialog):
+    """A field for rows with a header line. Calls `take` with the dialog and the text; stays open after an error."""
+
+    def __init__(self, text: str, take: Callable[[PasteRowsDialog, str], None], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Paste rows")
+        self._long = text if len(text) > MAX_EDITED else ""
+        self._take = take
+        self.text = QPlainTextEdit()
+        self.text.setProperty("boxed", "true")
+        self.text.setFont(mono_font())
+        self.text.setAccessibleName("Rows with a header line")
+        self.text.setPlaceholderText("caller_name,question\nPriya Sharma,When is my next bill due?")
+        self.text.setTabChangesFocus(True)
+        self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.text.setPlainText(text[:MAX_EDITED])
+        self.text.setReadOnly(bool(self._long))
+        self.error = words("", "failure")
+        self.error.hide()
+        self.use = QPushButton("Use rows")
+        self.use.setProperty("look", "primary")
+        self.use.clicked.connect(lambda: self._take(self, self._long or self.text.toPlainText()))
+        self.text.textChanged.connect(self._show_edited)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        buttons.addButton(self.use, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.addWidget(
+            words("CSV or TSV with a header line, or JSON lines. Columns fill the variables of the same name.")
+        )
+        column.addWidget(self.text, 1)
+        if self._long:
+            note = f"The first {MAX_EDITED:,} of {len(text):,} characters are visible. The whole text becomes rows."
+            column.addWidget(words(note, "muted"))
+        column.addWidget(self.error)
+        column.addWidget(buttons)
+        self.resize(640, 420)
+        self._show_edited()
+
+    def _show_edited(self) -> None:
+        self.use.setEnabled(bool(self.text.toPlainText().strip()))
+        self.error.hide()
+
+    def show_error(self, message: str) -> None:
+        """Show why the rows cannot be used."""
+        self.error.setText(visible_line(message))
+        self.error.show()
+        self.text.setFocus()
 
 
 class BatchFiles(QObject):
@@ -52,12 +117,22 @@ class BatchFiles(QObject):
         self._start(path.name, lambda: read_rows(read_regular(path, MAX_DATA_BYTES), path.name))
 
     def paste(self) -> None:
-        """Read rows from the clipboard."""
-        text = QGuiApplication.clipboard().text()
-        if text.strip():
-            self._start("pasted rows", lambda: read_pasted(text))
+        """Open a field with the clipboard's text; its rows are read when the user confirms them."""
+        dialog = PasteRowsDialog(QGuiApplication.clipboard().text(), self._take_pasted, self._window)
+        open_once(dialog)
+
+    def _take_pasted(self, dialog: PasteRowsDialog, text: str) -> None:
+        self._services.tasks.start(self._read_pasted(dialog, text), "read rows")
+
+    async def _read_pasted(self, dialog: PasteRowsDialog, text: str) -> None:
+        try:
+            rows = await asyncio.to_thread(read_pasted, text)
+        except InputError as bad:
+            dialog.show_error(str(bad.problems[0]))
         else:
-            self.said.emit("The clipboard has no text. Copy rows with their header line first.")
+            if dialog.isVisible():  # not closed in the meantime
+                dialog.accept()
+                self.rows_read.emit(rows, "pasted rows")
 
     def ask_for_filter(self) -> None:
         """Ask for a filter of the request log and use the matching requests as rows."""

@@ -22,7 +22,7 @@ from playground.runs.metrics import UNKNOWN, Figure, dollars, whole_seconds
 from playground.ui.widgets.plain_table import plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
-FIGURES = frozenset(("row", "in", "cost"))
+FIGURES = frozenset(("row", "in", "cached", "cost"))
 SHOWN_CHARS = 300
 """Characters of a text in a cell."""
 SMALL = 1_000

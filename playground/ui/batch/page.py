@@ -28,8 +28,8 @@ from playground.ui.batch.setup import BatchSetup
 from playground.ui.batch.table import BatchTable
 from playground.ui.batch.widgets import DETAIL_PX, BatchBar, BatchDetail
 from playground.ui.theme import GRID
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.labels import ElidedLabel
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.timers import single_timer
 
@@ -86,7 +86,7 @@ class BatchPage(QWidget):
         self.first_button = QPushButton("Open data file…")
         for button, icon, signal in (
             (self.first_button, "folder", self.open_data_asked),
-            (QPushButton("Paste rows"), "paste", self.paste_asked),
+            (QPushButton("Paste rows…"), "paste", self.paste_asked),
             (QPushButton("Use logged requests…"), "history", self.log_asked),
         ):
             set_icon(button, icon, "text")
@@ -174,7 +174,7 @@ class BatchPage(QWidget):
         self.retry.clicked.connect(self.retry_asked)
         self.copy = QPushButton("Copy request_id")
         set_icon(self.copy, "copy", "text")
-        self.copy.clicked.connect(self.table.copy_request_id)
+        self.copy.clicked.connect(self.table.copy_row)
         row.addWidget(self.totals, 1)
         row.addWidget(self.retry)
         row.addWidget(self.copy)
@@ -289,7 +289,7 @@ class BatchTools(QFrame):
             button.setToolTip(label if compact else "")
 
     def set_data_menu(self, *entries: tuple[str, Callable[[], object]]) -> None:
-        """Set the menu of the data button: labels, and what they call."""
+        """Set the menu of the data button: labels and functions."""
         menu = QMenu(self)
         for label, handler in entries:
             menu.addAction(label).triggered.connect(lambda _checked=False, run=handler: run())

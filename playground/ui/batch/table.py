@@ -3,49 +3,44 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QRect, Qt, Signal
-from PySide6.QtGui import QContextMenuEvent, QFontMetrics, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QResizeEvent
-from PySide6.QtWidgets import (
-    QHeaderView,
-    QMenu,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableView,
-    QWidget,
-)
+from PySide6.QtGui import QContextMenuEvent, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
+from PySide6.QtWidgets import QHeaderView, QMenu, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from playground.experiments.batch_lines import BatchLine
 from playground.ui.batch.model import FIGURES, BatchColumn, BatchModel
-from playground.ui.theme import current_theme, mono_font, scaled, ui_font
+from playground.ui.theme import current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon
-from playground.ui.widgets.id_label import copy_text
-from playground.ui.widgets.plain_table import set_up_rows
+from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.row_table import BAR_PX, LEFT, PAD_PX, RIGHT, RowTable, paint_cached_bar
 
 ROW_PX = 24
-PAD_PX = 10
-BAR_PX = 52
 ICON_PX, ARROW_PX = 13, 12
 LEAST_CHAR_PX = 3
 """Width of the narrowest characters: longer texts are cut before they are measured."""
 WIDTHS = {"row": 54, "request_id": 290, "in": 70, "cached": 126, "cost": 100, "checks": 72, "status": 106}
 """A request_id is never shortened."""
-VARIABLE_PX = (64, 150)
+VARIABLE_PX = (64, 260)
 OUTPUT_PX = 180
 NARROWEST_PX = 48
 NARROW_PX = 1_100
 NARROW_DROPS = ("in", "cost")
 """Columns that a narrower table leaves out: the selected row has their figures."""
-_PRESS = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space)
 _ICONS = {"queued": "clock", "running": "play", "done": "check", "failed": "error"}
 
 
 class BatchRowLook(QStyledItemDelegate):
     """Draws headings across all columns, hairlines, status icons and bars of cached tokens."""
 
-    def __init__(self, parent: QWidget) -> None:
+    def __init__(self, parent: BatchTable) -> None:
         super().__init__(parent)
-        plain, mono = ui_font(12, tabular=True), mono_font(12)
-        self._plain, self._mono = (plain, QFontMetrics(plain)), (mono, QFontMetrics(mono))
+        self._zoom = 0.0
+        self._fonts: list[tuple[QFont, QFontMetrics]] = []
+
+    def _font(self, *, mono: bool) -> tuple[QFont, QFontMetrics]:
+        if self._zoom != zoom_factor():
+            self._zoom = zoom_factor()
+            self._fonts = [(font, QFontMetrics(font)) for font in (ui_font(12, tabular=True), mono_font(12))]
+        return self._fonts[mono]
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -73,7 +68,7 @@ class BatchRowLook(QStyledItemDelegate):
         painter.setClipRect(cell)
         painter.setFont(ui_font(12))
         painter.setPen(theme.muted)
-        flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextSingleLine
+        flags = LEFT | Qt.TextFlag.TextSingleLine
         arrow = icon("right" if folded else "down", theme.muted, ARROW_PX)
         arrow.paint(painter, QRect(PAD_PX - offset, cell.center().y() - ARROW_PX // 2, ARROW_PX, ARROW_PX))
         left = 2 * PAD_PX - offset + ARROW_PX - 4
@@ -92,30 +87,21 @@ class BatchRowLook(QStyledItemDelegate):
             shape.paint(painter, QRect(room.left(), cell.center().y() - 6, ICON_PX, ICON_PX))
             room.setLeft(room.left() + ICON_PX + 6)
         elif column.kind == "cached" and line.result is not None:
-            self._paint_bar(painter, cell, line)
+            prompt, cached = line.prompt_tokens.value, line.cached_tokens.value
+            if prompt and cached is not None:
+                paint_cached_bar(painter, room.left(), cell.center().y(), cached / prompt)
             room.setLeft(room.left() + BAR_PX + 8)
-        font, metrics = self._mono if column.kind == "request_id" else self._plain
+        font, metrics = self._font(mono=column.kind == "request_id" and bool(line.request_id))
         painter.setFont(font)
         painter.setPen(getattr(theme, model.tone(line, column)))
         text = model.cell(line, column, max(room.width() // LEAST_CHAR_PX, 8))
         text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room.width())
-        side = Qt.AlignmentFlag.AlignRight if column.kind in FIGURES else Qt.AlignmentFlag.AlignLeft
-        flags = side | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine
+        flags = (RIGHT if column.kind in FIGURES else LEFT) | Qt.TextFlag.TextSingleLine
         painter.drawText(room, int(flags), text)
 
-    def _paint_bar(self, painter: QPainter, cell: QRect, line: BatchLine) -> None:
-        """Draw the reported share: cached filled, fresh hollow, so that they differ without color vision."""
-        prompt, cached = line.prompt_tokens.value, line.cached_tokens.value
-        if not prompt or cached is None:
-            return
-        theme, bar = current_theme(), QRect(cell.left() + PAD_PX, cell.center().y() - 4, BAR_PX, 8)
-        painter.setPen(theme.fresh_outline)
-        painter.drawRect(bar.adjusted(0, 0, -1, -1))
-        painter.fillRect(QRect(bar.left(), bar.top(), round(bar.width() * min(cached / prompt, 1)), 8), theme.warm_edge)
 
-
-class BatchTable(QTableView):
-    """Arrows, J and K, Home and End move; Enter opens a row in the panes; Ctrl+C copies its request_id.
+class BatchTable(RowTable):
+    """Enter opens a row in the panes; Ctrl+C copies its request_id.
 
     A click, Enter or Space on a heading folds or unfolds its group; Left folds the group of any row, Right unfolds it.
     """
@@ -123,17 +109,15 @@ class BatchTable(QTableView):
     open_asked = Signal()
 
     def __init__(self, model: BatchModel) -> None:
-        super().__init__()
+        super().__init__("Rows of the batch", ROW_PX, NARROWEST_PX)
+        self.setModel(model)
         self._batch = model
         self._widths_for: tuple[str, ...] = ()
         self.setItemDelegate(BatchRowLook(self))
-        self.setModel(model)
-        set_up_rows(self, "Rows of the batch", ROW_PX, NARROWEST_PX)
         columns = self.horizontalHeader()
         columns.setSortIndicatorClearable(True)
         columns.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
-        self.doubleClicked.connect(lambda _index: self.open_asked.emit())
         model.modelReset.connect(self._fit_columns)
 
     def _fit_columns(self) -> None:
@@ -171,29 +155,25 @@ class BatchTable(QTableView):
             flags = QItemSelectionModel.SelectionFlag
             self.selectionModel().setCurrentIndex(self._batch.index(row, 0), flags.ClearAndSelect | flags.Rows)
 
-    def copy_request_id(self) -> None:
+    def open_row(self) -> None:
+        """Open the selected row in the panes; fold or unfold the group of a heading."""
+        if self._is_heading(self.currentIndex()):
+            self._fold(self.currentIndex(), not self._batch.is_folded(self.currentIndex().row()))
+        else:
+            self.open_asked.emit()
+
+    def copy_row(self) -> None:
         """Copy the selected row's request_id."""
         line = self.current_line()
         if line is not None and line.request_id:
             copy_text(line.request_id)
 
-    def keyboardSearch(self, _search: str) -> None:
-        """Do nothing: the filter line finds."""
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        step = {Qt.Key.Key_J: 1, Qt.Key.Key_K: -1}.get(Qt.Key(event.key())) if not event.modifiers() else None
-        if event.matches(QKeySequence.StandardKey.Copy):
-            self.copy_request_id()
-        elif event.key() in _PRESS and not event.modifiers() and self._is_heading(self.currentIndex()):
-            self._fold(self.currentIndex(), not self._batch.is_folded(self.currentIndex().row()))
-        elif event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right) and not event.modifiers() and self._batch.has_groups:
-            self._fold(self.currentIndex(), event.key() == Qt.Key.Key_Left)
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers():
-            self.open_asked.emit()
-        elif event.key() in (Qt.Key.Key_Home, Qt.Key.Key_End):
-            self._go(0 if event.key() == Qt.Key.Key_Home else self._batch.rowCount() - 1, 1)
-        elif step is not None:
-            self._go(self.currentIndex().row() + step, step)
+        plain, index = not event.modifiers(), self.currentIndex()
+        if plain and event.key() == Qt.Key.Key_Space and self._is_heading(index):
+            self.open_row()
+        elif plain and event.key() in (Qt.Key.Key_Left, Qt.Key.Key_Right) and self._batch.has_groups:
+            self._fold(index, event.key() == Qt.Key.Key_Left)
         else:
             super().keyPressEvent(event)
 
@@ -226,7 +206,7 @@ class BatchTable(QTableView):
             flags = QItemSelectionModel.SelectionFlag
             self.selectionModel().setCurrentIndex(self._batch.index(row, 0), flags.Clear)
 
-    def _go(self, row: int, step: int) -> None:
+    def go_to_row(self, row: int, step: int) -> None:
         """Select a row; a heading is skipped in the direction of the step."""
         while 0 <= row < self._batch.rowCount() and self._batch.line(row) is None:
             row += step

@@ -9,12 +9,11 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from playground.experiments.batch_lines import BatchLine
-from playground.export.terminal import visible
-from playground.runs.metrics import dollars, seconds
+from playground.export.terminal import visible, visible_line
+from playground.runs.metrics import dollars, finish_text, seconds
 from playground.ui.theme import GRID, current_theme, mono_font, ui_font
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.id_label import IdLabel
+from playground.ui.widgets.labels import ElidedLabel, IdLabel
 
 DETAIL_PX = 132
 VALUE_CHARS = 60
@@ -137,7 +136,8 @@ class BatchDetail(QFrame):
         prompt, cached = (line.prompt_tokens.text, line.cached_tokens.text) if line else ("—", "—")
         status, finish, ttft, usage = (result.get(key) for key in ("status", "finish_reason", "ttft_ms", "usage"))
         completion = usage.get("completion_tokens") if isinstance(usage, dict) else None
-        known = [str(value) for value in (status, finish) if value is not None]
+        ended = finish_text(finish) if isinstance(finish, str) else ""
+        known = [visible_line(str(value)) for value in (status, ended) if value]
         texts = {
             "status": " ".join(known) or "—",
             "cached": f"{cached} of {prompt}",

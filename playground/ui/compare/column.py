@@ -17,24 +17,25 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
 )
 
-from playground.experiments.comparison import LETTERS, Piece, RunFigures, Variant
+from playground.experiments.comparison import LETTERS, Piece, RunFigures, Variant, text_changes
 from playground.experiments.comparison_report import kind_of, parameters_text, variant_changes
 from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow
-from playground.runs.metrics import UNKNOWN, dollars, seconds, speed
+from playground.runs.metrics import UNKNOWN, dollars, finish_text, seconds, speed
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.response.labels import ending, outcome, outcome_look, waiting
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
-from playground.ui.widgets.id_label import CopyButton, IdLabel
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
 MOST_PIECES = 4_000
+AROUND, LONGEST_LINE = 16, 4_000
+"""Characters of unchanged text beside a changed word; length of a line that is compared by words."""
 SLICE = 200
 """Pieces that are inserted in one turn of the event loop: a frame."""
 
@@ -68,10 +69,19 @@ class PieceView(Recolored, QPlainTextEdit):
         self._show(tuple((piece.sign, piece.text) for piece in pieces))
 
     def show_rows(self, rows: Sequence[DiffRow]) -> None:
-        """Show a difference of two prompts, one line per row; unchanged lines are left out."""
+        """Show a difference of two prompts by lines, and a replaced line by words; unchanged lines are
+        left out."""
         changed = [row for row in rows if row.sign in ("head", "gone", "come")]
-        last = len(changed) - 1
-        self._show(tuple((row.sign, row.text + ("\n" if at < last else "")) for at, row in enumerate(changed)))
+        signs = "".join(row.sign[0] for row in changed) + "h"
+        pieces: list[tuple[str, str]] = []
+        at = 0
+        while at < len(changed):
+            row, several = changed[at], at > 0 and signs[at - 1] == "g"
+            one = not several and signs[at : at + 3] in ("gch", "gcg")
+            inside = _by_words(row.text, changed[at + 1].text) if one else []
+            at += 2 if inside else 1
+            pieces += [*(inside or [(row.sign, row.text)]), ("same", "\n")]
+        self._show(tuple(pieces[:-1]))
 
     def _show(self, pieces: tuple[tuple[str, str], ...]) -> None:
         if pieces == self._pieces:
@@ -99,6 +109,23 @@ class PieceView(Recolored, QPlainTextEdit):
             self._next.start()
         else:
             self._next.stop()
+
+
+def _by_words(before: str, after: str) -> list[tuple[str, str]]:
+    """Return the difference of two lines, with AROUND characters around a change; none for lines unlike each other."""
+    if max(len(before), len(after)) > LONGEST_LINE:
+        return []
+    pieces = text_changes(before, after)
+    if 2 * sum(len(piece.text) for piece in pieces if piece.sign == "same") < max(len(before), len(after)):
+        return []
+    found: list[tuple[str, str]] = []
+    last = len(pieces) - 1
+    for at, piece in enumerate(pieces):
+        text, sides = piece.text, AROUND * ((at > 0) + (at < last))
+        if piece.sign == "same" and len(text) > sides + 1:
+            text = (text[:AROUND] if at else "") + "…" + (text[-AROUND:] if at < last else "")
+        found.append((piece.sign, text))
+    return found
 
 
 def _format(sign: str) -> QTextCharFormat:
@@ -138,6 +165,7 @@ class ColumnView(QFrame):
         super().__init__()
         self.setProperty("look", "pane")
         self._tone = ""
+        self._running = False
         self.letter, self.kind = QLabel(), QLabel()
         self.letter.setProperty("tone", "strong")
         self.kind.setProperty("tone", "muted")
@@ -281,6 +309,9 @@ class ColumnView(QFrame):
         if running and state is not None:
             text = state.text
         self.text.show_text(text, final=not running)
+        if self._running and not running:
+            self.text.scroll_to_start()  # columns are compared from their first words on
+        self._running = running
         if not text:
             self._set_placeholder(waiting(state, elapsed_s) if running and state else note or _empty(run))
         self._show_answer()
@@ -319,12 +350,11 @@ class ColumnView(QFrame):
             status = f"{outcome(state)} · {seconds(elapsed_s)}{_speed(run)}"
         else:
             assert run is not None
-            done = "finished" if run.phase == "done" and run.finish_reason in (None, "stop") else run.phase
-            reason = "" if run.finish_reason in (None, "stop") else f" ({run.finish_reason})"
+            done = visible_line(finish_text(run.finish_reason)) if run.phase == "done" else run.phase
             tokens = UNKNOWN if run.completion_tokens is None else f"{run.completion_tokens:,}"
             end = run.error or (ending(state) if state is not None else "")
             http = f" · HTTP {run.status}" if run.phase == "failed" and run.status is not None else ""
-            status = f"{done}{reason}{http} · {seconds(run.total_s)} · {tokens} out{_speed(run)}"
+            status = f"{done}{http} · {seconds(run.total_s)} · {tokens} out{_speed(run)}"
             status += f" · {end}" if end else ""
         phase = state.phase if running and state is not None else run.phase if run is not None else None
         self.icon.show_icon(*outcome_look(phase)[:2])

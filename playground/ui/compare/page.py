@@ -43,9 +43,9 @@ from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.labels import ElidedLabel
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.timers import single_timer
@@ -410,7 +410,7 @@ class ComparePage(QWidget):
         self.body.addWidget(columns)
         self.body.addWidget(self._summary_pane())
         self.body.setStretchFactor(0, 1)
-        self.body.setSizes([600, 170])
+        self.body.setSizes([600, 150])
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -446,7 +446,10 @@ class ComparePage(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(head)
-        column.addWidget(self.summary, 1)
+        inset = QHBoxLayout()
+        inset.setContentsMargins(3, 0, 0, 0)  # the text of the first column is below the title
+        inset.addWidget(self.summary)
+        column.addLayout(inset, 1)
         return pane
 
     def showEvent(self, event: QShowEvent) -> None:

@@ -16,7 +16,7 @@ from playground.services import AppServices
 from playground.storage.paths import write_shared
 from playground.ui.controllers.files import FILTER, SUFFIX, Files
 from playground.ui.controllers.voice import VoiceController
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.task_dialog import open_once
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Chaining(QObject):
         return self._service
 
     def answer_by_server(self, document: Document, names: list[str], server: str) -> None:
-        """These tools of a prompt are answered by a tool server from now on."""
+        """Let a tool server answer these tools of a prompt from now on."""
         from playground.agent.service import with_tool_servers
 
         try:
@@ -76,7 +76,7 @@ class Chaining(QObject):
             self.dialog.show_prompt()
 
     def open(self) -> AgentDialog:
-        """Show the page in the side panel; it is made if there is none."""
+        """Show the page in the side panel; create it if necessary."""
         if self.dialog is None:
             self.dialog = self._made()
         self.dialog.show_prompt()

@@ -19,7 +19,7 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.batch.files import BatchFiles
 from playground.ui.batch.page import BatchPage, BatchTools
-from playground.ui.batch.planner import BatchPlanner, DisplayedBatch
+from playground.ui.batch.setup import BatchPlanner, DisplayedBatch
 from playground.ui.modes import ModeView
 from playground.ui.widgets.timers import repeating_timer
 from playground.versions.service import PromptIdentity
@@ -60,7 +60,7 @@ class BatchController(QObject):
         self._columns: tuple[str, ...] = ()
         self._source = ""
         self._prepared: PreparedBatch | None = None
-        """The plan of the present settings; None while it is made."""
+        """The plan of the present settings; None until it is ready."""
         self.session: BatchSession | None = None
         """The batch since its first start; None while it is set up."""
         self._task: asyncio.Task[None] | None = None
@@ -102,7 +102,7 @@ class BatchController(QObject):
         tools.export.clicked.connect(self._ask_for_export)
         tools.set_data_menu(
             ("Open data file…", files.ask_for_file),
-            ("Paste rows", files.paste),
+            ("Paste rows…", files.paste),
             ("Use logged requests…", files.ask_for_filter),
             ("New batch with the same data", self.new_batch),
         )
@@ -117,7 +117,7 @@ class BatchController(QObject):
         return self._task is not None
 
     def take_focus(self) -> None:
-        """The mode is displayed: take over the present prompt and give the keyboard to the page."""
+        """Take over the current prompt and give the keyboard to the page, when the mode is displayed."""
         self.prompt_changed()
         (self.page.table if self._rows else self.page.first_button).setFocus()
 

@@ -21,7 +21,7 @@ from playground.ui.compare.files import CompareFiles
 from playground.ui.compare.page import ComparePage, CompareTools, VariantDialog
 from playground.ui.compare.painter import ColumnPainter
 from playground.ui.modes import ModeView
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.task_dialog import open_once
 from playground.ui.widgets.timers import single_timer
 

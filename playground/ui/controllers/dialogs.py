@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from playground.prompt.document import Document, Json, Tool
     from playground.runs.state import RunState
     from playground.ui.controllers.request import Requests
-    from playground.ui.dialogs.cache_history import ReplayDialog
-    from playground.ui.dialogs.cache_lab import CacheLabDialog
+    from playground.ui.dialogs.cache_lab import CacheLabDialog, ReplayDialog
     from playground.ui.dialogs.connect import ConnectDialog, ProbeResult
     from playground.ui.dialogs.guide import GuideDialog
     from playground.ui.dialogs.palette import Rebound
@@ -84,11 +83,11 @@ class DialogController(QObject):
         return self._window
 
     def use_actions(self, actions: Actions) -> None:
-        """What the palette and the sheet of keys list."""
+        """Set the actions that the palette and the sheet of keys list."""
         self._actions = actions
 
     def shortcuts(self) -> Mapping[str, str]:
-        """The user's own shortcuts by action id."""
+        """Return the user's own shortcuts by action id."""
         chosen = self._workspace.settings.get("shortcuts")
         return {str(k): str(v) for k, v in chosen.items()} if isinstance(chosen, dict) else {}
 
@@ -158,7 +157,7 @@ class DialogController(QObject):
             self.notice.emit(f"Exported to {path.name}. Keys are masked; prompt and answer are in it.")
 
     def rewrite_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
-        """Ways to fix the prompt; one that is chosen is one step of its history."""
+        """Offer ways to fix the prompt; applying one is one step of its undo history."""
         from playground.lint.reorder import Option, options
 
         document = prompt.document()
@@ -171,6 +170,7 @@ class DialogController(QObject):
         def apply(option: Option) -> None:
             if prompt.document() is document:
                 prompt.set_document(option.after, undoable=True, label=option.title)
+                prompt.history.page.fixed = option.after
 
         dialog = RewriteDialog(document, found, self._workspace.effect, self._window)
         dialog.chosen.connect(apply)
@@ -233,7 +233,7 @@ class DialogController(QObject):
 
     def replay_dialog(self, requests: Requests) -> ReplayDialog:
         """Open what the cache did with logged requests, and what ended their prefixes."""
-        from playground.ui.dialogs.cache_history import ReplayDialog
+        from playground.ui.dialogs.cache_lab import ReplayDialog
 
         workspace = self._workspace
 

@@ -97,6 +97,8 @@ class Files(QObject):
         prompt.prompt_tab.import_pasted.connect(
             lambda text: tasks.start(self.offer_import(text), "read the pasted text")
         )
+        self.sample_shown = False
+        """Whether the window started with the sample: there was no draft."""
         window.setAcceptDrops(True)
         window.installEventFilter(self)
 
@@ -118,6 +120,7 @@ class Files(QObject):
     def start(self) -> None:
         """Show the draft of the last session, or the sample prompt at a first start."""
         state = self._draft.load()
+        self.sample_shown = state is None
         if state is None:
             self._show(sample_document(), PromptFile(None, PROMPT_FORMAT, sample_document()))
             return
@@ -295,7 +298,7 @@ class Files(QObject):
         if self.file.format.kind == "request_body":
             dialog.selectNameFilter(BODIES)
         dialog.setDefaultSuffix("json")
-        dialog.selectFile((self.name or "prompt") + (".json" if self.file.path else SUFFIX))
+        dialog.selectFile(self.file.path.name if self.file.path else (self.name or "prompt") + SUFFIX)
         dialog.filterSelected.connect(lambda chosen: dialog.setDefaultSuffix(EXPORTS.get(chosen, "json").lstrip(".")))
         dialog.fileSelected.connect(lambda path: self._save_to(Path(path), dialog.selectedNameFilter()))
         open_once(dialog)
@@ -308,7 +311,7 @@ class Files(QObject):
             self._tasks.start(saving, "save the prompt")
 
     async def export_file(self, path: Path, ending: str) -> None:
-        """Write the prompt in another tool's format, and report what is not in it. The prompt's file is unchanged."""
+        """Write the prompt in another tool's format and report the parts that it lacks. The prompt's file stays."""
         # Imported here: rarely needed.
         from playground.export.prompt_files import WRITERS, left_out
 

@@ -419,6 +419,7 @@ class LogPaths(QObject):
         """Show times as of here, in UTC, or as how long ago."""
         self._workspace.settings.set("log_clock", clock)
         self._pane.model.clock = clock  # type: ignore[assignment]  # the setting's choices are the clocks
+        self._pane.table.fit_rows()
         self._follow_clock()
 
     def _follow_clock(self) -> None:

@@ -178,7 +178,7 @@ class LogWork(QObject):
         return await self._pane.chosen_numbers()
 
     async def chosen(self) -> list[str]:
-        """The run_ids of the chosen rows, the newest first."""
+        """Return the run_ids of the selected rows, the newest first."""
         numbers = await self._numbers()
         return list(reversed(await self._log.run_ids(numbers))) if numbers else []
 
@@ -265,7 +265,7 @@ class LogWork(QObject):
         await self.ticket_of(ids)
 
     async def ticket_of(self, run_ids: list[str]) -> None:
-        """The ticket of these requests, to look at before it is handed on."""
+        """Open the ticket of these requests for review before it is passed on."""
         runs = await self._runs(run_ids)
         if not runs:
             self.notice.emit("There is no request for a ticket yet.")

@@ -35,7 +35,7 @@ from playground.ui.recorder.strip import Compared
 from playground.ui.recorder.table import RowCause
 from playground.ui.recorder.tools import RecorderTools
 from playground.ui.theme import Theme
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.timers import repeating_timer, single_timer
 
 LOOK_MS, QUIET_LOOK_MS = 300, 1000

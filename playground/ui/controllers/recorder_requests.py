@@ -183,7 +183,7 @@ def row_cause(found: MissExplanation | None, body: Mapping[str, Json]) -> RowCau
     """Return the cause for a row: amber only if a change of the program's prompt can remove it."""
     messages = body.get("messages")
     last = len(messages) - 1 if isinstance(messages, list) else 0
-    if found is not None and found.message is not None and found.message == last > 0:
-        return RowCause("only the last message", found.sentence)
+    if found is not None and found.message == last > 0:  # explanations of older versions do not say so
+        found = replace(found, last=True, variable=None)
     cell = cause_cell(found)
     return RowCause(cell.text, "" if found is None else cell.why, cell.tone)

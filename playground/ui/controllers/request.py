@@ -88,6 +88,8 @@ class Requests(QObject):
         self._looking_back = False
         self._wanted_run_id: str | None = None
         """The logged request that is being read for display."""
+        self._after_fix = ""
+        """run_id of the first request after an automatic fix."""
         self._resting = False
         self._frame = single_timer(self, FRAME_MS, self._paint)
         self._outlook = single_timer(self, FORECAST_MS, self.refresh_outlook)
@@ -298,7 +300,11 @@ class Requests(QObject):
             self._prompt.show_problem(problem)
 
     def _dispatched(self, dispatch: PendingRequest) -> None:
-        self._newest = self._results[self._sending_page] = dispatch
+        page, sent = self._sending_page, dispatch.run.document
+        self._newest = self._results[page] = dispatch
+        fixed, page.fixed = page.fixed, None
+        if fixed is not None and (fixed.messages, fixed.tools) == (sent.messages, sent.tools):
+            self._after_fix = dispatch.run.id
         dispatch.run.subscribe(self._heard)
         self.dispatched.emit()
         self.sent.emit(dispatch.run.document, dispatch.run.id)
@@ -384,10 +390,11 @@ class Requests(QObject):
             model=run.request.model,
             usage_asked=run.document.include_usage or not run.document.stream,
             score=score.sentence if score.n or score.reports is False else "",
+            after_fix=run.id == self._after_fix,
         )
 
     def comparable(self) -> list[tuple[str, str]]:
-        """The earlier requests that the newest can be held against: run_id, and words."""
+        """Return the earlier requests that the newest can be compared with: run_id and description."""
         if self._current is None or self._looking_back:
             return []
         found = self._workspace.sender.comparable(self._current)

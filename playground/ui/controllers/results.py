@@ -54,12 +54,12 @@ class Adviser(QObject):
         """What `advice` is on."""
 
     def look_soon(self) -> None:
-        """The prompt, the endpoint or a setting has changed. No effect after `rest`."""
+        """Schedule advice after a change of the prompt, the endpoint or a setting. No effect after `rest`."""
         if not self._resting:
             self._rest.start()
 
     def look_again(self) -> None:
-        """The log has something new about the prompt."""
+        """Read the history again: the log has new requests of the prompt."""
         self._workspace.adviser.forget()
         self.look_soon()
 
@@ -146,16 +146,14 @@ class Answers:
         self.response = ResponsePane(self.column)
         self.inspector = InspectorPane(partial(_place, columns, 2))
         self.log = LogPane(workspace.tasks.start, partial(_place, rows, 1))
-        self.from_log = SlimBar("From the log")
         self.requests = Requests(workspace, prompt, self.response, self.inspector, self.log)
         self.log_paths = LogPaths(program.window, workspace, self.log)
-        self.looking_back = LookingBack(self.from_log, prompt, self.requests)
+        self.looking_back = LookingBack(self.response.from_log, prompt, self.requests)
         self.adviser = Adviser(workspace, prompt)
         self.advice = AdvicePaths(self.adviser, self.inspector.advice, self.requests, prompt, files, program)
         layout = QVBoxLayout(self.column)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self.from_log)
         layout.addWidget(self.response, 1)
         layout.addWidget(self.inspector.strip)
 

@@ -4,36 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
-    QFileDialog,
-    QFormLayout,
-    QLineEdit,
-    QMessageBox,
-    QPlainTextEdit,
-    QWidget,
-)
+from PySide6.QtWidgets import QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
 from playground.services import AppServices
 from playground.ui.widgets.task_dialog import open_once
-from playground.versions.comparison import VersionComparison, VersionFigures
-from playground.versions.export import VersionForm
-from playground.versions.history import Version
-from playground.versions.service import Commit, Overview, PromptIdentity
 
 if TYPE_CHECKING:
     from playground.ui.controllers.files import Files
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.panes.prompt.undo import PromptFile
     from playground.ui.versions.panel import VersionsPanel
+    from playground.versions.comparison import VersionComparison
+    from playground.versions.export import VersionForm
+    from playground.versions.history import Version
+    from playground.versions.service import Commit, Overview, PromptIdentity
 
 EXPORT_FILTER = "JSON lines (*.jsonl);;Markdown (*.md)"
 MIN_DOLLARS = 0.0005
@@ -62,16 +54,24 @@ class VersionPaths(QObject):
         self._workspace, self._prompt, self._files = workspace, prompt, files
         self._show = show
         self._panel: VersionsPanel | None = None
-        self._overview, self._commits = Overview(), list[Commit]()
+        self._commits: list[Commit] = []
         self._reading = 0
         files.file_saved.connect(self._saved)
         files.changed.connect(self._file_changed)
         self._displayed: PromptIdentity | None = None
         """The prompt whose history is displayed."""
 
+    @cached_property
+    def _overview(self) -> Overview:
+        from playground.versions.service import Overview  # 20 ms, after the panes are on display
+
+        return Overview()
+
     @property
     def identity(self) -> PromptIdentity:
         """The prompt in the editor."""
+        from playground.versions.service import PromptIdentity
+
         return PromptIdentity(self._files.file.path, self._prompt.document().id)
 
     @property
@@ -96,6 +96,8 @@ class VersionPaths(QObject):
         self._refresh_soon()
 
     def _saved(self, old_path: Path | None, now: PromptFile) -> None:
+        from playground.versions.service import PromptIdentity
+
         document = now.saved
         old, new = PromptIdentity(old_path, document.id), PromptIdentity(now.path, document.id)
         self._workspace.versions.note(new, document, "saved", previous=old)
@@ -178,6 +180,8 @@ class VersionPaths(QObject):
             self._panel.show_found(text, frozenset(found))
 
     def _ask_export(self) -> None:
+        from PySide6.QtWidgets import QFileDialog
+
         dialog = QFileDialog(self._panel, "Export the versions")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setNameFilter(EXPORT_FILTER)
@@ -199,6 +203,8 @@ class VersionPaths(QObject):
 
     async def _document(self, item: Version | Commit) -> Document | None:
         """Return the content of a version or commit; None, and a message, if it cannot be read."""
+        from playground.versions.history import Version
+
         try:
             if isinstance(item, Version):
                 found = await self._workspace.versions.document(self._shown, item.id)
@@ -227,6 +233,8 @@ class VersionPaths(QObject):
             self._panel.show_comparison(found, headline(found), self._reported(found, old, new))
 
     def _reported(self, found: VersionComparison, old: Version | Commit, new: Version | Commit) -> str:
+        from playground.versions.comparison import VersionFigures
+
         changed = f"{found.added:,} line{'s' * (found.added != 1)} added, {found.removed:,} removed."
         one, other = (self._overview.figures.get(item.id, VersionFigures()) for item in (old, new))
         if one.cached is None or other.cached is None:
@@ -265,6 +273,8 @@ class VersionPaths(QObject):
         await self._workspace.versions.save(self.identity, self._prompt.document(), label or "Saved version", note)
 
     def _ask(self, title: str, label: str, note: str, store: Callable[[str, str], Coroutine[Any, Any, None]]) -> None:
+        from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLineEdit, QPlainTextEdit
+
         dialog = QDialog(self._panel)
         dialog.setWindowTitle(title)
         form = QFormLayout(dialog)
@@ -288,6 +298,8 @@ class VersionPaths(QObject):
         open_once(dialog)
 
     def _delete(self) -> None:
+        from PySide6.QtWidgets import QMessageBox
+
         box = QMessageBox(self._panel)
         box.setWindowTitle("Delete the version history")
         box.setText("Delete all stored versions of this prompt?")
@@ -315,6 +327,8 @@ class VersionPaths(QObject):
 
 
 def _name(item: Version | Commit) -> str:
+    from playground.versions.history import Version
+
     return f"version {item.number}" if isinstance(item, Version) else f"commit {item.id[:7]}"
 
 

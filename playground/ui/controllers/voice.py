@@ -54,7 +54,7 @@ class VoiceController(QObject):
         """There with the dialog."""
 
     def open(self) -> VoiceDialog:
-        """Show the page in the side panel; it is made if there is none."""
+        """Show the page in the side panel; create it if necessary."""
         if self.dialog is None:
             self.dialog = self._made()
         self._show_page(self.dialog, WIDTH_PX)
@@ -77,7 +77,7 @@ class VoiceController(QObject):
         return dialog
 
     def _add_speech(self, dialog: VoiceDialog) -> None:
-        """What is spoken is measured, and takes the place of what the timeline assumes."""
+        """Replace assumed times of the timeline by those of measured speech."""
         from playground.ui.voice.speak_tab import SpeakTab
 
         self.speak = SpeakTab(self._workspace, self._workspace.tasks.start, lambda: dialog.form.value.start)

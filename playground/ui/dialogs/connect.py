@@ -115,6 +115,7 @@ class ConnectDialog(QDialog):
         column.addLayout(test)
         column.addStretch(1)
         scroll = QScrollArea()
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         scroll.setWidget(page)
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -212,7 +213,7 @@ class ConnectDialog(QDialog):
         self.remove.setEnabled(endpoint.kind == "other" and endpoint.id != NEW_ID)
 
     def _add(self) -> None:
-        """A form for a new endpoint; it is added when it is saved."""
+        """Open a form for a new endpoint, which is added when it is saved."""
         self._set_aside()
         self.list.blockSignals(True)
         self.list.setCurrentRow(-1)
@@ -290,7 +291,7 @@ class ConnectDialog(QDialog):
         return kept
 
     async def _keep_key(self, endpoint: Endpoint) -> None:
-        """What is in the key field belongs to the saved endpoint; only then is the dialog done."""
+        """Store the key in the field for the saved endpoint, then close the dialog."""
         kept = not endpoint.needs_key or await self.key.keep_typed(endpoint)
         if not isValid(self):
             return  # closed meanwhile

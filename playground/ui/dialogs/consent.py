@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QDialog, QHBoxLayout, QMessageBox, QPushButton, QV
 
 from playground.prompt.diff import DiffRow
 from playground.ui.theme import GRID
-from playground.ui.widgets.diff_view import DifferenceView
+from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.notice import words
 
 

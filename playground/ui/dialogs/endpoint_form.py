@@ -243,7 +243,7 @@ class EndpointForm(Form):
 
 
 def server_words(preset: EndpointPreset) -> str:
-    """Return what is known about a server: its key variable, the header of its request ids, its cached tokens."""
+    """Return the known facts about a server: its key variable, the header of its request ids, its cached tokens."""
     key = f"Key usually in {preset.key_variable}. " if preset.key_variable else "No key needed. "
     header = f"Request id in {preset.request_id_header}" if preset.request_id_header else "No request id"
     cached = preset.cached_tokens_field
@@ -254,7 +254,7 @@ _THOUSANDS = re.compile(r",\d{3}(?!\d)|,.*[,.]|[.].*,")
 
 
 def _rate_text(rate: float | None) -> str:
-    """A rate with every digit it has: one that is not touched must be read back as the same number."""
+    """Format a rate with every digit, so that one that is not edited is read back as the same number."""
     return "" if rate is None else repr(float(rate)).removesuffix(".0")
 
 

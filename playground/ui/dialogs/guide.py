@@ -24,7 +24,7 @@ from playground.lint.rules.registry import RULES
 from playground.prompt.document import Document
 from playground.ui.startup_checks import program_versions
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.notice import words
 
 

@@ -207,7 +207,7 @@ class CommandPalette(QDialog):
         self.list.setCurrentRow(0)
 
     def _say_current(self, row: int) -> None:
-        """The line keeps the focus, so it is what tells which command Enter will run."""
+        """Announce the command that Enter will run; the line keeps the focus."""
         item = self.list.item(row)
         words = str(item.data(Qt.ItemDataRole.AccessibleTextRole)) if item is not None else self.nothing.text()
         self.line.setAccessibleDescription(words)

@@ -33,7 +33,7 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import padded
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import TaskDialog
@@ -54,7 +54,7 @@ class Ahead:
 
 
 def ahead_of(workspace: AppServices, document: Document, last: RunState | None) -> Ahead:
-    """What is known before a document is sent several times; `last` is the newest request's state."""
+    """Return the figures known before a document is sent several times; `last` is the newest request's state."""
     endpoint, limit = workspace.endpoint, document.parameters.get("max_tokens")
     return Ahead(
         endpoint.plan,
@@ -191,7 +191,7 @@ class RepeatDialog(TaskDialog):
 
 
 def what_it_takes(ahead: Ahead, times: int, at_once: int) -> str:
-    """Requests, time and money, before anything is sent."""
+    """Return requests, time and money, displayed before anything is sent."""
     limits = ahead.plan.in_flight, ahead.plan.requests_per_minute
     side_by_side = min(at_once, limits[0] or at_once)
     if ahead.seconds_each is None:

@@ -22,12 +22,13 @@ from playground.prompt.diff import changes
 from playground.prompt.document import Document
 from playground.runs.metrics import dollars
 from playground.ui.theme import GRID
-from playground.ui.widgets.diff_view import DifferenceView
+from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.notice import words
 
 
 class RewriteDialog(QDialog):
-    """Shows each option; nothing is changed before it is chosen, and then it is one step that Undo takes back."""
+    """Shows each option, with the best one selected: the one with the longest stable prefix. Applying is one step of
+    the undo history."""
 
     chosen = Signal(object)
     """The Option."""
@@ -42,12 +43,18 @@ class RewriteDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Fix the prompt")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._before, self._options, self._effect = before, tuple(options), effect
+        self._before, self._options = before, tuple(options)
+        self._now, self._effects = effect(before), [effect(option.after) for option in options]
+        gains = [found.stable - self._now.stable for found in self._effects]
+        self.best = max(range(len(gains)), key=gains.__getitem__, default=0)
+        """Number of the option that is recommended; of equal ones the first, which changes least."""
         self.list = QListWidget()
         self.list.setWordWrap(True)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setAccessibleName("Ways to fix")
-        self.list.addItems([option.title for option in options])
+        for number, option in enumerate(options):
+            best = number == self.best and len(options) > 1 and gains[number] >= 1
+            self.list.addItem(f"{option.title}\nrecommended: longest stable prefix" if best else option.title)
         self.why = words("")
         self.difference = DifferenceView()
         self.figures = _Figures()
@@ -60,7 +67,7 @@ class RewriteDialog(QDialog):
         self.buttons.rejected.connect(self.reject)
         self._lay_out()
         self.list.currentRowChanged.connect(self._show)
-        self.list.setCurrentRow(0)
+        self.list.setCurrentRow(self.best)
         self.list.setFocus()
 
     def _lay_out(self) -> None:
@@ -78,7 +85,7 @@ class RewriteDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         layout.addWidget(split, 1)
-        layout.addWidget(words("No word is changed that is not shown here. Undo takes the whole step back.", "muted"))
+        layout.addWidget(words("Only the changes shown here are applied. Undo reverts them in one step.", "muted"))
         layout.addWidget(self.buttons)
         self.resize(900, 600)
 
@@ -88,7 +95,7 @@ class RewriteDialog(QDialog):
         option = self._options[row]
         self.why.setText(option.why)
         self.difference.show_rows(changes(self._before, option.after))
-        self.figures.show_effects(self._effect(self._before), self._effect(option.after))
+        self.figures.show_effects(self._now, self._effects[row])
 
     def _choose(self) -> None:
         row = self.list.currentRow()
@@ -98,26 +105,28 @@ class RewriteDialog(QDialog):
 
 
 class _Figures(QWidget):
-    """The effect before and after, side by side. All of it is estimated."""
+    """Estimated tokens and cost of this prompt and of the fixed one, side by side."""
 
     def __init__(self) -> None:
         super().__init__()
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(GRID * 2)
         self._grid.setColumnStretch(3, 1)
         self._cells: list[QLabel] = []
 
     def show_effects(self, before: Effect, after: Effect) -> None:
-        """Both, and the difference in money."""
+        """Show both."""
         for cell in self._cells:
             cell.deleteLater()
         self._cells = []
+        first = " (new to the cache)" if after.forecast < before.forecast else ""
         rows = (
-            ("", "now", "fixed"),
-            ("the same in every request", f"≈ {before.stable:,.0f}", f"≈ {after.stable:,.0f} tokens"),
-            ("forecast for the next one", f"≈ {before.forecast:,.0f}", f"≈ {after.forecast:,.0f} cached"),
+            ("", "this prompt", "after the fix"),
+            ("stable prefix, cached with any values", f"≈ {before.stable:,.0f}", f"≈ {after.stable:,.0f} tokens"),
+            ("cached at the next send", f"≈ {before.forecast:,.0f}", f"≈ {after.forecast:,.0f} tokens{first}"),
             ("whole prompt", f"≈ {before.prompt:,.0f}", f"≈ {after.prompt:,.0f} tokens"),
-            ("input of 1,000 requests, cache warm", _money(before), _money(after)),
+            ("input of 1,000 requests, stable prefix cached", _money(before), _money(after)),
         )
         for row, cells in enumerate(rows):
             for column, text in enumerate(cells):

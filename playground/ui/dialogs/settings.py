@@ -31,7 +31,7 @@ from playground.storage.settings import SETTINGS, Setting, Settings
 from playground.ui.dialogs.consent import asked
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, padded
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 from playground.ui.widgets.notice import words
 
 
@@ -99,7 +99,7 @@ class LogSizeDialog(QDialog):
         self.size_words.setText(say_size(await self._log.size()))
 
     async def _would_delete(self, days: int, megabytes: int) -> str:
-        """What the bounds would delete now, before they do."""
+        """Return what the bounds would delete now, before they do."""
         parts = []
         if days:
             before = UntilTerm(datetime.now(UTC) - timedelta(days=days))
@@ -174,6 +174,7 @@ class SettingsDialog(QDialog):
         inside.addWidget(self.nothing)
         inside.addStretch(1)
         scroll = QScrollArea()
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         scroll.setWidget(page)
         scroll.setWidgetResizable(True)
         middle = QHBoxLayout()

@@ -27,7 +27,7 @@ from playground.requestlog.records import StoredRun
 from playground.storage.paths import write_shared
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import open_once
 from playground.ui.widgets.timers import single_timer

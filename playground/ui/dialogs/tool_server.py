@@ -133,7 +133,7 @@ class ToolServerDialog(TaskDialog):
         self.list.setFocus()
 
     def chosen(self) -> tuple[Tool, ...]:
-        """The tools that are ticked, in the server's order."""
+        """Return the tools that are checked, in the server's order."""
         return tuple(
             tool
             for number, tool in enumerate(self._tools)

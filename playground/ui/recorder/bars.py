@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QSizePolic
 from playground.requestlog.records import LogRow
 from playground.ui.theme import GRID, Theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.chart import figure, round_up
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 

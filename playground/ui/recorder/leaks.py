@@ -27,7 +27,7 @@ from playground.recorder.programs import ADVICE, Leak, Rewrite, Savings
 from playground.runs.metrics import UNKNOWN, Figure, dollars, percent
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, mono_font, ui_font
-from playground.ui.widgets.diff_view import DifferenceView
+from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.notice import shortened, words
 

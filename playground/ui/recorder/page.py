@@ -37,6 +37,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.notice import SlimBar, words
+from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.tab_bar import PaneTabs
 
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.
@@ -126,7 +127,7 @@ class RecorderPage(QWidget):
         for widget in (self.scope, *self.buttons.values(), self.more):
             row.addWidget(widget)
         top = QVBoxLayout()
-        top.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
+        top.setContentsMargins(FIRST_PAD_PX, GRID, FIRST_PAD_PX, GRID)
         top.setSpacing(6)
         top.addLayout(head)
         top.addWidget(self.bars)
@@ -198,7 +199,7 @@ class RecorderPage(QWidget):
         self.strip.compare_wanted.connect(self.compare_wanted)
 
     def ask(self, name: str) -> None:
-        """Emit what is to be done with the selected row, if one is selected: a name of table.ASKS."""
+        """Emit the action for the selected row, if one is selected: a name of table.ASKS."""
         row = self.table.current_row()
         if row is not None:
             self.asked.emit(name, row.run_id)

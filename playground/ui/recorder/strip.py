@@ -14,8 +14,8 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import Figure
 from playground.ui.compare.column import PieceView
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.labels import ElidedLabel
 
 _LINES = 3
 _NOTABLE = 64

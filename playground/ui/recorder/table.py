@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 from PySide6.QtCore import (
     QAbstractTableModel,
     QModelIndex,
-    QPersistentModelIndex,
     QPoint,
     QRect,
     Qt,
@@ -21,46 +20,52 @@ from PySide6.QtGui import (
     QFontMetrics,
     QIcon,
     QKeyEvent,
-    QKeySequence,
     QPainter,
     QPaintEvent,
     QPixmap,
     QResizeEvent,
 )
-from PySide6.QtWidgets import (
-    QHeaderView,
-    QMenu,
-    QTableView,
-)
+from PySide6.QtWidgets import QHeaderView, QMenu
 
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, Figure
 from playground.runs.state import ENDED
-from playground.ui.panes.log.columns import COLUMNS, Cell
+from playground.ui.panes.log.columns import COLUMNS, Cell, status_icon
 from playground.ui.panes.log.details import NOTHING
-from playground.ui.panes.log.row_paint import BAR_PX, PAD_PX, ROW_PX
 from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon
-from playground.ui.widgets.plain_table import plain_tip, set_up_rows
+from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.row_table import (
+    BAR_PX,
+    FIRST_PAD_PX,
+    LEFT,
+    MARK_PX,
+    PAD_PX,
+    RIGHT,
+    ROW_PX,
+    Index,
+    RowTable,
+    paint_cached_bar,
+)
 
-Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 _LOG = [column for column in COLUMNS if column.title in ("time", "status", "request_id", "in", "cached", "TTFT")]
 _TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG) + 1)
 Spans: TypeAlias = tuple[tuple[int, int, int], ...]
 """Visible columns: number, left edge and width in device-independent pixels."""
 _FIGURES = frozenset((_IN, _CACHED, _TTFT))
-_ICON_PX, _MARK_PX = 13, 3
+_ICON_PX = 13
 _MAX_DRAWN = 200
-_WIDTHS = (76, 126, 284, 58, 114, 68)
-_NARROW = {_TIME: 78, _STATUS: 66, _ID: 282, _CACHED: 66}
+_WIDTHS = (79, 126, 284, 58, 114, 68)
+_STATUS_PX, _ROOMY_PX = 176, 1_000
+"""Width of the status from this width of the table on: whole texts like "200 cut at max_tokens"."""
+_NARROW = {_TIME: 81, _STATUS: 66, _ID: 282, _CACHED: 66}
 _WIDE_PX = 840
 """Least width with all columns; below it, In and TTFT are only in the tooltip of the status."""
 _BAR_TABLE_PX = 700
 """Least width of a narrow table with status codes and bars of cached tokens."""
 _ICON_COLUMN_PX = 40
-_ICONS = {"done": ("check", "muted"), "failed": ("error", "failure"), "stopped": ("stop", "variable_edge")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def _icon(name: str, color: str) -> QIcon:
 
 
 def _status_icon(row: LogRow) -> QIcon:
-    name, tone = _ICONS.get(row.phase, ("play", "accent") if row.phase not in ENDED else ("warn", "muted"))
+    name, tone = status_icon(row)
     return _icon(name, getattr(current_theme(), tone).name())
 
 
@@ -210,7 +215,7 @@ class RecordedModel(QAbstractTableModel):
     @staticmethod
     def _alignment(column: int) -> Qt.AlignmentFlag:
         right = column < _CAUSE and _LOG[column].figure
-        return (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
+        return RIGHT if right else LEFT
 
 
 _CELL_ROLES = frozenset(
@@ -280,9 +285,10 @@ class _RowPainter:
         self, painter: QPainter, rect: QRect, cell: Cell, column: int, selected: bool, row: LogRow, bar_px: int
     ) -> None:
         """Draw one cell. `bar_px`: pixels of the bar of cached tokens; negative if they are not reported."""
-        theme, left, text, room = self._theme, PAD_PX, cell.text, rect.width() - 2 * PAD_PX
+        theme, left, text = self._theme, FIRST_PAD_PX if column == _TIME else PAD_PX, cell.text
+        room = rect.width() - left - PAD_PX
         if selected and column == _TIME:
-            painter.fillRect(0, 0, _MARK_PX, rect.height(), theme.accent)
+            painter.fillRect(0, 0, MARK_PX, rect.height(), theme.accent)
         painter.setPen(theme.line)
         painter.drawLine(0, rect.bottom(), rect.right(), rect.bottom())
         if column == _STATUS:
@@ -291,41 +297,31 @@ class _RowPainter:
             text = text if rect.width() > scaled(_NARROW[_STATUS]) else text.partition(" ")[0]
             text = text if rect.width() > scaled(_ICON_COLUMN_PX) else ""
         elif column == _CACHED and bar_px >= 0 and rect.width() >= BAR_PX + scaled(50):
-            self._paint_bar(painter, QRect(left, rect.center().y() - 3, BAR_PX, 8), bar_px)
+            paint_cached_bar(painter, left, rect.center().y(), bar_px / BAR_PX, theme)
         font, metrics = self._fonts[column == _ID]
         painter.setFont(font)
         painter.setPen(getattr(theme, cell.tone) if cell.tone else theme.text)
-        side = Qt.AlignmentFlag.AlignRight if column in _FIGURES else Qt.AlignmentFlag.AlignLeft
         place = QRect(left, 0, room, rect.height())
         text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
-        painter.drawText(place, side | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine, text)
-
-    def _paint_bar(self, painter: QPainter, bar: QRect, cached_px: int) -> None:
-        """Draw the cached share of the prompt."""
-        painter.fillRect(bar, self._theme.line)
-        painter.setPen(self._theme.fresh_outline)
-        painter.drawRect(bar.adjusted(0, 0, -1, -1))
-        bar.setWidth(cached_px)
-        painter.fillRect(bar, self._theme.warm_edge)
+        flags = (RIGHT if column in _FIGURES else LEFT) | Qt.TextFlag.TextSingleLine
+        painter.drawText(place, flags, text)
 
 
-class RecordedTable(QTableView):
-    """Recorded requests. Arrows, J and K, Home and End move; ASKS are keys and entries of the menu."""
+class RecordedTable(RowTable):
+    """Recorded requests; ASKS are keys and entries of the menu."""
 
     asked = Signal(str)
     """A name of ASKS, for the selected row."""
     selected = Signal()
 
     def __init__(self, model: RecordedModel, theme: Theme) -> None:
-        super().__init__()
-        self.recorded = model
+        super().__init__("Recorded requests", scaled(ROW_PX))
         self.setModel(model)
+        self.recorded = model
         self._look = _RowPainter(theme)
-        set_up_rows(self, "Recorded requests", scaled(ROW_PX))
         self.horizontalHeader().setSectionResizeMode(_CAUSE, QHeaderView.ResizeMode.Stretch)
         self._wide: bool | None = None
         self._fit(wide=True)
-        self.doubleClicked.connect(lambda _index: self.asked.emit("open"))
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu_at)
         self.selectionModel().selectionChanged.connect(lambda _on, _off: self.selected.emit())
@@ -357,6 +353,7 @@ class RecordedTable(QTableView):
             self.setColumnWidth(_STATUS, scaled(_NARROW[_STATUS] if roomy else _ICON_COLUMN_PX))
             self.recorded.show_status_heading(roomy)
         else:
+            self.setColumnWidth(_STATUS, scaled(_STATUS_PX if self.width() >= scaled(_ROOMY_PX) else _WIDTHS[_STATUS]))
             self.recorded.show_status_heading(True)
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -421,23 +418,18 @@ class RecordedTable(QTableView):
             self.updateGeometries()  # the bar still has its old end
             bar.setValue(top + end + 1)
 
-    def keyboardSearch(self, _search: str) -> None:
-        """Do nothing: the filter line finds."""
+    def open_row(self) -> None:
+        """Open the selected row in the panes."""
+        self.asked.emit("open")
+
+    def copy_row(self) -> None:
+        """Copy the selected row's request_id."""
+        self.asked.emit("copy")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key = event.text().upper() if not event.modifiers() else ""
         name = next((name for name, _, keys in ASKS if keys == key), None)
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers():
-            self.asked.emit("open")
-        elif event.matches(QKeySequence.StandardKey.Copy):
-            self.asked.emit("copy")
-        elif name is not None:
+        if name is not None:
             self.asked.emit(name)
         else:
-            last, now = len(self.recorded.rows) - 1, self.currentIndex().row()
-            steps = {Qt.Key.Key_Home: 0, Qt.Key.Key_End: last, Qt.Key.Key_J: now + 1, Qt.Key.Key_K: now - 1}
-            step = steps.get(Qt.Key(event.key())) if not event.modifiers() else None
-            if step is None:
-                super().keyPressEvent(event)
-            else:
-                self.selectRow(min(max(step, 0), last))
+            super().keyPressEvent(event)

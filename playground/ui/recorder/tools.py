@@ -10,7 +10,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, current_theme, mono_font
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon, set_icon
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 
 _URL_PX = 248
 _FORWARDS_PX = 780

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QPainter
+from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -20,7 +20,9 @@ from PySide6.QtWidgets import (
     QSplitter,
     QStyle,
     QStyledItemDelegate,
+    QStyleOptionComboBox,
     QStyleOptionViewItem,
+    QStylePainter,
     QVBoxLayout,
     QWidget,
 )
@@ -30,17 +32,17 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, percent
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.versions.comparison_view import BoundaryBars, VersionDiffView
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
+from playground.ui.widgets.labels import ElidedLabel
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.plain_table import hairline
+from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.ui.widgets.timers import single_timer
 from playground.versions.comparison import VersionComparison, VersionFigures
 from playground.versions.history import Version
 from playground.versions.service import Commit, Overview
 
 Item = Version | Commit
-ROW_PX, NUMBER_PX, CACHED_PX, COST_PX = 50, 34, 62, 66
+ROW_PX, NUMBER_PX, CACHED_PX, COST_PX = 50, 28, 54, 64
 ITEM, FIGURES, STATE = (int(Qt.ItemDataRole.UserRole) + number for number in range(3))
 """Roles of the version or commit, its VersionFigures, and whether it is in the editor."""
 
@@ -114,6 +116,21 @@ def _second_line(item: Item, *, current: bool) -> str:
     return f"{day} {moment:%H:%M} · {sent}" + (" · in the editor" if current else "")
 
 
+class _ElidedCombo(QComboBox):
+    """A style sheet would cut a long text without a sign."""
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        room = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        width = room.width() - 4
+        option.currentText = option.fontMetrics.elidedText(option.currentText, Qt.TextElideMode.ElideRight, width)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
 SEARCH_MS = 200
 TALL_PX = 620
 """Minimum height of a narrow panel for the note about the figures; it is also the tooltip of the list."""
@@ -150,11 +167,13 @@ class VersionsPanel(QFrame):
         self.setProperty("look", "pane")
         self.setAccessibleName("Versions")
         self._items: list[Item] = []
+        self._placed = False
         self._rows: Mapping[str, LogRow] = {}
         self._found: tuple[str, frozenset[str]] = ("", frozenset())
         """The newest search and the ids of the versions whose prompt has its text."""
         self.search = QLineEdit()
-        self.search.setPlaceholderText("Search labels, notes and prompts")
+        self.search.setPlaceholderText("Search versions")
+        self.search.setToolTip("Searches labels, notes and prompts")
         self.search.setAccessibleName("Search the versions")
         self.search.setClearButtonEnabled(True)
         self._search_timer = single_timer(
@@ -168,7 +187,7 @@ class VersionsPanel(QFrame):
         self.list.setAccessibleName("Versions, newest first")
         self._delegate = VersionRows(self.list)
         self.list.setItemDelegate(self._delegate)
-        self.against = QComboBox()
+        self.against = _ElidedCombo()
         self.against.setAccessibleName("Compare against")
         self.against.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.subject = QLabel()
@@ -273,7 +292,7 @@ class VersionsPanel(QFrame):
             entry.setData(FIGURES, overview.figures.get(item.id, VersionFigures()))
             entry.setData(STATE, item.id == overview.current_id)
             note = item.note if isinstance(item, Version) else ""
-            entry.setToolTip("\n".join(map(visible_line, note.splitlines())) if note else "")
+            entry.setToolTip(plain_tip("\n".join([title_of(item), *map(visible_line, note.splitlines())])))
             self.list.addItem(entry)
         self._searched()
         ids = [item.id for item in self._items]
@@ -309,7 +328,8 @@ class VersionsPanel(QFrame):
         self.against.clear()
         others = [item for item in self._items if selected is not None and item.id != selected.id]
         for item in others:
-            self.against.addItem(f"{number_of(item)} · {title_of(item)}"[:60], item)
+            number = item.id[:7] if isinstance(item, Commit) else item.number
+            self.against.addItem(f"{number} · {title_of(item)}"[:60], item)
         older = [item for item in others if selected is not None and item.at <= selected.at]
         if keep_base and base is not None:
             self._choose_base(base.id)
@@ -376,7 +396,11 @@ class VersionsPanel(QFrame):
     def resizeEvent(self, event: object) -> None:
         """Put the comparison under the list if the panel is narrow."""
         narrow = self.width() < NARROW_PX
-        self._split.setOrientation(Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal)
+        way = Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal
+        if way != self._split.orientation() or not self._placed:
+            self._placed = True
+            self._split.setOrientation(way)
+            self._split.setSizes([400, 600])  # shares of the room, by the stretch factors
         self._note.setVisible(not narrow or self.height() >= TALL_PX)
         super().resizeEvent(event)  # type: ignore[arg-type]  # a QResizeEvent
 

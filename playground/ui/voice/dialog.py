@@ -28,9 +28,8 @@ from playground.storage.settings import Settings
 from playground.ui.theme import GRID
 from playground.ui.voice.picture import milliseconds
 from playground.ui.voice.readiness_tab import ReadinessServices, ReadinessTab
-from playground.ui.voice.side_by_side import SideBySideTab
 from playground.ui.voice.source import NOTHING, RunInHand, TimelineSource
-from playground.ui.voice.timeline_tab import TimelineTab
+from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
 from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
@@ -173,7 +172,7 @@ def _milliseconds(name: str) -> QSpinBox:
 
 
 ROOMY_PX = 660
-"""Height of the dialog from which the speech settings are shown at first."""
+"""Height of the dialog from which the speech settings are open at first."""
 FRAME_MS = 16
 IDLE_MS = 100
 """Interval of updates while a run produces no events, so that elapsed times advance."""
@@ -208,6 +207,7 @@ class VoiceDialog(TaskDialog):
         self.form.changed.connect(self._other_speech)
         self.timeline, self.beside = TimelineTab(), SideBySideTab()
         self.tabs = QTabWidget()
+        self.tabs.setProperty("look", "inside")
         self.tabs.addTab(self.timeline, "Timeline")
         self.tabs.addTab(self.beside, "Side by side")
         self.readiness = ReadinessTab(settings, bench)

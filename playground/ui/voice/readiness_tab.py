@@ -35,7 +35,7 @@ from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
 from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.readiness import Cache, Distribution, Group, Readiness, readiness

@@ -12,11 +12,11 @@ from playground.client.events import AnyEvent
 from playground.runs.run import Run
 from playground.services import Recalled
 from playground.ui.controllers.request import Requests
-from playground.voice.timeline import MeasuredTurn
 from playground.voice.times import Stopwatch, TurnTimes, measure
 
 if TYPE_CHECKING:
     from playground.voice.speech import AudioTimes
+    from playground.voice.timeline import MeasuredTurn
 
 
 def _never() -> float | None:
@@ -62,6 +62,8 @@ class RunInHand(QObject):
 
     def turns(self) -> tuple[MeasuredTurn, ...]:
         """Return the turn; empty without a run."""
+        from playground.voice.timeline import MeasuredTurn  # the window starts without the patterns of speech
+
         if self._logged is not None:
             return (MeasuredTurn(0.0, self._logged),)
         return (MeasuredTurn(0.0, self._watch.times, audio=self.audio),) if self._run is not None else ()

@@ -178,7 +178,7 @@ class Chart(QWidget):
 
 
 def round_up(value: float) -> float:
-    """The next of 1, 2, 4, 5, 8 times a power of ten; 1 for nothing."""
+    """Return the next of 1, 2, 4, 5, 8 times a power of ten; 1 for nothing."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
@@ -186,7 +186,7 @@ def round_up(value: float) -> float:
 
 
 def figure(value: float) -> str:
-    """An axis's figure, short."""
+    """Format an axis's figure, short."""
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
 
 

@@ -9,8 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLay
 from playground.export.terminal import visible, visible_line
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, current_theme, ui_font
-from playground.ui.widgets.elided_label import ElidedLabel
-from playground.ui.widgets.id_label import IdLabel, copy_text
+from playground.ui.widgets.labels import ElidedLabel, IdLabel, copy_text
 from playground.ui.widgets.plain_table import plain_tip
 
 SWATCH_PX = 10
@@ -43,15 +42,17 @@ class Swatch(QWidget):
 class FigureRow(QFrame):
     """Name on the left, value on the right in tabular figures. Ctrl+C, or the context menu, copies the value."""
 
-    def __init__(self, name: str, swatch: Swatch | None = None, *, whole: bool = False) -> None:
+    def __init__(
+        self, name: str, swatch: Swatch | None = None, *, whole: bool = False, parent: QWidget | None = None
+    ) -> None:
         """`swatch` precedes the name. `whole`: the value is an id that is never shortened, on its own line."""
-        super().__init__()
+        super().__init__(parent)
         self._name = name
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setProperty("row", "figure")
-        self._caption = QLabel(name)
+        self._caption = QLabel(name, self)
         self._caption.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
-        self._value = ElidedLabel(name, Qt.TextElideMode.ElideMiddle)
+        self._value = ElidedLabel(name, Qt.TextElideMode.ElideMiddle, self)
         self._value.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._value.setFont(ui_font(tabular=True))
         self._value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

@@ -93,7 +93,7 @@ class Form(QWidget):
             self._rows.setRowVisible(holder, shown)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """A wheel that scrolls the form changes no value that it passes over."""
+        """Ignore the wheel, so that scrolling the form changes no value that it passes over."""
         if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
             event.ignore()
             return True

@@ -24,7 +24,7 @@ HIT_PX = 28
 _SCALES = (1, 2, 3)
 _GAP_PX = 4
 """Room right of an icon that has text beside it, with the 4 px of Qt's styles."""
-_LOOK_EVENTS = THEME_EVENTS | {QEvent.Type.DevicePixelRatioChange, QEvent.Type.Polish}
+_LOOK_EVENTS = THEME_EVENTS | {QEvent.Type.DevicePixelRatioChange, QEvent.Type.Polish, QEvent.Type.EnabledChange}
 
 
 @cache
@@ -103,7 +103,7 @@ class _Tint(QObject):
     def __init__(self, button: QAbstractButton, name: str, role: str) -> None:
         super().__init__(button)
         self._button, self.name, self.role = button, name, role
-        self._shown: tuple[str, str, int, int] | None = None
+        self._shown: tuple[str, str, int, int, bool] | None = None
         button.installEventFilter(self)
         self.apply()
 
@@ -112,12 +112,15 @@ class _Tint(QObject):
         theme = current_theme()
         color: str = getattr(theme, self.role).name()
         gap = _GAP_PX if isinstance(self._button, QPushButton) and self._button.text() else 0
-        shown = self.name, color, ceil(self._button.devicePixelRatioF()), gap
+        enabled = self._button.isEnabled()
+        shown = self.name, color, ceil(self._button.devicePixelRatioF()), gap, enabled
         if self._shown == shown:
             return
         self._shown = shown
         made = QIcon(_pixmap(self.name, color, ICON_PX, shown[2], gap))
-        made.addPixmap(_pixmap(self.name, theme.fresh_outline.name(), ICON_PX, shown[2], gap), QIcon.Mode.Disabled)
+        if not enabled:
+            gray = theme.fresh_outline.name()
+            made.addPixmap(_pixmap(self.name, gray, ICON_PX, shown[2], gap), QIcon.Mode.Disabled)
         self._button.setIconSize(QSize(ICON_PX + gap, ICON_PX))
         self._button.setIcon(made)
 

@@ -250,7 +250,7 @@ class ExactText:
 
 
 def _trimmed(at: int, before: str, after: str) -> Splice:
-    """The change without the ends that are the same."""
+    """Return the change without the ends that are the same."""
     head = common_prefix(before, after)
     tail = common_suffix(before, after, min(len(before), len(after)) - head)
     return Splice(at + head, before[head : len(before) - tail], after[head : len(after) - tail])

@@ -22,7 +22,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
 
 from playground.ui.theme import mono_font
-from playground.ui.widgets.id_label import text_data
+from playground.ui.widgets.labels import text_data
 from playground.ui.widgets.lossless_text import LONG, PIECE, ExactText, Splice, breaks_in, image_of, units_at
 
 _CONTINUED = 1
@@ -116,7 +116,7 @@ class ExactEdit(QPlainTextEdit):
             self.typed.emit(splice)
 
     def selection(self) -> tuple[int, int]:
-        """The selection in code points of the exact text; empty at the cursor."""
+        """Return the selection in code points of the exact text; empty at the cursor."""
         cursor = self.textCursor()
         return self.exact.index(cursor.selectionStart()), self.exact.index(cursor.selectionEnd())
 
@@ -201,6 +201,11 @@ class ExactEdit(QPlainTextEdit):
     def _rebreak(self, start: int, end: int) -> None:
         """Break paragraphs that have become too long for one layout, and join pieces that fit into one again."""
         document = self.document()
+        if not self.exact.breaks:
+            bounds = document.findBlock(start).position(), document.findBlock(end)
+            text = self._text_between(bounds[0], bounds[1].position() + bounds[1].length() - 1)
+            if max(map(len, text.split("\n"))) <= LONG:
+                return
         number, last = document.findBlock(start).blockNumber(), document.findBlock(end).blockNumber() + 1
         while number <= last:
             block = document.findBlockByNumber(number)
@@ -347,7 +352,7 @@ class ExactEdit(QPlainTextEdit):
         return True
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """The whole page scrolls, never one text."""
+        """Let the whole page scroll, never one text."""
         event.ignore()
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
@@ -362,7 +367,7 @@ class ExactEdit(QPlainTextEdit):
         self.focused.emit()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        """A composition ends with the focus, whether or not the input method says so."""
+        """End a composition with the focus, whether or not the input method says so."""
         super().focusOutEvent(event)
         self._composing = False
         if event.reason() != Qt.FocusReason.PopupFocusReason:
@@ -373,7 +378,7 @@ class ExactEdit(QPlainTextEdit):
         self._composing = False
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """A click moves the cursor."""
+        """Move the cursor."""
         super().mousePressEvent(event)
         self.caret_moved.emit()
 
@@ -397,7 +402,7 @@ class ExactEdit(QPlainTextEdit):
             super().dropEvent(event)
 
     def createMimeDataFromSelection(self) -> QMimeData:
-        """The exact text, not its image."""
+        """Copy the exact text, not its image."""
         start, end = self.selection()
         return text_data(self.exact.text[start:end])
 

@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePol
 from playground.export.terminal import visible
 from playground.prompt.field_errors import FieldError
 from playground.ui.theme import GRID
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import IconLabel
+from playground.ui.widgets.labels import ElidedLabel
 
 
 class SlimBar(QFrame):
@@ -59,7 +59,7 @@ MOST_CHARS = 400
 
 
 def field_link(problem: FieldError, chosen: Callable[[FieldError], object]) -> QPushButton:
-    """The path of `problem`, which must have one; a click calls `chosen`."""
+    """Return a link with the path of `problem`, which must have one; a click calls `chosen`."""
     # A & in a button's text is Qt's mark of a shortcut.
     button = QPushButton(shortened(problem.field).replace("&", "&&"))
     button.setProperty("look", "link")
@@ -126,7 +126,7 @@ class Notice(QFrame):
 
 
 def words(text: str, tone: str = "") -> QLabel:
-    """A label of plain text that wraps, and that mouse and keyboard can select from."""
+    """Return a label of plain text that wraps, and that mouse and keyboard can select from."""
     label = QLabel()
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setText(visible(text))

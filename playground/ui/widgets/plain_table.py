@@ -12,9 +12,9 @@ from playground.export.terminal import visible
 from playground.ui.theme import scaled
 
 if TYPE_CHECKING:
-    from PySide6.QtWidgets import QTableView, QTableWidget
+    from PySide6.QtWidgets import QTableWidget
 
-# Tables are imported where they are made: the first frame has none.
+# Imported in the functions: the first frame has no table.
 
 
 ROW_PX = 26
@@ -34,7 +34,7 @@ def plain_tip(text: str) -> str:
 
 
 def hairline() -> QFrame:
-    """A line of one pixel in the theme's line colour, as wide as its place."""
+    """Return a line of one pixel in the theme's line colour, as wide as its place."""
     line = QFrame()
     line.setProperty("look", "hairline")
     return line
@@ -60,25 +60,6 @@ def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mappi
         table.setColumnWidth(column, width)
     header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
     return table
-
-
-def set_up_rows(table: QTableView, name: str, row_px: int, least_column_px: int = 40) -> None:
-    """Set up a view of a model: one row is selected as a whole, rows have one height, Tab leaves the table."""
-    from PySide6.QtWidgets import QAbstractItemView, QHeaderView
-
-    table.setAccessibleName(name)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-    table.setShowGrid(False)
-    table.setWordWrap(False)
-    table.setTabKeyNavigation(False)
-    rows, columns = table.verticalHeader(), table.horizontalHeader()
-    rows.hide()
-    rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-    rows.setDefaultSectionSize(row_px)
-    columns.setHighlightSections(False)
-    columns.setMinimumSectionSize(least_column_px)
 
 
 def fill_table(table: QTableWidget, rows: Sequence[Sequence[str]]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QMenu, QTabBar, QToolButton, QWidget
 
-from playground.ui.theme import current_theme, scaled, ui_font
+from playground.ui.theme import current_theme, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon_button
 
 HEIGHT_PX = 34
@@ -109,11 +110,8 @@ class PaneTabs(OverflowTabs):
     def _tab_width(self, index: int) -> int:
         if not self.isTabVisible(index):
             return 0
-        title, count = split(self.tabText(index))
-        bold = QFontMetricsF(ui_font(bold=True)).horizontalAdvance(title)
-        pill = QFontMetricsF(ui_font(12, tabular=True)).horizontalAdvance(count) + 18 if count else 0
         dot = _DOT_PX + 5 if index in self._marked else 0
-        return round(bold + pill + dot)
+        return round(_text_width(self.tabText(index), zoom_factor()) + dot)
 
     def minimumTabSizeHint(self, index: int) -> QSize:
         return self.tabSizeHint(index)
@@ -153,6 +151,14 @@ class PaneTabs(OverflowTabs):
                     painter.setPen(QPen(theme.accent, 2))
                     painter.setBrush(Qt.BrushStyle.NoBrush)
                     painter.drawRoundedRect(QRectF(left - 5, 4, end - left + 10, scaled(HEIGHT_PX) - 9), 4, 4)
+
+
+@lru_cache(512)
+def _text_width(text: str, _zoom: float) -> float:
+    """Return the width of a tab's title and count. Qt asks for it several times in each layout."""
+    title, count = split(text)
+    pill = QFontMetricsF(ui_font(12, tabular=True)).horizontalAdvance(count) + 18 if count else 0
+    return QFontMetricsF(ui_font(bold=True)).horizontalAdvance(title) + pill
 
 
 def tab_bar(name: str, titles: Sequence[str]) -> PaneTabs:

@@ -17,11 +17,13 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
+from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, PlanLimits
 from playground.experiments.batch_results import failed_result, format_results
 from playground.prompt.document import Document, Message
+from playground.ui.batch.files import MAX_EDITED, PasteRowsDialog
 from playground.ui.controllers.batch import BatchController
 from playground.ui.session import Session
 from tests.ui.conftest import Story
@@ -57,6 +59,15 @@ async def planned(session: Session, hand: UiDriver, tmp_path: Path, rows: int = 
     batch.files.open_file(file)
     await hand.until(lambda: batch.tools.run.isEnabled(), "the plan")
     return batch
+
+
+def paste_rows(batch: BatchController) -> PasteRowsDialog:
+    """Open the field with the clipboard's text and confirm it."""
+    batch.files.paste()
+    dialog = next(one for one in batch.page.window().findChildren(PasteRowsDialog) if one.isVisible())
+    assert not batch.page.model.lines  # nothing is read before it is confirmed
+    dialog.use.click()
+    return dialog
 
 
 async def ended(batch: BatchController, hand: UiDriver) -> None:
@@ -127,7 +138,7 @@ def test_batch_column_of_another_name_is_mapped_and_check_results_are_counted(te
         session.window.prompt.set_document(PROMPT)
         batch = batch_of(session)
         QGuiApplication.clipboard().setText("store\tquestion\nA\twhy?\nB\twhen?\n")
-        batch.files.paste()
+        paste_rows(batch)
         setup = batch.page.setup
         await hand.until(lambda: setup.error.isVisible(), "the missing column")
         assert not batch.tools.run.isEnabled()
@@ -257,7 +268,7 @@ def test_batch_row_opens_in_the_panes_and_exports_keep_the_data_order(tell: Tell
             for row, cells in zip(lines, table, strict=True)
         )
         page.table.select_number(7)
-        page.table.copy_request_id()
+        page.table.copy_row()
         request_id = lines[7]["request_id"]
         assert QGuiApplication.clipboard().text() == request_id
         QTest.keyClick(page.table, Qt.Key.Key_Return)
@@ -292,11 +303,29 @@ def test_batch_bad_data_is_reported_and_changes_nothing(tell: Tell, tmp_path: Pa
     async def story(session: Session, hand: UiDriver) -> None:
         batch = batch_of(session)
         QGuiApplication.clipboard().setText(text)
-        batch.files.paste()
-        await hand.until(batch.page.notice.isVisible, "the error")
+        dialog = paste_rows(batch)
+        await hand.until(dialog.error.isVisible, "the error")
         assert batch.page.stack.currentIndex() == 0
+        dialog.text.setPlainText("a,b\n1,2\n")
+        assert not dialog.error.isVisible()
+        dialog.use.click()
+        await hand.until(lambda: len(batch.page.model.lines) == 1, "the row")
+        await hand.until(lambda: not session.window.findChildren(PasteRowsDialog), "the end of the dialog")
 
     tell(story)
+
+
+def test_paste_rows_dialog_uses_all_of_a_text_that_it_shows_in_part(qtbot: QtBot) -> None:
+    text, taken = "a\n" + "x\n" * MAX_EDITED, []
+    dialog = PasteRowsDialog(text, lambda _dialog, whole: taken.append(whole))
+    qtbot.addWidget(dialog)
+    assert dialog.text.isReadOnly()
+    assert len(dialog.text.toPlainText()) == MAX_EDITED
+    dialog.use.click()
+    assert taken == [text]
+    empty = PasteRowsDialog(" \n", lambda _dialog, whole: taken.append(whole))
+    qtbot.addWidget(empty)
+    assert not empty.use.isEnabled()
 
 
 def test_batch_missing_key_sends_nothing(tell: Tell, tmp_path: Path) -> None:

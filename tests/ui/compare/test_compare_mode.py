@@ -10,13 +10,16 @@ from pathlib import Path
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog, QMenu
+from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, Rates
 from playground.experiments.comparison import read_tags
+from playground.prompt.diff import DiffRow
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
 from playground.requestlog.filter import EVERYTHING
+from playground.ui.compare.column import PieceView
 from playground.ui.compare.page import VariantDialog
 from playground.ui.controllers.compare import CompareController
 from playground.ui.session import Session
@@ -404,3 +407,27 @@ def test_compare_hidden_page_is_not_painted_and_is_current_when_displayed(tell: 
         await hand.until(lambda: not compare.painter.active, "the end of the frames")
 
     tell(story)
+
+
+def test_piece_view_line_for_line_shows_the_changed_words(qtbot: QtBot) -> None:
+    view = PieceView("Differences")
+    qtbot.addWidget(view)
+    before = (
+        "Their name is at the end of the conversation. Use the name once, at the start, and never again in the call."
+    )
+    rows = [
+        DiffRow("head", "message 1"),
+        DiffRow("same", "unchanged"),
+        DiffRow("gone", before),
+        DiffRow("come", before.replace("once", "twice")),
+        DiffRow("gone", "Be kind."),
+        DiffRow("come", "Answer in German."),
+    ]
+    view.show_rows(rows)
+    head, words, *others = view.toPlainText().split("\n")
+    assert head == "message 1"
+    assert "oncetwice" in words
+    assert words.startswith("…")
+    assert words.endswith("…")
+    assert len(words) < len(before)
+    assert others == ["Be kind.", "Answer in German."]

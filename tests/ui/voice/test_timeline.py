@@ -21,8 +21,7 @@ from playground.ui.session import Session
 from playground.ui.voice.canvas import Scale, pack
 from playground.ui.voice.dialog import SpeechForm, VoiceDialog
 from playground.ui.voice.picture import CALLS, HEARD, TEXT, TOOLS, picture, rows
-from playground.ui.voice.side_by_side import SideBySideTab
-from playground.ui.voice.timeline_tab import TimelineTab
+from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
 from playground.voice.speech import DEFAULTS
 from playground.voice.timeline import MeasuredTool, MeasuredTurn, timeline
 from playground.voice.times import TurnTimes

@@ -55,7 +55,7 @@ class Bar(QWidget):
         return QSize(120, self._height)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """The track, then the pieces."""
+        """Paint the track, then the pieces."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)

@@ -33,6 +33,8 @@ class InspectorModel:
     """Whether the request asked for usage: a stream reports it only then."""
     score: str = ""
     """Accuracy of past forecasts for this endpoint, as text; "" if not needed."""
+    after_fix: bool = False
+    """Whether it is the first request after an automatic fix: the fix ended the prefix, once."""
 
 
 UNKNOWN = "—"
@@ -65,7 +67,7 @@ def why_unknown(state: RunState, asked: bool = True) -> str:
 
 
 def usage_lines(model: InspectorModel) -> dict[str, Line]:
-    """input (the headline), note, cached, fresh, output."""
+    """Return input (the headline), note, cached, fresh, output."""
     usage, why = model.state.usage, why_unknown(model.state, model.usage_asked)
     cached = _reported(usage.cached_tokens if usage else None, why)
     return {
@@ -108,7 +110,7 @@ def _reported(tokens: int | None, why: str) -> Line:
 
 
 def forecast_lines(forecast: Forecast | None, state: RunState | None) -> dict[str, Line]:
-    """forecast and reported, side by side. `state` is None while nothing was sent."""
+    """Return forecast and reported, side by side. `state` is None while nothing was sent."""
     reported = state.usage.cached_tokens if state and state.usage else None
     if state is None:
         second = unknown("Nothing was sent yet")
@@ -259,6 +261,7 @@ def attempts_text(state: RunState) -> str:
         "interrupted": "interrupted",
         "failed": "" if state.attempts[-1].status not in (None, 200) else "failed",
         "retrying": "",
+        "streaming": "streaming",
     }.get(state.phase, "…")
     return " → ".join(words) + (f" {end}" if end else "")
 

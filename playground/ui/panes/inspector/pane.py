@@ -29,7 +29,7 @@ from playground.ui.panes.inspector.sections import (
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
@@ -42,6 +42,8 @@ _TITLES = {
     "served": "Why the cache served it",
     "unreported": "Why nothing can be said of the cache",
 }
+
+_AFTER_FIX = "The fix changed the prefix once; the next request can be served from the cache."
 
 
 class WhyBox(QFrame):
@@ -98,16 +100,19 @@ class WhyBox(QFrame):
         """The characters before and now."""
         return (self._why.before, self._why.after) if self._why else ("", "")
 
-    def show_why(self, why: Why | None) -> None:
-        """Say it, or hide."""
+    def show_why(self, why: Why | None, *, after_fix: bool = False) -> None:
+        """Show an explanation; None hides the box. After a fix the miss is expected: grey instead of amber."""
         if why == self._why:
             return
         self._why = why
         self.setVisible(why is not None)
         if why is None:
             return
-        self._title.setText(why.title or _TITLES.get(why.kind, "Why the cache did not serve it"))
-        self._sentence.setText(why.sentence)
+        changed = why.kind in ("differs", "order", "tools")
+        after_fix = after_fix and changed
+        title = why.title or _TITLES.get(why.kind, "Why the cache did not serve it")
+        self._title.setText("First request after the fix" if after_fix else title)
+        self._sentence.setText(f"{_AFTER_FIX} {why.sentence}" if after_fix else why.sentence)
         self.setAccessibleName(f"Why: {why.sentence}")
         head = _shared(why.before, why.after)
         tail = _shared(why.before[head:][::-1], why.after[head:][::-1])
@@ -116,7 +121,7 @@ class WhyBox(QFrame):
         for widget in (*self._captions, self._before, self._after):
             widget.setVisible(bool(why.before or why.after))
         self._button.setVisible(why.message is not None)
-        self.setProperty("look", "callout" if why.kind in ("differs", "order", "tools") else "aside")
+        self.setProperty("look", "callout" if changed and not after_fix else "aside")
         restyle(self)
 
     def _fill(self) -> None:
@@ -200,7 +205,7 @@ def line(state: RunState, number: int) -> str:
 
 
 def why(attempt: Attempt) -> str:
-    """The error, how long the attempt took, and the whole id."""
+    """Return the error, how long the attempt took, and the whole id."""
     took = f"took {seconds(attempt.ended_at - attempt.started_at)}" if attempt.ended_at is not None else "under way"
     said = f"{attempt.error.title}. {attempt.error.detail}" if attempt.error is not None else ""
     return f"{said}\n{took} · request_id {attempt.request_id or UNKNOWN}".strip()
@@ -310,7 +315,7 @@ class InspectorPane(QWidget):
         self.cost.show_model(model)
         self.request.show_model(model)
         self.attempts.show_state(model.state)
-        self.why.show_why(model.why)
+        self.why.show_why(model.why, after_fix=model.after_fix)
 
     def show_outlook(self, forecast: Forecast | None, clock: ColdClock | None = None) -> None:
         """Show the forecast of the first request, before anything was sent."""

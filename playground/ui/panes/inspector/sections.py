@@ -30,7 +30,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled, ui_font
 from playground.ui.widgets.figure_row import FigureRow, Swatch
 from playground.ui.widgets.icons import icon_button, set_icon
-from playground.ui.widgets.id_label import CopyButton, IdLabel, copy_text
+from playground.ui.widgets.labels import CopyButton, IdLabel, copy_text
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.ui.widgets.timers import single_timer
 
@@ -44,7 +44,7 @@ class Section(QWidget):
         super().__init__()
         self.setAccessibleName(caption)
         self.rows: dict[str, FigureRow] = {}
-        label = QLabel(caption)
+        label = QLabel(caption, self)
         label.setProperty("tone", "caption")
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(0, 0, 0, 0)
@@ -56,7 +56,7 @@ class Section(QWidget):
 
     def add_row(self, key: str, name: str, swatch: Swatch | None = None, *, whole: bool = False) -> FigureRow:
         """Add a row."""
-        row = FigureRow(name, swatch, whole=whole)
+        row = FigureRow(name, swatch, whole=whole, parent=self)
         self.rows[key] = row
         self.column.addWidget(row)
         return row
@@ -106,7 +106,7 @@ class UsageSection(Section):
         self._draw(model.state.usage)
 
     def show_outlook(self, forecast: Forecast | None) -> None:
-        """What the next request is expected to use; nothing of it is reported yet."""
+        """Show what the next request is expected to use; nothing of it is reported yet."""
         expected = f"≈ {forecast.prompt_tokens:,.0f} in" if forecast else "— in"
         self._head(Line(expected, "Estimated on this machine"), Line("nothing sent yet"))
         blank = Line("—", "Nothing was sent yet", "muted")

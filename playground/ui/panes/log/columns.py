@@ -191,7 +191,7 @@ def _status(row: LogRow, detail: RowDetail) -> Cell:
 
 
 def _going_on(live: LiveRequests) -> str:
-    """What a request that goes on is doing now."""
+    """Return what a running request is doing now."""
     state = live.state
     if state.queued is not None and not state.attempts[-1:]:
         wait_s = state.queued.expected_s
@@ -205,7 +205,7 @@ def _going_on(live: LiveRequests) -> str:
 
 
 def _outcome(row: LogRow) -> tuple[str, str]:
-    """The newest attempt in words, and the tone that says the same in colour."""
+    """Return a description of the newest attempt, and the tone that says the same in colour."""
     if row.phase == "done":
         return " ".join(part for part in (str(row.status or ""), finish_text(row.finish_reason)) if part), ""
     if row.phase == "failed":
@@ -217,7 +217,7 @@ def _outcome(row: LogRow) -> tuple[str, str]:
 
 
 def _failed_attempt(row: LogRow) -> tuple[str, ...]:
-    """The attempt that the next one is waited for after: it is the newest, and it has ended."""
+    """Return the ended attempt after which the next one is waited for, the newest."""
     if row.phase != "retrying":
         return ()
     return ("failed" if row.status is None else str(row.status),)
@@ -334,6 +334,8 @@ def cause_cell(found: MissExplanation | None) -> Cell:
         return Cell((found.title or "not known").lower(), found.sentence, "muted")
     if found.variable:
         return Cell(f"{{{{{found.variable}}}}} changed", found.sentence, "variable_edge")
+    if found.last:
+        return Cell("only the last message", found.sentence, "muted")
     at = found.position
     place = "" if at is None or found.cause in _WITHOUT_PLACE else f" in {at.part} {at.index + 1}, line {at.line}"
     return Cell(f"{CAUSES[found.cause]}{place}", found.sentence, "variable_edge")
@@ -346,7 +348,9 @@ def _prefix(row: LogRow, detail: RowDetail) -> Cell:
     if row.phase in ("stopped", "interrupted"):
         return Cell(f"{row.phase}: no usage reported" if row.cached_tokens is None else row.phase, "", "muted")
     if row.phase == "failed":
-        return Cell(_one_line(row.error_title), row.error_title, "muted")
+        title = _one_line(row.error_title)
+        lower = title[:1].lower() + title[1:] if title[1:2].islower() else title  # like the other texts of the column
+        return Cell(lower, row.error_title, "muted")
     if not detail.explained:
         return Cell(UNKNOWN, "No explanation is stored", "muted")
     cell = cause_cell(detail.missed)

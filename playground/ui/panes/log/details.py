@@ -27,13 +27,13 @@ class LogSource(Protocol):
         """How many requests match."""
 
     def stop_counting(self) -> None:
-        """Counts and sums that are being made are not asked for any more."""
+        """Cancel counts and sums that are being made."""
 
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = ..., /) -> list[LogRow]:
-        """Matching requests from place `first` (0 is the newest) on."""
+        """Return matching requests from place `first` (0 is the newest) on."""
 
     async def search(self, log_filter: LogFilter, before: int | None = ..., limit: int = ..., /) -> Found:
-        """Matching requests older than number `before` that one step finds, and the place of the next step."""
+        """Return the matching requests older than `before` that one step finds, and the place of the next step."""
 
     async def numbers(self, log_filter: LogFilter, /) -> Sequence[int]:
         """Return the numbers of all matching requests, oldest first; headings of groups are negative."""
@@ -48,7 +48,7 @@ class LogSource(Protocol):
         """Return the stored cache explanations of these numbers; {}: no cached token was missed."""
 
     async def totals(self, log_filter: LogFilter, /) -> Totals:
-        """Sums over the matching requests."""
+        """Return sums over the matching requests."""
 
     async def get(self, run_id: str, /) -> StoredRun | None:
         """Return one request with its events; None if the run_id is unknown."""
@@ -131,7 +131,7 @@ class Details:
         self._waiting.clear()
 
     def forget_unexplained(self, run_id: str) -> None:
-        """Read again what has no explanation yet: of one request, or of all ("")."""
+        """Read requests without an explanation again: of one request, or of all ("")."""
         for known in [run_id] if run_id else list(self._known):
             if known in self._known and not self._known[known][1].explained:
                 del self._known[known]

@@ -80,7 +80,7 @@ def _start(text: str, cursor: int) -> int:
     """Return the offset of the word at the cursor; a space within quotation marks does not end a word."""
     start, quoted = 0, False
     for place, character in enumerate(text[:cursor]):
-        if character == '"':
+        if character == '"' and not (quoted and text[place - 1] == "\\"):
             quoted = not quoted
         elif character in _SPACES and not quoted:
             start = place + 1

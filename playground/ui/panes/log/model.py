@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
@@ -102,6 +103,8 @@ class LogModel(QAbstractTableModel):
     def show_order(self, order: Order | None) -> None:
         """Order the rows by a column; None: newest first."""
         self._filter = replace(self._filter, order=order)
+        if self._source is not None:
+            self._source.stop_counting()
         self.refresh()
 
     def fold_groups(self, folded: bool) -> None:
@@ -160,7 +163,7 @@ class LogModel(QAbstractTableModel):
         return False
 
     async def _search(self, source: LogSource, chosen: LogFilter) -> bool:
-        """Show the newest rows of another filter as they are found. Return whether they are all; then sum them up."""
+        """Show the newest rows of another filter during the search. Return whether they are all; then sum them up."""
         rows: list[LogRow] = []
         before, began = None, time.monotonic()
         while True:
@@ -258,7 +261,7 @@ class LogModel(QAbstractTableModel):
             self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
 
     def detail(self, row: LogRow) -> RowDetail:
-        """What is known of a row beyond itself, and how it is to be shown."""
+        """Return further facts about a row, and how it is to be displayed."""
         if row.group is not None:
             return RowDetail(clock=self.clock)
         known, live = self._details.of(row), self.live(row.run_id) if row.phase not in ENDED else None
@@ -330,6 +333,25 @@ class LogModel(QAbstractTableModel):
             self._asked.discard(self._pages.popitem(last=False)[0])
         self._repaint(page * PAGE, min((page + 1) * PAGE, self._count) - 1)
         self.loaded.emit()
+
+    def day_changes(self, day_of: Callable[[LogRow], date]) -> Iterator[tuple[int, date]]:
+        """Yield the first row and each row in memory with another day than the row before, and its day.
+
+        Two rows of a page are looked at unless the page has more than one day: rows are in the order of time.
+        """
+        end, before = 0, None
+        for page in sorted(self._pages):
+            rows = self._pages[page]
+            if not rows:
+                continue
+            days = [day_of(rows[0]), day_of(rows[-1])]
+            if end == page * PAGE and days[0] != before:
+                yield end, days[0]
+            end, before = page * PAGE + len(rows), days[-1]
+            if days[0] != days[1]:
+                days = [day_of(row) for row in rows]
+                changes = (place for place in range(1, len(rows)) if days[place] != days[place - 1])
+                yield from ((page * PAGE + place, days[place]) for place in changes)
 
     def rows_in_memory(self, first: int, last: int) -> list[tuple[int, LogRow]]:
         """Return (index, row) for the given indexes that are in memory, without loading others."""

@@ -31,8 +31,9 @@ from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.timers import single_timer
 
 
@@ -129,7 +130,7 @@ class LogPane(QWidget):
     asked = Signal(str)
     """What is to be done with the chosen rows: the name of one of table.ASKS."""
     displayed = Signal(bool)
-    """The pane is shown or hidden."""
+    """The pane was shown or hidden."""
     action = Signal(str)
     """The id of an action of the window."""
     ids_pasted = Signal(tuple)
@@ -175,7 +176,7 @@ class LogPane(QWidget):
         self.wrong.setProperty("tone", "failure")
         self.wrong.setTextFormat(Qt.TextFormat.PlainText)
         self.wrong.setWordWrap(True)
-        self.wrong.setContentsMargins(GRID + 4, 0, GRID, 4)
+        self.wrong.setContentsMargins(FIRST_PAD_PX, 0, GRID, 4)
         self.wrong.hide()
         top = QFrame()
         top.setProperty("look", "pane")
@@ -198,7 +199,7 @@ class LogPane(QWidget):
         set_icon(self.copy_button, "copy", "text")
         self.copy_button.setEnabled(False)
         head = QHBoxLayout()
-        head.setContentsMargins(GRID + 4, 5, GRID, 5)
+        head.setContentsMargins(FIRST_PAD_PX, 5, GRID, 5)
         head.setSpacing(GRID)
         self.menu_button.setText("⋯")
         self.menu_button.setAccessibleName("Log menu: filters, times, columns, import, export, size")

@@ -7,45 +7,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from PySide6.QtCore import QRect, Qt
-from PySide6.QtGui import QBrush, QColor, QFont, QFontMetrics, QIcon, QPainter
-from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QIcon, QPainter
+from PySide6.QtWidgets import QTableView
 
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
 from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, status_icon
 from playground.ui.panes.log.details import AttemptLine
-from playground.ui.panes.log.model import Index, LogModel
+from playground.ui.panes.log.model import LogModel
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import icon
+from playground.ui.widgets.row_table import BAR_PX, FIRST_PAD_PX, LEFT, MARK_PX, PAD_PX, RIGHT, ROW_PX, paint_cached_bar
 
-ROW_PX = 25
 ATTEMPT_PX = 20
-PAD_PX = 11
-"""Beside a cell's text, as the style sheet has it."""
-MARK_PX = 3
-BAR_PX = 52
+DAY_PX = 22
+"""Height of the row of a day, above the first of its requests."""
 _ICON_PX, _ICON_GAP_PX, _INDENT_PX = 13, 6, 14
-_LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-
-
-class RowLook(QStyledItemDelegate):
-    """Delegate of a table like the log's: a line under each row, and text colours that a selected row keeps."""
-
-    def __init__(self, parent: QTableView) -> None:
-        super().__init__(parent)
-
-    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
-        super().initStyleOption(option, index)
-        # The style sheet gives a selected item one colour of text; painted as ordinary, each keeps its own.
-        option.state &= ~(QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_HasFocus)
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        if option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(option.rect, QBrush(current_theme().selection))
-        super().paint(painter, option, index)
-        painter.setPen(current_theme().line)
-        painter.drawLine(option.rect.bottomLeft(), option.rect.bottomRight())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +39,13 @@ class _Column:
 
 
 class RowPainter:
-    """Paints rows of a log table. `fresh` returns how strongly a row is highlighted as new, from 0 to 1."""
+    """Paints rows of a log table. `fresh` returns how strongly a row is highlighted as new, from 0 to 1; `day` the
+    text of the day above a row, empty if its row is not the first of a day."""
 
-    def __init__(self, table: QTableView, model: LogModel, fresh: Callable[[int], float]) -> None:
-        self._table, self._model, self._fresh = table, model, fresh
+    def __init__(
+        self, table: QTableView, model: LogModel, fresh: Callable[[int], float], day: Callable[[int], str]
+    ) -> None:
+        self._table, self._model, self._fresh, self._day = table, model, fresh, day
 
     def paint(self, painter: QPainter, area: QRect) -> None:
         """Paint the rows within an area of the viewport."""
@@ -86,11 +66,17 @@ class RowPainter:
             if not table.isColumnHidden(number) and left < area.right() and left + width > area.left():
                 font = self._model.font_of(column)
                 key = f"{font.key()} {font.pixelSize()}"
-                found.append(_Column(number, left + PAD_PX, width - 2 * PAD_PX, column, font, key, self._flags(column)))
+                pad = PAD_PX if left + table.horizontalOffset() else FIRST_PAD_PX
+                flags = (RIGHT if column.figure else LEFT).value
+                found.append(_Column(number, left + pad, width - pad - PAD_PX, column, font, key, flags))
         return found
 
     def _paint_row(self, painter: QPainter, number: int, place: QRect, columns: Sequence[_Column]) -> None:
-        row, top = self._model.row(number), place.top()
+        row = self._model.row(number)
+        if day := self._day(number):
+            self._paint_day(painter, QRect(place.left(), place.top(), place.width(), scaled(DAY_PX)), day)
+            place = place.adjusted(0, scaled(DAY_PX), 0, 0)
+        top = place.top()
         self._paint_ground(painter, number, place, row)
         high, attempts = scaled(ROW_PX), scaled(ATTEMPT_PX)
         unfolded = self._model.detail(row).attempts if row is not None and place.height() > high else ()
@@ -119,6 +105,15 @@ class RowPainter:
         painter.setPen(current_theme().line)
         painter.drawLine(place.bottomLeft(), place.bottomRight())
 
+    def _paint_day(self, painter: QPainter, place: QRect, day: str) -> None:
+        theme = current_theme()
+        painter.fillRect(place, theme.sunk)
+        painter.setFont(ui_font(12))
+        painter.setPen(theme.muted)
+        painter.drawText(place.adjusted(FIRST_PAD_PX, 0, 0, 0), LEFT, day)
+        painter.setPen(theme.line)
+        painter.drawLine(place.bottomLeft(), place.bottomRight())
+
     def _paint_ground(self, painter: QPainter, number: int, place: QRect, row: LogRow | None) -> None:
         strength = self._fresh(number)
         if self._table.selectionModel().isRowSelected(number):
@@ -131,9 +126,6 @@ class RowPainter:
         if row is not None and shown is not None and row.run_id == shown:
             painter.fillRect(QRect(place.left(), place.top(), MARK_PX, place.height()), current_theme().accent)
 
-    def _flags(self, column: Column) -> int:
-        return _RIGHT if column.figure else _LEFT
-
     def _paint_cached(self, painter: QPainter, at: _Column, middle: int, row: LogRow) -> None:
         """Draw the cached share of the prompt as a bar before its figure; nothing if it was not reported."""
         cached, prompt = row.cached_tokens, row.prompt_tokens
@@ -141,9 +133,7 @@ class RowPainter:
             cached, prompt = row.group.compared_cached_tokens, row.group.compared_prompt_tokens
         if cached is None or not prompt or at.width + 2 * PAD_PX < BAR_PX + scaled(50):
             return
-        painter.fillRect(QRect(at.left, middle - 4, BAR_PX, 8), current_theme().line)
-        width = round(BAR_PX * min(cached / prompt, 1.0))
-        painter.fillRect(QRect(at.left, middle - 4, width, 8), current_theme().warm_edge)
+        paint_cached_bar(painter, at.left, middle, cached / prompt)
 
     def _paint_attempt(self, painter: QPainter, place: QRect, at: _Column, attempt: AttemptLine) -> None:
         cell = attempt_cell(at.column.title, attempt)

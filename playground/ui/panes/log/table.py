@@ -1,11 +1,10 @@
-"""The table itself: keys, context menu, widths, and the rows' looks."""
+"""The table: keys, context menu, widths, and the rows' looks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
 
 from PySide6.QtCore import (
     QElapsedTimer,
@@ -13,7 +12,6 @@ from PySide6.QtCore import (
     QModelIndex,
     QPersistentModelIndex,
     QPoint,
-    QRect,
     Qt,
     Signal,
 )
@@ -21,8 +19,6 @@ from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaint
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QMenu,
-    QStyle,
-    QTableView,
     QWidget,
 )
 
@@ -30,9 +26,9 @@ from playground.requestlog.filter import Order
 from playground.requestlog.records import LogRow
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.model import LogModel
-from playground.ui.panes.log.row_paint import ATTEMPT_PX, ROW_PX, RowPainter
-from playground.ui.theme import current_theme, scaled, ui_font
-from playground.ui.widgets.plain_table import set_up_rows
+from playground.ui.panes.log.row_paint import ATTEMPT_PX, DAY_PX, RowPainter
+from playground.ui.theme import scaled
+from playground.ui.widgets.row_table import ROW_PX, RowTable
 from playground.ui.widgets.timers import repeating_timer
 
 FADE_MS = 600
@@ -70,8 +66,8 @@ ASKS = (
 """What the menu of rows offers, and the keys for it while the rows have the keyboard."""
 
 
-class LogTable(QTableView):
-    """Arrows, J and K, Home and End move; Enter opens; Ctrl+C copies the request_id."""
+class LogTable(RowTable):
+    """The requests of the log. The first row of each earlier day has the day above it."""
 
     open_asked = Signal()
     copy_asked = Signal()
@@ -83,21 +79,21 @@ class LogTable(QTableView):
     """What is to be done with the chosen rows: the name of one of ASKS."""
 
     def __init__(self, model: LogModel) -> None:
-        super().__init__()
+        super().__init__("Logged requests")
         self._log = model
         self._tall: dict[int, int] = {}
-        self._painter = RowPainter(self, model, self._freshness)
+        self._days: dict[int, str] = {}
+        """Text of the day above a row."""
+        self._painter = RowPainter(self, model, self._freshness, lambda row: self._days.get(row, ""))
+        self.setModel(model)
         self._new_rows = 0
         self._since_new = QElapsedTimer()
         self._fading = repeating_timer(self, FADE_STEP_MS, self._fade)
-        self.setModel(model)
-        set_up_rows(self, "Logged requests", ROW_PX)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         header = self.horizontalHeader()
         header.setSectionsClickable(True)
         header.sectionClicked.connect(self.sort_by)
         model.loaded.connect(self.fit_rows)
-        self.doubleClicked.connect(lambda _index: self._open_or_expand())
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu)
 
@@ -144,18 +140,34 @@ class LogTable(QTableView):
         return menu
 
     def fit_rows(self) -> None:
-        """Unfolded rows are as tall as their attempts ask for; all others as tall as a row is."""
-        tall = {}
+        """Give unfolded rows room for their attempts, and the first row of a day room for the day."""
+        self._days = dict(self._find_days())
+        tall = {place: scaled(ROW_PX + DAY_PX) for place in self._days}
         for run_id in self._log.unfolded:
             place = self._log.find(run_id)
             row = self._log.row(place) if place is not None else None
             if place is not None and row is not None:
-                tall[place] = scaled(ROW_PX) + scaled(ATTEMPT_PX) * len(self._log.detail(row).attempts)
+                attempts = scaled(ATTEMPT_PX) * len(self._log.detail(row).attempts)
+                tall[place] = tall.get(place, scaled(ROW_PX)) + attempts
         header = self.verticalHeader()
         for place in {*self._tall, *tall}:
             if place < self._log.rowCount():
                 header.resizeSection(place, tall.get(place, scaled(ROW_PX)))
         self._tall = tall
+
+    def _find_days(self) -> Iterator[tuple[int, str]]:
+        """Yield the first row of each day among the rows in memory and the text of the day; none if today is on top."""
+        if self._log.filter.order is not None:
+            return
+        zone = UTC if self._log.clock == "utc" else None
+        today = datetime.now(zone).date()
+        for place, day in self._log.day_changes(lambda row: row.started_utc.astimezone(zone).date()):
+            if day == today - timedelta(days=1):
+                yield place, f"Yesterday, {day.day} {day:%B}"
+            elif day == today and place:  # below imported requests of earlier days
+                yield place, f"Today, {day.day} {day:%B}"
+            elif day != today:
+                yield place, f"{day:%A}, {day.day} {day:%B %Y}"
 
     def rowsAboutToBeRemoved(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
         """Row heights depend on the request, so set them again."""
@@ -166,45 +178,26 @@ class LogTable(QTableView):
         for place in self._tall:
             if place < self._log.rowCount():
                 self.verticalHeader().resizeSection(place, scaled(ROW_PX))
-        self._tall = {}
+        self._tall, self._days = {}, {}
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self.viewport())
         self._painter.paint(painter, event.rect())
-        painter.setFont(ui_font(10, bold=True))
-        for place, day in self._days():
-            self._paint_day(painter, self.rowViewportPosition(place), day)
-
-    def _days(self) -> Iterator[tuple[int, date]]:
-        """The first row of each day but the newest, among those in sight, and the day."""
-        if self._log.filter.order is not None:
-            return
-        first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
-        rows = self._log.rows_in_memory(first - 1, self._log.rowCount() - 1 if last < 0 else last)
-        zone = UTC if self._log.clock == "utc" else None
-        for (before, above), (place, row) in pairwise(rows):
-            day = row.started_utc.astimezone(zone).date()
-            if place == before + 1 and above.started_utc.astimezone(zone).date() != day:
-                yield place, day
-
-    def _paint_day(self, painter: QPainter, y: int, day: date) -> None:
-        text = f"{day:%A} {day.day} {day:%B %Y}"
-        width = painter.fontMetrics().horizontalAdvance(text) + 12
-        painter.setPen(current_theme().muted)
-        painter.drawLine(0, y - 1, self.viewport().width(), y - 1)
-        label = QRect(self.viewport().width() - width - 8, y - 7, width, 13)
-        painter.fillRect(label, current_theme().surface)
-        painter.drawText(label, Qt.AlignmentFlag.AlignCenter, text)
 
     def _current(self) -> LogRow | None:
         return self._log.row(self.currentIndex().row()) if self.currentIndex().isValid() else None
 
-    def _open_or_expand(self) -> None:
+    def open_row(self) -> None:
+        """Open the current request, or show or hide the requests of a group."""
         row = self._current()
         if row is not None and row.group is not None:
             self._log.expand_group(row.group.tag, not row.group.expanded)
         else:
             self.open_asked.emit()
+
+    def copy_row(self) -> None:
+        """Copy the chosen request_ids."""
+        self.copy_asked.emit()
 
     def unfold(self, unfolded: bool | None = None) -> bool:
         """Show or hide the requests of the current group, or the attempts of the current request (None: toggle).
@@ -235,7 +228,7 @@ class LogTable(QTableView):
         return True
 
     def chosen_rows(self) -> list[int]:
-        """The places that are chosen, the newest first."""
+        """Return the places of the selected rows, the newest first."""
         return sorted(index.row() for index in self.selectionModel().selectedRows())
 
     def chosen_requests(self) -> int:
@@ -282,32 +275,20 @@ class LogTable(QTableView):
         menu.popup(self.viewport().mapToGlobal(place))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        last = self.model().rowCount() - 1
-        steps = {Qt.Key.Key_J: 1, Qt.Key.Key_K: -1}
-        if event.matches(QKeySequence.StandardKey.Copy):
-            self.copy_asked.emit()
-        elif event.key() == Qt.Key.Key_Escape:
+        if event.key() == Qt.Key.Key_Escape:
             self.left.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not _with_control(event):
-            self._open_or_expand()
+            self.open_row()
         elif event.key() in (Qt.Key.Key_Right, Qt.Key.Key_Left) and not event.modifiers():
             if not self.unfold(event.key() == Qt.Key.Key_Right):
                 super().keyPressEvent(event)
         elif (ask := _asked_by(event)) is not None:
             self.asked.emit(ask)
-        elif event.key() in (Qt.Key.Key_Home, Qt.Key.Key_End):
-            self.go_to(0 if event.key() == Qt.Key.Key_Home else last)
-        elif event.key() in steps and not event.modifiers():
-            current = self.currentIndex().row()
-            self.go_to(min(max(current + steps[Qt.Key(event.key())], 0), last))
         else:
             super().keyPressEvent(event)
 
-    def keyboardSearch(self, _search: str) -> None:
-        """Nothing: Qt's search would read every page of the log. The filter line finds."""
-
     def rowsInserted(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
-        """New rows on top push nothing away that is being read further down."""
+        """Keep the rows that the user reads in place when new rows come on top."""
         self._flatten()
         bar = self.verticalScrollBar()
         top = bar.value()
@@ -333,8 +314,8 @@ class LogTable(QTableView):
 
     def reset(self) -> None:
         """Other rows altogether, after another filter: from the newest on."""
-        self._tall = {}
         super().reset()
+        self._flatten()
         self.scrollToTop()
 
     def choose(self, row: int) -> None:
@@ -343,6 +324,10 @@ class LogTable(QTableView):
         top = bar.value()
         self._select_only(self.model().index(row, 0))
         bar.setValue(top)
+
+    def go_to_row(self, row: int, _step: int) -> None:
+        """Select the row, the first or the last one if there is no such row."""
+        self.go_to(min(max(row, 0), self.model().rowCount() - 1))
 
     def go_to(self, row: int) -> None:
         """Choose a row, and show it."""
@@ -359,7 +344,9 @@ class LogTable(QTableView):
 
 def animated(widget: QWidget) -> bool:
     """Whether the desktop wants animations (reduced motion is off)."""
-    return bool(widget.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration))
+    from PySide6.QtWidgets import QStyle  # 600 enum members: 11 ms
+
+    return bool(widget.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration, None, widget))
 
 
 def _asked_by(event: QKeyEvent) -> str | None:

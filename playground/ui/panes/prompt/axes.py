@@ -82,14 +82,15 @@ class PromptAxes:
         return self.total - self.stable_tokens
 
     def not_warmer_than(self, other: PromptAxes) -> PromptAxes:
-        """Return these axes with no more warm text than `other` has: while a request runs, nothing turns warm."""
+        """Return these axes no warmer than `other`: while a request runs, neither text nor state turns warm."""
         if len(other.messages) != len(self.messages):
             return self
         messages = tuple(
             replace(mine, warm_to=min(mine.warm_to, theirs.warm_to))
             for mine, theirs in zip(self.messages, other.messages, strict=True)
         )
-        return replace(self, messages=messages, tools_warm=self.tools_warm and other.tools_warm)
+        state, warm = (self.state, self.warm) if other.warm else (other.state, False)
+        return replace(self, messages=messages, tools_warm=self.tools_warm and other.tools_warm, state=state, warm=warm)
 
 
 def axes_of(outlook: PromptForecast, reported_total: int | None = None, now: float | None = None) -> PromptAxes:

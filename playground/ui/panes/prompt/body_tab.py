@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document
@@ -12,7 +13,7 @@ from playground.prompt.field_errors import FieldError
 from playground.prompt.request import body_fields, encode
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import GRID
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 
 if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane
@@ -74,6 +75,7 @@ class BodyTab(QWidget):
         self._text.setAccessibleName("Request body")
         self._text.setReadOnly(True)
         scroll = QScrollArea()
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         scroll.setWidgetResizable(True)
         scroll.setWidget(self._text)
         head = QHBoxLayout()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
+from operator import attrgetter
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ from playground.ui.widgets.plain_table import plain_tip
 if TYPE_CHECKING:
     from PySide6.QtGui import QTextLayout
 
+_LOOK = attrgetter("kind", "subject")
+"""What a mark looks like, wherever it is."""
 LINE_CHARACTERS = 100
 """Longest line of text, whatever the width of the pane."""
 LONG_BLOCKS = 300
@@ -143,7 +146,7 @@ class CardText(Recolored, ExactEdit):
         """Find the marks again; Qt's cursors have moved those that are coloured along with the text."""
         marks = marks_of(self.exact, self._values, self._advised)
         before, self._marks = self._marks, marks
-        if [(mark.kind, mark.subject) for mark in marks] != [(mark.kind, mark.subject) for mark in before]:
+        if list(map(_LOOK, marks)) != list(map(_LOOK, before)):
             self._color_marks()
             self.viewport().update()
         elif marks and not self._is_colored():
@@ -183,7 +186,7 @@ class CardText(Recolored, ExactEdit):
         return self._lines.spot(unit).top - GAP_PX * (len(above) - above.index(name))
 
     def set_values(self, values: Mapping[str, str]) -> None:
-        """The variables that have a value."""
+        """Set the variables that have a value."""
         if values != self._values:
             self._values = values
             self.settled()
@@ -236,18 +239,21 @@ class CardText(Recolored, ExactEdit):
             self.setViewportMargins(self._left, 0, right, 0)
 
     def inputMethodEvent(self, event: QInputMethodEvent) -> None:
-        """A composition takes room before it is text."""
+        """Make room for a composition before it is text."""
         super().inputMethodEvent(event)
         self._lines.forget_block(self.textCursor().blockNumber())
         self.laid_out()
 
     def _is_colored(self) -> bool:
+        if self.types_itself():
+            return not self.extraSelections()
         cursors = (selection.cursor for selection in self.extraSelections())
         spans = [(cursor.selectionStart(), cursor.selectionEnd()) for cursor in cursors]
         return spans == [(mark.start, mark.end) for mark in self._marks]
 
     def _color_marks(self) -> None:
-        self.setExtraSelections([self._selection(mark) for mark in self._marks])
+        """Color the text of the marks; in a long text, the lines on display are colored when they are painted."""
+        self.setExtraSelections([] if self.types_itself() else [self._selection(mark) for mark in self._marks])
 
     def _selection(self, mark: TextMark) -> QTextEdit.ExtraSelection:
         selection = QTextEdit.ExtraSelection()
@@ -263,7 +269,7 @@ class CardText(Recolored, ExactEdit):
         return colored
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The grounds of the marks that are in sight, then the text."""
+        """Paint the grounds of the visible marks, then the text."""
         if self._marks or self._opaque:
             painter = QPainter(self.viewport())
             painter.setClipRect(event.rect())

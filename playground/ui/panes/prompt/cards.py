@@ -370,7 +370,7 @@ class MessageCard(QWidget):
         return [structure, cached, f"≈ {self._axes.tokens:,} tokens"]
 
     def open_menu(self, place: QPoint) -> QMenu:
-        """The menu of the text and the card at a global place."""
+        """Open the menu of the text and the card at a global place."""
         menu = text_menu(self.text, self.menu.actions(), self)
         menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(place)

@@ -75,7 +75,7 @@ class FieldLine(QLineEdit):
         return menu
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        """The menu above."""
+        """Open the menu at the cursor."""
         menu = self.menu()
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(event.globalPos())

@@ -1,13 +1,15 @@
-"""The legend under the prompt: tokens (≈) by structure, what the edge means, and whether the cache is warm."""
+"""Under the prompt: the legend with tokens (≈) and the cache's state, and findings while the prompt is typed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from playground.prompt.limits import LimitFinding
 from playground.ui.panes.prompt.axis_paint import (
     EDGE_PX,
     EXPECTED,
@@ -19,12 +21,146 @@ from playground.ui.panes.prompt.axis_paint import (
     paint_swatch,
     whole_words,
 )
-from playground.ui.theme import Theme, current_theme, ui_font
+from playground.ui.theme import GRID, Theme, current_theme, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon
+from playground.ui.widgets.notice import field_link, shortened, words
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
     from playground.ui.panes.prompt.axes import PromptAxes
+
+
+class ProblemBar(QFrame):
+    """A message with Dismiss, and with "Send anyway" if the check can be overruled."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("look", "error")
+        self._words = words("")
+        self._overrule: Callable[[], object] | None = None
+        self.anyway = QPushButton("Send anyway")
+        self.anyway.setToolTip("To see what the server says")
+        self.anyway.clicked.connect(self._go_on)
+        dismiss = QPushButton("Dismiss")
+        dismiss.setProperty("look", "quiet")
+        dismiss.clicked.connect(self.hide)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(GRID + 4, GRID // 2, GRID, GRID // 2)
+        row.addWidget(self._words, 1)
+        row.addWidget(self.anyway)
+        row.addWidget(dismiss)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """The message on display."""
+        return self._words.text()
+
+    def say(self, sentence: str, anyway: Callable[[], object] | None = None) -> None:
+        """Show a message; `anyway` is offered as a button."""
+        self._overrule = anyway
+        self.anyway.setVisible(anyway is not None)
+        self._words.setText(sentence)
+        self.setAccessibleName(f"Not sent: {sentence}")
+        self.show()
+
+    def _go_on(self) -> None:
+        overrule, self._overrule = self._overrule, None
+        self.hide()
+        if overrule is not None:
+            overrule()
+
+
+FEW = 2
+MOST = 8
+
+
+class CheckBar(QFrame):
+    """One row per finding: severity, the field as a link, the message. Hidden without findings."""
+
+    chosen = Signal(object)
+    """The Problem whose field was clicked."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("look", "checks")
+        self.setAccessibleName("Checks of the prompt")
+        self._findings: tuple[LimitFinding, ...] = ()
+        self._unfolded = False
+        self._rows = QWidget()
+        self.more = QPushButton()
+        self.more.setProperty("look", "link")
+        self.more.clicked.connect(self._fold)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID + 2, GRID // 2, GRID, GRID // 2)
+        column.setSpacing(0)
+        column.addWidget(self._rows)
+        column.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        """All findings, one per line."""
+        return "\n".join(f"{_sign(finding)} {finding.problem}" for finding in self._findings)
+
+    def show_findings(self, findings: tuple[LimitFinding, ...]) -> None:
+        """Show these findings."""
+        if findings != self._findings:
+            self._findings = findings
+            self._build()
+
+    def _fold(self) -> None:
+        self._unfolded = not self._unfolded
+        self._build()
+
+    def _build(self) -> None:
+        rows = QWidget()
+        grid = QGridLayout(rows)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(GRID - 2)
+        grid.setVerticalSpacing(0)
+        grid.setColumnStretch(2, 1)
+        for row, finding in enumerate(self._findings[: MOST if self._unfolded else FEW]):
+            self._add(grid, row, finding)
+        layout = self.layout()
+        assert layout is not None
+        layout.replaceWidget(self._rows, rows)
+        self._rows.hide()
+        self._rows.deleteLater()
+        rows.show()
+        self._rows = rows
+        self._say()
+
+    def _add(self, grid: QGridLayout, row: int, finding: LimitFinding) -> None:
+        sign = QLabel(_sign(finding))
+        sign.setProperty("tone", "failure" if finding.refused else "muted")
+        sign.setToolTip("The server refuses this" if finding.refused else "Likely a mistake")
+        sign.setAccessibleName(sign.toolTip())
+        top = Qt.AlignmentFlag.AlignTop
+        problem = finding.problem
+        link = field_link(problem, self.chosen.emit)
+        sign.setFixedHeight(link.sizeHint().height())
+        said = words(shortened(f"{problem.message} {problem.hint}".strip()))
+        said.setContentsMargins(0, 2, 0, 2)
+        grid.addWidget(sign, row, 0, top)
+        grid.addWidget(link, row, 1, top)
+        grid.addWidget(said, row, 2, top)
+
+    def _say(self) -> None:
+        left = len(self._findings) - FEW
+        self.more.setVisible(left > 0)
+        hidden = max(len(self._findings) - MOST, 0) if self._unfolded else left
+        if self._unfolded:
+            self.more.setText("Show fewer" + (f" ({hidden} more are not shown)" if hidden else ""))
+        else:
+            self.more.setText(f"and {left} more")
+        self.setAccessibleDescription(self.text)
+        self.setVisible(bool(self._findings))
+
+
+def _sign(finding: LimitFinding) -> str:
+    return "✗" if finding.refused else "⚠"
+
 
 HEIGHT_PX = 30
 _SIDE = 14
@@ -42,7 +178,9 @@ class PromptFooter(QFrame):
         self.state = "cache: nothing sent yet"
         self.forecast = ""
         """What the next request is expected to get from the cache, with the same and with new values."""
-        self._warm = self._stable_only = False
+        self.may_vary = ""
+        """Text about values in the stable prefix that may vary; empty if there are none."""
+        self._warm, self._basis = False, ""
         self.setProperty("look", "footer")
         self.setFixedHeight(HEIGHT_PX)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -59,12 +197,24 @@ class PromptFooter(QFrame):
             self.state, self._warm = axes.state, axes.warm
             self.forecast = forecast_text(axes)
         if (self.structure, self.state, self.forecast) != before:
-            basis = axes.basis if axes is not None else ""
-            tip = [self.state, self.forecast, basis, STABLE, VARIABLE, EXPECTED, NOT_EXPECTED]
-            self.setToolTip(plain_tip("\n".join(line for line in tip if line)))
-            self.setAccessibleDescription(
-                ", ".join(part for part in (*self.structure, self.state, self.forecast) if part)
-            )
+            self._basis = axes.basis if axes is not None else ""
+            self._describe()
+            self.update()
+
+    def _describe(self) -> None:
+        marked = f"{self.may_vary}: underlined with dots" if self.may_vary else ""
+        tip = (self.state, self.forecast, self._basis, STABLE, marked, VARIABLE, EXPECTED, NOT_EXPECTED)
+        self.setToolTip(plain_tip("\n".join(line for line in tip if line)))
+        stable, variable = self.structure
+        parts = (stable, self.may_vary, variable, self.state, self.forecast)
+        self.setAccessibleDescription(", ".join(part for part in parts if part))
+
+    def show_marked(self, count: int) -> None:
+        """Show how many values of the stable prefix are marked: they look as if they vary."""
+        text = f"{count} {'value' if count == 1 else 'values'} may vary" if count else ""
+        if text != self.may_vary:
+            self.may_vary = text
+            self._describe()
             self.update()
 
     def sizeHint(self) -> QSize:
@@ -89,6 +239,12 @@ class PromptFooter(QFrame):
         for variable, text in zip((False, True), self.structure, strict=True):
             paint_swatch(painter, theme, QRectF(x, middle - _SWATCH / 2, _SWATCH, _SWATCH), variable=variable)
             x = self._text(painter, theme, metrics, x + _SWATCH + _MARK_GAP, text) + _GAP
+            if not variable and self.may_vary:
+                left = x - _GAP + _MARK_GAP
+                x = self._text(painter, theme, metrics, left, self.may_vary, theme.variable_edge) + _GAP
+                under = middle + metrics.ascent() / 2 + 2
+                painter.setPen(QPen(theme.variable_edge, 2, Qt.PenStyle.DotLine))
+                painter.drawLine(QPointF(left, under), QPointF(x - _GAP, under))
         return x
 
     def _legend_width(self, metrics: QFontMetricsF) -> float:
@@ -111,9 +267,11 @@ class PromptFooter(QFrame):
             x = self._text(painter, theme, metrics, x + EDGE_PX + _MARK_GAP, text) + _GAP
         return x
 
-    def _text(self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float, text: str) -> float:
+    def _text(
+        self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float, text: str, color: QColor | None = None
+    ) -> float:
         width = metrics.horizontalAdvance(text)
-        painter.setPen(theme.text)
+        painter.setPen(color or theme.text)
         painter.drawText(QRectF(x, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, text)
         return x + width
 

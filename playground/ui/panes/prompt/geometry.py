@@ -16,6 +16,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QTextBlock, QTextCursor, QTextLine
 from PySide6.QtWidgets import QPlainTextEdit
 
+_KEEP = QTextCursor.MoveMode.KeepAnchor
 GAP_PX = 22
 """Height of a row (boundary, served rule) inside a text."""
 
@@ -65,7 +66,7 @@ class TextGeometry:
         return self.tops()[-1]
 
     def tops(self) -> list[float]:
-        """The top of each block, and the bottom of the last."""
+        """Return the top of each block, and the bottom of the last."""
         self._bring_up_to_date()
         if self._tops is None:
             self._tops = list(accumulate(self._heights, initial=0.0))
@@ -94,7 +95,7 @@ class TextGeometry:
         return TextSpot(x_of(line, inside), top + line.y(), top + line.y() + line.height(), rtl)
 
     def areas(self, start: int, end: int) -> list[QRectF]:
-        """The rectangles that UTF-16 units [start, end) of one block cover: one a line."""
+        """Return the rectangles that UTF-16 units [start, end) of one block cover: one for each line."""
         block = self._edit.document().findBlock(start)
         if not block.isValid():
             return []
@@ -129,7 +130,7 @@ class TextGeometry:
             if block.isValid():
                 blocks.setdefault(block.blockNumber(), (block, []))[1].append(unit - block.position())
         kept = [block for block, _ in blocks.values()]
-        for cursor in self._gap_cursors:  # a QTextBlock that is kept would dangle once its text is removed
+        for cursor in self._gap_cursors:  # a stored QTextBlock would dangle once its text is removed
             block = document.findBlock(cursor.position())
             if block.isValid() and block not in kept:
                 self._place_lines(block, ())
@@ -193,11 +194,16 @@ class TextGeometry:
             self._tops = None
 
     def _measured(self, block: QTextBlock, count: int) -> list[float]:
-        layout = self._edit.document().documentLayout()
+        document = self._edit.document()
+        measure = document.documentLayout().blockBoundingRect
+        selection = QTextCursor(block)
+        selection.setPosition(document.findBlockByNumber(block.blockNumber() + count - 1).position(), _KEEP)
+        selection.movePosition(QTextCursor.MoveOperation.EndOfBlock, _KEEP)
         heights = []
-        for _ in range(count):
-            heights.append(layout.blockBoundingRect(block).height())
-            if block.textDirection() == Qt.LayoutDirection.RightToLeft:
+        for text in selection.selectedText().split("\u2029"):
+            heights.append(measure(block).height())
+            # Text in ASCII is never right to left, and the question costs as much as a measurement.
+            if not text.isascii() and block.textDirection() == Qt.LayoutDirection.RightToLeft:
                 _align_right(block)
             block = block.next()
         return heights
@@ -211,7 +217,7 @@ def x_of(line: QTextLine, unit: int) -> float:
 
 
 def _align_right(block: QTextBlock) -> None:
-    """A paragraph from right to left begins at the right; QPlainTextEdit by itself leaves it at the left."""
+    """Align a right-to-left paragraph at the right; QPlainTextEdit by itself leaves it at the left."""
     layout = block.layout()
     option = layout.textOption()
     option.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignAbsolute)

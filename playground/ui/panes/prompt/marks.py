@@ -51,7 +51,10 @@ def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ())
         (start, end, "advice", words) for start, end, words in advised if reached[bisect_left(starts, end)] <= start
     ]
     found.sort()
-    marks = _in_units(exact.image, found)
+    if exact.units - len(exact.breaks) == len(exact.image):  # as many UTF-16 units as code points
+        marks = [TextMark(kind, start, end, subject) for start, end, kind, subject in found]
+    else:
+        marks = _in_units(exact.image, found)
     if exact.breaks:
         marks = [
             replace(mark, start=exact.unit_of(mark.start), end=exact.unit_of(mark.end, before=True)) for mark in marks
@@ -75,7 +78,7 @@ def _in_units(image: str, found: list[tuple[int, int, MarkKind, str]]) -> list[T
 
 
 def marks_between(marks: list[TextMark], start: int, end: int) -> list[TextMark]:
-    """The marks that lie wholly or partly in units [start, end); chips are short."""
+    """Return the marks that lie wholly or partly in units [start, end); chips are short."""
     first = bisect_left(marks, start, key=lambda mark: mark.start)
     while first > 0 and marks[first - 1].end > start:
         first -= 1

@@ -16,8 +16,7 @@ from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
 from playground.prompt.parameters import invalid_errors
 from playground.ui.panes.prompt.body_tab import go_to_field
-from playground.ui.panes.prompt.check_bar import ProblemBar
-from playground.ui.panes.prompt.footer import PromptFooter
+from playground.ui.panes.prompt.footer import ProblemBar, PromptFooter
 from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.undo import PromptFile, UndoHistory
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from playground.prompt.limits import LimitFinding
     from playground.ui.panes.prompt.axes import PromptAxes
     from playground.ui.panes.prompt.body_tab import BodyTab
-    from playground.ui.panes.prompt.check_bar import CheckBar
     from playground.ui.panes.prompt.find import FindBar
+    from playground.ui.panes.prompt.footer import CheckBar
     from playground.ui.panes.prompt.parameters_tab import ParametersTab
     from playground.ui.panes.prompt.tools_tab import ToolsTab
 
@@ -58,6 +57,8 @@ class OtherTabs:
 
 PROMPT, TOOLS, PARAMETERS, BODY = range(4)
 _TABS = {"messages": PROMPT, "variables": PROMPT, "tools": TOOLS, "parameters": PARAMETERS}
+
+_PREFIX_RULE = "prefix-order"
 
 
 class PromptPane(QFrame):
@@ -171,7 +172,7 @@ class PromptPane(QFrame):
     @cached_property
     def check_bar(self) -> CheckBar:
         """The findings of the check, created with the first finding."""
-        from playground.ui.panes.prompt.check_bar import CheckBar
+        from playground.ui.panes.prompt.footer import CheckBar
 
         bar = CheckBar()
         bar.chosen.connect(self.go_to)
@@ -344,12 +345,16 @@ class PromptPane(QFrame):
         if document is not self.history.document:
             return
         advised: dict[int, Advised] = {}
+        typed_in = 0
         for one in advice:
             for place in one.places:
                 if place.message is not None and place.start is not None and place.end is not None:
                     mark = (place.start, place.end, f"{one.title}. {one.detail}")
                     advised[place.message] = (*advised.get(place.message, ()), mark)
+                    text = document.messages[place.message].content or ""
+                    typed_in += one.rule == _PREFIX_RULE and not text.startswith("{{", place.start)
         self.prompt_tab.set_advised(advised)
+        self.footer.show_marked(typed_in)
 
     def set_reported(
         self, cached_tokens: int | None, prompt_tokens: int | None, document: Document | None = None
@@ -363,7 +368,7 @@ class PromptPane(QFrame):
         self.set_outlook(self._outlook)
 
     def set_model(self, model: str) -> None:
-        """The model that the body preview names."""
+        """Set the model that the body preview names."""
         self._model = model
         self._show_body()
 

@@ -120,6 +120,7 @@ class ParametersTab(QScrollArea):
         self.setWidget(inside)
         self._build(inside)
         self.setWidgetResizable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
 
     def _build(self, inside: QWidget) -> None:
         grid = QGridLayout(inside)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QHBoxLayout,
+    QPushButton,
+    QScrollArea,
+    QScrollBar,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from playground.prompt.document import Document, Message, Role, Tool, open_calls, with_new_call
 from playground.ui.panes.prompt.axis_paint import SIDE_PX, BoundaryRow, ServedRow, paint_edge, whole_words
@@ -81,8 +90,18 @@ class ToolsHead(QAbstractButton):
             painter.drawRect(area.adjusted(1, 1, -2, -2))
 
 
+_RULES_PX = 44
+"""Height of the boundary and of the rule "served from cache to here", which come later."""
 _ROOM_PX = 40
 """Space around the cursor that stays visible with it."""
+
+
+class _ReservedBar(QScrollBar):
+    """A scroll bar that keeps its width while it is not needed: another width would lay out every line again."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self.maximum() > self.minimum():
+            super().paintEvent(event)
 
 
 class PromptTab(QWidget):
@@ -137,7 +156,10 @@ class PromptTab(QWidget):
         self._column.addStretch(1)
         self.boundary_row.hide()
         self.area = QScrollArea()
+        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         self.area.setWidgetResizable(True)
+        self.area.setVerticalScrollBar(_ReservedBar())
+        self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.area.setWidget(self._page)
         self._at_end = False
         row = QHBoxLayout(self)
@@ -198,6 +220,9 @@ class PromptTab(QWidget):
 
     def _remove_card(self) -> None:
         card = self.cards.pop()
+        focus = self._page.focusWidget()
+        if focus is not None and card.isAncestorOf(focus):
+            (self.cards[-1].text if self.cards and not self.cards[-1].collapsed else self.add).setFocus()
         self._column.removeWidget(card)
         card.hide()
         card.deleteLater()
@@ -227,7 +252,7 @@ class PromptTab(QWidget):
             self._move(index, index + (-1 if name == "up" else 1))
 
     def insert(self, index: int) -> None:
-        """A new, empty user message at `index`."""
+        """Insert a new, empty user message at `index`."""
         messages = list(self._history.document.messages)
         self._put([*messages[:index], Message("user", ""), *messages[index:]], "Add message", index)
 
@@ -292,6 +317,14 @@ class PromptTab(QWidget):
         half = round(spot.bottom - spot.top) // 2
         self.area.ensureVisible(0, corner.y() + half, 0, half + _ROOM_PX)
 
+    def collapse_to_fit(self) -> None:
+        """Collapse messages from the first on, but not the last one, until the prompt fits with its two rules."""
+        for card in self.cards[:-1]:
+            if self._page.sizeHint().height() + _RULES_PX <= self.area.viewport().height():
+                break
+            card.set_collapsed(True)
+            self._column.activate()
+
     def selection(self) -> tuple[tuple[int, int], str]:
         """Return message and code point of the cursor that had the focus last, and the text that is selected there."""
         focus = self._page.focusWidget()
@@ -302,7 +335,7 @@ class PromptTab(QWidget):
         return (0, 0), ""
 
     def focus_editor(self) -> None:
-        """The keyboard goes to the text that had it last, or to the first one."""
+        """Give the keyboard to the text that had it last, or to the first one."""
         last = self._page.focusWidget()
         if last is not None and last.isVisible():
             last.setFocus()

@@ -37,7 +37,7 @@ class DragHandle(QWidget):
         self.setFixedSize(QSize(16, 20))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """The drag may begin."""
+        """Note where a drag may begin."""
         self._held = event.button() == Qt.MouseButton.LeftButton
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
@@ -54,7 +54,7 @@ class DragHandle(QWidget):
             self.dropped.emit(event.globalPosition().toPoint())
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """The dots."""
+        """Paint the dots."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -81,7 +81,7 @@ class DropLine(QWidget):
         self.show()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """A bar in the accent's colour."""
+        """Paint a bar in the accent's colour."""
         QPainter(self).fillRect(self.rect(), current_theme().accent)
 
 
@@ -199,7 +199,7 @@ class ToolCard(QFrame):
             self.answers.setVisible(offered)
 
     def show_json(self) -> None:
-        """Expanded, as JSON."""
+        """Expand the card, as JSON."""
         self.set_expanded(True)
         self.views.setCurrentIndex(JSON)
 

@@ -32,7 +32,7 @@ class _Kind(QComboBox):
     """Does not change under a page that is scrolled."""
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """The page's."""
+        """Scroll the page instead of changing the value."""
         event.ignore()
 
 

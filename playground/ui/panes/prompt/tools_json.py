@@ -115,7 +115,7 @@ def read(text: str) -> Read:
 
 
 def schema_problems(tool: Tool) -> tuple[FieldError, ...]:
-    """What JSON Schema says against the parameters of a tool; paths are inside its definition."""
+    """Return the errors of JSON Schema in the parameters of a tool; paths are inside its definition."""
     function = tool.definition.get("function")
     parameters = function.get("parameters") if isinstance(function, dict) else None
     return check_parameters(parameters, _PARAMETERS) if parameters is not None else ()

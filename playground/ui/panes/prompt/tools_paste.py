@@ -1,4 +1,4 @@
-"""Paste tools: JSON definitions of many APIs, with a preview of the tools and notes on what is left out."""
+"""Paste tools: JSON definitions of many APIs, with a preview of the tools and notes on omitted parts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def templates() -> tuple[tuple[str, Tool], ...]:
 
 
 def blank_tool() -> Tool:
-    """A tool with one parameter, to be named."""
+    """Return a tool with one parameter, to be named."""
     properties: dict[str, Json] = {"query": {"type": "string", "description": "What to look for."}}
     parameters: dict[str, Json] = {"type": "object", "properties": properties, "required": ["query"]}
     description = "One sentence that says when to use it."

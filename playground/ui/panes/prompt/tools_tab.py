@@ -43,7 +43,7 @@ class NoTools(QWidget):
         self._filled = False
 
     def showEvent(self, event: QShowEvent) -> None:
-        """The templates, as links."""
+        """Build the templates, as links."""
         if not self._filled:
             self._filled = True
             self._column.addWidget(words(WORDS, "muted"))
@@ -140,7 +140,7 @@ class ToolsBar(QFrame):
             button.setEnabled(not full)
 
     def say_moved(self, sentence: str) -> None:
-        """What the move just made costs; empty: nothing was moved."""
+        """Show the cost of the latest move; empty: nothing was moved."""
         self._moved.setText(sentence)
         self.notice.setVisible(bool(sentence))
 
@@ -216,6 +216,7 @@ class ToolsTab(QWidget):
         self._column.addWidget(self.empty)
         self._column.addStretch(1)
         self.area = QScrollArea()
+        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         self.area.setWidget(self._inside)
         self.area.setWidgetResizable(True)
         column = QVBoxLayout(self)
@@ -317,7 +318,7 @@ class ToolsTab(QWidget):
         return room
 
     def open_paste(self) -> None:
-        """The dialog in which Python or JSON becomes tools."""
+        """Open the dialog in which Python or JSON becomes tools."""
         # Imported here: reading Python is not needed before.
         from playground.ui.panes.prompt.tools_paste import PasteDialog
 

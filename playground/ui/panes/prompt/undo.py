@@ -50,6 +50,8 @@ class PromptPage:
     file: PromptFile = field(default_factory=PromptFile)
     stack: QUndoStack = field(default_factory=QUndoStack)
     cursor: tuple[int, int] = (0, 0)
+    fixed: Document | None = None
+    """Set by an automatic fix until the next request: the prompt after it."""
 
     def __post_init__(self) -> None:
         self.stack.setUndoLimit(2_000)
@@ -63,7 +65,7 @@ class PromptPage:
     def name(self) -> str:
         """The prompt's name: its file's name, otherwise its own."""
         path = self.file.path
-        return path.name.removesuffix(".json") if path is not None else self.document.name
+        return path.name.removesuffix(".json").removesuffix(".prompt") if path is not None else self.document.name
 
 
 class UndoHistory(QObject):
@@ -136,7 +138,7 @@ class UndoHistory(QObject):
             self.stack.push(_Replacing(self, (self.document, self.page.file), after, label, merge))
 
     def seal(self) -> None:
-        """What is typed from here on is a step of its own."""
+        """Begin a new step with what is typed next."""
         top = self.stack.command(self.stack.count() - 1) if self.stack.index() == self.stack.count() else None
         if isinstance(top, _Typing | _Replacing):
             top.sealed = True

@@ -13,7 +13,7 @@ from playground.client.events import RawEvent
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font, ui_font
-from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.labels import copy_text
 
 COLUMNS = ("time", "after", "kind", "carries", "data")
 LONGEST_CELL = 400
@@ -46,7 +46,7 @@ class EventsModel(QAbstractTableModel):
         return True
 
     def event_at(self, row: int) -> RawEvent:
-        """The event that row `row` shows."""
+        """Return the event that row `row` shows."""
         return self._events[row]
 
     def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature

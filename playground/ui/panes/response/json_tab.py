@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from playground.runs.record import Asked
 from playground.runs.state import RunState
@@ -15,7 +15,7 @@ from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme
 from playground.ui.widgets.highlight import JsonHighlighter
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 
 
 def answer_json(state: RunState) -> tuple[str, str]:
@@ -84,10 +84,10 @@ ANSWER, WHOLE = "Show the answer only", "Show the whole response"
 class JsonTab(Recolored, QFrame):
     """Made again in slow steps while the response comes, and once at its end."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self.setProperty("look", "pane")
-        self.text = LiveText("The answer's JSON", follows=False)
+        self.text = LiveText("The answer's JSON", follows=False, parent=self)
         self._colors: JsonHighlighter | None = None
         self._state: RunState | None = None
         self._asked: Asked | None = None
@@ -123,7 +123,7 @@ class JsonTab(Recolored, QFrame):
         self._asked = asked
 
     def title(self, state: RunState | None) -> str:
-        """The tab's title: a ✗ says that the answer was to be JSON and is not. Looked at once, when it is whole."""
+        """Return the title: ✗ says that the answer is not the requested JSON. Checked once, when it is complete."""
         if state is None or not state.ended or not self._has_answer(state):
             return "JSON"
         if self._titled is not state:

@@ -70,7 +70,7 @@ def queued(event: Queued, elapsed_s: float) -> str:
 
 
 def retrying(error: ApiError, retry: RetryScheduled, left_s: float) -> str:
-    """The countdown to the next attempt."""
+    """Return the countdown to the next attempt."""
     status = f"{error.status} " if error.status is not None else ""
     asked = " (the server asked for it)" if error.retry_after_s is not None else ""
     left = f"in {whole_seconds(left_s)}{asked}"
@@ -78,7 +78,7 @@ def retrying(error: ApiError, retry: RetryScheduled, left_s: float) -> str:
 
 
 def placeholder(state: RunState | None, elapsed_s: float = 0.0) -> str:
-    """What the Text tab says while there is no text; empty where another place says it."""
+    """Return the Text tab's message while there is no text; empty if another place says it."""
     if state is None:
         return EMPTY
     if not state.ended:
@@ -89,7 +89,7 @@ def placeholder(state: RunState | None, elapsed_s: float = 0.0) -> str:
 
 
 def ending(state: RunState | None) -> str:
-    """The line under a text that did not end as it should; empty otherwise."""
+    """Return the line under a text that did not end as it should; empty otherwise."""
     if state is None:
         return ""
     if state.phase == "stopped":

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from PySide6.QtCore import QEvent, QMimeData, QObject, Qt, QTimer
-from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtCore import QEvent, QMimeData, QObject, QRect, Qt, QTimer
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QPlainTextEdit, QTextEdit, QWidget
 
-from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.id_label import text_data
+from playground.ui.theme import GRID, current_theme, mono_font
+from playground.ui.widgets.labels import text_data
 
 LEAST_GAP_S = 0.25
 SHARE = 20
@@ -140,7 +140,7 @@ class DisplayMap:
         return [_SURROGATE.sub("\ufffd", displayed(line)) for line in shown]
 
     def exact_offset(self, paragraph: int, unit: int) -> int:
-        """The code point of the exact text at UTF-16 unit `unit` of paragraph `paragraph`."""
+        """Return the code point of the exact text at UTF-16 unit `unit` of paragraph `paragraph`."""
         start, end = self.starts[paragraph], self.ends[paragraph]
         line = self.text[start:end]
         if line.isascii():
@@ -205,6 +205,8 @@ class LiveText(QPlainTextEdit):
         self._follow = FollowEnd(self)
         self._follows = follows
         self._follow.following = follows
+        self.streaming = False
+        """Whether more text is expected: a block marks the end."""
         self.setReadOnly(True)
         self.setUndoRedoEnabled(False)
         self.setTextInteractionFlags(
@@ -225,12 +227,37 @@ class LiveText(QPlainTextEdit):
         """Show `text`. If it only grew, append the new part and keep the scroll position and selection."""
         if not text.startswith(self._map.text) or (self._map.taken > len(text)):
             self._start_again()
+        if self.streaming == final:
+            self.streaming = not final
+            self.viewport().update()
         if len(text) == len(self._map.text) and self._map.taken == len(text):
             return
         if not self._map.text:
             # A text that is complete at once, such as one from the log, is read from its top.
             self._follow.reset(following=self._follows and not final)
         self._append(self._map.take(text, final=final))
+
+    def scroll_to_start(self) -> None:
+        """Show the start of the text, unless the user has scrolled to another part."""
+        if self._follow.following:
+            self._follow.following = False
+            self.verticalScrollBar().setValue(0)
+
+    def caret_rect(self) -> QRect:
+        """Return the block at the end of a text that streams, in the viewport; empty without one."""
+        if not self.streaming or self.document().isEmpty():
+            return QRect()
+        cursor = QTextCursor(self.document())
+        cursor.movePosition(QTextCursor.MoveOperation.End)
+        end, width = self.cursorRect(cursor), self.fontMetrics().averageCharWidth()
+        mirrored = cursor.block().textDirection() == Qt.LayoutDirection.RightToLeft
+        return QRect(end.left() - width if mirrored else end.left() + 1, end.top() + 2, width, end.height() - 3)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        block = self.caret_rect()
+        if block.intersects(event.rect()):
+            QPainter(self.viewport()).fillRect(block, current_theme().output)
 
     def selected_exact_text(self) -> str:
         """Return the exact selected text."""
@@ -266,7 +293,7 @@ class LiveText(QPlainTextEdit):
         return cursor
 
     def createMimeDataFromSelection(self) -> QMimeData:
-        """Copying gives the exact text: no break that is for display only, no no-break space made a blank."""
+        """Copy the exact text: no break that is for display only, no no-break space turned into a blank."""
         return text_data(self.selected_exact_text())
 
     @property

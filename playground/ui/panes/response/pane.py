@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from PySide6.QtCore import QElapsedTimer, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
@@ -24,23 +25,25 @@ from playground.prompt.field_errors import FieldError
 from playground.runs.metrics import Figure, output_figure, seconds, speed
 from playground.runs.record import Asked
 from playground.runs.state import RunState
-from playground.ui.panes.response.events_tab import EventsTab
 from playground.ui.panes.response.json_tab import JsonTab
 from playground.ui.panes.response.labels import outcome, outcome_look
 from playground.ui.panes.response.live_text import SlowSteps
-from playground.ui.panes.response.probabilities_tab import ProbabilitiesTab
-from playground.ui.panes.response.rendered_tab import RenderedTab
 from playground.ui.panes.response.request_tab import RequestTab, SentRequest
 from playground.ui.panes.response.text_tab import TextTab
 from playground.ui.panes.response.tools_tab import ToolCallsTab
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, IconLabel
-from playground.ui.widgets.id_label import CopyButton
-from playground.ui.widgets.notice import Notice, field_link, shortened, words
+from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.notice import Notice, SlimBar, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
 from playground.ui.widgets.timers import repeating_timer
+
+if TYPE_CHECKING:
+    from playground.ui.panes.response.events_tab import EventsTab
+    from playground.ui.panes.response.probabilities_tab import ProbabilitiesTab
+    from playground.ui.panes.response.rendered_tab import RenderedTab
 
 MOST_DETAILS = 6
 
@@ -245,6 +248,9 @@ class _Tab(Protocol):
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None: ...
 
 
+_Created = TypeVar("_Created", bound=QWidget)
+
+
 class ResponsePane(QFrame):
     """Shows the state of one run. The run changes the state; `refresh` updates the view."""
 
@@ -266,20 +272,19 @@ class ResponsePane(QFrame):
         self._phase: str | None = None
         self._since = QElapsedTimer()
         self._labels = SlowSteps()
-        self.text_tab = TextTab()
-        self.request_tab = RequestTab()
-        self.rendered_tab = RenderedTab()
-        self.tools_tab = ToolCallsTab()
+        self._stack = QStackedWidget(self)
+        self.text_tab = TextTab(self._stack)
+        self.request_tab = RequestTab(self._stack)
+        self.tools_tab = ToolCallsTab(self._stack)
         self.tools_tab.run_requested.connect(lambda: self.notice_action.emit("chain"))
-        self.events_tab = EventsTab()
-        self.json_tab = JsonTab()
-        self.probabilities_tab = ProbabilitiesTab()
+        self.json_tab = JsonTab(self._stack)
         self.footer = ResponseFooter()
+        self.from_log = SlimBar("From the log")
         titles = ("Text", "Request", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
         self.tabs = tab_bar("Views of the response", titles)
         self.tabs.tightens = True
-        self._stack = QStackedWidget(self)
-        for tab in self._tabs():
+        blank = (QWidget(self._stack) for _ in range(3))
+        for tab in (self.text_tab, self.request_tab, next(blank), self.tools_tab, next(blank), self.json_tab, *blank):
             self._stack.addWidget(tab)
         self._column = self._lay_out()
         self.tabs.currentChanged.connect(self._choose)
@@ -343,28 +348,54 @@ class ResponsePane(QFrame):
             super().keyPressEvent(event)
 
     def take_focus(self) -> None:
-        """The keyboard comes to the tab in front."""
+        """Give the keyboard to the tab in front."""
         self.tabs.setFocus()
 
     def show_tab(self, index: int) -> None:
         """Bring a tab to the front: TEXT, RENDERED, TOOLS, EVENTS, JSON or, where any came, PROBABILITIES."""
         self.tabs.setCurrentIndex(index)
 
-    def _tabs(self) -> tuple[TextTab, RequestTab, RenderedTab, ToolCallsTab, EventsTab, JsonTab, ProbabilitiesTab]:
-        return (
-            self.text_tab,
-            self.request_tab,
-            self.rendered_tab,
-            self.tools_tab,
-            self.events_tab,
-            self.json_tab,
-            self.probabilities_tab,
+    @cached_property
+    def rendered_tab(self) -> RenderedTab:
+        """The completion as rendered Markdown, created on first use like the two tabs below."""
+        from playground.ui.panes.response.rendered_tab import RenderedTab
+
+        return self._put(RENDERED, RenderedTab())
+
+    @cached_property
+    def events_tab(self) -> EventsTab:
+        """The events as received."""
+        from playground.ui.panes.response.events_tab import EventsTab
+
+        return self._put(EVENTS, EventsTab())
+
+    @cached_property
+    def probabilities_tab(self) -> ProbabilitiesTab:
+        """The tokens with their probabilities."""
+        from playground.ui.panes.response.probabilities_tab import ProbabilitiesTab
+
+        return self._put(PROBABILITIES, ProbabilitiesTab())
+
+    def _put(self, index: int, tab: _Created) -> _Created:
+        blank, chosen = self._stack.widget(index), self._stack.currentIndex()
+        self._stack.insertWidget(index, tab)
+        if blank is not None:
+            self._stack.removeWidget(blank)
+            blank.deleteLater()
+        self._stack.setCurrentIndex(chosen)
+        return tab
+
+    def _tab(self, index: int) -> _Tab:
+        created_later = {RENDERED: "rendered_tab", EVENTS: "events_tab", PROBABILITIES: "probabilities_tab"}
+        return cast(
+            "_Tab", getattr(self, created_later[index]) if index in created_later else self._stack.widget(index)
         )
 
     def _current(self) -> _Tab:
-        return self._tabs()[self._stack.currentIndex()]
+        return self._tab(self._stack.currentIndex())
 
     def _choose(self, index: int) -> None:
+        self._tab(index)
         self._stack.setCurrentIndex(index)
         self.refresh()
 
@@ -393,6 +424,7 @@ class ResponsePane(QFrame):
         column.setSpacing(0)
         column.addWidget(self.tabs)
         column.addWidget(hairline())
+        column.addWidget(self.from_log)
         column.addWidget(self._stack, 1)
         column.addWidget(self.footer)
         return column

@@ -33,7 +33,7 @@ _VISIBLE = {" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥", "\u00a0": "⍽"}
 
 
 def visible(token: str) -> str:
-    """The token so that every character of it can be seen; an empty one (the end of the answer) is ∅."""
+    """Return the token with every character visible; an empty one (the end of the answer) is ∅."""
     shown = "".join(
         _VISIBLE.get(char, char if char.isprintable() else f"\\u{ord(char):04x}") for char in token[:LONGEST]
     )
@@ -58,14 +58,14 @@ def percent_text(logprob: float | None) -> str:
 
 
 def others(token: TokenProbability) -> str:
-    """The alternatives, the most probable first, without the token itself."""
+    """Return the alternatives, the most probable first, without the token itself."""
     found = [other for other in token.alternatives if other.token != token.token]
     found.sort(key=lambda other: -math.inf if other.logprob is None else other.logprob, reverse=True)
     return "   ".join(f"{visible(other.token)} {percent_text(other.logprob)}" for other in found)
 
 
 def sentence(token: TokenProbability, index: int) -> str:
-    """A token in one line; `index` from 0."""
+    """Describe a token in one line; `index` from 0."""
     rest = others(token)
     return f"token {index + 1:,}: {visible(token.token)} {percent_text(token.logprob)}" + (
         f" · instead: {rest}" if rest else " · no alternatives were sent"
@@ -156,7 +156,7 @@ class TintedText(QPlainTextEdit):
         self._showing = False
 
     def token_at(self, position: int) -> int | None:
-        """The token (from 0) at a position of the document."""
+        """Return the token (from 0) at a position of the document."""
         index = bisect_right(self._ends, position)
         return index if index < len(self._ends) else None
 
@@ -173,7 +173,7 @@ class TintedText(QPlainTextEdit):
         self.ensureCursorVisible()
 
     def event(self, event: QEvent) -> bool:
-        """The number on hover."""
+        """Show the number on hover."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             self._tip(event.pos(), event.globalPos())
             return True

@@ -22,7 +22,7 @@ from playground.ui.panes.response.markdown_view import (
 )
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.highlight import is_loaded, load
-from playground.ui.widgets.id_label import copy_text, text_data
+from playground.ui.widgets.labels import copy_text, text_data
 
 LONGEST = 200_000
 """Code points; a longer text is only in the Text tab."""

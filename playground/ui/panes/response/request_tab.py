@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton
 
 NOTHING = "The request appears here when it is sent: messages, tools, parameters and the exact body."
 LONGEST = 200_000
@@ -38,13 +38,13 @@ class SentRequest:
 class RequestTab(QFrame):
     """Readable parts, or the exact body with its headers. `show_request` selects the request."""
 
-    def __init__(self, *, narrow: bool = False) -> None:
+    def __init__(self, parent: QWidget | None = None, *, narrow: bool = False) -> None:
         """`narrow`: time and endpoint are above the buttons."""
-        super().__init__()
+        super().__init__(parent)
         self.setProperty("look", "pane")
         self._sent: SentRequest | None = None
         self._stale = True
-        self._line = QLabel(NOTHING)
+        self._line = QLabel(NOTHING, self)
         self._line.setProperty("tone", "muted")
         self._line.setWordWrap(True)
         self.parts, self.exact = _choice("Readable"), _choice("Exact body")
@@ -54,7 +54,7 @@ class RequestTab(QFrame):
             group.addButton(button)
         self.exact.toggled.connect(lambda _on: self._show())
         self._copy = CopyButton("the request body")
-        self.text = LiveText("Request as sent", follows=False)
+        self.text = LiveText("Request as sent", follows=False, parent=self)
         row = QHBoxLayout()
         row.setContentsMargins(GRID * 2, GRID // 2, GRID, 0)
         row.setSpacing(2)

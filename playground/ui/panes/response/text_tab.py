@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
@@ -23,8 +24,8 @@ from playground.runs.state import RunState
 from playground.ui.panes.response.labels import ending, left_s, placeholder, queued
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import IconLabel, set_icon
+from playground.ui.widgets.labels import ElidedLabel
 from playground.ui.widgets.notice import words
 
 
@@ -33,9 +34,9 @@ class CallStrip(QFrame):
 
     show_requested = Signal()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._calls = ElidedLabel("tool calls")
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._calls = ElidedLabel("tool calls", parent=self)
         self._calls.setFont(mono_font())
         self._calls.setProperty("mono", True)
         self._show = QPushButton("show")
@@ -68,8 +69,8 @@ class WaitBox(QFrame):
 
     cancelled = Signal()
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self.title = words("", "strong")
         self.reason = words("", "muted")
         self.bar = QProgressBar()
@@ -147,24 +148,25 @@ class StepsPanel(QScrollArea):
     action = Signal(str)
     """The id of an action of the window."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self.setAccessibleName("See the cache work in three steps")
-        title = QLabel("See the cache work in three steps")
+        page = QWidget(self.viewport())
+        title = QLabel("See the cache work in three steps", page)
         title.setProperty("tone", "title")
         grid = QGridLayout()
         grid.setHorizontalSpacing(GRID + 4)
         grid.setVerticalSpacing(0)
         grid.setColumnStretch(1, 1)
         for place, (head, text) in enumerate(STEPS):
-            number = QLabel(f"{place + 1}")
+            number = QLabel(f"{place + 1}", page)
             number.setProperty("look", "step")
             number.setAlignment(Qt.AlignmentFlag.AlignCenter)
             number.setFixedSize(22, 22)
-            body = QLabel(text)
+            body = QLabel(text, page)
             body.setProperty("tone", "muted")
             body.setWordWrap(True)
-            strong = QLabel(head)
+            strong = QLabel(head, page)
             strong.setProperty("tone", "strong")
             grid.addWidget(number, 3 * place, 0, 2, 1, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(strong, 3 * place, 1)
@@ -174,14 +176,13 @@ class StepsPanel(QScrollArea):
         links.setContentsMargins(22 + GRID + 4 - 5, 0, 0, 0)
         links.setSpacing(GRID)
         for name, label, icon in (("verify", "Send twice for me", "play"), ("guide", "Guide", "")):
-            button = QPushButton(label)
+            button = QPushButton(label, page)
             button.setProperty("look", "link")
             if icon:
                 set_icon(button, icon, "accent")
             button.clicked.connect(lambda _checked=False, name=name: self.action.emit(name))
             links.addWidget(button)
         links.addStretch(1)
-        page = QWidget()
         self.setWidget(page)
         self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -197,25 +198,30 @@ class StepsPanel(QScrollArea):
 class FoldedText(QFrame):
     """Reasoning or a refusal: folded to one line until it is opened. Hidden while there is none."""
 
-    def __init__(self, name: str, *, folded: bool) -> None:
-        super().__init__()
+    def __init__(self, name: str, *, folded: bool, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self._name = name
-        self.head = QPushButton(name)
+        self._has_text = False
+        self.head = QPushButton(name, self)
         self.head.setProperty("look", "quiet")
         self.head.setCheckable(True)
         self.head.setChecked(not folded)
         set_icon(self.head, "right" if folded else "down")
-        self.text = LiveText(name)
-        self.text.setMaximumHeight(160)
         self.head.toggled.connect(self._fold)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID, GRID // 2, GRID, 0)
-        column.setSpacing(0)
-        column.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addWidget(self.text)
-        # Not before it has its parent: a widget shown without one is a window that takes the activation.
-        self.text.setVisible(not folded)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(GRID, GRID // 2, GRID, 0)
+        self._column.setSpacing(0)
+        self._column.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
         self.hide()
+
+    @cached_property
+    def text(self) -> LiveText:
+        """The text, created with its first character."""
+        text = LiveText(self._name, parent=self)
+        text.setMaximumHeight(160)
+        self._column.addWidget(text)
+        text.setVisible(self.head.isChecked())
+        return text
 
     def _fold(self, opened: bool) -> None:
         set_icon(self.head, "down" if opened else "right")
@@ -223,6 +229,9 @@ class FoldedText(QFrame):
 
     def show_text(self, text: str, *, final: bool) -> None:
         """Show the text so far."""
+        if not (text or self._has_text):
+            return
+        self._has_text = bool(text)
         self.text.show_text(text, final=final)
         label = f"{self._name} · {len(text):,} characters"
         if self.head.text() != label:
@@ -236,15 +245,16 @@ class TextTab(QFrame):
     action = Signal(str)
     """The id of an action of the window."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self.setProperty("look", "pane")
-        self.text = LiveText("Completion")
-        self.calls = CallStrip()
-        self.waiting = WaitBox()
-        self.reasoning = FoldedText("Reasoning", folded=True)
-        self.refusal = FoldedText("Refusal", folded=False)
-        self._words = QLabel()
+        # With a style sheet, a new parent costs time for every widget below: each widget is made below its own.
+        self.text = LiveText("Completion", parent=self)
+        self.calls = CallStrip(self)
+        self.waiting = WaitBox(self)
+        self.reasoning = FoldedText("Reasoning", folded=True, parent=self)
+        self.refusal = FoldedText("Refusal", folded=False, parent=self)
+        self._words = QLabel(self)
         self._words.setWordWrap(True)
         self._words.setProperty("tone", "muted")
         self._words.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
@@ -261,7 +271,7 @@ class TextTab(QFrame):
         column.addLayout(self._places, 1)
         self._places.addWidget(self._words)
         self._places.addWidget(self.text)
-        self.steps = StepsPanel()
+        self.steps = StepsPanel(self)
         self.steps.action.connect(self.action)
         self._places.addWidget(self.steps)
         column.setContentsMargins(0, 0, 0, 0)

@@ -13,8 +13,7 @@ from playground.tools.schema import check_arguments
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.elided_label import ElidedLabel
-from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.labels import CopyButton, ElidedLabel
 from playground.ui.widgets.notice import words
 
 NOTHING = "Tool calls appear here while their arguments stream."
@@ -119,8 +118,8 @@ class ToolCallsTab(QScrollArea):
     run_requested = Signal()
     """Answer the calls, and go on until there is an answer."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setAccessibleName("Tool calls")
@@ -136,7 +135,7 @@ class ToolCallsTab(QScrollArea):
         self.run.setProperty("look", "link")
         self.run.clicked.connect(self.run_requested)
         self.run.hide()
-        inside = QWidget()
+        inside = QWidget(self.viewport())
         self._column = QVBoxLayout(inside)
         self._column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         self._column.setSpacing(GRID)

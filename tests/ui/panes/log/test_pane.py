@@ -658,7 +658,7 @@ def test_prefix_column_shows_the_stored_explanation_and_the_error_of_a_failed_re
         await stage.until(lambda: stage.cell(2, "prefix") == "as forecast", "the first explanation")
         assert stage.cell(1, "prefix") == "date in message 1, line 1"
         assert stage.cell(1, "prefix", Qt.ItemDataRole.ToolTipRole) == "The date differs."
-        assert stage.cell(0, "prefix") == stage.cell(0, "answer") != ""
+        assert (stage.cell(0, "prefix"), stage.cell(0, "answer")) == ("too many requests", "Too many requests")
         # An explanation that is stored after the row was displayed is read too.
         late = show.of("Four")
         await keep(stage.log, late, answered())
@@ -696,5 +696,19 @@ def test_copy_button_names_a_request_on_display_that_the_filter_hides(play: Play
         pane.clear_filter()
         await stage.shown(4)
         assert pane.copy_button.text() == COPY
+
+    play(story)
+
+
+@pytest.mark.parametrize("duration_ms", [200, 0])
+def test_new_row_fades_unless_motion_is_reduced(play: Play, duration_ms: int) -> None:
+    async def story(stage: Stage) -> None:
+        table = stage.pane.table
+        await keep(stage.log, show.of("One"), answered())
+        await stage.shown(1)
+        table.setStyleSheet(f"QTableView {{ widget-animation-duration: {duration_ms}; }}")
+        await keep(stage.log, show.of("Two"), answered())
+        await stage.rows(2)
+        assert table._fading.isActive() == bool(duration_ms)
 
     play(story)

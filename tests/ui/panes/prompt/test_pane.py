@@ -173,8 +173,25 @@ def test_nothing_turns_warm_while_a_request_runs(open_pane: Open) -> None:
     opened.sent(DOCUMENT)
     assert opened.pane.axes is not None
     assert {message.warm_to for message in opened.pane.axes.messages} == {-1}
+    assert (opened.pane.axes.warm, opened.pane.footer.state) == (False, "cache: nothing sent yet")
     opened.pane.set_running(False)
+    assert opened.pane.axes.warm
     assert opened.pane.axes.messages[0].warm_to == len(SYSTEM)
+
+
+def test_collapse_to_fit_collapses_no_more_messages_than_necessary(open_pane: Open) -> None:
+    long = Message("system", "Be kind.\n" * 40)
+    document = Document(messages=(long, Message("user", "Be brief."), Message("user", "Why?\n" * 40)))
+    tab = open_pane(document).pane.prompt_tab
+    tab.area.resize(500, 2_000)
+    tab.collapse_to_fit()
+    assert [card.collapsed for card in tab.cards] == [False, False, False]
+    tab.area.resize(500, 1_000)
+    tab.collapse_to_fit()
+    assert [card.collapsed for card in tab.cards] == [True, False, False]
+    tab.area.resize(500, 100)
+    tab.collapse_to_fit()
+    assert [card.collapsed for card in tab.cards] == [True, True, False]
 
 
 def test_the_served_rule_goes_with_the_first_edit_before_it(open_pane: Open) -> None:
@@ -388,3 +405,15 @@ def test_marks_of_many_variables_with_advice_take_linear_time() -> None:
     marks = marks_of(ExactText(text), {"a": "x"}, advised)
     assert time.process_time() - begun < 2
     assert [(mark.start, mark.end) for mark in marks if mark.kind == "advice"] == [(6, 8)]
+
+
+def test_pane_text_that_becomes_longer_than_the_pane_keeps_its_width(
+    qtbot: QtBot, open_pane: Callable[[Document], OpenPane]
+) -> None:
+    pane = open_pane(Document(messages=(Message("user", "one line"),))).pane
+    text, bar = pane.prompt_tab.cards[0].text, pane.prompt_tab.area.verticalScrollBar()
+    before = text.width()
+    assert bar.maximum() == 0
+    text.insert_exact("\n".join("more lines" for _ in range(200)))
+    qtbot.waitUntil(lambda: bar.maximum() > 0)
+    assert text.width() == before

@@ -15,7 +15,8 @@ from pytestqt.qtbot import QtBot
 
 from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.card_text import LONG_BLOCKS, CardText
-from playground.ui.widgets.id_label import release_clipboard
+from playground.ui.theme import current_theme
+from playground.ui.widgets.labels import release_clipboard
 from playground.ui.widgets.lossless_text import Splice, image_of
 from tests.ui.panes.prompt.conftest import OpenPane
 
@@ -219,6 +220,18 @@ def test_marks_follow_the_text(text: CardText) -> None:
     selections = text.extraSelections()
     cursor: QTextCursor = selections[0].cursor
     assert (cursor.selectionStart(), cursor.selectionEnd()) == (mark.start, mark.end)
+
+
+def test_card_text_long_text_colors_its_marks_when_painted(text: CardText, qtbot: QtBot) -> None:
+    text.set_exact("{{a}}\n" * LONG_BLOCKS)
+    text.set_values({"a": "Priya"})
+    assert not text.extraSelections()
+    ink = current_theme().variable_edge.rgb()
+    image = text.grab(QRect(0, 0, 200, 100)).toImage()
+    assert any(image.pixel(x, y) == ink for x in range(image.width()) for y in range(image.height()))
+    text.select(0, len("{{a}}\n") * 2)
+    QTest.keyClick(text, Key.Key_Delete)
+    assert len(text.extraSelections()) == len(text.marks) == LONG_BLOCKS - 2
 
 
 def test_any_sequence_of_keys_leaves_image_and_height_right(text: CardText) -> None:

@@ -9,6 +9,7 @@ from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from playground.ui.panes.response.live_text import LiveText
+from playground.ui.theme import current_theme
 
 LINES = "".join(f"line {number}\n" for number in range(300))
 
@@ -115,3 +116,17 @@ def test_live_text_with_direction_controls_shows_them_and_copies_the_exact_text(
     text.selectAll()
     text.copy()
     assert QGuiApplication.clipboard().text() == exact
+
+
+@pytest.mark.parametrize(("text", "left"), [("The late fee", False), ("مرحبا بكم", True)])
+def test_live_text_streaming_marks_its_end_until_it_is_final(qtbot: QtBot, text: str, left: bool) -> None:
+    view = LiveText("Completion")
+    qtbot.addWidget(view)
+    view.resize(300, 80)
+    view.show()
+    view.show_text(text, final=False)
+    block = view.caret_rect()
+    assert view.viewport().grab().toImage().pixelColor(block.center()) == current_theme().output
+    assert (block.center().x() < view.cursorRect(QTextCursor(view.document())).center().x()) == left
+    view.show_text(text)
+    assert view.caret_rect().isEmpty()

@@ -1,4 +1,4 @@
-"""A label for ids: never shortened. If a line is too narrow the type gets smaller, then the id wraps."""
+"""Labels of one line: texts that are shortened to the room they have, and ids that are never shortened."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from PySide6.QtCore import QMimeData, QRect, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
 
 from playground.export.terminal import visible_line
 from playground.ui.theme import current_theme, mono_font
@@ -54,7 +54,7 @@ class CopyButton(QPushButton):
     """Label "Copy", for a moment "Copied". Disabled while there is nothing to copy."""
 
     def __init__(self, what: str, parent: QWidget | None = None) -> None:
-        """`what` names the text for screen readers."""
+        """Build the label. `what` names the text for screen readers."""
         super().__init__("Copy", parent)
         self._text = ""
         self._what = what
@@ -142,7 +142,7 @@ class IdLabel(QWidget):
         return QSize(80, QFontMetrics(mono_font(SIZES_PX[0])).height() + 4)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """The id, and a focus ring."""
+        """Paint the id, and a focus ring."""
         painter, theme = QPainter(self), current_theme()
         painter.setFont(self._font(self.width()))
         painter.setPen(theme.text if self._id else theme.muted)
@@ -163,3 +163,61 @@ class IdLabel(QWidget):
 def _needed(text: str, font: QFont, width: int) -> QRect:
     room = QRect(0, 0, max(width, 1), 10_000)
     return QFontMetrics(font).boundingRect(room, int(Qt.TextFlag.TextWrapAnywhere), text or "—")
+
+
+class ElidedLabel(QLabel):
+    """Shows `full_text`, elided, with control characters as escapes. The tooltip and Ctrl+C have the whole text."""
+
+    def __init__(
+        self, name: str, elide: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._name = name
+        self._elide = elide
+        self._full = self._displayed = ""
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName(name)
+
+    @property
+    def full_text(self) -> str:
+        """Return the full text."""
+        return self._full
+
+    def set_full_text(self, text: str, why: str = "") -> None:
+        """Show `text`; `why` is added to the tooltip and read out, for a figure that is not known."""
+        if text == self._full and why == self.accessibleDescription():
+            return
+        self._full = text
+        self._displayed = visible_line(text)
+        self.setText(self._displayed)
+        self.setToolTip(plain_tip(why or f"{self._name}: {self._displayed}"))
+        self.setAccessibleName(f"{self._name}: {self._displayed}")
+        self.setAccessibleDescription(why)
+
+    def minimumSizeHint(self) -> QSize:
+        """Little: the rest is elided."""
+        return QSize(self.fontMetrics().horizontalAdvance("…") * 4, super().minimumSizeHint().height())
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint the elided text, and a line under it while it has the focus."""
+        painter = QPainter(self)
+        room = self.contentsRect()
+        shown = self.fontMetrics().elidedText(self._displayed, self._elide, room.width())
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        painter.drawText(room, int(self.alignment()), shown)
+        if self.hasFocus():
+            # QStyle has 500 enum members, which take 7 ms of the start.
+            from PySide6.QtWidgets import QStyle, QStyleOption
+
+            option = QStyleOption()
+            option.initFrom(self)
+            self.style().drawPrimitive(QStyle.PrimitiveElement.PE_FrameFocusRect, option, painter, self)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Ctrl+C copies the whole text."""
+        if event.matches(QKeySequence.StandardKey.Copy):
+            copy_text(self._full)
+        else:
+            super().keyPressEvent(event)

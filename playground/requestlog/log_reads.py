@@ -1,0 +1,274 @@
+"""Queries of the request log for the event loop, on two threads: one for pages and runs, one for counts and sums."""
+
+from __future__ import annotations
+
+import sqlite3
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from playground.prompt.document import Json
+from playground.requestlog import log_queries, rows
+from playground.requestlog.filter import IdTerm, LogFilter, Order
+from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
+from playground.requestlog.ordered import NEAR
+from playground.requestlog.reader import COUNT_UP_TO, Reader
+from playground.requestlog.records import Count, DamagedRunError, Found, LogRow, StoredRun, Totals
+from playground.requestlog.recovery import damaged_message
+from playground.requestlog.store import OpenedStore, connect_another
+from playground.requestlog.worker import Worker
+from playground.runs.record import SentRow
+
+STEP_S = 0.04
+"""Seconds of a search between which other queries are answered."""
+MOST_OF_AN_ID = 100
+"""Maximum number of requests per partial id in a list of ids."""
+IDS_PER_READ = 10_000
+NO_TOTALS = Totals(0, None, None, None, 0, 0, 0)
+A = TypeVar("A")
+
+
+class RowCounter:
+    """`connect` opens the connection, on the thread, at the first count."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], error: Callable[[sqlite3.Error], None]) -> None:
+        self._connect, self._error = connect, error
+        self._worker: Worker | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._reader: Reader | None = None
+
+    async def count(self, log_filter: LogFilter, up_to: int | None) -> Count:
+        """Return the number of matches; 0 if stopped or if the log cannot be read."""
+        return await self.ask(lambda reader: reader.count(log_filter, up_to), Count(0, True))
+
+    async def totals(self, log_filter: LogFilter) -> Totals:
+        """Return sums over all matches; empty sums if stopped or if the log cannot be read."""
+        return await self.ask(lambda reader: reader.totals(log_filter), NO_TOTALS)
+
+    def stop(self) -> None:
+        """Interrupt the running count."""
+        if self._connection is not None:
+            self._connection.interrupt()
+
+    async def ask(self, question: Callable[[Reader], A], empty: A) -> A:
+        """Return the result of a long query; `empty` if stopped or if the log cannot be read."""
+
+        def work() -> A:
+            try:
+                return question(self._opened())
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    self._error(error)
+                return empty
+
+        if self._worker is None:
+            self._worker = Worker("request-log-counter")
+        return await self._worker.call(work)
+
+    def _opened(self) -> Reader:
+        if self._reader is None:
+            self._connection = self._connect()
+            self._reader = Reader(self._connection)
+        return self._reader
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._worker is None:
+            return
+        self.stop()
+        worker, self._worker = self._worker, None
+        if self._connection is not None:
+            await worker.call(self._connection.close)
+        worker.stop()
+
+
+class LogReads(ABC):
+    """The queries of RequestLog. All methods belong to the event loop."""
+
+    def __init__(self, files: OpenedStore, path: Path) -> None:
+        self._path = path
+        self._files = files
+        self._read_worker = Worker("request-log-reader")
+        self._reader = Reader(files.reader)
+        self._counter = RowCounter(lambda: connect_another(path, files.writer is not None), self._read_error)
+        self._closed = False
+        self._read_failed = False
+        self._stops = 0
+        """Number of calls of `stop_counting`."""
+        self._damaged: set[str] = set()
+
+    async def page(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> list[LogRow]:
+        """Return a page of rows older than number `before`, newest first. Equally fast at any position."""
+        rows: list[LogRow] = []
+        while True:
+            found = await self.search(log_filter, before, limit - len(rows))
+            rows += found.rows
+            if found.below is None:
+                return rows
+            before = found.below
+
+    async def search(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> Found:
+        """Return the rows of a page that a step of about STEP_S finds, newest first, and the place of the next step."""
+        return await self._read(lambda: self._reader.search(log_filter, before, limit, STEP_S), Found([]))
+
+    async def rows_at(self, log_filter: LogFilter, first: int, limit: int = 128) -> list[LogRow]:
+        """Return rows `first` to `first + limit` of the list, newest first, for random access by a table."""
+        if log_filter.terms and log_filter.order is None and first + limit <= NEAR:
+            return (await self.page(log_filter, None, first + limit))[first:]
+        if log_filter.order is not None:
+            return await self._rows_in_order(log_filter, log_filter.order, max(0, first), limit)
+        return await self._read(lambda: self._reader.rows_at(log_filter, first, limit), [])
+
+    async def _rows_in_order(self, log_filter: LogFilter, order: Order, first: int, limit: int) -> list[LogRow]:
+        if first + limit > NEAR:
+            return await self._counter.ask(lambda reader: reader.rows_at(log_filter, first, limit), [])
+        steps, stops = self._reader.first_in_order(log_filter, order, first, limit), self._stops
+        while self._stops == stops:  # other queries are answered between two steps
+            found: list[LogRow] | None = await self._read(lambda: next(steps), [])
+            if found is not None:
+                return found
+        return []
+
+    async def count(self, log_filter: LogFilter, up_to: int | None = COUNT_UP_TO) -> Count:
+        """Return the number of matches: exact up to `up_to`, or entirely if it is None or there is no filter."""
+        return await self._counter.count(log_filter, up_to)
+
+    async def totals(self, log_filter: LogFilter) -> Totals:
+        """Return sums and the hit rate over all matches. Takes some tenths of a second for a million rows."""
+        return await self._counter.totals(log_filter)
+
+    def stop_counting(self) -> None:
+        """Cancel running counts and sums: they return an empty result."""
+        self._stops += 1
+        self._counter.stop()
+
+    async def get(self, run_id: str) -> StoredRun | None:
+        """Return a run; `.state()` folds its events."""
+        return await self._read(lambda: self._get(run_id), None)
+
+    async def find(self, part: str, limit: int = 1000) -> list[LogRow]:
+        """Return requests with `part` in a request_id (of any attempt) or body id, newest first."""
+        return await self.page(LogFilter((IdTerm(part),)), None, limit) if part else []
+
+    async def find_many(self, ids: Sequence[str]) -> FoundIds:
+        """Find requests by a list of ids or parts of ids. Returns also the ids without a match."""
+        wanted = dict.fromkeys(one.strip() for one in ids)
+        found = {one: await self.find(one, MOST_OF_AN_ID) for one in wanted if one}
+        rows = {row.number: row.run_id for some in found.values() for row in some}
+        missing = tuple(one for one, some in found.items() if not some)
+        return FoundIds(tuple(rows[number] for number in sorted(rows, reverse=True)), missing)
+
+    async def rows_of(self, run_ids: Sequence[str]) -> list[LogRow]:
+        """Return the rows of these runs, newest first; unknown ids are left out. At most 30,000 ids."""
+        return await self._read(lambda: self._reader.rows_of(run_ids), [])
+
+    async def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
+        """Return a request's position in a filter's list, 0 being the newest."""
+        return await self._read(lambda: self._reader.place_of(run_id, log_filter), None)
+
+    async def numbers(self, log_filter: LogFilter) -> array[int]:
+        """Return the numbers of all matches, oldest first; they stay valid when other requests are added.
+
+        Headings of groups are negative: see `members`.
+        """
+        return await self._read(lambda: self._reader.numbers(log_filter), array("q"))
+
+    async def members(self, numbers: Sequence[int]) -> list[int]:
+        """Return the numbers of requests, oldest first, with those of its group in place of each heading."""
+        return await self._read(lambda: self._reader.members(numbers), [])
+
+    async def stored(self, numbers: Sequence[int]) -> list[StoredRun]:
+        """Return these runs, oldest first, without deleted ones."""
+        return (await self.readable(numbers))[0]
+
+    async def readable(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
+        """Return these runs, oldest first, and the run_ids of those that are damaged. Deleted runs are left out."""
+        return await self._read(lambda: self._reader.runs.stored(numbers), ([], []))
+
+    async def run_ids(self, numbers: Sequence[int]) -> list[str]:
+        """Return the run_ids of these numbers, oldest first, without deleted ones."""
+        return await self._read(lambda: rows.run_ids(self._files.reader, numbers), [])
+
+    async def request_ids(self, chosen: LogFilter | Sequence[int]) -> list[str]:
+        """Return the request_ids of all matches of a filter, or of these numbers, newest first.
+
+        Loads no pages: a million ids take about a second.
+        """
+        numbers = await self.numbers(chosen) if isinstance(chosen, LogFilter) else sorted(chosen)
+        found: list[str] = []
+        for first in range(0, len(numbers), IDS_PER_READ):
+            some = numbers[first : first + IDS_PER_READ]
+            found += await self._read(lambda some=some: self._reader.request_ids(some), [])  # type: ignore[misc]
+        return found[::-1]
+
+    async def explanations(self, numbers: Sequence[int]) -> dict[int, Json]:
+        """Return the cache explanations of these numbers that are stored; {}: no cached token was missed."""
+        return await self._read(lambda: self._reader.explanations(numbers), {})
+
+    async def words(self) -> Words:
+        """Return the names, tags and finish reasons in the log, for completion in filters."""
+        return await self._read(lambda: log_queries.words(self._files.reader), Words())
+
+    async def size(self) -> LogSize:
+        """Return the size of the log."""
+        return await self._read(lambda: log_queries.size(self._files.reader, self._path), NO_SIZE)
+
+    async def sent_since(
+        self,
+        endpoint_id: str,
+        model: str,
+        since_utc: datetime,
+        limit: int | None = None,
+        base_url: str | None = None,
+        *,
+        accepted: bool = False,
+    ) -> list[SentRow]:
+        """Return the requests to an endpoint and model, oldest first: at most the newest `limit`.
+
+        `accepted`: only requests with status 200.
+        """
+        return await self._read(
+            lambda: self._reader.runs.sent_since(endpoint_id, model, since_utc, limit, base_url, accepted=accepted), []
+        )
+
+    def _get(self, run_id: str) -> StoredRun | None:
+        try:
+            return self._reader.runs.get(run_id)
+        except DamagedRunError:
+            self._report(damaged_message([run_id]))
+            return None
+
+    async def _read(self, function: Callable[[], A], empty: A) -> A:
+        def work() -> A:
+            try:
+                return function()
+            except sqlite3.Error as error:
+                self._read_error(error)
+                return empty
+            finally:
+                self._report_damaged_rows()
+
+        return await self._read_worker.call(work)
+
+    def _report_damaged_rows(self) -> None:
+        if new := sorted(self._reader.runs.damaged - self._damaged):
+            self._damaged.update(new)
+            self._report(damaged_message(new))
+
+    def _read_error(self, error: sqlite3.Error) -> None:
+        if self._closed or self._read_failed:
+            return
+        self._read_failed = True
+        self._report(f"The request log cannot be read in full: {error}. The displayed data may be incomplete.")
+
+    @abstractmethod
+    def _report(self, sentence: str) -> None:
+        """Deliver a message to the callbacks, from any thread."""
+
+    async def _close_reader(self) -> None:
+        await self._counter.close()
+        self._files.reader.interrupt()
+        await self._read_worker.call(self._files.reader.close)

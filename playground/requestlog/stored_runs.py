@@ -1,0 +1,183 @@
+"""Whole runs as the log stores them."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from playground.client.endpoint import Rates
+from playground.prefix_cache.forecast import Forecast
+from playground.requestlog import rows
+from playground.requestlog.blob_store import Joiner
+from playground.requestlog.index import column_text
+from playground.requestlog.records import DamagedRunError, StoredRun
+from playground.requestlog.store import is_damage
+from playground.runs.record import RequestRecord, SentRow
+
+DAMAGE = (zlib.error, ValueError, TypeError, LookupError, AttributeError, OverflowError)
+"""Exceptions from decoding a damaged row or blob; msgspec's errors are ValueErrors."""
+_NONE = type(None)
+KINDS: dict[str, tuple[type, ...]] = {
+    "t": (str,),
+    "T": (str, _NONE),
+    "i": (int,),
+    "I": (int, _NONE),
+    "F": (float, int, _NONE),
+    "b": (bytes,),
+    "J": (str, bytes, _NONE),
+}
+_STORED_KINDS = tuple(map(KINDS.__getitem__, "itiiittttttbbJitTtTJt"))
+
+
+@contextmanager
+def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read within one transaction, from one snapshot."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
+class StoredRuns:
+    """Reads whole runs. `damaged`: run_ids of those that could not be read."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        # A text column that is not UTF-8 must not make its whole page unreadable.
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+        self._rates: dict[str, Rates] = {}
+        self.damaged: set[str] = set()
+
+    def get(self, run_id: str) -> StoredRun | None:
+        """Return one run; None if it does not exist. Raises DamagedRunError."""
+        with one_moment(self._connection):
+            return self._stored(run_id)
+
+    def stored(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
+        """Return these runs, ascending, and the run_ids of those that are damaged. Deleted runs are left out."""
+        runs: list[StoredRun] = []
+        damaged: list[str] = []
+        with one_moment(self._connection):
+            for run_id in rows.run_ids(self._connection, numbers):
+                try:
+                    run = self._stored(run_id)
+                except DamagedRunError:
+                    damaged.append(str(run_id))
+                else:
+                    if run is None:  # its run_id differs between the table and the index
+                        damaged.append(str(run_id))
+                    else:
+                        runs.append(run)
+        self.damaged.update(damaged)
+        return runs, damaged
+
+    def sent_since(
+        self,
+        endpoint_id: str,
+        model: str,
+        since: datetime,
+        limit: int | None = None,
+        base_url: str | None = None,
+        *,
+        accepted: bool = False,
+    ) -> list[SentRow]:
+        """Return the requests sent there, oldest first: at most the newest `limit`. `accepted`: only with status
+        200."""
+        found = self._connection.execute(
+            f"SELECT {rows.id_text('r.run_id')}, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens, "
+            "r.completion_tokens, t.answer, t.called, r.source, t.question "
+            "FROM targets AS g CROSS JOIN runs AS r ON r.target = g.id JOIN texts AS t ON t.number = r.number "
+            "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported "
+            "AND (? IS NULL OR g.base_url = ?) AND (NOT ? OR r.status = 200) ORDER BY r.number DESC LIMIT ?",
+            (
+                column_text(endpoint_id),
+                column_text(model),
+                rows.microseconds(since),
+                base_url,
+                base_url,
+                accepted,
+                -1 if limit is None else limit,
+            ),
+        )
+        joiner = Joiner(self._connection)
+        return [
+            SentRow(
+                *(row[0], row[1], rows.moment_of(row[2]), joiner.join_body(row[3], row[10])),
+                *(row[4], row[5], row[6], row[7], bool(row[8]), row[9]),
+            )
+            for row in reversed(found.fetchall())
+        ]
+
+    def rates_of(self, text: str) -> Rates:
+        """Return decoded rates. Raises a DAMAGE error."""
+        if text not in self._rates:
+            self._rates[text] = msgspec.json.decode(text, type=Rates)
+        return self._rates[text]
+
+    def _stored(self, run_id: str) -> StoredRun | None:
+        if not isinstance(run_id, str):  # the column of a damaged row
+            raise DamagedRunError(str(run_id))
+        try:
+            return self._read_stored(run_id)
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            raise DamagedRunError(run_id) from error
+        except DAMAGE as error:
+            raise DamagedRunError(run_id) from error
+
+    def _read_stored(self, run_id: str) -> StoredRun | None:
+        row = self._connection.execute(
+            "SELECT r.number, r.phase, r.marked, r.dropped_raw, r.started_us, g.endpoint_id, g.endpoint_name, "
+            "g.endpoint_kind, g.base_url, g.model, g.rates, t.body, t.document, t.forecast, r.imported, t.comment, "
+            "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number), "
+            "r.source, r.conversation, t.explanation, t.question "
+            "FROM runs AS r JOIN texts AS t ON t.number = r.number JOIN targets AS g ON g.id = r.target "
+            "WHERE r.run_id IN (?, ?)",
+            rows.both_ids(run_id),
+        ).fetchone()
+        if row is None:
+            return None
+        check_types(row, _STORED_KINDS)
+        joiner = Joiner(self._connection)
+        body = joiner.join_body(row[11], row[20])
+        record = RequestRecord(
+            run_id=run_id,
+            endpoint_id=row[5],
+            endpoint_name=row[6],
+            endpoint_kind=row[7],
+            base_url=row[8],
+            model=row[9],
+            started_utc=rows.moment_of(row[4]),
+            body=body,
+            document=joiner.join_document(row[12], body).decode("utf-8", "surrogatepass"),
+            forecast=msgspec.json.decode(row[13], type=Forecast) if row[13] else None,
+            rates=self.rates_of(row[10]),
+            source=row[17],
+            conversation=row[18],
+        )
+        events = rows.read_events(self._connection, row[0])
+        return StoredRun(
+            *(record, row[0], row[1], bool(row[2]), events, bool(row[3]), bool(row[14]), row[15], tags_of(row[16])),
+            explanation=msgspec.json.decode(row[19]) if row[19] else None,
+        )
+
+
+def check_types(values: Sequence[object], kinds: Sequence[tuple[type, ...]]) -> None:
+    """Raise TypeError for a value of another type than its column's, and for a number that is not finite."""
+    for value, kind in zip(values, kinds, strict=True):
+        if value.__class__ not in kind or (isinstance(value, float) and not math.isfinite(value)):
+            raise TypeError(f"{type(value).__name__} in a column of the log")
+
+
+def tags_of(text: object) -> tuple[str, ...]:
+    """Return the tags of a row, in alphabetical order."""
+    return tuple(sorted(str(text).split("\x1f"), key=str.casefold)) if text else ()
