@@ -61,7 +61,8 @@ class PrefixWindow:
     The limit begins at 1: the rows of a prefix are sent before the next prefix is opened, which no cache is too small
     for. It doubles if workers waited because of it, every row since the last change found its prefix in the cache, and
     the rows that a larger limit could cost are at most PROBE_SHARE of those found so far. If a row misses its prefix
-    at a limit above 1, the limit returns to the one before and stays below the failed one.
+    at a limit above 1, the limit returns to the one before and stays below the failed one. A server that serves none of
+    HOPELESS_ROWS rows with one prefix open is taken to cache nothing: it gets requests without a limit.
 
     Args:
         concurrency: the number of requests at once; the limit is never higher.
@@ -73,6 +74,8 @@ class PrefixWindow:
     found: int = 0
     """Rows that found their prefix in the cache."""
     missed: int = 0
+    _missed_at_limit: int = 0
+    _caches_nothing: bool = False
     _ceiling: int | None = None
     _waited: bool = False
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=TIMES))
@@ -99,11 +102,15 @@ class PrefixWindow:
             self._raise(open_prefixes)
             return
         self.missed += 1
-        if not self.found and self.missed >= HOPELESS_ROWS:
-            self.limit = self.concurrency
-        elif self.found and self.limit > 1 and open_prefixes > 1:
+        if self._caches_nothing and not self.found:
+            return
+        if self.limit > 1 and open_prefixes > 1:
             self._ceiling = min(self.limit, open_prefixes) - 1
-            self.limit, self._waited = max(min(self.limit // 2, self._ceiling), 1), False
+            self.limit, self._waited, self._missed_at_limit = max(min(self.limit // 2, self._ceiling), 1), False, 0
+            return
+        self._missed_at_limit += 1
+        if not self.found and self._missed_at_limit >= HOPELESS_ROWS:
+            self.limit, self._caches_nothing = self.concurrency, True
 
     def _raise(self, open_prefixes: int) -> None:
         wanted = min(self.limit * 2, self._ceiling or self.concurrency, self.concurrency)

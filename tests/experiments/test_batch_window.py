@@ -12,7 +12,14 @@ from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, Usage, UsageReported
 from playground.experiments.batch_plan import PlannedRow, plan_rows
 from playground.experiments.batch_rows import BatchRow
-from playground.experiments.batch_runner import BatchRunner, PrefixWindow, leads, prefixes_held
+from playground.experiments.batch_runner import (
+    HOPELESS_ROWS,
+    BatchRunner,
+    PrefixWindow,
+    leads,
+    opens_prefix,
+    prefixes_held,
+)
 from playground.prompt.document import Document, Message
 from playground.prompt.request import Request
 from playground.runs.run import Run
@@ -124,6 +131,20 @@ def test_runner_limit_that_is_too_high_for_the_cache_is_lowered() -> None:
     runner = run(plan, server, 8, prefixes=8)
     assert runner.window.limit <= 3
     assert server.cached >= 0.8 * best(plan)
+
+
+def test_window_first_rows_all_miss_at_a_known_limit_lowers_it_and_then_takes_the_server_to_cache_nothing() -> None:
+    plan = plan_rows(PROMPT, rows(2, 40), COLUMNS, "warm")
+    follower = next(item for item in plan if not opens_prefix(item))
+    state = RunState(phase="done", usage=Usage(400, 1, 401, 0))
+    window = PrefixWindow(8, 8)
+    limits = []
+    for _row in range(HOPELESS_ROWS + 3):
+        window.learn(follower, state, window.limit)
+        limits.append(window.limit)
+    assert limits == [4, 2, 1] + [1] * (HOPELESS_ROWS - 1) + [8]
+    window.learn(follower, state, 8)
+    assert window.limit == 8
 
 
 def test_runner_server_that_caches_nothing_is_not_slowed_down() -> None:
