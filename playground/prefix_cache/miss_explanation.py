@@ -186,6 +186,11 @@ class _Case:
         return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= least
 
     @property
+    def may_be_short(self) -> bool:
+        """Return whether the prefix may be below a minimum that is not known."""
+        return self.cached == 0 and self.shared.tokens < 1.1 * LARGE_BLOCK and self.known.minimum is None
+
+    @property
     def other_model(self) -> bool:
         return any(clause.startswith("model:") for clause in self.parameters)
 
@@ -295,25 +300,36 @@ def _missed(case: _Case, found: Difference | None) -> MissExplanation:
     if case.earlier.lost:
         text = f"{same}, but {case.earlier.lost}."
         return MissExplanation("expired", text, compared_with=compared_with, cause="server")
+    inside = found is not None and not _at_the_end(case.now, found)
     if case.cached == 0 and known.minimum and (case.shared.tokens < known.minimum or case.prompt < known.minimum):
-        return _below_minimum(case, found)
+        return (
+            _differs(case, found)
+            if found is not None and inside and case.prompt >= known.minimum
+            else _below_minimum(case, found)
+        )
     if case.late and case.earlier.gap_s is not None and known.lifetime_s is not None:
         text = (
             f"{same}, but it was sent {span(case.earlier.gap_s)} before. This server forgets unused prefixes after "
             f"about {span(known.lifetime_s)}, as far as its reports tell; the vendor publishes no figure."
         )
         return MissExplanation("expired", text, compared_with=compared_with, cause="idle")
+    if found is not None and inside and case.may_be_short and case.prompt >= LARGE_BLOCK:
+        text = (
+            f"{same}, yet none came from the cache. Either this server caches no prefix that short, and what follows "
+            f"keeps it short ({found.words}), or the server did not find it. {_candidates(case, short=False)}"
+        )
+        return MissExplanation("unknown", text, compared_with=compared_with, cause="unknown")
     text = f"{same}, yet only {case.cached:,} tokens came from the cache. The text of the prompt is not the cause."
     return MissExplanation("server", f"{text} {_candidates(case)}", compared_with=compared_with, cause="server")
 
 
-def _candidates(case: _Case) -> str:
-    """Return the reasons that the evidence leaves, as text."""
+def _candidates(case: _Case, *, short: bool = True) -> str:
+    """Return the reasons that the evidence leaves, as text. `short`: with a minimum, if it may be one."""
     found = []
     gap_s = case.earlier.gap_s
     if gap_s is not None and gap_s > min(case.known.assumed_lifetime_s, 120.0):
         found.append(f"the {span(gap_s)} since the earlier request")
-    if case.cached == 0 and case.shared.tokens < 1.1 * LARGE_BLOCK and case.known.minimum is None:
+    if short and case.may_be_short:
         found.append("a minimum that this prefix does not reach")
     found += [] if case.known.replicas else ["a restart", "room that other traffic needed"]
     # electron-api.md: requests go to the nearest of two regions, and nothing says that these share a cache.

@@ -127,6 +127,25 @@ def test_explain_miss_history_replaced_points_at_the_character_where_the_message
     assert (found.cause, found.position.line, found.position.column) == ("removed", 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("minimum", "size", "cause"), [(None, 310.0, "unknown"), (1_024, 310.0, "time"), (None, 1_600.0, "server")]
+)
+def test_explain_miss_short_prefix_before_a_varying_value_is_not_called_the_servers_fault(
+    minimum: int | None, size: float, cause: str
+) -> None:
+    def body(time: str) -> CacheView:
+        system, question = f"Be patient. It is {time} here. Follow the rules.", "Where is it?"
+        messages: list[Json] = [{"role": "system", "content": system}, {"role": "user", "content": question}]
+        return view_of_fields({"messages": messages})
+
+    known = MissKnowledge([OrderEvidence("first", 1.0, lambda _offset: Size(size, 2.0))], minimum=minimum)
+    earlier = EarlierRequest(body("12:27:26"), None, "id", 10.0)
+    found = explain_miss(body("12:27:49"), None, earlier, CacheUsage(4_200, 0), known)
+    assert found is not None
+    assert found.cause == cause
+    assert ("12:27:49" in found.sentence) == (cause != "server")
+
+
 def test_explain_miss_tools_that_the_template_moves_are_the_server_not_the_prompt() -> None:
     earlier, now = _turns()
     orders = [OrderEvidence("before_last_user", 0.9, lambda _offset: Size(988.0, 2.0))]
