@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QLabel, QPushButton
 
 from playground.cli.selftest import UiDriver
+from playground.ui.bars.topbar import VERIFY
 from playground.ui.modes import ModeView
 from playground.ui.session import Session
 from tests.ui.conftest import Story
@@ -59,5 +60,22 @@ def test_modes_open_logged_returns_to_the_prompt(tell: Tell) -> None:
         window.open_logged(run_id)
         await hand.until(lambda: window.modes.current == "prompt", "the prompt's panes")
         assert window.requests.shown_run_id == run_id
+
+    tell(story)
+
+
+def test_toolbar_name_of_a_changed_prompt_takes_room_from_the_shortcut_before_a_button_loses_its_word(
+    tell: Tell,
+) -> None:
+    async def story(session: Session, _hand: UiDriver) -> None:
+        top = session.window.top
+        session.window.resize(1280, 800)
+        top.show_file("acme-phone-agent-2", changed=True)
+        verify, send = (
+            next(button for button in top.findChildren(QPushButton) if button.accessibleName() == name)
+            for name in (VERIFY, "Send the prompt")
+        )
+        assert verify.text() == "Verify"
+        assert "Ctrl" not in send.text()
 
     tell(story)

@@ -160,12 +160,12 @@ class TopBar(QFrame):
                 break
 
     def _show_level(self, level: int) -> None:
-        set_label(self._verify, (VERIFY, "Verify", "")[min(level, 2)])
+        set_label(self._verify, (VERIFY, "Verify", "Verify", "")[min(level, 3)])
         self._verify.setAccessibleName(VERIFY)
-        self.modes.show_words(level < 3)
-        self.context.show_words(level < 4)
+        self.modes.show_words(level < 4)
+        self.context.show_words(level < 5)
         label = "Stop" if self._running else "Send"
-        set_label(self._send, f"{label}  {self._shortcut}" if level < 5 else label)
+        set_label(self._send, f"{label}  {self._shortcut}" if level < 2 else label)
         tools: object = self._mode_tools
         if isinstance(tools, CompactTools):
             tools.show_compact(level >= 5)
