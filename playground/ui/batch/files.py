@@ -47,7 +47,7 @@ class PasteRowsDialog(QDialog):
     def __init__(self, text: str, take: Callable[[PasteRowsDialog, str], None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Paste rows")
-        self._long = text if len(text) > MAX_EDITED else ""
+        self._original = text
         self._take = take
         self.text = QPlainTextEdit()
         self.text.setProperty("boxed", "true")
@@ -57,12 +57,15 @@ class PasteRowsDialog(QDialog):
         self.text.setTabChangesFocus(True)
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.text.setPlainText(text[:MAX_EDITED])
-        self.text.setReadOnly(bool(self._long))
+        # Qt reads back no no-break space, no separator of lines or paragraphs, and no U+0000.
+        exact = self.text.toPlainText() == text[:MAX_EDITED].replace("\r\n", "\n")
+        self.text.setReadOnly(len(text) > MAX_EDITED or not exact)
+        self.text.document().setModified(False)
         self.error = words("", "failure")
         self.error.hide()
         self.use = QPushButton("Use rows")
         self.use.setProperty("look", "primary")
-        self.use.clicked.connect(lambda: self._take(self, self._long or self.text.toPlainText()))
+        self.use.clicked.connect(lambda: self._take(self, self._rows_text()))
         self.text.textChanged.connect(self._show_edited)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         buttons.addButton(self.use, QDialogButtonBox.ButtonRole.ActionRole)
@@ -73,13 +76,21 @@ class PasteRowsDialog(QDialog):
             words("CSV or TSV with a header line, or JSON lines. Columns fill the variables of the same name.")
         )
         column.addWidget(self.text, 1)
-        if self._long:
+        note = ""
+        if len(text) > MAX_EDITED:
             note = f"The first {MAX_EDITED:,} of {len(text):,} characters are visible. The whole text becomes rows."
+        elif not exact:
+            note = "The text has special spaces or separators, which cannot be edited here. It becomes rows unchanged."
+        if note:
             column.addWidget(words(note, "muted"))
         column.addWidget(self.error)
         column.addWidget(buttons)
         self.resize(640, 420)
         self._show_edited()
+
+    def _rows_text(self) -> str:
+        """Return the pasted text, exact to the character unless it was edited."""
+        return self.text.toPlainText() if self.text.document().isModified() else self._original
 
     def _show_edited(self) -> None:
         self.use.setEnabled(bool(self.text.toPlainText().strip()))

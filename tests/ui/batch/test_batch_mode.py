@@ -465,3 +465,15 @@ def test_batch_ten_thousand_results_of_an_earlier_run_are_shown(tell: Tell, tmp_
         await hand.until(lambda: model.rowCount() == 1, "the filter")
 
     tell(story)
+
+
+@pytest.mark.parametrize(
+    "text", ['name,note\r\na,"1\r\n2"\r\n', "name,note\na,10\u00a0km\n", "name,note\na,x\u2028y\n"]
+)
+def test_paste_rows_text_that_is_not_edited_is_used_to_the_character(qtbot: QtBot, text: str) -> None:
+    taken: list[str] = []
+    dialog = PasteRowsDialog(text, lambda _dialog, whole: taken.append(whole))
+    qtbot.addWidget(dialog)
+    dialog.use.click()
+    assert taken == [text]
+    assert dialog.text.isReadOnly() == ("\r" not in text)
