@@ -295,7 +295,8 @@ def _forms(text: str) -> list[str]:
 
     Calls in responses are stored with their characters; those in prompts, and parts of JSON, may have escapes.
     """
-    forms = [text]
+    # Within the arguments, which are JSON, quotation marks, backslashes and line breaks are escaped.
+    forms = [text, json.dumps(text, ensure_ascii=False)[1:-1]]
     if not text.isascii():
         forms += [json.dumps(each)[1:-1] for each in (text, text.lower())]
     elif _JSON_ESCAPE.search(text):

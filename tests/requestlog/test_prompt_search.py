@@ -237,7 +237,8 @@ def test_search_two_characters_after_delete_and_purge_reads_the_new_parts(tmp_pa
 def test_page_text_with_json_escapes_is_found_by_its_characters_and_by_its_escapes(
     tmp_path: Path, is_indexed: bool
 ) -> None:
-    arguments = '{"city": "\\u0050\\u00fcne \\u092a\\u0941\\u0923\\u0947"}'
+    note = json.dumps({"note": 'say "hi" now, C:\\new\\table, one\ntwo'})
+    arguments = f'[{{"city": "\\u0050\\u00fcne \\u092a\\u0941\\u0923\\u0947 \\"q\\""}}, {note}]'
     call = {"type": "function", "function": {"name": "look_up", "arguments": arguments}}
     messages = [{"role": "assistant", "tool_calls": [call]}, {"role": "user", "content": "a\0b"}]
 
@@ -255,6 +256,9 @@ def test_page_text_with_json_escapes_is_found_by_its_characters_and_by_its_escap
             both = [called.run_id, in_prompt.run_id]
             for text in ("\u092a\u0941\u0923\u0947", "\\u092a\\u0941\\u0923", "\\u00FCne"):
                 assert [row.run_id for row in await log.page(filter_of(text))] == both
+            # Of ordinary escapes, alone and beside those of other characters.
+            for text in ('say "hi" now', "C:\\new\\table", "one\ntwo", '\u092a\u0941\u0923\u0947 "q"'):
+                assert [row.run_id for row in await log.page(LogFilter((TextTerm(text),)))] == both
             assert [row.run_id for row in await log.page(LogFilter((TextTerm("a\0b"),)))] == [in_prompt.run_id]
             assert await log.page(filter_of("\u092a\u0941\u0924")) == []
         finally:
