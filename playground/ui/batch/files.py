@@ -58,9 +58,9 @@ class PasteRowsDialog(QDialog):
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.text.setPlainText(text[:MAX_EDITED])
         # Qt reads back no no-break space, no separator of lines or paragraphs, and no U+0000.
-        exact = self.text.toPlainText() == text[:MAX_EDITED].replace("\r\n", "\n")
+        self._displayed = self.text.toPlainText()
+        exact = self._displayed == text[:MAX_EDITED].replace("\r\n", "\n")
         self.text.setReadOnly(len(text) > MAX_EDITED or not exact)
-        self.text.document().setModified(False)
         self.error = words("", "failure")
         self.error.hide()
         self.use = QPushButton("Use rows")
@@ -90,7 +90,8 @@ class PasteRowsDialog(QDialog):
 
     def _rows_text(self) -> str:
         """Return the pasted text, exact to the character unless it was edited."""
-        return self.text.toPlainText() if self.text.document().isModified() else self._original
+        text = self.text.toPlainText()
+        return self._original if text == self._displayed else text
 
     def _show_edited(self) -> None:
         self.use.setEnabled(bool(self.text.toPlainText().strip()))
