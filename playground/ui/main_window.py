@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
 from playground.services import AppServices
@@ -26,12 +26,10 @@ from playground.ui.controllers.files import Files
 from playground.ui.modes import Modes, OtherModes
 from playground.ui.notify import EndNotice
 from playground.ui.panes.prompt.pane import PromptPane
-from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.widgets.notice import SlimBar
-from playground.ui.widgets.tab_stops import move_focus
 from playground.ui.window_actions import WindowActions
-from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
+from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places, WorkArea
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
@@ -44,6 +42,55 @@ if TYPE_CHECKING:
     from playground.ui.panes.inspector.pane import InspectorPane
     from playground.ui.panes.log.pane import LogPane
     from playground.ui.panes.response.pane import ResponsePane
+
+
+def tab_stops(widget: QWidget) -> Iterator[QWidget]:
+    """Yield the widgets inside that Tab reaches: rows from top to bottom, each in the reading direction."""
+    for child in _in_reading_order(widget):
+        if child.focusPolicy() & Qt.FocusPolicy.TabFocus and child.isEnabled() and child.focusProxy() is None:
+            yield child
+        yield from tab_stops(child)
+
+
+def _in_reading_order(widget: QWidget) -> Iterator[QWidget]:
+    children = [
+        child
+        for child in widget.children()
+        if isinstance(child, QWidget) and child.isVisible() and not child.isWindow()
+    ]
+    rows: list[list[QWidget]] = []
+    for child in sorted(children, key=lambda one: one.y()):
+        row = rows[-1] if rows else []
+        if row and child.geometry().center().y() <= row[0].geometry().bottom():
+            row.append(child)
+        else:
+            rows.append([child])
+    mirrored = widget.layoutDirection() == Qt.LayoutDirection.RightToLeft
+    for row in rows:
+        yield from sorted(row, key=lambda one: one.x(), reverse=mirrored)
+
+
+def move_focus(window: QWidget, *, forward: bool) -> bool:
+    """Give the focus to the next or previous widget of a window and scroll to it. Returns whether there is one."""
+    stops = list(tab_stops(window))
+    focus: QWidget | None = window.focusWidget()
+    if not stops:
+        return False
+    if focus in stops:
+        chosen = stops[(stops.index(focus) + (1 if forward else -1)) % len(stops)]
+    else:  # it was hidden: Qt asks for another one, which is near
+        near: list[QWidget] = []
+        while focus is not None and not near:
+            focus = focus.parentWidget()
+            near = [stop for stop in stops if focus is not None and focus.isAncestorOf(stop)]
+        chosen = (near or stops)[0 if forward else -1]
+    chosen.setFocus(Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason)
+    parent: QWidget | None = chosen.parentWidget()
+    while parent is not None:
+        if isinstance(parent, QScrollArea):
+            parent.ensureWidgetVisible(chosen)
+        parent = parent.parentWidget()
+    return True
 
 
 class MainWindow(QMainWindow):

@@ -23,7 +23,7 @@ from playground.requestlog.records import EndedRun
 from playground.ui.dialogs.settings import LogSizeDialog
 from playground.ui.dialogs.ticket import TicketDialog
 from playground.ui.panes.log.columns import COLUMNS
-from playground.ui.panes.log.row_paint import ATTEMPT_PX, DAY_PX
+from playground.ui.panes.log.table import ATTEMPT_PX, DAY_PX
 from playground.ui.session import Session
 from playground.ui.widgets.row_table import ROW_PX
 from tests.requestlog.samples import answered, body_of, record, refused

@@ -21,11 +21,11 @@ from playground.ui import notify
 from playground.ui.actions import ACTIONS
 from playground.ui.bars.edges import StatusBar
 from playground.ui.dialogs.palette import CommandPalette, KeysSheet
+from playground.ui.main_window import tab_stops
 from playground.ui.notify import LONG_S
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
 from playground.ui.widgets.chart import SCALE, Chart, Series
-from playground.ui.widgets.tab_stops import tab_stops
 from tests.ui.test_window import Tell, _send
 
 CONTROLS = frozenset(

@@ -25,9 +25,9 @@ from playground.prompt.field_errors import FieldError
 from playground.runs.metrics import Figure, output_figure, seconds, speed
 from playground.runs.record import Asked
 from playground.runs.state import RunState
-from playground.ui.panes.response.json_tab import JsonTab
 from playground.ui.panes.response.labels import outcome, outcome_look
 from playground.ui.panes.response.live_text import SlowSteps
+from playground.ui.panes.response.raw_tabs import JsonTab
 from playground.ui.panes.response.request_tab import RequestTab, SentRequest
 from playground.ui.panes.response.text_tab import TextTab
 from playground.ui.panes.response.tools_tab import ToolCallsTab
@@ -41,8 +41,8 @@ from playground.ui.widgets.tab_bar import counted, tab_bar
 from playground.ui.widgets.timers import repeating_timer
 
 if TYPE_CHECKING:
-    from playground.ui.panes.response.events_tab import EventsTab
     from playground.ui.panes.response.probabilities_tab import ProbabilitiesTab
+    from playground.ui.panes.response.raw_tabs import EventsTab
     from playground.ui.panes.response.rendered_tab import RenderedTab
 
 MOST_DETAILS = 6
@@ -365,7 +365,7 @@ class ResponsePane(QFrame):
     @cached_property
     def events_tab(self) -> EventsTab:
         """The events as received."""
-        from playground.ui.panes.response.events_tab import EventsTab
+        from playground.ui.panes.response.raw_tabs import EventsTab
 
         return self._put(EVENTS, EventsTab())
 

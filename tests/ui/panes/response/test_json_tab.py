@@ -8,8 +8,8 @@ from pytestqt.qtbot import QtBot
 from playground.client.events import ContentDelta, Finished
 from playground.runs.record import Asked
 from playground.runs.state import RunState
-from playground.ui.panes.response.json_tab import COMING, WHOLE
 from playground.ui.panes.response.pane import JSON, ResponsePane
+from playground.ui.panes.response.raw_tabs import COMING, WHOLE
 from tests.ui import runs_on_show as runs
 
 AS_JSON = Asked(json=True)

@@ -1,0 +1,406 @@
+"""The Events tab (merged text, raw events with times) and the JSON tab (the response or the validated answer)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtGui import QFont, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QSplitter,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.client.events import RawEvent
+from playground.runs.record import Asked
+from playground.runs.state import RunState
+from playground.runs.summary import wire_tool_calls
+from playground.tools.json_position import JsonFault, read_json
+from playground.ui.panes.response.live_text import LiveText, SlowSteps
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
+from playground.ui.widgets.highlight import JsonHighlighter
+from playground.ui.widgets.labels import CopyButton, copy_text
+
+COLUMNS = ("time", "after", "kind", "carries", "data")
+LONGEST_CELL = 400
+LONGEST_TIP = 4_000
+AnyIndex = QModelIndex | QPersistentModelIndex
+
+
+class EventsModel(QAbstractTableModel):
+    """Rows over a run's own list of raw events. Nothing is parsed before its row is painted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events: list[RawEvent] = []
+        self._count = 0
+        self._fonts = {"time": ui_font(12, tabular=True), "carries": mono_font(12), "data": mono_font(12)}
+
+    def show_events(self, events: list[RawEvent]) -> None:
+        """Rows for another run's events."""
+        self.beginResetModel()
+        self._events, self._count = events, len(events)
+        self.endResetModel()
+
+    def grow(self) -> bool:
+        """Rows for the events that came since. Returns whether there were any."""
+        if len(self._events) == self._count:
+            return False
+        self.beginInsertRows(QModelIndex(), self._count, len(self._events) - 1)
+        self._count = len(self._events)
+        self.endInsertRows()
+        return True
+
+    def event_at(self, row: int) -> RawEvent:
+        """Return the event that row `row` shows."""
+        return self._events[row]
+
+    def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
+        """Qt's hook."""
+        return 0 if parent.isValid() else self._count
+
+    def columnCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
+        """Qt's hook."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        """Qt's hook."""
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section]
+        if role == Qt.ItemDataRole.TextAlignmentRole and section < 2:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        """Qt's hook."""
+        if not index.isValid():
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(index.row(), index.column())
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._events[index.row()].data[:LONGEST_TIP]
+        if role == Qt.ItemDataRole.FontRole:
+            return self._font(index.column())
+        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() < 2:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def _font(self, column: int) -> QFont | None:
+        return self._fonts.get("time" if column < 2 else COLUMNS[column])
+
+    def _text(self, row: int, column: int) -> str:
+        event = self._events[row]
+        if column == 0:
+            return f"{event.at:.3f} s"
+        if column == 1:
+            return f"{(event.at - self._events[row - 1].at) * 1000:.0f} ms" if row else ""
+        if column in (2, 3):
+            return read(event.data)[column - 2]
+        data = event.data[:LONGEST_CELL].replace("\n", " ")
+        return data + ("…" if len(event.data) > LONGEST_CELL else "")
+
+
+@lru_cache(maxsize=512)
+def read(data: str) -> tuple[str, str]:
+    """Return (kind, content summary) of an event."""
+    if data.strip() == "[DONE]":
+        return "[DONE]", ""
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return "not JSON", ""
+    return _read_body(body) if isinstance(body, dict) else ("other", "")
+
+
+def _read_body(body: dict[str, object]) -> tuple[str, str]:
+    if body.get("error"):
+        return "error", _short(body["error"])
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    delta = first.get("delta") or first.get("message")
+    carried = delta if isinstance(delta, dict) else {}
+    found = [
+        (kind, value)
+        for kind, value in (
+            ("text", carried.get("content")),
+            ("tool call", carried.get("tool_calls")),
+            ("finish", first.get("finish_reason")),
+            ("usage", body.get("usage")),
+        )
+        if value
+    ]
+    if not found:
+        return ("role", _short(carried["role"])) if carried.get("role") else ("empty", "")
+    return " + ".join(kind for kind, _ in found), _short(found[0][1])
+
+
+def _short(value: object) -> str:
+    """JSON, so that blanks and line ends can be seen."""
+    return json.dumps(value, ensure_ascii=False)[:LONGEST_CELL]
+
+
+NOTHING = "Server-sent events appear here with their times."
+ROW_PX = 24
+
+
+class EventsTable(QTableView):
+    """Event table. Ctrl+C copies the complete, unmodified data of the selected events."""
+
+    def __init__(self, model: EventsModel) -> None:
+        super().__init__()
+        self.setProperty("look", "pane")
+        self._rows = model
+        self.setModel(model)
+        self.setAccessibleName("Raw events")
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setTabKeyNavigation(False)
+        self.verticalHeader().setVisible(False)
+        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.verticalHeader().setDefaultSectionSize(ROW_PX)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        for column, width in enumerate((72, 64, 80, 112)):
+            header.resizeSection(column, width)
+        header.setStretchLastSection(True)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Copy the chosen events."""
+        if event.matches(QKeySequence.StandardKey.Copy):
+            rows = sorted(index.row() for index in self.selectionModel().selectedRows())
+            copy_text("\n".join(self._rows.event_at(row).data for row in rows))
+        else:
+            super().keyPressEvent(event)
+
+
+class EventsTab(QFrame):
+    """Follows the newest event only while the reader is at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = EventsModel()
+        self.merged = LiveText("Merged text of all events")
+        self.table = EventsTable(self.model)
+        self._state: RunState | None = None
+        self._words = QLabel(NOTHING)
+        self._words.setProperty("tone", "muted")
+        self._words.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
+        self._split = QSplitter(Qt.Orientation.Vertical)
+        self._split.setChildrenCollapsible(False)
+        self._split.addWidget(self.merged)
+        self._split.addWidget(self.table)
+        self._split.setSizes([90, 400])
+        self._split.setStretchFactor(1, 1)
+        self.merged.setMinimumHeight(GRID * 6)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._words)
+        column.addWidget(self._split, 1)
+
+    def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
+        """Show changes since the last refresh."""
+        if state is not self._state:
+            self._state = state
+            self.model.show_events(state.raw if state else [])
+        bar = self.table.verticalScrollBar()
+        follow = bar.value() >= bar.maximum()
+        if self.model.grow() and follow:
+            self.table.scrollToBottom()
+        self.merged.show_text(state.text if state else "", final=state is None or state.ended)
+        there_are = self.model.rowCount() > 0
+        self._words.setVisible(not there_are)
+        self._split.setVisible(there_are)
+
+
+def answer_json(state: RunState) -> tuple[str, str]:
+    """Return (label, indented JSON text). An error body that is not JSON is returned unchanged."""
+    if state.error is not None and state.error.body:
+        return "The error's body, as received", _pretty(state.error.body)
+    if len(state.raw) == 1 and not _is_chunk(state.raw[0].data):
+        return "The response's body, as received", _pretty(state.raw[0].data)
+    pieces = f"{len(state.raw):,} events" if state.raw else "the stream"
+    return f"Put together from {pieces}", json.dumps(_merged(state), indent=2, ensure_ascii=False)
+
+
+def judged(text: str, finish_reason: str | None) -> tuple[str, JsonFault | None]:
+    """Validate an answer requested as JSON. Return (message, first error). `text` is the complete answer."""
+    value = read_json(text)
+    if isinstance(value, JsonFault):
+        why = " · cut at the token limit (finish_reason length)" if finish_reason == "length" else ""
+        return f"✗ Not JSON: {value}{why}", value
+    if isinstance(value, dict):
+        return "✓ The answer is a JSON object, as asked", None
+    return "✗ JSON, but not an object, which is what response_format asks for", None
+
+
+def _pretty(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
+
+
+def _is_chunk(data: str) -> bool:
+    return '"chat.completion.chunk"' in data or data.strip() == "[DONE]"
+
+
+def _merged(state: RunState) -> dict[str, object]:
+    message: dict[str, object] = {"role": "assistant", "content": state.text or None}
+    if state.tool_calls:
+        message["tool_calls"] = wire_tool_calls(state)
+    return {
+        "id": state.body_id,
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": state.finish_reason}],
+        "usage": _usage(state),
+    }
+
+
+def _usage(state: RunState) -> dict[str, object] | None:
+    usage = state.usage
+    if usage is None:
+        return None
+    fields: dict[str, object] = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+    if usage.cached_tokens is not None:
+        fields["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    return fields
+
+
+NOTHING = "The response appears here as JSON."
+COMING = "The answer as it comes; it is checked when it is whole."
+ANSWER, WHOLE = "Show the answer only", "Show the whole response"
+
+
+class JsonTab(Recolored, QFrame):
+    """Made again in slow steps while the response comes, and once at its end."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("look", "pane")
+        self.text = LiveText("The answer's JSON", follows=False, parent=self)
+        self._colors: JsonHighlighter | None = None
+        self._state: RunState | None = None
+        self._asked: Asked | None = None
+        self._answer_only = True
+        self._titled: RunState | None = None
+        self._title = "JSON"
+        self._fault: JsonFault | None = None
+        self._steps = SlowSteps()
+        self._what = QLabel(NOTHING)
+        self._what.setProperty("tone", "muted")
+        self._what.setWordWrap(True)
+        self._copy = CopyButton("the answer's JSON")
+        self.place = _link("Go to the fault", self._mark)
+        self.switch = _link(WHOLE, self._switch)
+        row = QHBoxLayout()
+        row.setContentsMargins(GRID * 2, GRID, GRID, 0)
+        for widget in (self._what, self.place, self.switch, self._copy):
+            row.addWidget(widget, 1 if widget is self._what else 0)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(row)
+        column.addWidget(self.text, 1)
+        self.colored()
+
+    @property
+    def caption(self) -> str:
+        """What the JSON below is, and whether it is JSON."""
+        return self._what.text()
+
+    def set_asked(self, asked: Asked | None) -> None:
+        """Set the options of the request, None if unknown. Applies to the next state shown."""
+        self._asked = asked
+
+    def title(self, state: RunState | None) -> str:
+        """Return the title: ✗ says that the answer is not the requested JSON. Checked once, when it is complete."""
+        if state is None or not state.ended or not self._has_answer(state):
+            return "JSON"
+        if self._titled is not state:
+            self._titled = state
+            self._title = "JSON" if judged(state.text, state.finish_reason)[0].startswith("✓") else "JSON ✗"
+        return self._title
+
+    def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
+        """Show the received part of the answer if an update is due."""
+        if state is not self._state:
+            self._state, self._steps, self._fault = state, SlowSteps(), None
+            self._mark()
+        if state is None or not (state.raw or state.text or state.error or state.tool_calls):
+            self._show(NOTHING, "")
+            self.switch.setVisible(False)
+        else:
+            self._steps.run(lambda: self._show_answer(state), now=state.ended)
+
+    def _has_answer(self, state: RunState) -> bool:
+        """Whether there is an answer to judge; the text that a model says before it calls a tool is none."""
+        return bool(self._asked and self._asked.json and state.text and not state.tool_calls)
+
+    def _show_answer(self, state: RunState) -> None:
+        has_answer = self._has_answer(state)
+        self.switch.setVisible(has_answer)
+        if not (has_answer and self._answer_only):
+            self._show(*answer_json(state))
+        elif not state.ended:
+            self._show(COMING, state.text, final=False)
+        else:
+            said, fault = judged(state.text, state.finish_reason)
+            self._show(said, state.text, fault, "warm" if said.startswith("✓") else "failure")
+
+    def _show(
+        self, what: str, text: str, fault: JsonFault | None = None, tone: str = "muted", *, final: bool = True
+    ) -> None:
+        if self._colors is None and text:
+            self._colors = JsonHighlighter(self.text.document())
+        if self._what.text() != what:
+            self._what.setText(what)
+            self._what.setProperty("tone", tone)
+            restyle(self._what)
+        self._copy.set_text_to_copy(text)
+        self.text.show_text(text, final=final)
+        if fault != self._fault:
+            self._fault = fault
+            self._mark()
+        self.place.setVisible(fault is not None)
+
+    def recolor(self) -> None:
+        """Color the text and the fault again."""
+        if self._colors is not None:
+            self._colors.rehighlight()
+        if self._fault is not None:
+            self._mark()
+
+    def _mark(self) -> None:
+        self.text.mark_place(self._fault.offset if self._fault else None, current_theme().failure)
+
+    def _switch(self) -> None:
+        self._answer_only = not self._answer_only
+        self.switch.setText(WHOLE if self._answer_only else ANSWER)
+        if self._state is not None:
+            self._show_answer(self._state)
+
+
+def _link(label: str, clicked: Callable[[], object]) -> QPushButton:
+    button = QPushButton(label)
+    button.setProperty("look", "link")
+    button.setVisible(False)
+    button.clicked.connect(lambda: clicked())
+    return button
