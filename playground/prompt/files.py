@@ -159,6 +159,11 @@ def content_id(document: Document) -> str:
     return hashlib.sha256(dump(replace(document, id="")).encode()).hexdigest()[:32]
 
 
+def identified(document: Document) -> Document:
+    """Return a document with an id. Tool mocks and consents belong to the id: two prompts may have one name."""
+    return document if document.id else replace(document, id=content_id(document))
+
+
 def missing_in(document: Document, file_format: FileFormat) -> tuple[str, ...]:
     """Return what the format cannot hold of the document, as sentences: saved in it, this is lost."""
     if file_format.kind == "prompt":

@@ -14,7 +14,6 @@ from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Qt, Signal
 from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
-from playground import asset
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import (
@@ -22,15 +21,24 @@ from playground.prompt.files import (
     PROMPT_FORMAT,
     FileFormat,
     OpenedPrompt,
+    identified,
     missing_in,
-    parse_bytes,
 )
-from playground.prompt.json_bounds import loads
 from playground.prompt.saved_text import saved_bytes
 from playground.storage.draft import Draft
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
-from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs, identified
+from playground.storage.prompt_files import (
+    absolute_and_open,
+    bytes_or_none,
+    changed_digest,
+    content_of,
+    digest_of,
+    has_requests,
+    is_log,
+    sample_document,
+)
+from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
 from playground.ui.widgets.task_dialog import open_once
 from playground.ui.widgets.timers import single_timer
@@ -47,18 +55,6 @@ OTHERS = "Prompts of other tools (*.yml *.yaml *.prompty *.prompt *.sh *.py *.js
 FILTER = f"{PROMPTS};;{OTHERS};;All files (*)"
 SETTLE_MS = 150
 """Wait after a file system event: an editor that replaces a file causes several."""
-
-
-def sample_document(name: str = "acme-phone-agent") -> Document:
-    """Return a shipped prompt; by default the voice agent of a first start."""
-    return parse_bytes(asset(f"prompts/{name}.prompt.json").read_bytes()).document
-
-
-def digest_of(data: bytes) -> str:
-    """Return what identifies the content of a file."""
-    import hashlib  # loads OpenSSL, which the first frame does not need
-
-    return hashlib.sha256(data).hexdigest()
 
 
 class Files(QObject):
@@ -228,7 +224,7 @@ class Files(QObject):
         Otherwise it replaces the prompt on display, which Undo brings back.
         """
         shown = self.tabs.page
-        path, same = await asyncio.to_thread(_absolute_and_open, path, [page.file.path for page in self.tabs.pages])
+        path, same = await asyncio.to_thread(absolute_and_open, path, [page.file.path for page in self.tabs.pages])
         if in_tab and (page := self.tabs.find(same or path)) is not None:
             self.tabs.show_page(page)
             return
@@ -364,9 +360,9 @@ class Files(QObject):
                 return
 
             def write() -> tuple[str | None, str]:
-                if (found := _changed_digest(path, known)) is not None:
+                if (found := changed_digest(path, known)) is not None:
                     return found, ""
-                data = saved_bytes(document, written, _bytes_or_none(file.path))
+                data = saved_bytes(document, written, bytes_or_none(file.path))
                 write_shared(path, data)
                 return None, digest_of(data)
 
@@ -387,7 +383,7 @@ class Files(QObject):
     async def _open_elsewhere(self, path: Path, page: PromptPage) -> PromptPage | None:
         """Return another tab in which a file is open, also under another name."""
         others = [other for other in self.tabs.pages if other is not page and other.file.path is not None]
-        _, same = await asyncio.to_thread(_absolute_and_open, path, [other.file.path for other in others])
+        _, same = await asyncio.to_thread(absolute_and_open, path, [other.file.path for other in others])
         return next((other for other in others if other.file.path in (same, path)), None)
 
     def _saved(self, before: PromptFile, now: PromptFile) -> None:
@@ -467,7 +463,7 @@ class Files(QObject):
         if file.path is None or (self._saving.locked() and not while_saving):
             return
         try:
-            digest, on_disk = await asyncio.to_thread(_content_of, file.path, compared=file.digest != NOT_COMPARED)
+            digest, on_disk = await asyncio.to_thread(content_of, file.path, compared=file.digest != NOT_COMPARED)
         except OSError:
             # Removed or not readable: saving writes it again.
             return
@@ -509,7 +505,7 @@ class Files(QObject):
         if file.path is None:
             return
         try:
-            digest, on_disk = await asyncio.to_thread(_content_of, file.path)
+            digest, on_disk = await asyncio.to_thread(content_of, file.path)
         except OSError:
             digest, on_disk = digest_of(b""), None
         file.digest = file.kept = digest
@@ -581,7 +577,7 @@ class Files(QObject):
 
     async def _open_lines(self, path: Path) -> None:
         """Open JSON lines of requests (OpenAI batch input) as a prompt; import other lines into the log."""
-        if path.suffix.lower() == ".jsonl" and await asyncio.to_thread(_has_requests, path):
+        if path.suffix.lower() == ".jsonl" and await asyncio.to_thread(has_requests, path):
             await self.open_file(path, in_tab=True)
         else:
             self.import_requested.emit(path)
@@ -589,55 +585,3 @@ class Files(QObject):
 
 def _empty() -> Document:
     return Document(messages=(Message("system", ""), Message("user", "")), id=os.urandom(16).hex())
-
-
-def is_log(path: Path) -> bool:
-    """Whether a file is imported into the request log when it is opened, and not opened as a prompt."""
-    return path.suffix.lower() in (".har", ".jsonl")
-
-
-def _has_requests(path: Path) -> bool:
-    """Return whether the first line is a request body, or a line of an OpenAI batch input file."""
-    try:
-        value = loads(read_regular(path, MAX_FIRST_LINE_BYTES).partition(b"\n")[0])
-    except (OSError, ValueError):
-        return False
-    return isinstance(value, dict) and (isinstance(value.get("messages"), list) or "custom_id" in value)
-
-
-MAX_FIRST_LINE_BYTES = 4_000_000
-
-
-def _content_of(path: Path, *, compared: bool = False) -> tuple[str, Document | None]:
-    """Return the digest of a file, and its prompt unless it was `compared` already. Raises OSError."""
-    data = read_regular(path, MAX_FILE_BYTES)
-    try:
-        return digest_of(data), None if compared else identified(parse_bytes(data).document)
-    except InputError:
-        return digest_of(data), None
-
-
-def _absolute_and_open(path: Path, open_paths: Sequence[Path | None]) -> tuple[Path, Path | None]:
-    """Return the absolute path, and the path by which the same file, perhaps through a link, is open in a tab."""
-    path = path.absolute()
-    real = os.path.realpath(path)
-    return path, next((other for other in open_paths if other is not None and os.path.realpath(other) == real), None)
-
-
-def _changed_digest(path: Path, known: str | None) -> str | None:
-    """Return the digest of the file on disk if it is not `known`. None: unchanged, missing or not to be checked."""
-    if known is None:
-        return None
-    try:
-        found = digest_of(read_regular(path, MAX_FILE_BYTES))
-    except FileNotFoundError:
-        return None
-    return None if found == known else found
-
-
-def _bytes_or_none(path: Path | None) -> bytes | None:
-    """Return the content of the prompt's file; None if there is none or it cannot be read."""
-    try:
-        return None if path is None else read_regular(path, MAX_FILE_BYTES)
-    except OSError:
-        return None

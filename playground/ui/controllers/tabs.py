@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QTabBar, QWidget
 from playground.export.terminal import visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import content_id, parse_bytes
+from playground.prompt.files import identified, parse_bytes
 from playground.storage.draft import DraftState
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
@@ -153,11 +153,6 @@ class PromptTabs(QObject):
         right = QTabBar.ButtonPosition.RightSide
         place = next(place for place in range(self.bar.count()) if self.bar.tabButton(place, right) is button)
         self.close_requested.emit(self.pages[place])
-
-
-def identified(document: Document) -> Document:
-    """Return a document with an id. Tool mocks and consents belong to the id: two prompts may have one name."""
-    return document if document.id else replace(document, id=content_id(document))
 
 
 def _state(page: PromptPage) -> DraftState:
