@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -167,4 +168,5 @@ def _stop_signal(with_stdin: bool) -> asyncio.Event:
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
     while os.read(sys.stdin.fileno(), 4096):
         pass
-    loop.call_soon_threadsafe(stopped.set)
+    with contextlib.suppress(RuntimeError):  # a signal has ended the loop meanwhile
+        loop.call_soon_threadsafe(stopped.set)

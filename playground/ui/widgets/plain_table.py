@@ -12,7 +12,7 @@ from playground.export.terminal import visible
 from playground.ui.theme import scaled
 
 if TYPE_CHECKING:
-    from PySide6.QtWidgets import QTableWidget
+    from PySide6.QtWidgets import QTableView, QTableWidget
 
 # Imported in the functions: the first frame has no table.
 
@@ -38,6 +38,28 @@ def hairline() -> QFrame:
     line = QFrame()
     line.setProperty("look", "hairline")
     return line
+
+
+def show_rows(table: QTableView, name: str, row_px: int, widths: Sequence[int]) -> None:
+    """Give a table over a model the look of a list of rows: its name, height of a row, widths of its first columns."""
+    from PySide6.QtWidgets import QHeaderView, QTableView
+
+    table.setProperty("look", "pane")
+    table.setAccessibleName(name)
+    table.setShowGrid(False)
+    table.setWordWrap(False)
+    table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+    table.setTabKeyNavigation(False)
+    rows = table.verticalHeader()
+    rows.hide()
+    rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+    rows.setDefaultSectionSize(row_px)
+    header = table.horizontalHeader()
+    header.setHighlightSections(False)
+    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    for column, width in enumerate(widths):
+        header.resizeSection(column, width)
+    header.setStretchLastSection(True)
 
 
 def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mapping[int, int]) -> QTableWidget:

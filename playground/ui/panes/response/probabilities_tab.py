@@ -11,7 +11,6 @@ from PySide6.QtGui import QColor, QHelpEvent, QTextCharFormat, QTextCursor, QTex
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
-    QHeaderView,
     QPlainTextEdit,
     QSplitter,
     QTableView,
@@ -24,7 +23,7 @@ from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.plain_table import plain_tip, show_rows
 from playground.ui.widgets.timers import single_timer
 
 UNKNOWN = "—"
@@ -382,21 +381,7 @@ class ProbabilitiesTab(Recolored, QFrame):
 
 def _table(model: TokenModel) -> QTableView:
     table = QTableView()
-    table.setProperty("look", "pane")
     table.setModel(model)
-    table.setAccessibleName("Token probabilities")
-    table.setShowGrid(False)
-    table.setWordWrap(False)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    show_rows(table, "Token probabilities", ROW_PX, (56, 120, 88))
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setTabKeyNavigation(False)
-    table.verticalHeader().setVisible(False)
-    table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-    table.verticalHeader().setDefaultSectionSize(ROW_PX)
-    header = table.horizontalHeader()
-    header.setHighlightSections(False)
-    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-    for column, width in enumerate((56, 120, 88)):
-        header.resizeSection(column, width)
-    header.setStretchLastSection(True)
     return table

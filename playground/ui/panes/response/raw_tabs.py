@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QPushButton,
     QSplitter,
@@ -31,6 +30,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.highlight import JsonHighlighter
 from playground.ui.widgets.labels import CopyButton, copy_text
+from playground.ui.widgets.plain_table import show_rows
 
 COLUMNS = ("time", "after", "kind", "carries", "data")
 LONGEST_CELL = 400
@@ -159,24 +159,10 @@ class EventsTable(QTableView):
 
     def __init__(self, model: EventsModel) -> None:
         super().__init__()
-        self.setProperty("look", "pane")
         self._rows = model
         self.setModel(model)
-        self.setAccessibleName("Raw events")
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        show_rows(self, "Raw events", ROW_PX, (72, 64, 80, 112))
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().setVisible(False)
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(ROW_PX)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column, width in enumerate((72, 64, 80, 112)):
-            header.resizeSection(column, width)
-        header.setStretchLastSection(True)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Copy the chosen events."""
