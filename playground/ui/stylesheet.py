@@ -119,11 +119,11 @@ QPushButton[look="menu"]::menu-indicator {
 QPushButton[look="stop"] { background: $surface; color: $failure; border: 1px solid $failure; font-weight: 600; }
 QPushButton[look="stop"]:focus { border: 2px solid $failure; padding: 3px 11px; }
 QPushButton[look="mode"] {
-    background: transparent; border: 1px solid transparent; border-radius: 5px; padding: 3px 10px; color: $muted;
+    background: transparent; border: 1px solid transparent; border-radius: 5px; padding: 3px 8px; color: $muted;
 }
 QPushButton[look="mode"]:hover { color: $text; }
 QPushButton[look="mode"]:checked { background: $selection; color: $accent; font-weight: 600; }
-QPushButton[look="mode"]:focus { border: 2px solid $accent; padding: 2px 9px; }
+QPushButton[look="mode"]:focus { border: 2px solid $accent; padding: 2px 7px; }
 QFrame[look="modes"] { background: $surface; border: 1px solid $button_border; border-radius: 6px; }
 QToolButton {
     background: transparent; border: 1px solid transparent; border-radius: 4px; padding: 2px 5px; color: $muted;

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtWidgets import QLabel, QPushButton
+from PySide6.QtGui import QFont, QFontMetrics
+from PySide6.QtWidgets import QLabel, QPushButton, QStyle, QStyleOptionButton
 
 from playground.cli.selftest import UiDriver
 from playground.ui.bars.topbar import VERIFY
 from playground.ui.modes import ModeView
 from playground.ui.session import Session
+from playground.ui.theme import zoom_factor
 from tests.ui.conftest import Story
 
 Tell = Callable[[Story], None]
@@ -77,5 +79,38 @@ def test_toolbar_name_of_a_changed_prompt_takes_room_from_the_shortcut_before_a_
         )
         assert verify.text() == "Verify"
         assert "Ctrl" not in send.text()
+
+    tell(story)
+
+
+def test_toolbar_current_mode_has_room_for_its_label_in_bold(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.resize(1280, 800)
+        for mode in ("mode_batch", "mode_prompt"):
+            window.actions_table[mode].trigger()
+            current = next(button for button in window.top.modes.findChildren(QPushButton) if button.isChecked())
+            option = QStyleOptionButton()
+            current.initStyleOption(option)
+            room = current.style().subElementRect(QStyle.SubElement.SE_PushButtonContents, option, current).width()
+            strong = QFont(current.font())
+            strong.setWeight(QFont.Weight.DemiBold)
+            needed = current.iconSize().width() + QFontMetrics(strong).horizontalAdvance(current.text())
+            assert current.text()
+            assert room > needed, current.text()
+
+    tell(story)
+
+
+def test_toolbar_places_its_controls_at_once_after_a_change_of_mode(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.resize(1440, 900)
+        session.workspace.settings.set("zoom", 150)
+        await hand.until(lambda: zoom_factor() == 1.5, "150 %")
+        window.actions_table["mode_batch"].trigger()
+        # Without a turn of the event loop in between.
+        switch = window.top.modes
+        assert switch.width() == switch.sizeHint().width()
 
     tell(story)

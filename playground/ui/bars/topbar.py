@@ -7,7 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QBrush, QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent, QShowEvent
+from PySide6.QtGui import (
+    QAction,
+    QBrush,
+    QFont,
+    QFontMetrics,
+    QFontMetricsF,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+    QShowEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -225,6 +236,17 @@ class CompactTools(Protocol):
         """Leave out words, or show all."""
 
 
+class ModeButton(QPushButton):
+    """Has room for its label in the weight of the current mode, so that a choice moves nothing."""
+
+    def sizeHint(self) -> QSize:
+        size, strong = super().sizeHint(), QFont(self.font())
+        strong.setWeight(QFont.Weight.DemiBold)
+        label, metrics = self.text(), QFontMetrics(strong)
+        size.setWidth(size.width() + metrics.horizontalAdvance(label) - self.fontMetrics().horizontalAdvance(label))
+        return size
+
+
 class ModeSwitch(QFrame):
     """Prompt and the other modes; hidden while there is one mode only."""
 
@@ -245,7 +267,7 @@ class ModeSwitch(QFrame):
 
     def add_mode(self, mode: str, label: str, icon: str) -> None:
         """Add a mode with the name of its icon; the first one added is current."""
-        button = QPushButton(label)
+        button = ModeButton(label)
         button.setProperty("look", "mode")
         button.setCheckable(True)
         button.setChecked(not self._buttons)
@@ -350,6 +372,7 @@ class TopBar(QFrame):
             self._fitted_px = self._row.sizeHint().width()
             if self._fitted_px <= self.width():
                 break
+        self._row.activate()  # else one frame has the new words in the old places
 
     def _show_level(self, level: int) -> None:
         set_label(self._verify, (VERIFY, "Verify", "Verify", "")[min(level, 3)])
