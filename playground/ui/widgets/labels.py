@@ -107,8 +107,13 @@ class IdLabel(QWidget):
     @property
     def whole(self) -> bool:
         """Whether all of the id fits into the widget."""
-        font = self._font(self.width())
-        return _needed(self._displayed, font, self.width()).height() <= max(self.height(), QFontMetrics(font).height())
+        font, text = self._fitted(self.width())
+        return _needed(text, font, self.width()).height() <= max(self.height(), QFontMetrics(font).height())
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines that are drawn, unless a part that no hyphen ends is wider than the widget."""
+        return tuple(self._fitted(self.width())[1].split("\n"))
 
     def show_id(self, text: str, reason: str = "") -> None:
         """Show an id; `reason` explains a missing one."""
@@ -121,18 +126,28 @@ class IdLabel(QWidget):
         self.updateGeometry()
         self.update()
 
-    def _font(self, width: int) -> QFont:
+    def _fitted(self, width: int) -> tuple[QFont, str]:
+        """Return the font and the text for a width: one line, or two of about the same length that a hyphen ends."""
+        text = self._displayed
         for px in SIZES_PX:
             font = mono_font(px)
-            if QFontMetrics(font).horizontalAdvance(self._displayed) <= width:
-                break
-        return font
+            if QFontMetrics(font).horizontalAdvance(text) <= width:
+                return font, text
+        hyphens = [at + 1 for at, character in enumerate(text) if character == "-"]
+        middle = min(hyphens, key=lambda at: abs(2 * at - len(text)), default=0)
+        halves = text[:middle], text[middle:]
+        for px in SIZES_PX:
+            font = mono_font(px)
+            if middle and max(map(QFontMetrics(font).horizontalAdvance, halves)) <= width:
+                return font, "\n".join(halves)
+        return font, text
 
     def hasHeightForWidth(self) -> bool:
         return True
 
     def heightForWidth(self, width: int) -> int:
-        return _needed(self._displayed, self._font(width), width).height() + 4
+        font, text = self._fitted(width)
+        return _needed(text, font, width).height() + 4
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetrics(mono_font(SIZES_PX[0]))
@@ -144,10 +159,10 @@ class IdLabel(QWidget):
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the id, and a focus ring."""
         painter, theme = QPainter(self), current_theme()
-        painter.setFont(self._font(self.width()))
+        font, text = self._fitted(self.width())
+        painter.setFont(font)
         painter.setPen(theme.text if self._id else theme.muted)
-        text = self._displayed or "—"
-        painter.drawText(self.rect(), int(_FLAGS) | int(Qt.TextFlag.TextWrapAnywhere), text)
+        painter.drawText(self.rect(), int(_FLAGS) | int(Qt.TextFlag.TextWrapAnywhere), text or "—")
         if self.hasFocus():
             painter.setPen(QPen(theme.accent, 2))
             painter.drawRoundedRect(self.rect().adjusted(1, 1, -1, -1), 3, 3)
