@@ -1,4 +1,4 @@
-"""What happens beside the caller: tasks of a session, and the callbacks that subscribe to an object's events.
+"""Background tasks of a session, and callbacks that subscribe to an object's events.
 
 `Tasks` is the only helper that starts tasks: it keeps a reference, reports errors and cancels at shutdown.
 """

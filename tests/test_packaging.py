@@ -190,3 +190,10 @@ def test_command_line_reference_is_current(build: ModuleType) -> None:
 
     written = (ROOT / "docs/cli.md").read_text("utf-8")
     assert written == man_page.markdown(), "run: python packaging/man_page.py --markdown > docs/cli.md"
+
+
+def test_list_of_modules_is_current(build: ModuleType) -> None:
+    import module_list  # type: ignore[import-not-found]
+
+    written = (ROOT / "docs/modules.md").read_text("utf-8")
+    assert written == module_list.markdown(), "run: python packaging/module_list.py > docs/modules.md"

@@ -1,4 +1,4 @@
-"""What `check` reads: prompt files, request bodies, JSON lines, HAR and rows of the request log."""
+"""Inputs of `check`: prompt files, request bodies, JSON lines, HAR and rows of the request log."""
 
 from __future__ import annotations
 

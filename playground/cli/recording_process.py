@@ -1,4 +1,4 @@
-"""The recording process: understands the exchanges that the forwarding process passes on, and writes them to the log.
+"""The recording process: decodes the exchanges that the forwarding process sends, and writes them to the log.
 
 It ends when standard input ends, after everything received is written: also if the forwarding process was killed.
 """

@@ -1,4 +1,4 @@
-"""`electron-playground replay`: what the cache model would have forecast of recorded traffic, and how it explains it.
+"""`electron-playground replay`: forecasts and explanations of the cache model for recorded traffic.
 
 It sends nothing and writes nothing to the log.
 """

@@ -1,4 +1,4 @@
-"""A small prompt a rule, on which that rule speaks: to load from the guide, and to send on the simulator.
+"""An example prompt for each rule, on which the rule has a finding: for the guide, and to send on the simulator.
 
 Rules that need a log, a plan or a batch to speak have none.
 """

@@ -1,4 +1,4 @@
-"""Two documents held against each other: which lines of which part go, and which come."""
+"""Differences of two documents: which lines of which part were removed and added."""
 
 from __future__ import annotations
 

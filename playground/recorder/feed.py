@@ -1,4 +1,4 @@
-"""Passes copies of all exchanges to the recording process, so that understanding them costs a caller no time.
+"""Sends copies of all exchanges to the recording process, so that decoding them does not delay a caller.
 
 The forwarding process only encodes messages and writes them to a pipe. A response's last bytes wait until its exchange
 is in the spool, from which the next start writes it to the log if both processes are killed. If only the recording

@@ -1,4 +1,4 @@
-"""Bodies without compression, and the messages of an exchange without the caller's key."""
+"""Decompression of recorded bodies, and masking of the caller's key in all messages of an exchange."""
 
 from __future__ import annotations
 

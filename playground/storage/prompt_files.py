@@ -1,4 +1,4 @@
-"""Prompt files on disk: what is in one, whether it changed, whether two paths name the same one."""
+"""Prompt files on disk: content, digest, changes, and whether two paths name the same file."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class WheelZoom(QObject):
     """Zooms with Ctrl and the wheel anywhere in a window: its widgets, which would scroll, do not get these events."""
 
     def __init__(self, window: QWidget, appearance: Appearance) -> None:
-        """Apply the colours to a window. It must have been shown."""
+        """Apply the colors to a window. It must have been shown."""
         super().__init__(window)
         self._appearance = appearance
         self._turned = 0

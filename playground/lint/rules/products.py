@@ -1,4 +1,4 @@
-"""Where another product of the vendor is the right one."""
+"""Advice to use another product of the vendor."""
 
 from __future__ import annotations
 

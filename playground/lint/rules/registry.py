@@ -1,4 +1,4 @@
-"""All rules. A new one is one file and one line here."""
+"""The list of all rules. A new rule is one file and one line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One connection, kept alive."""
+"""Advice to keep one connection alive."""
 
 from __future__ import annotations
 

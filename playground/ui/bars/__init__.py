@@ -1,1 +1,1 @@
-"""The bars at the top and the foot of the window."""
+"""The bars at the top and bottom of the window."""

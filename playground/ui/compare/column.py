@@ -1,4 +1,4 @@
-"""One column of Compare mode: the variant, its figures, its answer, and what can be done with it."""
+"""A column of Compare mode: the variant, its figures, its answer and its actions."""
 
 from __future__ import annotations
 

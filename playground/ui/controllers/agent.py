@@ -1,4 +1,4 @@
-"""Chains in the window: the dialog, and the paths from it to the editor, files, the log and the voice timeline."""
+"""Agent loops in the window: the dialog, and the paths from it to the editor, files, the log and the voice timeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What belongs to the program rather than to a request: dialogs, the palette, the clipboard, the window's place."""
+"""Opens dialogs, the command palette and the settings; copies to the clipboard; stores the window's position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paths between the log pane and everything that can be done with logged requests."""
+"""Connects the log pane with the actions on logged requests; menus and saved layout of the pane."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done with logged requests: marked, tagged, commented, compared, handed on, exported, imported, deleted."""
+"""Actions on logged requests: mark, tag, comment, compare, open, export, import, delete."""
 
 from __future__ import annotations
 

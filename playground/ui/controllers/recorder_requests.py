@@ -1,4 +1,4 @@
-"""The recorded requests of the log, followed while another process writes them."""
+"""Follows the recorded requests in the log while another process writes them."""
 
 from __future__ import annotations
 

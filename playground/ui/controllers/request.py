@@ -1,4 +1,4 @@
-"""What happens to requests in the window: forecast while typing, send, show each frame, stop, look back."""
+"""Requests of the window: forecast while typing, send, display each frame, stop, display a logged one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that shows answers: response, inspector, log, and the requests behind them.
+"""Connects what shows results: response, inspector, log, and the lint findings with their fixes (`Adviser`).
 
 The first frame shows the prompt; these come right after it, or when something first asks for them.
 """

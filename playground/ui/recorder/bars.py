@@ -248,7 +248,7 @@ class TokenBars(QWidget):
         self.update()
 
     def set_theme(self, theme: Theme) -> None:
-        """Use other colours."""
+        """Use other colors."""
         self._theme = theme
         self.update()
 

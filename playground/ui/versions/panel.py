@@ -89,7 +89,7 @@ class BoundaryBars(QWidget):
 
 
 class VersionDiffView(Recolored, QTextEdit):
-    """Read-only rows of a comparison. Signs and strokes repeat what the colours say; all text is plain."""
+    """Read-only rows of a comparison. Signs and strokes repeat what the colors say; all text is plain."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

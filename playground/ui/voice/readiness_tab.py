@@ -1,4 +1,4 @@
-"""Voice readiness tab: repeats the prompt, each run in the log, and shows the distributions of the times."""
+"""Voice readiness tab: repeats the prompt, logs each run, and shows the distributions of the times."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Small widgets that several panes share; one file a widget."""
+"""Widgets that several panes share, one file per widget."""

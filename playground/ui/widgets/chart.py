@@ -1,4 +1,4 @@
-"""A small chart: points or steps over one axis. Its words say what its colours and shapes say."""
+"""A small chart: points or steps over one axis, also described in words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCALE = 2
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points in order. `role` is a colour of the theme; `hollow` points are the second mark beside colour."""
+    """Points in order. `role` is a color of the theme; `hollow` points are the second mark beside color."""
 
     name: str
     points: tuple[tuple[float, float], ...]

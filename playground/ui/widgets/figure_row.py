@@ -1,4 +1,4 @@
-"""One figure with its name: reached by the keyboard, copied by one key, read out with why it is unknown."""
+"""A figure with its name: reached and copied by keyboard; the accessible text gives the reason if it is unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layout of controls in rows: a row that is full continues below, so that a narrow or zoomed window clips nothing."""
+"""Layout of controls in rows that wrap, so that a narrow or zoomed window clips nothing."""
 
 from __future__ import annotations
 

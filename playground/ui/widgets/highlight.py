@@ -1,4 +1,4 @@
-"""Code and differences as text: colours from the theme by pygments' kinds, signs and strokes beside colours."""
+"""Highlighted code and differences: colors of the theme by kind of token, signs and underlines beside colors."""
 
 from __future__ import annotations
 

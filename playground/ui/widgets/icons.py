@@ -1,4 +1,4 @@
-"""The program's line icons: 16 px, one stroke, tinted with a role of the theme in use.
+"""The line icons: 16 px, one stroke, in a color of the theme.
 
 The shapes are in `resources/icons/icons.json` (name to SVG elements). Use `set_icon` for buttons and actions, which
 follow a change of theme, and `paint_icon` in custom painting.

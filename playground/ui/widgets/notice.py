@@ -1,4 +1,4 @@
-"""A notice in place: what happened, what to do next, and buttons for it. Never a dialog."""
+"""A notice within a pane: what happened, what to do next, and buttons for it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def shortened(text: str) -> str:
 
 
 class Notice(QFrame):
-    """`tone` is "error" (red edge) or "callout" (amber edge); the title says in words what the colour says."""
+    """`tone` is "error" (red edge) or "callout" (amber edge); the title says in words what the color says."""
 
     action = Signal(str)
     """The name that was given with a button."""

@@ -34,7 +34,7 @@ def plain_tip(text: str) -> str:
 
 
 def hairline() -> QFrame:
-    """Return a line of one pixel in the theme's line colour, as wide as its place."""
+    """Return a line of one pixel in the theme's line color, as wide as its place."""
     line = QFrame()
     line.setProperty("look", "hairline")
     return line

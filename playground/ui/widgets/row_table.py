@@ -1,4 +1,4 @@
-"""What the tables of requests share: selection by rows, keys, the mark of a cached share, measures."""
+"""Base of the tables of requests: selection of rows, keys, the bar of cached tokens, sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tabs over a pane: plain words, a count in a pill, an underline under the current one, a red dot for an error."""
+"""The tab bar of a pane: words, a count, an underline below the current tab, a red dot for an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timers with a handler."""
+"""Timers that call a handler."""
 
 from __future__ import annotations
 

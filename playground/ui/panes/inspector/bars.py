@@ -1,4 +1,4 @@
-"""The inspector's two painted bars: what the tokens were, and where the time went."""
+"""The two painted bars of the inspector: tokens by kind, and time by phase."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GAP_PX = 1.0
 
 @dataclass(frozen=True, slots=True)
 class BarPiece:
-    """One stretch of a bar: its share, its colour's role in the theme, and whether it is hatched."""
+    """One stretch of a bar: its share, its color's role in the theme, and whether it is hatched."""
 
     amount: float
     role: str
@@ -82,7 +82,7 @@ class Bar(QWidget):
         painter.setBrush(color)
         painter.drawRoundedRect(rect, 2, 2)
         if piece.hatched:
-            # The second mark beside colour, for those who cannot tell amber from teal.
+            # The second mark beside color, for those who cannot tell amber from teal.
             painter.setBrush(QBrush(current_theme().surface, Qt.BrushStyle.BDiagPattern))
             painter.drawRoundedRect(rect, 2, 2)
 

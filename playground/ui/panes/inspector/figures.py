@@ -1,4 +1,4 @@
-"""The inspector's figures as text: pure, from the model. A figure that is not known is —, with why, and never 0."""
+"""The figures of the inspector as text. An unknown figure is —, with the reason, and never 0."""
 
 from __future__ import annotations
 

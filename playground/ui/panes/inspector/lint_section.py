@@ -1,4 +1,4 @@
-"""What the best-practice guide has to say of the prompt at hand: worst first, each with its figures and what to do."""
+"""The section of lint findings, most severe first, each with its figures and its fix."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def _shared(before: str, after: str) -> int:
 
 
 def _marked(snippet: str, begin: int, end: int) -> str:
-    """Rich text: what differs is bold and underlined, so that colour is not needed to see it."""
+    """Rich text: what differs is bold and underlined, so that color is not needed to see it."""
     if not snippet:
         return "<i>nothing</i>"
     head, other, tail = (escape(part) for part in (snippet[:begin], snippet[begin:end], snippet[end:]))

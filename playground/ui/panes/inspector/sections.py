@@ -1,4 +1,4 @@
-"""The inspector's sections: each knows its rows and takes one model."""
+"""The sections of the inspector; each has its rows and displays one model."""
 
 from __future__ import annotations
 

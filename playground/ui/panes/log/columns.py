@@ -1,4 +1,4 @@
-"""The log's columns: what each shows of a row, in which of the three states, and why."""
+"""The columns of the log: the text of each cell, reported, estimated or unknown."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def _going_on(live: LiveRequests) -> str:
 
 
 def _outcome(row: LogRow) -> tuple[str, str]:
-    """Return a description of the newest attempt, and the tone that says the same in colour."""
+    """Return a description of the newest attempt, and the tone that says the same in color."""
     if row.phase == "done":
         return " ".join(part for part in (str(row.status or ""), finish_text(row.finish_reason)) if part), ""
     if row.phase == "failed":
@@ -319,7 +319,7 @@ CAUSES: dict[Cause, str] = {
 """What a change of the prompt can remove."""
 _WITHOUT_PLACE = frozenset(("order", "removed", "added", "tools", "parameters"))
 SMALL_MISS = 0.25
-"""Share of the prompt below which a miss is not coloured."""
+"""Share of the prompt below which a miss is not colored."""
 
 
 def cause_cell(found: MissExplanation | None) -> Cell:
@@ -364,7 +364,7 @@ STATUS_ICONS = {"done": ("check", "muted"), "failed": ("error", "failure"), "sto
 
 
 def status_icon(row: LogRow) -> tuple[str, str]:
-    """Return the icon of a request's state, and the role of its colour."""
+    """Return the icon of a request's state, and the role of its color."""
     if row.phase in ENDED:
         return STATUS_ICONS.get(row.phase, ("warn", "variable_edge"))
     return ("clock", "muted") if row.phase in ("waiting", "retrying") else ("play", "accent")

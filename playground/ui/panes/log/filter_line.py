@@ -1,4 +1,4 @@
-"""The line that a filter is typed into: it offers completions, and keeps filters under names."""
+"""The filter field of the log, with completions and saved filters."""
 
 from __future__ import annotations
 

@@ -419,7 +419,7 @@ class LogModel(QAbstractTableModel):
         return text if role == Qt.ItemDataRole.DisplayRole else plain_tip(visible(cell.why) or text)
 
     def painted(self, number: int, column: int) -> tuple[str, QColor | None]:
-        """Return a cell's text and colour (None: that of text) for painting."""
+        """Return a cell's text and color (None: that of text) for painting."""
         row = self.row(number)
         if row is None:
             return "…", None

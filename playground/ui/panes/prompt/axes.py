@@ -1,4 +1,4 @@
-"""What the editor shows about a prompt, on two axes: its structure, and what the cache is expected to serve.
+"""The data of the editor's two axes: structure (stable, variable), and what the cache is expected to serve.
 
 Structure (the fill) is a property of the text: stable up to the first variable, variable from there on. The cache
 extent (the left edge) is an expectation and ends at the first change since the last request. Neither follows from the

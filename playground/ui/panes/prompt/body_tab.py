@@ -1,4 +1,4 @@
-"""Body: what Send would send of the draft, byte for byte."""
+"""The Body tab: the bytes that Send would send of the draft."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a message carries beside its text: the call that a tool message answers, the calls that an assistant makes."""
+"""Fields of a message other than its text: the call that a tool message answers, the calls of an assistant message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text of a card or a field: as high as its text, with its variables as chips and a gap for the boundary."""
+"""The text editor of a message or a field: as high as its text, with variables as chips and a gap for the boundary."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class CardText(Recolored, ExactEdit):
         self._fit()
 
     def settled(self) -> None:
-        """Find the marks again; Qt's cursors have moved those that are coloured along with the text."""
+        """Find the marks again; Qt's cursors have moved those that are colored along with the text."""
         marks = marks_of(self.exact, self._values, self._advised)
         before, self._marks = self._marks, marks
         if list(map(_LOOK, marks)) != list(map(_LOOK, before)):

@@ -1,4 +1,4 @@
-"""One message as a card: its head (role, tokens, menu) over its text, with fill and left edge."""
+"""A message as a card: its head (role, tokens, menu) above its text, with fill and left edge."""
 
 from __future__ import annotations
 

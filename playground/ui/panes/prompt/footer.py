@@ -1,4 +1,4 @@
-"""Under the prompt: the legend with tokens (≈) and the cache's state, and findings while the prompt is typed."""
+"""The line under the prompt: legend with tokens (≈), state of the cache, findings while the prompt is typed."""
 
 from __future__ import annotations
 

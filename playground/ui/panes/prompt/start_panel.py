@@ -1,4 +1,4 @@
-"""What an empty prompt offers: samples, files, and where to drop one."""
+"""The panel of an empty prompt: samples, files to open, and where to drop one."""
 
 from __future__ import annotations
 

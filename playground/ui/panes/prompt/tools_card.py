@@ -1,4 +1,4 @@
-"""One tool as a card: its head, and under it the form or the JSON, made when they are first looked at."""
+"""A tool as a card: its head, and below it the form or the JSON, created on first display."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class DropLine(QWidget):
         self.show()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint a bar in the accent's colour."""
+        """Paint a bar in the accent's color."""
         QPainter(self).fillRect(self.rect(), current_theme().accent)
 
 

@@ -1,4 +1,4 @@
-"""A tool as a form. Every right edit makes a new definition; what the form does not show stays in it."""
+"""A tool as a form. A valid edit makes a new definition; parts without a field are kept."""
 
 from __future__ import annotations
 

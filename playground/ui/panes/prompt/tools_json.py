@@ -1,4 +1,4 @@
-"""A tool as JSON: the prompt keeps the last definition that was right."""
+"""A tool as JSON; the prompt keeps the last valid definition."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class JsonText(CardText):
         return tuple(self.exact.text[start:end] for start, end in self._faults)
 
     def settled(self) -> None:
-        """Invisible characters remain marked; syntax colours follow shortly."""
+        """Invisible characters remain marked; syntax colors follow shortly."""
         self._marks = [mark for mark in marks_of(self.exact, {}) if mark.kind == "odd"]
         if self.extraSelections():
             self._rest.start()

@@ -1,4 +1,4 @@
-"""One undo history for the whole prompt: the document, the file that it belongs to, and every change of both."""
+"""One undo history for the whole prompt: every change of the document and of the file that it belongs to."""
 
 from __future__ import annotations
 

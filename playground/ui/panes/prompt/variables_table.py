@@ -1,4 +1,4 @@
-"""Variables: a collapsible table under the messages, where the effect of a value is seen."""
+"""The table of variables below the messages, which can be collapsed."""
 
 from __future__ import annotations
 

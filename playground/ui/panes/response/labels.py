@@ -1,4 +1,4 @@
-"""The response pane's sentences: what a run's state is called, and what an empty place says."""
+"""Texts of the response pane: the state of a run, and what an empty tab will display."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A read-only text that grows while it is read: exact when copied, followed only while the reader is at its end."""
+"""A read-only text that grows while it streams: exact when copied; it scrolls along only at its end."""
 
 from __future__ import annotations
 

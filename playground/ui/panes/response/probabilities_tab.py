@@ -85,7 +85,7 @@ def summary(tokens: list[TokenProbability], came: int) -> str:
 A_STEP = 1_000
 """Tokens added at once: no more than a frame's time (measured: about 5 µs a token)."""
 UNSURE = 0.5
-"""Tokens less probable than this are underlined as well: colour is not the only sign."""
+"""Tokens less probable than this are underlined as well: color is not the only sign."""
 STRONGEST = 0.6
 LONG_PARAGRAPH = 2_000
 """Qt slows down on longer paragraphs; here they are broken for display."""

@@ -1,4 +1,4 @@
-"""The Rendered tab: the completion as Markdown, in a browser that loads nothing from anywhere."""
+"""The Rendered tab: the completion as Markdown; links and images load nothing."""
 
 from __future__ import annotations
 

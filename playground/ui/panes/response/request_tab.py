@@ -1,4 +1,4 @@
-"""The Request tab: what the request on display sent, to the byte. It never shows a draft."""
+"""The Request tab: the bytes that the request on display sent. It never shows a draft."""
 
 from __future__ import annotations
 

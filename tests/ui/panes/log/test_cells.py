@@ -1,4 +1,4 @@
-"""What a row shows: reported, estimated and unknown are three things, and colour is never alone."""
+"""What a row shows: reported, estimated and unknown are three things, and color is never alone."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_times_are_local_and_the_tooltip_has_utc(play: Play) -> None:
     play(story)
 
 
-def test_figures_stand_right_and_colour_follows_the_theme(play: Play) -> None:
+def test_figures_stand_right_and_color_follows_the_theme(play: Play) -> None:
     async def story(stage: Stage) -> None:
         await keep(stage.log, show.of("When?"), answered())
         await stage.shown(1)

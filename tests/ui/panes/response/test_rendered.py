@@ -126,7 +126,7 @@ def test_a_link_is_copied_not_opened(tab: RenderedTab) -> None:
     assert tab.browser.toPlainText() == "here"
 
 
-def test_code_is_coloured(tab: RenderedTab, qtbot: QtBot) -> None:
+def test_code_is_colored(tab: RenderedTab, qtbot: QtBot) -> None:
     tab.refresh(runs.done('😀\n\n```python\ndef f():\n    return "😀", 12\n```\n'))
     qtbot.waitUntil(lambda: not tab.busy)
     theme = load_theme("light")
