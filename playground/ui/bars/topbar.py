@@ -10,8 +10,6 @@ from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QAction,
     QBrush,
-    QFont,
-    QFontMetrics,
     QFontMetricsF,
     QPainter,
     QPaintEvent,
@@ -37,6 +35,7 @@ from playground.client.endpoint import Endpoint
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
+from playground.ui.widgets.labels import ChoiceButton
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -236,17 +235,6 @@ class CompactTools(Protocol):
         """Leave out words, or show all."""
 
 
-class ModeButton(QPushButton):
-    """Has room for its label in the weight of the current mode, so that a choice moves nothing."""
-
-    def sizeHint(self) -> QSize:
-        size, strong = super().sizeHint(), QFont(self.font())
-        strong.setWeight(QFont.Weight.DemiBold)
-        label, metrics = self.text(), QFontMetrics(strong)
-        size.setWidth(size.width() + metrics.horizontalAdvance(label) - self.fontMetrics().horizontalAdvance(label))
-        return size
-
-
 class ModeSwitch(QFrame):
     """Prompt and the other modes; hidden while there is one mode only."""
 
@@ -267,9 +255,7 @@ class ModeSwitch(QFrame):
 
     def add_mode(self, mode: str, label: str, icon: str) -> None:
         """Add a mode with the name of its icon; the first one added is current."""
-        button = ModeButton(label)
-        button.setProperty("look", "mode")
-        button.setCheckable(True)
+        button = ChoiceButton(label)
         button.setChecked(not self._buttons)
         set_icon(button, icon, "muted" if self._buttons else "accent")
         button.toggled.connect(lambda on, button=button: set_icon(button, icon, "accent" if on else "muted"))

@@ -32,7 +32,7 @@ from playground.ui.batch.table import BatchTable
 from playground.ui.theme import GRID, current_theme, mono_font, ui_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import ElidedLabel, IdLabel
+from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.timers import single_timer
 
@@ -299,9 +299,7 @@ class BatchPage(QWidget):
         self.quick: dict[str, QPushButton] = {}
         group = QButtonGroup(self)
         for label, query in QUICK:
-            button = QPushButton(label)
-            button.setProperty("look", "mode")
-            button.setCheckable(True)
+            button = ChoiceButton(label)
             button.setChecked(not query)
             button.clicked.connect(lambda _checked=False, query=query: self.filter.setText(query))
             group.addButton(button)

@@ -17,7 +17,7 @@ ROW_PX = 24
 ICON_PX, ARROW_PX = 13, 12
 LEAST_CHAR_PX = 3
 """Width of the narrowest characters: longer texts are cut before they are measured."""
-WIDTHS = {"row": 54, "request_id": 290, "in": 70, "cached": 126, "cost": 100, "checks": 72, "status": 106}
+WIDTHS = {"row": 54, "request_id": 290, "in": 88, "cached": 126, "cost": 100, "checks": 72, "status": 106}
 """A request_id is never shortened."""
 VARIABLE_PX = (64, 260)
 OUTPUT_PX = 180

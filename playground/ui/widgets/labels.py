@@ -1,4 +1,4 @@
-"""Labels of one line: texts that are shortened to the room they have, and ids that are never shortened."""
+"""Labels of one line: texts that are shortened to the room they have, ids that are never shortened; small buttons."""
 
 from __future__ import annotations
 
@@ -45,6 +45,22 @@ def release_clipboard() -> None:
     """
     if QGuiApplication.instance() is not None and QGuiApplication.clipboard().mimeData() in _MADE:
         copy_text(QGuiApplication.clipboard().text())
+
+
+class ChoiceButton(QPushButton):
+    """One of several choices side by side. Its label has room in the weight that it has while it is checked."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(label)
+        self.setProperty("look", "mode")
+        self.setCheckable(True)
+
+    def sizeHint(self) -> QSize:
+        size, strong = super().sizeHint(), QFont(self.font())
+        strong.setWeight(QFont.Weight.DemiBold)
+        label, metrics = self.text(), QFontMetrics(strong)
+        size.setWidth(size.width() + metrics.horizontalAdvance(label) - self.fontMetrics().horizontalAdvance(label))
+        return size
 
 
 SAYS_COPIED_MS = 1200

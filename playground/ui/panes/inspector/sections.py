@@ -30,7 +30,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled, ui_font
 from playground.ui.widgets.figure_row import FigureRow, Swatch
 from playground.ui.widgets.icons import icon_button, set_icon
-from playground.ui.widgets.labels import CopyButton, IdLabel, copy_text
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, copy_text
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.ui.widgets.timers import single_timer
 
@@ -241,8 +241,9 @@ class IdSection(QWidget):
         self.setAccessibleName("request_id")
         caption = QLabel("request_id")
         caption.setProperty("tone", "caption")
-        self.status = QLabel()
-        self.status.setTextFormat(Qt.TextFormat.PlainText)
+        self.status = ElidedLabel("Time and status", Qt.TextElideMode.ElideRight)
+        self.status.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.status.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.status.setProperty("tone", "muted")
         self.status.setFont(ui_font(12, tabular=True))
         self.id = IdLabel("request_id")
@@ -254,8 +255,7 @@ class IdSection(QWidget):
         self.hint.setWordWrap(True)
         head = QHBoxLayout()
         head.addWidget(caption)
-        head.addStretch(1)
-        head.addWidget(self.status)
+        head.addWidget(self.status, 1)
         line = QHBoxLayout()
         line.setSpacing(GRID // 2)
         line.addWidget(self.id, 1)
@@ -297,10 +297,10 @@ class IdSection(QWidget):
         for button in self.links.values():
             button.setVisible(state is not None)
         if model is None or state is None:
-            self.status.setText("")
+            self.status.set_full_text("")
             return
         self.id.show_id(request_id or "", "" if request_id else id_missing(state))
-        self.status.setText(f"{model.started_utc.astimezone():%H:%M:%S} · {attempts_text(state)}")
+        self.status.set_full_text(f"{model.started_utc.astimezone():%H:%M:%S} · {attempts_text(state)}")
         tone = {"failed": "failure", "stopped": "variable", "interrupted": "variable"}.get(state.phase, "muted")
         if self.status.property("tone") != tone:
             self.status.setProperty("tone", tone)

@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.labels import ChoiceButton, CopyButton
 
 NOTHING = "The request appears here when it is sent: messages, tools, parameters and the exact body."
 LONGEST = 200_000
@@ -47,7 +47,7 @@ class RequestTab(QFrame):
         self._line = QLabel(NOTHING, self)
         self._line.setProperty("tone", "muted")
         self._line.setWordWrap(True)
-        self.parts, self.exact = _choice("Readable"), _choice("Exact body")
+        self.parts, self.exact = ChoiceButton("Readable"), ChoiceButton("Exact body")
         self.parts.setChecked(True)
         group = QButtonGroup(self)
         for button in (self.parts, self.exact):
@@ -63,8 +63,9 @@ class RequestTab(QFrame):
             row.addStretch(1)
         else:
             row.addWidget(self._line, 1)
-        for button in (self.parts, self.exact, self._copy):
-            row.addWidget(button)
+        row.addWidget(self.parts)
+        row.addWidget(self.exact)
+        row.addWidget(self._copy)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -156,10 +157,3 @@ def _list(value: object) -> list[object]:
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-def _choice(label: str) -> QPushButton:
-    button = QPushButton(label)
-    button.setProperty("look", "mode")
-    button.setCheckable(True)
-    return button

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QScrollArea, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.client.endpoint import Rates
@@ -150,14 +152,35 @@ def test_every_row_is_reached_and_named(pane: InspectorPane) -> None:
             assert row.accessibleName().endswith(row.value)
 
 
-def test_nothing_is_cut_off_at_its_least_width(pane: InspectorPane, qtbot: QtBot) -> None:
-    pane.show_model(runs.model(runs.done(), explanation=runs.why()))
+def cut_at_max_tokens() -> RunState:
+    return runs.grown(RunState(), [*runs.sent(), *runs.deltas("Hello"), *runs.ending("length")])
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        runs.done,
+        runs.streaming,
+        runs.stopped,
+        runs.refused,
+        runs.cut,
+        runs.calling,
+        runs.retried,
+        cut_at_max_tokens,
+    ],
+)
+def test_nothing_is_cut_off_at_its_least_width(
+    pane: InspectorPane, qtbot: QtBot, state: Callable[[], RunState]
+) -> None:
+    pane.show_model(runs.model(state(), explanation=runs.why()))
     pane.resize(pane.minimumWidth(), 600)
     scroll = next(area for area in pane.findChildren(QScrollArea) if area.isVisible())
     inside = scroll.widget()
     assert inside is not None
+    QApplication.processEvents()  # the layouts follow the new texts
+    room = scroll.viewport().width() - scroll.verticalScrollBar().sizeHint().width()
     qtbot.waitUntil(lambda: inside.width() <= scroll.viewport().width())
-    assert inside.minimumSizeHint().width() <= scroll.viewport().width()
+    assert inside.minimumSizeHint().width() <= room
     assert pane.id.id.whole
 
 
