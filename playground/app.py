@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playground.storage.paths import data_folder
-from playground.ui.startup_checks import lean_imports, missing_qt, obstacle
+from playground.ui.startup_checks import missing_qt, obstacle, skip_unused_imports
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
@@ -31,7 +31,7 @@ def run_window(options: argparse.Namespace) -> int:
     # Collections while modules are imported find no garbage; the session collects between events.
     gc.disable()
     try:
-        lean_imports()
+        skip_unused_imports()
         from playground.ui.session import make_application, make_runner
     except ImportError:
         sentence = missing_qt()

@@ -1,6 +1,6 @@
 """Application services without Qt: construction and wiring of prompt, cache model, request service and log.
 
-- `outlook(document)`: zones and forecast, from the cache model
+- `forecast(document)`: zones and forecast, from the cache model
 - `send(document)`: a run; its rows in the log; the cache model learns from it
 - `recall(run_id)`: a logged request, rebuilt by the code that handles a live one
 """
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from playground.lint.model import Finding
     from playground.lint.reorder import Effect
     from playground.lint.service import LintService
-    from playground.prefix_cache.forecaster import PromptForecast as Outlook
+    from playground.prefix_cache.forecaster import PromptForecast
     from playground.prefix_cache.miss_explanation import MissExplanation as Why
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
@@ -137,7 +137,7 @@ class AppServices:
             rate_limiter=self.rate_limiter,
             lifetime_s=lifetime_s,
             source=self._source,
-            on_ended=lambda run: self.reporter.tell(run),
+            on_ended=lambda run: self.reporter.report(run),
             on_learned=lambda: self.cache_memory.save_soon(),
             on_context=self.endpoints.learn_context,
         )
@@ -164,9 +164,9 @@ class AppServices:
         self._opened.push_async_callback(reporter.close)
         return reporter
 
-    def tell_tool(self, conversation: str, result: Result) -> None:
+    def report_tool(self, conversation: str, result: Result) -> None:
         """Pass the result of an agent's tool call to telemetry."""
-        self.reporter.tell_tool(conversation, result)
+        self.reporter.report_tool(conversation, result)
 
     @cached_property
     def tool_servers(self) -> ToolServers:
@@ -203,7 +203,7 @@ class AppServices:
 
         endpoint = self.endpoint
         return effect(
-            self.outlook(document), self.sender.forecaster.counter(endpoint.id, endpoint.model), endpoint.rates
+            self.forecast(document), self.sender.forecaster.counter(endpoint.id, endpoint.model), endpoint.rates
         )
 
     def _follow_settings(self, sender: RequestService) -> None:
@@ -301,9 +301,9 @@ class AppServices:
         if self.log is not None:
             await self.cache_memory.remember(endpoint or self.endpoint, self.log)
 
-    def outlook(self, document: Document) -> Outlook:
+    def forecast(self, document: Document) -> PromptForecast:
         """Return zones and forecast of a document for the current endpoint, at the current time."""
-        return self.sender.outlook(document, self.endpoint)
+        return self.sender.forecast(document, self.endpoint)
 
     async def send(
         self, document: Document, on_dispatch: Callable[[PendingRequest], None], *, tags: Sequence[str] = ()

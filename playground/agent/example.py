@@ -64,9 +64,9 @@ async def play(send: Send) -> Example:
             happening.run.subscribe(partial(_keep, heard[-1]))
 
     book = ToolMocks({"get_balance": ToolMock(MockReply("fixed", "412", FixedDelay(TOOL_S * 1000)))})
-    chain = AgentLoop(Conversation(DOCUMENT), send, ToolExecutor(book, _nobody), listener=listen)
-    ended = await chain.run()
-    turns = measured(chain.conversation, ended.turn_id) if ended.turn_id else ()
+    loop = AgentLoop(Conversation(DOCUMENT), send, ToolExecutor(book, _nobody), listener=listen)
+    ended = await loop.run()
+    turns = measured(loop.conversation, ended.turn_id) if ended.turn_id else ()
     return Example(scripted(heard), turns, "" if ended.reason == "answered" else ended.error or ended.reason)
 
 

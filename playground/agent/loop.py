@@ -111,7 +111,7 @@ Happening: TypeAlias = TurnStarted | TurnEnded | CallStarted | CallEnded | Agent
 
 @dataclass(slots=True)
 class Watch:
-    """Made before `run` is executed. `now`: seconds on the chain's clock; `parent`: the turn before; `go`: its run."""
+    """Made before `run` is executed. `now`: seconds on the loop's clock; `parent`: the turn before; `go`: its run."""
 
     run: Run
     now: Callable[[], float]
@@ -191,10 +191,10 @@ class AgentLoop:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not 1 <= limit <= MOST_REQUESTS:
-            raise ValueError(f"a chain's limit is from 1 to {MOST_REQUESTS}, not {limit}")
+            raise ValueError(f"an agent loop's limit is from 1 to {MOST_REQUESTS}, not {limit}")
         self.conversation = conversation
         self.limit = limit
-        self._send, self._answerer, self._tell, self._clock = send, answerer, listener, clock
+        self._send, self._answerer, self._emit, self._clock = send, answerer, listener, clock
         self._go, self._zero, self._requests = "", 0.0, 0
         self._last: str | None = None
         self._stop_asked = False
@@ -240,7 +240,7 @@ class AgentLoop:
             ended = self._end("failed", str(error))
             raise
         finally:
-            self._tell(ended)
+            self._emit(ended)
         return ended
 
     def stop(self) -> None:
@@ -293,7 +293,7 @@ class AgentLoop:
             self._last = turn_id
             self._requests += 1
             self._watch = Watch(run, self.now, turn_id, parent, document, self._go)
-            self._tell(TurnStarted(turn_id, self._requests, self.limit, document, run))
+            self._emit(TurnStarted(turn_id, self._requests, self.limit, document, run))
             if self._stop_asked:
                 run.stop()
 
@@ -316,7 +316,7 @@ class AgentLoop:
         if turn.phase not in ENDED:
             turn = replace(turn, phase="stopped")  # The task was cancelled before the run could be stopped.
         self.conversation = self.conversation.with_turn(turn)
-        self._tell(TurnEnded(turn))
+        self._emit(TurnEnded(turn))
 
     async def _work(self, jobs: Iterable[Coroutine[None, None, None]]) -> None:
         """Run the jobs concurrently; `stop` cancels the unfinished ones."""
@@ -344,7 +344,7 @@ class AgentLoop:
         started_at = self.now()
         running = Result(call.id, call.name, "", "running", started_at=started_at, go=self._go)
         self.conversation = self.conversation.with_result(turn_id, running)
-        self._tell(CallStarted(turn_id, call, started_at))
+        self._emit(CallStarted(turn_id, call, started_at))
         outcome = ToolOutcome("stopped", "")
         try:
             outcome = await self._answerer.answer(call, schemas, nth)
@@ -352,4 +352,4 @@ class AgentLoop:
             done = outcome.text, outcome.kind, outcome.problems
             result = Result(call.id, call.name, *done, started_at, self.now(), self._go)
             self.conversation = self.conversation.with_result(turn_id, result)
-            self._tell(CallEnded(turn_id, call, result))
+            self._emit(CallEnded(turn_id, call, result))

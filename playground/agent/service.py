@@ -83,7 +83,7 @@ class AgentHost(Protocol):
     ) -> PendingRequest:
         """Send a document to the endpoint in use. `tags` are stored with the request."""
 
-    def tell_tool(self, conversation: str, result: Result) -> None:
+    def report_tool(self, conversation: str, result: Result) -> None:
         """Pass a tool's result to telemetry."""
 
 
@@ -143,7 +143,7 @@ class AgentService:
     def _submit(self, file: JsonFile, value: Json, label: str) -> None:
         self._host.writer.submit(lambda: _written(file, value, label), self._host.on_notice)
 
-    def chain(
+    def loop(
         self, conversation: Conversation, ask: Ask, listener: Callable[[Happening], None], limit: int
     ) -> AgentLoop:
         """Return an agent loop for this conversation, with the prompt's tool mocks."""
@@ -171,7 +171,7 @@ class AgentService:
                 if happening.document == conversation.root:
                     self.on_prompt_sent(conversation.root, happening.run.id)
             if isinstance(happening, CallEnded):
-                self._host.tell_tool(conversation.id, happening.result)
+                self._host.report_tool(conversation.id, happening.result)
             listener(happening)
 
         return on_event

@@ -125,7 +125,7 @@ class _Job:
     async def run(self, folder: Path) -> int:
         """Open the services, then forecast or send."""
         services = AppServices(folder, os.environ, Tasks(_report), source="command")
-        services.on_notice.subscribe(_say)
+        services.on_notice.subscribe(_print_notice)
         try:
             endpoint = endpoint_of(services, self._opened.model, self._options)
             part = _shard_of(self._options.shard)
@@ -134,7 +134,7 @@ class _Job:
             await services.open_log()
             await services.remember_sent(endpoint)
             if services.log_notice:
-                _say(services.log_notice)
+                _print_notice(services.log_notice)
             if self._options.dry_run:
                 self._print_forecasts(self._plan(services, endpoint))
                 return FINISHED
@@ -194,7 +194,7 @@ class _Job:
         try:
             progress = await job.run()
         except OSError as error:
-            _say(f"{self._options.output} cannot be written: {error.strerror or error}. The batch was ended.")
+            _print_notice(f"{self._options.output} cannot be written: {error.strerror or error}. The batch was ended.")
             return FAILED
         finally:
             if run_ids:
@@ -253,9 +253,9 @@ def _stop_on_signals(runner: BatchRunner) -> asyncio.Event:
     return stopped
 
 
-def _say(sentence: str) -> None:
+def _print_notice(sentence: str) -> None:
     print(f"electron-playground: {sentence}", file=sys.stderr)
 
 
 def _report(name: str, error: BaseException) -> None:
-    _say(f"{name} went wrong: {type(error).__name__}")
+    _print_notice(f"{name} went wrong: {type(error).__name__}")

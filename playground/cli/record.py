@@ -51,10 +51,10 @@ def record(options: argparse.Namespace) -> int:
 
 async def _serve(folder: Path, options: argparse.Namespace) -> int:
     services = AppServices(folder, os.environ, Tasks(_report), source="command")
-    services.on_notice.subscribe(_say)
+    services.on_notice.subscribe(_print_notice)
     is_shown = not (options.json or options.quiet)
     command = [*program_command(), "record", "--recording-process"]
-    feed = RecordingFeed(command, _say, lambda line: _show(line) if is_shown else None)
+    feed = RecordingFeed(command, _print_notice, lambda line: _show(line) if is_shown else None)
     try:
         await feed.launch()
         endpoint = await _endpoint(services, options)
@@ -98,7 +98,7 @@ async def _run(
     try:
         port = await recorder.start(options.port)
     except OSError as error:
-        _say(f"Port {options.port} cannot be used: {error.strerror or error}.")
+        _print_notice(f"Port {options.port} cannot be used: {error.strerror or error}.")
         return BAD_INPUT
     try:
         stopped = _stop_signal(options.stop_with_stdin)
@@ -144,11 +144,11 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> Non
         loop.call_soon_threadsafe(stopped.set)
 
 
-def _say(sentence: str) -> None:
+def _print_notice(sentence: str) -> None:
     """Report a problem. A parent process reads it here: of standard output it reads only the first line."""
     with contextlib.suppress(OSError):
         print(f"electron-playground: {sentence}", file=sys.stderr, flush=True)
 
 
 def _report(name: str, error: BaseException) -> None:
-    _say(f"{name} went wrong: {type(error).__name__}")
+    _print_notice(f"{name} went wrong: {type(error).__name__}")

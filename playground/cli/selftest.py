@@ -24,7 +24,13 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.service import PendingRequest
 from playground.runs.state import RunState
 from playground.ui.session import Session
-from playground.ui.startup_checks import LIBRARIES, display_reachable, lean_imports, missing_libraries, missing_sentence
+from playground.ui.startup_checks import (
+    LIBRARIES,
+    display_reachable,
+    missing_libraries,
+    missing_sentence,
+    skip_unused_imports,
+)
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
@@ -99,7 +105,7 @@ class Steps:
 
     def __init__(self, session: Session, screenshots: Path | None) -> None:
         self._session, self._window = session, session.window
-        self._hand = UiDriver(session.window, screenshots)
+        self._driver = UiDriver(session.window, screenshots)
         self._sent: list[str] = []
 
     async def run(self) -> list[StepOutcome]:
@@ -118,13 +124,13 @@ class Steps:
                 outcome = StepOutcome(name, True, await step())
             except StepFailed as failed:
                 outcome = StepOutcome(name, False, str(failed))
-            await self._hand.shoot(picture)
+            await self._driver.shoot(picture)
             outcomes.append(outcome)
         return outcomes
 
     async def _zones(self) -> str:
-        await self._hand.until(self._session.ready.is_set, "log and simulator ready")
-        zones = self._window.requests.refresh_outlook().zones
+        await self._driver.until(self._session.ready.is_set, "log and simulator ready")
+        zones = self._window.requests.refresh_forecast().zones
         expect(zones.stable_tokens >= MANY, f"only ≈ {zones.stable_tokens:.0f} stable tokens")
         expect(zones.boundary.name == "caller_name", f"the boundary is at {zones.boundary.cause}")
         expect(self._window.simulated.isVisible(), "no bar says that replies are simulated")
@@ -133,20 +139,20 @@ class Steps:
     async def _send(self) -> PendingRequest:
         """Press Ctrl+Enter and wait until the request_id is visible."""
         before = self._window.requests.current
-        await self._hand.press(Qt.Key.Key_Return, CONTROL)
-        await self._hand.until(lambda: self._window.requests.current is not before, "a request on its way")
+        await self._driver.press(Qt.Key.Key_Return, CONTROL)
+        await self._driver.until(lambda: self._window.requests.current is not before, "a request on its way")
         dispatch = self._window.requests.current
         assert dispatch is not None
         state = dispatch.run.state
         shown = self._window.inspector.id.id
-        await self._hand.until(lambda: bool(state.request_id) and shown.displayed == state.request_id, "its id")
+        await self._driver.until(lambda: bool(state.request_id) and shown.displayed == state.request_id, "its id")
         expect(state.first_token_at is None or bool(state.request_id), "text came before the request_id")
         self._sent.append(str(state.request_id))
         return dispatch
 
     async def _finish(self, dispatch: PendingRequest) -> RunState:
         state = dispatch.run.state
-        await self._hand.until(lambda: not self._window.requests.running, "the end of the request")
+        await self._driver.until(lambda: not self._window.requests.running, "the end of the request")
         expect(state.phase == "done", f"the request ended as {state.phase}")
         return state
 
@@ -154,8 +160,8 @@ class Steps:
         self._window.prompt.focus_editor()
         dispatch = await self._send()
         state = dispatch.run.state
-        await self._hand.until(lambda: bool(self._window.response.text_tab.text.exact_text), "streamed text")
-        await self._hand.shoot("3-streaming")
+        await self._driver.until(lambda: bool(self._window.response.text_tab.text.exact_text), "streamed text")
+        await self._driver.shoot("3-streaming")
         await self._finish(dispatch)
         shown = self._window.response.text_tab.text.exact_text
         expect(shown == state.text, "the text on the screen differs from the received text")
@@ -167,18 +173,18 @@ class Steps:
         state = await self._finish(dispatch)
         cached = state.usage.cached_tokens if state.usage else None
         expect(bool(cached), f"cached tokens: {cached}")
-        zones = self._window.requests.refresh_outlook().zones
+        zones = self._window.requests.refresh_forecast().zones
         expect(zones.warm_tokens > 0, "no zone is warm")
         forecast = self._window.inspector.forecast.rows
         return f"forecast {forecast['forecast'].value}, reported {forecast['reported'].value}; {self._figures()}"
 
     async def _date_in_front(self) -> str:
         self._window.prompt.show_place(0, 0)
-        await self._hand.press(Qt.Key.Key_Home, CONTROL)
-        await self._hand.type(DATE)
-        boundary = self._window.requests.refresh_outlook().zones.boundary
+        await self._driver.press(Qt.Key.Key_Home, CONTROL)
+        await self._driver.type(DATE)
+        boundary = self._window.requests.refresh_forecast().zones.boundary
         expect((boundary.message, boundary.offset) == (0, 0), f"the boundary is at {boundary}")
-        await self._hand.shoot("5-changed")
+        await self._driver.shoot("5-changed")
         state = await self._finish(await self._send())
         cached = state.usage.cached_tokens if state.usage else None
         expect(cached == 0, f"cached tokens: {cached}")
@@ -189,9 +195,9 @@ class Steps:
     async def _stop(self) -> str:
         dispatch = await self._send()
         state = dispatch.run.state
-        await self._hand.until(lambda: len(state.text) > 20, "some text")
-        await self._hand.press(Qt.Key.Key_Return, CONTROL)
-        await self._hand.until(lambda: not self._window.requests.running, "the end of the request")
+        await self._driver.until(lambda: len(state.text) > 20, "some text")
+        await self._driver.press(Qt.Key.Key_Return, CONTROL)
+        await self._driver.until(lambda: not self._window.requests.running, "the end of the request")
         expect(state.phase == "stopped", f"the request ended as {state.phase}")
         expect(state.usage is None, "usage was reported for a stopped stream")
         shown = self._window.response.text_tab.text.exact_text
@@ -209,32 +215,32 @@ class Steps:
     async def _find(self) -> str:
         table = self._window.log.table
         model = table.model()
-        await self._hand.until(lambda: model.rowCount() == len(self._sent), f"{len(self._sent)} rows in the log")
-        await self._hand.press(Qt.Key.Key_L, CONTROL)
+        await self._driver.until(lambda: model.rowCount() == len(self._sent), f"{len(self._sent)} rows in the log")
+        await self._driver.press(Qt.Key.Key_L, CONTROL)
         line = self._window.focusWidget()
         expect(isinstance(line, QLineEdit), "Ctrl+L does not lead to the filter")
-        await self._hand.type("is:stopped")
-        await self._hand.until(lambda: model.rowCount() == 1, "one stopped request")
-        await self._hand.press(Qt.Key.Key_Escape)
-        await self._hand.until(lambda: model.rowCount() == len(self._sent), "all rows again")
+        await self._driver.type("is:stopped")
+        await self._driver.until(lambda: model.rowCount() == 1, "one stopped request")
+        await self._driver.press(Qt.Key.Key_Escape)
+        await self._driver.until(lambda: model.rowCount() == len(self._sent), "all rows again")
         await self._open_oldest(table)
         return f"{len(self._sent)} requests, newest first; opened and copied {self._sent[0]}"
 
     async def _open_oldest(self, table: QTableView) -> None:
         table.setFocus()
-        await self._hand.press(Qt.Key.Key_End)
-        await self._hand.until(lambda: self._window.log.current_run_id() is not None, "a row that is chosen")
-        await self._hand.press(Qt.Key.Key_Return)
+        await self._driver.press(Qt.Key.Key_End)
+        await self._driver.until(lambda: self._window.log.current_run_id() is not None, "a row that is chosen")
+        await self._driver.press(Qt.Key.Key_Return)
         oldest = self._sent[0]
-        await self._hand.until(lambda: self._window.requests.request_id == oldest, "the oldest request in the panes")
+        await self._driver.until(lambda: self._window.requests.request_id == oldest, "the oldest request in the panes")
         clipboard = QGuiApplication.clipboard()
         clipboard.clear()
-        await self._hand.press(Qt.Key.Key_C, CONTROL | SHIFT)
-        await self._hand.until(lambda: clipboard.text() == oldest, "its request_id on the clipboard, by key")
+        await self._driver.press(Qt.Key.Key_C, CONTROL | SHIFT)
+        await self._driver.until(lambda: clipboard.text() == oldest, "its request_id on the clipboard, by key")
         clipboard.clear()
         button = next(b for b in self._window.log.findChildren(QPushButton) if "request_id" in b.text())
         button.click()
-        await self._hand.until(lambda: clipboard.text() == oldest, "its request_id on the clipboard, by button")
+        await self._driver.until(lambda: clipboard.text() == oldest, "its request_id on the clipboard, by button")
 
 
 SIMULATOR = ("--ttft-ms", "120", "--token-ms", "10")
@@ -251,7 +257,7 @@ def self_test(options: argparse.Namespace) -> int:
         if "QT_QPA_PLATFORM" not in os.environ and not display_reachable(os.environ):
             os.environ["QT_QPA_PLATFORM"] = "offscreen"
     # Imported only now: the platform is chosen when Qt is loaded.
-    lean_imports()
+    skip_unused_imports()
     from playground.ui.session import make_application, make_runner
 
     application = make_application()

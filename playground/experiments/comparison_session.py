@@ -140,7 +140,7 @@ class ComparisonSession:
             looked.append(
                 Looked(
                     replace(slot.variant, document=document),
-                    self._service.outlook(document, endpoint),
+                    self._service.forecast(document, endpoint),
                     forecaster.counter(endpoint.id, endpoint.model),
                     max(forecaster.model(endpoint.id, endpoint.model).units.step, 1),
                     reported,

@@ -77,17 +77,17 @@ class CacheHistory:
         """Return the result in sentences."""
         if not self.compared:
             return ("None of these requests reported cached tokens: nothing is known of the cache.",)
-        told = [
+        sentences = [
             f"{self.compared:,} requests: {self.cached:,} of {self.prompt:,} tokens came from the cache "
             f"({percent(self.cached / self.prompt if self.prompt else 0.0)}, weighted by tokens)."
         ]
         if self.unreported:
-            told.append(f"{self.unreported:,} more did not report it, and are not counted.")
+            sentences.append(f"{self.unreported:,} more did not report it, and are not counted.")
         more = self.stable_cached - self.cached
         if more >= 1 and self.prompt:
             share = percent(self.stable_cached / self.prompt)
-            told.append(f"With what varies put last, ≈ {self.stable_cached:,.0f} ({share}): ≈ {more:,.0f} more.")
-        return tuple(told)
+            sentences.append(f"With what varies put last, ≈ {self.stable_cached:,.0f} ({share}): ≈ {more:,.0f} more.")
+        return tuple(sentences)
 
 
 def saved(tokens: float, fresh: float | None, cached: float | None) -> float | None:

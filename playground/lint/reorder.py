@@ -13,7 +13,7 @@ from playground.prompt.document import Document, Json, Message, Tool, places
 if TYPE_CHECKING:
     from playground.client.endpoint import Rates
     from playground.lint.model import Finding
-    from playground.prefix_cache.forecaster import PromptForecast as Outlook
+    from playground.prefix_cache.forecaster import PromptForecast
     from playground.prefix_cache.token_estimator import TokenEstimator
 
 
@@ -61,15 +61,19 @@ def _all(document: Document, advice: tuple[Finding, ...]) -> Iterator[Option]:
             yield Option(one.fix.title, one.detail, one.fix.after)
 
 
-def effect(outlook: Outlook, counter: TokenEstimator, rates: Rates) -> Effect:
+def effect(prompt_forecast: PromptForecast, counter: TokenEstimator, rates: Rates) -> Effect:
     """Return the cost of a forecast. Rates are dollars per million tokens."""
-    document, text, prompt = outlook.view.document, outlook.view.view.text, outlook.zones.total_tokens
+    document, text, prompt = (
+        prompt_forecast.view.document,
+        prompt_forecast.view.view.text,
+        prompt_forecast.zones.total_tokens,
+    )
     counted = counter.estimate(text)
     share = counter.estimate(text[: stable_length(document)]) / counted if counted else 0.0
     stable, price = prompt * share, None
     if rates.fresh is not None and rates.cached is not None:
         price = (stable * rates.cached + (prompt - stable) * rates.fresh) * REQUESTS / 1_000_000
-    return Effect(stable, outlook.forecast.cached_tokens, prompt, price)
+    return Effect(stable, prompt_forecast.forecast.cached_tokens, prompt, price)
 
 
 def with_parameter(document: Document, name: str, value: Json) -> Document:

@@ -382,7 +382,7 @@ class _Exchange:
             stays_open = stays_open and b"close" not in request.tokens(b"connection")
             seen.response_head(response.status, response.fields)
             if framer.ended:  # without a body, the head is what the caller waits for
-                await self._hand_over(seen)
+                await self._send_to_recording(seen)
             self._has_begun = True
             self._write_head(response, is_copied=is_copied, stays_open=stays_open)
             data, payload = await self._copy_body(seen, response, framer, is_copied=is_copied)
@@ -401,7 +401,7 @@ class _Exchange:
             and b"close" not in response.tokens(b"connection")
         )
         try:
-            await self._hand_over(seen)
+            await self._send_to_recording(seen)
         finally:
             if data:
                 caller.write(data[: len(data) - len(rest)] if is_copied else payload)
@@ -425,7 +425,7 @@ class _Exchange:
             tail = (tail + payload)[-_DONE_BYTES:] if is_stream else b""
             if tail.rstrip().endswith(b"data: [DONE]"):
                 # Callers do not wait for the end of the body, which may come later.
-                await self._hand_over(seen)
+                await self._send_to_recording(seen)
             if data:
                 caller.write(data if is_copied else payload)
                 await self._drain()
@@ -435,7 +435,7 @@ class _Exchange:
             if not data:
                 framer.end()
 
-    async def _hand_over(self, seen: ExchangeObserver) -> None:
+    async def _send_to_recording(self, seen: ExchangeObserver) -> None:
         """End the record of a complete response before its last bytes are written."""
         await self._receive_rest()  # an endpoint may answer before it has read the request
         seen.end("complete", "")

@@ -46,13 +46,13 @@ class KeepWarmOffer:
         return f"one request every ≈ {self.interval_s:,.0f} s, ≈ {self.per_hour:,.0f} per hour, {cost}"
 
 
-def offer(outlook: PromptForecast, endpoint: Endpoint) -> KeepWarmOffer | None:
+def offer(prompt_forecast: PromptForecast, endpoint: Endpoint) -> KeepWarmOffer | None:
     """Return the cost of keeping a prompt warm; None if it is not warm or the cache lifetime is not known."""
-    clock, rates = outlook.clock, endpoint.rates
-    if clock.warm_until_unix is None or clock.lifetime_s is None or outlook.forecast.cached_tokens < 0.5:
+    clock, rates = prompt_forecast.clock, endpoint.rates
+    if clock.warm_until_unix is None or clock.lifetime_s is None or prompt_forecast.forecast.cached_tokens < 0.5:
         return None
-    tokens = outlook.forecast.prompt_tokens or outlook.zones.total_tokens
-    cached = min(outlook.forecast.cached_tokens, tokens)
+    tokens = prompt_forecast.forecast.prompt_tokens or prompt_forecast.zones.total_tokens
+    cached = min(prompt_forecast.forecast.cached_tokens, tokens)
     price = None
     if rates.fresh is not None and rates.cached is not None:
         price = (cached * rates.cached + (tokens - cached) * rates.fresh) / PER

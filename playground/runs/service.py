@@ -183,7 +183,7 @@ class RequestService:
         if secret is not None:
             _refuse_key_in(request.body, secret.reveal())
         async with self._one_a_turn:
-            outlook = self.outlook(document, endpoint)
+            prompt_forecast = self.forecast(document, endpoint)
             # Prompts that are sent together are analyzed one at a time, and the window is processed in between.
             await asyncio.sleep(0)
         run = Run(
@@ -191,7 +191,7 @@ class RequestService:
             document=document,
             request=request,
             endpoint=endpoint,
-            forecast=outlook.forecast,
+            forecast=prompt_forecast.forecast,
             started_utc=datetime.now(UTC),
             connection=self.connection,
             key=secret.reveal() if secret else None,
@@ -199,7 +199,7 @@ class RequestService:
             rate_limiter=self._rate_limiter,
             limit_s=self.limit_s,
         )
-        sending = PendingRequest(run, outlook.view, outlook.forecast, tag, self._source, tuple(tags))
+        sending = PendingRequest(run, prompt_forecast.view, prompt_forecast.forecast, tag, self._source, tuple(tags))
         run.subscribe(self._remember(sending))
         on_dispatch(sending)
         await self._execute(sending)
@@ -217,7 +217,7 @@ class RequestService:
             raise InputError(FieldError(("key",), reason, hint))
         return secret
 
-    def outlook(self, document: Document, endpoint: Endpoint) -> PromptForecast:
+    def forecast(self, document: Document, endpoint: Endpoint) -> PromptForecast:
         """Return zones and forecast of a document on an endpoint, now."""
         return self.forecaster.look(document, endpoint.id, endpoint.model, self.cache_began(endpoint))
 

@@ -149,7 +149,7 @@ class TelemetryService:
         self._worker: ThreadPoolExecutor | None = None
         self._loop = asyncio.get_running_loop()
 
-    def tell(self, run: Run) -> None:
+    def report(self, run: Run) -> None:
         """Queue a run that has ended. Returns at once."""
         if self._settings.flag("request_lines"):
             text = line(run, contents=self._settings.flag("request_lines_contents"))
@@ -158,7 +158,7 @@ class TelemetryService:
         if collector or self._collector:
             self._work(lambda: self._send(lambda spans: spans.send(run), collector))
 
-    def tell_tool(self, conversation: str, result: Result) -> None:
+    def report_tool(self, conversation: str, result: Result) -> None:
         """Queue the span of an executed tool call. Returns at once; a result that the user typed has no span."""
         collector = self._settings.text("otel_collector").strip()
         if collector and result.started_at is not None and result.ended_at is not None:

@@ -9,7 +9,7 @@ from PySide6.QtGui import QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.storage.settings import Settings
-from playground.ui.theme import PROMPT_PX, ZOOM, Theme, apply_theme, dress, load_theme, mono_font, zoom_factor
+from playground.ui.theme import PROMPT_PX, ZOOM, Theme, apply_colors, apply_theme, load_theme, mono_font, zoom_factor
 from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Appearance(QObject):
         self._scaler: ZoomScaler | None = None
         self._zooming = single_timer(self, ZOOM_MS, self._scale)
         self._set_sizes()
-        dress(application, self._theme)
+        apply_colors(application, self._theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)
         settings.subscribe(self._on_setting)
 

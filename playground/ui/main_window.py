@@ -32,7 +32,7 @@ from playground.ui.window_actions import WindowActions
 from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places, WorkArea
 
 if TYPE_CHECKING:
-    from playground.prefix_cache.forecaster import PromptForecast as Outlook
+    from playground.prefix_cache.forecaster import PromptForecast
     from playground.ui.controllers.batch import BatchController
     from playground.ui.controllers.compare import CompareController
     from playground.ui.controllers.recorder import RecorderController
@@ -234,7 +234,7 @@ class MainWindow(QMainWindow):
 
     def complete(self) -> None:
         """Build what the first frame did not need."""
-        self.requests.refresh_outlook()
+        self.requests.refresh_forecast()
         self.answers.adviser.look_soon()
         menus = [self._menu(title, ids) for title, ids in MENUS]
         self.menu_row.set_menus(menus)
@@ -272,7 +272,7 @@ class MainWindow(QMainWindow):
         self.area.opening.connect(self.places.note_sizes)
         self.area.divided.connect(self.places.share)
         self.program.show_page = self.show_page
-        self._stop_end_notices = self.workspace.tasks.on_end.subscribe(self.end_notice.tell_task)
+        self._stop_end_notices = self.workspace.tasks.on_end.subscribe(self.end_notice.notify_task)
         self.prompt.edited.connect(self.files.edited)
         self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
         self.prompt.action_requested.connect(lambda name: self.actions_table[name].trigger())
@@ -304,7 +304,7 @@ class MainWindow(QMainWindow):
         answers.log.left.connect(requests.show_current)
         answers.log.action.connect(lambda name: self.actions_table[name].trigger())
         answers.response.left.connect(requests.show_current)
-        requests.ended.connect(self.end_notice.tell_end)
+        requests.ended.connect(self.end_notice.notify_end)
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
         answers.log_paths.open_requested.connect(requests.open_logged)
         answers.log_paths.notice.connect(self.show_notice)
@@ -318,7 +318,7 @@ class MainWindow(QMainWindow):
         answers.response.notice_action.connect(lambda name: self.actions_table[name].trigger())
         requests.running_changed.connect(self._show_running)
         requests.running_changed.connect(self.prompt.set_running)
-        requests.outlook_changed.connect(self._show_outlook)
+        requests.forecast_changed.connect(self._show_forecast)
         requests.ticked.connect(self._show_load)
         requests.ticked.connect(self.keep_warm.refresh)
         self.keep_warm.row_changed.connect(requests.sent_beside)
@@ -366,7 +366,7 @@ class MainWindow(QMainWindow):
         if self.workspace.log_notice:
             self.show_notice(self.workspace.log_notice)
         self.answers.log_paths.keep_bounds()
-        self.requests.refresh_outlook()
+        self.requests.refresh_forecast()
 
     def choose_endpoint(self, endpoint_id: str) -> None:
         """Send to this endpoint from now on, and say so everywhere."""
@@ -379,26 +379,28 @@ class MainWindow(QMainWindow):
         self.prompt.set_model(endpoint.model)
         self.simulated.setVisible(False)
         if endpoint.kind == "simulator" and self.workspace.settings.flag("show_simulator_bar"):
-            self.simulated.say(
+            self.simulated.show_message(
                 "Simulator: replies are simulated, nothing leaves this computer",
                 [("Connect to Electron…", self.program.connect_to_electron)],
             )
         elif endpoint.kind != "simulator":
-            self.simulated.say(f"Requests go to {visible_line(urlsplit(endpoint.base_url).netloc or endpoint.name)}")
+            self.simulated.show_message(
+                f"Requests go to {visible_line(urlsplit(endpoint.base_url).netloc or endpoint.name)}"
+            )
         if self._answers is not None:
             self._answers.adviser.look_soon()
-            self.requests.refresh_outlook()  # before the log is read: not the forecast of the other endpoint
+            self.requests.refresh_forecast()  # before the log is read: not the forecast of the other endpoint
             self.workspace.tasks.start(self._remember(), "load logged requests")
 
     async def start_simulator(self) -> None:
         """Start the simulator before the first Send; if it fails, Send reports the error."""
         with contextlib.suppress(SimulatorError):
             await self.workspace.simulation.resolve(self.workspace.endpoint)
-        self.requests.refresh_outlook()
+        self.requests.refresh_forecast()
 
     async def _remember(self) -> None:
         await self.workspace.remember_sent()
-        self.requests.refresh_outlook()
+        self.requests.refresh_forecast()
 
     def send(self) -> None:
         """Send in the mode on display, or stop its requests."""
@@ -422,7 +424,7 @@ class MainWindow(QMainWindow):
     def _show_load(self) -> None:
         self.status.show_load(self.workspace.load(), self.workspace.endpoint.plan)
 
-    def _show_outlook(self, outlook: Outlook) -> None:
+    def _show_forecast(self, prompt_forecast: PromptForecast) -> None:
         # Imported here: the first frame shows no estimates.
         from playground.client.endpoint import CONTEXT_SOURCES
         from playground.prefix_cache.zones import composition
@@ -432,7 +434,7 @@ class MainWindow(QMainWindow):
         total = 0 if axes is None or neutral else axes.total
         endpoint = self.workspace.endpoint
         source = CONTEXT_SOURCES.get(endpoint.context_source, "")
-        parts = composition(outlook.view.document, outlook.zones, endpoint.context_tokens, source)
+        parts = composition(prompt_forecast.view.document, prompt_forecast.zones, endpoint.context_tokens, source)
         # An empty prompt has no tokens; the estimate of its empty messages would be of the chat template alone.
         self.top.context.show_parts(replace(parts, system=0.0, history=0.0, rest=0.0) if neutral else parts, total)
         self._show_load()
@@ -450,12 +452,12 @@ class MainWindow(QMainWindow):
     def _show_key_missing(self, sentence: str) -> None:
         self._notice_until = "sent"
         name = self.workspace.endpoint.name
-        self.notice_bar.say(sentence, [(f"Edit {name}…", self.program.connect_dialog), *self._dismiss()])
+        self.notice_bar.show_message(sentence, [(f"Edit {name}…", self.program.connect_dialog), *self._dismiss()])
 
     def show_notice(self, sentence: str) -> None:
         """Show a message at the top of the window, until the user's next action or until it is dismissed."""
         self._notice_until = "action"
-        self.notice_bar.say(sentence, self._dismiss())
+        self.notice_bar.show_message(sentence, self._dismiss())
 
     def _end_notice(self, event: str) -> None:
         """Hide the notice whose cause has gone: `event` is "sent", "endpoint" or "action"."""

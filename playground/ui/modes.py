@@ -198,7 +198,7 @@ class OtherModes:
         recorder.open_wanted.connect(window.open_logged)
         recorder.prompt_wanted.connect(self._open_recorded)
         recorder.ticket_wanted.connect(window.handlers.ticket_of)
-        recorder.copy_wanted.connect(window.program.hand_over)
+        recorder.copy_wanted.connect(window.program.copy_request)
         recorder.resend_wanted.connect(self._resend_recorded)
         recorder.compare_wanted.connect(self.compare_logged)
         recorder.rates_wanted.connect(window.program.connect_dialog)

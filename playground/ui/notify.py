@@ -51,17 +51,17 @@ class EndNotice(QObject):
             _badge(0)
         return super().eventFilter(watched, event)
 
-    def tell_end(self, run: Run) -> None:
+    def notify_end(self, run: Run) -> None:
         """Notify the user of the end of a run, unless it was short or the window is active."""
         name = visible_line(run.document.name) or "The request"
-        self._tell(name, run.state.phase, run.state.ended_at or 0.0)
+        self._notify(name, run.state.phase, run.state.ended_at or 0.0)
 
-    def tell_task(self, name: str, seconds: float, finished: bool) -> None:
+    def notify_task(self, name: str, seconds: float, finished: bool) -> None:
         """Notify the user of the end of an experiment, by the name of its task."""
         if name in TASKS:
-            self._tell(TASKS[name], "done" if finished else "stopped", seconds)
+            self._notify(TASKS[name], "done" if finished else "stopped", seconds)
 
-    def _tell(self, name: str, outcome: str, seconds: float) -> None:
+    def _notify(self, name: str, outcome: str, seconds: float) -> None:
         if seconds < LONG_S or self._window.isActiveWindow():
             return
         from PySide6.QtWidgets import QSystemTrayIcon

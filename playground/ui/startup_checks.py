@@ -11,7 +11,7 @@ from types import ModuleType
 from playground import __version__
 
 
-def lean_imports() -> None:
+def skip_unused_imports() -> None:
     """Have PySide leave the sources of modules alone from now on. Where PySide has no such search, nothing is done."""
     import PySide6.QtCore  # noqa: F401
 

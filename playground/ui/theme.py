@@ -189,7 +189,7 @@ def _palette_role(name: str) -> QPalette.ColorRole:
     return QPalette.ColorRole["".join(map(str.capitalize, words))]
 
 
-def dress(application: QApplication, theme: Theme) -> None:
+def apply_colors(application: QApplication, theme: Theme) -> None:
     """Set style, font and palette, which widgets take over at their construction."""
     dressed = application.property(_IN_USE) is not None
     application.setProperty(_IN_USE, theme)
@@ -208,7 +208,7 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
 
     `QApplication.setStyleSheet` polishes each widget once for each of its ancestors, hidden ones included.
     """
-    dress(application, theme)
+    apply_colors(application, theme)
     if application.styleSheet() and application.property(_STYLED_ZOOM) == zoom_factor():
         polisher = application.findChild(_Polisher) or _Polisher(application)
         for widget in application.topLevelWidgets():

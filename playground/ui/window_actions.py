@@ -33,19 +33,19 @@ class WindowActions:
             "replay": lambda: self._window.program.replay_dialog(self._window.requests),
             "keep_warm": lambda: self._window.answers and self._window.keep_warm.ask(),
             "copy_request_id": self.copy_request_id,
-            "copy_ticket": lambda: self.hand_over("ticket"),
+            "copy_ticket": lambda: self.copy_request("ticket"),
             "ticket": self._ticket,
             "compare_requests": lambda: self._window.answers.log_paths.ask("compare"),
             "export_log": lambda: self._window.answers.log_paths.ask("export_shown"),
             "import_log": lambda: self._window.answers.log_paths.ask("import"),
             "log_size": lambda: self._window.answers.log_paths.ask("size"),
-            "copy_curl": lambda: self.hand_over("curl"),
-            "copy_python": lambda: self.hand_over("python"),
-            "copy_httpx": lambda: self.hand_over("httpx"),
-            "copy_javascript": lambda: self.hand_over("javascript"),
-            "copy_powershell": lambda: self.hand_over("powershell"),
-            "copy_smallestai": lambda: self.hand_over("smallestai"),
-            "copy_markdown": lambda: self.hand_over("markdown"),
+            "copy_curl": lambda: self.copy_request("curl"),
+            "copy_python": lambda: self.copy_request("python"),
+            "copy_httpx": lambda: self.copy_request("httpx"),
+            "copy_javascript": lambda: self.copy_request("javascript"),
+            "copy_powershell": lambda: self.copy_request("powershell"),
+            "copy_smallestai": lambda: self.copy_request("smallestai"),
+            "copy_markdown": lambda: self.copy_request("markdown"),
             "save_page": lambda: self._window.program.save_page(self.current_run_id()),
             "new": self._window.files.new,
             "new_tab": self._window.files.new_tab,
@@ -131,11 +131,11 @@ class WindowActions:
         if name == "resend":
             self._window.requests.resend_logged(run_id)
         else:
-            self._window.program.hand_over(run_id, name)
+            self._window.program.copy_request(run_id, name)
 
-    def hand_over(self, form: str) -> None:
+    def copy_request(self, form: str) -> None:
         """Copy the current request in one of its forms."""
-        self._window.program.hand_over(self.current_run_id(), form)
+        self._window.program.copy_request(self.current_run_id(), form)
 
     def _tools_of_a_server(self) -> None:
         """Add tools of an MCP server, which then executes them."""

@@ -217,7 +217,7 @@ def timeline(
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
+class TimeSaved:
     """Return the seconds by which `parallel` is faster than another variant; negative if slower.
 
     Returns None if either time is unknown.
@@ -235,7 +235,7 @@ class Comparison:
     """The same run in all variants. `has_filler` False: no turn with calls contains text, so all variants are equal."""
 
     timelines: dict[Variant, Timeline]
-    gains: tuple[Gain, ...]
+    gains: tuple[TimeSaved, ...]
     has_filler: bool
 
 
@@ -243,12 +243,12 @@ def compare(turns: Sequence[MeasuredTurn], settings: SpeechSettings = DEFAULTS) 
     """Return all variants of one run, and the time saved by running the tool during the filler."""
     timelines = {variant: timeline(turns, settings, variant) for variant in VARIANTS}
     ours = timelines["parallel"]
-    gains = tuple(_gain(ours, timelines[variant]) for variant in VARIANTS if variant != "parallel")
+    gains = tuple(_time_saved(ours, timelines[variant]) for variant in VARIANTS if variant != "parallel")
     return Comparison(timelines, gains, any(turn.has_filler for turn in turns))
 
 
-def _gain(ours: Timeline, other: Timeline) -> Gain:
-    return Gain(
+def _time_saved(ours: Timeline, other: Timeline) -> TimeSaved:
+    return TimeSaved(
         other.variant,
         _less(other.first_sound_at, ours.first_sound_at),
         _less(other.answer_heard_at, ours.answer_heard_at),

@@ -42,8 +42,8 @@ with asyncio.Runner(loop_factory=lambda: QEventLoop(application)) as runner:
 PANES = """
 import asyncio, os, sys, time
 from pathlib import Path
-from playground.ui.startup_checks import lean_imports
-lean_imports()
+from playground.ui.startup_checks import skip_unused_imports
+skip_unused_imports()
 from playground.ui.session import Session, make_application, make_runner
 class Measured(Session):
     def _after_first_paint(self):

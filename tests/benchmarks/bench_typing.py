@@ -68,18 +68,18 @@ class Bench:
         self.pane.set_document(document)
         self.pane.resize(560, 640)
         self.pane.show()
-        self.show_outlook()
+        self.show_forecast()
         settle()
 
-    def show_outlook(self) -> None:
-        self.pane.set_outlook(self.forecaster.look(self.pane.document(), "endpoint", "electron"))
+    def show_forecast(self) -> None:
+        self.pane.set_forecast(self.forecaster.look(self.pane.document(), "endpoint", "electron"))
 
     def times(self, message: int, share: float, count: int) -> Times:
         """Return the times of keystrokes at `share` of a message's text."""
         text = self.pane.prompt_tab.cards[message].text
         self.pane.show_place(message, int(len(text.exact.text) * share))
         settle()
-        return typed(text, count, self.show_outlook)
+        return typed(text, count, self.show_forecast)
 
 
 def settle() -> None:

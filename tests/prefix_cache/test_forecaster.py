@@ -62,15 +62,15 @@ def test_the_lifetime_is_the_last_use() -> None:
 
 
 def test_before_the_cache_began_nothing_is_warm() -> None:
-    outlook = desk(sent(agent())).look(agent(), ENDPOINT, MODEL, since=NOW - 1)
-    assert outlook.zones.warm_tokens == 0
-    assert outlook.forecast.cached_tokens == 0
+    prompt_forecast = desk(sent(agent())).look(agent(), ENDPOINT, MODEL, since=NOW - 1)
+    assert prompt_forecast.zones.warm_tokens == 0
+    assert prompt_forecast.forecast.cached_tokens == 0
 
 
 def test_a_prompt_of_one_space_and_of_nothing() -> None:
     for document in (Document(), Document(messages=(Message("user", " "),)), Document(messages=(Message("user", ""),))):
-        outlook = desk(sent(agent())).look(document, ENDPOINT, MODEL)
-        assert outlook.forecast.cached_tokens == 0
+        prompt_forecast = desk(sent(agent())).look(document, ENDPOINT, MODEL)
+        assert prompt_forecast.forecast.cached_tokens == 0
 
 
 def test_a_version_is_known_by_its_lines_though_its_first_and_its_last_differ() -> None:

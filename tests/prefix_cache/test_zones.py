@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from playground.prefix_cache.forecaster import PromptForecast as Outlook
+from playground.prefix_cache.forecaster import PromptForecast
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import DocumentView, ViewPart, view_of_document
@@ -17,15 +17,15 @@ from playground.prompt.document import Document, Message, Tool, ToolCall
 from tests.prefix_cache.prompts import DOCUMENTS, ENDPOINT, MODEL, NOW, RULES, TEXTS, agent, desk, sent, slow_prefix
 
 
-def look(document: Document, *earlier: Document) -> Outlook:
+def look(document: Document, *earlier: Document) -> PromptForecast:
     """Return the forecast of a document after others were sent, one second apart."""
     requests = [sent(other, f"run {n}", NOW - 60 + n) for n, other in enumerate(earlier)]
     return desk(*requests).look(document, ENDPOINT, MODEL)
 
 
-def warm_characters(outlook: Outlook) -> int:
+def warm_characters(prompt_forecast: PromptForecast) -> int:
     """Up to where the spans say warm, in code points of the view's text; variables must have no value in it."""
-    seen, zones = outlook.view, outlook.zones
+    seen, zones = prompt_forecast.view, prompt_forecast.zones
     ends = [part.end for part, zone in zip(_tools(seen), zones.tool_zones, strict=True) if zone == "warm"]
     for part, spans in zip(seen.contents, zones.messages, strict=True):
         ends += [part.start + span.end for span in spans if part is not None and span.zone == "warm"]
@@ -76,11 +76,11 @@ def test_the_boundary_lies_in_a_message_of_the_prompt(document: Document) -> Non
 def test_warm_is_what_is_shared_to_the_character(at: int, typed: str) -> None:
     before = Document(messages=(Message("system", RULES), Message("user", "Hi")))
     after = Document(messages=(Message("system", RULES[:at] + typed + RULES[at:]), Message("user", "Hi")))
-    outlook = look(after, before)
-    shared = slow_prefix(outlook.view.view.text, view_of_document(before).view.text)
+    prompt_forecast = look(after, before)
+    shared = slow_prefix(prompt_forecast.view.view.text, view_of_document(before).view.text)
     # Less than a block is not served, and so is not drawn warm.
-    assert warm_characters(outlook) == (shared if at > 100 else 0)
-    boundary = outlook.zones.boundary
+    assert warm_characters(prompt_forecast) == (shared if at > 100 else 0)
+    boundary = prompt_forecast.zones.boundary
     assert (boundary.kind, boundary.message, boundary.offset) == ("differs", 0, shared - len("system\x1e"))
 
 

@@ -48,10 +48,10 @@ def test_offer_states_interval_and_cost_and_refuses_an_unknown_lifetime_or_a_col
     found = offer(forecast(10, 90), endpoint(Rates(0.4, 0.1)))
     assert found is not None
     assert (found.interval_s, found.per_hour) == pytest.approx((60, 60))
-    outlook = forecast(10, 90)
-    tokens, cached = outlook.forecast.prompt_tokens, outlook.forecast.cached_tokens
+    prompt_forecast = forecast(10, 90)
+    tokens, cached = prompt_forecast.forecast.prompt_tokens, prompt_forecast.forecast.cached_tokens
     assert found.request_cost == pytest.approx((cached * 0.1 + (tokens - cached) * 0.4) / 1e6)
-    unpriced = offer(outlook, endpoint(Rates()))
+    unpriced = offer(prompt_forecast, endpoint(Rates()))
     assert unpriced is not None
     assert unpriced.request_cost is None
     assert offer(forecast(10, None), endpoint(Rates())) is None
@@ -145,6 +145,10 @@ def test_prompt_that_shares_only_its_first_characters_with_an_earlier_one_is_nei
     forecaster.record(ENDPOINT, MODEL, sent(DOCUMENT, "run", NOW))
     never_sent = Document(messages=(Message("system", "Zebra crossings. " * 60), Message("user", "hi")))
     for now[0] in (NOW + 10, NOW + 200):
-        outlook = forecaster.look(never_sent, ENDPOINT, MODEL)
-        assert (outlook.clock.warm_until_unix, outlook.clock.cold_since_unix, outlook.clock.cold) == (None, None, False)
-        assert offer(outlook, endpoint(Rates())) is None
+        prompt_forecast = forecaster.look(never_sent, ENDPOINT, MODEL)
+        assert (
+            prompt_forecast.clock.warm_until_unix,
+            prompt_forecast.clock.cold_since_unix,
+            prompt_forecast.clock.cold,
+        ) == (None, None, False)
+        assert offer(prompt_forecast, endpoint(Rates())) is None

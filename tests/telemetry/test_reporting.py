@@ -274,7 +274,7 @@ def test_agent_turns_and_tools_share_the_conversation_id(collector: Collector, t
         services.settings.set("otel_collector", collector.address)
         agent = AgentService(services)
         agent.keep_book(document, BOOK)
-        ended = await agent.chain(conversation, nobody, lambda _happening: None, 5).run()
+        ended = await agent.loop(conversation, nobody, lambda _happening: None, 5).run()
         assert ended.reason == "answered"
         await services.close()
 

@@ -34,7 +34,7 @@ def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_prompt_c
         assert keep.ask() is None  # the lifetime is an assumption of the program: no offer
         session.workspace.settings.set("cache_lifetime_s", LIFETIME_S)
         await _send(session, hand)
-        window.requests.refresh_outlook()
+        window.requests.refresh_forecast()
         assert window.prompt.axes is not None
         assert window.prompt.axes.state.startswith("warm, ≈ ")
         dialog = keep.ask()
@@ -59,7 +59,7 @@ def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_prompt_c
         bar.press("Dismiss")
         assert bar.isHidden()
         await _send(session, hand)
-        window.requests.refresh_outlook()
+        window.requests.refresh_forecast()
         await _start(keep, hand)
         window.program.endpoint_edited.emit()
         assert not keep.active

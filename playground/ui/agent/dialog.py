@@ -51,7 +51,7 @@ class AgentDialog(AgentView):
     ) -> None:
         super().__init__(parent)
         self._service, self._workspace, self._prompt = service, workspace, prompt
-        self._chain: AgentLoop | None = None
+        self._loop: AgentLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._conversation = service.conversation or Conversation(prompt())
         self._end: str | None = None
@@ -69,8 +69,8 @@ class AgentDialog(AgentView):
 
     def _connect(self) -> None:
         self.go.clicked.connect(self.run_or_stop)
-        self.say.returnPressed.connect(self.say_next)
-        self.say_go.clicked.connect(self.say_next)
+        self.reply.returnPressed.connect(self.send_next_message)
+        self.send_reply.clicked.connect(self.send_next_message)
         self.branch.activated.connect(lambda row: self.show_turn(self.branch.itemData(row)))
         self.answers.changed.connect(self._keep_book)
         self._frame.timeout.connect(self.refresh)
@@ -93,7 +93,7 @@ class AgentDialog(AgentView):
     @property
     def conversation(self) -> Conversation:
         """Return the current conversation."""
-        return self._chain.live if self._chain is not None else self._conversation
+        return self._loop.live if self._loop is not None else self._conversation
 
     @property
     def document(self) -> Document:
@@ -116,7 +116,7 @@ class AgentDialog(AgentView):
 
     def now(self) -> float | None:
         """Return the seconds on the running loop's clock."""
-        return self._chain.now() if self._chain is not None and self.running else None
+        return self._loop.now() if self._loop is not None and self.running else None
 
     def show_prompt(self) -> None:
         """Follow a change of the current prompt. Before the first run, the mocks belong to its tools."""
@@ -130,7 +130,7 @@ class AgentDialog(AgentView):
         """Close the conversation and begin one from the current prompt."""
         self.stop()
         self._conversation, self._end = Conversation(self._prompt()), None
-        self._chain = None
+        self._loop = None
         self._show_branches()
         self.show_prompt()
         self.refresh()
@@ -147,12 +147,12 @@ class AgentDialog(AgentView):
         self._end = None
         self._run(None, ())
 
-    def say_next(self) -> None:
+    def send_next_message(self) -> None:
         """Continue with the user's next message."""
-        text = self.say.text().strip()
+        text = self.reply.text().strip()
         if self.running or not text or self._end is None:
             return
-        self.say.clear()
+        self.reply.clear()
         self._run(self._end, (Message("user", text),))
 
     def go_on(self, turn_id: str) -> None:
@@ -162,23 +162,23 @@ class AgentDialog(AgentView):
 
     def stop(self) -> None:
         """Stop the loop immediately, in any phase."""
-        if self._chain is not None and self.running:
-            self._chain.stop()
+        if self._loop is not None and self.running:
+            self._loop.stop()
 
     def _run(self, at: str | None, add: tuple[Message, ...]) -> None:
-        self._chain = self._service.chain(self._conversation, self.ask.ask, self._heard, self.limit.value())
-        self._task = self._workspace.tasks.start(self._see_through(self._chain, at, add), "run until answer")
+        self._loop = self._service.loop(self._conversation, self.ask.ask, self._heard, self.limit.value())
+        self._task = self._workspace.tasks.start(self._see_through(self._loop, at, add), "run until answer")
         self._frame.start()
         self._show_running()
 
-    async def _see_through(self, chain: AgentLoop, at: str | None, add: tuple[Message, ...]) -> None:
+    async def _see_through(self, loop: AgentLoop, at: str | None, add: tuple[Message, ...]) -> None:
         try:
-            ended = await see_through(chain, chain.run(at, add))
+            ended = await see_through(loop, loop.run(at, add))
             self._show_ended(ended)
         except InputError as bad:
             self.state.setText(str(bad.problems[0]))
         finally:
-            self._conversation = chain.conversation
+            self._conversation = loop.conversation
             self._task = None
             self._frame.stop()
             self._keep()
@@ -199,9 +199,9 @@ class AgentDialog(AgentView):
         if isinstance(happening, TurnStarted):
             self.turn_began.emit(happening.run)
             self._step = f"Running: request {happening.number} of at most {happening.of}"
-        if isinstance(happening, TurnEnded | CallEnded) and self._chain is not None:
+        if isinstance(happening, TurnEnded | CallEnded) and self._loop is not None:
             # Saved during the run, so that a kill of the program loses nothing received.
-            self._workspace.tasks.start(self._service.keep_soon(self._chain.conversation), "keep the conversation")
+            self._workspace.tasks.start(self._service.keep_soon(self._loop.conversation), "keep the conversation")
 
     def _keep(self) -> None:
         try:
@@ -217,7 +217,7 @@ class AgentDialog(AgentView):
 
     def _show_running(self) -> None:
         self.go.setText("Stop" if self.running else "Run agent loop")
-        for widget in (self.limit, self.branch, self.say, self.say_go, *self.ways.values()):
+        for widget in (self.limit, self.branch, self.reply, self.send_reply, *self.ways.values()):
             widget.setEnabled(not self.running)
         self.ways["timeline"].setEnabled(True)
         if self.running:
@@ -243,7 +243,7 @@ class AgentDialog(AgentView):
         path = conversation.path(self._end if self._end in conversation.turns else None)
         self._fit_cards(path)
         self.empty.setVisible(not path)
-        now = self._chain.now() if self._chain is not None else 0.0
+        now = self._loop.now() if self._loop is not None else 0.0
         bar = self.view.verticalScrollBar()
         at_end = bar.value() >= bar.maximum() - GRID
         for card, turn in zip(self._cards, path, strict=True):
@@ -263,7 +263,7 @@ class AgentDialog(AgentView):
             QTimer.singleShot(0, lambda: bar.setValue(bar.maximum()))
 
     def _coming(self) -> str:
-        calls = self._chain.coming if self._chain is not None and self.running else ()
+        calls = self._loop.coming if self._loop is not None and self.running else ()
         return "\n".join(f"calls {call.name} {call.arguments}" for call in calls)
 
     def _fit_cards(self, path: tuple[Turn, ...]) -> None:
@@ -321,7 +321,7 @@ class AgentDialog(AgentView):
         if self.running:  # The editor may have been opened before the run began.
             self.notice.emit("Stop the run before you edit it.")
             return
-        self._conversation, self._end, self._chain = conversation, turn_id, None
+        self._conversation, self._end, self._loop = conversation, turn_id, None
         self._keep()
         self._show_branches()
         self.refresh()
@@ -332,7 +332,7 @@ class AgentDialog(AgentView):
         if self._end is None or self.running:
             return
         parent = self._conversation.turns[self._end].parent
-        self._conversation, self._chain = self._conversation.without(self._end), None
+        self._conversation, self._loop = self._conversation.without(self._end), None
         self._end = parent
         self._keep()
         self._show_branches()

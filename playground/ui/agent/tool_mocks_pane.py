@@ -113,7 +113,7 @@ class AnswerForm(QWidget):
         cases = json.loads(dump(ToolMocks({_TOOL: answer})))["tools"][_TOOL].get("cases", [])
         self.cases.setPlainText(json.dumps(cases, ensure_ascii=False, indent=1) if cases else "")
         self._showing = False
-        self._say(None)
+        self._update_text(None)
         self._fit()
 
     def _show_delay(self, delay: Delay) -> None:
@@ -168,12 +168,12 @@ class AnswerForm(QWidget):
         try:
             answer = self.answer()
         except InputError as bad:
-            self._say(bad)
+            self._update_text(bad)
             return
-        self._say(None)
+        self._update_text(None)
         self.changed.emit(answer)
 
-    def _say(self, bad: InputError | None) -> None:
+    def _update_text(self, bad: InputError | None) -> None:
         sentences = [_short(str(problem)) for problem in bad.problems] if bad is not None else []
         self.wrong.setText("\n".join([*sentences, "The last valid value is kept."]) if sentences else "")
         self.wrong.setVisible(bool(sentences))
@@ -217,7 +217,9 @@ class AnswersPane(QWidget):
         self.list.currentRowChanged.connect(lambda _row: self._show())
         self.form = AnswerForm()
         self.form.changed.connect(self._edited)
-        self.none = words("The prompt has no tools. Add some in the Tools tab; without them a chain is one request.")
+        self.none = words(
+            "The prompt has no tools. Add some in the Tools tab; without them an agent loop is one request."
+        )
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID, GRID + 4, 0, 0)
         column.setSpacing(GRID)

@@ -214,17 +214,17 @@ class TurnCard(QFrame):
         self, turn: Turn, *, figures: str, prefix: str, added: str, coming: str, now: float, running: bool
     ) -> None:
         """Show the turn. `coming`: calls whose arguments are incomplete."""
-        self._say(self.state, outcome(turn))
-        self._say(self.request_id, turn.request_id[:8] if turn.request_id else "")
+        self._update_text(self.state, outcome(turn))
+        self._update_text(self.request_id, turn.request_id[:8] if turn.request_id else "")
         self.request_id.setToolTip(plain_tip(visible_line(turn.request_id or "")))
         self.copy.set_text_to_copy(turn.request_id or "")
-        self._say(self.added, added)
-        self._say(self.text, turn.text)
+        self._update_text(self.added, added)
+        self._update_text(self.text, turn.text)
         self.filler.setVisible(bool(turn.text and turn.calls))
-        self._say(self.coming, coming)
-        self._say(self.error, turn.error)
-        self._say(self.figures, figures)
-        self._say(self.prefix, prefix)
+        self._update_text(self.coming, coming)
+        self._update_text(self.error, turn.error)
+        self._update_text(self.figures, figures)
+        self._update_text(self.prefix, prefix)
         self._show_calls(turn, now, running=running)
         self.edit.setVisible(not running)
         self.go_on.setVisible(not running and turn.phase == "done")
@@ -245,7 +245,7 @@ class TurnCard(QFrame):
         """Return the calls in order."""
         return list(self._calls.values())
 
-    def _say(self, label: QLabel, text: str) -> None:
+    def _update_text(self, label: QLabel, text: str) -> None:
         text = visible(text)
         if label.text() != text:
             label.setText(text)

@@ -59,7 +59,7 @@ FORECAST_MS = 40
 
 
 class VariantDialog(QDialog):
-    """Cancel changes nothing. `outlook` forecasts a prompt on an endpoint."""
+    """Cancel changes nothing. `forecast_of` forecasts a prompt on an endpoint."""
 
     chosen = Signal(object)
     """The edited Variant."""
@@ -69,11 +69,11 @@ class VariantDialog(QDialog):
         letter: str,
         variant: Variant,
         endpoints: Sequence[Endpoint],
-        outlook: Callable[[Document, Endpoint], PromptForecast],
+        forecast_of: Callable[[Document, Endpoint], PromptForecast],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._outlook = outlook
+        self._forecast_of = forecast_of
         self.setWindowTitle(f"Edit column {letter}")
         self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
         self.name = QLineEdit(variant.document.name)
@@ -93,11 +93,11 @@ class VariantDialog(QDialog):
         self.pane.set_model(variant.endpoint.model)
         self.pane.complete()
         self.model.textChanged.connect(self.pane.set_model)
-        forecast = single_timer(self, FORECAST_MS, self._show_outlook)
+        forecast = single_timer(self, FORECAST_MS, self._show_forecast)
         self.pane.edited.connect(lambda _document: forecast.start())
         self.model.textChanged.connect(lambda _text: forecast.start())
         self.endpoint.activated.connect(lambda _index: forecast.start())
-        self._show_outlook()
+        self._show_forecast()
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(self._accept)
         buttons.rejected.connect(self.reject)
@@ -113,8 +113,8 @@ class VariantDialog(QDialog):
         column.addWidget(buttons)
         self.resize(900, 640)
 
-    def _show_outlook(self) -> None:
-        self.pane.set_outlook(self._outlook(self.pane.document(), self._endpoint()))
+    def _show_forecast(self) -> None:
+        self.pane.set_forecast(self._forecast_of(self.pane.document(), self._endpoint()))
 
     def _endpoint(self) -> Endpoint:
         chosen = self._endpoints[self.endpoint.currentData()]

@@ -81,7 +81,7 @@ class BatchController(QObject):
     def _connect(self, open_prompt: Callable[[], object], open_logged: Callable[[str], object]) -> None:
         page, tools, files = self.page, self.tools, self.files
         files.rows_read.connect(lambda rows, name: self._take_rows(rows, name))
-        files.said.connect(self._say)
+        files.said.connect(self._update_text)
         page.open_data_asked.connect(files.ask_for_file)
         page.paste_asked.connect(files.paste)
         page.log_asked.connect(files.ask_for_filter)
@@ -135,7 +135,7 @@ class BatchController(QObject):
         """Set up a batch with these rows. While a batch runs, its rows stay."""
         columns = await asyncio.to_thread(columns_of, rows)
         if self.running:
-            self._say("Stop the batch before you use other rows.")
+            self._update_text("Stop the batch before you use other rows.")
             return
         self.page.notice.hide()
         self._rows, self._source, self._columns = rows, name, columns
@@ -288,7 +288,7 @@ class BatchController(QObject):
             if identity is not None and session.run_ids:
                 self._prompt_sent(identity, document, session.run_ids)
         if message:
-            self._say(message)
+            self._update_text(message)
 
     def _take_row(self, position: int | None) -> None:
         self._dirty = True
@@ -309,7 +309,7 @@ class BatchController(QObject):
         if saved is None or self._rows:
             return
         spec = saved.spec
-        self.page.notice.say(
+        self.page.notice.show_message(
             f"Unfinished batch of {spec.started_utc.astimezone():%d %b %H:%M}: {spec.source}, "
             f"{saved.finished:,} of {len(spec.rows):,} rows have results",
             [
@@ -327,12 +327,12 @@ class BatchController(QObject):
         spec = saved.spec
         endpoint = next((one for one in self._services.endpoints.all() if one.id == spec.endpoint_id), None)
         if endpoint is None:
-            self._say("The endpoint of this batch no longer exists.")
+            self._update_text("The endpoint of this batch no longer exists.")
             return
         try:
             made = await self._planner.plan_saved(spec, endpoint, self.page.model.selection)
         except InputError as bad:
-            self._say(str(bad.problems[0]))
+            self._update_text(str(bad.problems[0]))
             return
         if self.running:
             return
@@ -346,8 +346,8 @@ class BatchController(QObject):
 
     # Display
 
-    def _say(self, sentence: str) -> None:
-        self.page.notice.say(sentence, [("Dismiss", self.page.notice.hide)])
+    def _update_text(self, sentence: str) -> None:
+        self.page.notice.show_message(sentence, [("Dismiss", self.page.notice.hide)])
 
     def _show(self) -> None:
         self.page.stack.setCurrentIndex(1 if self._rows else 0)

@@ -139,7 +139,9 @@ class CompareController(QObject):
         self.page.notice.hide()
         if len(slots) == 1:
             copy = ("Add a copy of A", lambda: self.add(self.slots[0].variant))
-            self.page.notice.say("One column: add another to compare with it, then edit it from its menu.", [copy])
+            self.page.notice.show_message(
+                "One column: add another to compare with it, then edit it from its menu.", [copy]
+            )
         self.tools.show_running(self.running, self._shortcut)
         self._soon.start()
         self._show_summary()
@@ -199,7 +201,7 @@ class CompareController(QObject):
             LETTERS[self.slots.index(slot)],
             replace(slot.variant, document=document),
             self._workspace.endpoints.all(),
-            self._workspace.sender.outlook,
+            self._workspace.sender.forecast,
             self._window,
         )
         dialog.chosen.connect(lambda variant: self._take_edit(slot, variant))

@@ -95,14 +95,14 @@ class DialogController(QObject):
         """Put a text on the clipboard."""
         QGuiApplication.clipboard().setText(text)
 
-    def hand_over(self, run_id: str | None, form: str) -> None:
+    def copy_request(self, run_id: str | None, form: str) -> None:
         """Copy a logged request in one of its forms: "ticket", "markdown", or a key of `SCRIPTS`."""
         if run_id is None:
             self.notice.emit("There is no request to copy yet.")
         else:
-            self._workspace.tasks.start(self._hand_over(run_id, form), "copy a request")
+            self._workspace.tasks.start(self._copy_request(run_id, form), "copy a request")
 
-    async def _hand_over(self, run_id: str, form: str) -> None:
+    async def _copy_request(self, run_id: str, form: str) -> None:
         # Imported on first use, as the dialogs are.
         from playground.export.pages import as_markdown
         from playground.export.snippets import SCRIPTS, key_variable
@@ -222,8 +222,10 @@ class DialogController(QObject):
             return dispatch.run.state
 
         def make() -> CacheLabDialog:
-            bench = CacheLabServices(endpoint, send, workspace.folder / LAB_FILE, workspace.tasks.start, self._lab_lock)
-            dialog = CacheLabDialog(bench, self._window)
+            services = CacheLabServices(
+                endpoint, send, workspace.folder / LAB_FILE, workspace.tasks.start, self._lab_lock
+            )
+            dialog = CacheLabDialog(services, self._window)
             dialog.lifetime_found.connect(
                 lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
             )

@@ -481,7 +481,7 @@ class Files(QObject):
             self._watcher.addPath(str(file.path))
 
     def _show_conflict(self, path: Path) -> None:
-        self._prompt.file_bar.say(
+        self._prompt.file_bar.show_message(
             f"{path.name} changed on disk.",
             [
                 ("Reload", lambda: self._tasks.start(self.reload(), "reload the prompt")),
@@ -550,7 +550,7 @@ class Files(QObject):
             opened = await asyncio.to_thread(open_any, text)
         except InputError as bad:
             if "YAML" not in kind and page is self.tabs.page:  # plain text may look like YAML
-                bar.say(f"The pasted {kind} is not a prompt: {bad.problems[0]}", [("Dismiss", bar.hide)])
+                bar.show_message(f"The pasted {kind} is not a prompt: {bad.problems[0]}", [("Dismiss", bar.hide)])
             return
         if page is not self.tabs.page:
             return  # another prompt is on display by now
@@ -565,7 +565,7 @@ class Files(QObject):
             self._show(opened.document, PromptFile(None, PROMPT_FORMAT, opened.document), "Open pasted text")
             report = " ".join(notes) or "Nothing was left out."
             count = len(opened.document.messages)
-            bar.say(f"{count:,} messages from the pasted {kind}. {report}", [("Dismiss", bar.hide)])
+            bar.show_message(f"{count:,} messages from the pasted {kind}. {report}", [("Dismiss", bar.hide)])
 
         document = self._prompt.document()
         whole = "".join(message.content or "" for message in document.messages)
@@ -573,7 +573,7 @@ class Files(QObject):
             accept()
         else:
             found = f"The pasted text is a {kind}."
-            bar.say(" ".join((found, *notes)), [("Open as prompt", accept), ("Keep as text", bar.hide)])
+            bar.show_message(" ".join((found, *notes)), [("Open as prompt", accept), ("Keep as text", bar.hide)])
 
     async def _open_lines(self, path: Path) -> None:
         """Open JSON lines of requests (OpenAI batch input) as a prompt; import other lines into the log."""

@@ -119,7 +119,7 @@ class KeepWarmController(QObject):
             self._end(page, "")
             return None
         document = page.document
-        offered = offer(self._services.outlook(document), self._services.endpoint)
+        offered = offer(self._services.forecast(document), self._services.endpoint)
         if offered is None:
             self.notice.emit(self._reason(document))
             return None
@@ -130,8 +130,8 @@ class KeepWarmController(QObject):
 
     def _reason(self, document: Document) -> str:
         """Return why a prompt cannot be kept warm now."""
-        outlook = self._services.outlook(document)
-        if outlook.clock.lifetime_s is not None or outlook.forecast.run_id is None:
+        prompt_forecast = self._services.forecast(document)
+        if prompt_forecast.clock.lifetime_s is not None or prompt_forecast.forecast.run_id is None:
             return "The prefix of this prompt is not in the cache. Send it first."
         return (
             "The cache lifetime of this endpoint is not known. Measure it in the Cache lab, or set Assumed cache "
@@ -158,7 +158,7 @@ class KeepWarmController(QObject):
 
         work = KeepWarm(
             document,
-            look=lambda: services.sender.outlook(document, endpoint),
+            look=lambda: services.sender.forecast(document, endpoint),
             send=send,
             has_slot=has_slot,
             requests=requests,
@@ -210,16 +210,16 @@ class KeepWarmController(QObject):
         page, bar = self._tabs.page, self._prompt.warm_bar
         session, reason = self._sessions.get(id(page)), self._ended.get(page)
         if session is not None:
-            self._say(_progress(session), ("Stop", lambda: self._end(page, "")))
+            self._update_text(_progress(session), ("Stop", lambda: self._end(page, "")))
         elif reason is not None:
-            self._say(f"Keep warm ended: {reason}.", ("Dismiss", lambda: self._dismiss(page)))
+            self._update_text(f"Keep warm ended: {reason}.", ("Dismiss", lambda: self._dismiss(page)))
         elif not bar.isHidden():
             bar.hide()
 
-    def _say(self, text: str, action: tuple[str, Callable[[], object]]) -> None:
+    def _update_text(self, text: str, action: tuple[str, Callable[[], object]]) -> None:
         bar = self._prompt.warm_bar
         if bar.isHidden() or bar.words != text:
-            bar.say(text, [action])
+            bar.show_message(text, [action])
 
     def _dismiss(self, page: PromptPage) -> None:
         self._ended.pop(page, None)

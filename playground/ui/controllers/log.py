@@ -413,7 +413,7 @@ class LogPaths(QObject):
     async def _find(self, ids: tuple[str, ...]) -> None:
         if self.log is not None:
             found = await self.log.find_many(ids)
-            self._pane.say_missing(found.missing, len(dict.fromkeys(ids)))
+            self._pane.show_missing(found.missing, len(dict.fromkeys(ids)))
 
     def set_clock(self, clock: str) -> None:
         """Show times as of here, in UTC, or as how long ago."""

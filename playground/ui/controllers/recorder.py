@@ -184,7 +184,7 @@ class RecorderController(QObject):
         except (StartError, SimulatorError) as error:
             self._starting = False
             self._show_state()
-            self._say_not_started(str(error).removeprefix(_PREFIX))
+            self._show_not_started(str(error).removeprefix(_PREFIX))
             return
         self._starting = False
         self._started_at, self._forwards, self._last_line = time.monotonic(), endpoint.name, ""
@@ -205,11 +205,11 @@ class RecorderController(QObject):
         with contextlib.suppress(RuntimeError):  # the window has been closed meanwhile
             self._loop.call_soon_threadsafe(function)
 
-    def _say_not_started(self, reason: str) -> None:
+    def _show_not_started(self, reason: str) -> None:
         buttons: list[tuple[str, Callable[[], object]]] = [("Try again", self.start)]
         if "Port" in reason:
             buttons.append(("Use a free port", self._start_on_free_port))
-        self.page.notice.say(f"The Recorder did not start. {reason}", [*buttons, ("Dismiss", self._dismiss)])
+        self.page.notice.show_message(f"The Recorder did not start. {reason}", [*buttons, ("Dismiss", self._dismiss)])
 
     def _start_on_free_port(self) -> None:
         self.tools.port.setValue(0)
@@ -220,7 +220,7 @@ class RecorderController(QObject):
         if line.startswith(_PREFIX) and not self._closed:
             self._unrecorded += _NOT_RECORDED in line and _IN_PART not in line
             more = f" (At least {self._unrecorded:,} requests are not recorded.)" if self._unrecorded > 1 else ""
-            self.page.notice.say(f"{line.removeprefix(_PREFIX)}{more}", [("Dismiss", self._dismiss)])
+            self.page.notice.show_message(f"{line.removeprefix(_PREFIX)}{more}", [("Dismiss", self._dismiss)])
         self._last_line = line or self._last_line
 
     def _dismiss(self) -> None:
@@ -236,7 +236,7 @@ class RecorderController(QObject):
             self._begin(self._workspace.recover_recordings(), "recover recorded requests")
             self.tools.port.setValue(urlsplit(process.base_url).port or 0)
             reason = f" {self._last_line.removeprefix(_PREFIX)}" if self._last_line else ""
-            self.page.notice.say(
+            self.page.notice.show_message(
                 f"The Recorder ended unexpectedly (exit status {status}).{reason} Requests to its address fail, and "
                 "nothing is recorded.",
                 [("Start again", self.start), ("Dismiss", self._dismiss)],
@@ -285,7 +285,7 @@ class RecorderController(QObject):
         notice = self.page.notice
         if self._workspace.log is None:
             if self._workspace.log_notice and not notice.isVisibleTo(self.page):
-                notice.say(f"{NO_LOG} {self._workspace.log_notice}")
+                notice.show_message(f"{NO_LOG} {self._workspace.log_notice}")
             return
         if notice.words.startswith(NO_LOG):
             notice.hide()

@@ -111,7 +111,7 @@ class LookingBack:
         now = datetime.now().astimezone()
         day = "" if when.date() == now.date() else f"{when:%a %d %b} · "
         name = visible_line(recalled.document.name) or "Untitled"
-        self._bar.say(
+        self._bar.show_message(
             f"Logged {day}{when:%H:%M:%S} · {name}",
             [
                 ("Use its prompt", lambda: self._use_prompt(recalled)),
@@ -121,7 +121,7 @@ class LookingBack:
 
     def _use_prompt(self, recalled: Recalled) -> None:
         self._prompt.set_document(recalled.document, undoable=True, label="Use a logged prompt", file=PromptFile())
-        self._bar.say(
+        self._bar.show_message(
             "Its prompt is in the editor. Undo brings yours back.",
             [("Back to the latest", self._requests.show_current)],
         )
@@ -190,13 +190,13 @@ class AdvicePaths:
         requests.settled.connect(adviser.look_again)
         adviser.advised.connect(self._show)
         section.place_requested.connect(self._show_place)
-        section.fix_requested.connect(lambda advice: self._mend((advice,)))
+        section.fix_requested.connect(lambda advice: self._apply_fixes((advice,)))
         section.dismissed.connect(lambda advice, for_good: adviser.dismiss(advice, for_good=for_good))
         section.guide_requested.connect(self.guide)
 
     def fix(self) -> None:
         """Offer to fix all that the adviser has found."""
-        self._mend(self._adviser.advice if self._current else ())
+        self._apply_fixes(self._adviser.advice if self._current else ())
 
     def guide(self, rule: str = "") -> None:
         """Open the guide, at a rule if one is given."""
@@ -219,7 +219,7 @@ class AdvicePaths:
         place = next(place for place in advice.places if place.path)
         self._prompt.go_to(FieldError(place.path, advice.title, offset=place.start))
 
-    def _mend(self, advice: tuple[Finding, ...]) -> None:
+    def _apply_fixes(self, advice: tuple[Finding, ...]) -> None:
         if advice and not self._current:
             return  # the next check is on its way
         self._program.rewrite_dialog(self._prompt, advice)

@@ -12,7 +12,7 @@ from playground.client.endpoint import SIMULATOR_ID
 from playground.services import AppServices
 from playground.ui.appearance import Appearance
 from playground.ui.controllers.request import Requests
-from playground.ui.voice.source import RunInHand
+from playground.ui.voice.source import CurrentRun
 from playground.voice.times import Stopwatch
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class VoiceController(QObject):
         self._show_page = show_page
         self._workspace, self._appearance = workspace, appearance
         self._prompt, self._requests, self._window = prompt, requests, window
-        self.in_hand = RunInHand(requests)
+        self.current_run = CurrentRun(requests)
         self.dialog: VoiceDialog | None = None
         self.speak: SpeakTab
         """There with the dialog."""
@@ -67,7 +67,7 @@ class VoiceController(QObject):
 
         dialog = VoiceDialog(
             self._workspace.settings,
-            self.in_hand,
+            self.current_run,
             self._play,
             ReadinessServices(self._ahead, self._measured, self._workspace.tasks.start),
             self._window,
@@ -82,8 +82,8 @@ class VoiceController(QObject):
 
         self.speak = SpeakTab(self._workspace, self._workspace.tasks.start, lambda: dialog.form.value.start)
         dialog.tabs.addTab(self.speak, "Speak it")
-        self.in_hand.begun.connect(self.speak.run_began)
-        self.speak.measured.connect(self.in_hand.measured)
+        self.current_run.begun.connect(self.speak.run_began)
+        self.speak.measured.connect(self.current_run.measured)
         dialog.finished.connect(lambda _result: self.speak.leave())
 
     def speak_turn(self, run: Run) -> None:

@@ -176,12 +176,12 @@ class CacheLabDialog(TaskDialog):
     lifetime_found = Signal(float)
     """Seconds: the user wants it to be what forecasts assume."""
 
-    def __init__(self, bench: CacheLabServices, parent: QWidget | None = None) -> None:
+    def __init__(self, services: CacheLabServices, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Cache lab")
-        self._bench = bench
+        self._services = services
         self._task: asyncio.Task[None] | None = None
-        self._kept = JsonFile(bench.file, "The cache lab's file")
+        self._kept = JsonFile(services.file, "The cache lab's file")
         self.progress: LabProgress | None = None
         self._keeping: asyncio.Task[None] | None = None
         self.choice = QComboBox()
@@ -194,7 +194,7 @@ class CacheLabDialog(TaskDialog):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Requests sent")
-        self.chart = Chart("What was measured", bench.start)
+        self.chart = Chart("What was measured", services.start)
         self.chart.notice.connect(lambda sentence: self.said.setText(sentence))
         self.go, self.again = QPushButton("Start"), QPushButton("Start over")
         self.use, self.save = QPushButton("Use this lifetime in forecasts"), QPushButton("Save as CSV…")
@@ -203,14 +203,14 @@ class CacheLabDialog(TaskDialog):
         self._plan: LabPlan = PLANS["blocks"]()
         self.choice.setCurrentIndex(EXPERIMENTS.index(self._plan.experiment))
         self._show()
-        self._reading = bench.start(self._read_kept(), "read the cache lab's file")
+        self._reading = services.start(self._read_kept(), "read the cache lab's file")
 
     async def _read_kept(self) -> None:
         """Show the experiment of the file, unless the user has chosen another one meanwhile."""
         plan = self._plan
-        async with self._bench.lock:
+        async with self._services.lock:
             progress = await asyncio.to_thread(self._kept.read, from_json)
-        if progress is None or progress.endpoint_id != self._bench.endpoint.id:
+        if progress is None or progress.endpoint_id != self._services.endpoint.id:
             return
         if self._plan is plan and self.progress is None:
             self._plan, self.progress = progress.plan, progress
@@ -230,7 +230,7 @@ class CacheLabDialog(TaskDialog):
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         column.addWidget(
             words(
-                f"Block size, minimum and lifetime of {self._bench.endpoint.name}'s cache are not published. "
+                f"Block size, minimum and lifetime of {self._services.endpoint.name}'s cache are not published. "
                 "These experiments find out what its reports show, with prompts of their own."
             )
         )
@@ -271,13 +271,13 @@ class CacheLabDialog(TaskDialog):
         begin = self.progress if self.progress and not self.progress.done else None
         if begin is None and self.progress is not None:
             self._plan = PLANS[self._plan.experiment]()
-        self.progress = begin or LabProgress(self._plan, self._bench.endpoint.id)
-        self._task = self._bench.start(self._run(self.progress), "cache lab")
+        self.progress = begin or LabProgress(self._plan, self._services.endpoint.id)
+        self._task = self._services.start(self._run(self.progress), "cache lab")
         self._show()
 
     async def _run(self, progress: LabProgress) -> None:
         try:
-            self._lab = Lab(progress, self._bench.send, self._read)
+            self._lab = Lab(progress, self._services.send, self._read)
             self._second.start()
             ended = await self._lab.run()
             if not ended.done:
@@ -299,12 +299,12 @@ class CacheLabDialog(TaskDialog):
 
     def _read(self, progress: LabProgress) -> None:
         self.progress = progress
-        self._keeping = self._bench.start(self._keep(progress), "save the cache lab's progress")
+        self._keeping = self._services.start(self._keep(progress), "save the cache lab's progress")
         self._show()
 
     async def _keep(self, progress: LabProgress) -> None:
         """Write the newest progress. An error prevents resuming, not the experiment."""
-        async with self._bench.lock:
+        async with self._services.lock:
             if progress is not self.progress:
                 return
             try:
@@ -313,7 +313,7 @@ class CacheLabDialog(TaskDialog):
                 self.setWindowTitle(f"Cache lab (its progress cannot be saved: {error.strerror or error})")
 
     def _show(self) -> None:
-        self.cost.setText(cost_words(self._plan, self._bench.endpoint))
+        self.cost.setText(cost_words(self._plan, self._services.endpoint))
         taken = len(self.progress.readings) if self.progress else 0
         self.bar.setRange(0, len(self._plan.steps))
         self.bar.setValue(taken)
@@ -344,7 +344,7 @@ class CacheLabDialog(TaskDialog):
         open_once(dialog)
 
     def _save_to(self, path: str) -> None:
-        self._keeping = self._bench.start(self.save_to(path), "save the readings")
+        self._keeping = self._services.start(self.save_to(path), "save the readings")
 
     async def save_to(self, path: str) -> None:
         """Write the readings; report a failure in the dialog."""

@@ -60,7 +60,7 @@ class KeyBox(QFrame):
         self.field.setEchoMode(QLineEdit.EchoMode.Password)
         self.field.setPlaceholderText("Paste the API key here")
         self.field.setAccessibleName("API key")
-        self.field.textEdited.connect(lambda _text: self._say_place())
+        self.field.textEdited.connect(lambda _text: self._show_place())
         self._reveal = QPushButton("Show")
         self._reveal.setAccessibleName("Show the key")
         self._reveal.setCheckable(True)
@@ -114,10 +114,10 @@ class KeyBox(QFrame):
         """Show another endpoint's key."""
         self._endpoint = endpoint
         self._forget()
-        self._say_place()
+        self._show_place()
         self.source.setText("Looking for its key…")
         self.remove.hide()
-        self._run(self._say_source(), "look for the key")
+        self._run(self._show_source(), "look for the key")
 
     async def _look(self) -> None:
         found = await self._keys.available()
@@ -127,17 +127,17 @@ class KeyBox(QFrame):
         self.in_store.setEnabled(found.usable)
         if not found.usable:
             self.for_session.setChecked(True)
-        self._say_place()
+        self._show_place()
 
-    def _say_place(self) -> None:
+    def _show_place(self) -> None:
         self._mark("")
         if self._found is None:
             return
         own = self._endpoint is not None and self._endpoint.id == ELECTRON_ID
         variable = f" {VARIABLE} works as well." if own and VARIABLE not in self._found.sentence else ""
-        self._say(self._found.sentence + variable, "muted")
+        self._update_text(self._found.sentence + variable, "muted")
 
-    async def _say_source(self) -> None:
+    async def _show_source(self) -> None:
         endpoint = self._endpoint
         if endpoint is None:
             return
@@ -155,11 +155,11 @@ class KeyBox(QFrame):
             await self._keys.delete(self._endpoint)
         except CredentialStoreError as error:
             if isValid(self):
-                self._say(str(error), "failure")
+                self._update_text(str(error), "failure")
             return
         if isValid(self):
-            self._say("The key is forgotten.", "warm")
-            await self._say_source()
+            self._update_text("The key is forgotten.", "warm")
+            await self._show_source()
             self.changed.emit()
 
     async def keep_typed(self, endpoint: Endpoint) -> bool:
@@ -196,7 +196,7 @@ class KeyBox(QFrame):
 
     def _refuse(self, sentence: str) -> None:
         if isValid(self):
-            self._say(sentence, "failure")
+            self._update_text(sentence, "failure")
             self._mark(sentence)
             self.field.setFocus()
 
@@ -215,7 +215,7 @@ class KeyBox(QFrame):
         self.field.clear()
         self._reveal.setChecked(False)
 
-    def _say(self, sentence: str, tone: str) -> None:
+    def _update_text(self, sentence: str, tone: str) -> None:
         self.words.setText(sentence)
         self.words.setProperty("tone", tone)
         restyle(self.words)
@@ -371,10 +371,10 @@ class ConnectDialog(QDialog):
         try:
             edited = self.form.edited(self._shown)
         except InputError as bad:
-            self.form.say(bad)
+            self.form.show_message(bad)
             return
         self.test.setEnabled(False)
-        self._say_tested("Connecting…", "muted")
+        self._show_tested("Connecting…", "muted")
         self._start(self._tested(edited, self.key.field.text().strip() or None), "test a connection")
 
     async def _tested(self, endpoint: Endpoint, typed_key: str | None) -> None:
@@ -385,11 +385,11 @@ class ConnectDialog(QDialog):
         self.test.setEnabled(True)
         if endpoint.id != self._shown.id:
             return
-        self._say_tested(result.text, "warm" if result.ok else "failure")
+        self._show_tested(result.text, "warm" if result.ok else "failure")
         self.form.offer_models(result.models)
         self.form.offer_context(result.context_length)
 
-    def _say_tested(self, text: str, tone: str) -> None:
+    def _show_tested(self, text: str, tone: str) -> None:
         self.tested.setText(visible(text))
         self.tested.setVisible(bool(text))
         self.tested.setProperty("tone", tone)
@@ -397,7 +397,7 @@ class ConnectDialog(QDialog):
 
     def _show(self, endpoint: Endpoint) -> None:
         self._shown = endpoint
-        self._say_tested("", "muted")
+        self._show_tested("", "muted")
         self.form.offer_models(())
         self.form.show_endpoint(endpoint)
         self._as_kept = self.form.draft()
@@ -434,7 +434,7 @@ class ConnectDialog(QDialog):
             self._endpoints.remove(gone.id)
         except InputError as bad:
             self._ask_before_removing(False)
-            self.form.say(bad)
+            self.form.show_message(bad)
             return
         self._drafts.pop(gone.id, None)
         self._start(self.key.forget(gone), "forget the endpoint's key")
@@ -478,7 +478,7 @@ class ConnectDialog(QDialog):
             edited = self.form.edited(endpoint)
             kept = self._endpoints.add(edited) if edited.id == NEW_ID else self._endpoints.change(edited)
         except InputError as bad:
-            self.form.say(bad)
+            self.form.show_message(bad)
             return None
         self._drafts.pop(endpoint.id, None)
         if endpoint.id == kept.id and endpoint.base_url != kept.base_url:

@@ -51,8 +51,8 @@ class EndpointForm(Form):
         self.name, self.base_url, self.model = QLineEdit(), QLineEdit(), QLineEdit()
         self.needs_key = QCheckBox("needs a key")
         self.needs_key.toggled.connect(self.needs_key_changed)
-        self.needs_key.toggled.connect(self._say_exposed)
-        self.base_url.textChanged.connect(self._say_exposed)
+        self.needs_key.toggled.connect(self._show_exposed)
+        self.base_url.textChanged.connect(self._show_exposed)
         self.exposed = words("", "variable")
         self.exposed.hide()
         self._plan = QComboBox()
@@ -69,7 +69,7 @@ class EndpointForm(Form):
         self.server = words("", "muted")
         for field in (self.base_url, self.model):
             field.textEdited.connect(lambda _text: self._forget_context())
-        self.base_url.textChanged.connect(lambda _text: self._say_server())
+        self.base_url.textChanged.connect(lambda _text: self._show_server())
         self.preset = QComboBox()
         self.preset.setAccessibleName("Server")
         self.preset.addItems([CUSTOM, *(preset.name for preset in OFFERED)])
@@ -99,7 +99,7 @@ class EndpointForm(Form):
         )
         for name, field in self.rates.items():
             field.setPlaceholderText("not priced")
-            field.textEdited.connect(lambda _text: self._say_source())
+            field.textEdited.connect(lambda _text: self._show_source())
             self.add(f"rates.{name}", f"{name.capitalize()} rate, $", field)
         self.add_words(self._source)
 
@@ -131,7 +131,7 @@ class EndpointForm(Form):
         if self._context_source in ("models", "learned"):
             self._show_context(None, "")
 
-    def _say_server(self) -> None:
+    def _show_server(self) -> None:
         preset = preset_for(self.base_url.text().strip().rstrip("/"))
         self.server.setText(server_words(preset) if preset is not None else "")
         self.server.setVisible(preset is not None)
@@ -147,7 +147,7 @@ class EndpointForm(Form):
 
     def show_endpoint(self, endpoint: Endpoint) -> None:
         """Show an endpoint; the fixed fields of a built-in endpoint are read-only."""
-        self.say(None)
+        self.show_message(None)
         own = endpoint.kind == "other"
         self.name.setText(endpoint.name)
         self.base_url.setText(endpoint.base_url)
@@ -166,7 +166,7 @@ class EndpointForm(Form):
         for name, field in self.rates.items():
             rate = getattr(endpoint.rates, name)
             field.setText(_rate_text(rate))
-        self._say_source()
+        self._show_source()
 
     def draft(self) -> Draft:
         """Return the raw field texts, including invalid ones."""
@@ -184,7 +184,7 @@ class EndpointForm(Form):
         for box, value in ((self._per_minute, per_minute), (self._in_flight, in_flight), (self.context, context)):
             box.setValue(int(str(value)))
         self._set_context_source(next((known for known in CONTEXT_SOURCES if known == source), ""))
-        self._say_source()
+        self._show_source()
 
     def _texts(self) -> tuple[QLineEdit, ...]:
         return (self.name, self.base_url, self.model, *self.rates.values())
@@ -204,13 +204,13 @@ class EndpointForm(Form):
             self._per_minute.setValue(plan.requests_per_minute or 0)
             self._in_flight.setValue(plan.in_flight or 0)
 
-    def _say_exposed(self) -> None:
+    def _show_exposed(self) -> None:
         """Said while it is typed, and not only when a request is refused for it."""
         exposed = self.needs_key.isChecked() and _exposes_key(self.base_url.text())
         self.exposed.setText(EXPOSED if exposed else "")
         self.exposed.setVisible(exposed)
 
-    def _say_source(self) -> None:
+    def _show_source(self) -> None:
         shown = tuple(field.text().strip() for field in self.rates.values())
         published = tuple(_rate_text(getattr(PUBLISHED_RATES, name)) for name in self.rates)
         said = "Dollars per million tokens. An empty rate means not priced."

@@ -169,7 +169,7 @@ class CommandPalette(QDialog):
         self.nothing.setProperty("tone", "muted")
         self.nothing.setContentsMargins(GRID, 0, GRID, 0)
         self.line.textChanged.connect(self._fill)
-        self.list.currentRowChanged.connect(self._say_current)
+        self.list.currentRowChanged.connect(self._show_current)
         self.list.itemClicked.connect(lambda _item: self._run())
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID, GRID, GRID, GRID)
@@ -206,7 +206,7 @@ class CommandPalette(QDialog):
         self.nothing.setVisible(not self.list.count())
         self.list.setCurrentRow(0)
 
-    def _say_current(self, row: int) -> None:
+    def _show_current(self, row: int) -> None:
         """Announce the command that Enter will run; the line keeps the focus."""
         item = self.list.item(row)
         words = str(item.data(Qt.ItemDataRole.AccessibleTextRole)) if item is not None else self.nothing.text()

@@ -59,7 +59,7 @@ def ahead_of(workspace: AppServices, document: Document, last: RunState | None) 
     return Ahead(
         endpoint.plan,
         endpoint.rates,
-        workspace.outlook(document).zones.total_tokens,
+        workspace.forecast(document).zones.total_tokens,
         limit if isinstance(limit, int) else None,
         last.ended_at if last and last.phase == "done" else None,
     )
@@ -102,8 +102,8 @@ class RepeatDialog(TaskDialog):
         self.copy.setEnabled(False)
         self._lay_out()
         for box in (self.times, self.at_once):
-            box.valueChanged.connect(self._say_cost)
-        self._say_cost()
+            box.valueChanged.connect(self._show_cost)
+        self._show_cost()
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
@@ -131,7 +131,7 @@ class RepeatDialog(TaskDialog):
         """Whether requests are on their way."""
         return self._task is not None
 
-    def _say_cost(self) -> None:
+    def _show_cost(self) -> None:
         self.cost.setText(what_it_takes(self._ahead, self.times.value(), self.at_once.value()))
 
     def _toggle(self) -> None:
@@ -145,7 +145,7 @@ class RepeatDialog(TaskDialog):
         self.found.setText("")
         self.table.setRowCount(0)
         self._task = self._start(self._run(), "repeat the prompt")
-        self._say_running()
+        self._show_busy()
 
     async def _run(self) -> None:
         try:
@@ -156,7 +156,7 @@ class RepeatDialog(TaskDialog):
             self.found.setText(f"Not sent: {errors.exceptions[0]}")
         finally:
             self._task = None
-            self._say_running()
+            self._show_busy()
 
     def _one_ended(self, state: RunState) -> None:
         self._states.append(state)
@@ -165,7 +165,7 @@ class RepeatDialog(TaskDialog):
         if len(self._states) == self.times.value() and self._drift is not None:
             self.finished_with.emit(self._drift)
 
-    def _say_running(self) -> None:
+    def _show_busy(self) -> None:
         self.go.setText("Stop" if self.running else "Start")
         for box in (self.times, self.at_once):
             box.setEnabled(not self.running)

@@ -44,7 +44,7 @@ class LogSizeDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("The request log")
         self._log, self._workspace = log, workspace
-        self.size_words = words(say_size(size), "strong")
+        self.size_words = words(show_size(size), "strong")
         self.days = self._bound("log_keep_days", 36_500, " days", "for ever")
         self.megabytes = self._bound("log_keep_mb", 10_000_000, " MB", "no bound")
         form = Form()
@@ -96,7 +96,7 @@ class LogSizeDialog(QDialog):
         self._workspace.settings.set("log_keep_mb", megabytes)
         deleted = await self._workspace.keep_bounds()
         self.message.setText(f"{deleted:,} requests were deleted.")
-        self.size_words.setText(say_size(await self._log.size()))
+        self.size_words.setText(show_size(await self._log.size()))
 
     async def _would_delete(self, days: int, megabytes: int) -> str:
         """Return what the bounds would delete now, before they do."""
@@ -113,7 +113,7 @@ class LogSizeDialog(QDialog):
         return " ".join((*parts, "Marked requests stay. The limits are applied every hour."))
 
 
-def say_size(size: LogSize) -> str:
+def show_size(size: LogSize) -> str:
     """1,204 requests, 3 of them marked, in 5.2 MB (4.9 MB of it used)."""
     marked = f", {size.marked:,} of them marked," if size.marked else ""
     return f"{size.requests:,} requests{marked} in {_mb(size.file_bytes)} ({_mb(size.used_bytes)} of it used)."
@@ -250,7 +250,7 @@ class SettingsDialog(QDialog):
         try:
             self._settings.set(name, value)
         except InputError as bad:
-            self.form.say(bad)
+            self.form.show_message(bad)
         else:
             notice = self._settings.notice
-            self.form.say(InputError(FieldError((), notice)) if notice else None)
+            self.form.show_message(InputError(FieldError((), notice)) if notice else None)

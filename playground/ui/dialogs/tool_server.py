@@ -61,14 +61,14 @@ class ToolServerDialog(TaskDialog):
         self.list = QListWidget()
         self.list.setAccessibleName("Tools of the server")
         self.list.setAlternatingRowColors(False)
-        self.list.itemChanged.connect(lambda _item: self._say_chosen())
+        self.list.itemChanged.connect(lambda _item: self._show_selection())
         self.add = QPushButton("Add to the prompt")
         self.add.setProperty("look", "primary")
         self.add.setAutoDefault(False)
         self.add.clicked.connect(self._add)
         self._lay_out()
-        self._say_running()
-        self._say_chosen()
+        self._show_busy()
+        self._show_selection()
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
@@ -97,30 +97,30 @@ class ToolServerDialog(TaskDialog):
             return
         self.list.clear()
         self._tools = ()
-        self._say_chosen()
-        self._say("Asking for its tools…")
+        self._show_selection()
+        self._update_text("Asking for its tools…")
         self._task = self._start(self._ask(self.server.text()), "list the tools of a server")
-        self._say_running()
+        self._show_busy()
 
     async def _ask(self, server: str) -> None:
         try:
             self._show(await self._fetch(server))
             self._settings.set("tool_server", server.strip())
         except InputError as bad:
-            self._say(str(bad), "failure")
+            self._update_text(str(bad), "failure")
         except ToolServerError as failed:
-            self._say(str(failed), "failure")
+            self._update_text(str(failed), "failure")
         except asyncio.CancelledError:
-            self._say("Stopped.")
+            self._update_text("Stopped.")
             raise
         finally:
             self._task = None
-            self._say_running()
+            self._show_busy()
 
     def _show(self, tools: tuple[Tool, ...]) -> None:
         self._tools = tools
         taken = {tool.name for tool in self._document().tools}
-        self._say(f"{len(tools)} tools. Each that is added is input on every turn.")
+        self._update_text(f"{len(tools)} tools. Each that is added is input on every turn.")
         for tool in tools:
             item = QListWidgetItem(f"{tool.name}   {_description(tool)}", self.list)
             if tool.name in taken:
@@ -140,24 +140,24 @@ class ToolServerDialog(TaskDialog):
             if self.list.item(number).checkState() is Qt.CheckState.Checked
         )
 
-    def _say_chosen(self) -> None:
+    def _show_selection(self) -> None:
         chosen, there = len(self.chosen()) if self.list.count() == len(self._tools) else 0, len(self._document().tools)
         most = int(COUNTS["tools"].high or 0)
         self.add.setText(f"Add {chosen} to the prompt" if chosen else "Add to the prompt")
         self.add.setEnabled(0 < chosen <= most - there)
         if chosen > most - there:
-            self._say(f"A request takes {most} tools at most; the prompt has {there}.", "failure")
+            self._update_text(f"A request takes {most} tools at most; the prompt has {there}.", "failure")
 
     def _add(self) -> None:
         self.added.emit(self.chosen())
         self.accept()
 
-    def _say(self, sentence: str, tone: str = "") -> None:
+    def _update_text(self, sentence: str, tone: str = "") -> None:
         self.message.setText(sentence)
         self.message.setProperty("tone", tone)
         restyle(self.message)
 
-    def _say_running(self) -> None:
+    def _show_busy(self) -> None:
         self.go.setText("Stop" if self._task is not None else "List its tools")
 
     def work(self) -> tuple[asyncio.Task[None] | None, ...]:

@@ -134,7 +134,7 @@ class RecorderPage(QWidget):
         top.addLayout(row)
         top.addWidget(self.wrong)
         self.wrong.hide()
-        self.no_match.say(NO_MATCH, clear=True)
+        self.no_match.show_message(NO_MATCH, clear=True)
         self._list = QStackedWidget()
         self._list.addWidget(self.table)
         self._list.addWidget(self.no_match)
@@ -303,7 +303,7 @@ class RecorderPage(QWidget):
         requests = f"{arrived:,} new request{'' if arrived == 1 else 's'}"
         text = f"Paused: the rows stay in place, recording continues. {requests}."
         if not self.paused.isVisibleTo(self) or self.paused.words != text:
-            self.paused.say(text, [("Resume", self.resume_wanted.emit)])
+            self.paused.show_message(text, [("Resume", self.resume_wanted.emit)])
 
     def show_requests(self, shown: Shown) -> None:
         """Show recorded requests with the causes of their misses."""

@@ -28,7 +28,7 @@ from playground.storage.settings import Settings
 from playground.ui.theme import GRID
 from playground.ui.voice.picture import milliseconds
 from playground.ui.voice.readiness_tab import ReadinessServices, ReadinessTab
-from playground.ui.voice.source import NOTHING, RunInHand, TimelineSource
+from playground.ui.voice.source import NOTHING, CurrentRun, TimelineSource
 from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
 from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
@@ -184,24 +184,24 @@ class VoiceDialog(TaskDialog):
     def __init__(
         self,
         settings: Settings,
-        in_hand: RunInHand,
+        current_run: CurrentRun,
         play: Callable[[], Coroutine[Any, Any, Example]],
-        bench: ReadinessServices,
+        services: ReadinessServices,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Voice timeline")
-        self._in_hand, self._play, self._start = in_hand, play, bench.start
-        self._source = in_hand.source
+        self._current_run, self._play, self._start = current_run, play, services.start
+        self._source = current_run.source
         self._task: asyncio.Task[None] | None = None
         self.title = words("", "strong")
         self.note = words("", "muted")
-        self.hand = QPushButton("Current run")
-        self.hand.clicked.connect(self.show_in_hand)
+        self.current = QPushButton("Current run")
+        self.current.clicked.connect(self.show_current_run)
         self.example = QPushButton("The vendor's example")
         self.example.setToolTip("Plays filler, tool and answer against the built-in simulator: two requests in the log")
         self.example.clicked.connect(self.play_example)
-        for button in (self.hand, self.example):
+        for button in (self.current, self.example):
             button.setAutoDefault(False)
         self.form = SpeechForm(settings)
         self.form.changed.connect(self._other_speech)
@@ -210,13 +210,13 @@ class VoiceDialog(TaskDialog):
         self.tabs.setProperty("look", "inside")
         self.tabs.addTab(self.timeline, "Timeline")
         self.tabs.addTab(self.beside, "Side by side")
-        self.readiness = ReadinessTab(settings, bench)
+        self.readiness = ReadinessTab(settings, services)
         self.tabs.addTab(self.readiness, "Readiness")
         self.tabs.currentChanged.connect(self._other_tab)
         self._frame = QTimer(self)
         self._frame.setSingleShot(True)
         self._frame.timeout.connect(self.refresh)
-        in_hand.changed.connect(self._came)
+        current_run.changed.connect(self._came)
         self.speech = QPushButton("Speech settings")
         self.speech.setProperty("look", "link")
         self.speech.setCheckable(True)
@@ -242,7 +242,7 @@ class VoiceDialog(TaskDialog):
     def _lay_out(self) -> None:
         head = QHBoxLayout()
         head.addWidget(self.title, 1)
-        head.addWidget(self.hand)
+        head.addWidget(self.current)
         head.addWidget(self.example)
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         close.rejected.connect(self.close)
@@ -274,9 +274,9 @@ class VoiceDialog(TaskDialog):
         self.note.setVisible(bool(note))
         self.refresh()
 
-    def show_in_hand(self) -> None:
+    def show_current_run(self) -> None:
         """Show the run in the response pane."""
-        self.show_source(self._in_hand.source)
+        self.show_source(self._current_run.source)
 
     def refresh_soon(self) -> None:
         """Schedule a redraw in the next frame; repeated calls are merged."""
@@ -286,7 +286,7 @@ class VoiceDialog(TaskDialog):
     def _came(self) -> None:
         if self._task is None:
             # A new run also replaces an example or a conversation on the screen.
-            self._source = self._in_hand.source
+            self._source = self._current_run.source
             self.note.hide()
             self.refresh_soon()
 

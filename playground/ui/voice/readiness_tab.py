@@ -182,9 +182,9 @@ class ReadinessServices:
 class ReadinessTab(QWidget):
     """Runs one experiment at a time. Evaluates the results again if the speech settings or the limit change."""
 
-    def __init__(self, settings: Settings, bench: ReadinessServices) -> None:
+    def __init__(self, settings: Settings, services: ReadinessServices) -> None:
         super().__init__()
-        self._settings, self._bench = settings, bench
+        self._settings, self._services = settings, services
         self._speech = SpeechSettings()
         self._task: asyncio.Task[None] | None = None
         self._turns: list[TurnTimes] = []
@@ -208,7 +208,7 @@ class ReadinessTab(QWidget):
         self.copy.clicked.connect(self._copy)
         self.limit.valueChanged.connect(self._other_limit)
         for box in (self.times, self.at_once):
-            box.valueChanged.connect(self.say_cost)
+            box.valueChanged.connect(self.show_cost)
         self._show()
 
     def _lay_out(self) -> None:
@@ -247,7 +247,7 @@ class ReadinessTab(QWidget):
     def judge(self, speech: SpeechSettings) -> None:
         """Evaluate the results with these speech settings."""
         self._speech = speech
-        self.say_cost()
+        self.show_cost()
         self._show()
 
     def stop(self) -> None:
@@ -255,9 +255,9 @@ class ReadinessTab(QWidget):
         if self._task is not None:
             self._task.cancel()
 
-    def say_cost(self) -> None:
+    def show_cost(self) -> None:
         """Show requests, time and cost before anything is sent."""
-        ahead = self._bench.ahead()
+        ahead = self._services.ahead()
         self.at_once.setMaximum(ahead.plan.in_flight or 20)
         self.cost.setText(what_it_takes(ahead, self.times.value(), self.at_once.value()))
 
@@ -269,15 +269,15 @@ class ReadinessTab(QWidget):
         self.progress.setRange(0, self.times.value())
         self.progress.setValue(0)
         self.progress.show()
-        self._task = self._bench.start(self._run(), "voice readiness")
-        self._say_running()
+        self._task = self._services.start(self._run(), "voice readiness")
+        self._show_busy()
         self._show()
 
     async def _run(self) -> None:
         numbers, cold, group = count(), self.cold.isChecked(), group_tag("readiness")
 
         async def send() -> RunState:
-            turn, state = await self._bench.send(cold and next(numbers) % 2 == 0, group)
+            turn, state = await self._services.send(cold and next(numbers) % 2 == 0, group)
             self._turns.append(turn)
             return state
 
@@ -287,13 +287,13 @@ class ReadinessTab(QWidget):
             self.said.setText(f"Not sent: {errors.exceptions[0]}")
         finally:
             self._task = None
-            self._say_running()
+            self._show_busy()
 
     def _one_ended(self, _state: RunState) -> None:
         self.progress.setValue(len(self._turns))
         self._show()
 
-    def _say_running(self) -> None:
+    def _show_busy(self) -> None:
         self.go.setText("Stop" if self.running else "Start")
         for box in (self.times, self.at_once, self.cold):
             box.setEnabled(not self.running)

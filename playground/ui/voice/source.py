@@ -35,7 +35,7 @@ class TimelineSource:
 NOTHING = TimelineSource("No run yet", lambda: ())
 
 
-class RunInHand(QObject):
+class CurrentRun(QObject):
     """The run in the response pane, with its times from the first event on."""
 
     changed = Signal()

@@ -168,7 +168,7 @@ class SideBySideTab(QWidget):
         axis = max(one.ends_at for one in found.timelines.values())
         for variant, canvas in self.canvases.items():
             canvas.show_picture(brief(picture(found.timelines[variant], turns)), axis)
-        self._rows = gain_rows(found)
+        self._rows = saved_rows(found)
         fill_table(self.table, self._rows)
 
     def _copy(self) -> None:
@@ -198,7 +198,7 @@ def gained(value: float | None) -> str:
     return f"{milliseconds(abs(value), computed=True)} {'later' if value < 0 else 'earlier'}"
 
 
-def gain_rows(found: Comparison) -> list[tuple[str, ...]]:
+def saved_rows(found: Comparison) -> list[tuple[str, ...]]:
     """Return first sound, answer, longest silence and total silence."""
     gains = {gain.over: gain for gain in found.gains}
     after, none = gains["after_speech"], gains["no_filler"]

@@ -56,11 +56,11 @@ class ExactEdit(QPlainTextEdit):
         self._pending: list[Splice] = []
         self._known_viewport = self.findChild(QWidget, "qt_scrollarea_viewport")
         """Makes `viewport()` return at once. PySide would import every class of widgets to find its type (15 ms)."""
-        self._dress()
+        self._apply_colors()
         self.document().contentsChange.connect(self._on_contents_change)
         self.document().contentsChanged.connect(self._on_contents_changed)
 
-    def _dress(self) -> None:
+    def _apply_colors(self) -> None:
         self.setFont(mono_font())
         self.setProperty("textZoom", True)
         self.setFrameShape(QFrame.Shape.NoFrame)

@@ -30,7 +30,7 @@ class SlimBar(QFrame):
         self._buttons: list[QPushButton] = []
         self.hide()
 
-    def say(self, words: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
+    def show_message(self, words: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
         """Show a sentence with buttons; each is (label, handler)."""
         self._words.set_full_text(words)
         for button in self._buttons:

@@ -157,8 +157,8 @@ def test_two_calls_at_once_and_the_conversation_goes_on(tell: Tell) -> None:
         dialog = await _opened(session, prompt(script))
         await _run(dialog, hand)
         assert [row.call.name for row in dialog.cards[0].call_rows] == ["get_balance", "get_plan"]
-        dialog.say.setText("And the plan?")
-        dialog.say_go.click()
+        dialog.reply.setText("And the plan?")
+        dialog.send_reply.click()
         await hand.until(lambda: not dialog.running, "the next answer")
         assert any(card.added.text() == "user: And the plan?" for card in dialog.cards)
         turns = len(dialog.cards)

@@ -54,10 +54,10 @@ def test_what_is_spoken_is_measured_into_the_timeline_and_saved(tell: Tell, tmp_
         await _sent(session, hand)
         await hand.until(lambda: tab.message.text() == "All text was spoken.", "the end of the speech")
         assert tab.table.rowCount() == 3
-        audio = session.window.voicing.in_hand.audio
+        audio = session.window.voicing.current_run.audio
         assert len(audio) == 3
         assert all(one is not None and one.engine_s >= 0.2 for one in audio)
-        (turn,) = session.window.voicing.in_hand.turns()
+        (turn,) = session.window.voicing.current_run.turns()
         assert turn.audio == audio
         tab.save_to(tmp_path / "spoken.wav")
         with wave.open(str(tmp_path / "spoken.wav")) as file:
@@ -151,7 +151,7 @@ def test_the_systems_voice_speaks_part_by_part_and_is_measured(tell: Tell) -> No
         await hand.until(lambda: tab.message.text() == "All text was spoken.", "the end of the speech")
         assert tab.table.rowCount() == 3
         assert not tab.save.isEnabled()
-        audio = session.window.voicing.in_hand.audio
+        audio = session.window.voicing.current_run.audio
         assert all(one is not None and one.engine_s > 0 and one.length_s > 0 for one in audio)
 
     tell(story)

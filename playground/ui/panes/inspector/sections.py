@@ -105,7 +105,7 @@ class UsageSection(Section):
         self.show_lines(lines)
         self._draw(model.state.usage)
 
-    def show_outlook(self, forecast: Forecast | None) -> None:
+    def show_forecast(self, forecast: Forecast | None) -> None:
         """Show what the next request is expected to use; nothing of it is reported yet."""
         expected = f"≈ {forecast.prompt_tokens:,.0f} in" if forecast else "— in"
         self._head(Line(expected, "Estimated on this machine"), Line("nothing sent yet"))

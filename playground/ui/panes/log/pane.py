@@ -235,7 +235,7 @@ class LogPane(QWidget):
         self._unsubscribe = source.subscribe(self.row_changed) if source is not None else None
         self._refresh.stop()
         self.totals.clear()
-        self.empty.say(notice or OPENING, clear=False)
+        self.empty.show_message(notice or OPENING, clear=False)
         self.model.set_source(source, self._read_filter() or EVERYTHING)
 
     def rest(self) -> None:
@@ -288,20 +288,20 @@ class LogPane(QWidget):
             chosen = parse(self.filter_line.text(), datetime.now().astimezone())  # dates are meant in local time
         except InputError as bad:
             # A word that is being completed is not wrong yet.
-            self._say_wrong("" if self.filter_line.offered else str(bad.problems[0]))
+            self._show_wrong("" if self.filter_line.offered else str(bad.problems[0]))
             return None
         left_out = f"Not ids, left out: {', '.join(chosen.malformed[:20])}." if chosen.malformed else ""
         self._left_out = visible_line(left_out)
-        self._say_wrong(self._left_out)
+        self._show_wrong(self._left_out)
         return chosen
 
-    def say_missing(self, missing: tuple[str, ...], asked_for: int) -> None:
+    def show_missing(self, missing: tuple[str, ...], asked_for: int) -> None:
         """Name the ids of a pasted list that no request has."""
         if missing:
             absent = f"{len(missing):,} of {asked_for:,} ids are not in the log: {', '.join(missing[:20])}."
-            self._say_wrong(f"{self._left_out} {absent}".strip())
+            self._show_wrong(f"{self._left_out} {absent}".strip())
 
-    def _say_wrong(self, sentence: str) -> None:
+    def _show_wrong(self, sentence: str) -> None:
         if sentence == self.wrong.text():
             return
         self.wrong.setText(sentence)
@@ -314,7 +314,7 @@ class LogPane(QWidget):
         filtered = bool(self.model.filter.terms)
         if self._source is not None:
             words = SEARCHING if self.model.searching else NO_MATCH if filtered else NOTHING_YET
-            self.empty.say(words, clear=filtered, links=words == NOTHING_YET)
+            self.empty.show_message(words, clear=filtered, links=words == NOTHING_YET)
         self._stack.setCurrentWidget(self.table if self.model.rowCount() else self.empty)
         if self._choose_all and self.model.shows_filter:
             self._choose_all = False
@@ -396,7 +396,7 @@ class LogPane(QWidget):
         if request_id is None:
             return False
         copy_text(request_id)
-        self._say_copied(COPIED)
+        self._show_copied(COPIED)
         return True
 
     async def chosen_numbers(self) -> list[int]:
@@ -415,9 +415,9 @@ class LogPane(QWidget):
         ids = await source.request_ids(chosen)
         copy_text("\n".join(ids))
         without = len(chosen) - len(ids)
-        self._say_copied(f"{len(ids):,} request_ids copied" + (f", {without:,} have none" if without else ""))
+        self._show_copied(f"{len(ids):,} request_ids copied" + (f", {without:,} have none" if without else ""))
 
-    def _say_copied(self, text: str) -> None:
+    def _show_copied(self, text: str) -> None:
         self.copy_button.setText(text)
         self._copied.start()
 
@@ -482,9 +482,9 @@ class EmptyPage(QFrame):
             else:
                 column.addWidget(widget, 0, Qt.AlignmentFlag.AlignCenter)
         column.addStretch(2)
-        self.say(OPENING, clear=False)
+        self.show_message(OPENING, clear=False)
 
-    def say(self, sentence: str, *, clear: bool, links: bool = False) -> None:
+    def show_message(self, sentence: str, *, clear: bool, links: bool = False) -> None:
         """Show a message, with a button that clears a filter, or with the ways to get requests."""
         self.words.setText(sentence)
         self.clear_button.setVisible(clear)

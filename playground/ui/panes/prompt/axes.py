@@ -93,17 +93,17 @@ class PromptAxes:
         return replace(self, messages=messages, tools_warm=self.tools_warm and other.tools_warm, state=state, warm=warm)
 
 
-def axes_of(outlook: PromptForecast, reported_total: int | None = None, now: float | None = None) -> PromptAxes:
+def axes_of(prompt_forecast: PromptForecast, reported_total: int | None = None, now: float | None = None) -> PromptAxes:
     """Return the axes of a forecast. `reported_total`: prompt tokens that the server reported for this document."""
-    document, zones, forecast = outlook.view.document, outlook.zones, outlook.forecast
+    document, zones, forecast = prompt_forecast.view.document, prompt_forecast.zones, prompt_forecast.forecast
     total = reported_total or round(forecast.prompt_tokens or zones.total_tokens)
-    by_part = {(part.part, part.index): part.tokens for part in outlook.parts}
-    catalogue = sum(part.tokens for part in outlook.parts if part.part == "tool")
+    by_part = {(part.part, part.index): part.tokens for part in prompt_forecast.parts}
+    catalogue = sum(part.tokens for part in prompt_forecast.parts if part.part == "tool")
     messages_tokens = (by_part.get(("message", index), 0.0) for index in range(len(document.messages)))
     tools, *counts = shares((catalogue, *messages_tokens), total)
     end = _stable_end(document, tools, counts)
     messages = tuple(
-        MessageAxes(_variable_from(end, index), _warm_to(outlook, index), counts[index])
+        MessageAxes(_variable_from(end, index), _warm_to(prompt_forecast, index), counts[index])
         for index in range(len(document.messages))
     )
     same = round(forecast.cached_tokens)
@@ -111,14 +111,14 @@ def axes_of(outlook: PromptForecast, reported_total: int | None = None, now: flo
         document=document,
         messages=messages,
         tools_tokens=tools,
-        tools_warm=outlook.cache.tools == "warm",
+        tools_warm=prompt_forecast.cache.tools == "warm",
         stable_end=end,
         total=total,
         same_values=same,
-        new_values=round(outlook.new_values.cached_tokens),
-        state=_state(outlook, time.time() if now is None else now),
+        new_values=round(prompt_forecast.new_values.cached_tokens),
+        state=_state(prompt_forecast, time.time() if now is None else now),
         warm=same > 0,
-        basis="\n".join(line for line in (forecast.basis, outlook.clock.basis) if line),
+        basis="\n".join(line for line in (forecast.basis, prompt_forecast.clock.basis) if line),
     )
 
 
@@ -154,17 +154,17 @@ def _variable_from(end: StableEnd | None, index: int) -> int | None:
     return end.offset if index == end.message else 0
 
 
-def _warm_to(outlook: PromptForecast, index: int) -> int:
-    if outlook.zones.message_zones[index] != "warm" and not outlook.cache.messages[index]:
+def _warm_to(prompt_forecast: PromptForecast, index: int) -> int:
+    if prompt_forecast.zones.message_zones[index] != "warm" and not prompt_forecast.cache.messages[index]:
         return NOT_WARM
-    return outlook.cache.messages[index]
+    return prompt_forecast.cache.messages[index]
 
 
-def _state(outlook: PromptForecast, now: float) -> str:
+def _state(prompt_forecast: PromptForecast, now: float) -> str:
     # Imported here: the first frame shows no forecast.
     from playground.prefix_cache.forecast import clock_time, left
 
-    forecast, clock = outlook.forecast, outlook.clock
+    forecast, clock = prompt_forecast.forecast, prompt_forecast.clock
     if forecast.cached_tokens >= 0.5:
         until = clock.warm_until_unix
         if clock.cold_since_unix is not None:

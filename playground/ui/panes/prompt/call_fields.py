@@ -75,7 +75,7 @@ class CallFields(QWidget):
             self.calls.blockSignals(True)
             self.calls.setPlainText(_written(message.tool_calls))
             self.calls.blockSignals(False)
-            self._say("")
+            self._update_text("")
 
     def _fill(self) -> None:
         self.choices.clear()
@@ -95,14 +95,14 @@ class CallFields(QWidget):
 
     def _on_calls(self) -> None:
         calls, wrong = _read(self.calls.toPlainText())
-        self._say(wrong)
+        self._update_text(wrong)
         if calls is not None and calls != self._message.tool_calls:
             # Without a call, an assistant message must have a text (electron-api.md, Request fields).
             content = self._message.content if calls else self._message.content or ""
             self._message = replace(self._message, tool_calls=calls, content=content)
             self.changed.emit(self._message)
 
-    def _say(self, wrong: str) -> None:
+    def _update_text(self, wrong: str) -> None:
         self.error.setText(wrong)
         self.error.setVisible(bool(wrong))
         self.calls.setProperty("bad", "true" if wrong else "false")

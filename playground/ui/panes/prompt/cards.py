@@ -72,7 +72,7 @@ class CardHead(QWidget):
         self.fold.setVisible(collapsed)
         self._row.setContentsMargins(EDGE_PX + 6 if collapsed else SIDE_PX - 5, 0, 18, 0)
 
-    def say(self, note: str, count: str) -> None:
+    def show_message(self, note: str, count: str) -> None:
         """Show the note beside the role, and the count at the right."""
         if (note, count) != (self.note, self.count):
             self.note, self.count = note, count
@@ -211,7 +211,7 @@ class MessageCard(QWidget):
         self._column.setContentsMargins(0, 0, 0, 0 if collapsed else GRID)
         self._show_fields()
         self._collapse.setText("Expand" if collapsed else "Collapse")
-        self._say()
+        self._update_text()
 
     @property
     def message(self) -> Message:
@@ -243,7 +243,7 @@ class MessageCard(QWidget):
         self._add_call.setVisible(message.role == "assistant")
         self.text.setPlaceholderText(_placeholder(message))
         self._show_fields()
-        self._say()
+        self._update_text()
 
     def mirror(self, message: Message, splice: Splice) -> None:
         """Show an external change of the text, such as undo, and move the cursor to it."""
@@ -292,7 +292,7 @@ class MessageCard(QWidget):
             self._axes, self._end = axes, end
             self.text.set_opaque(axes is not None)
             self.text.setAccessibleDescription("" if end is None else f"{boundary_text(end)}, at {end.name}")
-            self._say()
+            self._update_text()
             self._update_axes(whole=whole)
 
     def _update_axes(self, *, whole: bool = False) -> None:
@@ -345,7 +345,7 @@ class MessageCard(QWidget):
         self._served_row.show_served(served, variable=None if self._axes is None else variable)
         self._served_row.show()
 
-    def _say(self) -> None:
+    def _update_text(self) -> None:
         """Show note and counts, and give the text its accessible name."""
         count = "" if self._axes is None else f"≈ {self._axes.tokens:,}"
         note = note_of(self._message)
@@ -354,7 +354,7 @@ class MessageCard(QWidget):
             note = note or " ".join(image[:_NOTE_CHARACTERS].split())
             lines = image.count("\n") + 1
             count = " · ".join(part for part in (f"{lines:,} {'line' if lines == 1 else 'lines'}", count) if part)
-        self.head.say(note, count)
+        self.head.show_message(note, count)
         self.head.role.setAccessibleName(f"Role: {self._message.role}")
         self.text.setAccessibleName(", ".join((f"Text of the {self._message.role} message", *self._state_words())))
 

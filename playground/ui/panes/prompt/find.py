@@ -115,7 +115,7 @@ class FindBar(QFrame):
             self._current = next(later, 0)
             if show:
                 self._show()
-        self._say()
+        self._update_text()
 
     def step(self, step: int) -> None:
         """Go to the next (1) or the previous (-1) match, past the end to the beginning."""
@@ -123,7 +123,7 @@ class FindBar(QFrame):
             self._current = (self._current + step) % len(self._matches)
             self._start = self._matches[self._current][:2]
             self._show()
-            self._say()
+            self._update_text()
 
     def _show(self) -> None:
         self.found.emit(*self._matches[self._current])
@@ -150,7 +150,7 @@ class FindBar(QFrame):
             texts[message] = text[:at] + self.replacement.text() + text[at + length :]
         self.replace_all_requested.emit(texts, len(self._matches))
 
-    def _say(self) -> None:
+    def _update_text(self) -> None:
         missing = bool(self.line.text()) and not self._matches
         if self.line.property("bad") != ("true" if missing else "false"):
             self.line.setProperty("bad", "true" if missing else "false")

@@ -56,7 +56,7 @@ class ProblemBar(QFrame):
         """The message on display."""
         return self._words.text()
 
-    def say(self, sentence: str, anyway: Callable[[], object] | None = None) -> None:
+    def show_message(self, sentence: str, anyway: Callable[[], object] | None = None) -> None:
         """Show a message; `anyway` is offered as a button."""
         self._overrule = anyway
         self.anyway.setVisible(anyway is not None)
@@ -129,7 +129,7 @@ class CheckBar(QFrame):
         self._rows.deleteLater()
         rows.show()
         self._rows = rows
-        self._say()
+        self._update_text()
 
     def _add(self, grid: QGridLayout, row: int, finding: LimitFinding) -> None:
         sign = QLabel(_sign(finding))
@@ -146,7 +146,7 @@ class CheckBar(QFrame):
         grid.addWidget(link, row, 1, top)
         grid.addWidget(said, row, 2, top)
 
-    def _say(self) -> None:
+    def _update_text(self) -> None:
         left = len(self._findings) - FEW
         self.more.setVisible(left > 0)
         hidden = max(len(self._findings) - MOST, 0) if self._unfolded else left

@@ -29,7 +29,7 @@ from playground.ui.widgets.tab_bar import counted, tab_bar
 
 if TYPE_CHECKING:
     from playground.lint.model import Finding as LintFinding
-    from playground.prefix_cache.forecaster import PromptForecast as Outlook
+    from playground.prefix_cache.forecaster import PromptForecast
     from playground.prefix_cache.zones import ZoneMap
     from playground.prompt.limits import LimitFinding
     from playground.ui.panes.prompt.axes import PromptAxes
@@ -92,7 +92,7 @@ class PromptPane(QFrame):
         self.warm_bar = SlimBar("Keep cache warm")
         self._findings: tuple[LimitFinding, ...] = ()
         self._zones: ZoneMap | None = None
-        self._outlook: Outlook | None = None
+        self._prompt_forecast: PromptForecast | None = None
         self._axes: PromptAxes | None = None
         self._held: PromptAxes | None = None
         self._report: tuple[Document, int, int, str] | None = None
@@ -292,15 +292,15 @@ class PromptPane(QFrame):
     def _set_tools(self, tools: tuple[Tool, ...], key: str) -> None:
         self.history.replace(replace(self.history.document, tools=tools), "Edit tools", key)
 
-    def set_outlook(self, outlook: Outlook | None) -> None:
+    def set_forecast(self, prompt_forecast: PromptForecast | None) -> None:
         """Paint the axes of a forecast; a forecast of an older document is ignored, the next one follows."""
-        if outlook is not None and outlook.view.document is not self.history.document:
+        if prompt_forecast is not None and prompt_forecast.view.document is not self.history.document:
             return
         from playground.ui.panes.prompt.axes import axes_of
 
-        self._outlook = outlook
-        self._zones = outlook.zones if outlook is not None else None
-        axes = axes_of(outlook, self._reported_total()) if outlook is not None else None
+        self._prompt_forecast = prompt_forecast
+        self._zones = prompt_forecast.zones if prompt_forecast is not None else None
+        axes = axes_of(prompt_forecast, self._reported_total()) if prompt_forecast is not None else None
         if axes is not None and self._held is not None:
             axes = axes.not_warmer_than(self._held)
         self._axes = axes
@@ -320,7 +320,7 @@ class PromptPane(QFrame):
         """While a request runs nothing is painted warm that was not expected to be warm before."""
         self._held = self._axes if running else None
         if not running:
-            self.set_outlook(self._outlook)
+            self.set_forecast(self._prompt_forecast)
 
     def _reported_total(self) -> int | None:
         return self._report[2] if self._report is not None and self._report[0] == self.history.document else None
@@ -365,7 +365,7 @@ class PromptPane(QFrame):
         if cached_tokens is not None and prompt_tokens:
             at = datetime.now().astimezone().strftime("%H:%M:%S")
             self._report = (document or self.history.document, cached_tokens, prompt_tokens, at)
-        self.set_outlook(self._outlook)
+        self.set_forecast(self._prompt_forecast)
 
     def set_model(self, model: str) -> None:
         """Set the model that the body preview names."""
@@ -384,7 +384,7 @@ class PromptPane(QFrame):
 
     def show_problem(self, problem: FieldError) -> None:
         """Show an error and move the cursor to its field."""
-        self.problem_bar.say(str(problem))
+        self.problem_bar.show_message(str(problem))
         self.go_to(problem)
 
     def go_to(self, problem: FieldError) -> None:
@@ -394,7 +394,7 @@ class PromptPane(QFrame):
     def refuse(self, problem: FieldError, anyway: Callable[[], object]) -> None:
         """Show why the prompt is not sent, go to the field, and offer to send it anyway."""
         self.go_to(problem)
-        self.problem_bar.say(f"The server refuses this, so it was not sent. {problem}", anyway)
+        self.problem_bar.show_message(f"The server refuses this, so it was not sent. {problem}", anyway)
 
     def set_findings(self, findings: tuple[LimitFinding, ...]) -> None:
         """Show the findings of the check under the prompt and at the parameters concerned."""

@@ -87,7 +87,7 @@ class _Field(QWidget):
             editor.setCurrentText(text or editor.itemText(0))
             editor.blockSignals(False)
 
-    def say(self, sentence: str) -> None:
+    def show_message(self, sentence: str) -> None:
         """Show an error; an empty text removes it."""
         self._wrong.setText(sentence)
         self._wrong.setVisible(bool(sentence))
@@ -159,16 +159,16 @@ class ParametersTab(QScrollArea):
             field = self._fields[parameter.name]
             value = document.parameters.get(parameter.name)
             field.show_text(document.invalid.get(parameter.name, show(parameter, value)))
-            field.say("")
+            field.show_message("")
         extra = {name: value for name, value in document.parameters.items() if name not in NAMES}
         if EXTRA_FIELDS in document.invalid:
             self._extra.show_text(document.invalid[EXTRA_FIELDS])
         elif extra != self._typed_extra:
             self._extra.show_text(json.dumps(extra, ensure_ascii=False, indent=1) if extra else "")
         self._typed_extra = extra
-        self._extra.say("")
+        self._extra.show_message("")
         for error in invalid_errors(document.invalid):
-            self._fields.get(str(error.path[0]), self._extra).say(str(error))
+            self._fields.get(str(error.path[0]), self._extra).show_message(str(error))
         self.show_findings(self._findings)
 
     def show_findings(self, findings: tuple[LimitFinding, ...]) -> None:
@@ -182,9 +182,9 @@ class ParametersTab(QScrollArea):
             if head not in self._document.invalid and (name in self._fields or head in self._typed_extra):
                 found.setdefault(name, str(problem))
         for name in self._marked.difference(found, self._document.invalid):
-            fields[name].say("")
+            fields[name].show_message("")
         for name, sentence in found.items():
-            fields[name].say(sentence)
+            fields[name].show_message(sentence)
         self._marked = set(found)
 
     def go_to(self, name: str) -> None:
@@ -197,13 +197,13 @@ class ParametersTab(QScrollArea):
     def _typed(self, parameter: Parameter, text: str) -> None:
         document, error = with_typed(self._document, parameter, text)
         self._change(document, f"parameter {parameter.name}")
-        self._fields[parameter.name].say(str(error) if error else "")
+        self._fields[parameter.name].show_message(str(error) if error else "")
 
     def _extra_typed(self, text: str) -> None:
         document, error = with_typed_extra(self._document, text)
         self._typed_extra = {name: value for name, value in document.parameters.items() if name not in NAMES}
         self._change(document, EXTRA_FIELDS)
-        self._extra.say(str(error) if error else "")
+        self._extra.show_message(str(error) if error else "")
 
     def _change(self, document: Document, key: str) -> None:
         self._document = document

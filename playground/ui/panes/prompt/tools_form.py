@@ -195,7 +195,7 @@ class ToolForm(QWidget):
         self._fit(len(self._names))
         for widget, row in zip(self.rows, rows or (), strict=True):
             widget.show_row(row, skip, own=own)
-        self._say()
+        self._update_text()
 
     def _fit(self, count: int) -> None:
         while len(self.rows) > count:
@@ -251,7 +251,7 @@ class ToolForm(QWidget):
         except InputError as bad:
             if line is not None:
                 line.mark(str(bad))
-            self._say()
+            self._update_text()
             return
         if line is not None:
             line.mark("")
@@ -260,7 +260,7 @@ class ToolForm(QWidget):
         if tool != before:
             self.edited.emit(tool, field)
 
-    def _say(self) -> None:
+    def _update_text(self) -> None:
         lines = [self.name, *(line for row in self.rows for line in row.lines.values())]
         said = dict.fromkeys(line.toolTip() for line in lines if line.bad)
         self.wrong.setText(" ".join((*said, "The prompt keeps the last that was right.")) if said else "")

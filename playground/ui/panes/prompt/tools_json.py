@@ -176,7 +176,7 @@ class ToolJson(QWidget):
         column.addWidget(self.wrong)
         column.addLayout(row)
         column.addWidget(self.edit)
-        self._say()
+        self._update_text()
 
     def show_tool(self, tool: Tool) -> None:
         """Display a tool, unless the text already describes it."""
@@ -184,7 +184,7 @@ class ToolJson(QWidget):
             self._tool = tool
             self.edit.set_exact(json.dumps(dict(tool.definition), ensure_ascii=False, indent=2))
             self._read = read(self.edit.exact)
-            self._say()
+            self._update_text()
 
     @property
     def unused(self) -> bool:
@@ -201,16 +201,16 @@ class ToolJson(QWidget):
         if self._read.tool is not None and not self._read.faults:
             self._use()
         else:
-            self._say()
+            self._update_text()
 
     def _use(self) -> None:
         tool = self._read.tool
         if tool is not None and tool != self._tool:
             self._tool = tool
             self.edited.emit(tool)
-        self._say()
+        self._update_text()
 
-    def _say(self) -> None:
+    def _update_text(self) -> None:
         faults = self._read.faults
         said = [sentence for _, _, sentence in faults[:_MOST_SAID]]
         if len(faults) > _MOST_SAID:

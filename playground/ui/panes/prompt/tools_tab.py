@@ -110,7 +110,7 @@ class ToolsBar(QFrame):
         self._undo.clicked.connect(self.undo_wanted)
         self.notice = QFrame()
         self._lay_out()
-        self.say_moved("")
+        self.show_moved("")
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
@@ -129,7 +129,7 @@ class ToolsBar(QFrame):
         column.addWidget(self.hint)
         column.addWidget(self.notice)
 
-    def say(self, total: str, hint: str, *, full: bool) -> None:
+    def show_message(self, total: str, hint: str, *, full: bool) -> None:
         """How many and how much; what the order costs; whether there is room for another."""
         if self.total.text() != total:
             self.total.setText(total)
@@ -139,7 +139,7 @@ class ToolsBar(QFrame):
         for button in (self.add, self.paste):
             button.setEnabled(not full)
 
-    def say_moved(self, sentence: str) -> None:
+    def show_moved(self, sentence: str) -> None:
         """Show the cost of the latest move; empty: nothing was moved."""
         self._moved.setText(sentence)
         self.notice.setVisible(bool(sentence))
@@ -249,10 +249,10 @@ class ToolsTab(QWidget):
 
     def show_tools(self, tools: tuple[Tool, ...]) -> None:
         """Show a catalogue; a card stays with its tool. In a hidden tab, cards are made when they are needed."""
-        self.bar.say_moved("")
+        self.bar.show_moved("")
         self._tools, self._stale = tools, True
         if self.isVisible():
-            self._say()
+            self._update_text()
 
     def _show_cards(self) -> None:
         self._stale, tools = False, self._tools
@@ -276,14 +276,14 @@ class ToolsTab(QWidget):
         """Set the estimated tokens and zones; applied when the tab is visible."""
         self._zones = zones
         if self.isVisible():
-            self._say()
+            self._update_text()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Apply pending updates."""
-        self._say()
+        self._update_text()
         super().showEvent(event)
 
-    def _say(self) -> None:
+    def _update_text(self) -> None:
         count = len(self._tools)
         zones = self._zones if self._zones is not None and len(self._zones.tool_tokens) == count else None
         for at, card in enumerate(self.cards):
@@ -294,7 +294,7 @@ class ToolsTab(QWidget):
             words += ", the most that a request takes"
         if zones and count:
             words += f" · ≈ {sum(zones.tool_tokens):,.0f} tokens"
-        self.bar.say(words, hint(zones, count), full=count >= most)
+        self.bar.show_message(words, hint(zones, count), full=count >= most)
         self.bar.collapse.setVisible(sum(card.expanded for card in self.cards) > 1)
 
     def go_to(self, index: int) -> None:
@@ -359,7 +359,7 @@ class ToolsTab(QWidget):
         tools.insert(to, tools.pop(index))
         card = self.cards[index]
         self.tools_edited.emit(tuple(tools), "")
-        self.bar.say_moved(moved(card.tool.name, to + 1, warm))
+        self.bar.show_moved(moved(card.tool.name, to + 1, warm))
         self._reveal(card)
 
     def _expand(self, index: int) -> None:

@@ -115,7 +115,7 @@ class TintedText(QPlainTextEdit):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.document().setDocumentMargin(GRID * 2)
-        self.cursorPositionChanged.connect(self._tell)
+        self.cursorPositionChanged.connect(self._emit_token)
 
     @property
     def shown(self) -> int:
@@ -186,7 +186,7 @@ class TintedText(QPlainTextEdit):
         else:
             QToolTip.showText(on_screen, plain_tip(sentence(self._tokens[index], index)), self)
 
-    def _tell(self) -> None:
+    def _emit_token(self) -> None:
         if self._showing or self.textCursor().hasSelection():
             return
         index = self.token_at(self.textCursor().position())
@@ -367,14 +367,14 @@ class ProbabilitiesTab(Recolored, QFrame):
         self._from_text = True
         self.table.selectRow(index)
         self._from_text = False
-        self._say(index)
+        self._update_text(index)
 
     def _choose_token(self, index: int) -> None:
         if index >= 0 and not self._from_text:
-            self._say(index)
+            self._update_text(index)
             self.text.mark(index)
 
-    def _say(self, index: int) -> None:
+    def _update_text(self, index: int) -> None:
         if self._state is not None and index < len(self._state.probabilities):
             self._chosen.setText(sentence(self._state.probabilities[index], index))
 

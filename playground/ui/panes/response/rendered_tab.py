@@ -117,14 +117,14 @@ class RenderedTab(QFrame):
         text = state.text if state else ""
         if not text:
             self._source = None
-            self._say(placeholder(state, elapsed_s))
+            self._update_text(placeholder(state, elapsed_s))
             return
         if text != self._source:
             ended = state is None or state.ended
             self._steps.run(lambda: self._render(text), now=ended or self._source is None)
 
-    def _say(self, text: str) -> None:
-        self._say_below("")
+    def _update_text(self, text: str) -> None:
+        self._show_below("")
         self._drop()
         if self.browser.toPlainText() != text:
             self.browser.setPlainText(text)
@@ -136,9 +136,11 @@ class RenderedTab(QFrame):
     def _render(self, text: str) -> None:
         fresh = self._source is None
         self._source = text
-        self._say_below("")
+        self._show_below("")
         if len(text) > LONGEST:
-            self._say(f"{len(text):,} characters: too long to render as Markdown. The Text tab shows all of it.")
+            self._update_text(
+                f"{len(text):,} characters: too long to render as Markdown. The Text tab shows all of it."
+            )
             return
         if fresh:
             self._drop()
@@ -215,15 +217,15 @@ class RenderedTab(QFrame):
     def _open_link(self, url: str) -> None:
         if not url.startswith(COPY_CODE):
             copy_text(url)
-            self._say_below(f"Link copied, not opened: {url}")
+            self._show_below(f"Link copied, not opened: {url}")
             return
         blocks = code_blocks(self._source or "")
         number = int(url.removeprefix(COPY_CODE)) if url.removeprefix(COPY_CODE).isdigit() else len(blocks)
         if number < len(blocks):
             copy_text(blocks[number])
-            self._say_below("Code copied")
+            self._show_below("Code copied")
 
-    def _say_below(self, text: str) -> None:
+    def _show_below(self, text: str) -> None:
         if text != self._line.text():
             self._line.setText(text)
         self._line.setVisible(bool(text))

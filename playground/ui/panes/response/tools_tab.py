@@ -89,10 +89,10 @@ class CallCard(QFrame):
         self._copy.set_text_to_copy(arguments)
         if (key := (call.name, arguments, ended)) != self._judged:
             self._judged = key
-            self._say(*mark(call, ended, asked))
+            self._update_text(*mark(call, ended, asked))
         self._fit()
 
-    def _say(self, tone: str, word: str, problems: tuple[FieldError, ...]) -> None:
+    def _update_text(self, tone: str, word: str, problems: tuple[FieldError, ...]) -> None:
         if word != self._mark.text():
             self._mark.setText(word)
             self._mark.setProperty("tone", tone)

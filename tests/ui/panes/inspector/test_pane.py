@@ -32,7 +32,7 @@ def pane(qtbot: QtBot) -> InspectorPane:
 
 
 def test_before_the_first_request_the_outlook(pane: InspectorPane) -> None:
-    pane.show_outlook(runs.FORECAST)
+    pane.show_forecast(runs.FORECAST)
     assert pane.usage.headline.text() == "≈ 1,204 in"
     assert pane.forecast.rows["forecast"].value == "≈ 1,152 (1,136 to 1,168)"
     assert pane.forecast.rows["reported"].value == "—"

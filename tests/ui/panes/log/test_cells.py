@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication
 from playground.client.endpoint import Rates
 from playground.client.events import AnyEvent, AttemptStarted, ContentDelta, HeadersReceived, Usage
 from playground.requestlog.log import RequestLog
-from playground.ui.theme import dress, load_theme
+from playground.ui.theme import apply_colors, load_theme
 from tests.requestlog.samples import answered, called, keep, refused, stopped
 from tests.ui.panes.log import rows_on_show as show
 from tests.ui.panes.log.conftest import Stage, Story
@@ -219,9 +219,9 @@ def test_figures_stand_right_and_color_follows_the_theme(play: Play) -> None:
         assert stage.cell(0, "status", color) is None
         application = QApplication.instance()
         assert isinstance(application, QApplication)
-        dress(application, load_theme("dark"))
+        apply_colors(application, load_theme("dark"))
         assert stage.cell(0, "cached", color) == QColor(load_theme("dark").warm_edge)
-        dress(application, load_theme("light"))
+        apply_colors(application, load_theme("light"))
 
     play(story)
 

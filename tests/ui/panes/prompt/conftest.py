@@ -34,7 +34,7 @@ class OpenPane:
         self.look()
 
     def look(self) -> None:
-        self.pane.set_outlook(self.forecaster.look(self.pane.document(), "endpoint", "electron"))
+        self.pane.set_forecast(self.forecaster.look(self.pane.document(), "endpoint", "electron"))
 
     def sent(self, document: Document) -> None:
         """The server took this a moment ago."""
@@ -47,7 +47,7 @@ class OpenPane:
 
 @pytest.fixture
 def themed(qapp: QApplication) -> QApplication:
-    """The application in its light dress."""
+    """The application in its light colors."""
     apply_theme(qapp, load_theme("light"))
     return qapp
 

@@ -68,7 +68,7 @@ def test_fill_shows_structure_and_edge_shows_the_cache(open_pane: Open) -> None:
     opened.sent(DOCUMENT)
     assert fills() == [theme.stable, theme.variable]
     assert edges() == [theme.warm_edge, theme.warm_edge]
-    opened.pane.set_outlook(None)
+    opened.pane.set_forecast(None)
     assert cards[0].axes is None
 
 
@@ -128,7 +128,7 @@ def test_an_outlook_of_an_older_document_is_ignored(open_pane: Open) -> None:
     opened = open_pane(DOCUMENT)
     old = opened.forecaster.look(Document(messages=(Message("user", "x"),)), "endpoint", "electron")
     before = opened.pane.axes
-    opened.pane.set_outlook(old)
+    opened.pane.set_forecast(old)
     assert opened.pane.axes is before
 
 

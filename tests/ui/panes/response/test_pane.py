@@ -29,7 +29,7 @@ from playground.runs.state import RunState
 from playground.ui.panes.response.labels import EMPTY, NO_CONTENT, STOPPED
 from playground.ui.panes.response.pane import EVENTS, JSON, RENDERED, REQUEST, TOOLS, ResponsePane
 from playground.ui.panes.response.request_tab import SentRequest
-from playground.ui.theme import dress, load_theme
+from playground.ui.theme import apply_colors, load_theme
 from tests.ui import runs_on_show as runs
 
 
@@ -305,8 +305,8 @@ def test_both_themes_on_every_tab(pane: ResponsePane, qtbot: QtBot, qapp: QAppli
     pane.show_state(runs.done("```python\nx = 1\n```"))
     for tab in range(7):
         pane.show_tab(tab)
-        dress(qapp, load_theme("dark"))
-        dress(qapp, load_theme("light"))
+        apply_colors(qapp, load_theme("dark"))
+        apply_colors(qapp, load_theme("light"))
     qtbot.waitUntil(lambda: not pane.rendered_tab.busy)
     assert pane.rendered_tab.browser.toPlainText().endswith("x = 1")
 
