@@ -13,7 +13,7 @@ from operator import itemgetter
 
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.prefix_cache.forecast import Forecast
-from playground.requestlog import index, retention, rows, store
+from playground.requestlog import index, ordered, retention, rows, store
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.process_lock import Owner
 from playground.requestlog.prompt_index import PromptIndex, deletions_of, unsealed_elements
@@ -101,6 +101,7 @@ class Writer:
         self._keeper = Keeper(connection)
         self._prompts = PromptIndex(connection)
         self._deletions = -1
+        self._has_bounds = False
         self._failing = False
         self._given_up = 0
         self.locked = False
@@ -191,11 +192,14 @@ class Writer:
         ranges = unsealed_elements(self._connection, limit - len(blocks)) if len(blocks) < limit else []
         if not blocks and not ranges:
             return 0
+        self._has_bounds = self._has_bounds or ordered.has_bounds(self._connection)
         try:
             with transaction(self._connection, durable=False):
                 self._forget_deleted(deletions_of(self._connection))
                 for block in blocks:
                     self._prompts.seal(block)
+                    if self._has_bounds:
+                        ordered.put_bounds(self._connection, block)
                     first_run = block << index.SHIFT
                     rows.pack_events(self._connection, first_run, first_run + index.RUNS - 1)
                 for first, last in ranges:
