@@ -44,6 +44,8 @@ ORDERS = {
 """SQL expressions of the keys of `filter.Order`."""
 NEAR = 1_024
 """Number of requests at the beginning of a list that are found without reading the numbers of all matches."""
+NEAR_BY_BOUNDS = 256
+"""The same for the first rows of an order by bounds, where about one block is compared for each row."""
 STEP_S = 0.04
 """Seconds of a step."""
 _INDEXED = ("time", "in", "cached", "out")
@@ -148,10 +150,11 @@ def add_bounds(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 class FirstInOrder:
-    """The first NEAR matches of a filter in its order."""
+    """The first matches of a filter in its order: NEAR, or at least `wanted` if more take longer."""
 
-    def __init__(self, connection: sqlite3.Connection, log_filter: LogFilter, order: Order) -> None:
+    def __init__(self, connection: sqlite3.Connection, log_filter: LogFilter, order: Order, wanted: int) -> None:
         self._connection, self._order = connection, order
+        self._wanted, self.count = wanted, NEAR
         self._bare = not log_filter.terms
         self._known: list[tuple[object, int]] = []
         self._unknown: list[int] = []
@@ -159,7 +162,7 @@ class FirstInOrder:
     @property
     def numbers(self) -> list[int]:
         """Return the numbers found so far, in order; requests without a value last."""
-        return [*(number for _, number in self._known), *self._unknown][:NEAR]
+        return [*(number for _, number in self._known), *self._unknown][: self.count]
 
     def steps(self, conditions: Callable[[float, bool], Where]) -> Iterator[None]:
         """Compare some matches per step.
@@ -197,6 +200,7 @@ class FirstInOrder:
             yield _among(window)
 
     def _parts_by_bounds(self, newest: int) -> Iterator[str]:
+        self.count = NEAR_BY_BOUNDS if self._wanted <= NEAR_BY_BOUNDS else NEAR
         column = f"{'most' if self._order.descending else 'least'}_{self._order.key}"
         direction = "DESC" if self._order.descending else "ASC"
         bounds = self._connection.execute(
@@ -217,15 +221,15 @@ class FirstInOrder:
             yield _of_blocks(some)
 
     def _place_of(self, block: int, bound: object) -> int:
-        """Compare a block with the first NEAR requests found so far.
+        """Compare a block with the first requests found so far.
 
         Returns 0 if it may have one of them, -1 if it has none, and 1 if also all blocks with a later bound have none.
         """
         if bound is None:  # all blocks that are left have no value, newest first
             newest = (block << SHIFT) + RUNS - 1
-            missing = NEAR - len(self._known)
+            missing = self.count - len(self._known)
             return int(not missing or (len(self._unknown) >= missing and newest < self._unknown[missing - 1]))
-        if len(self._known) < NEAR:
+        if len(self._known) < self.count:
             return 0
         last, number = self._known[-1]
         is_whole = not isinstance(bound, str) or len(bound) < BOUND_CHARS
@@ -239,17 +243,17 @@ class FirstInOrder:
         """Take the first matches among these requests."""
         direction, sign = ("DESC", ">=") if self._order.descending else ("ASC", "<=")
         values: tuple[Value, ...] = ()
-        if len(self._known) == NEAR:
+        if len(self._known) == self.count:
             value, number = self._known[-1]
             among = f"{among} AND {key} {sign} ? AND NOT ({key} = ? AND r.number < ?)"
             values = (value, value, number)  # type: ignore[assignment]  # a value that SQLite returned
-        tail = f"ORDER BY {key} {direction} NULLS LAST, r.number DESC LIMIT {NEAR}"
+        tail = f"ORDER BY {key} {direction} NULLS LAST, r.number DESC LIMIT {self.count}"
         found = self._connection.execute(made.select(f"{key}, r.number", extra=among, tail=tail), made.bind(*values))
         rows = found.fetchall()
         unknown = chain(self._unknown, (number for value, number in rows if value is None))
-        self._unknown = sorted(unknown, reverse=True)[:NEAR]
+        self._unknown = sorted(unknown, reverse=True)[: self.count]
         known = chain(self._known, (row for row in rows if row[0] is not None))
-        self._known = sorted(known, key=self._place, reverse=self._order.descending)[:NEAR]
+        self._known = sorted(known, key=self._place, reverse=self._order.descending)[: self.count]
 
     def _place(self, row: tuple[object, int]) -> tuple[tuple[int, object], int]:
         """Return a key for sorting: of equal values the newer request is first."""

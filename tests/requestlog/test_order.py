@@ -177,10 +177,11 @@ def _assert_orders_by_bounds_are_right(folder: Path) -> None:
                 for text in ("", "-status:429"):
                     chosen = LogFilter(parse(text, NOW).terms, order=Order(key, descending))
                     assert chosen.order is not None
-                    *_, rows = reader.first_in_order(chosen, chosen.order, 0, ordered.NEAR)
-                    assert rows is not None
-                    numbers = list(reversed(reader.numbers(chosen)))[: ordered.NEAR]
-                    assert (key, descending, text, [row.number for row in rows]) == (key, descending, text, numbers)
+                    for count in (ordered.NEAR_BY_BOUNDS, ordered.NEAR):
+                        *_, rows = reader.first_in_order(chosen, chosen.order, 0, count)
+                        assert rows is not None
+                        numbers = list(reversed(reader.numbers(chosen)))[:count]
+                        assert (key, descending, text, [row.number for row in rows]) == (key, descending, text, numbers)
 
 
 @pytest.mark.parametrize("near", [3, 40, 2_000])
@@ -189,6 +190,7 @@ def test_first_in_order_by_the_bounds_of_blocks_equals_the_whole_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, near: int
 ) -> None:
     monkeypatch.setattr(ordered, "NEAR", near)
+    monkeypatch.setattr(ordered, "NEAR_BY_BOUNDS", min(near, 7))
     monkeypatch.setattr(ordered, "BOUNDS_FROM", 0)
     monkeypatch.setattr(ordered, "_BLOCKS_AT_ONCE", 2)
     asyncio.run(_log_of_random_runs(tmp_path, random.Random(seed)))
@@ -199,6 +201,7 @@ def test_first_in_order_by_the_bounds_of_blocks_equals_the_whole_order(
 
 def test_opening_a_file_without_bounds_of_blocks_adds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ordered, "NEAR", 20)
+    monkeypatch.setattr(ordered, "NEAR_BY_BOUNDS", 5)
     monkeypatch.setattr(ordered, "BOUNDS_FROM", 0)
     asyncio.run(_log_of_random_runs(tmp_path, random.Random(8)))
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection, connection:
