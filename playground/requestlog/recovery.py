@@ -139,7 +139,7 @@ def _end_orphan(connection: sqlite3.Connection, number: int) -> Iterator[None]:
         rows.end_run(connection, number, summary, bool(dropped))
         if small:
             with suppress(*DAMAGE):
-                rows.replace_events(connection, number, rows.read_events(connection, number), summary)
+                rows.replace_events(connection, number, tuple(rows.read_events(connection, number)), summary)
 
 
 def _events(connection: sqlite3.Connection, ids: list[int]) -> Iterator[AnyEvent]:
@@ -234,7 +234,7 @@ def _read(reader: StoredRuns, connection: sqlite3.Connection, number: int) -> En
 def _ended(stored: StoredRun) -> EndedRun:
     return EndedRun(
         stored.record,
-        stored.events,
+        tuple(stored.events),
         stored.marked,
         stored.tags,
         stored.comment,
