@@ -7,7 +7,7 @@ import json
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -89,7 +89,7 @@ def _ms(value_s: float) -> float:
     return round(value_s * 1000, 3)
 
 
-def _of_attempt(events: tuple[AnyEvent, ...], number: int) -> list[AnyEvent]:
+def _of_attempt(events: Iterable[AnyEvent], number: int) -> list[AnyEvent]:
     found: list[AnyEvent] = []
     at = 0
     for event in events:

@@ -173,15 +173,16 @@ class Keeper:
 
     def keep_body(self, body: SentBody) -> bytes:
         """Store a body like `keep`, but without the question in its last user message."""
+        whole = body.pieces
         for style, quote in _QUESTION_STYLES.items():
             literal = quote(body.question).encode("utf-8", "surrogatepass")
             at = body.message.rfind(literal)
             if at >= 0 and len(literal) >= _LONG_LITERAL and _QUESTION not in body.data:
                 asked = body.message[:at] + _QUESTION + body.message[at + len(literal) :]
-                pieces = [(before, asked if half is body.message else half) for before, half in body.pieces]
+                pieces = [(before, asked if half is body.message else half) for before, half in whole]
                 if asked in map(itemgetter(1), pieces):
                     return msgspec.msgpack.encode((self._keep(pieces), style))
-        return msgspec.msgpack.encode(self._keep(body.pieces))
+        return msgspec.msgpack.encode(self._keep(whole))
 
     def keep_document(self, document: bytes, body: SentBody) -> bytes:
         """Store `document` like `keep`, but without the long string literals that `body` also has."""

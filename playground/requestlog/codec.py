@@ -97,19 +97,22 @@ def _of_planes(data: bytes, width: int) -> list[int]:
     return values.tolist()
 
 
-def _block(stream: Stream, answer: str) -> Block:
-    block = Block(stream.others, stream.head, stream.tail, stream.ascii)
+def _of_stream(stream: Stream, answer: str) -> Iterator[AnyEvent]:
+    """Yield the events of a Stream. Raises ValueError if the answer is shorter than its texts."""
+    yield from stream.others
+    texts: Iterable[str] = stream.texts
+    count = len(stream.texts)
     if stream.start >= 0:
-        ends = list(accumulate(stream.lengths, initial=stream.start))
-        if ends[-1] > len(answer):
+        count = len(stream.lengths)
+        if stream.start + sum(stream.lengths) > len(answer):
             raise ValueError("the answer is shorter than its pieces")
-        block.texts = [answer[start:end] for start, end in pairwise(ends)]
-    else:
-        block.texts = stream.texts
-    if block.texts:
+        ends = accumulate(stream.lengths, initial=stream.start)
+        texts = (answer[start:end] for start, end in pairwise(ends))
+    if count:
         later = _of_planes(stream.at, stream.width) if isinstance(stream.at, bytes) and stream.width else stream.at
-        block.at = [stream.first, *later]
-    return block
+        if len(later) + 1 != count:
+            raise ValueError("not one time per text")
+        yield from _of_pairs(stream.head, stream.tail, stream.ascii, accumulate(later, initial=stream.first), texts)
 
 
 def to_blocks(events: Sequence[AnyEvent]) -> list[Block]:
@@ -199,11 +202,17 @@ def of_blocks(blocks: Sequence[Block]) -> Iterator[AnyEvent]:
     """Convert blocks back to events."""
     for block in blocks:
         yield from block.others
-        quote = encode_basestring_ascii if block.ascii else encode_basestring
-        for micro, text in zip(accumulate(block.at), block.texts, strict=True):
-            at = micro / _MICRO
-            yield RawEvent(at, f"{block.head}{quote(text)}{block.tail}")
-            yield ContentDelta(at, text)
+        yield from _of_pairs(block.head, block.tail, block.ascii, accumulate(block.at), block.texts)
+
+
+def _of_pairs(
+    head: str, tail: str, is_ascii: bool, micros: Iterable[int], texts: Iterable[str]
+) -> Iterator[RawEvent | ContentDelta]:
+    quote = encode_basestring_ascii if is_ascii else encode_basestring
+    for micro, text in zip(micros, texts, strict=True):
+        at = micro / _MICRO
+        yield RawEvent(at, f"{head}{quote(text)}{tail}")
+        yield ContentDelta(at, text)
 
 
 _MSGPACK, _JSON, _BLOCKS = b"m", b"j", b"b"
@@ -330,29 +339,29 @@ def _deflated(data: bytes, ids: str) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def decode_ended(blob: bytes, answer: str, ids: str) -> tuple[AnyEvent, ...]:
-    """Decode the events of an ended run. Raises ValueError or zlib.error if they are damaged."""
+def decode_ended(blob: bytes, answer: str, ids: str) -> Iterator[AnyEvent]:
+    """Yield the events of an ended run. Raises ValueError or zlib.error if they are damaged."""
     if blob[:1] != _STREAM:
-        return decode_events((blob,))
+        yield from decode_events((blob,))
+        return
     unpacker = zlib.decompressobj(wbits=_WINDOW, zdict=_COMMON_STREAM + ids.encode("utf-8", "replace"))
     data = unpacker.decompress(blob[1 + _CRC_BYTES :])
     if zlib.crc32(data) != int.from_bytes(blob[1 : 1 + _CRC_BYTES], "little"):
         raise ValueError("damaged events")
-    return tuple(of_blocks([_block(stream, answer) for stream in _stream_decoder.decode(data)]))
+    for stream in _stream_decoder.decode(data):
+        yield from _of_stream(stream, answer)
 
 
-def decode_events(blobs: Iterable[bytes]) -> tuple[AnyEvent, ...]:
-    """Decode all events of a run's batches, in order."""
-    events: list[AnyEvent] = []
+def decode_events(blobs: Iterable[bytes]) -> Iterator[AnyEvent]:
+    """Yield all events of a run's batches, in order. Raises ValueError or zlib.error if they are damaged."""
     for blob in blobs:
         data = _unpack(blob)
         if data[:1] == _BLOCKS:
-            events += of_blocks(_block_decoder.decode(data[1:]))
+            yield from of_blocks(_block_decoder.decode(data[1:]))
         elif data[:1] == _JSON:
-            events += msgspec.convert(json.loads(data[1:]), list[AnyEvent])
+            yield from msgspec.convert(json.loads(data[1:]), list[AnyEvent])
         else:  # form 1
-            events += _decoder.decode(data[1:])
-    return tuple(events)
+            yield from _decoder.decode(data[1:])
 
 
 def _unpack(blob: bytes) -> bytes:

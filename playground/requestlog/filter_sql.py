@@ -46,13 +46,14 @@ class RowSource:
     """A SELECT of row numbers that include all matches.
 
     `query`: the query of the text search that finds the same. `elements`: requests with one of these elements of
-    prompts may match, too.
+    prompts may match, too, and so may `numbers`.
     """
 
     sql: str
     values: tuple[Value, ...] = ()
     query: str = ""
     elements: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def condition_of(term: Term, lookup: Lookup) -> Condition:
     """Return the condition of a term, whether or not it is negated."""
     match term:
         case TextTerm():
-            return _text(term, lookup.elements)
+            return _text(term, lookup)
         case IdTerm():
             return _id(term, lookup.ids)
         case NumberTerm():
@@ -281,10 +282,26 @@ def _like(part: str) -> str:
 _IS_ID_LIKE = re.compile(r"[\w.:-]+", re.ASCII)
 
 
-def _text(term: TextTerm, elements: Elements) -> Condition:
+def _text(term: TextTerm, lookup: Lookup) -> Condition:
     """Return the condition for a text in question, answer, error, comment, id or prompt, also as a JSON escape."""
-    made = [_one_text(text, elements) for text in _forms(term.text)]
-    return made[0] if len(made) == 1 else _either(made)
+    made = [_one_text(text, lookup.elements) for text in _forms(term.text)]
+    found = made[0] if len(made) == 1 else _either(made)
+    # Run ids are not in the text search, and other ids are there only with their hyphens.
+    numbers = lookup.ids(term.text) if _STARTS_ID.fullmatch(term.text) else []
+    if not numbers:
+        return found
+    listed = f"r.number IN ({', '.join(map(str, numbers))})"
+    source = found.source and replace(
+        found.source,
+        sql=f"{found.source.sql} UNION SELECT r.number FROM runs AS r WHERE {listed}",
+        numbers=tuple(numbers),
+    )
+    return Condition(
+        f"({found.row} OR {listed})", found.values, f"({found.whole} OR {listed})", found.whole_values, source
+    )
+
+
+_STARTS_ID = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}", re.I)
 
 
 _JSON_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}")

@@ -64,6 +64,27 @@ def _commonness(piece: str) -> tuple[int, int]:
     return (piece.count(" "), -sum(char.isdigit() or not char.isascii() for char in piece))
 
 
+_ESCAPE = re.compile(r"\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_STAYS_ESCAPED = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+
+
+def readable(arguments: str) -> str:
+    r"""Return JSON, such as a tool call's arguments, with the characters that its \u escapes stand for.
+
+    The JSON may be cut or invalid. What must be escaped in JSON stays escaped.
+    """
+    return _ESCAPE.sub(_readable_char, arguments) if "\\u" in arguments else arguments
+
+
+def _readable_char(found: re.Match[str]) -> str:
+    high, low, code = found.groups()
+    try:
+        char = chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00) if high else chr(int(code, 16))
+    except (TypeError, ValueError):  # another escape, or no digits
+        return found[0]
+    return found[0] if _STAYS_ESCAPED.match(char) else char
+
+
 def is_in(part: str, text: str) -> bool:
     """Return whether `text` has the folded `part`."""
     return part in (text.lower() if text.isascii() else fold(text))

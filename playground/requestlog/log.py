@@ -25,7 +25,7 @@ from playground.requestlog.recovery import Ready, RecoveryProgress, advance, ope
 from playground.requestlog.store import FILE_NAME
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
-from playground.requestlog.writer import BATCH, Writer
+from playground.requestlog.writer import BATCH, IDLE_BATCH, SEALED_AT_ONCE, Writer
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 from playground.tasks import Subscribers
@@ -40,6 +40,8 @@ SEAL_RETRY_S = 5.0
 """Pause before blocks are indexed again after a failure, such as a full disk."""
 OPEN_BLOCKS = 128
 """Maximum number of blocks (4,096 requests) that wait for that; a search reads their requests."""
+SEALS_PER_WRITE = 4
+"""Steps (of SEALED_AT_ONCE blocks) in which too many waiting blocks are indexed after a write."""
 FLUSH_S = 0.2
 """Seconds that an event may wait in memory."""
 RETRY_S = 2.0
@@ -178,10 +180,13 @@ class RequestLog(LogReads):
         if (writer := self._writer) is None:
             return
         try:
-            for first in range(0, len(ids), BATCH):
-                some = ids[first : first + BATCH]
-                await self._write(lambda some=some: writer.delete(some))  # type: ignore[misc]
-                progress(first + len(some))
+            done = 0
+            while done < len(ids):
+                at_once = IDLE_BATCH if len(ids) > BATCH and not writer.is_live else BATCH
+                some, is_last = ids[done : done + at_once], done + at_once >= len(ids)
+                await self._write(lambda some=some, is_last=is_last: writer.delete(some, is_last))  # type: ignore[misc]
+                done += len(some)
+                progress(done)
                 await asyncio.sleep(0)  # a cancellation by `progress` comes before the next transaction
         finally:
             await asyncio.shield(self._purge())
@@ -243,6 +248,9 @@ class RequestLog(LogReads):
         with suppress(sqlite3.Error):  # another process writes: the purge continues at the next opening
             while not self._closed and not await self._write_worker.call(writer.purge):
                 pass
+        if not self._closed:
+            with suppress(sqlite3.Error):
+                await self._write_worker.call(writer.end_deletion)
         if not self._closed:
             self._write_worker.submit(self._seal_later)
 
@@ -328,22 +336,32 @@ class RequestLog(LogReads):
         self._retry_later()
 
     def _seal_later(self) -> None:
-        """Index full blocks when no request was written for IDLE_S; those that are too many at once."""
+        """Index full blocks when no request was written for IDLE_S; some at once if too many wait."""
         self._written_at = time.monotonic()
         with suppress(sqlite3.Error):
-            while self._writer is not None and self._writer.open_blocks > OPEN_BLOCKS and self._writer.seal():
-                pass
+            for _ in range(SEALS_PER_WRITE):
+                if not self._is_behind() or self._writer is None or not self._writer.seal():
+                    break
         if not self._sealing:
             self._sealing = True
             self._write_worker.later(IDLE_S, self._seal)
 
+    def _is_behind(self) -> bool:
+        return self._writer is not None and self._writer.open_blocks > OPEN_BLOCKS
+
     def _seal(self) -> None:
-        """Index a full block. Until then, and if it fails, its requests are found by reading them."""
+        """Index a full block. Until then, and if it fails, its requests are found by reading them.
+
+        After a deletion, thousands can wait: requests are written between two steps.
+        """
         self._sealing = False
-        idle = time.monotonic() - self._written_at >= IDLE_S
-        pause_s = 0.0 if idle else IDLE_S
+        pause_s = 0.0
         try:
-            more = self._writer is not None and (not idle or self._writer.seal(1) > 0)
+            behind = self._is_behind()
+            idle = behind or time.monotonic() - self._written_at >= IDLE_S
+            pause_s = 0.0 if idle else IDLE_S
+            limit = SEALED_AT_ONCE if behind else 1
+            more = self._writer is not None and (not idle or self._writer.seal(limit) > 0)
         except sqlite3.Error:
             more, pause_s = True, SEAL_RETRY_S
         if more and self._writer is not None:

@@ -66,7 +66,10 @@ class IndexedIds:
         whole = WHOLE_ID.fullmatch(id_) is not None
         if not (whole or _BEGINS.fullmatch(id_)) or not self._is_indexed():
             return []
-        found = (self._whole(one) if whole else self._beginning(one) for one in {id_, id_.lower()})
+        written = {id_, id_.lower()}
+        if _HEX_DIGITS.fullmatch(id_):  # typed with other hyphens than it is stored with
+            written |= {_with_hyphens(id_.lower()), id_.lower().replace("-", "")}
+        found = (self._whole(one) if whole else self._beginning(one) for one in written)
         return sorted({row[0] for rows in found for row in rows})
 
     def _whole(self, id_: str) -> list[tuple[int]]:
@@ -98,6 +101,16 @@ class IndexedIds:
             sql = f"SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name IN ({names})"
             self._indexed = self._connection.execute(sql).fetchone()[0] == len(ID_INDEXES)
         return self._indexed
+
+
+_HEX_DIGITS = re.compile(r"[0-9a-f-]{8,36}", re.I)
+
+
+def _with_hyphens(part: str) -> str:
+    """Return the beginning of a UUID with its hyphens."""
+    digits = part.replace("-", "")
+    groups = (digits[first:last] for first, last in ((0, 8), (8, 12), (12, 16), (16, 20), (20, None)))
+    return "-".join(group for group in groups if group)
 
 
 def _escaped(part: str) -> str:

@@ -1,17 +1,24 @@
-"""Lists in the order of a column: its SQL expression, and the first requests of an order, found in steps."""
+"""Lists in the order of a column: its SQL expression, and the first requests of an order, found in steps.
+
+`block_bounds` has the least and the greatest value of some columns per sealed block of the text search (`index`). In
+their orders, blocks are compared by these bounds, until those that are left cannot have one of the first requests.
+Earlier versions of the program do not write this table: a block without a row in it is always compared.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from playground.requestlog.candidates import windows
+from playground.requestlog.candidates import Window, windows
 from playground.requestlog.filter import LogFilter, Order
 from playground.requestlog.filter_sql import Value, Where
+from playground.requestlog.index import RUNS, SHIFT
 from playground.requestlog.prompt_index import Unfinished
 from playground.requestlog.records import PREVIEW_CHARS
+from playground.requestlog.store import transaction
 
 _RATE = "json_extract(g.rates, '$.{}')"
 ORDERS = {
@@ -37,6 +44,8 @@ ORDERS = {
 """SQL expressions of the keys of `filter.Order`."""
 NEAR = 1_024
 """Number of requests at the beginning of a list that are found without reading the numbers of all matches."""
+NEAR_BY_BOUNDS = 256
+"""The same for the first rows of an order by bounds, where about one block is compared for each row."""
 STEP_S = 0.04
 """Seconds of a step."""
 _INDEXED = ("time", "in", "cached", "out")
@@ -72,11 +81,80 @@ def _folded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass").lower()
 
 
-class FirstInOrder:
-    """The first NEAR matches of a filter in its order."""
+BOUND_CHARS = 32
+"""Characters of a text that `block_bounds` has. Part of the file's format: never change it."""
+_BOUNDED = ("question", "answer", "cost", "TTFT", "total")
+"""Orders that `block_bounds` has."""
+_BOUND_COLUMNS = tuple(f"{side}_{key}" for key in _BOUNDED for side in ("least", "most"))
+BOUNDS_FROM = 6_000
+"""Number of blocks (192,000 requests) from which comparing some blocks is faster than comparing all requests."""
+_BLOCKS_AT_ONCE = 16
+"""Blocks that are compared in one statement."""
+_BOUND_AT_ONCE = 32
+"""Blocks of an earlier file whose bounds one step computes."""
+_TABLE = f"""CREATE TABLE IF NOT EXISTS block_bounds (
+    block INTEGER PRIMARY KEY, {", ".join(_BOUND_COLUMNS)}
+)"""
+# Also run by earlier versions of the program, which delete or seal a block without knowing of its bounds.
+_TRIGGER = """CREATE TRIGGER IF NOT EXISTS search_blocks_deleted AFTER DELETE ON search_blocks BEGIN
+    DELETE FROM block_bounds WHERE block = old.block;
+END"""
 
-    def __init__(self, connection: sqlite3.Connection, log_filter: LogFilter, order: Order) -> None:
+
+def _bound(key: str, side: str) -> str:
+    """Return the SQL expression of a bound, over the requests of one block."""
+    value = ORDERS[key]
+    if key == "cost":
+        return f"{side}(CASE WHEN json_valid(g.rates) THEN {value} END)"
+    if key in ("question", "answer"):
+        return f"substr({side}({value}), 1, {BOUND_CHARS})"
+    return f"{side}({value})"
+
+
+_BOUNDS = (
+    f"INSERT OR REPLACE INTO block_bounds (block, {', '.join(_BOUND_COLUMNS)}) SELECT r.number >> {SHIFT}, "
+    f"{', '.join(_bound(key, side) for key in _BOUNDED for side in ('min', 'max'))} "
+    f"FROM runs AS r NOT INDEXED JOIN texts AS t ON t.number = r.number CROSS JOIN targets AS g ON g.id = r.target "
+    f"WHERE r.number BETWEEN ? AND ? GROUP BY r.number >> {SHIFT}"
+)
+
+
+def has_bounds(connection: sqlite3.Connection) -> bool:
+    """Return whether the file has `block_bounds`."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = 'search_blocks_deleted'")
+    return found.fetchone() is not None
+
+
+def put_bounds(connection: sqlite3.Connection, block: int) -> None:
+    """Store the bounds of a block that is sealed. Call within a transaction."""
+    connection.execute(_BOUNDS, (block << SHIFT, (block << SHIFT) + RUNS - 1))
+
+
+def add_bounds(connection: sqlite3.Connection) -> Iterator[None]:
+    """Create `block_bounds`, and compute the bounds of sealed blocks without them, some per step.
+
+    Raises sqlite3.Error.
+    """
+    if not has_bounds(connection):
+        with transaction(connection, durable=False):
+            connection.execute(_TABLE)
+            connection.execute(_TRIGGER)
+    missing = connection.execute("SELECT block FROM search_blocks EXCEPT SELECT block FROM block_bounds").fetchall()
+    for first in range(0, len(missing), _BOUND_AT_ONCE):
+        with transaction(connection, durable=False):
+            for (block,) in missing[first : first + _BOUND_AT_ONCE]:
+                # It may have been deleted since.
+                if connection.execute("SELECT 1 FROM search_blocks WHERE block = ?", (block,)).fetchone():
+                    put_bounds(connection, block)
+        yield
+
+
+class FirstInOrder:
+    """The first matches of a filter in its order: NEAR, or at least `wanted` if more take longer."""
+
+    def __init__(self, connection: sqlite3.Connection, log_filter: LogFilter, order: Order, wanted: int) -> None:
         self._connection, self._order = connection, order
+        self._wanted, self.count = wanted, NEAR
         self._bare = not log_filter.terms
         self._known: list[tuple[object, int]] = []
         self._unknown: list[int] = []
@@ -84,7 +162,7 @@ class FirstInOrder:
     @property
     def numbers(self) -> list[int]:
         """Return the numbers found so far, in order; requests without a value last."""
-        return [*(number for _, number in self._known), *self._unknown][:NEAR]
+        return [*(number for _, number in self._known), *self._unknown][: self.count]
 
     def steps(self, conditions: Callable[[float, bool], Where]) -> Iterator[None]:
         """Compare some matches per step.
@@ -104,35 +182,111 @@ class FirstInOrder:
             sql = made.select_ordered(self._order, key, f"LIMIT {NEAR}")
             self._unknown = [row[0] for row in self._connection.execute(sql)]
             return
-        newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM runs").fetchone()[0]
-        for window in windows(self._connection, made, newest + 1):
-            if window.numbers is None:
-                self._compare(made, key, "r.number >= ? AND r.number < ?", (window.low, window.high))
-            else:
-                self._compare(made, key, f"r.number IN ({', '.join(map(str, window.numbers))})", ())
+        for among in self._parts(made):
+            self._compare(made, key, among)
             if time.monotonic() > until:
                 yield
                 until = time.monotonic() + STEP_S
 
-    def _compare(self, made: Where, key: str, among: str, values: tuple[Value, ...]) -> None:
-        """Take the first matches among these requests, which are older than those before."""
-        direction, sign = ("DESC", ">") if self._order.descending else ("ASC", "<")
-        if len(self._known) == NEAR:
-            among += f" AND {key} {sign} ?"
-            values = (*values, self._known[-1][0])  # type: ignore[arg-type]  # a value that SQLite returned
-        tail = f"ORDER BY {key} {direction} NULLS LAST, r.number DESC LIMIT {NEAR}"
+    def _parts(self, made: Where) -> Iterator[str]:
+        """Yield conditions of parts of the log that together have the first matches."""
+        newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM runs").fetchone()[0]
+        if not made.sources and self._order.key in _BOUNDED and has_bounds(self._connection):
+            blocks = self._connection.execute("SELECT count(*) FROM block_bounds").fetchone()[0]
+            if blocks >= BOUNDS_FROM:
+                yield from self._parts_by_bounds(newest)
+                return
+        for window in windows(self._connection, made, newest + 1):
+            yield _among(window)
+
+    def _parts_by_bounds(self, newest: int) -> Iterator[str]:
+        self.count = NEAR_BY_BOUNDS if self._wanted <= NEAR_BY_BOUNDS else NEAR
+        column = f"{'most' if self._order.descending else 'least'}_{self._order.key}"
+        direction = "DESC" if self._order.descending else "ASC"
+        bounds = self._connection.execute(
+            f"SELECT block, {column} FROM block_bounds ORDER BY {column} COLLATE NOCASE {direction} NULLS LAST, "
+            "block DESC"
+        ).fetchall()
+        yield from _without_bounds(sorted(row[0] for row in bounds), newest)
+        some: list[int] = []
+        for block, bound in bounds:
+            if (place := self._place_of(block, bound)) > 0:
+                break
+            if place == 0:
+                some.append(block)
+            if len(some) == _BLOCKS_AT_ONCE:
+                yield _of_blocks(some)
+                some = []
+        if some:
+            yield _of_blocks(some)
+
+    def _place_of(self, block: int, bound: object) -> int:
+        """Compare a block with the first requests found so far.
+
+        Returns 0 if it may have one of them, -1 if it has none, and 1 if also all blocks with a later bound have none.
+        """
+        if bound is None:  # all blocks that are left have no value, newest first
+            newest = (block << SHIFT) + RUNS - 1
+            missing = self.count - len(self._known)
+            return int(not missing or (len(self._unknown) >= missing and newest < self._unknown[missing - 1]))
+        if len(self._known) < self.count:
+            return 0
+        last, number = self._known[-1]
+        is_whole = not isinstance(bound, str) or len(bound) < BOUND_CHARS
+        start = last[:BOUND_CHARS] if isinstance(last, str) else last
+        first, least = _sort_key(bound), _sort_key(start)
+        if first != least:
+            return int((first > least) is not self._order.descending)
+        return -1 if is_whole and (block << SHIFT) + RUNS - 1 < number else 0
+
+    def _compare(self, made: Where, key: str, among: str) -> None:
+        """Take the first matches among these requests."""
+        direction, sign = ("DESC", ">=") if self._order.descending else ("ASC", "<=")
+        values: tuple[Value, ...] = ()
+        if len(self._known) == self.count:
+            value, number = self._known[-1]
+            among = f"{among} AND {key} {sign} ? AND NOT ({key} = ? AND r.number < ?)"
+            values = (value, value, number)  # type: ignore[assignment]  # a value that SQLite returned
+        tail = f"ORDER BY {key} {direction} NULLS LAST, r.number DESC LIMIT {self.count}"
         found = self._connection.execute(made.select(f"{key}, r.number", extra=among, tail=tail), made.bind(*values))
         rows = found.fetchall()
-        self._unknown += [number for value, number in rows if value is None][: NEAR - len(self._unknown)]
+        unknown = chain(self._unknown, (number for value, number in rows if value is None))
+        self._unknown = sorted(unknown, reverse=True)[: self.count]
         known = chain(self._known, (row for row in rows if row[0] is not None))
-        # The sort is stable, so that of equal values the newer request is first.
-        self._known = sorted(known, key=self._sort_key, reverse=self._order.descending)[:NEAR]
+        self._known = sorted(known, key=self._place, reverse=self._order.descending)[: self.count]
 
-    @staticmethod
-    def _sort_key(row: tuple[object, int]) -> tuple[int, object]:
-        # As SQLite: numbers before texts, and these before bytes, which only a damaged row has.
-        value = row[0]
-        return _RANKS.get(type(value), 2), _folded(value) if isinstance(value, str) else value
+    def _place(self, row: tuple[object, int]) -> tuple[tuple[int, object], int]:
+        """Return a key for sorting: of equal values the newer request is first."""
+        return _sort_key(row[0]), row[1] if self._order.descending else -row[1]
+
+
+def _among(window: Window) -> str:
+    if window.numbers is None:
+        return f"r.number >= {window.low} AND r.number < {window.high}"
+    return f"r.number IN ({', '.join(map(str, window.numbers))})"
+
+
+def _of_blocks(blocks: Iterable[int]) -> str:
+    numbers = (number for block in blocks for number in range(block << SHIFT, (block + 1) << SHIFT))
+    return f"r.number IN ({', '.join(map(str, numbers))})"
+
+
+def _without_bounds(blocks: list[int], newest: int) -> Iterator[str]:
+    """Yield conditions of the requests that are not in these blocks, which are ascending; newest first."""
+    above = newest + 1
+    for block in (*reversed(blocks), -1):
+        low = (block + 1) << SHIFT
+        for high in range(above, low, -_ROWS_AT_ONCE):
+            yield f"r.number >= {max(low, high - _ROWS_AT_ONCE)} AND r.number < {high}"
+        above = min(above, block << SHIFT)
+
+
+_ROWS_AT_ONCE = 4_096
+
+
+def _sort_key(value: object) -> tuple[int, object]:
+    # As SQLite: numbers before texts, and these before bytes, which only a damaged row has.
+    return _RANKS.get(type(value), 2), _folded(value) if isinstance(value, str) else value
 
 
 _RANKS: dict[type, int] = {int: 0, float: 0, str: 1}

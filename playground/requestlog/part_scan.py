@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
 
-from playground.requestlog.index import fold
+from playground.requestlog.index import fold, readable
 
 _SHORT = 64
 """Bytes. Parts of one string are longer."""
@@ -15,7 +15,9 @@ _STRUCTURE = b" \t\r\n{}[],:"
 _ESCAPE = re.compile(r"\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _MOST_BYTES = 24
-"""Bytes that one folded character can have in JSON: a composed one is up to three characters, escaped."""
+"""Bytes that one folded character can have in JSON: a composed one is up to three characters, escaped, also twice."""
+_NESTED = b"\\\\u"
+"""Start of an escape in JSON that is a string of JSON, such as the arguments of a tool call."""
 
 
 def _unescaped(found: re.Match[str]) -> str:
@@ -85,6 +87,9 @@ class PartScan:
         else:
             text = folded(data)
             length, found = len(text), self._text in text
+            if _NESTED in data:
+                text = fold(readable(text))
+                length, found = min(length, len(text)), found or self._text in text
         # The end of a string, and so a part with a quotation mark, is not inside of the text; nor is the end of a body.
         outside = (b'"' in data and b"\\" not in data) or (len(data) < _SHORT and not data.strip(_STRUCTURE))
         inside = length <= len(self._text) and not outside
@@ -99,7 +104,11 @@ class PartScan:
     def _compare_seam(self, pair: tuple[int, int]) -> None:
         self._seams.add(pair)
         data = self._edges[pair[0]][1] + self._edges[pair[1]][0]
-        found = self._plain in data.lower() if data.isascii() and self._is_bare(data) else self._text in folded(data)
+        if data.isascii() and self._is_bare(data):
+            found = self._plain in data.lower()
+        else:
+            text = folded(data)
+            found = self._text in text or (_NESTED in data and self._text in fold(readable(text)))
         if found:
             self._possible_seams.add(pair)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from playground.requestlog import index
 from playground.requestlog.blob_store import Joiner, digest, ids_of
-from playground.requestlog.index import column_text, is_in, pieces
+from playground.requestlog.index import column_text, is_in, pieces, readable
 from playground.requestlog.index import fold as fold_text
 from playground.requestlog.part_scan import PartScan
 from playground.requestlog.sent_body import SentBody, value_of
@@ -43,7 +43,10 @@ _PROTOCOL_FIELDS = frozenset(("role", "type", "tool_call_id", "id"))
 
 
 def text_of(element: bytes) -> str:
-    """Return the texts of an element that can be searched: values, and names of tool parameters."""
+    """Return the texts of an element that can be searched: values, and names of tool parameters.
+
+    Arguments of tool calls are JSON within a value: they are searched with their escapes and without them.
+    """
     return column_text("\n".join(_texts(value_of(element))))
 
 
@@ -53,6 +56,8 @@ def _texts(value: Any, field: str = "") -> Iterator[str]:
         item, name = stack.pop()
         if isinstance(item, str) and name not in _PROTOCOL_FIELDS:
             yield item
+            if "\\u" in item and (plain := readable(item)) != item:
+                yield plain
         elif isinstance(item, list):
             stack += [(child, name) for child in reversed(item)]
         elif isinstance(item, dict):

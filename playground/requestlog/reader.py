@@ -64,8 +64,8 @@ class Reader:
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
         self._seen = (-1, -1)
-        self._first: tuple[tuple[object, Order], tuple[int, int], list[int]] | None = None
-        """Terms and order of a filter, version of the log, and the first requests."""
+        self._first: tuple[tuple[object, Order], tuple[int, int], list[int], int] | None = None
+        """Terms and order of a filter, version of the log, the first requests, and how many were looked for."""
         self._folded: tuple[Folding, tuple[int, int], GroupLayout] | None = None
 
     def _where(self, log_filter: LogFilter) -> Where:
@@ -171,11 +171,11 @@ class Reader:
     ) -> Iterator[list[LogRow] | None]:
         """Yield None after each step, then rows `first` to `first + limit`, at most NEAR, of the matches in order."""
         seen, wanted = self._version(), (log_filter.terms, order)
-        if self._first is None or self._first[:2] != (wanted, seen):
-            scan = FirstInOrder(self._connection, log_filter, order)
+        if self._first is None or self._first[:2] != (wanted, seen) or first + limit > self._first[3]:
+            scan = FirstInOrder(self._connection, log_filter, order, first + limit)
             for _ in scan.steps(partial(self._conditions, log_filter)):
                 yield None
-            self._first = wanted, seen, scan.numbers
+            self._first = wanted, seen, scan.numbers, scan.count
         yield self._rows_of_numbers(self._first[2][first : first + limit])
 
     def _conditions(self, log_filter: LogFilter, until: float, begins: bool) -> Where:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from operator import eq
+from typing import overload
 
 from playground.client.endpoint import Rates
 from playground.client.events import AnyEvent
@@ -13,6 +17,9 @@ from playground.runs.state import Phase, RunState, fold
 
 PREVIEW_CHARS = 200
 """Length of the previews of question and answer in a row, in code points."""
+
+
+_FOLDED_AT_ONCE = 10_000
 
 
 class LogUnavailableError(Exception):
@@ -116,6 +123,45 @@ class LogGroup:
         return self.tag.partition(":")[0].lower()
 
 
+class StoredEvents(Sequence[AnyEvent]):
+    """The events of a long run, decoded at each iteration: a million of them take 200 MB."""
+
+    def __init__(self, decode: Callable[[], Iterator[AnyEvent]]) -> None:
+        """Decode all events once, so that damage is found here. Raises the errors of `decode`."""
+        self._decode = decode
+        self._count, self._last = 0, None
+        for self._count, self._last in enumerate(decode(), 1):
+            pass
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[AnyEvent]:
+        return self._decode()
+
+    @overload
+    def __getitem__(self, place: int) -> AnyEvent: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[AnyEvent]: ...
+    def __getitem__(self, place: int | slice) -> AnyEvent | Sequence[AnyEvent]:
+        if isinstance(place, slice):
+            wanted = range(self._count)[place]
+            least, most = (min(wanted, default=0), max(wanted, default=-1) + 1)
+            found = tuple(islice(self, least, most))
+            return tuple(found[each - least] for each in wanted)
+        at = range(self._count)[place]
+        if at == self._count - 1 and self._last is not None:
+            return self._last
+        return next(islice(self, at, None))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StoredEvents | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]  # not needed, and it would decode all events
+
+
 @dataclass(frozen=True, slots=True)
 class StoredRun:
     """One stored request.
@@ -128,7 +174,7 @@ class StoredRun:
     number: int
     phase: Phase
     marked: bool
-    events: tuple[AnyEvent, ...]
+    events: Sequence[AnyEvent]
     dropped_raw: bool = False
     imported: bool = False
     comment: str = ""
@@ -137,7 +183,10 @@ class StoredRun:
 
     def state(self) -> RunState:
         """Return the state, by the same fold as for live runs; `interrupted` if the program ended before the run."""
-        state = fold(self.events)
+        state, events = RunState(), iter(self.events)
+        while some := tuple(islice(events, _FOLDED_AT_ONCE)):
+            fold(some, state)
+            _ = state.text  # joins the pieces: a million of them take more memory than their text
         if self.phase == "interrupted" and not state.ended:
             state.phase = "interrupted"
             state.ended_at = self.events[-1].at if self.events else None

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from playground.client.events import AnyEvent, BodyIdReceived, ContentDelta, RawEvent, TokenProbabilities
-from playground.requestlog import index, retention, rows
+from playground.requestlog import index, ordered, retention, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import decode_events
 from playground.requestlog.log_queries import add_id_indexes
@@ -138,7 +139,7 @@ def _end_orphan(connection: sqlite3.Connection, number: int) -> Iterator[None]:
         rows.end_run(connection, number, summary, bool(dropped))
         if small:
             with suppress(*DAMAGE):
-                rows.replace_events(connection, number, rows.read_events(connection, number), summary)
+                rows.replace_events(connection, number, tuple(rows.read_events(connection, number)), summary)
 
 
 def _events(connection: sqlite3.Connection, ids: list[int]) -> Iterator[AnyEvent]:
@@ -233,7 +234,7 @@ def _read(reader: StoredRuns, connection: sqlite3.Connection, number: int) -> En
 def _ended(stored: StoredRun) -> EndedRun:
     return EndedRun(
         stored.record,
-        stored.events,
+        tuple(stored.events),
         stored.marked,
         stored.tags,
         stored.comment,
@@ -313,7 +314,7 @@ def recovery_steps(
         report("Indexes of the request log were damaged, so that searches missed requests. They were rebuilt.")
         changed([""])
         yield RecoveryProgress(1, 1)
-    for _ in add_id_indexes(connection):
+    for _ in chain(add_id_indexes(connection), ordered.add_bounds(connection)):
         yield RecoveryProgress(1, 1)
     total = connection.execute("SELECT count(*) FROM open_blocks").fetchone()[0]
     done = 0

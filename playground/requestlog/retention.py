@@ -108,6 +108,14 @@ def step(connection: sqlite3.Connection) -> bool:
         connection.executescript(f"PRAGMA incremental_vacuum({_FREE_PAGES})")
         if connection.execute("PRAGMA page_count").fetchone()[0] < before:
             return False
+    if not _emptied(connection):  # a long read in another process: the next opening continues
+        return True
     connection.execute("UPDATE meta SET value = 0 WHERE name = 'purge'")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    _emptied(connection)
     return True
+
+
+def _emptied(connection: sqlite3.Connection) -> bool:
+    """Empty the write-ahead file; return whether that was possible."""
+    busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not busy

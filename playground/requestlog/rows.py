@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
@@ -27,7 +28,7 @@ from playground.requestlog.codec import (
     to_blocks,
 )
 from playground.requestlog.index import column_text
-from playground.requestlog.records import EndedRun
+from playground.requestlog.records import EndedRun, StoredEvents
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.summary import Summary, summarize
 from playground.runs.record import RequestRecord
@@ -235,18 +236,28 @@ def add_events(connection: sqlite3.Connection, number: int, events: Sequence[Any
     connection.execute("INSERT INTO events (number, data) VALUES (?, ?)", (number, encode_events(events)))
 
 
-def read_events(connection: sqlite3.Connection, number: int) -> tuple[AnyEvent, ...]:
-    """Return all events of a run, in order."""
+def read_events(connection: sqlite3.Connection, number: int) -> Sequence[AnyEvent]:
+    """Return all events of a run, in order: those of a long run are decoded whenever they are iterated.
+
+    Raises an error of `stored_runs.DAMAGE`.
+    """
     row = connection.execute(
         "SELECT s.data, t.answer, r.request_id, r.body_id FROM streams AS s "
         "JOIN texts AS t ON t.number = s.number JOIN runs AS r ON r.number = s.number WHERE s.number = ?",
         (number,),
     ).fetchone()
     if row is not None:
-        return decode_ended(row[0], row[1], _ids_text(row[2], row[3]))
+        ended = partial(decode_ended, row[0], row[1], _ids_text(row[2], row[3]))
+        return StoredEvents(ended) if len(row[0]) + len(row[1]) > _LONG_BYTES else tuple(ended())
     # A live run, one that was too long to be rewritten after a crash, or one from before version 6.
     rows = connection.execute("SELECT data FROM events WHERE number = ? ORDER BY id", (number,))
-    return decode_events(row[0] for row in rows)
+    batches = [row[0] for row in rows]
+    live = partial(decode_events, batches)
+    return StoredEvents(live) if sum(map(len, batches)) > _LONG_BYTES else tuple(live())
+
+
+_LONG_BYTES = 128 * 1024
+"""Size of encoded events, with their answer, from which they are not decoded as a whole: about 10,000 or more."""
 
 
 def _ids_text(request_id: str | None, body_id: str | None) -> str:

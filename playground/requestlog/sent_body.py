@@ -29,18 +29,22 @@ class SentBody:
     `question`: text of that message. `pieces` join to `data`.
     """
 
-    __slots__ = ("data", "message", "pieces", "prompt", "question")
+    __slots__ = ("_fields", "_lists", "data", "message", "prompt", "question")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.message, self.question = b"", ""
-        fields = _fields(data)
-        lists = _lists(fields)
-        self.pieces = _cut(data, fields, lists)
+        self._fields = fields = _fields(data)
+        self._lists = lists = _lists(fields)
         self.prompt = self._without_question(lists["messages"]) if "messages" in lists else []
         tools = bytes(fields.get("tools", b"null"))
         if tools not in (b"null", b"[]"):
             self.prompt.append(tools)
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """Return the pieces. Not cached: only a new request needs them, once."""
+        return _cut(self.data, self._fields, self._lists)
 
     def _without_question(self, messages: list[bytes]) -> list[bytes]:
         """Find the last user message; return the others. Only the last ones are decoded."""

@@ -23,6 +23,8 @@ _WRITER_CACHE_KB = 16_000
 """Page cache of the writing thread: ids and digests are unordered, so every page is equally likely to be needed."""
 _CHECKPOINT_PAGES = 4_000
 """Pages (32 MB) in the write-ahead file before a checkpoint, which writes each changed page once."""
+_DELETING_CACHE_KB, _DELETING_PAGES = 64_000, 16_000
+"""The same while many requests are deleted: every page that a transaction changes stays in memory until its end."""
 _CHECK_UP_TO = 32 * 1024 * 1024
 """Bytes. Up to here every page is checked at each start (some 50 ms); beyond, only what opening touches."""
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -124,8 +126,7 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
         # Where the file system cannot do WAL, SQLite stays with its rollback journal: slower, as safe.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KB}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        set_deleting(connection, False)
         migrations.migrate(connection)
         _check(connection, path)
     except BaseException:
@@ -233,6 +234,13 @@ def unavailable(folder: Path, error: Exception) -> str:
         f"The request log cannot be kept in {folder}: {what[:1].lower()}{what[1:]}. "
         "Make the folder writable, or choose another one with --data-dir."
     )
+
+
+def set_deleting(connection: sqlite3.Connection, deleting: bool) -> None:
+    """Set the sizes of the writer's page cache and write-ahead file, while many requests are deleted or not."""
+    cache, pages = (_DELETING_CACHE_KB, _DELETING_PAGES) if deleting else (_WRITER_CACHE_KB, _CHECKPOINT_PAGES)
+    connection.execute(f"PRAGMA cache_size = -{cache}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 
-from playground.requestlog.index import column_text
+from playground.requestlog.index import column_text, readable
 from playground.runs.state import Phase, RunState
 
 TRAITS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs")
@@ -74,19 +73,8 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
 
 def hidden_text(state: RunState) -> str:
     """Return searched texts that the table does not display: arguments of tool calls, and the error's detail."""
-    texts = [_readable(call.arguments) for _, call in sorted(state.tool_calls.items())]
+    texts = [column_text(readable(call.arguments)[:MAX_ARGUMENT_CHARS]) for _, call in sorted(state.tool_calls.items())]
     return "\n".join(text for text in (*texts, error_text(state)) if text)
-
-
-def _readable(arguments: str) -> str:
-    """Return arguments with escaped characters as the characters they stand for."""
-    text = arguments
-    if "\\u" in arguments:
-        try:
-            text = json.dumps(json.loads(arguments), ensure_ascii=False)
-        except (ValueError, RecursionError):
-            text = arguments
-    return column_text(text[:MAX_ARGUMENT_CHARS])
 
 
 def error_text(state: RunState) -> str:

@@ -13,7 +13,7 @@ from operator import itemgetter
 
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.prefix_cache.forecast import Forecast
-from playground.requestlog import index, retention, rows
+from playground.requestlog import index, ordered, retention, rows, store
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.process_lock import Owner
 from playground.requestlog.prompt_index import PromptIndex, deletions_of, unsealed_elements
@@ -76,8 +76,9 @@ class LiveRun:
 
 SEALED_AT_ONCE = 8
 """Maximum number of blocks of the text search that one transaction seals: some tens of milliseconds."""
-BATCH = 500
-"""Maximum number of runs that one transaction deletes."""
+BATCH, IDLE_BATCH = 500, 2_500
+"""Maximum number of runs that one transaction deletes, while requests run and if none does. Ids are unordered: a
+transaction of many runs changes a page of an index once instead of several times."""
 KEPT_UNSAVED = 200
 """Maximum number of unsaved ended runs in memory; beyond it, the oldest are dropped."""
 
@@ -100,6 +101,7 @@ class Writer:
         self._keeper = Keeper(connection)
         self._prompts = PromptIndex(connection)
         self._deletions = -1
+        self._has_bounds = False
         self._failing = False
         self._given_up = 0
         self.locked = False
@@ -123,6 +125,11 @@ class Writer:
         if deletions != self._deletions:
             self._prompts.forget_all()
             self._deletions = deletions
+
+    @property
+    def is_live(self) -> bool:
+        """Return whether requests are running."""
+        return bool(self._live)
 
     @property
     def owes(self) -> bool:
@@ -185,11 +192,14 @@ class Writer:
         ranges = unsealed_elements(self._connection, limit - len(blocks)) if len(blocks) < limit else []
         if not blocks and not ranges:
             return 0
+        self._has_bounds = self._has_bounds or ordered.has_bounds(self._connection)
         try:
             with transaction(self._connection, durable=False):
                 self._forget_deleted(deletions_of(self._connection))
                 for block in blocks:
                     self._prompts.seal(block)
+                    if self._has_bounds:
+                        ordered.put_bounds(self._connection, block)
                     first_run = block << index.SHIFT
                     rows.pack_events(self._connection, first_run, first_run + index.RUNS - 1)
                 for first, last in ranges:
@@ -199,10 +209,15 @@ class Writer:
             raise
         return len(blocks) + len(ranges)
 
-    def delete(self, run_ids: Iterable[str]) -> None:
-        """Delete ended runs. Raises sqlite3.Error if none could be deleted."""
+    def delete(self, run_ids: Sequence[str], durable: bool = True) -> None:
+        """Delete ended runs. Raises sqlite3.Error if none could be deleted.
+
+        Not `durable`: until the next durable transaction, they are back after a power failure.
+        """
         gone = [run_id for run_id in run_ids if run_id not in self._live]
-        with transaction(self._connection, durable=True):
+        if len(run_ids) >= BATCH:
+            store.set_deleting(self._connection, True)
+        with transaction(self._connection, durable):
             gone = rows.delete_runs(self._connection, gone)
             if gone:
                 retention.owe(self._connection)
@@ -219,7 +234,7 @@ class Writer:
             if not batch:
                 break
             after = batch[-1][0]
-            self.delete(run_id for _, run_id in batch)
+            self.delete([run_id for _, run_id in batch])
             deleted += len(batch)
         return deleted
 
@@ -230,6 +245,10 @@ class Writer:
     def purge(self) -> bool:
         """Do one step of the purge of deleted contents; return whether it was the last."""
         return retention.step(self._connection)
+
+    def end_deletion(self) -> None:
+        """Return the memory that a large deletion used. Raises sqlite3.Error."""
+        store.set_deleting(self._connection, False)
 
     def set_tags(self, run_ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> None:
         """Add tags to runs and remove others. Raises sqlite3.Error."""

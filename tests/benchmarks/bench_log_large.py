@@ -1,8 +1,10 @@
-"""Request log with many requests, against the goals: `python -m tests.benchmarks.bench_log_large [N] [--keep DIR]`.
+"""Request log with many requests, against the goals: `python -m tests.benchmarks.bench_log_large [N ...]`.
 
-N is 1,000,000 by default. A second process makes the requests. With --keep the log is left in DIR, and used again if it
-is there already. Times are medians, followed by the worst. While a log is filled, some queries are timed at N/100, N/10
-and N requests, for their growth: exponent 1 is proportional to the number of requests, 0 is constant.
+N is 1,000,000 by default; several sizes are measured one after the other. A second process makes the requests.
+`--keep DIR` leaves the log in DIR, where a later call continues to fill it; a copy of it is measured, so that the tags,
+requests and deletions of the measurement are not in it. `--fill` only fills, and leaves a copy in DIR/N at each size.
+Times are medians, followed by the worst. While a log is filled, some queries are timed at N/100, N/10 and N requests,
+for their growth: exponent 1 is proportional to the number of requests, 0 is constant.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import asyncio
 import math
 import multiprocessing
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -23,6 +26,7 @@ from pathlib import Path
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, LogRow
+from playground.requestlog.store import FILE_NAME
 from playground.runs.state import fold
 from tests.benchmarks.bench_log_corpus import RARE, Made, requests
 
@@ -113,16 +117,16 @@ def memory_mb() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
-async def fill(log: RequestLog, count: int) -> tuple[int, int]:
-    """Add the requests; return the bytes of all bodies, and of all bodies with documents."""
+async def fill(log: RequestLog, there: int, count: int) -> tuple[int, int]:
+    """Add requests until there are `count`; return the bytes of the added bodies, and of these with documents."""
     bodies = documents = 0
     start, working = time.perf_counter(), 0.0
     grown: dict[str, list[float]] = {}
     context = multiprocessing.get_context("spawn")
     received, sent = context.Pipe(duplex=False)
-    maker = context.Process(target=_make, args=(count, sent), daemon=True)
+    maker = context.Process(target=_make, args=(there, count, sent), daemon=True)
     maker.start()
-    for first in range(0, count, BATCH):
+    for first in range(there, count, BATCH):
         batch: list[EndedRun] = await asyncio.to_thread(received.recv)
         bodies += sum(len(one.record.body) for one in batch)
         documents += sum(len(one.record.document.encode()) for one in batch)
@@ -133,23 +137,24 @@ async def fill(log: RequestLog, count: int) -> tuple[int, int]:
         if kept in (1_000, 10_000) or kept % 100_000 == 0:
             size = (await log.size()).used_bytes
             print(
-                f"  … {kept:,} after {time.perf_counter() - start:.0f} s, {kept / working:,.0f} per second, "
-                f"{size / kept:,.0f} bytes per request (bodies, each whole: {bodies / kept:,.0f})",
+                f"  … {kept:,} after {time.perf_counter() - start:.0f} s, {(kept - there) / working:,.0f} per second, "
+                f"{size / kept:,.0f} bytes per request (bodies, each whole: {bodies / (kept - there):,.0f})",
                 flush=True,
             )
         if kept in (count // 100, count // 10, count):
             for name, spent in (await _quick(log)).items():
                 grown.setdefault(name, []).append(spent)
     maker.join()
+    if count > there:
+        print(f"  add: {(count - there) / working:,.0f} ended requests per second in the worker (of {count - there:,})")
     for name, times in grown.items():
         exponents = ", ".join(f"{math.log10(after / before):.2f}" for before, after in pairwise(times))
         print(f"  growth of {name:<36} {', '.join(f'{each:.2f} ms' for each in times)}: exponents {exponents}")
-    print(f"  add: {count / working:,.0f} ended requests per second in the worker (of {count:,})")
     return bodies, bodies + documents
 
 
-def _make(count: int, connection: Connection) -> None:
-    made = requests(count)
+def _make(first: int, count: int, connection: Connection) -> None:
+    made = requests(count - first, first=first)
     while batch := [EndedRun(one.record, tuple(one.events)) for one in islice(made, BATCH)]:
         connection.send(batch)
     connection.close()
@@ -178,7 +183,7 @@ async def _quick(log: RequestLog) -> dict[str, float]:
 
 
 def size_of(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir())
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
 
 
 async def keep(log: RequestLog, made: Made) -> None:
@@ -282,41 +287,60 @@ async def ids(log: RequestLog, row: LogRow) -> None:
     await timed("an id that is not there", 5, lambda: log.find("00000000-dead-beef-0000-000000000000"))
 
 
-async def measure(folder: Path, count: int) -> None:
-    before = memory_mb()
+async def filled(folder: Path, count: int) -> None:
+    """Fill the log in a folder until it has `count` requests."""
     start = time.perf_counter()
     log = await RequestLog.open(folder)
     print(f"open: {(time.perf_counter() - start) * 1e3:.0f} ms")
     there = (await log.count(EVERYTHING)).n
-    if there < count:
-        sizes = await fill(log, count)
-        await log.close()
-        size = size_of(folder)
-        print(f"size: {size / 1e6:,.0f} MB, {size / count:,.0f} bytes a request; bodies alone, each whole: ", end="")
-        print(
-            f"{sizes[0] / count:,.0f} bytes a request ({sizes[0] / size:.1f} x); with documents {sizes[1] / count:,.0f}"
-        )
-        before = memory_mb()
-        log = await RequestLog.open(folder)
+    bodies, whole = await fill(log, there, count)
+    await log.close()
+    size = size_of(folder)
+    print(f"size: {size / 1e6:,.0f} MB, {size / max(there, count):,.0f} bytes per request", end="")
+    if count > there:
+        print(f"; bodies alone, each whole: {bodies / (count - there):,.0f}, with documents ", end="")
+        print(f"{whole / (count - there):,.0f} bytes per request", end="")
+    print(flush=True)
+
+
+async def measure(folder: Path) -> None:
+    before = memory_mb()
+    start = time.perf_counter()
+    log = await RequestLog.open(folder)
+    print(f"open: {(time.perf_counter() - start) * 1e3:.0f} ms")
+    count = (await log.count(EVERYTHING)).n
     await questions(log, count)
     print(f"memory: {memory_mb() - before:+.0f} MB while opening and asking all of this (goal at most +50)")
-    await append(log, max(there, count), APPENDED)
+    await append(log, count, APPENDED)
     await remove(log, REMOVED)
     await log.close()
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """Copy a closed log."""
+    to.mkdir(parents=True, exist_ok=True)
+    shutil.copy(folder / FILE_NAME, to / FILE_NAME)
+    return to
 
 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("count", nargs="?", type=int, default=1_000_000)
-    parser.add_argument("--keep", type=Path)
+    parser.add_argument("counts", nargs="*", type=int, default=[1_000_000], metavar="N")
+    parser.add_argument("--keep", type=Path, metavar="DIR")
+    parser.add_argument("--fill", action="store_true")
     options = parser.parse_args()
-    if options.keep is not None:
-        options.keep.mkdir(parents=True, exist_ok=True)
-        asyncio.run(measure(options.keep, options.count))
-        return
+    if options.fill and options.keep is None:
+        parser.error("--fill needs --keep")
     with tempfile.TemporaryDirectory() as name:
-        asyncio.run(measure(Path(name), options.count))
+        folder = options.keep or Path(name) / "log"
+        for count in sorted(options.counts):
+            print(f"{count:,} requests:")
+            asyncio.run(filled(folder, count))
+            if options.fill:
+                copied(folder, folder / str(count))
+            else:
+                asyncio.run(measure(copied(folder, Path(name) / "copy")))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
+from playground.requestlog.records import EndedRun
 from playground.requestlog.writer import BATCH
+from playground.runs.state import RunState
 from tests.requestlog.samples import answered, body_of, keep, record, run
 
 NOW = datetime.now(UTC)
@@ -94,7 +97,9 @@ def test_all_can_go_and_the_file_is_small_again(tmp_path: Path) -> None:
     run(work())
 
 
-def test_delete_cancelled_keeps_the_rest_and_purges(tmp_path: Path) -> None:
+def test_delete_cancelled_keeps_the_rest_and_purges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("playground.requestlog.log.IDLE_BATCH", BATCH)
+
     async def work() -> None:
         log, ids = await filled(tmp_path, BATCH + 100)
         done: list[int] = []
@@ -110,6 +115,69 @@ def test_delete_cancelled_keeps_the_rest_and_purges(tmp_path: Path) -> None:
         assert [row.run_id for row in await log.page(EVERYTHING, None, 1_000)] == ids[: BATCH - 1 : -1]
         assert traces(tmp_path, words_of(7)[0]) == []
         assert len(await log.page(parse(words_of(BATCH + 7)[0][:20], NOW))) == 1
+        await log.close()
+
+    run(work())
+
+
+def test_delete_of_many_uses_smaller_transactions_while_a_request_runs(tmp_path: Path) -> None:
+    async def work() -> None:
+        log, _ = await filled(tmp_path, 1)
+        ids = await log.add([EndedRun(record(f"q{n}"), tuple(answered())) for n in range(2 * BATCH + 20)])
+        running = record("still running")
+        await log.begin(running)
+        done: list[int] = []
+        await log.delete([*ids[: BATCH + 10], running.run_id], done.append)
+        assert done == [BATCH, BATCH + 11]
+        await log.finish(running.run_id, RunState())
+        done.clear()
+        await log.delete(ids[BATCH + 10 :], done.append)
+        assert done == [BATCH + 10]
+        assert [row.question for row in await log.page(EVERYTHING)] == ["still running", words_of(0)[0]]
+        await log.close()
+
+    run(work())
+
+
+def test_delete_while_another_process_reads_is_purged_at_the_next_opening(tmp_path: Path) -> None:
+    async def first() -> None:
+        log, ids = await filled(tmp_path, 4)
+        with closing(sqlite3.connect(tmp_path / "request-log.sqlite3", isolation_level=None)) as another:
+            another.execute("BEGIN")
+            another.execute("SELECT count(*) FROM runs").fetchone()
+            assert log._files.writer is not None
+            log._files.writer.execute("PRAGMA busy_timeout = 10")
+            await log.delete(ids[:2])
+            assert traces(tmp_path, words_of(0)[0]) != []  # in what the other process reads
+            await log.close()
+
+    async def second() -> None:
+        log = await RequestLog.open(tmp_path)
+        assert traces(tmp_path, words_of(0)[0]) == []
+        await log.close()
+
+    run(first())
+    run(second())
+
+
+def test_requests_are_written_while_blocks_are_indexed_again_after_a_deletion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"OPEN_BLOCKS": 2, "SEALS_PER_WRITE": 1, "SEALED_AT_ONCE": 1}.items():
+        monkeypatch.setattr(f"playground.requestlog.log.{name}", value)
+    monkeypatch.setattr("playground.requestlog.writer.SEALED_AT_ONCE", 1)
+
+    async def work() -> None:
+        log, _ = await filled(tmp_path, 1)
+        ids = await log.add([EndedRun(record(f"q{n}"), tuple(answered())) for n in range(640)])
+        writer = log._writer
+        assert writer is not None
+        while await log._write_worker.call(writer.seal):
+            pass
+        await log.delete(ids[::32])  # one of each block
+        assert await log._write_worker.call(lambda: writer.open_blocks) > 10
+        while await log._write_worker.call(lambda: writer.open_blocks) > 1:
+            pass
         await log.close()
 
     run(work())

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import stat
+import tracemalloc
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +17,8 @@ from playground.client.events import AnyEvent, AttemptStarted, Completed, Conten
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.index import RUNS
 from playground.requestlog.log import FLUSH_S, RequestLog
-from playground.requestlog.records import EndedRun
+from playground.requestlog.records import EndedRun, StoredEvents
+from playground.requestlog.store import FILE_NAME
 from playground.requestlog.writer import RAW_CAP_CHARS
 from playground.runs.state import fold
 from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run, stopped
@@ -302,5 +306,68 @@ def test_get_after_the_runs_block_is_indexed_returns_the_events_that_were_packed
                 assert list(stored.events) == answered()
         finally:
             await log.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("is_ended", [True, False])
+def test_get_long_run_decodes_its_events_at_each_iteration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_ended: bool
+) -> None:
+    monkeypatch.setattr("playground.requestlog.rows._LONG_BYTES", 1_000)
+    events: list[AnyEvent] = [AttemptStarted(0.0, 1)]
+    for n in range(20_000):
+        word = f"word{n * 7919 % 10_007} "
+        events += [RawEvent(n / 100, f'{{"content":"{word}"}}'), ContentDelta(n / 100, word)]
+    events.append(Completed(200.0))
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        kept = record()
+        await log.begin(kept)
+        for first in range(0, len(events), 4_000):
+            for event in events[first : first + 4_000]:
+                log.note(kept.run_id, event)
+            await log._write_worker.call(log._flush)
+        if is_ended:
+            await log.finish(kept.run_id, fold(events))
+        tracemalloc.start()
+        try:
+            stored = await log.get(kept.run_id)
+            assert stored is not None
+            answer = stored.state().text
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert answer == fold(events).text
+        assert type(stored.events) is StoredEvents
+        assert most < 6_000_000  # the events alone are 9 MB
+        assert stored.events == tuple(events)
+        assert stored.events != (*events[:-1], events[0])
+        assert len(stored.events) == len(events)
+        assert [stored.events[at] for at in (0, 7, -1, -2)] == [events[at] for at in (0, 7, -1, -2)]
+        for place in (slice(3, 9), slice(-3, None), slice(9, 3, -2), slice(5, 5)):
+            assert stored.events[place] == tuple(events[place])
+        with pytest.raises(IndexError):
+            stored.events[len(events)]
+        await log.close()
+
+    run(work())
+
+
+def test_get_long_run_that_is_damaged_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("playground.requestlog.rows._LONG_BYTES", 100)
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        notices: list[str] = []
+        log.on_notice(notices.append)
+        kept = record()
+        await keep(log, kept, answered("word " * 500))
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection, connection:
+            connection.execute("UPDATE streams SET data = substr(data, 1, length(data) - 60) || zeroblob(60)")
+        assert await log.get(kept.run_id) is None
+        assert kept.run_id in "".join(notices)
+        await log.close()
 
     run(work())

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import sqlite3
 from collections.abc import Awaitable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from playground.client.endpoint import Rates
+from playground.client.events import Usage
 from playground.requestlog import candidates, ordered
 from playground.requestlog.filter import LogFilter, Order, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.ordered import NEAR, ORDERS
 from playground.requestlog.reader import Reader
+from playground.requestlog.records import EndedRun
 from playground.requestlog.store import FILE_NAME, connect_reader
 from playground.ui.panes.log.columns import COLUMNS
-from tests.requestlog.samples import answered, keep, record
+from tests.requestlog.samples import answered, keep, record, refused
 from tests.requestlog.test_queries import NOW, folder, opened
 
 __all__ = ["folder"]
@@ -96,15 +102,18 @@ def test_rows_far_from_the_start_are_in_order(tmp_path: Path) -> None:
     asyncio.run(opened_work())
 
 
+@pytest.mark.parametrize("bounds_from", [0, 1_000])
 @pytest.mark.parametrize("text", ["", "question", "-status:429"])
 def test_first_in_order_in_windows_of_two_requests_equals_the_whole_order(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, bounds_from: int
 ) -> None:
     for name, value in {"_FIRST_ROWS": 2, "_MOST_ROWS": 2, "_LATE_S": 99, "_FIRST_BLOCKS": 1, "_LISTED": 2}.items():
         monkeypatch.setattr(candidates, name, value)
     monkeypatch.setattr(ordered, "NEAR", 4)
     monkeypatch.setattr(ordered, "STEP_S", 0.0)
     monkeypatch.setattr(ordered, "_INDEXED", ())
+    monkeypatch.setattr(ordered, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(ordered, "BOUNDS_FROM", bounds_from)
     with closing(connect_reader(folder / FILE_NAME)) as connection:
         reader = Reader(connection)
         for key in ORDERS:
@@ -116,6 +125,110 @@ def test_first_in_order_in_windows_of_two_requests_equals_the_whole_order(
                 assert rows is not None
                 assert len(steps) > 3
                 assert [row.number for row in rows] == list(reversed(reader.numbers(chosen)))[:4]
+
+
+WORDS = (
+    "Ab",
+    "aB",
+    "ab",
+    "",
+    "zz",
+    "É",
+    "é",
+    "预约",
+    "\U0001f600",
+    "a" * 31,
+    "a" * 32,
+    "A" * 33,
+    "a" * 40,
+    "a" * 39 + "B",
+)
+
+
+def _some_run(chance: random.Random) -> EndedRun:
+    kept = record(chance.choice(WORDS) + chance.choice(WORDS), minute=chance.randrange(50))
+    if chance.random() < 0.2:
+        kept = replace(kept, rates=Rates(None, None))
+    used = chance.choice((None, Usage(100, 5, 105, None), Usage(chance.randrange(9), 5, 9, 0), Usage(90, 5, 95, 60)))
+    events = refused() if chance.random() < 0.1 else answered(chance.choice(WORDS) + chance.choice(WORDS), usage=used)
+    return EndedRun(kept, tuple(events))
+
+
+async def _log_of_random_runs(folder: Path, chance: random.Random) -> None:
+    log = await RequestLog.open(folder)
+    await log.recovered()
+    ids = await log.add([_some_run(chance) for _ in range(700)])
+    while await log._write_worker.call(log._seal_some):
+        pass
+    # Blocks that are empty, indexed again, and open.
+    await log.delete([*ids[64:128], *chance.sample(ids, 40), *ids[300:320]])
+    while await log._write_worker.call(log._seal_some):
+        pass
+    await log.set_comment(ids[200], "another block without bounds")
+    await log.add([_some_run(chance) for _ in range(40)])
+    await log.close()
+
+
+def _assert_orders_by_bounds_are_right(folder: Path) -> None:
+    with closing(connect_reader(folder / FILE_NAME)) as connection:
+        reader = Reader(connection)
+        for key in ("question", "answer", "cost", "TTFT", "total"):
+            for descending in (True, False):
+                for text in ("", "-status:429"):
+                    chosen = LogFilter(parse(text, NOW).terms, order=Order(key, descending))
+                    assert chosen.order is not None
+                    for count in (ordered.NEAR_BY_BOUNDS, ordered.NEAR):
+                        *_, rows = reader.first_in_order(chosen, chosen.order, 0, count)
+                        assert rows is not None
+                        numbers = list(reversed(reader.numbers(chosen)))[:count]
+                        assert (key, descending, text, [row.number for row in rows]) == (key, descending, text, numbers)
+
+
+@pytest.mark.parametrize("near", [3, 40, 2_000])
+@pytest.mark.parametrize("seed", range(3))
+def test_first_in_order_by_the_bounds_of_blocks_equals_the_whole_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, near: int
+) -> None:
+    monkeypatch.setattr(ordered, "NEAR", near)
+    monkeypatch.setattr(ordered, "NEAR_BY_BOUNDS", min(near, 7))
+    monkeypatch.setattr(ordered, "BOUNDS_FROM", 0)
+    monkeypatch.setattr(ordered, "_BLOCKS_AT_ONCE", 2)
+    asyncio.run(_log_of_random_runs(tmp_path, random.Random(seed)))
+    with closing(connect_reader(tmp_path / FILE_NAME)) as connection:
+        assert connection.execute("SELECT count(*) FROM block_bounds").fetchone()[0] > 15
+    _assert_orders_by_bounds_are_right(tmp_path)
+
+
+def test_opening_a_file_without_bounds_of_blocks_adds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ordered, "NEAR", 20)
+    monkeypatch.setattr(ordered, "NEAR_BY_BOUNDS", 5)
+    monkeypatch.setattr(ordered, "BOUNDS_FROM", 0)
+    asyncio.run(_log_of_random_runs(tmp_path, random.Random(8)))
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection, connection:
+        before = connection.execute("SELECT * FROM block_bounds").fetchall()
+        connection.execute("DROP TRIGGER search_blocks_deleted")
+        connection.execute("DROP TABLE block_bounds")
+    _assert_orders_by_bounds_are_right(tmp_path)  # read-only, or before they are added
+
+    async def reopened() -> None:
+        log = await RequestLog.open(tmp_path)
+        await log.recovered()
+        await log.close()
+
+    asyncio.run(reopened())
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        after = connection.execute("SELECT * FROM block_bounds").fetchall()
+    assert before == [row for row in after if row in before]
+    _assert_orders_by_bounds_are_right(tmp_path)
+
+
+def test_bounds_of_a_block_that_an_earlier_version_deletes_from_are_removed(tmp_path: Path) -> None:
+    asyncio.run(_log_of_random_runs(tmp_path, random.Random(9)))
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection, connection:
+        # The statement with which every version removes a block from the text search.
+        connection.execute("DELETE FROM search_blocks WHERE block = 5")
+        assert connection.execute("SELECT count(*) FROM block_bounds WHERE block = 5").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM block_bounds WHERE block = 8").fetchone() == (1,)
 
 
 def test_expression_of_many_targets_orders_as_the_names_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -261,6 +262,64 @@ def test_page_text_with_json_escapes_is_found_by_its_characters_and_by_its_escap
                 assert [row.run_id for row in await log.page(LogFilter((TextTerm(text),)))] == both
             assert [row.run_id for row in await log.page(LogFilter((TextTerm("a\0b"),)))] == [in_prompt.run_id]
             assert await log.page(filter_of("\u092a\u0941\u0924")) == []
+        finally:
+            await log.close()
+
+    samples.run(work())
+
+
+LETTERS = 'aBcn \u00fc\u092a\u0941\u9884\U0001f600"\\/'
+
+
+def _escaped_at_random(text: str, chance: random.Random) -> str:
+    """Return a JSON string in which any character may be escaped, also where JSON does not need it."""
+    written = []
+    for char in text:
+        units = char.encode("utf-16-be").hex()
+        escaped = "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+        plain = json.dumps(char, ensure_ascii=False)[1:-1]
+        # Escapes of what must be escaped stay as they are in the log.
+        written.append(escaped if chance.random() < 0.4 and plain == char else plain)
+    return f'"{"".join(written)}"'
+
+
+@pytest.mark.parametrize("is_indexed", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_page_any_characters_of_arguments_are_found_however_each_is_escaped(
+    tmp_path: Path, seed: int, is_indexed: bool
+) -> None:
+    chance = random.Random(seed)
+    texts = ["".join(chance.choices(LETTERS, k=chance.randint(4, 40))) for _ in range(RUNS + 8)]
+
+    def made(text: str) -> EndedRun:
+        arguments = f'{{"text":{_escaped_at_random(text, chance)}{chance.choice(("}", ""))}'  # cut, or whole
+        call = {"type": "function", "function": {"name": "note", "arguments": arguments}}
+        if chance.random() < 0.5:
+            return EndedRun(
+                samples.record("called"), (ToolCallDelta(0.5, 0, "c1", "note", arguments), *samples.answered("x"))
+            )
+        messages = [{"role": "assistant", "tool_calls": [call]}, {"role": "user", "content": "?"}]
+        body = json.dumps({"messages": messages}, ensure_ascii=chance.random() < 0.5).encode()
+        return EndedRun(samples.record(body=body), tuple(samples.answered("x")))
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        try:
+            runs = [made(text) for text in texts]
+            await log.add(runs)
+            if is_indexed:
+                await indexed(log)
+            for _ in range(60):
+                text = chance.choice(texts)
+                start = chance.randrange(len(text) - 3)
+                part = text[start : start + chance.randint(3, 9)]
+                if not part.strip():
+                    continue
+                wanted = {
+                    run.record.run_id for run, whole in zip(runs, texts, strict=True) if part.lower() in whole.lower()
+                }
+                found = {row.run_id for row in await log.page(LogFilter((TextTerm(part),)))}
+                assert wanted - found == set(), part
         finally:
             await log.close()
 
