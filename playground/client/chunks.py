@@ -160,11 +160,14 @@ class ChunkDecoder:
         Data that is JSON but no chunk (a ping, progress) is skipped, and so is data that is not JSON before the
         first chunk. Raises NotAChunk, StreamError, JsonBoundsError.
         """
-        if isinstance(data, NamedData) and is_error_name(data.name):
-            raise StreamError(str(data))
-        check_depth(data)
+        text = data
+        if data.__class__ is not str:
+            if isinstance(data, NamedData) and is_error_name(data.name):
+                raise StreamError(str(data))
+            text = str(data)  # msgspec takes no subclass
+        check_depth(text)
         try:
-            chunk = _decode(data if type(data) is str else str(data))  # msgspec takes no subclass
+            chunk = _decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError):
             return self._odd(data, at)
         if not chunk.choices or chunk.error is not None or chunk.kind == "error":
@@ -242,19 +245,19 @@ class ChunkDecoder:
             self._reported_id = True
             events.append(BodyIdReceived(at, whole_text(body_id), _whole(_text(chunk.model))))
         failed = False
+        of_choice = None
         for position, choice in enumerate(chunk.choices or ()):
             if (position if choice.index is None else choice.index) == 0:
                 failed = self._choice(choice, at, events) or failed
-        self._read_usage(chunk, at, events)
+            if position == 0:
+                of_choice = choice.usage
+        if chunk.usage is not None or chunk.timings is not None or chunk.x_groq is not None or of_choice is not None:
+            self._read_usage(chunk, of_choice, at, events)
         if failed and data:
             raise StreamError(data, events)
         return events
 
-    def _read_usage(self, chunk: _Chunk, at: float, events: list[AnyEvent]) -> None:
-        first = chunk.choices[0] if chunk.choices else None
-        of_choice = first.usage if first is not None else None
-        if chunk.usage is None and chunk.timings is None and chunk.x_groq is None and of_choice is None:
-            return
+    def _read_usage(self, chunk: _Chunk, of_choice: object, at: float, events: list[AnyEvent]) -> None:
         of_groq = chunk.x_groq.get("usage") if isinstance(chunk.x_groq, dict) else None
         usage = self._usage.read((of_choice, of_groq, chunk.usage), chunk.timings)
         if usage is not None:
@@ -281,7 +284,13 @@ class ChunkDecoder:
 
     def _message(self, message: _Message, at: float, events: list[AnyEvent], *, whole: bool) -> None:
         content = message.content
-        if (reasoning := message.reasoning_content) is None or reasoning.__class__ is not str:
+        if (reasoning := message.reasoning_content).__class__ is not str and not (
+            content.__class__ is str
+            and reasoning is None
+            and message.reasoning is None
+            and message.thinking is None
+            and message.reasoning_details is None
+        ):
             reasoning = _reasoning(message)
         if reasoning:
             self._add_text("reasoning", reasoning, at, events)
@@ -310,10 +319,10 @@ class ChunkDecoder:
 
     def _joined(self, stream: object, text: str) -> str:
         """Join a character whose surrogate halves are in two events."""
-        half = self._halves.pop(stream, "") if self._halves else ""
-        if not half and text.isascii():
+        if self._halves:
+            text = self._halves.pop(stream, "") + text
+        if text.isascii():
             return text
-        text = half + text
         if "\ud800" <= text[-1:] <= "\udbff":
             self._halves[stream] = text[-1]
             text = text[:-1]

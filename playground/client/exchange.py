@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Mapping
 from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -241,7 +241,7 @@ class Exchange:
         return self._failed(error)
 
     async def _body(self, response: httpx.Response, decoder: ResponseDecoder) -> AsyncGenerator[list[AnyEvent], None]:
-        async with aclosing(_bytes(response)) as body:
+        async with aclosing(joined_pieces(_bytes(response))) as body:
             try:
                 with SilenceLimit() as silence:
                     # The first byte has the longer limit of the headers: a model may think before it answers.
@@ -286,8 +286,84 @@ def _take_limit(response: httpx.Response) -> float:
 
 
 def _bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """Return the body's decoded bytes. Without a content coding, httpx's generators for decoding are left out."""
+    plain = "content-encoding" not in response.headers
+    body = aiter(cast("AsyncIterable[bytes]", response.stream)) if plain else response.aiter_bytes()
     # httpx types it as an iterator; it is a generator, and only a generator can be closed at once.
-    return cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
+    return cast("AsyncGenerator[bytes, None]", body)
+
+
+class _Wait:
+    """The rest of a generator's step that has begun: awaits what the step waits for, and returns its item.
+
+    `awaited` is what the step has passed to the event loop so far.
+    """
+
+    def __init__(self, step: Generator[object, object, bytes], awaited: object) -> None:
+        self._step, self._awaited = step, awaited
+
+    def __await__(self) -> Generator[object, object, bytes]:
+        awaited = self._awaited
+        try:
+            while True:
+                try:
+                    sent = yield awaited
+                except GeneratorExit:
+                    self._step.close()
+                    raise
+                except BaseException as error:  # a cancellation: the step cleans up
+                    awaited = self._step.throw(error)
+                else:
+                    awaited = self._step.send(sent)
+        except StopIteration as ended:
+            return cast("bytes", ended.value)
+
+    async def cancel(self) -> None:
+        """Cancel the wait. A generator in the middle of a step cannot be closed."""
+        with suppress(asyncio.CancelledError, Exception):
+            self._awaited = self._step.throw(asyncio.CancelledError())
+            await self
+
+
+async def joined_pieces(source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Yield as one all pieces that come without a wait, before the next wait begins. Closes `source`.
+
+    HTTP's chunked coding is handed out chunk by chunk, and one read of the socket may have hundreds of them.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    async with aclosing(source):
+        while True:
+            step: Any = source.__anext__()  # a generator for the event loop, although its type is Awaitable
+            error: BaseException
+            try:
+                wait = _Wait(step, step.send(None))
+            except StopIteration as ended:
+                pieces.append(ended.value)
+                size += len(ended.value)
+                if size >= SLICE_BYTES:
+                    yield b"".join(pieces)
+                    pieces, size = [], 0
+                continue
+            except (StopAsyncIteration, Exception) as raised:
+                error = raised
+                break
+            if pieces:
+                try:
+                    yield b"".join(pieces)
+                except GeneratorExit:
+                    await wait.cancel()
+                    raise
+                pieces, size = [], 0
+            try:
+                pieces = [await wait]
+            except StopAsyncIteration:
+                return
+            size = len(pieces[0])
+        if pieces:
+            yield b"".join(pieces)
+    if not isinstance(error, StopAsyncIteration):
+        raise error
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:

@@ -40,7 +40,8 @@ _ESCAPE = re.compile(
     r"(?<!\\)\\++(?:u00([0-7][0-9a-fA-F])|x([0-7][0-9a-fA-F])|(/))"
     r"|%([0-7][0-9a-fA-F])|&#[xX]0*([0-7][0-9a-fA-F]);|&#0*([0-9]{2}|1[01][0-9]|12[0-7]);"
 )
-_ASCII_ESCAPES = tuple((start, re.compile(re.escape(start) + "[0-7]")) for start in ("\\u00", "\\x", "%"))
+_BACKSLASH_ESCAPE = re.compile(r"\\(?:/|u00[0-7]|x[0-7])")
+_PERCENT_ESCAPE = re.compile("%[0-7]")
 _NESTED = 4
 
 
@@ -105,10 +106,12 @@ def may_escape(text: str) -> bool:
 
 
 def _may_decode(text: str) -> bool:
-    """Return whether `decoded` may change the text. `in` is many times faster than a search for all escapes at once."""
-    if "\\/" in text or "&#" in text:
-        return True
-    return any(start in text and pattern.search(text) is not None for start, pattern in _ASCII_ESCAPES)
+    """Return whether `decoded` may change the text. `in` with one character is the fastest search."""
+    return (
+        ("\\" in text and _BACKSLASH_ESCAPE.search(text) is not None)
+        or ("%" in text and _PERCENT_ESCAPE.search(text) is not None)
+        or ("&" in text and "&#" in text)
+    )
 
 
 def _has_form(text: str, forms: tuple[str, ...]) -> bool:
@@ -222,7 +225,7 @@ class SplitKeys:
         passed: list[AnyEvent] = []
         for event in events:
             if isinstance(event, _TEXTS):
-                if text := self._pass(_STREAM_OF[type(event)], event.text):
+                if text := self._pass(_STREAM_OF[event.__class__], event.text):
                     passed.append(event if text is event.text else replace(event, text=text))
             elif isinstance(event, ToolCallDelta):
                 passed += self._tool_call(event)
@@ -273,18 +276,28 @@ class SplitKeys:
         return found
 
     def _pass(self, stream: _Stream, piece: str) -> str:
-        text = self._texts.setdefault(stream, _Text())
+        text = self._texts.get(stream)
+        if text is None:
+            text = self._texts[stream] = _Text()
         whole = text.tail + text.held + piece
-        if may_escape(whole) or any(start in whole for start in self._starts):
+        if may_escape(whole) or self._has_start(whole):
             shown = self._suspect(text, piece)
         else:
-            shown, text.held = text.held + piece, ""
+            shown = piece
+            if text.held:
+                shown, text.held = text.held + piece, ""
             # 16: room for the three characters before a key's fourth, one of them as an unfinished escape.
             text.tail = whole[-16:] if "\\" in whole else whole[1 - SUSPECT_CHARS :]
         if shown == piece:
             return piece
         self.changed = True
         return shown
+
+    def _has_start(self, text: str) -> bool:
+        for start in self._starts:  # noqa: SIM110 - `any` takes twice as long, and every piece of a stream comes here
+            if start in text:
+                return True
+        return False
 
     def _suspect(self, text: _Text, piece: str) -> str:
         known, coming = text.tail, text.held + piece

@@ -92,22 +92,26 @@ class ResponseDecoder:
         """Return the events that these bytes complete."""
         self._bytes += len(received)
         events: list[AnyEvent] = []
+        excess = self._bytes - self._limits.max_bytes
         try:
-            if self._bytes > self._limits.max_bytes:
+            self._receive(received if excess <= 0 else received[:-excess], at, events)
+            if excess > 0 and not self.ended:
                 raise TooMuch(f"It has more than {self._limits.max_bytes:,} bytes.")
-            if self._mode == "unknown":
-                self._held += received
-                self._sniff()
-                if self._is_stream:
-                    received, self._held = bytes(self._held), bytearray()
-                    self._frame(received, at, events)
-            elif self._is_stream:
-                self._frame(received, at, events)
-            else:
-                self._held += received
         except (FrameTooLarge, TooMuch) as error:
             self._fail(bounds_error(error), at, events)
         return events
+
+    def _receive(self, received: bytes, at: float, events: list[AnyEvent]) -> None:
+        if self._mode == "unknown":
+            self._held += received
+            self._sniff()
+            if self._is_stream:
+                received, self._held = bytes(self._held), bytearray()
+                self._frame(received, at, events)
+        elif self._is_stream:
+            self._frame(received, at, events)
+        else:
+            self._held += received
 
     def end(self, at: float) -> list[AnyEvent]:
         """Return the remaining events at the end of the body. Nothing if the response has ended before."""
@@ -153,18 +157,15 @@ class ResponseDecoder:
 
     def _read(self, received: list[str], at: float, events: list[AnyEvent]) -> None:
         for data in received:
-            self._count()
+            self._events += 1
+            if self._events > self._limits.max_events:
+                raise TooMuch(f"It has more than {self._limits.max_events:,} events.")
             if is_done(data):
                 self._complete(at, events, saw_done=True)
                 return
             # An empty event keeps a connection open; it has no other meaning.
             if (data.strip() or isinstance(data, NamedData)) and not self._take(data, at, events):
                 return
-
-    def _count(self) -> None:
-        self._events += 1
-        if self._events > self._limits.max_events:
-            raise TooMuch(f"It has more than {self._limits.max_events:,} events.")
 
     def _take(self, data: str, at: float, events: list[AnyEvent]) -> bool:
         """Add one event: first raw, then decoded. Returns False if the response failed with it."""
@@ -178,11 +179,12 @@ class ResponseDecoder:
             found, error = [], self._not_a_chunk(shown)
         except JsonBoundsError as failed:
             found, error = [], bounds_error(failed)
-        passed = self._split.events(found)
-        raw = rebuilt(shown, passed) if self._split.changed else str(shown)
+        if self._forms:
+            found = self._split.events(found)
+        raw = rebuilt(shown, found) if self._split.changed else str(shown)
         if raw:
             events.append(RawEvent(at, raw))
-        events += passed
+        events += found
         if error is not None:
             self._fail(error, at, events)
         return error is None
@@ -191,7 +193,7 @@ class ResponseDecoder:
         if not self._forms:
             return data
         shown = mask(data, self._forms)
-        if isinstance(data, NamedData) and not isinstance(shown, NamedData):
+        if data.__class__ is not str and isinstance(data, NamedData) and not isinstance(shown, NamedData):
             return NamedData(shown, data.name, mask(data.stray, self._forms))
         return shown
 
