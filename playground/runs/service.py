@@ -98,7 +98,8 @@ class RunLog(Protocol):
 class PendingRequest:
     """A run with its forecast from the time of its last attempt, or of its wait for a slot. `settled` and `why` are
     set when it ends. `tag` names the purpose of a request that the program sends on its own (experiment, example, voice
-    demo): it explains no other prompt. `tags` are stored with the request in the log."""
+    demo): it explains no other prompt. `tags` are stored with the request in the log. `after_fix`: it is the first one
+    after an automatic fix of the prompt."""
 
     run: Run
     view: DocumentView
@@ -108,6 +109,7 @@ class PendingRequest:
     tags: tuple[str, ...] = ()
     settled: Settled | None = None
     why: MissExplanation | None = None
+    after_fix: bool = False
     forecast_at_begin: Forecast = field(init=False)
 
     def __post_init__(self) -> None:
@@ -286,7 +288,7 @@ class RequestService:
         usage = cache_usage(run.state)
         sending.settled = self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
         if run.state.phase == "done" and sending.settled is not None:
-            sending.why = sending.settled.explanation
+            sending.why = _fitting(sending, sending.settled.explanation)
         self._on_learned()
 
     def _learn_context(self, run: Run) -> None:
@@ -312,7 +314,12 @@ class RequestService:
         run = sending.run
         where = run.endpoint.id, run.endpoint.model
         usage = cache_usage(run.state)
-        sending.why = self.forecaster.explain_with(where, _sent(sending), earlier, usage, settled.known, sending.view)
+        why = self.forecaster.explain_with(where, _sent(sending), earlier, usage, settled.known, sending.view)
+        sending.why = _fitting(sending, why)
+
+
+def _fitting(sending: PendingRequest, why: MissExplanation | None) -> MissExplanation | None:
+    return why.expected_after_fix() if why is not None and sending.after_fix else why
 
 
 def _refuse_key_in(body: bytes, key: str) -> None:
