@@ -216,7 +216,7 @@ class RequestService:
             raise InputError(FieldError(("key",), reason, hint))
         return secret
 
-    def outlook(self, document: Document, endpoint: Endpoint) -> PromptForecast:
+    def forecast(self, document: Document, endpoint: Endpoint) -> PromptForecast:
         """Return zones and forecast of a document on an endpoint, now."""
         return self.forecaster.look(document, endpoint.id, endpoint.model, self.cache_began(endpoint))
 

@@ -263,7 +263,7 @@ def test_advice_changing_text_put_in_front_of_a_sent_prompt_is_serious_and_fixed
         first, *others = before.messages
         changed = replace(before, messages=(replace(first, content=front + (first.content or "")), *others))
         await _advised(session, hand, changed, "prefix-order")
-        assert session.workspace.outlook(changed).forecast.cached_tokens == 0
+        assert session.workspace.forecast(changed).forecast.cached_tokens == 0
         box = next(box for box in window.inspector.advice.boxes if box.advice.rule == "prefix-order")
         assert box.advice.severity == "serious"
         assert named in box.advice.detail

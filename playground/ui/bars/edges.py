@@ -132,7 +132,7 @@ class Destination(Recolored, QFrame):
         """The text on display."""
         return self._text.text()
 
-    def say(self, text: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
+    def show_message(self, text: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
         """Show a text with an optional action (label, handler)."""
         self._text.setText(text)
         self._text.setToolTip(plain_tip(text))

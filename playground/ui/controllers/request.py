@@ -29,7 +29,7 @@ from playground.ui.panes.response.request_tab import SentRequest
 from playground.ui.widgets.timers import repeating_timer, single_timer
 
 if TYPE_CHECKING:
-    from playground.prefix_cache.forecaster import PromptForecast as Outlook
+    from playground.prefix_cache.forecaster import PromptForecast
     from playground.ui.panes.inspector.pane import InspectorPane
     from playground.ui.panes.log.pane import LogPane
     from playground.ui.panes.prompt.pane import PromptPane
@@ -49,7 +49,7 @@ class Requests(QObject):
     """The current request, and the panes that show it. Emits what the bars around the panes need."""
 
     running_changed = Signal(bool)
-    outlook_changed = Signal(object)
+    forecast_changed = Signal(object)
     notice = Signal(str)
     """A sentence about something that kept a request from being sent, outside the prompt."""
     key_missing = Signal(str)
@@ -90,7 +90,7 @@ class Requests(QObject):
         """The logged request that is being read for display."""
         self._resting = False
         self._frame = single_timer(self, FRAME_MS, self._paint)
-        self._outlook = single_timer(self, FORECAST_MS, self.refresh_outlook)
+        self._forecast_timer = single_timer(self, FORECAST_MS, self.refresh_forecast)
         self._tick = repeating_timer(self, TICK_MS, self._on_tick)
         self._displayed = True
         self._ticks = 0
@@ -147,20 +147,20 @@ class Requests(QObject):
     def rest(self) -> None:
         """Look at nothing any more: the window is going."""
         self._resting = True
-        for timer in (self._frame, self._outlook, self._tick):
+        for timer in (self._frame, self._forecast_timer, self._tick):
             timer.stop()
 
     def set_displayed(self, displayed: bool) -> None:
         """Set whether the panes are visible: their forecast is not updated while another mode is displayed."""
         self._displayed = displayed
         if displayed:
-            self.refresh_outlook()
+            self.refresh_forecast()
 
     def _on_tick(self) -> None:
         self.ticked.emit()
         self._ticks += 1
         if self._displayed and self._ages():
-            self.refresh_outlook()
+            self.refresh_forecast()
 
     def _ages(self) -> bool:
         """Return whether the forecast on display may have changed since the last tick: another part of the program has
@@ -176,36 +176,38 @@ class Requests(QObject):
 
     def document_edited(self, _document: Document) -> None:
         """Forecast again, once, FORECAST_MS after the first of several edits."""
-        if not (self._outlook.isActive() or self._resting):
-            self._outlook.start(FORECAST_MS)
+        if not (self._forecast_timer.isActive() or self._resting):
+            self._forecast_timer.start(FORECAST_MS)
 
     def document_shown(self, _document: Document) -> None:
         """Forecast another document at once."""
         if not self._resting:
-            self._outlook.start(0)
+            self._forecast_timer.start(0)
 
-    def refresh_outlook(self) -> Outlook:
+    def refresh_forecast(self) -> PromptForecast:
         """Return the current zones and forecast."""
         self._changes = self._workspace.sender.forecaster.changes
-        outlook = self._workspace.outlook(self._prompt.document())
-        self._sent_at, self._cold_at = outlook.forecast.sent_at, outlook.clock.warm_until_unix
-        self._prompt.set_outlook(outlook)
-        self._prompt.set_findings(self._checked(outlook))
+        prompt_forecast = self._workspace.forecast(self._prompt.document())
+        self._sent_at, self._cold_at = prompt_forecast.forecast.sent_at, prompt_forecast.clock.warm_until_unix
+        self._prompt.set_forecast(prompt_forecast)
+        self._prompt.set_findings(self._checked(prompt_forecast))
         if self._shown is None:
             neutral = self._prompt.axes is None or self._prompt.axes.neutral
-            self._inspector.show_outlook(None if neutral else outlook.forecast, outlook.clock)
+            self._inspector.show_forecast(None if neutral else prompt_forecast.forecast, prompt_forecast.clock)
         elif not self._looking_back:
-            self._inspector.show_next(outlook.forecast, outlook.new_values, outlook.clock)
-        self.outlook_changed.emit(outlook)
-        return outlook
+            self._inspector.show_next(prompt_forecast.forecast, prompt_forecast.new_values, prompt_forecast.clock)
+        self.forecast_changed.emit(prompt_forecast)
+        return prompt_forecast
 
-    def _checked(self, outlook: Outlook) -> tuple[LimitFinding, ...]:
+    def _checked(self, prompt_forecast: PromptForecast) -> tuple[LimitFinding, ...]:
         """Return the validation result of a document; checked again only if the document changed."""
-        document = outlook.view.document
+        document = prompt_forecast.view.document
         if document is not self._checks[0]:
             self._checks = (document, check(document))
         long = context_finding(
-            outlook.zones.total_tokens, document.parameters.get("max_tokens"), self._workspace.endpoint.context_tokens
+            prompt_forecast.zones.total_tokens,
+            document.parameters.get("max_tokens"),
+            self._workspace.endpoint.context_tokens,
         )
         return self._checks[1] if long is None else (*self._checks[1], long)
 
@@ -236,7 +238,7 @@ class Requests(QObject):
         self._prompt.set_running(False)
         self._show_reported()
         self.show_current()
-        self.refresh_outlook()
+        self.refresh_forecast()
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._sending_page = self._page
@@ -359,7 +361,7 @@ class Requests(QObject):
         self._log.row_changed(dispatch.run.id)
         if dispatch is self._current:
             self._show_reported()
-        self.refresh_outlook()
+        self.refresh_forecast()
         self.settled.emit()
         self.ended.emit(dispatch.run)
 

@@ -269,7 +269,7 @@ class InspectorPane(QWidget):
         self.cost.set_rate.clicked.connect(self.rates_requested)
         self.why.place_requested.connect(self.place_requested)
         self.advice.counted.connect(self._count_advice)
-        self.show_outlook(None)
+        self.show_forecast(None)
 
     def take_focus(self) -> None:
         """Give the keyboard focus to the first figure."""
@@ -295,7 +295,7 @@ class InspectorPane(QWidget):
     def show_model(self, model: InspectorModel | None) -> None:
         """Show a run; None: nothing was sent. Cheap at every frame while nothing that shows here has changed."""
         if model is None:
-            self.show_outlook(None)
+            self.show_forecast(None)
             return
         seen = _signature(model)
         if seen == self._seen:
@@ -313,13 +313,13 @@ class InspectorPane(QWidget):
         self.attempts.show_state(model.state)
         self.why.show_why(model.why)
 
-    def show_outlook(self, forecast: Forecast | None, clock: ColdClock | None = None) -> None:
+    def show_forecast(self, forecast: Forecast | None, clock: ColdClock | None = None) -> None:
         """Show the forecast of the first request, before anything was sent."""
         self._seen = None
         self._show_sections(False)
         self.id.show_model(None)
         self.strip.show_model(None)
-        self.usage.show_outlook(forecast)
+        self.usage.show_forecast(forecast)
         self.forecast.show_forecast(forecast, None)
         self.forecast.show_next(None, None, until_line(clock))
         self.why.show_why(None)
