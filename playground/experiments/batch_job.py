@@ -70,7 +70,9 @@ class BatchJob:
             only: the numbers of the rows to send; None: all.
         """
         self._columns, self._checks, self._endpoint, self._explicit = columns, checks, endpoint, explicit
-        self._service, self._log, self._results = service, log, results
+        self._service, self._results = service, results
+        self._log = log if results.continued else None
+        """Has answers of this batch's earlier runs; None: there are no such runs."""
         self.on_result: Subscribers[[dict[str, Json]]] = Subscribers()
         """Each row's result, after it was written."""
         self._run_ids: dict[int, str] = {}

@@ -161,6 +161,8 @@ class ResultFile:
         self.finished: dict[int, dict[str, Json]] = {}
         self.batch_id = uuid.uuid4().hex
         """Names the batch in the request log. Kept in `<output>.batch` until every row was answered."""
+        self.continued = False
+        """Whether earlier runs of the batch had the same `batch_id`."""
         self._rows = rows
         self._prompt = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:32] if prompt else ""
         self._note = None if path is None else path.with_name(path.name + ".batch")
@@ -203,6 +205,7 @@ class ResultFile:
     def _read_note(self, path: Path) -> None:
         assert self._note is not None
         self.batch_id, _, prompt = self._note.read_text("ascii").partition("\n")
+        self.continued = True
         self._prompt = self._prompt or prompt.strip()
         if prompt.strip() not in ("", self._prompt):
             hint = "Continue with the same prompt, or name another file."

@@ -108,7 +108,7 @@ class CacheForecaster:
         self._models: dict[tuple[str, str], EndpointCacheModel] = {}
         self._scorers: dict[tuple[str, str], Scorer] = {}
         self._view: DocumentView | None = None
-        """The view of the newest forecast."""
+        """The newest view of a document."""
 
     def model(self, endpoint_id: str, model: str) -> EndpointCacheModel:
         """Return the cache model of an endpoint and model. A new one starts with what another of the server taught."""
@@ -127,7 +127,7 @@ class CacheForecaster:
         """Return zones and forecast of a document now. `since`: unix seconds before which the cache cannot know
         anything."""
         cache, now = self.model(endpoint_id, model), self._clock()
-        view = self._view = view_of_document(document, self._view)
+        view = self.view(document)
         cache.since = since
         prediction = cache.predict(view.view, now)
         related = cache.compared_with(prediction)
@@ -151,6 +151,11 @@ class CacheForecaster:
             part_tokens(view, cuts, measure, forecast.prompt_tokens),
             clock,
         )
+
+    def view(self, document: Document) -> DocumentView:
+        """Return the view of a document; what it has in common with the last one is used again."""
+        self._view = view_of_document(document, self._view)
+        return self._view
 
     def forecast(self, view: CacheView, endpoint_id: str, model: str, since: float | None = None) -> Forecast:
         """Return the forecast of a request body's view now, without zones."""

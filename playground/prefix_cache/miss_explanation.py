@@ -7,7 +7,7 @@ request.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from playground.prefix_cache.causes import TITLES, Cause
@@ -54,6 +54,9 @@ class MissPosition:
     text: str
 
 
+_AFTER_FIX = "The fix changed the prefix once; the next request can be served from the cache."
+
+
 @dataclass(frozen=True, slots=True)
 class MissExplanation:
     """One explanation. `sentence` is complete; `before` and `after` are the characters at the difference in the
@@ -64,7 +67,8 @@ class MissExplanation:
     as it was sent, `variable` the name of the variable whose value changed, `compared_with` the request_id of the
     earlier request. `place` is the first code point of the canonical view that differs, `part` the kind of part
     there, `tool` the index of the tool, `position` the same with line and column. `last`: the prefix ended in the last
-    of several messages, as in every turn of a conversation.
+    of several messages, as in every turn of a conversation. `after_fix`: the request is the first one after an
+    automatic fix, which ended the prefix once.
     """
 
     kind: Kind
@@ -81,10 +85,19 @@ class MissExplanation:
     tool: int | None = None
     position: MissPosition | None = None
     last: bool = False
+    after_fix: bool = False
+
+    def expected_after_fix(self) -> MissExplanation:
+        """Return the explanation for the first request after an automatic fix, if a changed prompt is the cause."""
+        if self.kind not in ("differs", "order", "tools"):
+            return self
+        return replace(self, after_fix=True, sentence=f"{_AFTER_FIX} {self.sentence}")
 
     @property
     def title(self) -> str:
         """The cause in a few words; empty if none is named."""
+        if self.after_fix:
+            return "First request after the fix"
         if self.cause == "unknown" and self.kind != "unknown":
             return ""
         return f"{{{{{self.variable}}}}} has another value" if self.variable else TITLES[self.cause]

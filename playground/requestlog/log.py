@@ -149,12 +149,20 @@ class RequestLog(LogReads):
             self._armed = True
             self._write_worker.later(FLUSH_S, self._flush)
 
-    async def finish(self, run_id: str, state: RunState) -> None:
-        """End a run that has begun: it is on disk on return, or `on_notice` callbacks were called."""
+    async def finish(
+        self, run_id: str, state: RunState, forecast: Forecast | None = None, explanation: Json = None
+    ) -> None:
+        """End a run that has begun: it is on disk on return, or `on_notice` callbacks were called.
+
+        Args:
+            forecast: replaces the cache forecast with which the run began.
+            explanation: why the prompt cache was or was not used, as JSON.
+        """
         if (writer := self._writer) is not None:
             # A copy, since the state may still change; the thread computes the figures.
             end = replace(state, pieces=list(state.pieces))
-            await self._settled(run_id, lambda: writer.finish(run_id, summarize(end)))
+            text = None if explanation is None else json.dumps(explanation)
+            await self._settled(run_id, lambda: writer.finish(run_id, summarize(end), forecast, text))
 
     async def add(self, runs: Sequence[EndedRun]) -> list[str]:
         """Store runs that ended elsewhere, all or none. Returns the run_ids that were new.
@@ -228,11 +236,6 @@ class RequestLog(LogReads):
         """Set the comment of an ended run; an empty text removes it."""
         if (writer := self._writer) is not None:
             await self._write(lambda: writer.set_comment(run_id, comment))
-
-    async def set_forecast(self, run_id: str, forecast: Forecast) -> None:
-        """Replace the cache forecast of a run."""
-        if (writer := self._writer) is not None:
-            await self._write(lambda: writer.set_forecast(run_id, forecast))
 
     async def set_explanation(self, run_id: str, explanation: Json) -> None:
         """Store why the prompt cache was or was not used for a run, as JSON; None removes it."""

@@ -40,25 +40,20 @@ def set_comment(connection: sqlite3.Connection, run_id: str, comment: str) -> bo
     return True
 
 
-def set_forecast(connection: sqlite3.Connection, run_id: str, forecast: Forecast) -> None:
+def set_forecast(connection: sqlite3.Connection, number: int, forecast: Forecast) -> None:
     """Replace the cache forecast of a run."""
-    ids = both_ids(run_id)
     connection.execute(
-        "UPDATE texts SET forecast = ? WHERE number = (SELECT number FROM runs WHERE run_id IN (?, ?))",
-        (msgspec.json.encode(forecast).decode(), *ids),
+        "UPDATE texts SET forecast = ? WHERE number = ?", (msgspec.json.encode(forecast).decode(), number)
     )
     connection.execute(
-        "UPDATE runs SET prompt_tokens_estimated = ?, forecast_cached = ? WHERE run_id IN (?, ?)",
-        (forecast.prompt_tokens, forecast.cached_tokens, *ids),
+        "UPDATE runs SET prompt_tokens_estimated = ?, forecast_cached = ? WHERE number = ?",
+        (forecast.prompt_tokens, forecast.cached_tokens, number),
     )
 
 
-def set_explanation(connection: sqlite3.Connection, run_id: str, explanation: str | None) -> None:
+def set_explanation(connection: sqlite3.Connection, number: int, explanation: str | None) -> None:
     """Store a cache explanation (JSON text) with a run; None removes it."""
-    connection.execute(
-        "UPDATE texts SET explanation = ? WHERE number = (SELECT number FROM runs WHERE run_id IN (?, ?))",
-        (explanation, *both_ids(run_id)),
-    )
+    connection.execute("UPDATE texts SET explanation = ? WHERE number = ?", (explanation, number))
 
 
 def older_than(connection: sqlite3.Connection, started_us: int) -> list[str]:

@@ -42,6 +42,9 @@ class LiveRun:
     raw_chars: int = 0
     dropped_raw: bool = False
     end: Summary | None = None
+    forecast: Forecast | None = None
+    """Replaces the forecast of `record` when the run ends."""
+    explanation: str | None = None
 
     @property
     def owes(self) -> bool:
@@ -156,9 +159,12 @@ class Writer:
             if (live := self._live.get(run_id)) is not None and live.end is None:
                 live.take(events)
 
-    def finish(self, run_id: str, end: Summary) -> None:
-        """End a run; written by `settle`. Does nothing if the run is not live."""
+    def finish(
+        self, run_id: str, end: Summary, forecast: Forecast | None = None, explanation: str | None = None
+    ) -> None:
+        """End a run; written by `settle`. Does nothing if the run is not live. `explanation` is JSON text."""
         if (live := self._live.get(run_id)) is not None:
+            live.forecast, live.explanation = forecast, explanation
             live.end = replace(end, ids=tuple(sorted({*end.ids, *live.body_ids})))
 
     def add(self, runs: Sequence[EndedRun]) -> list[str]:
@@ -265,16 +271,11 @@ class Writer:
                 retention.owe(self._connection)
         self._changed([run_id] if done else [])
 
-    def set_forecast(self, run_id: str, forecast: Forecast) -> None:
-        """Replace the cache forecast of a run. Raises sqlite3.Error."""
-        with transaction(self._connection, durable=False):
-            retention.set_forecast(self._connection, run_id, forecast)
-        self._changed([run_id])
-
     def set_explanation(self, run_id: str, explanation: str | None) -> None:
         """Store a cache explanation (JSON text) with a run. Raises sqlite3.Error."""
         with transaction(self._connection, durable=False):
-            retention.set_explanation(self._connection, run_id, explanation)
+            if (number := rows.number_of(self._connection, run_id)) is not None:
+                retention.set_explanation(self._connection, number, explanation)
         self._changed([run_id])
 
     def mark(self, run_ids: Iterable[str], marked: bool) -> None:
@@ -350,6 +351,10 @@ class Writer:
         if live.end is not None:
             rows.end_run(self._connection, number, live.end, live.dropped_raw)
             rows.replace_events(self._connection, number, live.events, live.end, batches=live.written > 0)
+            if live.forecast is not None:
+                retention.set_forecast(self._connection, number, live.forecast)
+            if live.explanation is not None:
+                retention.set_explanation(self._connection, number, live.explanation)
         return number
 
     def _error(self, error: sqlite3.Error) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
-from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
+from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived, Queued, RetryScheduled
 from playground.client.redact import key_forms
 from playground.client.retry import RateLimiter, RetryPolicy
 from playground.prefix_cache.endpoint_model import CacheUsage
@@ -88,21 +88,18 @@ class RunLog(Protocol):
     def note(self, run_id: str, event: AnyEvent) -> None:
         """Record an event of a run that has begun; returns at once."""
 
-    async def set_forecast(self, run_id: str, forecast: Forecast) -> None:
-        """Replace the cache forecast of a run."""
-
-    async def finish(self, run_id: str, state: RunState) -> None:
-        """Record the end of a run."""
-
-    async def set_explanation(self, run_id: str, explanation: Json) -> None:
-        """Store the cache explanation of a run."""
+    async def finish(
+        self, run_id: str, state: RunState, forecast: Forecast | None = None, explanation: Json = None
+    ) -> None:
+        """Record the end of a run with its cache explanation. `forecast` replaces the one it began with."""
 
 
 @dataclass(slots=True)
 class PendingRequest:
     """A run with its forecast from the time of its last attempt, or of its wait for a slot. `settled` and `why` are
     set when it ends. `tag` names the purpose of a request that the program sends on its own (experiment, example, voice
-    demo): it explains no other prompt. `tags` are stored with the request in the log."""
+    demo): it explains no other prompt. `tags` are stored with the request in the log. `after_fix`: it is the first one
+    after an automatic fix of the prompt."""
 
     run: Run
     view: DocumentView
@@ -112,6 +109,7 @@ class PendingRequest:
     tags: tuple[str, ...] = ()
     settled: Settled | None = None
     why: MissExplanation | None = None
+    after_fix: bool = False
     forecast_at_begin: Forecast = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,7 +181,8 @@ class RequestService:
         if secret is not None:
             _refuse_key_in(request.body, secret.reveal())
         async with self._one_a_turn:
-            prompt_forecast = self.forecast(document, endpoint)
+            view = self.forecaster.view(document)
+            forecast = self._forecast(view, endpoint)
             # Prompts that are sent together are analyzed one at a time, and the window is processed in between.
             await asyncio.sleep(0)
         run = Run(
@@ -191,7 +190,7 @@ class RequestService:
             document=document,
             request=request,
             endpoint=endpoint,
-            forecast=prompt_forecast.forecast,
+            forecast=forecast,
             started_utc=datetime.now(UTC),
             connection=self.connection,
             key=secret.reveal() if secret else None,
@@ -199,7 +198,7 @@ class RequestService:
             rate_limiter=self._rate_limiter,
             limit_s=self.limit_s,
         )
-        sending = PendingRequest(run, prompt_forecast.view, prompt_forecast.forecast, tag, self._source, tuple(tags))
+        sending = PendingRequest(run, view, forecast, tag, self._source, tuple(tags))
         run.subscribe(self._remember(sending))
         on_dispatch(sending)
         await self._execute(sending)
@@ -221,6 +220,9 @@ class RequestService:
         """Return zones and forecast of a document on an endpoint, now."""
         return self.forecaster.look(document, endpoint.id, endpoint.model, self.cache_began(endpoint))
 
+    def _forecast(self, view: DocumentView, endpoint: Endpoint) -> Forecast:
+        return self.forecaster.forecast(view.view, endpoint.id, endpoint.model, self.cache_began(endpoint))
+
     def cache_began(self, endpoint: Endpoint) -> float | None:
         """Return the unix seconds at which the endpoint's cache was empty; None if unknown.
 
@@ -231,16 +233,16 @@ class RequestService:
         return self._simulation.started_at if self._simulation.started_at is not None else time.time()
 
     def _remember(self, sending: PendingRequest) -> Callable[[Run, AnyEvent], None]:
-        changes = self.forecaster.changes
+        changes, waited = self.forecaster.changes, False
 
         def heard(run: Run, event: AnyEvent) -> None:
-            nonlocal changes
-            if isinstance(event, AttemptStarted) and self.forecaster.changes != changes:
+            nonlocal changes, waited
+            if isinstance(event, (Queued, RetryScheduled)):
+                waited = True
+            if isinstance(event, AttemptStarted) and waited and self.forecaster.changes != changes:
                 # Other requests were answered while this one waited for a slot or a retry.
-                changes = self.forecaster.changes
-                where = run.endpoint.id, run.endpoint.model
-                run.forecast = self.forecaster.forecast(sending.view.view, *where, self.cache_began(run.endpoint))
-                sending.forecast = run.forecast
+                changes, waited = self.forecaster.changes, False
+                run.forecast = sending.forecast = self._forecast(sending.view, run.endpoint)
             if isinstance(event, HeadersReceived) and event.status == 200:
                 self.forecaster.record(run.endpoint.id, run.endpoint.model, _sent(sending))
             if self.log is not None:
@@ -270,13 +272,12 @@ class RequestService:
         run, log = sending.run, self.log
         if log is None:
             return
-        if sending.forecast is not sending.forecast_at_begin:
-            await log.set_forecast(run.id, sending.forecast)
-        await log.finish(run.id, run.state)
+        forecast = None if sending.forecast is sending.forecast_at_begin else sending.forecast
+        explained: Json = None
         if sending.settled is not None and run.state.phase == "done":
             # An empty object means: explained, no missed tokens.
             explained = {} if sending.why is None else msgspec.to_builtins(sending.why)
-            await log.set_explanation(run.id, explained)
+        await log.finish(run.id, run.state, forecast, explained)
 
     def _learn(self, sending: PendingRequest) -> None:
         """Explain the report, then learn from it. Only requests that the server accepted are learned from."""
@@ -287,7 +288,7 @@ class RequestService:
         usage = cache_usage(run.state)
         sending.settled = self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
         if run.state.phase == "done" and sending.settled is not None:
-            sending.why = sending.settled.explanation
+            sending.why = _fitting(sending, sending.settled.explanation)
         self._on_learned()
 
     def _learn_context(self, run: Run) -> None:
@@ -313,7 +314,12 @@ class RequestService:
         run = sending.run
         where = run.endpoint.id, run.endpoint.model
         usage = cache_usage(run.state)
-        sending.why = self.forecaster.explain_with(where, _sent(sending), earlier, usage, settled.known, sending.view)
+        why = self.forecaster.explain_with(where, _sent(sending), earlier, usage, settled.known, sending.view)
+        sending.why = _fitting(sending, why)
+
+
+def _fitting(sending: PendingRequest, why: MissExplanation | None) -> MissExplanation | None:
+    return why.expected_after_fix() if why is not None and sending.after_fix else why
 
 
 def _refuse_key_in(body: bytes, key: str) -> None:

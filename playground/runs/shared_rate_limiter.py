@@ -12,6 +12,7 @@ import math
 import os
 import stat
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -39,12 +40,25 @@ LOCK_TIMEOUT_S = 2.0
 """A process that holds the file's lock for longer than this is stuck: count within this process instead."""
 MAX_FILE_BYTES = 1_000_000
 """A larger file counts as empty: 64 processes at 1,000 requests per minute need a tenth of this."""
-
-
+_PAGE_BYTES = 4_096
+_STUCK = "another process does not release its lock"
+_UNFOLLOWED = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 PASSED_S = 0.05
 """Time between two writes of counted requests."""
+RELEASED_S = 0.05
+"""How long a released slot may wait for the next request of this process, which writes both at once."""
 _PassedStep: TypeAlias = tuple[str, str, float | None]
 """Base URL, ticket, and the unix time of the start; None: the request has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Release:
+    """A slot to give back. `held_until`: end of the endpoint's block; `arrived_unix`: of the request at the server."""
+
+    endpoint: Endpoint
+    ticket: str
+    held_until: float
+    arrived_unix: float | None
 
 
 class SlotRecord(msgspec.Struct):
@@ -85,6 +99,9 @@ class SharedRateLimiter:
         self._writing: set[asyncio.Future[Any]] = set()
         self._passed: list[_PassedStep] = []
         self._passing: asyncio.Future[None] | None = None
+        self._releases: list[_Release] = []
+        """Released slots that are not in the file yet: the next request of this process writes them with its own."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def _queue(self, endpoint_id: str) -> _Queue:
         return self._queues.setdefault(endpoint_id, _Queue())
@@ -120,13 +137,14 @@ class SharedRateLimiter:
     async def _try(self, endpoint: Endpoint, ticket: str, position: int, speech: bool) -> QueueStatus | None:
         if position > 1:
             return QueueStatus(position, "other requests are first", None)
-        take = asyncio.ensure_future(asyncio.to_thread(partial(self._take, endpoint, ticket, speech)))
+        releases, self._releases = self._releases, []
+        take = asyncio.ensure_future(asyncio.to_thread(partial(self._take, endpoint, ticket, speech, releases)))
         try:
             status, load, error = await asyncio.shield(take)
         except asyncio.CancelledError:
             # The thread may still acquire the slot: release it when the thread has ended.
             self._writing.add(take)
-            take.add_done_callback(lambda _done: self._start_release(endpoint, ticket, 0.0, None))
+            take.add_done_callback(lambda _done: self._give_back_now(endpoint, ticket))
             take.add_done_callback(self._writing.discard)
             raise
         self._report(error)
@@ -135,21 +153,42 @@ class SharedRateLimiter:
         return status
 
     def release(self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0, arrived_s_ago: float | None = None) -> None:
-        """Release a slot. The file is written in a thread; `close` waits for it."""
+        """Release a slot. The file is written in a thread; `close` waits for it.
+
+        If no request of this process waits and the endpoint is not blocked, the slot is free for other processes after
+        RELEASED_S, or with the next request.
+        """
         queue = self._queue(endpoint.id)
         queue.load = Load(max(queue.load.in_flight - 1, 0), queue.load.this_minute)
-        self._start_release(endpoint, ticket, hold_s, arrived_s_ago)
+        arrived_unix = None if arrived_s_ago is None else self._clock() - arrived_s_ago
+        if hold_s > 0 or queue.tickets:
+            self._give_back_now(endpoint, ticket, hold_s, arrived_unix)
+            return
+        self._releases.append(_Release(endpoint, ticket, 0.0, arrived_unix))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(RELEASED_S, self._write_releases)
 
-    def _start_release(self, endpoint: Endpoint, ticket: str, hold_s: float, arrived_s_ago: float | None) -> None:
-        queue = self._queue(endpoint.id)
-        give_back = partial(self._give_back, endpoint, ticket, hold_s, arrived_s_ago)
-        future = asyncio.get_running_loop().run_in_executor(None, give_back)
-        self._writing.add(future)
-        future.add_done_callback(lambda done: self._given_back(queue, done))
+    def _give_back_now(
+        self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0, arrived_unix: float | None = None
+    ) -> None:
+        held_until = self._clock() + min(hold_s, MAX_HOLD_S) if hold_s > 0 else 0.0
+        self._releases.append(_Release(endpoint, ticket, held_until, arrived_unix))
+        self._write_releases()
 
-    def _given_back(self, queue: _Queue, done: asyncio.Future[None]) -> None:
+    def _write_releases(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        releases, self._releases = self._releases, []
+        if releases:
+            future = asyncio.get_running_loop().run_in_executor(None, self._give_back, releases)
+            self._writing.add(future)
+            future.add_done_callback(lambda done: self._given_back(releases, done))
+
+    def _given_back(self, releases: Sequence[_Release], done: asyncio.Future[None]) -> None:
         self._writing.discard(done)
-        queue.released.set()
+        for endpoint_id in {release.endpoint.id for release in releases}:
+            self._queue(endpoint_id).released.set()
 
     def count(self, endpoint: Endpoint) -> Callable[[], None]:
         """Count a request that another program sends now: it never waits. Call the result when it has ended."""
@@ -159,7 +198,7 @@ class SharedRateLimiter:
 
     def hold(self, endpoint: Endpoint, hold_s: float) -> None:
         """Block the endpoint for this long, in all processes on the data folder. The file is written in a thread."""
-        self._start_release(endpoint, "", hold_s, None)
+        self._give_back_now(endpoint, "", hold_s)
 
     def _pass(self, step: _PassedStep) -> None:
         self._passed.append(step)
@@ -184,6 +223,7 @@ class SharedRateLimiter:
 
     async def close(self) -> None:
         """Wait until every released slot is on disk."""
+        self._write_releases()
         while writing := tuple(self._writing):
             await asyncio.gather(*writing, return_exceptions=True)
             # Since Python 3.12, waiting for finished tasks does not let their callbacks run.
@@ -213,11 +253,18 @@ class SharedRateLimiter:
         if new and error:
             self._on_error(error)
 
-    def _take(self, endpoint: Endpoint, ticket: str, speech: bool) -> tuple[QueueStatus | None, Load, str]:
-        """Take a slot under the file's lock if one is free. Blocking. Returns also why the file cannot be used."""
+    def _take(
+        self, endpoint: Endpoint, ticket: str, speech: bool, releases: Sequence[_Release]
+    ) -> tuple[QueueStatus | None, Load, str]:
+        """Give slots back, then take one if one is free, under the file's lock. Blocking.
+
+        Returns also why the file cannot be used.
+        """
         take = partial(_take_slot, endpoint=endpoint, ticket=ticket, clock=self._clock, speech=speech)
+        self._give_back_own(releases)
         try:
             with self._file.locked() as records:
+                _give_slots_back(records, releases)
                 return *take(records), ""
         except OSError as error:
             reason = error.strerror or str(error)
@@ -227,15 +274,14 @@ class SharedRateLimiter:
             )
             return *take(self._own), message
 
-    def _give_back(self, endpoint: Endpoint, ticket: str, hold_s: float, arrived_s_ago: float | None) -> None:
-        arrived_unix = None if arrived_s_ago is None else self._clock() - arrived_s_ago
-        held_until = self._clock() + min(max(hold_s, 0.0), MAX_HOLD_S) if hold_s > 0 else 0.0
-        give_back = partial(_give_slot_back, ticket=ticket, arrived_unix=arrived_unix, held_until=held_until)
+    def _give_back(self, releases: Sequence[_Release]) -> None:
         with suppress(OSError), self._file.locked() as records:
-            give_back(records.setdefault(endpoint.base_url, SlotRecord()))
-        own = self._own.get(endpoint.base_url)
-        if own is not None or self._error:
-            give_back(self._own.setdefault(endpoint.base_url, SlotRecord()))
+            _give_slots_back(records, releases)
+        self._give_back_own(releases)
+
+    def _give_back_own(self, releases: Sequence[_Release]) -> None:
+        known = self._own if not self._error else {release.endpoint.base_url for release in releases}
+        _give_slots_back(self._own, [release for release in releases if release.endpoint.base_url in known])
 
 
 def _take_slot(
@@ -268,12 +314,14 @@ def _count_passed(records: dict[str, SlotRecord], steps: Sequence[_PassedStep], 
         _prune(records[base_url], now_unix)
 
 
-def _give_slot_back(record: SlotRecord, ticket: str, arrived_unix: float | None, held_until: float) -> None:
-    start_unix = record.flights.pop(ticket, None)
-    if arrived_unix is not None and start_unix in record.starts:
-        # The server's minute begins when the request arrives, which may be long after the slot was acquired.
-        record.starts[record.starts.index(start_unix)] = max(arrived_unix, start_unix)
-    record.held_until = max(record.held_until, held_until)
+def _give_slots_back(records: dict[str, SlotRecord], releases: Sequence[_Release]) -> None:
+    for release in releases:
+        record = records.setdefault(release.endpoint.base_url, SlotRecord())
+        start_unix = record.flights.pop(release.ticket, None)
+        if release.arrived_unix is not None and start_unix in record.starts:
+            # The server's minute begins when the request arrives, which may be long after the slot was acquired.
+            record.starts[record.starts.index(start_unix)] = max(release.arrived_unix, start_unix)
+        record.held_until = max(record.held_until, release.held_until)
 
 
 class _SharedFile:
@@ -281,6 +329,8 @@ class _SharedFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._own_turn = threading.Lock()
+        """Threads of this process wait for each other here: FileLock would look again every 10 ms."""
 
     @contextmanager
     def locked(self) -> Iterator[dict[str, SlotRecord]]:
@@ -288,29 +338,33 @@ class _SharedFile:
         # Imported on first use: the first paint does not need it.
         from filelock import FileLock, Timeout
 
-        if not self._path.parent.is_dir():
-            raise FileNotFoundError(None, "the data folder was deleted")
-        lock = FileLock(
-            self._path.with_suffix(".lock"), mode=0o600, timeout=LOCK_TIMEOUT_S, poll_interval=0.01, thread_local=False
-        )
+        until = time.monotonic() + LOCK_TIMEOUT_S
+        if not self._own_turn.acquire(timeout=LOCK_TIMEOUT_S):
+            raise TimeoutError(None, _STUCK)
         try:
-            lock.acquire()
-        except Timeout as error:
-            raise TimeoutError(None, "another process does not release its lock") from error
-        try:
-            before = self._read()
-            records = _records(before)
-            yield records
-            after = msgspec.json.encode(records)
-            if after != before:
-                write_private(self._path, after, replace_link=True, durable=False)
+            if not self._path.parent.is_dir():
+                raise FileNotFoundError(None, "the data folder was deleted")
+            lock = FileLock(self._path.with_suffix(".lock"), mode=0o600, poll_interval=0.01, thread_local=False)
+            try:
+                lock.acquire(timeout=max(until - time.monotonic(), 0.0))
+            except Timeout as error:
+                raise TimeoutError(None, _STUCK) from error
+            try:
+                before = self._read()
+                records = _records(before)
+                yield records
+                after = msgspec.json.encode(records)
+                if after != before.rstrip(b" "):
+                    self._write(after, len(before))
+            finally:
+                lock.release()
         finally:
-            lock.release()
+            self._own_turn.release()
 
     def _read(self) -> bytes:
         try:
             # O_NOFOLLOW: whatever a symbolic link points to is not ours. The next write replaces the link.
-            handle = os.open(self._path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            handle = os.open(self._path, os.O_RDONLY | _UNFOLLOWED)
         except FileNotFoundError:
             return b""
         except OSError:
@@ -321,6 +375,28 @@ class _SharedFile:
             if stat.S_ISDIR(os.fstat(handle).st_mode):
                 raise IsADirectoryError(None, "a folder has its name")
             return file.read(MAX_FILE_BYTES + 1)
+
+    def _write(self, data: bytes, size: int) -> None:
+        """Overwrite the file of `size` bytes in place: ext4 writes a file that replaces another to the disk at once.
+
+        One write, with spaces up to the old end: a process that is killed leaves the old or the new text. Between two
+        pages of a longer text it may leave both, which the next reader takes for damage.
+        """
+        if len(data) <= MAX_FILE_BYTES and size <= max(2 * len(data), _PAGE_BYTES):
+            with suppress(OSError):
+                handle = os.open(self._path, os.O_WRONLY | _UNFOLLOWED)
+                try:
+                    if _is_ours(os.fstat(handle)) and os.write(handle, data.ljust(size)) >= len(data):
+                        return
+                finally:
+                    os.close(handle)
+        write_private(self._path, data, replace_link=True, durable=False)
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Return whether it is a regular file with one name; on POSIX systems, for this user only."""
+    private = sys.platform == "win32" or not status.st_mode & 0o077
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and private
 
 
 def _records(data: bytes) -> dict[str, SlotRecord]:

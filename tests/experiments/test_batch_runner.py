@@ -181,6 +181,18 @@ def test_store_saved_batch_is_unfinished_until_all_rows_are_answered(tmp_path: P
     assert store.unfinished() is None
 
 
+def test_result_file_is_continued_if_an_earlier_run_had_its_id(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    first = ResultFile(path, resume=True)
+    first.close(complete=False)
+    second = ResultFile(path, resume=True)
+    second.close(complete=True)
+    third = ResultFile(path, resume=True)
+    third.close(complete=True)
+    assert [file.continued for file in (first, second, third)] == [False, True, False]
+    assert (first.batch_id == second.batch_id, second.batch_id == third.batch_id) == (True, False)
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"version": 9}'])
 def test_store_damaged_batch_is_ignored(tmp_path: Path, damage: bytes) -> None:
     store = BatchStore(tmp_path)

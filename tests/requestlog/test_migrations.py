@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
 from playground.requestlog.filter import EVERYTHING, LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.migrations import CURRENT
 from playground.requestlog.store import FILE_NAME
+from playground.runs.state import fold
 from tests.requestlog import samples
 
 
@@ -116,6 +118,27 @@ def test_set_explanation_is_returned_by_get_and_removed_by_none(tmp_path: Path) 
             stored = await log.get(kept.run_id)
             assert stored is not None
             assert stored.explanation is None
+        finally:
+            await log.close()
+
+    samples.run(work())
+
+
+def test_finish_with_forecast_and_explanation_stores_both(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        try:
+            kept, other = samples.record("One"), samples.record("Two")
+            newer = Forecast(48.0, 32.0, 64.0, 90.0, "shared with a newer request")
+            for record in (kept, other):
+                await log.begin(record)
+            await log.finish(kept.run_id, fold(samples.answered()), newer, {"cause": "edited"})
+            await log.finish(other.run_id, fold(samples.answered()))
+            stored, unchanged = await log.get(kept.run_id), await log.get(other.run_id)
+            assert stored is not None
+            assert unchanged is not None
+            assert (stored.record.forecast, stored.explanation) == (newer, {"cause": "edited"})
+            assert (unchanged.record.forecast, unchanged.explanation) == (other.forecast, None)
         finally:
             await log.close()
 

@@ -401,6 +401,76 @@ def test_acquire_file_is_a_symbolic_link_replaces_the_link_only(tmp_path: Path) 
     assert not (folder / "gate.json").is_symlink()
 
 
+def test_acquire_again_overwrites_the_file_in_place(tmp_path: Path) -> None:
+    file, inodes = tmp_path / "gate.json", list[int]()
+
+    async def story() -> None:
+        limiter = SharedRateLimiter(tmp_path, lambda: 1_000.0 + len(inodes))
+        for _ in range(3):
+            await limiter.acquire(_endpoint(10, 10), _never)
+            inodes.append(file.stat().st_ino)
+
+    _run(story)
+    assert len(set(inodes)) == 1
+    assert _starts(tmp_path) == [1_000.0, 1_001.0, 1_002.0]
+
+
+def test_acquire_file_has_another_name_replaces_it(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    other, file = tmp_path / "precious.txt", tmp_path / "data" / "gate.json"
+    other.write_text("keep me")
+    file.hardlink_to(other)
+
+    async def story() -> None:
+        await SharedRateLimiter(tmp_path / "data").acquire(_endpoint(1, 1), _never)
+
+    _run(story)
+    assert other.read_text() == "keep me"
+    assert len(json.loads(file.read_bytes())[URL]["starts"]) == 1
+
+
+def test_acquire_shorter_text_than_before_is_whole(tmp_path: Path) -> None:
+    now = [1_000.0]
+
+    async def story() -> None:
+        limiter = SharedRateLimiter(tmp_path, lambda: now[0])
+        for _ in range(100):
+            limiter.release(_endpoint(None, None), await limiter.acquire(_endpoint(None, None), _ignore))
+        await limiter.close()
+        assert len(_starts(tmp_path)) == 100
+        now[0] += 61
+        await limiter.acquire(_endpoint(None, None), _never)
+
+    _run(story)
+    assert _starts(tmp_path) == [1_061.0]
+
+
+def test_release_is_written_with_the_next_request_or_alone_when_none_comes(tmp_path: Path) -> None:
+    def flights() -> list[str]:
+        return list(json.loads((tmp_path / "gate.json").read_bytes()).get(URL, {}).get("flights", {}))
+
+    async def story() -> None:
+        limiter, endpoint = SharedRateLimiter(tmp_path), _endpoint(None, 1)
+        first = await limiter.acquire(endpoint, _never)
+        limiter.release(endpoint, first)
+        assert flights() == [first]
+        second = await limiter.acquire(endpoint, _never)
+        assert flights() == [second]
+        limiter.release(endpoint, second)
+        while flights():  # noqa: ASYNC110 - another thread writes the file; the story has a limit of time
+            await asyncio.sleep(0.01)
+        third = await limiter.acquire(endpoint, _never)
+        limiter.release(endpoint, third)
+        await limiter.close()
+        assert flights() == []
+
+    _run(story)
+
+
+def _starts(folder: Path) -> list[float]:
+    return list(json.loads((folder / "gate.json").read_bytes())[URL]["starts"])
+
+
 def test_acquire_lock_held_by_a_stuck_process_counts_in_this_process(tmp_path: Path) -> None:
     from filelock import FileLock
 

@@ -13,9 +13,11 @@ from playground.cli.selftest import UiDriver
 from playground.lint.examples import EXAMPLES
 from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
+from playground.runs.record import read_explanation
 from playground.ui.dialogs.guide import GuideDialog
 from playground.ui.dialogs.repeat import RepeatDialog
 from playground.ui.dialogs.rewrite import RewriteDialog
+from playground.ui.panes.log.columns import cause_cell
 from playground.ui.session import Session
 from tests.ui.conftest import Story
 from tests.ui.test_window import _send
@@ -91,12 +93,25 @@ def test_first_request_after_a_fix_is_explained_in_grey_and_one_after_an_edit_in
         dialog.apply.click()
         await _send(session, hand)
         assert (why.isHidden(), why.property("look")) == (False, "aside")
+        after_fix = window.requests.shown_run_id
         document = window.prompt.document()
         first, *others = document.messages
         edited = replace(first, content=f"Now {first.content}")
         window.prompt.set_document(replace(document, messages=(edited, *others)), undoable=True, label="Test")
         await _send(session, hand)
         assert (why.isHidden(), why.property("look")) == (False, "callout")
+        after_edit, log, tones = window.requests.shown_run_id, session.workspace.log, []
+        assert log is not None
+        assert after_fix is not None
+        for run_id in (after_fix, after_edit):
+            stored = await log.get(run_id or "")
+            assert stored is not None
+            tones.append(cause_cell(read_explanation(stored.explanation)).tone)
+        assert tones == ["muted", "variable_edge"]
+        window.requests.open_logged(after_fix)
+        await hand.until(lambda: window.requests.shown_run_id == after_fix, "the logged request")
+        assert why.property("look") == "aside"
+        assert "The fix changed the prefix once" in why.sentence
 
     tell(story)
 

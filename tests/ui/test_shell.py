@@ -16,6 +16,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QTableWidget, QWidget
 
 from playground.cli.selftest import UiDriver
+from playground.client.endpoint import PLANS
+from playground.client.retry import Load
 from playground.requestlog.recovery import RecoveryProgress
 from playground.ui import notify
 from playground.ui.actions import ACTIONS
@@ -256,6 +258,18 @@ def test_status_bar_shows_the_recovery_until_it_ends(qapp: QApplication) -> None
     assert bar._recovery.text() == ""
     bar.show_recovery(RecoveryProgress(3_998, 4_000, 2))
     assert "2" in bar._recovery.text()
+
+
+def test_status_bar_names_more_requests_than_the_plan_allows(qapp: QApplication) -> None:
+    bar, plan = StatusBar(), PLANS["standard"]
+    bar.show_load(Load(2, 10), plan)
+    assert (bar._in_flight.text(), bar._minute.text()) == ("2 of 3 in flight", "10 of 10 this minute")
+    bar.show_load(Load(5, 15), plan)
+    assert bar._in_flight.text() == "5 in flight, more than the plan's 3"
+    assert bar._minute.text() == "15 this minute, more than the plan's 10"
+    assert "the Recorder never delays a request" in bar._minute.toolTip()
+    bar.show_load(Load(5, 15), PLANS["none"])
+    assert (bar._in_flight.text(), bar._minute.text()) == ("5 in flight", "15 this minute")
 
 
 @pytest.mark.parametrize(("seconds", "active", "told"), [(LONG_S, False, True), (9.9, False, False), (60, True, False)])

@@ -55,14 +55,15 @@ class StatusBar(QFrame):
 
     def show_load(self, load: Load, plan: PlanLimits) -> None:
         """Show requests in flight and in this minute, with the plan's limits if it has any."""
-        self._in_flight.setText(f"{load.in_flight}{_of(plan.in_flight)} in flight")
-        self._minute.setText(f"{load.this_minute}{_of(plan.requests_per_minute)} this minute")
-        over = plan.requests_per_minute is not None and load.this_minute >= plan.requests_per_minute
-        self._minute.setToolTip(
-            "Requests of your windows and commands. The account's other programs count too."
-            + (" The next request is queued." if over else "")
-        )
-        _tone(self._minute, "variable" if over else "muted")
+        self._in_flight.setText(_used(load.in_flight, plan.in_flight, "in flight"))
+        self._minute.setText(_used(load.this_minute, plan.requests_per_minute, "this minute"))
+        limit = plan.requests_per_minute
+        full = limit is not None and load.this_minute >= limit
+        tip = "Requests of your windows, your commands and recorded programs. The account's other programs count too."
+        if limit is not None and load.this_minute > limit:
+            tip += " Recorded programs sent more than the plan allows: the Recorder never delays a request."
+        self._minute.setToolTip(tip + (" The next request of this program is queued." if full else ""))
+        _tone(self._minute, "variable" if full else "muted")
 
     def show_saved(self, words: str) -> None:
         """Show when the prompt was saved."""
@@ -87,8 +88,11 @@ class StatusBar(QFrame):
         _tone(self._error, "failure" if sentence else "muted")
 
 
-def _of(limit: int | None) -> str:
-    return "" if limit is None else f" of {limit}"
+def _used(count: int, limit: int | None, what: str) -> str:
+    """Return a count with its limit, for example "3 of 10 this minute". Recorded programs can exceed it."""
+    if limit is None:
+        return f"{count} {what}"
+    return f"{count} of {limit} {what}" if count <= limit else f"{count} {what}, more than the plan's {limit}"
 
 
 def _tone(label: QLabel, tone: str) -> None:

@@ -37,6 +37,8 @@ from playground.ui.widgets.task_dialog import open_once
 MAX_LOG_ROWS = 10_000
 MAX_EDITED = 100_000
 """Characters of pasted rows that the field shows and edits."""
+_LINE_ENDS = {0x2028: "\n", 0x2029: "\n"}
+"""How a QTextDocument stores line breaks, those of Shift+Enter included."""
 DATA_FILTER = "Tables (*.csv *.tsv *.jsonl *.ndjson *.json);;All files (*)"
 EXPORT_FILTER = "CSV (*.csv);;JSON lines (*.jsonl)"
 
@@ -57,8 +59,8 @@ class PasteRowsDialog(QDialog):
         self.text.setTabChangesFocus(True)
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.text.setPlainText(text[:MAX_EDITED])
-        # Qt reads back no no-break space, no separator of lines or paragraphs, and no U+0000.
-        self._displayed = self.text.toPlainText()
+        # Qt reads back no separator of lines or paragraphs, and no U+0000.
+        self._displayed = self._text()
         exact = self._displayed == text[:MAX_EDITED].replace("\r\n", "\n")
         self.text.setReadOnly(len(text) > MAX_EDITED or not exact)
         self.error = words("", "failure")
@@ -80,7 +82,7 @@ class PasteRowsDialog(QDialog):
         if len(text) > MAX_EDITED:
             note = f"The first {MAX_EDITED:,} of {len(text):,} characters are visible. The whole text becomes rows."
         elif not exact:
-            note = "The text has special spaces or separators, which cannot be edited here. It becomes rows unchanged."
+            note = "The text has special separators, which cannot be edited here. It becomes rows unchanged."
         if note:
             column.addWidget(words(note, "muted"))
         column.addWidget(self.error)
@@ -90,11 +92,15 @@ class PasteRowsDialog(QDialog):
 
     def _rows_text(self) -> str:
         """Return the pasted text, exact to the character unless it was edited."""
-        text = self.text.toPlainText()
+        text = self._text()
         return self._original if text == self._displayed else text
 
+    def _text(self) -> str:
+        """Return the text of the field. toPlainText() would return spaces for no-break spaces."""
+        return self.text.document().toRawText().translate(_LINE_ENDS)
+
     def _show_edited(self) -> None:
-        self.use.setEnabled(bool(self.text.toPlainText().strip()))
+        self.use.setEnabled(bool(self._text().strip()))
         self.error.hide()
 
     def show_error(self, message: str) -> None:

@@ -88,8 +88,6 @@ class Requests(QObject):
         self._looking_back = False
         self._wanted_run_id: str | None = None
         """The logged request that is being read for display."""
-        self._after_fix = ""
-        """run_id of the first request after an automatic fix."""
         self._resting = False
         self._frame = single_timer(self, FRAME_MS, self._paint)
         self._forecast_timer = single_timer(self, FORECAST_MS, self.refresh_forecast)
@@ -305,8 +303,7 @@ class Requests(QObject):
         page, sent = self._sending_page, dispatch.run.document
         self._newest = self._results[page] = dispatch
         fixed, page.fixed = page.fixed, None
-        if fixed is not None and (fixed.messages, fixed.tools) == (sent.messages, sent.tools):
-            self._after_fix = dispatch.run.id
+        dispatch.after_fix = fixed is not None and (fixed.messages, fixed.tools) == (sent.messages, sent.tools)
         dispatch.run.subscribe(self._heard)
         self.dispatched.emit()
         self.sent.emit(dispatch.run.document, dispatch.run.id)
@@ -392,7 +389,6 @@ class Requests(QObject):
             model=run.request.model,
             usage_asked=run.document.include_usage or not run.document.stream,
             score=score.sentence if score.n or score.reports is False else "",
-            after_fix=run.id == self._after_fix,
         )
 
     def comparable(self) -> list[tuple[str, str]]:

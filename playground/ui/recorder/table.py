@@ -66,6 +66,8 @@ _WIDE_PX = 840
 _BAR_TABLE_PX = 700
 """Least width of a narrow table with status codes and bars of cached tokens."""
 _ICON_COLUMN_PX = 40
+_CAUSE_PX = 170
+"""Least width of the cause; time and cached tokens give way to it, and are only in the tooltip of the status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,8 @@ class RecordedModel(QAbstractTableModel):
             return known[2]
         cells = [*(column.cell(row, NOTHING) for column in _LOG), _cause_cell(row, cause)]
         cells = [Cell(visible_line(cell.text), cell.why, cell.tone) for cell in cells]
-        figures = f"In {cells[_IN].text} · cached {cells[_CACHED].text} · TTFT {cells[_TTFT].text}"
+        time, tokens, cached, ttft = (cells[column].text for column in (_TIME, _IN, _CACHED, _TTFT))
+        figures = f"{time} · In {tokens} · cached {cached} · TTFT {ttft}"
         status = cells[_STATUS]
         cells[_STATUS] = Cell(status.text, "\n".join(filter(None, (status.why, figures))), status.tone)
         self._cells[row.run_id] = row, cause, cells
@@ -275,20 +278,18 @@ class _RowPainter:
                 painter.save()
                 painter.translate(left, 0)
                 painter.setClipRect(0, 0, room, height)
-                self._draw(painter, QRect(0, 0, room, height), cells[column], column, selected, row, bar_px - 1)
+                if selected and left == 0:
+                    painter.fillRect(0, 0, MARK_PX, height, self._theme.accent)
+                self._draw(painter, QRect(0, 0, room, height), cells[column], column, row, bar_px - 1)
                 painter.restore()
             painter.end()
             self._drawn[key] = drawn
         return drawn
 
-    def _draw(
-        self, painter: QPainter, rect: QRect, cell: Cell, column: int, selected: bool, row: LogRow, bar_px: int
-    ) -> None:
+    def _draw(self, painter: QPainter, rect: QRect, cell: Cell, column: int, row: LogRow, bar_px: int) -> None:
         """Draw one cell. `bar_px`: pixels of the bar of cached tokens; negative if they are not reported."""
         theme, left, text = self._theme, FIRST_PAD_PX if column == _TIME else PAD_PX, cell.text
         room = rect.width() - left - PAD_PX
-        if selected and column == _TIME:
-            painter.fillRect(0, 0, MARK_PX, rect.height(), theme.accent)
         painter.setPen(theme.line)
         painter.drawLine(0, rect.bottom(), rect.right(), rect.bottom())
         if column == _STATUS:
@@ -349,8 +350,17 @@ class RecordedTable(RowTable):
                 self.setColumnWidth(column, scaled(width if wide else _NARROW.get(column, width)))
         if not wide:
             roomy = self.width() >= scaled(_BAR_TABLE_PX)
-            self.setColumnWidth(_CACHED, scaled(_WIDTHS[_CACHED] if roomy else _NARROW[_CACHED]))
-            self.setColumnWidth(_STATUS, scaled(_NARROW[_STATUS] if roomy else _ICON_COLUMN_PX))
+            widths = {
+                **_NARROW,
+                _CACHED: _WIDTHS[_CACHED] if roomy else _NARROW[_CACHED],
+                _STATUS: _NARROW[_STATUS] if roomy else _ICON_COLUMN_PX,
+            }
+            left = self.width() - sum(map(scaled, widths.values()))
+            for column, width in widths.items():
+                self.setColumnWidth(column, scaled(width))
+                gives_way = column in (_TIME, _CACHED) and left < scaled(_CAUSE_PX)
+                self.setColumnHidden(column, gives_way)
+                left += scaled(width) if gives_way else 0
             self.recorded.show_status_heading(roomy)
         else:
             self.setColumnWidth(_STATUS, scaled(_STATUS_PX if self.width() >= scaled(_ROOMY_PX) else _WIDTHS[_STATUS]))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
@@ -475,4 +475,16 @@ def test_paste_rows_text_that_is_not_edited_is_used_to_the_character(qtbot: QtBo
     qtbot.addWidget(dialog)
     dialog.use.click()
     assert taken == [text]
-    assert dialog.text.isReadOnly() == ("\r" not in text)
+    assert dialog.text.isReadOnly() == ("\u2028" in text)
+
+
+def test_paste_rows_typed_no_break_space_is_used(qtbot: QtBot) -> None:
+    taken: list[str] = []
+    dialog = PasteRowsDialog("name,note\na,10\u00a0km\n", lambda _dialog, whole: taken.append(whole))
+    qtbot.addWidget(dialog)
+    dialog.text.moveCursor(QTextCursor.MoveOperation.End)
+    dialog.text.insertPlainText("b,20\u00a0km")
+    QTest.keyClick(dialog.text, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
+    QTest.keyClicks(dialog.text, "c,x")
+    dialog.use.click()
+    assert taken == ["name,note\na,10\u00a0km\nb,20\u00a0km\nc,x"]

@@ -134,7 +134,17 @@ def test_table_narrow_keeps_the_whole_request_id_and_the_figures_in_a_tooltip(qt
     assert table.isColumnHidden(5)
     font = table.recorded.index(0, 2).data(Qt.ItemDataRole.FontRole)
     assert table.columnWidth(2) >= table.fontMetrics().__class__(font).horizontalAdvance(request_id) + 22
-    assert "In 900 · cached 16 · TTFT 300 ms" in table.recorded.index(0, 1).data(Qt.ItemDataRole.ToolTipRole)
+    assert f"{table.recorded.index(0, 0).data()} · In 900 · cached 16 · TTFT 300 ms" in table.recorded.index(0, 1).data(
+        Qt.ItemDataRole.ToolTipRole
+    )
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(470, [0, 3, 4, 5]), (570, [0, 3, 5]), (670, [3, 5]), (910, [])])
+def test_table_narrow_gives_room_to_the_cause_first(qtbot: QtBot, width: int, hidden: list[int]) -> None:
+    table = table_of(qtbot, [row(1, 900, 16)], width=910)
+    table.resize(width, table.height())
+    assert [column for column in range(7) if table.isColumnHidden(column)] == hidden
+    assert table.columnWidth(6) >= min(170, width - 40 - 282)
 
 
 def heights(bars: TokenBars, color: QColor, x: int) -> int:

@@ -33,8 +33,6 @@ class InspectorModel:
     """Whether the request asked for usage: a stream reports it only then."""
     score: str = ""
     """Accuracy of past forecasts for this endpoint, as text; "" if not needed."""
-    after_fix: bool = False
-    """Whether it is the first request after an automatic fix: the fix ended the prefix, once."""
 
 
 UNKNOWN = "—"

@@ -43,8 +43,6 @@ _TITLES = {
     "unreported": "Why nothing can be said of the cache",
 }
 
-_AFTER_FIX = "The fix changed the prefix once; the next request can be served from the cache."
-
 
 class WhyBox(QFrame):
     """Hidden while there is nothing to say."""
@@ -100,7 +98,7 @@ class WhyBox(QFrame):
         """The characters before and now."""
         return (self._why.before, self._why.after) if self._why else ("", "")
 
-    def show_why(self, why: Why | None, *, after_fix: bool = False) -> None:
+    def show_why(self, why: Why | None) -> None:
         """Show an explanation; None hides the box. After a fix the miss is expected: grey instead of amber."""
         if why == self._why:
             return
@@ -108,11 +106,8 @@ class WhyBox(QFrame):
         self.setVisible(why is not None)
         if why is None:
             return
-        changed = why.kind in ("differs", "order", "tools")
-        after_fix = after_fix and changed
-        title = why.title or _TITLES.get(why.kind, "Why the cache did not serve it")
-        self._title.setText("First request after the fix" if after_fix else title)
-        self._sentence.setText(f"{_AFTER_FIX} {why.sentence}" if after_fix else why.sentence)
+        self._title.setText(why.title or _TITLES.get(why.kind, "Why the cache did not serve it"))
+        self._sentence.setText(why.sentence)
         self.setAccessibleName(f"Why: {why.sentence}")
         head = _shared(why.before, why.after)
         tail = _shared(why.before[head:][::-1], why.after[head:][::-1])
@@ -121,7 +116,8 @@ class WhyBox(QFrame):
         for widget in (*self._captions, self._before, self._after):
             widget.setVisible(bool(why.before or why.after))
         self._button.setVisible(why.message is not None)
-        self.setProperty("look", "callout" if changed and not after_fix else "aside")
+        changed = why.kind in ("differs", "order", "tools") and not why.after_fix
+        self.setProperty("look", "callout" if changed else "aside")
         restyle(self)
 
     def _fill(self) -> None:
@@ -315,7 +311,7 @@ class InspectorPane(QWidget):
         self.cost.show_model(model)
         self.request.show_model(model)
         self.attempts.show_state(model.state)
-        self.why.show_why(model.why, after_fix=model.after_fix)
+        self.why.show_why(model.why)
 
     def show_forecast(self, forecast: Forecast | None, clock: ColdClock | None = None) -> None:
         """Show the forecast of the first request, before anything was sent."""

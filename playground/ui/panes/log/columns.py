@@ -323,14 +323,17 @@ SMALL_MISS = 0.25
 
 
 def cause_cell(found: MissExplanation | None) -> Cell:
-    """Return what ended the prefix of a request in a few words; amber if a change of the prompt can remove it."""
+    """Return what ended the prefix of a request in a few words; amber if a change of the prompt can remove it.
+
+    The first request after a fix of the prompt is grey: its miss was expected.
+    """
     if found is None:
         return Cell("as forecast", "No cached token was missed", "muted")
     if found.cause == "unreported":
         return Cell("cached not reported", found.sentence, "muted")
     if found.cause == "first":
         return Cell("first request: nothing cached", found.sentence, "muted")
-    if found.cause not in CAUSES:
+    if found.after_fix or found.cause not in CAUSES:
         return Cell((found.title or "not known").lower(), found.sentence, "muted")
     if found.variable:
         return Cell(f"{{{{{found.variable}}}}} changed", found.sentence, "variable_edge")
