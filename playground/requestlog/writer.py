@@ -195,7 +195,7 @@ class Writer:
             return 0
         if not self._memory.is_wide:
             self._memory.fit()
-        self._has_bounds = self._has_bounds or ordered.has_bounds(self._connection)
+        self._has_bounds = self._has_bounds or index.has_bounds(self._connection)
         try:
             with transaction(self._connection, durable=False):
                 self._forget_deleted(deletions_of(self._connection))

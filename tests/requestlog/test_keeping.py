@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from playground.client.events import ContentDelta
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
 from playground.requestlog.writer import BATCH
 from playground.runs.state import RunState
+from tests.benchmarks.bench_log_corpus import requests
 from tests.requestlog.samples import answered, body_of, keep, record, run
 
 NOW = datetime.now(UTC)
@@ -79,6 +83,29 @@ def test_what_is_deleted_is_nowhere_and_what_others_share_stays(tmp_path: Path) 
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone() == (0,)
     connection.close()
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_deleted_requests_are_nowhere_though_their_rows_were_moved_within_the_file(tmp_path: Path, seed: int) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await log.recovered()
+        made = [EndedRun(one.record, tuple(one.events)) for one in requests(120, seed=seed)]
+        # An answer of each length, so that rows of many sizes share a page.
+        runs = [
+            replace(run, events=(ContentDelta(0.1, f"{words_of(number)[0]} "), *run.events))
+            for number, run in enumerate(made)
+        ]
+        ids = await log.add(runs)
+        gone = random.Random(seed).sample(range(120), 80)
+        await log.delete([ids[number] for number in gone])
+        assert [number for number in gone if traces(tmp_path, words_of(number)[0])] == []
+        assert [
+            number for number in range(120) if number not in gone and not traces(tmp_path, words_of(number)[0])
+        ] == []
+        await log.close()
+
+    run(work())
 
 
 def test_all_can_go_and_the_file_is_small_again(tmp_path: Path) -> None:
