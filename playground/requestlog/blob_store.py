@@ -312,6 +312,8 @@ def _forget(connection: sqlite3.Connection, table: str, uses: dict[int, int]) ->
         unused = ", ".join(str(row[0]) for row in rows)
         if table == "part_uses":
             _forget_digests(connection, unused)
+        # First overwritten: see rows.delete_runs.
+        connection.execute(f"UPDATE part_data SET data = zeroblob(length(data)) WHERE id IN ({unused})")
         connection.execute(f"DELETE FROM part_data WHERE id IN ({unused})")
         connection.execute(f"DELETE FROM {table} WHERE id IN ({unused})")
 

@@ -97,6 +97,11 @@ def column_text(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def zeros(column: str) -> str:
+    """Return the SQL expression of a text or NULL with as many bytes as a column, so that its row is not moved."""
+    return f"CAST(zeroblob(length(CAST({column} AS BLOB))) AS TEXT)"
+
+
 SHIFT = 5
 RUNS = 1 << SHIFT
 """Number of runs in a block. A number's block is number >> SHIFT. The file depends on it."""
@@ -251,9 +256,23 @@ def seal_texts(connection: sqlite3.Connection, block: int) -> None:
     connection.execute("DELETE FROM open_blocks WHERE block = ?", (block,))
 
 
+def has_bounds(connection: sqlite3.Connection) -> bool:
+    """Return whether the file has `block_bounds` (`ordered`)."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = 'search_blocks_deleted'")
+    return found.fetchone() is not None
+
+
+_BOUND_TEXTS = ", ".join(
+    f"{each} = {zeros(each)}" for each in ("least_question", "most_question", "least_answer", "most_answer")
+)
+
+
 def reopen(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
     """Remove the bits of these runs' blocks, whose texts change. Call within a transaction."""
     blocks = [(block,) for block in sorted({number >> SHIFT for number in numbers})]
+    if has_bounds(connection):
+        # First overwritten (see rows.delete_runs), then deleted by a trigger.
+        connection.executemany(f"UPDATE block_bounds SET {_BOUND_TEXTS} WHERE block = ?", blocks)
     connection.executemany("DELETE FROM search_blocks WHERE block = ?", blocks)
     connection.executemany("INSERT OR IGNORE INTO open_blocks (block) VALUES (?)", blocks)
 

@@ -15,7 +15,7 @@ from itertools import chain
 from playground.requestlog.candidates import Window, windows
 from playground.requestlog.filter import LogFilter, Order
 from playground.requestlog.filter_sql import Value, Where
-from playground.requestlog.index import RUNS, SHIFT
+from playground.requestlog.index import RUNS, SHIFT, has_bounds
 from playground.requestlog.prompt_index import Unfinished
 from playground.requestlog.records import PREVIEW_CHARS
 from playground.requestlog.store import transaction
@@ -117,12 +117,6 @@ _BOUNDS = (
     f"FROM runs AS r NOT INDEXED JOIN texts AS t ON t.number = r.number CROSS JOIN targets AS g ON g.id = r.target "
     f"WHERE r.number BETWEEN ? AND ? GROUP BY r.number >> {SHIFT}"
 )
-
-
-def has_bounds(connection: sqlite3.Connection) -> bool:
-    """Return whether the file has `block_bounds`."""
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = 'search_blocks_deleted'")
-    return found.fetchone() is not None
 
 
 def put_bounds(connection: sqlite3.Connection, block: int) -> None:

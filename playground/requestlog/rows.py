@@ -342,8 +342,21 @@ def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> list[
     listed = ", ".join(map(str, numbers))
     index.reopen(connection, numbers)
     prompt_index.forget(connection, {row[0]: row[2] for row in found})
+    _overwrite(connection, listed)
     blob_store.forget(connection, (manifest for row in found for manifest in row[2:4]))
     for table in ("tags", "ids", "events", "streams", "texts", "runs"):
         connection.execute(f"DELETE FROM {table} WHERE number IN ({listed})")
     index.close_empty(connection, numbers)
     return [row[1] for row in found]
+
+
+def _overwrite(connection: sqlite3.Connection, listed: str) -> None:
+    """Overwrite the contents of runs before their rows are deleted.
+
+    SQLite overwrites a deleted row (secure_delete), but not its copy in the unused part of a page from which it was
+    moved when the rows beside it were deleted.
+    """
+    texts = ", ".join(f"{column} = {index.zeros(column)}" for column in (*index.TEXTS, "forecast", "explanation"))
+    connection.execute(f"UPDATE texts SET {texts} WHERE number IN ({listed})")
+    for table in ("events", "streams"):
+        connection.execute(f"UPDATE {table} SET data = zeroblob(length(data)) WHERE number IN ({listed})")

@@ -19,10 +19,13 @@ FILE_NAME = "request-log.sqlite3"
 _BUSY_S = 5.0
 """Timeout for the lock of another process's write."""
 _PAGE_BYTES = 8192
-_WRITER_CACHE_KB = 16_000
-"""Page cache of the writing thread: ids and digests are unordered, so every page is equally likely to be needed."""
-_CHECKPOINT_PAGES = 4_000
-"""Pages (32 MB) in the write-ahead file before a checkpoint, which writes each changed page once."""
+_WRITER_CACHE_KB, _READER_CACHE_KB = (1_000, 16_000), (500, 2_000)
+"""Least and greatest page cache of the writing thread, and of each reading one: a tenth of the file in between. Ids and
+digests are unordered, so every page is equally likely to be needed. The system caches a small file as a whole."""
+_CHECKPOINT_PAGES, _LARGE_CHECKPOINT_PAGES = 4_000, 12_000
+"""Pages (32 and 96 MB) in the write-ahead file before a checkpoint, which writes each changed page once."""
+_LARGE_BYTES = 100_000_000
+"""Size of a file from which the larger one is used."""
 _DELETING_CACHE_KB, _DELETING_PAGES = 64_000, 16_000
 """The same while many requests are deleted: every page that a transaction changes stays in memory until its end."""
 _CHECK_UP_TO = 32 * 1024 * 1024
@@ -126,7 +129,7 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
         # Where the file system cannot do WAL, SQLite stays with its rollback journal: slower, as safe.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
-        set_deleting(connection, False)
+        WriterMemory(connection).fit()
         migrations.migrate(connection)
         _check(connection, path)
     except BaseException:
@@ -152,6 +155,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """Return a read-only connection, with which a long search does not block writes."""
     connection = _connect(path, "mode=rw")
     connection.execute("PRAGMA query_only = ON")
+    connection.execute(f"PRAGMA cache_size = -{_cache_kb(path.stat().st_size, _READER_CACHE_KB)}")
     return connection
 
 
@@ -236,11 +240,40 @@ def unavailable(folder: Path, error: Exception) -> str:
     )
 
 
-def set_deleting(connection: sqlite3.Connection, deleting: bool) -> None:
-    """Set the sizes of the writer's page cache and write-ahead file, while many requests are deleted or not."""
-    cache, pages = (_DELETING_CACHE_KB, _DELETING_PAGES) if deleting else (_WRITER_CACHE_KB, _CHECKPOINT_PAGES)
-    connection.execute(f"PRAGMA cache_size = -{cache}")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+def _cache_kb(file_bytes: int, bounds: tuple[int, int]) -> int:
+    return min(max(file_bytes // 10_000, bounds[0]), bounds[1])
+
+
+class WriterMemory:
+    """Sizes of the writer's page cache and write-ahead file, by the size of the file, which may grow."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._set = (0, 0)
+
+    def fit(self) -> None:
+        """Set the sizes for all but large deletions. Raises sqlite3.Error."""
+        pages, page = (self._connection.execute(f"PRAGMA {each}").fetchone()[0] for each in ("page_count", "page_size"))
+        size = pages * page
+        large = size >= _LARGE_BYTES
+        # In steps, so that each block of new requests does not change it.
+        cache = 1_000 * round(_cache_kb(size, _WRITER_CACHE_KB) / 1_000)
+        self._put(cache, _LARGE_CHECKPOINT_PAGES if large else _CHECKPOINT_PAGES)
+
+    def widen(self) -> None:
+        """Set the sizes for the deletion of many requests; `fit` ends it. Raises sqlite3.Error."""
+        self._put(_DELETING_CACHE_KB, _DELETING_PAGES)
+
+    @property
+    def is_wide(self) -> bool:
+        """Return whether `widen` was called last."""
+        return self._set[0] == _DELETING_CACHE_KB
+
+    def _put(self, cache: int, pages: int) -> None:
+        if self._set != (cache, pages):
+            self._connection.execute(f"PRAGMA cache_size = -{cache}")
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+            self._set = cache, pages
 
 
 @contextmanager

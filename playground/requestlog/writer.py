@@ -13,13 +13,13 @@ from operator import itemgetter
 
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.prefix_cache.forecast import Forecast
-from playground.requestlog import index, ordered, retention, rows, store
+from playground.requestlog import index, ordered, retention, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.process_lock import Owner
 from playground.requestlog.prompt_index import PromptIndex, deletions_of, unsealed_elements
 from playground.requestlog.records import EndedRun
 from playground.requestlog.sent_body import SentBody
-from playground.requestlog.store import is_damage, transaction
+from playground.requestlog.store import WriterMemory, is_damage, transaction
 from playground.requestlog.summary import Summary, summarize
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
@@ -101,6 +101,7 @@ class Writer:
         self._report = report
         self._changed = changed
         self._live: dict[str, LiveRun] = {}
+        self._memory = WriterMemory(connection)
         self._keeper = Keeper(connection)
         self._prompts = PromptIndex(connection)
         self._deletions = -1
@@ -198,7 +199,9 @@ class Writer:
         ranges = unsealed_elements(self._connection, limit - len(blocks)) if len(blocks) < limit else []
         if not blocks and not ranges:
             return 0
-        self._has_bounds = self._has_bounds or ordered.has_bounds(self._connection)
+        if not self._memory.is_wide:
+            self._memory.fit()
+        self._has_bounds = self._has_bounds or index.has_bounds(self._connection)
         try:
             with transaction(self._connection, durable=False):
                 self._forget_deleted(deletions_of(self._connection))
@@ -222,7 +225,7 @@ class Writer:
         """
         gone = [run_id for run_id in run_ids if run_id not in self._live]
         if len(run_ids) >= BATCH:
-            store.set_deleting(self._connection, True)
+            self._memory.widen()
         with transaction(self._connection, durable):
             gone = rows.delete_runs(self._connection, gone)
             if gone:
@@ -254,7 +257,7 @@ class Writer:
 
     def end_deletion(self) -> None:
         """Return the memory that a large deletion used. Raises sqlite3.Error."""
-        store.set_deleting(self._connection, False)
+        self._memory.fit()
 
     def set_tags(self, run_ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> None:
         """Add tags to runs and remove others. Raises sqlite3.Error."""

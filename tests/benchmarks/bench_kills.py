@@ -3,11 +3,16 @@
 Each time a child process sends several prompts concurrently to a real simulator, through the real client and log, and
 prints the run_id of each request stored as ended. It is killed (SIGKILL) at a random moment. Then the whole file is
 read, and each request reported as ended must be in it, complete. Goal: none lost, none damaged, of 200.
+
+With `--deletions` the child adds ended requests and deletes some of them instead. After a kill, each request that was
+not deleted must be in the log and in its text search, none that was reported as deleted may be in a byte of the files,
+and one that was being deleted must be in it whole or not at all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import signal
 import sqlite3
@@ -16,17 +21,20 @@ import sys
 import tempfile
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from playground.client.endpoint import Endpoint
+from playground.client.events import ContentDelta
 from playground.prompt.document import Document, Message
-from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.filter import EVERYTHING, LogFilter, TextTerm
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import StoredRun
+from playground.requestlog.records import EndedRun, StoredRun
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
+from tests.benchmarks.bench_log_corpus import requests
 
 KILLS = 200
 AT_ONCE = 6
@@ -107,6 +115,104 @@ async def _all(folder: Path) -> dict[str, StoredRun]:
     return {stored.record.run_id: stored for stored in found}
 
 
+ADDED, DELETED, SEARCHED = 120, 80, 150
+"""Requests that a child adds, and deletes, in turn; requests that are searched after a kill."""
+
+
+def word_of(number: int) -> str:
+    """Return a word that is in one request only."""
+    return hashlib.sha256(f"{number}".encode()).hexdigest()[:24]
+
+
+def child_that_deletes(folder: Path, first: int) -> None:
+    """Add and delete without end. Prints a letter and numbers: `a` added, `d` before a deletion, `D` after it."""
+
+    async def main() -> None:
+        log = await RequestLog.open(folder)
+        print("begun", flush=True)
+        chance, number = random.Random(first), first
+        while True:
+            made = list(islice(requests(ADDED, seed=number, first=number), ADDED))
+            there = {}
+            runs = []
+            for one in made:
+                document = one.record.document.replace('"version": 1', f'"version": 1, "word": "{word_of(number)}"')
+                record = replace(one.record, run_id=f"{number:032x}", document=document)
+                events = [ContentDelta(0.1, f"Answer {word_of(number)}"), *one.events]
+                runs.append(EndedRun(record, tuple(events)))
+                there[number] = record.run_id
+                number += 1
+            await log.add(runs)
+            print("a", *there, flush=True)
+            gone = chance.sample(list(there), DELETED)
+            print("d", *gone, flush=True)
+            await log.delete([there[each] for each in gone])
+            print("D", *gone, flush=True)
+
+    asyncio.run(main())
+
+
+def measure_deletions(kills: int, folder: Path, seed: int = 1) -> Tally:
+    """Kill a process that adds and deletes so many times on one log."""
+    chance, tally = random.Random(seed), Tally()
+    there: set[int] = set()
+    gone: set[int] = set()
+    for kill in range(kills):
+        command = [sys.executable, "-m", "tests.benchmarks.bench_kills", "--child", str(folder), "-", str(kill * 10**6)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "begun"
+        said = [process.stdout.readline()]
+        time.sleep(chance.uniform(0.0, LONGEST_S))  # The moment of the kill is random on purpose.
+        process.send_signal(signal.SIGKILL)
+        said += process.communicate()[0].splitlines(keepends=True)
+        deleting: set[int] = set()
+        for line in said:
+            if not line.endswith("\n"):
+                continue
+            kind, *words = line.split()
+            numbers = set(map(int, words))
+            there |= numbers if kind == "a" else set()
+            deleting = numbers if kind == "d" else set()
+            there -= numbers if kind in "dD" else set()
+            gone |= numbers if kind == "D" else set()
+        tally.kills += 1
+        asyncio.run(_compare(folder, there, gone, deleting, tally))
+        _count_traces(folder, gone, tally)
+    return tally
+
+
+async def _compare(folder: Path, there: set[int], gone: set[int], deleting: set[int], tally: Tally) -> None:
+    log = await RequestLog.open(folder)
+    await log.recovered()
+    stored = await log.stored(await log.numbers(EVERYTHING))
+    found = {int(run.record.run_id, 16): run for run in stored}
+    tally.ended = len(there)
+    tally.lost += len(there - set(found))
+    tally.damaged += len(gone & set(found))
+    for number, run in found.items():
+        word = word_of(number)
+        rows = await log.page(LogFilter((TextTerm(word),)))
+        whole = (
+            word in run.record.document and word in run.state().text and [row.number for row in rows] == [run.number]
+        )
+        tally.damaged += not whole
+    tally.interrupted += len(deleting & set(found))
+    # Those that were being added or deleted at the kill are known from now on.
+    there |= set(found)
+    gone |= deleting - set(found)
+    await log.close()
+
+
+def _count_traces(folder: Path, gone: set[int], tally: Tally) -> None:
+    with closing(sqlite3.connect(folder / "request-log.sqlite3")) as connection:
+        tally.damaged += connection.execute("PRAGMA integrity_check").fetchone() != ("ok",)
+        if connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone() != (0,):
+            return  # opening purges for a limited time; a later one continues
+    data = b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+    tally.damaged += sum(word_of(number).encode() in data for number in gone)
+
+
 def measure(kills: int, folder: Path, seed: int = 1) -> Tally:
     """Kill so many times on one log."""
     chance, tally = random.Random(seed), Tally()
@@ -126,10 +232,18 @@ def measure(kills: int, folder: Path, seed: int = 1) -> Tally:
 def main() -> None:
     """Measure and print."""
     if sys.argv[1:2] == ["--child"]:
+        if sys.argv[4:]:
+            child_that_deletes(Path(sys.argv[2]), int(sys.argv[4]))
         child(Path(sys.argv[2]), sys.argv[3])
         return
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS
+    kills = int(sys.argv[1]) if sys.argv[1:] else KILLS
     with tempfile.TemporaryDirectory() as name:
+        if sys.argv[2:] == ["--deletions"]:
+            tally = measure_deletions(kills, Path(name))
+            print(f"{tally.kills} kills; requests in the log at the end: {tally.ended:,}, ", end="")
+            print(f"still there of those that a kill prevented from being deleted: {tally.interrupted:,}")
+            print(f"lost: {tally.lost}; damaged, or not deleted: {tally.damaged}")
+            return
         tally = measure(kills, Path(name))
     print(
         f"{tally.kills} kills; requests stored as ended before a kill: {tally.ended:,}, "

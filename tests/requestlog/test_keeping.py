@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from playground.client.events import ContentDelta
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
 from playground.requestlog.writer import BATCH
 from playground.runs.state import RunState
+from tests.benchmarks.bench_log_corpus import requests
 from tests.requestlog.samples import answered, body_of, record, run
 
 NOW = datetime.now(UTC)
@@ -79,6 +83,29 @@ def test_what_is_deleted_is_nowhere_and_what_others_share_stays(tmp_path: Path) 
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone() == (0,)
     connection.close()
+
+
+@pytest.mark.parametrize("seed", [8, 14, 21])
+def test_deleted_requests_are_nowhere_though_their_rows_were_moved_within_the_file(tmp_path: Path, seed: int) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await log.recovered()
+        made = [EndedRun(one.record, tuple(one.events)) for one in requests(120, seed=seed)]
+        # An answer of each length, so that rows of many sizes share a page.
+        runs = [
+            replace(run, events=(ContentDelta(0.1, f"{words_of(number)[0]} "), *run.events))
+            for number, run in enumerate(made)
+        ]
+        ids = await log.add(runs)
+        gone = random.Random(seed).sample(range(120), 80)
+        await log.delete([ids[number] for number in gone])
+        assert [number for number in gone if traces(tmp_path, words_of(number)[0])] == []
+        assert [
+            number for number in range(120) if number not in gone and not traces(tmp_path, words_of(number)[0])
+        ] == []
+        await log.close()
+
+    run(work())
 
 
 def test_all_can_go_and_the_file_is_small_again(tmp_path: Path) -> None:
@@ -149,6 +176,8 @@ def test_delete_while_another_process_reads_is_purged_at_the_next_opening(tmp_pa
             log._files.writer.execute("PRAGMA busy_timeout = 10")
             await log.delete(ids[:2])
             assert traces(tmp_path, words_of(0)[0]) != []  # in what the other process reads
+            another.execute("COMMIT")
+            assert another.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone() != (0,)
             await log.close()
 
     async def second() -> None:
@@ -163,9 +192,10 @@ def test_delete_while_another_process_reads_is_purged_at_the_next_opening(tmp_pa
 def test_requests_are_written_while_blocks_are_indexed_again_after_a_deletion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"OPEN_BLOCKS": 2, "SEALS_PER_WRITE": 1, "SEALED_AT_ONCE": 1}.items():
+    for name, value in {"OPEN_BLOCKS": 2, "SEALS_PER_WRITE": 1}.items():
         monkeypatch.setattr(f"playground.requestlog.log.{name}", value)
-    monkeypatch.setattr("playground.requestlog.writer.SEALED_AT_ONCE", 1)
+    seal = RequestLog._seal
+    monkeypatch.setattr(RequestLog, "_seal", lambda _log: None)  # the timer
 
     async def work() -> None:
         log, _ = await filled(tmp_path, 1)
@@ -175,7 +205,10 @@ def test_requests_are_written_while_blocks_are_indexed_again_after_a_deletion(
         while await log._write_worker.call(writer.seal):
             pass
         await log.delete(ids[::32])  # one of each block
-        assert await log._write_worker.call(lambda: writer.open_blocks) > 10
+        assert await log._write_worker.call(lambda: writer.open_blocks) > 10  # one step was done
+        monkeypatch.setattr(RequestLog, "_seal", seal)
+        log._sealing = False
+        await log._write_worker.call(log._seal_later)
         while await log._write_worker.call(lambda: writer.open_blocks) > 1:
             pass
         await log.close()
