@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from playground.requestlog.log import RequestLog
+from tests.forked_program import start_script
 
 CHILD = """
 import asyncio, sys
@@ -84,13 +83,7 @@ asyncio.run(work(Path(sys.argv[1]), sys.argv[2]))
 def test_killed_in_a_phase_the_log_has_all_turns_up_to_then(
     tmp_path: Path, phase: str, phases: list[str], texts: list[str]
 ) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(tmp_path), phase],
-        cwd=Path(__file__).parents[2],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    child = start_script(CHILD, str(tmp_path), phase)
     assert child.stdout is not None
     runs = child.stdout.readline().split()
     child.kill()

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -20,7 +19,7 @@ import pytest
 from playground.experiments.batch_results import ResultFile
 from playground.simulator.launch import SimulatorProcess
 from playground.versions.service import VersionStore, history_key
-from tests.forked_program import run_text
+from tests.forked_program import run_text, start_text
 
 LIMIT_S = 120
 SYSTEM = "You are the agent of {{shop}}. " + "Answer briefly and be kind to every caller. " * 60
@@ -42,9 +41,9 @@ class Project:
             writer.writerow(("shop", "question"))
             writer.writerows((f"shop {n % 3}", f"question {n}, please?") for n in range(rows))
 
-    def command(self, *options: str) -> list[str]:
+    def arguments(self, *options: str) -> list[str]:
         return [
-            *(sys.executable, "-m", "playground", "batch", str(self.folder / "prompt.json")),
+            *("batch", str(self.folder / "prompt.json")),
             *("--data", str(self.folder / "data.csv"), "--base-url", self.base_url, *options),
         ]
 
@@ -53,7 +52,7 @@ class Project:
         return dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(self.folder / "data"))
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return run_text(self.command(*options)[3:], self.environment)
+        return run_text(self.arguments(*options), self.environment)
 
     def served(self) -> int:
         with urllib.request.urlopen(self.base_url.removesuffix("/waves/v1") + "/simulator/stats") as answer:
@@ -177,12 +176,8 @@ def test_batch_killed_at_random_moments_no_row_is_lost_and_no_written_row_sent_t
     out = made.folder / "out.jsonl"
     chance = random.Random(7)
     for _ in range(3):
-        with subprocess.Popen(
-            made.command("-o", str(out), "--concurrency", "3", *(["--resume"] if out.exists() else [])),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=made.environment,
-        ) as process:
+        resume = ["--resume"] if out.exists() else []
+        with start_text(made.arguments("-o", str(out), "--concurrency", "3", *resume), made.environment) as process:
             wanted = _lines(out) + chance.randint(2, 6)
             deadline = time.monotonic() + LIMIT_S
             while _lines(out) < wanted and process.poll() is None and time.monotonic() < deadline:
@@ -231,15 +226,15 @@ def test_batch_merge_of_shards_has_every_row_once_in_order(project: MakeProject,
     for k, out in enumerate(outs, 1):
         assert made.run("-o", str(out), "--shard", f"{k}/3").returncode == 0
     merged = made.folder / "all.jsonl"
-    command = [sys.executable, "-m", "playground", "batch-merge", *map(str, outs), "-o", str(merged)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    arguments = ["batch-merge", *map(str, outs), "-o", str(merged)]
+    done = run_text(arguments, os.environ)
     assert done.returncode == 0, done.stderr
     rows = results(merged)
     assert [row["row"] for row in rows] == list(range(12))
     assert rows[5]["variables"] == {"shop": "shop 2", "question": "question 5, please?"}
     assert rows[5]["usage"]["prompt_tokens"] > 0
     assert made.served() == 12
-    assert subprocess.run(command, capture_output=True, check=False, timeout=LIMIT_S).returncode == 2
+    assert run_text(arguments, os.environ).returncode == 2
 
 
 def test_batch_output_in_use_by_another_process_is_refused(project: MakeProject) -> None:

@@ -167,18 +167,9 @@ def test_retries_are_in_the_object(run: Run, prompt: Path, make_simulator: Calla
 
 @pytest.mark.skipif(os.name != "posix", reason="a file size limit")
 def test_send_disk_that_fills_is_reported_with_exit_status_3(run: Run, prompt: Path, tmp_path: Path) -> None:
-    import resource
-
     assert run("send", str(prompt), "--var", "name=x").returncode == 0
-    done = subprocess.run(
-        [*PROGRAM, "send", str(prompt), "--var", "name=x", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LIMIT_S,
-        env={**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "data")},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60 * 1024, 60 * 1024)),
-    )
+    environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "data")}
+    done = run_text(["send", str(prompt), "--var", "name=x", "--json"], environment, file_limit=60 * 1024)
     assert done.returncode == 3
     assert _json(done)["status"] == 200
     assert "could not be saved" in done.stderr

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from playground.cli.main import main, parse_arguments
+from tests.forked_program import run_text
 
 BODY = b'{"model": "electron", "messages": [{"role": "user", "content": "hi"}]}'
 TOO_LONG = "x" * 300 + ".json"
@@ -69,15 +68,8 @@ def test_command_file_that_cannot_be_read_is_invalid_input(
 @pytest.mark.parametrize("command", [["send"], ["check"], ["convert"], ["batch", "--data", "rows.csv"]])
 def test_command_device_without_end_is_too_large(command: list[str], tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("name\nx\n", "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "playground", *command, "/dev/zero"],
-        env={**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "data")},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "data")}
+    done = run_text([*command, "/dev/zero"], environment, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "/dev/zero is larger than 64 MiB" in done.stderr
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from pathlib import Path
 from playground.client.endpoint import Endpoint, PlanLimits
 from playground.services import AppServices
 from playground.tasks import Tasks
+from tests.forked_program import start_text
 
 PROCESSES, PER_MINUTE = 12, 10
 COMPLETION = {
@@ -76,14 +75,9 @@ def test_send_processes_started_together_stay_within_the_plan(tmp_path: Path) ->
     add_endpoint(folder, f"http://127.0.0.1:{server.server_address[1]}/v1")
     prompt = tmp_path / "prompt.json"
     prompt.write_text(json.dumps({"messages": [{"role": "user", "content": "hi"}]}))
-    command = [sys.executable, "-m", "playground", "send", str(prompt), "--endpoint", "Together"]
+    arguments = ["send", str(prompt), "--endpoint", "Together", "--data-dir", str(folder)]
     environment = {**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
-    processes = [
-        subprocess.Popen(
-            [*command, "--data-dir", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
-        )
-        for _ in range(PROCESSES)
-    ]
+    processes = [start_text(arguments, environment) for _ in range(PROCESSES)]
     try:
         assert arrivals.enough.wait(50)
         while sum(process.poll() is not None for process in processes) < PER_MINUTE:
@@ -94,7 +88,7 @@ def test_send_processes_started_together_stay_within_the_plan(tmp_path: Path) ->
         # Both are ready to send, and say that they wait.
         for process in waiting:
             assert process.stderr is not None
-            assert b"ait" in process.stderr.readline()
+            assert "ait" in process.stderr.readline()
         assert len(arrivals.times) == PER_MINUTE
         assert sorted(process.returncode for process in processes if process not in waiting) == [0] * PER_MINUTE
         assert max(arrivals.times) - min(arrivals.times) < 60

@@ -19,6 +19,7 @@ from playground.client.events import ApiError, AttemptFailed, AttemptStarted, He
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
+from tests import forked_program
 from tests.requestlog.samples import answered, record, run
 
 HOSTILE = "\x1b]0;title\x07 \x1b]52;c;Zm9v\x07 \x9b2J \u202egnp.exe\u202c \x08\x08 \r over"
@@ -103,9 +104,8 @@ def test_log_on_a_terminal_prints_no_control_characters(folder: Path, arguments:
 
 
 def test_log_in_a_pipe_escapes_request_ids_and_errors(folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "playground", "log"], capture_output=True, check=True, env=_environment(folder)
-    )
+    done = forked_program.run(["log"], _environment(folder))
+    assert done.returncode == 0
     lines = done.stdout.decode().splitlines()
     failed = next(line for line in lines if "500" in line)
     assert CONTROL.findall(failed) == []
@@ -157,11 +157,6 @@ def test_show_run_without_a_request_id_by_its_run_id(tmp_path: Path) -> None:
 
     run(fill())
     for arguments in (["show", "--json", lost.run_id], ["export", "-o", "-", "--format", "jsonl", f"id:{lost.run_id}"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "playground", "log", *arguments],
-            capture_output=True,
-            check=False,
-            env=_environment(tmp_path),
-        )
+        done = forked_program.run(["log", *arguments], _environment(tmp_path))
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["record"]["run_id"] == lost.run_id

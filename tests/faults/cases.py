@@ -8,15 +8,12 @@ import itertools
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from playground.agent.conversation import Conversation
@@ -27,6 +24,7 @@ from playground.services import AppServices
 from playground.storage.draft import DraftState
 from playground.tasks import Tasks
 from tests.faults.data_folder import DOCUMENT, PROMPT_FILE, fill, report, server
+from tests.forked_program import run_text, start_script
 
 ROOT = Path(__file__).parent.parent.parent
 DAMAGED_FILES = (
@@ -67,23 +65,19 @@ def _probe(folders: list[Path]) -> dict[str, dict[str, list[str]]]:
     names = [str(folder) for folder in folders]
     found: dict[str, dict[str, list[str]]] = {}
     while missing := [name for name in names if name not in found]:
-        command = [sys.executable, "-m", "tests.faults.probe", "-"]
+        script = "from tests.faults.probe import main; main(['-'])"
         try:
-            done = subprocess.run(
-                command,
-                input="\n".join(missing),
-                text=True,
-                capture_output=True,
-                cwd=ROOT,
-                env=_environment(),
+            done = run_text(
+                ["-c", script],
+                _environment(),
+                "\n".join(missing),
+                folder=ROOT,
                 timeout=60 + 5 * len(missing),
-                check=False,
             )
             lines, reason = done.stdout.splitlines(), f"exit status {done.returncode}: {done.stderr[-500:]}"
         except subprocess.TimeoutExpired as expired:
             output = expired.stdout or b""
-            text = output.decode() if isinstance(output, bytes) else output
-            lines, reason = text.splitlines(), "no end within the time limit"
+            lines, reason = output.decode().splitlines(), "no end within the time limit"
         for line in lines:
             row = json.loads(line)
             found[row["folder"]] = row
@@ -180,12 +174,7 @@ def kills(work: Path, count: int) -> Iterator[Outcome]:
     with server() as base_url:
         fill(folder, base_url)
         for _ in range(count):
-            with subprocess.Popen(
-                [sys.executable, "-c", WRITER, str(folder), base_url],
-                stdout=subprocess.PIPE,
-                cwd=ROOT,
-                env=_environment(),
-            ) as process:
+            with start_script(WRITER, str(folder), base_url, environment=_environment()) as process:
                 assert process.stdout is not None
                 process.stdout.readline()
                 time.sleep(chance.uniform(0.0, 0.5))  # any moment must do
@@ -198,20 +187,16 @@ def kills(work: Path, count: int) -> Iterator[Outcome]:
 Sent = subprocess.CompletedProcess[str]
 
 
-def send(folder: Path, base_url: str, limit: Callable[[], None] | None = None) -> Sent | None:
+def send(folder: Path, base_url: str, file_limit: int | None = None) -> Sent | None:
     """Run `send` on the folder's prompt. Returns None if it does not end within SEND_LIMIT_S."""
-    command = [sys.executable, "-m", "playground", "send", "-", "--base-url", base_url, "--json"]
     try:
-        return subprocess.run(
-            [*command, "--data-dir", str(folder)],
-            input=json.dumps({"messages": [{"role": "user", "content": "hi"}]}),
-            capture_output=True,
-            text=True,
-            env=_environment(),
-            cwd=ROOT,
+        return run_text(
+            ["send", "-", "--base-url", base_url, "--json", "--data-dir", str(folder)],
+            _environment(),
+            json.dumps({"messages": [{"role": "user", "content": "hi"}]}),
+            folder=ROOT,
             timeout=SEND_LIMIT_S,
-            preexec_fn=limit,
-            check=False,
+            file_limit=file_limit,
         )
     except subprocess.TimeoutExpired:
         return None
@@ -244,8 +229,7 @@ def full_disk(work: Path) -> Iterator[Outcome]:
                 yield Outcome("full disk, then free again", not row["errors"], False, "".join(row["errors"])[-400:])
         for size in (0, 4_096, 40_000):
             folder = shutil.copytree(good, work / f"limit-{size}")
-            limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
-            done = send(folder, base_url, limit)
+            done = send(folder, base_url, size)
             yield _judged(f"files limited to {size:,} bytes", done, logged=False)
 
 

@@ -88,8 +88,13 @@ def _run(arguments: list[str], errors: list[str], notices: list[str]) -> None:
     notices += err.getvalue().splitlines()
 
 
-if __name__ == "__main__":
+def main(names: list[str]) -> None:
+    """Probe these folders, or those whose names are lines of standard input (`-`)."""
     os.environ.pop("SMALLEST_API_KEY", None)
-    for name in sys.stdin.read().split("\n") if sys.argv[1:] == ["-"] else sys.argv[1:]:
+    for name in sys.stdin.read().split("\n") if names == ["-"] else names:
         if name:
             print(json.dumps(probe(Path(name))), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

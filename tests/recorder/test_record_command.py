@@ -9,7 +9,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -25,6 +24,7 @@ from playground.requestlog.records import StoredRun
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
+from tests.forked_program import run_text, start_text
 
 KEY = "sk_planted_0123456789abcdef"
 BODY = {"model": "electron", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 6}
@@ -36,12 +36,9 @@ class Recording:
 
     def __init__(self, folder: Path, base_url: str) -> None:
         self.folder = folder
-        self._process = subprocess.Popen(
-            [*(sys.executable, "-m", "playground", "record", "--port", "0", "--base-url", base_url, "--json")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(folder)),
+        self._process = start_text(
+            ["record", "--port", "0", "--base-url", base_url, "--json"],
+            dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(folder)),
         )
         assert self._process.stdout is not None
         self.base_url: str = json.loads(self._process.stdout.readline())["base_url"]
@@ -164,13 +161,10 @@ def test_record_body_that_is_no_json_is_forwarded_and_reported(recording: Record
 
 def test_record_port_in_use_ends_with_a_sentence(recording: Recording) -> None:
     port = recording.base_url.split(":")[2].split("/")[0]
-    done = subprocess.run(
-        [sys.executable, "-m", "playground", "record", "--port", port, "--base-url", "http://127.0.0.1:1/v1"],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run_text(
+        ["record", "--port", port, "--base-url", "http://127.0.0.1:1/v1"],
+        dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(recording.folder / "other")),
         timeout=60,
-        env=dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(recording.folder / "other")),
     )
     assert done.returncode == 2
     assert port in done.stderr
@@ -197,15 +191,9 @@ def test_record_second_identical_request_has_forecast_and_explanations(recording
 
 @contextmanager
 def _record(folder: Path, base_url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "playground", "record", "--port", "0", "--base-url", base_url, "--json"]
-    with subprocess.Popen(
-        [*command, *arguments],
-        text=True,
-        env=dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(folder)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    command = ["record", "--port", "0", "--base-url", base_url, "--json"]
+    environment = dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(folder))
+    with start_text([*command, *arguments], environment) as process:
         try:
             yield process
         finally:

@@ -8,7 +8,6 @@ import random
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -23,6 +22,7 @@ from playground.requestlog.migrations import CURRENT
 from playground.requestlog.records import EndedRun, LogUnavailableError
 from playground.requestlog.store import FILE_NAME
 from playground.runs.state import fold
+from tests.forked_program import start_script
 from tests.requestlog.samples import START, answered, keep, record, run, stopped
 
 CHILD = """
@@ -51,14 +51,7 @@ asyncio.run(work())
 
 
 def child(folder: Path, how: str = "runs", more: int = 0) -> subprocess.Popen[str]:
-    root = Path(__file__).parents[2]
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder), how, str(more)],
-        cwd=root,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    return start_script(CHILD, str(folder), how, str(more))
 
 
 def said(process: subprocess.Popen[str]) -> str:

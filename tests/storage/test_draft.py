@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import FileFormat, dump
 from playground.storage.draft import MAX_SLOTS, Draft, DraftState, take
 from playground.tasks import Tasks
+from tests.forked_program import start_script
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX signals and permissions")
 
@@ -304,8 +304,7 @@ asyncio.run(main(*sys.argv[1:]))
 @contextmanager
 def window(folder: Path, text: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that types in a window of its own, ended without a chance to clean up."""
-    command = [sys.executable, "-c", WINDOW, str(folder), text]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with start_script(WINDOW, str(folder), text) as process:
         try:
             yield process
         finally:
