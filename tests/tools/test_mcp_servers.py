@@ -19,7 +19,10 @@ from playground.tools import mcp_servers as desk_module
 from playground.tools.mcp_servers import Address, CommandLine, ToolServerError, ToolServers, read_address
 
 SERVER = Path(__file__).with_name("mcp_server.py")
-STDIO = f'"{sys.executable}" "{SERVER}" stdio'
+SDK_STDIO = f'"{sys.executable}" "{SERVER}" stdio'
+"""A server by the SDK."""
+STDIO = f'"{sys.executable}" "{SERVER.with_name("small_server.py")}"'
+"""A server that starts at once."""
 
 
 async def yes(_server: str) -> bool:
@@ -60,14 +63,15 @@ def http() -> Iterator[str]:
     process.wait()
 
 
-def test_the_tools_of_a_program_are_listed_and_called() -> None:
+@pytest.mark.parametrize("server", [SDK_STDIO, STDIO], ids=["SDK", "small"])
+def test_the_tools_of_a_program_are_listed_and_called(server: str) -> None:
     async def story(servers: ToolServers) -> None:
-        tools = {tool.name: tool for tool in await servers.tools(STDIO)}
+        tools = {tool.name: tool for tool in await servers.tools(server)}
         function = tools["get_balance"].definition["function"]
         assert isinstance(function, dict)
         assert function["description"] == "Balance of an account."
         assert function["parameters"]["required"] == ["account_id"]  # type: ignore[index,call-overload]
-        assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt") == "AC-1: ₹412"
+        assert await servers.call(server, "get_balance", {"account_id": "AC-1"}, "a prompt") == "AC-1: ₹412"
 
     use(story)
 
@@ -111,8 +115,8 @@ def test_nothing_is_called_without_consent_and_consent_is_asked_once() -> None:
 def test_an_error_of_the_tool_is_told_in_its_words() -> None:
     async def story(servers: ToolServers) -> None:
         with pytest.raises(ToolServerError, match="no such account"):
-            await servers.call(STDIO, "fail", {"reason": "no such account"}, "a prompt")
-        assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt") == "AC-1: ₹412"
+            await servers.call(SDK_STDIO, "fail", {"reason": "no such account"}, "a prompt")
+        assert await servers.call(SDK_STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt") == "AC-1: ₹412"
 
     use(story)
 
@@ -164,7 +168,7 @@ def test_no_program_is_left_behind() -> None:
 
 def _servers() -> list[Any]:
     mine = psutil.Process(os.getpid()).children(recursive=True)
-    return [process for process in mine if str(SERVER) in " ".join(process.cmdline())]
+    return [process for process in mine if "small_server.py" in " ".join(process.cmdline())]
 
 
 @pytest.mark.parametrize(

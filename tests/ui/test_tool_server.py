@@ -19,8 +19,8 @@ from playground.ui.session import Session
 from tests.ui.conftest import Story
 
 Tell = Callable[[Story], None]
-SERVER = Path(__file__).parents[1] / "tools" / "mcp_server.py"
-STDIO = f'"{sys.executable}" "{SERVER}" stdio'
+SERVER = Path(__file__).parents[1] / "tools" / "small_server.py"
+STDIO = f'"{sys.executable}" "{SERVER}"'
 
 
 async def _listed(session: Session, hand: UiDriver, server: str) -> ToolServerDialog:
