@@ -1,8 +1,8 @@
 """Run every check: lint, format, types, import contracts, tests. Headless, without a key or a network.
 
-With arguments only pytest runs, on these files or with these options. Tests run in parallel workers. Tests that fail
-there are run once more, alone: a test with a time limit may fail beside others on a busy machine. Their names are
-printed, and the run fails if any fails again.
+With arguments only pytest runs, on these files or with these options. Tests run in parallel workers, and the other
+checks beside them. Tests that fail there are run once more, alone: a test with a time limit may fail beside others on a
+busy machine. Their names are printed, and the run fails if any fails again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -36,11 +37,24 @@ def _environment() -> dict[str, str]:
 
 def _run(*command: str) -> int:
     print("+", " ".join(command), flush=True)
-    module, *arguments = command
-    program = [sys.executable, "-m", module, *arguments]
-    if module == "importlinter.cli":
-        program = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
-    return subprocess.run(program, cwd=ROOT, env=_environment(), check=False).returncode
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=_environment(), check=False).returncode
+
+
+def _checked() -> list[str]:
+    """Run the checks one after the other and print the output of each when it ends. Returns those that failed."""
+    failed = []
+    for module, *arguments in CHECKS:
+        program = [sys.executable, "-m", module, *arguments]
+        if module == "importlinter.cli":
+            program = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
+        done = subprocess.run(
+            program, cwd=ROOT, env=_environment(), check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        output = done.stdout.decode("utf-8", "replace")
+        print(f"\n+ {' '.join((module, *arguments))}\n{output}", end="", flush=True)
+        if done.returncode:
+            failed.append(module)
+    return failed
 
 
 def _pytest(extra: list[str]) -> bool:
@@ -56,9 +70,11 @@ def _pytest(extra: list[str]) -> bool:
 
 def main(extra: list[str]) -> int:
     """Run the checks, or only pytest with `extra` arguments. Returns 0 if all passed, else 1."""
-    failed = [] if extra else [check[0] for check in CHECKS if _run(*check)]
-    if not _pytest(extra):
-        failed.append("pytest")
+    with ThreadPoolExecutor(1) as pool:
+        # Types alone need a processor for half a minute, and tests wait a fifth of their time.
+        checks = None if extra else pool.submit(_checked)
+        passed = _pytest(extra)
+        failed = ([] if checks is None else checks.result()) + ([] if passed else ["pytest"])
     if failed:
         print("failed:", ", ".join(failed))
     return min(len(failed), 1)
