@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import HealthCheck, settings
 
 from playground import child_process
@@ -21,6 +23,20 @@ settings.register_profile(
     "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
 )
 settings.load_profile("tests")
+
+HANGS_S = 600
+"""A test that takes longer hangs: its process prints the stacks of all threads and ends. xdist names the test."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """End the process when a test hangs."""
+    faulthandler.dump_traceback_later(HANGS_S, exit=True, file=item.config.stash[fault_handler_stderr_fd_key])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
 
 FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
 
