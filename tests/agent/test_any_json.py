@@ -48,7 +48,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(VALUES)
 def test_any_json_is_taken_or_refused(value: Any) -> None:
     with suppress(InputError):
@@ -57,7 +57,7 @@ def test_any_json_is_taken_or_refused(value: Any) -> None:
             form.rows(tool)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=4), st.sampled_from(form.KINDS))
 def test_any_definition_has_a_form_or_says_it_has_none(parameters: Any, kind: str) -> None:
     tool = Tool.of({"type": "function", "function": {"name": "f", "parameters": parameters}})
@@ -69,7 +69,7 @@ def test_any_definition_has_a_form_or_says_it_has_none(parameters: Any, kind: st
         form.without_parameter(form.described_parameter(tool, row.name, "x"), row.name)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(VALUES, st.lists(KEYS | st.integers(0, 2), max_size=4), st.sampled_from([None, 2]))
 def test_a_path_always_leads_somewhere_inside(value: Any, path: list[str | int], indent: int | None) -> None:
     text = json.dumps(value, indent=indent)

@@ -17,7 +17,7 @@ from tests.conformance import fuzz, socket_fuzz
 
 pytestmark = pytest.mark.exhaustive
 
-IN_MEMORY = 1_500
+IN_MEMORY = 600
 OVER_SOCKETS = 100
 BROKEN_HTTP = 100
 

@@ -287,7 +287,7 @@ def test_a_server_that_talks_on_after_its_end_is_left() -> None:
             try:
                 while True:
                     await peer.send(says("and on"))
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0.001)
             finally:
                 left.set()
 

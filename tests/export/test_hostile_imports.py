@@ -126,7 +126,7 @@ PLACES = _places(_line())
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(PLACES), _leaf)
 def test_a_line_with_anything_anywhere_is_refused_or_good_for_all(
     tmp_path_factory: pytest.TempPathFactory, path: tuple[str | int, ...], value: object

@@ -70,7 +70,7 @@ SETTINGS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(DOCUMENTS, TOOLS, st.dictionaries(st.sampled_from(NAMES), ANY_JSON, max_size=4), SETTINGS)
 def test_any_prompt_in_any_setting(
     document: Document, tools: tuple[Tool, ...], parameters: dict[str, Json], setting: LintContext

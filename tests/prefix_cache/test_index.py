@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.prefix_cache import index as room
@@ -89,6 +89,7 @@ def test_one_that_is_larger_than_all_the_room_is_kept_while_it_is_the_only_one(m
 
 
 @pytest.mark.exhaustive
+@settings(max_examples=50)
 @given(st.lists(st.tuples(DOCUMENTS, st.booleans()), max_size=8))
 def test_every_text_and_part_comes_back_as_it_was(documents: list[tuple[Document, bool]]) -> None:
     index, kept = PrefixIndex(), {}

@@ -274,7 +274,7 @@ LONG = "Never guess. Today is 2026-11-23. Ask session id: 8f3a-2231-xx99 again.\
 
 @pytest.mark.exhaustive
 @given(st.lists(st.tuples(st.integers(0, len(LONG)), st.integers(0, 200), PIECES), min_size=1, max_size=6))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_an_edit_finds_what_reading_anew_finds(edits: list[tuple[int, int, str]]) -> None:
     text = LONG
     assert len(text) > SHORT

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.child_process import MAX_LINES, ServerProcess, StartError
+from playground.child_process import MAX_LINE_BYTES, MAX_LINES, ServerProcess, StartError
 from playground.requestlog.store import FILE_NAME
 from playground.simulator.launch import SimulatorProcess
 
@@ -45,12 +45,13 @@ def test_server_process_watched_late_reports_earlier_lines_and_the_exit_status()
 
 
 def test_server_process_endless_line_is_cut_and_memory_is_bounded() -> None:
-    process = child("import sys\nsys.stderr.write('x' * 3_000_000)\nsys.stderr.flush()\nsys.stdin.read()")
+    process = child("import sys\nsys.stderr.write('x' * 300_000)\nsys.stderr.flush()\nsys.stdin.read()")
     ended = threading.Event()
     process.watch(lambda line: None, lambda status: ended.set())
     process.stop()
     assert ended.wait(30)
-    assert len(process._lines) <= MAX_LINES
+    assert len(process._lines) == MAX_LINES
+    assert {len(line) for line in process._lines} <= {MAX_LINE_BYTES, 300_000 % MAX_LINE_BYTES}
 
 
 def test_server_process_problem_before_the_address_is_reported_and_it_starts(

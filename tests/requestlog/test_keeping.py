@@ -12,8 +12,9 @@ import pytest
 
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
+from playground.requestlog.records import EndedRun
 from playground.requestlog.writer import BATCH
-from tests.requestlog.samples import answered, body_of, keep, record, run
+from tests.requestlog.samples import answered, body_of, record, run
 
 NOW = datetime.now(UTC)
 
@@ -27,14 +28,14 @@ def words_of(number: int) -> tuple[str, str]:
 async def filled(folder: Path, requests: int = 30, system: str = "You answer calls.") -> tuple[RequestLog, list[str]]:
     """A log with requests that share a system prompt; their run_ids, oldest first."""
     log = await RequestLog.open(folder)
-    ids = []
+    ended = []
     for number in range(requests):
         question, answer = words_of(number)
         kept = record(body=body_of(question, system), minute=number)
         request_id = f"{number:08x}-0000-4000-8000-000000000000"
-        await keep(log, kept, answered(f"It is {answer} indeed.", request_id))
-        ids.append(kept.run_id)
-    return log, ids
+        ended.append(EndedRun(kept, tuple(answered(f"It is {answer} indeed.", request_id))))
+    await log.add(ended)
+    return log, [one.record.run_id for one in ended]
 
 
 def traces(folder: Path, word: str) -> list[str]:
