@@ -105,9 +105,9 @@ def test_varying_spans_long_thai_text_ends_soon() -> None:
         "เมนูมังสวิรัติมีสิบสองรายการ และสามารถขอไม่ใส่น้ำปลาได้ทุกจาน!",
     )
     bodies = [body(f"{STABLE}\n{text}\nEnd of the rules.", "Hi") for text in passages]
-    began = time.perf_counter()
+    began = time.process_time()
     assert [span.kind for span in varying_spans(bodies)] == ["retrieved_text"]
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_varying_spans_some_lines_in_order_by_chance_is_one_reordered_block() -> None:

@@ -69,7 +69,7 @@ def test_loads_text_not_json_raises_value_error(text: str) -> None:
 
 
 def test_check_depth_hostile_text_takes_linear_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for text in ('"\\' * 1_000_000, '\\"' * 1_000_000, "[" + '"' * 1_000_001, "]" * 1_000_000 + "[" * 101):
         check_depth(text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

@@ -170,14 +170,17 @@ def test_feed_response_beyond_the_backlog_is_cut_in_the_log_only(
     run(story())
 
 
-def test_feed_process_that_always_dies_is_given_up_and_forwarding_continues(tmp_path: Path) -> None:
+def test_feed_process_that_always_dies_is_given_up_and_forwarding_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def story() -> None:
         command = [sys.executable, "-c", "raise SystemExit(3)"]
+        monkeypatch.setattr(feed_module, "HOLD_S", 60.0)
         async with running(tmp_path, command) as (feed, problems):
             while not any("repeatedly" in problem for problem in problems):
                 await pass_exchange(feed)
                 await asyncio.sleep(0.01)
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(30):
                 await pass_exchange(feed)
 
     run(story())

@@ -261,13 +261,12 @@ def test_record_both_processes_killed_finished_requests_are_in_the_log_after_the
 
 
 def test_record_429_holds_the_endpoint_for_own_requests_and_not_for_the_caller(recording: Recording) -> None:
-    assert post(recording, BODY, **{"X-Simulate": "429"}).status_code == 429
-    began = time.monotonic()
+    assert post(recording, BODY, **{"X-Simulate": "429=60"}).status_code == 429
     assert post(recording, BODY).status_code == 200
-    assert time.monotonic() - began < 1
+    answered_at = time.time()
     recording.end()
     (record,) = json.loads((recording.folder / "gate.json").read_bytes()).values()
-    assert record["held_until"] > time.time() - 60
+    assert record["held_until"] > answered_at
 
 
 def test_record_forwarded_requests_count_against_the_shared_plan(recording: Recording) -> None:

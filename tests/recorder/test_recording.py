@@ -121,7 +121,7 @@ def test_recording_has_room_until_too_many_ended_requests_wait_for_the_log() -> 
         made = Recording(log, None, lambda message: None)
         for number in range(recording.MAX_UNWRITTEN - 1):
             pass_request(made, str(number))
-        await asyncio.wait_for(made.has_room(), 1)
+        await asyncio.wait_for(made.has_room(), 10)
         pass_request(made, "last")
         waiting = asyncio.ensure_future(made.has_room())
         await asyncio.sleep(0)
@@ -149,6 +149,6 @@ def test_recording_request_that_cannot_be_written_is_reported_and_the_next_one_i
         await made.close()
         assert len(problems) == 1
         assert ended == {"one": False, "two": True}
-        await asyncio.wait_for(made.has_room(), 1)
+        await asyncio.wait_for(made.has_room(), 10)
 
     asyncio.run(story())

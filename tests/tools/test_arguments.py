@@ -120,9 +120,9 @@ def test_check_arguments_keyword_is_checked(part: dict[str, Json], good: Json, b
 )
 def test_check_arguments_bound_is_reached_in_time_and_gives_no_verdict(schema: Json, arguments: Json) -> None:
     check_arguments("{}", {})  # imports the library
-    begin_s = time.monotonic()
+    begin_s = time.process_time()
     checked = check_arguments(json.dumps(arguments), schema)
-    assert time.monotonic() - begin_s < 10
+    assert time.process_time() - begin_s < 10
     assert checked.errors == ()
     assert checked.unchecked
 
@@ -132,9 +132,9 @@ def test_check_arguments_exponential_schema_ends_in_time() -> None:
     for number in range(1, 40):
         defs[f"d{number}"] = {"anyOf": [{"$ref": f"#/$defs/d{number - 1}"}] * 3}
     check_arguments("{}", {})
-    begin_s = time.monotonic()
+    begin_s = time.process_time()
     checked = check_arguments("{}", {"$ref": "#/$defs/d39", "$defs": defs})
-    assert time.monotonic() - begin_s < 10
+    assert time.process_time() - begin_s < 10
     assert checked.unchecked
 
 
@@ -147,16 +147,16 @@ def test_check_arguments_slow_pattern_ends_in_time(keyword: str) -> None:
         "additionalProperties": {"patternProperties": {slow: True}, "additionalProperties": False},
     }
     check_arguments("{}", {})
-    begin_s = time.monotonic()
+    begin_s = time.process_time()
     check_arguments(json.dumps({text: text}), schemas[keyword])
-    assert time.monotonic() - begin_s < 10
+    assert time.process_time() - begin_s < 10
 
 
 def test_check_arguments_large_list_of_objects_is_linear() -> None:
     items = [{"a": number} for number in range(20_000)] + [{"b": "x"}, 1, "1"]
-    begin_s = time.monotonic()
+    begin_s = time.process_time()
     check_arguments(json.dumps({"v": items}), {"properties": {"v": {"uniqueItems": True}}})
-    assert time.monotonic() - begin_s < 10
+    assert time.process_time() - begin_s < 10
 
 
 def test_check_schema_usual_nesting_is_checked_and_absurd_nesting_is_an_error() -> None:
