@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Literal
 
 import pytest
 
@@ -105,6 +106,15 @@ def test_plan_rows_warm_is_as_good_as_the_best_order_of_all() -> None:
     best = max(served(order) for order in itertools.permutations(range(len(rows))))
     warm = served(tuple(item.row.number for item in plan_rows(PROMPT, rows, columns, "warm")))
     assert warm >= 0.98 * best
+
+
+@pytest.mark.parametrize("order", ["warm", "file"])
+def test_plan_and_forecast_of_no_rows_are_empty(order: Literal["warm", "file"]) -> None:
+    planned = plan_rows(PROMPT, (), {"shop": "shop", "question": "question"}, order)
+    made = forecast_batch(planned, len, plan=PLANS["standard"], rates=Rates(0.4, 0.1), concurrency=3, lifetime_s=60)
+    assert (planned, groups(planned), made.rows) == ((), [], ())
+    assert (made.prompt_tokens, made.cached_tokens, made.seconds, made.input_cost) == (0, 0, 0.0, 0.0)
+    assert made.cached_share == 0.0
 
 
 def test_forecast_batch_warm_order_caches_more_than_file_order_when_the_lifetime_is_short() -> None:

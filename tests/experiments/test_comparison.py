@@ -227,6 +227,31 @@ def test_summary_several_runs_have_distribution_and_weighted_share() -> None:
     assert rows["Forecast of cached tokens"] == ["≈ 96", "≈ 96"]
 
 
+def test_summary_every_row_of_a_column_without_runs_is_unknown_beside_a_failed_one() -> None:
+    bad = replace(run("", None, None, 2), phase="failed", status=429, forecast_cached=None)
+    timed = replace(run("x"), total_s=2.0, tokens_per_s=40.0, completion_tokens=80, input_cost=0.004)
+    slower = replace(run("x", ttft=0.35), total_s=3.0, tokens_per_s=30.0, completion_tokens=1_200, input_cost=0.002)
+    a = ComparedColumn(Variant(PROMPT, ENDPOINT), (timed, bad))
+    b = ComparedColumn(Variant(PROMPT, ENDPOINT), (slower,))
+    nothing = ComparedColumn(Variant(PROMPT, ENDPOINT))
+    failed = ComparedColumn(Variant(PROMPT, ENDPOINT), (replace(bad, status=None),))
+    assert dict(summary(report_of(a, b, nothing, failed))) == {
+        "Served from cache": ["100 of 1,000 · 10.0 %", "100 of 1,000 · 10.0 %", "—", "—"],
+        "Forecast of cached tokens": ["—", "≈ 96", "—", "—"],
+        "Time to first token": ["100 ms", "350 ms (+250 ms)", "—", "—"],
+        "Total": ["2.0 s", "3.0 s", "—", "—"],
+        "Output speed": ["40.0 tok/s", "30.0 tok/s", "—", "—"],
+        "Output tokens": ["80", "1,200", "—", "—"],
+        "Input cost · per 1,000 when warm": ["$0.004 · —", "$0.002 · —", "— · —", "— · —"],
+        "Status": ["429, 1 of 2 failed", "200", "—", "—"],
+        "Answers": ["1 different of 1", "1 different of 1", "—", "—"],
+    }
+    assert [name for name, _ in summary(report_of(b, nothing))][-2:] == [
+        "Output tokens",
+        "Input cost · per 1,000 when warm",
+    ]
+
+
 def test_start_warnings_reported_figures_contradict_the_start() -> None:
     column = ComparedColumn(Variant(PROMPT, ENDPOINT), (run("x", 16),))
     assert len(list(start_warnings(report_of(column, start="cold")))) == 1

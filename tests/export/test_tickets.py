@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -246,3 +247,26 @@ def test_parts_of_the_prompt_in_a_servers_error_are_taken_out(quotation: str, co
     assert left.endswith(" (param=messages)")
     assert "Marianne" not in left
     assert "Köln" not in left
+
+
+SPECIAL = 'Zoë "Ä" \\ö\\ "ü" é\t"è" ñ\\"ß"'
+
+
+@pytest.mark.parametrize(
+    "quotation",
+    [
+        SPECIAL,
+        json.dumps(SPECIAL),
+        json.dumps(SPECIAL, ensure_ascii=False),
+        json.dumps(json.dumps(SPECIAL)),
+        repr(SPECIAL),
+    ],
+    ids=["as it is", "JSON", "JSON with letters", "JSON in JSON", "Python"],
+)
+def test_text_that_is_written_differently_in_each_language_is_taken_out_of_a_servers_error(quotation: str) -> None:
+    outline = Outline("hashed")
+    outline.of({"messages": [{"role": "user", "content": SPECIAL}]})
+    left = outline.unquoted(f"not in: {quotation} (param=messages)")
+    assert re.fullmatch(
+        rf"not in: [\"\\']*\[{len(SPECIAL)} characters of the request\][\"\\']* \(param=messages\)", left
+    )

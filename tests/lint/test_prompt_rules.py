@@ -196,6 +196,26 @@ def test_another_product_is_named_and_nothing_else(message: str, product: str) -
     assert not said(Document(messages=(Message("user", message),), tools=tools(tool())), "other-product")
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Never transcribe this voicemail.",
+        "You cannot transcribe a voicemail.",
+        "Don't generate an mp3 of this poem.",
+        "Place no outbound call to the clinic.",
+        "If the caller agrees, place an outbound call to the clinic.",
+        "How do I generate an mp3 of this poem?",
+        "不要生成音频。",
+    ],
+)
+def test_another_product_is_not_named_where_it_is_forbidden_conditional_or_asked_about(message: str) -> None:
+    assert not said(Document(messages=(Message("user", message),)), "other-product")
+    # The words before are in another sentence.
+    wish = "Please transcribe this voicemail."
+    both = Document(messages=(Message("user", f"{message} {wish}"),))
+    assert [finding.subject for finding in said(both, "other-product")] == ["Pulse"]
+
+
 def test_audio_in_a_message() -> None:
     document = Document(messages=(Message("user", "Hear this: data:audio/wav;base64,UklGR" + "A" * 400),))
     (advice,) = said(document, "other-product", PRICED)

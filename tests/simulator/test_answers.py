@@ -112,6 +112,18 @@ def test_probabilities_are_there_when_asked_for(simulator: SimulatorProcess) -> 
     assert all(len(row["top_logprobs"]) == 2 and row["logprob"] <= 0 for row in rows)
 
 
+def test_probabilities_of_alternatives_fall_from_the_chosen_token_and_differ(
+    simulator: SimulatorProcess,
+) -> None:
+    rows = send(simulator, logprobs=True, top_logprobs=4).json["choices"][0]["logprobs"]["content"]
+    for row in rows:
+        values = [one["logprob"] for one in row["top_logprobs"]]
+        assert (row["top_logprobs"][0]["token"], values[0]) == (row["token"], row["logprob"])
+        assert values == sorted(values, reverse=True)
+        assert len(set(values)) == 4
+        assert bytes(row["bytes"]).decode() == row["token"]
+
+
 def test_the_second_request_is_served_from_the_cache(make_simulator: Make) -> None:
     simulator = make_simulator(*FAST, "--block-size", "16")
     messages = [{"role": "system", "content": "You are a phone agent. " * 40}, *HELLO]
