@@ -60,8 +60,8 @@ async def _services(folder: Path, errors: list[str], notices: list[str]) -> None
         await services.open_log()
         for server in services.endpoints.all():
             await services.remember_sent(server)
-            services.sender.outlook(document, server)
-        services.outlook(document)
+            services.sender.forecast(document, server)
+        services.forecast(document)
         await services.advice(document)
         endpoint = Endpoint("e", "E", "http://127.0.0.1:9/v1")
         limiter = services.rate_limiter
