@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import inspect
 import io
 import json
 import os
@@ -34,8 +35,9 @@ PRELOADED = (
     "playground.cli.batch",
     "playground.cli.check",
     "playground.cli.log",
-    "playground.cli.record",
     "playground.cli.main",
+    "playground.cli.record",
+    "playground.cli.recording_process",
     "playground.cli.send",
     "playground.client.exchange",
     "playground.lint.service",
@@ -335,10 +337,7 @@ def _become(message: Sequence[Any], numbers: Sequence[int], unused: Sequence[int
         for target, source in enumerate((stdin, stdout, stderr)):
             os.dup2(source, target)
             os.close(source)
-        encoding, _, errors = environment.get("PYTHONIOENCODING", "utf-8").partition(":")
-        sys.stdin = io.TextIOWrapper(open(0, "rb"), encoding, errors or "strict")  # noqa: SIM115
-        sys.stdout = io.TextIOWrapper(open(1, "wb"), encoding, errors or "strict")  # noqa: SIM115
-        sys.stderr = io.TextIOWrapper(open(2, "wb"), encoding, "backslashreplace", line_buffering=True)  # noqa: SIM115
+        _open_streams(environment)
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(folder)
@@ -349,11 +348,73 @@ def _become(message: Sequence[Any], numbers: Sequence[int], unused: Sequence[int
             exec(compile(arguments[1], "<script>", "exec"), {"__name__": "__main__"})
             status = 0
         else:
-            from playground.cli.main import main
-
-            status = main(arguments)
+            if arguments[:1] == ["record"]:
+                _fork_the_first_child()
+            status = _main(arguments)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _main(arguments: list[str]) -> int:
+    from playground.cli.main import main
+
+    return main(arguments)
+
+
+def _open_streams(environment: Mapping[str, str]) -> None:
+    """Open the standard streams as a new interpreter does."""
+    encoding, _, errors = environment.get("PYTHONIOENCODING", "utf-8").partition(":")
+    sys.stdin = io.TextIOWrapper(open(0, "rb", closefd=False), encoding, errors or "strict")  # noqa: SIM115
+    sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), encoding, errors or "strict")  # noqa: SIM115
+    stderr = open(2, "wb", closefd=False)  # noqa: SIM115
+    sys.stderr = io.TextIOWrapper(stderr, encoding, "backslashreplace", line_buffering=True)
+
+
+def _fork_the_first_child() -> None:
+    """Fork the recording process from `record`, too: it is the first child, and started before any thread.
+
+    Another one, after the first has died, is a new interpreter.
+    """
+    execute = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+    parameters = inspect.signature(execute)
+
+    def fork(*given: Any) -> None:
+        subprocess.Popen._execute_child = execute  # type: ignore[attr-defined]
+        found = parameters.bind(*given).arguments
+        if threading.active_count() > 1 or list(found["args"][:3]) != PROGRAM:
+            execute(*given)
+            return
+        pid = os.fork()
+        if pid == 0:
+            _become_child(list(found["args"][3:]), [found["p2cread"], found["c2pwrite"], found["errwrite"]])
+        found["self"].pid, found["self"]._child_created = pid, True
+        pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        found["self"]._close_pipe_fds(*(found[name] for name in pipes))
+
+    subprocess.Popen._execute_child = fork  # type: ignore[attr-defined]
+
+
+def _become_child(arguments: list[str], streams: Sequence[int]) -> None:
+    """Run a command in a process forked from inside another command, in a separate session, and end it."""
+    status = 1
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        for target, source in enumerate(streams):
+            if source >= 0:
+                os.dup2(source, target)
+        os.closerange(3, 1_024)
+        _open_streams(os.environ)
+        status = _main(arguments)
     except BaseException:
         traceback.print_exc()
     finally:

@@ -7,15 +7,23 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from playground import asset
-from playground.agent.conversation import Conversation
+from playground.agent.conversation import Conversation, Result, Turn
+from playground.agent.loop import Happening, TurnStarted, measured
 from playground.agent.service import ANSWERS_FILE, CONVERSATION_FILE, AgentService, consent_owner, prompt_key
 from playground.agent.tool_mocks import MockReply, ToolMock, ToolMocks
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import parse_bytes
 from playground.services import AppServices
 from playground.tasks import Tasks
+from playground.voice.timeline import MeasuredTool
+from playground.voice.times import TurnTimes
+
+if TYPE_CHECKING:
+    from playground.runs.run import Run
 
 TOOL = Tool.of({"type": "function", "function": {"name": "get", "parameters": {"type": "object"}}})
 PROMPT = Document(name="billing", tools=(TOOL,), messages=(Message("user", "a"),), id="p1")
@@ -116,3 +124,41 @@ def test_keep_conversation_is_on_disk_after_close(tmp_path: Path) -> None:
     _in_services(tmp_path, story)
     saved = json.loads((tmp_path / CONVERSATION_FILE).read_text())["documents"][0]
     assert json.loads(saved)["name"] == "19"
+
+
+def test_prompt_sent_is_reported_for_the_root_only_and_every_run_has_the_conversation(tmp_path: Path) -> None:
+    async def story(services: AppServices) -> None:
+        service = AgentService(services)
+        told: list[tuple[Document, str]] = []
+        passed: list[Happening] = []
+        service.on_prompt_sent.subscribe(lambda document, run_id: told.append((document, run_id)))
+        conversation = Conversation(PROMPT)
+        tied = service._tied(conversation, passed.append)
+        later = replace(PROMPT, messages=(*PROMPT.messages, Message("assistant", "b")))
+        for number, document in enumerate((PROMPT, later), 1):
+            run = SimpleNamespace(id=f"run {number}", conversation="")
+            tied(TurnStarted("turn", number, 8, document, cast("Run", run)))
+            assert run.conversation == conversation.id
+        assert told == [(PROMPT, "run 1")]
+        assert len(passed) == 2
+
+    _in_services(tmp_path, story)
+
+
+def test_measured_turns_are_those_of_one_run_of_the_loop_with_the_tools_that_ran_in_it() -> None:
+    ran = Result("c1", "get", "42", started_at=11.0, ended_at=12.5, go="b")
+    typed = Result("c2", "get", "43", go="b")
+    earlier = Result("c3", "get", "44", started_at=2.0, ended_at=3.0, go="a")
+    running = Result("c4", "get", "", "stopped", started_at=12.0, go="b")
+    before = Turn("t1", None, PROMPT, go="a", began_at=1.0, times=TurnTimes())
+    first = Turn("t2", "t1", PROMPT, go="b", began_at=10.0, times=TurnTimes(), results=(ran, typed, earlier, running))
+    second = Turn("t3", "t2", PROMPT, go="b", began_at=14.0, times=TurnTimes())
+    edited = Turn("t4", "t3", PROMPT, edited=True)
+    conversation = Conversation(PROMPT)
+    for turn in (before, first, second, edited):
+        conversation = conversation.with_turn(turn)
+    one, other = measured(conversation, "t3")
+    assert [turn.began_at for turn in (one, other)] == [0.0, 4.0]
+    assert one.tools == (MeasuredTool("get", 1.0, 2.5, False), MeasuredTool("get", 2.0, None, True))
+    assert other.tools == ()
+    assert [len(measured(conversation, id)) for id in ("t1", "t2", "t4")] == [1, 1, 0]

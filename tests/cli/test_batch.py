@@ -205,6 +205,9 @@ def _whole(file: Path) -> list[dict[str, Any]]:
     [
         (("--map", "question=nope"), "map"),
         (("--shard", "3/2"), "--shard"),
+        (("--shard", "0/2"), "--shard"),
+        (("--shard", "2"), "--shard"),
+        (("--shard", "1/2/3"), "--shard"),
         (("--check", "regex=("), "--check"),
         (("--resume",), "--resume"),
     ],

@@ -98,6 +98,15 @@ def test_assembler_name_repeated_within_unfinished_arguments_is_the_same_call() 
     assert assembled([piece(0, "a", "f", '{"x":"{')], [piece(0, None, "f", '}"}')]) == [("a", "f", '{"x":"{}"}')]
 
 
+def test_assembler_name_after_the_id_belongs_to_the_call_and_a_further_name_does_not() -> None:
+    late = [[piece(None, "a")], [piece(None, "a", "f", '{"p":1}')]]
+    assert assembled(*late) == [("a", "f", '{"p":1}')]
+    assert assembled(*late, [piece(None, None, "g", '{"p":2}')]) == [("a", "f", '{"p":1}'), ("", "g", '{"p":2}')]
+    assert assembled(
+        [piece(0, "a")], [piece(0, None, "f")], [piece(0, None, "f", '{"p":')], [piece(0, None, "f", "1}")]
+    ) == [("a", "f", '{"p":1}')]
+
+
 def test_assembler_index_beyond_and_holes_keep_their_order() -> None:
     assert assembled([piece(7, "b", "g", "{}")], [piece(2, "a", "f", "{}")]) == [("a", "f", "{}"), ("b", "g", "{}")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from playground.prompt.document import Document, Message, Tool, ToolCall, open_calls, with_new_call
 from playground.prompt.field_errors import InputError
-from playground.prompt.request import body_fields, encode, to_request
+from playground.prompt.request import body_fields, encode, missing_variables, to_request
 
 ODD = "a\u00a0b\u2028c\u2029d\re\r\nf\x00g\u0085h\ufeffi\U0001f600j"
 TOOL = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"z": 1, "a": 2}}})
@@ -105,3 +106,17 @@ def test_a_new_call_is_of_a_tool_that_there_is() -> None:
     tool = Tool.of({"type": "function", "function": {"name": "look_up"}})
     document = with_new_call(Document(tools=(tool,), messages=(Message("assistant", ""),)), 0)
     assert document.messages[0].tool_calls[0].name == "look_up"
+
+
+def test_missing_variables_are_named_at_their_first_place_also_behind_a_message_without_content() -> None:
+    call = Message("assistant", None, (ToolCall("c", "f", "{}"),))
+    document = Document(
+        messages=(Message("user", "{{a}}"), call, Message("user", "ab {{b}} {{c}}"), Message("user", "{{c}} {{b}}")),
+        variables={"a": ""},
+    )
+    problems = missing_variables(document)
+    assert [(problem.path, problem.offset) for problem in problems] == [
+        (("messages", 2, "content"), 3),
+        (("messages", 2, "content"), 9),
+    ]
+    assert missing_variables(replace(document, variables={"a": "", "b": "", "c": "{{d}}"})) == ()

@@ -15,7 +15,7 @@ import pytest
 
 from playground.recorder.access import AccessPolicy
 from playground.recorder.proxy import Outcome, Recorder
-from playground.recorder.upstream import Upstream
+from playground.recorder.upstream import Upstream, UpstreamError
 from playground.recorder.wire import RawHeaders
 from tests.recorder.raw_server import RawServer, exchange, hang_up, raw_server
 
@@ -607,3 +607,20 @@ def test_proxy_of_the_environment_is_chosen_as_for_own_requests(monkeypatch: pyt
     assert Upstream(f"http://{host}/v1")._proxy() is None
     assert Upstream("http://other.test/v1")._proxy() == "http://127.0.0.1:3128"
     assert Upstream("http://127.0.0.1:1/v1")._proxy() is None
+
+
+def test_upstream_that_cannot_be_reached_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = iter((OSError(113, "No route to host"), OSError("all attempts failed"), TimeoutError()))
+
+    async def refuse(self: Upstream) -> None:
+        raise next(reasons)
+
+    monkeypatch.setattr(Upstream, "_open", refuse)
+
+    async def story() -> None:
+        upstream = Upstream("http://models.test:81/v1")
+        for words in ("No route to host", "all attempts failed", "did not accept a connection"):
+            with pytest.raises(UpstreamError, match=rf"models\.test:81 .*{words}"):
+                await upstream.acquire()
+
+    run(story)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -224,3 +225,27 @@ def test_queued_faults_are_used_up(make_simulator: Make) -> None:
     request(f"{root}/simulator/faults", json.dumps({"fault": "503", "times": 2}).encode())
     assert [send(simulator).status for _ in range(3)] == [503, 503, 200]
     assert request(f"{root}/simulator/stats").json["served"] == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "status"),
+    [
+        ("/waves/v1/models", None, 200),
+        ("/waves/v1/chat/completions", b'{"model": "electron", "messages": [{"role": "user", "content": "hi"}]}', 200),
+        ("/waves/v1/chat/completions", b"{}", 400),
+        ("/simulator/stats", None, 200),
+        ("/simulator/faults", b'{"fault": "no_request_id"}', 200),
+        ("/simulator/faults", b'{"fault": "no such fault"}', 400),
+        ("/simulator/stats", b"{}", 405),
+        ("/nowhere", None, 404),
+    ],
+)
+def test_response_of_every_route_has_a_new_request_id(
+    make_simulator: Make, path: str, data: bytes | None, status: int
+) -> None:
+    origin = make_simulator("--plan", "none").base_url.removesuffix("/waves/v1")
+    answers = [request(origin + path, data) for _ in range(2)]
+    assert [answer.status for answer in answers] == [status] * 2
+    ids = {answer.headers["x-request-id"] for answer in answers}
+    assert len(ids) == 2
+    assert all(str(uuid.UUID(one)) == one for one in ids)

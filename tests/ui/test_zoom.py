@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 from playground.cli.selftest import StepFailed, UiDriver
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
-from playground.ui.theme import zoom_factor
+from playground.ui.theme import PROMPT_PX, ZOOM, zoom_factor
 from tests.ui.conftest import Story
 
 Tell = Callable[[Story], None]
@@ -98,6 +98,23 @@ def test_zoom_at_150_percent_clips_no_control(tell: Tell) -> None:
         assert window.width() == 1440
 
     tell(story)
+
+
+def test_zoom_and_size_of_the_settings_are_used_from_the_start(tell: Tell, qapp: QApplication) -> None:
+    async def first(session: Session, hand: UiDriver) -> None:
+        session.workspace.settings.set("zoom", 125)
+        session.workspace.settings.set("font_size", 16)
+
+    async def second(session: Session, hand: UiDriver) -> None:
+        assert zoom_factor() == 1.25
+        found = sizes(session.window)
+        assert (found["editor"], found["response"]) == (round(16 * 1.25), round(16 * 1.25))
+        assert (found["top"], found["rows"]) == (55, 31)
+
+    tell(first)
+    for name in (ZOOM, PROMPT_PX):
+        qapp.setProperty(name, None)  # as in a new process
+    tell(second)
 
 
 def test_zoom_by_wheel_needs_control(tell: Tell) -> None:

@@ -18,6 +18,7 @@ from playground.client.events import (
     Usage,
 )
 from playground.requestlog.log import RequestLog
+from playground.requestlog.records import EndedRun
 from playground.runs.record import RequestRecord
 from tests.requestlog.samples import answered, called, keep, record, refused, stopped
 
@@ -87,9 +88,15 @@ async def fill(log: RequestLog) -> None:
     )
 
 
+MANY = 50
+
+
 async def fill_plain(log: RequestLog, number: int) -> list[str]:
     """That many answered requests; answers with their run_ids, newest first."""
     kept = [of(f"Question {place}") for place in range(number)]
-    for place, one in enumerate(kept):
-        await keep(log, one, answered(f"Answer {place}", str(uuid.uuid4())))
+    ended = [EndedRun(one, tuple(answered(f"Answer {place}", str(uuid.uuid4())))) for place, one in enumerate(kept)]
+    if number >= MANY:
+        await log.add(ended)  # one transaction
+    for run in ended if number < MANY else ():
+        await keep(log, run.record, run.events)
     return [one.run_id for one in reversed(kept)]
