@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.difference import that_may_matter
-from playground.prefix_cache.hypotheses import ROUTINGS, SLOTS, Hypotheses, Reach, Rendering, ReportOutcome
+from playground.prefix_cache.hypotheses import (
+    IRRELEVANT,
+    ROUTINGS,
+    SLOTS,
+    Hypotheses,
+    Reach,
+    Rendering,
+    ReportOutcome,
+)
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
 from playground.prefix_cache.match_tree import MatchNode, MatchTree, depths_of
 from playground.prefix_cache.prefix_size import (
@@ -23,7 +31,19 @@ from playground.prefix_cache.prefix_size import (
 )
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.view import OPENING, ORDERS, CacheView, Order, ViewPart, answer_text, arranged
+from playground.prefix_cache.view import (
+    ORDERS,
+    AnswerCuts,
+    CacheView,
+    Order,
+    ViewPart,
+    answer_cuts,
+    answer_text,
+    arranged,
+    in_tool_loop,
+    opened,
+    opening,
+)
 from playground.prompt.document import Json
 
 PENDING = 256
@@ -45,8 +65,6 @@ RECENT = 8
 """Number of newest requests that are compared with a prompt as possible versions of it."""
 SHARED_MUCH = 200
 """Code points from which another prompt with the same beginning is worth a comparison."""
-_IRRELEVANT = 3e-5
-"""Probability below which a rendering is not computed for a forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +141,12 @@ class _SlotStates:
         if self.current < 0:
             return []
         depths = depths_of(path)
-        common, own = tree.shared(depths, self.current, answers=True), tree.length(self.current)
+        common, own = tree.shared(depths, self.current, "all"), tree.length(self.current)
         if common > 0.1 * length and common >= 0.5 * own:
             return [self.current]
         best, keep, shared = None, common / max(own, 1), common
         for number in self.saved:
-            other, size = tree.shared(depths, number, answers=True), tree.length(number)
+            other, size = tree.shared(depths, number, "all"), tree.length(number)
             if size and other / size >= 0.25 and other / size > keep and other > shared:
                 best, keep, shared = number, other / size, other
         return [self.current, -1] if best is None else [best, best]
@@ -157,13 +175,16 @@ class EndpointCacheModel:
         self.since: float | None = None
         """Unix seconds before which the cache cannot know anything; None if unknown."""
         self.reports = 0
-        self._trees: dict[Order, MatchTree] = {"first": MatchTree(), "system_last": MatchTree()}
+        self._cuts: dict[int, AnswerCuts] = {}
+        """Of the requests whose answers have tool calls."""
+        self._trees: dict[Order, MatchTree] = {order: MatchTree(self._cuts) for order in ("first", "system_last")}
         self._requests: list[_Request] = []
         self._numbers: dict[str, int] = {}
         self._answered: deque[int] = deque()
         """Numbers of the requests whose answers are in memory, oldest first."""
         self._answer_chars = 0
-        self._distances: dict[Rendering, dict[int, float]] = {}
+        self._distances: dict[tuple[Order, bool], dict[int, float]] = {}
+        """By order, and whether answers are cached."""
         self._slots: dict[tuple[Order, int], list[int]] = {}
         self._states: dict[Order, _SlotStates] = {}
         self._pending: dict[str, Prediction] = {}
@@ -173,6 +194,8 @@ class EndpointCacheModel:
 
     def order_of(self, rendering: Rendering) -> Order:
         """Return the order whose tree a rendering uses: without tools most orders are the same."""
+        if rendering.order == "last_turn" and "last_turn" not in self._trees:
+            return "inside" if "inside" in self._trees else "first"
         return rendering.order if rendering.order in self._trees else "first"
 
     # -- before sending --------------------------------------------------------------------------------------------
@@ -181,13 +204,11 @@ class EndpointCacheModel:
         """Return what the cache may serve of a prompt. `thorough`: all renderings, as learning needs them."""
         weights = self.hypotheses.weights
         best = self.hypotheses.rendering
-        least = _IRRELEVANT if thorough else 0.02
-        chosen = [one for one in weights if weights[one] >= least]
-        if not thorough:
-            chosen = sorted(chosen, key=lambda one: -weights[one])[:GLANCED]
+        chosen = [one for one in weights if weights[one] >= IRRELEVANT] if thorough else self._glanced(weights)
         measures: dict[Order, Measure] = {}
         paths: dict[Order, list[tuple[MatchNode, int]]] = {}
-        made: dict[tuple[Order, bool], Reach] = {}
+        sizers: dict[tuple[Order, bool], PrefixSizer] = {}
+        made: dict[tuple[Order, bool], list[Reach]] = {}
         reaches: dict[Rendering, Reach] = {}
         for rendering in chosen:
             order = self.order_of(rendering)
@@ -195,14 +216,25 @@ class EndpointCacheModel:
                 measures[order] = self._measure(view, order)
                 paths[order] = self._trees[order].path(measures[order].text)
             key = order, rendering.answers
-            if key not in made:
-                sizer = self._sizer(measures[order], paths[order], order, answers=rendering.answers)
-                made[key] = self._reach(paths[order], order, rendering, sizer, now)
-            reaches[rendering] = made[key]
+            if key not in sizers:
+                sizers[key] = self._sizer(measures[order], paths[order], order, answers=rendering.answers)
+            found = self._reach(paths[order], order, rendering, sizers[key], now, made.setdefault(key, []))
+            reaches[rendering] = found
             measures.setdefault(rendering.order, measures[order])
         prompt = reaches[best].size(len(measures[best.order].text))
         prompt = Size(prompt.tokens, prompt.error if prompt.error > 0.7 else 0.0)
         return self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
+
+    @staticmethod
+    def _glanced(weights: Mapping[Rendering, float]) -> list[Rendering]:
+        """Return the renderings that a forecast while typing weighs: those of few orders, each with all its reuse."""
+        groups: dict[tuple[Order, bool], float] = {}
+        for one, weight in weights.items():
+            groups[one.order, one.answers] = groups.get((one.order, one.answers), 0.0) + weight
+        kept = sorted((key for key in groups if groups[key] >= 0.02), key=lambda key: -groups[key])[:GLANCED]
+        chosen = [one for one in weights if (one.order, one.answers) in kept and weights[one] >= 0.02]
+        best = max(weights, key=lambda one: weights[one])
+        return chosen if best in chosen else [best, *chosen]
 
     def _predicted(
         self,
@@ -245,9 +277,9 @@ class EndpointCacheModel:
         ordered = arranged(view, order)
         if not ordered.parts:
             return Measure(ordered, self.estimator)
-        end = len(ordered.text)
-        opened = CacheView(ordered.text + OPENING, (*ordered.parts, ViewPart("role", -1, end, end + len(OPENING))))
-        made = self._measured[order] = Measure(opened, self.estimator, self._measured.get(order))
+        end, text = len(ordered.text), ordered.text + opening(order)
+        whole = CacheView(text, (*ordered.parts, ViewPart("role", -1, end, len(text))))
+        made = self._measured[order] = Measure(whole, self.estimator, self._measured.get(order))
         return made
 
     def _sizer(
@@ -292,26 +324,33 @@ class EndpointCacheModel:
         rendering: Rendering,
         sizer: PrefixSizer,
         now: float,
+        made: list[Reach],
     ) -> Reach:
+        """Return the reach of a rendering: one of `made` with the same order, if it is the same."""
         tree = self._trees[order]
-        steps = tree.steps(path, answers=rendering.answers)
+        steps = tree.steps(path, rendering.reuse)
         since = self.since
         if since is not None:
             alive = next((at for at, step in enumerate(steps) if self._requests[step.newest].at < since), len(steps))
             steps = steps[:alive]
-        ages = [max(now - self._requests[step.newest].at, 0.0) for step in steps]
-        known = self._distances.get(Rendering(order, rendering.answers), {})
-        last = len(self._requests) - TRACKED
-        distances = [known.get(step.newest, 0.0 if step.newest >= last else 1e12) for step in steps]
-        groups = [at for at, step in enumerate(steps) if at + 1 == len(steps) or steps[at + 1].newest != step.newest]
         slots, depths = {}, depths_of(path)
         for count in SLOTS:
             held = self._slots.get((order, count), [])
             if not count:
                 held = self._states.get(order, _SlotStates()).held(tree, path, sizer.length)[:1]
-            shared = (tree.shared(depths, number, answers=rendering.answers) for number in held if self._knows(number))
+            shared = (tree.shared(depths, number, rendering.reuse) for number in held if self._knows(number))
             slots[count] = max(shared, default=0)
-        return Reach(steps, sizer.size, ages, distances, slots, groups)
+        same = next((one for one in made if one.steps == steps and one.slots == slots), None)
+        if same is not None:
+            return same
+        ages = [max(now - self._requests[step.newest].at, 0.0) for step in steps]
+        known = self._distances.get((order, rendering.answers), {})
+        last = len(self._requests) - TRACKED
+        distances = [known.get(step.newest, 0.0 if step.newest >= last else 1e12) for step in steps]
+        groups = [at for at, step in enumerate(steps) if at + 1 == len(steps) or steps[at + 1].newest != step.newest]
+        found = Reach(steps, sizer.size, ages, distances, slots, groups)
+        made.append(found)
+        return found
 
     def _knows(self, number: int) -> bool:
         return self.since is None or self._requests[number].at >= self.since
@@ -374,7 +413,7 @@ class EndpointCacheModel:
         self._requests.append(_Request(sent.run_id, sent.at))
         self._numbers[sent.run_id] = number
         for order, tree in self._trees.items():
-            text = arranged(sent.view, order).text + OPENING
+            text = opened(sent.view, order)
             for slots in (2, 4):
                 self._use_slot(order, slots, number, text)
             self._states.setdefault(order, _SlotStates()).take(tree, tree.path(text), len(text), number)
@@ -383,15 +422,19 @@ class EndpointCacheModel:
         self.index.add(sent)
 
     def prepare(self, view: CacheView) -> None:
-        """Keep one tree per order from the first request with tools on."""
+        """Keep one tree per order from the first request with tools on, and one with the marks of the last turn from
+        the first one in which the assistant's messages follow the last user message."""
         if "inside" not in self._trees and any(part.kind == "tool" for part in view.parts):
-            self._add_orders()
+            self._add_orders(tuple(order for order in ORDERS if order != "last_turn"), "first")
+        if "last_turn" not in self._trees and in_tool_loop(view):
+            self.hypotheses.add_turns()
+            self._add_orders(("last_turn",), "inside" if "inside" in self._trees else "first")
 
     def _use_slot(self, order: Order, slots: int, number: int, text: str) -> None:
         held = self._slots.setdefault((order, slots), [])
         tree = self._trees[order]
         depths = depths_of(tree.path(text))
-        shared = [(tree.shared(depths, other, answers=True), at) for at, other in enumerate(held)]
+        shared = [(tree.shared(depths, other, "all"), at) for at, other in enumerate(held)]
         most, at = max(shared, default=(0, 0))
         if held and most >= 0.1 * len(text):
             del held[at]
@@ -399,25 +442,25 @@ class EndpointCacheModel:
             del held[0]
         held.append(number)
 
-    def _add_orders(self) -> None:
-        for order in ORDERS:
+    def _add_orders(self, orders: Sequence[Order], like: Order) -> None:
+        """Keep trees of further orders; until now they were the same as `like`."""
+        for order in orders:
             if order in self._trees:
                 continue
-            tree = self._trees[order] = MatchTree()
+            tree = self._trees[order] = MatchTree(self._cuts)
             for number in range(max(len(self._requests) - REBUILT, 0), len(self._requests)):
                 request = self._requests[number]
                 sent = self.index.get(request.run_id)
                 if sent is not None:
-                    text = arranged(sent.view, order).text + OPENING
-                    tree.add(number, text, request.answer)
+                    tree.add(number, opened(sent.view, order), request.answer)
                     self._mark_exact(tree, number, request)
             for slots in (1, 2, 4):
-                self._slots[order, slots] = list(self._slots.get(("first", slots), ()))
-            self._states[order] = replace(self._states.get("first", _SlotStates()))
+                self._slots[order, slots] = list(self._slots.get((like, slots), ()))
+            self._states[order] = replace(self._states.get(like, _SlotStates()))
             for answers in (True, False):
-                known = self._distances.get(Rendering("first", answers))
+                known = self._distances.get((like, answers))
                 if known:
-                    self._distances[Rendering(order, answers)] = dict(known)
+                    self._distances[order, answers] = dict(known)
 
     def compared_with(self, prediction: Prediction, tag: str = "") -> Sent | None:
         """Return the earlier request that a prompt is compared with: one that shares most, if they are versions of
@@ -443,6 +486,9 @@ class EndpointCacheModel:
         request = self._requests[number]
         request.prompt_tokens, request.completion_tokens = usage.prompt_tokens, usage.completion_tokens
         self._keep_answer(number, answer_text(usage.message) if usage.message else "")
+        cuts = answer_cuts(usage.message) if usage.message else None
+        if cuts is not None:
+            self._cut(number, cuts)
         if prediction is not None and learn:
             if usage.prompt_tokens is not None:
                 self._learn_tokens(prediction, usage)
@@ -466,14 +512,14 @@ class EndpointCacheModel:
             return
         self._mark_served(prediction, usage)
         total = float(usage.prompt_tokens or prediction.prompt.tokens)
-        for key, reach in {
-            (self.order_of(one), one.answers): reach for one, reach in prediction.reaches.items()
-        }.items():
+        weights = self.hypotheses.weights
+        by_weight = sorted(prediction.reaches, key=lambda one: weights[one])
+        for key, reach in {(self.order_of(one), one.answers): prediction.reaches[one] for one in by_weight}.items():
             added = total + (usage.completion_tokens or 0) if key[1] else total
-            self._count_traffic(Rendering(*key), number, added, reach)
+            self._count_traffic(key, number, added, reach)
 
-    def _count_traffic(self, rendering: Rendering, number: int, total: float, reach: Reach) -> None:
-        known = self._distances.setdefault(rendering, {})
+    def _count_traffic(self, key: tuple[Order, bool], number: int, total: float, reach: Reach) -> None:
+        known = self._distances.setdefault(key, {})
         groups = [(reach.steps[at].newest, reach.size(reach.steps[at].depth).tokens) for at in reach.groups]
         at, shared = 0, 0.0
         for earlier in sorted(known, reverse=True):
@@ -604,11 +650,18 @@ class EndpointCacheModel:
         usage = CacheUsage(sent.prompt_tokens, sent.cached_tokens, request.completion_tokens)
         self.settle(sent.run_id, usage)
         if request.answer:
-            self._answer(self._numbers[sent.run_id], request.answer)
+            self._answer(self._numbers[sent.run_id], request.answer, other._cuts.get(number))
 
-    def _answer(self, number: int, answer: str) -> None:
+    def _cut(self, number: int, cuts: AnswerCuts) -> None:
+        if not self._cuts:
+            self.hypotheses.add_tool_calls()
+        self._cuts[number] = cuts
+
+    def _answer(self, number: int, answer: str, cuts: AnswerCuts | None) -> None:
         request = self._requests[number]
         self._keep_answer(number, answer)
+        if cuts is not None:
+            self._cut(number, cuts)
         for tree in self._trees.values():
             tree.extend(number, answer)
             self._mark_exact(tree, number, request)

@@ -412,6 +412,9 @@ def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, bega
     return Cuts(min(warm, end), max(min(warm, end), stable), None, order, variable)
 
 
+_POSITIONS: dict[Order, str] = {"system_last": "before_last_user", "last_turn": "inside"}
+
+
 def profile(cache: EndpointCacheModel) -> CacheProfile:
     """Return what reports have taught about one cache."""
     hypotheses, units = cache.hypotheses, cache.units
@@ -419,7 +422,7 @@ def profile(cache: EndpointCacheModel) -> CacheProfile:
     answers = sum(weight for one, weight in weights.items() if one.answers)
     orders: dict[str, float] = {}
     for one, weight in weights.items():
-        name = "before_last_user" if one.order == "system_last" else one.order
+        name = _POSITIONS.get(one.order, one.order)
         orders[name] = orders.get(name, 0.0) + weight
     position = max(orders, key=lambda name: orders[name])
     routings = hypotheses.routings()

@@ -14,14 +14,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Json, Rendered, places, render
 from playground.prompt.request import message_fields
 
 PartKind = Literal["tool", "role", "content", "tool_calls", "tool_call_id", "extra"]
-Order = Literal["first", "inside", "first_user", "before_last_user", "system_last"]
+Order = Literal["first", "inside", "first_user", "before_last_user", "system_last", "last_turn"]
 """Where a template puts tools: before everything · in or after the first system message · in the first user message ·
-before the last user message · the same, and system text at the head of the last user message."""
-ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last")
+before the last user message · the same, and system text at the head of the last user message · as "inside", and the
+assistant's messages after the last user message are written in another way than earlier ones, with their reasoning or
+the marks around it (Qwen 3, GLM 4.5, Kimi K2 Thinking, gpt-oss)."""
+ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last", "last_turn")
+Reuse = Literal["all", "rewritten", "name", "text", "plain", "none"]
+"""What of a generated message the next prompt finds in the cache: all of it · all up to the first argument that is
+spelled in another way after it was parsed and written again · all up to the arguments of the first tool call · the text
+before the tool calls · a message without tool calls · nothing."""
+REUSES: tuple[Reuse, ...] = ("all", "rewritten", "name", "text", "plain", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,10 @@ class CacheView:
 
 
 def arranged(view: CacheView, order: Order) -> CacheView:
-    """Return a canonical view in another order. Without tools all orders but "system_last" are the same."""
+    """Return a canonical view in another order. Without tools all orders are the same but "system_last" and
+    "last_turn"."""
+    if order == "last_turn":
+        return _turn_marked(arranged(view, "inside"))
     tools = [part for part in view.parts if part.kind == "tool"]
     if order == "first" or (not tools and order != "system_last"):
         return view
@@ -68,6 +79,34 @@ def arranged(view: CacheView, order: Order) -> CacheView:
         rest, roles, tools = _system_last(view, rest, roles, tools)
     at = _tools_at(order, roles, len(rest))
     return _joined(view, [*rest[:at], *tools, *rest[at:]])
+
+
+def in_tool_loop(view: CacheView) -> bool:
+    """Return whether a prompt has messages of the assistant after the last user message."""
+    return bool(_turn_roles(view))
+
+
+def _turn_roles(view: CacheView) -> list[ViewPart]:
+    """Return the roles of the assistant's messages after the last user message."""
+    found: list[ViewPart] = []
+    for part in reversed(view.parts):
+        if part.kind != "role":
+            continue
+        if (role := _text(view, part)) == "user":
+            break
+        if role == "assistant":
+            found.append(part)
+    return found[::-1]
+
+
+def _turn_marked(view: CacheView) -> CacheView:
+    """Return a view in which the roles of the assistant's messages of the last turn differ from others."""
+    pieces: list[str] = []
+    last = 0
+    for part in _turn_roles(view):
+        pieces += (view.text[last : part.start], TURN_OPENING)
+        last = part.end
+    return CacheView("".join((*pieces, view.text[last:])), view.parts) if pieces else view
 
 
 def _tools_at(order: Order, roles: Sequence[tuple[int, str]], end: int) -> int:
@@ -115,8 +154,66 @@ def answer_text(message: Mapping[str, Json]) -> str:
     return END.join(text for _, text in _message_parts(known))
 
 
-OPENING = "assistant\x1e"
-"""What every template writes after the last message: the opening of the answer."""
+OPENING, TURN_OPENING = "assistant\x1e", "Assistant\x1e"
+"""What every template writes after the last message: the opening of the answer; the same in the order "last_turn"."""
+
+
+def opened(view: CacheView, order: Order) -> str:
+    """Return the text of a canonical view in an order, with the opening of the answer."""
+    return arranged(view, order).text + opening(order)
+
+
+def opening(order: Order) -> str:
+    """Return the opening of the answer in an order."""
+    return TURN_OPENING if order == "last_turn" else OPENING
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCuts:
+    """How many code points of a generated message with tool calls each kind of `Reuse` finds again."""
+
+    rewritten: int
+    name: int
+    text: int
+    plain: int = 0
+
+
+def answer_cuts(message: Mapping[str, Json]) -> AnswerCuts | None:
+    """Return where `answer_text` of a message may part from the next prompt; None without tool calls."""
+    calls = message.get("tool_calls")
+    if not calls:
+        return None
+    parts = dict(_message_parts({key: message[key] for key in ("content", "tool_calls") if message.get(key)}))
+    written, text = parts["tool_calls"], parts.get("content", "")
+    start = len(text) + len(END) if text else 0
+    again = _compact(with_parsed_arguments(calls))
+    same = common_prefix(written, again) if again != written else len(written)
+    key = written.find(_ARGUMENTS)
+    name = key + len(_ARGUMENTS) if key >= 0 else same
+    return AnswerCuts(start + same, start + min(name, same), len(text))
+
+
+_ARGUMENTS = '"arguments":"'
+
+
+def with_parsed_arguments(calls: Json) -> Json:
+    """Return tool calls whose arguments are spelled as a template spells them that parses them and writes them again:
+    JSON with a space after each comma and colon. Other values are unchanged."""
+    if not isinstance(calls, list):
+        return calls
+    found: list[Json] = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(arguments, str):
+            found.append(call)
+            continue
+        try:
+            again = json.dumps(json.loads(arguments), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            again = arguments
+        found.append({**call, "function": {**function, "arguments": again}})
+    return found
 
 
 def view_of_fields(fields: Mapping[str, Json]) -> CacheView:
