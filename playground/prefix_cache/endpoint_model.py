@@ -32,17 +32,23 @@ from playground.prefix_cache.prefix_size import (
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import (
+    OPENING,
     ORDERS,
+    SENT,
+    TURN_MARK,
+    TURN_ORDERS,
     AnswerCuts,
     CacheView,
     Order,
     ViewPart,
     answer_cuts,
+    answer_in,
     answer_text,
     arranged,
+    bare,
+    bare_answer,
     in_tool_loop,
     opened,
-    opening,
 )
 from playground.prompt.document import Json
 
@@ -176,7 +182,8 @@ class EndpointCacheModel:
         """Unix seconds before which the cache cannot know anything; None if unknown."""
         self.reports = 0
         self._cuts: dict[int, AnswerCuts] = {}
-        """Of the requests whose answers have tool calls."""
+        self._bare_cuts: dict[int, AnswerCuts] = {}
+        """Of the requests whose answers have tool calls, as sent and as in bare views."""
         self._trees: dict[Order, MatchTree] = {order: MatchTree(self._cuts) for order in ("first", "system_last")}
         self._requests: list[_Request] = []
         self._numbers: dict[str, int] = {}
@@ -194,9 +201,13 @@ class EndpointCacheModel:
 
     def order_of(self, rendering: Rendering) -> Order:
         """Return the order whose tree a rendering uses: without tools most orders are the same."""
-        if rendering.order == "last_turn" and "last_turn" not in self._trees:
-            return "inside" if "inside" in self._trees else "first"
-        return rendering.order if rendering.order in self._trees else "first"
+        order = rendering.order
+        if order in self._trees:
+            return order
+        if order in SENT:
+            bare_inside = order == "last_turn/bare" and "inside/bare" in self._trees
+            return "inside/bare" if bare_inside else self.order_of(Rendering(SENT[order], rendering.reuse))
+        return "inside" if order == "last_turn" and "inside" in self._trees else "first"
 
     # -- before sending --------------------------------------------------------------------------------------------
 
@@ -277,7 +288,7 @@ class EndpointCacheModel:
         ordered = arranged(view, order)
         if not ordered.parts:
             return Measure(ordered, self.estimator)
-        end, text = len(ordered.text), ordered.text + opening(order)
+        end, text = len(ordered.text), ordered.text + OPENING
         whole = CacheView(text, (*ordered.parts, ViewPart("role", -1, end, len(text))))
         made = self._measured[order] = Measure(whole, self.estimator, self._measured.get(order))
         return made
@@ -304,8 +315,9 @@ class EndpointCacheModel:
             measure = self._measure(sent.view, order)
             depth = len(measure.text)
             if request.answer:
-                parts = (*measure.view.parts, ViewPart("content", -1, depth, depth + len(request.answer)))
-                measure = Measure(CacheView(measure.text + request.answer, parts), self.estimator)
+                answer = answer_in(order, request.answer)
+                parts = (*measure.view.parts, ViewPart("content", -1, depth, depth + len(answer)))
+                measure = Measure(CacheView(measure.text + answer, parts), self.estimator)
             found = self._anchors[key] = measure, depth
             if len(self._anchors) > ANCHORS:
                 self._anchors.popitem(last=False)
@@ -429,6 +441,35 @@ class EndpointCacheModel:
         if "last_turn" not in self._trees and in_tool_loop(view):
             self.hypotheses.add_turns()
             self._add_orders(("last_turn",), "inside" if "inside" in self._trees else "first")
+            if any(order in self._trees for order in SENT):
+                self._add_orders(("last_turn/bare",), "last_turn")
+        if not any(order in self._trees for order in SENT) and self._bare_matters(view):
+            for order in self.hypotheses.add_bare():
+                self._add_orders((order,), self.order_of(Rendering(SENT[order], "all")))
+
+    def _bare_matters(self, view: CacheView) -> bool:
+        """Return whether a prompt differs from the earlier one that shares most first in what some templates leave out
+        or write in one spelling."""
+        match = self.index.match(view.text, 0.0)
+        if match is None:
+            return False
+        earlier, answer = match.sent.view, self.answered(match.sent.run_id)
+        sequence = earlier.text + OPENING + answer
+        shared = common_prefix(view.text, sequence)
+        if shared >= min(len(view.text), len(sequence)):
+            return False
+        here, there = view.locate(shared), earlier.locate(shared) if shared < len(earlier.text) else None
+        generated = shared >= len(earlier.text) and bare_answer(answer) != answer
+        if here is None or not (
+            generated or _may_be_left_out(view, here[0]) or (there and _may_be_left_out(earlier, there[0]))
+        ):
+            return False
+        mine = bare(view)
+        theirs = bare(earlier).text + OPENING + bare_answer(answer)
+        same = common_prefix(mine.text, theirs)
+        beyond = mine.locate(same)
+        # It matters if both go on alike behind the part, in the next message at least.
+        return same >= min(len(mine.text), len(theirs)) or (beyond is not None and beyond[0].index > here[0].index)
 
     def _use_slot(self, order: Order, slots: int, number: int, text: str) -> None:
         held = self._slots.setdefault((order, slots), [])
@@ -447,12 +488,14 @@ class EndpointCacheModel:
         for order in orders:
             if order in self._trees:
                 continue
-            tree = self._trees[order] = MatchTree(self._cuts)
+            tree = self._trees[order] = MatchTree(
+                self._bare_cuts if order in SENT else self._cuts, len(TURN_MARK) if order in TURN_ORDERS else 0
+            )
             for number in range(max(len(self._requests) - REBUILT, 0), len(self._requests)):
                 request = self._requests[number]
                 sent = self.index.get(request.run_id)
                 if sent is not None:
-                    tree.add(number, opened(sent.view, order), request.answer)
+                    tree.add(number, opened(sent.view, order), answer_in(order, request.answer))
                     self._mark_exact(tree, number, request)
             for slots in (1, 2, 4):
                 self._slots[order, slots] = list(self._slots.get((like, slots), ()))
@@ -502,11 +545,11 @@ class EndpointCacheModel:
 
     def _place(self, number: int, request: _Request, prediction: Prediction | None, usage: CacheUsage) -> None:
         """Add the answer and the counts to the trees, and count the traffic after each earlier request."""
-        for tree in self._trees.values():
+        for order, tree in self._trees.items():
             if tree.ends(number) is None:
                 continue
             if request.answer:
-                tree.extend(number, request.answer)
+                tree.extend(number, answer_in(order, request.answer))
             self._mark_exact(tree, number, request)
         if prediction is None:
             return
@@ -650,20 +693,21 @@ class EndpointCacheModel:
         usage = CacheUsage(sent.prompt_tokens, sent.cached_tokens, request.completion_tokens)
         self.settle(sent.run_id, usage)
         if request.answer:
-            self._answer(self._numbers[sent.run_id], request.answer, other._cuts.get(number))
+            cuts = (other._cuts[number], other._bare_cuts[number]) if number in other._cuts else None
+            self._answer(self._numbers[sent.run_id], request.answer, cuts)
 
-    def _cut(self, number: int, cuts: AnswerCuts) -> None:
+    def _cut(self, number: int, cuts: tuple[AnswerCuts, AnswerCuts]) -> None:
         if not self._cuts:
             self.hypotheses.add_tool_calls()
-        self._cuts[number] = cuts
+        self._cuts[number], self._bare_cuts[number] = cuts
 
-    def _answer(self, number: int, answer: str, cuts: AnswerCuts | None) -> None:
+    def _answer(self, number: int, answer: str, cuts: tuple[AnswerCuts, AnswerCuts] | None) -> None:
         request = self._requests[number]
         self._keep_answer(number, answer)
         if cuts is not None:
             self._cut(number, cuts)
-        for tree in self._trees.values():
-            tree.extend(number, answer)
+        for order, tree in self._trees.items():
+            tree.extend(number, answer_in(order, answer))
             self._mark_exact(tree, number, request)
 
     def _keep_answer(self, number: int, answer: str) -> None:
@@ -697,6 +741,13 @@ class EndpointCacheModel:
         return self._requests[number].prompt_tokens, self._requests[number].completion_tokens
 
 
+def _may_be_left_out(view: CacheView, part: ViewPart) -> bool:
+    """Return whether some templates leave out a part or write it in one spelling."""
+    return part.kind in ("tool_calls", "tool_call_id", "extra", "reasoning") or (
+        part.kind == "content" and view.text.startswith("[{", part.start)
+    )
+
+
 def _limit(view: CacheView, ordered: CacheView, upto: int) -> int:
     """Return the first offset in an order that belongs to canonical offsets from `upto` on."""
     starts = {(part.kind, part.index): part.start for part in ordered.parts}
@@ -705,7 +756,8 @@ def _limit(view: CacheView, ordered: CacheView, upto: int) -> int:
     for part in view.parts[at:]:
         if part.kind != "tool":
             start = starts.get((part.kind, part.index))
-            if start is not None:
-                found.append(start + max(upto - part.start, 0))
+            if start is None:
+                continue
+            found.append(start + max(upto - part.start, 0))
             break
     return min(found)

@@ -22,7 +22,7 @@ from playground.prefix_cache.miss_explanation import (
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.traffic import ColdClock, capacity_of, cold_clock, lifetime_of
-from playground.prefix_cache.view import CacheView, DocumentView, Order, arranged, view_of_document
+from playground.prefix_cache.view import TOOLS, CacheView, DocumentView, Order, arranged, view_of_document
 from playground.prefix_cache.zones import (
     Boundary,
     CacheExtent,
@@ -412,9 +412,6 @@ def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, bega
     return Cuts(min(warm, end), max(min(warm, end), stable), None, order, variable)
 
 
-_POSITIONS: dict[Order, str] = {"system_last": "before_last_user", "last_turn": "inside"}
-
-
 def profile(cache: EndpointCacheModel) -> CacheProfile:
     """Return what reports have taught about one cache."""
     hypotheses, units = cache.hypotheses, cache.units
@@ -422,7 +419,8 @@ def profile(cache: EndpointCacheModel) -> CacheProfile:
     answers = sum(weight for one, weight in weights.items() if one.answers)
     orders: dict[str, float] = {}
     for one, weight in weights.items():
-        name = _POSITIONS.get(one.order, one.order)
+        order = TOOLS.get(one.order, one.order)
+        name = "before_last_user" if order == "system_last" else order
         orders[name] = orders.get(name, 0.0) + weight
     position = max(orders, key=lambda name: orders[name])
     routings = hypotheses.routings()

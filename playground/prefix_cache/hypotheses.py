@@ -18,15 +18,26 @@ from typing import Literal
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.view import ORDERS, REUSES, Order, Reuse
+from playground.prefix_cache.view import BARE, ORDERS, REUSES, SENT, Order, Reuse
 
 RetentionKind = Literal["everything", "lifetime", "tokens", "slots"]
 RoutingKind = Literal["single", "random", "prefix_hash"]
 _ORDER_PRIOR = {"first": 0.3, "inside": 0.4, "first_user": 0.1, "before_last_user": 0.12, "system_last": 0.08}
 _TURN_PRIOR = 0.15
 """Probability of "last_turn" against "inside", from which it differs after the first tool call."""
+_BARE_PRIOR = 0.6
+"""Probability that a template leaves out ids and names and writes arguments in one spelling."""
+_POSSIBLE = 1e-3
+"""Probability of an order from which its bare order is weighed."""
 _ANSWERS_PRIOR = 0.55
-_REUSE_PRIOR: dict[Reuse, float] = {"all": 0.5, "rewritten": 0.2, "name": 0.08, "text": 0.12, "plain": 0.1}
+_REUSE_PRIOR: dict[Reuse, float] = {
+    "all": 0.4,
+    "rewritten": 0.2,
+    "alone": 0.12,
+    "name": 0.08,
+    "text": 0.12,
+    "plain": 0.08,
+}
 """Of templates under which answers are cached: what they find again of an answer with tool calls."""
 _FLOOR = -17.0
 """Log weights relative to the best are not lower, so that a server may change."""
@@ -76,8 +87,9 @@ class Routing:
     tokens: int = 0
 
 
-RENDERINGS = tuple(Rendering(order, reuse) for order in ORDERS for reuse in REUSES)
-"""Those of "last_turn" and of other kinds of reuse than "all" and "none" are weighed from the first tool call on."""
+RENDERINGS = tuple(Rendering(order, reuse) for order in (*ORDERS, *BARE.values()) for reuse in REUSES)
+"""Those of "last_turn" and of other kinds of reuse than "all" and "none" are weighed from the first tool call on, those
+of bare orders from the first request on that differs from an earlier one in what they leave out."""
 LIFETIMES = tuple(round(5.0 * 1.25**step, 1) for step in range(45))
 """Seconds: 5 s to a day."""
 CAPACITIES = tuple(round(1_536 * 1.08**step) for step in range(70))
@@ -259,7 +271,9 @@ def cut_steps(steps: Sequence[MatchStep], limit: int) -> list[MatchStep]:
 
 def _before_split(rendering: Rendering) -> Rendering:
     """Return the rendering that was the same before the first tool call."""
-    order = "inside" if rendering.order == "last_turn" else rendering.order
+    order = SENT.get(rendering.order, rendering.order)
+    if order == "last_turn":
+        order = "inside"
     return Rendering(order, "all" if rendering.answers else "none")
 
 
@@ -295,11 +309,23 @@ class Hypotheses:
 
     def add_turns(self) -> None:
         """Weigh the order "last_turn" too: until now it was the same as "inside"."""
+        pairs: tuple[tuple[Order, Order], ...] = (("inside", "last_turn"), ("inside/bare", "last_turn/bare"))
         for reuse in REUSES:
-            known = self._logs.get(Rendering("inside", reuse))
-            if known is not None and Rendering("last_turn", reuse) not in self._logs:
-                self._logs[Rendering("last_turn", reuse)] = _shared(known, _TURN_PRIOR)
+            for inside, turn in pairs:
+                known = self._logs.get(Rendering(inside, reuse))
+                if known is not None and Rendering(turn, reuse) not in self._logs:
+                    self._logs[Rendering(turn, reuse)] = _shared(known, _TURN_PRIOR)
         self._normalize()
+
+    def add_bare(self) -> list[Order]:
+        """Weigh orders without ids and names too: until now they were the same. Returns the new orders."""
+        possible = [one for one, weight in self.weights.items() if weight >= _POSSIBLE and one.order in BARE]
+        for one in possible:
+            known = self._logs[one]
+            self._logs[one] = _shared(known, 1 - _BARE_PRIOR)
+            self._logs[Rendering(BARE[one.order], one.reuse)] = _shared(known, _BARE_PRIOR)
+        self._normalize()
+        return list(dict.fromkeys(BARE[one.order] for one in possible))
 
     def add_tool_calls(self) -> None:
         """Weigh what of an answer with tool calls is found again: until now there was none."""

@@ -68,9 +68,11 @@ def depths_of(path: Iterable[tuple[MatchNode, int]]) -> dict[int, int]:
 
 
 class MatchTree:
-    """The sequences of one endpoint, model and order. `cuts`: of the answers with tool calls, by request number."""
+    """The sequences of one endpoint, model and order. `cuts`: of the answers with tool calls, by request number, in
+    code points behind the `lead` that all answers begin with."""
 
-    def __init__(self, cuts: Mapping[int, AnswerCuts] | None = None) -> None:
+    def __init__(self, cuts: Mapping[int, AnswerCuts] | None = None, lead: int = 0) -> None:
+        self._lead = lead
         self._cuts = {} if cuts is None else cuts
         self._root = MatchNode("", 0, None)
         self._ends: dict[int, tuple[MatchNode, MatchNode]] = {}
@@ -208,7 +210,8 @@ class MatchTree:
         cuts, ends = self._cuts.get(number), self._ends.get(number)
         if cuts is None or ends is None:
             return None
-        return ends[0].depth + int(getattr(cuts, reuse))
+        cut = int(getattr(cuts, reuse))
+        return ends[0].depth + (self._lead + cut if cut else 0)
 
     def shared(self, depths: Mapping[int, int], number: int, reuse: Reuse) -> int:
         """Return how many code points the text of a path shares with one request. `depths`: see `depths_of`."""

@@ -89,21 +89,13 @@ class Engine:
 
     def serve(self, body: Mapping[str, Any], now: float, answer: Mapping[str, Any]) -> Served:
         """Serve one request whose generated message is `answer`, and return the reported usage."""
-        prompt = self._tokens(self._prompt(body))
+        prompt = self._tokens(prompt_of(self.config, body))
         reasoning = [self.config.hidden_reasoning] if self.config.hidden_reasoning else []
-        completion = self._tokens([*reasoning, *self._answer(answer)])
+        completion = self._tokens([*reasoning, *answer_of(self.config, answer)])
         computed = prompt + completion[:-1] if self.config.answers_cached else prompt
         replica = self._replica(prompt)
         cached = self._cache(str(body.get("model", "")), replica).serve(prompt, computed, now)
         return Served(len(prompt), cached, len(completion), replica)
-
-    def _prompt(self, body: Mapping[str, Any]) -> list[Piece]:
-        template = self.config.template
-        return template.prompt(body) if isinstance(template, ModelTemplate) else prompt_pieces(template, body)
-
-    def _answer(self, message: Message) -> list[Piece]:
-        template = self.config.template
-        return template.answer(message) if isinstance(template, ModelTemplate) else answer_pieces(template, message)
 
     def restart(self) -> None:
         """Empty every cache."""
@@ -126,6 +118,18 @@ class Engine:
 
     def _cache(self, model: str, replica: int) -> PrefixCache:
         return self._caches.setdefault((model, replica), _new_cache(self.config))
+
+
+def prompt_of(config: EngineConfig, body: Mapping[str, Any]) -> list[Piece]:
+    """Return the prompt that a request is rendered to."""
+    template = config.template
+    return template.prompt(body) if isinstance(template, ModelTemplate) else prompt_pieces(template, body)
+
+
+def answer_of(config: EngineConfig, message: Message) -> list[Piece]:
+    """Return what the model generates for a message."""
+    template = config.template
+    return template.answer(message) if isinstance(template, ModelTemplate) else answer_pieces(template, message)
 
 
 def _new_cache(config: EngineConfig) -> PrefixCache:

@@ -221,7 +221,9 @@ def _mistral_answer(message: Message, spelling: Spelling) -> list[Piece]:
         for call in message.get("tool_calls") or ()
     )
     text: list[Piece] = [text_of(message)] if text_of(message) else []
-    return [*text, *([Special("[TOOL_CALLS]"), f"[{calls}]"] if calls else []), Special("</s>")]
+    if calls:
+        text += [Special("[TOOL_CALLS]"), f"[{calls}]"]
+    return [*text, Special("</s>")]
 
 
 def _deepseek_calls(message: Message, write: Callable[[Any], str]) -> list[Piece]:
@@ -386,7 +388,7 @@ def _analysis(text: str) -> list[Piece]:
 def _harmony_answer(message: Message, spelling: Spelling) -> list[Piece]:
     pieces: list[Piece] = []
     if message.get("reasoning_content"):
-        pieces = _analysis(str(message["reasoning_content"]))[2:] + [Special("<|start|>"), "assistant"]
+        pieces = [*_analysis(str(message["reasoning_content"]))[2:], Special("<|start|>"), "assistant"]
     if not message.get("tool_calls"):
         return [
             *pieces,
