@@ -286,7 +286,8 @@ class CacheForecaster:
     def _earlier(cache: EndpointCacheModel, sent: Sent, other: Sent) -> EarlierRequest:
         emptied = cache.since is not None and other.at < cache.since
         lost = "the cache was emptied since: the simulator was restarted" if emptied else ""
-        return EarlierRequest(other.view, other.fields, other.request_id, max(sent.at - other.at, 0.0), lost)
+        gap_s = max(sent.at - other.at, 0.0)
+        return EarlierRequest(other.view, other.fields, other.request_id, gap_s, lost, *cache.usage_of(other.run_id))
 
     def sent(self, run_id: str) -> Sent | None:
         """Return a recorded request, whichever endpoint it went to."""

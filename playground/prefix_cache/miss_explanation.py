@@ -23,10 +23,20 @@ from playground.prefix_cache.difference import (
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
 from playground.prefix_cache.forecast import span
 from playground.prefix_cache.hypotheses import Rendering
-from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.text_compare import common_prefix, quoted, snippet
 from playground.prefix_cache.traffic import lifetime_of
-from playground.prefix_cache.view import CacheView, DocumentView, Order, PartKind, arranged
+from playground.prefix_cache.view import (
+    BARE,
+    SENT,
+    TURN_ORDERS,
+    CacheView,
+    DocumentView,
+    Order,
+    PartKind,
+    Reuse,
+    arranged,
+)
 from playground.prompt.document import Json, places
 
 Kind = Literal[
@@ -39,6 +49,8 @@ LARGE_BLOCK = 1024
 """Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
 UNRENDERED = 0.1
 """Weight of a template that leaves out or rewrites what differs, against one that renders it as sent."""
+BEYOND = 0.03
+"""Of a shared size: what may be served beyond it while the difference is still believed."""
 CONFIDENT = 0.7
 """Confidence from which an inferred minimum or lifetime is named as the cause."""
 
@@ -93,23 +105,40 @@ class MissExplanation:
 @dataclass(frozen=True, slots=True)
 class EarlierRequest:
     """What a request is compared with. `gap_s` is the time between both, `lost` why the cache cannot have it any
-    more."""
+    more. Tokens are as reported."""
 
     view: CacheView
     fields: Mapping[str, Json] | None = None
     request_id: str | None = None
     gap_s: float | None = None
     lost: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OrderEvidence:
     """One possible order of the prompt, with its probability; `size` gives the tokens before a code point in that
-    order."""
+    order. `twin`: the probability of the same order with, or without, what a bare one leaves out."""
 
     order: Order
     weight: float
     size: Callable[[int], Size]
+    twin: float = 0.0
+
+    @property
+    def plausible(self) -> float:
+        """Probability of where tools are."""
+        return self.weight + self.twin
+
+
+@dataclass(frozen=True, slots=True)
+class ReuseEvidence:
+    """What of a generated message may be found again, with its probability, and the tokens that are served then."""
+
+    reuse: Reuse
+    weight: float
+    size: Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +158,7 @@ class MissKnowledge:
     blocks: Sequence[tuple[int, float]] = ()
     longest: float = 0.0
     """≈ tokens of the longest beginning that any earlier request shares."""
+    reuses: Sequence[ReuseEvidence] = ()
 
 
 def explain_miss(
@@ -151,18 +181,18 @@ def explain_miss(
     extends = now.text.startswith(earlier.view.text)
     found, shared, moved = _evidence(now, earlier.view, cached, known, likely_only=bool(clauses), extends=extends)
     case = _Case(now, document, earlier, clauses, known, cached, prompt, shared)
-    if found is not None and cached > shared.tokens * 1.25 + 64 + 3 * shared.error:
+    if found is not None and cached > shared.tokens * (1 + BEYOND) + known.block + NEAR + 3 * shared.error:
         return _elsewhere(case, found)
     if case.missed or (earlier.lost and extends and cached < shared.tokens - known.block - 3 * shared.error):
         return _missed(case, None if extends else found)
     if found is not None and cached <= known.block and unrelated(now, earlier.view) and shared.tokens < LARGE_BLOCK:
         return _first(cached, known)
-    if found is not None and moved:
-        return _moved(case, found)
+    if found is not None and moved is not None:
+        return _moved(case, found, moved)
     if found is None:
         # Identical, and too short to tell by the tokens that were missed.
         short = cached == 0 and known.minimum is not None and shared.tokens < known.minimum
-        return _below_minimum(case, None) if short else None
+        return _below_minimum(case, None) if short else _generated_again(case)
     if cached == 0 and _at_the_end(now, found) and known.minimum and shared.tokens < known.minimum:
         return _below_minimum(case, found)
     return _differs(case, found)
@@ -202,19 +232,19 @@ class _Case:
 
 def _evidence(
     now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool, extends: bool
-) -> tuple[Difference | None, Size, bool]:
-    """Return the first difference in the order that explains the report best, the tokens before it, and whether the
-    template causes it by moving tools or system text.
+) -> tuple[Difference | None, Size, Order | None]:
+    """Return the first difference in the order that explains the report best, the tokens before it, and this order if
+    the template causes it by moving tools or system text, or by marking the last turn.
 
     `likely_only`: only in the most probable order, as something else may explain the report. `extends`: the prompt
     begins with the whole earlier one, so that only a template can cause a difference: its order must be probable.
     """
     best: tuple[float, Order, CacheView, Size] | None = None
-    most = max((one.weight for one in known.orders), default=0.0)
+    most = max((one.plausible for one in known.orders), default=0.0)
     least = most if likely_only else min(CONFIDENT if extends else PLAUSIBLE, most)
     same = rewritten(earlier, now)
     for one in known.orders:
-        if one.weight < least:
+        if one.plausible < least:
             continue
         text = arranged(now, one.order).text
         for other in (earlier,) if same is None else (earlier, same):
@@ -226,7 +256,7 @@ def _evidence(
                 best = fit, one.order, other, size
     _, order, other, size = best or (0.0, "first", earlier, Size(0.0, 0.0))
     mine, theirs = arranged(now, order), arranged(other, order)
-    return difference(mine, theirs), size, moved_by_template(mine, theirs, order)
+    return difference(mine, theirs), size, order if moved_by_template(mine, theirs, order) else None
 
 
 def _agreement(cached: int, size: Size, block: int) -> float:
@@ -264,14 +294,56 @@ def _at_the_end(now: CacheView, found: Difference) -> bool:
     return found.part.kind != "tool" and found.part.index == last
 
 
-def _moved(case: _Case, found: Difference) -> MissExplanation:
-    """Explain a prefix that ended where the template puts tools or system text: before the last user message."""
-    text = (
-        f"The prefix ends in {_place(case.now, found)}: this server's template probably puts "
-        "tools or system text before the last user message, so that each new user message moves them. "
-        f"The text of the prompt is not the cause: {case.prompt - case.cached:,} of {case.prompt:,} tokens were fresh."
+def _moved(case: _Case, found: Difference, order: Order) -> MissExplanation:
+    """Explain a prefix that ended where the template puts tools or system text: before the last user message; or where
+    it writes the assistant's messages of the last turn in another way."""
+    if order in TURN_ORDERS:
+        why = (
+            "this server's template probably writes the assistant's messages in another way, without their reasoning, "
+            "as soon as the next user message follows them"
+        )
+    else:
+        why = (
+            "this server's template probably puts tools or system text before the last user message, so that each new "
+            "user message moves them"
+        )
+    return _by_template(case, f"The prefix ends in {_place(case.now, found)}: {why}.", found.shared)
+
+
+def _by_template(case: _Case, what: str, place: int) -> MissExplanation:
+    fresh = f"{case.prompt - case.cached:,} of {case.prompt:,} tokens were fresh"
+    text = f"{what} The text of the prompt is not the cause: {fresh}."
+    return MissExplanation("server", text, compared_with=case.earlier.request_id, cause="server", place=place)
+
+
+def _generated_again(case: _Case) -> MissExplanation | None:
+    """Explain why the generated tokens of tool calls were not found: the template writes them in another way. None if
+    the evidence does not exclude other reasons."""
+    earlier, known = case.earlier, case.known
+    end = len(earlier.view.text)
+    if earlier.prompt_tokens is None or earlier.completion_tokens is None:
+        return None
+    whole = earlier.prompt_tokens + earlier.completion_tokens - 1
+    least = max(64.0, 1.5 * known.block)
+    if not earlier.prompt_tokens - known.block <= case.cached <= whole - least:
+        return None
+    message = max((part.index for part in earlier.view.parts if part.kind != "tool"), default=-1) + 1
+    calls = next((part for part in case.now.parts if part.kind == "tool_calls" and part.index == message), None)
+    if calls is None or calls.start < end:
+        return None
+    template = total = 0.0
+    for one in known.reuses:
+        fit = one.weight * _agreement(case.cached, one.size, known.block)
+        total += fit
+        if one.reuse != "none" and one.size.tokens <= whole - least:
+            template += fit
+    if not total or template < CONFIDENT * total:
+        return None
+    what = (
+        f"The prefix ends in the tool calls of message {message + 1} (assistant): this server's template probably "
+        "writes them in another way than the model generated them, so that the generated tokens are not found again."
     )
-    return MissExplanation("server", text, compared_with=case.earlier.request_id, cause="server", place=found.shared)
+    return _by_template(case, what, calls.start)
 
 
 def _below_minimum(case: _Case, found: Difference | None) -> MissExplanation:
@@ -408,7 +480,7 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         if one in prediction.reaches and (known is None or weight > cache.hypotheses.weights[known]):
             best[one.order] = one
     orders = [
-        OrderEvidence(order, weights[order], prediction.reaches[best[order]].size)
+        OrderEvidence(order, weights[order], prediction.reaches[best[order]].size, weights.get(_twin(order), 0.0))
         for order in best
         if weights[order] >= 0.005
     ]
@@ -427,7 +499,21 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         cache.hypotheses.routings()[0] < 0.5,
         [(unit.block, unit.weight) for unit in cache.units.likely],
         max((one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0),
+        _reuses(cache, prediction),
     )
+
+
+def _twin(order: Order) -> Order:
+    return SENT[order] if order in SENT else BARE[order]
+
+
+def _reuses(cache: EndpointCacheModel, prediction: Prediction) -> list[ReuseEvidence]:
+    """Return what may be found again of the answer that a prompt continues."""
+    reaches = {one: reach for one, reach in prediction.reaches.items() if reach.steps}
+    if len({id(reach) for one, reach in reaches.items() if one.answers}) < 2:
+        return []
+    weights = cache.hypotheses.weights
+    return [ReuseEvidence(one.reuse, weights[one], reach.size(reach.steps[-1].depth)) for one, reach in reaches.items()]
 
 
 def _variable(document: DocumentView | None, found: Difference) -> str | None:

@@ -27,7 +27,7 @@ class AgentKind:
     """How a framework and its model write tool calls.
 
     `spelling`: of the arguments that the API returns. `reasoning`: the message has it and it is sent back; or it is
-    left out of the history when the next user message comes. `new_ids`: the ids of calls are made anew for each request.
+    left out of the history when the next user message comes. `new_ids`: ids of calls are made anew for each request.
     `parallel`: some messages have two calls. `respelled`: the history has the arguments in JSON without spaces.
     """
 
