@@ -56,6 +56,8 @@ PENDING = 256
 """Requests whose report may still come."""
 TRACKED = 300
 """Requests for which the tokens of later traffic are counted."""
+EARLY, SLACK = 10, 8
+"""Reports before which an interval is at least so many tokens, or a block, to each side."""
 SMALL_BLOCK = 64
 """Tokens: reports in larger blocks tell little about a text's size."""
 REBUILT = 2_000
@@ -261,6 +263,10 @@ class EndpointCacheModel:
         outcomes = self.hypotheses.outcomes(reaches, least=0.002 if thorough else 0.01)
         raw = self._interval(outcomes, reaches, prompt, best)
         below, above = (self.residuals.below, self.residuals.above) if self.reports else (0.0, 0.0)
+        if 0 < self.reports < EARLY and outcomes and raw.tokens:
+            # What the template adds around messages is not known yet.
+            slack = float(min(max(self.units.step, SLACK), SMALL_BLOCK))
+            below, above = max(below, slack), max(above, slack)
         widened = raw.widened(below, above, max(prompt.tokens, 0.0))
         return Prediction(now, view, measures, reaches, prompt, outcomes, raw, widened, best)
 

@@ -374,6 +374,12 @@ class Hypotheses:
             self._retained = [sum(row) for row in zip(*rows, strict=True)]
         return self._retained
 
+    @property
+    def room(self) -> float:
+        """Probability that only the last tokens of traffic, or a few slots, are kept."""
+        pairs = zip(RETENTIONS, self.retentions(), strict=True)
+        return sum(weight for one, weight in pairs if one.kind in ("tokens", "slots"))
+
     def routings(self) -> list[float]:
         """Return probabilities of ROUTINGS."""
         best = max(self._routing_logs)

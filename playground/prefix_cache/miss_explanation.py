@@ -49,6 +49,13 @@ LARGE_BLOCK = 1024
 """Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
 UNRENDERED = 0.1
 """Weight of a template that leaves out or rewrites what differs, against one that renders it as sent."""
+PARTLY = 0.03
+"""Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
+ROOM = 0.1
+"""Probability of a limited cache up to which a lifetime is named."""
+MOVING = 0.6
+"""Probability from which a template is said to move tools or system text, or to mark the last turn: a large block, a
+minimum or another replica look the same in single reports."""
 BEYOND = 0.03
 """Of a shared size: what may be served beyond it while the difference is still believed."""
 CONFIDENT = 0.7
@@ -159,6 +166,14 @@ class MissKnowledge:
     longest: float = 0.0
     """≈ tokens of the longest beginning that any earlier request shares."""
     reuses: Sequence[ReuseEvidence] = ()
+    never_served: bool = False
+    """Whether no report so far had cached tokens."""
+    figures: Sequence[int] = ()
+    """The cached tokens above 0 that were reported so far, each once."""
+    room: float = 0.0
+    """Probability that the cache keeps only so many tokens or requests, as far as reports tell."""
+    at: float | None = None
+    """When the request was sent, in Unix seconds."""
 
 
 def explain_miss(
@@ -192,7 +207,7 @@ def explain_miss(
     if found is None:
         # Identical, and too short to tell by the tokens that were missed.
         short = cached == 0 and known.minimum is not None and shared.tokens < known.minimum
-        return _below_minimum(case, None) if short else _generated_again(case)
+        return _below_minimum(case, None) if short else _generated_again(case) or _partly(case)
     if cached == 0 and _at_the_end(now, found) and known.minimum and shared.tokens < known.minimum:
         return _below_minimum(case, found)
     return _differs(case, found)
@@ -212,7 +227,10 @@ class _Case:
     @property
     def missed(self) -> bool:
         """Return whether identical text was not served; an incomplete last block is no miss."""
-        least = max(64.0, 1.5 * self.known.block) + 2 * self.shared.error
+        block = self.known.block
+        if self.cached == 0 and (self.shared.tokens - 2 * self.shared.error) // block * block >= max(64, block):
+            return True
+        least = max(64.0, 1.5 * block) + 2 * self.shared.error
         return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= least
 
     @property
@@ -239,24 +257,33 @@ def _evidence(
     `likely_only`: only in the most probable order, as something else may explain the report. `extends`: the prompt
     begins with the whole earlier one, so that only a template can cause a difference: its order must be probable.
     """
-    best: tuple[float, Order, CacheView, Size] | None = None
+    best: tuple[float, Order, CacheView, Size, bool] | None = None
     most = max((one.plausible for one in known.orders), default=0.0)
     least = most if likely_only else min(CONFIDENT if extends else PLAUSIBLE, most)
     same = rewritten(earlier, now)
     for one in known.orders:
         if one.plausible < least:
             continue
-        text = arranged(now, one.order).text
+        mine = arranged(now, one.order)
         for other in (earlier,) if same is None else (earlier, same):
-            size = one.size(common_prefix(text, arranged(other, one.order).text))
+            theirs = arranged(other, one.order)
+            moved = moved_by_template(mine, theirs, one.order)
+            if moved and one.plausible < MOVING:
+                continue
+            size = one.size(common_prefix(mine.text, theirs.text))
             fit = (one.weight if other is earlier else one.weight * UNRENDERED) * sum(
                 share * _agreement(cached, size, block) for block, share in known.blocks or ((known.block, 1.0),)
             )
             if best is None or fit > best[0] * 1.0001:
-                best = fit, one.order, other, size
-    _, order, other, size = best or (0.0, "first", earlier, Size(0.0, 0.0))
-    mine, theirs = arranged(now, order), arranged(other, order)
-    return difference(mine, theirs), size, order if moved_by_template(mine, theirs, order) else None
+                best = fit, one.order, other, size, moved
+    _, order, other, size, moved = best or (0.0, "first", earlier, _canonical_size(now, earlier, known), False)
+    return difference(arranged(now, order), arranged(other, order)), size, order if moved else None
+
+
+def _canonical_size(now: CacheView, earlier: CacheView, known: MissKnowledge) -> Size:
+    """Return the tokens that both share if tools are first."""
+    first = next((one for one in known.orders if one.order == "first"), None)
+    return first.size(common_prefix(now.text, earlier.text)) if first is not None else Size(0.0, 0.0)
 
 
 def _agreement(cached: int, size: Size, block: int) -> float:
@@ -379,12 +406,19 @@ def _missed(case: _Case, found: Difference | None) -> MissExplanation:
             if found is not None and inside and case.prompt >= known.minimum
             else _below_minimum(case, found)
         )
-    if case.late and case.earlier.gap_s is not None and known.lifetime_s is not None:
+    if case.late and case.earlier.gap_s is not None and known.lifetime_s is not None and known.room <= ROOM:
         text = (
             f"{same}, but it was sent {span(case.earlier.gap_s)} before. This server forgets unused prefixes after "
             f"about {span(known.lifetime_s)}, as far as its reports tell; the vendor publishes no figure."
         )
         return MissExplanation("expired", text, compared_with=compared_with, cause="idle")
+    if found is not None and found.shape == "tools":
+        text = (
+            f"{same}, yet only {case.cached:,} tokens came from the cache. Either the server did not find them, or it "
+            f"puts tools into another order, in which the change is nearer to the beginning ({found.words}). "
+            f"{_candidates(case)}"
+        )
+        return MissExplanation("unknown", text, compared_with=compared_with, cause="unknown")
     if found is not None and inside and case.may_be_short and case.prompt >= LARGE_BLOCK:
         text = (
             f"{same}, yet none came from the cache. Either this server caches no prefix that short, and what follows "
@@ -395,18 +429,65 @@ def _missed(case: _Case, found: Difference | None) -> MissExplanation:
     return MissExplanation("server", f"{text} {_candidates(case)}", compared_with=compared_with, cause="server")
 
 
+def _partly(case: _Case) -> MissExplanation | None:
+    """Explain identical text of which the server found a part, if no block that reports allow leaves out so much."""
+    known, shared = case.known, case.shared
+    missed = shared.tokens - case.cached
+    if not case.cached or missed < max(128.0, 2.0 * known.block) + 3 * shared.error:
+        return None
+    units = known.blocks or ((known.block, 1.0),)
+    slack = 3 * shared.error + NEAR
+    if sum(weight for block, weight in units if missed < block + slack) >= PARTLY:
+        return None
+    if any(_divides(case, parts) and missed < case.cached / parts + slack for parts in (1, 2, 3)):
+        return None
+    text = (
+        f"Every byte of the earlier request is here, yet only {case.cached:,} of its ≈ {shared.tokens:,.0f} tokens "
+        f"came from the cache. The text of the prompt is not the cause. {_candidates(case)}"
+    )
+    return MissExplanation("server", text, compared_with=case.earlier.request_id, cause="server")
+
+
+def _divides(case: _Case, parts: int) -> bool:
+    """Return whether the reported tokens may be so many large blocks: hybrid models have blocks of 528 tokens."""
+    block = case.cached // parts
+    return block * parts == case.cached and not any(figure % block for figure in case.known.figures)
+
+
 def _candidates(case: _Case, *, short: bool = True) -> str:
     """Return the reasons that the evidence leaves, as text. `short`: with a minimum, if it may be one."""
     found = []
     gap_s = case.earlier.gap_s
+    if case.known.never_served:
+        found.append("a cache that is switched off (this server has reported no cached token so far)")
     if gap_s is not None and gap_s > min(case.known.assumed_lifetime_s, 120.0):
         found.append(f"the {span(gap_s)} since the earlier request")
     if short and case.may_be_short:
         found.append("a minimum that this prefix does not reach")
-    found += [] if case.known.replicas else ["a restart", "room that other traffic needed"]
+    found += ["a restart", "room that other traffic needed"]
     # electron-api.md: requests go to the nearest of two regions, and nothing says that these share a cache.
     found.append("another replica, or another region (after travel, or through a VPN)")
+    found += _template_candidates(case)
     return f"Candidates: {', '.join(found)}."
+
+
+def _template_candidates(case: _Case) -> list[str]:
+    """Return what the server's template may have written in another way than before, as text."""
+    found = []
+    parts = (*case.now.parts, *case.earlier.view.parts)
+    if any(part.kind == "reasoning" for part in parts):
+        found.append("a template that leaves out the reasoning of earlier turns")
+    moving = sum(one.weight for one in case.known.orders if SENT.get(one.order, one.order) in _MOVING_ORDERS)
+    if moving >= 0.02 and any(part.kind == "tool" for part in parts):
+        found.append("a template that puts tools before the last user message")
+    at, gap_s = case.known.at, case.earlier.gap_s
+    if at is not None and gap_s is not None and at // DAY_S != (at - gap_s) // DAY_S:
+        found.append("the date, if the template prints it (midnight UTC was between both requests)")
+    return found
+
+
+_MOVING_ORDERS: frozenset[Order] = frozenset(("before_last_user", "system_last"))
+DAY_S = 86_400
 
 
 def _parameters(same: str, case: _Case) -> MissExplanation:
@@ -500,6 +581,10 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         [(unit.block, unit.weight) for unit in cache.units.likely],
         max((one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0),
         _reuses(cache, prediction),
+        cache.reports > 0 and not cache.units.figures,
+        cache.units.figures,
+        cache.hypotheses.room,
+        prediction.now,
     )
 
 
