@@ -49,6 +49,8 @@ LARGE_BLOCK = 1024
 """Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
 UNRENDERED = 0.1
 """Weight of a template that leaves out or rewrites what differs, against one that renders it as sent."""
+NO_ROOM, LENGTH = 0.01, 0.6
+"""Probability of a limited cache up to which a lifetime is named from this confidence on."""
 PARTLY = 0.03
 """Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
 ROOM = 0.1
@@ -566,6 +568,8 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         if weights[order] >= 0.005
     ]
     minimum, lifetime = cache.units.minimum, lifetime_of(cache)
+    # If the reports exclude a limited cache, only the lifetime's length is doubtful.
+    needed = CONFIDENT if cache.hypotheses.room > NO_ROOM else LENGTH
     alive = 1.0
     if prediction.best is not None:
         full = max((one.size.tokens for one in prediction.outcomes), default=0.0)
@@ -574,7 +578,7 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         orders,
         cache.units.step,
         minimum.value if minimum.confidence >= CONFIDENT and minimum.value else None,
-        float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= CONFIDENT else None,
+        float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= needed else None,
         assumed_s,
         alive,
         cache.hypotheses.routings()[0] < 0.5,
