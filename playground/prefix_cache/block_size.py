@@ -168,6 +168,11 @@ class BlockSizeEstimator:
         return self._likely
 
     @property
+    def figures(self) -> tuple[int, ...]:
+        """Return the cached tokens above 0 that were reported, each once."""
+        return tuple(self._seen)
+
+    @property
     def step(self) -> int:
         """The most probable block in tokens."""
         return self._best_block()[0]

@@ -24,7 +24,7 @@ from playground.prefix_cache.text_compare import (
     without_unseen,
 )
 from playground.prefix_cache.value_kinds import ValueChange, ValueKind, value_change
-from playground.prefix_cache.view import END, CacheView, Order, PartKind, ViewPart
+from playground.prefix_cache.view import END, SENT, TURN_MARK, CacheView, Order, PartKind, ViewPart
 from playground.prompt.document import Json
 
 # Servers may put the wanted output format or tool choice into the prompt, and may keep caches apart by model, user or
@@ -253,10 +253,14 @@ def _whole_texts(view: CacheView) -> tuple[set[str], str]:
 
 def moved_by_template(now: CacheView, earlier: CacheView, order: Order) -> bool:
     """Return whether the first difference is tools or system text in one arranged prompt and another part in the
-    other.
+    other, or that a message of the assistant is in the last turn of one of them only.
 
     Both prompts have such parts, and only orders that put them at the last user message move them.
     """
+    order = SENT.get(order, order)
+    if order == "last_turn":
+        shared = common_prefix(now.text, earlier.text)
+        return TURN_MARK in (now.text[shared : shared + 1], earlier.text[shared : shared + 1])
     if order not in ("before_last_user", "system_last"):
         return False
     shared = common_prefix(now.text, earlier.text)
@@ -296,8 +300,11 @@ def rewritten(earlier: CacheView, now: CacheView) -> CacheView | None:
     for at, part in enumerate(earlier.parts):
         text = earlier.text[part.start : part.end]
         other = mine.get((part.kind, part.index))
-        if part.kind != "extra":
+        if part.kind not in ("extra", "reasoning"):
             put(part.kind, part.index, other if other is not None and _means_same(part.kind, text, other) else text)
+        before = "tool_call_id" if ("tool_call_id", part.index) in mine else "role"
+        if part.kind == before and ("reasoning", part.index) in mine:
+            put("reasoning", part.index, mine["reasoning", part.index])
         last = at + 1 == len(earlier.parts) or earlier.parts[at + 1].index != part.index
         if part.kind != "tool" and last and part.index in extras:
             put("extra", part.index, extras[part.index])
@@ -454,5 +461,6 @@ def _kind_words(kind: PartKind) -> str:
         "tool_calls": "tool calls",
         "tool_call_id": "a tool call's id",
         "extra": "other fields",
+        "reasoning": "reasoning",
     }
     return names.get(kind, kind)

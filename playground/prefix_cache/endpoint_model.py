@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.difference import that_may_matter
-from playground.prefix_cache.hypotheses import ROUTINGS, SLOTS, Hypotheses, Reach, Rendering, ReportOutcome
+from playground.prefix_cache.hypotheses import (
+    IRRELEVANT,
+    ROUTINGS,
+    SLOTS,
+    Hypotheses,
+    Reach,
+    Rendering,
+    ReportOutcome,
+)
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
 from playground.prefix_cache.match_tree import MatchNode, MatchTree, depths_of
 from playground.prefix_cache.prefix_size import (
@@ -23,13 +31,33 @@ from playground.prefix_cache.prefix_size import (
 )
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.view import OPENING, ORDERS, CacheView, Order, ViewPart, answer_text, arranged
+from playground.prefix_cache.view import (
+    OPENING,
+    ORDERS,
+    SENT,
+    TURN_MARK,
+    TURN_ORDERS,
+    AnswerCuts,
+    CacheView,
+    Order,
+    ViewPart,
+    answer_cuts,
+    answer_in,
+    answer_text,
+    arranged,
+    bare,
+    bare_answer,
+    in_tool_loop,
+    opened,
+)
 from playground.prompt.document import Json
 
 PENDING = 256
 """Requests whose report may still come."""
 TRACKED = 300
 """Requests for which the tokens of later traffic are counted."""
+EARLY, SLACK = 10, 8
+"""Reports before which an interval is at least so many tokens, or a block, to each side."""
 SMALL_BLOCK = 64
 """Tokens: reports in larger blocks tell little about a text's size."""
 REBUILT = 2_000
@@ -45,8 +73,6 @@ RECENT = 8
 """Number of newest requests that are compared with a prompt as possible versions of it."""
 SHARED_MUCH = 200
 """Code points from which another prompt with the same beginning is worth a comparison."""
-_IRRELEVANT = 3e-5
-"""Probability below which a rendering is not computed for a forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +149,12 @@ class _SlotStates:
         if self.current < 0:
             return []
         depths = depths_of(path)
-        common, own = tree.shared(depths, self.current, answers=True), tree.length(self.current)
+        common, own = tree.shared(depths, self.current, "all"), tree.length(self.current)
         if common > 0.1 * length and common >= 0.5 * own:
             return [self.current]
         best, keep, shared = None, common / max(own, 1), common
         for number in self.saved:
-            other, size = tree.shared(depths, number, answers=True), tree.length(number)
+            other, size = tree.shared(depths, number, "all"), tree.length(number)
             if size and other / size >= 0.25 and other / size > keep and other > shared:
                 best, keep, shared = number, other / size, other
         return [self.current, -1] if best is None else [best, best]
@@ -157,13 +183,17 @@ class EndpointCacheModel:
         self.since: float | None = None
         """Unix seconds before which the cache cannot know anything; None if unknown."""
         self.reports = 0
-        self._trees: dict[Order, MatchTree] = {"first": MatchTree(), "system_last": MatchTree()}
+        self._cuts: dict[int, AnswerCuts] = {}
+        self._bare_cuts: dict[int, AnswerCuts] = {}
+        """Of the requests whose answers have tool calls, as sent and as in bare views."""
+        self._trees: dict[Order, MatchTree] = {order: MatchTree(self._cuts) for order in ("first", "system_last")}
         self._requests: list[_Request] = []
         self._numbers: dict[str, int] = {}
         self._answered: deque[int] = deque()
         """Numbers of the requests whose answers are in memory, oldest first."""
         self._answer_chars = 0
-        self._distances: dict[Rendering, dict[int, float]] = {}
+        self._distances: dict[tuple[Order, bool], dict[int, float]] = {}
+        """By order, and whether answers are cached."""
         self._slots: dict[tuple[Order, int], list[int]] = {}
         self._states: dict[Order, _SlotStates] = {}
         self._pending: dict[str, Prediction] = {}
@@ -173,7 +203,13 @@ class EndpointCacheModel:
 
     def order_of(self, rendering: Rendering) -> Order:
         """Return the order whose tree a rendering uses: without tools most orders are the same."""
-        return rendering.order if rendering.order in self._trees else "first"
+        order = rendering.order
+        if order in self._trees:
+            return order
+        if order in SENT:
+            bare_inside = order == "last_turn/bare" and "inside/bare" in self._trees
+            return "inside/bare" if bare_inside else self.order_of(Rendering(SENT[order], rendering.reuse))
+        return "inside" if order == "last_turn" and "inside" in self._trees else "first"
 
     # -- before sending --------------------------------------------------------------------------------------------
 
@@ -181,13 +217,11 @@ class EndpointCacheModel:
         """Return what the cache may serve of a prompt. `thorough`: all renderings, as learning needs them."""
         weights = self.hypotheses.weights
         best = self.hypotheses.rendering
-        least = _IRRELEVANT if thorough else 0.02
-        chosen = [one for one in weights if weights[one] >= least]
-        if not thorough:
-            chosen = sorted(chosen, key=lambda one: -weights[one])[:GLANCED]
+        chosen = [one for one in weights if weights[one] >= IRRELEVANT] if thorough else self._glanced(weights)
         measures: dict[Order, Measure] = {}
         paths: dict[Order, list[tuple[MatchNode, int]]] = {}
-        made: dict[tuple[Order, bool], Reach] = {}
+        sizers: dict[tuple[Order, bool], PrefixSizer] = {}
+        made: dict[tuple[Order, bool], list[Reach]] = {}
         reaches: dict[Rendering, Reach] = {}
         for rendering in chosen:
             order = self.order_of(rendering)
@@ -195,14 +229,25 @@ class EndpointCacheModel:
                 measures[order] = self._measure(view, order)
                 paths[order] = self._trees[order].path(measures[order].text)
             key = order, rendering.answers
-            if key not in made:
-                sizer = self._sizer(measures[order], paths[order], order, answers=rendering.answers)
-                made[key] = self._reach(paths[order], order, rendering, sizer, now)
-            reaches[rendering] = made[key]
+            if key not in sizers:
+                sizers[key] = self._sizer(measures[order], paths[order], order, answers=rendering.answers)
+            found = self._reach(paths[order], order, rendering, sizers[key], now, made.setdefault(key, []))
+            reaches[rendering] = found
             measures.setdefault(rendering.order, measures[order])
         prompt = reaches[best].size(len(measures[best.order].text))
         prompt = Size(prompt.tokens, prompt.error if prompt.error > 0.7 else 0.0)
         return self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
+
+    @staticmethod
+    def _glanced(weights: Mapping[Rendering, float]) -> list[Rendering]:
+        """Return the renderings that a forecast while typing weighs: those of few orders, each with all its reuse."""
+        groups: dict[tuple[Order, bool], float] = {}
+        for one, weight in weights.items():
+            groups[one.order, one.answers] = groups.get((one.order, one.answers), 0.0) + weight
+        kept = sorted((key for key in groups if groups[key] >= 0.02), key=lambda key: -groups[key])[:GLANCED]
+        chosen = [one for one in weights if (one.order, one.answers) in kept and weights[one] >= 0.02]
+        best = max(weights, key=lambda one: weights[one])
+        return chosen if best in chosen else [best, *chosen]
 
     def _predicted(
         self,
@@ -218,6 +263,10 @@ class EndpointCacheModel:
         outcomes = self.hypotheses.outcomes(reaches, least=0.002 if thorough else 0.01)
         raw = self._interval(outcomes, reaches, prompt, best)
         below, above = (self.residuals.below, self.residuals.above) if self.reports else (0.0, 0.0)
+        if 0 < self.reports < EARLY and outcomes and raw.tokens:
+            # What the template adds around messages is not known yet.
+            slack = float(min(max(self.units.step, SLACK), SMALL_BLOCK))
+            below, above = max(below, slack), max(above, slack)
         widened = raw.widened(below, above, max(prompt.tokens, 0.0))
         return Prediction(now, view, measures, reaches, prompt, outcomes, raw, widened, best)
 
@@ -245,9 +294,9 @@ class EndpointCacheModel:
         ordered = arranged(view, order)
         if not ordered.parts:
             return Measure(ordered, self.estimator)
-        end = len(ordered.text)
-        opened = CacheView(ordered.text + OPENING, (*ordered.parts, ViewPart("role", -1, end, end + len(OPENING))))
-        made = self._measured[order] = Measure(opened, self.estimator, self._measured.get(order))
+        end, text = len(ordered.text), ordered.text + OPENING
+        whole = CacheView(text, (*ordered.parts, ViewPart("role", -1, end, len(text))))
+        made = self._measured[order] = Measure(whole, self.estimator, self._measured.get(order))
         return made
 
     def _sizer(
@@ -272,8 +321,9 @@ class EndpointCacheModel:
             measure = self._measure(sent.view, order)
             depth = len(measure.text)
             if request.answer:
-                parts = (*measure.view.parts, ViewPart("content", -1, depth, depth + len(request.answer)))
-                measure = Measure(CacheView(measure.text + request.answer, parts), self.estimator)
+                answer = answer_in(order, request.answer)
+                parts = (*measure.view.parts, ViewPart("content", -1, depth, depth + len(answer)))
+                measure = Measure(CacheView(measure.text + answer, parts), self.estimator)
             found = self._anchors[key] = measure, depth
             if len(self._anchors) > ANCHORS:
                 self._anchors.popitem(last=False)
@@ -292,26 +342,33 @@ class EndpointCacheModel:
         rendering: Rendering,
         sizer: PrefixSizer,
         now: float,
+        made: list[Reach],
     ) -> Reach:
+        """Return the reach of a rendering: one of `made` with the same order, if it is the same."""
         tree = self._trees[order]
-        steps = tree.steps(path, answers=rendering.answers)
+        steps = tree.steps(path, rendering.reuse)
         since = self.since
         if since is not None:
             alive = next((at for at, step in enumerate(steps) if self._requests[step.newest].at < since), len(steps))
             steps = steps[:alive]
-        ages = [max(now - self._requests[step.newest].at, 0.0) for step in steps]
-        known = self._distances.get(Rendering(order, rendering.answers), {})
-        last = len(self._requests) - TRACKED
-        distances = [known.get(step.newest, 0.0 if step.newest >= last else 1e12) for step in steps]
-        groups = [at for at, step in enumerate(steps) if at + 1 == len(steps) or steps[at + 1].newest != step.newest]
         slots, depths = {}, depths_of(path)
         for count in SLOTS:
             held = self._slots.get((order, count), [])
             if not count:
                 held = self._states.get(order, _SlotStates()).held(tree, path, sizer.length)[:1]
-            shared = (tree.shared(depths, number, answers=rendering.answers) for number in held if self._knows(number))
+            shared = (tree.shared(depths, number, rendering.reuse) for number in held if self._knows(number))
             slots[count] = max(shared, default=0)
-        return Reach(steps, sizer.size, ages, distances, slots, groups)
+        same = next((one for one in made if one.steps == steps and one.slots == slots), None)
+        if same is not None:
+            return same
+        ages = [max(now - self._requests[step.newest].at, 0.0) for step in steps]
+        known = self._distances.get((order, rendering.answers), {})
+        last = len(self._requests) - TRACKED
+        distances = [known.get(step.newest, 0.0 if step.newest >= last else 1e12) for step in steps]
+        groups = [at for at, step in enumerate(steps) if at + 1 == len(steps) or steps[at + 1].newest != step.newest]
+        found = Reach(steps, sizer.size, ages, distances, slots, groups)
+        made.append(found)
+        return found
 
     def _knows(self, number: int) -> bool:
         return self.since is None or self._requests[number].at >= self.since
@@ -374,7 +431,7 @@ class EndpointCacheModel:
         self._requests.append(_Request(sent.run_id, sent.at))
         self._numbers[sent.run_id] = number
         for order, tree in self._trees.items():
-            text = arranged(sent.view, order).text + OPENING
+            text = opened(sent.view, order)
             for slots in (2, 4):
                 self._use_slot(order, slots, number, text)
             self._states.setdefault(order, _SlotStates()).take(tree, tree.path(text), len(text), number)
@@ -383,15 +440,48 @@ class EndpointCacheModel:
         self.index.add(sent)
 
     def prepare(self, view: CacheView) -> None:
-        """Keep one tree per order from the first request with tools on."""
+        """Keep one tree per order from the first request with tools on, and one with the marks of the last turn from
+        the first one in which the assistant's messages follow the last user message."""
         if "inside" not in self._trees and any(part.kind == "tool" for part in view.parts):
-            self._add_orders()
+            self._add_orders(tuple(order for order in ORDERS if order != "last_turn"), "first")
+        if "last_turn" not in self._trees and in_tool_loop(view):
+            self.hypotheses.add_turns()
+            self._add_orders(("last_turn",), "inside" if "inside" in self._trees else "first")
+            if any(order in self._trees for order in SENT):
+                self._add_orders(("last_turn/bare",), "last_turn")
+        if not any(order in self._trees for order in SENT) and self._bare_matters(view):
+            for order in self.hypotheses.add_bare():
+                self._add_orders((order,), self.order_of(Rendering(SENT[order], "all")))
+
+    def _bare_matters(self, view: CacheView) -> bool:
+        """Return whether a prompt differs from the earlier one that shares most first in what some templates leave out
+        or write in one spelling."""
+        match = self.index.match(view.text, 0.0)
+        if match is None:
+            return False
+        earlier, answer = match.sent.view, self.answered(match.sent.run_id)
+        sequence = earlier.text + OPENING + answer
+        shared = common_prefix(view.text, sequence)
+        if shared >= min(len(view.text), len(sequence)):
+            return False
+        here, there = view.locate(shared), earlier.locate(shared) if shared < len(earlier.text) else None
+        generated = shared >= len(earlier.text) and bare_answer(answer) != answer
+        if here is None or not (
+            generated or _may_be_left_out(view, here[0]) or (there and _may_be_left_out(earlier, there[0]))
+        ):
+            return False
+        mine = bare(view)
+        theirs = bare(earlier).text + OPENING + bare_answer(answer)
+        same = common_prefix(mine.text, theirs)
+        beyond = mine.locate(same)
+        # It matters if both go on alike behind the part, in the next message at least.
+        return same >= min(len(mine.text), len(theirs)) or (beyond is not None and beyond[0].index > here[0].index)
 
     def _use_slot(self, order: Order, slots: int, number: int, text: str) -> None:
         held = self._slots.setdefault((order, slots), [])
         tree = self._trees[order]
         depths = depths_of(tree.path(text))
-        shared = [(tree.shared(depths, other, answers=True), at) for at, other in enumerate(held)]
+        shared = [(tree.shared(depths, other, "all"), at) for at, other in enumerate(held)]
         most, at = max(shared, default=(0, 0))
         if held and most >= 0.1 * len(text):
             del held[at]
@@ -399,25 +489,27 @@ class EndpointCacheModel:
             del held[0]
         held.append(number)
 
-    def _add_orders(self) -> None:
-        for order in ORDERS:
+    def _add_orders(self, orders: Sequence[Order], like: Order) -> None:
+        """Keep trees of further orders; until now they were the same as `like`."""
+        for order in orders:
             if order in self._trees:
                 continue
-            tree = self._trees[order] = MatchTree()
+            tree = self._trees[order] = MatchTree(
+                self._bare_cuts if order in SENT else self._cuts, len(TURN_MARK) if order in TURN_ORDERS else 0
+            )
             for number in range(max(len(self._requests) - REBUILT, 0), len(self._requests)):
                 request = self._requests[number]
                 sent = self.index.get(request.run_id)
                 if sent is not None:
-                    text = arranged(sent.view, order).text + OPENING
-                    tree.add(number, text, request.answer)
+                    tree.add(number, opened(sent.view, order), answer_in(order, request.answer))
                     self._mark_exact(tree, number, request)
             for slots in (1, 2, 4):
-                self._slots[order, slots] = list(self._slots.get(("first", slots), ()))
-            self._states[order] = replace(self._states.get("first", _SlotStates()))
+                self._slots[order, slots] = list(self._slots.get((like, slots), ()))
+            self._states[order] = replace(self._states.get(like, _SlotStates()))
             for answers in (True, False):
-                known = self._distances.get(Rendering("first", answers))
+                known = self._distances.get((like, answers))
                 if known:
-                    self._distances[Rendering(order, answers)] = dict(known)
+                    self._distances[order, answers] = dict(known)
 
     def compared_with(self, prediction: Prediction, tag: str = "") -> Sent | None:
         """Return the earlier request that a prompt is compared with: one that shares most, if they are versions of
@@ -443,6 +535,9 @@ class EndpointCacheModel:
         request = self._requests[number]
         request.prompt_tokens, request.completion_tokens = usage.prompt_tokens, usage.completion_tokens
         self._keep_answer(number, answer_text(usage.message) if usage.message else "")
+        cuts = answer_cuts(usage.message) if usage.message else None
+        if cuts is not None:
+            self._cut(number, cuts)
         if prediction is not None and learn:
             if usage.prompt_tokens is not None:
                 self._learn_tokens(prediction, usage)
@@ -456,24 +551,24 @@ class EndpointCacheModel:
 
     def _place(self, number: int, request: _Request, prediction: Prediction | None, usage: CacheUsage) -> None:
         """Add the answer and the counts to the trees, and count the traffic after each earlier request."""
-        for tree in self._trees.values():
+        for order, tree in self._trees.items():
             if tree.ends(number) is None:
                 continue
             if request.answer:
-                tree.extend(number, request.answer)
+                tree.extend(number, answer_in(order, request.answer))
             self._mark_exact(tree, number, request)
         if prediction is None:
             return
         self._mark_served(prediction, usage)
         total = float(usage.prompt_tokens or prediction.prompt.tokens)
-        for key, reach in {
-            (self.order_of(one), one.answers): reach for one, reach in prediction.reaches.items()
-        }.items():
+        weights = self.hypotheses.weights
+        by_weight = sorted(prediction.reaches, key=lambda one: weights[one])
+        for key, reach in {(self.order_of(one), one.answers): prediction.reaches[one] for one in by_weight}.items():
             added = total + (usage.completion_tokens or 0) if key[1] else total
-            self._count_traffic(Rendering(*key), number, added, reach)
+            self._count_traffic(key, number, added, reach)
 
-    def _count_traffic(self, rendering: Rendering, number: int, total: float, reach: Reach) -> None:
-        known = self._distances.setdefault(rendering, {})
+    def _count_traffic(self, key: tuple[Order, bool], number: int, total: float, reach: Reach) -> None:
+        known = self._distances.setdefault(key, {})
         groups = [(reach.steps[at].newest, reach.size(reach.steps[at].depth).tokens) for at in reach.groups]
         at, shared = 0, 0.0
         for earlier in sorted(known, reverse=True):
@@ -604,13 +699,21 @@ class EndpointCacheModel:
         usage = CacheUsage(sent.prompt_tokens, sent.cached_tokens, request.completion_tokens)
         self.settle(sent.run_id, usage)
         if request.answer:
-            self._answer(self._numbers[sent.run_id], request.answer)
+            cuts = (other._cuts[number], other._bare_cuts[number]) if number in other._cuts else None
+            self._answer(self._numbers[sent.run_id], request.answer, cuts)
 
-    def _answer(self, number: int, answer: str) -> None:
+    def _cut(self, number: int, cuts: tuple[AnswerCuts, AnswerCuts]) -> None:
+        if not self._cuts:
+            self.hypotheses.add_tool_calls()
+        self._cuts[number], self._bare_cuts[number] = cuts
+
+    def _answer(self, number: int, answer: str, cuts: tuple[AnswerCuts, AnswerCuts] | None) -> None:
         request = self._requests[number]
         self._keep_answer(number, answer)
-        for tree in self._trees.values():
-            tree.extend(number, answer)
+        if cuts is not None:
+            self._cut(number, cuts)
+        for order, tree in self._trees.items():
+            tree.extend(number, answer_in(order, answer))
             self._mark_exact(tree, number, request)
 
     def _keep_answer(self, number: int, answer: str) -> None:
@@ -644,6 +747,13 @@ class EndpointCacheModel:
         return self._requests[number].prompt_tokens, self._requests[number].completion_tokens
 
 
+def _may_be_left_out(view: CacheView, part: ViewPart) -> bool:
+    """Return whether some templates leave out a part or write it in one spelling."""
+    return part.kind in ("tool_calls", "tool_call_id", "extra", "reasoning") or (
+        part.kind == "content" and view.text.startswith("[{", part.start)
+    )
+
+
 def _limit(view: CacheView, ordered: CacheView, upto: int) -> int:
     """Return the first offset in an order that belongs to canonical offsets from `upto` on."""
     starts = {(part.kind, part.index): part.start for part in ordered.parts}
@@ -652,7 +762,8 @@ def _limit(view: CacheView, ordered: CacheView, upto: int) -> int:
     for part in view.parts[at:]:
         if part.kind != "tool":
             start = starts.get((part.kind, part.index))
-            if start is not None:
-                found.append(start + max(upto - part.start, 0))
+            if start is None:
+                continue
+            found.append(start + max(upto - part.start, 0))
             break
     return min(found)

@@ -22,7 +22,7 @@ from playground.prefix_cache.miss_explanation import (
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.traffic import ColdClock, capacity_of, cold_clock, lifetime_of
-from playground.prefix_cache.view import CacheView, DocumentView, Order, arranged, view_of_document
+from playground.prefix_cache.view import TOOLS, CacheView, DocumentView, Order, arranged, view_of_document
 from playground.prefix_cache.zones import (
     Boundary,
     CacheExtent,
@@ -291,7 +291,8 @@ class CacheForecaster:
     def _earlier(cache: EndpointCacheModel, sent: Sent, other: Sent) -> EarlierRequest:
         emptied = cache.since is not None and other.at < cache.since
         lost = "the cache was emptied since: the simulator was restarted" if emptied else ""
-        return EarlierRequest(other.view, other.fields, other.request_id, max(sent.at - other.at, 0.0), lost)
+        gap_s = max(sent.at - other.at, 0.0)
+        return EarlierRequest(other.view, other.fields, other.request_id, gap_s, lost, *cache.usage_of(other.run_id))
 
     def sent(self, run_id: str) -> Sent | None:
         """Return a recorded request, whichever endpoint it went to."""
@@ -424,7 +425,8 @@ def profile(cache: EndpointCacheModel) -> CacheProfile:
     answers = sum(weight for one, weight in weights.items() if one.answers)
     orders: dict[str, float] = {}
     for one, weight in weights.items():
-        name = "before_last_user" if one.order == "system_last" else one.order
+        order = TOOLS.get(one.order, one.order)
+        name = "before_last_user" if order == "system_last" else order
         orders[name] = orders.get(name, 0.0) + weight
     position = max(orders, key=lambda name: orders[name])
     routings = hypotheses.routings()

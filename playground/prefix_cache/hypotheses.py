@@ -1,9 +1,9 @@
 """Hypotheses about a server's cache, weighed by its reports.
 
-A *rendering* says in which order the prompt is read and whether generated answers are cached; a *retention* which
-parts are still there: everything, what was used within a lifetime, the last tokens of traffic, or one or a few slots;
-a *routing* whether one cache or several replicas answer. Renderings and retentions are weighed together, routings
-apart.
+A *rendering* says in which order the prompt is read and what of generated answers the next prompt finds; a
+*retention* which parts are still there: everything, what was used within a lifetime, the last tokens of traffic, or
+one or a few slots; a *routing* whether one cache or several replicas answer. Renderings and retentions are weighed
+together, routings apart.
 """
 
 from __future__ import annotations
@@ -18,26 +18,56 @@ from typing import Literal
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.view import ORDERS, Order
+from playground.prefix_cache.view import BARE, ORDERS, REUSES, SENT, Order, Reuse
 
 RetentionKind = Literal["everything", "lifetime", "tokens", "slots"]
 RoutingKind = Literal["single", "random", "prefix_hash"]
 _ORDER_PRIOR = {"first": 0.3, "inside": 0.4, "first_user": 0.1, "before_last_user": 0.12, "system_last": 0.08}
+_TURN_PRIOR = 0.15
+"""Probability of "last_turn" against "inside", from which it differs after the first tool call."""
+_BARE_PRIOR = 0.6
+"""Probability that a template leaves out ids and names and writes arguments in one spelling."""
+_POSSIBLE = 1e-3
+"""Probability of an order from which its bare order is weighed."""
 _ANSWERS_PRIOR = 0.55
+_REUSE_PRIOR: dict[Reuse, float] = {
+    "all": 0.4,
+    "rewritten": 0.2,
+    "alone": 0.12,
+    "name": 0.08,
+    "text": 0.12,
+    "plain": 0.08,
+}
+"""Of templates under which answers are cached: what they find again of an answer with tool calls."""
 _FLOOR = -17.0
 """Log weights relative to the best are not lower, so that a server may change."""
 _SURPRISE = 0.003
 """Probability of a report from which all hypotheses lose some of their weight."""
+IRRELEVANT = 3e-5
+"""Probability below which a rendering is not computed."""
 _MADE_UP = 0.002
 """Probability of a report that no hypothesis explains."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """Order of the prompt, and whether the answer is cached too."""
+    """Order of the prompt, and what of the answers is cached too."""
 
     order: Order
-    answers: bool
+    reuse: Reuse
+
+    @property
+    def answers(self) -> bool:
+        """Whether any of the answers is cached."""
+        return self.reuse != "none"
+
+    @property
+    def key(self) -> str:
+        """The name in stored states; "answers" and "prompts" are older than the other kinds of reuse."""
+        return f"{self.order}/{_STORED.get(self.reuse, self.reuse)}"
+
+
+_STORED: dict[Reuse, str] = {"all": "answers", "none": "prompts"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +87,9 @@ class Routing:
     tokens: int = 0
 
 
-RENDERINGS = tuple(Rendering(order, answers) for order in ORDERS for answers in (True, False))
+RENDERINGS = tuple(Rendering(order, reuse) for order in (*ORDERS, *BARE.values()) for reuse in REUSES)
+"""Those of "last_turn" and of other kinds of reuse than "all" and "none" are weighed from the first tool call on, those
+of bare orders from the first request on that differs from an earlier one in what they leave out."""
 LIFETIMES = tuple(round(5.0 * 1.25**step, 1) for step in range(45))
 """Seconds: 5 s to a day."""
 CAPACITIES = tuple(round(1_536 * 1.08**step) for step in range(70))
@@ -237,6 +269,19 @@ def cut_steps(steps: Sequence[MatchStep], limit: int) -> list[MatchStep]:
     return kept
 
 
+def _before_split(rendering: Rendering) -> Rendering:
+    """Return the rendering that was the same before the first tool call."""
+    order = SENT.get(rendering.order, rendering.order)
+    if order == "last_turn":
+        order = "inside"
+    return Rendering(order, "all" if rendering.answers else "none")
+
+
+def _shared(logs: Sequence[float], share: float) -> list[float]:
+    """Return the logarithms of a share of what has these."""
+    return [value + log(share) for value in logs]
+
+
 class Hypotheses:
     """The posterior of one endpoint and model."""
 
@@ -250,6 +295,7 @@ class Hypotheses:
                 for prior in priors
             ]
             for rendering in RENDERINGS
+            if rendering.order in _ORDER_PRIOR and rendering.reuse in _STORED
         }
         self._routing_logs = routing_priors()
         self._lost, self._kept = 0.6, 25.0
@@ -260,6 +306,36 @@ class Hypotheses:
         self._probabilities: dict[Rendering, list[float]] | None = None
         self._weights: dict[Rendering, float] = {}
         self._retained: list[float] | None = None
+
+    def add_turns(self) -> None:
+        """Weigh the order "last_turn" too: until now it was the same as "inside"."""
+        pairs: tuple[tuple[Order, Order], ...] = (("inside", "last_turn"), ("inside/bare", "last_turn/bare"))
+        for reuse in REUSES:
+            for inside, turn in pairs:
+                known = self._logs.get(Rendering(inside, reuse))
+                if known is not None and Rendering(turn, reuse) not in self._logs:
+                    self._logs[Rendering(turn, reuse)] = _shared(known, _TURN_PRIOR)
+        self._normalize()
+
+    def add_bare(self) -> list[Order]:
+        """Weigh orders without ids and names too: until now they were the same. Returns the new orders."""
+        possible = [one for one, weight in self.weights.items() if weight >= _POSSIBLE and one.order in BARE]
+        for one in possible:
+            known = self._logs[one]
+            self._logs[one] = _shared(known, 1 - _BARE_PRIOR)
+            self._logs[Rendering(BARE[one.order], one.reuse)] = _shared(known, _BARE_PRIOR)
+        self._normalize()
+        return list(dict.fromkeys(BARE[one.order] for one in possible))
+
+    def add_tool_calls(self) -> None:
+        """Weigh what of an answer with tool calls is found again: until now there was none."""
+        for whole in [one for one in self._logs if one.reuse == "all"]:
+            if Rendering(whole.order, "text") not in self._logs:
+                known = self._logs[whole]
+                self._logs.update(
+                    {Rendering(whole.order, reuse): _shared(known, share) for reuse, share in _REUSE_PRIOR.items()}
+                )
+        self._normalize()
 
     @property
     def loss_rate(self) -> float:
@@ -297,6 +373,12 @@ class Hypotheses:
             rows = [row for one, row in joint.items() if self._weights[one] > 1e-4]
             self._retained = [sum(row) for row in zip(*rows, strict=True)]
         return self._retained
+
+    @property
+    def room(self) -> float:
+        """Probability that only the last tokens of traffic, or a few slots, are kept."""
+        pairs = zip(RETENTIONS, self.retentions(), strict=True)
+        return sum(weight for one, weight in pairs if one.kind in ("tokens", "slots"))
 
     def routings(self) -> list[float]:
         """Return probabilities of ROUTINGS."""
@@ -392,6 +474,9 @@ class Hypotheses:
         missing = log(other)
         for rendering, values in self._logs.items():
             row = likelihoods.get(rendering)
+            if row is None and self.weights[rendering] >= IRRELEVANT:
+                # Added since the prediction, which was made when another rendering was the same.
+                row = likelihoods.get(_before_split(rendering))
             if row is None:
                 self._logs[rendering] = [value + missing for value in values]
                 continue
@@ -510,10 +595,7 @@ class Hypotheses:
     def state(self) -> dict[str, object]:
         """Return the learned state as JSON values."""
         return {
-            "renderings": {
-                f"{one.order}/{'answers' if one.answers else 'prompts'}": [round(value, 3) for value in logs]
-                for one, logs in self._logs.items()
-            },
+            "renderings": {one.key: [round(value, 3) for value in logs] for one, logs in self._logs.items()},
             "routings": [round(value, 3) for value in self._routing_logs],
             "lost": self._lost,
             "kept": self._kept,
@@ -532,7 +614,7 @@ class Hypotheses:
     ) -> None:
         """Continue from a stored state; parts of another version are ignored."""
         for one in RENDERINGS:
-            logs = renderings.get(f"{one.order}/{'answers' if one.answers else 'prompts'}")
+            logs = renderings.get(one.key)
             if logs is not None and len(logs) == len(RETENTIONS):
                 self._logs[one] = list(logs)
         if len(routings) == len(ROUTINGS):

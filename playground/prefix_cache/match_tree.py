@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.view import AnswerCuts, Reuse
 
 MAX_CODE_POINTS = 16_000_000
 MAX_SEQUENCES = 5_000
@@ -67,9 +68,12 @@ def depths_of(path: Iterable[tuple[MatchNode, int]]) -> dict[int, int]:
 
 
 class MatchTree:
-    """The sequences of one endpoint, model and order."""
+    """The sequences of one endpoint, model and order. `cuts`: of the answers with tool calls, by request number, in
+    code points behind the `lead` that all answers begin with."""
 
-    def __init__(self) -> None:
+    def __init__(self, cuts: Mapping[int, AnswerCuts] | None = None, lead: int = 0) -> None:
+        self._lead = lead
+        self._cuts = {} if cuts is None else cuts
         self._root = MatchNode("", 0, None)
         self._ends: dict[int, tuple[MatchNode, MatchNode]] = {}
         self.code_points = 0
@@ -181,24 +185,43 @@ class MatchTree:
             node = child
         return found
 
-    @staticmethod
-    def steps(path: list[tuple[MatchNode, int]], *, answers: bool) -> list[MatchStep]:
-        """Return what a path shares with earlier requests, the shortest prefix first; `answers`: with their answers."""
+    def steps(self, path: list[tuple[MatchNode, int]], reuse: Reuse) -> list[MatchStep]:
+        """Return what a path shares with earlier requests, the shortest prefix first, and with as much of their answers
+        as `reuse` says."""
         found: list[MatchStep] = []
         for node, depth in path[1:]:
-            newest, count = (node.newest, node.count) if answers else (node.newest_prompt, node.prompt_count)
-            if newest < 0:
-                break
+            newest, count = node.newest, node.count
+            limit = self._limit(newest, reuse) if self._cuts or reuse == "none" else None
+            if limit is not None and depth > limit:
+                newest, count = node.newest_prompt, node.prompt_count
+                if newest < 0:
+                    if limit > (found[-1].depth if found else 0):
+                        found.append(MatchStep(limit, node.newest, node.count))
+                    break
             found.append(MatchStep(depth, newest, count))
         return found
 
-    def shared(self, depths: Mapping[int, int], number: int, *, answers: bool) -> int:
+    def _limit(self, number: int, reuse: Reuse) -> int | None:
+        """Return how many code points of a request's sequence are found again; None: all."""
+        if reuse == "all":
+            return None
+        if reuse == "none":
+            return -1
+        cuts, ends = self._cuts.get(number), self._ends.get(number)
+        if cuts is None or ends is None:
+            return None
+        cut = int(getattr(cuts, reuse))
+        return ends[0].depth + (self._lead + cut if cut else 0)
+
+    def shared(self, depths: Mapping[int, int], number: int, reuse: Reuse) -> int:
         """Return how many code points the text of a path shares with one request. `depths`: see `depths_of`."""
         ends = self._ends.get(number)
         if ends is None:
             return 0
-        node: MatchNode | None = ends[1] if answers else ends[0]
+        node: MatchNode | None = ends[0] if reuse == "none" else ends[1]
         limit = node.depth if node is not None else 0
+        cut = None if reuse == "none" else self._limit(number, reuse)
+        limit = limit if cut is None else min(limit, cut)
         while node is not None:
             if id(node) in depths:
                 return min(depths[id(node)], limit)

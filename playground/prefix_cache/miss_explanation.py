@@ -23,10 +23,20 @@ from playground.prefix_cache.difference import (
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
 from playground.prefix_cache.forecast import span
 from playground.prefix_cache.hypotheses import Rendering
-from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.text_compare import common_prefix, quoted, snippet
 from playground.prefix_cache.traffic import lifetime_of
-from playground.prefix_cache.view import CacheView, DocumentView, Order, PartKind, arranged
+from playground.prefix_cache.view import (
+    BARE,
+    SENT,
+    TURN_ORDERS,
+    CacheView,
+    DocumentView,
+    Order,
+    PartKind,
+    Reuse,
+    arranged,
+)
 from playground.prompt.document import Json, places
 
 Kind = Literal[
@@ -39,6 +49,17 @@ LARGE_BLOCK = 1024
 """Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
 UNRENDERED = 0.1
 """Weight of a template that leaves out or rewrites what differs, against one that renders it as sent."""
+NO_ROOM, LENGTH = 0.01, 0.6
+"""Probability of a limited cache up to which a lifetime is named from this confidence on."""
+PARTLY = 0.03
+"""Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
+ROOM = 0.1
+"""Probability of a limited cache up to which a lifetime is named."""
+MOVING = 0.6
+"""Probability from which a template is said to move tools or system text, or to mark the last turn: a large block, a
+minimum or another replica look the same in single reports."""
+BEYOND = 0.03
+"""Of a shared size: what may be served beyond it while the difference is still believed."""
 CONFIDENT = 0.7
 """Confidence from which an inferred minimum or lifetime is named as the cause."""
 
@@ -106,23 +127,40 @@ class MissExplanation:
 @dataclass(frozen=True, slots=True)
 class EarlierRequest:
     """What a request is compared with. `gap_s` is the time between both, `lost` why the cache cannot have it any
-    more."""
+    more. Tokens are as reported."""
 
     view: CacheView
     fields: Mapping[str, Json] | None = None
     request_id: str | None = None
     gap_s: float | None = None
     lost: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OrderEvidence:
     """One possible order of the prompt, with its probability; `size` gives the tokens before a code point in that
-    order."""
+    order. `twin`: the probability of the same order with, or without, what a bare one leaves out."""
 
     order: Order
     weight: float
     size: Callable[[int], Size]
+    twin: float = 0.0
+
+    @property
+    def plausible(self) -> float:
+        """Probability of where tools are."""
+        return self.weight + self.twin
+
+
+@dataclass(frozen=True, slots=True)
+class ReuseEvidence:
+    """What of a generated message may be found again, with its probability, and the tokens that are served then."""
+
+    reuse: Reuse
+    weight: float
+    size: Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +180,15 @@ class MissKnowledge:
     blocks: Sequence[tuple[int, float]] = ()
     longest: float = 0.0
     """≈ tokens of the longest beginning that any earlier request shares."""
+    reuses: Sequence[ReuseEvidence] = ()
+    never_served: bool = False
+    """Whether no report so far had cached tokens."""
+    figures: Sequence[int] = ()
+    """The cached tokens above 0 that were reported so far, each once."""
+    room: float = 0.0
+    """Probability that the cache keeps only so many tokens or requests, as far as reports tell."""
+    at: float | None = None
+    """When the request was sent, in Unix seconds."""
 
 
 def explain_miss(
@@ -164,18 +211,18 @@ def explain_miss(
     extends = now.text.startswith(earlier.view.text)
     found, shared, moved = _evidence(now, earlier.view, cached, known, likely_only=bool(clauses), extends=extends)
     case = _Case(now, document, earlier, clauses, known, cached, prompt, shared)
-    if found is not None and cached > shared.tokens * 1.25 + 64 + 3 * shared.error:
+    if found is not None and cached > shared.tokens * (1 + BEYOND) + known.block + NEAR + 3 * shared.error:
         return _elsewhere(case, found)
     if case.missed or (earlier.lost and extends and cached < shared.tokens - known.block - 3 * shared.error):
         return _missed(case, None if extends else found)
     if found is not None and cached <= known.block and unrelated(now, earlier.view) and shared.tokens < LARGE_BLOCK:
         return _first(cached, known)
-    if found is not None and moved:
-        return _moved(case, found)
+    if found is not None and moved is not None:
+        return _moved(case, found, moved)
     if found is None:
         # Identical, and too short to tell by the tokens that were missed.
         short = cached == 0 and known.minimum is not None and shared.tokens < known.minimum
-        return _below_minimum(case, None) if short else None
+        return _below_minimum(case, None) if short else _generated_again(case) or _partly(case)
     if cached == 0 and _at_the_end(now, found) and known.minimum and shared.tokens < known.minimum:
         return _below_minimum(case, found)
     return _differs(case, found)
@@ -195,7 +242,10 @@ class _Case:
     @property
     def missed(self) -> bool:
         """Return whether identical text was not served; an incomplete last block is no miss."""
-        least = max(64.0, 1.5 * self.known.block) + 2 * self.shared.error
+        block = self.known.block
+        if self.cached == 0 and (self.shared.tokens - 2 * self.shared.error) // block * block >= max(64, block):
+            return True
+        least = max(64.0, 1.5 * block) + 2 * self.shared.error
         return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= least
 
     @property
@@ -215,31 +265,40 @@ class _Case:
 
 def _evidence(
     now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool, extends: bool
-) -> tuple[Difference | None, Size, bool]:
-    """Return the first difference in the order that explains the report best, the tokens before it, and whether the
-    template causes it by moving tools or system text.
+) -> tuple[Difference | None, Size, Order | None]:
+    """Return the first difference in the order that explains the report best, the tokens before it, and this order if
+    the template causes it by moving tools or system text, or by marking the last turn.
 
     `likely_only`: only in the most probable order, as something else may explain the report. `extends`: the prompt
     begins with the whole earlier one, so that only a template can cause a difference: its order must be probable.
     """
-    best: tuple[float, Order, CacheView, Size] | None = None
-    most = max((one.weight for one in known.orders), default=0.0)
+    best: tuple[float, Order, CacheView, Size, bool] | None = None
+    most = max((one.plausible for one in known.orders), default=0.0)
     least = most if likely_only else min(CONFIDENT if extends else PLAUSIBLE, most)
     same = rewritten(earlier, now)
     for one in known.orders:
-        if one.weight < least:
+        if one.plausible < least:
             continue
-        text = arranged(now, one.order).text
+        mine = arranged(now, one.order)
         for other in (earlier,) if same is None else (earlier, same):
-            size = one.size(common_prefix(text, arranged(other, one.order).text))
+            theirs = arranged(other, one.order)
+            moved = moved_by_template(mine, theirs, one.order)
+            if moved and one.plausible < MOVING:
+                continue
+            size = one.size(common_prefix(mine.text, theirs.text))
             fit = (one.weight if other is earlier else one.weight * UNRENDERED) * sum(
                 share * _agreement(cached, size, block) for block, share in known.blocks or ((known.block, 1.0),)
             )
             if best is None or fit > best[0] * 1.0001:
-                best = fit, one.order, other, size
-    _, order, other, size = best or (0.0, "first", earlier, Size(0.0, 0.0))
-    mine, theirs = arranged(now, order), arranged(other, order)
-    return difference(mine, theirs), size, moved_by_template(mine, theirs, order)
+                best = fit, one.order, other, size, moved
+    _, order, other, size, moved = best or (0.0, "first", earlier, _canonical_size(now, earlier, known), False)
+    return difference(arranged(now, order), arranged(other, order)), size, order if moved else None
+
+
+def _canonical_size(now: CacheView, earlier: CacheView, known: MissKnowledge) -> Size:
+    """Return the tokens that both share if tools are first."""
+    first = next((one for one in known.orders if one.order == "first"), None)
+    return first.size(common_prefix(now.text, earlier.text)) if first is not None else Size(0.0, 0.0)
 
 
 def _agreement(cached: int, size: Size, block: int) -> float:
@@ -277,14 +336,56 @@ def _at_the_end(now: CacheView, found: Difference) -> bool:
     return found.part.kind != "tool" and found.part.index == last
 
 
-def _moved(case: _Case, found: Difference) -> MissExplanation:
-    """Explain a prefix that ended where the template puts tools or system text: before the last user message."""
-    text = (
-        f"The prefix ends in {_place(case.now, found)}: this server's template probably puts "
-        "tools or system text before the last user message, so that each new user message moves them. "
-        f"The text of the prompt is not the cause: {case.prompt - case.cached:,} of {case.prompt:,} tokens were fresh."
+def _moved(case: _Case, found: Difference, order: Order) -> MissExplanation:
+    """Explain a prefix that ended where the template puts tools or system text: before the last user message; or where
+    it writes the assistant's messages of the last turn in another way."""
+    if order in TURN_ORDERS:
+        why = (
+            "this server's template probably writes the assistant's messages in another way, without their reasoning, "
+            "as soon as the next user message follows them"
+        )
+    else:
+        why = (
+            "this server's template probably puts tools or system text before the last user message, so that each new "
+            "user message moves them"
+        )
+    return _by_template(case, f"The prefix ends in {_place(case.now, found)}: {why}.", found.shared)
+
+
+def _by_template(case: _Case, what: str, place: int) -> MissExplanation:
+    fresh = f"{case.prompt - case.cached:,} of {case.prompt:,} tokens were fresh"
+    text = f"{what} The text of the prompt is not the cause: {fresh}."
+    return MissExplanation("server", text, compared_with=case.earlier.request_id, cause="server", place=place)
+
+
+def _generated_again(case: _Case) -> MissExplanation | None:
+    """Explain why the generated tokens of tool calls were not found: the template writes them in another way. None if
+    the evidence does not exclude other reasons."""
+    earlier, known = case.earlier, case.known
+    end = len(earlier.view.text)
+    if earlier.prompt_tokens is None or earlier.completion_tokens is None:
+        return None
+    whole = earlier.prompt_tokens + earlier.completion_tokens - 1
+    least = max(64.0, 1.5 * known.block)
+    if not earlier.prompt_tokens - known.block <= case.cached <= whole - least:
+        return None
+    message = max((part.index for part in earlier.view.parts if part.kind != "tool"), default=-1) + 1
+    calls = next((part for part in case.now.parts if part.kind == "tool_calls" and part.index == message), None)
+    if calls is None or calls.start < end:
+        return None
+    template = total = 0.0
+    for one in known.reuses:
+        fit = one.weight * _agreement(case.cached, one.size, known.block)
+        total += fit
+        if one.reuse != "none" and one.size.tokens <= whole - least:
+            template += fit
+    if not total or template < CONFIDENT * total:
+        return None
+    what = (
+        f"The prefix ends in the tool calls of message {message + 1} (assistant): this server's template probably "
+        "writes them in another way than the model generated them, so that the generated tokens are not found again."
     )
-    return MissExplanation("server", text, compared_with=case.earlier.request_id, cause="server", place=found.shared)
+    return _by_template(case, what, calls.start)
 
 
 def _below_minimum(case: _Case, found: Difference | None) -> MissExplanation:
@@ -320,12 +421,19 @@ def _missed(case: _Case, found: Difference | None) -> MissExplanation:
             if found is not None and inside and case.prompt >= known.minimum
             else _below_minimum(case, found)
         )
-    if case.late and case.earlier.gap_s is not None and known.lifetime_s is not None:
+    if case.late and case.earlier.gap_s is not None and known.lifetime_s is not None and known.room <= ROOM:
         text = (
             f"{same}, but it was sent {span(case.earlier.gap_s)} before. This server forgets unused prefixes after "
             f"about {span(known.lifetime_s)}, as far as its reports tell; the vendor publishes no figure."
         )
         return MissExplanation("expired", text, compared_with=compared_with, cause="idle")
+    if found is not None and found.shape == "tools":
+        text = (
+            f"{same}, yet only {case.cached:,} tokens came from the cache. Either the server did not find them, or it "
+            f"puts tools into another order, in which the change is nearer to the beginning ({found.words}). "
+            f"{_candidates(case)}"
+        )
+        return MissExplanation("unknown", text, compared_with=compared_with, cause="unknown")
     if found is not None and inside and case.may_be_short and case.prompt >= LARGE_BLOCK:
         text = (
             f"{same}, yet none came from the cache. Either this server caches no prefix that short, and what follows "
@@ -336,18 +444,65 @@ def _missed(case: _Case, found: Difference | None) -> MissExplanation:
     return MissExplanation("server", f"{text} {_candidates(case)}", compared_with=compared_with, cause="server")
 
 
+def _partly(case: _Case) -> MissExplanation | None:
+    """Explain identical text of which the server found a part, if no block that reports allow leaves out so much."""
+    known, shared = case.known, case.shared
+    missed = shared.tokens - case.cached
+    if not case.cached or missed < max(128.0, 2.0 * known.block) + 3 * shared.error:
+        return None
+    units = known.blocks or ((known.block, 1.0),)
+    slack = 3 * shared.error + NEAR
+    if sum(weight for block, weight in units if missed < block + slack) >= PARTLY:
+        return None
+    if any(_divides(case, parts) and missed < case.cached / parts + slack for parts in (1, 2, 3)):
+        return None
+    text = (
+        f"Every byte of the earlier request is here, yet only {case.cached:,} of its ≈ {shared.tokens:,.0f} tokens "
+        f"came from the cache. The text of the prompt is not the cause. {_candidates(case)}"
+    )
+    return MissExplanation("server", text, compared_with=case.earlier.request_id, cause="server")
+
+
+def _divides(case: _Case, parts: int) -> bool:
+    """Return whether the reported tokens may be so many large blocks: hybrid models have blocks of 528 tokens."""
+    block = case.cached // parts
+    return block * parts == case.cached and not any(figure % block for figure in case.known.figures)
+
+
 def _candidates(case: _Case, *, short: bool = True) -> str:
     """Return the reasons that the evidence leaves, as text. `short`: with a minimum, if it may be one."""
     found = []
     gap_s = case.earlier.gap_s
+    if case.known.never_served:
+        found.append("a cache that is switched off (this server has reported no cached token so far)")
     if gap_s is not None and gap_s > min(case.known.assumed_lifetime_s, 120.0):
         found.append(f"the {span(gap_s)} since the earlier request")
     if short and case.may_be_short:
         found.append("a minimum that this prefix does not reach")
-    found += [] if case.known.replicas else ["a restart", "room that other traffic needed"]
+    found += ["a restart", "room that other traffic needed"]
     # electron-api.md: requests go to the nearest of two regions, and nothing says that these share a cache.
     found.append("another replica, or another region (after travel, or through a VPN)")
+    found += _template_candidates(case)
     return f"Candidates: {', '.join(found)}."
+
+
+def _template_candidates(case: _Case) -> list[str]:
+    """Return what the server's template may have written in another way than before, as text."""
+    found = []
+    parts = (*case.now.parts, *case.earlier.view.parts)
+    if any(part.kind == "reasoning" for part in parts):
+        found.append("a template that leaves out the reasoning of earlier turns")
+    moving = sum(one.weight for one in case.known.orders if SENT.get(one.order, one.order) in _MOVING_ORDERS)
+    if moving >= 0.02 and any(part.kind == "tool" for part in parts):
+        found.append("a template that puts tools before the last user message")
+    at, gap_s = case.known.at, case.earlier.gap_s
+    if at is not None and gap_s is not None and at // DAY_S != (at - gap_s) // DAY_S:
+        found.append("the date, if the template prints it (midnight UTC was between both requests)")
+    return found
+
+
+_MOVING_ORDERS: frozenset[Order] = frozenset(("before_last_user", "system_last"))
+DAY_S = 86_400
 
 
 def _parameters(same: str, case: _Case) -> MissExplanation:
@@ -421,11 +576,13 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         if one in prediction.reaches and (known is None or weight > cache.hypotheses.weights[known]):
             best[one.order] = one
     orders = [
-        OrderEvidence(order, weights[order], prediction.reaches[best[order]].size)
+        OrderEvidence(order, weights[order], prediction.reaches[best[order]].size, weights.get(_twin(order), 0.0))
         for order in best
         if weights[order] >= 0.005
     ]
     minimum, lifetime = cache.units.minimum, lifetime_of(cache)
+    # If the reports exclude a limited cache, only the lifetime's length is doubtful.
+    needed = CONFIDENT if cache.hypotheses.room > NO_ROOM else LENGTH
     alive = 1.0
     if prediction.best is not None:
         full = max((one.size.tokens for one in prediction.outcomes), default=0.0)
@@ -434,13 +591,31 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         orders,
         cache.units.step,
         minimum.value if minimum.confidence >= CONFIDENT and minimum.value else None,
-        float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= CONFIDENT else None,
+        float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= needed else None,
         assumed_s,
         alive,
         cache.hypotheses.routings()[0] < 0.5,
         [(unit.block, unit.weight) for unit in cache.units.likely],
         max((one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0),
+        _reuses(cache, prediction),
+        cache.reports > 0 and not cache.units.figures,
+        cache.units.figures,
+        cache.hypotheses.room,
+        prediction.now,
     )
+
+
+def _twin(order: Order) -> Order:
+    return SENT[order] if order in SENT else BARE[order]
+
+
+def _reuses(cache: EndpointCacheModel, prediction: Prediction) -> list[ReuseEvidence]:
+    """Return what may be found again of the answer that a prompt continues."""
+    reaches = {one: reach for one, reach in prediction.reaches.items() if reach.steps}
+    if len({id(reach) for one, reach in reaches.items() if one.answers}) < 2:
+        return []
+    weights = cache.hypotheses.weights
+    return [ReuseEvidence(one.reuse, weights[one], reach.size(reach.steps[-1].depth)) for one, reach in reaches.items()]
 
 
 def _variable(document: DocumentView | None, found: Difference) -> str | None:

@@ -342,4 +342,6 @@ def _field(value: Json, name: str) -> Json:
 
 
 def _count(value: Json) -> int | None:
+    if isinstance(value, float) and value.is_integer():  # some gateways write 1024.0
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

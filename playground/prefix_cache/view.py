@@ -14,14 +14,49 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Json, Rendered, places, render
 from playground.prompt.request import message_fields
 
-PartKind = Literal["tool", "role", "content", "tool_calls", "tool_call_id", "extra"]
-Order = Literal["first", "inside", "first_user", "before_last_user", "system_last"]
+PartKind = Literal["tool", "role", "content", "tool_calls", "tool_call_id", "extra", "reasoning"]
+Order = Literal[
+    "first",
+    "inside",
+    "first_user",
+    "before_last_user",
+    "system_last",
+    "last_turn",
+    "first/bare",
+    "inside/bare",
+    "first_user/bare",
+    "before_last_user/bare",
+    "system_last/bare",
+    "last_turn/bare",
+]
 """Where a template puts tools: before everything · in or after the first system message · in the first user message ·
-before the last user message · the same, and system text at the head of the last user message."""
-ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last")
+before the last user message · the same, and system text at the head of the last user message · as "inside", and the
+assistant's messages after the last user message are written in another way than earlier ones, with their reasoning or
+the marks around it (Qwen 3, GLM 4.5, Kimi K2 Thinking, gpt-oss). "/bare": without what many templates leave out or
+write again in one spelling; see `bare`."""
+ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last", "last_turn")
+BARE: dict[Order, Order] = {
+    "first": "first/bare",
+    "inside": "inside/bare",
+    "first_user": "first_user/bare",
+    "before_last_user": "before_last_user/bare",
+    "system_last": "system_last/bare",
+    "last_turn": "last_turn/bare",
+}
+SENT: dict[Order, Order] = {bare: order for order, bare in BARE.items()}
+TURN_ORDERS: frozenset[Order] = frozenset(("last_turn", "last_turn/bare"))
+TOOLS: dict[Order, Order] = {**SENT, "last_turn": "inside", "last_turn/bare": "inside"}
+"""Where tools are, in orders that differ from another in something else."""
+Reuse = Literal["all", "rewritten", "alone", "name", "text", "plain", "none"]
+"""What of a generated message the next prompt finds in the cache: all of it · all up to the first argument that is
+spelled in another way after it was parsed and written again · the same, and nothing of a message with text beside tool
+calls (Llama 3.1 and Mistral leave the text out) · all up to the arguments of the first tool call · the text before the
+tool calls · a message without tool calls · nothing."""
+REUSES: tuple[Reuse, ...] = ("all", "rewritten", "alone", "name", "text", "plain", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +93,12 @@ class CacheView:
 
 
 def arranged(view: CacheView, order: Order) -> CacheView:
-    """Return a canonical view in another order. Without tools all orders but "system_last" are the same."""
+    """Return a canonical view in another order. Without tools all orders are the same but "system_last" and
+    "last_turn"."""
+    if order in SENT:
+        return arranged(bare(view), SENT[order])
+    if order == "last_turn":
+        return _turn_marked(arranged(view, "inside"))
     tools = [part for part in view.parts if part.kind == "tool"]
     if order == "first" or (not tools and order != "system_last"):
         return view
@@ -68,6 +108,99 @@ def arranged(view: CacheView, order: Order) -> CacheView:
         rest, roles, tools = _system_last(view, rest, roles, tools)
     at = _tools_at(order, roles, len(rest))
     return _joined(view, [*rest[:at], *tools, *rest[at:]])
+
+
+def bare(view: CacheView) -> CacheView:
+    """Return a view without the ids of tool calls, names, reasoning and other fields, with arguments of tool calls in
+    one spelling and arrays of texts as one text."""
+    pieces: list[str] = []
+    parts: list[ViewPart] = []
+    start = 0
+    for part in view.parts:
+        if part.kind in ("tool_call_id", "extra", "reasoning"):
+            continue
+        text = bare_text(part.kind, view.text[part.start : part.end - 1]) + END
+        pieces.append(text)
+        parts.append(ViewPart(part.kind, part.index, start, start + len(text)))
+        start += len(text)
+    return CacheView("".join(pieces), tuple(parts))
+
+
+def bare_text(kind: PartKind, text: str) -> str:
+    """Return the text of a part as a `bare` view has it."""
+    if kind == "tool_calls":
+        return _bare_calls(text)
+    return _flat_content(text) if kind == "content" and text.startswith("[{") else text
+
+
+def bare_answer(answer: str) -> str:
+    """Return an `answer_text` as the next prompt has it in a `bare` view."""
+    if answer.startswith(REASONING):
+        answer = answer.partition(END)[2]
+    text, end, calls = answer.rpartition(END)
+    return f"{text}{end}{_bare_calls(calls)}" if end or calls.startswith("[{") else answer
+
+
+@lru_cache(maxsize=4096)
+def _bare_calls(text: str) -> str:
+    """Return names and arguments of tool calls."""
+    try:
+        return _functions(with_parsed_arguments(json.loads(text))) or text
+    except (ValueError, RecursionError):
+        return text
+
+
+def _functions(calls: Json) -> str:
+    """Return tool calls without their ids as JSON; empty for other values."""
+    found = (
+        [call.get("function") if isinstance(call, dict) else None for call in calls] if isinstance(calls, list) else []
+    )
+    return _compact([{"function": function} for function in found]) if found and all(found) else ""
+
+
+@lru_cache(maxsize=512)
+def _flat_content(text: str) -> str:
+    try:
+        pieces = json.loads(text)
+        return "\n".join(piece["text"] for piece in pieces)
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return text
+
+
+def in_tool_loop(view: CacheView) -> bool:
+    """Return whether a prompt has messages of the assistant after the last user message."""
+    return bool(_turn_roles(view))
+
+
+def _turn_roles(view: CacheView) -> list[ViewPart]:
+    """Return the roles of the assistant's messages after the last user message."""
+    found: list[ViewPart] = []
+    for part in reversed(view.parts):
+        if part.kind != "role":
+            continue
+        if (role := _text(view, part)) == "user":
+            break
+        if role == "assistant":
+            found.append(part)
+    return found[::-1]
+
+
+def _turn_marked(view: CacheView) -> CacheView:
+    """Return a view in which a mark follows the roles of the assistant's messages of the last turn."""
+    roles = _turn_roles(view)
+    if not roles:
+        return view
+    pieces: list[str] = []
+    parts: list[ViewPart] = []
+    last = 0
+    for part in view.parts:
+        added = len(pieces) // 2
+        marked = added < len(roles) and part is roles[added]
+        if marked:
+            pieces += (view.text[last : part.end], TURN_MARK)
+            last = part.end
+        parts.append(ViewPart(part.kind, part.index, part.start + added, part.end + added + marked))
+    return CacheView("".join((*pieces, view.text[last:])), tuple(parts))
 
 
 def _tools_at(order: Order, roles: Sequence[tuple[int, str]], end: int) -> int:
@@ -111,12 +244,87 @@ def _joined(view: CacheView, parts: Sequence[ViewPart]) -> CacheView:
 
 def answer_text(message: Mapping[str, Json]) -> str:
     """Return a generated message in the form of the next prompt, without the end marker, which is not generated."""
-    known = {key: message[key] for key in ("content", "tool_calls") if message.get(key)}
-    return END.join(text for _, text in _message_parts(known))
+    return END.join(text for _, text in _message_parts(_generated(message)))
+
+
+def _generated(message: Mapping[str, Json]) -> dict[str, Json]:
+    return {key: message[key] for key in (*_REASONING_FIELDS, "content", "tool_calls") if message.get(key)}
 
 
 OPENING = "assistant\x1e"
 """What every template writes after the last message: the opening of the answer."""
+TURN_MARK = "\x1f"
+"""What follows the role of the assistant's messages of the last turn in the order "last_turn"."""
+REASONING = "\x0e"
+"""What reasoning begins with in a view and in an `answer_text`."""
+_REASONING_FIELDS = ("reasoning_content", "reasoning")
+
+
+def opened(view: CacheView, order: Order) -> str:
+    """Return the text of a canonical view in an order, with the opening of the answer."""
+    return arranged(view, order).text + OPENING
+
+
+def answer_in(order: Order, answer: str) -> str:
+    """Return an `answer_text` as the next prompt has it in an order."""
+    if order in SENT:
+        answer = bare_answer(answer)
+    return TURN_MARK + answer if answer and order in TURN_ORDERS else answer
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCuts:
+    """How many code points of a generated message with tool calls each kind of `Reuse` finds again."""
+
+    rewritten: int
+    alone: int
+    name: int
+    text: int
+    plain: int = 0
+
+
+def answer_cuts(message: Mapping[str, Json]) -> tuple[AnswerCuts, AnswerCuts] | None:
+    """Return where `answer_text` of a message may part from the next prompt, as sent and as in a `bare` view; None
+    without tool calls."""
+    calls = message.get("tool_calls")
+    if not calls:
+        return None
+    parts = dict(_message_parts(_generated(message)))
+    text, reasoning = parts.get("content", ""), parts.get("reasoning", "")
+    lead = len(reasoning) + len(END) if reasoning else 0
+    again = with_parsed_arguments(calls)
+    return _cuts(lead, text, _compact(calls), _compact(again)), _cuts(0, text, _functions(calls), _functions(again))
+
+
+def _cuts(lead: int, text: str, written: str, again: str) -> AnswerCuts:
+    start = lead + (len(text) + len(END) if text else 0)
+    same = common_prefix(written, again) if again != written else len(written)
+    key = written.find(_ARGUMENTS)
+    name = min(key + len(_ARGUMENTS), same) if key >= 0 else same
+    return AnswerCuts(start + same, 0 if text else start + same, start + name, lead + len(text))
+
+
+_ARGUMENTS = '"arguments":"'
+
+
+def with_parsed_arguments(calls: Json) -> Json:
+    """Return tool calls whose arguments are spelled as a template spells them that parses them and writes them again:
+    JSON with a space after each comma and colon. Other values are unchanged."""
+    if not isinstance(calls, list):
+        return calls
+    found: list[Json] = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        if not isinstance(call, dict) or not isinstance(function, dict) or not isinstance(arguments, str):
+            found.append(call)
+            continue
+        try:
+            again = json.dumps(json.loads(arguments), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            again = arguments
+        found.append({**call, "function": {**function, "arguments": again}})
+    return found
 
 
 def view_of_fields(fields: Mapping[str, Json]) -> CacheView:
@@ -241,6 +449,9 @@ END = "\x1e"
 def _message_parts(fields: Mapping[str, Json]) -> Iterator[tuple[PartKind, str]]:
     if "tool_call_id" in fields:
         yield "tool_call_id", str(fields["tool_call_id"])
+    reasoning = next((text for name in _REASONING_FIELDS if (text := fields.get(name)) and isinstance(text, str)), None)
+    if reasoning:
+        yield "reasoning", REASONING + reasoning
     content = fields.get("content")
     # Clients send "" and null alike beside tool calls.
     if content is not None and not (content == "" and fields.get("tool_calls")):
@@ -248,7 +459,11 @@ def _message_parts(fields: Mapping[str, Json]) -> Iterator[tuple[PartKind, str]]
     if fields.get("tool_calls"):
         yield "tool_calls", _compact(fields["tool_calls"])
     extra: dict[str, Json] = {}
-    extra.update((key, value) for key, value in fields.items() if key not in _KNOWN and value is not None)
+    extra.update(
+        (key, value)
+        for key, value in fields.items()
+        if key not in _KNOWN and value is not None and not (key in _REASONING_FIELDS and isinstance(value, str))
+    )
     if extra:
         yield "extra", _compact(extra)
 

@@ -9,7 +9,7 @@ from typing import Literal
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.text_compare import snippet
-from playground.prefix_cache.view import DocumentView, Order, PartKind, ViewPart
+from playground.prefix_cache.view import TOOLS, DocumentView, Order, PartKind, ViewPart
 from playground.prompt.document import Document, places
 
 Zone = Literal["warm", "stable", "variable"]
@@ -253,8 +253,9 @@ def cache_extent(view: DocumentView, cuts: Cuts, measure: Measure, weights: Mapp
     warmth: Warmth = "none"
     if tools:
         warmth = "warm" if all(zone == "warm" for zone in tools) else "partial" if partly else "cold"
-    confidence = sum(weight for one, weight in weights.items() if one.order == cuts.order)
-    return CacheExtent(tuple(messages), warmth, cuts.order, min(confidence, 1.0))
+    position = TOOLS.get(cuts.order, cuts.order)
+    confidence = sum(weight for one, weight in weights.items() if TOOLS.get(one.order, one.order) == position)
+    return CacheExtent(tuple(messages), warmth, position, min(confidence, 1.0))
 
 
 def part_tokens(view: DocumentView, cuts: Cuts, measure: Measure, total: float) -> tuple[PartTokens, ...]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tests.cache_engines.caches import BlockCache, PrefixCache, RadixCache, SlotCache, stable_hash
-from tests.cache_engines.templates import TemplateConfig, answer_pieces, prompt_pieces, tokens_of
+from tests.cache_engines.model_templates import ModelTemplate
+from tests.cache_engines.templates import Message, Piece, TemplateConfig, answer_pieces, prompt_pieces, tokens_of
 from tests.cache_engines.tokens import load
 
 CacheKind = Literal["blocks", "radix", "slots"]
@@ -27,7 +28,7 @@ class EngineConfig:
     """
 
     name: str
-    template: TemplateConfig
+    template: TemplateConfig | ModelTemplate
     tokenizer: str
     cache: CacheKind = "blocks"
     block: int = 16
@@ -52,6 +53,8 @@ class EngineConfig:
     @property
     def appends(self) -> bool:
         """Whether a conversation that continues only appends to its prompt."""
+        if isinstance(self.template, ModelTemplate) and self.template.marks_last_turn:
+            return False
         return not self.template.system_last and self.template.tools != "before_last_user"
 
     @property
@@ -86,9 +89,9 @@ class Engine:
 
     def serve(self, body: Mapping[str, Any], now: float, answer: Mapping[str, Any]) -> Served:
         """Serve one request whose generated message is `answer`, and return the reported usage."""
-        prompt = self._tokens(prompt_pieces(self.config.template, body))
+        prompt = self._tokens(prompt_of(self.config, body))
         reasoning = [self.config.hidden_reasoning] if self.config.hidden_reasoning else []
-        completion = self._tokens([*reasoning, *answer_pieces(self.config.template, answer)])
+        completion = self._tokens([*reasoning, *answer_of(self.config, answer)])
         computed = prompt + completion[:-1] if self.config.answers_cached else prompt
         replica = self._replica(prompt)
         cached = self._cache(str(body.get("model", "")), replica).serve(prompt, computed, now)
@@ -115,6 +118,18 @@ class Engine:
 
     def _cache(self, model: str, replica: int) -> PrefixCache:
         return self._caches.setdefault((model, replica), _new_cache(self.config))
+
+
+def prompt_of(config: EngineConfig, body: Mapping[str, Any]) -> list[Piece]:
+    """Return the prompt that a request is rendered to."""
+    template = config.template
+    return template.prompt(body) if isinstance(template, ModelTemplate) else prompt_pieces(template, body)
+
+
+def answer_of(config: EngineConfig, message: Message) -> list[Piece]:
+    """Return what the model generates for a message."""
+    template = config.template
+    return template.answer(message) if isinstance(template, ModelTemplate) else answer_pieces(template, message)
 
 
 def _new_cache(config: EngineConfig) -> PrefixCache:

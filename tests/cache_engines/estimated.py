@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.cache_engines import traffic
-from tests.cache_engines.engines import EngineConfig
+from tests.cache_engines.engines import EngineConfig, answer_of, prompt_of
 from tests.cache_engines.judge import shared_length
-from tests.cache_engines.templates import Piece, Special, answer_pieces, prompt_pieces
+from tests.cache_engines.templates import Piece, Special
 from tests.cache_engines.tokens import Tokenizer, load
 
 KEPT = 80
@@ -59,7 +59,7 @@ class Estimated:
         past: list[_Past] = []
         objects: list[dict[str, Any]] = []
         for line in traffic.read(path):
-            pieces = prompt_pieces(self.config.template, line["request"])
+            pieces = prompt_of(self.config, line["request"])
             forecast = self._forecast(tokenizer, past, pieces, line["at"])
             objects.append(
                 {
@@ -81,7 +81,7 @@ class Estimated:
         prompt = _text(pieces)
         found, tokens = list(pieces), usage["prompt_tokens"]
         if self.config.answers_reusable:
-            found += answer_pieces(self.config.template, line["response"]["message"])[:1]
+            found += answer_of(self.config, line["response"]["message"])[:1]
             tokens += usage["completion_tokens"] - 1
         return _Past(line["at"], _text(found), found, len(prompt), usage["prompt_tokens"], tokens)
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.prefix_cache.match_tree import MatchTree, depths_of
+from playground.prefix_cache.view import Reuse
 from tests.prefix_cache.prompts import slow_prefix
 
 TEXTS = st.text(alphabet="ab", min_size=1, max_size=12)
@@ -20,17 +21,18 @@ def test_steps_longest_shared_prefix_and_newest_user_match_a_plain_search(
     for number, (prompt, answer) in enumerate(sequences):
         tree.add(number, prompt, answer)
     path = tree.path(text)
-    for answers in (True, False):
-        known = [prompt + answer if answers else prompt for prompt, answer in sequences]
+    reuses: tuple[Reuse, ...] = ("all", "none")
+    for reuse in reuses:
+        known = [prompt + answer if reuse == "all" else prompt for prompt, answer in sequences]
         lengths = [slow_prefix(text, one) for one in known]
-        steps = tree.steps(path, answers=answers)
+        steps = tree.steps(path, reuse)
         longest = max(lengths)
         assert (steps[-1].depth if steps else 0) == longest
         for step in steps:
             users = [number for number, length in enumerate(lengths) if length >= step.depth]
             assert (step.newest, step.count) == (users[-1], len(users))
         for number, length in enumerate(lengths):
-            assert tree.shared(depths_of(path), number, answers=answers) == length
+            assert tree.shared(depths_of(path), number, reuse) == length
 
 
 def test_exact_counts_stay_at_the_end_of_their_prompt_when_a_node_is_split() -> None:
