@@ -75,6 +75,8 @@ class _Body(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for piece in self._answer.pieces:
+            # Without a wait, the client takes several pieces as one: a cut would not be one for it.
+            await asyncio.sleep(0)
             yield piece
         if self._answer.breaks:
             raise httpx.ReadError("the connection broke")
