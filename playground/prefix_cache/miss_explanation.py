@@ -254,6 +254,11 @@ class _Case:
         return self.cached == 0 and self.shared.tokens < 1.1 * LARGE_BLOCK and self.known.minimum is None
 
     @property
+    def none_so_short(self) -> bool:
+        """Return whether no report shows that the server caches a prefix as short as the shared one."""
+        return not any(figure <= self.shared.tokens + self.known.block for figure in self.known.figures)
+
+    @property
     def other_model(self) -> bool:
         return any(clause.startswith("model:") for clause in self.parameters)
 
@@ -434,7 +439,7 @@ def _missed(case: _Case, found: Difference | None) -> MissExplanation:
             f"{_candidates(case)}"
         )
         return MissExplanation("unknown", text, compared_with=compared_with, cause="unknown")
-    if found is not None and inside and case.may_be_short and case.prompt >= LARGE_BLOCK:
+    if found is not None and inside and case.may_be_short and (case.prompt >= LARGE_BLOCK or case.none_so_short):
         text = (
             f"{same}, yet none came from the cache. Either this server caches no prefix that short, and what follows "
             f"keeps it short ({found.words}), or the server did not find it. {_candidates(case, short=False)}"
@@ -448,7 +453,7 @@ def _partly(case: _Case) -> MissExplanation | None:
     """Explain identical text of which the server found a part, if no block that reports allow leaves out so much."""
     known, shared = case.known, case.shared
     missed = shared.tokens - case.cached
-    if not case.cached or missed < max(128.0, 2.0 * known.block) + 3 * shared.error:
+    if case.parameters or not case.cached or missed < max(128.0, 2.0 * known.block) + 3 * shared.error:
         return None
     units = known.blocks or ((known.block, 1.0),)
     slack = 3 * shared.error + NEAR
@@ -473,7 +478,7 @@ def _candidates(case: _Case, *, short: bool = True) -> str:
     """Return the reasons that the evidence leaves, as text. `short`: with a minimum, if it may be one."""
     found = []
     gap_s = case.earlier.gap_s
-    if case.known.never_served:
+    if case.known.never_served and not case.cached:
         found.append("a cache that is switched off (this server has reported no cached token so far)")
     if gap_s is not None and gap_s > min(case.known.assumed_lifetime_s, 120.0):
         found.append(f"the {span(gap_s)} since the earlier request")
@@ -558,7 +563,10 @@ def _cost(case: _Case) -> str:
     fresh = f"{case.prompt - case.cached:,} of {case.prompt:,} tokens were fresh"
     minimum = case.known.minimum or 0
     if not case.cached and 0 < case.shared.tokens < minimum:
-        least = f"the ≈ {case.shared.tokens:,.0f} tokens before it are fewer than the {minimum:,} that are cached"
+        least = (
+            f"the ≈ {case.shared.tokens:,.0f} tokens before it are fewer than the {minimum:,} below which this server "
+            "probably caches nothing"
+        )
         return f"Nothing after it can match, and {least}: {fresh}."
     return f"Nothing after it can match: {fresh}."
 

@@ -1,0 +1,64 @@
+"""Sessions on which an independent judge, whose servers share no code with the model, found a wrong cause or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from playground.prefix_cache.miss_explanation import MissExplanation
+from playground.prefix_cache.replay import replay_traffic
+from playground.prefix_cache.traffic import read_traffic
+
+CASES = Path(__file__).parents[1] / "data" / "judged_cases"
+CLEARED = "The text of the prompt is not the cause"
+
+
+def explained(name: str, row: int = -1) -> MissExplanation | None:
+    """Replay a session and return the explanation of one of its requests, by default the last."""
+    return list(replay_traffic(read_traffic(CASES / f"{name}.jsonl")))[row].explanation
+
+
+@pytest.mark.parametrize(("name", "row"), [("n1_back_to_first_model", 13), ("f1a_openai_alarm", -1)])
+def test_request_that_was_served_all_that_its_model_had_has_no_cause(name: str, row: int) -> None:
+    assert explained(name, row) is None
+
+
+def test_time_at_which_the_served_prefix_ends_is_named_although_replicas_missed_before() -> None:
+    found = explained("f1b_timestamp_exonerated")
+    assert found is not None
+    assert found.cause == "time"
+    assert found.position is not None
+    assert (found.position.part, found.position.index) == ("message", 0)
+
+
+@pytest.mark.parametrize("name", ["f16b_uuid", "f16_removed_below_block", "f8_sorted_tools_exonerated"])
+def test_edit_that_a_large_block_or_another_order_may_explain_is_not_cleared(name: str) -> None:
+    found = explained(name)
+    assert found is not None
+    assert found.cause == "unknown"
+    assert CLEARED not in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "candidate"),
+    [
+        ("f2_reasoning_dropped_qwen3", -1, "leaves out the reasoning of earlier turns"),
+        ("f6_date_in_template", 8, "the date, if the template prints it"),
+        ("f5_ttl_silent", 5, "25 min since the earlier request"),
+        ("f7_partial_eviction_silent", 6, "room that other traffic needed"),
+    ],
+)
+def test_identical_text_that_was_not_served_has_the_true_reason_among_its_candidates(
+    name: str, row: int, candidate: str
+) -> None:
+    found = explained(name, row)
+    assert found is not None
+    assert found.cause == "server"
+    assert candidate in found.sentence
+
+
+def test_cache_that_serves_tokens_is_not_called_switched_off() -> None:
+    found = explained("f2_reasoning_dropped_qwen3")
+    assert found is not None
+    assert "switched off" not in found.sentence
