@@ -6,6 +6,7 @@ from playground.prefix_cache.difference import difference, rewritten
 from playground.prefix_cache.view import CacheView, view_of_fields
 from playground.prompt.document import Json
 
+HARBOUR = "You are the agent of a harbour."
 RULES = [f"Rule {number}: confirm the number of the caller {number} times." for number in range(40)]
 
 
@@ -56,3 +57,18 @@ def test_rewritten_keys_names_and_spelling_of_arguments_become_those_of_the_late
     changed = rewritten(_body(one, '{"a": 2}'), now)
     assert changed is not None
     assert changed.text != now.text
+
+
+def test_first_turn_of_another_conversation_is_not_called_a_removal_of_messages() -> None:
+    earlier = view(HARBOUR, "Where is crate 7?", "In the third hall.", "And crate 9?", "On its way.")
+    found = difference(view(HARBOUR, "Which ships leave tonight?"), earlier)
+    assert found is not None
+    assert found.words == "here the earlier request has 4 other messages (another conversation, or a history left out)"
+    assert found.part.index == 1
+
+
+def test_history_of_which_a_part_is_left_is_called_a_removal_of_messages() -> None:
+    earlier = view(HARBOUR, "Where is crate 7?", "In the third hall.", "And crate 9?", "On its way.")
+    found = difference(view(HARBOUR, "And crate 9?", "On its way."), earlier)
+    assert found is not None
+    assert found.words == "2 messages were taken out"
