@@ -649,7 +649,9 @@ def _place(view: CacheView, found: Difference) -> str:
     role = next(view.text[p.start : p.end - 1] for p in view.parts if p.kind == "role" and p.index == part.index)
     where = f"message {part.index + 1} ({role})"
     if part.kind == "content":
-        text = view.text[part.start : part.start + offset]
+        # The difference was found in the order of the server, in which the part is elsewhere.
+        start = next(one.start for one in view.parts if one.kind == part.kind and one.index == part.index)
+        text = view.text[start : start + offset]
         line = text.count("\n") + 1
         return f"{where}, line {line}, character {len(text) - text.rfind(chr(10)):,}"
     return where if part.kind in ("role", "content") else f"{where}, its {part.kind.replace('_', ' ')}"

@@ -62,3 +62,12 @@ def test_cache_that_serves_tokens_is_not_called_switched_off() -> None:
     found = explained("f2_reasoning_dropped_qwen3")
     assert found is not None
     assert "switched off" not in found.sentence
+
+
+@pytest.mark.parametrize("name", ["time_after_tools", "f1b_timestamp_exonerated"])
+def test_sentence_and_position_name_the_same_character(name: str) -> None:
+    found = explained(name)
+    assert found is not None
+    assert found.cause == "time"
+    assert found.position is not None
+    assert f"line {found.position.line}, character {found.position.column}:" in found.sentence
