@@ -114,6 +114,8 @@ def messages_moved(now: CacheView, earlier: CacheView, index: int) -> Moved | No
         return Moved("removed", f"{_messages(len(gone))} taken out")
     if len(come) == len(gone) or _edited(come[0], gone[0]):
         return None
+    if len(there) == len(gone) == 1 and _edited(come[-1], gone[0]):
+        return Moved("added", f"{_messages(len(come) - 1)} put in before the last one")
     if len(here) == len(come) < len(gone) == len(there):
         # Nothing after the prefix is shared: the text does not show which of the two it is.
         words = f"here the earlier request has {len(gone)} other messages (another conversation, or a history left out)"

@@ -72,3 +72,17 @@ def test_history_of_which_a_part_is_left_is_called_a_removal_of_messages() -> No
     found = difference(view(HARBOUR, "And crate 9?", "On its way."), earlier)
     assert found is not None
     assert found.words == "2 messages were taken out"
+
+
+def test_turn_in_front_of_a_last_message_that_each_request_renews_is_put_in() -> None:
+    def request(*turns: tuple[str, str], time: str) -> CacheView:
+        messages: list[Json] = [{"role": role, "content": text} for role, text in turns]
+        return view_of_fields({"messages": [*messages, {"role": "system", "content": f"It is {time} now."}]})
+
+    turns = [("system", HARBOUR), ("user", "Where is crate 7?")]
+    found = difference(
+        request(*turns, ("assistant", "In the third hall."), ("user", "And crate 9?"), time="15:50"),
+        request(*turns, time="15:49"),
+    )
+    assert found is not None
+    assert (found.cause, found.words) == ("added", "2 messages were put in before the last one")
