@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
@@ -55,13 +55,24 @@ def show(words: list[str], options: argparse.Namespace) -> Work:
         runs = await _found(store, chosen)
         if runs and form is not None:
             _print("\n".join(map(form, runs)))
+        elif runs and options.json:
+            _print("\n".join(to_line(run) for run in runs))
         elif runs:
-            _print(
-                "\n".join(to_line(run) for run in runs) if options.json else tickets(runs, TicketContents("included"))
-            )
+            _print("\n".join((tickets(runs, TicketContents("included")), *_explanations(runs))))
         return _whether(runs, words)
 
     return work
+
+
+def _explanations(runs: Sequence[StoredRun]) -> list[str]:
+    """Return why tokens of each request were not cached, as lines of Markdown; none if no explanation is stored."""
+    lines = []
+    for run in runs:
+        found = run.explanation if isinstance(run.explanation, dict) else {}
+        if isinstance(sentence := found.get("sentence"), str):
+            name = run.state().request_id or run.record.run_id
+            lines.append(f"- {visible_line(name)}: {found.get('cause', 'unknown')}. {visible_line(sentence)}")
+    return ["", "## Cache, as this program explains it", "", *(redact(line, None) for line in lines)] if lines else []
 
 
 def ticket(words: list[str], options: argparse.Namespace) -> Work:

@@ -25,6 +25,7 @@ from tests.requestlog.samples import answered, body_of, record, refused
 PROGRAM = [sys.executable, "-m", "playground"]
 LIMIT_S = 120
 QUESTION = "Where is Meera's “parcel”? \ud83d"
+CAUSE = "The prefix ends in message 1 (system), line 2, character 7: “15:49” became “15:50\x1b[31m”."
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
@@ -42,7 +43,8 @@ def _filled(tmp_path: Path) -> None:
     async def fill() -> None:
         log = await RequestLog.open(tmp_path / "data")
         body = json.dumps(json.loads(body_of("x")) | {"messages": [{"role": "user", "content": QUESTION}]}).encode()
-        runs = [EndedRun(record(body=body), tuple(answered(request_id="9db74058-1111-4222-8333-444455556666")))]
+        events = tuple(answered(request_id="9db74058-1111-4222-8333-444455556666"))
+        runs = [EndedRun(record(body=body), events, explanation={"cause": "time", "sentence": CAUSE})]
         runs += [EndedRun(record(minute=n), tuple(refused(429))) for n in (1, 2)]
         await log.add(runs)
         await log.close()
@@ -56,6 +58,8 @@ def test_a_request_is_shown_by_any_part_of_its_id(run: Run) -> None:
     text = done.stdout.decode()
     assert "Meera's “parcel”" in text
     assert "From nine to five." in text
+    assert "9db74058-1111-4222-8333-444455556666: time. The prefix ends in message 1 (system), line 2," in text
+    assert "\x1b" not in text
     (line,) = run("show", "4058-1111", "--json").stdout.splitlines()
     assert json.loads(line)["record"]["model"] == "electron"
     missing = run("show", "ffff-no-such")
