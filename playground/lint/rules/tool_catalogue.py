@@ -109,13 +109,15 @@ def _undescribed(facts: PromptFacts) -> Iterator[Finding]:
         bare = [n for n in parameters(tool) if not n.description and not _says_itself(n.schema)]
         places = [_place(index, tool, n.path) for n in bare]
         names = [n.name for n in bare]
+        subject = "parameters without description"
         if not description(tool):
+            subject = "without description"
             places.insert(0, _place(index, tool, _DESCRIPTION))
             names.insert(0, "the tool itself")
         if places:
             yield Finding(
                 "hint",
-                f"{tool.name}: without description",
+                f"{tool.name}: {subject}",
                 f"{', '.join(names)}: the model sees only the name. A few words each are enough.",
                 evidence=(Evidence("without description", len(names), "count", "counted"),),
                 places=tuple(places),
