@@ -20,7 +20,7 @@ from playground.client.endpoint import Rates
 from playground.export.terminal import print_error
 from playground.lint.context import NO_HISTORY, LintContext, PromptHistory
 from playground.lint.engine import advise
-from playground.lint.model import Finding, Severity
+from playground.lint.model import Finding, FindingPlace, Severity
 from playground.lint.prefix_baseline import (
     SharedPrefix,
     baseline_of,
@@ -99,6 +99,9 @@ def _linted(
     history_of = {id(item): history for item, history in zip(judged, histories, strict=True)}
     counter = TokenEstimator()
     results: list[tuple[CheckedInput, Sequence[Finding]]] = []
+    reported: set[tuple[str, tuple[FindingPlace, ...]]] = (
+        set()
+    )  # the same placeholders in many requests of a program are one finding
     for item in inputs:
         if id(item) not in history_of:
             results.append((item, ()))
@@ -106,7 +109,10 @@ def _linted(
         rules = RULES if id(item) in newest else (_PLACEHOLDERS,)
         context = LintContext(rates=rates, history=history_of[id(item)], fixture=options.fixture)
         found = advise(item.document, context, counter, body=item.body, dismissed=ignored, rules=rules)
-        results.append((item, [_sent(finding) if item.recorded else finding for finding in found]))
+        if item.recorded:
+            found = tuple(_sent(finding) for finding in found if (finding.detail, finding.places) not in reported)
+            reported.update((one.detail, one.places) for one in found if one.rule == _PLACEHOLDERS.name)
+        results.append((item, found))
     return results
 
 

@@ -327,6 +327,15 @@ def test_unfilled_placeholder_in_a_body_is_found(run: Run, tmp_path: Path) -> No
     assert (found["places"][0]["start"], found["places"][0]["end"]) == (11, 21)
 
 
+def test_placeholder_that_all_requests_of_a_program_have_is_one_finding(run: Run, tmp_path: Path) -> None:
+    bodies = [_body("Be kind to {{ name }}.") | {"seed": number} for number in range(5)]
+    bodies.append(_body("Be kind to {{ place }}."))
+    lines = "\n".join(json.dumps({"body": json.dumps(body)}) for body in bodies)
+    value = json.loads(run("check", _file(tmp_path, lines, "a.jsonl"), "--json").stdout)
+    found = [one["places"][0]["end"] - one["places"][0]["start"] for one in _of_rule(value, "placeholder-unfilled")]
+    assert sorted(found) == [len("{{ name }}"), len("{{ place }}")]
+
+
 def _har(bodies: list[dict[str, Any]]) -> dict[str, Any]:
     entries = [{"request": {"method": "POST", "postData": {"text": json.dumps(body)}}} for body in bodies]
     return {"log": {"version": "1.2", "entries": [{"request": {"method": "GET"}}, *entries]}}
