@@ -147,7 +147,7 @@ class RequestLog(LogReads):
         # Cleared on the thread before it takes the notes, so no note is left without a timer.
         if not self._armed:
             self._armed = True
-            self._write_worker.later(FLUSH_S, self._flush)
+            self._write_worker.later(FLUSH_S, self._flush_by_timer)
 
     async def finish(
         self, run_id: str, state: RunState, forecast: Forecast | None = None, explanation: Json = None
@@ -319,7 +319,6 @@ class RequestLog(LogReads):
     # The methods below run on the threads.
 
     def _take_notes(self) -> None:
-        self._armed = False
         if self._writer is None:
             return
         self._writer.take(_drain(self._notes))
@@ -382,6 +381,10 @@ class RequestLog(LogReads):
     def _settle_writer(self) -> None:
         if self._writer is not None:
             self._refused.update(self._writer.settle(durable=True))
+
+    def _flush_by_timer(self) -> None:
+        self._armed = False
+        self._flush()
 
     def _flush(self) -> None:
         self._take_notes()

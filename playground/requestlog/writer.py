@@ -51,6 +51,11 @@ class LiveRun:
         """Return whether a part of the run is not on disk."""
         return self.number is None or self.written < len(self.events) or self.end is not None
 
+    @property
+    def is_urgent(self) -> bool:
+        """Return whether the beginning or the end of the run is not on disk."""
+        return self.number is None or self.end is not None
+
     def take(self, events: list[AnyEvent]) -> None:
         """Add events."""
         self.body_ids.update([event.id for event in events if type(event) is BodyIdReceived])
@@ -182,8 +187,11 @@ class Writer:
         return added
 
     def settle(self, durable: bool) -> dict[str, sqlite3.IntegrityError]:
-        """Write all unsaved data in one transaction. Returns the runs that were rejected because their id exists."""
-        owing = [live for live in self._live.values() if live.owes]
+        """Write unsaved data in one transaction. Returns the runs that were rejected because their id exists.
+
+        `durable`: only runs that began or ended, on disk on return; the events of others are written with more of them.
+        """
+        owing = [live for live in self._live.values() if live.owes and (not durable or live.is_urgent)]
         durable = durable or any(live.end is not None for live in owing)
         refused: dict[str, sqlite3.IntegrityError] = {}
         if owing and not self._save(owing, durable, refused):
