@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -273,12 +274,22 @@ def test_prompt_of_another_tool_is_opened_without_a_file(tell: Tell, tmp_path: P
     tell(story)
 
 
+def _delete(folder: Path) -> None:
+    """Delete a folder into which the program may write a file meanwhile."""
+    while True:
+        try:
+            return shutil.rmtree(folder)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+
+
 def test_a_deleted_data_folder_is_created_again_with_the_draft_and_a_new_log(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         window, folder = session.window, session.workspace.folder
         await _send(session, hand)
         before = session.workspace.log
-        shutil.rmtree(folder)
+        _delete(folder)
         await hand.until(lambda: session.workspace.log not in (None, before), "a new log")
         assert "was deleted" in window.notice_bar.words
         await type_first(window, hand, "typed after it ")
