@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QVBoxLayout
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import mono_font
+from playground.ui.widgets.plain_table import plain_tip
 
 _HISTORY = (QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo)
 
@@ -39,7 +40,7 @@ class FieldLine(QLineEdit):
         if self.property("bad") != bad:
             self.setProperty("bad", bad)
             restyle(self)
-        self.setToolTip(why)
+        self.setToolTip(plain_tip(why))
         self.setAccessibleDescription(why)
 
     @property

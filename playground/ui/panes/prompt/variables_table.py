@@ -22,6 +22,7 @@ from playground.prompt.document import Document, places, render
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
+from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
     from playground.ui.panes.prompt.axes import PromptAxes
@@ -131,7 +132,7 @@ class _Row(QWidget):
         """Show the value (None: there is none); `where` names the messages that use it."""
         self._unused = unused
         self._remove.setVisible(unused)
-        self.setToolTip(where)
+        self.setToolTip(plain_tip(where))
         if self.value.missing != (value is None):
             self.value.missing = value is None
             self.value.update()

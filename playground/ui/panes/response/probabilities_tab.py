@@ -6,8 +6,8 @@ import math
 import re
 from bisect import bisect_right
 
-from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QPersistentModelIndex, QPoint, Qt, Signal
-from PySide6.QtGui import QColor, QHelpEvent, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtCore import QEvent, QPoint, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QHelpEvent, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from playground.client.events import TokenProbability
 from playground.runs.state import RunState
+from playground.ui.panes.response.growing_model import GrowingModel
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.notice import words
@@ -217,65 +218,20 @@ class TintedText(QPlainTextEdit):
 
 
 COLUMNS = ("#", "token", "probability", "alternatives")
-_RIGHT = (0, 2)
-AnyIndex = QModelIndex | QPersistentModelIndex
 
 
-class TokenModel(QAbstractTableModel):
-    """Table model over the token list of a run. Formats a row only when it is painted."""
+class TokenModel(GrowingModel[TokenProbability]):
+    """The tokens of a run."""
+
+    columns = COLUMNS
+    right = (0, 2)
 
     def __init__(self) -> None:
         super().__init__()
-        self._tokens: list[TokenProbability] = []
-        self._count = 0
         self._mono, self._figures = mono_font(12), ui_font(12, tabular=True)
 
-    def show_tokens(self, tokens: list[TokenProbability]) -> None:
-        """Rows for another run's tokens."""
-        self.beginResetModel()
-        self._tokens, self._count = tokens, len(tokens)
-        self.endResetModel()
-
-    def grow(self) -> None:
-        """Rows for the tokens that came since."""
-        if len(self._tokens) == self._count:
-            return
-        self.beginInsertRows(QModelIndex(), self._count, len(self._tokens) - 1)
-        self._count = len(self._tokens)
-        self.endInsertRows()
-
-    def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
-        """Qt's hook."""
-        return 0 if parent.isValid() else self._count
-
-    def columnCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
-        """Qt's hook."""
-        return 0 if parent.isValid() else len(COLUMNS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """Qt's hook."""
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section]
-        if role == Qt.ItemDataRole.TextAlignmentRole and section in _RIGHT:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        return None
-
-    def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """Qt's hook."""
-        if not index.isValid():
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(index.row(), index.column())
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return plain_tip(sentence(self._tokens[index.row()], index.row()))
-        if role == Qt.ItemDataRole.FontRole:
-            return self._figures if index.column() in _RIGHT else self._mono
-        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in _RIGHT:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        return None
-
-    def _text(self, row: int, column: int) -> str:
-        token = self._tokens[row]
+    def text(self, row: int, column: int) -> str:
+        token = self.rows[row]
         return (
             f"{row + 1:,}"
             if column == 0
@@ -285,6 +241,12 @@ class TokenModel(QAbstractTableModel):
             if column == 2
             else others(token)
         )
+
+    def tip(self, row: int) -> str:
+        return sentence(self.rows[row], row)
+
+    def font(self, column: int) -> QFont | None:
+        return self._figures if column in self.right else self._mono
 
 
 LEGEND = "The stronger the tint, the less probable the token; underlined: below 50 %"
@@ -338,7 +300,7 @@ class ProbabilitiesTab(Recolored, QFrame):
             self._state = state
             self._labels = SlowSteps()
             tokens = state.probabilities if state else []
-            self.model.show_tokens(tokens)
+            self.model.show_rows(tokens)
             self.text.show_tokens(tokens)
             self._chosen.setText(LEGEND)
         self.model.grow()

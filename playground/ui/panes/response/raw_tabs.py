@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -21,10 +21,12 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.events import RawEvent
+from playground.export.terminal import visible
 from playground.runs.record import Asked
 from playground.runs.state import RunState
 from playground.runs.summary import wire_tool_calls
 from playground.tools.json_position import JsonFault, read_json
+from playground.ui.panes.response.growing_model import GrowingModel
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
@@ -35,80 +37,34 @@ from playground.ui.widgets.plain_table import show_rows
 COLUMNS = ("time", "after", "kind", "carries", "data")
 LONGEST_CELL = 400
 LONGEST_TIP = 4_000
-AnyIndex = QModelIndex | QPersistentModelIndex
 
 
-class EventsModel(QAbstractTableModel):
-    """Rows over a run's own list of raw events. Nothing is parsed before its row is painted."""
+class EventsModel(GrowingModel[RawEvent]):
+    """The raw events of a run. Nothing is parsed before its row is painted."""
+
+    columns = COLUMNS
+    right = (0, 1)
 
     def __init__(self) -> None:
         super().__init__()
-        self._events: list[RawEvent] = []
-        self._count = 0
         self._fonts = {"time": ui_font(12, tabular=True), "carries": mono_font(12), "data": mono_font(12)}
 
-    def show_events(self, events: list[RawEvent]) -> None:
-        """Rows for another run's events."""
-        self.beginResetModel()
-        self._events, self._count = events, len(events)
-        self.endResetModel()
-
-    def grow(self) -> bool:
-        """Rows for the events that came since. Returns whether there were any."""
-        if len(self._events) == self._count:
-            return False
-        self.beginInsertRows(QModelIndex(), self._count, len(self._events) - 1)
-        self._count = len(self._events)
-        self.endInsertRows()
-        return True
-
-    def event_at(self, row: int) -> RawEvent:
-        """Return the event that row `row` shows."""
-        return self._events[row]
-
-    def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
-        """Qt's hook."""
-        return 0 if parent.isValid() else self._count
-
-    def columnCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
-        """Qt's hook."""
-        return 0 if parent.isValid() else len(COLUMNS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """Qt's hook."""
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section]
-        if role == Qt.ItemDataRole.TextAlignmentRole and section < 2:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        return None
-
-    def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """Qt's hook."""
-        if not index.isValid():
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(index.row(), index.column())
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return self._events[index.row()].data[:LONGEST_TIP]
-        if role == Qt.ItemDataRole.FontRole:
-            return self._font(index.column())
-        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() < 2:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        return None
-
-    def _font(self, column: int) -> QFont | None:
-        return self._fonts.get("time" if column < 2 else COLUMNS[column])
-
-    def _text(self, row: int, column: int) -> str:
-        event = self._events[row]
+    def text(self, row: int, column: int) -> str:
+        event = self.rows[row]
         if column == 0:
             return f"{event.at:.3f} s"
         if column == 1:
-            return f"{(event.at - self._events[row - 1].at) * 1000:.0f} ms" if row else ""
+            return f"{(event.at - self.rows[row - 1].at) * 1000:.0f} ms" if row else ""
         if column in (2, 3):
             return read(event.data)[column - 2]
         data = event.data[:LONGEST_CELL].replace("\n", " ")
         return data + ("…" if len(event.data) > LONGEST_CELL else "")
+
+    def tip(self, row: int) -> str:
+        return visible(self.rows[row].data[:LONGEST_TIP])
+
+    def font(self, column: int) -> QFont | None:
+        return self._fonts.get("time" if column in self.right else COLUMNS[column])
 
 
 @lru_cache(maxsize=512)
@@ -168,7 +124,7 @@ class EventsTable(QTableView):
         """Copy the chosen events."""
         if event.matches(QKeySequence.StandardKey.Copy):
             rows = sorted(index.row() for index in self.selectionModel().selectedRows())
-            copy_text("\n".join(self._rows.event_at(row).data for row in rows))
+            copy_text("\n".join(self._rows.rows[row].data for row in rows))
         else:
             super().keyPressEvent(event)
 
@@ -201,7 +157,7 @@ class EventsTab(QFrame):
         """Show changes since the last refresh."""
         if state is not self._state:
             self._state = state
-            self.model.show_events(state.raw if state else [])
+            self.model.show_rows(state.raw if state else [])
         bar = self.table.verticalScrollBar()
         follow = bar.value() >= bar.maximum()
         if self.model.grow() and follow:

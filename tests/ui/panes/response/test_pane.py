@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QTextDocument
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
@@ -348,3 +348,14 @@ def test_request_tab_shows_messages_tools_and_parameters_and_the_exact_body(pane
     assert exact.endswith(BODY.decode())
     pane.show_state(None)
     assert pane.request_tab.shown_text == ""
+
+
+def test_tooltip_of_an_event_displays_markup_of_the_server_literally(pane: ResponsePane) -> None:
+    content = "<b>bold</b>"  # one delta: the sample cuts at spaces
+    state = runs.streaming(content)
+    pane.show_state(state)
+    pane.show_tab(EVENTS)
+    tip = pane.events_tab.model.index(0, 4).data(Qt.ItemDataRole.ToolTipRole)
+    shown = QTextDocument()
+    shown.setHtml(tip)
+    assert "<b>bold</b>" in shown.toPlainText()
