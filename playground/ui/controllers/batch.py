@@ -21,6 +21,7 @@ from playground.ui.batch.files import BatchFiles
 from playground.ui.batch.page import BatchPage, BatchTools
 from playground.ui.batch.setup import BatchPlanner, DisplayedBatch
 from playground.ui.modes import ModeView
+from playground.ui.widgets.icons import set_label
 from playground.ui.widgets.timers import repeating_timer
 from playground.versions.service import PromptIdentity
 
@@ -163,7 +164,7 @@ class BatchController(QObject):
         name = self._prompt_name()
         if self.session is not None and self._prepared is not None:
             name = self._prepared.settings.document.name or name
-        self.tools.prompt.setText((name or "Untitled").replace("&", "&&")[:40])
+        set_label(self.tools.prompt, (name or "Untitled").replace("&", "&&")[:40])
         if self.setting_up and self.page.isVisible():
             document, endpoint = self._prompt(), self._services.endpoint
             setup = self.page.setup
@@ -357,7 +358,7 @@ class BatchController(QObject):
 
     def _show_tools(self) -> None:
         tools, session = self.tools, self.session
-        tools.data.setText(f"{self._source[:40]} · {len(self._rows):,} rows" if self._rows else "Choose data")
+        set_label(tools.data, f"{self._source[:40]} · {len(self._rows):,} rows" if self._rows else "Choose data")
         tools.stop.setVisible(self.running)
         tools.export.setEnabled(session is not None and bool(session.results))
         label, enabled = "Start", self._prepared is not None

@@ -27,6 +27,7 @@ from playground.recorder.programs import ADVICE, Leak, Rewrite, Savings
 from playground.runs.metrics import UNKNOWN, Figure, dollars, percent
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, mono_font, ui_font
+from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.notice import shortened, words
@@ -61,7 +62,7 @@ class LeaksPanel(QScrollArea):
         self.totals = _TotalsBox()
         holder = QWidget()
         self._column = QVBoxLayout(holder)
-        self._column.setContentsMargins(GRID, GRID * 2, GRID // 2, GRID * 2)
+        self._column.setContentsMargins(GRID, GRID * 2, GRID, GRID * 2)
         self._column.setSpacing(GRID // 2)
         for widget in (self.none, self.title, self.lost, self.basis):
             widget.setContentsMargins(GRID, 0, 0, 0)
@@ -129,13 +130,11 @@ class LeakCard(QFrame):
         self.requests.setProperty("look", "link")
         self.preview.clicked.connect(lambda _checked: self.preview_wanted.emit(self.leak))
         self.requests.clicked.connect(lambda _checked: self.requests_wanted.emit(self.leak))
-        head, foot = QHBoxLayout(), QHBoxLayout()
+        head, foot = QHBoxLayout(), FlowLayout()
         head.addWidget(self.title, 1)
         head.addWidget(self.price, 0, Qt.AlignmentFlag.AlignTop)
         foot.setContentsMargins(0, 4, 0, 0)
-        foot.addWidget(self.preview)
-        foot.addStretch(1)
-        foot.addWidget(self.requests)
+        foot.add_all((self.preview, self.requests))
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID, GRID, GRID // 2, GRID // 2)
         column.setSpacing(2)
@@ -194,7 +193,7 @@ class _TotalsBox(QFrame):
             figure = self.figures[name] = QLabel()
             figure.setFont(ui_font(13, tabular=True))
             row = QHBoxLayout()
-            row.addWidget(QLabel(name), 1)
+            row.addWidget(words(name), 1)
             row.addWidget(figure)
             column.addLayout(row)
         column.addWidget(self.note)

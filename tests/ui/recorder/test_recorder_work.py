@@ -109,6 +109,10 @@ def test_recorder_mode_leak_lists_its_requests_and_totals_after_the_fix(tell: Te
         assert saved.hit_rate == pytest.approx(before)
         shown = panel.totals.figures["served from cache"].text()
         assert shown.startswith(f"{before * 100:.1f} % → ≈ ")
+        inside, least = panel.widget(), page.tabs.minimumWidth()
+        assert inside is not None
+        # In the narrowest window nothing is cut at the right edge.
+        assert inside.minimumSizeHint().width() <= least
         panel.cards[0].requests.click()
         assert [row.run_id for row in page.model.rows] == list(panel.leaks[0].run_ids)[::-1]
         assert len(page.model.rows) == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -74,6 +74,11 @@ class _Value(QFrame):
         return super().eventFilter(watched, event)
 
     @property
+    def first_line_px(self) -> int:
+        """The height of a value's first line: without the focus, no part of the next one is visible."""
+        return QFontMetrics(self.text.font()).height() + 1
+
+    @property
     def _row_px(self) -> int:
         return row_px()
 
@@ -84,6 +89,10 @@ class _Value(QFrame):
     def _place(self) -> None:
         """Give the text the width, less the room for the dots of a value that shows only its first line."""
         self.text.setGeometry(0, 3, self.width() - (0 if self.open else _DOTS_PX), self.text.height())
+        if self.open:
+            self.text.clearMask()
+        else:
+            self.text.setMask(QRect(0, 0, self.text.width(), self.first_line_px))
 
     def _fit(self) -> None:
         height = max(self.text.height() + 6, self._row_px) if self.open else self._row_px

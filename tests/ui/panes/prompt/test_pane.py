@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QColor, QContextMenuEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QMenu, QPlainTextEdit, QWidget
@@ -417,3 +417,14 @@ def test_pane_text_that_becomes_longer_than_the_pane_keeps_its_width(
     text.insert_exact("\n".join("more lines" for _ in range(200)))
     qtbot.waitUntil(lambda: bar.maximum() > 0)
     assert text.width() == before
+
+
+def test_variable_without_the_focus_shows_its_first_line_and_no_part_of_the_next(open_pane: Open) -> None:
+    document = replace(DOCUMENT, messages=(Message("user", "{{v}}"),), variables={"v": "one line\nanother line"})
+    value = open_pane(document).pane.variables.rows["v"].value
+    # The lower edge of the row cuts the second line; its pixels would be the text's color.
+    row = value.grab(QRect(0, 3 + value.first_line_px, value.width() - 20, 24)).toImage()
+    drawn = {row.pixel(x, y) for x in range(4, row.width()) for y in range(row.height() - 3)}
+    assert len(drawn) == 1
+    value.text.setFocus()
+    assert value.text.mask().isEmpty()
