@@ -47,7 +47,7 @@ from playground.prefix_cache.view import (
     arranged,
     bare,
     bare_answer,
-    in_tool_loop,
+    continues_turn,
     opened,
 )
 from playground.prompt.document import Json
@@ -444,11 +444,11 @@ class EndpointCacheModel:
         the first one in which the assistant's messages follow the last user message."""
         if "inside" not in self._trees and any(part.kind == "tool" for part in view.parts):
             self._add_orders(tuple(order for order in ORDERS if order != "last_turn"), "first")
-        if "last_turn" not in self._trees and in_tool_loop(view):
-            self.hypotheses.add_turns()
-            self._add_orders(("last_turn",), "inside" if "inside" in self._trees else "first")
-            if any(order in self._trees for order in SENT):
-                self._add_orders(("last_turn/bare",), "last_turn")
+        if "last_turn" not in self._trees and continues_turn(view):
+            bare_kept = any(order in self._trees for order in SENT)
+            for order in self.hypotheses.add_turns():
+                if order == "last_turn" or bare_kept:
+                    self._add_orders((order,), self.order_of(Rendering(order, "all")))
         if not any(order in self._trees for order in SENT) and self._bare_matters(view):
             for order in self.hypotheses.add_bare():
                 self._add_orders((order,), self.order_of(Rendering(SENT[order], "all")))

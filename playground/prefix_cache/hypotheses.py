@@ -9,7 +9,7 @@ together, routings apart.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, log
 from operator import add, mul
@@ -88,8 +88,9 @@ class Routing:
 
 
 RENDERINGS = tuple(Rendering(order, reuse) for order in (*ORDERS, *BARE.values()) for reuse in REUSES)
-"""Those of "last_turn" and of other kinds of reuse than "all" and "none" are weighed from the first tool call on, those
-of bare orders from the first request on that differs from an earlier one in what they leave out."""
+"""Kinds of reuse other than "all" and "none" are weighed from the first tool call on, "last_turn" from the first
+assistant message after the last user message on, bare orders from the first request on that differs from an earlier one
+in what they leave out."""
 LIFETIMES = tuple(round(5.0 * 1.25**step, 1) for step in range(45))
 """Seconds: 5 s to a day."""
 CAPACITIES = tuple(round(1_536 * 1.08**step) for step in range(70))
@@ -269,12 +270,13 @@ def cut_steps(steps: Sequence[MatchStep], limit: int) -> list[MatchStep]:
     return kept
 
 
-def _before_split(rendering: Rendering) -> Rendering:
-    """Return the rendering that was the same before the first tool call."""
-    order = SENT.get(rendering.order, rendering.order)
-    if order == "last_turn":
-        order = "inside"
-    return Rendering(order, "all" if rendering.answers else "none")
+def _before_split(rendering: Rendering, known: Container[Rendering]) -> Rendering:
+    """Return the rendering of `known` that was the same before this one was added."""
+    sent = SENT.get(rendering.order, rendering.order)
+    orders = dict.fromkeys((rendering.order, sent, "inside" if sent == "last_turn" else sent))
+    whole: Reuse = "all" if rendering.answers else "none"
+    candidates = [Rendering(order, reuse) for order in orders for reuse in (rendering.reuse, whole)]
+    return next((one for one in candidates if one in known), rendering)
 
 
 def _shared(logs: Sequence[float], share: float) -> list[float]:
@@ -307,8 +309,8 @@ class Hypotheses:
         self._weights: dict[Rendering, float] = {}
         self._retained: list[float] | None = None
 
-    def add_turns(self) -> None:
-        """Weigh the order "last_turn" too: until now it was the same as "inside"."""
+    def add_turns(self) -> list[Order]:
+        """Weigh the order "last_turn" too: until now it was the same as "inside". Returns the new orders."""
         pairs: tuple[tuple[Order, Order], ...] = (("inside", "last_turn"), ("inside/bare", "last_turn/bare"))
         for reuse in REUSES:
             for inside, turn in pairs:
@@ -316,9 +318,13 @@ class Hypotheses:
                 if known is not None and Rendering(turn, reuse) not in self._logs:
                     self._logs[Rendering(turn, reuse)] = _shared(known, _TURN_PRIOR)
         self._normalize()
+        return [turn for _, turn in pairs if any(one.order == turn for one in self._logs)]
 
     def add_bare(self) -> list[Order]:
         """Weigh orders without ids and names too: until now they were the same. Returns the new orders."""
+        learned = list(dict.fromkeys(one.order for one in self._logs if one.order in SENT))
+        if learned:  # from a stored state
+            return learned
         possible = [one for one, weight in self.weights.items() if weight >= _POSSIBLE and one.order in BARE]
         for one in possible:
             known = self._logs[one]
@@ -476,7 +482,7 @@ class Hypotheses:
             row = likelihoods.get(rendering)
             if row is None and self.weights[rendering] >= IRRELEVANT:
                 # Added since the prediction, which was made when another rendering was the same.
-                row = likelihoods.get(_before_split(rendering))
+                row = likelihoods.get(_before_split(rendering, likelihoods))
             if row is None:
                 self._logs[rendering] = [value + missing for value in values]
                 continue

@@ -175,8 +175,6 @@ class MissKnowledge:
     assumed_lifetime_s: float = 300.0
     alive: float = 1.0
     """Probability that the shared prefix was still cached, as far as time and traffic tell."""
-    replicas: bool = False
-    """Whether several replicas are probable."""
     blocks: Sequence[tuple[int, float]] = ()
     longest: float = 0.0
     """≈ tokens of the longest beginning that any earlier request shares."""
@@ -406,14 +404,28 @@ def _below_minimum(case: _Case, found: Difference | None) -> MissExplanation:
     return MissExplanation("minimum", text, compared_with=case.earlier.request_id, cause="minimum", place=place)
 
 
+def _shared_words(case: _Case, found: Difference | None) -> str:
+    """Return what the request shares with the earlier one, as the beginning of a sentence."""
+    now, then = case.now.text, case.earlier.view.text
+    if found is None:
+        literal = now.startswith(then)
+        return f"Every byte of the earlier request is here{'' if literal else _APART}"
+    part = found.part
+    start = next(one.start for one in case.now.parts if (one.kind, one.index) == (part.kind, part.index))
+    exact = ", byte for byte" if common_prefix(now, then) >= min(start + found.offset, len(then)) else _APART
+    tokens = f"≈ {case.shared.tokens:,.0f} tokens"
+    return f"The first {tokens}, up to {_place(case.now, found)}, are the earlier request's{exact}"
+
+
+_APART = (
+    ", apart from ids, names, reasoning or the spelling of arguments, which this server's template probably leaves out"
+)
+
+
 def _missed(case: _Case, found: Difference | None) -> MissExplanation:
     """Explain identical text that was not served: a parameter, the lifetime, a minimum or the server."""
     compared_with, known = case.earlier.request_id, case.known
-    if found is None:
-        same = "Every byte of the earlier request is here"
-    else:
-        where = _place(case.now, found)
-        same = f"The first ≈ {case.shared.tokens:,.0f} tokens, up to {where}, are the earlier request's, byte for byte"
+    same = _shared_words(case, found)
     if case.parameters and (case.other_model or not case.late):
         return _parameters(same, case)
     if case.earlier.lost:
@@ -462,7 +474,7 @@ def _partly(case: _Case) -> MissExplanation | None:
     if any(_divides(case, parts) and missed < case.cached / parts + slack for parts in (1, 2, 3)):
         return None
     text = (
-        f"Every byte of the earlier request is here, yet only {case.cached:,} of its ≈ {shared.tokens:,.0f} tokens "
+        f"{_shared_words(case, None)}, yet only {case.cached:,} of its ≈ {shared.tokens:,.0f} tokens "
         f"came from the cache. The text of the prompt is not the cause. {_candidates(case)}"
     )
     return MissExplanation("server", text, compared_with=case.earlier.request_id, cause="server")
@@ -602,7 +614,6 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= needed else None,
         assumed_s,
         alive,
-        cache.hypotheses.routings()[0] < 0.5,
         [(unit.block, unit.weight) for unit in cache.units.likely],
         max((one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0),
         _reuses(cache, prediction),

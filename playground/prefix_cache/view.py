@@ -129,7 +129,7 @@ def bare(view: CacheView) -> CacheView:
 def bare_text(kind: PartKind, text: str) -> str:
     """Return the text of a part as a `bare` view has it."""
     if kind == "tool_calls":
-        return _bare_calls(text)
+        return _short_calls(text) if len(text) <= _SHORT else _bare_calls(text)
     return _flat_content(text) if kind == "content" and text.startswith("[{") else text
 
 
@@ -141,7 +141,15 @@ def bare_answer(answer: str) -> str:
     return f"{text}{end}{_bare_calls(calls)}" if end or calls.startswith("[{") else answer
 
 
-@lru_cache(maxsize=4096)
+_SHORT = 2_000
+"""Characters of tool calls whose form without ids is kept."""
+
+
+@lru_cache(maxsize=2_048)
+def _short_calls(text: str) -> str:
+    return _bare_calls(text)
+
+
 def _bare_calls(text: str) -> str:
     """Return names and arguments of tool calls."""
     try:
@@ -158,16 +166,20 @@ def _functions(calls: Json) -> str:
     return _compact([{"function": function} for function in found]) if found and all(found) else ""
 
 
-@lru_cache(maxsize=512)
+_TEXT_PART = {"type", "text", "cache_control"}
+
+
 def _flat_content(text: str) -> str:
     try:
         pieces = json.loads(text)
+        if _compact(pieces) != text or any(piece["type"] != "text" or piece.keys() - _TEXT_PART for piece in pieces):
+            return text  # a text that is JSON
         return "\n".join(piece["text"] for piece in pieces)
     except (ValueError, RecursionError, KeyError, TypeError):
         return text
 
 
-def in_tool_loop(view: CacheView) -> bool:
+def continues_turn(view: CacheView) -> bool:
     """Return whether a prompt has messages of the assistant after the last user message."""
     return bool(_turn_roles(view))
 
