@@ -218,10 +218,7 @@ def timeline(
 
 @dataclass(frozen=True, slots=True)
 class TimeSaved:
-    """Return the seconds by which `parallel` is faster than another variant; negative if slower.
-
-    Returns None if either time is unknown.
-    """
+    """Seconds by which `parallel` is faster than another variant; negative: slower, None: a time is unknown."""
 
     over: Variant
     first_sound_s: float | None
@@ -235,7 +232,7 @@ class Comparison:
     """The same run in all variants. `has_filler` False: no turn with calls contains text, so all variants are equal."""
 
     timelines: dict[Variant, Timeline]
-    gains: tuple[TimeSaved, ...]
+    saved: tuple[TimeSaved, ...]
     has_filler: bool
 
 
@@ -243,8 +240,8 @@ def compare(turns: Sequence[MeasuredTurn], settings: SpeechSettings = DEFAULTS) 
     """Return all variants of one run, and the time saved by running the tool during the filler."""
     timelines = {variant: timeline(turns, settings, variant) for variant in VARIANTS}
     ours = timelines["parallel"]
-    gains = tuple(_time_saved(ours, timelines[variant]) for variant in VARIANTS if variant != "parallel")
-    return Comparison(timelines, gains, any(turn.has_filler for turn in turns))
+    saved = tuple(_time_saved(ours, timelines[variant]) for variant in VARIANTS if variant != "parallel")
+    return Comparison(timelines, saved, any(turn.has_filler for turn in turns))
 
 
 def _time_saved(ours: Timeline, other: Timeline) -> TimeSaved:

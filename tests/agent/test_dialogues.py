@@ -225,7 +225,7 @@ def test_the_timeline_of_a_real_chain_is_in_order(simulator: SimulatorProcess) -
     # The tool waits for the end of the filler's speech: 350 ms of pipeline plus 533 ms of "One sec!".
     heard = first.first_content_at + 0.35 + 8 / 15
     assert after.spans[[span.kind for span in after.spans].index("tool")].starts_at == pytest.approx(heard, abs=1e-9)
-    assert compared.gains[0].answer_s == pytest.approx(after.answer_heard_at - ours.answer_heard_at, abs=1e-9)
+    assert compared.saved[0].answer_s == pytest.approx(after.answer_heard_at - ours.answer_heard_at, abs=1e-9)
 
 
 def test_an_error_of_a_callback_is_raised_as_it_is(simulator: SimulatorProcess) -> None:

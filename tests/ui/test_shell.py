@@ -267,7 +267,7 @@ def test_status_bar_names_more_requests_than_the_plan_allows(qapp: QApplication)
     bar.show_load(Load(5, 15), plan)
     assert bar._in_flight.text() == "5 in flight, more than the plan's 3"
     assert bar._minute.text() == "15 this minute, more than the plan's 10"
-    assert "the Recorder never delays a request" in bar._minute.toolTip()
+    assert "recorded programs are never delayed" in bar._minute.toolTip()
     bar.show_load(Load(5, 15), PLANS["none"])
     assert (bar._in_flight.text(), bar._minute.text()) == ("5 in flight", "15 this minute")
 

@@ -59,13 +59,13 @@ def test_the_same_in_all_variants() -> None:
     # 1,100 ms" does not follow from its other figures; it would need the tool to start 80 ms earlier still.
     assert [ms(at) for at in (none.first_sound_at, none.answer_heard_at)] == [1180, 1180]
     assert [ms(none.longest_silence_s), ms(after.longest_silence_s)] == [1180, 920]
-    gains = {gain.over: gain for gain in compared.gains}
-    assert ms(gains["after_speech"].answer_s) == 853
-    assert ms(gains["after_speech"].first_sound_s) == 0
-    assert ms(gains["no_filler"].first_sound_s) == 580
-    assert ms(gains["no_filler"].answer_s) == -20
+    saved = {one.over: one for one in compared.saved}
+    assert ms(saved["after_speech"].answer_s) == 853
+    assert ms(saved["after_speech"].first_sound_s) == 0
+    assert ms(saved["no_filler"].first_sound_s) == 580
+    assert ms(saved["no_filler"].answer_s) == -20
     # 1,180 of silence against 600 + 67.
-    assert ms(gains["no_filler"].total_silence_s) == 513
+    assert ms(saved["no_filler"].total_silence_s) == 513
     assert compared.has_filler
 
 
@@ -161,7 +161,7 @@ def test_without_a_filler_nothing_is_gained() -> None:
     compared = compare(turns)
     assert not compared.has_filler
     assert [ms(made.answer_heard_at) for made in compared.timelines.values()] == [900, 900, 900]
-    assert [(gain.answer_s, gain.total_silence_s) for gain in compared.gains] == [(0.0, 0.0), (0.0, 0.0)]
+    assert [(one.answer_s, one.total_silence_s) for one in compared.saved] == [(0.0, 0.0), (0.0, 0.0)]
 
 
 def test_an_answer_that_is_ready_while_the_filler_is_spoken_waits() -> None:
@@ -207,7 +207,7 @@ def test_a_chain_that_was_stopped_has_no_answer_and_a_silence_at_its_end() -> No
         (0, 450, "start"),
         (783, 5000, "end"),
     ]
-    assert compare((stopped,)).gains[0].answer_s is None
+    assert compare((stopped,)).saved[0].answer_s is None
 
 
 def test_nothing_yet_is_no_picture_and_no_zero() -> None:

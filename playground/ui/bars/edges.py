@@ -61,7 +61,7 @@ class StatusBar(QFrame):
         full = limit is not None and load.this_minute >= limit
         tip = "Requests of your windows, your commands and recorded programs. The account's other programs count too."
         if limit is not None and load.this_minute > limit:
-            tip += " Recorded programs sent more than the plan allows: the Recorder never delays a request."
+            tip += " More requests than the plan allows: recorded programs are never delayed, or the plan was changed."
         self._minute.setToolTip(tip + (" The next request of this program is queued." if full else ""))
         _tone(self._minute, "variable" if full else "muted")
 

@@ -119,8 +119,6 @@ class ContextMeter(QAbstractButton):
         """Show the parts as a table, under the meter."""
         if self._parts is None:
             return
-        # Imported here: the first frame shows no table.
-
         popup = ContextTable(self._parts, self)
         popup.move(self.mapToGlobal(QPoint(0, self.height() + 2)))
         popup.open()

@@ -58,10 +58,11 @@ class PasteRowsDialog(QDialog):
         self.text.setPlaceholderText("caller_name,question\nPriya Sharma,When is my next bill due?")
         self.text.setTabChangesFocus(True)
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.text.setPlainText(text[:MAX_EDITED])
-        # Qt reads back no separator of lines or paragraphs, and no U+0000.
+        shown = text[:MAX_EDITED].removeprefix("\ufeff")
+        self.text.setPlainText(shown)
+        # Qt reads back no separator of lines or paragraphs, no lone carriage return and no noncharacter.
         self._displayed = self._text()
-        exact = self._displayed == text[:MAX_EDITED].replace("\r\n", "\n")
+        exact = self._displayed == shown.replace("\r\n", "\n")
         self.text.setReadOnly(len(text) > MAX_EDITED or not exact)
         self.error = words("", "failure")
         self.error.hide()
@@ -82,7 +83,7 @@ class PasteRowsDialog(QDialog):
         if len(text) > MAX_EDITED:
             note = f"The first {MAX_EDITED:,} of {len(text):,} characters are visible. The whole text becomes rows."
         elif not exact:
-            note = "The text has special separators, which cannot be edited here. It becomes rows unchanged."
+            note = "The text has characters that cannot be edited here. It becomes rows unchanged."
         if note:
             column.addWidget(words(note, "muted"))
         column.addWidget(self.error)

@@ -183,8 +183,8 @@ def sentence(found: Comparison, turns: tuple[MeasuredTurn, ...]) -> str:
         return "No tool was called: there is nothing to run beside a filler, and all three are alike."
     if not found.has_filler:
         return "No turn spoke before its call. Ask for a filler in the system prompt; until then all three are alike."
-    gains = {gain.over: gain for gain in found.gains}
-    after, none = gains["after_speech"], gains["no_filler"]
+    saved = {one.over: one for one in found.saved}
+    after, none = saved["after_speech"], saved["no_filler"]
     return (
         f"The tool beside the filler: the answer is heard {gained(after.answer_s)} than after its speech; "
         f"the filler: the first sound is heard {gained(none.first_sound_s)} than without one."
@@ -200,8 +200,8 @@ def gained(value: float | None) -> str:
 
 def saved_rows(found: Comparison) -> list[tuple[str, ...]]:
     """Return first sound, answer, longest silence and total silence."""
-    gains = {gain.over: gain for gain in found.gains}
-    after, none = gains["after_speech"], gains["no_filler"]
+    saved = {one.over: one for one in found.saved}
+    after, none = saved["after_speech"], saved["no_filler"]
 
     def row(name: str, value: object, over_after: float | None, over_none: float | None) -> tuple[str, ...]:
         assert callable(value)

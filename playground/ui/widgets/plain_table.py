@@ -40,7 +40,7 @@ def hairline() -> QFrame:
     return line
 
 
-def show_rows(table: QTableView, name: str, row_px: int, widths: Sequence[int]) -> None:
+def set_list_look(table: QTableView, name: str, row_px: int, widths: Sequence[int]) -> None:
     """Give a table over a model the look of a list of rows: its name, height of a row, widths of its first columns."""
     from PySide6.QtWidgets import QHeaderView, QTableView
 

@@ -467,7 +467,8 @@ def test_batch_two_thousand_results_of_an_earlier_run_are_shown(tell: Tell, tmp_
 
 
 @pytest.mark.parametrize(
-    "text", ['name,note\r\na,"1\r\n2"\r\n', "name,note\na,10\u00a0km\n", "name,note\na,x\u2028y\n"]
+    "text",
+    ['name,note\r\na,"1\r\n2"\r\n', "name,note\na,10\u00a0km\n", "name,note\na,x\u2028y\n", "\ufeffname,note\na,b\n"],
 )
 def test_paste_rows_text_that_is_not_edited_is_used_to_the_character(qtbot: QtBot, text: str) -> None:
     taken: list[str] = []

@@ -24,7 +24,7 @@ from playground.ui.panes.response.growing_model import GrowingModel
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.plain_table import plain_tip, show_rows
+from playground.ui.widgets.plain_table import plain_tip, set_list_look
 from playground.ui.widgets.timers import single_timer
 
 UNKNOWN = "—"
@@ -344,6 +344,6 @@ class ProbabilitiesTab(Recolored, QFrame):
 def _table(model: TokenModel) -> QTableView:
     table = QTableView()
     table.setModel(model)
-    show_rows(table, "Token probabilities", ROW_PX, (56, 120, 88))
+    set_list_look(table, "Token probabilities", ROW_PX, (56, 120, 88))
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     return table

@@ -32,7 +32,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.highlight import JsonHighlighter
 from playground.ui.widgets.labels import CopyButton, copy_text
-from playground.ui.widgets.plain_table import show_rows
+from playground.ui.widgets.plain_table import set_list_look
 
 COLUMNS = ("time", "after", "kind", "carries", "data")
 LONGEST_CELL = 400
@@ -117,7 +117,7 @@ class EventsTable(QTableView):
         super().__init__()
         self._rows = model
         self.setModel(model)
-        show_rows(self, "Raw events", ROW_PX, (72, 64, 80, 112))
+        set_list_look(self, "Raw events", ROW_PX, (72, 64, 80, 112))
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
