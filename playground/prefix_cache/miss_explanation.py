@@ -36,6 +36,7 @@ from playground.prefix_cache.view import (
     PartKind,
     Reuse,
     arranged,
+    text_before,
 )
 from playground.prompt.document import Json, places
 
@@ -51,6 +52,9 @@ UNRENDERED = 0.1
 """Weight of a template that leaves out or rewrites what differs, against one that renders it as sent."""
 NO_ROOM, LENGTH = 0.01, 0.6
 """Probability of a limited cache up to which a lifetime is named from this confidence on."""
+SHORTENED = 64
+"""Tokens by which the earlier prompt is longer than what is shared, from which it may have reached a block or minimum
+that the shared part does not reach."""
 PARTLY = 0.03
 """Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
 ROOM = 0.1
@@ -261,6 +265,11 @@ class _Case:
         return any(clause.startswith("model:") for clause in self.parameters)
 
     @property
+    def own_model_lost(self) -> bool:
+        """Return whether the request's own model did not find what it had: the change of model is not the reason."""
+        return self.other_model and self.known.longest - self.cached >= max(64.0, 1.5 * self.known.block)
+
+    @property
     def late(self) -> bool:
         limit = self.known.lifetime_s
         return limit is not None and self.earlier.gap_s is not None and self.earlier.gap_s > 0.8 * limit
@@ -426,7 +435,7 @@ def _missed(case: _Case, found: Difference | None) -> MissExplanation:
     """Explain identical text that was not served: a parameter, the lifetime, a minimum or the server."""
     compared_with, known = case.earlier.request_id, case.known
     same = _shared_words(case, found)
-    if case.parameters and (case.other_model or not case.late):
+    if case.parameters and not case.own_model_lost and (case.other_model or not case.late):
         return _parameters(same, case)
     if case.earlier.lost:
         text = f"{same}, but {case.earlier.lost}."
@@ -451,7 +460,9 @@ def _missed(case: _Case, found: Difference | None) -> MissExplanation:
             f"{_candidates(case)}"
         )
         return MissExplanation("unknown", text, compared_with=compared_with, cause="unknown")
-    if found is not None and inside and case.may_be_short and (case.prompt >= LARGE_BLOCK or case.none_so_short):
+    longer = (case.earlier.prompt_tokens or 0) - case.shared.tokens >= SHORTENED
+    kept_short = (inside and case.prompt >= LARGE_BLOCK) or (case.none_so_short and (inside or longer))
+    if found is not None and case.may_be_short and kept_short:
         text = (
             f"{same}, yet none came from the cache. Either this server caches no prefix that short, and what follows "
             f"keeps it short ({found.words}), or the server did not find it. {_candidates(case, short=False)}"
@@ -471,7 +482,7 @@ def _partly(case: _Case) -> MissExplanation | None:
     slack = 3 * shared.error + NEAR
     if sum(weight for block, weight in units if missed < block + slack) >= PARTLY:
         return None
-    if any(_divides(case, parts) and missed < case.cached / parts + slack for parts in (1, 2, 3)):
+    if any(_divides(case, parts) and missed < case.cached / parts + slack for parts in range(1, 9)):
         return None
     text = (
         f"{_shared_words(case, None)}, yet only {case.cached:,} of its ≈ {shared.tokens:,.0f} tokens "
@@ -562,9 +573,17 @@ def _position(view: CacheView, found: Difference, tool: int | None) -> MissPosit
     inside = (part.kind == "content" and tool is None) or part.kind == "tool"
     if not inside:
         return MissPosition(kind, index, 1, 1, found.around[1])
-    whole = next(one for one in view.parts if one.kind == part.kind and one.index == part.index)
-    text = view.text[whole.start : whole.start + found.offset]
+    text = _before(view, found)
     return MissPosition(kind, index, text.count("\n") + 1, len(text) - text.rfind("\n"), found.around[1] or found.after)
+
+
+def _before(view: CacheView, found: Difference) -> str:
+    """Return the text of the part before the difference; of a list of text parts, what their texts have before it."""
+    part = found.part
+    # The difference was found in the order of the server, in which the part is elsewhere.
+    whole = next(one for one in view.parts if one.kind == part.kind and one.index == part.index)
+    text = view.text[whole.start : whole.end - 1]
+    return text_before(text, found.offset) if part.kind == "content" else text[: found.offset]
 
 
 def _kind(found: Difference) -> Kind:
@@ -660,9 +679,7 @@ def _place(view: CacheView, found: Difference) -> str:
     role = next(view.text[p.start : p.end - 1] for p in view.parts if p.kind == "role" and p.index == part.index)
     where = f"message {part.index + 1} ({role})"
     if part.kind == "content":
-        # The difference was found in the order of the server, in which the part is elsewhere.
-        start = next(one.start for one in view.parts if one.kind == part.kind and one.index == part.index)
-        text = view.text[start : start + offset]
+        text = _before(view, found)
         line = text.count("\n") + 1
         return f"{where}, line {line}, character {len(text) - text.rfind(chr(10)):,}"
     return where if part.kind in ("role", "content") else f"{where}, its {part.kind.replace('_', ' ')}"

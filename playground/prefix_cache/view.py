@@ -179,6 +179,35 @@ def _flat_content(text: str) -> str:
         return text
 
 
+def text_before(content: str, offset: int) -> str:
+    """Return what is before a code point of a message's content: of a list of text parts, as JSON, their decoded texts.
+
+    The texts of several parts are joined by line breaks.
+    """
+    if not content.startswith("[{") or _flat_content(content) == content:
+        return content[:offset]
+    found: list[str] = []
+    at = 0
+    for piece in json.loads(content):
+        coded = _compact(piece["text"])
+        at = content.index(f'"text":{coded}', at) + len('"text":')
+        if offset <= at:
+            break
+        found.append(piece["text"] if offset >= at + len(coded) else _decoded(coded[: offset - at]))
+        at += len(coded)
+    return "\n".join(found)
+
+
+def _decoded(coded: str) -> str:
+    """Return the text of the beginning of a JSON string; an escape that is cut is left out."""
+    for cut in range(len(coded), max(len(coded) - 6, 0), -1):
+        try:
+            return str(json.loads(coded[:cut] + '"'))
+        except ValueError:
+            continue
+    return ""
+
+
 def continues_turn(view: CacheView) -> bool:
     """Return whether a prompt has messages of the assistant after the last user message."""
     return bool(_turn_roles(view))

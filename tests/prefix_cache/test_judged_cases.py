@@ -32,7 +32,7 @@ def test_time_at_which_the_served_prefix_ends_is_named_although_replicas_missed_
     assert (found.position.part, found.position.index) == ("message", 0)
 
 
-@pytest.mark.parametrize("name", ["f16b_uuid", "f16_removed_below_block", "f8_sorted_tools_exonerated"])
+@pytest.mark.parametrize("name", ["f16b_uuid", "f16_removed_below_block", "j3_rag_block", "f8_sorted_tools_exonerated"])
 def test_edit_that_a_large_block_or_another_order_may_explain_is_not_cleared(name: str) -> None:
     found = explained(name)
     assert found is not None
@@ -71,3 +71,19 @@ def test_sentence_and_position_name_the_same_character(name: str) -> None:
     assert found.cause == "time"
     assert found.position is not None
     assert f"line {found.position.line}, character {found.position.column}:" in found.sentence
+
+
+@pytest.mark.parametrize("name", ["j3_n1_lost0", "j3_n1_lost320"])
+def test_model_that_lost_its_own_prefix_is_not_explained_by_the_change_of_model(name: str) -> None:
+    found = explained(name)
+    assert found is not None
+    assert found.cause == "server"
+
+
+@pytest.mark.parametrize("name", ["j3_string", "j3_array"])
+def test_position_in_a_list_of_text_parts_is_the_one_in_the_text(name: str) -> None:
+    found = explained(name)
+    assert found is not None
+    assert found.position is not None
+    assert (found.position.line, found.position.column) == (15, 11)
+    assert "line 15, character 11:" in found.sentence

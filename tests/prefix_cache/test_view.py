@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prefix_cache.view import view_of_document, view_of_fields
+from playground.prefix_cache.view import text_before, view_of_document, view_of_fields
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.request import body_fields
 from tests.prefix_cache.prompts import DOCUMENTS, PLAIN, agent
@@ -77,3 +78,13 @@ def test_odd_bodies_are_taken_as_they_are() -> None:
     seen = view_of_fields({"messages": ["bare", {"role": 7, "content": [{"type": "text"}]}], "tools": "none"})
     assert [part.kind for part in seen.parts] == ["role", "content", "role", "content"]
     assert view_of_fields({}).locate(0) is None
+
+
+def test_text_before_a_place_in_text_parts_is_decoded_and_joined() -> None:
+    parts = [{"type": "text", "text": 'a "b"\nc'}, {"type": "text", "text": "d\té🙂"}]
+    content = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    assert text_before(content, content.index("c")) == 'a "b"\n'
+    assert text_before(content, content.index("é") + 1) == 'a "b"\nc\nd\té'
+    assert text_before(content, content.index("\\n") + 1) == 'a "b"'
+    assert text_before("plain", 3) == "pla"
+    assert text_before('[{"id":1}]', 4) == '[{"i'
