@@ -320,9 +320,14 @@ class _Wait:
 
     async def cancel(self) -> None:
         """Cancel the wait. A generator in the middle of a step cannot be closed."""
-        with suppress(asyncio.CancelledError, Exception):
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        try:
             self._awaited = self._step.throw(asyncio.CancelledError())
             await self
+        except (asyncio.CancelledError, Exception):
+            if task is not None and task.cancelling() > before:  # of this task, not of the wait
+                raise asyncio.CancelledError from None
 
 
 async def joined_pieces(source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

@@ -96,7 +96,7 @@ class RunLog(Protocol):
 
 @dataclass(slots=True)
 class PendingRequest:
-    """A run with its forecast from the time of its last attempt, or of its wait for a slot. `settled` and `why` are
+    """A run with its forecast, made by `send` and again after a wait for a slot or a retry. `settled` and `why` are
     set when it ends. `tag` names the purpose of a request that the program sends on its own (experiment, example, voice
     demo): it explains no other prompt. `tags` are stored with the request in the log. `after_fix`: it is the first one
     after an automatic fix of the prompt."""

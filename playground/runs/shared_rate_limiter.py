@@ -106,13 +106,17 @@ class SharedRateLimiter:
     def _queue(self, endpoint_id: str) -> _Queue:
         return self._queues.setdefault(endpoint_id, _Queue())
 
+    def _queues_of(self, endpoint_id: str) -> tuple[_Queue, _Queue]:
+        """Return the queue of requests and that of speech."""
+        return self._queue(endpoint_id), self._queue(_speech(endpoint_id))
+
     async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None], *, speech: bool = False) -> str:
         """Wait for a slot and take it. Returns a ticket for `release`.
 
         Speech has a queue of its own: it does not wait behind requests that wait for the minute.
         """
         ticket = f"{os.getpid()}-{os.urandom(8).hex()}"
-        queue = self._queue(f"{endpoint.id} speech" if speech else endpoint.id)
+        queue = self._queue(_speech(endpoint.id) if speech else endpoint.id)
         queue.tickets.append(ticket)
         reported: tuple[int, str] | None = None
         try:
@@ -145,8 +149,10 @@ class SharedRateLimiter:
             # The thread may still acquire the slot: release it when the thread has ended.
             self._writing.add(take)
             take.add_done_callback(lambda _done: self._give_back_now(endpoint, ticket))
+            take.add_done_callback(lambda _done: self._wake(releases))
             take.add_done_callback(self._writing.discard)
             raise
+        self._wake(releases)
         self._report(error)
         queue = self._queue(endpoint.id)
         queue.load, queue.load_unix = load, self._clock()
@@ -161,7 +167,7 @@ class SharedRateLimiter:
         queue = self._queue(endpoint.id)
         queue.load = Load(max(queue.load.in_flight - 1, 0), queue.load.this_minute)
         arrived_unix = None if arrived_s_ago is None else self._clock() - arrived_s_ago
-        if hold_s > 0 or queue.tickets:
+        if hold_s > 0 or any(waiting.tickets for waiting in self._queues_of(endpoint.id)):
             self._give_back_now(endpoint, ticket, hold_s, arrived_unix)
             return
         self._releases.append(_Release(endpoint, ticket, 0.0, arrived_unix))
@@ -187,8 +193,12 @@ class SharedRateLimiter:
 
     def _given_back(self, releases: Sequence[_Release], done: asyncio.Future[None]) -> None:
         self._writing.discard(done)
+        self._wake(releases)
+
+    def _wake(self, releases: Sequence[_Release]) -> None:
         for endpoint_id in {release.endpoint.id for release in releases}:
-            self._queue(endpoint_id).released.set()
+            for queue in self._queues_of(endpoint_id):
+                queue.released.set()
 
     def count(self, endpoint: Endpoint) -> Callable[[], None]:
         """Count a request that another program sends now: it never waits. Call the result when it has ended."""
@@ -228,6 +238,7 @@ class SharedRateLimiter:
             await asyncio.gather(*writing, return_exceptions=True)
             # Since Python 3.12, waiting for finished tasks does not let their callbacks run.
             self._writing.difference_update(writing)
+            self._write_releases()  # released meanwhile
 
     async def refresh(self, endpoint: Endpoint) -> None:
         """Read the counts of all processes on the data folder. Without a readable file they stay as they are."""
@@ -282,6 +293,10 @@ class SharedRateLimiter:
     def _give_back_own(self, releases: Sequence[_Release]) -> None:
         known = self._own if not self._error else {release.endpoint.base_url for release in releases}
         _give_slots_back(self._own, [release for release in releases if release.endpoint.base_url in known])
+
+
+def _speech(endpoint_id: str) -> str:
+    return f"{endpoint_id} speech"
 
 
 def _take_slot(

@@ -175,3 +175,29 @@ def test_chunks_of_one_read_share_their_time_and_a_later_read_has_its_own() -> N
     times = asyncio.run(main())
     assert len(set(times[:5])) == len(set(times[5:])) == 1
     assert times[4] < times[5]
+
+
+def test_cancellation_of_the_task_while_the_source_cleans_up_arrives() -> None:
+    async def main() -> None:
+        cleaning = asyncio.Event()
+
+        async def slow() -> AsyncGenerator[bytes, None]:
+            yield b"a"
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cleaning.set()
+                await asyncio.sleep(30)
+
+        async def consume() -> None:
+            joined = joined_pieces(slow())
+            assert await anext(joined) == b"a"
+            await joined.aclose()
+
+        task = asyncio.create_task(consume())
+        await cleaning.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())

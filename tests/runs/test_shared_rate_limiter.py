@@ -467,6 +467,36 @@ def test_release_is_written_with_the_next_request_or_alone_when_none_comes(tmp_p
     _run(story)
 
 
+def test_close_waits_for_a_slot_that_is_released_meanwhile(tmp_path: Path) -> None:
+    async def story() -> None:
+        limiter, endpoint = SharedRateLimiter(tmp_path), _endpoint(None, 2)
+        first, second = [await limiter.acquire(endpoint, _never) for _ in range(2)]
+        limiter.release(endpoint, first)
+        closing = asyncio.ensure_future(limiter.close())
+        await asyncio.sleep(0)
+        limiter.release(endpoint, second)
+        await closing
+        assert json.loads((tmp_path / "gate.json").read_bytes()).get(URL, {}).get("flights", {}) == {}
+
+    _run(story)
+
+
+def test_release_wakes_speech_that_waits_for_a_slot(tmp_path: Path) -> None:
+    async def story() -> None:
+        limiter, endpoint = SharedRateLimiter(tmp_path), _endpoint(None, 1)
+        first = await limiter.acquire(endpoint, _never)
+        waits = asyncio.Event()
+        speech = asyncio.ensure_future(limiter.acquire(endpoint, lambda _status: waits.set(), speech=True))
+        await waits.wait()
+        limiter.release(endpoint, first)
+        # Written at once, because speech waits: not left for the next request of this process.
+        assert limiter._releases == []
+        limiter.release(endpoint, await speech)
+        await limiter.close()
+
+    _run(story)
+
+
 def _starts(folder: Path) -> list[float]:
     return list(json.loads((folder / "gate.json").read_bytes())[URL]["starts"])
 
