@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 FINISHED = 0
 FAILED = 1
 """The request, or a step of the self-test, failed."""
@@ -11,3 +14,8 @@ NOT_LOGGED = 3
 """The request succeeded, but the request log does not hold it (full disk, damaged file, lock)."""
 STOPPED = 130
 """The user stopped it."""
+
+
+def discard_output() -> None:
+    """Discard what is left of standard output: its reader has closed the pipe, as `head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

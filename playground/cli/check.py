@@ -99,9 +99,9 @@ def _linted(
     history_of = {id(item): history for item, history in zip(judged, histories, strict=True)}
     counter = TokenEstimator()
     results: list[tuple[CheckedInput, Sequence[Finding]]] = []
-    reported: set[tuple[str, tuple[FindingPlace, ...]]] = (
-        set()
-    )  # the same placeholders in many requests of a program are one finding
+    program_of = {id(member): name for name, members in groups.items() for member in members}
+    # The same placeholders in many requests of a program are one finding.
+    reported: set[tuple[str, str, tuple[FindingPlace, ...]]] = set()
     for item in inputs:
         if id(item) not in history_of:
             results.append((item, ()))
@@ -110,8 +110,10 @@ def _linted(
         context = LintContext(rates=rates, history=history_of[id(item)], fixture=options.fixture)
         found = advise(item.document, context, counter, body=item.body, dismissed=ignored, rules=rules)
         if item.recorded:
-            found = tuple(_sent(finding) for finding in found if (finding.detail, finding.places) not in reported)
-            reported.update((one.detail, one.places) for one in found if one.rule == _PLACEHOLDERS.name)
+            program = program_of[id(item)]
+            found = tuple(_sent(one) for one in found if (program, one.detail, one.places) not in reported)
+            unfilled = (one for one in found if one.rule == _PLACEHOLDERS.name)
+            reported.update((program, one.detail, one.places) for one in unfilled)
         results.append((item, found))
     return results
 

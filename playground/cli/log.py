@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
-from playground.cli import FAILED, FINISHED
+from playground.cli import FAILED, FINISHED, discard_output
 from playground.client.redact import redact
 from playground.export.jsonl import to_line
 from playground.export.log_files import FORMATS, Format, Imported, export_into, format_of, import_file
@@ -71,7 +71,8 @@ def _explanations(runs: Sequence[StoredRun]) -> list[str]:
         found = run.explanation if isinstance(run.explanation, dict) else {}
         if isinstance(sentence := found.get("sentence"), str):
             name = run.state().request_id or run.record.run_id
-            lines.append(f"- {visible_line(name)}: {found.get('cause', 'unknown')}. {visible_line(sentence)}")
+            words = (f"{name}:", f"{found.get('cause', 'unknown')}.", sentence)
+            lines.append(f"- {' '.join(map(visible_line, words))}")
     return ["", "## Cache, as this program explains it", "", *(redact(line, None) for line in lines)] if lines else []
 
 
@@ -269,8 +270,7 @@ def log(options: argparse.Namespace) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # The reader has closed the pipe (`| head`): discard the rest of the buffer.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return FINISHED
     except (LogUnavailableError, OSError) as error:
         print_error(str(error))

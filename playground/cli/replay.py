@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playground.cli import FINISHED
+from playground.cli import FINISHED, discard_output
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.forecaster import CacheProfile, Property
 from playground.prefix_cache.miss_explanation import MissPosition
@@ -34,6 +34,9 @@ def replay(options: argparse.Namespace) -> int:
             sys.stdout.write(line + "\n")
         if memory is not None:
             memory.write_bytes(found.learned)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
     except TrafficError as error:
         raise InputError(FieldError(("FILE",), str(error))) from error
     except OSError as error:

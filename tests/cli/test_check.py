@@ -331,9 +331,11 @@ def test_placeholder_that_all_requests_of_a_program_have_is_one_finding(run: Run
     bodies = [_body("Be kind to {{ name }}.") | {"seed": number} for number in range(5)]
     bodies.append(_body("Be kind to {{ place }}."))
     lines = "\n".join(json.dumps({"body": json.dumps(body)}) for body in bodies)
-    value = json.loads(run("check", _file(tmp_path, lines, "a.jsonl"), "--json").stdout)
+    other = json.dumps({"body": json.dumps(_body("Be kind to {{ name }}. " + "Another program. " * 60))})
+    files = [_file(tmp_path, lines, "a.jsonl"), _file(tmp_path, other, "b.jsonl")]
+    value = json.loads(run("check", *files, "--json").stdout)
     found = [one["places"][0]["end"] - one["places"][0]["start"] for one in _of_rule(value, "placeholder-unfilled")]
-    assert sorted(found) == [len("{{ name }}"), len("{{ place }}")]
+    assert sorted(found) == [len("{{ name }}"), len("{{ name }}"), len("{{ place }}")]
 
 
 def _har(bodies: list[dict[str, Any]]) -> dict[str, Any]:
