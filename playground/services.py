@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from playground.lint.reorder import Effect
     from playground.lint.service import LintService
     from playground.prefix_cache.forecaster import PromptForecast
-    from playground.prefix_cache.miss_explanation import MissExplanation as Why
+    from playground.prefix_cache.miss_explanation import MissExplanation
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
     from playground.runs.cache_memory import CacheMemory
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from playground.telemetry.service import TelemetryService
     from playground.tools.mcp_servers import ToolServers
     from playground.versions.service import VersionService
+    from playground.voice.times import TurnTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class Recalled:
     stored: StoredRun
     state: RunState
     document: Document
-    why: Why | None
+    why: MissExplanation | None
+    times: TurnTimes
+    """When each piece of the answer arrived."""
 
 
 class AppServices:
@@ -334,15 +337,19 @@ class AppServices:
 
     async def recall(self, run_id: str) -> Recalled | None:
         """Return a logged request; None if the id is unknown."""
+        from playground.voice.times import measure  # not before the first paint
+
         if self.log is None:
             return None
         stored = await self.log.get(run_id)
         if stored is None:
             return None
-        state, document = stored.state(), load(stored.record.document)
-        return Recalled(stored, state, document, await self._why(stored, state, document))
+        # In a worker: the events of a long stream are decoded while they are iterated.
+        state, times = await asyncio.to_thread(lambda: (stored.state(), measure(stored.events)))
+        document = load(stored.record.document)
+        return Recalled(stored, state, document, await self._explanation(stored, state, document), times)
 
-    async def _why(self, stored: StoredRun, state: RunState, document: Document) -> Why | None:
+    async def _explanation(self, stored: StoredRun, state: RunState, document: Document) -> MissExplanation | None:
         """Return the stored explanation of a request; compute it for requests of older versions."""
         from playground.runs.record import explain_stored, read_explanation
 

@@ -174,7 +174,7 @@ class _Server:
         pid = int(self._socket.recv(16))
         pipes: tuple[IO[Any], IO[Any], IO[Any]]
         if text:
-            pipes = (open(stdin, "w"), open(stdout), open(stderr))  # noqa: SIM115, PTH123
+            pipes = (open(stdin, "w", encoding="utf-8"), open(stdout, encoding="utf-8"), open(stderr, encoding="utf-8"))  # noqa: SIM115, PTH123
         else:
             pipes = (open(stdin, "wb", 0), open(stdout, "rb", 0), open(stderr, "rb", 0))  # noqa: SIM115, PTH123
         return ForkedProgram(pid, pipes, status, [*PROGRAM, *arguments])
@@ -213,6 +213,7 @@ def start(
             stderr=pipe,
             bufsize=-1 if text else 0,
             text=text,
+            encoding="utf-8" if text else None,
             env=dict(environment),
             cwd=folder,
             preexec_fn=None if file_limit is None else lambda: _limit_files(file_limit),  # noqa: PLW1509

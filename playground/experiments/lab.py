@@ -359,14 +359,14 @@ def sentences(progress: LabProgress) -> Iterator[str]:
         yield "This server does not report cached tokens: nothing can be found out about its cache."
         return
     yield from {
-        "blocks": _show_blocks,
-        "lifetime": _show_lifetime,
-        "repeats": _show_repeats,
-        "first_token": _show_first_token,
+        "blocks": _blocks_sentences,
+        "lifetime": _lifetime_sentences,
+        "repeats": _repeats_sentences,
+        "first_token": _first_token_sentences,
     }[progress.plan.experiment](found)
 
 
-def _show_blocks(found: Findings) -> Iterator[str]:
+def _blocks_sentences(found: Findings) -> Iterator[str]:
     missed, hit = found.minimum
     if found.block is not None:
         yield f"Every cached count is a multiple of {found.block:,} tokens: that, or a part of it, is the block size."
@@ -378,7 +378,7 @@ def _show_blocks(found: Findings) -> Iterator[str]:
         yield f"The least that is cached lies between {missed:,} and {hit:,} tokens of prompt."
 
 
-def _show_lifetime(found: Findings) -> Iterator[str]:
+def _lifetime_sentences(found: Findings) -> Iterator[str]:
     hit, missed = found.lifetime
     if hit is not None and missed is not None and hit < missed:
         yield f"An unused prefix stayed cached for {seconds(hit)} and was gone after {seconds(missed)}."
@@ -391,13 +391,13 @@ def _show_lifetime(found: Findings) -> Iterator[str]:
         yield f"A prefix was gone after {seconds(missed)}, the shortest gap."
 
 
-def _show_repeats(found: Findings) -> Iterator[str]:
+def _repeats_sentences(found: Findings) -> Iterator[str]:
     if found.again:
         share = percent(found.hits / found.again)
         yield f"{found.hits} of {found.again} requests that were sent again were served from the cache ({share})."
 
 
-def _show_first_token(found: Findings) -> Iterator[str]:
+def _first_token_sentences(found: Findings) -> Iterator[str]:
     for name, times in (("cold", found.cold_ttft), ("warm", found.warm_ttft)):
         if times:
             middle, late = seconds(statistics.median(times)), seconds(_ninetieth(times))

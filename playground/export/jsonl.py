@@ -135,7 +135,7 @@ def to_line(stored: StoredRun) -> str:
     record = msgspec.to_builtins(replace(stored.record, body=b""))
     del record["body"]
     fields: dict[str, Any] = {FORMAT_KEY: FORMAT_VERSION, "record": record, **_body_fields(stored.record.body)}
-    fields["events"] = msgspec.to_builtins(stored.events)
+    fields["events"] = msgspec.to_builtins(tuple(stored.events))
     for name in ("marked", "tags", "comment", "dropped_raw", "explanation"):
         if value := getattr(stored, name):
             fields[name] = value

@@ -98,7 +98,7 @@ def column_text(text: str) -> str:
 
 
 def zeros(column: str) -> str:
-    """Return the SQL expression of a text or NULL with as many bytes as a column, so that its row is not moved."""
+    """Return the SQL expression of a text with as many bytes as a column (empty for NULL): its row is not moved."""
     return f"CAST(zeroblob(length(CAST({column} AS BLOB))) AS TEXT)"
 
 

@@ -124,7 +124,7 @@ class LogGroup:
 
 
 class StoredEvents(Sequence[AnyEvent]):
-    """The events of a long run, decoded at each iteration: a million of them take 200 MB."""
+    """The events of a long run, decoded at each iteration: a million of them take 150 MB."""
 
     def __init__(self, decode: Callable[[], Iterator[AnyEvent]]) -> None:
         """Decode all events once, so that damage is found here. Raises the errors of `decode`."""
@@ -140,16 +140,16 @@ class StoredEvents(Sequence[AnyEvent]):
         return self._decode()
 
     @overload
-    def __getitem__(self, place: int) -> AnyEvent: ...
+    def __getitem__(self, index: int) -> AnyEvent: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[AnyEvent]: ...
-    def __getitem__(self, place: int | slice) -> AnyEvent | Sequence[AnyEvent]:
-        if isinstance(place, slice):
-            wanted = range(self._count)[place]
+    def __getitem__(self, index: slice) -> Sequence[AnyEvent]: ...
+    def __getitem__(self, index: int | slice) -> AnyEvent | Sequence[AnyEvent]:
+        if isinstance(index, slice):
+            wanted = range(self._count)[index]
             least, most = (min(wanted, default=0), max(wanted, default=-1) + 1)
             found = tuple(islice(self, least, most))
             return tuple(found[each - least] for each in wanted)
-        at = range(self._count)[place]
+        at = range(self._count)[index]
         if at == self._count - 1 and self._last is not None:
             return self._last
         return next(islice(self, at, None))

@@ -23,14 +23,14 @@ def sample_document(name: str = "acme-phone-agent") -> Document:
 
 
 def digest_of(data: bytes) -> str:
-    """Return what identifies the content of a file."""
+    """Return the SHA-256 of a file's content in hexadecimal."""
     import hashlib  # loads OpenSSL, which the first frame does not need
 
     return hashlib.sha256(data).hexdigest()
 
 
 def is_log(path: Path) -> bool:
-    """Whether a file is imported into the request log when it is opened, and not opened as a prompt."""
+    """Return whether a file is imported into the request log when it is opened, and not opened as a prompt."""
     return path.suffix.lower() in (".har", ".jsonl")
 
 
@@ -60,7 +60,10 @@ def absolute_and_open(path: Path, open_paths: Sequence[Path | None]) -> tuple[Pa
 
 
 def changed_digest(path: Path, known: str | None) -> str | None:
-    """Return the digest of the file on disk if it is not `known`. None: unchanged, missing or not to be checked."""
+    """Return the digest of the file on disk if it is not `known`. None: unchanged, missing or not to be checked.
+
+    Raises OSError if the file cannot be read.
+    """
     if known is None:
         return None
     try:

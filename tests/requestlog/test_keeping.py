@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -189,10 +190,8 @@ def test_delete_while_another_process_reads_is_purged_at_the_next_opening(tmp_pa
     run(second())
 
 
-def test_requests_are_written_while_blocks_are_indexed_again_after_a_deletion(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {"OPEN_BLOCKS": 2, "SEALS_PER_WRITE": 1}.items():
+def test_blocks_of_deleted_requests_are_indexed_again_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"OPEN_BLOCKS": 2, "SEALS_PER_WRITE": 1, "SEALED_AT_ONCE": 2}.items():
         monkeypatch.setattr(f"playground.requestlog.log.{name}", value)
     seal = RequestLog._seal
     monkeypatch.setattr(RequestLog, "_seal", lambda _log: None)  # the timer
@@ -206,12 +205,21 @@ def test_requests_are_written_while_blocks_are_indexed_again_after_a_deletion(
             pass
         await log.delete(ids[::32])  # one of each block
         assert await log._write_worker.call(lambda: writer.open_blocks) > 10  # one step was done
-        monkeypatch.setattr(RequestLog, "_seal", seal)
+        left: list[int] = []
+
+        def step(one: RequestLog) -> None:
+            left.append(writer.open_blocks)
+            seal(one)
+
+        monkeypatch.setattr(RequestLog, "_seal", step)
         log._sealing = False
         await log._write_worker.call(log._seal_later)
         while await log._write_worker.call(lambda: writer.open_blocks) > 1:
             pass
         await log.close()
+        # The worker takes other calls between two steps.
+        assert len(left) > 2
+        assert all(before - after <= 2 for before, after in pairwise(left))
 
     run(work())
 

@@ -12,7 +12,7 @@ from playground.client.events import AnyEvent
 from playground.runs.run import Run
 from playground.services import Recalled
 from playground.ui.controllers.request import Requests
-from playground.voice.times import Stopwatch, TurnTimes, measure
+from playground.voice.times import Stopwatch, TurnTimes
 
 if TYPE_CHECKING:
     from playground.voice.speech import AudioTimes
@@ -80,7 +80,7 @@ class CurrentRun(QObject):
 
     def _shown(self, recalled: object) -> None:
         if isinstance(recalled, Recalled):
-            self._logged = measure(recalled.stored.events)
+            self._logged = recalled.times
         else:
             self._logged = None
             self._take_current()

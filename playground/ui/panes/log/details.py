@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -182,7 +183,11 @@ class Details:
         if source is not self._source:
             return
         # Rebuild the state of an unfinished run from its stored events.
-        detail = NOTHING if stored is None else self._detail(stored.state(), row)
+        # In a worker: the events of a long stream are decoded while they are iterated.
+        state = await asyncio.to_thread(stored.state) if stored is not None else None
+        if source is not self._source:
+            return
+        detail = NOTHING if state is None else self._detail(state, row)
         if stored is not None and stored.explanation is not None:
             detail = replace(detail, explained=True, missed=read_explanation(stored.explanation))
         self._keep(row, detail)
