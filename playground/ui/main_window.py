@@ -26,10 +26,11 @@ from playground.ui.controllers.files import Files
 from playground.ui.modes import Modes, OtherModes
 from playground.ui.notify import EndNotice
 from playground.ui.panes.prompt.pane import PromptPane
+from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.window_actions import WindowActions
-from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places, WorkArea
+from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast

@@ -41,10 +41,9 @@ def test_field_edit_named_exactly_if_the_template_renders_it(edit: FieldEdit, fa
     found = replayed(lines)[-1].explanation
     if rendered:
         assert found is not None
-        assert found.cause in IN_THE_PROMPT | {"unknown"}
-        if found.cause != "unknown":
-            assert found.position is not None
-            assert found.position.index == edit.message
+        assert found.cause in IN_THE_PROMPT
+        assert found.position is not None
+        assert found.position.index == edit.message
     else:
         assert (
             found is None or found.cause not in IN_THE_PROMPT or found.message == len(after["request"]["messages"]) - 1

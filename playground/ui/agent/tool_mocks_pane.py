@@ -113,7 +113,7 @@ class AnswerForm(QWidget):
         cases = json.loads(dump(ToolMocks({_TOOL: answer})))["tools"][_TOOL].get("cases", [])
         self.cases.setPlainText(json.dumps(cases, ensure_ascii=False, indent=1) if cases else "")
         self._showing = False
-        self._update_text(None)
+        self._show_error(None)
         self._fit()
 
     def _show_delay(self, delay: Delay) -> None:
@@ -168,12 +168,12 @@ class AnswerForm(QWidget):
         try:
             answer = self.answer()
         except InputError as bad:
-            self._update_text(bad)
+            self._show_error(bad)
             return
-        self._update_text(None)
+        self._show_error(None)
         self.changed.emit(answer)
 
-    def _update_text(self, bad: InputError | None) -> None:
+    def _show_error(self, bad: InputError | None) -> None:
         sentences = [_short(str(problem)) for problem in bad.problems] if bad is not None else []
         self.wrong.setText("\n".join([*sentences, "The last valid value is kept."]) if sentences else "")
         self.wrong.setVisible(bool(sentences))

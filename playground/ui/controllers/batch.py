@@ -82,7 +82,7 @@ class BatchController(QObject):
     def _connect(self, open_prompt: Callable[[], object], open_logged: Callable[[str], object]) -> None:
         page, tools, files = self.page, self.tools, self.files
         files.rows_read.connect(lambda rows, name: self._take_rows(rows, name))
-        files.said.connect(self._update_text)
+        files.said.connect(self._show_notice)
         page.open_data_asked.connect(files.ask_for_file)
         page.paste_asked.connect(files.paste)
         page.log_asked.connect(files.ask_for_filter)
@@ -136,7 +136,7 @@ class BatchController(QObject):
         """Set up a batch with these rows. While a batch runs, its rows stay."""
         columns = await asyncio.to_thread(columns_of, rows)
         if self.running:
-            self._update_text("Stop the batch before you use other rows.")
+            self._show_notice("Stop the batch before you use other rows.")
             return
         self.page.notice.hide()
         self._rows, self._source, self._columns = rows, name, columns
@@ -289,7 +289,7 @@ class BatchController(QObject):
             if identity is not None and session.run_ids:
                 self._prompt_sent(identity, document, session.run_ids)
         if message:
-            self._update_text(message)
+            self._show_notice(message)
 
     def _take_row(self, position: int | None) -> None:
         self._dirty = True
@@ -328,12 +328,12 @@ class BatchController(QObject):
         spec = saved.spec
         endpoint = next((one for one in self._services.endpoints.all() if one.id == spec.endpoint_id), None)
         if endpoint is None:
-            self._update_text("The endpoint of this batch no longer exists.")
+            self._show_notice("The endpoint of this batch no longer exists.")
             return
         try:
             made = await self._planner.plan_saved(spec, endpoint, self.page.model.selection)
         except InputError as bad:
-            self._update_text(str(bad.problems[0]))
+            self._show_notice(str(bad.problems[0]))
             return
         if self.running:
             return
@@ -347,7 +347,7 @@ class BatchController(QObject):
 
     # Display
 
-    def _update_text(self, sentence: str) -> None:
+    def _show_notice(self, sentence: str) -> None:
         self.page.notice.show_message(sentence, [("Dismiss", self.page.notice.hide)])
 
     def _show(self) -> None:

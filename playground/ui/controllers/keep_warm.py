@@ -210,13 +210,13 @@ class KeepWarmController(QObject):
         page, bar = self._tabs.page, self._prompt.warm_bar
         session, reason = self._sessions.get(id(page)), self._ended.get(page)
         if session is not None:
-            self._update_text(_progress(session), ("Stop", lambda: self._end(page, "")))
+            self._show_notice(_progress(session), ("Stop", lambda: self._end(page, "")))
         elif reason is not None:
-            self._update_text(f"Keep warm ended: {reason}.", ("Dismiss", lambda: self._dismiss(page)))
+            self._show_notice(f"Keep warm ended: {reason}.", ("Dismiss", lambda: self._dismiss(page)))
         elif not bar.isHidden():
             bar.hide()
 
-    def _update_text(self, text: str, action: tuple[str, Callable[[], object]]) -> None:
+    def _show_notice(self, text: str, action: tuple[str, Callable[[], object]]) -> None:
         bar = self._prompt.warm_bar
         if bar.isHidden() or bar.words != text:
             bar.show_message(text, [action])

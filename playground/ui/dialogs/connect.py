@@ -371,7 +371,7 @@ class ConnectDialog(QDialog):
         try:
             edited = self.form.edited(self._shown)
         except InputError as bad:
-            self.form.show_message(bad)
+            self.form.show_errors(bad)
             return
         self.test.setEnabled(False)
         self._show_tested("Connecting…", "muted")
@@ -434,7 +434,7 @@ class ConnectDialog(QDialog):
             self._endpoints.remove(gone.id)
         except InputError as bad:
             self._ask_before_removing(False)
-            self.form.show_message(bad)
+            self.form.show_errors(bad)
             return
         self._drafts.pop(gone.id, None)
         self._start(self.key.forget(gone), "forget the endpoint's key")
@@ -478,7 +478,7 @@ class ConnectDialog(QDialog):
             edited = self.form.edited(endpoint)
             kept = self._endpoints.add(edited) if edited.id == NEW_ID else self._endpoints.change(edited)
         except InputError as bad:
-            self.form.show_message(bad)
+            self.form.show_errors(bad)
             return None
         self._drafts.pop(endpoint.id, None)
         if endpoint.id == kept.id and endpoint.base_url != kept.base_url:

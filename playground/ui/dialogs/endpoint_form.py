@@ -147,7 +147,7 @@ class EndpointForm(Form):
 
     def show_endpoint(self, endpoint: Endpoint) -> None:
         """Show an endpoint; the fixed fields of a built-in endpoint are read-only."""
-        self.show_message(None)
+        self.show_errors(None)
         own = endpoint.kind == "other"
         self.name.setText(endpoint.name)
         self.base_url.setText(endpoint.base_url)

@@ -250,7 +250,7 @@ class SettingsDialog(QDialog):
         try:
             self._settings.set(name, value)
         except InputError as bad:
-            self.form.show_message(bad)
+            self.form.show_errors(bad)
         else:
             notice = self._settings.notice
-            self.form.show_message(InputError(FieldError((), notice)) if notice else None)
+            self.form.show_errors(InputError(FieldError((), notice)) if notice else None)

@@ -99,7 +99,7 @@ class Form(QWidget):
             return True
         return super().eventFilter(watched, event)
 
-    def show_message(self, bad: InputError | None) -> None:
+    def show_errors(self, bad: InputError | None) -> None:
         """Show each error at its field (at the end without one); None clears all errors."""
         for field, wrong in self._fields.values():
             _mark(field, wrong, "")

@@ -72,7 +72,7 @@ class CardHead(QWidget):
         self.fold.setVisible(collapsed)
         self._row.setContentsMargins(EDGE_PX + 6 if collapsed else SIDE_PX - 5, 0, 18, 0)
 
-    def show_message(self, note: str, count: str) -> None:
+    def show_note(self, note: str, count: str) -> None:
         """Show the note beside the role, and the count at the right."""
         if (note, count) != (self.note, self.count):
             self.note, self.count = note, count
@@ -354,7 +354,7 @@ class MessageCard(QWidget):
             note = note or " ".join(image[:_NOTE_CHARACTERS].split())
             lines = image.count("\n") + 1
             count = " · ".join(part for part in (f"{lines:,} {'line' if lines == 1 else 'lines'}", count) if part)
-        self.head.show_message(note, count)
+        self.head.show_note(note, count)
         self.head.role.setAccessibleName(f"Role: {self._message.role}")
         self.text.setAccessibleName(", ".join((f"Text of the {self._message.role} message", *self._state_words())))
 

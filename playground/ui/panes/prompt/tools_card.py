@@ -153,7 +153,7 @@ class ToolCard(QFrame):
         self.head.role.setAccessibleName(f"{name}: {'collapse' if self.expanded else 'expand'}")
         self.head.role.setAccessibleDescription(self._tokens)
         self.head.menu.setAccessibleName(f"Menu of {name}")
-        self.head.show_message(self._note(), self._tokens)
+        self.head.show_note(self._note(), self._tokens)
 
     def _note(self) -> str:
         if self.json is not None and self.json.unused:

@@ -129,7 +129,7 @@ class ToolsBar(QFrame):
         column.addWidget(self.hint)
         column.addWidget(self.notice)
 
-    def show_message(self, total: str, hint: str, *, full: bool) -> None:
+    def show_total(self, total: str, hint: str, *, full: bool) -> None:
         """How many and how much; what the order costs; whether there is room for another."""
         if self.total.text() != total:
             self.total.setText(total)
@@ -294,7 +294,7 @@ class ToolsTab(QWidget):
             words += ", the most that a request takes"
         if zones and count:
             words += f" · ≈ {sum(zones.tool_tokens):,.0f} tokens"
-        self.bar.show_message(words, hint(zones, count), full=count >= most)
+        self.bar.show_total(words, hint(zones, count), full=count >= most)
         self.bar.collapse.setVisible(sum(card.expanded for card in self.cards) > 1)
 
     def go_to(self, index: int) -> None:
