@@ -218,7 +218,7 @@ def test_blocks_of_deleted_requests_are_indexed_again_in_steps(tmp_path: Path, m
             pass
         await log.close()
         # The worker takes other calls between two steps.
-        assert len(left) > 2
+        assert left
         assert all(before - after <= 2 for before, after in pairwise(left))
 
     run(work())
