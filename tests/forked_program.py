@@ -64,12 +64,14 @@ PROGRAM = [sys.executable, "-m", "playground"]
 class ForkedProgram:
     """One running command, with the part of Popen's interface that is used here."""
 
-    def __init__(self, pid: int, pipes: tuple[IO[Any], IO[Any], IO[Any]], status: int, args: Sequence[str]) -> None:
+    def __init__(
+        self, pid: int, pidfd: int, pipes: tuple[IO[Any], IO[Any], IO[Any]], status: int, args: Sequence[str]
+    ) -> None:
         self.pid, self.args = pid, list(args)
         self.stdin, self.stdout, self.stderr = pipes
         self.returncode: int | None = None
         self._status = status
-        self._pidfd = os.pidfd_open(pid)
+        self._pidfd = pidfd
         self._lock = threading.Lock()
 
     def poll(self) -> int | None:
@@ -171,13 +173,14 @@ class _Server:
         socket.send_fds(self._socket, [b"x"], [file, *theirs])
         for number in (file, *theirs):
             os.close(number)
-        pid = int(self._socket.recv(16))
+        # With its descriptor: the program may have ended and been reaped by now.
+        pid, (pidfd,), _, _ = socket.recv_fds(self._socket, 16, 1)
         pipes: tuple[IO[Any], IO[Any], IO[Any]]
         if text:
             pipes = (open(stdin, "w", encoding="utf-8"), open(stdout, encoding="utf-8"), open(stderr, encoding="utf-8"))  # noqa: SIM115, PTH123
         else:
             pipes = (open(stdin, "wb", 0), open(stdout, "rb", 0), open(stderr, "rb", 0))  # noqa: SIM115, PTH123
-        return ForkedProgram(pid, pipes, status, [*PROGRAM, *arguments])
+        return ForkedProgram(int(pid), pidfd, pipes, status, [*PROGRAM, *arguments])
 
 
 def _pipe(*, writes: bool = False) -> tuple[int, int]:
@@ -313,10 +316,11 @@ def serve(number: int) -> None:
                     _become(
                         message, numbers[1:], [link.fileno(), *children, *(status for _, status in children.values())]
                     )
-                children[os.pidfd_open(pid)] = (pid, numbers[4])
+                pidfd = os.pidfd_open(pid)
+                children[pidfd] = (pid, numbers[4])
                 for other in numbers[1:4]:
                     os.close(other)
-                link.send(str(pid).encode())
+                socket.send_fds(link, [str(pid).encode()], [pidfd])
             else:
                 pid, status = children.pop(one)
                 _, ended = os.waitpid(pid, 0)

@@ -36,6 +36,7 @@ from playground.prefix_cache.view import (
     PartKind,
     Reuse,
     arranged,
+    bare_text,
     text_before,
 )
 from playground.prompt.document import Json, places
@@ -427,7 +428,7 @@ def _shared_words(case: _Case, found: Difference | None) -> str:
 
 
 _APART = (
-    ", apart from ids, names, reasoning or the spelling of arguments, which this server's template probably leaves out"
+    ", as this server's template probably writes them: it may leave out ids, names and reasoning, or move system text"
 )
 
 
@@ -583,7 +584,11 @@ def _before(view: CacheView, found: Difference) -> str:
     # The difference was found in the order of the server, in which the part is elsewhere.
     whole = next(one for one in view.parts if one.kind == part.kind and one.index == part.index)
     text = view.text[whole.start : whole.end - 1]
-    return text_before(text, found.offset) if part.kind == "content" else text[: found.offset]
+    if part.kind != "content":
+        return text[: found.offset]
+    if part.end - part.start - 1 != len(text):  # found in a bare order, which has the texts of the list
+        return bare_text(part.kind, text)[: found.offset]
+    return text_before(text, found.offset)
 
 
 def _kind(found: Difference) -> Kind:

@@ -87,3 +87,18 @@ def test_position_in_a_list_of_text_parts_is_the_one_in_the_text(name: str) -> N
     assert found.position is not None
     assert (found.position.line, found.position.column) == (15, 11)
     assert "line 15, character 11:" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "line", "column"), [("j4_cache_control_list", 7, 4, 103), ("j4_second_edit", 3, 1, 79)]
+)
+def test_position_in_text_parts_is_right_if_the_server_leaves_out_ids(
+    name: str, message: int, line: int, column: int
+) -> None:
+    found = next(
+        one.explanation
+        for one in reversed(list(replay_traffic(read_traffic(CASES / f"{name}.jsonl"))))
+        if one.explanation is not None
+    )
+    assert found.position is not None
+    assert (found.position.index, found.position.line, found.position.column) == (message, line, column)
