@@ -241,11 +241,11 @@ class ExactText:
         self.apply(splice)
         return splice
 
-    def oddities(self) -> Iterator[tuple[int, str]]:
-        """Each odd character with its place in code points."""
+    def oddities(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, str]]:
+        """Each odd character in code points [start, end), with its place."""
         if self._image == self._text:
             return
-        for match in _ODD.finditer(self._text):
+        for match in _ODD.finditer(self._text, start, len(self._text) if end is None else end):
             yield match.start(), match[0]
 
 

@@ -24,7 +24,16 @@ from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
 from playground.ui.panes.prompt.axis_paint import RIGHT_PX, SIDE_PX
 from playground.ui.panes.prompt.geometry import GAP_PX, TextGeometry
-from playground.ui.panes.prompt.marks import Advised, TextMark, ink, marks_between, marks_of, paint_mark, tip_of
+from playground.ui.panes.prompt.marks import (
+    Advised,
+    TextMark,
+    ink,
+    marks_between,
+    marks_near,
+    marks_of,
+    paint_mark,
+    tip_of,
+)
 from playground.ui.theme import Recolored, current_theme
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
@@ -38,7 +47,8 @@ _LOOK = attrgetter("kind", "subject")
 LINE_CHARACTERS = 100
 """Longest line of text, whatever the width of the pane."""
 LONG_BLOCKS = 300
-"""Number of blocks from which on the visible ones are painted here."""
+LONG_CHARACTERS = 30_000
+"""Blocks and characters from which on a text is long: its visible blocks are painted, and their marks found, here."""
 TYPED_S = 0.5
 """Time after a typed character during which the cursor does not blink, in seconds."""
 
@@ -62,6 +72,9 @@ class CardText(Recolored, ExactEdit):
         """Paints the background in the viewport's coordinates; called if the viewport is opaque."""
         super().__init__(parent)
         self._marks: list[TextMark] = []
+        """All marks of a text that is not long."""
+        self._found: tuple[tuple[int, int], list[TextMark]] | None = None
+        """The span of a long text that was painted last, in units, and its marks."""
         self._values: Mapping[str, str] = {}
         self._advised: Advised = ()
         self.setProperty("zoned", True)
@@ -78,7 +91,7 @@ class CardText(Recolored, ExactEdit):
 
     def types_itself(self) -> bool:
         """Return whether the text is painted, and so also typed, here."""
-        return self.blockCount() >= LONG_BLOCKS
+        return self.blockCount() >= LONG_BLOCKS or self.document().characterCount() >= LONG_CHARACTERS
 
     def insert_shown(self, cursor: QTextCursor, displayed: str) -> None:
         """Replace the selection of `cursor`; in a long text without the layout's signals.
@@ -127,11 +140,20 @@ class CardText(Recolored, ExactEdit):
 
     @property
     def marks(self) -> list[TextMark]:
-        """Chips and odd characters, in order."""
-        return self._marks
+        """Chips, odd characters and places of advice, in order."""
+        return marks_of(self.exact, self._values, self._advised) if self.types_itself() else self._marks
+
+    def _marks_between(self, start: int, end: int) -> list[TextMark]:
+        """Return the marks in units [start, end); of a long text only these are searched."""
+        if not self.types_itself():
+            return marks_between(self._marks, start, end)
+        if self._found is None or self._found[0] != (start, end):
+            self._found = (start, end), marks_near(self.exact, (start, end), self._values, self._advised)
+        return marks_between(self._found[1], start, end)
 
     def changing(self, position: int, removed: int, added: int) -> None:
         """Gaps follow their lines until the axes are known again."""
+        self._found = None
         self._lines.note_change(position, added)
         for name, gap in self._gaps.items():
             if position < gap:
@@ -143,7 +165,16 @@ class CardText(Recolored, ExactEdit):
         self._fit()
 
     def settled(self) -> None:
-        """Find the marks again; Qt's cursors have moved those that are colored along with the text."""
+        """Find the marks again; Qt's cursors have moved those that are colored along with the text.
+
+        Those of a long text are searched when they are painted: Qt repaints the lines that have changed.
+        """
+        self._found = None
+        if self.types_itself():
+            self._marks = []
+            if self.extraSelections():
+                self._color_marks()
+            return
         marks = marks_of(self.exact, self._values, self._advised)
         before, self._marks = self._marks, marks
         if list(map(_LOOK, marks)) != list(map(_LOOK, before)):
@@ -189,13 +220,18 @@ class CardText(Recolored, ExactEdit):
         """Set the variables that have a value."""
         if values != self._values:
             self._values = values
-            self.settled()
+            self._marks_changed()
 
     def set_advised(self, advised: Advised) -> None:
         """Mark the places of advice, in code points of the present text."""
         if advised != self._advised:
             self._advised = advised
-            self.settled()
+            self._marks_changed()
+
+    def _marks_changed(self) -> None:
+        self.settled()
+        if self.types_itself():
+            self.viewport().update()
 
     def shift_advised(self, splice: Splice, moved: Callable[[int], int]) -> None:
         """Let the places follow the text until the adviser has looked again; one that was changed is let go."""
@@ -205,7 +241,11 @@ class CardText(Recolored, ExactEdit):
             for start, end, words in self._advised
             if end <= splice.at or start >= gone_end
         )
-        self.set_advised(tuple(kept))
+        before, self._advised = self._advised, tuple(kept)
+        if len(before) == len(self._advised):
+            self.settled()  # they have moved with their lines
+        else:
+            self._marks_changed()
 
     def _fit(self) -> None:
         height = max(ceil(self._lines.height()), 1)
@@ -245,8 +285,6 @@ class CardText(Recolored, ExactEdit):
         self.laid_out()
 
     def _is_colored(self) -> bool:
-        if self.types_itself():
-            return not self.extraSelections()
         cursors = (selection.cursor for selection in self.extraSelections())
         spans = [(cursor.selectionStart(), cursor.selectionEnd()) for cursor in cursors]
         return spans == [(mark.start, mark.end) for mark in self._marks]
@@ -270,7 +308,7 @@ class CardText(Recolored, ExactEdit):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the grounds of the visible marks, then the text."""
-        if self._marks or self._opaque:
+        if self._marks or self._opaque or self.types_itself():
             painter = QPainter(self.viewport())
             painter.setClipRect(event.rect())
             if self._opaque:
@@ -312,7 +350,7 @@ class CardText(Recolored, ExactEdit):
     def _format_ranges(self, start: int, last: QTextBlock) -> list[QTextLayout.FormatRange]:
         """Return the formats of marks and selection in UTF-16 units of the document, from `start` to a last block."""
         found = []
-        for mark in marks_between(self._marks, start, last.position() + last.length()):
+        for mark in self._marks_between(start, last.position() + last.length()):
             found.append(_format_range(mark.start, mark.end, self._selection_format(mark)))
         cursor, context = self.textCursor(), self.getPaintContext()
         if cursor.hasSelection():
@@ -326,9 +364,7 @@ class CardText(Recolored, ExactEdit):
     def _areas(self, top: float, bottom: float) -> list[tuple[TextMark, QRectF]]:
         start, end = self._lines.units_between(top, bottom)
         return [
-            (mark, area)
-            for mark in marks_between(self._marks, start, end)
-            for area in self._lines.areas(mark.start, mark.end)
+            (mark, area) for mark in self._marks_between(start, end) for area in self._lines.areas(mark.start, mark.end)
         ]
 
     def viewportEvent(self, event: QEvent) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
@@ -18,6 +18,8 @@ from playground.ui.widgets.lossless_text import ExactText, name_of
 
 MarkKind = Literal["value", "missing", "odd", "advice"]
 _TIP_CHARACTERS = 200
+_NEAR = 4_000
+"""Code points of a line that are searched beside a span; longer lines are displayed in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,39 @@ Advised = tuple[tuple[int, int, str], ...]
 
 def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ()) -> list[TextMark]:
     """Return every mark of a text, in order."""
+    return _marks_in(exact, (0, len(exact.text)), values, advised)
+
+
+def marks_near(
+    exact: ExactText, span: tuple[int, int], values: Mapping[str, str], advised: Advised = ()
+) -> list[TextMark]:
+    """Return the marks that lie wholly or partly in units [start, end), and others of the same lines.
+
+    The time depends on the length of the span, not on the text.
+    """
+    start, end = exact.index(span[0]), exact.index(span[1])
+    while near := [place for place in advised if place[0] < end and place[1] > start]:
+        reach = min(start, *(place[0] for place in near)), max(end, *(place[1] for place in near))
+        if reach == (start, end):
+            break
+        start, end = reach
+    text = exact.text
+    start = max(text.rfind("\n", 0, start) + 1, start - _NEAR)
+    line_end = text.find("\n", end)
+    end = min(len(text) if line_end < 0 else line_end, end + _NEAR)
+    return _marks_in(exact, (start, end), values, near)
+
+
+def _marks_in(
+    exact: ExactText, span: tuple[int, int], values: Mapping[str, str], advised: Iterable[tuple[int, int, str]]
+) -> list[TextMark]:
+    """Return the marks in code points [start, end), which cut no variable."""
+    start, end = span
     found: list[tuple[int, int, MarkKind, str]] = [
-        (place.start, place.end, "value" if place.name in values else "missing", place.name)
-        for place in places(exact.text)
+        (start + place.start, start + place.end, "value" if place.name in values else "missing", place.name)
+        for place in places(exact.text[start:end])
     ]
-    found += [(at, at + 1, "odd", odd) for at, odd in exact.oddities()]
+    found += [(at, at + 1, "odd", odd) for at, odd in exact.oddities(start, end)]
     chips = sorted((start, end) for start, end, _, _ in found)
     starts, reached = [start for start, _ in chips], [0, *accumulate((end for _, end in chips), max)]
     # A chip is a mark already; advice about a variable is in the chip's tooltip.

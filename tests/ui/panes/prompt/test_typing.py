@@ -15,9 +15,10 @@ from pytestqt.qtbot import QtBot
 
 from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.card_text import LONG_BLOCKS, CardText
+from playground.ui.panes.prompt.marks import marks_between, marks_near, marks_of
 from playground.ui.theme import current_theme
 from playground.ui.widgets.labels import release_clipboard
-from playground.ui.widgets.lossless_text import Splice, image_of
+from playground.ui.widgets.lossless_text import ExactText, Splice, image_of
 from tests.ui.panes.prompt.conftest import OpenPane
 
 ODD = "a\u00a0b\u2028c\r\nd\u2029e\x00f\ud83dg\u200bh 😀 ₹ आपका"
@@ -232,6 +233,38 @@ def test_card_text_long_text_colors_its_marks_when_painted(text: CardText, qtbot
     text.select(0, len("{{a}}\n") * 2)
     QTest.keyClick(text, Key.Key_Delete)
     assert len(text.extraSelections()) == len(text.marks) == LONG_BLOCKS - 2
+
+
+def test_card_text_long_text_of_few_lines_is_marked_where_it_is_painted(text: CardText) -> None:
+    text.set_exact("x{{a}}\u00a0 " * 5_000)
+    text.set_values({"a": "Priya"})
+    assert text.blockCount() < LONG_BLOCKS
+    assert not text.extraSelections()
+    area = text.geometry_of_text.areas(1, 6)[0]
+    assert text.tip_at(area.center().toPoint()) == "{{a}} = Priya"
+    text.set_values({})
+    assert "has no value" in text.tip_at(area.center().toPoint())
+    text.select(0, 1)
+    QTest.keyClicks(text, "yy")
+    moved = text.geometry_of_text.areas(2, 7)[0]
+    assert "{{a}} has no value" in text.tip_at(moved.center().toPoint())
+    text.set_advised(((0, 2, "advice"),))
+    assert text.tip_at(text.geometry_of_text.areas(0, 1)[0].center().toPoint()) == "advice"
+
+
+def test_marks_near_a_span_are_those_of_the_whole_text() -> None:
+    """Random texts with variables, odd characters, advice, surrogate pairs and lines in pieces."""
+    chance = random.Random(11)
+    pieces = ("{{a}}", "{{ b }}", "{{", "}}", "\u00a0", "\u200b", "😀", "word ", "\n", "आपका ", "y" * 700)
+    for _ in range(200):
+        exact = ExactText("".join(chance.choices(pieces, k=chance.randrange(1, 60))))
+        places = sorted(chance.sample(range(len(exact.text) + 1), k=min(6, len(exact.text) // 2 * 2)))
+        advised = tuple((start, end, "why") for start, end in zip(places[::2], places[1::2], strict=True))
+        whole = marks_of(exact, {"a": "x"}, advised)
+        start = chance.randrange(exact.units + 1)
+        end = chance.randrange(start, exact.units + 1)
+        found = marks_between(marks_near(exact, (start, end), {"a": "x"}, advised), start, end)
+        assert found == marks_between(whole, start, end), (exact.text, advised, start, end)
 
 
 def test_any_sequence_of_keys_leaves_image_and_height_right(text: CardText) -> None:
