@@ -8,7 +8,7 @@ import re
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, parse
 from playground.prompt.import_formats.api_bodies import open_json, open_json_lines
-from playground.prompt.import_formats.snippets import CALL, ReadFile, open_curl, open_snippet, refuse_files
+from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, ReadFile, open_curl, open_snippet, refuse_files
 from playground.prompt.import_formats.yaml_files import open_yaml
 from playground.prompt.json_bounds import JsonBoundsError, json_lines, loads
 
@@ -27,7 +27,8 @@ def import_kind(text: str) -> str:
         return "curl command"
     if start.startswith(("{", "[")) and re.search(r'"(?:messages|input|prompt|role)"\s*:', start):
         return "request in JSON"
-    if CALL.search(start):
+    # The words first: in 2 MB of other text the expression takes 90 ms.
+    if any(word in start for word in CALL_ENDS) and CALL.search(start):
         return "SDK call"
     if start.startswith("---\n") or re.match(r"(?:messages|prompts|name|model)\s*:.*\n", start):
         return "prompt file in YAML" if re.search(r"^(?:messages|prompts|model|inputs|config)\s*:", start, re.M) else ""

@@ -120,6 +120,8 @@ CALL = re.compile(
     r"\b(?:chat\.completions(?:\.with_raw_response)?\.(?:create|stream|parse)|responses\.create|messages\.create"
     r"|electron(?:\.with_raw_response)?\.complete)\s*\("
 )
+CALL_ENDS = (".create", ".stream", ".parse", ".complete")
+"""One of them is in each match of CALL."""
 MAX_CHARS = 2_000_000
 _MAX_DEPTH = 60
 _MAX_STEPS = 100_000

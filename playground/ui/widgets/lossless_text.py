@@ -49,7 +49,9 @@ _VIRAMA = 9
 def breaks_in(image: str) -> list[int]:
     """Return the code points of `image` before which the display breaks a long paragraph."""
     cuts: list[int] = []
-    for line in _long_line().finditer(image) if len(image) > LONG else ():
+    if len(image) <= LONG or max(map(len, image.split("\n"))) <= LONG:  # ten times faster than the expression
+        return cuts
+    for line in _long_line().finditer(image):
         at = line.start()
         while line.end() - at > LONG:
             at = _cut(image, at + PIECE)
