@@ -1,4 +1,4 @@
-"""`electron-playground batch`: one prompt for every row of a data file, prefixes warm first."""
+"""`electron-playground batch`: one prompt for every row of a data file, prefixes warm first; merge of shards."""
 
 from __future__ import annotations
 

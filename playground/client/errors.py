@@ -1,4 +1,4 @@
-"""Errors for the user: meaning of an error response or of a missing response, with advice."""
+"""Errors for the user, with advice: meaning of an error response, of none, or of one that is no completion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP server of the simulator, on aiohttp: routes, authentication, limits, and stream timing."""
+"""HTTP server of the simulator, on aiohttp: routes, authentication, rate limits, and stream timing."""
 
 from __future__ import annotations
 

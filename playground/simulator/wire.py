@@ -1,4 +1,4 @@
-"""The simulator's JSON: requests validated with the path of each fault; completions, chunks, usage, error envelopes."""
+"""The simulator's JSON: requests validated or refused (fields, ranges, context length); completions, chunks, errors."""
 
 from __future__ import annotations
 

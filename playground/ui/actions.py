@@ -1,4 +1,4 @@
-"""Every action of the window; the menus, the palette, the sheet of keys and the shortcuts use this table."""
+"""Every action of the window, for menus, palette, sheet of keys and shortcuts, the user's own included."""
 
 from __future__ import annotations
 

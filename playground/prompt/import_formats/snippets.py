@@ -1,4 +1,4 @@
-"""Python and JavaScript calls of chat completion SDKs. Literals are read, nothing is executed."""
+"""curl commands, and Python and JavaScript calls of SDKs, as prompts. Literals are read, nothing is executed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources of the timeline's turns: the current run, a logged one, an example, a conversation."""
+"""The run that the voice timeline follows: the current one, a logged one, an example, a conversation."""
 
 from __future__ import annotations
 
