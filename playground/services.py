@@ -11,11 +11,12 @@ import asyncio
 import subprocess
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from playground.child_process import program_command
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
@@ -54,8 +55,7 @@ if TYPE_CHECKING:
     from playground.voice.times import TurnTimes
 
 
-@dataclass(frozen=True, slots=True)
-class Recalled:
+class Recalled(Struct, frozen=True):
     """A request read from the log."""
 
     stored: StoredRun

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.agent.tool_executor import ResultKind
 from playground.client.events import Usage
@@ -43,8 +44,7 @@ def _free_name(document: Document) -> str:
     return next(name for name in names if document.variables.get(name, BRACES) == BRACES)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """The result of a call. Times in seconds on the clock of `go`, a run of the loop; None for a typed result."""
 
     call_id: str
@@ -58,8 +58,7 @@ class Result:
     edited: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """One request, its answer, and what its calls returned.
 
     `document` is the prompt of the request. `text` and `calls` are the model's, or the user's if `edited`. `go` names
@@ -109,8 +108,7 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(Struct, frozen=True):
     """A sum over `of` turns. `value` is the sum of the `reported` ones, None if there are none."""
 
     value: int | None
@@ -123,8 +121,7 @@ class Sum:
         return self.reported == self.of and self.of > 0
 
 
-@dataclass(frozen=True, slots=True)
-class ConversationTotals:
+class ConversationTotals(Struct, frozen=True):
     """Sums over the requests of one path. An edited turn counts as the request that it came from, once."""
 
     requests: int
@@ -133,8 +130,7 @@ class ConversationTotals:
     completion_tokens: Sum
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(Struct, frozen=True):
     """All turns of one prompt. Unknown ids raise KeyError."""
 
     root: Document
@@ -234,7 +230,7 @@ class Conversation:
 
     def _branch(self, turn: Turn, **changed: object) -> tuple[Conversation, str]:
         # The times belong to the answer before the edit.
-        made = replace(turn, id=new_id(), edited=True, times=None, **changed)  # type: ignore[arg-type]
+        made = replace(turn, id=new_id(), edited=True, times=None, **changed)
         return self.with_turn(made), made.id
 
     def without(self, turn_id: str) -> Conversation:
@@ -286,7 +282,11 @@ def to_fields(conversation: Conversation) -> dict[str, Json]:
     root = place(conversation.root)
     turns: list[Json] = []
     for turn in conversation.turns.values():
-        fields = {_STORED.get(name, name): _plain(getattr(turn, name)) for name in Turn.__slots__ if name != "document"}
+        fields = {
+            _STORED.get(name, name): _plain(getattr(turn, name))
+            for name in Turn.__struct_fields__
+            if name != "document"
+        }
         turns.append({**fields, "document": place(turn.document)})
     return {
         FORMAT_KEY: FORMAT_VERSION,

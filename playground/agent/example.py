@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.agent.conversation import Conversation
@@ -45,8 +45,7 @@ DOCUMENT = Document(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(Struct, frozen=True):
     """`scripted`: at the times that the vendor documents. `measured`: as measured on this machine."""
 
     scripted: tuple[MeasuredTurn, ...]

@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.agent.conversation import Conversation, Result, Turn, new_id, with_unique_ids
 from playground.agent.tool_executor import ToolExecutor, ToolOutcome
@@ -60,8 +62,7 @@ tools · failed: a request failed, or could not be sent.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class TurnStarted:
+class TurnStarted(Struct, frozen=True):
     """A request is about to be sent. `number` counts the requests of this run of the loop, from 1."""
 
     turn_id: str
@@ -71,15 +72,13 @@ class TurnStarted:
     run: Run
 
 
-@dataclass(frozen=True, slots=True)
-class TurnEnded:
+class TurnEnded(Struct, frozen=True):
     """The model's answer has ended, complete or not; its calls have not run yet."""
 
     turn: Turn
 
 
-@dataclass(frozen=True, slots=True)
-class CallStarted:
+class CallStarted(Struct, frozen=True):
     """A tool starts. `at`: seconds since the run of the loop began."""
 
     turn_id: str
@@ -87,8 +86,7 @@ class CallStarted:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded:
+class CallEnded(Struct, frozen=True):
     """A tool has returned, or was stopped (see the result's kind)."""
 
     turn_id: str
@@ -96,8 +94,7 @@ class CallEnded:
     result: Result
 
 
-@dataclass(frozen=True, slots=True)
-class AgentLoopEnded:
+class AgentLoopEnded(Struct, frozen=True):
     """The loop has ended. `turn_id`: the last turn, or None. `error`: the message of its failure."""
 
     reason: EndReason
@@ -109,8 +106,7 @@ class AgentLoopEnded:
 Happening: TypeAlias = TurnStarted | TurnEnded | CallStarted | CallEnded | AgentLoopEnded
 
 
-@dataclass(slots=True)
-class Watch:
+class Watch(Struct):
     """Made before `run` is executed. `now`: seconds on the loop's clock; `parent`: the turn before; `go`: its run."""
 
     run: Run

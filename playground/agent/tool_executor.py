@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from playground.agent.tool_mocks import MockReply, ToolMocks, fill
 from playground.prompt.document import Json, ToolCall
@@ -23,8 +24,7 @@ yet · stopped: not returned when the loop was stopped. The last two are not sen
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ToolOutcome:
+class ToolOutcome(Struct, frozen=True):
     """A result as sent to the model. `problems`: errors of the call's arguments, with paths inside them."""
 
     kind: ResultKind
@@ -36,8 +36,7 @@ class ToolExecutionError(Exception):
     """Raised by `ask` or `fetch` if there is no result; the user and the model receive the message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """A call that waits for the user. `hint`: the mock's text for the user."""
 
     call: ToolCall

@@ -8,10 +8,11 @@ import math
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, Path
@@ -27,8 +28,7 @@ MOST_DELAY_MS = 600_000.0
 """Ten minutes: longer than any caller waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class FixedDelay:
+class FixedDelay(Struct, frozen=True):
     """A constant delay."""
 
     ms: float = 0.0
@@ -38,8 +38,7 @@ class FixedDelay:
         return self.ms
 
 
-@dataclass(frozen=True, slots=True)
-class UniformDelay:
+class UniformDelay(Struct, frozen=True):
     """A delay between `low_ms` and `high_ms`, uniformly distributed."""
 
     low_ms: float
@@ -50,8 +49,7 @@ class UniformDelay:
         return chance.uniform(self.low_ms, self.high_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class NormalDelay:
+class NormalDelay(Struct, frozen=True):
     """A normally distributed delay, clamped to 0 and MOST_DELAY_MS."""
 
     mean_ms: float
@@ -66,8 +64,7 @@ Delay: TypeAlias = FixedDelay | UniformDelay | NormalDelay
 AT_ONCE = FixedDelay()
 
 
-@dataclass(frozen=True, slots=True)
-class MockReply:
+class MockReply(Struct, frozen=True):
     """One reply. `text`: the result, the template, the error's message, the question to the user, the address,
     or the tool server."""
 
@@ -79,8 +76,7 @@ class MockReply:
 ASK = MockReply()
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """Returns `reply` if all of `when` matches.
 
     Keys are paths into the arguments (`customer.id`, `items.0`). A text value is a pattern with * and ?, matched
@@ -95,8 +91,7 @@ class Case:
         return all(_fits(pattern, argument(arguments, path)) for path, pattern in self.when.items())
 
 
-@dataclass(frozen=True, slots=True)
-class ToolMock:
+class ToolMock(Struct, frozen=True):
     """A tool's replies: the first matching case, else `otherwise`."""
 
     otherwise: MockReply = ASK
@@ -107,8 +102,7 @@ class ToolMock:
         return next((case.reply for case in self.cases if case.fits(arguments)), self.otherwise)
 
 
-@dataclass(frozen=True, slots=True)
-class ToolMocks:
+class ToolMocks(Struct, frozen=True):
     """Mocks of a prompt by tool name; a tool without one asks the user. The same `seed` gives the same delays."""
 
     tools: Mapping[str, ToolMock] = field(default_factory=dict)

@@ -9,8 +9,9 @@ import os
 import re
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from playground.cli import FAILED, FINISHED, STOPPED
 from playground.cli.send import endpoint_of, note_version, open_prompt

@@ -10,8 +10,9 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from playground.cli import FAILED, FINISHED
 from playground.cli.check_inputs import CheckedInput, read_inputs

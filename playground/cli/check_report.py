@@ -6,10 +6,11 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
+
+from msgspec import Struct, field
 
 from playground import __version__
 from playground.cli.check_inputs import CheckedInput
@@ -44,8 +45,7 @@ REWRITES: dict[Rewrite, str] = {
 }
 
 
-@dataclass(frozen=True)
-class CheckReport:
+class CheckReport(Struct, frozen=True):
     """Everything that was found. `inputs` in order, each with its findings; `extra`: findings of the whole run."""
 
     results: Sequence[tuple[CheckedInput, Sequence[Finding]]]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from playground.cli import FINISHED
 from playground.export.terminal import print_line
@@ -18,8 +19,7 @@ LOG_ACTIONS = ("list", "show", "ticket", "export", "import", "delete")
 """First words of `log`, which the parser does not declare."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShellOption:
+class ShellOption(Struct, frozen=True):
     """An option of a command; "" is the program itself. `values` are words, or "files" or "folders"."""
 
     command: str

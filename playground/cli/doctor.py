@@ -17,9 +17,11 @@ import stat
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from playground.cli import FAILED, FINISHED
 from playground.client.endpoint import ELECTRON_BASE_URL
@@ -36,8 +38,7 @@ LOW_DISK_BYTES, FULL_DISK_BYTES = 500_000_000, 20_000_000
 """Free space below which a warning or a failure is reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One line of the report. `failed`: the window, a request or the log does not work here."""
 
     name: str

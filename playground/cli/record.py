@@ -15,9 +15,10 @@ import secrets
 import signal
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from playground.child_process import program_command
 from playground.cli import BAD_INPUT, FINISHED

@@ -9,9 +9,10 @@ import ssl
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from playground.client.endpoint import Endpoint, exposes_key, is_loopback
 from playground.client.errors import exposed_key_error, key_error
@@ -68,8 +69,7 @@ KEEP_ALIVE_S = 4.0
 _NOT_IN_A_KEY = frozenset(" \"'`\\<>")
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True):
     """Seconds. `first_byte`: maximum wait for headers, and for the first byte after them (a slow model's thinking
     included). `idle`: maximum wait between two reads of a body.
     """
@@ -80,20 +80,21 @@ class Timeouts:
     write: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+class Network(Struct, frozen=True):
     """Network settings. `ca_file`: a PEM file of certificates trusted in addition to the system's; "": none.
 
     Proxies come from the environment (HTTPS_PROXY and so on); loopback addresses are connected directly.
     """
 
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
     ca_file: str = ""
     limits: ResponseLimits = DEFAULT_LIMITS
 
 
-@dataclass(slots=True)
-class _Pool:
+class _Pool(Struct):
     """An httpx client. A retired one accepts no new requests, and closes after its last request in flight."""
 
     client: httpx.AsyncClient
@@ -101,8 +102,7 @@ class _Pool:
     retired: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
+class _Route(Struct, frozen=True):
     """The requests that share a pool: plain or TLS, directly or through one proxy."""
 
     secure: bool
@@ -112,7 +112,9 @@ class _Route:
 class Connection:
     """Keeps connections open between requests, to avoid repeated TLS handshakes (electron-api.md, Endpoint)."""
 
-    def __init__(self, timeouts: Timeouts = Timeouts(), ca_file: str = "", limits: ResponseLimits = DEFAULT_LIMITS):
+    def __init__(
+        self, timeouts: Timeouts = DEFAULT_TIMEOUTS, ca_file: str = "", limits: ResponseLimits = DEFAULT_LIMITS
+    ):
         self._network = Network(timeouts, ca_file, limits)
         self._pools: dict[_Route, _Pool] = {}
         self._retired: set[asyncio.Task[None]] = set()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Struct
 
 from playground.prompt.field_errors import FieldError, InputError
 
@@ -123,8 +124,7 @@ SIMULATOR_ID = "simulator"
 ELECTRON_ID = "electron"
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(Struct, frozen=True):
     """Dollars per million tokens; None is not priced (displayed as such, never as 0)."""
 
     fresh: float | None = None
@@ -137,8 +137,7 @@ PUBLISHED_RATES = Rates(0.40, 0.10, None, "the vendor's published API schema")
 """electron-api.md, Prefix caching: input rates from the published schema; no output rate is published."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanLimits:
+class PlanLimits(Struct, frozen=True):
     """An account's limits; None means no known limit."""
 
     name: str
@@ -164,8 +163,7 @@ CONTEXT_SOURCES: dict[ContextSource, str] = {
 """Sources of a context length, as text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One OpenAI-compatible server. `id` is stable and names its key in the credential store."""
 
     id: str
@@ -190,8 +188,7 @@ class Endpoint:
 PER = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """Dollars; None if the rate is not set or the tokens were not reported.
 
     `saved` is the difference to the cost of the cached tokens at the rate of fresh ones.

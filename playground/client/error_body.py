@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from html import unescape
+
+from msgspec import Struct
 
 from playground.client import tolerant_json
 from playground.client.tolerant_json import count
@@ -44,8 +45,7 @@ _IN_TWO = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TooLong:
+class TooLong(Struct, frozen=True):
     """Context length and requested tokens as the server counts them; None if its message does not say."""
 
     limit: int | None
@@ -89,8 +89,7 @@ _HTML = re.compile(r"\s*<(!doctype\s+html|html|head|body|title|h1|center)\b", re
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.DOTALL | re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """The contents of an error body. `message` is readable text, "" for an empty body; `details` are unchanged."""
 
     message: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import httpx
+from msgspec import Struct
 
 from playground import __version__
 from playground.client import tolerant_json
@@ -20,8 +20,7 @@ from playground.client.redact import redact, redact_error
 from playground.client.tolerant_json import count
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointPreset:
+class EndpointPreset(Struct, frozen=True):
     """A server that an endpoint can be made from.
 
     key_variable: the customary environment variable of its key; "" if it needs none. request_id_header: in lower case;
@@ -122,8 +121,7 @@ _LENGTH_FIELDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
+class ModelInfo(Struct, frozen=True):
     """A model that an endpoint offers. `context_length` in tokens; None if the server does not give it."""
 
     id: str

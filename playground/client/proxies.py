@@ -10,15 +10,15 @@ import ipaddress
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 _HAS_SYSTEM_PROXY: bool = sys.platform in ("darwin", "win32")
 _SCHEMES = {"socks": "socks5h", "socks5": "socks5", "socks5h": "socks5h", "http": "http", "https": "https"}
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(Struct, frozen=True):
     """A proxy for a request. `url` may contain a password; `address`, for display, does not. `source`: its variable."""
 
     url: str

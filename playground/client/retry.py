@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from playground.client.endpoint import Endpoint, is_loopback
 from playground.client.errors import is_quota
 from playground.client.events import ApiError
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """Requests in flight and requests of the last minute to one endpoint, as far as this data folder knows."""
 
     in_flight: int = 0
     this_minute: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QueueStatus:
+class QueueStatus(Struct, frozen=True):
     """Why a request waits. `position` counts from 1 (next); `expected_s` is None if the wait cannot be known."""
 
     position: int
@@ -81,8 +80,7 @@ def endpoint_hold_s(error: ApiError | None) -> float:
     return min(error.retry_after_s or HOLD_S, LONGEST_ASKED_S)
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """`attempts` includes the first one; `jitter` is the share of a wait that is added or subtracted at random."""
 
     attempts: int = 5

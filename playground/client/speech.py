@@ -7,8 +7,9 @@ import binascii
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from playground.client.endpoint import Endpoint, exposes_key
 from playground.client.redact import redact
@@ -23,8 +24,7 @@ SAMPLE_BYTES = 2
 """Signed 16 bit, one channel."""
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
+class Voice(Struct, frozen=True):
     """Settings of the voice. `speed`: 0.5 to 2; `sample_rate`: one of SAMPLE_RATES, in Hz."""
 
     voice_id: str = "magnus"
@@ -37,8 +37,7 @@ class Voice:
 DEFAULT = Voice()
 
 
-@dataclass(frozen=True, slots=True)
-class AudioPiece:
+class AudioPiece(Struct, frozen=True):
     """Some audio, PCM. `request_id`: the response's X-Request-Id."""
 
     pcm: bytes

@@ -7,7 +7,8 @@ them breaks JSON. The stream is UTF-8 whatever a header says (WHATWG HTML, 9.2 S
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
@@ -21,8 +22,7 @@ JSON_LINES = "\njson"
 _KNOWN_FIELDS = (b"id", b"retry", b"")
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseLimits:
+class ResponseLimits(Struct, frozen=True):
     """Bounds on one response. Above one, the response fails; the received text stays.
 
     The defaults hold an answer of 32,768 tokens with 20 alternatives for each.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from playground.experiments.batch_plan import PlannedRow, RowForecast, groups
 from playground.experiments.batch_results import row_number, tokens_of
@@ -21,8 +22,7 @@ COLD_SHARE = 0.5
 """A row's prefix counts as cold if the server reported less than this share of its tokens as cached."""
 
 
-@dataclass(slots=True)
-class BatchLine:
+class BatchLine(Struct):
     """One row with its state and result. `seen` is the text of a running row at the last `BatchLines.look`."""
 
     item: PlannedRow
@@ -190,8 +190,7 @@ class BatchLines(Sequence[BatchLine]):
             self._lines[position].seen = self._lines[position].output
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Which rows are displayed. `sort` is the column's kind, the variable's name, and whether it descends."""
 
     filter: str = ""

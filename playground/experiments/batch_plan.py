@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.client.endpoint import PER, Endpoint, PlanLimits, Rates
 from playground.experiments.batch_rows import BatchRow
@@ -25,8 +27,7 @@ GROUP_SHARE = 0.5
 """Least share of a prompt that it has in common with the row before it in its group."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRow:
+class PlannedRow(Struct, frozen=True):
     """A row with its prompt. `parts` make up the prompt in the order in which the cache reads it.
 
     Fixed parts are the same objects in every row, so that a plan needs memory for the values only.
@@ -153,8 +154,7 @@ def common_length(first: str, second: str) -> int:
     return low
 
 
-@dataclass(frozen=True, slots=True)
-class RowForecast:
+class RowForecast(Struct, frozen=True):
     """Estimates (≈) for one row of a plan: tokens, and the seconds from the start of the batch to its own."""
 
     prompt_tokens: float
@@ -162,8 +162,7 @@ class RowForecast:
     start_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class BatchForecast:
+class BatchForecast(Struct, frozen=True):
     """Estimates (≈) for a batch. Money is None if the rate is unknown."""
 
     requests: int
@@ -217,8 +216,7 @@ def forecast_batch(
     return BatchForecast(len(planned), total, cached, max(ends, default=0.0), cost, rows)
 
 
-@dataclass(frozen=True, slots=True)
-class BatchPlan:
+class BatchPlan(Struct, frozen=True):
     """Rows in the order of sending with the forecast of that order and of the data's own."""
 
     rows: tuple[PlannedRow, ...]

@@ -10,9 +10,10 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from msgspec import Struct, field
 
 from playground.client.endpoint import Rates, cost
 from playground.client.redact import redact
@@ -97,8 +98,7 @@ def failed_result(number: int, variables: Mapping[str, str], message: str) -> di
     return result
 
 
-@dataclass
-class BatchTotals:
+class BatchTotals(Struct):
     """Sums over results. Figures that were not reported are counted in `unreported`, never added as 0."""
 
     rows: int = 0

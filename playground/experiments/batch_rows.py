@@ -7,7 +7,8 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from playground.prompt.document import Document, names, render
 from playground.prompt.field_errors import FieldError, InputError
@@ -18,8 +19,7 @@ from playground.tools.schema import check_schema, check_value, matches_within_li
 KINDS = ("contains", "equals", "regex", "schema", "max-tokens")
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerCheck:
+class AnswerCheck(Struct, frozen=True):
     """One check. `passes` takes the completion's text and its reported tokens (None: not reported)."""
 
     name: str
@@ -96,8 +96,7 @@ LOG_COLUMNS = ("request_id", "last_user_message")
 """Columns of rows from the request log, before the variables of the logged prompts."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRow:
+class BatchRow(Struct, frozen=True):
     """One row of the data file. `number` counts from 0 in the file, whatever the order of sending."""
 
     number: int

@@ -8,9 +8,10 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from playground.client.endpoint import PER, Endpoint
 from playground.experiments.batch_job import BatchJob, RunReader
@@ -33,8 +34,7 @@ KEEP = 20
 _ABOUT, _ROWS, _RESULTS = "batch.json", "rows.jsonl", "results.jsonl"
 
 
-@dataclass(frozen=True, slots=True)
-class BatchSpec:
+class BatchSpec(Struct, frozen=True):
     """Everything that a batch needs to continue. `source` names its data; `columns` maps variables to columns."""
 
     document: Document
@@ -48,8 +48,7 @@ class BatchSpec:
     started_utc: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class SavedBatch:
+class SavedBatch(Struct, frozen=True):
     """A batch in its folder. `finished` is the number of results in its file."""
 
     folder: Path
@@ -146,8 +145,7 @@ WARM_SHARE = 0.05
 """More cached tokens than any forecast by this share of the prompt: the cache was not empty before the batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchSettings:
+class BatchSettings(Struct, frozen=True):
     """All settings of a batch, chosen by the user. `mapping` has the column of each variable."""
 
     document: Document
@@ -160,8 +158,7 @@ class BatchSettings:
     concurrency: int
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedBatch:
+class PreparedBatch(Struct, frozen=True):
     """Settings with their plan. `lines` hold the state of the rows while the batch runs."""
 
     settings: BatchSettings

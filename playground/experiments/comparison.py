@@ -7,9 +7,11 @@ import json
 import re
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.client.endpoint import PER, Endpoint, Rates, cost
 from playground.prefix_cache.forecaster import PromptForecast
@@ -35,16 +37,14 @@ CacheStart = Literal["as_is", "cold", "warm"]
 and that request is not counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Struct, frozen=True):
     """One column: a prompt and its endpoint. `document.name` is the column's name."""
 
     document: Document
     endpoint: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One request of a comparison. A warm-up is not counted."""
 
     column: int
@@ -106,8 +106,7 @@ def read_tags(tags: Sequence[str]) -> tuple[str, int] | None:
     return values[TAG], LETTERS.index(letter)
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(Struct, frozen=True):
     """A variant's prefix beside that of the first variant (A). Token counts are estimates (≈).
 
     `shared` is the part of `stable` that A's stable prefix begins with too, `place` where the two differ; `same`: the
@@ -122,7 +121,7 @@ class Prefix:
     place: str = ""
     same: bool = True
     other_cache: Literal["", "endpoint", "model"] = ""
-    rates: Rates = Rates()  # noqa: RUF009 - frozen
+    rates: Rates = Rates()
 
     @property
     def fresh_once(self) -> float:
@@ -145,8 +144,7 @@ class Prefix:
         return 1000 * (self.warm_cached * self.rates.cached + fresh * self.rates.fresh) / PER
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """A variant with its forecast; `block` is the cache's block in tokens, `reported` the prompt tokens if known."""
 
     variant: Variant
@@ -243,8 +241,7 @@ def _place(column: Looked, offset: int) -> str:
     return f"{name}, line {template.count(chr(10), 0, inside) + 1}"
 
 
-@dataclass(frozen=True, slots=True)
-class RunFigures:
+class RunFigures(Struct, frozen=True):
     """One counted request, live or from the log. `forecast_cached` and `forecast_prompt` are estimates (≈)."""
 
     run_id: str
@@ -299,8 +296,7 @@ def figures(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RunSpread:
+class RunSpread(Struct, frozen=True):
     """Distribution of a figure over the runs that have it."""
 
     n: int
@@ -325,8 +321,7 @@ _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """A stretch of a difference: in both texts, only in the earlier one, or only in the later one."""
 
     sign: Sign

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from playground.client.endpoint import PlanLimits
 from playground.experiments.comparison import (
@@ -33,8 +34,7 @@ CACHE_STARTS: dict[CacheStart, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ComparedColumn:
+class ComparedColumn(Struct, frozen=True):
     """One column with its counted requests, oldest first, and its answer's difference from A's."""
 
     variant: Variant
@@ -53,8 +53,7 @@ class ComparedColumn:
         return self.runs[-1] if self.runs else None
 
 
-@dataclass(frozen=True, slots=True)
-class ComparisonReport:
+class ComparisonReport(Struct, frozen=True):
     """A comparison. `columns` are A, B, …; `started` is aware, None before the first request."""
 
     id: str

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent
@@ -48,8 +50,7 @@ from playground.simulator.launch import SimulatorError
 from playground.tasks import Subscribers
 
 
-@dataclass(eq=False)
-class ColumnSlot:
+class ColumnSlot(Struct, eq=False):
     """State of one column. `sent` is the document of the newest request, with its values.
 
     `expected` are the tokens (≈) that the cache serves of the next request in the chosen order; None: not estimated.

@@ -13,10 +13,11 @@ import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from playground.prompt.document import Document, Json, Message
 from playground.runs.metrics import percent, seconds
@@ -41,16 +42,14 @@ _TEXT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LabStep:
+class LabStep(Struct, frozen=True):
     """Send prompt number `prompt`. `gap_s`: seconds after it was last sent (0: as soon as possible)."""
 
     prompt: int
     gap_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class LabPlan:
+class LabPlan(Struct, frozen=True):
     """One experiment: its prompts, and the steps in order. `tokens` is the total of input tokens (≈)."""
 
     experiment: Experiment
@@ -130,8 +129,7 @@ MAX_GAP_S = 86_400.0
 """Longest wait between two sends in a stored plan."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """Result of one step. Tokens as the server reported them; None is *not reported*. `at` is unix seconds.
 
     `gap_s`: seconds since the same prompt was sent before; None for the first time.
@@ -147,8 +145,7 @@ class Reading:
     gap_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class LabProgress:
+class LabProgress(Struct, frozen=True):
     """A plan and its readings so far, as stored on disk. `endpoint_id`: the endpoint that receives the requests."""
 
     plan: LabPlan
@@ -292,8 +289,7 @@ ENOUGH = 4
 """Least number of distinct cached counts whose common divisor is reported as the block size."""
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """Results of an experiment; None is *not determined*. Tokens as reported; times in seconds.
 
     `block`: every cached count was a whole number of these. `minimum`: (largest prompt that missed, smallest that

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from playground.runs.metrics import percent, seconds
 from playground.runs.state import RunState
@@ -49,8 +50,7 @@ MOST = 200
 """Maximum number of requests in one experiment."""
 
 
-@dataclass(frozen=True, slots=True)
-class RepeatedAnswer:
+class RepeatedAnswer(Struct, frozen=True):
     """One answer: its text with its tool calls, and the request_ids of the requests that got it."""
 
     text: str
@@ -62,8 +62,7 @@ class RepeatedAnswer:
         return len(self.request_ids)
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Struct, frozen=True):
     """`answers` has each different answer, the most frequent first; `failed` requests ended without one.
 
     `differs_at` is for each answer the code point at which it first differs from the first of them (None for itself).

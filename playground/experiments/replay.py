@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
 from playground.prefix_cache.endpoint_model import CacheUsage
@@ -26,17 +27,15 @@ BINS = 24
 """Number of bins of a chart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(Struct, frozen=True):
     """One accepted request of the log with its report. `where` is its endpoint's id and model."""
 
     sent: Sent
     where: tuple[str, str]
-    usage: CacheUsage = CacheUsage()  # noqa: RUF009 - frozen
+    usage: CacheUsage = CacheUsage()
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
+class Bin(Struct, frozen=True):
     """A period that ends at `end` (unix seconds), and its reported tokens."""
 
     end: float
@@ -44,8 +43,7 @@ class Bin:
     fresh: int
 
 
-@dataclass(frozen=True, slots=True)
-class Breaker:
+class Breaker(Struct, frozen=True):
     """A cause of broken prefixes: `title` names it, `place` its position. `lost` are ≈ tokens that were sent fresh
     though an earlier version of the prompt had them too; `runs` the run_ids, the newest last."""
 
@@ -56,8 +54,7 @@ class Breaker:
     runs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CacheHistory:
+class CacheHistory(Struct, frozen=True):
     """`prompt` and `cached` are sums over the `compared` requests that reported both; `unreported` did not.
 
     `stable_cached` is the ≈ part of `prompt` that the cache would have served if every prompt began with the text in

@@ -8,9 +8,10 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from playground import __version__
 from playground.client.chunks import DONE
@@ -141,8 +142,7 @@ def _response(events: list[AnyEvent], attempt: Attempt) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class HarEntries:
+class HarEntries(Struct, frozen=True):
     """The chat completions of a HAR, and how many POST entries were skipped, by reason."""
 
     runs: tuple[EndedRun, ...]

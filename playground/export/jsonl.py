@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from playground.client.endpoint import check_base_url
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived, Usage, UsageReported

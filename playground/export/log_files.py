@@ -10,10 +10,12 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from datetime import UTC
 from pathlib import Path
 from typing import IO, Literal, get_args
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.client.endpoint import cost
 from playground.export import har, jsonl
@@ -35,8 +37,7 @@ MOST_HAR_BYTES = 512 * 1024 * 1024
 BATCH = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """`skipped` requests were in the log already; `unreadable` counts entries that were left out, by reason."""
 
     added: int

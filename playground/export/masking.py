@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
 from playground.client.redact import MASK, redact

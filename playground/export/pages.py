@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC
 from html import escape
 from typing import Literal
+
+from msgspec.structs import replace
 
 from playground import __version__
 from playground.client.endpoint import cost

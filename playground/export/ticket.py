@@ -7,10 +7,10 @@ import json
 import platform
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, timedelta
 
 import msgspec
+from msgspec import Struct
 
 from playground import __version__
 from playground.client.events import (
@@ -40,8 +40,7 @@ from playground.runs.summary import wire_tool_calls
 MAX_ERROR_CHARS = 4_000
 
 
-@dataclass(frozen=True, slots=True)
-class TicketContents:
+class TicketContents(Struct, frozen=True):
     """Options of a ticket. `workspace`: the vendor's workspace id, left out if empty."""
 
     contents: Contents = "hashed"

@@ -5,15 +5,14 @@ Everything may be unknown; rules that need it report nothing then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from playground.client.endpoint import PLANS, PlanLimits, Rates
 from playground.client.retry import RETRIED, RetryPolicy
 from playground.prompt.limits import CONTEXT_TOKENS
 
 
-@dataclass(frozen=True, slots=True)
-class PastRequest:
+class PastRequest(Struct, frozen=True):
     """One earlier request of this prompt. None is *not known* everywhere; tokens are the server's own figures.
 
     `at` is unix seconds. `status` is that of the last response, None without one. `max_tokens` is what the
@@ -43,8 +42,7 @@ class PastRequest:
         return self.cached_tokens / self.prompt_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class PromptHistory:
+class PromptHistory(Struct, frozen=True):
     """What the log holds. `requests` are those of this prompt, oldest first (the last few hundred will do).
 
     `tools_called` are the names of all tools that were ever called, over `tools_offered_in` requests that offered
@@ -65,8 +63,7 @@ NO_HISTORY = PromptHistory()
 NO_RATES = Rates()
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """A batch or a parallel run before its start: `in_flight` at once, about `seconds_each` (None: unknown)."""
 
     requests: int
@@ -74,8 +71,7 @@ class Batch:
     seconds_each: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
+class Retries(Struct, frozen=True):
     """A retry policy as set. `attempts` counts the first one; waits in seconds; `jitter` a share of the wait."""
 
     statuses: frozenset[int] = RETRIED
@@ -92,15 +88,13 @@ class Retries:
         return cls(RETRIED, policy.attempts, policy.first_s, policy.longest_s, policy.jitter)
 
 
-@dataclass(frozen=True, slots=True)
-class AgentLoopContext:
+class AgentLoopContext(Struct, frozen=True):
     """How tool chains are run: at most `limit` requests each; None is no limit."""
 
     limit: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class LintContext:
+class LintContext(Struct, frozen=True):
     """Rates are dollars per million tokens, None is not priced. `fixture`: the user marked the prompt as one.
 
     `lifetime_s`: after how long a silence the cache is assumed to have forgotten (not published).

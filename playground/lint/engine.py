@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.lint.context import ALONE, LintContext
 from playground.lint.model import SEVERITIES, Evidence, Finding, Fix, Rule
@@ -125,8 +127,7 @@ DOUBT = 0.25
 """Assumed relative error of an estimate by a plain function: covers English for common vocabularies."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Doubtful:
+class _Doubtful(Struct, frozen=True):
     """A plain function as a counter."""
 
     function: Callable[[str], float]

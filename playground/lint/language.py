@@ -11,7 +11,8 @@ import json
 import re
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from playground import asset
 
@@ -77,8 +78,7 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-@dataclass(frozen=True, slots=True)
-class Phrases:
+class Phrases(Struct, frozen=True):
     """One language; stems are in lower case.
 
     `filler` asks for a spoken acknowledgement before a tool call, `json_line` for JSON. `waits`: what a prompt says

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import Path
@@ -24,16 +26,14 @@ Basis = Literal["counted", "reported", "estimated", "assumed"]
 assumed: chosen by this program because none is published."""
 
 
-@dataclass(frozen=True, slots=True)
-class GuideSource:
+class GuideSource(Struct, frozen=True):
     """The section of the guide and its rule, in this program's words."""
 
     section: str
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """One figure behind a finding. `value` None is *unknown*, never 0.
 
     Dollars are for 1,000 requests; a share is from 0 to 1.
@@ -64,8 +64,7 @@ def _plain(value: float | None) -> str:
     return f"{value:.2g}" if abs(value) < 10 and value != round(value) else f"{round(value):,}"
 
 
-@dataclass(frozen=True, slots=True)
-class FindingPlace:
+class FindingPlace(Struct, frozen=True):
     """A field of the request, by the path used in the server's errors, e.g. ("messages", 0, "content").
 
     `start` and `end` are code points in that field's text: in a message's *template* content, or in
@@ -94,16 +93,14 @@ class FindingPlace:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(Struct, frozen=True):
     """One undoable step. `after` is the whole document as it would be; its rule is silent on it."""
 
     title: str
     after: Document
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """A finding of one rule about this prompt.
 
     `title` is one line without figures that change at every keystroke; `detail` describes the situation and the remedy.
@@ -151,8 +148,7 @@ class Rule(Protocol):
         """Return the findings of this rule about a prompt; pure."""
 
 
-@dataclass(frozen=True, slots=True)
-class LintRule:
+class LintRule(Struct, frozen=True):
     """A Rule around a function."""
 
     name: str

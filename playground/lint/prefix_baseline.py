@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from playground.client.endpoint import Rates
 from playground.lint.model import Evidence, Finding, FindingPlace
@@ -27,8 +28,7 @@ CHUNK = 256
 Estimate = Callable[[str], float]
 
 
-@dataclass(frozen=True, slots=True)
-class PrefixPart:
+class PrefixPart(Struct, frozen=True):
     """A tool or message of the prefix; of the last one, `text` ends at the boundary."""
 
     path: Path
@@ -36,8 +36,7 @@ class PrefixPart:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class SharedPrefix:
+class SharedPrefix(Struct, frozen=True):
     """The prefix of one prompt or program. `reason` names what ends it: a value, or "" for the question."""
 
     parts: tuple[PrefixPart, ...]

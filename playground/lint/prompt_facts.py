@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
+
+from msgspec import Struct
 
 from playground.lint.context import LintContext
 from playground.lint.language import detect
@@ -17,8 +18,7 @@ DEEP = 12
 """Maximum nesting depth."""
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaNode:
+class SchemaNode(Struct, frozen=True):
     """One schema in a definition. `path` leads to it from the definition, `name` is the property's, dotted."""
 
     path: Path

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prefix_cache.rewrites import proposals, sorted_tools, stable_length
 from playground.prefix_cache.volatile_scan import VolatileKind, spans
@@ -22,8 +24,7 @@ PREFIX_RULE = "prefix-order"
 REQUESTS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """One way to fix: `after` is the whole document as it would be."""
 
     title: str
@@ -31,8 +32,7 @@ class Option:
     after: Document
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Struct, frozen=True):
     """≈ tokens: the part that every request of the prompt shares, what the cache is forecast to serve next, the whole;
     `dollars` is what 1,000 requests cost on input with that part cached (None: a rate is not set)."""
 
@@ -126,8 +126,7 @@ _KINDS: dict[VolatileKind, Kind] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ReorderSpot:
+class ReorderSpot(Struct, frozen=True):
     """Code points [start, end) in a message's template. `name` is the variable's, or the text itself."""
 
     message: int

@@ -6,8 +6,10 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.value_kinds import REACH, kind_of, typed_values
@@ -26,8 +28,7 @@ _HAN, _KANA = "\u3400-\u9fff\uf900-\ufaff", "\u3040-\u30ff"
 _TOKENS = re.compile(rf"\d+|[{_HAN}]|[{_KANA}]+|(?:[^\W\d_{_HAN}{_KANA}]|(?!\d)[{_MARKS}])+|\s+|.", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class VaryingRange:
+class VaryingRange(Struct, frozen=True):
     """A range that differs between texts.
 
     `start`, `end`: code points in the first text. `values[i]`, `heads[i]`: its text and the rest of the line in front,

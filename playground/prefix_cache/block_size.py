@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import erf, exp, gcd, log, sqrt
+
+from msgspec import Struct
 
 ASSUMED_BLOCK = 16
 """Tokens: caches match whole blocks. The size is not published; this one is common, and reports correct it."""
@@ -37,8 +38,7 @@ _LOOSE = 512.0
 _MAX_SEEN = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     """An inferred value in the unit of its name: None if unknown. `confidence` is 0 to 1, `reports` how many bear on
     it."""
 
@@ -55,8 +55,7 @@ class Estimate:
         return f"{degree}, from {self.reports} report{'' if self.reports == 1 else 's'}"
 
 
-@dataclass(frozen=True, slots=True)
-class CacheUnit:
+class CacheUnit(Struct, frozen=True):
     """A block and a minimum in tokens, with their probability."""
 
     block: int

@@ -7,10 +7,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 from unicodedata import normalize
+
+from msgspec import Struct
 
 from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.text_compare import (
@@ -91,8 +92,7 @@ SAME = 0.5
 """Of the shorter of two messages: what both have in common at least, for one to be an edit of the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """What happened to whole messages, and the words for it."""
 
     move: Move
@@ -222,8 +222,7 @@ _CAUSES: dict[ValueKind, Cause] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """Where and how `now` leaves `earlier`: at code point `shared` of both views, in `part` of `now` at `offset`.
 
     `before` and `after` are the characters that differ, raw; `around` the same with the word or the value they are

@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.difference import that_may_matter
@@ -75,8 +77,7 @@ SHARED_MUCH = 200
 """Code points from which another prompt with the same beginning is worth a comparison."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheUsage:
+class CacheUsage(Struct, frozen=True):
     """What a server reported for a request; None: not reported. `message` is the generated message."""
 
     prompt_tokens: int | None = None
@@ -86,8 +87,7 @@ class CacheUsage:
     message: Mapping[str, Json] | None = None
 
 
-@dataclass
-class Prediction:
+class Prediction(Struct):
     """Everything that is computed of a prompt before it is sent.
 
     `interval` is widened by learned residuals, `raw` is not.
@@ -122,8 +122,7 @@ class Prediction:
         return self.measures[self.rendering.order]
 
 
-@dataclass(slots=True)
-class _Request:
+class _Request(Struct):
     """A request in the model: its number, time, and counted tokens."""
 
     run_id: str
@@ -133,8 +132,7 @@ class _Request:
     answer: str = ""
 
 
-@dataclass
-class _SlotStates:
+class _SlotStates(Struct):
     """One slot whose states are saved in memory, as llama.cpp does: numbers of requests, the slot's own and saved ones.
 
     The slot keeps its state if it shares more than a tenth of the new prompt and the prompt keeps half of it; else the

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 KEPT = 200
 """Number of latest forecasts in a score."""
@@ -17,8 +18,7 @@ _WIDER, _NARROWER, _WIDEST = 1.35, 0.97, 6.0
 """Factors of the interval's width after a report outside and inside of it: they balance at one outside in ten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(Struct, frozen=True):
     """Of one endpoint and model. `median_error_tokens` and `_blocks` are absolute; `inside` the share of reports in the
     90 % interval, 0 to 1; all None while `n`, the number of forecasts compared with a report, is 0.
 
@@ -45,8 +45,7 @@ class Score:
         return " ".join(filter(None, (f"{count}: {off}, {self.inside:.0%} inside the interval.", self.failing)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(Struct, frozen=True):
     error: float
     step: int
 
@@ -120,8 +119,7 @@ class Scorer:
         return f"{len(failed)} of the last {len(latest)} forecasts were off by more than a block; {why}."
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(Struct, frozen=True):
     """Expected cached tokens (≈) with the interval that holds nine in ten reports.
 
     `basis` is a text fragment: "shared with 9db74058 · 40 s ago", or why nothing is expected. `run_id` and

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prefix_cache import learned_state
 from playground.prefix_cache.block_size import Estimate
@@ -47,16 +49,14 @@ CANDIDATES = 24
 """How many earlier requests are offered for a comparison."""
 
 
-@dataclass(frozen=True, slots=True)
-class Property:
+class Property(Struct, frozen=True):
     """An inferred property of a server that is no number; `confidence` is 0 to 1. `value` None: unknown."""
 
     value: str | bool | None
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
-class CacheProfile:
+class CacheProfile(Struct, frozen=True):
     """What a server's cache is like, as far as reports tell: `block` and `minimum` in tokens, `lifetime` in seconds."""
 
     block: Estimate
@@ -68,16 +68,14 @@ class CacheProfile:
     loss_rate: float
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """The explanation of a report (None: no miss), and the knowledge of the server before it."""
 
     explanation: MissExplanation | None
     known: MissKnowledge
 
 
-@dataclass(frozen=True, slots=True)
-class PromptForecast:
+class PromptForecast(Struct, frozen=True):
     """Everything about a prompt before it is sent; docs/prefix_cache.md describes the fields."""
 
     view: DocumentView

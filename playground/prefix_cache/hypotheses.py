@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import exp, inf, log
 from operator import add, mul
 from typing import Literal
+
+from msgspec import Struct, field
 
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.match_tree import MatchStep
@@ -49,8 +50,7 @@ _MADE_UP = 0.002
 """Probability of a report that no hypothesis explains."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rendering:
+class Rendering(Struct, frozen=True):
     """Order of the prompt, and what of the answers is cached too."""
 
     order: Order
@@ -70,16 +70,14 @@ class Rendering:
 _STORED: dict[Reuse, str] = {"all": "answers", "none": "prompts"}
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(Struct, frozen=True):
     """What a cache keeps: `limit` is seconds, tokens or slots by `kind`."""
 
     kind: RetentionKind
     limit: float = inf
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(Struct, frozen=True):
     """How requests reach `replicas` caches; "prefix_hash": by a hash of the first `tokens` tokens."""
 
     kind: RoutingKind
@@ -127,8 +125,7 @@ def routing_priors() -> list[float]:
     return [log(shares[routing.kind]) for routing in ROUTINGS]
 
 
-@dataclass(frozen=True, slots=True)
-class Classes:
+class Classes(Struct, frozen=True):
     """Retentions that keep the same: `kinds` are tokens and code points, `members` each retention's index in it."""
 
     kinds: tuple[tuple[Size, int], ...]
@@ -142,8 +139,7 @@ class Classes:
         return found
 
 
-@dataclass
-class Reach:
+class Reach(Struct):
     """How far the cache may hold a prompt under one rendering.
 
     `steps` are shared prefixes, the shortest first: the newest request that uses each, and how many do. `size` gives
@@ -248,8 +244,7 @@ class Reach:
             yield count, inf
 
 
-@dataclass(frozen=True, slots=True)
-class ReportOutcome:
+class ReportOutcome(Struct, frozen=True):
     """`size` tokens are cached, up to code point `depth`, with probability `weight`, under `rendering`."""
 
     weight: float

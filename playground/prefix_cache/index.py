@@ -6,8 +6,9 @@ import re
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from threading import Lock
+
+from msgspec import Struct
 
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.tree import Entry, PrefixTree
@@ -21,8 +22,7 @@ MADE = 32
 """Number of requests whose joined text is cached."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """A request that was sent. `at` is unix seconds; tokens are as reported, None if they were not.
 
     `shared_chars` is how many code points it shared with the best request before it: where `cached_tokens` ended.
@@ -47,8 +47,7 @@ class Sent:
         return (self.request_id or self.run_id)[:8]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """A request that shares `length` code points of the cache's view with the current prompt."""
 
     sent: Sent

@@ -8,7 +8,8 @@ request that shares it: when that part was last used.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import AnswerCuts, Reuse
@@ -53,8 +54,7 @@ _NO_CHILDREN: dict[str, MatchNode] = {}
 """Shared by all leaves, never changed: half of all nodes are leaves."""
 
 
-@dataclass(frozen=True, slots=True)
-class MatchStep:
+class MatchStep(Struct, frozen=True):
     """Up to code point `depth` the text was last used by request `newest`; `count` requests share as much."""
 
     depth: int

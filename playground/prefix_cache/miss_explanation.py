@@ -7,8 +7,10 @@ request.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prefix_cache.causes import TITLES, Cause
 from playground.prefix_cache.difference import (
@@ -69,8 +71,7 @@ CONFIDENT = 0.7
 """Confidence from which an inferred minimum or lifetime is named as the cause."""
 
 
-@dataclass(frozen=True, slots=True)
-class MissPosition:
+class MissPosition(Struct, frozen=True):
     """Where the prefix ended: a message or tool (index from 0), line and column from 1, and the characters there."""
 
     part: Literal["message", "tool"]
@@ -83,8 +84,7 @@ class MissPosition:
 _AFTER_FIX = "The fix changed the prefix once; the next request can be served from the cache."
 
 
-@dataclass(frozen=True, slots=True)
-class MissExplanation:
+class MissExplanation(Struct, frozen=True):
     """One explanation. `sentence` is complete; `before` and `after` are the characters at the difference in the
     earlier request and in this one with the word around them, invisible ones made visible; empty if no text
     differs.
@@ -129,8 +129,7 @@ class MissExplanation:
         return f"{{{{{self.variable}}}}} has another value" if self.variable else TITLES[self.cause]
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierRequest:
+class EarlierRequest(Struct, frozen=True):
     """What a request is compared with. `gap_s` is the time between both, `lost` why the cache cannot have it any
     more. Tokens are as reported."""
 
@@ -143,8 +142,7 @@ class EarlierRequest:
     completion_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OrderEvidence:
+class OrderEvidence(Struct, frozen=True):
     """One possible order of the prompt, with its probability; `size` gives the tokens before a code point in that
     order. `twin`: the probability of the same order with, or without, what a bare one leaves out."""
 
@@ -159,8 +157,7 @@ class OrderEvidence:
         return self.weight + self.twin
 
 
-@dataclass(frozen=True, slots=True)
-class ReuseEvidence:
+class ReuseEvidence(Struct, frozen=True):
     """What of a generated message may be found again, with its probability, and the tokens that are served then."""
 
     reuse: Reuse
@@ -168,8 +165,7 @@ class ReuseEvidence:
     size: Size
 
 
-@dataclass(frozen=True, slots=True)
-class MissKnowledge:
+class MissKnowledge(Struct, frozen=True):
     """What was known of the server before the report. `minimum` and `lifetime_s` are None unless reports support
     them. `blocks` are the blocks that reports allow, with their probabilities; empty: only `block`."""
 
@@ -231,8 +227,7 @@ def explain_miss(
     return _differs(case, found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(Struct, frozen=True):
     now: CacheView
     document: DocumentView | None
     earlier: EarlierRequest

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import cast
+
+from msgspec import Struct
 
 from playground import asset
 
@@ -120,8 +121,7 @@ def _all_days() -> tuple[str, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class MomentPatterns:
+class MomentPatterns(Struct, frozen=True):
     """Regular expressions without groups.
 
     `full`: a date with its year · `written`: also without the year, or in short numbers · `date`: also a weekday, alone

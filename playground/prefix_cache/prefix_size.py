@@ -5,9 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, islice
 from math import sqrt
+
+from msgspec import Struct
 
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.match_tree import MatchNode
@@ -22,8 +23,7 @@ UNLIKELY = 4.0
 """Standard deviations between an estimate and a mark from which the mark is not believed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """About how many tokens, with the standard deviation."""
 
     tokens: float
@@ -127,8 +127,7 @@ def _equal_parts(view: CacheView, other: CacheView) -> int:
     return max(min(count, len(other.parts)) - 1, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
+class Anchor(Struct, frozen=True):
     """An earlier request that begins alike: its measure, where its prompt ends, and the tokens counted there."""
 
     measure: Measure
@@ -136,8 +135,7 @@ class Anchor:
     tokens: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(Struct, frozen=True):
     depth: int
     counts: Counts
     size: Size
@@ -287,8 +285,7 @@ KEPT = 60
 """Residuals that widen intervals."""
 
 
-@dataclass(frozen=True, slots=True)
-class ForecastInterval:
+class ForecastInterval(Struct, frozen=True):
     """Cached tokens (≈), and the interval that holds nine in ten reports."""
 
     tokens: float

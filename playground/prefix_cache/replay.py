@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.forecast import Forecast
@@ -23,8 +23,7 @@ REMEMBERED = 400
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayResult:
+class ReplayResult(Struct, frozen=True):
     """One request: the forecast before it, the report and the explanation. `forecast` is None for a failed request."""
 
     record: TrafficRecord
@@ -33,8 +32,7 @@ class ReplayResult:
     explanation: MissExplanation | None
 
 
-@dataclass(frozen=True, slots=True)
-class ReplaySummary:
+class ReplaySummary(Struct, frozen=True):
     """Shares are 0 to 1, None without a report. `profile` is of the endpoint with the most requests."""
 
     requests: int

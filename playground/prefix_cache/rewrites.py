@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prefix_cache.blocks import Range, unit_around, widened
 from playground.prefix_cache.prefix_size import Measure
@@ -58,8 +60,7 @@ MOST = 50
 """Maximum number of reported values, for sure and unsure ones each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Volatile:
+class Volatile(Struct, frozen=True):
     """One value. `message` is the message's index (None: in the tool with index `tool`); `start`, `end` are code points
     in the message's template content, or in the tool's JSON text.
 
@@ -185,8 +186,7 @@ FieldError = Volatile | str
 _BLANK_LINES = re.compile(r"\n[ \t]*\n")
 
 
-@dataclass(frozen=True, slots=True)
-class PromptRewrite:
+class PromptRewrite(Struct, frozen=True):
     """One proposal. `after` is the whole document as it would be; `moved` are the pieces that change their place."""
 
     title: str
@@ -303,8 +303,7 @@ def _below_the_rules(document: Document, led: int, problem: FieldError | None) -
         yield PromptRewrite("Move in front of the question", why, replace(document, messages=changed), pieces)
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(Struct, frozen=True):
     """A message's content in two: what stays, and the pieces that vary."""
 
     rest: str

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
@@ -23,8 +24,7 @@ _NEAR = 1.5
 LifetimeSource = Literal["", "learned", "set"]
 
 
-@dataclass(frozen=True, slots=True)
-class ColdClock:
+class ColdClock(Struct, frozen=True):
     """When the warm prefix is expected to turn cold.
 
     `warm_until_unix` is None if the lifetime is unknown or nothing is warm; `cold`: the prefix was sent before, and its
@@ -113,8 +113,7 @@ class TrafficError(Exception):
     """A file that cannot be replayed; the text names the line or entry."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrafficRecord:
+class TrafficRecord(Struct, frozen=True):
     """One request. `at_unix` is when it was sent; `usage` is what the server reported, None for a failed request.
 
     `endpoint` separates caches. A request with a `tag` (experiment, example, voice demo) was sent by the program for

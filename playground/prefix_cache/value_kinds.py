@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import operator
 import re
-from dataclasses import dataclass
 from functools import cache
 from string import ascii_letters, digits
 from typing import Literal
+
+from msgspec import Struct
 
 from playground.prefix_cache.moments import INDIC, any_of, moment_patterns, words
 from playground.prefix_cache.text_compare import common_prefix
@@ -130,8 +131,7 @@ _NAME_CUE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ValueChange:
+class ValueChange(Struct, frozen=True):
     """A value that differs; one side is empty if the value was inserted or removed."""
 
     kind: ValueKind
@@ -139,8 +139,7 @@ class ValueChange:
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Patterns:
+class _Patterns(Struct, frozen=True):
     by_kind: tuple[tuple[ValueKind, re.Pattern[str]], ...]
     date_with_rest: re.Pattern[str]
     counter_cue: re.Pattern[str]

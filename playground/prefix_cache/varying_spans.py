@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import VaryingRange, varying_ranges
 from playground.prefix_cache.value_kinds import kind_of
@@ -63,8 +65,7 @@ _LONG_NAME, _SENTENCE = 60, 8
 """Code points or words from which words of no other kind are retrieved text."""
 
 
-@dataclass(frozen=True, slots=True)
-class VaryingSpan:
+class VaryingSpan(Struct, frozen=True):
     """A span that differs between requests of one family.
 
     `part` and `index`: a message, or a tool (-1: the tool list as a whole). `start`, `end`: code points in the

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
 
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Json, Rendered, places, render
@@ -59,8 +60,7 @@ tool calls · a message without tool calls · nothing."""
 REUSES: tuple[Reuse, ...] = ("all", "rewritten", "alone", "name", "text", "plain", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class ViewPart:
+class ViewPart(Struct, frozen=True):
     """Code points [start, end) of a view's text. `index` is the tool's or the message's."""
 
     kind: PartKind
@@ -69,8 +69,7 @@ class ViewPart:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class CacheView:
+class CacheView(Struct, frozen=True):
     """The whole prompt as one text, and what each stretch of it is."""
 
     text: str
@@ -313,8 +312,7 @@ def answer_in(order: Order, answer: str) -> str:
     return TURN_MARK + answer if answer and order in TURN_ORDERS else answer
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerCuts:
+class AnswerCuts(Struct, frozen=True):
     """How many code points of a generated message with tool calls each kind of `Reuse` finds again."""
 
     rewritten: int
@@ -380,8 +378,7 @@ def view_of_fields(fields: Mapping[str, Json]) -> CacheView:
     return builder.view()
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentView:
+class DocumentView(Struct, frozen=True):
     """A document's view, with the map from its offsets to the template that the user edits.
 
     `contents` holds each message's content part (None without content), `rendered` the content with its values.

@@ -7,9 +7,10 @@ only a few times. Every repetition is bounded: the time is linear in the length 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from playground.prefix_cache.moments import INDIC, any_of, moment_patterns, months, words
 
@@ -22,8 +23,7 @@ class PatternSource(NamedTuple):
     words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Patterns:
+class Patterns(Struct, frozen=True):
     """`announced`: tried at their words; with a group `weak` the word in front decides. `by_digit`: at DIGITS.
 
     `in_lower` and `as_typed`: searched everywhere, in the lower-case or the original text.

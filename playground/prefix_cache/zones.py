@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.prefix_size import Measure
@@ -18,8 +19,7 @@ the first changed character or variable on."""
 Warmth = Literal["none", "warm", "partial", "cold"]
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneSpan:
+class ZoneSpan(Struct, frozen=True):
     """Code points [start, end) of one message's *template* that are in `zone`."""
 
     zone: Zone
@@ -27,8 +27,7 @@ class ZoneSpan:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Boundary:
+class Boundary(Struct, frozen=True):
     """Where the prefix ends: in message `message` (None: in the tools) at code point `offset` of its template.
 
     `tokens` is the estimate (≈) of the prefix before it. `cause` is the text that names what ends it; `name` is the
@@ -43,8 +42,7 @@ class Boundary:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneMap:
+class ZoneMap(Struct, frozen=True):
     """The whole prompt's zones. All token counts are estimates (≈).
 
     `messages` has the spans of each message's content, in order and without gaps; a message without content has
@@ -67,8 +65,7 @@ class ZoneMap:
         return self.warm_tokens + self.stable_tokens + self.variable_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class StructureSpan:
+class StructureSpan(Struct, frozen=True):
     """Code points [start, end) of a message's template, or of a tool's JSON text, that are the same in every request
     or not.
 
@@ -84,8 +81,7 @@ class StructureSpan:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheExtent:
+class CacheExtent(Struct, frozen=True):
     """What is warm under the most probable hypothesis: for each message the template offset up to which it is, and
     the tools.
 
@@ -98,8 +94,7 @@ class CacheExtent:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
-class PartTokens:
+class PartTokens(Struct, frozen=True):
     """Tokens (≈) of one message or tool, its template tokens included, and how many of them are warm."""
 
     part: Literal["message", "tool"]
@@ -108,8 +103,7 @@ class PartTokens:
     warm_tokens: float
 
 
-@dataclass(frozen=True, slots=True)
-class Cuts:
+class Cuts(Struct, frozen=True):
     """Where the zones part, in code points of the text in `order`: warm [0, warm), stable [warm, stable), variable
     after.
 
@@ -377,8 +371,7 @@ def _where(view: DocumentView, part: ViewPart, offset: int) -> str:
     return f"message {part.index + 1} ({message.role}), line {line}"
 
 
-@dataclass(frozen=True, slots=True)
-class Composition:
+class Composition(Struct, frozen=True):
     """Token counts; all but `max_tokens` (0: not set) are estimates (≈).
 
     `history` lies between the system messages and the last user message, `rest` begins with that message.

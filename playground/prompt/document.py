@@ -6,11 +6,13 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import count
 from types import MappingProxyType
 from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Role: TypeAlias = Literal["system", "user", "assistant", "tool", "developer"]
@@ -21,8 +23,7 @@ NO_JSON: Mapping[str, Json] = MappingProxyType({})
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(Struct, frozen=True):
     """A call in an assistant message. `arguments` is JSON text, byte for byte as received."""
 
     id: str
@@ -30,8 +31,7 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One message. `content` is a template: `{{name}}` in it is replaced by a variable's value.
 
     `content` is None only on an assistant message that carries tool calls. `extra` holds fields that the API
@@ -45,8 +45,7 @@ class Message:
     extra: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """A tool definition in OpenAI's function shape, as compact JSON text in its original key order."""
 
     json_text: str
@@ -75,8 +74,7 @@ def _parsed(json_text: str) -> Mapping[str, Json]:
     return MappingProxyType(value if isinstance(value, dict) else {})
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """One prompt, in the order of the cache: tools, then messages.
 
     `parameters` contains set parameters only: an unset parameter is not sent. Its keys are the API's own field
@@ -135,8 +133,7 @@ PATTERN = re.compile(r"\{\{[ \t]*([^\W\d][^\s!-/:-@\[-^`{-~]*)[ \t]*\}\}")
 but the underscore; vowel signs count, which `\\w` would leave out), two braces."""
 
 
-@dataclass(frozen=True, slots=True)
-class VariablePlace:
+class VariablePlace(Struct, frozen=True):
     """The position of `{{name}}` in a template: code points [start, end)."""
 
     name: str
@@ -169,8 +166,7 @@ def names(messages: Iterable[Message]) -> tuple[str, ...]:
     return tuple(seen)
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(Struct, frozen=True):
     """A template with its values in place, and the way back.
 
     `cuts` are, for each variable, (start in the text, end in the text, start and end in the template).

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Literal, TypeAlias, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prompt.document import ROLES, Document, Json, Message, Role, Tool, ToolCall
 from playground.prompt.field_errors import FieldError, InputError, Path
@@ -27,8 +29,7 @@ _MESSAGE_KEYS = ("role", "content", "tool_calls", "tool_call_id")
 FormatKind: TypeAlias = Literal["prompt", "request_body"]
 
 
-@dataclass(frozen=True, slots=True)
-class FileFormat:
+class FileFormat(Struct, frozen=True):
     """How a document was written in its file.
 
     Attributes:
@@ -89,8 +90,7 @@ def read_input(name: str, field: str = "FILE", max_bytes: int = MAX_FILE_BYTES) 
     return data
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedPrompt:
+class OpenedPrompt(Struct, frozen=True):
     """A document read from a file. `notes` are sentences about changes made to open it.
 
     `imported`: the file has another tool's format, in which documents are not saved.

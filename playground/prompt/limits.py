@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from playground.prompt.document import ROLES, Document, Json, Message, Tool
 from playground.prompt.field_errors import FieldError, Path
@@ -18,8 +19,7 @@ CONTEXT_TOKENS = 32_768
 """Input and output together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """One field's rule: an inclusive range of its value, or of how many it may have; None is no bound."""
 
     low: float | None = None
@@ -66,8 +66,7 @@ OWN_PLACE = frozenset(("model", "messages", "tools", "stream", "stream_options")
 """Fields that are no parameters: each has a place of its own in a document or an endpoint."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitFinding:
+class LimitFinding(Struct, frozen=True):
     """One finding of the check. `refused`: the server will answer with HTTP 400; otherwise a warning."""
 
     problem: FieldError

@@ -9,8 +9,10 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
@@ -20,8 +22,7 @@ from playground.prompt.limits import CHOICES, COUNTS, OWN_PLACE, number
 Kind = Literal["number", "whole", "stop", "choice", "switch", "text", "object"]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """One field of the request."""
 
     name: str

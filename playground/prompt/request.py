@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from playground.prompt.document import Document, Json, Message, Tool, ToolCall, names, places, render
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.parameters import invalid_errors
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A request body, frozen. `body` is UTF-8 JSON and is sent byte for byte."""
 
     body: bytes

@@ -10,10 +10,11 @@ import json
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
@@ -145,8 +146,7 @@ def _likeness(first: Json, second: Json) -> int:
     return 1 + 2 * sum(key in second and _same(value, second[key]) for key, value in first.items())
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
+class _Member(Struct, frozen=True):
     """A member of an object (with a key) or an array. `start` is the key's or the value's, `end` the value's."""
 
     key: str

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 LOOPBACK_NAMES = frozenset(("127.0.0.1", "localhost", "[::1]"))
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class AccessRefusal:
+class AccessRefusal(Struct, frozen=True):
     """A request that is answered by the Recorder itself."""
 
     status: int
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class AccessPolicy:
+class AccessPolicy(Struct, frozen=True):
     """Accept requests whose path begins with `base_path`, after `token` if there is one.
 
     `base_path` is the path of the endpoint's base URL, without a trailing slash ("/waves/v1", or "").

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from playground.prefix_cache.alignment import varying_ranges
 from playground.prefix_cache.difference import difference
@@ -20,8 +21,7 @@ MAX_COMPARED_CHARS = 400_000
 """Code points behind the difference that are compared for unchanged text."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestDifference:
+class RequestDifference(Struct, frozen=True):
     """The first difference between two requests. Tokens are estimates, scaled to the reported prompt tokens.
 
     `place` is empty if the request begins with the whole earlier prompt, or is its beginning. `shared_tokens` are in

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prefix_cache.rewrites import proposals, sorted_tools
 from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan, estimate, families, varying_spans
@@ -48,16 +50,14 @@ _NAME_CHARS = 60
 _SENTENCE_END = re.compile(r"(?<=[.!?\u3002\u0964])\s*|\n+")
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedRequest:
+class RecordedRequest(Struct, frozen=True):
     """A row of the log with its body; an empty body if it is not in memory or not readable."""
 
     row: LogRow
     body: Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """Sums over requests. Only rows that reported both token counts are part of the hit rate; None is unknown."""
 
     requests: int
@@ -120,8 +120,7 @@ def fresh_tokens(row: LogRow) -> int | None:
     return row.prompt_tokens - row.cached_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """Requests that share the head of their prompt, oldest first, with the conversations among them."""
 
     name: str
@@ -129,8 +128,7 @@ class Program:
     conversations: Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Leak:
+class Leak(Struct, frozen=True):
     """A varying span with its place and its cost in the compared requests of its program.
 
     `run_ids`: requests that differ here from the one before, oldest first. `tokens`, `dollars`: ≈ sent fresh because of
@@ -158,8 +156,7 @@ class Leak:
         return self.program, self.span.kind, self.place
 
 
-@dataclass(frozen=True, slots=True)
-class Savings:
+class Savings(Struct, frozen=True):
     """Input of one or more programs as reported, and ≈ what fixing all their leaks saves.
 
     `requests` are those with reported prompt and cached tokens; if a program has none, all of its requests, and its
@@ -189,8 +186,7 @@ class Savings:
         return None if value is None or not self.requests else value * 1_000 / self.requests
 
 
-@dataclass(frozen=True, slots=True)
-class Analysis:
+class Analysis(Struct, frozen=True):
     """Programs in the order of their first request, and their leaks, the most expensive first."""
 
     programs: tuple[Program, ...] = ()
@@ -397,8 +393,7 @@ def _text(body: Mapping[str, Json]) -> str:
     return json.dumps(body, ensure_ascii=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Rewrite:
+class Rewrite(Struct, frozen=True):
     """A change of the program, shown by one of its bodies before and after it."""
 
     title: str

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
 from playground.client.response_decoder import ResponseDecoder
@@ -124,8 +125,7 @@ MAX_UNWRITTEN = 64
 """Ended requests that may wait for the log; then no more messages are read, so that memory is bounded."""
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     record: RequestRecord
     state: RunState = field(default_factory=RunState)
     steps: asyncio.Queue[AnyEvent | None] = field(default_factory=asyncio.Queue)

@@ -13,11 +13,11 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct, field
 
 from playground.recorder.feed_messages import Begin, Closed, ExchangeMessage, MessageReader, Setup, frame
 from playground.recorder.masking import masked_exchange
@@ -152,8 +152,7 @@ class Spool:
             )
 
 
-@dataclass(slots=True)
-class Orphan:
+class Orphan(Struct):
     """The spooled exchanges of a Recorder whose processes have ended. Call `release` in the end."""
 
     setup: Setup | None

@@ -7,8 +7,9 @@ import os
 import ssl
 import time
 from base64 import b64encode
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from playground.client.endpoint import is_loopback
 from playground.client.proxies import ProxyError, proxy_for
@@ -24,8 +25,7 @@ class UpstreamError(Exception):
     """The endpoint could not be reached, or broke off. The message is a sentence for the caller."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Scheme, host and port of an endpoint."""
 
     scheme: str

@@ -12,9 +12,10 @@ import socket
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
+
+from msgspec import Struct, field
 
 from playground.tasks import Subscribers
 
@@ -141,8 +142,7 @@ class HttpError(Exception):
         self.status = status
 
 
-@dataclass(slots=True)
-class Head:
+class Head(Struct):
     """The fields of a head in their order, and by lower-case name. `lines` are the received lines."""
 
     version: bytes
@@ -170,7 +170,6 @@ class Head:
         return [(name, line) for name, line in zip(names, self.lines, strict=True) if name not in dropped]
 
 
-@dataclass(slots=True)
 class RequestHead(Head):
     """The head of a request."""
 
@@ -188,7 +187,6 @@ class RequestHead(Head):
         return BodyFramer(chunked=False, length=_length(self) or 0)
 
 
-@dataclass(slots=True)
 class ResponseHead(Head):
     """The head of a response."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from playground.requestlog.filter_sql import RowSource, Where
 from playground.requestlog.index import RUNS, SHIFT
@@ -23,8 +24,7 @@ _LISTED = 512
 """Candidates in a window."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """Rows from `low` to before `high`: only `numbers` among them can match; None: all."""
 
     low: int

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal, NoReturn, TypeAlias, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.record import GroupKind, RequestSource
@@ -32,24 +34,21 @@ HAS_WORDS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs",
 """Values of `has:`: tools were called · an error occurred · the answer is JSON · …"""
 
 
-@dataclass(frozen=True, slots=True)
-class TextTerm:
+class TextTerm(Struct, frozen=True):
     """A substring of question, answer, error, comment, id or prompt, with its spaces and punctuation."""
 
     text: str
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class IdTerm:
+class IdTerm(Struct, frozen=True):
     """A substring of a request_id or body id."""
 
     part: str
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NumberTerm:
+class NumberTerm(Struct, frozen=True):
     """A figure from `low` to `high`, both included, None being open; `unknown`: the figure was not reported."""
 
     field: NumberField
@@ -59,8 +58,7 @@ class NumberTerm:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WordTerm:
+class WordTerm(Struct, frozen=True):
     """A name. finish, tag, source, conversation: whole. group: whole, or its kind. endpoint, model: a part of it.
 
     Case is ignored.
@@ -71,32 +69,28 @@ class WordTerm:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SinceTerm:
+class SinceTerm(Struct, frozen=True):
     """Begun at this aware moment or later."""
 
     moment: datetime
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class UntilTerm:
+class UntilTerm(Struct, frozen=True):
     """Begun before this aware moment."""
 
     moment: datetime
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class IsTerm:
+class IsTerm(Struct, frozen=True):
     """One of IS_WORDS."""
 
     word: str
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class HasTerm:
+class HasTerm(Struct, frozen=True):
     """One of HAS_WORDS."""
 
     word: str
@@ -106,8 +100,7 @@ class HasTerm:
 Term: TypeAlias = TextTerm | IdTerm | NumberTerm | WordTerm | SinceTerm | UntilTerm | IsTerm | HasTerm
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """Order by a key of `filter_sql.ORDERS`. Requests without a value are last in both directions.
 
     Ties: newest first.
@@ -117,15 +110,13 @@ class Order:
     descending: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Folding:
+class Folding(Struct, frozen=True):
     """List a group of requests as one row. `expanded`: tags of the groups whose requests follow their heading."""
 
     expanded: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class LogFilter:
+class LogFilter(Struct, frozen=True):
     """Requests, and the order of their list.
 
     All terms hold; positive terms of one kind which exclude each other (two ids, two statuses) are alternatives.

@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.requestlog.filter import (
     GROUP_KINDS,
@@ -41,8 +43,7 @@ _OPEN = f"r.number >> {SHIFT} IN (SELECT block FROM open_blocks)"
 _IN_BLOCKS = f"(r.number >> {SHIFT} IN (SELECT block FROM search_blocks WHERE may_hold(bits, ?)) OR {_OPEN})"
 
 
-@dataclass(frozen=True, slots=True)
-class RowSource:
+class RowSource(Struct, frozen=True):
     """A SELECT of row numbers that include all matches.
 
     `query`: the query of the text search that finds the same. `elements`: requests with one of these elements of
@@ -56,8 +57,7 @@ class RowSource:
     numbers: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """`row` tests one row; `whole` is the equivalent that is faster if all rows are tested."""
 
     row: str
@@ -77,8 +77,7 @@ Ids: TypeAlias = Callable[[str], list[int]]
 """Returns the numbers of the requests with an id; empty if other parts of ids must be compared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Struct, frozen=True):
     """Queries of the log that a condition needs."""
 
     elements: Elements
@@ -372,8 +371,7 @@ def _own_text(text: str) -> Condition:
     return _searched(Condition(row, values), pieces(text))
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(Struct, frozen=True):
     """The conditions of a filter, joined by AND."""
 
     conditions: tuple[Condition, ...] = ()

@@ -6,7 +6,9 @@ import sqlite3
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.client.endpoint import Rates, cost
 from playground.client.events import Usage
@@ -21,8 +23,7 @@ _GROUPS = f"SELECT tag, max(number), count(*), sum(number) {_OF_KIND} GROUP BY t
 _MEMBERS = "SELECT number FROM tags WHERE tag = ? ORDER BY number"
 
 
-@dataclass(frozen=True, slots=True)
-class RowBlock:
+class RowBlock(Struct, frozen=True):
     """A group in the list: a heading at the place of its newest request, and its requests if it is expanded."""
 
     tag: str
@@ -38,8 +39,7 @@ class RowBlock:
         return self.members + array("q", [-self.newest])
 
 
-@dataclass(frozen=True, slots=True)
-class GroupLayout:
+class GroupLayout(Struct, frozen=True):
     """The folded list: `grouped` requests (ascending) are replaced by `blocks` (ascending by their newest request).
 
     A tag on a single request makes no group.

@@ -9,11 +9,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import repeat, starmap
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from playground.client.events import AnyEvent
 from playground.prefix_cache.forecast import Forecast

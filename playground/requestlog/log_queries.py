@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from playground.requestlog.filter import WHOLE_ID
 from playground.requestlog.retention import used_bytes
@@ -118,16 +119,14 @@ def _escaped(part: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", part)
 
 
-@dataclass(frozen=True, slots=True)
-class FoundIds:
+class FoundIds(Struct, frozen=True):
     """Of a pasted list: `run_ids` of the requests that have one of the ids, newest first; `missing` ids, in order."""
 
     run_ids: tuple[str, ...]
     missing: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Struct, frozen=True):
     """Names in the log that a filter can use, the most used first."""
 
     endpoints: tuple[str, ...] = ()
@@ -136,8 +135,7 @@ class Words:
     finish_reasons: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LogSize:
+class LogSize(Struct, frozen=True):
     """`file_bytes`: the database and what SQLite keeps beside it; `used_bytes` of the database are in use."""
 
     requests: int

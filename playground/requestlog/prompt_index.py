@@ -13,8 +13,9 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from playground.requestlog import index
 from playground.requestlog.blob_store import Joiner, digest, ids_of
@@ -231,8 +232,7 @@ class Unfinished(Exception):  # noqa: N818 - no error: the next step continues
     """The deadline passed before all elements with a text were found."""
 
 
-@dataclass(slots=True)
-class _Matches:
+class _Matches(Struct):
     """Elements found so far, in the ranges from `low` to `high`. `many`: too many to list."""
 
     low: int

@@ -8,11 +8,11 @@ import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 
 import msgspec
+from msgspec.structs import replace
 
 from playground.prompt.document import Json
 from playground.requestlog import groups, ordered, rows

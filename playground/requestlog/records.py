@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from operator import eq
 from typing import overload
+
+from msgspec import Struct
 
 from playground.client.endpoint import Rates
 from playground.client.events import AnyEvent
@@ -30,8 +31,7 @@ class DamagedRunError(Exception):
     """A stored request cannot be read. The message is its run_id."""
 
 
-@dataclass(frozen=True, slots=True)
-class EndedRun:
+class EndedRun(Struct, frozen=True):
     """A run that ended before it came into this log. `imported`: read from a file."""
 
     record: RequestRecord
@@ -44,8 +44,7 @@ class EndedRun:
     explanation: Json = None
 
 
-@dataclass(frozen=True, slots=True)
-class LogRow:
+class LogRow(Struct, frozen=True):
     """One line of the log. Tokens are the server's figures; None is *not reported*. Times in seconds.
 
     `number` increases with every request and is never reused; pages start from it.
@@ -88,8 +87,7 @@ class LogRow:
     group: LogGroup | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LogGroup:
+class LogGroup(Struct, frozen=True):
     """What the requests of one group add up to. Its row in the log has the tag as `run_id` and a negative `number`.
 
     Sums are over the requests that reported the figure: `prompt_reported` of `requests`, and so on. `prompt_tokens`
@@ -162,8 +160,7 @@ class StoredEvents(Sequence[AnyEvent]):
     __hash__ = None  # type: ignore[assignment]  # not needed, and it would decode all events
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRun:
+class StoredRun(Struct, frozen=True):
     """One stored request.
 
     `dropped_raw`: raw events beyond the cap were not stored. `explanation` is the cache explanation that
@@ -193,24 +190,21 @@ class StoredRun:
         return state
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Result of one step of a search, newest first. It continues before row `below`; None: it is complete."""
 
     rows: list[LogRow]
     below: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Struct, frozen=True):
     """How many rows match. Not `exact`: there are more than `n`."""
 
     n: int
     exact: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """Sums over the rows that match. A sum is None if no row reported that figure.
 
     `compared` rows reported both prompt and cached tokens; only these count for the hit rate.

@@ -10,9 +10,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from playground.client.events import AnyEvent, BodyIdReceived, ContentDelta, RawEvent, TokenProbabilities
 from playground.requestlog import index, ordered, retention, rows
@@ -40,8 +41,7 @@ MAX_NAMED = 5
 """Damaged requests that a message names; the others are counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveryProgress:
+class RecoveryProgress(Struct, frozen=True):
     """`done` of `total` requests are recovered; `damaged` could not be read."""
 
     done: int
@@ -54,8 +54,7 @@ class RecoveryProgress:
         return self.done + self.damaged >= self.total
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """The opened files, this process's lock (None: read-only) and the runs of dead processes, claimed for recovery."""
 
     files: OpenedStore

@@ -7,10 +7,11 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from playground.requestlog import migrations
 from playground.requestlog.records import LogUnavailableError
@@ -39,8 +40,7 @@ class DamagedFileError(Exception):
     """The file cannot be read as a request log."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedStore:
+class OpenedStore(Struct, frozen=True):
     """The connections to a log.
 
     `writer` is None if the file may only be read; `reason` then says why. `aside` is a damaged file that was renamed;
@@ -195,8 +195,7 @@ def open_aside(path: Path) -> sqlite3.Connection:
     return connection
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """State of the log's file, for a report."""
 
     state: Literal["ok", "warning", "failed"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from playground.requestlog.index import column_text, readable
 from playground.runs.state import Phase, RunState
@@ -18,8 +18,7 @@ MAX_ARGUMENT_CHARS = 100_000
 MAX_JSON_CHARS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """The columns of a run. `ids` are all ids by which it can be found."""
 
     phase: Phase

@@ -6,10 +6,12 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.prefix_cache.forecast import Forecast
@@ -28,8 +30,7 @@ RAW_CAP_CHARS = 4 * 1024 * 1024
 """Maximum size of a run's stored raw events, in characters. Later raw events are dropped and counted."""
 
 
-@dataclass(slots=True)
-class LiveRun:
+class LiveRun(Struct):
     """A running request. `number` is None until its row is on disk; the first `written` events are on disk."""
 
     record: RequestRecord

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.client.endpoint import PER, Endpoint
 from playground.prefix_cache.forecaster import PromptForecast
@@ -24,8 +26,7 @@ BUSY_S = 0.5
 """Pause before the next attempt while the plan has no free slot."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeepWarmOffer:
+class KeepWarmOffer(Struct, frozen=True):
     """Estimated interval and cost of keeping a prompt warm. `clock` has the lifetime and its source."""
 
     clock: ColdClock

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.runs.state import RunState
@@ -28,8 +29,7 @@ APPROXIMATELY = "≈"
 State = Literal["reported", "estimated", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """A token count. `why` names its source, or the reason that it is unknown."""
 
     value: float | None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import uuid4
 
 import msgspec
+from msgspec import Struct, field
 
 from playground.client.endpoint import Rates
 from playground.prefix_cache.forecast import Forecast
@@ -29,8 +29,7 @@ from playground.runs.state import RunState
 from playground.tools.schema import schemas_by_name
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """`json`: the answer is to be JSON (response_format). `schemas`: each tool's parameters by its name.
 
     `usage`: usage is to be reported; a streamed answer has it only if `stream_options.include_usage` is set.
@@ -78,8 +77,7 @@ NO_RATES = Rates()
 """No rates: costs are unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(Struct, frozen=True):
     """One request before it is sent. `body` has the exact bytes; it contains no key.
 
     `started_utc` is aware. `document` is a prompt file's JSON (prompt.files.dump). `conversation` is an id shared by
@@ -102,8 +100,7 @@ class RequestRecord:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SentRow:
+class SentRow(Struct, frozen=True):
     """An accepted request and what the server reported for it: the input of the cache model.
 
     `answer` is the generated text without tool calls; `called` is whether tools were called, which makes the answer

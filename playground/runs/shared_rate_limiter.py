@@ -17,12 +17,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint, PlanLimits
 from playground.client.retry import LONGEST_ASKED_S, Load, QueueStatus
@@ -51,8 +52,7 @@ _PassedStep: TypeAlias = tuple[str, str, float | None]
 """Base URL, ticket, and the unix time of the start; None: the request has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Release:
+class _Release(Struct, frozen=True):
     """A slot to give back. `held_until`: end of the endpoint's block; `arrived_unix`: of the request at the server."""
 
     endpoint: Endpoint
@@ -72,8 +72,7 @@ class SlotRecord(msgspec.Struct):
     held_until: float = 0.0
 
 
-@dataclass(slots=True)
-class _Queue:
+class _Queue(Struct):
     tickets: deque[str] = field(default_factory=deque)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     load: Load = field(default_factory=Load)

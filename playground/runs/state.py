@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Literal, assert_never
+
+from msgspec import Struct, field
 
 from playground.client.events import (
     AnyEvent,
@@ -43,8 +44,7 @@ MOST_PROBABILITIES = 32_768
 """Maximum number of tokens with stored probabilities, one per token of the context; further ones are counted."""
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(Struct):
     """One HTTP exchange of a run. Times in seconds since the run began."""
 
     number: int
@@ -60,8 +60,7 @@ class Attempt:
     """All request ids in the response's headers with their sources; `request_id` is the first."""
 
 
-@dataclass(slots=True)
-class ToolCallState:
+class ToolCallState(Struct):
     """A tool call with the pieces received so far."""
 
     index: int
@@ -75,8 +74,7 @@ class ToolCallState:
         return "".join(self.pieces)
 
 
-@dataclass(slots=True)
-class RunState:
+class RunState(Struct):
     """The state of one run. Changed only by `apply`; times in seconds since the run began.
 
     first_token_at: first piece of text, reasoning, refusal or tool call. first_content_at: first piece of text.

@@ -9,8 +9,9 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeVar
+
+from msgspec import Struct
 
 from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint, is_loopback, origin
 from playground.prompt.field_errors import FieldError, InputError
@@ -26,8 +27,7 @@ class CredentialStoreError(Exception):
     """The OS key store failed; the text is a sentence for the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class Availability:
+class Availability(Struct, frozen=True):
     """Whether keys can be stored beyond this session; `sentence` says where, or why not."""
 
     usable: bool

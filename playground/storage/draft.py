@@ -8,9 +8,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
@@ -29,8 +30,7 @@ class _Lock(Protocol):
     def release(self) -> object: ...
 
 
-@dataclass(slots=True)
-class Slot:
+class Slot(Struct):
     """A held slot. Only its window writes `path`. `alone`: no other window held a slot at that time."""
 
     path: Path
@@ -160,8 +160,7 @@ DELAY_S = 0.25
 """Longest time that typed text is in memory only, in addition to the write itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class DraftState:
+class DraftState(Struct, frozen=True):
     """The prompt in the editor.
 
     `file` is the path that it was opened from or saved to, `format` the format of that file, and `saved` the saved

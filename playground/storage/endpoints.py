@@ -6,9 +6,10 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import NotRequired, TypedDict
+
+from msgspec.structs import replace
 
 from playground.client.endpoint import (
     CONTEXT_SOURCES,

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from playground.prompt.document import Json
 from playground.prompt.json_bounds import MAX_BYTES, loads
 from playground.storage.paths import set_aside, write_private
@@ -78,8 +80,6 @@ def struct_reader(struct: type[T]) -> Callable[[Json], T]:
     """Return a reader for `JsonFile.read` that converts to a msgspec struct."""
 
     def read(value: Json) -> T:
-        import msgspec  # 10 ms that the first frame does not need
-
         return msgspec.convert(value, struct)
 
     return read

@@ -7,9 +7,10 @@ import copy
 import threading
 from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+
+from msgspec import Struct
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
@@ -17,8 +18,7 @@ from playground.storage.json_file import JsonFile, Submit, write_now
 from playground.tasks import Subscribers
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One setting. `label` is empty if no dialog shows it.
 
     The default gives the type: text, boolean or whole number, a list (of whole numbers if it has a range, otherwise of

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast
+
+from msgspec import Struct
 
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError
@@ -27,8 +28,7 @@ _LIST_MARKS = ("[", ",")
 _Object = dict[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
-class FormRow:
+class FormRow(Struct, frozen=True):
     """One parameter. `kind` is one of KINDS, or a description of another schema; `inside` names nested properties."""
 
     name: str

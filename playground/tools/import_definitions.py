@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
@@ -16,8 +17,7 @@ from playground.tools.schema import check_parameters
 MAX_CHARACTERS = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedTools:
+class ImportedTools(Struct, frozen=True):
     """Tools found in a text. `notes`: sentences about omitted and converted parts."""
 
     tools: tuple[Tool, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import Path
@@ -63,8 +64,7 @@ def _next(text: str, value: int) -> int:
     return _past(text, at + 1) if text[at] == "," else at
 
 
-@dataclass(frozen=True, slots=True)
-class JsonFault:
+class JsonFault(Struct, frozen=True):
     """`offset` in code points of the text; `line` and `column` count from 1, the column in code points too."""
 
     offset: int

@@ -13,10 +13,11 @@ import tempfile
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from playground import install_advice
 from playground.prompt.document import Json, Tool
@@ -30,16 +31,14 @@ if TYPE_CHECKING:
 EXAMPLES = "Write a command such as python my_server.py, or an address such as http://localhost:8000/mcp."
 
 
-@dataclass(frozen=True, slots=True)
-class CommandLine:
+class CommandLine(Struct, frozen=True):
     """A local program that is started and used over its standard input and output."""
 
     command: str
     arguments: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """A server that is used over HTTP."""
 
     url: str

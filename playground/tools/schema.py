@@ -11,10 +11,11 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Any, cast
+
+from msgspec import Struct
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, Path
@@ -39,8 +40,7 @@ class _TimeLimitError(Exception):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentCheck:
+class ArgumentCheck(Struct, frozen=True):
     """The errors of a call's arguments. `unchecked` says why there is no verdict; it is empty if there is one."""
 
     errors: tuple[FieldError, ...] = ()

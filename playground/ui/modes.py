@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
@@ -24,8 +25,7 @@ MAX_LEAST_PX = 380
 """The window fits a screen of 1920×1080 at a scale factor of 2."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModeView:
+class ModeView(Struct, frozen=True):
     """Widgets of one mode. `toolbar` takes the place of the prompt's controls; None leaves the toolbar empty there."""
 
     page: QWidget

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.client.endpoint import cost
 from playground.client.events import Usage
@@ -18,8 +20,7 @@ from playground.requestlog.records import LogRow
 from playground.versions.history import Version
 
 
-@dataclass(frozen=True, slots=True)
-class VersionFigures:
+class VersionFigures(Struct, frozen=True):
     """`cached` is the share of input tokens reported as cached, 0 to 1, without the version's first request.
 
     `per_thousand` is the input cost of 1,000 such requests in dollars. None: not reported, or no rate is set.
@@ -52,8 +53,7 @@ PARAMETERS = "parameters"
 """Title of the part that is not sent as text: it is in no prefix."""
 
 
-@dataclass(frozen=True, slots=True)
-class VersionBoundary:
+class VersionBoundary(Struct, frozen=True):
     """Where the stable prefix of a prompt ends. Token counts are estimates (≈).
 
     `part` is the index among the prompt's parts (tools, then messages, then parameters), `line` the line in it, from 0.
@@ -67,8 +67,7 @@ class VersionBoundary:
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class VersionRow:
+class VersionRow(Struct, frozen=True):
     """One row of a comparison. Line numbers count from 1 within a part; None: not in that version."""
 
     sign: Sign
@@ -78,8 +77,7 @@ class VersionRow:
     new_line: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class VersionComparison:
+class VersionComparison(Struct, frozen=True):
     """Version `old` against version `new`. `added` and `removed` count lines."""
 
     old: VersionBoundary
@@ -147,8 +145,7 @@ def _counts(old: Sequence[str], new: Sequence[str]) -> str:
     return f"{added} line{'s' * (added != 1)} added, {removed} removed"
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     number: int
     title: str
     lines: tuple[str, ...]

@@ -13,10 +13,11 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.prompt.diff import opcodes
 from playground.prompt.document import Document
@@ -98,8 +99,7 @@ def version_id(document: Document) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """One version. `number` counts from 1; `run_ids` are the requests that sent it, oldest first.
 
     `summary` describes the change in words; `label` and `note` are the user's, empty if not given.
@@ -121,8 +121,7 @@ class Version:
         return self.label or self.summary
 
 
-@dataclass(eq=False)
-class History:
+class History(Struct, eq=False):
     """Versions of one prompt. `damaged` counts lines that could not be read."""
 
     contents: dict[str, Content] = field(default_factory=dict)

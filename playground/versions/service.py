@@ -12,9 +12,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document
@@ -56,8 +57,7 @@ _OPTIONS = (
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """One commit that changed the file. `at`: Unix seconds."""
 
     id: str
@@ -261,8 +261,7 @@ MAX_SENT = 500
 """Requests of one batch that are noted for a version."""
 
 
-@dataclass(frozen=True, slots=True)
-class PromptIdentity:
+class PromptIdentity(Struct, frozen=True):
     """A prompt with a history: its file, or without a file its document id."""
 
     file: Path | None
@@ -274,8 +273,7 @@ class PromptIdentity:
         return history_key(self.file, self.document_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(Struct, frozen=True):
     """Versions of a prompt, oldest first, with the logged requests that sent them and their figures.
 
     `damaged` counts lines of the history that could not be read. `current_id` is the version in the editor.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prompt.document import Document, Tool
 from playground.voice.speech import DEFAULTS, SpeechSettings, lay_out
@@ -46,8 +48,7 @@ TOLERATED_S = 0.0005
 """Pauses up to this length are rounding differences: figures are rounded to the millisecond."""
 
 
-@dataclass(frozen=True, slots=True)
-class Distribution:
+class Distribution(Struct, frozen=True):
     """Values in seconds, lowest first. `missing`: turns without a value, such as turns without text."""
 
     values: tuple[float, ...]
@@ -79,8 +80,7 @@ class Distribution:
         return self.values[-1] if self.values else None
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """`count` out of `of` turns."""
 
     count: int
@@ -92,8 +92,7 @@ class Share:
         return self.count / self.of if self.of else None
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Figures of a group of turns. Times in seconds since the newest attempt was sent.
 
     `first_clause`: until the first speakable text was complete. `longest_gap`: between two pieces of text. `starved`:
@@ -110,8 +109,7 @@ class Group:
     within: Share
 
 
-@dataclass(frozen=True, slots=True)
-class Readiness:
+class Readiness(Struct, frozen=True):
     """All turns, and the groups reported as cold, as warm, or not reported. Stopped turns are excluded."""
 
     all: Group

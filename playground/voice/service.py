@@ -8,8 +8,9 @@ import time
 import wave
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
@@ -26,8 +27,7 @@ SPEAKERS = ("electron", "simulator")
 """Kinds of endpoints that offer the vendor's speech service next to the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpokenPart:
+class SpokenPart(Struct, frozen=True):
     """A spoken part of a completion. `engine_s`: from its text to the first audio. `length_s`: length of the audio."""
 
     text: str

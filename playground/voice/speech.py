@@ -6,8 +6,9 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from playground.prompt.field_errors import FieldError, InputError
 from playground.voice.times import TurnTimes
@@ -30,8 +31,7 @@ _ABBREVIATIONS = frozenset(("mr", "mrs", "ms", "dr", "prof", "vs", "approx", "jr
 _WORD = re.compile(r"[^\W\d_]+$")
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """A part to speak: characters [start, end).
 
     `known` is the number of characters after which the end is certain; None if only the end of the text makes it
@@ -114,8 +114,7 @@ _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U000
 _THAI = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 
 
-@dataclass(frozen=True, slots=True)
-class SpeechSettings:
+class SpeechSettings(Struct, frozen=True):
     """Assumptions about the speech pipeline. Raises InputError for values out of range.
 
     `engine_start_s`: from text to the engine's first audio, 0 to 10 (the vendor: about 0.2). `path_s`: from there to
@@ -176,8 +175,7 @@ def words(text: str) -> float:
     return spaced + len(_UNSPACED.findall(text)) / 2 + len(_THAI.findall(text)) / 5
 
 
-@dataclass(frozen=True, slots=True)
-class AudioTimes:
+class AudioTimes(Struct, frozen=True):
     """Measurement of one part by a real speech engine: seconds from its text to its first audio, and the audio's
     length.
     """
@@ -186,8 +184,7 @@ class AudioTimes:
     length_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(Struct, frozen=True):
     """A spoken part of a turn's text. Seconds on the timeline's axis.
 
     `text_at`: its text was complete. `ready_at`: its audio could start. `starts_at`, `ends_at`: its audio plays; it

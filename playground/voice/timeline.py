@@ -6,9 +6,10 @@ Speech times are computed from assumptions unless a real engine measured them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from playground.voice.speech import DEFAULTS, AudioTimes, SpeechSettings, Spoken, lay_out
 from playground.voice.times import TurnTimes
@@ -20,8 +21,7 @@ filler's speech · no_filler: turns with calls contain no text.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredTool:
+class MeasuredTool(Struct, frozen=True):
     """A tool's execution, on the loop's axis. `ended_at` None: still running. `stopped`: it never returned."""
 
     name: str
@@ -30,8 +30,7 @@ class MeasuredTool:
     stopped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredTurn:
+class MeasuredTurn(Struct, frozen=True):
     """One measured turn: its run began at `began_at` on the loop's axis; its `times` are relative to that."""
 
     began_at: float
@@ -53,8 +52,7 @@ class MeasuredTurn:
         return max(self.began_at + last, *(tool.ended_at or tool.started_at for tool in self.tools), 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedTurn:
+class PlacedTurn(Struct, frozen=True):
     """A turn in a variant.
 
     `began_at`: on the variant's axis. `cut_s`: seconds by which its call is earlier. `silent`: not spoken.
@@ -133,8 +131,7 @@ SHORTEST_SILENCE_S = 0.0005
 """Half a millisecond: figures are rounded to the millisecond."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineMark:
+class TimelineMark(Struct, frozen=True):
     """A point in time on the axis."""
 
     kind: MarkKind
@@ -142,8 +139,7 @@ class TimelineMark:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineSpan:
+class TimelineSpan(Struct, frozen=True):
     """A period on the axis. `ends_at` None: not ended yet. `label`: a tool's name, or the text."""
 
     kind: SpanKind
@@ -153,8 +149,7 @@ class TimelineSpan:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(Struct, frozen=True):
     """A period in which the caller hears nothing."""
 
     starts_at: float
@@ -167,8 +162,7 @@ class Silence:
         return self.ends_at - self.starts_at
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Struct, frozen=True):
     """The timeline of one variant. Times in seconds; None: did not happen."""
 
     variant: Variant
@@ -216,8 +210,7 @@ def timeline(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TimeSaved:
+class TimeSaved(Struct, frozen=True):
     """Seconds by which `parallel` is faster than another variant; negative: slower, None: a time is unknown."""
 
     over: Variant
@@ -227,8 +220,7 @@ class TimeSaved:
     total_silence_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """The same run in all variants. `has_filler` False: no turn with calls contains text, so all variants are equal."""
 
     timelines: dict[Variant, Timeline]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
+
+from msgspec import Struct, field
 
 from playground.client.events import (
     AnyEvent,
@@ -21,8 +22,7 @@ from playground.client.events import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CallTimes:
+class CallTimes(Struct, frozen=True):
     """Arrival times of the pieces of tool call `index`, at least one. Seconds since the run began."""
 
     index: int
@@ -40,8 +40,7 @@ class CallTimes:
         return self.piece_times[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class TurnTimes:
+class TurnTimes(Struct, frozen=True):
     """Times of one turn in seconds since its run began; None: did not happen (yet).
 
     `sent_at` belongs to the newest attempt, `attempts` lists all. `piece_ends[i]`: characters of `text` received at
@@ -101,8 +100,7 @@ class TurnTimes:
         return self.piece_times[place] if place < len(self.piece_times) else None
 
 
-@dataclass(slots=True)
-class Stopwatch:
+class Stopwatch(Struct):
     """Collects the times of a run from its events."""
 
     _sent: list[float] = field(default_factory=list)

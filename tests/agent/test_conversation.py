@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from playground.agent.conversation import Conversation, Result, Sum, Turn, from_fields, literal, to_fields
 from playground.client.events import Usage

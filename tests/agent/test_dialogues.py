@@ -5,10 +5,10 @@ user.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from playground.agent.loop import (
     MOST_REQUESTS,

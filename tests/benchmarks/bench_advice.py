@@ -9,7 +9,8 @@ import statistics
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from playground.lint.engine import advise
 from playground.prefix_cache.token_estimator import TokenEstimator

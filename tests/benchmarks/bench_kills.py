@@ -21,9 +21,11 @@ import sys
 import tempfile
 import time
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
 from playground.client.events import ContentDelta

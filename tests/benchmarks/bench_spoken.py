@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from playground.ui.session import Session, make_application, make_runner
 from tests.agent.dialogue import prompt

@@ -8,9 +8,9 @@ import json
 import resource
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace as replaced
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from playground.client.connection import Connection, Timeouts
 from playground.client.events import ContentDelta

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint, Rates
 from playground.experiments.comparison import (
@@ -213,7 +213,7 @@ def run(text: str, cached: int | None = 100, ttft: float | None = 0.1, number: i
 
 
 def report_of(*columns: ComparedColumn, **fields: object) -> ComparisonReport:
-    return replace(ComparisonReport("ab12cd34", columns), **fields)  # type: ignore[arg-type]
+    return replace(ComparisonReport("ab12cd34", columns), **fields)
 
 
 def test_summary_several_runs_have_distribution_and_weighted_share() -> None:

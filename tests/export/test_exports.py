@@ -7,12 +7,12 @@ import csv
 import io
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client.endpoint import PUBLISHED_RATES, Endpoint
 from playground.export.log_files import Format, export, import_file

@@ -6,10 +6,10 @@ import csv
 import io
 import json
 import zipfile
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
 from playground.export import har

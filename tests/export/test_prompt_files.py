@@ -68,7 +68,11 @@ def test_left_out_prompty_role_line_in_a_message_is_named() -> None:
 def record(body: dict[str, object], base_url: str = "https://api.smallest.ai/waves/v1") -> RequestRecord:
     made = sample_record()
     return RequestRecord(
-        **{**{n: getattr(made, n) for n in made.__slots__}, "body": json.dumps(body).encode(), "base_url": base_url}
+        **{
+            **{n: getattr(made, n) for n in made.__struct_fields__},
+            "body": json.dumps(body).encode(),
+            "base_url": base_url,
+        }
     )
 
 

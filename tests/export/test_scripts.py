@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
 from playground.export.snippets import SCRIPTS, as_curl, as_httpx, as_javascript, as_python, key_variable
 from playground.prompt.document import Document, Json, Message, Tool

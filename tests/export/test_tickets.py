@@ -10,12 +10,12 @@ import re
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
 from playground.export.log_files import FORMATS, export

@@ -13,8 +13,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.agent.conversation import Conversation
 from playground.agent.service import AgentService
@@ -45,8 +47,7 @@ PROBED_TOGETHER = 100
 """Damaged folders that one process opens, one after the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """One attempt. `survived`: no traceback and no hang. `lost`: data is gone without a set-aside file or a message."""
 
     case: str
@@ -86,8 +87,7 @@ def _probe(folders: list[Path]) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Damage:
+class _Damage(Struct, frozen=True):
     """A copy of the good folder with one file changed, and the content of that file."""
 
     folder: Path

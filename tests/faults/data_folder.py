@@ -8,8 +8,9 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from playground.agent.conversation import Conversation
 from playground.agent.service import AgentService

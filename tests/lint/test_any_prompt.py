@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from playground.client.endpoint import PLANS, PUBLISHED_RATES
 from playground.lint.context import AgentLoopContext, Batch, LintContext, PastRequest, PromptHistory, Retries

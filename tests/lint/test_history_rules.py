@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client.endpoint import PUBLISHED_RATES, Rates
 from playground.lint.context import NO_HISTORY, AgentLoopContext, LintContext, PastRequest, PromptHistory

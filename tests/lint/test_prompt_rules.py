@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from playground.lint.language import PHRASES, detect
 from playground.lint.model import Finding

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from playground.prefix_cache.view import text_before, view_of_document, view_of_fields
 from playground.prompt.document import Document, Message, Tool

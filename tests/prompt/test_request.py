@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from playground.prompt.document import Document, Message, Tool, ToolCall, open_calls, with_new_call
 from playground.prompt.field_errors import InputError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.files import FileFormat, dump, parse_bytes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
 from playground.prefix_cache.forecaster import CacheForecaster

@@ -7,12 +7,12 @@ import hashlib
 import random
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client.events import ContentDelta
 from playground.requestlog.filter import EVERYTHING, parse

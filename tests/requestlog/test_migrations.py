@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json

@@ -7,10 +7,10 @@ import random
 import sqlite3
 from collections.abc import Awaitable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client.endpoint import Rates
 from playground.client.events import Usage

@@ -6,10 +6,10 @@ import json
 import random
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client.events import ToolCallDelta
 from playground.requestlog.filter import EVERYTHING, LogFilter, TextTerm, parse

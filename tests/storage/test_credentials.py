@@ -9,13 +9,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
 
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
 from keyring.backends import fail, null
 from keyring.errors import KeyringLocked, PasswordDeleteError
+from msgspec.structs import replace
 
 from playground.client.endpoint import ELECTRON_BASE_URL, ELECTRON_ID, Endpoint
 from playground.prompt.field_errors import InputError

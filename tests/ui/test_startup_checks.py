@@ -52,8 +52,13 @@ IMPORTS = """
 import sys, importlib
 sys.modules.update(dict.fromkeys(("opentelemetry", "mcp", "PySide6.QtTextToSpeech")))
 from playground.ui.session import FIRST_REQUEST
-late = {"msgspec", "httpx", "sqlite3", "playground.runs.service", "playground.prefix_cache.view"} & set(sys.modules)
+late = {"httpx", "sqlite3", "playground.runs.service", "playground.prefix_cache.view"} & set(sys.modules)
 assert not late, f"imported before the first paint: {late}"
+slow = [
+    value for name, module in list(sys.modules.items()) if name.startswith("playground.")
+    for value in vars(module).values() if isinstance(value, type) and hasattr(value, "__dataclass_fields__")
+]
+assert not slow, f"a dataclass takes 0.5 ms, a msgspec.Struct 0.015 ms: {slow}"
 for name in FIRST_REQUEST: importlib.import_module(name)
 """
 

@@ -10,10 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QMessageBox
@@ -157,7 +157,7 @@ def test_drafts_of_all_tabs_survive_a_kill(tmp_path: Path) -> None:
         "async def main():\n"
         "    draft = Draft(Path(sys.argv[1]), Tasks(lambda *_: None))\n"
         "    one = lambda text: DraftState(Document(messages=(Message('user', text),)))\n"
-        "    from dataclasses import replace\n"
+        "    from msgspec.structs import replace\n"
         "    draft.note(replace(one('current'), others=(one('left'), one('right')), place=1))\n"
         "    await draft.flush()\n"
         "    print('written', flush=True)\n"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message

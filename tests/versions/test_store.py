@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import random
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from playground.prompt.document import Document, Message, Tool
 from playground.versions import history as history_module

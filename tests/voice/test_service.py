@@ -6,11 +6,11 @@ import asyncio
 import io
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint, PlanLimits
 from playground.client.events import ApiError

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
@@ -199,8 +201,7 @@ SOON, VERY_SOON = 20, 5
 """Remaining turns that trigger the finding, and that make it a warning."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Talk:
+class _Talk(Struct, frozen=True):
     """A conversation: the start and the size of its turns."""
 
     starts: tuple[int, ...]

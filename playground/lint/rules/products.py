@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from playground.lint.language import PHRASES, detect, fold, sentence_at
 from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule

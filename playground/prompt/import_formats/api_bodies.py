@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, Path
@@ -13,8 +15,7 @@ from playground.prompt.files import FORMAT_KEY, PROMPT_FORMAT, OpenedPrompt, par
 _IMAGES = "Electron accepts text only: images, audio and files cannot be imported."
 
 
-@dataclass
-class Report:
+class Report(Struct):
     """What was changed or left out, as sentences for the user."""
 
     notes: list[str] = field(default_factory=list)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 
 from playground.experiments.batch_lines import (
@@ -29,8 +30,7 @@ SMALL = 1_000
 """Rows up to which a selection is computed at once; more are selected in a worker."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchColumn:
+class BatchColumn(Struct, frozen=True):
     """A column; `name` is the variable's for kind "variable"."""
 
     kind: Kind
@@ -38,8 +38,7 @@ class BatchColumn:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Displayed:
+class Displayed(Struct, frozen=True):
     """Positions of lines on display by row, negative for headings, and the row of each position."""
 
     positions: Sequence[int] = ()

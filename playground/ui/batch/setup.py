@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
@@ -42,8 +43,7 @@ PLAN_MS = 300
 """Wait after a change before planning again."""
 
 
-@dataclass(frozen=True, slots=True)
-class DisplayedBatch:
+class DisplayedBatch(Struct, frozen=True):
     """A prepared batch, its columns, and its displayed rows for a selection."""
 
     prepared: PreparedBatch

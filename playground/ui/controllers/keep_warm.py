@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from msgspec import Struct
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
 
@@ -27,8 +27,7 @@ from playground.ui.widgets.notice import words
 MOST_REQUESTS, MOST_HOURS = 500, 24
 
 
-@dataclass(slots=True)
-class _Session:
+class _Session(Struct):
     page: PromptPage
     work: KeepWarm
     offer: KeepWarmOffer

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prompt.document import Json
@@ -135,8 +137,7 @@ class RecordedRequests:
         return RecordedRequest(row, read[run_id].fields) if run_id in read else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     """What a stored request adds to its row. `cause`: None if it is not stored yet."""
 
     fields: Mapping[str, Json]

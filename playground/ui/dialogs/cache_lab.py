@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QComboBox,
@@ -158,8 +158,7 @@ GUESS_S = 0.5
 """Assumed seconds per request before any measurement."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheLabServices:
+class CacheLabServices(Struct, frozen=True):
     """What the lab works on: the endpoint, a way to send to it, and the file that keeps its progress."""
 
     endpoint: Endpoint

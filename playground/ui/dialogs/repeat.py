@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QDialogButtonBox,
@@ -42,8 +42,7 @@ _COLUMNS = ("times", "differs at", "answer", "request_ids")
 _PREVIEW = 120
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
+class Ahead(Struct, frozen=True):
     """What is known before: limits, rates, ≈ tokens of the prompt, and what one request took (None: unknown)."""
 
     plan: PlanLimits

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
@@ -235,8 +236,7 @@ def _samples(samples: Sequence[str]) -> str:
     return visible(shortened(" → ".join(shown)))
 
 
-@dataclass(frozen=True, slots=True)
-class PreviewedRewrite:
+class PreviewedRewrite(Struct, frozen=True):
     """A rewrite with its difference; no rows if the body is too long."""
 
     rewrite: Rewrite

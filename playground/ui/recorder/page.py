@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
@@ -52,8 +53,7 @@ _SIDES_PX = {True: (212, 316), False: (164, 264)}
 """Widths of programs and leaks in a wide page, and in a narrow one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """Recorded rows, newest first, and the causes of their misses."""
 
     rows: Sequence[LogRow] = ()

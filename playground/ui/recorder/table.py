@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
+from msgspec import Struct
 from PySide6.QtCore import (
     QAbstractTableModel,
     QModelIndex,
@@ -70,8 +70,7 @@ _CAUSE_PX = 170
 """Least width of the cause; time and cached tokens give way to it, and are only in the tooltip of the status."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowCause:
+class RowCause(Struct, frozen=True):
     """What broke the prefix of a request: a few words, the whole sentence, and a role of the theme."""
 
     text: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QBrush,
@@ -27,8 +27,7 @@ from playground.ui.voice.picture import EMPTY, HEARD, Item, Picture, millisecond
 LEAST_TICK_PX = 84
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(Struct, frozen=True):
     """Maps the seconds from `begins_at` to `ends_at` (greater) to `width` pixels from `left` on."""
 
     begins_at: float
@@ -53,8 +52,7 @@ class Scale:
         return [number * step for number in range(first, last + 1)]
 
 
-@dataclass(frozen=True, slots=True)
-class CanvasPlace:
+class CanvasPlace(Struct, frozen=True):
     """Position of a label."""
 
     row: int

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.voice.speech import Spoken
 from playground.voice.timeline import MeasuredTurn, Silence, Timeline, TimelineSpan
@@ -40,8 +42,7 @@ _CAUSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """A bar or an event. Seconds on the axis; `ends_at` None: not ended yet. `computed`: computed (≈), not measured.
 
     `label`: text in or next to it. `meaning`: its description. `ticks`: arrival times of its pieces.
@@ -65,8 +66,7 @@ class Item:
         return self.ends_at - self.starts_at
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """`bars` in lanes and `moments` across all lanes, both in order of time. `lanes`: the non-empty ones."""
 
     lanes: tuple[str, ...]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from msgspec import Struct
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
@@ -48,8 +48,7 @@ FEWEST_FOR_A_BOX = 8
 _DOT = 3.5
 
 
-@dataclass(frozen=True, slots=True)
-class ReadinessRow:
+class ReadinessRow(Struct, frozen=True):
     """One group of turns."""
 
     cache: Cache
@@ -166,8 +165,7 @@ FEW = 20
 """Below this number of turns, the 90th percentile is one of the few slowest turns."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadinessServices:
+class ReadinessServices(Struct, frozen=True):
     """Functions that the tab needs.
 
     `ahead`: return requests, time and cost in advance. `send`: send the prompt once and return its times (True: with a

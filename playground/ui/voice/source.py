@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from PySide6.QtCore import QObject, Signal
 
 from playground.client.events import AnyEvent
@@ -23,8 +23,7 @@ def _never() -> float | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineSource:
+class TimelineSource(Struct, frozen=True):
     """`turns` returns the current turns; `now` the seconds on their axis while they run, None after the end."""
 
     title: str

@@ -16,8 +16,9 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prompt.text_offsets import from_utf16, utf16_length
@@ -123,8 +124,7 @@ def name_of(odd: str) -> str:
     return f"{code} {unicodedata.name(odd, _CONTROLS.get(ord(odd), 'control character'))}"
 
 
-@dataclass(frozen=True, slots=True)
-class Splice:
+class Splice(Struct, frozen=True):
     """`removed` was replaced by `inserted` at code point `at` of the exact text."""
 
     at: int

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QBrush, QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
@@ -16,8 +15,7 @@ LEAST_PX = 2.0
 GAP_PX = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class BarPiece:
+class BarPiece(Struct, frozen=True):
     """One stretch of a bar: its share, its color's role in the theme, and whether it is hatched."""
 
     amount: float

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from playground.client.endpoint import Cost, Rates, cost
 from playground.client.events import Usage
@@ -17,8 +18,7 @@ from playground.runs.metrics import Figure, dollars, finish_text, output_figure,
 from playground.runs.state import Attempt, RunState
 
 
-@dataclass(frozen=True, slots=True)
-class InspectorModel:
+class InspectorModel(Struct, frozen=True):
     """`state` may still change, the rest is fixed. `started_utc` is timezone-aware, in UTC."""
 
     state: RunState
@@ -38,8 +38,7 @@ class InspectorModel:
 UNKNOWN = "—"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """Text of a value, its source if relevant, and its tone in the style sheet."""
 
     text: str

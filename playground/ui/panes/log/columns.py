@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.client.endpoint import cost
 from playground.client.events import Usage
@@ -28,8 +30,7 @@ ESTIMATED_INPUT = "Estimated on this machine before sending: no usage was report
 ESTIMATED_OUTPUT = "Estimated locally from the received text: no usage was reported"
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """One cell. `tone` is a role of the theme, or empty."""
 
     text: str
@@ -37,8 +38,7 @@ class Cell:
     tone: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column. `width` in device-independent pixels; `figure` is right-aligned in tabular digits."""
 
     title: str

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prompt.document import Json
@@ -67,8 +69,7 @@ Clock = Literal["local", "utc", "relative"]
 """Return the format of timestamps."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptLine:
+class AttemptLine(Struct, frozen=True):
     """One attempt of a request. `after_s`: since the request began; `wait_s`: between its end and the next one."""
 
     number: int
@@ -82,8 +83,7 @@ class AttemptLine:
     running: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LiveRequests:
+class LiveRequests(Struct, frozen=True):
     """A request that this window is sending. `tokens`: estimate for the received text; `tail`: the end of that text."""
 
     state: RunState
@@ -92,8 +92,7 @@ class LiveRequests:
     tail: str
 
 
-@dataclass(frozen=True, slots=True)
-class RowDetail:
+class RowDetail(Struct, frozen=True):
     """`earlier`: outcome of each attempt before the newest: an HTTP status, or "failed" if no headers were received.
 
     `output_estimated`: estimated tokens of the text and arguments received before an early end; None if not needed.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from msgspec import Struct
 from PySide6.QtCore import (
     QElapsedTimer,
     QItemSelectionModel,
@@ -62,8 +62,7 @@ DAY_PX = 22
 _ICON_PX, _ICON_GAP_PX, _INDENT_PX = 13, 6, 14
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
+class _Column(Struct, frozen=True):
     """A visible column: its number, where its text is, and how it is drawn."""
 
     number: int
@@ -212,8 +211,7 @@ FADE_MS = 600
 FADE_STEP_MS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """Something that can be done with chosen rows: with at least and at most so many (0: any number)."""
 
     name: str

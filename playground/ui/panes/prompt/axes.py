@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from math import floor
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prompt.document import Document, places, render
 
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
 NOT_WARM = -1
 
 
-@dataclass(frozen=True, slots=True)
-class MessageAxes:
+class MessageAxes(Struct, frozen=True):
     """One message. Offsets are code points of its template.
 
     Attributes:
@@ -40,8 +41,7 @@ class MessageAxes:
         return self.warm_to != NOT_WARM
 
 
-@dataclass(frozen=True, slots=True)
-class StableEnd:
+class StableEnd(Struct, frozen=True):
     """The first variable: its message, template offset and name, and the tokens before it."""
 
     message: int
@@ -50,8 +50,7 @@ class StableEnd:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class PromptAxes:
+class PromptAxes(Struct, frozen=True):
     """Structure, cache extent and figures of one document. `neutral`: the prompt has no text, nothing is painted."""
 
     document: Document
@@ -177,8 +176,7 @@ def _state(prompt_forecast: PromptForecast, now: float) -> str:
     return f"cold, {forecast.basis}" if forecast.basis else "cold"
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Struct, frozen=True):
     """What the server reported as served from its cache: tokens, the time, and where in the prompt that ends."""
 
     tokens: int

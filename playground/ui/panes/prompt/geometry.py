@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import cast
 
+from msgspec import Struct
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QTextBlock, QTextCursor, QTextLine
 from PySide6.QtWidgets import QPlainTextEdit
@@ -21,8 +21,7 @@ GAP_PX = 22
 """Height of a row (boundary, served rule) inside a text."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextSpot:
+class TextSpot(Struct, frozen=True):
     """A character's left (or, right to left, right) side: `x`, and the `top` and `bottom` of its line, in pixels of the
     widget's viewport."""
 

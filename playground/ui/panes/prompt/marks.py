@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
 
+from msgspec import Struct
+from msgspec.structs import replace
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
 
@@ -22,8 +23,7 @@ _NEAR = 4_000
 """Code points of a line that are searched beside a span; longer lines are displayed in pieces."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextMark:
+class TextMark(Struct, frozen=True):
     """UTF-16 units [start, end) of a text that are marked.
 
     `subject` is the variable's name, the odd character, or what the adviser has to say.

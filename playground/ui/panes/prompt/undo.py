@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
@@ -16,8 +17,7 @@ _TYPING = 1
 _FIELD = 2
 
 
-@dataclass(eq=False)
-class PromptFile:
+class PromptFile(Struct, eq=False):
     """The file that Save writes. Saving changes it in place: every undo step of the file refers to one object.
 
     Attributes:
@@ -42,8 +42,7 @@ class PromptFile:
         return self._dumped[1]
 
 
-@dataclass(eq=False)
-class PromptPage:
+class PromptPage(Struct, eq=False, weakref=True):
     """One open prompt: the document, its file, its undo steps, and the cursor (message, code point)."""
 
     document: Document = field(default_factory=Document)

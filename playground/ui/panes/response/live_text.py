@@ -6,9 +6,9 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from time import perf_counter
 
+from msgspec import Struct, field
 from PySide6.QtCore import QEvent, QMimeData, QObject, QRect, Qt, QTimer
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QPlainTextEdit, QTextEdit, QWidget
@@ -107,8 +107,7 @@ def displayed(text: str) -> str:
     return text if text.isascii() and text.isprintable() else text.translate(_CONTROLS)
 
 
-@dataclass(slots=True)
-class DisplayMap:
+class DisplayMap(Struct):
     """The exact text so far, and the start of each paragraph shown, in code points of it."""
 
     text: str = ""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 from PySide6.QtGui import (
     QColor,
     QTextBlock,
@@ -46,8 +46,7 @@ _CONTINUES = re.compile(r"^(\s+\S|\s*([-*+]|\d{1,9}[.)])\s)")
 _FLAGS = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
 
 
-@dataclass(frozen=True, slots=True)
-class MarkdownPiece:
+class MarkdownPiece(Struct, frozen=True):
     """One rendered step. `text` is Markdown, or the exact code or table text of the other kinds.
 
     `number` counts code blocks from 0; `opens` and `closes` tell whether a code piece begins and ends its block.

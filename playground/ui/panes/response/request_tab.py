@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
@@ -19,8 +19,7 @@ LONGEST = 200_000
 """Maximum number of code points shown of a body; Copy copies the whole body."""
 
 
-@dataclass(frozen=True, slots=True)
-class SentRequest:
+class SentRequest(Struct, frozen=True):
     """A request as it left this computer. `url` ends in /chat/completions; the key is not part of it."""
 
     body: bytes
