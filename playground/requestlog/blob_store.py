@@ -8,8 +8,10 @@ import zlib
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import chain
 from json.encoder import encode_basestring, encode_basestring_ascii
 from operator import itemgetter
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -99,8 +101,60 @@ _CACHED_PARTS = 20_000
 """Maximum number of parts in a Keeper's cache: about 5 MB. A million requests share far fewer."""
 _CACHED_BYTES = 12_000_000
 """Maximum size of the pieces of bodies and documents, and of their literals, in that cache."""
+_RECENT_BYTES = 128_000
+"""Size of new pieces after which those before them that were not used again are forgotten."""
 _AT_ONCE = 1_000
 """Maximum number of parts in one statement."""
+
+V = TypeVar("V")
+
+
+class _PieceCache(Generic[V]):
+    """Values of pieces. A piece that is used again stays; a question that is sent once is forgotten later.
+
+    A generation ends between two transactions only: the pieces of a long body are found again in the next one.
+    """
+
+    def __init__(self) -> None:
+        self.used_again: dict[Piece, V] = {}
+        self._recent: dict[Piece, V] = {}
+        self._earlier: dict[Piece, V] = {}
+        self._used_bytes = self._recent_bytes = self._earlier_bytes = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of all pieces."""
+        return self._used_bytes + self._recent_bytes + self._earlier_bytes
+
+    def __iter__(self) -> Iterator[Piece]:
+        return chain(self.used_again, self._recent, self._earlier)
+
+    def find(self, piece: Piece) -> V | None:
+        """Return the value of a piece that is not in `used_again`, and keep it from now on."""
+        found = self._recent.pop(piece, None)
+        if found is None:
+            found = self._earlier.pop(piece, None)
+        if found is not None:
+            self.used_again[piece] = found
+            self._used_bytes += len(piece[0]) + len(piece[1])
+        return found
+
+    def add(self, piece: Piece, value: V) -> None:
+        """Add a new piece."""
+        self._recent[piece] = value
+        self._recent_bytes += len(piece[0]) + len(piece[1])
+
+    def end_transaction(self) -> None:
+        """Forget the generation before the present one if that is large enough."""
+        if self._recent_bytes > _RECENT_BYTES:
+            self._earlier, self._earlier_bytes = self._recent, self._recent_bytes
+            self._recent, self._recent_bytes = {}, 0
+
+    def clear(self) -> None:
+        """Forget all pieces."""
+        self.used_again.clear()
+        self._recent, self._earlier = {}, {}
+        self._used_bytes = self._recent_bytes = self._earlier_bytes = 0
 
 
 class Keeper:
@@ -109,11 +163,10 @@ class Keeper:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._parts: dict[bytes, int] = {}
-        self._pieces: dict[Piece, tuple[int, ...]] = {}
+        self._pieces: _PieceCache[tuple[int, ...]] = _PieceCache()
         """Parts of pieces. Their elements are the objects that were decoded, whose hashes Python computes once."""
-        self._quoted: dict[Piece, tuple[bytes, ...]] = {}
+        self._quoted: _PieceCache[tuple[bytes, ...]] = _PieceCache()
         """Long string literals of pieces of bodies."""
-        self._piece_bytes = 0
         self._uses: Counter[int] = Counter()
         self.targets: dict[Hashable, int] = {}
         """Ids of rows of `targets`."""
@@ -125,7 +178,7 @@ class Keeper:
     def begin(self) -> None:
         """Begin a transaction: drop cached parts that were deleted since the last one, here or in another process."""
         deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
-        if deletions != self.deletions or len(self._parts) > _CACHED_PARTS or self._piece_bytes > _CACHED_BYTES:
+        if deletions != self.deletions or len(self._parts) > _CACHED_PARTS or self._cached_bytes > _CACHED_BYTES:
             self.forget_all()
             self.deletions = deletions
         self._first = _first_id(self._connection)
@@ -144,6 +197,12 @@ class Keeper:
             old = ((n, id_) for id_, n in counted if id_ < self._first)
             self._connection.executemany("UPDATE parts SET uses = uses + ? WHERE id = ?", old)
         self._uses.clear()
+        self._pieces.end_transaction()
+        self._quoted.end_transaction()
+
+    @property
+    def _cached_bytes(self) -> int:
+        return self._pieces.size + self._quoted.size
 
     @property
     def has_old_parts(self) -> bool:
@@ -155,7 +214,6 @@ class Keeper:
         self._parts.clear()
         self._pieces.clear()
         self._quoted.clear()
-        self._piece_bytes = 0
         self._uses.clear()
         self.targets.clear()
         self._open_block = -1
@@ -205,11 +263,12 @@ class Keeper:
         """Return `_literals` of a body, from those of its pieces if no piece ends within a string."""
         found: list[bytes] = []
         for piece in body.pieces:
-            literals = self._quoted.get(piece)
+            literals = self._quoted.used_again.get(piece)
             if literals is None:
-                data = b"".join(piece)
-                literals = self._quoted[piece] = _balanced_literals(data)
-                self._piece_bytes += len(data)
+                literals = self._quoted.find(piece)
+            if literals is None:
+                literals = _balanced_literals(b"".join(piece))
+                self._quoted.add(piece, literals)
             if literals is _UNBALANCED:
                 return _literals(body.data)
             found += literals
@@ -217,16 +276,18 @@ class Keeper:
 
     def _keep(self, pieces: Iterable[Piece]) -> list[int]:
         ids: list[int] = []
-        known = self._pieces
+        known = self._pieces.used_again
         for piece in pieces:
             ids += known.get(piece) or self._piece(piece)
         self._uses.update(ids)
         return ids
 
     def _piece(self, piece: Piece) -> tuple[int, ...]:
-        data = b"".join(piece)
-        ids = self._pieces[piece] = tuple(map(self._part, shorter(data))) if data else ()
-        self._piece_bytes += len(data)
+        ids = self._pieces.find(piece)
+        if ids is None:
+            data = b"".join(piece)
+            ids = tuple(map(self._part, shorter(data))) if data else ()
+            self._pieces.add(piece, ids)
         return ids
 
     def _part(self, part: bytes) -> int:

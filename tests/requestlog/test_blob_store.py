@@ -129,3 +129,31 @@ def test_keeper_of_different_bodies_bounds_its_cache(tmp_path: Path, monkeypatch
             cached = (piece for pieces in (keeper._pieces, keeper._quoted) for piece in pieces)
             sizes.append(sum(len(half) for piece in cached for half in piece))
         assert 0 < max(sizes) < 25_000
+
+
+def test_keeper_forgets_questions_that_were_sent_once_and_keeps_what_is_sent_again(tmp_path: Path) -> None:
+    store = open_files(tmp_path)
+    assert store.writer is not None
+    system = b"You answer calls for a clinic. " * 4_000  # its piece alone is longer than a generation
+    with closing(store.reader), closing(store.writer) as connection:
+        keeper = Keeper(connection)
+        manifests, bodies = [], []
+        for number in range(600):
+            question = b"A question that is longer by a digit. %d" % number * 10
+            messages = b'{"role":"system","content":"%b"},{"role":"user","content":"%b"}' % (system, question)
+            body = SentBody(b'{"messages":[%b]}' % messages)
+            with transaction(connection, durable=False):
+                keeper.begin()
+                manifests.append(keeper.keep_body(body))
+                keeper.keep_document(b'{"document":[%b,{"note":"%b"}]}' % (messages, question), body)
+                keeper.end()
+            bodies.append((body.question, body.data))
+        sent_again = [piece for cache in (keeper._pieces, keeper._quoted) for piece in cache.used_again]
+        assert sum(system in half for piece in sent_again for half in piece) >= 2
+        assert len(sent_again) < 10
+        # The rest are the newest ones, in two generations.
+        assert sum(1 for cache in (keeper._pieces, keeper._quoted) for _ in cache) < 900
+        assert keeper._pieces.size + keeper._quoted.size < 1_000_000
+        joiner = Joiner(connection)
+        for manifest, (asked, sent) in zip(manifests[::100], bodies[::100], strict=True):
+            assert joiner.join_body(manifest, asked) == sent
