@@ -57,6 +57,15 @@ class Appearance(QObject):
         if zoom_factor() != 1.0 and self._scaler is None:
             self._scaler = ZoomScaler(self._application)
 
+    def rest(self) -> None:
+        """Follow the system and filter events no longer: the window is closed."""
+        QGuiApplication.styleHints().colorSchemeChanged.disconnect(self.refresh)
+        self._zooming.stop()
+        if self._scaler is not None:
+            self._application.removeEventFilter(self._scaler)
+            self._scaler.deleteLater()
+            self._scaler = None
+
     def apply(self) -> None:
         """Apply the theme to the application. Call it once after the window is built: under a style sheet, each widget
         that gets a parent is styled again with all its children."""

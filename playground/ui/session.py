@@ -276,6 +276,7 @@ class Session:
         self._watcher.blockSignals(True)
         self._look.stop()
         await self.workspace.close()
+        self.appearance.rest()
         if delete:
             self.window.deleteLater()
         self._collector.stop()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QFontMetrics, QWheelEvent
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
 from playground.cli.selftest import StepFailed, UiDriver
+from playground.storage.settings import Settings
+from playground.ui.appearance import Appearance, ZoomScaler
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, zoom_factor
@@ -145,3 +148,26 @@ def test_zoom_by_wheel_needs_control(tell: Tell) -> None:
         await hand.until(lambda: zoom_factor() == 1.0, "100 %")
 
     tell(story)
+
+
+def test_zoom_closed_window_filters_no_events(tmp_path: Path, qapp: QApplication) -> None:
+    """A filter of the application would be called for each event of all later windows."""
+    settings = Settings(tmp_path / "settings.json")
+    settings.set("zoom", 125)
+    appearance = Appearance(qapp, settings)
+    try:
+        assert len(qapp.findChildren(ZoomScaler)) == 1
+        widget = QWidget()
+        widget.setFixedHeight(100)
+        widget.ensurePolished()
+        assert widget.height() == 125
+        appearance.rest()
+        later = QWidget()
+        later.setFixedHeight(100)
+        later.ensurePolished()
+        assert later.height() == 100
+        qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        assert qapp.findChildren(ZoomScaler) == []
+    finally:
+        for name in (ZOOM, PROMPT_PX):
+            qapp.setProperty(name, None)
