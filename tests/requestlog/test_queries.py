@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ import pytest
 from playground.client.events import AttemptStarted, ToolCallDelta, Usage
 from playground.requestlog.filter import EVERYTHING, LogFilter, parse
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import Count
+from playground.requestlog.records import Count, EndedRun
 from playground.runs.state import fold
 from tests.requestlog.samples import START, answered, body_of, called, keep, record, refused, run, stopped
 
@@ -257,3 +258,25 @@ def test_text_in_the_arguments_of_a_called_tool_is_found(tmp_path: Path, text: s
             await log.close()
 
     run(story())
+
+
+def test_statements_of_rows_that_were_read_once_are_not_kept(tmp_path: Path) -> None:
+    """Their SQL has the numbers of rows in it: each display of the log after a request is a new one."""
+
+    def statements() -> int:
+        gc.collect()
+        return sum(type(each).__name__ == "Statement" for each in gc.get_objects())
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await log.add([EndedRun(record(f"q{number}"), tuple(answered())) for number in range(100)])
+        before = statements()
+        for first in range(100):
+            numbers = list(range(first + 1, 101))
+            assert len(await log.request_ids(numbers)) == len(numbers)
+            assert await log.explanations(numbers) == {}
+        # Two connections read: one for pages, one for the rest.
+        assert statements() - before <= 2 * 24
+        await log.close()
+
+    run(work())
