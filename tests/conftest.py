@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 from collections.abc import Callable, Generator, Iterator
 
@@ -26,6 +27,17 @@ settings.load_profile("tests")
 
 HANGS_S = 600
 """A test that takes longer hangs: its process prints the stacks of all threads and ends. xdist names the test."""
+
+
+def pytest_configure() -> None:
+    """Collect no garbage while tests are imported: little of it is."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, with modules and tests in the oldest generation, which is visited rarely."""
+    gc.collect()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
