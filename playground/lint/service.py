@@ -33,6 +33,9 @@ LIMIT = 400
 """Number of newest requests read from the log."""
 WHOLE = 40
 """Number of newest requests whose whole answer is read: a row of the log has only its beginning."""
+WHOLE_AT_ONCE = 4
+"""Number of these that are in memory at once: 40 streams of 2,000 events are 26 MB of small objects, and Python cannot
+give back the memory between those that live on."""
 MAX_TEXT_CHARS = 500_000
 """Prompt texts of the newest requests in memory; older ones have none."""
 
@@ -134,10 +137,17 @@ async def _with_answers(
     log: RequestLog, numbers: Mapping[str, int], known: Mapping[str, PastRequest | None]
 ) -> dict[str, PastRequest]:
     """Return requests (run_id: number) with whole answers, connection times and attempts without a request_id."""
-    if not numbers:
-        return {}
-    stored = await log.stored(sorted(numbers.values()))
-    return await asyncio.to_thread(_add_answers, stored, known)
+    found: dict[str, PastRequest] = {}
+    waiting = sorted(numbers.values())
+    for first in range(0, len(waiting), WHOLE_AT_ONCE):
+        found.update(await _read_answers(log, waiting[first : first + WHOLE_AT_ONCE], known))
+    return found
+
+
+async def _read_answers(
+    log: RequestLog, numbers: Sequence[int], known: Mapping[str, PastRequest | None]
+) -> dict[str, PastRequest]:
+    return await asyncio.to_thread(_add_answers, await log.stored(numbers), known)
 
 
 def _add_answers(stored: Sequence[StoredRun], known: Mapping[str, PastRequest | None]) -> dict[str, PastRequest]:

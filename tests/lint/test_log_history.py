@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from playground.lint.context import PromptHistory
 from playground.lint.service import PromptHistoryReader, past
 from playground.prompt.document import Document, Message
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import StoredRun
+from playground.requestlog.records import EndedRun, StoredRun
 from tests.lint.corpus import tool
 from tests.lint.judge import tools
 from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run
@@ -118,3 +119,29 @@ def test_read_texts_are_bounded_newest_first(tmp_path: Path, monkeypatch: pytest
     texts = [request.text for request in run(story()).requests]
     assert texts[0] is None
     assert texts[-1] is not None
+
+
+def test_few_whole_answers_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams of thousands of events: all 40 at once would leave the program larger."""
+    stored, most = RequestLog.stored, [0]
+
+    async def counted(log: RequestLog, numbers: Sequence[int]) -> list[StoredRun]:
+        found = await stored(log, numbers)
+        most[0] = max(most[0], sum(isinstance(each, StoredRun) for each in gc.get_objects()))
+        return found
+
+    async def read() -> PromptHistory:
+        log = await RequestLog.open(tmp_path)
+        try:
+            runs = [record(f"Question {number}", minute=number) for number in range(45)]
+            await log.add([EndedRun(each, tuple(answered(f"{each.run_id} " * 60))) for each in runs])
+            monkeypatch.setattr(RequestLog, "stored", counted)
+            return await past(log, PROMPT)
+        finally:
+            await log.close()
+
+    history = run(read())
+    assert 0 < most[0] <= service.WHOLE_AT_ONCE
+    assert len(history.requests) == 45
+    # A row has only the beginning of an answer: those of the newest 40 were read whole.
+    assert [len(request.answer) for request in history.requests] == [0] * 5 + [60 * 33] * 40
