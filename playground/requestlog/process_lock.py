@@ -1,9 +1,10 @@
-"""Lock files of the processes that write runs, held for the lifetime of each process."""
+"""Locks between processes: one per process that writes runs, for its lifetime, and one around each opening."""
 
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,36 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _PREFIX, _SUFFIX = "request-log.", ".lock"
+_OPENING = "request-log-opening.lock"
+"""Not one of the names above: `sweep` must not remove it."""
+OPENING_S = 60.0
+"""Longest wait for other processes that open the log: one of them may upgrade a large file."""
+_POLL_S = 0.01
+
+
+@contextmanager
+def opening(folder: Path) -> Iterator[None]:
+    """Let one process at a time create, check, upgrade and sweep the log in a folder. Raises TimeoutError.
+
+    Without this, a process could take a file that another one is creating for a damaged one, and remove the new lock
+    file of another one. In a folder without write access nothing is locked.
+    """
+    from filelock import Timeout
+
+    lock = _lock(folder / _OPENING)
+    try:
+        lock.acquire(timeout=OPENING_S, poll_interval=_POLL_S)
+    except Timeout:
+        raise TimeoutError(None, f"Other processes have been opening it for {OPENING_S:.0f} s") from None
+    except OSError:  # the folder is read-only
+        pass
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):
+                (folder / _OPENING).unlink()  # before the release: a waiting process then takes a new file
+        lock.release()
 
 
 class Owner:

@@ -21,10 +21,18 @@ from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import decode_events
 from playground.requestlog.log_queries import add_id_indexes
 from playground.requestlog.migrations import OLD_SEARCH
-from playground.requestlog.process_lock import Owner, is_alive, sweep
+from playground.requestlog.process_lock import Owner, is_alive, opening, sweep
 from playground.requestlog.records import DamagedRunError, EndedRun, LogUnavailableError, StoredRun
 from playground.requestlog.sent_body import SentBody
-from playground.requestlog.store import OpenedStore, is_damage, open_aside, open_files, transaction, unavailable
+from playground.requestlog.store import (
+    OpenedStore,
+    end_opening,
+    is_damage,
+    open_aside,
+    open_files,
+    transaction,
+    unavailable,
+)
 from playground.requestlog.stored_runs import DAMAGE, StoredRuns
 from playground.requestlog.summary import summarize
 from playground.runs.state import ENDED, RunState
@@ -70,7 +78,16 @@ def finish_purge(connection: sqlite3.Connection) -> None:
 
 
 def open_log(folder: Path) -> Ready:
-    """Open, check and tidy the log in a folder. Raises LogUnavailableError."""
+    """Open, check and tidy the log in a folder, created with mode 0700 if missing. Raises LogUnavailableError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with opening(folder):
+            return _opened(folder)
+    except OSError as error:
+        raise LogUnavailableError(unavailable(folder, error)) from error
+
+
+def _opened(folder: Path) -> Ready:
     files = open_files(folder)
     if files.writer is None:
         return Ready(files, None)
@@ -79,6 +96,7 @@ def open_log(folder: Path) -> Ready:
         owner = Owner(folder)
         orphans = claim_orphans(files.writer, folder, owner.id)
         finish_purge(files.writer)
+        end_opening(files.writer)
     except (OSError, sqlite3.Error) as error:
         files.writer.close()
         files.reader.close()

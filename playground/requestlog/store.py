@@ -17,8 +17,8 @@ from playground.requestlog import migrations
 from playground.requestlog.records import LogUnavailableError
 
 FILE_NAME = "request-log.sqlite3"
-_BUSY_S = 5.0
-"""Timeout for the lock of another process's write."""
+_BUSY_S, _OPENING_BUSY_S = 5.0, 30.0
+"""Timeouts for the lock of another process's write, and for that of one that creates, upgrades or closes the file."""
 _PAGE_BYTES = 8192
 _WRITER_CACHE_KB, _READER_CACHE_KB = (1_000, 16_000), (500, 2_000)
 """Least and greatest page cache of the writing thread, and of each reading one: a tenth of the file in between. Ids and
@@ -58,10 +58,9 @@ class OpenedStore(Struct, frozen=True):
 
 
 def open_files(folder: Path) -> OpenedStore:
-    """Open the log in a folder, which is created with mode 0700 if missing. Raises LogUnavailableError."""
+    """Open the log in an existing folder. Raises LogUnavailableError."""
     path = folder / FILE_NAME
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return _open_or_set_aside(path)
     except (OSError, sqlite3.Error) as error:
         raise LogUnavailableError(unavailable(folder, error)) from error
@@ -99,6 +98,7 @@ def _peek(path: Path) -> int:
     if not path.exists() or path.stat().st_size == 0:
         return 0
     with closing(_connect_unchanged(path)) as connection:
+        connection.execute("BEGIN")  # one snapshot: another process may be creating the tables
         ours = connection.execute("PRAGMA application_id").fetchone()[0] == migrations.APPLICATION_ID
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables and not ours:
@@ -106,12 +106,14 @@ def _peek(path: Path) -> int:
         return migrations.version(connection)
 
 
-def _connect(path: Path, how: str, statements: int = _READER_STATEMENTS) -> sqlite3.Connection:
+def _connect(
+    path: Path, how: str, statements: int = _READER_STATEMENTS, busy_s: float = _BUSY_S
+) -> sqlite3.Connection:
     # Each connection is used by one thread at a time, but not by the thread that creates it.
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}",
         uri=True,
-        timeout=_BUSY_S,
+        timeout=busy_s,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=statements,
@@ -126,7 +128,7 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
         raise OSError(None, "It is not a regular file")
     with suppress(OSError):  # owned by someone else, or a file system without modes
         path.chmod(0o600)
-    connection = _connect(path, "mode=rw", _WRITER_STATEMENTS)
+    connection = _connect(path, "mode=rw", _WRITER_STATEMENTS, _OPENING_BUSY_S)
     try:
         if path.stat().st_size == 0:
             # What is deleted gives its room back; and a page holds several streams.
@@ -144,6 +146,11 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def end_opening(connection: sqlite3.Connection) -> None:
+    """Let later writes wait less for other processes: what they cannot write stays in memory. Raises sqlite3.Error."""
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1000:.0f}")
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
@@ -170,7 +177,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 def _connect_unchanged(path: Path) -> sqlite3.Connection:
     # Without a write-ahead file no process writes the log: `immutable` then creates no lock or shared-memory file.
     pending = path.with_name(path.name + "-wal").exists()
-    return _connect(path, "mode=ro" if pending else "immutable=1")
+    return _connect(path, "mode=ro" if pending else "immutable=1", _OPENING_BUSY_S)
 
 
 def is_damage(error: sqlite3.Error) -> bool:
