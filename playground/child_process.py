@@ -6,6 +6,7 @@ Standard library only. The child must accept `--json` and `--stop-with-stdin`.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import queue
 import subprocess
@@ -13,13 +14,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Self
+from typing import IO, Self, cast
 
 START_S = 30.0
 STOP_S = 3.0
 MAX_LINES = 50
 """Newest lines of standard error in memory."""
 MAX_LINE_BYTES = 4_096
+READ_BYTES = 16_384
 
 
 class StartError(Exception):
@@ -84,8 +86,8 @@ class ServerProcess:
     def _read(self) -> None:
         stream = self._process.stderr
         assert stream is not None
-        with contextlib.suppress(OSError, ValueError):  # `stop` has closed the pipe
-            for line in iter(lambda: stream.readline(MAX_LINE_BYTES), b""):
+        with contextlib.suppress(OSError, ValueError), _in_blocks(stream) as lines:  # `stop` may close the pipe
+            for line in iter(lambda: lines.readline(MAX_LINE_BYTES), b""):
                 text = line.decode("utf-8", "replace").strip()
                 with self._lock:
                     self._lines.append(text)
@@ -120,6 +122,14 @@ class ServerProcess:
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+def _in_blocks(pipe: IO[bytes]) -> io.BufferedReader:
+    """Return a reader of an unbuffered pipe, whose own `readline` reads one byte at a time.
+
+    The pipe itself has no buffer: closing a buffered one waits for a thread that reads it.
+    """
+    return io.BufferedReader(cast("io.RawIOBase", pipe), READ_BYTES)
 
 
 def _popen(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -157,8 +167,8 @@ def _first_url(stream: IO[bytes]) -> str:
     found: queue.Queue[str] = queue.Queue()
 
     def read() -> None:
-        with contextlib.suppress(OSError, ValueError):  # the pipe was closed
-            for line in iter(stream.readline, b""):
+        with contextlib.suppress(OSError, ValueError), _in_blocks(stream) as lines:  # the pipe may be closed
+            for line in iter(lines.readline, b""):
                 with contextlib.suppress(ValueError, KeyError, TypeError):  # a problem may be reported before
                     found.put(str(json.loads(line)["base_url"]))
         found.put("")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from playground.child_process import MAX_LINE_BYTES, MAX_LINES, ServerProcess, StartError
 from playground.requestlog.store import FILE_NAME
 from playground.simulator.launch import SimulatorProcess
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 def child(program: str) -> ServerProcess:
@@ -32,6 +37,35 @@ def test_server_process_that_nobody_watches_does_not_wait_for_a_full_pipe_and_it
     assert process.has_ended
     assert process.last_line == "out of luck"
     process.stop()
+
+
+class CountedPipe(io.FileIO):
+    """Counts reads of the system."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        return super().read(size) or b""
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        self.reads += 1
+        return super().readinto(buffer) or 0
+
+
+def test_server_process_standard_error_is_read_in_blocks() -> None:
+    pipe = subprocess.PIPE
+    program = "import sys\nfor n in range(2_000): sys.stderr.write('a line of standard error\\n')"
+    process = subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+    assert process.stderr is not None
+    counted = CountedPipe(os.dup(process.stderr.fileno()))
+    process.stderr.close()
+    process.stderr = counted
+    server = ServerProcess(process, "http://127.0.0.1:1/v1")
+    server._reader.join(60)
+    assert server.last_line == "a line of standard error"
+    assert counted.reads <= 2_001  # one write each; byte by byte it is 50,000
+    server.stop()
 
 
 def test_server_process_watched_late_reports_earlier_lines_and_the_exit_status() -> None:
