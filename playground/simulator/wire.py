@@ -330,19 +330,23 @@ def _head(answer: AnswerBody) -> dict[str, Any]:
 
 
 def logprobs(tokens: Sequence[str], top: int) -> dict[str, Any]:
-    """Return invented, deterministic log probabilities; the chosen token has the highest."""
+    """Return invented, deterministic log probabilities; the chosen token has the highest, and the sum is at most 1."""
     return {"content": [_logprob(token, top) for token in tokens]}
 
 
 def _logprob(token: str, top: int) -> dict[str, Any]:
-    own = math.log(0.55 + (len(token) % 5) / 12)
-    others = [(token, own)] + [(f"{token[:1]}~{rank}", own - 1.5 * rank) for rank in range(1, top)]
+    chosen = 0.55 + (len(token) % 5) / 12
+    own, ratio = math.log(chosen), math.exp(-1.5)
+    # The alternatives are a geometric series whose infinite sum is what the chosen token leaves.
+    second = math.log((1 - chosen) * (1 - ratio))
+    others = [(token, own)] + [(f"{token[:1]}~{rank}", second - 1.5 * (rank - 1)) for rank in range(1, top)]
     alternatives = [_entry(text, value) for text, value in others[:top]]
     return {**_entry(token, own), "top_logprobs": alternatives}
 
 
 def _entry(token: str, value: float) -> dict[str, Any]:
-    return {"token": token, "logprob": round(value, 4), "bytes": list(token.encode("utf-8", "replace"))}
+    rounded = math.floor(value * 10_000) / 10_000  # down: the sum must not exceed 1
+    return {"token": token, "logprob": rounded, "bytes": list(token.encode("utf-8", "replace"))}
 
 
 def error(kind: str, message: str, request_id: str, details: Sequence[ErrorDetail] = ()) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -113,15 +114,17 @@ def test_probabilities_are_there_when_asked_for(simulator: SimulatorProcess) -> 
     assert all(len(row["top_logprobs"]) == 2 and row["logprob"] <= 0 for row in rows)
 
 
-def test_probabilities_of_alternatives_fall_from_the_chosen_token_and_differ(
-    simulator: SimulatorProcess,
+@pytest.mark.parametrize("top", [4, 20])
+def test_probabilities_of_alternatives_fall_from_the_chosen_token_and_their_sum_is_at_most_1(
+    simulator: SimulatorProcess, top: int
 ) -> None:
-    rows = send(simulator, logprobs=True, top_logprobs=4).json["choices"][0]["logprobs"]["content"]
+    rows = send(simulator, logprobs=True, top_logprobs=top).json["choices"][0]["logprobs"]["content"]
     for row in rows:
         values = [one["logprob"] for one in row["top_logprobs"]]
         assert (row["top_logprobs"][0]["token"], values[0]) == (row["token"], row["logprob"])
         assert values == sorted(values, reverse=True)
-        assert len(set(values)) == 4
+        assert len(set(values)) == top
+        assert sum(map(math.exp, values)) <= 1
         assert bytes(row["bytes"]).decode() == row["token"]
 
 
