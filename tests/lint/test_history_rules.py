@@ -54,6 +54,28 @@ def test_too_few_completions_give_no_figure() -> None:
     assert advice.fix is None
 
 
+def test_output_cap_no_limit_is_suggested_that_would_cut_an_answer_of_the_log() -> None:
+    short = past(30, completion_tokens=80)
+    cut = past(5, completion_tokens=400, finish_reason="length", max_tokens=400)
+    (advice,) = of(OPEN, "output-cap", *short, *cut)
+    assert advice.fix is None
+    assert "5 of 35" in advice.detail
+    far = replace(OPEN, parameters={"max_tokens": 4_000})
+    assert not of(far, "output-cap", *short, *cut)
+    (advice,) = of(OPEN, "output-cap", *short, *past(1, completion_tokens=600, finish_reason="content_filter"))
+    assert advice.fix is not None
+    assert advice.fix.after.parameters["max_tokens"] == 752
+
+
+def test_output_cap_states_percentile_and_samples() -> None:
+    (advice,) = of(OPEN, "output-cap", *past(95, completion_tokens=80), *past(5, completion_tokens=120))
+    assert {one.label: one.value for one in advice.evidence}["95th percentile"] == 80
+    assert "100 samples" in advice.detail
+    assert "1 in 101" in advice.detail
+    (advice,) = of(OPEN, "output-cap", *past(3, completion_tokens=80))
+    assert "3 completions" in advice.detail
+
+
 def test_answers_that_were_cut_are_counted() -> None:
     cut = past(3, finish_reason="length", max_tokens=400, completion_tokens=400)
     (advice,) = of(PROMPT, "answers-cut", *past(17), *cut)

@@ -49,25 +49,30 @@ _ENDING = re.compile(r"(<\|?/?[\w-]{2,24}\|?>|\[/?[A-Z_]{2,24}\]|#{3,}|-{3,}|={3
 
 
 def _cap(facts: PromptFacts) -> Iterator[Finding]:
-    cap, needed = facts.whole("max_tokens"), _needed(facts)
-    if len(needed) < ENOUGH:
-        if facts.parameter("max_tokens") is None:
-            yield _unset(facts, len(needed))
+    cap, seen = facts.whole("max_tokens"), _completions(facts)
+    is_set = facts.parameter("max_tokens") is not None
+    if len(seen.lengths) < ENOUGH or seen.cut:
+        if not is_set:
+            yield _unset(seen)
         return
-    suggested = _suggestion(max(needed))
-    if facts.parameter("max_tokens") is not None and (cap is None or cap <= FAR * suggested):
+    longest, count = seen.lengths[-1], len(seen.lengths)
+    suggested = _suggestion(longest)
+    if is_set and (cap is None or cap <= FAR * suggested):
         return
     waste = _waste(cap, facts, suggested)
     if waste is not None and waste <= 0:
         return
+    usual = seen.lengths[-(-count * 95 // 100) - 1]
     yield Finding(
         "hint",
         "max_tokens is not set" if cap is None else "max_tokens is far above what this prompt needs",
-        f"In {len(needed):,} requests no completion of this prompt had more than {max(needed):,} tokens. With "
-        f"max_tokens {suggested:,} a runaway completion ends there.",
+        f"In {count:,} requests no completion of this prompt had more than {longest:,} tokens; 95 % had at most "
+        f"{usual:,}. By {count:,} samples, about 1 in {count + 1:,} later completions is longer than the longest one; "
+        f"{suggested:,} leaves a quarter more. A runaway completion ends there.",
         evidence=(
-            Evidence("requests examined", len(needed), "count", "counted"),
-            Evidence("longest completion", max(needed), basis="reported"),
+            Evidence("requests examined", count, "count", "counted"),
+            Evidence("longest completion", longest, basis="reported"),
+            Evidence("95th percentile", usual, basis="reported"),
             Evidence("additional tokens of a runaway completion", waste, basis="counted" if cap else "estimated"),
             Evidence("cost per 1,000 requests", None if waste is None else facts.output_dollars(waste), "dollars"),
         ),
@@ -84,28 +89,39 @@ def _waste(cap: int | None, facts: PromptFacts, suggested: int) -> float | None:
     return (cap or max((context or 0) - facts.prompt_tokens, 0)) - suggested
 
 
-def _needed(facts: PromptFacts) -> list[int]:
-    """Return the reported tokens of completions that ended without a limit."""
-    return [
-        request.completion_tokens
-        for request in facts.history.requests
-        if request.completion_tokens is not None and request.finish_reason in ("stop", "tool_calls")
-    ]
+@dataclass(frozen=True, slots=True)
+class _Completions:
+    """`lengths`: reported tokens of completions that ended without a limit, ascending. `cut`: how many did not."""
+
+    lengths: list[int]
+    cut: int
+
+
+def _completions(facts: PromptFacts) -> _Completions:
+    """Return the completions of this prompt. How long one would have been that a limit ended is unknown."""
+    ended = [r for r in facts.history.requests if r.finish_reason is not None]
+    whole = [r.completion_tokens for r in ended if r.finish_reason != "length" and r.completion_tokens is not None]
+    return _Completions(sorted(whole), sum(r.finish_reason == "length" for r in ended))
 
 
 def _suggestion(longest: int) -> int:
     return max(-(-int(longest * ROOM) // STEP) * STEP, STEP)
 
 
-def _unset(facts: PromptFacts, known: int) -> Finding:
+def _unset(seen: _Completions) -> Finding:
+    known = len(seen.lengths)
+    if seen.cut:
+        why = f"{seen.cut:,} of {known + seen.cut:,} completions in the log were cut off, and their full length is unknown"
+    else:
+        why = f"the log has {known:,} completions of this prompt, and {ENOUGH} are needed"
     return Finding(
         "hint",
         "max_tokens is not set",
-        "Only the end of the context stops a runaway completion. Once the log has "
-        f"{ENOUGH} completions of this prompt, a figure can be suggested.",
+        f"Only the end of the context stops a runaway completion. No figure is suggested: {why}.",
         evidence=(
             Evidence("completions known", known, "count", "counted"),
-            Evidence("needed so far", None),
+            Evidence("cut by length", seen.cut, "count", "counted"),
+            Evidence("longest completion", seen.lengths[-1] if seen.lengths else None, basis="reported"),
         ),
         places=(FindingPlace(("max_tokens",)),),
     )
