@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
@@ -28,12 +28,12 @@ from playground.client.events import (
     TimesUnknown,
 )
 from playground.client.response_decoder import ResponseDecoder
-from playground.export.jsonl import judged
+from playground.export.jsonl import clean_tags, judged
 from playground.export.masking import masked_run, masked_text
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.files import dump, parse
 from playground.requestlog.records import EndedRun, StoredRun
-from playground.runs.record import RequestRecord
+from playground.runs.record import RequestRecord, RequestSource
 from playground.runs.state import Attempt
 
 COMPLETIONS = "/chat/completions"
@@ -51,7 +51,7 @@ TAIL = "]}}\n"
 
 
 def to_entries(stored: StoredRun) -> Iterator[str]:
-    """Yield a JSON entry per attempt, without the key. `_request_id` and `_run_id` are fields of this program."""
+    """Yield a JSON entry per attempt, without the key. Fields with an underscore are those of this program."""
     stored = masked_run(stored)
     state = stored.state()
     for attempt in state.attempts:
@@ -83,6 +83,11 @@ def _entry(stored: StoredRun, attempt: Attempt, newest: bool, ended_at: float | 
         "_run_id": record.run_id,
         "_request_id": attempt.request_id,
         "_attempt": attempt.number,
+        "_source": record.source,
+        **({"_conversation": record.conversation} if record.conversation else {}),
+        **({"_tags": list(stored.tags)} if stored.tags else {}),
+        **({"_marked": True} if stored.marked else {}),
+        **({"comment": stored.comment} if stored.comment else {}),
     }
 
 
@@ -219,12 +224,16 @@ def _run(entry: Any, path: Path) -> EndedRun:
         started_utc=_moment(entry.get("startedDateTime"), path),
         body=text.encode("utf-8", "backslashreplace"),
         document=dump(opened.document),
-        source="import",
+        source=_source(entry.get("_source")),
+        conversation=_text(entry.get("_conversation")) or None,
     )
     timings = _mapping(entry.get("timings"))
     took_s = _seconds(entry.get("time"))
     headers_s = max(took_s - _seconds(timings.get("receive")), 0.0)
-    run = masked_run(EndedRun(record, tuple(_events(response, headers_s, took_s)), imported=True))
+    events = tuple(_events(response, headers_s, took_s))
+    tags = [_text(tag) for tag in tags] if isinstance(tags := entry.get("_tags"), list) else []
+    is_marked, comment = entry.get("_marked") is True, _text(entry.get("comment"))
+    run = masked_run(EndedRun(record, events, is_marked, clean_tags(tags), comment, imported=True))
     try:
         return judged(run)
     except InputError as error:
@@ -237,6 +246,15 @@ def _run_id(entry: Mapping[str, Any]) -> str:
     if isinstance(known, str) and known:
         return f"{known}-har-{entry.get('_attempt', 1)}"
     return uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(entry, sort_keys=True)).hex
+
+
+def _source(value: object) -> RequestSource:
+    """Return who made the request, as an export of this program says; `import` for other files."""
+    return next((known for known in get_args(RequestSource) if known == value), "import")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _moment(value: object, path: Path) -> datetime:

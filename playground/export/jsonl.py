@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ LONGEST_S = 10 * 365 * 86_400.0
 """Maximum duration of a request: ten years."""
 MOST_TOKENS = 2**53
 MOST_ID_CHARS = 200
+MOST_TAG_CHARS = 200
 MOST_DIGITS = 18
 """Maximum number of digits of a whole number that the log can store."""
 
@@ -176,16 +178,22 @@ def from_line(line: bytes | str) -> EndedRun:
     except msgspec.ValidationError as error:
         raise _bad(str(error)) from None
     run = EndedRun(
-        replace(read.record, body=_body(read), source="import"),
+        replace(read.record, body=_body(read)),
         tuple(read.events),
         read.marked,
-        tuple(read.tags),
+        clean_tags(read.tags),
         read.comment,
         imported=True,
         dropped_raw=read.dropped_raw,
         explanation=read.explanation,
     )
     return judged(masked_run(run))
+
+
+def clean_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """Return tags without control characters, one of which separates them in the log, and without empty ones."""
+    printable = ("".join(" " if character < " " else character for character in tag).strip() for tag in tags)
+    return tuple(dict.fromkeys(tag[:MOST_TAG_CHARS] for tag in printable if tag))
 
 
 def _object(line: bytes | str) -> dict[str, Any]:

@@ -1,0 +1,145 @@
+"""Recorded requests in another log: exported as JSONL or HAR and imported, they have the same rows, filters, groups."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from playground.export.har import from_har
+from playground.export.jsonl import from_line, to_line
+from playground.export.log_files import Format, export, import_file
+from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, parse
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import LogRow
+from playground.simulator.launch import SimulatorProcess
+from tests.recorder.test_record_command import BODY, Recording, post
+
+FILTERS = (
+    *("source:recorder", "tag:nightly", "is:marked", "is:failed", "group:batch", "slow comment", "source:import"),
+    *("conversation:{conversation}", "source:recorder tag:nightly", "model:electron"),
+)
+T = TypeVar("T")
+
+
+def with_log(folder: Path, use: Callable[[RequestLog], Coroutine[object, object, T]]) -> T:
+    async def work() -> T:
+        log = await RequestLog.open(folder)
+        try:
+            return await use(log)
+        finally:
+            await log.close()
+
+    return asyncio.run(work())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]) -> Path:
+    """Return the data folder with four recorded requests, two of them with tags, a comment and a mark."""
+    recording = Recording(tmp_path / "data", make_simulator("--plan", "none").base_url)
+    messages = [{"role": "user", "content": "hello"}]
+    answer = post(recording, {**BODY, "stream": True, "stream_options": {"include_usage": True}})
+    assert answer.status_code == 200
+    text = post(recording, {**BODY, "messages": messages}).json()["choices"][0]["message"]["content"]
+    messages += [{"role": "assistant", "content": text}, {"role": "user", "content": "and then?"}]
+    post(recording, {**BODY, "messages": messages})
+    post(recording, BODY, **{"X-Simulate": "500"})
+    recording.end()
+
+    async def annotate(log: RequestLog) -> None:
+        ids = [row.run_id for row in await log.page(EVERYTHING)]
+        await log.set_tags(ids[:2], ["nightly", "batch:ab12"])
+        await log.set_comment(ids[0], "slow comment")
+        await log.mark(ids[1:2], True)
+
+    with_log(recording.folder, annotate)
+    return recording.folder
+
+
+def rows(folder: Path, log_filter: LogFilter) -> list[LogRow]:
+    """Return the rows of a filter without what belongs to the log that has them. Events store microseconds."""
+
+    async def read(log: RequestLog) -> list[LogRow]:
+        return await log.rows_at(log_filter, 0, 100)
+
+    return [
+        replace(
+            row,
+            number=0,
+            imported=False,
+            ttft_s=None if row.ttft_s is None else round(row.ttft_s, 5),
+            duration_s=None if row.duration_s is None else round(row.duration_s, 5),
+        )
+        for row in with_log(folder, read)
+    ]
+
+
+def words(text: str) -> LogFilter:
+    return parse(text, datetime.now(UTC))
+
+
+def moved(folder: Path, kind: Format) -> Path:
+    """Export a log, import it into an empty one, and return that one's folder."""
+    path, other = folder.parent / f"all.{kind}", folder.parent / "other"
+    with_log(folder, lambda log: export(log, EVERYTHING, path, kind))
+    imported = with_log(other, lambda log: import_file(log, path))
+    assert imported.added == 4
+    return other
+
+
+def test_jsonl_imported_recording_has_the_same_rows_in_each_filter_and_the_same_groups(folder: Path) -> None:
+    other = moved(folder, "jsonl")
+    conversation = rows(folder, EVERYTHING)[1].conversation
+    filters = [words(text.format(conversation=conversation)) for text in FILTERS]
+    folded = replace(EVERYTHING, folding=Folding())
+    found = [rows(folder, one) for one in (*filters, folded)]
+    assert [len(some) for some in found] == [4, 2, 1, 1, 2, 1, 0, 2, 2, 4, 3]
+    assert [rows(other, one) for one in (*filters, folded)] == found
+    assert found[-1][0].group is not None
+    assert len(rows(other, words("is:imported"))) == 4
+
+
+def test_har_imported_recording_keeps_source_conversation_tags_comment_and_mark(folder: Path) -> None:
+    other = moved(folder, "har")
+
+    def kept(found: list[LogRow]) -> list[tuple[object, ...]]:
+        return [
+            (row.source, row.conversation, row.tags, row.comment, row.marked, row.status, row.request_id, row.answer)
+            for row in found
+        ]
+
+    assert kept(rows(other, EVERYTHING)) == kept(rows(folder, EVERYTHING))
+    assert [row.source for row in rows(other, words("source:recorder"))] == ["recorder"] * 4
+
+
+def test_har_of_another_tool_is_an_import_and_odd_fields_are_ignored() -> None:
+    entry = {
+        "startedDateTime": "2026-11-27T10:00:00Z",
+        "request": {
+            "method": "POST",
+            "url": "https://api.example/v1/chat/completions",
+            "postData": {"text": json.dumps({"messages": [{"role": "user", "content": "hi"}]})},
+        },
+        "response": {},
+        "_source": ["recorder"],
+        "_tags": [7, "", "a\x1fb", "a\x1fb"],
+        "_conversation": 7,
+        "_marked": "yes",
+        "comment": {"text": "x"},
+    }
+    (run,) = from_har({"log": {"entries": [entry]}}).runs
+    assert (run.record.source, run.record.conversation, run.marked, run.comment) == ("import", None, False, "")
+    assert run.tags == ("a b",)
+
+
+def test_jsonl_tag_with_the_separator_of_tags_stays_one_tag(folder: Path) -> None:
+    (run, *_) = with_log(folder, lambda log: log.stored([1]))
+    fields = json.loads(to_line(run))
+    fields["tags"] = ["x\x1fsource", "\n"]
+    assert from_line(json.dumps(fields)).tags == ("x source",)
