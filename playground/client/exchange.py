@@ -15,12 +15,13 @@ import httpx
 from msgspec.structs import replace
 
 from playground import __version__
+from playground.client.credentials import stored_headers
 from playground.client.endpoint import Endpoint
 from playground.client.errors import http_error, without_request_id
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, HeadersReceived
 from playground.client.network_errors import network_error, stalled_error
 from playground.client.proxies import Proxy
-from playground.client.redact import redact, redact_error
+from playground.client.redact import redact_error
 from playground.client.response_decoder import EVENT_STREAM, SLICE_BYTES, ResponseDecoder, request_ids
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
 from playground.prompt.request import Request
@@ -125,7 +126,6 @@ ERROR_BODY_S = 10.0
 """Time limit in seconds for the body of an error response; the received part is displayed."""
 DRAIN_S = 1.0
 """Time limit for the end of a response after its [DONE]; beyond it the connection is not reused."""
-_SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
 
 
 class Exchange:
@@ -224,15 +224,12 @@ class Exchange:
 
     def _received(self, response: httpx.Response) -> HeadersReceived:
         # Repeated headers are not joined: two ids would look like one.
-        headers = tuple(
-            (redact(name, self._key), redact(value, self._key)) for name, value in response.headers.multi_items()
-        )
+        headers = stored_headers(response.headers.multi_items(), self._key)
         found = request_ids(headers)
         self._request_id = found[0].value if found else None
         content_type = next((value for name, value in headers if name == "content-type"), "")
-        kept = tuple(header for header in headers if header[0] not in _SECRET_HEADERS)
         return HeadersReceived(
-            self._clock(), response.status_code, self._request_id, content_type, kept, self._connect.duration_s
+            self._clock(), response.status_code, self._request_id, content_type, headers, self._connect.duration_s
         )
 
     async def _refused(self, response: httpx.Response) -> AttemptFailed:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from playground import __version__
 from playground.client.chunks import DONE
+from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import check_base_url
 from playground.client.errors import http_error
 from playground.client.events import (
@@ -27,9 +28,10 @@ from playground.client.events import (
     Stopped,
     TimesUnknown,
 )
+from playground.client.redact import redact
 from playground.client.response_decoder import ResponseDecoder
 from playground.export.jsonl import clean_tags, judged
-from playground.export.masking import masked_run, masked_text
+from playground.export.masking import masked_run
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.files import dump, parse
 from playground.requestlog.records import EndedRun, StoredRun
@@ -38,7 +40,6 @@ from playground.runs.state import Attempt
 
 COMPLETIONS = "/chat/completions"
 _BLANKED = "Bearer (left out)"
-_SECRET = ("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key")
 
 
 def head() -> str:
@@ -207,11 +208,13 @@ def _run(entry: Any, path: Path) -> EndedRun:
     """Return the run of an entry. Raises InputError."""
     request, response = _mapping(entry["request"]), _mapping(entry.get("response"))
     text = _content(_mapping(request.get("postData")))
+    key = _credentials(request, text)
+    text = redact(text, key)
     if not text:
         raise InputError(FieldError((*path, "request", "postData", "text"), "the request has no body."))
     try:
         opened = parse(text)
-        base_url = check_base_url(_bare(str(request["url"])))
+        base_url = check_base_url(redact(_USER.sub("://", _bare(str(request["url"]))), key))
     except InputError as error:
         raise InputError(*(FieldError((*path, "request"), str(problem)) for problem in error.problems)) from None
     record = RequestRecord(
@@ -230,9 +233,9 @@ def _run(entry: Any, path: Path) -> EndedRun:
     timings = _mapping(entry.get("timings"))
     took_s = _seconds(entry.get("time"))
     headers_s = max(took_s - _seconds(timings.get("receive")), 0.0)
-    events = tuple(_events(response, headers_s, took_s))
+    events = tuple(_events(response, headers_s, took_s, key))
     tags = [_text(tag) for tag in tags] if isinstance(tags := entry.get("_tags"), list) else []
-    is_marked, comment = entry.get("_marked") is True, _text(entry.get("comment"))
+    is_marked, comment = entry.get("_marked") is True, redact(_text(entry.get("comment")), key)
     run = masked_run(EndedRun(record, events, is_marked, clean_tags(tags), comment, imported=True))
     try:
         return judged(run)
@@ -270,14 +273,31 @@ def _seconds(value: object) -> float:
     return float(value) / 1000 if usable else 0.0  # type: ignore[arg-type]  # a number, by the line above
 
 
-def _events(response: Mapping[str, Any], headers_s: float, took_s: float) -> Iterator[AnyEvent]:
+_USER = re.compile(r"://[^/@]*@")
+
+
+def _credentials(request: Mapping[str, Any], body: str) -> str | None:
+    """Return the credentials of a request, one per line: neither its body nor the response may repeat them."""
+    pairs = list(_pairs(request.get("headers")))
+    cookies = "; ".join(f"{name}={value}" for name, value in _pairs(request.get("cookies")))
+    query = list(_pairs(request.get("queryString")))
+    address = str(request.get("url", ""))
+    return credentials(address, [*pairs, *query, ("cookie", cookies)], body=body.encode("utf-8", "surrogatepass"))
+
+
+def _pairs(value: object) -> Iterator[tuple[str, str]]:
+    for item in value if isinstance(value, list) else ():
+        yield str(_mapping(item).get("name", "")), str(_mapping(item).get("value", ""))
+
+
+def _events(response: Mapping[str, Any], headers_s: float, took_s: float, key: str | None) -> Iterator[AnyEvent]:
     status = response.get("status")
     yield AttemptStarted(0.0, 1)
     yield TimesUnknown(0.0)
     if not isinstance(status, int) or isinstance(status, bool) or not 100 <= status <= 599:
         yield Stopped(took_s)
         return
-    headers = tuple(_headers(response.get("headers")))
+    headers = stored_headers(((name, value) for name, value in _pairs(response.get("headers")) if name), key)
     named = dict(headers)
     content = _mapping(response.get("content"))
     kind = (named.get("content-type") or str(content.get("mimeType", ""))).lower()
@@ -285,12 +305,12 @@ def _events(response: Mapping[str, Any], headers_s: float, took_s: float) -> Ite
     yield HeadersReceived(headers_s, status, request_id, kind, headers)
     text = _content(content)
     if not 200 <= status < 300:
-        yield AttemptFailed(took_s, http_error(status, named, text, None), request_id)
+        yield AttemptFailed(took_s, http_error(status, named, text, key), request_id)
         return
     if not text:  # browsers omit bodies that they did not store: the server's answer is unknown
         yield Completed(took_s, saw_done=False)
         return
-    decoder = ResponseDecoder(kind.split(";", 1)[0].strip())
+    decoder = ResponseDecoder(kind.split(";", 1)[0].strip(), key)
     yield from decoder.feed(text.encode("utf-8", "surrogatepass"), took_s)
     yield from decoder.end(took_s)
     if decoder.error is not None:
@@ -308,10 +328,3 @@ def _content(content: Mapping[str, Any]) -> str:
         return base64.b64decode("".join(text.split()), validate=True).decode("utf-8", "replace")
     except ValueError:
         return text
-
-
-def _headers(value: object) -> Iterator[tuple[str, str]]:
-    for item in value if isinstance(value, list) else ():
-        name, text = str(_mapping(item).get("name", "")).lower(), str(_mapping(item).get("value", ""))
-        if name and name not in _SECRET:
-            yield masked_text(name), masked_text(text)

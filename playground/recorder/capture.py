@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+from playground.client.credentials import stored_headers
 from playground.client.endpoint import Endpoint
 from playground.client.errors import cut_error, http_error
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted, HeadersReceived, Stopped
@@ -24,7 +25,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_bounds import loads
 from playground.recorder.feed_messages import is_recorded
-from playground.recorder.masking import MAX_BODY_BYTES, SECRET_HEADERS, Decompressor, credentials, header
+from playground.recorder.masking import MAX_BODY_BYTES, Decompressor, caller_credentials, header
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import RawHeaders
 from playground.runs.record import RequestRecord
@@ -134,7 +135,8 @@ class CapturedExchange:
         self, capture: Capture, run_id: str, started_unix: float, method: str, target: str, headers: RawHeaders
     ) -> None:
         self._capture, self._sink = capture, capture.sink
-        self._key = credentials(target, headers, capture.key)
+        self._key = caller_credentials(target, headers, capture.key)
+        self._head = target, headers
         self._run_id = run_id
         self._started_utc = datetime.fromtimestamp(started_unix, UTC)
         is_post = method == "POST"
@@ -185,15 +187,13 @@ class CapturedExchange:
         if not self._begin():
             return
         pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
-        shown = tuple((redact(name, self._key), redact(value, self._key)) for name, value in pairs)
-        self._headers = shown
+        shown = self._headers = stored_headers(pairs, self._key)
         found = request_ids(shown)
         kind = next((value for name, value in shown if name == "content-type"), "")
         self._response = Decompressor(next((value for name, value in pairs if name == "content-encoding"), ""))
         if 200 <= status < 300:
             self._decoder = ResponseDecoder(kind.split(";", 1)[0].strip().lower(), self._key)
-        kept = tuple(pair for pair in shown if pair[0] not in SECRET_HEADERS)
-        self._emit(HeadersReceived(at, status, found[0].value if found else None, kind, kept))
+        self._emit(HeadersReceived(at, status, found[0].value if found else None, kind, shown))
 
     def response_data(self, at: float, data: bytes) -> None:
         """Decode a piece of the response body, after the end of the request."""
@@ -267,8 +267,9 @@ class CapturedExchange:
         """Begin the record if it has not begun. Returns whether the exchange is recorded."""
         if not self._recorded or self._begun:
             return self._recorded
-        text = redact(bytes(self._body).decode("utf-8", "surrogateescape"), self._key)
-        self._body = bytearray()
+        body, self._body = bytes(self._body), bytearray()
+        self._key = caller_credentials(*self._head, self._capture.key, body)
+        text = redact(body.decode("utf-8", "surrogateescape"), self._key)
         fields = _fields(text)
         if fields is None:
             self._recorded = False

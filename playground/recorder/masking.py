@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import zlib
-from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from playground.client.redact import LEAST_CHARS, MASK, SUSPECT_CHARS, key_forms, redact
+from playground.client.credentials import credentials, masked_address, stored_headers
+from playground.client.redact import MASK, SUSPECT_CHARS, key_forms, redact
 from playground.recorder.feed_messages import (
     Begin,
     End,
@@ -27,14 +24,6 @@ from playground.recorder.wire import RawHeaders
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A larger request is forwarded and not recorded."""
-SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
-
-MAX_CREDENTIALS = 16
-"""Credentials of a request that are masked; each costs a search of the bodies."""
-_SECRET_NAME = re.compile(rb"(?i)key|token|secret|auth|passw|credential|cookie|session")
-_HARMLESS_NAME = re.compile(rb"(?i)idempotency|^sec-")
-_LONG = 16
-"""Characters from which a part of a value is a secret although it has no digit."""
 
 _ANY_BYTES = ("utf-8", "surrogateescape")
 
@@ -73,39 +62,10 @@ class Decompressor:
         return bytes(plain)
 
 
-def credentials(target: str, headers: RawHeaders, added: str | None = None) -> str | None:
-    """Return every credential of a request, one per line, for `redact`. `added`: the key that the Recorder adds.
-
-    Values of headers and of query fields whose names speak of a key, a token or the like, whole and in their parts:
-    after a scheme, of a list, as `name=value`, and user and password of Basic.
-    """
-    found = dict.fromkeys([added] if added else [])
-    for name, value in headers:
-        if _SECRET_NAME.search(name) and not _HARMLESS_NAME.search(name):
-            found.update(dict.fromkeys(_secrets(value.decode("latin-1"), likely=b"cookie" not in name.lower())))
-    for field, text in parse_qsl(urlsplit(target).query, encoding="latin-1"):
-        if _SECRET_NAME.search(field.encode("latin-1", "replace")):
-            found.update(dict.fromkeys(_secrets(text, likely=True)))
-    return "\n".join(list(found)[:MAX_CREDENTIALS]) or None
-
-
-def _secrets(text: str, *, likely: bool) -> Iterator[str]:
-    """Yield the parts of a value that may be a secret. `likely`: each one with a digit, or the only one, is."""
-    parts = [part for part in re.split(r"[\s,;=\"]+", text) if len(part) >= LEAST_CHARS]
-    words = text.split()
-    if likely and len(words) <= 2:  # KEY, or SCHEME KEY
-        yield from words[-1:]
-    for part in parts:
-        if len(part) >= _LONG or (likely and any(map(str.isdigit, part))):
-            yield part
-    if words[:1] and words[0].lower() == "basic":
-        with suppress(ValueError):
-            user_and_password = b64decode(words[-1], validate=True).decode()
-            yield user_and_password
-            user, _, password = user_and_password.partition(":")
-            yield password
-            if any(map(str.isdigit, user)):  # some servers take the key as the user's name
-                yield user
+def caller_credentials(target: str, headers: RawHeaders, added: str | None = None, body: bytes = b"") -> str | None:
+    """Return every credential of a recorded request, one per line, for `redact`. `added`: the Recorder's key."""
+    texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    return credentials(target, texts, added, body)
 
 
 def header(headers: RawHeaders, wanted: bytes) -> str:
@@ -120,12 +80,12 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
         key: the key that the Recorder adds, if it does; the caller's credentials are masked in any case.
     """
     begin = next(message for message in messages if isinstance(message, Begin))
-    key = credentials(begin.target, begin.headers, key)
-    whole = any(isinstance(message, End) and message.outcome == "complete" for message in messages)
-    target = redact(begin.target, key)
-    found: list[ExchangeMessage] = [Begin(begin.exchange, begin.started_unix, begin.method, target, [])]
     request = Decompressor(header(begin.headers, b"content-encoding"))
     body = b"".join(request.feed(message.data) for message in messages if isinstance(message, RequestData))
+    key = caller_credentials(begin.target, begin.headers, key, body)
+    whole = any(isinstance(message, End) and message.outcome == "complete" for message in messages)
+    target = masked_address(redact(begin.target, key))
+    found: list[ExchangeMessage] = [Begin(begin.exchange, begin.started_unix, begin.method, target, [])]
     if body:
         found.append(RequestData(begin.exchange, _masked_body(body, key, whole=whole)))
     found += [message for message in messages if isinstance(message, RequestEnd)]
@@ -143,9 +103,8 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
 
 
 def _masked_fields(head: ResponseStart, key: str | None) -> RawHeaders:
-    left_out = SECRET_HEADERS | {"content-encoding"}
     texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
-    kept = [(redact(name, key), redact(value, key)) for name, value in texts if name.lower() not in left_out]
+    kept = [(name, value) for name, value in stored_headers(texts, key) if name != "content-encoding"]
     # The mask has a character outside Latin-1.
     return [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in kept]
 

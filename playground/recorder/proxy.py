@@ -257,7 +257,8 @@ class _Exchange:
 
     def _observe(self) -> ExchangeObserver:
         request = self._request
-        return self._recorder.observer.begin(request.method.decode(), request.target.decode("latin-1"), request.fields)
+        target = self._recorder.access.upstream_target(request.target).decode("latin-1")  # without the token
+        return self._recorder.observer.begin(request.method.decode(), target, request.fields)
 
     async def _receive_rest(self) -> None:
         """Read what is left of the request's body, so that the request is recorded. Waits BODY_WAIT_S at most."""

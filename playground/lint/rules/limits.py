@@ -111,7 +111,8 @@ def _suggestion(longest: int) -> int:
 def _unset(seen: _Completions) -> Finding:
     known = len(seen.lengths)
     if seen.cut:
-        why = f"{seen.cut:,} of {known + seen.cut:,} completions in the log were cut off, and their full length is unknown"
+        ended = known + seen.cut
+        why = f"{seen.cut:,} of {ended:,} completions in the log were cut off, and their full length is unknown"
     else:
         why = f"the log has {known:,} completions of this prompt, and {ENOUGH} are needed"
     return Finding(

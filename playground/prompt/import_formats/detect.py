@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, parse
@@ -11,11 +12,14 @@ from playground.prompt.import_formats.api_bodies import open_json, open_json_lin
 from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, ReadFile, open_curl, open_snippet, refuse_files
 from playground.prompt.import_formats.yaml_files import open_yaml
 from playground.prompt.json_bounds import JsonBoundsError, json_lines, loads
+from playground.prompt.secret_names import is_placeholder, is_secret, looks_random, may_be_secret
 
 ACCEPTED = (
     "Accepted: a prompt file, a request body, a list of messages, a curl command, Python or JavaScript with an SDK "
     "call, OpenAI batch lines, and the formats of Anthropic, Langfuse, GitHub Models, Prompty, dotprompt and promptfoo."
 )
+_MASK = "sk_…"
+_LEAST = 8
 _CURL = re.compile(r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
 _YAML_NAMES = (".yml", ".yaml", ".prompty", ".prompt")
 
@@ -42,9 +46,62 @@ _SECRET = re.compile(
 )
 
 
+_QUOTED = r"""(?:'([^'\n]+)'|"([^"\n]+)"|([^\s"']+))"""
+_HEADER_OPTION = re.compile(rf"(?<!\S)(?:-H\s*|--header[\s=]+){_QUOTED}")
+_USER_OPTION = re.compile(rf"(?<!\S)(?:-[uU]\s*|--(?:user|proxy-user|oauth2-bearer)[\s=]+){_QUOTED}")
+_COOKIE_OPTION = re.compile(rf"(?<!\S)(?:-b\s*|--cookie[\s=]+){_QUOTED}")
+_HEADER_FIELD = re.compile(
+    r"""["']((?:[A-Za-z0-9]+-)+[A-Za-z0-9]+|cookie)["']\s*:\s*f?["']((?:bearer\s+|basic\s+)?)([^\s"'$\\{}]{8,})""", re.I
+)
+_ADDRESS = re.compile(r"""https?://(?:([^\s/?#@"']+)@)?[^\s"'?#<>]*(?:\?([^\s"'<>]*))?""")
+
+
 def mask_secrets(text: str, mask: str) -> str:
-    """Replace values of authorization headers and `api_key` arguments; names of variables are kept."""
-    return _SECRET.sub(lambda match: match[0] if _is_code(match[2]) else match[1] + mask, text)
+    """Replace keys, cookies and passwords in the headers, options and addresses of a command or program.
+
+    Each is replaced everywhere in the text, also in a body that repeats it. Names of variables are kept.
+    """
+    secrets = set(_secrets(text))
+    text = _SECRET.sub(lambda match: match[0] if _is_code(match[2]) else match[1] + mask, text)
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _LEAST and not _is_code(secret) and not is_placeholder(secret) and "$" not in secret:
+            text = text.replace(secret, mask)
+    return text
+
+
+def _secrets(text: str) -> Iterator[str]:
+    for found in _HEADER_OPTION.finditer(text):
+        name, _, value = "".join(filter(None, found.groups())).partition(":")
+        if name.strip().lower() == "cookie":
+            yield from _of_cookies(value)
+        elif is_secret(name.strip()):
+            yield from value.split()[-1:]
+    for found in _USER_OPTION.finditer(text):
+        value = "".join(filter(None, found.groups()))
+        yield value
+        yield value.partition(":")[2]
+    for found in _COOKIE_OPTION.finditer(text):
+        yield from _of_cookies("".join(filter(None, found.groups())))
+    for found in _HEADER_FIELD.finditer(text):
+        if is_secret(found[1]) and any(map(str.isdigit, found[3])):
+            yield found[3]
+    yield from _of_addresses(text)
+
+
+def _of_addresses(text: str) -> Iterator[str]:
+    for found in _ADDRESS.finditer(text):
+        if found[1]:
+            yield found[1].partition(":")[2] or found[1]
+        for name, value in (pair.partition("=")[::2] for pair in (found[2] or "").split("&")):
+            if is_secret(name) or (may_be_secret(name) and looks_random(value)):
+                yield value
+
+
+def _of_cookies(value: str) -> Iterator[str]:
+    for pair in value.split(";"):
+        name, _, text = pair.strip().partition("=")
+        if is_secret(name) or looks_random(text):
+            yield text
 
 
 def _is_code(value: str) -> bool:
@@ -74,11 +131,11 @@ def open_any(text: str, name: str = "", read_file: ReadFile = refuse_files) -> O
     if start.startswith(("{", "[")) and not name.lower().endswith(_YAML_NAMES):
         return _json(text.lstrip("\ufeff"))
     if _CURL.match(start):
-        return open_curl(start, read_file)
+        return open_curl(mask_secrets(start, _MASK), read_file)
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)
     if CALL.search(text):
-        return open_snippet(text)
+        return open_snippet(mask_secrets(text, _MASK))
     if re.search(r"^(?:messages|prompts)\s*:", text, re.MULTILINE):
         return open_yaml(text, name)
     raise InputError(FieldError((), "this is no known prompt format.", ACCEPTED))

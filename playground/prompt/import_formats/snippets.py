@@ -15,6 +15,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import OpenedPrompt
 from playground.prompt.import_formats.api_bodies import Report, open_json
 from playground.prompt.json_bounds import loads
+from playground.prompt.secret_names import is_secret
 
 _DATA = ("-d", "--data", "--data-raw", "--data-ascii", "--data-binary", "--data-urlencode", "--json")
 _OPTIONS = (
@@ -110,7 +111,8 @@ def _body(value: str, *, raw: bool, read_file: ReadFile) -> str:
 
 
 def _note_secret(header: str, notes: list[str]) -> None:
-    if re.match(r"(?i)\s*(authorization|x-api-key|api-key|cookie)\s*:", header) or re.search(r"\bsk[-_]\w", header):
+    name, colon, _ = header.partition(":")
+    if (colon and is_secret(name.strip())) or re.search(r"\bsk[-_]\w", header):
         sentence = "The API key in the command was not imported. Set it for the endpoint."
         if sentence not in notes:
             notes.append(sentence)

@@ -1,0 +1,173 @@
+"""Credentials in a request's address, headers and body, and response headers without theirs."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from playground.client.redact import LEAST_CHARS, MASK, redact
+from playground.prompt.secret_names import is_placeholder, is_secret, looks_random, may_be_secret
+
+MAX_CREDENTIALS = 24
+"""Credentials of a request that are masked; each costs a search of the bodies."""
+LEFT_OUT = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
+"""Response headers that are not stored."""
+_LONG = 16
+"""Characters from which on a part of a secret value is a secret although it has no digit."""
+_SCHEME_WORDS = (
+    "basic bearer token digest apikey api-key key negotiate ntlm hoba mutual oauth vapid gnap dpop aws4-hmac-sha256 "
+    "aws4-ecdsa-p256-sha256 scram-sha-1 scram-sha-256 sharedkey sharedkeylite sharedaccesssignature sapisidhash"
+)
+_SCHEMES = frozenset(_SCHEME_WORDS.split())
+_PUBLIC_WORDS = "signedheaders realm algorithm qop uri username version charset scope domain path"
+_PUBLIC_PARTS = frozenset(_PUBLIC_WORDS.split())
+_DEEPEST = 4
+
+
+def credentials(
+    target: str, headers: Iterable[tuple[str, str]], added: str | None = None, body: bytes = b""
+) -> str | None:
+    """Return every credential of a request, one per line, for `redact`. None: there is none.
+
+    Values whose names speak of a secret, whole and in their parts: after a scheme, of a list, as `name=value`, user and
+    password of Basic and of an address. Values whose names may speak of one, if they look random.
+
+    Args:
+        target: the address, or path and query.
+        added: a key that is sent in addition.
+        body: a JSON object, of which everything but the messages is searched.
+    """
+    found = dict.fromkeys([added] if added else [])
+    for name, value in headers:
+        found.update(dict.fromkeys(_of_header(name, value)))
+    found.update(dict.fromkeys(_of_address(target)))
+    if body:
+        found.update(dict.fromkeys(_of_body(body)))
+    usable = [one for one in found if one == added or (len(one) >= LEAST_CHARS and not is_placeholder(one))]
+    return "\n".join(usable[:MAX_CREDENTIALS]) or None
+
+
+def _of_header(name: str, value: str) -> Iterator[str]:
+    if name.lower() in ("cookie", "set-cookie"):
+        for pair in value.split(";"):
+            cookie, _, text = pair.strip().partition("=")
+            text = text.strip('"')
+            yield from [text] if looks_random(text) else _of_field(cookie, text)
+    else:
+        yield from _of_field(name, value)
+
+
+def _of_field(name: str, value: str) -> Iterator[str]:
+    if is_secret(name):
+        yield from _parts(value)
+    elif may_be_secret(name):
+        yield from filter(looks_random, _split(value))
+
+
+def _of_address(address: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(address)
+        user, password = parts.username, parts.password
+    except ValueError:
+        return
+    if password:
+        yield from (unquote(password), f"{unquote(user or '')}:{unquote(password)}")
+    elif user and (looks_random(user) or any(map(str.isdigit, user))):
+        yield unquote(user)
+    for query in (parts.query, parts.fragment):
+        for name, value in parse_qsl(query, encoding="latin-1"):
+            yield from _of_field(name, value)
+
+
+def _split(text: str) -> list[str]:
+    return [part for part in re.split(r"[\s,;=\"]+", text) if len(part) >= LEAST_CHARS]
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield the parts of a secret value that may be a secret: each one with a digit, a long one, or the only one."""
+    words = text.split()
+    if words[1:] and words[0].lower() in _SCHEMES:
+        scheme, words = words[0].lower(), words[1:]
+    else:
+        scheme = ""
+    if len(words) == 1:  # KEY, or SCHEME KEY
+        yield words[0]
+    elif len(words) == 2 and words[0].isalpha():  # UNKNOWN-SCHEME KEY
+        yield words[1]
+    rest = " ".join(words)
+    for name, value in re.findall(r"([\w-]+)=\"?([^\s,;\"]+)", rest):
+        if name.lower() in _PUBLIC_PARTS:
+            rest = rest.replace(value, " ")
+    for part in _split(rest):
+        if len(part) >= _LONG or any(map(str.isdigit, part)):
+            yield part
+    if scheme == "basic" and words:
+        with suppress(ValueError):
+            user_and_password = b64decode(words[-1], validate=True).decode()
+            yield user_and_password
+            user, _, password = user_and_password.partition(":")
+            yield password
+            if any(map(str.isdigit, user)):  # some servers take the key as the user's name
+                yield user
+
+
+_NAME_ENDS = (*(b'key"', b'token"', b'secret"', b'password"', b'authorization"', b'signature"', b'cookie"'), b'url"')
+"""Quick test of a body, in lower case: `in` is much faster than a pattern."""
+
+
+def _of_body(body: bytes) -> Iterator[str]:
+    """Yield secrets among the parameters: `api_key`, headers that a gateway adds, settings of an MCP server."""
+    small = body.lower()
+    if not any(end in small for end in _NAME_ENDS):
+        return
+    with suppress(ValueError, RecursionError):
+        fields = msgspec.json.decode(body)
+        if isinstance(fields, dict):
+            yield from _of_value({name: value for name, value in fields.items() if name != "messages"}, _DEEPEST)
+
+
+def _of_value(value: Any, depth: int) -> Iterator[str]:
+    if depth == 0:
+        return
+    if isinstance(value, dict):
+        for name, one in value.items():
+            if isinstance(one, str):
+                yield from (*_of_header(name, one), *(_of_address(one) if "://" in one else ()))
+            elif name != "function":  # names of a tool's parameters are no settings
+                yield from _of_value(one, depth - 1)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _of_value(one, depth)
+
+
+_USER = re.compile(r"://[^/?#@\s]+@")
+_QUERY_FIELD = re.compile(r"(?<=[?&#;])([^=&#\s]+)=([^&#;\s<>\"]+)")
+
+
+def masked_address(text: str) -> str:
+    """Mask user and password of addresses in `text`, and the values of query fields that are secrets."""
+    text = _USER.sub(f"://{MASK}@", text)
+    return _QUERY_FIELD.sub(
+        lambda found: f"{found[1]}={MASK}" if any(_of_field(found[1], found[2])) else found[0], text
+    )
+
+
+def stored_headers(headers: Iterable[tuple[str, str]], key: str | None) -> tuple[tuple[str, str], ...]:
+    """Return response headers without cookies and with secret values masked, for the log. Names in lower case."""
+    return tuple(_stored_header(name.lower(), value, key) for name, value in headers if name.lower() not in LEFT_OUT)
+
+
+def _stored_header(name: str, value: str, key: str | None) -> tuple[str, str]:
+    if name not in _NOT_SECRET and is_secret(name):
+        return redact(name, key), MASK
+    value = redact(value, key)
+    return redact(name, key), masked_address(value) if "=" in value or "@" in value else value
+
+
+_NOT_SECRET: Sequence[str] = ("www-authenticate", "proxy-authenticate", "authentication-info")

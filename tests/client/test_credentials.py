@@ -1,0 +1,100 @@
+"""Which values of a request are credentials, and which words are not: masking those would change the shown prompt."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from playground.client.credentials import credentials, masked_address, stored_headers
+from playground.client.redact import MASK, redact
+from playground.prompt.secret_names import is_secret, looks_random
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("X-Author: Christopher", "Christopher"),
+        ("X-Tokenizer: cl100k_base", "cl100k_base"),
+        ("X-Token-Limit: 40960000", "40960000"),
+        ("X-Session-Name: production-server", "production-server"),
+        ("X-Session-Topic: gpt-4o-mini-2024-07-18", "gpt-4o-mini-2024-07-18"),
+        ("X-Keywords: weather-in-mumbai-2026", "weather-in-mumbai-2026"),
+        ("X-Monkey: capuchin-2026", "capuchin-2026"),
+        ("Idempotency-Key: order-20261128", "order-20261128"),
+        ("X-Prompt-Cache-Key: agent-20261128", "agent-20261128"),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Authorization: Bearer lm-studio", "lm-studio"),
+        ("Authorization: Bearer your-api-key", "your-api-key"),
+        ("Cookie: theme=dark-mode-enabled-now; name=ChristopherRobinson", "dark-mode-enabled-now"),
+        ("Cookie: name=ChristopherRobinson", "ChristopherRobinson"),
+        ("Authorization: AWS4-HMAC-SHA256 SignedHeaders=x-amz-content-sha256, Signature=0a1b", "AWS4-HMAC-SHA256"),
+        (
+            "Authorization: AWS4-HMAC-SHA256 SignedHeaders=x-amz-content-sha256, Signature=0a1b",
+            "x-amz-content-sha256",
+        ),
+        ('Authorization: Digest username="christopher7", response="0a1b2c3d4e5f"', "christopher7"),
+    ],
+)
+def test_word_of_a_header_that_is_no_secret_stays_in_the_prompt(line: str, word: str) -> None:
+    name, _, value = line.partition(": ")
+    body = json.dumps({"messages": [{"content": f"about {word}"}], "prompt_cache_key": word})
+    assert redact(body, credentials("/v1/chat/completions", [(name, value)], body=body.encode())) == body
+
+
+def test_parameters_of_a_tool_and_texts_of_messages_are_no_credentials() -> None:
+    call = {"function": {"name": "f", "arguments": '{"api_key": "abcdefgh1234"}'}}
+    tool = {"type": "function", "function": {"parameters": {"properties": {"token": {"default": "abcdefgh1234"}}}}}
+    body = {"messages": [{"content": 'the "key": "abcdefgh1234"', "tool_calls": [call]}], "tools": [tool]}
+    assert credentials("/v1/chat/completions", [], body=json.dumps(body).encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        *((name, True) for name in ("X-Amz-Signature", "sig", "apiKey", "access_token", "X-Hub-Signature-256", "pwd")),
+        *((name, True) for name in ("JSESSIONID", "connect.sid", "X-API-Key-Value", "APIKey", "x-functions-key")),
+        *((name, False) for name in ("max_tokens", "x-ratelimit-limit-tokens", "X-Authority", "keyboard", "")),
+        *((name, False) for name in ("X-Request-Id", "cache_key", "X-Key-Id", "Content-Type", "config", "signal")),
+    ],
+)
+def test_last_word_of_a_name_decides(name: str, secret: bool) -> None:
+    assert is_secret(name) == secret
+
+
+@pytest.mark.parametrize(
+    ("text", "random"),
+    [
+        ("eyJhbGciOiJIUzI1NiJ9.e30.abcDEF123", True),
+        ("4/0AX4XfWh9kLm2Qz7TnV", True),
+        ("us-east-1b-prod-2-v3-eu", False),
+        ("2026-11-28T10:00:00.000Z", False),
+        ("iPhone14Pro", False),
+    ],
+)
+def test_looks_random_mixes_kinds_within_parts(text: str, random: bool) -> None:
+    assert looks_random(text) == random
+
+
+def test_own_key_is_masked_whatever_it_looks_like() -> None:
+    assert credentials("/", [], "test-key-for-me-1") == "test-key-for-me-1"
+    assert credentials("/", [], "your-api-key") == "your-api-key"
+
+
+def test_stored_headers_have_no_cookie_and_no_secret_and_keep_the_rest() -> None:
+    headers = [
+        ("Set-Cookie", "a=b"),
+        ("X-Auth-Token", "t"),
+        ("X-RateLimit-Remaining-Tokens", "99"),
+        ("WWW-Authenticate", "Bearer realm=x"),
+        ("Location", "https://u:p@h.test/?code=4/0AX4XfWh9kLm2Qz7TnV&page=2"),
+        ("X-Request-Id", "r-1"),
+    ]
+    assert stored_headers(headers, None) == (
+        ("x-auth-token", MASK),
+        ("x-ratelimit-remaining-tokens", "99"),
+        ("www-authenticate", "Bearer realm=x"),
+        ("location", f"https://{MASK}@h.test/?code={MASK}&page=2"),
+        ("x-request-id", "r-1"),
+    )
+    assert masked_address("https://h.test/a?x=1&sig=abcdefgh1234") == f"https://h.test/a?x=1&sig={MASK}"
