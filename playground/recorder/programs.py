@@ -47,6 +47,9 @@ ADVICE = {
 MIN_TOKENS_BEHIND = 16
 """Stable tokens behind a span from which on it is a leak: fewer would not be served from a cache."""
 _NAME_CHARS = 60
+_IDENTIFIER = re.compile(r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b(?=\w*[0-9])(?=\w*[a-z])\w{16,}\b")
+_NAME_WORD = re.compile(r"[^\W\d_]{2,}")
+_LEAST_WORDS = 3
 _SENTENCE_END = re.compile(r"(?<=[.!?\u3002\u0964])\s*|\n+")
 
 
@@ -334,9 +337,10 @@ def program_names(bodies: Sequence[tuple[Mapping[str, Json], Mapping[str, Json]]
 def _shared_sentences(first: Mapping[str, Json], last: Mapping[str, Json]) -> list[str]:
     content, other = _content(first, 0), _content(last, 0)
     sentences = [" ".join(one.split()) for one in _SENTENCE_END.split(content) if one.strip() and one in other]
-    return [
-        one if len(one) <= _NAME_CHARS else f"{one[: _NAME_CHARS - 1]}…" for one in sentences or content.split("\n")
-    ]
+    named = [_IDENTIFIER.sub("…", one) for one in sentences or content.split("\n")]
+    # What is left of "Session 3f2a…" names no program.
+    named = [one for one in named if "…" not in one or len(_NAME_WORD.findall(one)) >= _LEAST_WORDS]
+    return [one if len(one) <= _NAME_CHARS else f"{one[: _NAME_CHARS - 1]}…" for one in named]
 
 
 def _place(body: Mapping[str, Json], span: VaryingSpan) -> str:

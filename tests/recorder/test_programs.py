@@ -141,3 +141,12 @@ def test_program_names_of_equal_or_empty_prompts_differ() -> None:
     one = body("You are helpful."), body("You are helpful.")
     assert program_names([one, one, one]) == ["You are helpful.", "You are helpful. (2)", "You are helpful. (3)"]
     assert program_names([({}, {}), ({}, {})]) == ["Without text", "Without text (2)"]
+
+
+def test_program_names_have_no_identifier() -> None:
+    uuid = "0b9d7c1e-5a43-4c8e-9f3a-1c2d3e4f5a6b"
+    one = body(f"Session {uuid}\nYou help callers of Acme.")
+    assert program_names([(one, one)]) == ["You help callers of Acme."]
+    two = body(f"You answer for the tenant {uuid} only.")
+    assert program_names([(two, two)]) == ["You answer for the tenant … only."]
+    assert program_names([(body(uuid), body(uuid))]) == ["Without text"]
