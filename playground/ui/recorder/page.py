@@ -49,7 +49,7 @@ LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy reque
 NO_MATCH = "No recorded request matches this filter."
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
-_SIDES_PX = {True: (212, 316), False: (164, 264)}
+_SIDES_PX = {True: (212, 316), False: (164, 304)}
 """Widths of programs and leaks in a wide page, and in a narrow one."""
 
 
@@ -95,7 +95,9 @@ class RecorderPage(QWidget):
         self.inspector.setMinimumWidth(240)
         self.inspector.tabs.hide()  # advice is about the prompt in the editor
         self.tabs = QTabWidget()
-        self.tabs.setTabBar(PaneTabs())
+        bar = PaneTabs()
+        bar.tightens = True
+        self.tabs.setTabBar(bar)
         self.tabs.setDocumentMode(True)
         self.start_button = QPushButton("Start recording")
         self.buttons = {name: _button(label, name) for name, label in LABELS.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from playground.requestlog.filter import EVERYTHING
 from playground.ui.recorder.leaks import LeaksPanel
 from playground.ui.recorder.table import ASKS
 from playground.ui.session import Session
+from playground.ui.widgets.tab_bar import PaneTabs
 from tests.ui.recorder.test_recorder_mode import Tell, analysed, body, ended, post, record, recording
 
 
@@ -228,5 +230,27 @@ def test_recorder_mode_window_actions_act_on_the_selected_recorded_request(tell:
         window.modes.show_mode("prompt")
         actions["filter_log"].trigger()
         assert window.focusWidget() is window.log.filter_line
+
+    tell(story)
+
+
+def test_recorder_mode_window_of_1000_px_shows_all_tabs_whole(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        session.window.resize(1000, 700)
+        recorder = await recording(session, hand)
+        await record(recorder, hand, 4)
+        page = recorder.page
+        await hand.until(lambda: analysed(recorder) == 4, "the analysis")
+        page.tabs.setCurrentWidget(page.inspector)
+        page.table.selectRow(0)
+        await hand.until(lambda: page.inspector.isVisible(), "the tab")
+        assert session.window.width() == 1000
+        bar = page.tabs.tabBar()
+        assert isinstance(bar, PaneTabs)
+        assert not bar.more.isVisible()
+        assert bar.tabRect(bar.count() - 1).right() < bar.width()
+        if os.environ.get("PICTURES"):
+            page.tabs.setCurrentIndex(0)
+            session.window.grab().save(os.environ["PICTURES"] + "/recorder-1000.png")
 
     tell(story)
