@@ -190,7 +190,7 @@ class CapturedExchange:
         shown = self._headers = stored_headers(pairs, self._key)
         found = request_ids(shown)
         kind = next((value for name, value in shown if name == "content-type"), "")
-        self._response = Decompressor(next((value for name, value in pairs if name == "content-encoding"), ""))
+        self._response = Decompressor(header(headers, b"content-encoding"))
         if 200 <= status < 300:
             self._decoder = ResponseDecoder(kind.split(";", 1)[0].strip().lower(), self._key)
         self._emit(HeadersReceived(at, status, found[0].value if found else None, kind, shown))
@@ -246,13 +246,17 @@ class CapturedExchange:
             return []  # the answer was complete before the connection ended
         if outcome == "caller_gone":
             return [*(decoder.broken(at) if decoder else ()), Stopped(at)]
-        if outcome == "upstream_unreachable":
-            return [self._failed(at, ApiError("connect", "The endpoint could not be reached", detail, "Try again."))]
+        if outcome in ("upstream_unreachable", "upstream_invalid"):
+            reached = outcome == "upstream_invalid"
+            title = "The endpoint sent no valid response" if reached else "The endpoint could not be reached"
+            return [self._failed(at, ApiError("connect", title, detail, "Try again."))]
         if outcome == "upstream_cut":
             return [*(decoder.broken(at) if decoder else ()), self._failed(at, cut_error())]
         if decoder is None:
             text = self._error_body.decode("utf-8", "replace")
             return [self._failed(at, http_error(self._status, dict(self._headers), text, self._key))]
+        if self._response.unreadable:
+            return [self._failed(at, _unreadable_error(self._response.unreadable))]
         events = decoder.end(at)
         return [*events, self._failed(at, decoder.error)] if decoder.error is not None else events
 
@@ -274,6 +278,8 @@ class CapturedExchange:
         if fields is None:
             self._recorded = False
             what = "is not a JSON object" if self._is_whole else "did not arrive whole"
+            if self._request.unreadable:
+                what = f"has the content coding {self._request.unreadable}, which cannot be read"
             self._sink.skipped(f"A request body {what}.")
             return False
         messages = fields.get("messages")
@@ -296,6 +302,15 @@ class CapturedExchange:
         self._begun = True
         self._emit(AttemptStarted(0.0, 1))
         return True
+
+
+def _unreadable_error(coding: str) -> ApiError:
+    return ApiError(
+        "protocol",
+        "The response was forwarded and cannot be read",
+        f"It has the content coding {coding}; only gzip and deflate are read. The program received it unchanged.",
+        "Let the program send Accept-Encoding: gzip.",
+    )
 
 
 def _fields(text: str) -> dict[str, Json] | None:

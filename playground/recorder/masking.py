@@ -28,23 +28,44 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 _ANY_BYTES = ("utf-8", "surrogateescape")
 
 
+_BITS = {"gzip": 47, "x-gzip": 47, "deflate": 15}
+MAX_CODINGS = 4
+
+
 class Decompressor:
-    """Decompresses a body piece by piece. Encodings other than gzip and deflate give nothing."""
+    """Decompresses a body piece by piece, also one with several codings. Other codings than gzip and deflate give
+    nothing; `unreadable` then names the first of them.
+    """
 
     def __init__(self, encoding: str) -> None:
-        name = encoding.strip().lower()
-        self._plain = name in ("", "identity")
-        self._bits = {"gzip": 47, "x-gzip": 47, "deflate": 15}.get(name)
-        self._member = None if self._bits is None else zlib.decompressobj(self._bits)
-        self._begun = False
+        names = [name for one in encoding.lower().split(",") if (name := one.strip()) not in ("", "identity")]
+        self.unreadable = next((name for name in names if name not in _BITS), "")
+        if len(names) > MAX_CODINGS:
+            self.unreadable = encoding
+        # The coding that was applied last is removed first.
+        self._steps = [] if self.unreadable else [_Inflater(_BITS[name]) for name in reversed(names)]
 
     def feed(self, data: bytes) -> bytes:
         """Return the decompressed bytes that `data` completes. Nothing follows on a piece that is too large."""
-        if self._plain:
-            return data
+        if self.unreadable:
+            return b""
+        for step in self._steps:
+            data = step.feed(data)
+        return data
+
+
+class _Inflater:
+    """Removes one coding."""
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+        self._member: Any = zlib.decompressobj(bits)
+        self._begun = False
+
+    def feed(self, data: bytes) -> bytes:
         received, plain = data, bytearray()
         try:
-            while data and self._member is not None and self._bits is not None:
+            while data and self._member is not None:
                 plain += self._member.decompress(data, MAX_BODY_BYTES + 1 - len(plain))
                 data = self._member.unused_data
                 if self._member.eof:
@@ -69,8 +90,8 @@ def caller_credentials(target: str, headers: RawHeaders, added: str | None = Non
 
 
 def header(headers: RawHeaders, wanted: bytes) -> str:
-    """Return the first value of a header, or ""."""
-    return next((value.decode("latin-1") for name, value in headers if name.lower() == wanted), "")
+    """Return the values of a header, separated by commas, or ""."""
+    return ", ".join(value.decode("latin-1") for name, value in headers if name.lower() == wanted)
 
 
 def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> list[ExchangeMessage]:
@@ -104,7 +125,9 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
 
 def _masked_fields(head: ResponseStart, key: str | None) -> RawHeaders:
     texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
-    kept = [(name, value) for name, value in stored_headers(texts, key) if name != "content-encoding"]
+    # The pieces that follow are decompressed.
+    left_out = "" if Decompressor(header(head.headers, b"content-encoding")).unreadable else "content-encoding"
+    kept = [(name, value) for name, value in stored_headers(texts, key) if name != left_out]
     # The mask has a character outside Latin-1.
     return [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in kept]
 

@@ -29,7 +29,7 @@ from playground.recorder.wire import (
     peer_is_closed,
 )
 
-Outcome = Literal["complete", "upstream_cut", "caller_gone", "upstream_unreachable"]
+Outcome = Literal["complete", "upstream_cut", "caller_gone", "upstream_unreachable", "upstream_invalid"]
 
 MARK = (b"X-Electron-Playground", b"recorder")
 """Header of responses that the Recorder made itself."""
@@ -201,7 +201,7 @@ class _Exchange:
             self._end("caller_gone", "The Recorder was stopped.")
             raise
         except UpstreamError as error:
-            await self._fail(str(error))
+            await self._fail(str(error), "upstream_invalid" if error.is_reached else "upstream_unreachable")
             return False
         finally:
             unsubscribe()
@@ -212,7 +212,7 @@ class _Exchange:
                 self._pool.release(self._upstream)
         return stays_open and not self._is_gone
 
-    async def _fail(self, message: str) -> None:
+    async def _fail(self, message: str, outcome: Outcome) -> None:
         """Answer 502 if the endpoint failed before its response.
 
         After a part of the response, the connection is closed without its end: the caller sees the cut.
@@ -225,7 +225,7 @@ class _Exchange:
             try:
                 await self._receive_rest()
             finally:
-                self._end("upstream_unreachable", message)
+                self._end(outcome, message)
             # Before the answer: a request whose 502 has arrived is recorded, also if the Recorder is stopped then.
             if self._seen is not None:
                 await self._seen.handed_over()
@@ -347,13 +347,16 @@ class _Exchange:
                     head = parse_response(data)
                     if head.status >= 200:
                         return head
+                    if head.status == 101:  # the request for it was not forwarded
+                        raise HttpError("it switches protocols")
                     start = b"HTTP/1.1 %d%b" % (head.status, head.reason)
                     self._caller.write(encode_head(start, (line for _, line in head.end_to_end())))
                     continue
                 await self._reconnect("the connection was closed")
             except HttpError as error:
                 self._upstream.close()
-                raise UpstreamError(f"{self._pool.origin.authority} sent an invalid response: {error}.") from None
+                message = f"{self._pool.origin.authority} sent an invalid response: {error}."
+                raise UpstreamError(message, is_reached=True) from None
             except OSError as error:
                 await self._reconnect(str(error))
 
@@ -363,7 +366,7 @@ class _Exchange:
         untouched = self._upstream.reused and self._upstream.is_untouched
         self._upstream.close()
         if self._is_gone or not untouched or self._sent is None or not self._framer.ended:
-            raise UpstreamError(f"{self._pool.origin.authority} closed the connection: {reason}.")
+            raise UpstreamError(f"{self._pool.origin.authority} closed the connection: {reason}.", is_reached=True)
         self._upstream = await self._pool.acquire(fresh=True)
         if self._is_gone:
             raise _CallerGone
@@ -391,7 +394,8 @@ class _Exchange:
             upstream.close()
             if framer.until_close:
                 await caller.reset()
-            raise UpstreamError(f"{self._pool.origin.authority} closed the connection: {error}.") from None
+            message = f"{self._pool.origin.authority} closed the connection: {error}."
+            raise UpstreamError(message, is_reached=True) from None
         rest = framer.rest
         self._has_ended = True
         upstream.reusable = (

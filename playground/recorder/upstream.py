@@ -22,7 +22,11 @@ MAX_IDLE = 32
 
 
 class UpstreamError(Exception):
-    """The endpoint could not be reached, or broke off. The message is a sentence for the caller."""
+    """The endpoint could not be reached, or broke off (`is_reached`). The message is a sentence for the caller."""
+
+    def __init__(self, message: str, *, is_reached: bool = False) -> None:
+        super().__init__(message)
+        self.is_reached = is_reached
 
 
 class Origin(Struct, frozen=True):
