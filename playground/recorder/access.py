@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -46,7 +48,9 @@ class AccessPolicy(Struct, frozen=True):
             return AccessRefusal(403, "The Recorder does not accept requests from web pages.")
         path = target.split(b"?", 1)[0].decode("latin-1")
         base = self.public_path
-        if path != base and not path.startswith(base + "/"):
+        # The server may resolve dot segments, which then lead out of the base path.
+        is_above = any(segment in (".", "..") for segment in re.split(r"[/\\]", unquote(path)))
+        if is_above or (path != base and not path.startswith(base + "/")):
             # The token must not be in the response.
             where = f"{self.base_path or '/'}, after the token of the base URL" if self.token else base or "/"
             return AccessRefusal(404, f"The Recorder forwards paths under {where} only.")

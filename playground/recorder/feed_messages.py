@@ -35,7 +35,7 @@ class Setup(msgspec.Struct, array_like=True, tag=0):
 
 def is_recorded(method: str, target: str) -> bool:
     """Return whether exchanges of this request are recorded. All others are only forwarded."""
-    return method == "POST" and target.split("?", 1)[0].endswith("/chat/completions")
+    return method == "POST" and target.split("?", 1)[0].rstrip("/").endswith("/chat/completions")
 
 
 class Begin(msgspec.Struct, array_like=True, tag=1):

@@ -120,7 +120,13 @@ def test_gzip_that_unpacks_to_more_than_the_bound_is_cut(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("method", "target", "recorded"),
-    [("POST", TARGET, True), ("POST", f"{TARGET}?a=1", True), ("GET", TARGET, False), ("POST", "/v1/speech", False)],
+    [
+        ("POST", TARGET, True),
+        ("POST", f"{TARGET}?a=1", True),
+        ("POST", f"{TARGET}/", True),
+        ("GET", TARGET, False),
+        ("POST", "/v1/speech", False),
+    ],
 )
 def test_is_recorded_only_chat_completions(method: str, target: str, recorded: bool) -> None:
     assert is_recorded(method, target) is recorded

@@ -390,6 +390,17 @@ def test_path_token_is_required_and_not_forwarded() -> None:
     run(story)
 
 
+@pytest.mark.parametrize("path", [b"/v1/../admin", b"/v1/%2e%2E/admin", b"/v1/.%2e%2fadmin", b"/v1/..\\admin"])
+def test_path_out_of_the_base_by_dot_segments_is_refused(path: bytes) -> None:
+    async def story() -> None:
+        async with recording(always(OK), key="sk_own_1234567890") as (port, server, _observer):
+            got = await exchange(port, POST.replace(b"/v1/chat/completions", path))
+            assert got.startswith(b"HTTP/1.1 404 ")
+            assert server.received == []
+
+    run(story)
+
+
 def test_key_of_the_recorder_replaces_the_callers() -> None:
     async def story() -> None:
         async with recording(always(OK), key="sk_real_0987654321") as (port, server, _observer):
