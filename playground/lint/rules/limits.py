@@ -89,8 +89,7 @@ def _waste(cap: int | None, facts: PromptFacts, suggested: int) -> float | None:
     return (cap or max((context or 0) - facts.prompt_tokens, 0)) - suggested
 
 
-@dataclass(frozen=True, slots=True)
-class _Completions:
+class _Completions(Struct, frozen=True):
     """`lengths`: reported tokens of completions that ended without a limit, ascending. `cut`: how many did not."""
 
     lengths: list[int]
