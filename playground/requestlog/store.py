@@ -106,9 +106,7 @@ def _peek(path: Path) -> int:
         return migrations.version(connection)
 
 
-def _connect(
-    path: Path, how: str, statements: int = _READER_STATEMENTS, busy_s: float = _BUSY_S
-) -> sqlite3.Connection:
+def _connect(path: Path, how: str, statements: int = _READER_STATEMENTS, busy_s: float = _BUSY_S) -> sqlite3.Connection:
     # Each connection is used by one thread at a time, but not by the thread that creates it.
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}",
@@ -177,7 +175,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 def _connect_unchanged(path: Path) -> sqlite3.Connection:
     # Without a write-ahead file no process writes the log: `immutable` then creates no lock or shared-memory file.
     pending = path.with_name(path.name + "-wal").exists()
-    return _connect(path, "mode=ro" if pending else "immutable=1", _OPENING_BUSY_S)
+    return _connect(path, "mode=ro" if pending else "immutable=1", busy_s=_OPENING_BUSY_S)
 
 
 def is_damage(error: sqlite3.Error) -> bool:
