@@ -290,6 +290,8 @@ def rewritten(earlier: CacheView, now: CacheView) -> CacheView | None:
     Some templates sort the keys of tools, rewrite arguments, cut white space at the ends of messages, and leave
     out ids and other fields. For them such parts are the same text.
     """
+    if _continues(now, earlier):
+        return None
     mine = {(part.kind, part.index): now.text[part.start : part.end] for part in now.parts}
     extras = {index: text for (kind, index), text in mine.items() if kind == "extra"}
     pieces: list[str] = []
@@ -315,6 +317,14 @@ def rewritten(earlier: CacheView, now: CacheView) -> CacheView | None:
             put("extra", part.index, extras[part.index])
     text = "".join(pieces)
     return None if text == earlier.text else CacheView(text, tuple(parts))
+
+
+def _continues(now: CacheView, earlier: CacheView) -> bool:
+    """Return whether a prompt begins with the whole messages of the earlier one."""
+    count = len(earlier.parts)
+    if not count or not now.text.startswith(earlier.text) or now.parts[:count] != earlier.parts:
+        return False
+    return len(now.parts) == count or now.parts[count].index != earlier.parts[-1].index
 
 
 def _means_same(kind: PartKind, one: str, other: str) -> bool:

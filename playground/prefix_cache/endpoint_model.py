@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -142,30 +142,49 @@ class _SlotStates(Struct):
     current: int = -1
     saved: list[int] = field(default_factory=list)
 
-    def held(self, tree: MatchTree, path: list[tuple[MatchNode, int]], length: int) -> list[int]:
-        """Return the state that serves a prompt, and the saved one that it would replace the slot's by."""
+    def held(self, tree: MatchTree, shared_with: Callable[[int], int], length: int) -> list[int]:
+        """Return the state that serves a prompt, and the saved one that it would replace the slot's by.
+
+        `shared_with` gives the code points that the prompt shares with a request.
+        """
         if self.current < 0:
             return []
-        depths = depths_of(path)
-        common, own = tree.shared(depths, self.current, "all"), tree.length(self.current)
+        common, own = shared_with(self.current), tree.length(self.current)
         if common > 0.1 * length and common >= 0.5 * own:
             return [self.current]
         best, keep, shared = None, common / max(own, 1), common
         for number in self.saved:
-            other, size = tree.shared(depths, number, "all"), tree.length(number)
+            other, size = shared_with(number), tree.length(number)
             if size and other / size >= 0.25 and other / size > keep and other > shared:
                 best, keep, shared = number, other / size, other
         return [self.current, -1] if best is None else [best, best]
 
-    def take(self, tree: MatchTree, path: list[tuple[MatchNode, int]], length: int, number: int) -> None:
+    def take(self, tree: MatchTree, shared_with: Callable[[int], int], length: int, number: int) -> None:
         """Serve a prompt: exchange the slot's state if the rule says so, and put the new request into the slot."""
-        found = self.held(tree, path, length)
+        found = self.held(tree, shared_with, length)
         if len(found) == 2:
             if self.current not in self.saved:
                 self.saved = [*self.saved[-(STATES - 1) :], self.current]
             if found[1] in self.saved:
                 self.saved.remove(found[1])
         self.current = number
+
+
+class _Path:
+    """The path of a prompt in the tree of one order, and what it shares with single requests."""
+
+    def __init__(self, tree: MatchTree, text: str) -> None:
+        self.tree, self.length = tree, len(text)
+        self.nodes = tree.path(text)
+        self._depths = depths_of(self.nodes)
+        self._shared: dict[int, int] = {}
+
+    def shared(self, number: int) -> int:
+        """Return the code points that the prompt shares with a request and its answer."""
+        found = self._shared.get(number)
+        if found is None:
+            found = self._shared[number] = self.tree.shared(self._depths, number)
+        return found
 
 
 class EndpointCacheModel:
@@ -217,7 +236,7 @@ class EndpointCacheModel:
         best = self.hypotheses.rendering
         chosen = [one for one in weights if weights[one] >= IRRELEVANT] if thorough else self._glanced(weights)
         measures: dict[Order, Measure] = {}
-        paths: dict[Order, list[tuple[MatchNode, int]]] = {}
+        paths: dict[Order, _Path] = {}
         sizers: dict[tuple[Order, bool], PrefixSizer] = {}
         made: dict[tuple[Order, bool], list[Reach]] = {}
         reaches: dict[Rendering, Reach] = {}
@@ -225,10 +244,10 @@ class EndpointCacheModel:
             order = self.order_of(rendering)
             if order not in measures:
                 measures[order] = self._measure(view, order)
-                paths[order] = self._trees[order].path(measures[order].text)
+                paths[order] = _Path(self._trees[order], measures[order].text)
             key = order, rendering.answers
             if key not in sizers:
-                sizers[key] = self._sizer(measures[order], paths[order], order, answers=rendering.answers)
+                sizers[key] = self._sizer(measures[order], paths[order].nodes, order, answers=rendering.answers)
             found = self._reach(paths[order], order, rendering, sizers[key], now, made.setdefault(key, []))
             reaches[rendering] = found
             measures.setdefault(rendering.order, measures[order])
@@ -321,7 +340,7 @@ class EndpointCacheModel:
             if request.answer:
                 answer = answer_in(order, request.answer)
                 parts = (*measure.view.parts, ViewPart("content", -1, depth, depth + len(answer)))
-                measure = Measure(CacheView(measure.text + answer, parts), self.estimator)
+                measure = Measure(CacheView(measure.text + answer, parts), self.estimator, measure)
             found = self._anchors[key] = measure, depth
             if len(self._anchors) > ANCHORS:
                 self._anchors.popitem(last=False)
@@ -335,7 +354,7 @@ class EndpointCacheModel:
 
     def _reach(
         self,
-        path: list[tuple[MatchNode, int]],
+        path: _Path,
         order: Order,
         rendering: Rendering,
         sizer: PrefixSizer,
@@ -343,19 +362,19 @@ class EndpointCacheModel:
         made: list[Reach],
     ) -> Reach:
         """Return the reach of a rendering: one of `made` with the same order, if it is the same."""
-        tree = self._trees[order]
-        steps = tree.steps(path, rendering.reuse)
+        tree = path.tree
+        steps = tree.steps(path.nodes, rendering.reuse)
         since = self.since
         if since is not None:
             alive = next((at for at, step in enumerate(steps) if self._requests[step.newest].at < since), len(steps))
             steps = steps[:alive]
-        slots, depths = {}, depths_of(path)
+        slots = {}
         for count in SLOTS:
             held = self._slots.get((order, count), [])
             if not count:
-                held = self._states.get(order, _SlotStates()).held(tree, path, sizer.length)[:1]
-            shared = (tree.shared(depths, number, rendering.reuse) for number in held if self._knows(number))
-            slots[count] = max(shared, default=0)
+                held = self._states.get(order, _SlotStates()).held(tree, path.shared, sizer.length)[:1]
+            known_by = (number for number in held if self._knows(number))
+            slots[count] = max((tree.reused(path.shared(one), one, rendering.reuse) for one in known_by), default=0)
         same = next((one for one in made if one.steps == steps and one.slots == slots), None)
         if same is not None:
             return same
@@ -430,9 +449,10 @@ class EndpointCacheModel:
         self._numbers[sent.run_id] = number
         for order, tree in self._trees.items():
             text = opened(sent.view, order)
+            path = _Path(tree, text)
             for slots in (2, 4):
-                self._use_slot(order, slots, number, text)
-            self._states.setdefault(order, _SlotStates()).take(tree, tree.path(text), len(text), number)
+                self._use_slot(order, slots, number, path)
+            self._states.setdefault(order, _SlotStates()).take(tree, path.shared, path.length, number)
             tree.add(number, text)
             self._slots[order, 1] = [number]
         self.index.add(sent)
@@ -475,13 +495,11 @@ class EndpointCacheModel:
         # It matters if both go on alike behind the part, in the next message at least.
         return same >= min(len(mine.text), len(theirs)) or (beyond is not None and beyond[0].index > here[0].index)
 
-    def _use_slot(self, order: Order, slots: int, number: int, text: str) -> None:
+    def _use_slot(self, order: Order, slots: int, number: int, path: _Path) -> None:
         held = self._slots.setdefault((order, slots), [])
-        tree = self._trees[order]
-        depths = depths_of(tree.path(text))
-        shared = [(tree.shared(depths, other, "all"), at) for at, other in enumerate(held)]
+        shared = [(path.shared(other), at) for at, other in enumerate(held)]
         most, at = max(shared, default=(0, 0))
-        if held and most >= 0.1 * len(text):
+        if held and most >= 0.1 * path.length:
             del held[at]
         elif len(held) >= slots:
             del held[0]
@@ -542,9 +560,7 @@ class EndpointCacheModel:
             if usage.cached_tokens is not None and usage.prompt_tokens is not None:
                 self._learn_cache(prediction, usage.cached_tokens, usage.prompt_tokens, run_id)
         self._place(number, request, prediction, usage)
-        sent = self.index.get(run_id)
-        if sent is not None:
-            self.index.add(replace(sent, prompt_tokens=usage.prompt_tokens, cached_tokens=usage.cached_tokens))
+        self.index.count(run_id, usage.prompt_tokens, usage.cached_tokens)
         return prediction
 
     def _place(self, number: int, request: _Request, prediction: Prediction | None, usage: CacheUsage) -> None:
@@ -568,13 +584,15 @@ class EndpointCacheModel:
     def _count_traffic(self, key: tuple[Order, bool], number: int, total: float, reach: Reach) -> None:
         known = self._distances.setdefault(key, {})
         groups = [(reach.steps[at].newest, reach.size(reach.steps[at].depth).tokens) for at in reach.groups]
-        at, shared = 0, 0.0
-        for earlier in sorted(known, reverse=True):
-            # Groups are in order of falling numbers; prefixes used after `earlier` are no new traffic.
-            while at < len(groups) and groups[at][0] > earlier:
-                shared = groups[at][1]
-                at += 1
-            known[earlier] += max(total - shared, 0.0)
+        numbers, shared = sorted(known), 0.0
+        end = len(numbers)
+        # Groups are in order of falling numbers; prefixes used after a request are no new traffic.
+        for newest, tokens in (*groups, (-1, 0.0)):
+            start = min(bisect_left(numbers, newest), end)
+            added = max(total - shared, 0.0)
+            for earlier in numbers[start:end]:
+                known[earlier] += added
+            end, shared = start, tokens
         known[number] = 0.0
         if len(known) > TRACKED:
             del known[next(iter(known))]

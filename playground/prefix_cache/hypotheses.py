@@ -101,6 +101,8 @@ RETENTIONS = (
     *(Retention("tokens", tokens) for tokens in CAPACITIES),
     *(Retention("slots", slots) for slots in SLOTS),
 )
+_REFUTED = [_FLOOR] * len(RETENTIONS)
+"""The log weights of a rendering that is refuted under every retention: all such rows are this object."""
 ROUTINGS = (
     Routing("single"),
     *(Routing("random", replicas) for replicas in (2, 3, 4, 6, 8)),
@@ -347,11 +349,14 @@ class Hypotheses:
     def _joint(self) -> dict[Rendering, list[float]]:
         """Probabilities of renderings and retentions together."""
         if self._probabilities is None:
-            best = max(max(logs) for logs in self._logs.values())
-            joint = {one: [exp(value - best) for value in logs] for one, logs in self._logs.items()}
-            total = sum(sum(row) for row in joint.values())
-            self._probabilities = {one: [value / total for value in row] for one, row in joint.items()}
-            self._weights = {one: sum(row) for one, row in self._probabilities.items()}
+            logs = {id(row): row for row in self._logs.values()}
+            best = max(map(max, logs.values()))
+            rows = {key: [exp(value - best) for value in row] for key, row in logs.items()}
+            total = sum(sum(rows[id(row)]) for row in self._logs.values())
+            rows = {key: [value / total for value in row] for key, row in rows.items()}
+            sums = {key: sum(row) for key, row in rows.items()}
+            self._probabilities = {one: rows[id(row)] for one, row in self._logs.items()}
+            self._weights = {one: sums[id(row)] for one, row in self._logs.items()}
             self._retained = None
         return self._probabilities
 
@@ -424,7 +429,10 @@ class Hypotheses:
 
     def spread(self, reach: Reach, routing: Routing, upto: int) -> list[tuple[float, Size]]:
         """Return probabilities and sizes of what replicas may serve, of the prefix cached up to code point `upto`."""
-        steps = [step for step in reach.steps if step.depth <= upto]
+        return self._spread(reach, routing, [step for step in reach.steps if step.depth <= upto])
+
+    @staticmethod
+    def _spread(reach: Reach, routing: Routing, steps: Sequence[MatchStep]) -> list[tuple[float, Size]]:
         if routing.kind == "prefix_hash":
             if not steps:
                 return [(1.0, Size(0.0, 0.0))]
@@ -475,6 +483,8 @@ class Hypotheses:
         missing = log(other)
         for rendering, values in self._logs.items():
             row = likelihoods.get(rendering)
+            if row is None and values is _REFUTED:
+                continue  # what is not computed gains on nothing
             if row is None and self.weights[rendering] >= IRRELEVANT:
                 # Added since the prediction, which was made when another rendering was the same.
                 row = likelihoods.get(_before_split(rendering, likelihoods))
@@ -486,7 +496,7 @@ class Hypotheses:
                 known = logs[id(row)] = [log(factor * one + other) for one in row]
             self._logs[rendering] = list(map(add, values, known))
         self._weigh_routings(reaches, chance, fitting, lost, stray)
-        self._normalize()
+        self._normalize(learned=True)
         by_loss = single * rate * lost / total if total else 0.0
         forget = 0.985
         self._lost = self._lost * forget + by_loss + 0.6 * (1 - forget)
@@ -559,13 +569,12 @@ class Hypotheses:
         reach = reaches.get(self.rendering)
         if reach is None or not reach.steps:
             return
-        upto = reach.steps[-1].depth
         rate = 0.02
         for at, routing in enumerate(ROUTINGS):
             if routing.kind == "single":
                 likely = (1 - rate) * fitting + rate * lost
             else:
-                found = sum(share * chance(size) for share, size in self.spread(reach, routing, upto))
+                found = sum(share * chance(size) for share, size in self._spread(reach, routing, reach.steps))
                 likely = (1 - rate) * found + rate * lost
             self._routing_logs[at] += log(max(likely + stray, 1e-12))
 
@@ -579,11 +588,15 @@ class Hypotheses:
             self._logs[rendering] = [0.6 * value for value in logs]
         self._routing_logs = [0.6 * value for value in self._routing_logs]
 
-    def _normalize(self) -> None:
-        best = max(max(logs) for logs in self._logs.values())
+    def _normalize(self, *, learned: bool = False) -> None:
+        """Make the best log weight 0. `learned`: refuted rows were not multiplied, and stay as they are."""
+        best = max(max(logs) for logs in self._logs.values() if not learned or logs is not _REFUTED)
+        low = best + _FLOOR
         for rendering, logs in self._logs.items():
-            low = best + _FLOOR
-            self._logs[rendering] = [value - best if value > low else _FLOOR for value in logs]
+            if learned and logs is _REFUTED:
+                continue
+            refuted = max(logs) <= low
+            self._logs[rendering] = _REFUTED if refuted else [v - best if v > low else _FLOOR for v in logs]
         best = max(self._routing_logs)
         self._routing_logs = [max(value - best, _FLOOR) for value in self._routing_logs]
         self._probabilities = None

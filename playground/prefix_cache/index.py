@@ -88,6 +88,13 @@ class PrefixIndex:
         while len(self._by_age) > 1 and (self._tree.size > MAX_BYTES or len(self._by_age) > MAX_ENTRIES):
             self._drop(self._by_age[0][1])
 
+    def count(self, run_id: str, prompt_tokens: int | None, cached_tokens: int | None) -> None:
+        """Store the report for a request."""
+        entry = self._by_run.get(run_id)
+        if entry is not None:
+            self._made.pop(run_id, None)
+            self._tree.count(entry, prompt_tokens, cached_tokens)
+
     def _drop(self, run_id: str) -> None:
         entry = self._by_run.pop(run_id, None)
         if entry is None:

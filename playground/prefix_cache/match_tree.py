@@ -213,17 +213,22 @@ class MatchTree:
         cut = int(getattr(cuts, reuse))
         return ends[0].depth + (self._lead + cut if cut else 0)
 
-    def shared(self, depths: Mapping[int, int], number: int, reuse: Reuse) -> int:
-        """Return how many code points the text of a path shares with one request. `depths`: see `depths_of`."""
+    def shared(self, depths: Mapping[int, int], number: int) -> int:
+        """Return how many code points the text of a path shares with one request and all of its answer. `depths`: see
+        `depths_of`."""
+        ends = self._ends.get(number)
+        node: MatchNode | None = None if ends is None else ends[1]
+        while node is not None:
+            depth = depths.get(id(node))
+            if depth is not None:
+                return depth
+            node = node.parent
+        return 0
+
+    def reused(self, shared: int, number: int, reuse: Reuse) -> int:
+        """Return how much of what a path shares with one request is found again. `shared`: see there."""
         ends = self._ends.get(number)
         if ends is None:
             return 0
-        node: MatchNode | None = ends[0] if reuse == "none" else ends[1]
-        limit = node.depth if node is not None else 0
-        cut = None if reuse == "none" else self._limit(number, reuse)
-        limit = limit if cut is None else min(limit, cut)
-        while node is not None:
-            if id(node) in depths:
-                return min(depths[id(node)], limit)
-            node = node.parent
-        return 0
+        cut = ends[0].depth if reuse == "none" else self._limit(number, reuse)
+        return shared if cut is None else min(shared, cut)

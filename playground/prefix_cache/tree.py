@@ -110,6 +110,18 @@ class PrefixTree:
         if self._marks(node) != marks or self._parts(marks) != view.parts:
             entry.parts = view.parts
 
+    @staticmethod
+    def count(entry: Entry, prompt_tokens: int | None, cached_tokens: int | None) -> None:
+        """Store what the server counted of an entry."""
+        entry.prompt_tokens, entry.cached_tokens = prompt_tokens, cached_tokens
+        node = entry.node
+        while node is not None:
+            if prompt_tokens and (node.counted is None or entry.at >= node.counted.at):
+                node.counted = entry
+            elif not prompt_tokens and node.counted is entry:
+                node.refresh()
+            node = node.parent
+
     def _place(self, text: str, marks: array[int]) -> TextNode:
         node = self._root
         while node.depth < len(text):

@@ -75,6 +75,10 @@ class CacheView(Struct, frozen=True):
     text: str
     parts: tuple[ViewPart, ...]
 
+    def __hash__(self) -> int:
+        """Return the hash of the text, which is computed once: a prompt may have 10,000 parts."""
+        return hash(self.text)
+
     def locate(self, offset: int) -> tuple[ViewPart, int] | None:
         """Return the part that contains code point `offset` and the offset inside it; None for an empty prompt.
 
@@ -91,15 +95,31 @@ class CacheView(Struct, frozen=True):
         return bisect_left(self.parts, (True, messages), key=lambda part: (part.kind != "tool", part.index))
 
 
+KEPT_CHARS = 1_000_000
+"""Code points of a prompt up to which its renderings are kept for a while."""
+
+
 def arranged(view: CacheView, order: Order) -> CacheView:
     """Return a canonical view in another order. Without tools all orders are the same but "system_last" and
     "last_turn"."""
+    if order == "first":
+        return view
+    return _kept_order(view, order) if len(view.text) <= KEPT_CHARS else _in_order(view, order)
+
+
+@lru_cache(maxsize=36)
+def _kept_order(view: CacheView, order: Order) -> CacheView:
+    """Return a view in an order. A forecast, its record and its explanation use each order of two prompts."""
+    return _in_order(view, order)
+
+
+def _in_order(view: CacheView, order: Order) -> CacheView:
     if order in SENT:
         return arranged(bare(view), SENT[order])
     if order == "last_turn":
         return _turn_marked(arranged(view, "inside"))
     tools = [part for part in view.parts if part.kind == "tool"]
-    if order == "first" or (not tools and order != "system_last"):
+    if not tools and order != "system_last":
         return view
     rest = [part for part in view.parts if part.kind != "tool"]
     roles = [(at, view.text[part.start : part.end - 1]) for at, part in enumerate(rest) if part.kind == "role"]
@@ -112,6 +132,15 @@ def arranged(view: CacheView, order: Order) -> CacheView:
 def bare(view: CacheView) -> CacheView:
     """Return a view without the ids of tool calls, names, reasoning and other fields, with arguments of tool calls in
     one spelling and arrays of texts as one text."""
+    return _kept_bare(view) if len(view.text) <= KEPT_CHARS else _bare(view)
+
+
+@lru_cache(maxsize=6)
+def _kept_bare(view: CacheView) -> CacheView:
+    return _bare(view)
+
+
+def _bare(view: CacheView) -> CacheView:
     pieces: list[str] = []
     parts: list[ViewPart] = []
     start = 0

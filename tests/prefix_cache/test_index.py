@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from playground.prefix_cache import index as room
 from playground.prefix_cache.index import PrefixIndex, Sent
@@ -25,6 +26,23 @@ SHORT = st.text(alphabet="ab", max_size=6)
 REQUESTS = st.lists(st.tuples(SHORT, st.integers(0, 9)), max_size=12).map(
     lambda rows: [request(f"run {n}", text, float(at)) for n, (text, at) in enumerate(rows)]
 )
+
+
+@given(REQUESTS, SHORT, st.data())
+def test_count_report_stored_same_as_request_replaced(requests: list[Sent], text: str, data: st.DataObject) -> None:
+    one, other = PrefixIndex(), PrefixIndex()
+    times = dict(zip(range(len(requests)), data.draw(st.permutations(range(len(requests)))), strict=True))
+    sent = [request(each.run_id, each.text, float(times[n])) for n, each in enumerate(requests)]
+    for each in sent:
+        one.add(each)
+        other.add(each)
+    for each in data.draw(st.lists(st.sampled_from(sent), unique_by=id)) if sent else ():
+        tokens = data.draw(st.sampled_from((None, 5, 9)))
+        one.count(each.run_id, tokens, 3)
+        other.add(replace(each, prompt_tokens=tokens, cached_tokens=3))
+    assert one.counted(text) == other.counted(text)
+    assert one.match(text, 0.0) == other.match(text, 0.0)
+    assert [one.get(each.run_id) for each in sent] == [other.get(each.run_id) for each in sent]
 
 
 @given(REQUESTS, SHORT, st.integers(0, 9))

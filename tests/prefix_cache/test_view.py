@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from playground.prefix_cache.view import text_before, view_of_document, view_of_fields
+from playground.prefix_cache import view as views
+from playground.prefix_cache.replay import replay_traffic
+from playground.prefix_cache.traffic import read_traffic
+from playground.prefix_cache.view import CacheView, Order, arranged, text_before, view_of_document, view_of_fields
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.request import body_fields
 from tests.prefix_cache.prompts import DOCUMENTS, PLAIN, agent
@@ -88,3 +94,27 @@ def test_text_before_a_place_in_text_parts_is_decoded_and_joined() -> None:
     assert text_before(content, content.index("\\n") + 1) == 'a "b"'
     assert text_before("plain", 3) == "pla"
     assert text_before('[{"id":1}]', 4) == '[{"i'
+
+
+def test_arranged_session_with_tools_makes_each_rendering_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Counter[tuple[str, Order]] = Counter()
+    rendered = views._in_order
+
+    def counted(view: CacheView, order: Order) -> CacheView:
+        made[view.text, order] += 1
+        return rendered(view, order)
+
+    monkeypatch.setattr(views, "_in_order", counted)
+    views._kept_order.cache_clear()
+    session = Path(__file__).parents[1] / "data" / "judged_cases" / "time_after_tools.jsonl"
+    requests = len(list(replay_traffic(read_traffic(session))))
+    assert len(made) >= 4 * requests
+    assert set(made.values()) == {1}
+
+
+def test_arranged_prompt_too_long_to_keep_same_as_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = view_of_document(replace(agent(), tools=(Tool.of({"type": "function", "function": {"name": "find"}}),))).view
+    kept = [arranged(seen, order) for order in views.ORDERS]
+    monkeypatch.setattr(views, "KEPT_CHARS", 0)
+    assert [arranged(seen, order) for order in views.ORDERS] == kept
+    assert len({view.text for view in kept}) >= 4
