@@ -14,6 +14,7 @@ from unicodedata import normalize
 from msgspec import Struct
 
 from playground.prefix_cache.causes import Cause
+from playground.prefix_cache.message_content import joined
 from playground.prefix_cache.text_compare import (
     HEAD,
     code_points,
@@ -333,23 +334,13 @@ def _means_same(kind: PartKind, one: str, other: str) -> bool:
         return one == other or kind == "tool_call_id"
     one, other = one.removesuffix(END), other.removesuffix(END)
     if kind == "content":
-        if one.strip() == other.strip() or normalize("NFC", one) == normalize("NFC", other):
-            return True
-        return "[" in (one[:1], other[:1]) and _plain_content(one).strip() == _plain_content(other).strip()
+        one, other = joined(one), joined(other)
+        return one.strip() == other.strip() or normalize("NFC", one) == normalize("NFC", other)
     try:
         mine, theirs = json.loads(one), json.loads(other)
     except (ValueError, RecursionError):
         return False
     return bool(mine == theirs) if kind == "tool" else _calls(mine) == _calls(theirs)
-
-
-def _plain_content(text: str) -> str:
-    """Return the text of content that is an array of texts; other content unchanged."""
-    try:
-        pieces = json.loads(text) if text.startswith("[{") else None
-        return text if pieces is None else "".join(piece["text"] for piece in pieces)
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return text
 
 
 def _calls(calls: Json) -> list[object]:

@@ -22,6 +22,7 @@ from playground.prefix_cache.hypotheses import (
 )
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
 from playground.prefix_cache.match_tree import MatchNode, MatchTree, depths_of
+from playground.prefix_cache.message_content import NEXT_PART
 from playground.prefix_cache.prefix_size import (
     Anchor,
     ForecastInterval,
@@ -766,7 +767,7 @@ class EndpointCacheModel:
 def _may_be_left_out(view: CacheView, part: ViewPart) -> bool:
     """Return whether some templates leave out a part or write it in one spelling."""
     return part.kind in ("tool_calls", "tool_call_id", "extra", "reasoning") or (
-        part.kind == "content" and view.text.startswith("[{", part.start)
+        part.kind == "content" and NEXT_PART in view.text[part.start : part.end]
     )
 
 

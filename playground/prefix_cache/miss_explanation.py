@@ -25,6 +25,7 @@ from playground.prefix_cache.difference import (
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
 from playground.prefix_cache.forecast import span
 from playground.prefix_cache.hypotheses import Rendering
+from playground.prefix_cache.message_content import offset_with_marks, text_before
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.text_compare import common_prefix, quoted, snippet
 from playground.prefix_cache.traffic import lifetime_of
@@ -38,8 +39,6 @@ from playground.prefix_cache.view import (
     PartKind,
     Reuse,
     arranged,
-    bare_text,
-    text_before,
 )
 from playground.prompt.document import Json, places
 
@@ -581,9 +580,8 @@ def _before(view: CacheView, found: Difference) -> str:
     text = view.text[whole.start : whole.end - 1]
     if part.kind != "content":
         return text[: found.offset]
-    if part.end - part.start - 1 != len(text):  # found in a bare order, which has the texts of the list
-        return bare_text(part.kind, text)[: found.offset]
-    return text_before(text, found.offset)
+    apart = part.end - part.start - 1 == len(text)  # in a bare order the parts of a list are one text
+    return text_before(text, found.offset if apart else offset_with_marks(text, found.offset))
 
 
 def _kind(found: Difference) -> Kind:

@@ -19,6 +19,8 @@ SIGNS = {
     "\u200f": "⟨right-to-left mark⟩",
     "\u00ad": "⟨soft hyphen⟩",
     "\ufeff": "⟨byte-order mark⟩",
+    "\x1c": "⟨other part⟩",
+    "\x1d": "⟨next part⟩",
     "\x1e": "⟨end⟩",
 }
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"))

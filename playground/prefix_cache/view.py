@@ -15,6 +15,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from playground.prefix_cache.message_content import content_text, joined
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Json, Rendered, places, render
 from playground.prompt.request import message_fields
@@ -131,7 +132,7 @@ def _in_order(view: CacheView, order: Order) -> CacheView:
 
 def bare(view: CacheView) -> CacheView:
     """Return a view without the ids of tool calls, names, reasoning and other fields, with arguments of tool calls in
-    one spelling and arrays of texts as one text."""
+    one spelling and the parts of a content as one text."""
     return _kept_bare(view) if len(view.text) <= KEPT_CHARS else _bare(view)
 
 
@@ -158,7 +159,7 @@ def bare_text(kind: PartKind, text: str) -> str:
     """Return the text of a part as a `bare` view has it."""
     if kind == "tool_calls":
         return _short_calls(text) if len(text) <= _SHORT else _bare_calls(text)
-    return _flat_content(text) if kind == "content" and text.startswith("[{") else text
+    return joined(text) if kind == "content" else text
 
 
 def bare_answer(answer: str) -> str:
@@ -192,48 +193,6 @@ def _functions(calls: Json) -> str:
         [call.get("function") if isinstance(call, dict) else None for call in calls] if isinstance(calls, list) else []
     )
     return _compact([{"function": function} for function in found]) if found and all(found) else ""
-
-
-_TEXT_PART = {"type", "text", "cache_control"}
-
-
-def _flat_content(text: str) -> str:
-    try:
-        pieces = json.loads(text)
-        if _compact(pieces) != text or any(piece["type"] != "text" or piece.keys() - _TEXT_PART for piece in pieces):
-            return text  # a text that is JSON
-        return "\n".join(piece["text"] for piece in pieces)
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return text
-
-
-def text_before(content: str, offset: int) -> str:
-    """Return what is before a code point of a message's content: of a list of text parts, as JSON, their decoded texts.
-
-    The texts of several parts are joined by line breaks.
-    """
-    if not content.startswith("[{") or _flat_content(content) == content:
-        return content[:offset]
-    found: list[str] = []
-    at = 0
-    for piece in json.loads(content):
-        coded = _compact(piece["text"])
-        at = content.index(f'"text":{coded}', at) + len('"text":')
-        if offset <= at:
-            break
-        found.append(piece["text"] if offset >= at + len(coded) else _decoded(coded[: offset - at]))
-        at += len(coded)
-    return "\n".join(found)
-
-
-def _decoded(coded: str) -> str:
-    """Return the text of the beginning of a JSON string; an escape that is cut is left out."""
-    for cut in range(len(coded), max(len(coded) - 6, 0), -1):
-        try:
-            return str(json.loads(coded[:cut] + '"'))
-        except ValueError:
-            continue
-    return ""
 
 
 def continues_turn(view: CacheView) -> bool:
@@ -522,7 +481,7 @@ def _message_parts(fields: Mapping[str, Json]) -> Iterator[tuple[PartKind, str]]
     content = fields.get("content")
     # Clients send "" and null alike beside tool calls.
     if content is not None and not (content == "" and fields.get("tool_calls")):
-        yield "content", content if isinstance(content, str) else _compact(content)
+        yield "content", content_text(content)
     if fields.get("tool_calls"):
         yield "tool_calls", _compact(fields["tool_calls"])
     extra: dict[str, Json] = {}

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from playground.prefix_cache.alignment import varying_ranges
 from playground.prefix_cache.difference import difference
+from playground.prefix_cache.message_content import text_before
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import CacheView, ViewPart, view_of_fields
@@ -73,7 +74,7 @@ def _place(body: Mapping[str, Json], view: CacheView, part: ViewPart, offset: in
     name = f"{role} message {part.index + 1}" if isinstance(role, str) else f"message {part.index + 1}"
     if part.kind != "content":
         return name
-    text = view.text[part.start : part.start + offset]
+    text = text_before(view.text[part.start : part.end], offset)
     return f"{name}, line {text.count(chr(10)) + 1}, character {len(text) - text.rfind(chr(10)):,}"
 
 

@@ -102,3 +102,15 @@ def test_position_in_text_parts_is_right_if_the_server_leaves_out_ids(
     )
     assert found.position is not None
     assert (found.position.index, found.position.line, found.position.column) == (message, line, column)
+
+
+@pytest.mark.parametrize(("row", "message", "column"), [(3, 3, 50), (5, 3, 58), (7, 5, 97)])
+def test_position_beside_a_picture_counts_in_the_text(row: int, message: int, column: int) -> None:
+    found = explained("j4_image_part", row)
+    assert found is not None
+    assert found.position is not None
+    assert (found.position.index, found.position.line, found.position.column) == (message, 1, column)
+
+
+def test_content_written_as_a_list_instead_of_a_string_is_the_same_text() -> None:
+    assert explained("j4_string_to_list") is None

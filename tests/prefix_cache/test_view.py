@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from msgspec.structs import replace
 from playground.prefix_cache import view as views
 from playground.prefix_cache.replay import replay_traffic
 from playground.prefix_cache.traffic import read_traffic
-from playground.prefix_cache.view import CacheView, Order, arranged, text_before, view_of_document, view_of_fields
+from playground.prefix_cache.view import CacheView, Order, arranged, view_of_document, view_of_fields
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.request import body_fields
 from tests.prefix_cache.prompts import DOCUMENTS, PLAIN, agent
@@ -84,16 +83,6 @@ def test_odd_bodies_are_taken_as_they_are() -> None:
     seen = view_of_fields({"messages": ["bare", {"role": 7, "content": [{"type": "text"}]}], "tools": "none"})
     assert [part.kind for part in seen.parts] == ["role", "content", "role", "content"]
     assert view_of_fields({}).locate(0) is None
-
-
-def test_text_before_a_place_in_text_parts_is_decoded_and_joined() -> None:
-    parts = [{"type": "text", "text": 'a "b"\nc'}, {"type": "text", "text": "d\té🙂"}]
-    content = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    assert text_before(content, content.index("c")) == 'a "b"\n'
-    assert text_before(content, content.index("é") + 1) == 'a "b"\nc\nd\té'
-    assert text_before(content, content.index("\\n") + 1) == 'a "b"'
-    assert text_before("plain", 3) == "pla"
-    assert text_before('[{"id":1}]', 4) == '[{"i'
 
 
 def test_arranged_session_with_tools_makes_each_rendering_once(monkeypatch: pytest.MonkeyPatch) -> None:
