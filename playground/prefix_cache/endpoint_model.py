@@ -14,9 +14,7 @@ from playground.prefix_cache.difference import that_may_matter
 from playground.prefix_cache.hypotheses import (
     IRRELEVANT,
     ROUTINGS,
-    SLOTS,
     Hypotheses,
-    Reach,
     Rendering,
     ReportOutcome,
 )
@@ -32,12 +30,16 @@ from playground.prefix_cache.prefix_size import (
     Size,
     interval,
 )
+from playground.prefix_cache.proofs import CacheProofs
+from playground.prefix_cache.reach import SLOTS, Reach
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import (
+    MOVING_ORDERS,
     OPENING,
     ORDERS,
     SENT,
+    TOOLS,
     TURN_MARK,
     TURN_ORDERS,
     AnswerCuts,
@@ -74,6 +76,8 @@ MAX_ANSWER_CHARS = 8_000_000
 """Code points of answers in memory. A long run of large answers took 45 KB per request without a bound."""
 RECENT = 8
 """Number of newest requests that are compared with a prompt as possible versions of it."""
+SOON_S = 120.0
+"""Seconds after which a whole prompt that is not served says nothing about its size: it may be forgotten."""
 SHARED_MUCH = 200
 """Code points from which another prompt with the same beginning is worth a comparison."""
 
@@ -197,6 +201,7 @@ class EndpointCacheModel:
         self.units = BlockSizeEstimator()
         self.hypotheses = Hypotheses(assumed_s)
         self.residuals = Residuals()
+        self.proofs = CacheProofs()
         self.family = PromptFamilyMatcher()
         self.since: float | None = None
         """Unix seconds before which the cache cannot know anything; None if unknown."""
@@ -534,7 +539,10 @@ class EndpointCacheModel:
         steps, view = prediction.reach.steps, prediction.view
         best = self.request(steps[-1].newest) if steps else None
         match = self.index.match(view.text, 0.0)
-        candidates = [best, match.sent if match else None, *self.index.newest_first(RECENT)]
+        likely = [best, match.sent if match else None]
+        if TOOLS.get(prediction.rendering.order, prediction.rendering.order) in MOVING_ORDERS:
+            likely.reverse()  # what such an order makes the same is not the same text
+        candidates = [*likely, *self.index.newest_first(RECENT)]
         usable = [sent for sent in candidates if sent is not None and sent.tag in ("", tag)]
         found = self.family.first(view, usable)
         return found or next((sent for sent in usable[:2] if common_prefix(view.text, sent.text) >= SHARED_MUCH), None)
@@ -675,6 +683,7 @@ class EndpointCacheModel:
             hypotheses.tools_seen += 1
         best = prediction.best
         units = self.units.likely[:6]
+        self._prove(prediction, cached)
         self._learn_unit(prediction, cached, best)
         lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
         if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:
@@ -682,6 +691,15 @@ class EndpointCacheModel:
             missed = [one for one in reach.steps if reach.size(one.depth).tokens > cached + step]
             if missed:
                 hypotheses.clear(missed[0].newest, 0.8)
+
+    def _prove(self, prediction: Prediction, cached: int) -> None:
+        self.proofs.add_served(prediction.reach, cached, self.units.step)
+        compared = prediction.compared
+        tokens = None if compared is None else self.usage_of(compared.run_id)[0]
+        if compared is None or not tokens or not prediction.view.text.startswith(compared.text):
+            return
+        if prediction.now - compared.at <= SOON_S:
+            self.proofs.add_whole(tokens, cached)
 
     def _learn_unit(self, prediction: Prediction, cached: int, best: ReportOutcome | None) -> None:
         if best is None or not best.depth:

@@ -14,13 +14,8 @@ from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheMode
 from playground.prefix_cache.forecast import Forecast, Score, Scorer, ago, span
 from playground.prefix_cache.hypotheses import ROUTINGS
 from playground.prefix_cache.index import Match, Sent
-from playground.prefix_cache.miss_explanation import (
-    EarlierRequest,
-    MissExplanation,
-    MissKnowledge,
-    explain_miss,
-    knowledge_of,
-)
+from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, knowledge_of
+from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.traffic import ColdClock, capacity_of, cold_clock, lifetime_of
@@ -290,7 +285,8 @@ class CacheForecaster:
         emptied = cache.since is not None and other.at < cache.since
         lost = "the cache was emptied since: the simulator was restarted" if emptied else ""
         gap_s = max(sent.at - other.at, 0.0)
-        return EarlierRequest(other.view, other.fields, other.request_id, gap_s, lost, *cache.usage_of(other.run_id))
+        counted, answer = cache.usage_of(other.run_id), cache.answered(other.run_id)
+        return EarlierRequest(other.view, other.fields, other.request_id, gap_s, lost, *counted, answer)
 
     def sent(self, run_id: str) -> Sent | None:
         """Return a recorded request, whichever endpoint it went to."""

@@ -41,6 +41,11 @@ class _Residuals(msgspec.Struct):
     width: float
 
 
+class _Proofs(msgspec.Struct):
+    unserved: list[float] = []
+    outlived: float = 0.0
+
+
 class LearnedState(msgspec.Struct):
     """What was learned about one endpoint and model, from `reports` reports."""
 
@@ -51,6 +56,7 @@ class LearnedState(msgspec.Struct):
     units: _Units
     hypotheses: _Hypotheses
     residuals: _Residuals
+    proofs: _Proofs = msgspec.field(default_factory=_Proofs)
 
 
 class _File(msgspec.Struct):
@@ -68,6 +74,7 @@ def state_of(endpoint: str, model: str, cache: EndpointCacheModel) -> LearnedSta
         "units": cache.units.state(),
         "hypotheses": cache.hypotheses.state(),
         "residuals": cache.residuals.state(),
+        "proofs": cache.proofs.state(),
     }
     return msgspec.convert(fields, LearnedState)
 
@@ -80,6 +87,7 @@ def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
     two = state.hypotheses
     cache.hypotheses.restore(two.renderings, two.routings, two.lost, two.kept, two.tools_seen, two.answers_tested)
     cache.residuals.restore(state.residuals.beyond, state.residuals.width)
+    cache.proofs.restore(state.proofs.unserved, state.proofs.outlived)
     cache.reports = state.reports
 
 

@@ -50,6 +50,8 @@ BARE: dict[Order, Order] = {
     "last_turn": "last_turn/bare",
 }
 SENT: dict[Order, Order] = {bare: order for order, bare in BARE.items()}
+MOVING_ORDERS: frozenset[Order] = frozenset(("before_last_user", "system_last"))
+"""Orders in which each new user message moves tools or system text; their bare orders do, too."""
 TURN_ORDERS: frozenset[Order] = frozenset(("last_turn", "last_turn/bare"))
 TOOLS: dict[Order, Order] = {**SENT, "last_turn": "inside", "last_turn/bare": "inside"}
 """Where tools are, in orders that differ from another in something else."""

@@ -13,13 +13,8 @@ from msgspec import Struct, field
 
 from playground.client.endpoint import Rates
 from playground.prefix_cache.forecast import Forecast
-from playground.prefix_cache.miss_explanation import (
-    EarlierRequest,
-    MissExplanation,
-    MissKnowledge,
-    OrderEvidence,
-    explain_miss,
-)
+from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
+from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prefix_size import Measure, Size
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import CacheView, view_of_document, view_of_fields

@@ -1,0 +1,403 @@
+"""What is known when a report is explained: both requests, the server's habits so far, and where the prompts part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
+from playground.prefix_cache.endpoint_model import EndpointCacheModel, Prediction
+from playground.prefix_cache.hypotheses import Rendering
+from playground.prefix_cache.prefix_size import NEAR, Size
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.traffic import lifetime_of
+from playground.prefix_cache.view import (
+    BARE,
+    MOVING_ORDERS,
+    SENT,
+    TURN_ORDERS,
+    CacheView,
+    DocumentView,
+    Order,
+    Reuse,
+    arranged,
+)
+from playground.prompt.document import Json
+
+PLAUSIBLE = 0.1
+"""Probability from which another order than the most probable may explain a report."""
+LARGE_BLOCK = 1024
+"""Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
+THRESHOLDS = (256, 512, LARGE_BLOCK)
+"""Usual minimums and large blocks in tokens."""
+UNRENDERED = 0.1
+"""Weight of a template that leaves out or rewrites what differs, against one that renders it as sent."""
+NO_ROOM, LENGTH = 0.01, 0.6
+"""Probability of a limited cache up to which a lifetime is named from this confidence on."""
+SHORTENED = 64
+"""Tokens by which the earlier prompt is longer than what is shared, from which it may have reached a block or minimum
+that the shared part does not reach."""
+PARTLY = 0.03
+"""Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
+MOVING = 0.6
+"""Probability from which a template is said to move tools or system text, or to mark the last turn: a large block, a
+minimum or another replica look the same in single reports."""
+CONFIDENT = 0.7
+"""Confidence from which an inferred minimum or lifetime is named as the cause."""
+PROVED = 0.9
+"""Probability of templates that leave out ids, names and reasoning from which what they leave out is no cause."""
+
+
+class EarlierRequest(Struct, frozen=True):
+    """What a request is compared with. `gap_s` is the time between both, `lost` why the cache cannot have it any
+    more. Tokens are as reported. `answer` is its generated message, see `view.answer_text`; empty if unknown."""
+
+    view: CacheView
+    fields: Mapping[str, Json] | None = None
+    request_id: str | None = None
+    gap_s: float | None = None
+    lost: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    answer: str = ""
+
+
+class OrderEvidence(Struct, frozen=True):
+    """One possible order of the prompt, with its probability; `size` gives the tokens before a code point in that
+    order. `twin`: the probability of the same order with, or without, what a bare one leaves out. `longest`: the tokens
+    of the longest beginning that any earlier request shares."""
+
+    order: Order
+    weight: float
+    size: Callable[[int], Size]
+    twin: float = 0.0
+    longest: Size | None = None
+
+    @property
+    def plausible(self) -> float:
+        """Probability of where tools are."""
+        return self.weight + self.twin
+
+
+class ReuseEvidence(Struct, frozen=True):
+    """What of a generated message may be found again, with its probability, and the tokens that are served then."""
+
+    reuse: Reuse
+    weight: float
+    size: Size
+
+
+class MissKnowledge(Struct, frozen=True):
+    """What was known of the server before the report. `minimum` and `lifetime_s` are None unless reports support
+    them. `blocks` are the blocks that reports allow, with their probabilities; empty: only `block`."""
+
+    orders: Sequence[OrderEvidence]
+    block: int = 16
+    minimum: int | None = None
+    lifetime_s: float | None = None
+    assumed_lifetime_s: float = 300.0
+    blocks: Sequence[tuple[int, float]] = ()
+    longest: float = 0.0
+    """≈ tokens of the longest beginning that any earlier request shares."""
+    reuses: Sequence[ReuseEvidence] = ()
+    never_served: bool = False
+    """Whether no report so far had cached tokens."""
+    figures: Sequence[int] = ()
+    """The cached tokens above 0 that were reported so far, each once."""
+    outlived: bool = False
+    """Whether another prefix was served after as much other traffic as there was since the compared request."""
+    at: float | None = None
+    """When the request was sent, in Unix seconds."""
+    all_orders: Sequence[OrderEvidence] = ()
+    """Those of `orders` and the improbable ones, the most probable first."""
+    unserved: float = float("inf")
+    """Tokens of the longest whole prompt that was sent again, or continued, and of which nothing was served."""
+
+
+class Case(Struct, frozen=True, dict=True):
+    """A report with everything that bears on its explanation.
+
+    `found` is the first difference in the order that explains the report best, and `shared` the tokens before it.
+    `moved` is the order if the template causes the difference by moving tools or system text, or by marking the last
+    turn.
+    """
+
+    now: CacheView
+    document: DocumentView | None
+    earlier: EarlierRequest
+    parameters: tuple[str, ...]
+    known: MissKnowledge
+    cached: int
+    prompt: int
+    found: Difference | None
+    shared: Size
+    moved: Order | None
+
+    @property
+    def extends(self) -> bool:
+        """Return whether the prompt begins with the whole earlier one."""
+        return self.now.text.startswith(self.earlier.view.text)
+
+    @property
+    def missed(self) -> bool:
+        """Return whether identical text was not served; an incomplete last block is no miss."""
+        block = self.known.block
+        if self.cached == 0 and (self.shared.tokens - 2 * self.shared.error) // block * block >= max(64, block):
+            return True
+        least = max(64.0, 1.5 * block) + 2 * self.shared.error
+        return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= least
+
+    @property
+    def minimum(self) -> int | None:
+        """Return the minimum if reports support it for prefixes of this size: a whole prompt of that size, sent again,
+        was not served. A server that keeps only states of whole prompts serves no part of them, however long."""
+        size = min(self.shared.tokens, float(self.prompt))
+        return self.known.minimum if self.known.unserved >= size - self.known.block - NEAR else None
+
+    @property
+    def may_be_short(self) -> bool:
+        """Return whether the prefix may be below a minimum that is not known."""
+        return self.cached == 0 and self.shared.tokens < 1.1 * LARGE_BLOCK and self.minimum is None
+
+    @property
+    def none_so_short(self) -> bool:
+        """Return whether no report shows that the server caches a prefix as short as the shared one."""
+        return not any(figure <= self.shared.tokens + self.known.block for figure in self.known.figures)
+
+    @property
+    def kept_short(self) -> bool:
+        """Return whether what follows the shared prefix may be what keeps it below a block or minimum."""
+        inside = self.found is not None and not self.at_the_end
+        if inside and self.prompt >= LARGE_BLOCK:
+            return True
+        whole, shared = self.earlier.prompt_tokens or 0, self.shared.tokens
+        longer = whole - shared >= SHORTENED or any(shared < least <= min(whole, self.prompt) for least in THRESHOLDS)
+        return self.none_so_short and (inside or longer)
+
+    @property
+    def at_the_end(self) -> bool:
+        """Return whether the difference is in the last message."""
+        last = self.now.parts[-1].index if self.now.parts else 0
+        return self.found is not None and self.found.part.kind != "tool" and self.found.part.index == last
+
+    @property
+    def other_model(self) -> bool:
+        """Return whether the earlier request went to another model."""
+        return any(clause.startswith("model:") for clause in self.parameters)
+
+    @property
+    def own_model_lost(self) -> bool:
+        """Return whether the request's own model did not find what it had: the change of model is not the reason."""
+        longest = self.known.longest
+        lost = self.other_model and longest - self.cached >= max(64.0, 1.5 * self.known.block)
+        return lost and not self.whole_blocks(Size(longest, NEAR))
+
+    @property
+    def own_model_served(self) -> bool:
+        """Return whether the request's own model knows most of the prompt, and served it."""
+        known = self.known.longest >= max(self.shared.tokens / 2, 64.0)
+        return self.other_model and known and self.cached > 0 and not self.own_model_lost
+
+    @property
+    def late(self) -> bool:
+        """Return whether the known lifetime was over."""
+        limit = self.known.lifetime_s
+        return limit is not None and self.earlier.gap_s is not None and self.earlier.gap_s > 0.8 * limit
+
+    def fits(self, size: Size) -> bool:
+        """Return whether the report is what a server with usual blocks serves of so many tokens."""
+        slack = 3 * size.error + NEAR
+        for block, weight in self.known.blocks or ((self.known.block, 1.0),):
+            if weight >= PARTLY and -slack <= size.tokens - self.cached <= block + slack:
+                return True
+        return self.whole_blocks(size)
+
+    def whole_blocks(self, size: Size) -> bool:
+        """Return whether the report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
+        missed, slack = size.tokens - self.cached, 3 * size.error + NEAR
+        return any(self._divides(parts) and -slack <= missed < self.cached / parts + slack for parts in range(1, 9))
+
+    def _divides(self, parts: int) -> bool:
+        block = self.cached // parts
+        return block * parts == self.cached > 0 and not any(figure % block for figure in self.known.figures)
+
+    @cached_property
+    def edit(self) -> Difference | None:
+        """Return an edit of the request itself that explains the report in any order; None if there is none.
+
+        Where a template writes a message in another way, the edit is what differs in this message as it was sent.
+        """
+        if self.extends:
+            return None
+        if self.moved is not None and self.found is not None:
+            edited = _message_difference(self.now, self.earlier.view, self.found.part.index)
+            if edited is not None:
+                return edited
+        for one in self.known.all_orders:
+            mine, theirs = (arranged(view, one.order) for view in (self.now, self.earlier.view))
+            found = difference(mine, theirs)
+            if found is not None and moved_by_template(mine, theirs, one.order):
+                edited = _message_difference(self.now, self.earlier.view, found.part.index)
+            else:
+                edited = None if one.order in SENT else found  # a bare order may leave out what differs before
+            if found is None or edited is None or self._is_found(edited):
+                continue
+            if self._ends(one.size(found.shared)):
+                return edited
+            if self.cached and one.longest is not None and self.fits(one.longest):
+                return edited
+        left_out = sum(one.weight for one in self.known.orders if one.order in SENT)
+        # The text is the same only in a rendering for which the reports do not speak yet.
+        return difference(self.now, self.earlier.view) if self.found is None and left_out < PROVED else None
+
+    def _is_found(self, edited: Difference) -> bool:
+        """Return whether an edit is the difference up to which the text is the same."""
+        found = self.found
+        return found is not None and (found.part.kind, found.part.index, found.offset) == (
+            edited.part.kind,
+            edited.part.index,
+            edited.offset,
+        )
+
+    def _ends(self, size: Size) -> bool:
+        """Return whether the report is what a prefix of so many tokens gives."""
+        if self.cached:
+            return self.fits(size)
+        none_so_short = not any(figure <= size.tokens + self.known.block for figure in self.known.figures)
+        return size.tokens < self.known.block + NEAR or (size.tokens < 1.1 * LARGE_BLOCK and none_so_short)
+
+    @property
+    def may_be_blocks(self) -> bool:
+        """Return whether whole large blocks of a prompt that was continued explain the report."""
+        plain = (one for one in self.known.all_orders if one.order not in (*SENT, *MOVING_ORDERS, *TURN_ORDERS))
+        one = next(plain, None)
+        if one is None or not self.extends:
+            return False
+        return self.whole_blocks(one.size(len(arranged(self.earlier.view, one.order).text)))
+
+
+def _message_difference(now: CacheView, earlier: CacheView, index: int) -> Difference | None:
+    """Return the first difference inside one message as it was sent."""
+    mine, theirs = (_message(view, index) for view in (now, earlier))
+    return None if mine.text == theirs.text else difference(mine, theirs)
+
+
+def _message(view: CacheView, index: int) -> CacheView:
+    parts = [part for part in view.parts if part.kind != "tool" and part.index == index]
+    start, end = (parts[0].start, parts[-1].end) if parts else (0, 0)
+    moved = (replace(part, start=part.start - start, end=part.end - start) for part in parts)
+    return CacheView(view.text[start:end], tuple(moved))
+
+
+def case_of(
+    now: CacheView,
+    document: DocumentView | None,
+    earlier: EarlierRequest,
+    parameters: tuple[str, ...],
+    known: MissKnowledge,
+    report: tuple[int, int],
+) -> Case:
+    """Return the evidence of a report: `report` is cached and prompt tokens."""
+    cached, prompt = report
+    found, shared, moved = _best_order(now, earlier.view, cached, known, likely_only=bool(parameters))
+    return Case(now, document, earlier, parameters, known, cached, prompt, found, shared, moved)
+
+
+def _best_order(
+    now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool
+) -> tuple[Difference | None, Size, Order | None]:
+    """Return the first difference in the order that explains the report best, the tokens before it, and this order if
+    the template causes it by moving tools or system text, or by marking the last turn.
+
+    `likely_only`: only in the most probable order, as something else may explain the report. If the prompt begins with
+    the whole earlier one, only a template can cause a difference: its order must be probable.
+    """
+    best: tuple[float, Order, CacheView, Size, bool] | None = None
+    most = max((one.plausible for one in known.orders), default=0.0)
+    extends = now.text.startswith(earlier.text)
+    least = most if likely_only else min(CONFIDENT if extends else PLAUSIBLE, most)
+    same = rewritten(earlier, now)
+    for one in known.orders:
+        if one.plausible < least:
+            continue
+        mine = arranged(now, one.order)
+        for other in (earlier,) if same is None else (earlier, same):
+            theirs = arranged(other, one.order)
+            moved = moved_by_template(mine, theirs, one.order)
+            if moved and one.plausible < MOVING:
+                continue
+            size = one.size(common_prefix(mine.text, theirs.text))
+            fit = (one.weight if other is earlier else one.weight * UNRENDERED) * sum(
+                share * agreement(cached, size, block) for block, share in known.blocks or ((known.block, 1.0),)
+            )
+            if best is None or fit > best[0] * 1.0001:
+                best = fit, one.order, other, size, moved
+    _, order, other, size, moved = best or (0.0, "first", earlier, _canonical_size(now, earlier, known), False)
+    return difference(arranged(now, order), arranged(other, order)), size, order if moved else None
+
+
+def _canonical_size(now: CacheView, earlier: CacheView, known: MissKnowledge) -> Size:
+    """Return the tokens that both share if tools are first."""
+    first = next((one for one in known.orders if one.order == "first"), None)
+    return first.size(common_prefix(now.text, earlier.text)) if first is not None else Size(0.0, 0.0)
+
+
+def agreement(cached: int, size: Size, block: int) -> float:
+    """Return how well a report agrees with a shared size in blocks of `block` tokens, from 0 to 1."""
+    served = size.tokens // block * block
+    apart = max(abs(cached - served) - block - 2 * size.error, 0.0)
+    return float(1.0 / (1.0 + (apart / (24.0 + 2 * size.error)) ** 2))
+
+
+# -- from the cache model ------------------------------------------------------------------------------------------
+
+
+def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: float) -> MissKnowledge:
+    """Return what a cache model knows before the report of a predicted request."""
+    weights: dict[Order, float] = {}
+    best: dict[Order, Rendering] = {}
+    for one, weight in cache.hypotheses.weights.items():
+        weights[one.order] = weights.get(one.order, 0.0) + weight
+        known = best.get(one.order)
+        if one in prediction.reaches and (known is None or weight > cache.hypotheses.weights[known]):
+            best[one.order] = one
+    evidence: dict[Order, OrderEvidence] = {}
+    for order, one in best.items():
+        reach = prediction.reaches[one]
+        longest = reach.size(reach.steps[-1].depth) if reach.steps else None
+        evidence[order] = OrderEvidence(order, weights[order], reach.size, weights.get(_twin(order), 0.0), longest)
+    minimum, lifetime = cache.units.minimum, lifetime_of(cache)
+    # If the reports exclude a limited cache, only the lifetime's length is doubtful.
+    needed = CONFIDENT if cache.hypotheses.room > NO_ROOM else LENGTH
+    return MissKnowledge(
+        [one for one in evidence.values() if one.weight >= 0.005],
+        cache.units.step,
+        minimum.value if minimum.confidence >= CONFIDENT and minimum.value else None,
+        float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= needed else None,
+        assumed_s,
+        [(unit.block, unit.weight) for unit in cache.units.likely],
+        max((one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0),
+        _reuses(cache, prediction),
+        cache.reports > 0 and not cache.units.figures,
+        cache.units.figures,
+        cache.proofs.outlived(prediction.reach, cache.units.step),
+        prediction.now,
+        sorted(evidence.values(), key=lambda one: -one.weight),
+        cache.proofs.unserved,
+    )
+
+
+def _twin(order: Order) -> Order:
+    return SENT[order] if order in SENT else BARE[order]
+
+
+def _reuses(cache: EndpointCacheModel, prediction: Prediction) -> list[ReuseEvidence]:
+    """Return what may be found again of the answer that a prompt continues."""
+    reaches = {one: reach for one, reach in prediction.reaches.items() if reach.steps}
+    if len({id(reach) for one, reach in reaches.items() if one.answers}) < 2:
+        return []
+    weights = cache.hypotheses.weights
+    return [ReuseEvidence(one.reuse, weights[one], reach.size(reach.steps[-1].depth)) for one, reach in reaches.items()]

@@ -1,0 +1,299 @@
+"""The English sentences of explanations: the only place that turns reasons and candidates into text."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from playground.prefix_cache.difference import Difference
+from playground.prefix_cache.forecast import span
+from playground.prefix_cache.message_content import offset_with_marks, text_before
+from playground.prefix_cache.miss_evidence import Case
+from playground.prefix_cache.text_compare import common_prefix, quoted
+from playground.prefix_cache.view import TURN_ORDERS, CacheView
+
+Reason = Literal[
+    "",
+    "unreported",
+    "first",
+    "first_beside_other",
+    "foreign_tokens",
+    "more_than_shared",
+    "differs",
+    "parameters",
+    "emptied",
+    "expired",
+    "below_minimum",
+    "template_moves",
+    "template_marks_turn",
+    "template_rewrites_calls",
+    "lost",
+    "partly_lost",
+    "tool_order_or_lost",
+    "short_or_lost",
+    "edit_or_template",
+    "edit_or_lost",
+    "block_or_template",
+]
+"""What an explanation says, more finely than its cause. Two that are joined by "or" are both possible; ""; stored by an
+earlier version."""
+CandidateCode = Literal[
+    "switched_off", "gap", "minimum", "restart", "room", "replica", "reasoning_left_out", "tools_moved", "date"
+]
+
+
+class Candidate(Struct, frozen=True):
+    """A reason that the evidence leaves. `seconds`: of a "gap", since the earlier request."""
+
+    code: CandidateCode
+    seconds: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """The candidate as text."""
+        return f"the {span(self.seconds)} since the earlier request" if self.code == "gap" else _CANDIDATES[self.code]
+
+
+_CANDIDATES: dict[CandidateCode, str] = {
+    "switched_off": "a cache that is switched off (this server has reported no cached token so far)",
+    "minimum": "a minimum that this prefix does not reach",
+    "restart": "a restart",
+    "room": "room that other traffic needed",
+    # electron-api.md: requests go to the nearest of two regions, and nothing says that these share a cache.
+    "replica": "another replica, or another region (after travel, or through a VPN)",
+    "reasoning_left_out": "a template that leaves out the reasoning of earlier turns",
+    "tools_moved": "a template that puts tools before the last user message",
+    "date": "the date, if the template prints it (midnight UTC was between both requests)",
+}
+UNREPORTED = "The server did not report cached tokens: what the cache did is unknown."
+AFTER_FIX = "The fix changed the prefix once; the next request can be served from the cache."
+_CLEARED = "The text of the prompt is not the cause"
+
+
+def first(cached: int, reason: Reason) -> str:
+    """Return the sentence about a request that is like no earlier one."""
+    if reason == "first_beside_other":
+        return f"The first request of its kind: only its first {cached:,} tokens are those of another prompt."
+    if reason == "foreign_tokens":
+        return (
+            f"{cached:,} tokens came from the cache although this program has sent nothing like it to this endpoint. "
+            "Candidates: another program of the account, or constant text that the server adds."
+        )
+    return "The first request of its kind: nothing was cached yet. Send it again to see the cache work."
+
+
+def sentence(case: Case, reason: Reason, candidates: tuple[Candidate, ...] = (), variable: str | None = None) -> str:
+    """Return the sentence of an explanation. `variable`: the one whose value contains the difference."""
+    words = {
+        "differs": _differs,
+        "more_than_shared": _more_than_shared,
+        "parameters": _parameters,
+        "emptied": _emptied,
+        "expired": _expired,
+        "below_minimum": _below_minimum,
+        "template_moves": _template_moves,
+        "template_marks_turn": _template_marks_turn,
+        "template_rewrites_calls": _template_rewrites_calls,
+        "lost": _lost,
+        "partly_lost": _partly_lost,
+        "tool_order_or_lost": _tool_order_or_lost,
+        "short_or_lost": _short_or_lost,
+        "edit_or_template": _edit_or_template,
+        "edit_or_lost": _edit_or_lost,
+        "block_or_template": _block_or_template,
+    }
+    text = _differs(case, variable) if reason == "differs" else words[reason](case)
+    return f"{text} Candidates: {', '.join(one.words for one in candidates)}." if candidates else text
+
+
+def _differs(case: Case, variable: str | None = None) -> str:
+    found = case.found
+    assert found is not None
+    text = found.words
+    if variable is not None:
+        before, after = (quoted(text) if text else "nothing" for text in found.around)
+        text = f"the value of {{{{{variable}}}}} changed, {before} became {after}"
+    return f"The prefix ends in {place(case.now, found)}: {text}. {_cost(case)}"
+
+
+def _cost(case: Case) -> str:
+    minimum = case.minimum or 0
+    if not case.cached and 0 < case.shared.tokens < minimum:
+        return (
+            f"Nothing after it can match, and the ≈ {case.shared.tokens:,.0f} tokens before it are fewer than the "
+            f"{minimum:,} below which this server probably caches nothing: {_fresh(case)}."
+        )
+    return f"Nothing after it can match: {_fresh(case)}."
+
+
+def _fresh(case: Case) -> str:
+    return f"{case.prompt - case.cached:,} of {case.prompt:,} tokens were fresh"
+
+
+def _more_than_shared(case: Case) -> str:
+    return (
+        f"{case.cached:,} tokens came from the cache, though the earlier request shares only "
+        f"≈ {case.shared.tokens:,.0f}. "
+        "Candidates: another position of the tools, cached answers, template text, or another program's request."
+    )
+
+
+def _parameters(case: Case) -> str:
+    what = "Models share no cache." if case.other_model else "A server may keep prompts that differ in it apart."
+    return f"{_shared(case)}, but {'; '.join(case.parameters)}. {what}"
+
+
+def _emptied(case: Case) -> str:
+    return f"{_shared(case)}, but {case.earlier.lost}."
+
+
+def _expired(case: Case) -> str:
+    return (
+        f"{_shared(case)}, but it was sent {span(case.earlier.gap_s or 0.0)} before. This server forgets unused "
+        f"prefixes after about {span(case.known.lifetime_s or 0.0)}, as far as its reports tell; the vendor publishes "
+        "no figure."
+    )
+
+
+def _below_minimum(case: Case) -> str:
+    minimum = case.minimum or 0
+    short = case.prompt < minimum
+    what = "The whole prompt is" if short else "What the earlier request shares is"
+    size = f"{case.prompt:,}" if short else f"≈ {case.shared.tokens:,.0f}"
+    return f"{what} {size} tokens; this server probably caches nothing below {minimum:,}. {_CLEARED}."
+
+
+_MOVES = (
+    "this server's template probably puts tools or system text before the last user message, so that each new user "
+    "message moves them"
+)
+
+
+def _marks(case: Case) -> str:
+    parts = (*case.now.parts, *case.earlier.view.parts)
+    reasoning = ", without their reasoning," if any(part.kind == "reasoning" for part in parts) else ""
+    return (
+        f"this server's template probably writes the assistant's messages in another way{reasoning or ','} as soon as "
+        "the next user message follows them"
+    )
+
+
+def _template_moves(case: Case) -> str:
+    return _by_template(case, _MOVES)
+
+
+def _template_marks_turn(case: Case) -> str:
+    return _by_template(case, _marks(case))
+
+
+def _by_template(case: Case, why: str) -> str:
+    assert case.found is not None
+    return f"The prefix ends in {place(case.now, case.found)}: {why}. {_CLEARED}: {_fresh(case)}."
+
+
+def _template_rewrites_calls(case: Case) -> str:
+    message = max((part.index for part in case.earlier.view.parts if part.kind != "tool"), default=-1) + 2
+    return (
+        f"The prefix ends in the tool calls of message {message} (assistant): this server's template probably "
+        "writes them in another way than the model generated them, so that the generated tokens are not found again. "
+        f"{_CLEARED}: {_fresh(case)}."
+    )
+
+
+def _lost(case: Case) -> str:
+    return f"{_shared(case)}, yet only {case.cached:,} tokens came from the cache. {_CLEARED}."
+
+
+def _partly_lost(case: Case) -> str:
+    return (
+        f"{_shared(case)}, yet only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens "
+        f"came from the cache. {_CLEARED}."
+    )
+
+
+def _tool_order_or_lost(case: Case) -> str:
+    assert case.found is not None
+    return (
+        f"{_shared(case)}, yet only {case.cached:,} tokens came from the cache. Either the server did not find them, "
+        f"or it puts tools into another order, in which the change is nearer to the beginning ({case.found.words})."
+    )
+
+
+def _short_or_lost(case: Case) -> str:
+    assert case.found is not None
+    return (
+        f"{_shared(case)}, yet none came from the cache. Either this server caches no prefix that short, and what "
+        f"follows keeps it short ({case.found.words}), or the server did not find it."
+    )
+
+
+def _edit_or_template(case: Case) -> str:
+    why = _marks(case) if case.moved in TURN_ORDERS else _MOVES
+    return f"{_edit(case)}, or {why}."
+
+
+def _edit_or_lost(case: Case) -> str:
+    return (
+        f"{_edit(case)}, or this server's template leaves out what differs there, and the server did not find the rest."
+    )
+
+
+def _edit(case: Case) -> str:
+    assert case.edit is not None
+    return (
+        f"{case.cached:,} tokens came from the cache. Either an edit ended the prefix, in "
+        f"{place(case.now, case.edit)} ({case.edit.words})"
+    )
+
+
+def _block_or_template(case: Case) -> str:
+    why = _marks(case) if case.moved in TURN_ORDERS else _MOVES
+    return (
+        f"Every byte of the earlier request is here, and {case.cached:,} tokens came from the cache. Either this "
+        f"server caches whole blocks of so many tokens, or {why}."
+    )
+
+
+def _shared(case: Case) -> str:
+    """Return what the request shares with the earlier one, as the beginning of a sentence."""
+    now, then = case.now.text, case.earlier.view.text
+    if case.found is None or case.extends:
+        return f"Every byte of the earlier request is here{'' if case.extends else _APART}"
+    part = case.found.part
+    start = next(one.start for one in case.now.parts if (one.kind, one.index) == (part.kind, part.index))
+    same = common_prefix(now, then) >= min(start + case.found.offset, len(then))
+    tokens = f"≈ {case.shared.tokens:,.0f} tokens"
+    where = place(case.now, case.found)
+    return f"The first {tokens}, up to {where}, are the earlier request's{', byte for byte' if same else _APART}"
+
+
+_APART = (
+    ", as this server's template probably writes them: it may leave out ids, names and reasoning, or move system text"
+)
+
+
+def place(view: CacheView, found: Difference) -> str:
+    """Return a message or tool, counted from 1, with its line and character."""
+    part, offset = found.part, found.offset
+    if part.kind == "tool":
+        return f"tool {part.index + 1}, character {offset + 1:,}"
+    role = next(view.text[p.start : p.end - 1] for p in view.parts if p.kind == "role" and p.index == part.index)
+    where = f"message {part.index + 1} ({role})"
+    if part.kind == "content":
+        text = part_before(view, found)
+        line = text.count("\n") + 1
+        return f"{where}, line {line}, character {len(text) - text.rfind(chr(10)):,}"
+    return where if part.kind == "role" else f"{where}, its {part.kind.replace('_', ' ')}"
+
+
+def part_before(view: CacheView, found: Difference) -> str:
+    """Return the text of the part before the difference; of a list of text parts, what their texts have before it."""
+    part = found.part
+    # The difference was found in the order of the server, in which the part is elsewhere.
+    whole = next(one for one in view.parts if one.kind == part.kind and one.index == part.index)
+    text = view.text[whole.start : whole.end - 1]
+    if part.kind != "content":
+        return text[: found.offset]
+    apart = part.end - part.start - 1 == len(text)  # in a bare order the parts of a list are one text
+    return text_before(text, found.offset if apart else offset_with_marks(text, found.offset))

@@ -1,0 +1,53 @@
+"""What single reports have proved of a server, which the weights of hypotheses do not: needed to name a cause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from playground.prefix_cache.reach import Reach
+
+GROWN = 1.1
+"""Of the traffic that a prefix has outlived: what another one may have had and still not be short of room."""
+
+
+class CacheProofs:
+    """Of one endpoint and model."""
+
+    def __init__(self) -> None:
+        self._unserved = [0.0, 0.0]
+        self._outlived = 0.0
+        """Tokens of a prefix that was served whole, with all other traffic since it was used."""
+
+    @property
+    def unserved(self) -> float:
+        """Return the tokens of a whole prompt that was sent again, or continued, soon, and of which nothing was served;
+        at least two prompts as long were not. Such a server has a minimum above it."""
+        return self._unserved[0]
+
+    def add_whole(self, prompt_tokens: int, cached: int) -> None:
+        """Add a report for a prompt that begins with the whole of an earlier one, of `prompt_tokens`."""
+        if not cached:
+            self._unserved = sorted((*self._unserved, float(prompt_tokens)))[-2:]
+
+    def add_served(self, reach: Reach, cached: int, block: int) -> None:
+        """Add a report with what the cache might hold."""
+        for step, distance in zip(reach.steps, reach.distances, strict=True):
+            size = reach.size(step.depth)
+            if size.tokens - block - 2 * size.error <= cached:
+                self._outlived = max(self._outlived, distance + size.tokens)
+
+    def outlived(self, reach: Reach, block: int) -> bool:
+        """Return whether another prefix was served after as much traffic as there was since this one was used."""
+        if not reach.steps:
+            return False
+        distance, size = reach.distances[-1], reach.size(reach.steps[-1].depth).tokens
+        return distance <= block or distance + size <= GROWN * self._outlived
+
+    def state(self) -> dict[str, object]:
+        """Return what is proved as JSON values."""
+        return {"unserved": self._unserved, "outlived": self._outlived}
+
+    def restore(self, unserved: Sequence[float], outlived: float) -> None:
+        """Continue from a stored state."""
+        self._unserved = sorted((0.0, 0.0, *unserved))[-2:]
+        self._outlived = max(outlived, 0.0)

@@ -1,0 +1,127 @@
+"""What reports have to prove before a minimum, a lifetime or a template is named as the cause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from msgspec.structs import replace
+
+from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel
+from playground.prefix_cache.learned_state import restore, state_of
+from playground.prefix_cache.match_tree import MatchStep
+from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
+from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
+from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.proofs import CacheProofs
+from playground.prefix_cache.reach import Reach
+from playground.prefix_cache.view import CacheView, Order, view_of_fields
+from playground.prompt.document import Json
+
+RULES = "You are a clerk of the harbour office. Name the crate, the shelf and the ship. " * 40
+
+
+def view(*messages: tuple[str, str], reasoning: str = "") -> CacheView:
+    """Return a prompt of roles and texts; the assistant's messages have this reasoning."""
+    found: list[Json] = []
+    for role, text in messages:
+        message: dict[str, Json] = {"role": role, "content": text}
+        if role == "assistant" and reasoning:
+            message["reasoning_content"] = reasoning
+        found.append(message)
+    return view_of_fields({"messages": found})
+
+
+def known(order: Order = "first", tokens_per_char: float = 0.25) -> MissKnowledge:
+    """Return knowledge of a server whose order is known, with blocks of 16 tokens."""
+    return MissKnowledge(evidence(order, tokens_per_char), all_orders=evidence(order, tokens_per_char))
+
+
+def evidence(order: Order, tokens_per_char: float) -> Sequence[OrderEvidence]:
+    return [OrderEvidence(order, 1.0, lambda offset: Size(offset * tokens_per_char, 1.0))]
+
+
+def reach(distance: float, tokens: float) -> Reach:
+    """Return a prefix of so many tokens that was used before so many tokens of other traffic."""
+    return Reach([MatchStep(100, 0, 1)], lambda _depth: Size(tokens, 0.0), [5.0], [distance])
+
+
+def test_outlived_traffic_within_what_another_prefix_survived() -> None:
+    proofs = CacheProofs()
+    assert proofs.outlived(reach(0.0, 4_000.0), 16)
+    assert not proofs.outlived(reach(5_000.0, 1_000.0), 16)
+    proofs.add_served(reach(4_000.0, 2_000.0), 1_984, 16)
+    assert proofs.outlived(reach(5_000.0, 1_000.0), 16)
+    assert not proofs.outlived(reach(6_000.0, 1_000.0), 16)
+
+
+def test_outlived_prefix_that_was_lost_proves_nothing() -> None:
+    proofs = CacheProofs()
+    proofs.add_served(reach(9_000.0, 2_000.0), 0, 16)
+    assert not proofs.outlived(reach(8_000.0, 2_000.0), 16)
+
+
+def test_unserved_one_lost_prompt_is_no_proof_of_a_minimum() -> None:
+    proofs = CacheProofs()
+    proofs.add_whole(900, 0)
+    assert proofs.unserved == 0.0
+    proofs.add_whole(1_400, 1_400)
+    proofs.add_whole(700, 0)
+    assert proofs.unserved == 700.0
+
+
+def test_proofs_are_stored_with_the_learned_state() -> None:
+    model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
+    for tokens in (800, 900):
+        model.proofs.add_whole(tokens, 0)
+    model.proofs.add_served(reach(4_000.0, 2_000.0), 2_000, 16)
+    restore(other, state_of("e", "m", model))
+    assert other.proofs.unserved == 800.0
+    assert other.proofs.outlived(reach(4_500.0, 1_500.0), 16)
+
+
+def repeated(found: MissKnowledge, gap_s: float = 900.0) -> MissExplanation | None:
+    """Send a prompt of 800 tokens again after a while; nothing of it is served."""
+    now = view(("system", RULES), ("user", "Which crate?"))
+    earlier = EarlierRequest(now, None, "id", gap_s, prompt_tokens=800)
+    return explain_miss(now, None, earlier, CacheUsage(800, 0), found)
+
+
+@pytest.mark.parametrize(("outlived", "cause"), [(True, "idle"), (False, "server")])
+def test_explain_miss_lifetime_is_named_only_if_lack_of_room_is_excluded(outlived: bool, cause: str) -> None:
+    found = repeated(replace(known(), lifetime_s=600.0, outlived=outlived))
+    assert found is not None
+    assert found.cause == cause
+    assert outlived or "room" in {one.code for one in found.candidates}
+
+
+@pytest.mark.parametrize(("unserved", "cause"), [(900.0, "minimum"), (200.0, "server")])
+def test_explain_miss_minimum_is_named_only_if_a_whole_prompt_of_that_size_was_not_served(
+    unserved: float, cause: str
+) -> None:
+    found = repeated(replace(known(), minimum=1_024, unserved=unserved, figures=(1_024, 1_152)), 10.0)
+    assert found is not None
+    assert found.cause == cause
+    assert cause == "minimum" or "minimum" in {one.code for one in found.candidates}
+
+
+@pytest.mark.parametrize("reasoning", ["", "The crate is on shelf 3."])
+def test_explain_miss_template_that_marks_the_last_turn_mentions_reasoning_only_if_there_is_any(reasoning: str) -> None:
+    turn = (("system", RULES), ("user", "Which crate?"), ("assistant", "Let me look." * 80))
+    earlier = view(*turn, reasoning=reasoning)
+    now = view(*turn, ("user", "And the ship?"), reasoning=reasoning)
+    report = CacheUsage(1_100, len(RULES) // 4 // 16 * 16)
+    found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), report, known("last_turn"))
+    assert found is not None
+    assert (found.cause, found.reason) == ("server", "template_marks_turn")
+    assert ("reasoning" in found.sentence) == bool(reasoning)
+
+
+def test_explain_miss_message_that_was_edited_where_the_template_marks_it_is_not_cleared() -> None:
+    turn = (("system", RULES), ("user", "Which crate?"), ("assistant", "Let me look." * 80))
+    earlier = view(*turn, reasoning="The crate is on shelf 3.")
+    now = view(*turn, ("user", "And the ship?"))
+    report = CacheUsage(1_100, len(RULES) // 4 // 16 * 16)
+    found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), report, known("last_turn"))
+    assert found is not None
+    assert (found.cause, found.reason) == ("unknown", "edit_or_template")

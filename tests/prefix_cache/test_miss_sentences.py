@@ -1,0 +1,60 @@
+"""One catalogue of the sentences of explanations: all judged sessions, whatever their causes are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from playground.prefix_cache.miss_explanation import MissExplanation
+from playground.prefix_cache.miss_sentences import Reason
+from playground.prefix_cache.replay import replay_traffic
+from playground.prefix_cache.traffic import read_traffic
+
+CASES = sorted((Path(__file__).parents[1] / "data" / "judged_cases").glob("*.jsonl"))
+CLEARING: frozenset[Reason] = frozenset(
+    ("below_minimum", "template_moves", "template_marks_turn", "template_rewrites_calls", "lost", "partly_lost")
+)
+
+
+@cache
+def explanations(path: Path) -> tuple[MissExplanation, ...]:
+    return tuple(_explanations(path))
+
+
+def _explanations(path: Path) -> Iterator[MissExplanation]:
+    for result in replay_traffic(read_traffic(path)):
+        if result.explanation is not None:
+            yield result.explanation
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_sentence_says_what_reason_and_candidates_say(path: Path) -> None:
+    for found in explanations(path):
+        assert found.reason
+        assert found.sentence.endswith(".")
+        assert all(one.words in found.sentence for one in found.candidates)
+        assert ("The text of the prompt is not the cause" in found.sentence) == (found.reason in CLEARING)
+        assert ("Either " in found.sentence) == ("_or_" in found.reason)
+        assert (found.cause == "unknown") == ("_or_" in found.reason or found.reason == "more_than_shared")
+        if found.position is not None and found.position.part == "message" and found.part == "content":
+            where = f"message {found.position.index + 1}"
+            assert where in found.sentence
+            assert f"line {found.position.line}, character {found.position.column:,}:" in found.sentence
+
+
+def test_sentences_of_most_reasons_are_among_the_judged_sessions() -> None:
+    reasons = {found.reason for path in CASES for found in explanations(path)}
+    assert reasons >= {
+        "first",
+        "differs",
+        "lost",
+        "partly_lost",
+        "parameters",
+        "short_or_lost",
+        "tool_order_or_lost",
+        "edit_or_template",
+        "block_or_template",
+    }
