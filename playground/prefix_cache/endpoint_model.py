@@ -176,7 +176,7 @@ class _SlotStates(Struct):
 
 
 class _Path:
-    """The path of a prompt in the tree of one order, and what it shares with single requests."""
+    """The path of a prompt in the tree of one order, with the prefixes that it shares with single requests."""
 
     def __init__(self, tree: MatchTree, text: str) -> None:
         self.tree, self.length = tree, len(text)

@@ -1,4 +1,4 @@
-"""The content of a message as one text: a string as it is, a list of parts with a mark between its parts.
+"""The content of a message as one text: a string unchanged, a list of parts with a mark between its parts.
 
 A list of one text part is the same text as a string: templates render both alike.
 """

@@ -38,17 +38,17 @@ UNRENDERED = 0.1
 NO_ROOM, LENGTH = 0.01, 0.6
 """Probability of a limited cache up to which a lifetime is named from this confidence on."""
 SHORTENED = 64
-"""Tokens by which the earlier prompt is longer than what is shared, from which it may have reached a block or minimum
+"""Tokens by which the earlier prompt is longer than the shared part, from which it may have reached a block or minimum
 that the shared part does not reach."""
 PARTLY = 0.03
 """Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
 MOVING = 0.6
-"""Probability from which a template is said to move tools or system text, or to mark the last turn: a large block, a
-minimum or another replica look the same in single reports."""
+"""Probability from which the explanation says that a template moves tools or system text, or marks the last turn: a
+large block, a minimum or another replica look the same in single reports."""
 CONFIDENT = 0.7
 """Confidence from which an inferred minimum or lifetime is named as the cause."""
 PROVED = 0.9
-"""Probability of templates that leave out ids, names and reasoning from which what they leave out is no cause."""
+"""Probability of templates that leave out ids, names and reasoning from which these fields are no cause."""
 
 
 class EarlierRequest(Struct, frozen=True):
@@ -169,7 +169,7 @@ class Case(Struct, frozen=True, dict=True):
 
     @property
     def kept_short(self) -> bool:
-        """Return whether what follows the shared prefix may be what keeps it below a block or minimum."""
+        """Return whether the text after the shared prefix may keep it below a block or minimum."""
         inside = self.found is not None and not self.at_the_end
         if inside and self.prompt >= LARGE_BLOCK:
             return True
@@ -190,7 +190,7 @@ class Case(Struct, frozen=True, dict=True):
 
     @property
     def own_model_lost(self) -> bool:
-        """Return whether the request's own model did not find what it had: the change of model is not the reason."""
+        """Return whether the request's own model lost a cached prefix: the change of model is not the reason."""
         longest = self.known.longest
         lost = self.other_model and longest - self.cached >= max(64.0, 1.5 * self.known.block)
         return lost and not self.whole_blocks(Size(longest, NEAR))
@@ -228,7 +228,8 @@ class Case(Struct, frozen=True, dict=True):
     def edit(self) -> Difference | None:
         """Return an edit of the request itself that explains the report in any order; None if there is none.
 
-        Where a template writes a message in another way, the edit is what differs in this message as it was sent.
+        Where a template writes a message in another way, the edit is the difference inside this message of the
+        request body.
         """
         if self.extends:
             return None
@@ -280,7 +281,7 @@ class Case(Struct, frozen=True, dict=True):
 
 
 def _message_difference(now: CacheView, earlier: CacheView, index: int) -> Difference | None:
-    """Return the first difference inside one message as it was sent."""
+    """Return the first difference inside one message of the request body."""
     mine, theirs = (_message(view, index) for view in (now, earlier))
     return None if mine.text == theirs.text else difference(mine, theirs)
 

@@ -44,7 +44,7 @@ class CacheProofs:
         return distance <= block or distance + size <= GROWN * self._outlived
 
     def state(self) -> dict[str, object]:
-        """Return what is proved as JSON values."""
+        """Return the proofs as JSON values."""
         return {"unserved": self._unserved, "outlived": self._outlived}
 
     def restore(self, unserved: Sequence[float], outlived: float) -> None:
