@@ -26,7 +26,7 @@ from playground.prefix_cache.text_compare import (
     without_unseen,
 )
 from playground.prefix_cache.value_kinds import ValueChange, ValueKind, value_change
-from playground.prefix_cache.view import END, SENT, TURN_MARK, CacheView, Order, PartKind, ViewPart
+from playground.prefix_cache.view import BASE, END, TURN_MARK, CacheView, Order, PartKind, ViewPart
 from playground.prompt.document import Json
 
 # Servers may put the wanted output format or tool choice into the prompt, and may keep caches apart by model, user or
@@ -263,7 +263,7 @@ def moved_by_template(now: CacheView, earlier: CacheView, order: Order) -> bool:
 
     Both prompts have such parts, and only orders that put them at the last user message move them.
     """
-    order = SENT.get(order, order)
+    order = BASE.get(order, order)
     if order == "last_turn":
         shared = common_prefix(now.text, earlier.text)
         return TURN_MARK in (now.text[shared : shared + 1], earlier.text[shared : shared + 1])

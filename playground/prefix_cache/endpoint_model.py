@@ -35,6 +35,7 @@ from playground.prefix_cache.reach import SLOTS, Reach
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import (
+    BASE,
     MOVING_ORDERS,
     OPENING,
     ORDERS,
@@ -44,6 +45,7 @@ from playground.prefix_cache.view import (
     TURN_ORDERS,
     AnswerCuts,
     CacheView,
+    FormCuts,
     Order,
     ViewPart,
     answer_cuts,
@@ -208,7 +210,8 @@ class EndpointCacheModel:
         self.reports = 0
         self._cuts: dict[int, AnswerCuts] = {}
         self._bare_cuts: dict[int, AnswerCuts] = {}
-        """Of the requests whose answers have tool calls, as sent and as in bare views."""
+        self._late_cuts: dict[int, AnswerCuts] = {}
+        """Of the requests whose answers have tool calls, see `FormCuts`."""
         self._trees: dict[Order, MatchTree] = {order: MatchTree(self._cuts) for order in ("first", "system_last")}
         self._requests: list[_Request] = []
         self._numbers: dict[str, int] = {}
@@ -229,9 +232,9 @@ class EndpointCacheModel:
         order = rendering.order
         if order in self._trees:
             return order
-        if order in SENT:
+        if order in BASE:
             bare_inside = order == "last_turn/bare" and "inside/bare" in self._trees
-            return "inside/bare" if bare_inside else self.order_of(Rendering(SENT[order], rendering.reuse))
+            return "inside/bare" if bare_inside else self.order_of(Rendering(BASE[order], rendering.reuse))
         return "inside" if order == "last_turn" and "inside" in self._trees else "first"
 
     # -- before sending --------------------------------------------------------------------------------------------
@@ -475,7 +478,7 @@ class EndpointCacheModel:
                     self._add_orders((order,), self.order_of(Rendering(order, "all")))
         if not any(order in self._trees for order in SENT) and self._bare_matters(view):
             for order in self.hypotheses.add_bare():
-                self._add_orders((order,), self.order_of(Rendering(SENT[order], "all")))
+                self._add_orders((order,), self.order_of(Rendering(BASE[order], "all")))
 
     def _bare_matters(self, view: CacheView) -> bool:
         """Return whether a prompt differs from the earlier one that shares most first in what some templates leave out
@@ -516,9 +519,7 @@ class EndpointCacheModel:
         for order in orders:
             if order in self._trees:
                 continue
-            tree = self._trees[order] = MatchTree(
-                self._bare_cuts if order in SENT else self._cuts, len(TURN_MARK) if order in TURN_ORDERS else 0
-            )
+            tree = self._trees[order] = MatchTree(self._cuts_in(order), len(TURN_MARK) if order in TURN_ORDERS else 0)
             for number in range(max(len(self._requests) - REBUILT, 0), len(self._requests)):
                 request = self._requests[number]
                 sent = self.index.get(request.run_id)
@@ -734,15 +735,22 @@ class EndpointCacheModel:
         usage = CacheUsage(sent.prompt_tokens, sent.cached_tokens, request.completion_tokens)
         self.settle(sent.run_id, usage)
         if request.answer:
-            cuts = (other._cuts[number], other._bare_cuts[number]) if number in other._cuts else None
+            of_number = (known.get(number) for known in (other._cuts, other._bare_cuts, other._late_cuts))
+            sent_cuts, bare_cuts, late_cuts = of_number
+            cuts = FormCuts(sent_cuts, bare_cuts, late_cuts) if sent_cuts and bare_cuts and late_cuts else None
             self._answer(self._numbers[sent.run_id], request.answer, cuts)
 
-    def _cut(self, number: int, cuts: tuple[AnswerCuts, AnswerCuts]) -> None:
+    def _cuts_in(self, order: Order) -> dict[int, AnswerCuts]:
+        if order not in BASE:
+            return self._cuts
+        return self._bare_cuts if order in SENT else self._late_cuts
+
+    def _cut(self, number: int, cuts: FormCuts) -> None:
         if not self._cuts:
             self.hypotheses.add_tool_calls()
-        self._cuts[number], self._bare_cuts[number] = cuts
+        self._cuts[number], self._bare_cuts[number], self._late_cuts[number] = cuts
 
-    def _answer(self, number: int, answer: str, cuts: tuple[AnswerCuts, AnswerCuts] | None) -> None:
+    def _answer(self, number: int, answer: str, cuts: FormCuts | None) -> None:
         request = self._requests[number]
         self._keep_answer(number, answer)
         if cuts is not None:

@@ -19,7 +19,7 @@ from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.reach import CAPACITIES, LIFETIMES, RETENTIONS, Classes, Reach
-from playground.prefix_cache.view import BARE, ORDERS, REUSES, SENT, Order, Reuse
+from playground.prefix_cache.view import BARE, BASE, LATE, ORDERS, REUSES, Order, Reuse
 
 RoutingKind = Literal["single", "random", "prefix_hash"]
 _ORDER_PRIOR = {"first": 0.3, "inside": 0.4, "first_user": 0.1, "before_last_user": 0.12, "system_last": 0.08}
@@ -27,6 +27,8 @@ _TURN_PRIOR = 0.15
 """Probability of "last_turn" against "inside", from which it differs after the first tool call."""
 _BARE_PRIOR = 0.6
 """Probability that a template leaves out ids and names and writes arguments in one spelling."""
+_LATE_PRIOR = 0.2
+"""Probability that a template writes ids behind the arguments, of the orders in which some do."""
 _POSSIBLE = 1e-3
 """Probability of an order from which its bare order is weighed."""
 _ANSWERS_PRIOR = 0.55
@@ -77,7 +79,7 @@ class Routing(Struct, frozen=True):
     tokens: int = 0
 
 
-RENDERINGS = tuple(Rendering(order, reuse) for order in (*ORDERS, *BARE.values()) for reuse in REUSES)
+RENDERINGS = tuple(Rendering(order, reuse) for order in (*ORDERS, *BARE.values(), *LATE.values()) for reuse in REUSES)
 """Kinds of reuse other than "all" and "none" are weighed from the first tool call on, "last_turn" from the first
 assistant message after the last user message on, bare orders from the first request on that differs from an earlier one
 in what they leave out."""
@@ -118,7 +120,7 @@ class ReportOutcome(Struct, frozen=True):
 
 def _before_split(rendering: Rendering, known: Container[Rendering]) -> Rendering:
     """Return the rendering of `known` that was the same before this one was added."""
-    sent = SENT.get(rendering.order, rendering.order)
+    sent = BASE.get(rendering.order, rendering.order)
     orders = dict.fromkeys((rendering.order, sent, "inside" if sent == "last_turn" else sent))
     whole: Reuse = "all" if rendering.answers else "none"
     candidates = [Rendering(order, reuse) for order in orders for reuse in (rendering.reuse, whole)]
@@ -168,16 +170,19 @@ class Hypotheses:
 
     def add_bare(self) -> list[Order]:
         """Weigh orders without ids and names too: until now they were the same. Returns the new orders."""
-        learned = list(dict.fromkeys(one.order for one in self._logs if one.order in SENT))
+        learned = list(dict.fromkeys(one.order for one in self._logs if one.order in BASE))
         if learned:  # from a stored state
             return learned
         possible = [one for one, weight in self.weights.items() if weight >= _POSSIBLE and one.order in BARE]
         for one in possible:
             known = self._logs[one]
-            self._logs[one] = _shared(known, 1 - _BARE_PRIOR)
+            late = LATE.get(one.order)
+            self._logs[one] = _shared(known, 1 - _BARE_PRIOR - (_LATE_PRIOR if late else 0.0))
             self._logs[Rendering(BARE[one.order], one.reuse)] = _shared(known, _BARE_PRIOR)
+            if late is not None:
+                self._logs[Rendering(late, one.reuse)] = _shared(known, _LATE_PRIOR)
         self._normalize()
-        return list(dict.fromkeys(BARE[one.order] for one in possible))
+        return [order for order in BASE if any(one.order == order for one in self._logs)]
 
     def add_tool_calls(self) -> None:
         """Weigh what of an answer with tool calls is found again: until now there was none."""

@@ -15,7 +15,7 @@ from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.traffic import lifetime_of
 from playground.prefix_cache.view import (
-    BARE,
+    BASE,
     MOVING_ORDERS,
     SENT,
     TURN_ORDERS,
@@ -174,7 +174,9 @@ class Case(Struct, frozen=True, dict=True):
         if inside and self.prompt >= LARGE_BLOCK:
             return True
         whole, shared = self.earlier.prompt_tokens or 0, self.shared.tokens
-        longer = whole - shared >= SHORTENED or any(shared < least <= min(whole, self.prompt) for least in THRESHOLDS)
+        longer = whole - shared >= SHORTENED or any(
+            shared - 2 * self.shared.error < least <= min(whole, self.prompt) for least in THRESHOLDS
+        )
         return self.none_so_short and (inside or longer)
 
     @property
@@ -273,7 +275,7 @@ class Case(Struct, frozen=True, dict=True):
     @property
     def may_be_blocks(self) -> bool:
         """Return whether whole large blocks of a prompt that was continued explain the report."""
-        plain = (one for one in self.known.all_orders if one.order not in (*SENT, *MOVING_ORDERS, *TURN_ORDERS))
+        plain = (one for one in self.known.all_orders if one.order not in (*BASE, *MOVING_ORDERS, *TURN_ORDERS))
         one = next(plain, None)
         if one is None or not self.extends:
             return False
@@ -369,7 +371,7 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
     for order, one in best.items():
         reach = prediction.reaches[one]
         longest = reach.size(reach.steps[-1].depth) if reach.steps else None
-        evidence[order] = OrderEvidence(order, weights[order], reach.size, weights.get(_twin(order), 0.0), longest)
+        evidence[order] = OrderEvidence(order, weights[order], reach.size, _others(order, weights), longest)
     minimum, lifetime = cache.units.minimum, lifetime_of(cache)
     # If the reports exclude a limited cache, only the lifetime's length is doubtful.
     needed = CONFIDENT if cache.hypotheses.room > NO_ROOM else LENGTH
@@ -391,8 +393,10 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
     )
 
 
-def _twin(order: Order) -> Order:
-    return SENT[order] if order in SENT else BARE[order]
+def _others(order: Order, weights: Mapping[Order, float]) -> float:
+    """Return the probability of the orders that write the same parts, in the same order, in another way."""
+    base = BASE.get(order, order)
+    return sum(weight for one, weight in weights.items() if one != order and BASE.get(one, one) == base)
 
 
 def _reuses(cache: EndpointCacheModel, prediction: Prediction) -> list[ReuseEvidence]:

@@ -29,7 +29,7 @@ from playground.prefix_cache.miss_evidence import (
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
 from playground.prefix_cache.prefix_size import NEAR
 from playground.prefix_cache.text_compare import snippet
-from playground.prefix_cache.view import MOVING_ORDERS, OPENING, SENT, TURN_ORDERS, CacheView, DocumentView, PartKind
+from playground.prefix_cache.view import BASE, MOVING_ORDERS, OPENING, TURN_ORDERS, CacheView, DocumentView, PartKind
 from playground.prompt.document import Json, places
 
 Kind = Literal[
@@ -270,7 +270,7 @@ def _candidates(case: Case, *, short: bool = True) -> tuple[Candidate, ...]:
     parts = (*case.now.parts, *case.earlier.view.parts)
     if any(part.kind == "reasoning" for part in parts):
         found.append(Candidate("reasoning_left_out"))
-    moving = sum(one.weight for one in case.known.orders if SENT.get(one.order, one.order) in MOVING_ORDERS)
+    moving = sum(one.weight for one in case.known.orders if BASE.get(one.order, one.order) in MOVING_ORDERS)
     if moving >= 0.02 and any(part.kind == "tool" for part in parts):
         found.append(Candidate("tools_moved"))
     at = case.known.at

@@ -11,7 +11,7 @@ import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -34,12 +34,14 @@ Order = Literal[
     "before_last_user/bare",
     "system_last/bare",
     "last_turn/bare",
+    "before_last_user/late",
+    "system_last/late",
 ]
 """Where a template puts tools: before everything · in or after the first system message · in the first user message ·
 before the last user message · the same, and system text at the head of the last user message · as "inside", and the
 assistant's messages after the last user message are written in another way than earlier ones, with their reasoning or
 the marks around it (Qwen 3, GLM 4.5, Kimi K2 Thinking, gpt-oss). "/bare": without what many templates leave out or
-write again in one spelling; see `bare`."""
+write again in one spelling; see `bare`. "/late": the id of a tool call is behind its arguments (Mistral)."""
 ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last", "last_turn")
 BARE: dict[Order, Order] = {
     "first": "first/bare",
@@ -49,11 +51,14 @@ BARE: dict[Order, Order] = {
     "system_last": "system_last/bare",
     "last_turn": "last_turn/bare",
 }
+LATE: dict[Order, Order] = {"before_last_user": "before_last_user/late", "system_last": "system_last/late"}
 SENT: dict[Order, Order] = {bare: order for order, bare in BARE.items()}
+BASE: dict[Order, Order] = {**SENT, **{late: order for order, late in LATE.items()}}
+"""The order of the parts, of orders that differ from it in how parts are written."""
 MOVING_ORDERS: frozenset[Order] = frozenset(("before_last_user", "system_last"))
 """Orders in which each new user message moves tools or system text; their bare orders do, too."""
 TURN_ORDERS: frozenset[Order] = frozenset(("last_turn", "last_turn/bare"))
-TOOLS: dict[Order, Order] = {**SENT, "last_turn": "inside", "last_turn/bare": "inside"}
+TOOLS: dict[Order, Order] = {**BASE, "last_turn": "inside", "last_turn/bare": "inside"}
 """Where tools are, in orders that differ from another in something else."""
 Reuse = Literal["all", "rewritten", "alone", "name", "text", "plain", "none"]
 """What of a generated message the next prompt finds in the cache: all of it · all up to the first argument that is
@@ -119,6 +124,8 @@ def _kept_order(view: CacheView, order: Order) -> CacheView:
 def _in_order(view: CacheView, order: Order) -> CacheView:
     if order in SENT:
         return arranged(bare(view), SENT[order])
+    if order in BASE:
+        return arranged(_ids_late(view), BASE[order])
     if order == "last_turn":
         return _turn_marked(arranged(view, "inside"))
     tools = [part for part in view.parts if part.kind == "tool"]
@@ -162,6 +169,37 @@ def bare_text(kind: PartKind, text: str) -> str:
     if kind == "tool_calls":
         return _short_calls(text) if len(text) <= _SHORT else _bare_calls(text)
     return joined(text) if kind == "content" else text
+
+
+def _ids_late(view: CacheView) -> CacheView:
+    """Return a view with the ids of tool calls behind their arguments. All parts have the same length."""
+    pieces = [
+        _late_calls(view.text[part.start : part.end - 1]) + END
+        if part.kind == "tool_calls"
+        else view.text[part.start : part.end]
+        for part in view.parts
+    ]
+    return CacheView("".join(pieces), view.parts)
+
+
+def late_answer(answer: str) -> str:
+    """Return an `answer_text` with the ids of tool calls behind their arguments."""
+    text, end, calls = answer.rpartition(END)
+    return f"{text}{end}{_late_calls(calls)}" if calls.startswith("[{") else answer
+
+
+def _late_calls(text: str) -> str:
+    try:
+        late = _compact(_with_ids_last(json.loads(text)))
+    except (ValueError, RecursionError):
+        return text
+    return late if len(late) == len(text) else text
+
+
+def _with_ids_last(calls: Json) -> Json:
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        return calls
+    return [dict(sorted(call.items(), key=lambda item: item[0] == "id")) for call in calls if isinstance(call, dict)]
 
 
 def bare_answer(answer: str) -> str:
@@ -299,6 +337,8 @@ def answer_in(order: Order, answer: str) -> str:
     """Return an `answer_text` as the next prompt has it in an order."""
     if order in SENT:
         answer = bare_answer(answer)
+    elif order in BASE:
+        answer = late_answer(answer)
     return TURN_MARK + answer if answer and order in TURN_ORDERS else answer
 
 
@@ -312,9 +352,16 @@ class AnswerCuts(Struct, frozen=True):
     plain: int = 0
 
 
-def answer_cuts(message: Mapping[str, Json]) -> tuple[AnswerCuts, AnswerCuts] | None:
-    """Return where `answer_text` of a message may part from the next prompt, as sent and as in a `bare` view; None
-    without tool calls."""
+class FormCuts(NamedTuple):
+    """The cuts of an answer as sent, in a `bare` view, and with ids behind the arguments."""
+
+    sent: AnswerCuts
+    bare: AnswerCuts
+    late: AnswerCuts
+
+
+def answer_cuts(message: Mapping[str, Json]) -> FormCuts | None:
+    """Return where `answer_text` of a message may part from the next prompt; None without tool calls."""
     calls = message.get("tool_calls")
     if not calls:
         return None
@@ -322,7 +369,11 @@ def answer_cuts(message: Mapping[str, Json]) -> tuple[AnswerCuts, AnswerCuts] | 
     text, reasoning = parts.get("content", ""), parts.get("reasoning", "")
     lead = len(reasoning) + len(END) if reasoning else 0
     again = with_parsed_arguments(calls)
-    return _cuts(lead, text, _compact(calls), _compact(again)), _cuts(0, text, _functions(calls), _functions(again))
+    return FormCuts(
+        _cuts(lead, text, _compact(calls), _compact(again)),
+        _cuts(0, text, _functions(calls), _functions(again)),
+        _cuts(lead, text, _late_calls(_compact(calls)), _late_calls(_compact(again))),
+    )
 
 
 def _cuts(lead: int, text: str, written: str, again: str) -> AnswerCuts:

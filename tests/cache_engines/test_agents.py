@@ -51,6 +51,12 @@ def test_template_without_call_ids_is_still_known_after_a_restart(family: Family
     assert within_a_block(list(TrafficReplay(second, 300.0, before.learned))) >= 0.97
 
 
+@pytest.mark.parametrize("family", ["mistral", "kimi"])
+def test_template_that_writes_call_ids_behind_or_before_arguments_is_learned_from_new_ids(family: Family) -> None:
+    session = records(family, agents(AgentKind(new_ids=True), 1))
+    assert within_a_block(list(TrafficReplay(session, 300.0, None))) >= 0.97
+
+
 def documents(client: Client) -> Iterator[Step]:
     """Yield requests with retrieved documents as JSON, of which only the scores change."""
     rules = {"role": "system", "content": client.writer.instructions(20)}
