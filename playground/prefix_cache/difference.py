@@ -26,7 +26,7 @@ from playground.prefix_cache.text_compare import (
     without_unseen,
 )
 from playground.prefix_cache.value_kinds import ValueChange, ValueKind, value_change
-from playground.prefix_cache.view import BASE, END, TURN_MARK, CacheView, Order, PartKind, ViewPart
+from playground.prefix_cache.view import BASE, END, TURN_MARK, TURNS, CacheView, Order, PartKind, ViewPart
 from playground.prompt.document import Json
 
 # Servers may put the wanted output format or tool choice into the prompt, and may keep caches apart by model, user or
@@ -264,7 +264,7 @@ def moved_by_template(now: CacheView, earlier: CacheView, order: Order) -> bool:
     Both prompts have such parts, and only orders that put them at the last user message move them.
     """
     order = BASE.get(order, order)
-    if order == "last_turn":
+    if order in TURNS:
         shared = common_prefix(now.text, earlier.text)
         return TURN_MARK in (now.text[shared : shared + 1], earlier.text[shared : shared + 1])
     if order not in ("before_last_user", "system_last"):

@@ -43,6 +43,7 @@ from playground.prefix_cache.view import (
     TOOLS,
     TURN_MARK,
     TURN_ORDERS,
+    TURNS,
     AnswerCuts,
     CacheView,
     FormCuts,
@@ -56,6 +57,7 @@ from playground.prefix_cache.view import (
     bare_answer,
     continues_turn,
     opened,
+    tells_beside_calls,
 )
 from playground.prompt.document import Json
 
@@ -233,9 +235,9 @@ class EndpointCacheModel:
         if order in self._trees:
             return order
         if order in BASE:
-            bare_inside = order == "last_turn/bare" and "inside/bare" in self._trees
+            bare_inside = BASE[order] in TURNS and "inside/bare" in self._trees
             return "inside/bare" if bare_inside else self.order_of(Rendering(BASE[order], rendering.reuse))
-        return "inside" if order == "last_turn" and "inside" in self._trees else "first"
+        return "inside" if order in TURNS and "inside" in self._trees else "first"
 
     # -- before sending --------------------------------------------------------------------------------------------
 
@@ -470,15 +472,20 @@ class EndpointCacheModel:
         """Keep one tree per order from the first request with tools on, and one with the marks of the last turn from
         the first one in which the assistant's messages follow the last user message."""
         if "inside" not in self._trees and any(part.kind == "tool" for part in view.parts):
-            self._add_orders(tuple(order for order in ORDERS if order != "last_turn"), "first")
+            self._add_orders(tuple(order for order in ORDERS if order not in TURNS), "first")
         if "last_turn" not in self._trees and continues_turn(view):
-            bare_kept = any(order in self._trees for order in SENT)
-            for order in self.hypotheses.add_turns():
-                if order == "last_turn" or bare_kept:
-                    self._add_orders((order,), self.order_of(Rendering(order, "all")))
+            self._add_turn("last_turn")
+        if "last_calls" not in self._trees and tells_beside_calls(view):
+            self._add_turn("last_calls")
         if not any(order in self._trees for order in SENT) and self._bare_matters(view):
             for order in self.hypotheses.add_bare():
                 self._add_orders((order,), self.order_of(Rendering(BASE[order], "all")))
+
+    def _add_turn(self, turn: Order) -> None:
+        bare_kept = any(order in self._trees for order in SENT)
+        for order in self.hypotheses.add_turn(turn):
+            if order == turn or bare_kept:
+                self._add_orders((order,), self.order_of(Rendering(order, "all")))
 
     def _bare_matters(self, view: CacheView) -> bool:
         """Return whether a prompt differs from the earlier one that shares most first in what some templates leave out

@@ -19,7 +19,7 @@ from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.reach import CAPACITIES, LIFETIMES, RETENTIONS, Classes, Reach
-from playground.prefix_cache.view import BARE, BASE, LATE, ORDERS, REUSES, Order, Reuse
+from playground.prefix_cache.view import BARE, BASE, LATE, ORDERS, REUSES, TURNS, Order, Reuse
 
 RoutingKind = Literal["single", "random", "prefix_hash"]
 _ORDER_PRIOR = {"first": 0.3, "inside": 0.4, "first_user": 0.1, "before_last_user": 0.12, "system_last": 0.08}
@@ -121,7 +121,7 @@ class ReportOutcome(Struct, frozen=True):
 def _before_split(rendering: Rendering, known: Container[Rendering]) -> Rendering:
     """Return the rendering of `known` that was the same before this one was added."""
     sent = BASE.get(rendering.order, rendering.order)
-    orders = dict.fromkeys((rendering.order, sent, "inside" if sent == "last_turn" else sent))
+    orders = dict.fromkeys((rendering.order, sent, "inside" if sent in TURNS else sent))
     whole: Reuse = "all" if rendering.answers else "none"
     candidates = [Rendering(order, reuse) for order in orders for reuse in (rendering.reuse, whole)]
     return next((one for one in candidates if one in known), rendering)
@@ -157,9 +157,9 @@ class Hypotheses:
         self._weights: dict[Rendering, float] = {}
         self._retained: list[float] | None = None
 
-    def add_turns(self) -> list[Order]:
-        """Weigh the order "last_turn" too: until now it was the same as "inside". Returns the new orders."""
-        pairs: tuple[tuple[Order, Order], ...] = (("inside", "last_turn"), ("inside/bare", "last_turn/bare"))
+    def add_turn(self, order: Order) -> list[Order]:
+        """Weigh one of `TURNS` too: until now it was the same as "inside". Returns the new orders."""
+        pairs: tuple[tuple[Order, Order], ...] = (("inside", order), ("inside/bare", BARE[order]))
         for reuse in REUSES:
             for inside, turn in pairs:
                 known = self._logs.get(Rendering(inside, reuse))

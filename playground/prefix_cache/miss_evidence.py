@@ -19,6 +19,7 @@ from playground.prefix_cache.view import (
     MOVING_ORDERS,
     SENT,
     TURN_ORDERS,
+    TURNS,
     CacheView,
     DocumentView,
     Order,
@@ -395,8 +396,12 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
 
 def _others(order: Order, weights: Mapping[Order, float]) -> float:
     """Return the probability of the orders that write the same parts, in the same order, in another way."""
+    return sum(weight for one, weight in weights.items() if one != order and _family(one) == _family(order))
+
+
+def _family(order: Order) -> Order:
     base = BASE.get(order, order)
-    return sum(weight for one, weight in weights.items() if one != order and BASE.get(one, one) == base)
+    return TURNS[0] if base in TURNS else base
 
 
 def _reuses(cache: EndpointCacheModel, prediction: Prediction) -> list[ReuseEvidence]:

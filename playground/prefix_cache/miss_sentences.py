@@ -11,7 +11,7 @@ from playground.prefix_cache.forecast import span
 from playground.prefix_cache.message_content import offset_with_marks, text_before
 from playground.prefix_cache.miss_evidence import Case
 from playground.prefix_cache.text_compare import common_prefix, quoted
-from playground.prefix_cache.view import TURN_ORDERS, CacheView
+from playground.prefix_cache.view import BASE, TURN_ORDERS, CacheView
 
 Reason = Literal[
     "",
@@ -171,6 +171,11 @@ _MOVES = (
 
 
 def _marks(case: Case) -> str:
+    if case.moved is not None and BASE.get(case.moved, case.moved) == "last_calls":
+        return (
+            "this server's template probably leaves out text and reasoning beside tool calls as soon as the next user "
+            "message follows them"
+        )
     parts = (*case.now.parts, *case.earlier.view.parts)
     reasoning = ", without their reasoning," if any(part.kind == "reasoning" for part in parts) else ""
     return (

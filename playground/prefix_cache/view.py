@@ -28,21 +28,25 @@ Order = Literal[
     "before_last_user",
     "system_last",
     "last_turn",
+    "last_calls",
     "first/bare",
     "inside/bare",
     "first_user/bare",
     "before_last_user/bare",
     "system_last/bare",
     "last_turn/bare",
+    "last_calls/bare",
     "before_last_user/late",
     "system_last/late",
 ]
 """Where a template puts tools: before everything · in or after the first system message · in the first user message ·
 before the last user message · the same, and system text at the head of the last user message · as "inside", and the
 assistant's messages after the last user message are written in another way than earlier ones, with their reasoning or
-the marks around it (Qwen 3, GLM 4.5, Kimi K2 Thinking, gpt-oss). "/bare": without what many templates leave out or
+the marks around it (Qwen 3, GLM 4.5, Kimi K2 Thinking, gpt-oss) · the same of those messages only that have text or
+reasoning beside tool calls (gpt-oss, which leaves it out later). "/bare": without what many templates leave out or
 write again in one spelling; see `bare`. "/late": the id of a tool call is behind its arguments (Mistral)."""
-ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last", "last_turn")
+TURNS: tuple[Order, ...] = ("last_turn", "last_calls")
+ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last", *TURNS)
 BARE: dict[Order, Order] = {
     "first": "first/bare",
     "inside": "inside/bare",
@@ -50,6 +54,7 @@ BARE: dict[Order, Order] = {
     "before_last_user": "before_last_user/bare",
     "system_last": "system_last/bare",
     "last_turn": "last_turn/bare",
+    "last_calls": "last_calls/bare",
 }
 LATE: dict[Order, Order] = {"before_last_user": "before_last_user/late", "system_last": "system_last/late"}
 SENT: dict[Order, Order] = {bare: order for order, bare in BARE.items()}
@@ -57,8 +62,8 @@ BASE: dict[Order, Order] = {**SENT, **{late: order for order, late in LATE.items
 """The order of the parts, of orders that differ from it in how parts are written."""
 MOVING_ORDERS: frozenset[Order] = frozenset(("before_last_user", "system_last"))
 """Orders in which each new user message moves tools or system text; their bare orders do, too."""
-TURN_ORDERS: frozenset[Order] = frozenset(("last_turn", "last_turn/bare"))
-TOOLS: dict[Order, Order] = {**BASE, "last_turn": "inside", "last_turn/bare": "inside"}
+TURN_ORDERS: frozenset[Order] = frozenset((*TURNS, *(BARE[order] for order in TURNS)))
+TOOLS: dict[Order, Order] = {**BASE, **dict.fromkeys(TURN_ORDERS, "inside")}
 """Where tools are, in orders that differ from another in something else."""
 Reuse = Literal["all", "rewritten", "alone", "name", "text", "plain", "none"]
 """What of a generated message the next prompt finds in the cache: all of it · all up to the first argument that is
@@ -126,8 +131,9 @@ def _in_order(view: CacheView, order: Order) -> CacheView:
         return arranged(bare(view), SENT[order])
     if order in BASE:
         return arranged(_ids_late(view), BASE[order])
-    if order == "last_turn":
-        return _turn_marked(arranged(view, "inside"))
+    if order in TURNS:
+        inside = arranged(view, "inside")
+        return _turn_marked(inside, _turn_roles(inside) if order == "last_turn" else _text_beside_calls(inside))
     tools = [part for part in view.parts if part.kind == "tool"]
     if not tools and order != "system_last":
         return view
@@ -253,9 +259,27 @@ def _turn_roles(view: CacheView) -> list[ViewPart]:
     return found[::-1]
 
 
-def _turn_marked(view: CacheView) -> CacheView:
-    """Return a view in which a mark follows the roles of the assistant's messages of the last turn."""
+def tells_beside_calls(view: CacheView) -> bool:
+    """Return whether the assistant's messages after the last user message have text or reasoning beside tool calls."""
+    return bool(_text_beside_calls(view))
+
+
+def _text_beside_calls(view: CacheView) -> list[ViewPart]:
+    """Return the roles of the assistant's messages after the last user message that have text beside tool calls."""
     roles = _turn_roles(view)
+    if not roles:
+        return []
+    kinds: dict[int, set[PartKind]] = {part.index: set() for part in roles}
+    for part in view.parts:
+        if part.kind != "tool" and part.index in kinds:
+            kinds[part.index].add(part.kind)
+    return [
+        part for part in roles if "tool_calls" in kinds[part.index] and kinds[part.index] & {"content", "reasoning"}
+    ]
+
+
+def _turn_marked(view: CacheView, roles: Sequence[ViewPart]) -> CacheView:
+    """Return a view in which a mark follows these roles."""
     if not roles:
         return view
     pieces: list[str] = []
@@ -322,7 +346,7 @@ def _generated(message: Mapping[str, Json]) -> dict[str, Json]:
 OPENING = "assistant\x1e"
 """What every template writes after the last message: the opening of the answer."""
 TURN_MARK = "\x1f"
-"""What follows the role of the assistant's messages of the last turn in the order "last_turn"."""
+"""What follows the role of the assistant's messages of the last turn in the orders `TURNS`."""
 REASONING = "\x0e"
 """What reasoning begins with in a view and in an `answer_text`."""
 _REASONING_FIELDS = ("reasoning_content", "reasoning")
@@ -339,7 +363,15 @@ def answer_in(order: Order, answer: str) -> str:
         answer = bare_answer(answer)
     elif order in BASE:
         answer = late_answer(answer)
-    return TURN_MARK + answer if answer and order in TURN_ORDERS else answer
+    if order in TURN_ORDERS and answer and (BASE.get(order, order) == "last_turn" or _has_both(answer)):
+        return TURN_MARK + answer
+    return answer
+
+
+def _has_both(answer: str) -> bool:
+    """Return whether an `answer_text` has text or reasoning beside tool calls."""
+    before, _, calls = answer.rpartition(END)
+    return bool(before) and calls.startswith("[{")
 
 
 class AnswerCuts(Struct, frozen=True):

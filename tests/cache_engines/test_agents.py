@@ -57,6 +57,12 @@ def test_template_that_writes_call_ids_behind_or_before_arguments_is_learned_fro
     assert within_a_block(list(TrafficReplay(session, 300.0, None))) >= 0.97
 
 
+@pytest.mark.parametrize("kind", [AgentKind(), AgentKind(new_ids=True), AgentKind(respelled=True, spelling="spaced")])
+def test_template_that_leaves_out_text_beside_calls_after_the_turn_is_learned(kind: AgentKind) -> None:
+    session = records("harmony", agents(kind, 1))
+    assert within_a_block(list(TrafficReplay(session, 300.0, None))) >= 0.95
+
+
 def documents(client: Client) -> Iterator[Step]:
     """Yield requests with retrieved documents as JSON, of which only the scores change."""
     rules = {"role": "system", "content": client.writer.instructions(20)}

@@ -14,7 +14,7 @@ from playground.prefix_cache import view as views
 from playground.prefix_cache.replay import replay_traffic
 from playground.prefix_cache.traffic import read_traffic
 from playground.prefix_cache.view import CacheView, Order, arranged, view_of_document, view_of_fields
-from playground.prompt.document import Document, Message, Tool
+from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.request import body_fields
 from tests.prefix_cache.prompts import DOCUMENTS, PLAIN, agent
 
@@ -83,6 +83,37 @@ def test_odd_bodies_are_taken_as_they_are() -> None:
     seen = view_of_fields({"messages": ["bare", {"role": 7, "content": [{"type": "text"}]}], "tools": "none"})
     assert [part.kind for part in seen.parts] == ["role", "content", "role", "content"]
     assert view_of_fields({}).locate(0) is None
+
+
+def test_arranged_last_calls_marks_messages_of_the_last_turn_with_text_beside_calls() -> None:
+    calls: Json = [{"id": "c", "type": "function", "function": {"name": "find", "arguments": "{}"}}]
+    told: Json = {"role": "assistant", "content": "Let me look.", "tool_calls": calls}
+    silent: Json = {"role": "assistant", "content": None, "tool_calls": calls}
+    plain: Json = {"role": "assistant", "content": "Done."}
+    user: Json = {"role": "user", "content": "Where?"}
+    found = arranged(view_of_fields({"messages": [user, told, user, silent, told, plain]}), "last_calls")
+    assert found.text.count(views.TURN_MARK) == 1
+    part, offset = found.locate(found.text.index(views.TURN_MARK)) or (None, 0)
+    assert part is not None
+    assert (part.kind, part.index, offset) == ("role", 4, len("assistant") + 1)
+    later = arranged(view_of_fields({"messages": [user, told, user, silent, plain, user]}), "last_calls")
+    assert views.TURN_MARK not in later.text
+
+
+def test_answer_in_last_calls_has_the_mark_only_with_text_beside_calls() -> None:
+    calls: Json = [{"id": "c", "type": "function", "function": {"name": "find", "arguments": "{}"}}]
+    both = views.answer_text({"content": "Let me look.", "tool_calls": calls})
+    assert views.answer_in("last_calls", both).startswith(views.TURN_MARK)
+    for answer in (views.answer_text({"tool_calls": calls}), views.answer_text({"content": "Done."})):
+        assert views.answer_in("last_calls", answer) == answer
+
+
+def test_arranged_late_ids_are_behind_the_arguments() -> None:
+    call: Json = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"a": 1}'}}
+    seen = view_of_fields({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]})
+    late = arranged(seen, "before_last_user/late").text
+    assert late.index('"c1"') > late.index("arguments") > 0
+    assert len(late) == len(arranged(seen, "before_last_user").text)
 
 
 def test_arranged_session_with_tools_makes_each_rendering_once(monkeypatch: pytest.MonkeyPatch) -> None:
