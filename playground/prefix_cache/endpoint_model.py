@@ -67,6 +67,8 @@ TRACKED = 300
 """Requests for which the tokens of later traffic are counted."""
 EARLY, SLACK = 10, 8
 """Reports before which an interval is at least so many tokens, or a block, to each side."""
+SETTLED = 4
+"""Reports in a row inside the interval from which it is not widened for what is not known yet."""
 SMALL_BLOCK = 64
 """Tokens: reports in larger blocks tell little about a text's size."""
 REBUILT = 2_000
@@ -291,11 +293,11 @@ class EndpointCacheModel:
         outcomes = self.hypotheses.outcomes(reaches, least=0.002 if thorough else 0.01)
         raw = self._interval(outcomes, reaches, prompt, best)
         below, above = (self.residuals.below, self.residuals.above) if self.reports else (0.0, 0.0)
-        if 0 < self.reports < EARLY and outcomes and raw.tokens:
+        if 0 < self.reports < EARLY and self.residuals.streak < SETTLED and outcomes and raw.tokens:
             # What the template adds around messages is not known yet.
             slack = float(min(max(self.units.step, SLACK), SMALL_BLOCK))
             below, above = max(below, slack), max(above, slack)
-        widened = raw.widened(below, above, max(prompt.tokens, 0.0))
+        widened = self.residuals.narrowed(raw).widened(below, above, max(prompt.tokens, 0.0))
         return Prediction(now, view, measures, reaches, prompt, outcomes, raw, widened, best)
 
     def with_new_values(self, prediction: Prediction, offset: int) -> Prediction:

@@ -39,6 +39,7 @@ class _Hypotheses(msgspec.Struct):
 class _Residuals(msgspec.Struct):
     beyond: list[float]
     width: float
+    errors: list[float] = []
 
 
 class _Proofs(msgspec.Struct):
@@ -86,7 +87,7 @@ def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
     cache.units.restore(state.units.table, state.units.seen, state.units.misses)
     two = state.hypotheses
     cache.hypotheses.restore(two.renderings, two.routings, two.lost, two.kept, two.tools_seen, two.answers_tested)
-    cache.residuals.restore(state.residuals.beyond, state.residuals.width)
+    cache.residuals.restore(state.residuals.beyond, state.residuals.width, state.residuals.errors)
     cache.proofs.restore(state.proofs.unserved, state.proofs.outlived)
     cache.reports = state.reports
 

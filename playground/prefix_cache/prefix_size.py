@@ -283,6 +283,8 @@ NEAR = 16
 """Tokens: a forecast this close to the report is right where blocks are smaller."""
 KEPT = 60
 """Residuals that widen intervals."""
+WIDE, LEAST_ERRORS = 2.0 * NEAR, 19
+"""Tokens from which an interval is wide; errors of wide forecasts from which they narrow it."""
 
 
 class ForecastInterval(Struct, frozen=True):
@@ -358,6 +360,8 @@ class Residuals:
 
     def __init__(self) -> None:
         self._beyond: deque[float] = deque(maxlen=KEPT)
+        self._errors: deque[float] = deque(maxlen=KEPT)
+        """Reports minus the figures of wide forecasts."""
         self.width = 1.0
         """Factor of the standard deviations of estimates that keeps nine in ten reports inside, 1 to 4."""
 
@@ -365,10 +369,30 @@ class Residuals:
         """Add a forecast with its report."""
         beyond = min(reported - found.low, 0.0) or max(reported - found.high, 0.0)
         self._beyond.append(beyond)
+        if found.high - found.low > WIDE:
+            self._errors.append(reported - found.tokens)
         if beyond == 0:
             self.width = max(self.width * 0.985, 1.0)
         elif abs(beyond) < max(0.1 * found.tokens, 48.0):
             self.width = min(self.width * 1.15, 4.0)
+
+    @property
+    def streak(self) -> int:
+        """Number of latest reports in a row that were inside."""
+        outside = (at for at, beyond in enumerate(reversed(self._beyond)) if beyond)
+        return next(outside, len(self._beyond))
+
+    def narrowed(self, found: ForecastInterval) -> ForecastInterval:
+        """Return a wide interval with the ends that nine in ten reports for wide forecasts kept, if these are nearer.
+
+        What the hypotheses cannot exclude hardly ever happened then. With 19 errors their extremes hold nine in ten.
+        """
+        count = len(self._errors)
+        if count < LEAST_ERRORS or found.high - found.low <= WIDE:
+            return found
+        errors, beyond = sorted(self._errors), int(TAIL * (count + 1)) - 1
+        low, high = found.tokens + min(errors[beyond], 0.0), found.tokens + max(errors[-1 - beyond], 0.0)
+        return ForecastInterval(found.tokens, max(found.low, low), min(found.high, high))
 
     @property
     def below(self) -> float:
@@ -389,9 +413,10 @@ class Residuals:
 
     def state(self) -> dict[str, object]:
         """Return the learned state as JSON values."""
-        return {"beyond": list(self._beyond), "width": self.width}
+        return {"beyond": list(self._beyond), "width": self.width, "errors": list(self._errors)}
 
-    def restore(self, beyond: Sequence[float], width: float) -> None:
+    def restore(self, beyond: Sequence[float], width: float, errors: Sequence[float] = ()) -> None:
         """Continue from a stored state."""
         self._beyond.extend(beyond[-KEPT:])
+        self._errors.extend(errors[-KEPT:])
         self.width = min(max(width, 1.0), 4.0)

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from playground.prefix_cache.match_tree import MatchTree
-from playground.prefix_cache.prefix_size import Anchor, Measure, PrefixSizer
+from playground.prefix_cache.prefix_size import (
+    KEPT,
+    LEAST_ERRORS,
+    Anchor,
+    ForecastInterval,
+    Measure,
+    PrefixSizer,
+    Residuals,
+)
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_fields
 from playground.prompt.document import Json
@@ -71,3 +81,50 @@ def test_sizer_counted_prompt_of_costly_text_sizes_a_longer_prompt_and_keeps_the
     assert sizer.size(len(now.text)).tokens == pytest.approx(18_606, abs=8)
     alone = PrefixSizer(now, path, 16, 1.0, answers=False)
     assert alone.size(len(now.text)).tokens < 5_000
+
+
+def wide(tokens: float = 2_000.0) -> ForecastInterval:
+    return ForecastInterval(tokens, 0.0, 3_000.0)
+
+
+def test_narrowed_wide_forecasts_that_were_right_are_narrowed_after_enough_reports() -> None:
+    residuals = Residuals()
+    for number in range(LEAST_ERRORS - 1):
+        residuals.add(wide(), 2_000 + number % 3 - 1)
+    assert residuals.narrowed(wide()) == wide()
+    residuals.add(wide(), 2_000)
+    assert residuals.narrowed(wide()) == ForecastInterval(2_000.0, 1_999.0, 2_001.0)
+
+
+def test_narrowed_forecasts_that_are_often_wrong_stay_wide() -> None:
+    residuals = Residuals()
+    for number in range(60):
+        residuals.add(wide(), 2_000 if number % 4 else 0)
+    assert residuals.narrowed(wide()).low == 0.0
+
+
+def test_narrowed_narrow_forecasts_and_their_errors_play_no_part() -> None:
+    residuals = Residuals()
+    narrow = ForecastInterval(2_000.0, 1_990.0, 2_010.0)
+    for _ in range(60):
+        residuals.add(narrow, 2_000)
+    assert residuals.narrowed(narrow) == narrow
+    assert residuals.narrowed(wide()) == wide()
+
+
+@given(st.lists(st.integers(-2_000, 1_000), min_size=LEAST_ERRORS, max_size=80))
+def test_narrowed_interval_holds_nine_in_ten_of_the_errors_it_was_made_of(errors: list[int]) -> None:
+    residuals = Residuals()
+    for error in errors:
+        residuals.add(wide(), 2_000 + error)
+    found = residuals.narrowed(wide())
+    inside = sum(found.low <= 2_000 + error <= found.high for error in errors[-KEPT:])
+    assert found.low <= found.tokens <= found.high
+    assert inside >= 0.9 * min(len(errors), KEPT)
+
+
+def test_streak_counts_latest_reports_inside() -> None:
+    residuals = Residuals()
+    for reported in (2_000, 5_000, 2_000, 1_000):
+        residuals.add(wide(), reported)
+    assert residuals.streak == 2
