@@ -19,7 +19,7 @@ from playground.prefix_cache.hypotheses import (
     ReportOutcome,
 )
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
-from playground.prefix_cache.match_tree import MatchNode, MatchTree, depths_of
+from playground.prefix_cache.match_tree import MatchNode, MatchStep, MatchTree, depths_of
 from playground.prefix_cache.message_content import NEXT_PART
 from playground.prefix_cache.prefix_size import (
     Anchor,
@@ -32,6 +32,7 @@ from playground.prefix_cache.prefix_size import (
 )
 from playground.prefix_cache.proofs import CacheProofs
 from playground.prefix_cache.reach import SLOTS, Reach
+from playground.prefix_cache.round_robin import REACH, REPLICAS, RoundRobin
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import (
@@ -48,6 +49,7 @@ from playground.prefix_cache.view import (
     CacheView,
     FormCuts,
     Order,
+    Reuse,
     ViewPart,
     answer_cuts,
     answer_in,
@@ -67,6 +69,8 @@ TRACKED = 300
 """Requests for which the tokens of later traffic are counted."""
 EARLY, SLACK = 10, 8
 """Reports before which an interval is at least so many tokens, or a block, to each side."""
+ONE_CACHE = 0.98
+"""Probability of a single cache below which reports are compared with replicas in turn."""
 SETTLED = 4
 """Reports in a row inside the interval from which it is not widened for what is not known yet."""
 SMALL_BLOCK = 64
@@ -115,12 +119,21 @@ class Prediction(Struct):
     rendering: Rendering
     compared: Sent | None = None
     """The earlier request that this one is compared with."""
+    in_turn: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """Code points shared with the requests of one replica, by number of replicas in turn, with their answers and
+    without; empty: not computed."""
 
     @property
     def best(self) -> ReportOutcome | None:
         """The most probable outcome of the most probable rendering."""
         mine = [one for one in self.outcomes if one.rendering == self.rendering] or self.outcomes
         return max(mine, key=lambda one: one.weight, default=None)
+
+    @property
+    def plain(self) -> Rendering | None:
+        """The most probable rendering with tools and system text at the beginning, which no user message moves."""
+        plain = (one for one in self.reaches if one.order in ("inside", "first") and one.answers)
+        return max(plain, key=lambda one: (one.reuse == "all", one.order == "inside"), default=None)
 
     @property
     def reach(self) -> Reach:
@@ -208,6 +221,7 @@ class EndpointCacheModel:
         self.hypotheses = Hypotheses(assumed_s)
         self.residuals = Residuals()
         self.proofs = CacheProofs()
+        self.turns = RoundRobin()
         self.family = PromptFamilyMatcher()
         self.since: float | None = None
         """Unix seconds before which the cache cannot know anything; None if unknown."""
@@ -377,6 +391,8 @@ class EndpointCacheModel:
         """Return the reach of a rendering: one of `made` with the same order, if it is the same."""
         tree = path.tree
         steps = tree.steps(path.nodes, rendering.reuse)
+        if self.turns.replicas:
+            steps = self._steps_in_turn(path, self.turns.replicas, rendering.reuse)
         since = self.since
         if since is not None:
             alive = next((at for at, step in enumerate(steps) if self._requests[step.newest].at < since), len(steps))
@@ -398,6 +414,16 @@ class EndpointCacheModel:
         groups = [at for at, step in enumerate(steps) if at + 1 == len(steps) or steps[at + 1].newest != step.newest]
         found = Reach(steps, sizer.size, ages, distances, slots, groups)
         made.append(found)
+        return found
+
+    def _steps_in_turn(self, path: _Path, replicas: int, reuse: Reuse) -> list[MatchStep]:
+        """Return what the next request shares with those that went to its replica, the shortest prefix first."""
+        found: list[MatchStep] = []
+        last = len(self._requests) - replicas
+        for number in range(last, max(last - REACH * replicas, -1), -replicas):
+            depth = path.tree.reused(path.shared(number), number, reuse)
+            if depth > (found[-1].depth if found else 0):
+                found.append(MatchStep(depth, number, 1))
         return found
 
     def _knows(self, number: int) -> bool:
@@ -458,6 +484,8 @@ class EndpointCacheModel:
             if len(self._pending) > PENDING:
                 del self._pending[next(iter(self._pending))]
         number = len(self._requests)
+        if prediction is not None and (self.turns.replicas or self.hypotheses.routings()[0] < ONE_CACHE):
+            prediction.in_turn = self._in_turn(sent.view, prediction)
         self._requests.append(_Request(sent.run_id, sent.at))
         self._numbers[sent.run_id] = number
         for order, tree in self._trees.items():
@@ -469,6 +497,20 @@ class EndpointCacheModel:
             tree.add(number, text)
             self._slots[order, 1] = [number]
         self.index.add(sent)
+
+    def _in_turn(self, view: CacheView, prediction: Prediction) -> dict[int, tuple[int, int]]:
+        rendering = prediction.plain
+        if rendering is None:
+            return {}
+        order = self.order_of(rendering)
+        path = _Path(self._trees[order], opened(view, order))
+        found = {1: (path.nodes[-1][1], 0)}
+        reuses: tuple[Reuse, Reuse] = ("all", "none")
+        for replicas in REPLICAS:
+            steps = [self._steps_in_turn(path, replicas, reuse) for reuse in reuses]
+            whole, prompts = (one[-1].depth if one else 0 for one in steps)
+            found[replicas] = whole, prompts
+        return found
 
     def prepare(self, view: CacheView) -> None:
         """Keep one tree per order from the first request with tools on, and one with the marks of the last turn from
@@ -550,8 +592,9 @@ class EndpointCacheModel:
         best = self.request(steps[-1].newest) if steps else None
         match = self.index.match(view.text, 0.0)
         likely = [best, match.sent if match else None]
-        if TOOLS.get(prediction.rendering.order, prediction.rendering.order) in MOVING_ORDERS:
-            likely.reverse()  # what such an order makes the same is not the same text
+        if self.turns.replicas or TOOLS.get(prediction.rendering.order, prediction.rendering.order) in MOVING_ORDERS:
+            # What such an order makes the same is not the same text; what another replica has is.
+            likely.reverse()
         candidates = [*likely, *self.index.newest_first(RECENT)]
         usable = [sent for sent in candidates if sent is not None and sent.tag in ("", tag)]
         found = self.family.first(view, usable)
@@ -694,6 +737,10 @@ class EndpointCacheModel:
         best = prediction.best
         units = self.units.likely[:6]
         self._prove(prediction, cached)
+        plain = prediction.plain
+        if prediction.in_turn and plain is not None:
+            self.turns.add(cached, prediction.in_turn, prediction.reaches[plain].size, self.units.step)
+            hypotheses.assume_turns(self.turns.replicas)
         self._learn_unit(prediction, cached, best)
         lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
         if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:

@@ -423,9 +423,6 @@ def profile(cache: EndpointCacheModel) -> CacheProfile:
         name = "before_last_user" if order == "system_last" else order
         orders[name] = orders.get(name, 0.0) + weight
     position = max(orders, key=lambda name: orders[name])
-    routings = hypotheses.routings()
-    at = max(range(len(routings)), key=lambda index: routings[index])
-    many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
     sure = max(answers, 1 - answers)
     known = cache.reports >= 3
     return CacheProfile(
@@ -436,8 +433,16 @@ def profile(cache: EndpointCacheModel) -> CacheProfile:
         Property(position, orders[position])
         if hypotheses.tools_seen and orders[position] >= 0.6
         else Property(None, 0.0),
-        Estimate(ROUTINGS[at].replicas, min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many, cache.reports)
-        if known
-        else Estimate(None, 0.0, cache.reports),
+        _replicas(cache) if known else Estimate(None, 0.0, cache.reports),
         hypotheses.loss_rate,
     )
+
+
+def _replicas(cache: EndpointCacheModel) -> Estimate:
+    if cache.turns.replicas:
+        return Estimate(cache.turns.replicas, cache.turns.agreed, cache.reports)
+    routings = cache.hypotheses.routings()
+    at = max(range(len(routings)), key=lambda index: routings[index])
+    many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
+    confidence = min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many
+    return Estimate(ROUTINGS[at].replicas, confidence, cache.reports)

@@ -47,6 +47,10 @@ _SURPRISE = 0.003
 """Probability of a report from which all hypotheses lose some of their weight."""
 IRRELEVANT = 3e-5
 """Probability below which a rendering is not computed."""
+_DOUBT = 0.25
+"""Of log weights: what is left of them when another routing is found."""
+_LOST_PRIOR = 0.6, 25.0
+"""Misses and hits of prefixes that should be cached, before any report."""
 _MADE_UP = 0.002
 """Probability of a report that no hypothesis explains."""
 
@@ -148,8 +152,10 @@ class Hypotheses:
             if rendering.order in _ORDER_PRIOR and rendering.reuse in _STORED
         }
         self._routing_logs = routing_priors()
-        self._lost, self._kept = 0.6, 25.0
+        self._lost, self._kept = _LOST_PRIOR
         self._surprise = 0.0
+        self.in_turn = 0
+        """Number of replicas that requests reach in turn: each finds one cache, with known requests; 0: unknown."""
         self.cleared_upto, self.cleared = -1, 0.0
         """Requests up to this number were probably lost, and how probable that is."""
         self.tools_seen = self.answers_tested = 0
@@ -240,8 +246,22 @@ class Hypotheses:
         pairs = zip(RETENTIONS, self.retentions(), strict=True)
         return sum(weight for one, weight in pairs if one.kind in ("tokens", "slots"))
 
+    def assume_turns(self, replicas: int) -> None:
+        """Assume that requests reach so many replicas in turn; 0: one cache, or replicas by other rules.
+
+        What was learned of renderings before is doubtful: other replicas looked like another order.
+        """
+        if replicas and replicas != self.in_turn:
+            for rendering, logs in self._logs.items():
+                self._logs[rendering] = [_DOUBT * value for value in logs]
+            self._lost, self._kept = _LOST_PRIOR
+            self._normalize()
+        self.in_turn = replicas
+
     def routings(self) -> list[float]:
         """Return probabilities of ROUTINGS."""
+        if self.in_turn:
+            return [1.0, *(0.0 for _ in ROUTINGS[1:])]
         best = max(self._routing_logs)
         weights = [exp(value - best) for value in self._routing_logs]
         total = sum(weights)
@@ -349,7 +369,8 @@ class Hypotheses:
             if known is None:
                 known = logs[id(row)] = [log(factor * one + other) for one in row]
             self._logs[rendering] = list(map(add, values, known))
-        self._weigh_routings(reaches, chance, fitting, lost, stray)
+        if not self.in_turn:
+            self._weigh_routings(reaches, chance, fitting, lost, stray)
         self._normalize(learned=True)
         by_loss = single * rate * lost / total if total else 0.0
         forget = 0.985

@@ -1,0 +1,88 @@
+"""Servers whose replicas answer in turn, and servers that choose a replica at random."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.replay import ReplayResult, replay_traffic
+from playground.prefix_cache.round_robin import RoundRobin
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.traffic import TrafficRecord, usage_of
+from playground.prefix_cache.view import view_of_fields
+from playground.prompt.document import Json
+
+BLOCK = 16
+WORDS = ("harbour", "crate", "shelf", "origin", "ledger", "dawn", "weight", "seal")
+
+
+def sentence(rng: random.Random, words: int) -> str:
+    return " ".join(rng.choice(WORDS) for _ in range(words)) + "."
+
+
+def chat(seed: int, choose: Callable[[int], int]) -> Iterator[TrafficRecord]:
+    """Yield two conversations, turn by turn, on replicas that `choose` picks by the number of the request. A token is
+    four characters; each replica keeps all prompts."""
+    rng = random.Random(seed)
+    kept: dict[int, list[str]] = {}
+    histories: list[list[Json]] = [[{"role": "system", "content": sentence(rng, 150)}] for _ in range(2)]
+    for number in range(40):
+        messages = histories[number % 2]
+        messages.append({"role": "user", "content": sentence(rng, 20)})
+        body: dict[str, Json] = {"model": "m", "messages": list(messages)}
+        text = view_of_fields(body).text
+        known = kept.setdefault(choose(number), [])
+        shared = max((common_prefix(text, one) for one in known), default=0) // 4
+        known.append(text)
+        answer: dict[str, Json] = {"role": "assistant", "content": sentence(rng, 25)}
+        messages.append(answer)
+        usage: dict[str, Json] = {
+            "prompt_tokens": len(text) // 4,
+            "completion_tokens": 40,
+            "prompt_tokens_details": {"cached_tokens": shared // BLOCK * BLOCK},
+        }
+        yield TrafficRecord(1_000.0 + 7 * number, body, 200, f"r{number}", usage_of(usage, answer))
+
+
+def within_a_block(results: list[ReplayResult]) -> float:
+    near = [
+        abs(one.forecast.cached_tokens - (one.usage.cached_tokens or 0)) <= BLOCK
+        for one in results
+        if one.usage is not None
+    ]
+    return sum(near) / len(near)
+
+
+@pytest.mark.parametrize("replicas", [2, 3, 4])
+def test_replicas_in_turn_are_found_and_forecast(replicas: int) -> None:
+    replay = replay_traffic(chat(1, lambda number: number % replicas))
+    results = list(replay)
+    assert within_a_block(results[20:]) >= 0.95
+    profile = replay.summary.profile
+    assert profile is not None
+    # Two conversations by turns on two replicas: each has a replica of its own, as if there were one.
+    assert profile.replicas.value == (replicas if replicas != 2 else 1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_replicas_at_random_are_not_taken_for_turns(seed: int) -> None:
+    rng = random.Random(seed)
+    replay = replay_traffic(chat(seed, lambda _number: rng.randrange(3)))
+    for _ in replay:
+        pass
+    model = replay._forecaster.model("", "m")
+    assert model.turns.replicas == 0
+
+
+def test_add_report_that_contradicts_turns_ends_them() -> None:
+    turns = RoundRobin()
+    sizes = {1: (3_000, 0), 2: (500, 400), 3: (2_000, 1_900), 4: (900, 800)}
+    for cached in (2_000,) * 5:
+        turns.add(cached, sizes, lambda depth: Size(float(depth), 0.0), BLOCK)
+    assert (turns.replicas, turns.agreed) == (3, 1.0)
+    for cached in (3_000,) * 3:
+        turns.add(cached, sizes, lambda depth: Size(float(depth), 0.0), BLOCK)
+    assert turns.replicas == 0
