@@ -69,8 +69,8 @@ TRACKED = 300
 """Requests for which the tokens of later traffic are counted."""
 EARLY, SLACK = 10, 8
 """Reports before which an interval is at least so many tokens, or a block, to each side."""
-ONE_CACHE = 0.98
-"""Probability of a single cache below which reports are compared with replicas in turn."""
+SEVERAL = 0.05
+"""Probability of replicas at random from which reports are compared with replicas in turn."""
 SETTLED = 4
 """Reports in a row inside the interval from which it is not widened for what is not known yet."""
 SMALL_BLOCK = 64
@@ -484,7 +484,7 @@ class EndpointCacheModel:
             if len(self._pending) > PENDING:
                 del self._pending[next(iter(self._pending))]
         number = len(self._requests)
-        if prediction is not None and (self.turns.replicas or self.hypotheses.routings()[0] < ONE_CACHE):
+        if prediction is not None and (self.turns.replicas or self.hypotheses.at_random >= SEVERAL):
             prediction.in_turn = self._in_turn(sent.view, prediction)
         self._requests.append(_Request(sent.run_id, sent.at))
         self._numbers[sent.run_id] = number

@@ -267,6 +267,12 @@ class Hypotheses:
         total = sum(weights)
         return [weight / total for weight in weights]
 
+    @property
+    def at_random(self) -> float:
+        """Probability that requests reach replicas at random."""
+        pairs = zip(ROUTINGS, self.routings(), strict=True)
+        return sum(weight for one, weight in pairs if one.kind == "random")
+
     def outcomes(self, reaches: Mapping[Rendering, Reach], *, least: float = 0.002) -> list[ReportOutcome]:
         """Return what may be cached with probabilities (sum 1), for one cache, before quantisation."""
         found: list[tuple[float, Size, int, Rendering]] = []
