@@ -16,12 +16,13 @@ from msgspec.structs import replace
 
 from playground.cli import FAILED, FINISHED
 from playground.cli.check_inputs import CheckedInput, read_inputs
-from playground.cli.check_report import OWN_RULES, CheckReport, print_report, span_finding
+from playground.cli.check_losses import Losses, find_losses, measured
+from playground.cli.check_report import OWN_RULES, CheckReport, print_report
 from playground.client.endpoint import Rates
 from playground.export.terminal import print_error
 from playground.lint.context import NO_HISTORY, LintContext, PromptHistory
 from playground.lint.engine import advise
-from playground.lint.model import Finding, FindingPlace, Severity
+from playground.lint.model import Finding, FindingPlace
 from playground.lint.prefix_baseline import (
     SharedPrefix,
     baseline_of,
@@ -29,19 +30,18 @@ from playground.lint.prefix_baseline import (
     file_fields,
     prefix_of_prompt,
     prefix_of_requests,
+    recognized,
     regressions,
     removed,
 )
 from playground.lint.rules.registry import RULES, rule_named
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.varying_spans import VaryingSpan, families, varying_spans
+from playground.prefix_cache.varying_spans import families
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.json_bounds import loads
 from playground.storage.paths import write_shared
 
-SERIOUS_TOKENS = 128
-"""Stable tokens per request that a span keeps from the cache."""
 _PLACEHOLDERS = rule_named("placeholder-unfilled")
 
 
@@ -53,20 +53,13 @@ def check(options: argparse.Namespace) -> int:
     inputs = read_inputs(options, options.baseline)
     groups = _groups(inputs)
     results = [(item, list(found)) for item, found in _linted(inputs, groups, options, rates, ignored)]
-    bodies = [(item, item.body) for item in inputs if item.body is not None]
-    spans = varying_spans([body for _, body in bodies], tokens=TokenEstimator().estimate) if len(bodies) > 1 else []
-    found_spans = [(bodies[span.request][0], span, span_finding(span, rates, _severity(span))) for span in spans]
-    found_spans = [one for one in found_spans if not ignored & {one[2].rule, one[2].key}]
-    notes = _compared(options, groups, results, rates, ignored) if options.baseline is not None else []
-    report = CheckReport(results, found_spans, rates, notes)
+    losses = find_losses(inputs, rates)
+    results = [(item, measured(found, item, losses) if item.recorded else found) for item, found in results]
+    spans = [one for one in losses.spans if not ignored & {one.finding.rule, one.finding.key}]
+    notes = _compared(options, groups, results, rates, ignored, losses) if options.baseline is not None else []
+    report = CheckReport(results, spans, rates, notes, losses.retried)
     print_report(report, "json" if options.json else options.format)
     return FAILED if report.fails(options.fail_on) else FINISHED
-
-
-def _severity(span: VaryingSpan) -> Severity:
-    if span.tokens_per_request >= SERIOUS_TOKENS:
-        return "serious"
-    return "warning" if span.tokens_behind >= SERIOUS_TOKENS else "hint"
 
 
 def _groups(inputs: Sequence[CheckedInput]) -> dict[str, list[CheckedInput]]:
@@ -137,6 +130,7 @@ def _compared(
     results: Sequence[tuple[CheckedInput, list[Finding]]],
     rates: Rates,
     ignored: frozenset[str],
+    losses: Losses,
 ) -> list[Finding]:
     """Add findings about prefixes to the results, or update the baseline. Returns notes about removed prompts."""
     path = Path(options.baseline)
@@ -144,6 +138,12 @@ def _compared(
     estimate = TokenEstimator().estimate
     names = {name: _relative(name, path.parent) for name in groups}
     prefixes: dict[str, SharedPrefix] = {names[name]: _prefix(members) for name, members in groups.items()}
+    recorded = {names[name]: prefixes[names[name]] for name, members in groups.items() if members[0].recorded}
+    known = recognized(old, recorded)
+    names = {name: known.get(key, key) for name, key in names.items()}
+    prefixes = {known.get(key, key): prefix for key, prefix in prefixes.items()}
+    fresh = {names[name]: _fresh(members) for name, members in groups.items()}
+    counted = {names[name]: losses.per_request(members) for name, members in groups.items()}
     gone = [name for name in old if name not in prefixes and not _is_file(name, path.parent)]
     if options.update_baseline:
         kept = {name: entry for name, entry in old.items() if name not in gone}
@@ -152,7 +152,8 @@ def _compared(
         return []
     by_name = {names[name]: members[-1] for name, members in groups.items()}
     found_of = {id(item): found for item, found in results}
-    for name, finding in regressions(old, prefixes, estimate, rates):
+    paid = {name: tokens for name, tokens in fresh.items() if tokens is not None}
+    for name, finding in regressions(old, prefixes, estimate, rates, paid, counted):
         if not ignored & {finding.rule, finding.key}:
             found_of[id(by_name[name])].append(finding)
     return [removed(name) for name in gone]
@@ -163,9 +164,15 @@ def _is_file(name: str, folder: Path) -> bool:
     return any((folder / one).exists() for one in {name, name.rpartition("#")[0] or name})
 
 
+def _fresh(members: Sequence[CheckedInput]) -> float | None:
+    """Return the reported fresh tokens per request; None without a report."""
+    found = [item.usage.fresh for item in members if item.usage.fresh is not None]
+    return sum(found) / len(found) if found else None
+
+
 def _prefix(members: Sequence[CheckedInput]) -> SharedPrefix:
     documents: list[Document] = [item.document for item in members]
-    return prefix_of_prompt(documents[0]) if len(documents) == 1 else prefix_of_requests(documents)
+    return prefix_of_requests(documents) if members[0].recorded else prefix_of_prompt(documents[0])
 
 
 def _relative(name: str, folder: Path) -> str:

@@ -12,14 +12,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from playground.cli.check_outcomes import REFUSED, Outcome, har_outcome, recorded_outcome
 from playground.export.terminal import print_error
+from playground.prefix_cache.losses import NO_USAGE, Usage
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.field_errors import Path as FieldPath
 from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_value, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.json_bounds import loads
+
+if TYPE_CHECKING:
+    from playground.requestlog.records import LogRow
 
 MAX_MESSAGES = 20_000
 """Messages of one body. Counted before it is parsed."""
@@ -35,7 +41,9 @@ class CheckedInput:
     """One prompt or request body.
 
     `name` identifies it in output; `file` and `line` (from 1) are its source. `prefix` is the path in the file's
-    JSON. `recorded`: one of many requests of a program, rather than a file of its own.
+    JSON. `recorded`: one of many requests of a program, rather than a file of its own. `usage`: as reported; `at`:
+    when it was sent, in Unix seconds; `failed`: it ended without a completion; `agent`: title or user agent of the
+    sender.
     """
 
     name: str
@@ -45,6 +53,10 @@ class CheckedInput:
     prefix: FieldPath = ()
     recorded: bool = False
     value: Json = field(default=None, repr=False)
+    usage: Usage = NO_USAGE
+    at: float | None = None
+    failed: bool = False
+    agent: str = ""
 
     @property
     def body(self) -> Mapping[str, Json] | None:
@@ -170,9 +182,9 @@ def _item(file: str, name: str, line: int, data: bytes, value: Json, prefix: Fie
                 inner = loads(inner)
             except ValueError:
                 continue
-            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner)
+            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner, *recorded_outcome(value))
         if isinstance(inner, dict):
-            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner)
+            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner, *recorded_outcome(value))
     return CheckedInput(name, file, data, line, prefix, True, value)
 
 
@@ -196,9 +208,15 @@ def _har(name: str, data: bytes) -> Iterator[CheckedInput]:
         if isinstance(value, dict) and "messages" in value:
             found += 1
             prefix: FieldPath = ("log", "entries", number, "request", "postData", "text")
-            yield CheckedInput(f"{name}#{number}", name, text.encode("utf-8", "surrogatepass"), 1, prefix, True, value)
+            data = text.encode("utf-8", "surrogatepass")
+            yield CheckedInput(f"{name}#{number}", name, data, 1, prefix, True, value, *har_outcome(entry))
     if not found:
         raise InputError(FieldError((name, "log", "entries"), "there is no chat completions request in it."))
+
+
+def _of_row(row: LogRow) -> Outcome:
+    failed = row.phase != "done" or (row.status or 0) >= REFUSED
+    return Usage(row.prompt_tokens, row.cached_tokens), row.started_utc.timestamp(), failed, ""
 
 
 async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
@@ -219,8 +237,13 @@ async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
         log.on_notice(print_error)
         rows = await log.page(chosen, None, MAX_ROWS)
         stored = [await log.get(row.run_id) for row in reversed(rows)]
-        bodies = [(run.record.run_id, run.record.body) for run in stored if run]
-        found = [CheckedInput(f"log:{run}", "log", body, recorded=True, value=_value(body)) for run, body in bodies]
+        found = [
+            CheckedInput(
+                f"log:{row.run_id}", "log", run.record.body, 1, (), True, _value(run.record.body), *_of_row(row)
+            )
+            for row, run in zip(reversed(rows), stored, strict=True)
+            if run
+        ]
     finally:
         await log.close()
     # Requests to other APIs, and bodies that retention has removed, have no messages.

@@ -14,12 +14,12 @@ from msgspec import Struct, field
 
 from playground import __version__
 from playground.cli.check_inputs import CheckedInput
+from playground.cli.check_losses import SpanFinding, span_fields
 from playground.client.endpoint import Rates
 from playground.client.redact import redact
-from playground.export.terminal import for_stream, print_line, visible_line
+from playground.export.terminal import for_stream, print_line
 from playground.lint.model import SEVERITIES, Evidence, Finding, FindingPlace, Severity
 from playground.lint.rules.registry import rule_named
-from playground.prefix_cache.varying_spans import Rewrite, VaryingSpan
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError
 from playground.prompt.field_errors import Path as FieldPath
@@ -35,28 +35,24 @@ OWN_RULES = {
     "varying-span": "A span in front of stable text differs between requests of one program.",
     "prefix-baseline": "The prefix that requests share is compared with the baseline.",
 }
-REWRITES: dict[Rewrite, str] = {
-    "move_behind_stable_text": "move it behind the stable text, for example into the last user message",
-    "sort_keys": "serialize the object with sorted keys",
-    "sort_tools": "send the tools in one order, for example sorted by name",
-    "normalize_whitespace": "write the white space in one way in every request",
-    "append_only": "append to the history, and drop many old turns at once instead of one per request",
-    "none": "send the same list in every request of a conversation",
-}
 
 
 class CheckReport(Struct, frozen=True):
-    """Everything that was found. `inputs` in order, each with its findings; `extra`: findings of the whole run."""
+    """Everything that was found. `results`: inputs in order, each with its findings; `unplaced`: of the whole run.
+
+    `retried`: requests that were sent again after a failure, and are counted once.
+    """
 
     results: Sequence[tuple[CheckedInput, Sequence[Finding]]]
-    spans: Sequence[tuple[CheckedInput, VaryingSpan, Finding]]
+    spans: Sequence[SpanFinding]
     rates: Rates
     unplaced: Sequence[Finding] = field(default=())
+    retried: int = 0
 
     def all(self) -> Iterator[Reported]:
         """Yield every finding with its input; without one, with the first input."""
         yield from ((item, finding) for item, found in self.results for finding in found)
-        yield from ((item, finding) for item, _, finding in self.spans)
+        yield from ((one.item, one.finding) for one in self.spans)
         yield from ((self.results[0][0], finding) for finding in self.unplaced)
 
     def fails(self, fail_on: Severity) -> bool:
@@ -88,12 +84,13 @@ def _print_text(report: CheckReport) -> None:
         if found or not item.recorded:
             lines += [line for finding in found for line in _lines(finding, item)]
             lines.append(f"{item.name}: {_summary(found)}")
-    for item, _, finding in report.spans:
-        lines += _lines(finding, item)
+    for one in report.spans:
+        lines += _lines(one.finding, one.item)
     for finding in report.unplaced:
         lines += _lines(finding, None)
     if len(report.results) > 1:
-        lines.append(f"{len(report.results):,} checked: {_summary([finding for _, finding in report.all()])}")
+        again = f" ({report.retried:,} sent again after a failure, counted once)" if report.retried else ""
+        lines.append(f"{len(report.results):,} checked{again}: {_summary([finding for _, finding in report.all()])}")
     for line in lines:
         print_line(redact(for_stream(line, sys.stdout), None))
 
@@ -150,10 +147,12 @@ def _print_json(report: CheckReport) -> None:
     if len(files) == 1 and not report.results[0][0].recorded and not report.unplaced:
         _dump({**files[0], "varying": []})
         return
-    varying: list[Json] = [_span_fields(span, report.rates, finding) for _, span, finding in report.spans]
+    varying: list[Json] = [
+        span_fields(one, report.rates, _place(one.finding.places[0], one.item)) for one in report.spans
+    ]
     notes: list[Json] = [_finding(finding, None) for finding in report.unplaced]
     counts: dict[str, Json] = {**_counts([finding for _, finding in report.all()])}
-    _dump({"files": list(files), "varying": varying, "baseline": notes, **counts})
+    _dump({"files": list(files), "varying": varying, "baseline": notes, "retried": report.retried, **counts})
 
 
 def _counts(found: Iterable[Finding]) -> dict[str, int]:
@@ -205,56 +204,6 @@ def _place(place: FindingPlace, item: CheckedInput | None) -> Json:
 def pointer(path: FieldPath) -> str:
     """Return the path as a JSON pointer."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
-
-
-def _span_fields(span: VaryingSpan, rates: Rates, finding: Finding) -> dict[str, Json]:
-    path = span_path(span)
-    return {
-        "kind": span.kind,
-        "severity": finding.severity,
-        "part": span.part,
-        "index": span.index,
-        "start": span.start,
-        "end": span.end,
-        "pointer": pointer(path),
-        "samples": list(span.samples),
-        "family": span.family,
-        "tokens_behind": round(span.tokens_behind),
-        "tokens_per_request": round(span.tokens_per_request),
-        "dollars_per_1000_requests": span.dollars(rates.fresh, rates.cached),
-        "rewrite": span.rewrite,
-        "behind": span.behind,
-    }
-
-
-def span_path(span: VaryingSpan) -> FieldPath:
-    """Return the field that a span is in."""
-    if span.part == "message":
-        return ("messages", span.index, "content")
-    return ("tools",) if span.index < 0 else ("tools", span.index)
-
-
-def span_finding(span: VaryingSpan, rates: Rates, severity: Severity) -> Finding:
-    """Return the finding about a span: kind, place, cost and rewrite."""
-    samples = ", ".join(visible_line(sample)[:40] for sample in span.samples[:3])
-    cost = span.dollars(rates.fresh, rates.cached)
-    first = "" if span.behind is None else " It is behind another one: this is the cost once that is fixed."
-    kind = span.kind.replace("_", " ")
-    return Finding(
-        severity,
-        f"Varies between requests: {kind}",
-        f"{samples}; ≈ {span.tokens_behind:,.0f} stable tokens behind it are not cached.{first} Fix: "
-        f"{REWRITES[span.rewrite]}.",
-        evidence=(
-            Evidence("fresh because of it, per request", span.tokens_per_request),
-            Evidence("lost in 1,000 requests", cost, "dollars"),
-        ),
-        places=(FindingPlace(span_path(span), span.start, span.end),),
-        tokens=span.tokens_per_request,
-        dollars=cost,
-        subject=span.kind,
-        rule="varying-span",
-    )
 
 
 # SARIF and GitHub

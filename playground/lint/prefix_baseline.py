@@ -1,16 +1,20 @@
 """Baseline of the prefixes that requests share: hashes and lengths, no contents. Compared in a team's CI.
 
 A prompt's prefix ends at its first value that changes from request to request, or at the last user message. For
-several recorded requests of one program it ends at the first difference between them.
+several recorded requests of one program it ends at the first difference between them. Programs are recognized by
+hashes of the lines of their first message, whatever their order in the recording.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.client.endpoint import Rates
 from playground.lint.model import Evidence, Finding, FindingPlace
@@ -25,7 +29,12 @@ FORMAT_KEY, FORMAT_VERSION = "electron_playground_prefixes", 1
 RULE = "prefix-baseline"
 CHUNK = 256
 """Code points per hash inside a part: where stable text was edited is known to as many."""
+SKETCH, ALIKE = 24, 0.4
+"""Hashes of lines per program; share of them from which on two recordings are of the same program."""
+_LINE_ENDS = re.compile(r"\n|(?<=[.!?\u3002\u0964])\s*")
+_DIGITS = re.compile(r"\d+")
 Estimate = Callable[[str], float]
+_NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class PrefixPart(Struct, frozen=True):
@@ -43,6 +52,8 @@ class SharedPrefix(Struct, frozen=True):
     path: Path
     offset: int
     reason: str = ""
+    sketch: frozenset[str] = frozenset()
+    """Hashes of lines of the first message, of a recorded program."""
 
     @property
     def flat(self) -> str:
@@ -81,8 +92,13 @@ def prefix_of_prompt(document: Document) -> SharedPrefix:
 
 
 def prefix_of_requests(documents: Sequence[Document]) -> SharedPrefix:
-    """Return what all requests of one program begin with."""
+    """Return what all recorded requests of one program begin with; of one request, its stable prefix."""
     rows = [_parts(document) for document in documents]
+    found = _shared(rows) if len(rows) > 1 else prefix_of_prompt(documents[0])
+    return replace(found, sketch=_sketch(documents[-1]))
+
+
+def _shared(rows: Sequence[Sequence[PrefixPart]]) -> SharedPrefix:
     for at, column in enumerate(zip(*rows, strict=False)):
         if len(set(column)) > 1:
             same_role = len({part.role for part in column}) == 1
@@ -90,6 +106,65 @@ def prefix_of_requests(documents: Sequence[Document]) -> SharedPrefix:
             return _cut(rows[0], at, offset, "a difference between requests")
     shortest = min(rows, key=len)
     return _cut(shortest, len(shortest), 0, "")
+
+
+def _sketch(document: Document) -> frozenset[str]:
+    """Return the least hashes of the lines and sentences of the first message, without digits, and of tool names."""
+    text = document.messages[0].content or "" if document.messages else ""
+    lines = {" ".join(line.split()) for line in _LINE_ENDS.split(_DIGITS.sub("", text))}
+    names = {f"tool {tool.name}" for tool in document.tools}
+    return frozenset(sorted(_hash(line, 6) for line in lines | names if line)[:SKETCH])
+
+
+def recognized(old: Mapping[str, Json], prefixes: Mapping[str, SharedPrefix]) -> dict[str, str]:
+    """Return the name in the baseline for each recorded program, given by the names `file#number` of this recording.
+
+    A program that the baseline has keeps its name there, whatever its place in the recording. A new one is named by its
+    content.
+    """
+    scores: list[tuple[float, str, str]] = []
+    for name, prefix in prefixes.items():
+        same_file = [key for key in old if key.rpartition("#")[0] == name.rpartition("#")[0]]
+        scores += [(_similarity(prefix, old[key]), name, key) for key in same_file]
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for score, name, key in sorted(scores, key=lambda one: (-one[0], one[1] != one[2], one[1])):
+        if score >= ALIKE and name not in found and key not in taken:
+            found[name] = key
+            taken.add(key)
+    for name, prefix in prefixes.items():
+        if name in found:
+            continue
+        file = name.rpartition("#")[0]
+        left = [key for key in old if key.rpartition("#")[0] == file and key not in taken]
+        others = [one for one in prefixes if one.rpartition("#")[0] == file and one not in found]
+        if len(left) == len(others) == 1 and not _sketch_of(old[left[0]]):
+            key = left[0]  # of an older version, which has no hashes of lines
+        else:
+            first = min(prefix.sketch, default="") + (prefix.parts[0].text if prefix.parts else "")
+            key = next(key for digits in range(8, 64) if (key := f"{file}#{_hash(first, digits)}") not in taken)
+        found[name] = key
+        taken.add(key)
+    return found
+
+
+def _similarity(prefix: SharedPrefix, entry: Json) -> float:
+    """Return how much a recorded program and an entry of the baseline have in common, 0 to 1."""
+    theirs = _sketch_of(entry)
+    if theirs and prefix.sketch:
+        return len(theirs & prefix.sketch) / min(len(theirs), len(prefix.sketch))
+    chunks = [part.text[at : at + CHUNK] for part in prefix.parts for at in range(0, len(part.text), CHUNK)]
+    known = {
+        text[at : at + 4]
+        for text in (str(part.get("chunks", "")) for part in _part_list(entry))
+        for at in range(0, len(text), 4)
+    }
+    return sum(_hash(chunk, 4) in known for chunk in chunks) / max(min(len(chunks), len(known)), 1)
+
+
+def _sketch_of(entry: Json) -> frozenset[str]:
+    text = entry.get("sketch") if isinstance(entry, dict) else None
+    return frozenset(text.split()) if isinstance(text, str) else frozenset()
 
 
 def _extremes(texts: Sequence[str]) -> tuple[str, str]:
@@ -118,6 +193,7 @@ def baseline_of(prefixes: Mapping[str, SharedPrefix], estimate: Estimate) -> dic
             "tokens": round(sum(estimate(part.text) for part in prefix.parts)),
             "parts": parts,
             "shared": {"with": partner, "tokens": round(estimate(prefix.flat[:shared]))} if shared else None,
+            **({"sketch": " ".join(sorted(prefix.sketch))} if prefix.sketch else {}),
         }
     return entries
 
@@ -149,9 +225,18 @@ def _partners(prefixes: Mapping[str, SharedPrefix]) -> dict[str, tuple[str, int]
 
 
 def regressions(
-    old: Mapping[str, Json], prefixes: Mapping[str, SharedPrefix], estimate: Estimate, rates: Rates
+    old: Mapping[str, Json],
+    prefixes: Mapping[str, SharedPrefix],
+    estimate: Estimate,
+    rates: Rates,
+    fresh: Mapping[str, float] = _NOTHING,
+    counted: Mapping[str, float] = _NOTHING,
 ) -> Iterator[tuple[str, Finding]]:
-    """Yield findings by prompt: serious if its shared prefix is shorter by a block, a hint if stable text changed."""
+    """Yield findings by prompt: serious if its shared prefix is shorter by a block, a hint if stable text changed.
+
+    `fresh`: reported fresh tokens per request by prompt; no finding costs more. `counted`: those that other findings
+    about the requests of the program state already.
+    """
     now = baseline_of(prefixes, estimate)
     for name, prefix in prefixes.items():
         before = old.get(name)
@@ -161,7 +246,10 @@ def regressions(
         lost = _count(before, "tokens") - _count(now[name], "tokens")
         if lost >= ASSUMED_BLOCK:
             what = f"{prefix.reason!r} ends it" if prefix.reason else "it ends"
-            yield name, _shorter(before, lost, prefix.path, prefix.offset, f"Now {what} here.", rates, "stable")
+            known = counted.get(name, 0.0)
+            paid = max(min(lost, fresh.get(name, lost)) - known, 0.0)
+            why = f"Now {what} here." + (" The cost is stated with the spans that vary." if known else "")
+            yield name, _shorter(before, lost, prefix.path, prefix.offset, why, rates, "stable", round(paid))
         else:
             yield from ((name, finding) for finding in _edited(before, now[name], prefix))
         yield from ((name, finding) for finding in _unshared(before, name, prefixes, estimate, rates))
@@ -185,8 +273,12 @@ def _unshared(
         yield _shorter(shared, lost, *prefix.locate(end), why, rates, "shared")
 
 
-def _shorter(before: Json, lost: int, path: Path, offset: int, why: str, rates: Rates, subject: str) -> Finding:
-    fresh, cached = price_per_1000(lost, rates.fresh), price_per_1000(lost, rates.cached)
+def _shorter(
+    before: Json, lost: int, path: Path, offset: int, why: str, rates: Rates, subject: str, paid: float | None = None
+) -> Finding:
+    """Return the finding. `paid`: tokens per request that it costs, if it is less than `lost`."""
+    paid = lost if paid is None else paid
+    fresh, cached = price_per_1000(paid, rates.fresh), price_per_1000(paid, rates.cached)
     dollars = None if fresh is None or cached is None else fresh - cached
     tokens = _count(before, "tokens")
     return Finding(
@@ -195,12 +287,12 @@ def _shorter(before: Json, lost: int, path: Path, offset: int, why: str, rates: 
         f"≈ {tokens:,} tokens before, ≈ {tokens - lost:,} now. {why} Move what changes behind the stable text, or "
         "accept the change with --update-baseline.",
         evidence=(
-            Evidence("tokens lost per request", lost),
-            Evidence("tokens lost per 1,000 requests", lost * 1_000),
+            Evidence("tokens lost per request", paid),
+            Evidence("tokens lost per 1,000 requests", paid * 1_000),
             Evidence("lost in 1,000 requests", dollars, "dollars"),
         ),
         places=(FindingPlace(path, offset, offset + 1),),
-        tokens=lost,
+        tokens=paid,
         dollars=dollars,
         subject=subject,
         rule=RULE,

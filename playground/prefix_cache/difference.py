@@ -113,9 +113,9 @@ def messages_moved(now: CacheView, earlier: CacheView, index: int) -> Moved | No
         return Moved("added", f"{_messages(len(come))} put in") if come else None
     if not come:
         return Moved("removed", f"{_messages(len(gone))} taken out")
-    if len(come) == len(gone) or _edited(come[0], gone[0]):
+    if len(come) == len(gone) or edited(come[0], gone[0]):
         return None
-    if len(there) == len(gone) == 1 and _edited(come[-1], gone[0]):
+    if len(there) == len(gone) == 1 and edited(come[-1], gone[0]):
         return Moved("added", f"{_messages(len(come) - 1)} put in before the last one")
     if len(here) == len(come) < len(gone) == len(there):
         # Nothing after the prefix is shared: the text does not show which of the two it is.
@@ -141,7 +141,7 @@ def _left(moved: Sequence[str], here: Sequence[str], there: Sequence[str]) -> bo
     return all(have[text] >= need[text] for text in moved)
 
 
-def _edited(one: str, other: str) -> bool:
+def edited(one: str, other: str) -> bool:
     """Return whether one message is an edit of the other: by its ends, or by lines if several places differ."""
     shorter = min(len(one), len(other))
     start = common_prefix(one, other)
@@ -246,7 +246,7 @@ class Difference(Struct, frozen=True):
 def unrelated(now: CacheView, earlier: CacheView) -> bool:
     """Return whether two prompts have no text or tool in common, and neither first message is an edit of the other."""
     (mine, one), (theirs, other) = map(_whole_texts, (now, earlier))
-    return mine.isdisjoint(theirs) and not _edited(one, other)
+    return mine.isdisjoint(theirs) and not edited(one, other)
 
 
 def _whole_texts(view: CacheView) -> tuple[set[str], str]:

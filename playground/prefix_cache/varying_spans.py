@@ -1,7 +1,7 @@
 """Find what varies between the requests of an unknown program: no template is needed.
 
-Bodies are grouped into families that share most of their head (tools and leading messages). In each family the heads
-are aligned, and the conversations are compared turn by turn. Pure functions; nothing is sent or stored.
+Bodies are grouped into families that share most of their head (tools and leading messages), and in each family the
+heads are aligned. Pure functions; nothing is sent or stored.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -35,18 +35,36 @@ SpanKind = Literal[
     "whitespace",
     "retrieved_text",
     "history_truncation",
+    "arguments",
+    "call_ids",
+    "inserted_messages",
+    "removed_messages",
     "text",
 ]
-Rewrite = Literal["move_behind_stable_text", "sort_keys", "sort_tools", "normalize_whitespace", "append_only", "none"]
+Rewrite = Literal[
+    "move_behind_stable_text",
+    "sort_keys",
+    "sort_tools",
+    "normalize_whitespace",
+    "append_only",
+    "keep_history",
+    "keep_arguments",
+    "keep_ids",
+    "insert_behind_history",
+    "none",
+]
 _REWRITES: dict[SpanKind, Rewrite] = {
     "reordered_keys": "sort_keys",
     "reordered_tools": "sort_tools",
     "changed_tools": "none",
     "whitespace": "normalize_whitespace",
     "history_truncation": "append_only",
+    "arguments": "keep_arguments",
+    "call_ids": "keep_ids",
+    "inserted_messages": "insert_behind_history",
+    "removed_messages": "keep_history",
 }
 MAX_SAMPLES = 5
-MAX_REWRITTEN = 20
 _SIMILAR = 0.4
 """Share of units that the heads of one family have in common at least."""
 _HEAD = 6_000
@@ -55,10 +73,6 @@ _FEW_WORDS = 12
 """A head with fewer words is compared by groups of characters."""
 _SHORT, _GRAM = 400, 5
 """Code points of such a head that are compared, and the size of a group."""
-_BLOCK = 16
-"""Stable tokens behind a span from which on they could be served from a cache."""
-_LOOK_BACK = 24
-"""Earlier requests that are searched for the previous turn of a conversation."""
 _LONG_VALUE, _MANY_WORDS = 90, 12
 """Code points or words from which a value is retrieved text."""
 _LONG_NAME, _SENTENCE = 60, 8
@@ -69,10 +83,15 @@ class VaryingSpan(Struct, frozen=True):
     """A span that differs between requests of one family.
 
     `part` and `index`: a message, or a tool (-1: the tool list as a whole). `start`, `end`: code points in the
-    message's content or the tool's JSON text, in request `request`. `changes` of `comparisons` consecutive requests
-    differ here. `tokens_behind`: ≈ stable tokens behind it; `tokens_per_request`: how many of them are sent fresh on
-    average. `behind`: index in the result of the span in front, which must be fixed first; None for the first one.
-    `changed`: indexes of the requests that differ here from the one before.
+    message's content or the tool's JSON text, in request `request`; with `path`, in that field of the body.
+    `changes` of `comparisons` requests differ here from the request that they continue, or from the one before;
+    `changed` are their indexes. `tokens_behind`: ≈ tokens behind it that such a request repeats, on average.
+    `lost_tokens`: ≈ tokens of all requests that are sent fresh because of it once the spans in front are fixed;
+    `tokens_per_request` is their average over the requests of the family. `behind`: index in the result of the span in
+    front, which must be fixed first; None for the first one. `places`: how many places vary together; the span is the
+    first. `history`: it is in turns of a conversation that were sent before. `between`: it differs only between
+    conversations. `recurring`: its values are used again in other conversations, and only the first request with each
+    of them pays.
     """
 
     kind: SpanKind
@@ -90,11 +109,17 @@ class VaryingSpan(Struct, frozen=True):
     family: int = 0
     behind: int | None = None
     changed: tuple[int, ...] = ()
+    lost_tokens: float = 0.0
+    places: int = 1
+    history: bool = False
+    between: bool = False
+    recurring: bool = False
+    path: tuple[str | int, ...] = ()
 
     @property
     def rewrite(self) -> Rewrite:
         """Return the change of the program that removes the span from the prefix."""
-        return _REWRITES.get(self.kind, "move_behind_stable_text")
+        return _REWRITES.get(self.kind, "keep_history" if self.history else "move_behind_stable_text")
 
     def dollars(self, fresh: float | None, cached: float | None, requests: int = 1_000) -> float | None:
         """Return what `requests` requests pay for it, at rates in dollars per million tokens; None without both."""
@@ -105,36 +130,7 @@ class VaryingSpan(Struct, frozen=True):
 
 Body = Mapping[str, Json]
 Estimate = Callable[[str], float]
-
-
-def varying_spans(
-    bodies: Sequence[Body], *, tokens: Estimate | None = None, groups: Sequence[Sequence[int]] | None = None
-) -> list[VaryingSpan]:
-    """Return every span that varies between requests of one program, family by family, in the order of the prompt.
-
-    Args:
-        bodies: request bodies, oldest first. Bodies of several programs may be mixed. Invalid ones are ignored.
-        tokens: ≈ tokens of a text; default: `estimate`, a quarter of its UTF-8 bytes or a third of its code points.
-        groups: the result of `families`, if it is known.
-
-    Questions at the end of a prompt and new turns of a conversation vary by nature and are not reported.
-    """
-    count = tokens or estimate
-    found: list[VaryingSpan] = []
-    for number, members in enumerate(families(bodies) if groups is None else groups):
-        if len(members) > 1:
-            first = len(found)
-            spans = list(_Family([bodies[index] for index in members], members, count).spans())
-            found += [
-                replace(span, family=number, behind=None if position == 0 else first + position - 1)
-                for position, span in enumerate(spans)
-            ]
-    return found
-
-
-def estimate(text: str) -> float:
-    """Return ≈ tokens of a text without any report of a server."""
-    return len(text) / 4 if text.isascii() else max(len(text) / 4, len(text.encode("utf-8", "replace")) / 8)
+_Number = TypeVar("_Number", int, float)
 
 
 def _messages(body: Body) -> list[dict[str, Any]]:
@@ -177,7 +173,7 @@ def families(bodies: Sequence[Body]) -> list[list[int]]:
         if not messages:
             continue
         head = _content(messages[0])
-        key = (head, messages[0].get("role"))
+        key = (head, str(messages[0].get("role")))
         number = of_head.get(key)
         if number is None:
             units = _head_units(str(messages[0].get("role")), head, body)
@@ -207,129 +203,113 @@ def _alike(left: set[str], right: set[str]) -> bool:
     return len(left & right) >= _SIMILAR * min(len(left), len(right))
 
 
-_Item = tuple[VaryingSpan | None, float]
-"""A span and the ≈ stable tokens up to the next one; None: stable tokens alone."""
+class HeadItem(Struct, frozen=True):
+    """A span of the head and the ≈ stable tokens up to the next one; without a span, stable tokens at the beginning.
+
+    `versions[n]`: which of its values request n of the family has. `sizes[n]`: ≈ tokens of that value.
+    """
+
+    span: VaryingSpan | None
+    tokens: float
+    versions: tuple[int, ...] = ()
+    sizes: tuple[float, ...] = ()
 
 
-class _Family:
-    """The requests of one family."""
+def head_items(
+    bodies: Sequence[Body], requests: Sequence[int], estimate: Estimate, tool_estimate: Estimate
+) -> tuple[int, list[HeadItem]]:
+    """Return how many messages are in the head of all bodies of a family, and what varies in head and tools.
 
-    def __init__(self, bodies: Sequence[Body], requests: Sequence[int], estimate: Estimate) -> None:
-        self._bodies, self._requests, self._estimate = bodies, requests, estimate
+    `requests` are the indexes by which spans name the bodies; the estimates are ≈ tokens of texts and of definitions.
+    """
+    head = _Head(bodies, requests, estimate, tool_estimate)
+    return head.lead, [*head.in_tools(), *head.in_messages()]
+
+
+class _Head:
+    """Tools and leading messages of the requests of one family."""
+
+    def __init__(
+        self, bodies: Sequence[Body], requests: Sequence[int], estimate: Estimate, tool_estimate: Estimate
+    ) -> None:
+        self._bodies, self._requests, self._estimate, self._of_tool = bodies, requests, estimate, tool_estimate
         self._all_messages = [_messages(body) for body in bodies]
-        self._lead = min(_lead(messages) for messages in self._all_messages)
+        self.lead = min(_lead(messages) for messages in self._all_messages)
 
-    def spans(self) -> Iterator[VaryingSpan]:
-        """Yield the spans in the order of the prompt, each with the stable tokens behind it."""
-        behind = 0.0
-        sized: list[VaryingSpan] = []
-        for span, tokens in reversed([*self._in_tools(), *self._in_head(), *self._in_history()]):
-            behind += tokens
-            if span is not None:
-                share = span.changes / max(span.comparisons, 1)
-                sized.append(replace(span, tokens_behind=behind, tokens_per_request=behind * share))
-        yield from (span for span in reversed(sized) if not self._is_question(span))
-
-    def _is_question(self, span: VaryingSpan) -> bool:
-        """Whether it is the end of a prompt without a system message."""
-        role = self._all_messages[0][0].get("role")
-        return span.part == "message" and role == "user" and span.index < self._lead and span.tokens_behind < _BLOCK
-
-    def _in_tools(self) -> Iterator[_Item]:
+    def in_tools(self) -> Iterator[HeadItem]:
+        """Yield what varies in the tools."""
         lists = [_tools(body) for body in self._bodies]
         texts = [json.dumps(tools, ensure_ascii=False) for tools in lists]
         if len(set(texts)) < 2:
-            yield None, self._estimate(texts[0]) if lists[0] else 0.0
+            yield HeadItem(None, self._of_tool(texts[0]) if lists[0] else 0.0)
             return
         names = [tuple(_tool_name(tool) for tool in tools) for tools in lists]
         if len(set(names)) > 1:
             kind: SpanKind = "reordered_tools" if len({frozenset(row) for row in names}) == 1 else "changed_tools"
             samples = [", ".join(row) for row in names]
             span = _span(kind, "tool", -1, self._requests, (0, len(texts[0])), samples)
-            yield span, self._estimate(texts[0]) / 2
+            yield HeadItem(span, self._of_tool(texts[0]), numbered(names), (0.0,) * len(names))
         for name in dict.fromkeys(name for row in names for name in row):
-            yield from self._in_tool(name, lists)
+            yield from self._in_tool(name, lists, ordered=len(set(names)) == 1)
 
-    def _in_tool(self, name: str, lists: Sequence[Sequence[dict[str, Any]]]) -> Iterator[_Item]:
+    def _in_tool(self, name: str, lists: Sequence[Sequence[dict[str, Any]]], *, ordered: bool) -> Iterator[HeadItem]:
+        """Yield what varies in a tool. `ordered`: its stable tokens are not part of an item for the whole list."""
         rows = [
-            (self._requests[position], index, tool)
+            (position, index, tool)
             for position, tools in enumerate(lists)
             for index, tool in enumerate(tools)
             if _tool_name(tool) == name
         ]
         texts = [json.dumps(tool, ensure_ascii=False) for _, _, tool in rows]
-        requests, index = [request for request, _, _ in rows], rows[0][1]
+        positions, index = [position for position, _, _ in rows], rows[0][1]
+        requests = [self._requests[position] for position in positions]
         if len(set(texts)) == 1:
-            return
-        if len({json.dumps(tool, ensure_ascii=False, sort_keys=True) for _, _, tool in rows}) == 1:
+            if ordered:
+                yield HeadItem(None, self._of_tool(texts[0]))
+        elif len({json.dumps(tool, ensure_ascii=False, sort_keys=True) for _, _, tool in rows}) == 1:
             span = _span("reordered_keys", "tool", index, requests, (0, len(texts[0])), texts)
-            yield span, self._estimate(texts[0])
+            tokens = self._of_tool(texts[0]) if ordered else 0.0
+            yield HeadItem(span, 0.0, self._spread(positions, numbered(texts)), (tokens,) * len(lists))
         else:
-            yield from self._aligned(texts, "tool", index, requests)
+            for item in self._aligned(texts, "tool", index, requests):
+                versions, sizes = self._spread(positions, item.versions), self._spread(positions, item.sizes)
+                yield replace(item, tokens=item.tokens if ordered else 0.0, versions=versions, sizes=sizes)
 
-    def _in_head(self) -> Iterator[_Item]:
-        for index in range(self._lead):
+    def _spread(self, positions: Sequence[int], values: Sequence[_Number]) -> tuple[_Number, ...]:
+        """Return values of some requests as values of all: -1 for those without."""
+        found: list[_Number] = [-1] * len(self._bodies)
+        for position, value in zip(positions, values, strict=False):
+            found[position] = value
+        return tuple(found) if values else ()
+
+    def in_messages(self) -> Iterator[HeadItem]:
+        """Yield what varies in the leading messages."""
+        for index in range(self.lead):
             texts = [_content(messages[index]) for messages in self._all_messages]
             yield from self._aligned(texts, "message", index, self._requests)
 
     def _aligned(
         self, texts: Sequence[str], part: Literal["message", "tool"], index: int, requests: Sequence[int]
-    ) -> Iterator[_Item]:
-        ranges = varying_ranges(texts)
+    ) -> Iterator[HeadItem]:
+        ranges, estimate = varying_ranges(texts), self._of_tool if part == "tool" else self._estimate
         starts = [found.start for found in ranges] + [len(texts[0])]
-        yield None, self._estimate(texts[0][: starts[0]])
+        yield HeadItem(None, estimate(texts[0][: starts[0]]))
         for found, next_start in zip(ranges, starts[1:], strict=True):
             samples = [found.values[version] if version < len(found.values) else "" for version in found.versions]
             span = _span(kind_of_range(found), part, index, requests, (found.start, found.end), samples)
             if not found.exact:
                 changed = _changed(requests, found.versions)
                 span = replace(span, changes=len(changed), changed=changed, distinct=len(set(found.versions)))
-            yield span, self._estimate(texts[0][found.end : next_start])
+            known = [estimate(value) for value in found.values]
+            usual = sum(known) / len(known)
+            sizes = tuple(known[version] if version < len(known) else usual for version in found.versions)
+            yield HeadItem(span, estimate(texts[0][found.end : next_start]), found.versions, sizes)
 
-    def _in_history(self) -> Iterator[_Item]:
-        """Spans in the turns of conversations: messages that are dropped or rewritten between two requests."""
-        turns = [[_turn(message) for message in messages[self._lead :]] for messages in self._all_messages]
-        sets = [frozenset(row) for row in turns]
-        dropped: list[tuple[int, int]] = []
-        rewritten: list[tuple[int, int, int]] = []
-        for later in range(1, len(turns)):
-            earlier = _previous_turn(turns, sets, later)
-            if earlier is not None:
-                shift = _shift(turns[earlier], turns[later])
-                dropped += [(earlier, later)] if shift else []
-                if not shift:
-                    rewritten += [(earlier, later, at) for at in _rewritten(turns[earlier], turns[later])]
-        if dropped:
-            yield self._truncation(turns, dropped)
-        if rewritten:
-            yield from self._rewritten(rewritten)
 
-    def _truncation(self, turns: Sequence[Sequence[str]], dropped: Sequence[tuple[int, int]]) -> _Item:
-        earlier, later = dropped[0]
-        samples = [turns[earlier][0], turns[later][0]]
-        position = (0, len(_content(self._all_messages[later][self._lead])))
-        span = _span("history_truncation", "message", self._lead, [self._requests[later]], position, samples)
-        span = replace(span, changes=len(dropped), comparisons=len(turns) - 1, distinct=len(dropped) + 1)
-        span = replace(span, changed=tuple(self._requests[at] for _, at in dropped))
-        return span, self._estimate("".join(turns[later]))
-
-    def _rewritten(self, found: Sequence[tuple[int, int, int]]) -> Iterator[_Item]:
-        """Messages of earlier turns that another request renders differently: one span for each kind."""
-        kinds: set[SpanKind] = set()
-        for earlier, later, at in found[:MAX_REWRITTEN]:
-            index = self._lead + at
-            texts = [_content(self._all_messages[request][index]) for request in (earlier, later)]
-            behind = "".join(_content(message) for message in self._all_messages[earlier][index + 1 :])
-            for difference in varying_ranges(texts):
-                kind = kind_of_range(difference)
-                if kind not in kinds:
-                    kinds.add(kind)
-                    position = (difference.start, difference.end)
-                    span = _span(kind, "message", index, [self._requests[earlier]], position, difference.values)
-                    span = replace(span, changes=len(found), comparisons=len(self._bodies) - 1)
-                    changed = dict.fromkeys(self._requests[later] for _, later, _ in found)
-                    span = replace(span, changed=tuple(changed))
-                    yield span, self._estimate(behind + texts[0][difference.end :])
+def numbered(values: Sequence[object]) -> tuple[int, ...]:
+    """Return a number for each value, equal for equal ones."""
+    numbers: dict[object, int] = {}
+    return tuple(numbers.setdefault(value, len(numbers)) for value in values)
 
 
 def _span(
@@ -360,6 +340,11 @@ def _changed(requests: Sequence[int], values: Sequence[object]) -> tuple[int, ..
 def kind_of_range(found: VaryingRange) -> SpanKind:
     """Return the kind of the values of a range."""
     values = found.values
+    present = [value for value in values if value.strip()]
+    if 1 < len(present) < len(values):
+        # Where some requests have nothing, the values of the others include the words around them.
+        inner = varying_ranges(present)
+        return kind_of_range(inner[0]) if inner else "text"
     if len({"".join(value.split()) for value in values}) == 1:
         return "whitespace"
     if found.reordered:
@@ -397,40 +382,5 @@ def _looks_like_name(value: str) -> bool:
     return (
         0 < len(words) <= 5
         and not any(character.isdigit() for character in value)
-        and (not cased or all(word[0].isupper() for word in words))
+        and (not cased or all(word[0].isupper() or word == "&" for word in words))
     )
-
-
-def _turn(message: Mapping[str, Any]) -> str:
-    calls = message.get("tool_calls")
-    return f"{message.get('role')}\x1f{_content(message)}\x1f{json.dumps(calls) if calls else ''}"
-
-
-def _previous_turn(turns: Sequence[Sequence[str]], sets: Sequence[frozenset[str]], later: int) -> int | None:
-    """Return the newest earlier request of the same conversation: it shares two turns, or a long one next to it."""
-    now = sets[later]
-    for earlier in range(later - 1, max(later - _LOOK_BACK, 0) - 1, -1):
-        shared = now & sets[earlier]
-        if len(shared) >= 2 or (shared and len(turns[later]) > 1 and turns[earlier] and turns[earlier][-1] in now):
-            return earlier
-    return None
-
-
-def _shift(earlier: Sequence[str], later: Sequence[str]) -> int:
-    """Return how many of the oldest turns were dropped; 0 if `later` begins as `earlier` does."""
-    if not later or not earlier or later[0] == earlier[0]:
-        return 0
-    for shift in range(1, len(earlier)):
-        kept = earlier[shift:]
-        if list(kept) == list(later[: len(kept)]):
-            return shift
-    return 0
-
-
-def _rewritten(earlier: Sequence[str], later: Sequence[str]) -> list[int]:
-    """Return positions at which a turn differs between turns that are equal, or in the last turn of `earlier`."""
-    shared = min(len(earlier), len(later) - 1)
-    different = [at for at in range(shared) if earlier[at] != later[at]]
-    if len(different) > shared / 2 or not shared:
-        return []
-    return [at for at in different if earlier[at].split("\x1f")[0] == later[at].split("\x1f")[0]]

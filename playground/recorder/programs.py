@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from statistics import median
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from playground.prefix_cache.losses import ProgramLosses, Usage, in_one_list, program_losses, retries, varying_spans
 from playground.prefix_cache.rewrites import proposals, sorted_tools
-from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan, estimate, families, varying_spans
-from playground.prefix_cache.view import view_of_fields
+from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan, families
 from playground.prompt.document import Document, Json, Tool, names, render
 from playground.recorder.capture import document_of
 from playground.requestlog.records import LogRow
@@ -34,6 +33,10 @@ KINDS: dict[SpanKind, str] = {
     "whitespace": "Whitespace",
     "retrieved_text": "Retrieved text",
     "history_truncation": "Truncated history",
+    "arguments": "Rewritten arguments",
+    "call_ids": "Tool call ids",
+    "inserted_messages": "Inserted messages",
+    "removed_messages": "Removed messages",
     "text": "Text",
 }
 ADVICE = {
@@ -42,6 +45,10 @@ ADVICE = {
     "sort_tools": "Sort the tools by name in your program.",
     "normalize_whitespace": "Send the same whitespace in every request.",
     "append_only": "Append new turns and keep the old ones; if the history must be shortened, drop many turns at once.",
+    "keep_history": "Store the text when it is first sent, and send the same text in every later turn.",
+    "keep_arguments": "Store the arguments as the model wrote them, and send that string back without parsing it.",
+    "keep_ids": "Store the ids of tool calls, and send the same ids in every later turn.",
+    "insert_behind_history": "Put it behind the history, in the last user message, and leave it there.",
     "none": "Send the same tools in every request, or put requests with other tools into an own prompt.",
 }
 MIN_TOKENS_BEHIND = 16
@@ -124,19 +131,29 @@ def fresh_tokens(row: LogRow) -> int | None:
 
 
 class Program(Struct, frozen=True):
-    """Requests that share the head of their prompt, oldest first, with the conversations among them."""
+    """Requests that share the head of their prompt, oldest first, with the conversations among them.
+
+    A conversation has the id that the log has for its first request. `retried`: requests that failed and were sent
+    again soon after; they are attempts of the later request.
+    """
 
     name: str
     run_ids: tuple[str, ...]
     conversations: Mapping[str, tuple[str, ...]]
+    retried: frozenset[str] = frozenset()
+
+    @property
+    def requests(self) -> int:
+        """Return the number of requests; attempts of one request count once."""
+        return len(self.run_ids) - len(self.retried)
 
 
 class Leak(Struct, frozen=True):
     """A varying span with its place and its cost in the compared requests of its program.
 
-    `run_ids`: requests that differ here from the one before, oldest first. `tokens`, `dollars`: ≈ sent fresh because of
-    it, in requests in which no span in front of it differs. `tokens_alone`, `dollars_alone`: the same once all spans in
-    front are fixed. Dollars are None without rates. `blocked_by`: title of the span in front.
+    `run_ids`: requests that differ here from the one that they continue, or from the one before, oldest first.
+    `tokens`, `dollars`: ≈ what fixing it saves, once the spans in front of it are fixed. Dollars are None without
+    rates. `blocked_by`: title of the span in front.
     """
 
     program: int
@@ -147,8 +164,6 @@ class Leak(Struct, frozen=True):
     run_ids: tuple[str, ...] = ()
     tokens: float = 0.0
     dollars: float | None = None
-    tokens_alone: float = 0.0
-    dollars_alone: float | None = None
     blocked_by: str = ""
     title: str = ""
     """The kind in words."""
@@ -197,6 +212,16 @@ class Analysis(Struct, frozen=True):
     savings: tuple[Savings, ...] = ()
     """By program."""
 
+    def program_of(self, run_id: str) -> Program | None:
+        """Return the program that sent a request."""
+        return next((program for program in self.programs if run_id in program.run_ids), None)
+
+    def conversation_of(self, run_id: str) -> tuple[str, tuple[str, ...]]:
+        """Return id and requests of the conversation of a request; ("", ()) if the request is not in the analysis."""
+        program = self.program_of(run_id)
+        pairs = program.conversations.items() if program else ()
+        return next(((name, run_ids) for name, run_ids in pairs if run_id in run_ids), ("", ()))
+
     def saved(self, program: int | None) -> Savings | None:
         """Return the savings of a program, or of all together; None without requests."""
         parts = self.savings if program is None else self.savings[program : program + 1]
@@ -223,100 +248,125 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     """Group requests, oldest first, into programs and find what varies in each. Pure and slow: call it in a worker."""
     bodies = [request.body for request in requests]
     groups = families(bodies)
-    spans = varying_spans(bodies, groups=groups)
+    again = retries([(one.body, one.row.started_utc.timestamp(), _failed(one.row)) for one in requests])
+    usage = {at: Usage(one.row.prompt_tokens, one.row.cached_tokens) for at, one in enumerate(requests)}
     leaks: list[Leak] = []
     savings = []
-    for number, group in enumerate(groups):
-        members = {index: requests[index] for index in group}
-        found, saved = _costs([span for span in spans if span.family == number], members)
-        leaks += found
-        savings.append(saved)
-    leaks.sort(key=lambda leak: (-(leak.dollars or 0.0), -leak.tokens, -leak.tokens_alone))
+    programs = []
     rows = [list(map(requests.__getitem__, group)) for group in groups]
     names_ = program_names([(row[0].body, row[-1].body) for row in rows])
-    return Analysis(tuple(map(_program, names_, rows)), tuple(leaks), tuple(savings))
+    for number, group in enumerate(groups):
+        kept = [index for index in group if index not in again] or group
+        losses = program_losses(bodies, kept, usage)
+        found, saved = _costs(losses, number, requests)
+        leaks += found
+        savings.append(saved)
+        attempts = {index: again[index] for index in group if index in again}
+        programs.append(_program(names_[number], group, requests, losses, attempts))
+    leaks.sort(key=lambda leak: (-(leak.dollars or 0.0), -leak.tokens, -leak.span.tokens_behind))
+    return Analysis(tuple(programs), tuple(leaks), tuple(savings))
 
 
-def _title(span: VaryingSpan, members: Mapping[int, RecordedRequest]) -> str:
-    """Return the kind of a span in words. Text that only changes with the conversation is a value of the session."""
-    if span.kind != "text":
-        return KINDS[span.kind]
-    conversations = [(index, member.row.conversation) for index, member in members.items()]
-    same = [index for (_, before), (index, now) in pairwise(conversations) if now and now == before]
-    return KINDS["text"] if not same or not set(same).isdisjoint(span.changed) else "Session value"
+def _failed(row: LogRow) -> bool:
+    return row.phase != "done" or (row.status or 0) >= _REFUSED
 
 
-def _costs(spans: Sequence[VaryingSpan], members: Mapping[int, RecordedRequest]) -> tuple[list[Leak], Savings]:
-    """Return the leaks of one program, whose spans are in the order of the prompt, and what fixing all of them saves.
+_REFUSED = 400
+"""Status from which on a request failed."""
 
-    A request pays for the first span that differs from the request before: the stable tokens behind it, at most the
-    fresh tokens that were reported.
+
+def _title(span: VaryingSpan, continuing: frozenset[int]) -> str:
+    """Return the kind of a span in words. Text that only changes with the conversation is a value of the session.
+
+    `continuing`: requests that are not the first of their conversation.
     """
-    reported = {index: member for index, member in members.items() if fresh_tokens(member.row) is not None}
-    compared, scale = reported or members, _scale(list(reported.values()))
-    spans = [span for span in spans if span.tokens_behind * scale >= MIN_TOKENS_BEHIND]
-    now, alone = [[0.0, 0.0] for _ in spans], [[0.0, 0.0] for _ in spans]
-    changed = [frozenset(span.changed) for span in spans]
-    for index, member in compared.items():
-        fresh, rates = fresh_tokens(member.row), member.row.rates
-        difference = (rates.fresh or 0.0) - (rates.cached or 0.0)
-        hit = [at for at, requests in enumerate(changed) if index in requests]
-        for at in hit:
-            tokens = spans[at].tokens_behind * scale
-            tokens = tokens if fresh is None else min(tokens, fresh)
-            for sums in (alone[at], now[at]) if at == hit[0] else (alone[at],):
-                sums[0] += tokens
-                sums[1] += tokens * difference / 1_000_000
-    rows = [member.row for member in compared.values()]
+    if span.kind != "text" or span.history or not continuing or not continuing.isdisjoint(span.changed):
+        return KINDS[span.kind]
+    return "Session value"
+
+
+def _continuing(losses: ProgramLosses, requests: Sequence[RecordedRequest]) -> frozenset[int]:
+    seen: set[str] = set()
+    found = set(losses.predecessors)
+    for index in losses.requests:
+        conversation = requests[index].row.conversation
+        if conversation in seen:
+            found.add(index)
+        elif conversation:
+            seen.add(conversation)
+    return frozenset(found)
+
+
+def _costs(losses: ProgramLosses, program: int, requests: Sequence[RecordedRequest]) -> tuple[list[Leak], Savings]:
+    """Return the leaks of one program, and what fixing all of them saves.
+
+    What a request lost belongs to spans (`playground.prefix_cache.losses`): the prices of the leaks add up to it.
+    """
+    rows = [requests[index].row for index in losses.compared]
     priced = all(row.rates.fresh is not None and row.rates.cached is not None for row in rows)
-    titles = [_title(span, members) for span in spans]
+    worth = {at for at, span in enumerate(losses.spans) if span.tokens_behind >= MIN_TOKENS_BEHIND}
+    spans, continuing = in_one_list(losses.spans, program, 0), _continuing(losses, requests)
     leaks = []
-    for at, span in enumerate(spans):
-        member = members[span.request]
-        scaled = replace(
-            span, tokens_behind=span.tokens_behind * scale, tokens_per_request=span.tokens_per_request * scale
-        )
+    for at in sorted(worth):
+        span = spans[at]
+        member = requests[span.request]
+        front = span.behind
+        while front is not None and front not in worth:
+            front = spans[front].behind
+        tokens = {index: losses.paid[index][at] for index in losses.paid if at in losses.paid[index]}
+        paid = sum(count * _saved_per_token(requests[index].row) for index, count in tokens.items())
         leaks.append(
             Leak(
-                span.family,
-                scaled,
+                program,
+                span,
                 member.row.run_id,
                 member.body,
                 _place(member.body, span),
-                tuple(members[index].row.run_id for index in span.changed if index in members),
-                now[at][0],
-                now[at][1] if priced else None,
-                alone[at][0],
-                alone[at][1] if priced else None,
-                titles[at - 1] if at else "",
-                titles[at],
+                tuple(requests[index].row.run_id for index in span.changed),
+                sum(tokens.values()),
+                paid if priced else None,
+                "" if front is None else _title(spans[front], continuing),
+                _title(span, continuing),
             )
         )
+    reported = any(row.prompt_tokens is not None and row.cached_tokens is not None for row in rows)
     saved = Savings(
         len(rows),
         sum(row.prompt_tokens or 0 for row in rows) if reported else None,
         sum(row.cached_tokens or 0 for row in rows) if reported else None,
-        sum(tokens for tokens, _ in now),
+        sum(leak.tokens for leak in leaks),
         _sum([input_cost(row) for row in rows]),
-        sum(price for _, price in now) if priced else None,
+        sum(leak.dollars or 0.0 for leak in leaks) if priced else None,
     )
     return leaks, saved
 
 
-def _scale(reported: Sequence[RecordedRequest]) -> float:
-    """Return reported prompt tokens over estimated ones; 1 without a report."""
-    estimated = sum(estimate(view_of_fields(request.body).text) for request in reported)
-    return sum(request.row.prompt_tokens or 0 for request in reported) / estimated if estimated else 1.0
+def _saved_per_token(row: LogRow) -> float:
+    """Return dollars that a cached token costs less than a fresh one; 0 without rates."""
+    return ((row.rates.fresh or 0.0) - (row.rates.cached or 0.0)) / 1_000_000
 
 
-def _program(name: str, members: Sequence[RecordedRequest]) -> Program:
+def _program(
+    name: str,
+    group: Sequence[int],
+    requests: Sequence[RecordedRequest],
+    losses: ProgramLosses,
+    attempts: Mapping[int, int],
+) -> Program:
+    """Return a program. A request that continues another one belongs to its conversation, also if the log has another
+    id for it because the history was written in another way."""
+    ids: dict[int, str] = {}
     conversations: dict[str, list[str]] = {}
-    for member in members:
-        conversations.setdefault(member.row.conversation or "", []).append(member.row.run_id)
+    for index in group:
+        earlier = losses.predecessors.get(attempts.get(index, index))
+        own = requests[index].row.conversation or ""
+        ids[index] = ids.get(earlier, own) if own and earlier is not None else own
+        conversations.setdefault(ids[index], []).append(requests[index].row.run_id)
     return Program(
         name,
-        tuple(member.row.run_id for member in members),
+        tuple(requests[index].row.run_id for index in group),
         {key: tuple(run_ids) for key, run_ids in conversations.items()},
+        frozenset(requests[index].row.run_id for index in attempts),
     )
 
 
@@ -346,12 +396,17 @@ def _shared_sentences(first: Mapping[str, Json], last: Mapping[str, Json]) -> li
 def _place(body: Mapping[str, Json], span: VaryingSpan) -> str:
     if span.part == "tool":
         return "tools" if span.index < 0 else f"tool {span.index + 1}"
+    inside = span.path[2:] if span.path else ("content",)
     messages = body.get("messages")
     message = messages[span.index] if isinstance(messages, list) and span.index < len(messages) else None
     fields = message if isinstance(message, dict) else {}
     content = fields.get("content")
     line = content.count("\n", 0, span.start) + 1 if isinstance(content, str) else 1
-    return f"{fields.get('role', '')} message {span.index + 1}, line {line}"
+    place = f"{fields.get('role', '')} message {span.index + 1}"
+    if inside != ("content",):
+        names_ = {"tool_calls": "tool calls", "tool_call_id": "id of the tool call"}
+        return f"{place}, {names_[str(inside[0])]}" if inside and inside[0] in names_ else place
+    return f"{place}, line {line}"
 
 
 def as_template(request: RecordedRequest, others: Sequence[RecordedRequest]) -> Document:
@@ -365,7 +420,7 @@ def _with_variables(body: Mapping[str, Json], spans: Sequence[VaryingSpan]) -> D
     used = set(names(document.messages))
     end_of: dict[int, int] = {}
     for span in sorted(spans, key=lambda span: (span.index, span.start), reverse=True):
-        if span.part != "message" or span.kind == "history_truncation" or span.index >= len(document.messages):
+        if span.part != "message" or span.history or span.index >= len(document.messages):
             continue
         message = document.messages[span.index]
         content = message.content or ""
@@ -408,6 +463,8 @@ class Rewrite(Struct, frozen=True):
 def rewrites(leak: Leak) -> tuple[Rewrite, ...]:
     """Return changes that remove a leak, the most cautious first; empty if no change of one body can show it."""
     span, before = leak.span, document_of(dict(leak.body), _text(leak.body))
+    if span.history:
+        return ()
     match span.rewrite:
         case "sort_tools":
             found = sorted_tools(before)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
-from playground.prefix_cache.varying_spans import VaryingSpan, varying_spans
+from playground.prefix_cache.losses import varying_spans
+from playground.prefix_cache.varying_spans import VaryingSpan
 from tests.benchmarks.leak_programs import Leak, Program, programs
 
 GOAL = 0.95

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from playground.prefix_cache.varying_spans import VaryingSpan, varying_spans
+from playground.prefix_cache.losses import varying_spans
+from playground.prefix_cache.varying_spans import VaryingSpan
 from tests.leaks.generator import Leak, Program
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from playground.prefix_cache.varying_spans import families, varying_spans
+from playground.prefix_cache.losses import varying_spans
+from playground.prefix_cache.varying_spans import families
 from playground.prompt.document import Json
 from tests.benchmarks.bench_leaks import identical, measure
 from tests.leaks.generator import programs
@@ -47,7 +48,8 @@ def test_literal_customer_name_in_three_versions_is_found_and_priced() -> None:
     assert (span.kind, span.samples, span.part, span.index) == ("name", names, "message", 0)
     assert bodies[0]["messages"][0]["content"][span.start : span.end] == "Priya Sharma"
     assert span.tokens_behind > 700
-    assert span.dollars(0.4, 0.1) == pytest.approx(span.tokens_behind * 0.3 / 1_000)
+    assert span.lost_tokens == pytest.approx(2 * span.tokens_behind)  # nothing was cached for the first request
+    assert span.dollars(0.4, 0.1) == pytest.approx(span.tokens_behind * 2 / 3 * 0.3 / 1_000)
     assert span.dollars(None, 0.1) is None
     assert span.rewrite == "move_behind_stable_text"
 
@@ -63,7 +65,7 @@ def test_span_that_changes_once_costs_its_share_of_requests() -> None:
     bodies = [body(f"Today is {day} November 2026.\n{STABLE}", "Hi") for day in (22, 22, 22, 22, 23)]
     (span,) = varying_spans(bodies)
     assert (span.changes, span.comparisons) == (1, 4)
-    assert span.tokens_per_request == pytest.approx(span.tokens_behind / 4)
+    assert span.tokens_per_request == pytest.approx(span.tokens_behind / 5)
 
 
 def test_two_programs_are_two_families() -> None:

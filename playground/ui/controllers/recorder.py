@@ -404,10 +404,12 @@ class RecorderController(QObject):
 
     def _earlier(self, row: LogRow) -> tuple[LogRow | None, str]:
         """Return the request before in its conversation, else in its program, and which of both it is."""
-        found = self._follow.earlier_in_conversation(row)
+        _, run_ids = self.page.analysis.conversation_of(row.run_id)
+        at = run_ids.index(row.run_id) if run_ids else 0
+        found = self._follow.row(run_ids[at - 1]) if at else self._follow.earlier_in_conversation(row)
         if found is not None:
             return found, "conversation"
-        program = next((one for one in self.page.analysis.programs if row.run_id in one.run_ids), None)
+        program = self.page.analysis.program_of(row.run_id)
         if program is None:
             return None, ""
         at = program.run_ids.index(row.run_id)
@@ -468,7 +470,7 @@ class RecorderController(QObject):
         if request is None:
             self.notice.emit("The body of this request cannot be read.")
             return
-        program = next((one for one in self.page.analysis.programs if run_id in one.run_ids), None)
+        program = self.page.analysis.program_of(run_id)
         members = set(program.run_ids) if program is not None else set()
         others = [other for other in self._follow.requests() if other.row.run_id in members - {run_id}]
         self.prompt_wanted.emit(await asyncio.to_thread(as_template, request, others))

@@ -150,19 +150,19 @@ class LeakCard(QFrame):
         if (leak, saved) == self._state:
             return
         self._state, self.leak = (leak, saved), leak
-        price, alone = (None if saved is None else saved.per_1000(one) for one in (leak.dollars, leak.dollars_alone))
+        price = None if saved is None else saved.per_1000(leak.dollars)
         self.title.setText(visible(leak.title))
         self.price.setText(UNKNOWN if price is None else f"≈ {dollars(price)}")
         rates = "No rates are set for this endpoint" if price is None else "Per 1,000 requests, at the endpoint's rates"
         self.price.setToolTip(rates)
         self.samples.setText(_samples(leak.span.samples))
-        self.place.setText(visible(leak.place))
+        places = f" and {leak.span.places - 1:,} more places" if leak.span.places > 1 else ""
+        self.place.setText(visible(f"{leak.place}{places}"))
         behind = f"{Figure.estimated(leak.span.tokens_behind).text} tokens each"
         self.tokens.setText(f"{leak.span.changes:,} of {leak.span.comparisons:,} requests · {behind}")
-        self.tokens.setToolTip("Requests that differ here from the one before · stable tokens behind it")
+        self.tokens.setToolTip("Requests that differ here from the one before · tokens behind it that both have")
         self.blocked.setVisible(bool(leak.blocked_by))
-        later = UNKNOWN if alone is None else f"≈ {dollars(alone)}"
-        self.blocked.setText(f"Behind “{leak.blocked_by}”: {later} once that is fixed.")
+        self.blocked.setText(f"Behind “{leak.blocked_by}”: this is saved once that is fixed.")
         self.preview.setAccessibleName(f"Preview the rewrite for {leak.title}, {leak.place}")
         self.requests.setAccessibleName(f"Show the requests in which {leak.title}, {leak.place}, differs")
         self.setAccessibleName(f"{leak.title}, {leak.place}, {self.price.text()} per 1,000 requests")

@@ -104,6 +104,8 @@ class RecorderPage(QWidget):
         self._wide: bool | None = None
         self.more = icon_button("more", "More for the selected request")
         self.analysis = Analysis()
+        self._conversation_of: dict[str, str] = {}
+        """By run_id: its conversation, also if its history was written in another way."""
         self._shown, self._whole = Shown(), figures(())
         self._matched: Set[int] | None = None
         self._leak: Leak | None = None
@@ -325,6 +327,12 @@ class RecorderPage(QWidget):
     def show_analysis(self, analysis: Analysis, causes: Mapping[str, RowCause]) -> None:
         """Show programs and leaks, and the causes that follow from them."""
         self.analysis = analysis
+        self._conversation_of = {
+            run_id: name
+            for program in analysis.programs
+            for name, run_ids in program.conversations.items()
+            for run_id in run_ids
+        }
         self._shown = replace(self._shown, causes=causes)
         if self._leak is not None:
             key = self._leak.key
@@ -361,7 +369,7 @@ class RecorderPage(QWidget):
         kind, value = self.programs.key()
         rows = list(self._shown.rows)
         if kind == "conversation":
-            rows = [row for row in rows if row.conversation == value]
+            rows = [row for row in rows if self._conversation_of.get(row.run_id, row.conversation) == value]
         elif kind == "program":
             number = self.programs.program()
             members = set(self.analysis.programs[number].run_ids) if number is not None else set()
@@ -399,7 +407,7 @@ class RecorderPage(QWidget):
         number, analysis = self.programs.program(), self.analysis
         leaks = [leak for leak in analysis.leaks if number is None or leak.program == number]
         programs = analysis.programs if number is None else analysis.programs[number : number + 1]
-        requests = sum(len(program.run_ids) for program in programs)
+        requests = sum(program.requests for program in programs)
         self.leaks.show_leaks(leaks, analysis.saved(number), requests)
         self.leaks.show_chosen(self._leak)
         self.tabs.setTabText(0, f"Leaks {len(leaks)}" if leaks else "Leaks")

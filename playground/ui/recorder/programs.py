@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.export.terminal import visible_line
-from playground.recorder.programs import Analysis, Figures, figures
+from playground.recorder.programs import Analysis, Figures, Program, figures
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import percent
 from playground.ui.theme import current_theme, scaled, ui_font
@@ -101,7 +101,9 @@ class ProgramList(QTreeWidget):
             key = self._keys[number]
             leaks = sum(leak.program == number for leak in analysis.leaks)
             found = f"{leaks} leak{'' if leaks == 1 else 's'}" if leaks else "no leaks"
-            item = self._show(key, None, program.name, found, figures(self._known(program.run_ids)), bool(leaks))
+            item = self._show(
+                key, None, program.name, found, figures(self._known(program.run_ids, program)), bool(leaks)
+            )
             conversations = any(program.conversations)
             policy = QTreeWidgetItem.ChildIndicatorPolicy
             item.setChildIndicatorPolicy(policy.ShowIndicator if conversations else policy.DontShowIndicator)
@@ -134,7 +136,7 @@ class ProgramList(QTreeWidget):
         program = self._analysis.programs[self._keys.index(key)]
         newest = [pair for pair in program.conversations.items() if pair[0]][-MAX_CONVERSATIONS:]
         for conversation, run_ids in newest:
-            found = self._known(run_ids)
+            found = self._known(run_ids, program)
             key = ("conversation", conversation)
             if found and found != self._filled.get(key):
                 self._filled[key] = found
@@ -146,8 +148,9 @@ class ProgramList(QTreeWidget):
             if child is not None and child.data(0, _KEY) not in names:
                 self._remove(child)
 
-    def _known(self, run_ids: Sequence[str]) -> list[LogRow]:
-        return [self._rows[run_id] for run_id in run_ids if run_id in self._rows]
+    def _known(self, run_ids: Sequence[str], program: Program) -> list[LogRow]:
+        """Return rows; of the attempts of one request, the last one."""
+        return [self._rows[run_id] for run_id in run_ids if run_id in self._rows and run_id not in program.retried]
 
     def _show(
         self, key: Key, parent: QTreeWidgetItem | None, name: str, second: str, found: Figures, leaking: bool

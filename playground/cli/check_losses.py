@@ -1,0 +1,233 @@
+"""What the recorded requests of a program lost, as findings of `check`, with one price for each lost token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from playground.cli.check_inputs import CheckedInput
+from playground.client.endpoint import Rates
+from playground.export.terminal import visible_line
+from playground.lint.model import Evidence, Finding, FindingPlace, Severity
+from playground.prefix_cache.losses import BLOCK, ProgramLosses, in_one_list, program_losses, retries
+from playground.prefix_cache.varying_spans import Rewrite, VaryingSpan, families
+from playground.prompt.document import Json
+from playground.prompt.field_errors import Path as FieldPath
+
+RULE = "varying-span"
+SERIOUS_TOKENS = 128
+"""Tokens per request that a span keeps from the cache."""
+REWRITES: dict[Rewrite, str] = {
+    "move_behind_stable_text": "move it behind the stable text, for example into the last user message",
+    "sort_keys": "serialize the object with sorted keys",
+    "sort_tools": "send the tools in one order, for example sorted by name",
+    "normalize_whitespace": "write the white space in one way in every request",
+    "append_only": "append to the history, and drop many old turns at once instead of one per request",
+    "keep_history": "store the text when it is first sent, and send the same text in every later turn",
+    "keep_arguments": "store the arguments as the model wrote them, and send that string back without parsing it",
+    "keep_ids": "store the ids of tool calls, and send the same ids in every later turn",
+    "insert_behind_history": "put it behind the history, for example into the last user message, and leave it there",
+    "none": "send the same list in every request of a conversation",
+}
+_CONTEXT = 24
+"""Code points in front of a value by which a place of a lint rule is found in another request."""
+
+
+class SpanFinding(Struct, frozen=True):
+    """One varying span. `item` is the request that its position is in; `program` is empty if there is only one.
+
+    `held`: ≈ tokens per request that it and the spans behind it keep from the cache.
+    """
+
+    item: CheckedInput
+    span: VaryingSpan
+    finding: Finding
+    program: str
+    losses: ProgramLosses
+    held: float
+
+
+class Losses(Struct, frozen=True):
+    """Spans of all programs, most serious programs first as recorded. `retried`: requests that were sent again."""
+
+    spans: Sequence[SpanFinding]
+    programs: Mapping[int, ProgramLosses]
+    """By identity of an input: what its program lost."""
+    retried: int = 0
+
+    def per_request(self, items: Sequence[CheckedInput]) -> float:
+        """Return ≈ tokens per request that the findings about the program of these requests state."""
+        return sum(one.span.tokens_per_request for one in self.spans if one.losses is self.programs.get(id(items[-1])))
+
+
+def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
+    """Return what varies between the requests of each program, with its cost."""
+    bodies = [(item, item.body or {}) for item in inputs if item.body is not None]
+    again = retries([(body, item.at, item.failed) for item, body in bodies])
+    kept = [pair for index, pair in enumerate(bodies) if index not in again]
+    groups = families([body for _, body in kept])
+    usage = {index: item.usage for index, (item, _) in enumerate(kept)}
+    all_bodies = [body for _, body in kept]
+    names = _names([[kept[index][0] for index in group] for group in groups])
+    found: list[SpanFinding] = []
+    programs: dict[int, ProgramLosses] = {}
+    for number, group in enumerate(groups):
+        losses = program_losses(all_bodies, group, usage)
+        programs.update((id(kept[index][0]), losses) for index in group)
+        first = len(found)
+        # Behind a value with little text behind it there is nothing to be cached.
+        worth = [at for at, span in enumerate(losses.spans) if span.tokens_behind >= BLOCK]
+        renumbered = {at: position for position, at in enumerate(worth)}
+        spans = [replace(losses.spans[at], behind=_front(losses.spans, at, renumbered)) for at in worth]
+        for at, span in zip(worth, in_one_list(spans, number, first), strict=True):
+            finding = _finding(span, rates, losses.held(at), names[number])
+            found.append(SpanFinding(kept[span.request][0], span, finding, names[number], losses, losses.held(at)))
+    return Losses(found, programs, len(again))
+
+
+def _front(spans: Sequence[VaryingSpan], at: int, kept: Mapping[int, int]) -> int | None:
+    """Return the nearest reported span in front that must be fixed first."""
+    front = spans[at].behind
+    while front is not None and front not in kept:
+        front = spans[front].behind
+    return None if front is None else kept[front]
+
+
+def _severity(span: VaryingSpan, held: float) -> Severity:
+    """Return the severity of a span by its cost and that of the spans behind it. A single payment is never serious."""
+    if held >= SERIOUS_TOKENS and not span.recurring:
+        return "serious"
+    return "warning" if span.tokens_behind >= SERIOUS_TOKENS else "hint"
+
+
+def _names(programs: Sequence[Sequence[CheckedInput]]) -> list[str]:
+    """Return a name for each program, by its requests; empty if there is one program."""
+    if len(programs) < 2:
+        return [""] * len(programs)
+    # Imported here: one program needs no name, and the log's types are slow to import.
+    from playground.recorder.programs import program_names
+
+    names = program_names([(items[0].body or {}, items[-1].body or {}) for items in programs])
+    agents = [{item.agent for item in items} for items in programs]
+    return [
+        f"{next(iter(agent))}: {name}" if len(agent) == 1 and agent != {""} else name
+        for agent, name in zip(agents, names, strict=True)
+    ]
+
+
+def span_path(span: VaryingSpan) -> FieldPath:
+    """Return the field that a span is in."""
+    if span.path:
+        return span.path
+    if span.part == "message":
+        return ("messages", span.index, "content")
+    return ("tools",) if span.index < 0 else ("tools", span.index)
+
+
+def span_fields(one: SpanFinding, rates: Rates, place: Json) -> dict[str, Json]:
+    """Return a span as JSON. `place`: its position, as of other findings."""
+    span = one.span
+    fields: dict[str, Json] = {
+        "kind": span.kind,
+        "severity": one.finding.severity,
+        "program": one.program or None,
+        "part": span.part,
+        "index": span.index,
+        "start": span.start,
+        "end": span.end,
+        "request": one.item.name,
+        "samples": list(span.samples),
+        "family": span.family,
+        "places": span.places,
+        "history": span.history,
+        "between_conversations": span.between,
+        "recurring": span.recurring,
+        "requests": len(one.losses.compared),
+        "changed": span.changes,
+        "tokens_behind": round(span.tokens_behind),
+        "tokens_per_request": round(span.tokens_per_request),
+        "tokens_held_per_request": round(one.held),
+        "lost_tokens": round(span.lost_tokens),
+        "dollars_per_1000_requests": span.dollars(rates.fresh, rates.cached),
+        "rewrite": span.rewrite,
+        "fix": REWRITES[span.rewrite],
+        "behind": span.behind,
+    }
+    where = place if isinstance(place, dict) else {}
+    return {**{name: where.get(name) for name in ("pointer", "line", "column")}, **fields}
+
+
+def _finding(span: VaryingSpan, rates: Rates, held: float, program: str) -> Finding:
+    """Return the finding about a span: kind, place, cost and rewrite."""
+    samples = ", ".join(visible_line(sample)[:40] or "nothing" for sample in span.samples[:3])
+    cost = span.dollars(rates.fresh, rates.cached)
+    what = "Varies between requests"
+    if span.history:
+        what = "An earlier turn is sent in another way"
+    elif span.between:
+        what = "Differs between conversations"
+    places = f" It is in {span.places:,} places; the first is named." if span.places > 1 else ""
+    first = "" if span.behind is None else " It is behind another one: this is the cost once that is fixed."
+    first += " Its values are used again: only the first request with each of them pays." if span.recurring else ""
+    of_program = f"Program “{visible_line(program)}”: " if program else ""
+    both = held - span.tokens_per_request >= 1
+    return Finding(
+        _severity(span, held),
+        f"{what}: {span.kind.replace('_', ' ')}",
+        f"{of_program}{samples}.{places} {span.changes:,} of {span.comparisons:,} requests differ here from the one "
+        f"before; ≈ {span.tokens_behind:,.0f} tokens behind it, which that one had too, are not cached.{first} Fix: "
+        f"{REWRITES[span.rewrite]}.",
+        evidence=(
+            Evidence("fresh because of it, per request", span.tokens_per_request),
+            *((Evidence("with the spans behind it, per request", held),) if both else ()),
+            Evidence("lost in 1,000 requests", cost, "dollars"),
+        ),
+        places=(FindingPlace(span_path(span), span.start, span.end),),
+        tokens=span.tokens_per_request,
+        dollars=cost,
+        subject=span.kind,
+        rule=RULE,
+    )
+
+
+def measured(found: Sequence[Finding], item: CheckedInput, losses: Losses) -> list[Finding]:
+    """Return the findings about a recorded request, with costs that the program's requests bear out.
+
+    What `prefix-order` says of a value that varies is a finding about its span already. If the value did not change
+    from request to request, it cost nothing.
+    """
+    program = losses.programs.get(id(item))
+    if program is None or len(program.requests) < 2:
+        return list(found)
+    kept: list[Finding] = []
+    for finding in found:
+        if finding.rule != "prefix-order":
+            kept.append(finding)
+        elif not any(_same_place(finding, item, one) for one in losses.spans if one.losses is program):
+            count = len(program.requests)
+            text = f"{finding.detail} It was the same in the {count:,} recorded requests, so it has cost nothing yet."
+            kept.append(replace(finding, severity="hint", detail=text, tokens=0.0, dollars=None, evidence=()))
+    return kept
+
+
+def _same_place(finding: Finding, item: CheckedInput, one: SpanFinding) -> bool:
+    """Whether a finding about a request names a span: it is in the same message, behind the same text."""
+    place, span = finding.places[0], one.span
+    if place.message != span.index or span.part != "message" or place.start is None:
+        return False
+    texts = [_content(of, span.index) for of in (item, one.item)]
+    if not -2 * _CONTEXT <= place.start - span.start <= 2 * _CONTEXT and span.places == 1:
+        mine, theirs = (
+            text[max(start - _CONTEXT, 0) : start] for text, start in zip(texts, (place.start, span.start), strict=True)
+        )
+        return mine == theirs
+    return True
+
+
+def _content(item: CheckedInput, index: int) -> str:
+    messages = (item.body or {}).get("messages")
+    message = messages[index] if isinstance(messages, list) and index < len(messages) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else ""

@@ -1,0 +1,582 @@
+"""What the requests of one program send fresh although an earlier request had it, and the spans that are the reason.
+
+Each request is compared with the request that it continues, or, at the beginning of a conversation, with the one whose
+head is most alike. Text that both have, behind the first place where they differ and behind everything that any
+earlier request shares, is lost. It belongs to the last difference in front of it: this is what fixing that difference
+saves, once those in front are fixed. So the prices of all spans add up to all lost tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from playground.prefix_cache.alignment import VaryingRange
+from playground.prefix_cache.conversations import (
+    HistoryChange,
+    PredecessorFinder,
+    field_place,
+    history_changes,
+    history_texts,
+    messages_of,
+)
+from playground.prefix_cache.prefix_size import Measure
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.varying_spans import (
+    MAX_SAMPLES,
+    Body,
+    HeadItem,
+    SpanKind,
+    VaryingSpan,
+    families,
+    head_items,
+    kind_of_range,
+    numbered,
+)
+from playground.prefix_cache.view import CacheView, view_of_fields
+
+BLOCK = 16
+"""Tokens from which on text behind a span could be served from a cache."""
+COLD = 1_024
+"""A request without cached tokens that shares more than so many is not warm: no change of the prompt helps it."""
+RETRY_S = 60.0
+"""Seconds within which the same body is sent again after an error, by a client that retries."""
+_LEARNED = 40
+"""Reports to which the estimates of a program are fitted."""
+_HEADS = 24
+"""Newest heads that are compared at the beginning of a conversation."""
+_TOGETHER = 3
+"""Spans of one kind that always change together from which on they are one finding."""
+_CHILDREN = 32
+_LASTING: frozenset[SpanKind] = frozenset(
+    (
+        "text",
+        "retrieved_text",
+        "changed_tools",
+        "reordered_tools",
+        "reordered_keys",
+        "reordered_text",
+        "whitespace",
+        "date",
+    )
+)
+"""Kinds of values of which a few may be used again and again, such as the prompts of several agents."""
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of a prompt as reported; None if not."""
+
+    prompt: int | None = None
+    cached: int | None = None
+
+    @property
+    def fresh(self) -> int | None:
+        """Return the tokens that were not cached."""
+        if self.prompt is None or self.cached is None or self.cached > self.prompt:
+            return None
+        return self.prompt - self.cached
+
+
+NO_USAGE = Usage()
+
+
+class ProgramLosses(Struct, frozen=True):
+    """Spans of one program in the order of the prompt, and what each request lost.
+
+    `paid[request]`: number of a span and ≈ tokens, for each span that the request paid for. Only requests in `compared`
+    are priced: those with reported tokens, or all if there is none. `predecessors`: which request each one continues.
+    """
+
+    requests: tuple[int, ...]
+    compared: tuple[int, ...]
+    spans: tuple[VaryingSpan, ...]
+    paid: Mapping[int, Mapping[int, float]]
+    predecessors: Mapping[int, int]
+    scale: float = 1.0
+
+    @property
+    def lost(self) -> float:
+        """Return ≈ tokens that all requests lost."""
+        return sum(sum(row.values()) for row in self.paid.values())
+
+    def held(self, number: int) -> float:
+        """Return ≈ tokens per request that a span keeps from the cache: its own, and those of the spans behind it."""
+        rows = (self.paid.get(index, {}) for index in self.spans[number].changed)
+        held = sum(tokens for row in rows for other, tokens in row.items() if other >= number)
+        return held / max(len(self.compared), 1)
+
+
+def varying_spans(bodies: Sequence[Body], *, groups: Sequence[Sequence[int]] | None = None) -> list[VaryingSpan]:
+    """Return every span that varies between requests of one program, family by family, in the order of the prompt.
+
+    Args:
+        bodies: request bodies, oldest first. Bodies of several programs may be mixed. Invalid ones are ignored.
+        groups: the result of `families`, if it is known.
+
+    Questions at the end of a prompt and new turns of a conversation vary by nature and are not reported.
+    """
+    found: list[VaryingSpan] = []
+    for number, members in enumerate(families(bodies) if groups is None else groups):
+        found += in_one_list(program_losses(bodies, members).spans, number, len(found))
+    return found
+
+
+def in_one_list(spans: Sequence[VaryingSpan], family: int, first: int) -> list[VaryingSpan]:
+    """Return spans of a family as part of a list of all families: `first` is the index of its first span there."""
+    return [replace(span, family=family, behind=None if span.behind is None else span.behind + first) for span in spans]
+
+
+def program_losses(
+    bodies: Sequence[Body], members: Sequence[int], usage: Mapping[int, Usage] | None = None
+) -> ProgramLosses:
+    """Return what the requests `members` (indexes of `bodies`) of one program lost. Slow: call it in a worker."""
+    if len(members) < 2:
+        return ProgramLosses(tuple(members), tuple(members), (), {}, {})
+    return _Program(bodies, members, usage or {}).losses()
+
+
+def retries(requests: Sequence[tuple[Body, float | None, bool]]) -> dict[int, int]:
+    """Return which requests are attempts of a later one, by index: the same body, sent again soon after a failure.
+
+    A request is (body, Unix seconds or None, whether it failed); oldest first.
+    """
+    found: dict[int, int] = {}
+    newest: dict[int, list[int]] = {}
+    for index, (body, at, failed) in enumerate(requests):
+        messages = body.get("messages")
+        size = len(messages) if isinstance(messages, list) else 0
+        waiting = newest.setdefault(size, [])
+        for other in reversed(waiting):
+            earlier, before, _ = requests[other]
+            soon = at is None or before is None or 0 <= at - before <= RETRY_S
+            if soon and earlier == body:
+                found[other] = index
+                waiting.remove(other)
+                break
+        if failed:
+            waiting.append(index)
+            del waiting[:-_CHILDREN]
+    for index in sorted(found, reverse=True):
+        found[index] = found.get(found[index], found[index])
+    return found
+
+
+class _Charge(Struct):
+    """Text that a request repeats behind a difference. `start`, `end`: ≈ tokens from the beginning of the prompt."""
+
+    key: object
+    start: float
+    end: float
+    served: bool
+
+
+class _Found(Struct):
+    """What is collected about one span."""
+
+    span: VaryingSpan
+    changed: list[int] = field(default_factory=list)
+    behind: dict[int, float] = field(default_factory=dict)
+    samples: list[str] = field(default_factory=list)
+
+
+class _PartTree:
+    """Earlier prompts, part by part: how many code points of a prompt any of them begins with."""
+
+    def __init__(self) -> None:
+        self._children: dict[str, _PartTree] = {}
+
+    def shared(self, view: CacheView) -> int:
+        """Return the code points of the longest shared prefix."""
+        node = self
+        for part in view.parts:
+            text = view.text[part.start : part.end]
+            child = node._children.get(text)
+            if child is None:
+                newest = list(node._children)[-_CHILDREN:]
+                return part.start + max((common_prefix(text, other) for other in newest), default=0)
+            node = child
+        return len(view.text)
+
+    def add(self, view: CacheView) -> None:
+        """Take a prompt in."""
+        node = self
+        for part in view.parts:
+            node = node._children.setdefault(view.text[part.start : part.end], _PartTree())
+
+
+class _Program:
+    """The requests of one program while they are compared."""
+
+    def __init__(self, bodies: Sequence[Body], members: Sequence[int], usage: Mapping[int, Usage]) -> None:
+        self._members = members
+        self._bodies = [bodies[index] for index in members]
+        self._usage = [usage.get(index, NO_USAGE) for index in members]
+        self._views = [view_of_fields(body) for body in self._bodies]
+        self._messages = [messages_of(view) for view in self._views]
+        self._estimator = TokenEstimator()
+        self._measures: dict[int, Measure] = {}
+        self._newest_measure: Measure | None = None
+        reported = [number for number, one in enumerate(self._usage) if one.fresh is not None]
+        self._compared = reported or list(range(len(members)))
+        self._scale = self._fit(reported)
+        estimator = self._estimator
+        self._lead, self._items = head_items(
+            self._bodies, members, estimator.estimate, lambda text: estimator.tokens(estimator.tool_counts(text))
+        )
+        self._merged = _merged(self._items)
+        self._found: dict[object, _Found] = {}
+        for number, item in enumerate(self._items):
+            if item.span is not None and self._merged[number] == number:
+                places = sum(other == number for other in self._merged.values())
+                span = replace(item.span, family=0, places=places, changed=(), changes=0)
+                self._found[number] = _Found(span)
+        self._paid: dict[int, dict[object, float]] = {}
+        self._predecessors: dict[int, int] = {}
+
+    def _fit(self, reported: Sequence[int]) -> float:
+        """Fit the estimator to reports. Returns reported over estimated tokens."""
+        if not reported:
+            return 1.0
+        step = max(len(reported) // _LEARNED, 1)
+        for number in reported[::step]:
+            counts = self._measure(number).counts_upto(len(self._views[number].text))
+            self._estimator.learn(counts, self._usage[number].prompt or 0)
+        estimated = 0.0
+        for number in reported:
+            view = self._views[number]
+            estimated += self._estimator.tokens(self._measure(number).counts_upto(len(view.text)))
+        return sum(self._usage[number].prompt or 0 for number in reported) / estimated if estimated else 1.0
+
+    def _measure(self, number: int) -> Measure:
+        found = self._measures.get(number)
+        if found is None:
+            found = Measure(self._views[number], self._estimator, self._newest_measure)
+            self._newest_measure = found
+            if len(self._measures) >= _CHILDREN:
+                del self._measures[next(iter(self._measures))]
+            self._measures[number] = found
+        return found
+
+    def losses(self) -> ProgramLosses:
+        """Compare all requests."""
+        finder, tree, heads = PredecessorFinder(), _PartTree(), _Heads(self._items, len(self._members))
+        first = self._lead if self._has_system() else 0
+        compared = set(self._compared)
+        for number, view in enumerate(self._views):
+            history = history_texts(view, self._messages[number], first)
+            earlier = finder.find(history)
+            if number:
+                charges = self._charges(number, earlier, tree, heads)
+                self._take(number, charges, priced=number in compared)
+            if earlier is not None:
+                self._predecessors[number] = earlier
+            finder.add(number, history)
+            tree.add(view)
+            heads.add(number)
+        return self._result()
+
+    def _has_system(self) -> bool:
+        messages = self._bodies[0].get("messages")
+        first = messages[0] if isinstance(messages, list) and messages else None
+        return isinstance(first, dict) and first.get("role") in ("system", "developer")
+
+    def _charges(self, number: int, earlier: int | None, tree: _PartTree, heads: _Heads) -> list[_Charge]:
+        """Return what a request repeats behind each difference, in the order of its prompt."""
+        other = heads.nearest(number) if earlier is None else earlier
+        served_items = heads.served(number)
+        charges: list[_Charge] = []
+        key: object = None
+        at = 0.0
+        changed = other is not None and heads.rows[number] != heads.rows[other]
+        for item_number, item in enumerate(self._items if changed else ()):
+            size = max(item.sizes[number], 0.0) if item.sizes else 0.0
+            if item.span is not None and other is not None and item.versions[number] != item.versions[other]:
+                key = self._merged[item_number]
+                self._changed(key, number)
+                at += size
+                size = 0.0
+            size += item.tokens
+            if key is not None:
+                charges.append(_Charge(key, at, at + size, item_number < served_items))
+            at += size
+        if earlier is not None:
+            shared = tree.shared(self._views[number]) if served_items == len(self._items) else 0
+            charges += self._in_history(number, earlier, key, shared)
+        return charges
+
+    def _in_history(self, number: int, earlier: int, key: object, served: int) -> list[_Charge]:
+        """Return charges behind the head. `key`: the last difference in it; `served`: code points that were cached."""
+        view = self._views[number]
+        rows = self._messages[earlier], self._messages[number]
+        same, changes = history_changes(self._views[earlier], view, rows, self._lead)
+        # Most servers leave earlier reasoning out by themselves: it matters only if their reports do not contradict.
+        known = self._usage[number].fresh is not None
+        changes = [change for change in changes if change.runs and (known or change.part.kind != "reasoning")]
+        if key is None and not changes:
+            return []
+        start = next((part.start for part in view.parts if part.kind != "tool" and part.index >= self._lead), None)
+        if start is None:
+            return []
+        charges = [self._charge(number, key, (start, same), served)] if key is not None and same > start else []
+        seen: set[object] = set()
+        for change in changes:
+            change_key = self._key(number, earlier, change)
+            if change_key not in seen:
+                seen.add(change_key)
+                self._changed(change_key, number)
+            if change.kind in ("edited", "arguments", "call_ids") and not change.whole:
+                # Sent unchanged, the text itself would be served, too.
+                charges.append(self._charge(number, change_key, (change.start, change.end), served))
+            charges += [self._charge(number, change_key, run, served) for run in change.runs]
+        return charges
+
+    def _charge(self, number: int, key: object, run: tuple[int, int], served: int) -> _Charge:
+        measure = self._measure(number)
+        start, end = max(run[0], min(served, run[1])), run[1]
+        return _Charge(key, measure.upto(start), measure.upto(end), start >= end)
+
+    def _changed(self, key: object, number: int) -> None:
+        found = self._found[key]
+        if not found.changed or found.changed[-1] != self._members[number]:
+            found.changed.append(self._members[number])
+
+    def _key(self, number: int, earlier: int, change: HistoryChange) -> object:
+        """Return the key of the span of a change, which is added if it is new."""
+        kind = _history_kind(change)
+        field_name = "" if kind in ("call_ids", "history_truncation") else change.part.kind
+        key = ("history", field_name, change.role if field_name else "", kind)
+        found = self._found.get(key)
+        if found is None:
+            span = self._history_span(number, earlier, change, kind)
+            found = self._found[key] = _Found(span)
+        for sample in (change.before, change.after):
+            if sample not in found.samples and len(found.samples) <= MAX_SAMPLES:
+                found.samples.append(sample)
+        return key
+
+    def _history_span(self, number: int, earlier: int, change: HistoryChange, kind: SpanKind) -> VaryingSpan:
+        part, offset = change.part, change.offset
+        path, start = field_place(self._bodies[number], part, offset)
+        end = start + max(change.end - change.start, 0)
+        if change.kind in ("inserted", "truncated", "removed"):
+            end = start
+        return VaryingSpan(
+            kind,
+            "message",
+            part.index,
+            self._members[number],
+            start,
+            end,
+            (),
+            2,
+            0,
+            0,
+            0.0,
+            0.0,
+            history=True,
+            path=path,
+        )
+
+    def _take(self, number: int, charges: Sequence[_Charge], *, priced: bool) -> None:
+        """Take the charges of a request in, at most its fresh tokens."""
+        index, usage, scale = self._members[number], self._usage[number], self._scale
+        behind: dict[object, float] = {}
+        for charge in charges:
+            behind[charge.key] = behind.get(charge.key, 0.0) + (charge.end - charge.start) * scale
+        total = 0.0
+        for key in reversed(behind):
+            total += behind[key]
+            self._found[key].behind[index] = total
+        if not priced:
+            return
+        cached = float(usage.cached or 0) if usage.fresh is not None else 0.0
+        lost = [charge for charge in charges if not charge.served and charge.end * scale > cached]
+        if lost and usage.fresh is not None and not cached and lost[0].start * scale > COLD:
+            return
+        paid: dict[object, float] = {}
+        for charge in lost:
+            paid[charge.key] = paid.get(charge.key, 0.0) + charge.end * scale - max(charge.start * scale, cached)
+        whole = sum(paid.values())
+        if usage.fresh is not None and whole > usage.fresh:
+            paid = {key: tokens * usage.fresh / whole for key, tokens in paid.items()}
+        self._paid[index] = paid
+
+    def _result(self) -> ProgramLosses:
+        keys = [key for key in self._found if self._is_reported(key)]
+        numbers = {key: number for number, key in enumerate(keys)}
+        continued = {self._members[number] for number in self._predecessors}
+        paid = {
+            index: {numbers[key]: tokens for key, tokens in row.items() if key in numbers}
+            for index, row in self._paid.items()
+        }
+        spans: list[VaryingSpan] = []
+        roots = self._roots()
+        for number, key in enumerate(keys):
+            found = self._found[key]
+            changed = tuple(found.changed)
+            lost = sum(row.get(number, 0.0) for row in paid.values())
+            behind = [found.behind[index] for index in changed if index in found.behind]
+            front = next((at for at in reversed(range(number)) if not set(spans[at].changed).isdisjoint(changed)), None)
+            spans.append(
+                replace(
+                    found.span,
+                    samples=found.span.samples or tuple(found.samples[:MAX_SAMPLES]),
+                    distinct=max(found.span.distinct, len(found.samples)),
+                    changes=len(changed),
+                    comparisons=len(self._members) - 1,
+                    changed=changed,
+                    tokens_behind=sum(behind) / len(behind) if behind else 0.0,
+                    tokens_per_request=lost / max(len(self._compared), 1),
+                    lost_tokens=lost,
+                    behind=front,
+                    recurring=isinstance(key, int) and self._recurs(key, roots, paid, number),
+                    between=bool(continued) and not found.span.history and continued.isdisjoint(changed),
+                )
+            )
+        members = self._members
+        return ProgramLosses(
+            tuple(members),
+            tuple(members[number] for number in self._compared),
+            tuple(spans),
+            paid,
+            {members[number]: members[earlier] for number, earlier in self._predecessors.items()},
+            self._scale,
+        )
+
+    def _roots(self) -> list[int]:
+        """Return the first request of each request's conversation."""
+        roots: list[int] = []
+        for number in range(len(self._members)):
+            earlier = self._predecessors.get(number)
+            roots.append(number if earlier is None else roots[earlier])
+        return roots
+
+    def _recurs(self, key: int, roots: Sequence[int], paid: Mapping[int, Mapping[int, float]], number: int) -> bool:
+        """Whether most values of a span of the head are used in several conversations, and paid for once at most."""
+        if self._found[key].span.kind not in _LASTING:
+            return False
+        using: dict[int, list[int]] = {}
+        for version, root in zip(self._items[key].versions, roots, strict=True):
+            using.setdefault(version, []).append(root)
+        again = sum(len(set(conversations)) > 1 for conversations in using.values())
+        paying = sum(row.get(number, 0.0) > BLOCK for row in paid.values())
+        return 2 * again > len(using) and paying <= len(using)
+
+    def _is_reported(self, key: object) -> bool:
+        """Whether a span is no question, and one in a history has text behind it."""
+        found = self._found[key]
+        if found.span.history:
+            return any(found.behind.values())
+        if self._has_system() or found.span.part != "message" or not isinstance(key, int):
+            return True
+        return sum(item.tokens for item in self._items[key:]) >= BLOCK
+
+
+class _Heads:
+    """The heads of earlier requests, as versions of their spans."""
+
+    def __init__(self, items: Sequence[HeadItem], requests: int) -> None:
+        varying = [(at, item.versions) for at, item in enumerate(items) if item.span is not None]
+        self._places = [at for at, _ in varying]
+        self.rows: list[tuple[int, ...]] = (
+            list(zip(*(versions for _, versions in varying), strict=True)) or [()] * requests
+        )
+        """The versions of each request."""
+        self._count = len(items)
+        self._tree: dict[int, Any] = {}
+        self._newest: dict[tuple[int, ...], int] = {}
+
+    def add(self, number: int) -> None:
+        """Take a request in."""
+        node: dict[int, Any] = self._tree
+        row = self.rows[number]
+        for version in row:
+            node = node.setdefault(version, {})
+        self._newest.pop(row, None)
+        self._newest[row] = number
+
+    def served(self, number: int) -> int:
+        """Return the first item at which no earlier request is the same; the number of items if one is in all."""
+        node: dict[int, Any] = self._tree
+        for at, version in zip(self._places, self.rows[number], strict=True):
+            if version not in node:
+                return at
+            node = node[version]
+        return self._count
+
+    def nearest(self, number: int) -> int | None:
+        """Return the earlier request whose head is most alike, the newest of equals."""
+        row = self.rows[number]
+        rows = list(self._newest.items())[-_HEADS:]
+        best, most = None, -1
+        for other, request in reversed(rows):
+            equal = sum(map(int.__eq__, row, other))
+            if equal > most:
+                best, most = request, equal
+        return best
+
+
+def _merged(items: Sequence[HeadItem]) -> dict[int, int]:
+    """Return for each item with a span the first one of its finding.
+
+    The same value in several places is one finding, and so are several spans of one kind that always change together
+    and back, and those that change only with them: they follow from one value, such as the tenant of a white-label
+    program.
+    """
+    found: dict[int, int] = {}
+    by_value: dict[object, int] = {}
+    together: dict[object, list[int]] = {}
+    for at, item in enumerate(items):
+        if item.span is None:
+            continue
+        versions = numbered(item.versions)
+        samples = tuple(" ".join(sample.casefold().split()) for sample in item.span.samples)
+        found[at] = by_value.setdefault((item.span.part, versions, samples), at)
+        if found[at] == at and 2 * len(set(versions)) <= len(versions):
+            together.setdefault((*_kind(item.span), versions), []).append(at)
+    leaders = sorted((group for group in together.values() if len(group) >= _TOGETHER), key=len, reverse=True)
+    for at, item in enumerate(items):
+        if item.span is None or found[at] != at:
+            continue
+        for group in leaders:
+            first = items[group[0]]
+            if group[0] != at and first.span and _kind(first.span) == _kind(item.span) and _follows(item, first):
+                found.update((other, group[0]) for other, leader in list(found.items()) if leader == at)
+                break
+    return _first_places(found)
+
+
+def _kind(span: VaryingSpan) -> tuple[str, str]:
+    return span.part, "number" if span.kind == "counter" else span.kind
+
+
+def _follows(item: HeadItem, leader: HeadItem) -> bool:
+    """Whether the value of a span is known if that of another one is."""
+    pairs = set(zip(leader.versions, item.versions, strict=True))
+    return len(pairs) == len(set(leader.versions))
+
+
+def _first_places(found: Mapping[int, int]) -> dict[int, int]:
+    """Return groups named by their first member."""
+    first: dict[int, int] = {}
+    for at in sorted(found):
+        first.setdefault(found[at], at)
+    return {at: first[group] for at, group in found.items()}
+
+
+def _history_kind(change: HistoryChange) -> SpanKind:
+    match change.kind:
+        case "arguments" | "call_ids":
+            return change.kind
+        case "truncated":
+            return "history_truncation"
+        case "inserted":
+            return "inserted_messages"
+        case "removed":
+            return "removed_messages"
+    values = (change.before, change.after)
+    return kind_of_range(VaryingRange(0, 0, values, ("", ""), (0, 1), True))

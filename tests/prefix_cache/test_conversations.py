@@ -1,0 +1,155 @@
+"""Which request a request continues, and how a client writes its history in another way."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from playground.prefix_cache.conversations import (
+    HistoryChange,
+    PredecessorFinder,
+    field_place,
+    history_changes,
+    history_texts,
+    messages_of,
+)
+from playground.prefix_cache.losses import retries
+from playground.prefix_cache.view import ViewPart, view_of_fields
+
+ANSWER = "The parcel was scanned in the regional centre this morning and arrives on Monday."
+RESULT = json.dumps({"status": "shipped", "details": ANSWER * 3})
+
+
+def user(text: str) -> Any:
+    return {"role": "user", "content": text}
+
+
+def said(text: str) -> Any:
+    return {"role": "assistant", "content": text}
+
+
+def called(name: str, arguments: str) -> Any:
+    call = {"id": name, "type": "function", "function": {"name": "look", "arguments": arguments}}
+    return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+def returned(name: str, text: str = RESULT) -> Any:
+    return {"role": "tool", "tool_call_id": name, "content": text}
+
+
+def predecessors(*histories: Any) -> list[int | None]:
+    """Return the number of the request that each one continues."""
+    finder, found = PredecessorFinder(), []
+    for number, history in enumerate(histories):
+        view = view_of_fields({"messages": history})
+        texts = history_texts(view, messages_of(view), 0)
+        found.append(finder.find(texts))
+        finder.add(number, texts)
+    return found
+
+
+def changes(earlier: Any, now: Any) -> list[tuple[HistoryChange, str]]:
+    """Return the changes, each with the text that follows it in both requests."""
+    views = view_of_fields({"messages": earlier}), view_of_fields({"messages": now})
+    _, found = history_changes(*views, (messages_of(views[0]), messages_of(views[1])), 0)
+    return [(one, "".join(views[1].text[start:end] for start, end in one.runs)) for one in found if one.runs]
+
+
+FIRST, SECOND = user("Where is my parcel, please?"), user("And can I send it back?")
+
+
+def test_find_continued_edited_and_cut_histories() -> None:
+    assert predecessors(
+        [FIRST],
+        [FIRST, called("a", '{"id": 1}'), returned("a")],
+        [FIRST, called("a", '{"id": 1}'), returned("a", "[removed]"), said(ANSWER), SECOND],
+        [SECOND, said("Yes."), user("Thanks.")],
+        [user("Another caller asks something else.")],
+    ) == [None, 0, 1, 2, None]
+
+
+def test_find_new_ids_and_spelling_of_calls_continue_the_newest_request() -> None:
+    steps = [(called(name, '{"id": 1}'), returned(name)) for name in ("a", "b")]
+    histories = [[FIRST], [FIRST, *steps[0]], [FIRST, *steps[1], said(ANSWER), SECOND]]
+    compact = called("b", '{"id":1}')
+    assert predecessors(*histories, [FIRST, compact, steps[1][1], said(ANSWER), SECOND, said("Yes.")]) == [
+        None,
+        0,
+        1,
+        2,
+    ]
+
+
+def test_find_same_script_in_another_session_continues_its_own_session() -> None:
+    sessions = [[FIRST, called(name, "{}"), returned(name)] for name in ("a", "b")]
+    assert predecessors([FIRST], sessions[0], [FIRST], sessions[1]) == [None, 0, 0, 2]
+
+
+def test_find_equal_tool_results_do_not_join_conversations() -> None:
+    step = [called("a", "{}"), returned("a")]
+    assert predecessors([FIRST], [FIRST, *step], [SECOND], [SECOND, *step]) == [None, 0, None, 2]
+
+
+def test_find_messages_that_all_begin_with_their_age_continue() -> None:
+    def aged(now: int) -> Any:
+        return [user(f"[{now} s ago] {ANSWER}"), said(f"[{now - 1} s ago] {ANSWER} {ANSWER}"), user(f"[0 s ago] {now}")]
+
+    assert predecessors(aged(10), [*aged(20), said(ANSWER), SECOND]) == [None, 0]
+
+
+def test_changes_of_a_continued_conversation_are_none() -> None:
+    assert changes([FIRST], [FIRST, said(ANSWER), SECOND]) == []
+    assert changes([FIRST, said(ANSWER), SECOND], [FIRST, said(ANSWER), user("And can I keep it?")]) == []
+    end = {"role": "system", "content": ANSWER}
+    assert changes([FIRST, end], [FIRST, said("Yes."), SECOND, end]) == []
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now", "kind", "before", "after", "behind"),
+    [
+        ([FIRST, returned("a", "run 17: ok, done"), SECOND],
+         [FIRST, returned("a", "run 18: ok, done"), SECOND, said("x")],
+         "edited", "17", "18", ": ok, done"),
+        ([FIRST, called("a", '{"id": 1}'), returned("a")], [FIRST, called("a", '{"id":1}'), returned("a"), said("x")],
+         "arguments", " ", "", ANSWER),
+        ([FIRST, called("a", "{}"), returned("a")], [FIRST, called("b", "{}"), returned("b"), said("x")],
+         "call_ids", "a", "b", ANSWER),
+        ([FIRST, SECOND], [{"role": "system", "content": "Docs"}, FIRST, SECOND, said("x")],
+         "inserted", "", "Docs", "Where is my parcel, please?"),
+        ([FIRST, said(ANSWER), SECOND], [SECOND, said("x")], "truncated", ANSWER, "", "And can I send it back?"),
+        ([FIRST, said("No."), SECOND], [FIRST, SECOND, said("x")], "removed", "No.", "", "And can I send it back?"),
+    ],
+)  # fmt: skip
+def test_changes_are_named_with_the_text_behind_them(
+    earlier: Any, now: Any, kind: str, before: str, after: str, behind: str
+) -> None:
+    found = changes(earlier, now)
+    assert {change.kind for change, _ in found} == {kind}
+    assert before in found[0][0].before
+    assert after in found[0][0].after
+    assert behind in "".join(text for _, text in found)
+
+
+def test_field_place_is_the_innermost_text_with_escapes_counted_once() -> None:
+    body: Any = {
+        "messages": [{"role": "user", "content": [{"type": "text", "text": 'a "é"\n🙂 b'}, {"type": "x", "n": 1}]}]
+    }
+    view = view_of_fields(body)
+    part = next(part for part in view.parts if part.kind == "content")
+    at = view.text.index("b", part.start + 30) - part.start
+    path, offset = field_place(body, part, at)
+    assert path == ("messages", 0, "content", 0, "text")
+    assert 'a "é"\n🙂 b'[offset] == "b"
+    assert field_place({}, ViewPart("content", 3, 0, 9), 2) == (("messages", 3), 0)
+
+
+def test_retries_are_the_same_body_soon_after_a_failure() -> None:
+    body: Any = {"messages": [FIRST]}
+    other: Any = {"messages": [SECOND]}
+    failed, done = True, False
+    assert retries([(body, 0.0, failed), (body, 1.0, failed), (body, 3.0, done), (body, 4.0, done)]) == {0: 2, 1: 2}
+    assert retries([(body, 0.0, done), (body, 1.0, done)]) == {}
+    assert retries([(body, 0.0, failed), (other, 1.0, done), (body, 61.0, done)]) == {}
+    assert retries([(body, None, failed), (body, None, done)]) == {0: 1}
