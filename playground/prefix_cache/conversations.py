@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import varying_ranges
 from playground.prefix_cache.difference import edited
+from playground.prefix_cache.message_content import is_text_part, part_at
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.view import END, CacheView, PartKind, ViewPart, bare_text
 from playground.prompt.document import Json
@@ -404,7 +405,15 @@ def field_place(body: Mapping[str, Json], part: ViewPart, offset: int) -> tuple[
         return ("messages", part.index), 0
     path: tuple[str | int, ...] = ("messages", part.index, name)
     value = fields[name]
-    return (path, offset) if isinstance(value, str) else _inside(value, path, offset)
+    if isinstance(value, str):
+        return path, offset
+    if name == "content" and isinstance(value, list) and (place := part_at(value, offset)) is not None:
+        index, offset = place
+        part_fields = value[index]
+        if isinstance(part_fields, dict) and is_text_part(part_fields):
+            return (*path, index, "text"), offset
+        return _inside(part_fields, (*path, index), offset)
+    return _inside(value, path, offset)
 
 
 def _inside(value: Json, path: tuple[str | int, ...], offset: int) -> tuple[tuple[str | int, ...], int]:

@@ -6,6 +6,7 @@ A list of one text part is the same text as a string: templates render both alik
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from playground.prompt.document import Json
 
@@ -26,12 +27,27 @@ def content_text(content: Json) -> str:
     return NEXT_PART.join(_part_text(part) for part in content)
 
 
+def part_at(content: list[Json], offset: int) -> tuple[int, int] | None:
+    """Return the index of the part that a code point of `content_text(content)` is in, and the code point in its text
+    or, of another part, in its JSON. None: the list is irregular, and the text its JSON."""
+    if not content or not all(isinstance(part, dict) for part in content):
+        return None
+    for index, part in enumerate(content):
+        text = _part_text(part)
+        if offset <= len(text) or index == len(content) - 1:
+            return index, max(min(offset, len(text)) - text.startswith(OTHER_PART), 0)
+        offset -= len(text) + len(NEXT_PART)
+    return None
+
+
 def _part_text(part: Json) -> str:
-    if isinstance(part, dict) and part.get("type") in _TEXT_TYPES and not part.keys() - _TEXT_KEYS:
-        text = part.get("text")
-        if isinstance(text, str):
-            return text
-    return OTHER_PART + _compact(part)
+    text = part.get("text") if isinstance(part, dict) and is_text_part(part) else None
+    return text if isinstance(text, str) else OTHER_PART + _compact(part)
+
+
+def is_text_part(part: Mapping[str, Json]) -> bool:
+    """Whether a part of a list is plain text."""
+    return part.get("type") in _TEXT_TYPES and not part.keys() - _TEXT_KEYS and isinstance(part.get("text"), str)
 
 
 def joined(content: str) -> str:

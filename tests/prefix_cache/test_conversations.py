@@ -134,14 +134,25 @@ def test_changes_are_named_with_the_text_behind_them(
 
 def test_field_place_is_the_innermost_text_with_escapes_counted_once() -> None:
     body: Any = {
-        "messages": [{"role": "user", "content": [{"type": "text", "text": 'a "é"\n🙂 b'}, {"type": "x", "n": 1}]}]
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": 'a "é"\n🙂 b'},
+                    {"type": "image_url", "image_url": {"url": 'c "é"\n🙂 d'}},
+                    {"type": "text", "text": "e"},
+                ],
+            }
+        ]
     }
     view = view_of_fields(body)
     part = next(part for part in view.parts if part.kind == "content")
-    at = view.text.index("b", part.start + 30) - part.start
-    path, offset = field_place(body, part, at)
-    assert path == ("messages", 0, "content", 0, "text")
-    assert 'a "é"\n🙂 b'[offset] == "b"
+    content = view.text[part.start : part.end]
+    places = [("b", (0, "text"), 'a "é"\n🙂 b'), ("d", (1, "image_url", "url"), 'c "é"\n🙂 d'), ("e", (2, "text"), "e")]
+    for letter, inside, text in places:
+        path, offset = field_place(body, part, content.rindex(letter))
+        assert path == ("messages", 0, "content", *inside)
+        assert text[offset] == letter
     assert field_place({}, ViewPart("content", 3, 0, 9), 2) == (("messages", 3), 0)
 
 

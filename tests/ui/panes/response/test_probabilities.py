@@ -84,7 +84,7 @@ def test_text_and_table_say_the_same(pane: ResponsePane) -> None:
     tab = pane.probabilities_tab
     assert tab.text.toPlainText() == "One moment\nplease🙂"
     rows = [[tab.model.index(row, column).data() for column in range(4)] for row in range(tab.model.rowCount())]
-    assert rows[1] == ["2", "␣moment", "71.7 %", "␣~1 16.0 %   ␣~2 3.6 %"]
+    assert rows[1] == ["2", "␣moment", "71.7 %", "␣~1 22.0 %   ␣~2 4.9 %"]
     assert rows[2][1] == "⏎"
     assert tab.summary_shown.startswith("5 tokens · ")
     assert tab.chosen_shown == LEGEND
