@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
@@ -19,8 +19,9 @@ from playground.prefix_cache.hypotheses import (
     ReportOutcome,
 )
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
-from playground.prefix_cache.match_tree import MatchNode, MatchStep, MatchTree, depths_of
+from playground.prefix_cache.match_tree import MatchNode, MatchStep, MatchTree, TreePath
 from playground.prefix_cache.message_content import NEXT_PART
+from playground.prefix_cache.prediction import CacheUsage, Prediction
 from playground.prefix_cache.prefix_size import (
     Anchor,
     ForecastInterval,
@@ -33,6 +34,7 @@ from playground.prefix_cache.prefix_size import (
 from playground.prefix_cache.proofs import CacheProofs
 from playground.prefix_cache.reach import SLOTS, Reach
 from playground.prefix_cache.round_robin import REACH, REPLICAS, RoundRobin
+from playground.prefix_cache.slots import SlotStates, use_slot
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import (
@@ -61,7 +63,6 @@ from playground.prefix_cache.view import (
     opened,
     tells_beside_calls,
 )
-from playground.prompt.document import Json
 
 PENDING = 256
 """Requests whose report may still come."""
@@ -79,8 +80,6 @@ REBUILT = 2_000
 """Maximum number of requests that are reordered when the first tools are sent."""
 GLANCED = 4
 """Renderings that a forecast while typing weighs at most."""
-STATES = 40
-"""Saved states of a slot."""
 ANCHORS = 48
 MAX_ANSWER_CHARS = 8_000_000
 """Code points of answers in memory. A long run of large answers took 45 KB per request without a bound."""
@@ -92,60 +91,6 @@ SHARED_MUCH = 200
 """Code points from which another prompt with the same beginning is worth a comparison."""
 
 
-class CacheUsage(Struct, frozen=True):
-    """What a server reported for a request; None: not reported. `message` is the generated message."""
-
-    prompt_tokens: int | None = None
-    cached_tokens: int | None = None
-    completion_tokens: int | None = None
-    reasoning_tokens: int = 0
-    message: Mapping[str, Json] | None = None
-
-
-class Prediction(Struct):
-    """Everything that is computed of a prompt before it is sent.
-
-    `interval` is widened by learned residuals, `raw` is not.
-    """
-
-    now: float
-    view: CacheView
-    measures: dict[Order, Measure]
-    reaches: dict[Rendering, Reach]
-    prompt: Size
-    outcomes: list[ReportOutcome]
-    raw: ForecastInterval
-    interval: ForecastInterval
-    rendering: Rendering
-    compared: Sent | None = None
-    """The earlier request that this one is compared with."""
-    in_turn: Mapping[int, tuple[int, int]] = field(default_factory=dict)
-    """Code points shared with the requests of one replica, by number of replicas in turn, with their answers and
-    without; empty: not computed."""
-
-    @property
-    def best(self) -> ReportOutcome | None:
-        """The most probable outcome of the most probable rendering."""
-        mine = [one for one in self.outcomes if one.rendering == self.rendering] or self.outcomes
-        return max(mine, key=lambda one: one.weight, default=None)
-
-    @property
-    def plain(self) -> Rendering | None:
-        """The most probable rendering with tools and system text at the beginning, which no user message moves."""
-        plain = (one for one in self.reaches if one.order in ("inside", "first") and one.answers)
-        return max(plain, key=lambda one: (one.reuse == "all", one.order == "inside"), default=None)
-
-    @property
-    def reach(self) -> Reach:
-        """What the cache may hold under the most probable rendering."""
-        return self.reaches[self.rendering]
-
-    @property
-    def measure(self) -> Measure:
-        """The measure in the most probable order."""
-        return self.measures[self.rendering.order]
-
-
 class _Request(Struct):
     """A request in the model: its number, time, and counted tokens."""
 
@@ -154,61 +99,6 @@ class _Request(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     answer: str = ""
-
-
-class _SlotStates(Struct):
-    """One slot whose states are saved in memory, as llama.cpp does: numbers of requests, the slot's own and saved ones.
-
-    The slot keeps its state if it shares more than a tenth of the new prompt and the prompt keeps half of it; else the
-    saved state that shares most is restored, if the prompt keeps a quarter of that one.
-    """
-
-    current: int = -1
-    saved: list[int] = field(default_factory=list)
-
-    def held(self, tree: MatchTree, shared_with: Callable[[int], int], length: int) -> list[int]:
-        """Return the state that serves a prompt, and the saved one that it would replace the slot's by.
-
-        `shared_with` gives the code points that the prompt shares with a request.
-        """
-        if self.current < 0:
-            return []
-        common, own = shared_with(self.current), tree.length(self.current)
-        if common > 0.1 * length and common >= 0.5 * own:
-            return [self.current]
-        best, keep, shared = None, common / max(own, 1), common
-        for number in self.saved:
-            other, size = shared_with(number), tree.length(number)
-            if size and other / size >= 0.25 and other / size > keep and other > shared:
-                best, keep, shared = number, other / size, other
-        return [self.current, -1] if best is None else [best, best]
-
-    def take(self, tree: MatchTree, shared_with: Callable[[int], int], length: int, number: int) -> None:
-        """Serve a prompt: exchange the slot's state if the rule says so, and put the new request into the slot."""
-        found = self.held(tree, shared_with, length)
-        if len(found) == 2:
-            if self.current not in self.saved:
-                self.saved = [*self.saved[-(STATES - 1) :], self.current]
-            if found[1] in self.saved:
-                self.saved.remove(found[1])
-        self.current = number
-
-
-class _Path:
-    """The path of a prompt in the tree of one order, with the prefixes that it shares with single requests."""
-
-    def __init__(self, tree: MatchTree, text: str) -> None:
-        self.tree, self.length = tree, len(text)
-        self.nodes = tree.path(text)
-        self._depths = depths_of(self.nodes)
-        self._shared: dict[int, int] = {}
-
-    def shared(self, number: int) -> int:
-        """Return the code points that the prompt shares with a request and its answer."""
-        found = self._shared.get(number)
-        if found is None:
-            found = self._shared[number] = self.tree.shared(self._depths, number)
-        return found
 
 
 class EndpointCacheModel:
@@ -239,7 +129,7 @@ class EndpointCacheModel:
         self._distances: dict[tuple[Order, bool], dict[int, float]] = {}
         """By order, and whether answers are cached."""
         self._slots: dict[tuple[Order, int], list[int]] = {}
-        self._states: dict[Order, _SlotStates] = {}
+        self._states: dict[Order, SlotStates] = {}
         self._pending: dict[str, Prediction] = {}
         self._anchors: OrderedDict[tuple[int, Order], tuple[Measure, int]] = OrderedDict()
         self._measured: dict[Order, Measure] = {}
@@ -263,7 +153,7 @@ class EndpointCacheModel:
         best = self.hypotheses.rendering
         chosen = [one for one in weights if weights[one] >= IRRELEVANT] if thorough else self._glanced(weights)
         measures: dict[Order, Measure] = {}
-        paths: dict[Order, _Path] = {}
+        paths: dict[Order, TreePath] = {}
         sizers: dict[tuple[Order, bool], PrefixSizer] = {}
         made: dict[tuple[Order, bool], list[Reach]] = {}
         reaches: dict[Rendering, Reach] = {}
@@ -271,7 +161,7 @@ class EndpointCacheModel:
             order = self.order_of(rendering)
             if order not in measures:
                 measures[order] = self._measure(view, order)
-                paths[order] = _Path(self._trees[order], measures[order].text)
+                paths[order] = TreePath(self._trees[order], measures[order].text)
             key = order, rendering.answers
             if key not in sizers:
                 sizers[key] = self._sizer(measures[order], paths[order].nodes, order, answers=rendering.answers)
@@ -381,7 +271,7 @@ class EndpointCacheModel:
 
     def _reach(
         self,
-        path: _Path,
+        path: TreePath,
         order: Order,
         rendering: Rendering,
         sizer: PrefixSizer,
@@ -401,7 +291,7 @@ class EndpointCacheModel:
         for count in SLOTS:
             held = self._slots.get((order, count), [])
             if not count:
-                held = self._states.get(order, _SlotStates()).held(tree, path.shared, sizer.length)[:1]
+                held = self._states.get(order, SlotStates()).held(tree, path.shared, sizer.length)[:1]
             known_by = (number for number in held if self._knows(number))
             slots[count] = max((tree.reused(path.shared(one), one, rendering.reuse) for one in known_by), default=0)
         same = next((one for one in made if one.steps == steps and one.slots == slots), None)
@@ -416,7 +306,7 @@ class EndpointCacheModel:
         made.append(found)
         return found
 
-    def _steps_in_turn(self, path: _Path, replicas: int, reuse: Reuse) -> list[MatchStep]:
+    def _steps_in_turn(self, path: TreePath, replicas: int, reuse: Reuse) -> list[MatchStep]:
         """Return what the next request shares with those that went to its replica, the shortest prefix first."""
         found: list[MatchStep] = []
         last = len(self._requests) - replicas
@@ -490,10 +380,10 @@ class EndpointCacheModel:
         self._numbers[sent.run_id] = number
         for order, tree in self._trees.items():
             text = opened(sent.view, order)
-            path = _Path(tree, text)
+            path = TreePath(tree, text)
             for slots in (2, 4):
-                self._use_slot(order, slots, number, path)
-            self._states.setdefault(order, _SlotStates()).take(tree, path.shared, path.length, number)
+                use_slot(self._slots.setdefault((order, slots), []), slots, number, path)
+            self._states.setdefault(order, SlotStates()).take(tree, path.shared, path.length, number)
             tree.add(number, text)
             self._slots[order, 1] = [number]
         self.index.add(sent)
@@ -503,7 +393,7 @@ class EndpointCacheModel:
         if rendering is None:
             return {}
         order = self.order_of(rendering)
-        path = _Path(self._trees[order], opened(view, order))
+        path = TreePath(self._trees[order], opened(view, order))
         found = {1: (path.nodes[-1][1], 0)}
         reuses: tuple[Reuse, Reuse] = ("all", "none")
         for replicas in REPLICAS:
@@ -555,16 +445,6 @@ class EndpointCacheModel:
         # It matters if both go on alike behind the part, in the next message at least.
         return same >= min(len(mine.text), len(theirs)) or (beyond is not None and beyond[0].index > here[0].index)
 
-    def _use_slot(self, order: Order, slots: int, number: int, path: _Path) -> None:
-        held = self._slots.setdefault((order, slots), [])
-        shared = [(path.shared(other), at) for at, other in enumerate(held)]
-        most, at = max(shared, default=(0, 0))
-        if held and most >= 0.1 * path.length:
-            del held[at]
-        elif len(held) >= slots:
-            del held[0]
-        held.append(number)
-
     def _add_orders(self, orders: Sequence[Order], like: Order) -> None:
         """Keep trees of further orders; until now they were the same as `like`."""
         for order in orders:
@@ -579,7 +459,7 @@ class EndpointCacheModel:
                     self._mark_exact(tree, number, request)
             for slots in (1, 2, 4):
                 self._slots[order, slots] = list(self._slots.get((like, slots), ()))
-            self._states[order] = replace(self._states.get(like, _SlotStates()))
+            self._states[order] = replace(self._states.get(like, SlotStates()))
             for answers in (True, False):
                 known = self._distances.get((like, answers))
                 if known:

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 
 from playground.prefix_cache import learned_state
 from playground.prefix_cache.block_size import Estimate
-from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
+from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import Forecast, Score, Scorer, ago, span
 from playground.prefix_cache.hypotheses import ROUTINGS
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, knowledge_of
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
+from playground.prefix_cache.prediction import CacheUsage, Prediction
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.traffic import ColdClock, capacity_of, cold_clock, lifetime_of

@@ -232,3 +232,20 @@ class MatchTree:
             return 0
         cut = ends[0].depth if reuse == "none" else self._limit(number, reuse)
         return shared if cut is None else min(shared, cut)
+
+
+class TreePath:
+    """The path of a prompt in the tree of one order, with the prefixes that it shares with single requests."""
+
+    def __init__(self, tree: MatchTree, text: str) -> None:
+        self.tree, self.length = tree, len(text)
+        self.nodes = tree.path(text)
+        self._depths = depths_of(self.nodes)
+        self._shared: dict[int, int] = {}
+
+    def shared(self, number: int) -> int:
+        """Return the code points that the prompt shares with a request and its answer."""
+        found = self._shared.get(number)
+        if found is None:
+            found = self._shared[number] = self.tree.shared(self._depths, number)
+        return found

@@ -9,8 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
-from playground.prefix_cache.endpoint_model import EndpointCacheModel, Prediction
+from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.hypotheses import Rendering
+from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.traffic import lifetime_of

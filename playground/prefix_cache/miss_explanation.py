@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from playground.prefix_cache import miss_sentences
 from playground.prefix_cache.causes import TITLES, Cause
 from playground.prefix_cache.difference import Difference, changed, that_may_matter, unrelated
-from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.miss_evidence import (
     CONFIDENT,
     LARGE_BLOCK,
@@ -27,6 +26,7 @@ from playground.prefix_cache.miss_evidence import (
     case_of,
 )
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
+from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import NEAR
 from playground.prefix_cache.text_compare import snippet
 from playground.prefix_cache.view import BASE, MOVING_ORDERS, OPENING, TURN_ORDERS, CacheView, DocumentView, PartKind

@@ -11,7 +11,8 @@ from typing import Literal
 from msgspec import Struct
 
 from playground.prefix_cache.block_size import Estimate
-from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
+from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.prediction import CacheUsage, Prediction
 from playground.prefix_cache.reach import RETENTIONS
 from playground.prompt.document import Json
 from playground.prompt.json_bounds import JsonBoundsError, loads

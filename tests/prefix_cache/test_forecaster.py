@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from playground.prefix_cache import endpoint_model
-from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
 from playground.prefix_cache.miss_explanation import explain_miss
+from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.view import CacheView, view_of_document, view_of_fields
 from playground.prompt.document import Document, Json, Message

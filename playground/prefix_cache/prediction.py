@@ -1,0 +1,68 @@
+"""What is predicted of a prompt before it is sent, and what the server reports for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from playground.prefix_cache.hypotheses import Rendering, ReportOutcome
+from playground.prefix_cache.index import Sent
+from playground.prefix_cache.prefix_size import ForecastInterval, Measure, Size
+from playground.prefix_cache.reach import Reach
+from playground.prefix_cache.view import CacheView, Order
+from playground.prompt.document import Json
+
+
+class CacheUsage(Struct, frozen=True):
+    """What a server reported for a request; None: not reported. `message` is the generated message."""
+
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int = 0
+    message: Mapping[str, Json] | None = None
+
+
+class Prediction(Struct):
+    """Everything that is computed of a prompt before it is sent.
+
+    `interval` is widened by learned residuals, `raw` is not.
+    """
+
+    now: float
+    view: CacheView
+    measures: dict[Order, Measure]
+    reaches: dict[Rendering, Reach]
+    prompt: Size
+    outcomes: list[ReportOutcome]
+    raw: ForecastInterval
+    interval: ForecastInterval
+    rendering: Rendering
+    compared: Sent | None = None
+    """The earlier request that this one is compared with."""
+    in_turn: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """Code points shared with the requests of one replica, by number of replicas in turn, with their answers and
+    without; empty: not computed."""
+
+    @property
+    def best(self) -> ReportOutcome | None:
+        """The most probable outcome of the most probable rendering."""
+        mine = [one for one in self.outcomes if one.rendering == self.rendering] or self.outcomes
+        return max(mine, key=lambda one: one.weight, default=None)
+
+    @property
+    def plain(self) -> Rendering | None:
+        """The most probable rendering with tools and system text at the beginning, which no user message moves."""
+        plain = (one for one in self.reaches if one.order in ("inside", "first") and one.answers)
+        return max(plain, key=lambda one: (one.reuse == "all", one.order == "inside"), default=None)
+
+    @property
+    def reach(self) -> Reach:
+        """What the cache may hold under the most probable rendering."""
+        return self.reaches[self.rendering]
+
+    @property
+    def measure(self) -> Measure:
+        """The measure in the most probable order."""
+        return self.measures[self.rendering.order]
