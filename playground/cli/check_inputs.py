@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from playground.cli.check_outcomes import REFUSED, Outcome, har_outcome, recorded_outcome
 from playground.export.terminal import print_error
-from playground.prefix_cache.losses import NO_USAGE, Usage
+from playground.prefix_cache.losses import NO_USAGE, PromptUsage
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.field_errors import Path as FieldPath
@@ -53,7 +53,7 @@ class CheckedInput:
     prefix: FieldPath = ()
     recorded: bool = False
     value: Json = field(default=None, repr=False)
-    usage: Usage = NO_USAGE
+    usage: PromptUsage = NO_USAGE
     at: float | None = None
     failed: bool = False
     agent: str = ""
@@ -216,7 +216,7 @@ def _har(name: str, data: bytes) -> Iterator[CheckedInput]:
 
 def _of_row(row: LogRow) -> Outcome:
     failed = row.phase != "done" or (row.status or 0) >= REFUSED
-    return Usage(row.prompt_tokens, row.cached_tokens), row.started_utc.timestamp(), failed, ""
+    return PromptUsage(row.prompt_tokens, row.cached_tokens), row.started_utc.timestamp(), failed, ""
 
 
 async def _rows(folder: str | None, words: str) -> list[CheckedInput]:

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from playground.prefix_cache.losses import Usage
+from playground.prefix_cache.losses import PromptUsage
 from playground.prompt.document import Json
 
-Outcome = tuple[Usage, float | None, bool, str]
+Outcome = tuple[PromptUsage, float | None, bool, str]
 """Reported tokens, Unix seconds, whether it failed, title or user agent of the sender."""
 REFUSED = 400
 """Status from which on a request failed."""
@@ -64,10 +64,10 @@ def _last_usage(text: str) -> Mapping[str, Json]:
     return found
 
 
-def _usage(usage: Mapping[str, Json]) -> Usage:
+def _usage(usage: Mapping[str, Json]) -> PromptUsage:
     prompt = usage.get("prompt_tokens")
     cached = _object(usage.get("prompt_tokens_details")).get("cached_tokens", usage.get("cached_tokens"))
-    return Usage(_count(prompt), _count(cached))
+    return PromptUsage(_count(prompt), _count(cached))
 
 
 def _count(value: Json) -> int | None:

@@ -39,7 +39,7 @@ ChangeKind = Literal["edited", "arguments", "call_ids", "inserted", "removed", "
 """What happened to a text: "arguments": tool calls in another spelling; "call_ids": only their ids differ."""
 
 
-class Message(Struct, frozen=True):
+class MessageSpan(Struct, frozen=True):
     """One message of a prompt. `start`, `end`: code points in its view."""
 
     index: int
@@ -73,14 +73,15 @@ class HistoryChange(Struct, frozen=True):
         return self.start - self.part.start
 
 
-def messages_of(view: CacheView) -> list[Message]:
+def messages_of(view: CacheView) -> list[MessageSpan]:
     """Return the messages of a canonical view."""
     rows: dict[int, list[ViewPart]] = {}
     for part in view.parts:
         if part.kind != "tool":
             rows.setdefault(part.index, []).append(part)
     return [
-        Message(index, _role(view, parts), parts[0].start, parts[-1].end, tuple(parts)) for index, parts in rows.items()
+        MessageSpan(index, _role(view, parts), parts[0].start, parts[-1].end, tuple(parts))
+        for index, parts in rows.items()
     ]
 
 
@@ -99,7 +100,7 @@ class HistoryText(Struct, frozen=True):
     """How much an equal message says about the conversation: tools return the same in many of them."""
 
 
-def history_texts(view: CacheView, messages: Sequence[Message], first: int) -> list[HistoryText]:
+def history_texts(view: CacheView, messages: Sequence[MessageSpan], first: int) -> list[HistoryText]:
     """Return the messages of a view from number `first` on."""
     found = []
     for one in messages:
@@ -201,7 +202,7 @@ def _common(one: str, other: str) -> int:
     return start + common_suffix(one, other, shorter - start)
 
 
-Messages = Sequence[Message]
+Messages = Sequence[MessageSpan]
 
 
 def history_changes(
@@ -237,7 +238,7 @@ def history_changes(
 class _Walk:
     """Collects the changes in the order of the later prompt."""
 
-    def __init__(self, earlier: CacheView, now: CacheView, theirs: list[Message], mine: list[Message]) -> None:
+    def __init__(self, earlier: CacheView, now: CacheView, theirs: list[MessageSpan], mine: list[MessageSpan]) -> None:
         self._earlier, self._now, self._theirs, self._mine = earlier, now, theirs, mine
         self._found: list[tuple[HistoryChange, list[tuple[int, int]]]] = []
         self.repeats_end = False
@@ -252,7 +253,7 @@ class _Walk:
         """Return the changes with the text behind each."""
         return [replace(one, runs=tuple(runs)) for one, runs in self._found]
 
-    def differ(self, theirs: Sequence[Message], mine: Sequence[Message], *, first: bool) -> None:
+    def differ(self, theirs: Sequence[MessageSpan], mine: Sequence[MessageSpan], *, first: bool) -> None:
         """Take messages that were replaced, inserted or removed at one place."""
         self.repeats_end = any(one.role == "assistant" for one in mine)
         at = done = 0
@@ -271,7 +272,7 @@ class _Walk:
         if behind is not None and (theirs[at:] or mine[done:]):
             self._whole(theirs[at:], mine[done:], behind, first=first and not at)
 
-    def _is_next(self, message: Message, gone: Sequence[Message]) -> bool:
+    def _is_next(self, message: MessageSpan, gone: Sequence[MessageSpan]) -> bool:
         """Whether a message is the one that followed messages that are gone."""
         number = gone[-1].index - self._theirs[0].index + 1
         if number >= len(self._theirs):
@@ -280,7 +281,7 @@ class _Walk:
         text = self._earlier.text[other.start : other.end]
         return self._now.text[message.start : message.end] == text
 
-    def _same(self, theirs: Message, mine: Message) -> bool:
+    def _same(self, theirs: MessageSpan, mine: MessageSpan) -> bool:
         if theirs.role != mine.role:
             return False
         one, other = self._earlier.text[theirs.start : theirs.end], self._now.text[mine.start : mine.end]
@@ -289,13 +290,15 @@ class _Walk:
         return edited(self._content(self._earlier, theirs), self._content(self._now, mine))
 
     @staticmethod
-    def _content(view: CacheView, message: Message) -> str:
+    def _content(view: CacheView, message: MessageSpan) -> str:
         """Return the text of a message without role and ids."""
         return "".join(
             view.text[part.start : part.end] for part in message.parts if part.kind not in ("role", "tool_call_id")
         )
 
-    def _whole(self, theirs: Sequence[Message], mine: Sequence[Message], behind: Message, *, first: bool) -> None:
+    def _whole(
+        self, theirs: Sequence[MessageSpan], mine: Sequence[MessageSpan], behind: MessageSpan, *, first: bool
+    ) -> None:
         """Take whole messages that were inserted or removed in front of `behind`."""
         if not theirs and not mine:
             return
@@ -314,7 +317,7 @@ class _Walk:
         )
         self._found.append((HistoryChange(kind, part, place.role, part.start, end, before, after, whole=True), []))
 
-    def _edited(self, theirs: Message, mine: Message) -> None:
+    def _edited(self, theirs: MessageSpan, mine: MessageSpan) -> None:
         """Take one message that was written in another way, part by part."""
         if mine is self._mine[-1] and (mine.role == "user" or theirs is self._theirs[-1]):
             return

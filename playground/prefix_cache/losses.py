@@ -67,7 +67,7 @@ _LASTING: frozenset[SpanKind] = frozenset(
 """Kinds of values of which a few may be used again and again, such as the prompts of several agents."""
 
 
-class Usage(Struct, frozen=True):
+class PromptUsage(Struct, frozen=True):
     """Tokens of a prompt as reported; None if not."""
 
     prompt: int | None = None
@@ -81,7 +81,7 @@ class Usage(Struct, frozen=True):
         return self.prompt - self.cached
 
 
-NO_USAGE = Usage()
+NO_USAGE = PromptUsage()
 
 
 class ProgramLosses(Struct, frozen=True):
@@ -131,7 +131,7 @@ def in_one_list(spans: Sequence[VaryingSpan], family: int, first: int) -> list[V
 
 
 def program_losses(
-    bodies: Sequence[Body], members: Sequence[int], usage: Mapping[int, Usage] | None = None
+    bodies: Sequence[Body], members: Sequence[int], usage: Mapping[int, PromptUsage] | None = None
 ) -> ProgramLosses:
     """Return what the requests `members` (indexes of `bodies`) of one program lost. Slow: call it in a worker."""
     if len(members) < 2:
@@ -211,7 +211,7 @@ class _PartTree:
 class _Program:
     """The requests of one program while they are compared."""
 
-    def __init__(self, bodies: Sequence[Body], members: Sequence[int], usage: Mapping[int, Usage]) -> None:
+    def __init__(self, bodies: Sequence[Body], members: Sequence[int], usage: Mapping[int, PromptUsage]) -> None:
         self._members = members
         self._bodies = [bodies[index] for index in members]
         self._usage = [usage.get(index, NO_USAGE) for index in members]

@@ -119,7 +119,7 @@ class MissKnowledge(Struct, frozen=True):
     """Tokens of the longest whole prompt that was sent again, or continued, and of which nothing was served."""
 
 
-class Case(Struct, frozen=True, dict=True):
+class MissCase(Struct, frozen=True, dict=True):
     """A report with everything that bears on its explanation.
 
     `found` is the first difference in the order that explains the report best, and `shared` the tokens before it.
@@ -304,11 +304,11 @@ def case_of(
     parameters: tuple[str, ...],
     known: MissKnowledge,
     report: tuple[int, int],
-) -> Case:
+) -> MissCase:
     """Return the evidence of a report: `report` is cached and prompt tokens."""
     cached, prompt = report
     found, shared, moved = _best_order(now, earlier.view, cached, known, likely_only=bool(parameters))
-    return Case(now, document, earlier, parameters, known, cached, prompt, found, shared, moved)
+    return MissCase(now, document, earlier, parameters, known, cached, prompt, found, shared, moved)
 
 
 def _best_order(

@@ -19,8 +19,8 @@ from playground.prefix_cache.miss_evidence import (
     CONFIDENT,
     LARGE_BLOCK,
     PARTLY,
-    Case,
     EarlierRequest,
+    MissCase,
     MissKnowledge,
     agreement,
     case_of,
@@ -138,7 +138,7 @@ def explain_miss(
 
 
 def _made(
-    case: Case,
+    case: MissCase,
     kind: Kind,
     cause: Cause,
     reason: Reason,
@@ -167,7 +167,7 @@ def _first(cached: int, known: MissKnowledge) -> MissExplanation:
     return MissExplanation("first", miss_sentences.first(0, "first"), cause="first", reason="first")
 
 
-def _moved(case: Case, found: Difference) -> MissExplanation | None:
+def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
     """Explain a prefix that ended where the template puts tools or system text: before the last user message; or where
     it writes the assistant's messages of the last turn in another way."""
     if case.parameters:
@@ -181,7 +181,7 @@ def _moved(case: Case, found: Difference) -> MissExplanation | None:
     return _made(case, "server", "server", reason, place=found.shared)
 
 
-def _generated_again(case: Case) -> MissExplanation | None:
+def _generated_again(case: MissCase) -> MissExplanation | None:
     """Explain why the generated tokens of tool calls were not found: the template writes them in another way. None if
     the evidence does not exclude other reasons."""
     earlier, known = case.earlier, case.known
@@ -209,12 +209,12 @@ def _generated_again(case: Case) -> MissExplanation | None:
     return _made(case, "server", "server", "template_rewrites_calls", place=calls.start)
 
 
-def _below_minimum(case: Case) -> MissExplanation:
+def _below_minimum(case: MissCase) -> MissExplanation:
     place = None if case.found is None else case.found.shared
     return _made(case, "minimum", "minimum", "below_minimum", place=place)
 
 
-def _missed(case: Case) -> MissExplanation:
+def _missed(case: MissCase) -> MissExplanation:
     """Explain identical text that was not served: a parameter, the lifetime, a minimum or the server."""
     known = case.known
     found = None if case.extends else case.found
@@ -236,14 +236,14 @@ def _missed(case: Case) -> MissExplanation:
     return _lost(case, "lost")
 
 
-def _lost(case: Case, reason: Reason) -> MissExplanation:
+def _lost(case: MissCase, reason: Reason) -> MissExplanation:
     """State that the server did not find identical text, unless an edit of the request explains the report too."""
     if case.edit is not None:
         return _made(case, "unknown", "unknown", "edit_or_lost", _candidates(case))
     return _made(case, "server", "server", reason, _candidates(case))
 
 
-def _partly(case: Case) -> MissExplanation | None:
+def _partly(case: MissCase) -> MissExplanation | None:
     """Explain identical text of which the server found a part, if no block that reports allow leaves out so much."""
     known, shared = case.known, case.shared
     missed = shared.tokens - case.cached
@@ -256,7 +256,7 @@ def _partly(case: Case) -> MissExplanation | None:
     return _lost(case, "partly_lost")
 
 
-def _candidates(case: Case, *, short: bool = True) -> tuple[Candidate, ...]:
+def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     """Return the reasons that the evidence leaves. `short`: with a minimum, if it may be one."""
     found: list[Candidate] = []
     gap_s = case.earlier.gap_s
@@ -279,7 +279,7 @@ def _candidates(case: Case, *, short: bool = True) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-def _differs(case: Case, found: Difference) -> MissExplanation:
+def _differs(case: MissCase, found: Difference) -> MissExplanation:
     variable = _variable(case.document, found)
     part = found.part
     tool = found.tool if found.tool is not None else part.index if part.kind == "tool" else None

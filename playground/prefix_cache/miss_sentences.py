@@ -9,7 +9,7 @@ from msgspec import Struct
 from playground.prefix_cache.difference import Difference
 from playground.prefix_cache.forecast import span
 from playground.prefix_cache.message_content import offset_with_marks, text_before
-from playground.prefix_cache.miss_evidence import Case
+from playground.prefix_cache.miss_evidence import MissCase
 from playground.prefix_cache.text_compare import common_prefix, quoted
 from playground.prefix_cache.view import BASE, TURN_ORDERS, CacheView
 
@@ -83,7 +83,9 @@ def first(cached: int, reason: Reason) -> str:
     return "The first request of its kind: nothing was cached yet. Send it again to see the cache work."
 
 
-def sentence(case: Case, reason: Reason, candidates: tuple[Candidate, ...] = (), variable: str | None = None) -> str:
+def sentence(
+    case: MissCase, reason: Reason, candidates: tuple[Candidate, ...] = (), variable: str | None = None
+) -> str:
     """Return the sentence of an explanation. `variable`: the one whose value contains the difference."""
     words = {
         "differs": _differs,
@@ -107,7 +109,7 @@ def sentence(case: Case, reason: Reason, candidates: tuple[Candidate, ...] = (),
     return f"{text} Candidates: {', '.join(one.words for one in candidates)}." if candidates else text
 
 
-def _differs(case: Case, variable: str | None = None) -> str:
+def _differs(case: MissCase, variable: str | None = None) -> str:
     found = case.found
     assert found is not None
     text = found.words
@@ -117,7 +119,7 @@ def _differs(case: Case, variable: str | None = None) -> str:
     return f"The prefix ends in {place(case.now, found)}: {text}. {_cost(case)}"
 
 
-def _cost(case: Case) -> str:
+def _cost(case: MissCase) -> str:
     minimum = case.minimum or 0
     if not case.cached and 0 < case.shared.tokens < minimum:
         return (
@@ -127,11 +129,11 @@ def _cost(case: Case) -> str:
     return f"Nothing after it can match: {_fresh(case)}."
 
 
-def _fresh(case: Case) -> str:
+def _fresh(case: MissCase) -> str:
     return f"{case.prompt - case.cached:,} of {case.prompt:,} tokens were fresh"
 
 
-def _more_than_shared(case: Case) -> str:
+def _more_than_shared(case: MissCase) -> str:
     return (
         f"{case.cached:,} tokens came from the cache, though the earlier request shares only "
         f"≈ {case.shared.tokens:,.0f}. "
@@ -139,16 +141,16 @@ def _more_than_shared(case: Case) -> str:
     )
 
 
-def _parameters(case: Case) -> str:
+def _parameters(case: MissCase) -> str:
     what = "Models share no cache." if case.other_model else "A server may keep prompts that differ in it apart."
     return f"{_shared(case)}, but {'; '.join(case.parameters)}. {what}"
 
 
-def _emptied(case: Case) -> str:
+def _emptied(case: MissCase) -> str:
     return f"{_shared(case)}, but {case.earlier.lost}."
 
 
-def _expired(case: Case) -> str:
+def _expired(case: MissCase) -> str:
     return (
         f"{_shared(case)}, but it was sent {span(case.earlier.gap_s or 0.0)} before. This server forgets unused "
         f"prefixes after about {span(case.known.lifetime_s or 0.0)}, as far as its reports tell; the vendor publishes "
@@ -156,7 +158,7 @@ def _expired(case: Case) -> str:
     )
 
 
-def _below_minimum(case: Case) -> str:
+def _below_minimum(case: MissCase) -> str:
     minimum = case.minimum or 0
     short = case.prompt < minimum
     what = "The whole prompt is" if short else "What the earlier request shares is"
@@ -170,7 +172,7 @@ _MOVES = (
 )
 
 
-def _marks(case: Case) -> str:
+def _marks(case: MissCase) -> str:
     if case.moved is not None and BASE.get(case.moved, case.moved) == "last_calls":
         return (
             "this server's template probably leaves out text and reasoning beside tool calls as soon as the next user "
@@ -184,20 +186,20 @@ def _marks(case: Case) -> str:
     )
 
 
-def _template_moves(case: Case) -> str:
+def _template_moves(case: MissCase) -> str:
     return _by_template(case, _MOVES)
 
 
-def _template_marks_turn(case: Case) -> str:
+def _template_marks_turn(case: MissCase) -> str:
     return _by_template(case, _marks(case))
 
 
-def _by_template(case: Case, why: str) -> str:
+def _by_template(case: MissCase, why: str) -> str:
     assert case.found is not None
     return f"The prefix ends in {place(case.now, case.found)}: {why}. {_CLEARED}: {_fresh(case)}."
 
 
-def _template_rewrites_calls(case: Case) -> str:
+def _template_rewrites_calls(case: MissCase) -> str:
     message = max((part.index for part in case.earlier.view.parts if part.kind != "tool"), default=-1) + 2
     return (
         f"The prefix ends in the tool calls of message {message} (assistant): this server's template probably "
@@ -206,18 +208,18 @@ def _template_rewrites_calls(case: Case) -> str:
     )
 
 
-def _lost(case: Case) -> str:
+def _lost(case: MissCase) -> str:
     return f"{_shared(case)}, yet only {case.cached:,} tokens came from the cache. {_CLEARED}."
 
 
-def _partly_lost(case: Case) -> str:
+def _partly_lost(case: MissCase) -> str:
     return (
         f"{_shared(case)}, yet only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens "
         f"came from the cache. {_CLEARED}."
     )
 
 
-def _tool_order_or_lost(case: Case) -> str:
+def _tool_order_or_lost(case: MissCase) -> str:
     assert case.found is not None
     return (
         f"{_shared(case)}, yet only {case.cached:,} tokens came from the cache. Either the server did not find them, "
@@ -225,7 +227,7 @@ def _tool_order_or_lost(case: Case) -> str:
     )
 
 
-def _short_or_lost(case: Case) -> str:
+def _short_or_lost(case: MissCase) -> str:
     assert case.found is not None
     return (
         f"{_shared(case)}, yet none came from the cache. Either this server caches no prefix that short, and what "
@@ -233,18 +235,18 @@ def _short_or_lost(case: Case) -> str:
     )
 
 
-def _edit_or_template(case: Case) -> str:
+def _edit_or_template(case: MissCase) -> str:
     why = _marks(case) if case.moved in TURN_ORDERS else _MOVES
     return f"{_edit(case)}, or {why}."
 
 
-def _edit_or_lost(case: Case) -> str:
+def _edit_or_lost(case: MissCase) -> str:
     return (
         f"{_edit(case)}, or this server's template leaves out what differs there, and the server did not find the rest."
     )
 
 
-def _edit(case: Case) -> str:
+def _edit(case: MissCase) -> str:
     assert case.edit is not None
     return (
         f"{case.cached:,} tokens came from the cache. Either an edit ended the prefix, in "
@@ -252,7 +254,7 @@ def _edit(case: Case) -> str:
     )
 
 
-def _block_or_template(case: Case) -> str:
+def _block_or_template(case: MissCase) -> str:
     why = _marks(case) if case.moved in TURN_ORDERS else _MOVES
     return (
         f"Every byte of the earlier request is here, and {case.cached:,} tokens came from the cache. Either this "
@@ -260,7 +262,7 @@ def _block_or_template(case: Case) -> str:
     )
 
 
-def _shared(case: Case) -> str:
+def _shared(case: MissCase) -> str:
     """Return what the request shares with the earlier one, as the beginning of a sentence."""
     now, then = case.now.text, case.earlier.view.text
     if case.found is None or case.extends:

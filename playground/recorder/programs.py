@@ -10,7 +10,14 @@ from statistics import median
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.losses import ProgramLosses, Usage, in_one_list, program_losses, retries, varying_spans
+from playground.prefix_cache.losses import (
+    ProgramLosses,
+    PromptUsage,
+    in_one_list,
+    program_losses,
+    retries,
+    varying_spans,
+)
 from playground.prefix_cache.rewrites import proposals, sorted_tools
 from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan, families
 from playground.prompt.document import Document, Json, Tool, names, render
@@ -249,7 +256,7 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     bodies = [request.body for request in requests]
     groups = families(bodies)
     again = retries([(one.body, one.row.started_utc.timestamp(), _failed(one.row)) for one in requests])
-    usage = {at: Usage(one.row.prompt_tokens, one.row.cached_tokens) for at, one in enumerate(requests)}
+    usage = {at: PromptUsage(one.row.prompt_tokens, one.row.cached_tokens) for at, one in enumerate(requests)}
     leaks: list[Leak] = []
     savings = []
     programs = []
