@@ -142,6 +142,8 @@ class PredecessorFinder:
         for number in whole.keys() | bare.keys():
             if len(history) == 1 and self._histories[number][0] != history[0]:
                 continue  # another conversation has this question later
+            if _begins_anew(self._histories[number], history):
+                continue
             weight = whole.get(number, 0.0) + (bare.get(number, 0.0) if number > newest else 0.0)
             shared[number] = weight
             score = weight - ABSENT * max(self._weights[number] - weight, 0.0)
@@ -180,7 +182,7 @@ class PredecessorFinder:
         best, most = None, float(ENOUGH)
         for number in self._newest:
             theirs = self._histories[number]
-            if not theirs or len(theirs) > len(history) or not _is_edit(theirs[0], history[0]):
+            if not theirs or len(theirs) >= len(history) or not _is_edit(theirs[0], history[0]):
                 continue
             pairs = list(zip(theirs, history, strict=False))
             alike = sum(mine.weight for other, mine in pairs if _is_edit(other, mine))
@@ -189,6 +191,12 @@ class PredecessorFinder:
             if 2 * alike >= sum(mine.weight for _, mine in pairs) and score >= most:
                 best, most = number, score
         return best
+
+
+def _begins_anew(theirs: Sequence[HistoryText], history: Sequence[HistoryText]) -> bool:
+    """Whether a shorter history begins with another question: a new conversation, whose tools may answer the same."""
+    first = next((one for one in history if one.role == "user"), None)
+    return len(history) < len(theirs) and first is not None and first not in theirs
 
 
 def _is_edit(theirs: HistoryText, mine: HistoryText) -> bool:

@@ -156,6 +156,23 @@ def test_field_place_is_the_innermost_text_with_escapes_counted_once() -> None:
     assert field_place({}, ViewPart("content", 3, 0, 9), 2) == (("messages", 3), 0)
 
 
+@pytest.mark.parametrize("turns", [1, 2, 4])
+def test_a_session_with_a_similar_first_question_is_another_conversation(turns: int) -> None:
+    """Also where its tools return what those of the session before returned."""
+
+    def session(question: str) -> list[Any]:
+        found = [user(question)]
+        for turn in range(turns):
+            found += [called(f"c{turn}", "{}"), returned(f"c{turn}")]
+        return found
+
+    one, other = session("Fix the test number 7 of the parser."), session("Fix the test number 8 of the parser.")
+    first = [one[: 2 * turn + 1] for turn in range(turns + 1)]
+    second = [other[: 2 * turn + 1] for turn in range(turns + 1)]
+    expected = [None, *range(turns)]
+    assert predecessors(*first, *second) == [*expected, None, *(turns + 1 + at for at in range(turns))]
+
+
 def test_retries_are_the_same_body_soon_after_a_failure() -> None:
     body: Any = {"messages": [FIRST]}
     other: Any = {"messages": [SECOND]}

@@ -163,7 +163,8 @@ class LeakCard(QFrame):
         self.tokens.setToolTip("Requests that differ here from the one before · tokens behind it that both have")
         self.blocked.setVisible(bool(leak.blocked_by))
         self.blocked.setText(f"Behind “{leak.blocked_by}”: this is saved once that is fixed.")
-        self.preview.setAccessibleName(f"Preview the rewrite for {leak.title}, {leak.place}")
+        self.preview.setText("How to fix…" if leak.span.history else "Preview fix…")
+        self.preview.setAccessibleName(f"{self.preview.text().rstrip('…')}: {leak.title}, {leak.place}")
         self.requests.setAccessibleName(f"Show the requests in which {leak.title}, {leak.place}, differs")
         self.setAccessibleName(f"{leak.title}, {leak.place}, {self.price.text()} per 1,000 requests")
 
@@ -270,7 +271,7 @@ class LeakDialog(QDialog):
         self, theme: Theme, leak: Leak, options: Sequence[PreviewedRewrite], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle(f"Rewrite: {leak.title}")
+        self.setWindowTitle(f"Fix: {leak.title}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._options = tuple(options)
         self.choice = QComboBox()
@@ -288,10 +289,18 @@ class LeakDialog(QDialog):
             column.addWidget(self.too_long)
             column.addWidget(self.difference, 1)
             column.addWidget(words("The diff of a recorded request. Make the change in your program.", "muted"))
+        else:
+            samples = words(_samples(leak.span.samples))
+            samples.setFont(mono_font(12))
+            column.addWidget(samples)
+            column.addWidget(
+                words("No edit of one request shows this fix: it is in how the next one is made.", "muted")
+            )
+            column.addStretch(1)
         column.addWidget(buttons)
         self.choice.currentIndexChanged.connect(self._show)
         self._show(0)
-        self.resize(820, 520 if options else 140)
+        self.resize(*((820, 520) if options else (560, 180)))
 
     def _show(self, index: int) -> None:
         rows = self._options[index].rows if 0 <= index < len(self._options) else ()
