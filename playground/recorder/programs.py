@@ -59,6 +59,8 @@ ADVICE = {
     "none": "Send the same tools in every request, or put requests with other tools into an own prompt.",
 }
 MIN_TOKENS_BEHIND = 16
+COSTLY = 64
+"""Tokens lost from which a request is marked; fewer may be the rest of a block."""
 """Stable tokens behind a span from which on it is a leak: fewer would not be served from a cache."""
 _NAME_CHARS = 60
 _IDENTIFIER = re.compile(r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b(?=\w*[0-9])(?=\w*[a-z])\w{16,}\b")
@@ -158,7 +160,8 @@ class Program(Struct, frozen=True):
 class Leak(Struct, frozen=True):
     """A varying span with its place and its cost in the compared requests of its program.
 
-    `run_ids`: requests that differ here from the one that they continue, or from the one before, oldest first.
+    `run_ids`: requests that differ here from the one that they continue, or from the one before, oldest first;
+    `costly_ids`: those of them that were charged for it.
     `tokens`, `dollars`: ≈ what fixing it saves, once the spans in front of it are fixed. Dollars are None without
     rates. `blocked_by`: title of the span in front.
     """
@@ -169,6 +172,7 @@ class Leak(Struct, frozen=True):
     body: Mapping[str, Json]
     place: str
     run_ids: tuple[str, ...] = ()
+    costly_ids: tuple[str, ...] = ()
     tokens: float = 0.0
     dollars: float | None = None
     blocked_by: str = ""
@@ -330,6 +334,7 @@ def _costs(losses: ProgramLosses, program: int, requests: Sequence[RecordedReque
                 member.body,
                 _place(member.body, span),
                 tuple(requests[index].row.run_id for index in span.changed),
+                tuple(requests[index].row.run_id for index in span.changed if tokens.get(index, 0.0) >= COSTLY),
                 sum(tokens.values()),
                 paid if priced else None,
                 "" if front is None else _title(spans[front], continuing),

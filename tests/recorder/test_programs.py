@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statistics import median
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -140,7 +141,7 @@ def test_analyse_sessions_at_once_are_conversations_of_one_program() -> None:
     analysis = analyse(requests)
     (leak,) = analysis.leaks
     assert leak.tokens == pytest.approx(case.lost, rel=0.05)
-    assert leak.run_ids == ("run-1", "run-2", "run-3", "run-4")
+    assert leak.run_ids == leak.costly_ids == ("run-1", "run-2", "run-3", "run-4")
     assert [len(program.conversations) for program in analysis.programs] == [5]
 
 
@@ -214,3 +215,19 @@ def test_program_names_have_no_identifier() -> None:
     two = body(f"You answer for the tenant {uuid} only.")
     assert program_names([(two, two)]) == ["You answer for the tenant … only."]
     assert program_names([(body(uuid), body(uuid))]) == ["Without text"]
+
+
+def test_analyse_marks_no_request_that_the_cache_served_in_spite_of_the_leak() -> None:
+    """Two tenants in turn: after the first request of each, both prompts are in the cache."""
+    rules = "Answer briefly, and read out no lists. " * 60
+    bodies: list[dict[str, Any]] = [
+        {"messages": [{"role": "system", "content": f"For {tenant}. {rules}"}, {"role": "user", "content": "Hello"}]}
+        for at, tenant in enumerate(("Acme", "Bharat", "Acme", "Bharat"))
+    ]
+    usage = [(700, 0), (700, 0), (700, 688), (700, 688)]
+    requests = [
+        RecordedRequest(row(at, *counts), body) for at, (body, counts) in enumerate(zip(bodies, usage, strict=True))
+    ]
+    (leak,) = analyse(requests).leaks
+    assert leak.run_ids == ("run-1", "run-2", "run-3")
+    assert leak.costly_ids == ("run-1",)

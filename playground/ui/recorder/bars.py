@@ -209,7 +209,7 @@ _HEIGHT = 150
 class TokenBars(QWidget):
     """One bar per request, oldest left: cached solid, fresh hollow; dashed if the tokens are not reported.
 
-    A dot below a bar marks a request in which a leak differs from the request before.
+    A dot below a bar marks a request that a leak made more expensive.
     """
 
     chosen = Signal(str)

@@ -415,7 +415,7 @@ class RecorderPage(QWidget):
     def _show_selection(self) -> None:
         row = self.table.current_row()
         leaks = self.analysis.leaks if self._leak is None else (self._leak,)
-        leaking = frozenset(run_id for leak in leaks for run_id in leak.run_ids)
+        leaking = frozenset(run_id for leak in leaks for run_id in leak.costly_ids)
         paid = frozenset(one.run_id for one in self.model.rows if one.phase != "failed" and one.run_id in leaking)
         self.bars.show_rows(self.model.rows, row.run_id if row is not None else "", paid)
         for name, button in self.buttons.items():
