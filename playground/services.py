@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from playground.child_process import program_command
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
-from playground.prompt.document import Document
+from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import load
 from playground.storage.draft import Draft
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from playground.runs.shared_rate_limiter import SharedRateLimiter
     from playground.runs.state import RunState
     from playground.storage.credentials import CredentialStore
+    from playground.storage.server_secrets import ServerSecrets
     from playground.tasks import Tasks
     from playground.telemetry.service import TelemetryService
     from playground.tools.mcp_servers import ToolServers
@@ -87,6 +88,7 @@ class AppServices:
         self.on_notice: Subscribers[[str]] = Subscribers()
         """The message of an error that does not stop the program."""
         self.settings = Settings(folder / "settings.json", self.writer.submit, self.on_notice)
+        self.settings.stored_forms["tool_server"] = self._hidden_server
         self.endpoints = EndpointStore(folder / "endpoints.json", self.writer.submit, self.on_notice)
         self._folder_warning = folder_warning(folder)
         self._environment = environment
@@ -172,11 +174,26 @@ class AppServices:
         self.reporter.report_tool(conversation, result)
 
     @cached_property
+    def server_secrets(self) -> ServerSecrets:
+        """Return the secrets in the texts of tool servers. Created on first use."""
+        from playground.storage.server_secrets import ServerSecrets
+
+        return ServerSecrets()
+
+    def _hidden_server(self, value: Json) -> Json:
+        """Return the setting of the tool server without secrets, which go to the key store."""
+        if not value or not isinstance(value, str):
+            return value
+        stored = self.server_secrets.hide(value)
+        self.server_secrets.keep(stored)
+        return stored
+
+    @cached_property
     def tool_servers(self) -> ToolServers:
         """Return the tool servers that the user configured. Calls `allow_server` before the first call of each."""
         from playground.tools.mcp_servers import ToolServers
 
-        servers = ToolServers(lambda server: self.allow_server(server))
+        servers = ToolServers(lambda server: self.allow_server(server), self.server_secrets.of)
         self._opened.push_async_callback(servers.close)
         return servers
 
@@ -368,6 +385,8 @@ class AppServices:
         await self.tasks.close()
         self._save_cache_memory()
         await self.writer.flush()
+        if "server_secrets" in self.__dict__:
+            await self.server_secrets.flush()
         if self.log is not None:
             await self.log.close()
         await self._opened.aclose()

@@ -16,8 +16,9 @@ from playground import asset
 from playground.agent.conversation import Conversation, Result, from_fields, to_fields
 from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, Happening, TurnStarted
 from playground.agent.tool_executor import Ask, ToolExecutionError, ToolExecutor
-from playground.agent.tool_mocks import ToolMocks, consent_key, dump, load
+from playground.agent.tool_mocks import MockReply, ToolMocks, all_replies, consent_key, dump, load, with_replies
 from playground.client.connection import LocalToolError, post_arguments
+from playground.client.redact import redact
 from playground.prompt.document import Document, Json, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import content_id, parse_bytes
@@ -27,14 +28,18 @@ from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import FileWriter, JsonFile
 from playground.tasks import Subscribers
 from playground.tools.mcp_servers import ToolServerError
+from playground.tools.server_secrets import filled
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.runs.service import PendingRequest
+    from playground.storage.server_secrets import ServerSecrets
     from playground.tasks import Tasks
     from playground.tools.mcp_servers import ToolServers
 
 ANSWERS_FILE, CONVERSATION_FILE = "tool_answers.json", "conversation.json"
+TYPING_S = 1.0
+"""Pause after a change of the mocks, before the secrets in them are stored."""
 SAMPLE = "acme-billing-agent"
 """Name of the sample prompt with tools."""
 
@@ -73,6 +78,9 @@ class AgentHost(Protocol):
     def tool_servers(self) -> ToolServers: ...
 
     @property
+    def server_secrets(self) -> ServerSecrets: ...
+
+    @property
     def writer(self) -> FileWriter: ...
 
     @property
@@ -95,6 +103,7 @@ class AgentService:
         self._answers = JsonFile(host.folder / ANSWERS_FILE, "The file of tool answers")
         self._kept = JsonFile(host.folder / CONVERSATION_FILE, "The kept conversation")
         self._books = self._answers.read(_books) or {}
+        self._keeping: asyncio.Task[None] | None = None
         self._consents: set[str] = set()
         self.allow_address: Callable[[str], Awaitable[bool]] = _no
         """Asks the user whether the current prompt may call an address on this machine."""
@@ -120,9 +129,21 @@ class AgentService:
 
     def keep_book(self, document: Document, book: ToolMocks) -> None:
         """Save the mocks of a prompt's tools, in the worker that writes files."""
+        hide = self._host.server_secrets.hide
         self._books[prompt_key(document)] = book
+        self._books = {key: with_replies(each, partial(_hidden, hide)) for key, each in self._books.items()}
+        replies = [reply for each in self._books.values() for reply in all_replies(each)]
+        self._host.server_secrets.want(reply.text for reply in replies if reply.kind in ("mcp", "http"))
         rows: dict[str, Json] = {key: dump(each) for key, each in self._books.items()}
         self._submit(self._answers, rows, "The tool mocks")
+        if self._keeping is not None:
+            self._keeping.cancel()
+        self._keeping = self._host.tasks.start(self._keep_secrets(), "store the secrets of tool servers")
+
+    async def _keep_secrets(self) -> None:
+        await asyncio.sleep(TYPING_S)
+        if error := await self._host.server_secrets.flush():
+            self._host.on_notice(error)
 
     def keep_conversation(self, conversation: Conversation) -> None:
         """Save a conversation for the next start, in the worker that writes files."""
@@ -197,9 +218,14 @@ class AgentService:
 
     async def _fetch(self, url: str, arguments: Mapping[str, Json]) -> str:
         try:
-            return await post_arguments(url, arguments)
+            secrets = await self._host.server_secrets.of(url)
+        except InputError as unknown:
+            raise ToolExecutionError(str(unknown)) from None
+        masked = "\n".join(secrets)
+        try:
+            return redact(await post_arguments(filled(url, secrets), arguments), masked)
         except LocalToolError as failed:
-            raise ToolExecutionError(str(failed)) from None
+            raise ToolExecutionError(redact(str(failed), masked)) from None
 
     async def _serve(self, owner: str, server: str, name: str, arguments: Mapping[str, Json]) -> str:
         try:
@@ -228,6 +254,10 @@ def _written(file: JsonFile, value: Json, label: str) -> str:
     return ""
 
 
+def _hidden(hide: Callable[[str], str], reply: MockReply) -> MockReply:
+    return replace(reply, text=hide(reply.text)) if reply.kind in ("mcp", "http") else reply
+
+
 def tag_of(conversation_id: str) -> str:
     """Return the tag of a conversation's requests in the log."""
     return group_tag("agent", conversation_id[:8])
@@ -235,7 +265,7 @@ def tag_of(conversation_id: str) -> str:
 
 def with_tool_servers(book: ToolMocks, names: list[str], server: str) -> ToolMocks:
     """Return the mocks with these tools answered by a tool server."""
-    from playground.agent.tool_mocks import MockReply, ToolMock
+    from playground.agent.tool_mocks import ToolMock
 
     return replace(book, tools={**book.tools, **{name: ToolMock(MockReply("mcp", server)) for name in names}})
 

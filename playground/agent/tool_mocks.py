@@ -7,12 +7,13 @@ import json
 import math
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, Path
@@ -115,6 +116,21 @@ class ToolMocks(Struct, frozen=True):
     def delay_s(self, name: str, reply: MockReply, nth: int) -> float:
         """Return the delay of the `nth` call of a tool (from 0) in seconds, independent of other calls."""
         return reply.delay.draw(random.Random(f"{self.seed}/{name}/{nth}")) / 1000
+
+
+def all_replies(book: ToolMocks) -> list[MockReply]:
+    """Return every reply of every tool."""
+    mocks = book.tools.values()
+    return [reply for mock in mocks for reply in (mock.otherwise, *(case.reply for case in mock.cases))]
+
+
+def with_replies(book: ToolMocks, change: Callable[[MockReply], MockReply]) -> ToolMocks:
+    """Return the mocks with each reply changed."""
+
+    def changed(mock: ToolMock) -> ToolMock:
+        return ToolMock(change(mock.otherwise), tuple(Case(case.when, change(case.reply)) for case in mock.cases))
+
+    return replace(book, tools={name: changed(mock) for name, mock in book.tools.items()})
 
 
 class _Absent:

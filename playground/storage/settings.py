@@ -148,6 +148,8 @@ class Settings:
         """
         self._file = JsonFile(path, "The settings file")
         self._submit, self._on_error = submit, on_error
+        self.stored_forms: dict[str, Callable[[Json], Json]] = {}
+        """By name: changes a value when the file is written, also one that an older version stored."""
         self._changes: Subscribers[[str]] = Subscribers()
         self._lock = threading.Lock()
         self._unsaved: dict[str, Json] = {}
@@ -218,6 +220,9 @@ class Settings:
             saved[name] = value
             if value == _TABLE[name].default:
                 del saved[name]
+        for name, stored_form in self.stored_forms.items():
+            if name in saved:
+                saved[name] = stored_form(saved[name])
         try:
             self._file.write(saved)
         except OSError as error:

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shlex
 import tempfile
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from playground import install_advice
+from playground.client.redact import redact
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError
 from playground.tools.import_definitions import from_json
+from playground.tools.server_secrets import filled
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -36,6 +39,8 @@ class CommandLine(Struct, frozen=True):
 
     command: str
     arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that are set for this program: NAME=value before the command."""
 
 
 class Address(Struct, frozen=True):
@@ -55,7 +60,23 @@ def read_address(text: str) -> CommandLine | Address:
         words = shlex.split(text)
     except ValueError as error:
         raise InputError(FieldError(("server",), f"this command line cannot be read: {error}.", EXAMPLES)) from None
-    return CommandLine(words[0], tuple(words[1:]))
+    environment: dict[str, str] = {}
+    while words and (assigned := _ASSIGNMENT.fullmatch(words[0])):
+        environment[assigned[1]] = assigned[2]
+        del words[0]
+    if not words:
+        raise InputError(FieldError(("server",), "names no program.", EXAMPLES))
+    return CommandLine(words[0], tuple(words[1:]), environment)
+
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+
+
+def _with_secrets(where: CommandLine | Address, secrets: Sequence[str]) -> CommandLine | Address:
+    if isinstance(where, Address):
+        return Address(filled(where.url, secrets))
+    environment = {name: filled(value, secrets) for name, value in where.environment.items()}
+    return CommandLine(where.command, tuple(filled(word, secrets) for word in where.arguments), environment)
 
 
 def _checked(url: str) -> str:
@@ -93,8 +114,9 @@ class ToolServerError(Exception):
 class McpSession:
     """Serves one request after another until it is closed. Everything happens in the task that runs `serve`."""
 
-    def __init__(self, name: str, where: CommandLine | Address) -> None:
-        self._name, self._where = name, where
+    def __init__(self, name: str, where: CommandLine | Address, secrets: str = "") -> None:
+        """`secrets`: what is masked in results and errors, one per line."""
+        self._name, self._where, self._secrets = name, where, secrets
         self._asked: asyncio.Queue[tuple[Callable[[Client], Awaitable[Any]], float, asyncio.Future[Any]] | None]
         self._asked = asyncio.Queue()
         self._error: str | None = None
@@ -107,7 +129,7 @@ class McpSession:
                     await self._answer_all(client)
             # The SDK raises exception groups; all of them are errors of this server.
             except Exception as error:
-                self._error = _sentence(self._name, error, _last_words(said))
+                self._error = redact(_sentence(self._name, error, _last_words(said)), self._secrets)
             self._error = self._error or f"The tool server {self._name} was closed."
             while not self._asked.empty():
                 self._refuse(self._asked.get_nowait())
@@ -121,7 +143,11 @@ class McpSession:
         if isinstance(self._where, Address):
             client = Client(self._where.url, read_timeout_seconds=CALL_S)
         else:
-            program = StdioServerParameters(command=self._where.command, args=list(self._where.arguments))
+            program = StdioServerParameters(
+                command=self._where.command,
+                args=list(self._where.arguments),
+                env=dict(self._where.environment) or None,
+            )
             client = Client(stdio_client(program, said), read_timeout_seconds=CALL_S)  # type: ignore[arg-type]
         async with asyncio.timeout(CONNECT_S) as limit, client:
             limit.reschedule(None)
@@ -134,11 +160,11 @@ class McpSession:
                 async with asyncio.timeout(limit_s):
                     found = await question(client)
             except ToolServerError as failed:
-                _settle(answer, error=failed)
+                _settle(answer, error=ToolServerError(redact(str(failed), self._secrets)))
             except TimeoutError:
                 _settle(answer, error=ToolServerError(f"{self._name} did not answer within {limit_s:.0f} seconds."))
             except Exception as error:
-                sentence = _sentence(self._name, error, "")
+                sentence = redact(_sentence(self._name, error, ""), self._secrets)
                 if _refused(error):
                     _settle(answer, error=ToolServerError(sentence))
                     continue
@@ -147,7 +173,7 @@ class McpSession:
                 _settle(answer, error=ToolServerError(sentence))
                 raise
             else:
-                _settle(answer, found)
+                _settle(answer, _masked(found, self._secrets))
 
     def _refuse(self, asked: tuple[object, float, asyncio.Future[Any]] | None) -> None:
         if asked is not None:
@@ -178,6 +204,19 @@ def _settle(answer: asyncio.Future[Any], found: object = None, error: Exception 
         answer.set_exception(error)
     else:
         answer.set_result(found)
+
+
+def _masked(value: Any, secrets: str) -> Any:
+    """Return the answer of a server with the secrets of its command line masked."""
+    if not secrets:
+        return value
+    if isinstance(value, str):
+        return redact(value, secrets)
+    if isinstance(value, list):
+        return [_masked(item, secrets) for item in value]
+    if isinstance(value, dict):
+        return {redact(name, secrets): _masked(item, secrets) for name, item in value.items()}
+    return value
 
 
 async def list_tools(client: Client) -> list[dict[str, Json]]:
@@ -239,17 +278,27 @@ def _reason(error: BaseException) -> BaseException:
 
 
 Allowed = Callable[[str], Coroutine[Any, Any, bool]]
+SecretsOf = Callable[[str], Coroutine[Any, Any, tuple[str, ...]]]
+
+
+async def no_secrets(_server: str) -> tuple[str, ...]:
+    """Return the secrets of a text without placeholders."""
+    return ()
 
 
 class ToolServers:
     """Connects on first use, keeps connections, and ends them with `close`.
 
-    A server is identified by the text that the user typed: a command line or an address.
+    A server is identified by the text that the user typed: a command line or an address, with placeholders for its
+    secrets.
     """
 
-    def __init__(self, allowed: Allowed) -> None:
-        """Take `allowed`, which asks the user before the first call whether a prompt may call a server's tools."""
-        self._allowed = allowed
+    def __init__(self, allowed: Allowed, secrets: SecretsOf = no_secrets) -> None:
+        """Take `allowed`, which asks the user before the first call whether a prompt may call a server's tools.
+
+        `secrets` returns the secrets of a text with placeholders, or raises InputError.
+        """
+        self._allowed, self._secrets = allowed, secrets
         self._consent: set[tuple[str, str]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -260,8 +309,8 @@ class ToolServers:
 
         Raises InputError for an invalid address, ToolServerError.
         """
-        where = read_address(server)
-        found = await self._in_thread(self._ask(server, where, list_tools, CONNECT_S))
+        where, secrets = read_address(server), await self._secrets(server)
+        found = await self._in_thread(self._ask(server, where, secrets, list_tools, CONNECT_S))
         if not found:
             raise ToolServerError(f"{server} has no tools.")
         pasted = [from_json(json.dumps(_definition(fields))).tools[0] for fields in found]
@@ -277,14 +326,16 @@ class ToolServers:
             if not await self._allowed(server):
                 raise ToolServerError(f"{name} was not called: you did not allow {server}.")
             self._consent.add((owner, server))
-        return await self._in_thread(
-            self._ask(server, where, partial(call_tool, name=name, arguments=arguments), CALL_S)
-        )
+        secrets = await self._secrets(server)
+        question = partial(call_tool, name=name, arguments=arguments)
+        return await self._in_thread(self._ask(server, where, secrets, question, CALL_S))
 
-    async def _ask(self, server: str, where: Any, question: Callable[..., Any], limit_s: float) -> Any:
+    async def _ask(
+        self, server: str, where: Any, secrets: Sequence[str], question: Callable[..., Any], limit_s: float
+    ) -> Any:
         session, task = self._sessions.get(server, (None, None))
         if session is None or session.over:
-            session = McpSession(server, where)
+            session = McpSession(server, _with_secrets(where, secrets), "\n".join(secrets))
             task = asyncio.get_running_loop().create_task(session.serve(), name=f"tool server {server}")
             self._sessions[server] = session, task
         return await session.ask(question, limit_s)

@@ -77,6 +77,27 @@ def test_tools_of_a_server_are_answered_by_it(tell: Tell) -> None:
     tell(story)
 
 
+def test_secret_of_a_listed_server_is_a_placeholder_in_the_dialog_the_settings_and_the_mocks(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        secret = "q7-Wm2x+Zk9/tLp4"
+        dialog = await _listed(session, hand, f"{STDIO} --token {secret}")
+        shown = dialog.server.text()
+        assert shown.startswith(f"{STDIO} --token {{secret:")
+        assert session.workspace.settings.text("tool_server") == shown
+        dialog.list.item(0).setCheckState(Qt.CheckState.Checked)
+        dialog.server.setText("another text, typed after the list came")
+        dialog.add.click()
+        mocks = session.window.chaining.service.book(session.window.prompt.document()).tools
+        assert mocks["get_balance"].otherwise.text == shown
+        await session.workspace.writer.flush()
+        folder = session.workspace.folder
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert len(files) > 2
+        assert [path.name for path in files if secret.encode() in path.read_bytes()] == []
+
+    tell(story)
+
+
 def test_a_server_that_is_not_there_is_told_of(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         dialog = await _listed(session, hand, "no-such-program-at-all")

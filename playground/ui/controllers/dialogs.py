@@ -268,10 +268,15 @@ class DialogController(QObject):
         def add(tools: tuple[Tool, ...]) -> None:
             document = prompt.document()
             prompt.set_document(replace(document, tools=(*document.tools, *tools)), undoable=True, label="Add tools")
-            answered(prompt.document(), [tool.name for tool in tools], dialog.server.text().strip())
+            answered(prompt.document(), [tool.name for tool in tools], dialog.listed)
 
         dialog = ToolServerDialog(
-            workspace.tool_servers.tools, prompt.document, workspace.settings, workspace.tasks.start, self._window
+            workspace.tool_servers.tools,
+            prompt.document,
+            workspace.settings,
+            workspace.server_secrets,
+            workspace.tasks.start,
+            self._window,
         )
         dialog.added.connect(add)
         dialog.open()

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import COUNTS
+from playground.storage.server_secrets import ServerSecrets
 from playground.storage.settings import Settings
 from playground.tools.mcp_servers import ToolServerError
 from playground.ui.stylesheet import restyle
@@ -42,6 +43,7 @@ class ToolServerDialog(TaskDialog):
         fetch: Callable[[str], Coroutine[Any, Any, tuple[Tool, ...]]],
         document: Callable[[], Document],
         settings: Settings,
+        secrets: ServerSecrets,
         start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         parent: QWidget | None = None,
     ) -> None:
@@ -50,7 +52,10 @@ class ToolServerDialog(TaskDialog):
         self._fetch, self._document, self._settings, self._start = fetch, document, settings, start
         self._task: asyncio.Task[None] | None = None
         self._tools: tuple[Tool, ...] = ()
-        self.server = QLineEdit(settings.text("tool_server"))
+        self._secrets = secrets
+        self.listed = ""
+        """The text of the server whose tools are listed, with placeholders for its secrets."""
+        self.server = QLineEdit(secrets.hide(settings.text("tool_server")))
         self.server.setPlaceholderText(HINT)
         self.server.setAccessibleName("Command line or address of the server")
         self.server.returnPressed.connect(self._toggle)
@@ -103,9 +108,16 @@ class ToolServerDialog(TaskDialog):
         self._show_busy()
 
     async def _ask(self, server: str) -> None:
+        stored = self._secrets.hide(server.strip())
         try:
-            self._show(await self._fetch(server))
-            self._settings.set("tool_server", server.strip())
+            self._show(await self._fetch(stored))
+            self.listed = stored
+            if stored != server.strip():
+                self.server.setText(stored)
+            self._settings.set("tool_server", stored)
+            self._secrets.keep(stored)
+            if error := await self._secrets.flush():
+                self._update_text(f"{self.message.text()} {error}")
         except InputError as bad:
             self._update_text(str(bad), "failure")
         except ToolServerError as failed:
