@@ -27,6 +27,7 @@ from playground.experiments.batch_plan import (
     shard,
 )
 from playground.experiments.batch_results import (
+    NOTE_SUFFIX,
     BatchTotals,
     ResultFile,
     check_output,
@@ -43,7 +44,7 @@ from playground.prompt.files import OpenedPrompt, dump, read_input
 from playground.runs.metrics import dollars, percent
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
-from playground.storage.paths import data_folder
+from playground.storage.paths import data_folder, write_shared
 from playground.tasks import Tasks
 
 
@@ -73,22 +74,28 @@ def batch(options: argparse.Namespace) -> int:
 
 
 def merge_batches(options: argparse.Namespace) -> int:
-    """Merge the results of shards into one file, in the order of the data. Returns 1 if a row failed or is missing."""
+    """Merge the results of shards into one file, in the order of the data.
+
+    Returns 1 if a row failed or is missing, or if a shard's batch is unfinished.
+    """
     output = Path(options.output)
     check_output(output)
     parts = [parse_results(read_input(name, max_bytes=8 * MAX_DATA_BYTES), Path(name)) for name in options.files]
     merged = merge_results(parts)
+    if output.exists():
+        raise InputError(FieldError(("-o",), f"{output} exists.", "Name another file."))
     try:
-        with output.open("xb") as file:
-            file.write(format_results(merged, output))
-    except FileExistsError:
-        raise InputError(FieldError(("-o",), f"{output} exists.", "Name another file.")) from None
+        # Whole or not at all: a part of the rows would look like the result.
+        write_shared(output, format_results(merged, output))
     except OSError as error:
         raise InputError(FieldError(("-o",), f"{output} cannot be written: {error.strerror}.")) from None
+    unfinished = [name for name in options.files if Path(name + NOTE_SUFFIX).exists()]
+    for name in unfinished:
+        _print_notice(f"{name}: its batch has not ended with all rows answered. Continue it with --resume.")
     failed = sum(result.get("phase") != "done" for result in merged)
     missing = row_number(merged[-1]) + 1 - len(merged) if merged else 0
     print(f"{len(merged):,} rows, {failed:,} failed, {missing:,} missing before the last one", file=sys.stderr)
-    return FAILED if failed or missing else FINISHED
+    return FAILED if failed or missing or unfinished else FINISHED
 
 
 def _mapping(given: list[str]) -> dict[str, str]:
@@ -195,7 +202,8 @@ class _Job:
         try:
             progress = await job.run()
         except OSError as error:
-            _print_notice(f"{self._options.output} cannot be written: {error.strerror or error}. The batch was ended.")
+            name = self._options.output or "Standard output"
+            _print_notice(f"{name} cannot be written: {error.strerror or error}. The batch was ended.")
             return FAILED
         finally:
             if run_ids:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -398,7 +399,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get("TZ"):
         _check_time_zone()
     try:
-        return _run(options)
+        return _run(options) if options.command is None else _told(options)
     except InputError as error:
         from playground.export.terminal import print_error
 
@@ -406,6 +407,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         return STOPPED
+
+
+def _told(options: argparse.Namespace) -> int:
+    """Run a command of which the whole output has to reach standard output. Returns FAILED if it does not."""
+    try:
+        status = _run(options)
+        if sys.stdout is not None:
+            # Otherwise the interpreter writes the rest after the status is decided.
+            _flush()
+        return status
+    except (OSError, ExceptionGroup) as error:
+        full = _of_full_disk(error)
+        if full is None:
+            raise
+        from playground.cli import FAILED, discard_output
+        from playground.export.terminal import print_error
+
+        discard_output()
+        print_error(f"the output cannot be written: {full.strerror}.")
+        return FAILED
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        from playground.cli import discard_output
+
+        discard_output()
+
+
+_FULL = frozenset((errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO))
+
+
+def _of_full_disk(error: BaseException) -> OSError | None:
+    """Return the error of a write to a full disk, also from a group of tasks; None for any other error."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [_of_full_disk(one) for one in error.exceptions]
+        return None if None in found else found[0]
+    return error if isinstance(error, OSError) and error.errno in _FULL and error.filename is None else None
 
 
 def _check_time_zone() -> None:

@@ -25,7 +25,7 @@ def replay(options: argparse.Namespace) -> int:
     """Print one line per request and a summary. Returns 0; raises InputError (2) for a file that cannot be replayed."""
     memory: Path | None = options.learned
     try:
-        learned = memory.read_bytes() if memory is not None and memory.exists() else None
+        learned = _read(memory) if memory is not None and memory.exists() else None
         # The whole file first: a bad line is reported before anything is printed.
         records = list(read_traffic(options.file, exported_request))
         found = replay_traffic(records, lifetime_s=options.lifetime, learned=learned)
@@ -33,15 +33,27 @@ def replay(options: argparse.Namespace) -> int:
         for line in lines:
             sys.stdout.write(line + "\n")
         if memory is not None:
-            memory.write_bytes(found.learned)
+            _write(memory, found.learned)
         sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
     except TrafficError as error:
         raise InputError(FieldError(("FILE",), str(error))) from error
+    return FINISHED
+
+
+def _read(memory: Path) -> bytes:
+    try:
+        return memory.read_bytes()
     except OSError as error:
         raise InputError(FieldError(("--learned",), f"{memory}: {error.strerror or error}.")) from error
-    return FINISHED
+
+
+def _write(memory: Path, learned: bytes) -> None:
+    try:
+        memory.write_bytes(learned)
+    except OSError as error:
+        raise InputError(FieldError(("--learned",), f"{memory}: {error.strerror or error}.")) from error
 
 
 def exported_request(line: str) -> TrafficRecord | None:

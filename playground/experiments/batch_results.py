@@ -44,6 +44,8 @@ COLUMNS = (
     "variables",
 )
 
+NOTE_SUFFIX = ".batch"
+"""End of the name of the file beside the results that exists until every row was answered."""
 SUFFIXES = (".jsonl", ".ndjson", ".csv")
 _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
 _TEXTS = ("request_id", "phase", "text", "finish_reason")
@@ -165,7 +167,7 @@ class ResultFile:
         """Whether earlier runs of the batch had the same `batch_id`."""
         self._rows = rows
         self._prompt = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:32] if prompt else ""
-        self._note = None if path is None else path.with_name(path.name + ".batch")
+        self._note = None if path is None else path.with_name(path.name + NOTE_SUFFIX)
         self._csv = path is not None and is_csv(path)
         self._file: BinaryIO | None = None
         self._lock = _lock(path)

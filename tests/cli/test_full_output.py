@@ -1,0 +1,116 @@
+"""Commands whose output does not reach its file: a sentence, a status that is not 0, and no part of a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.forked_program import run_text
+
+FULL = Path("/dev/full")
+ROWS = 400
+pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+
+
+def _prompt(folder: Path) -> str:
+    path = folder / "prompt.json"
+    path.write_text(json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello"}]}))
+    return str(path)
+
+
+def _recorded(folder: Path) -> str:
+    path = folder / "traffic.jsonl"
+    body = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+    path.write_text(
+        json.dumps({"at": 1.0, "request": body, "response": {"status": 200, "usage": {"prompt_tokens": 9}}}) + "\n"
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("command", "unbuffered"),
+    [
+        ("check", ""),
+        ("check --json", "1"),
+        ("convert --to body", ""),
+        ("completion bash", ""),
+        ("log list", ""),
+        ("batch", ""),
+    ],
+)
+def test_full_standard_output_is_told_with_status_1(command: str, unbuffered: str, tmp_path: Path) -> None:
+    words = command.split()
+    if words[0] in ("check", "convert"):
+        words.append(_prompt(tmp_path))
+    if words[0] == "batch":
+        (tmp_path / "data.csv").write_text("x\n1\n")
+        words += [_prompt(tmp_path), "--data", str(tmp_path / "data.csv")]
+    home = {"ELECTRON_PLAYGROUND_HOME": str(tmp_path / "home")}
+    environment = {**os.environ, **home, "PYTHONUNBUFFERED": unbuffered}
+    arguments = [sys.executable, "-m", "playground", *words]
+    if words[:2] == ["log", "list"]:
+        subprocess.run([*arguments[:3], "send", _prompt(tmp_path)], env=environment, capture_output=True, check=True)
+    with FULL.open("wb") as full:
+        done = subprocess.run(
+            arguments,
+            check=False,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1, done.stderr
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "None" not in done.stderr
+
+
+def test_replay_to_a_full_disk_does_not_blame_an_option(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "playground", "replay", _recorded(tmp_path)]
+    with FULL.open("wb") as full:
+        done = subprocess.run(arguments, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "--learned" not in done.stderr
+    assert "No space left on device" in done.stderr
+
+
+def _part(folder: Path, *, note: bool) -> Path:
+    part = folder / "part.jsonl"
+    rows = [{"row": n, "phase": "done", "text": "word " * 200, "variables": {}} for n in range(ROWS)]
+    part.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if note:
+        part.with_name("part.jsonl.batch").write_text("id\n\n")
+    return part
+
+
+def test_batch_merge_to_a_full_disk_leaves_no_part_of_a_file(tmp_path: Path) -> None:
+    part, output = _part(tmp_path, note=False), tmp_path / "all.jsonl"
+    done = run_text(["batch-merge", str(part), "-o", str(output)], os.environ, file_limit=100_000)
+    assert done.returncode == 2
+    assert "cannot be written: File too large" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part.jsonl"]
+    assert run_text(["batch-merge", str(part), "-o", str(output)], os.environ).returncode == 0
+    assert len(output.read_text().splitlines()) == ROWS
+
+
+def test_batch_merge_tells_that_a_shard_is_unfinished(tmp_path: Path) -> None:
+    part, output = _part(tmp_path, note=True), tmp_path / "all.jsonl"
+    done = run_text(["batch-merge", str(part), "-o", str(output)], os.environ)
+    assert done.returncode == 1
+    assert "part.jsonl: its batch has not ended with all rows answered" in done.stderr
+    assert len(output.read_text().splitlines()) == ROWS
+
+
+def test_baseline_that_cannot_be_written_is_told_with_status_2(tmp_path: Path) -> None:
+    folder = tmp_path / "a file"
+    folder.write_text("")
+    for place in (Path("/proc/prefixes.json"), folder / "prefixes.json"):
+        done = run_text(["check", _prompt(tmp_path), "--baseline", str(place), "--update-baseline"], os.environ)
+        assert done.returncode == 2, done.stdout
+        assert "--baseline" in done.stderr
