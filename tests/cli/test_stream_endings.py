@@ -1,0 +1,134 @@
+"""Responses with status 200 that are no answer, or only a part of one: failed in every list of results."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from playground.client.endpoint import Endpoint
+from playground.prompt.document import Document, Message
+from playground.simulator.launch import SimulatorProcess
+from tests.agent.dialogue import Dialogue, play
+from tests.forked_program import run_text, start_text
+
+
+def _event(value: object) -> str:
+    return f"data: {json.dumps(value)}\n\n"
+
+
+def _finish(reason: str = "stop") -> str:
+    return _event({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
+
+
+TEXT = _event({"choices": [{"index": 0, "delta": {"content": "hi"}}]})
+DONE = "data: [DONE]\n\n"
+ERROR = _event({"error": {"message": "out of memory", "code": 500}})
+USAGE = _event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}})
+LOGIN = "<!DOCTYPE html><html><body>Sign in</body></html>"
+FAILED = {
+    "no end": TEXT,
+    "usage and no end": TEXT + USAGE,
+    "error after text": TEXT + ERROR,
+    "error after text, and an end": TEXT + ERROR + DONE,
+    "error after the finish": TEXT + _finish() + ERROR + DONE,
+    "error as an event": TEXT + "event: error\n" + ERROR,
+    "error as text": TEXT + _event({"error": "boom"}) + DONE,
+    "finished by an error": TEXT + _finish("error") + DONE,
+    "message after text": TEXT + _event({"message": "internal error"}) + DONE,
+    "empty choices": _event({"choices": []}) + DONE,
+    "only usage": USAGE + DONE,
+    "only an end": DONE,
+    "nothing": "",
+    "login page": LOGIN,
+    "login page after text": TEXT + LOGIN,
+    "other choice only": _event({"choices": [{"index": 1, "delta": {"content": "x"}, "finish_reason": "stop"}]}) + DONE,
+}
+ANSWERED = {
+    "whole": TEXT + _finish() + USAGE + DONE,
+    "finish twice": TEXT + _finish() + _finish() + DONE,
+    "finish and no end": TEXT + _finish(),
+    "end and no finish": TEXT + DONE,
+}
+ALL = FAILED | ANSWERED
+PHASES = dict.fromkeys(FAILED, "failed") | dict.fromkeys(ANSWERED, "done")
+
+
+class _Answer(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        name = body["messages"][-1]["content"]
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html" if name == "login page" else "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(ALL[name].encode())
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def base_url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+def _body(question: str) -> str:
+    return json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": question}]})
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(folder / "home")}
+
+
+def test_batch_rows_are_failed(base_url: str, tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(_body("{{question}}"))
+    for names, status in ((list(ALL), 1), (list(ANSWERED), 0)):
+        data, out = tmp_path / f"{status}.csv", tmp_path / f"{status}.jsonl"
+        with data.open("w", newline="") as file:
+            csv.writer(file).writerows([("question",), *((name,) for name in names)])
+        command = ["batch", str(tmp_path / "p.json"), "--data", str(data), "--base-url", base_url, "-o", str(out)]
+        done = run_text(command, _environment(tmp_path))
+        assert done.returncode == status, done.stderr
+        rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+        phases = {row["variables"]["question"]: row["phase"] for row in rows}
+        assert phases == {name: PHASES[name] for name in names}
+        assert all((row["error"] is None) == (row["phase"] == "done") for row in rows)
+
+
+def test_recorded_rows_are_failed(base_url: str, tmp_path: Path) -> None:
+    command = ["record", "--port", "0", "--base-url", base_url, "--json"]
+    process = start_text(command, _environment(tmp_path))
+    assert process.stdout is not None
+    address = json.loads(process.stdout.readline())["base_url"] + "/chat/completions"
+    for name in ALL:
+        with urlopen(Request(address, _body(name).encode(), {"Content-Type": "application/json"})) as answer:
+            answer.read()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    listed = run_text(["log", "list", "--json", "--limit", "100"], _environment(tmp_path)).stdout.splitlines()
+    rows = sorted((json.loads(line) for line in listed), key=lambda row: str(row["started_utc"]))
+    assert [(row["phase"], row["trouble"] is None) for row in rows] == [
+        (PHASES[name], PHASES[name] == "done") for name in ALL
+    ]
+
+
+def test_agent_loop_is_failed(base_url: str, simulator: SimulatorProcess) -> None:
+    for name, phase in PHASES.items():
+        dialogue = Dialogue(simulator, Document(messages=(Message("user", name),)))
+        dialogue.endpoint = Endpoint("e", "E", base_url, needs_key=False)
+        ended = play(dialogue)
+        assert (ended.reason == "failed", bool(ended.error)) == ((phase == "failed"),) * 2, (name, ended)
