@@ -11,7 +11,15 @@ from hashlib import blake2b
 import msgspec
 
 from playground.prompt.field_errors import FieldError, InputError
-from playground.storage.credentials import LIMIT_S, CredentialStoreError, in_thread, read, within, write
+from playground.storage.credentials import (
+    LIMIT_S,
+    CredentialStoreError,
+    availability,
+    in_thread,
+    read,
+    within,
+    write,
+)
 from playground.tools.server_secrets import PLACEHOLDER, conceal, secret_id
 
 
@@ -54,7 +62,7 @@ class ServerSecrets:
             if found is None or stored in self._kept or stored in self._writes:
                 return
             name, value = _name(stored), msgspec.json.encode(found).decode()
-            self._writes[stored] = in_thread(lambda: write(name, value))
+            self._writes[stored] = in_thread(lambda: _write(name, value))
 
     async def flush(self) -> str:
         """Write what is wanted. Returns why secrets are known in this session only; empty if all are stored."""
@@ -93,6 +101,13 @@ class ServerSecrets:
                 raise InputError(FieldError(("server",), message, hint))
             self._known[stored] = found
         return self._known[stored]
+
+
+def _write(name: str, value: str) -> None:
+    if not availability().usable:
+        # The sentence of `availability` is about an API key.
+        raise CredentialStoreError("This system has no key store that can be used.")
+    write(name, value)
 
 
 def _name(stored: str) -> str:

@@ -115,7 +115,7 @@ class McpSession:
     """Serves one request after another until it is closed. Everything happens in the task that runs `serve`."""
 
     def __init__(self, name: str, where: CommandLine | Address, secrets: str = "") -> None:
-        """`secrets`: what is masked in results and errors, one per line."""
+        """`secrets`: masked in results and errors; one per line."""
         self._name, self._where, self._secrets = name, where, secrets
         self._asked: asyncio.Queue[tuple[Callable[[Client], Awaitable[Any]], float, asyncio.Future[Any]] | None]
         self._asked = asyncio.Queue()

@@ -193,7 +193,9 @@ def test_without_a_key_store_the_secret_is_known_in_the_session_only(tmp_path: P
         stored = services.server_secrets.hide(TEXT)
         services.settings.set("tool_server", stored)
         services.server_secrets.keep(stored)
-        assert "this session only" in await services.server_secrets.flush()
+        sentence = await services.server_secrets.flush()
+        assert "this session only. This system has no key store" in sentence
+        assert "SMALLEST_API_KEY" not in sentence
         assert await services.tool_servers.tools(stored)
 
     async def next_session(services: AppServices) -> None:
