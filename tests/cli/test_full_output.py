@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import EndedRun
 from tests.forked_program import run_text
+from tests.requestlog.samples import answered, record
 
 FULL = Path("/dev/full")
 ROWS = 400
@@ -114,3 +119,27 @@ def test_baseline_that_cannot_be_written_is_told_with_status_2(tmp_path: Path) -
         done = run_text(["check", _prompt(tmp_path), "--baseline", str(place), "--update-baseline"], os.environ)
         assert done.returncode == 2, done.stdout
         assert "--baseline" in done.stderr
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "har"])
+def test_log_export_to_a_full_disk_keeps_the_earlier_file(suffix: str, tmp_path: Path) -> None:
+    home, output = tmp_path / "home", tmp_path / f"out.{suffix}"
+    environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(home)}
+
+    async def fill() -> None:
+        log = await RequestLog.open(home)
+        text = "".join(random.Random(1).choices("abcdefghij ", k=400_000))
+        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
+        await log.add([EndedRun(record(body=body), tuple(answered()))])
+        await log.close()
+
+    asyncio.run(fill())
+    output.write_text("earlier")
+    for _ in range(2):
+        done = run_text(["log", "export", "-o", str(output)], environment, file_limit=300_000)
+        assert done.returncode == 1
+        assert "File too large" in done.stderr
+        assert output.read_text() == "earlier"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["home", output.name]
+    assert run_text(["log", "export", "-o", str(output)], environment).returncode == 0
+    assert output.stat().st_size > 400_000
