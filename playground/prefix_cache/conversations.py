@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Literal
@@ -34,6 +34,9 @@ NAMED = 12
 """Code points in front of a difference of tool calls that are quoted with it."""
 MAX_COMPARED = 200_000
 """Code points of a message up to which its differences are searched; a longer one differs as a whole."""
+
+MAX_PAIRS = 20_000
+"""Pairs of equal messages of two histories up to which any pair may be aligned: the time grows with pairs × changes."""
 
 ChangeKind = Literal["edited", "arguments", "call_ids", "inserted", "removed", "truncated"]
 """What happened to a text: "arguments": tool calls in another spelling; "call_ids": only their ids differ."""
@@ -232,15 +235,51 @@ def history_changes(
     if same == len(old) or same == len(new):
         return shared, []
     walk = _Walk(earlier, now, theirs, mine)
-    matcher = SequenceMatcher(None, old[same:], new[same:], autojunk=False)
     theirs_left, mine_left = theirs[same:], mine[same:]
-    for tag, i, j, k, m in matcher.get_opcodes():
+    for tag, i, j, k, m in _opcodes(old[same:], new[same:]):
         if tag != "equal":
             walk.differ(theirs_left[i:j], mine_left[k:m], first=not i and not same)
         elif not (j == len(theirs_left) and m == len(mine_left) and walk.repeats_end):
             for one in mine_left[k:m]:
                 walk.run(one.start, one.end)
     return shared, walk.changes()
+
+
+def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int, int, int, int]]:
+    """Return what is equal and what differs, as `SequenceMatcher` does; fast also if many messages are equal."""
+    counts = Counter(new)
+    if sum(counts[text] for text in old) <= MAX_PAIRS:
+        return SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    before, now = _unique(old), _unique(new)
+    votes = Counter(now[text] - before[text] for text in before.keys() & now.keys())
+    shifts = (0, len(new) - len(old), *(shift for shift, _ in votes.most_common(1)))
+    rows = [list(_equal_places(old, new, shift)) for shift in shifts]
+    best = max(rows, key=len)
+    # Repeated messages are equal at many distances: messages have moved only if that explains clearly more.
+    chosen = rows[0] if 10 * len(rows[0]) >= 9 * len(best) else best
+    found: list[tuple[str, int, int, int, int]] = []
+    i = k = 0
+    for at, other in (*chosen, (len(old), len(new))):
+        if at > i or other > k:
+            found.append(("replace", i, at, k, other))
+        if at < len(old) and other < len(new):
+            first = found.pop() if found and found[-1][0] == "equal" else ("equal", at, at, other, other)
+            found.append(("equal", first[1], at + 1, first[3], other + 1))
+        i, k = at + 1, other + 1
+    return found
+
+
+def _unique(texts: Sequence[str]) -> dict[str, int]:
+    """Return the places of the texts that occur once."""
+    counts = Counter(texts)
+    return {text: at for at, text in enumerate(texts) if counts[text] == 1}
+
+
+def _equal_places(old: Sequence[str], new: Sequence[str], shift: int) -> Iterator[tuple[int, int]]:
+    """Yield the places of equal messages of which the later one is `shift` places behind the earlier one."""
+    for at in range(max(-shift, 0), min(len(old), len(new) - shift)):
+        if old[at] == new[at + shift]:
+            yield at, at + shift
 
 
 class _Walk:

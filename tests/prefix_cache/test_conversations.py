@@ -181,3 +181,26 @@ def test_retries_are_the_same_body_soon_after_a_failure() -> None:
     assert retries([(body, 0.0, done), (body, 1.0, done)]) == {}
     assert retries([(body, 0.0, failed), (other, 1.0, done), (body, 61.0, done)]) == {}
     assert retries([(body, None, failed), (body, None, done)]) == {0: 1}
+
+
+def test_many_equal_answers_between_messages_that_change_are_aligned_in_place() -> None:
+    turns = range(1_500)
+
+    def history(later: int) -> Any:
+        questions = (f"{later - at} minutes ago: sensor {at} reports {at * 37 % 101}." for at in turns)
+        return [message for question in questions for message in (user(question), said("OK"))]
+
+    found = changes([*history(5_000), FIRST], [*history(5_001), FIRST, said("OK"), SECOND])
+    # With the cube of the length, this would take many minutes.
+    assert [(one.kind, one.part.index, one.before, one.after) for one, _ in found[:2]] == [
+        ("edited", 0, "5000", "5001"),
+        ("edited", 2, "4999", "5000"),
+    ]
+    assert len(found) == len(turns)
+
+
+def test_documents_in_front_of_many_equal_messages_are_an_insertion() -> None:
+    history = [message for _ in range(200) for message in (user("Continue, please."), said("OK"))]
+    found = changes([*history, FIRST], [user(ANSWER * 3), *history, FIRST, said("OK"), SECOND])
+    assert found[0][0].kind == "inserted"
+    assert found[0][0].part.index == 0
