@@ -28,6 +28,7 @@ _SCHEMES = frozenset(_SCHEME_WORDS.split())
 _PUBLIC_WORDS = "signedheaders realm algorithm qop uri username version charset scope domain path"
 _PUBLIC_PARTS = frozenset(_PUBLIC_WORDS.split())
 _DEEPEST = 4
+_COOKIES = ("cookie", "set-cookie")
 
 
 def credentials(
@@ -44,17 +45,23 @@ def credentials(
         body: a JSON object, of which everything but the messages is searched.
     """
     found = dict.fromkeys([added] if added else [])
+    cookies: list[str] = []
     for name, value in headers:
-        found.update(dict.fromkeys(_of_header(name, value)))
+        if name.lower() in _COOKIES:
+            cookies += _of_header(name, value)
+        else:
+            found.update(dict.fromkeys(_of_header(name, value)))
     found.update(dict.fromkeys(_of_address(target)))
     if body:
         found.update(dict.fromkeys(_of_body(body)))
+    # A browser sends many cookies: they must not take the places of keys.
+    found.update(dict.fromkeys(cookies))
     usable = [one for one in found if one == added or (len(one) >= LEAST_CHARS and not is_placeholder(one))]
     return "\n".join(usable[:MAX_CREDENTIALS]) or None
 
 
 def _of_header(name: str, value: str) -> Iterator[str]:
-    if name.lower() in ("cookie", "set-cookie"):
+    if name.lower() in _COOKIES:
         for pair in value.split(";"):
             cookie, _, text = pair.strip().partition("=")
             text = text.strip('"')
@@ -101,7 +108,7 @@ def _parts(text: str) -> Iterator[str]:
     elif len(words) == 2 and words[0].isalpha():  # UNKNOWN-SCHEME KEY
         yield words[1]
     rest = " ".join(words)
-    for name, value in re.findall(r"([\w-]+)=\"?([^\s,;\"]+)", rest):
+    for name, value in re.findall(r"(?<![\w-])([\w-]+)=\"?([^\s,;\"]+)", rest):
         if name.lower() in _PUBLIC_PARTS:
             rest = rest.replace(value, " ")
     for part in _split(rest):
@@ -147,7 +154,7 @@ def _of_value(value: Any, depth: int) -> Iterator[str]:
 
 
 _USER = re.compile(r"://[^/?#@\s]+@")
-_QUERY_FIELD = re.compile(r"(?<=[?&#;])([^=&#\s]+)=([^&#;\s<>\"]+)")
+_QUERY_FIELD = re.compile(r"(?<=[?&#;])([^=?&#;\s]+)=([^&#;\s<>\"]+)")
 
 
 def masked_address(text: str) -> str:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from playground.client.credentials import credentials, masked_address, stored_headers
+from playground.client.credentials import MAX_CREDENTIALS, credentials, masked_address, stored_headers
 from playground.client.redact import MASK, redact
 from playground.prompt.secret_names import is_secret, looks_random
 
@@ -98,3 +98,21 @@ def test_stored_headers_have_no_cookie_and_no_secret_and_keep_the_rest() -> None
         ("x-request-id", "r-1"),
     )
     assert masked_address("https://h.test/a?x=1&sig=abcdefgh1234") == f"https://h.test/a?x=1&sig={MASK}"
+
+
+def test_many_cookies_do_not_take_the_place_of_a_key_in_the_body() -> None:
+    cookies = "; ".join(f"c{at}=Ab{at:02}cdEf{at:02}Gh1Zz9Qq{at:02}" for at in range(2 * MAX_CREDENTIALS))
+    found = credentials("/v1", [("Cookie", cookies)], body=b'{"messages": [], "api_key": "AbC9dEf8GhI7secretvalue"}')
+    assert found is not None
+    assert "AbC9dEf8GhI7secretvalue" in found.split("\n")
+
+
+@pytest.mark.parametrize("text", ["https://h.test/?" + ";" * 1_000_000, "https://h.test/?" + "a;" * 500_000])
+def test_the_time_for_an_address_grows_with_its_length_only(text: str) -> None:
+    assert masked_address(text) == text  # with the square of the length, this would take an hour
+
+
+def test_the_time_for_a_header_grows_with_its_length_only() -> None:
+    found = credentials("/v1", [("Authorization", "Digest " + "-" * 1_000_000 + "=, Ab12Cd34Ef56")])
+    assert found is not None
+    assert "Ab12Cd34Ef56" in found.split("\n")
