@@ -43,6 +43,8 @@ from playground.prompt.json_bounds import loads
 from playground.storage.paths import write_shared
 
 _PLACEHOLDERS = rule_named("placeholder-unfilled")
+_NO_FILES = ("-", "log")
+"""Inputs without a path: standard input and the request log."""
 
 
 def check(options: argparse.Namespace) -> int:
@@ -160,8 +162,13 @@ def _compared(
 
 
 def _is_file(name: str, folder: Path) -> bool:
-    """Whether the file of a prompt, or of a program's requests (`file#1`), exists: it was not checked this time."""
-    return any((folder / one).exists() for one in {name, name.rpartition("#")[0] or name})
+    """Whether the source of a prompt, or of a program's requests (`file#1`), exists: it was not checked this time."""
+    source = _source(name)
+    return source in _NO_FILES or any((folder / one).exists() for one in (name, source))
+
+
+def _source(name: str) -> str:
+    return name.rpartition("#")[0] or name
 
 
 def _fresh(members: Sequence[CheckedInput]) -> float | None:
@@ -176,7 +183,7 @@ def _prefix(members: Sequence[CheckedInput]) -> SharedPrefix:
 
 
 def _relative(name: str, folder: Path) -> str:
-    if name == "-" or name.startswith("log#"):
+    if _source(name) in _NO_FILES:
         return name
     return os.path.relpath(name, folder).replace(os.sep, "/")
 

@@ -439,3 +439,18 @@ def test_varying_span_can_be_ignored_by_its_name(run: Run, tmp_path: Path) -> No
     assert keys
     ignored = [option for key in sorted(keys) for option in ("--ignore", key)]
     assert "varying-span" not in run("check", file, *ignored).stdout
+
+
+def test_update_of_a_baseline_keeps_programs_of_standard_input_and_of_the_log(run: Run, tmp_path: Path) -> None:
+    base, lines = tmp_path / "base.json", "\n".join(json.dumps(_body(LONG, seed=at)) for at in range(3))
+    update = ("--baseline", str(base), "--update-baseline")
+    assert run("check", "-", *update, text=lines).returncode == 0
+    stored = json.loads(base.read_text("utf-8"))
+    ((name, entry),) = stored["prompts"].items()
+    assert name.startswith("-#")
+    stored["prompts"]["log#1"] = entry
+    base.write_text(json.dumps(stored), "utf-8")
+    prompt = _file(tmp_path, json.dumps(_body(LONG)), "prompt.json")
+    assert run("check", prompt, *update).returncode == 0
+    assert set(json.loads(base.read_text("utf-8"))["prompts"]) == {name, "log#1", "prompt.json"}
+    assert "is in the baseline, but not a file" not in run("check", prompt, "--baseline", str(base)).stdout
