@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from playground.prefix_cache.losses import PromptUsage
@@ -36,7 +38,7 @@ def recorded_outcome(value: Json) -> Outcome:
 def har_outcome(entry: Mapping[str, Json]) -> Outcome:
     """Return the outcome of an entry of a HAR file."""
     request, response = _object(entry.get("request")), _object(entry.get("response"))
-    status, text = response.get("status"), _object(response.get("content")).get("text")
+    status, text = response.get("status"), _text(_object(response.get("content")))
     pairs = request.get("headers")
     headers = {
         str(one.get("name", "")).lower(): one.get("value")
@@ -45,12 +47,22 @@ def har_outcome(entry: Mapping[str, Json]) -> Outcome:
     }
     # HAR writes 0, or a negative number, if there was no response.
     failed = isinstance(status, int) and (status >= REFUSED or status <= 0)
-    usage = _last_usage(text) if isinstance(text, str) else {}
-    return _usage(usage), _time(entry.get("startedDateTime")), failed, _agent(headers)
+    return _usage(_last_usage(text)), _time(entry.get("startedDateTime")), failed, _agent(headers)
 
 
 def _object(value: Json) -> Mapping[str, Json]:
     return value if isinstance(value, dict) else {}
+
+
+def _text(content: Mapping[str, Json]) -> str:
+    """Return the text of a response, which some programs write in base64."""
+    text = content.get("text")
+    if not isinstance(text, str):
+        return ""
+    if content.get("encoding") == "base64":
+        with suppress(ValueError):
+            return b64decode(text).decode("utf-8", "replace")
+    return text
 
 
 def _last_usage(text: str) -> Mapping[str, Json]:

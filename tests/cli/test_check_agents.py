@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,10 @@ def test_check_har_has_usage_failures_and_the_name_of_the_sender(check: Check) -
     (span,) = alone["varying"]
     assert span["lost_tokens"] == pytest.approx(case.lost, rel=0.05)
     assert span["program"] is None
+    for each in entries:
+        content = each["response"]["content"]
+        content.update(text=b64encode(content["text"].encode()).decode(), encoding="base64")
+    assert check(json.dumps({"log": {"entries": entries}}), name="a.har")["varying"] == alone["varying"]
     entries += [entry(one, (300, 0), "6f1c2a34-98d0-4b3e-8a11-0d7c5a6e9f01") for one in other]
     both = check(json.dumps({"log": {"entries": entries}}), "--rates", "0.4,0.1", "--json", name="a.har", status=1)
     names = {span["program"] for span in both["varying"]}
