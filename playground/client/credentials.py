@@ -27,7 +27,7 @@ _SCHEME_WORDS = (
 _SCHEMES = frozenset(_SCHEME_WORDS.split())
 _PUBLIC_WORDS = "signedheaders realm algorithm qop uri username version charset scope domain path"
 _PUBLIC_PARTS = frozenset(_PUBLIC_WORDS.split())
-_DEEPEST = 4
+_DEEPEST = 16
 _COOKIES = ("cookie", "set-cookie")
 
 

@@ -116,3 +116,8 @@ def test_the_time_for_a_header_grows_with_its_length_only() -> None:
     found = credentials("/v1", [("Authorization", "Digest " + "-" * 1_000_000 + "=, Ab12Cd34Ef56")])
     assert found is not None
     assert "Ab12Cd34Ef56" in found.split("\n")
+
+
+def test_header_of_a_tool_is_found_below_the_settings_of_its_kind() -> None:
+    tool = {"type": "mcp", "mcp": {"server": {"headers": {"Authorization": "Bearer QwErTy987654"}}}}
+    assert credentials("/v1", [], body=json.dumps({"messages": [], "tools": [tool]}).encode()) == "QwErTy987654"
