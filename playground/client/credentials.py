@@ -139,12 +139,19 @@ def _of_body(body: bytes) -> Iterator[str]:
             yield from _of_value({name: value for name, value in fields.items() if name != "messages"}, _DEEPEST)
 
 
+def _is_word(name: str, value: str) -> bool:
+    """Return whether a parameter is a word, as in `{"key": "translation"}`, or a mark of a template, as <|im_end|>."""
+    if value.startswith("<") and value.endswith(">"):
+        return True
+    return name.lower() in ("key", "token") and len(value) < _LONG and not any(map(str.isdigit, value))
+
+
 def _of_value(value: Any, depth: int) -> Iterator[str]:
     if depth == 0:
         return
     if isinstance(value, dict):
         for name, one in value.items():
-            if isinstance(one, str):
+            if isinstance(one, str) and not _is_word(name, one):
                 yield from (*_of_header(name, one), *(_of_address(one) if "://" in one else ()))
             elif name != "function":  # names of a tool's parameters are no settings
                 yield from _of_value(one, depth - 1)

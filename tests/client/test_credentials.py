@@ -121,3 +121,14 @@ def test_the_time_for_a_header_grows_with_its_length_only() -> None:
 def test_header_of_a_tool_is_found_below_the_settings_of_its_kind() -> None:
     tool = {"type": "mcp", "mcp": {"server": {"headers": {"Authorization": "Bearer QwErTy987654"}}}}
     assert credentials("/v1", [], body=json.dumps({"messages": [], "tools": [tool]}).encode()) == "QwErTy987654"
+
+
+@pytest.mark.parametrize("fields", [{"metadata": {"key": "translation"}}, {"eos_token": "<|im_end|>"}])
+def test_words_and_marks_of_a_template_in_the_body_stay_in_the_prompt(fields: dict[str, object]) -> None:
+    assert credentials("/v1", [], body=json.dumps({"messages": [], **fields}).encode()) is None
+
+
+@pytest.mark.parametrize("name", ["key", "token", "api_key"])
+def test_a_random_value_under_the_same_names_is_masked(name: str) -> None:
+    body = json.dumps({"messages": [], "metadata": {name: "AbC9dEf8GhI7"}}).encode()
+    assert credentials("/v1", [], body=body) == "AbC9dEf8GhI7"
