@@ -20,6 +20,7 @@ from playground.prefix_cache.text_compare import (
     code_points,
     common_prefix,
     common_suffix,
+    in_usual_form,
     quoted,
     same_to_the_eye,
     snippet,
@@ -143,6 +144,9 @@ def _left(moved: Sequence[str], here: Sequence[str], there: Sequence[str]) -> bo
 
 def edited(one: str, other: str) -> bool:
     """Return whether one message is an edit of the other: by its ends, or by lines if several places differ."""
+    plain = in_usual_form(one, other)
+    if plain is not None and plain[0] == plain[1]:
+        return True
     shorter = min(len(one), len(other))
     start = common_prefix(one, other)
     if start + common_suffix(one, other, shorter - start) >= SAME * shorter:

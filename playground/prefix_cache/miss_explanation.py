@@ -134,7 +134,7 @@ def explain_miss(
         return _below_minimum(case) if short else _generated_again(case) or _partly(case)
     if cached == 0 and case.at_the_end and case.minimum and shared.tokens < case.minimum:
         return _below_minimum(case)
-    return _differs(case, found)
+    return _partly(case) or _differs(case, found)
 
 
 def _made(
@@ -244,7 +244,7 @@ def _lost(case: MissCase, reason: Reason) -> MissExplanation:
 
 
 def _partly(case: MissCase) -> MissExplanation | None:
-    """Explain identical text of which the server found a part, if no block that reports allow leaves out so much."""
+    """Explain a shared beginning of which the server found a part, if no block that may be leaves out so much."""
     known, shared = case.known, case.shared
     missed = shared.tokens - case.cached
     if case.parameters or not case.cached or missed < max(128.0, 2.0 * known.block) + 3 * shared.error:

@@ -91,6 +91,16 @@ def without_unseen(text: str) -> str:
     return plain.translate(unseen) if unseen else plain
 
 
+def in_usual_form(*texts: str) -> tuple[str, ...] | None:
+    """Return texts with composed letters (NFC) and LF as line end; None if all are in this form already."""
+    plain = [
+        text if text.isascii() or unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+        for text in texts
+    ]
+    found = tuple(text.replace("\r\n", "\n") if "\r" in text else text for text in plain)
+    return None if found == texts else found
+
+
 def code_points(text: str, limit: int = 4) -> str:
     """Return the first code points as U+0065 U+0301 …"""
     return " ".join(f"U+{ord(c):04X}" for c in text[:limit]) + (" …" if len(text) > limit else "")

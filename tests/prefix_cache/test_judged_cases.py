@@ -81,6 +81,24 @@ def test_identical_text_that_was_not_served_has_the_true_reason_among_its_candid
     assert candidate in {one.code for one in found.candidates}
 
 
+@pytest.mark.parametrize("name", ["k4_partial_loss", "k4_partial_eviction"])
+def test_large_part_of_a_shared_beginning_that_was_not_served_is_not_blamed_on_the_text_behind_it(name: str) -> None:
+    found = explained(name)
+    assert found is not None
+    assert (found.cause, found.reason) == ("server", "partly_lost")
+
+
+@pytest.mark.parametrize(("name", "column"), [("k4_nfd", 2), ("k4_crlf", 221)])
+def test_text_in_another_unicode_form_or_with_other_line_ends_is_a_version_of_the_same_prompt(
+    name: str, column: int
+) -> None:
+    found = explained(name)
+    assert found is not None
+    assert (found.cause, found.message) == ("spacing", 0)
+    assert found.position is not None
+    assert (found.position.line, found.position.column) == (1, column)
+
+
 def test_gap_is_stated_in_seconds() -> None:
     found = explained("f5_ttl_silent", 5)
     assert found is not None
