@@ -170,6 +170,12 @@ class MissCase(Struct, frozen=True, dict=True):
         return not any(figure <= self.shared.tokens + self.known.block for figure in self.known.figures)
 
     @property
+    def served_as_long(self) -> bool:
+        """Return whether the server has reported a prefix as long as the shared one: its size is no mere estimate."""
+        slack = self.known.block + NEAR + 3 * self.shared.error
+        return any(abs(figure - self.shared.tokens) <= slack for figure in self.known.figures)
+
+    @property
     def kept_short(self) -> bool:
         """Return whether the text after the shared prefix may keep it below a block or minimum."""
         inside = self.found is not None and not self.at_the_end

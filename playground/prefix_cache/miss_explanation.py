@@ -134,7 +134,7 @@ def explain_miss(
         return _below_minimum(case) if short else _generated_again(case) or _partly(case)
     if cached == 0 and case.at_the_end and case.minimum and shared.tokens < case.minimum:
         return _below_minimum(case)
-    return _partly(case) or _differs(case, found)
+    return (_partly(case) if case.served_as_long else None) or _differs(case, found)
 
 
 def _made(
