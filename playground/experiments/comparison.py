@@ -255,6 +255,8 @@ class RunFigures(Struct, frozen=True):
     completion_tokens: int | None = None
     ttft_s: float | None = None
     total_s: float | None = None
+    waited_s: float | None = None
+    """Part of `total_s` before the newest attempt was sent: for a slot of the plan, or for retries."""
     tokens_per_s: float | None = None
     input_cost: float | None = None
     error: str = ""
@@ -287,6 +289,7 @@ def figures(
         completion_tokens=usage.completion_tokens if usage else None,
         ttft_s=state.ttft_s,
         total_s=state.ended_at if state.ended else None,
+        waited_s=state.attempts[-1].started_at if state.ended and state.attempts and state.times_known else None,
         tokens_per_s=state.tokens_per_s,
         input_cost=cost(usage, rates).input,
         error=state.error.title if state.error else "",

@@ -22,6 +22,9 @@ from playground.prompt.diff import DiffRow, changes
 from playground.prompt.document import Json
 from playground.runs.metrics import UNKNOWN, dollars, percent, seconds, speed
 
+WAITED_S = 0.5
+"""Time before a request was sent from which it is stated, in seconds."""
+
 ORDERS: dict[Order, str] = {
     "together": "All together",
     "forward": "One after another, A first",
@@ -131,6 +134,16 @@ def summary(report: ComparisonReport) -> list[tuple[str, list[str]]]:
         ("Forecast of cached tokens", [_forecast(column) for column in columns]),
         ("Time to first token", [_ttft(column, columns[0]) for column in columns]),
         ("Total", [_spread_of(column, lambda run: run.total_s, seconds) for column in columns]),
+        *(
+            [
+                (
+                    "Waiting to be sent, in the total",
+                    [_spread_of(column, lambda run: run.waited_s, seconds) for column in columns],
+                )
+            ]
+            if any((run.waited_s or 0.0) >= WAITED_S for column in columns for run in column.runs)
+            else []
+        ),
         ("Output speed", [_spread_of(column, lambda run: run.tokens_per_s, speed) for column in columns]),
         ("Output tokens", [_spread_of(column, lambda run: run.completion_tokens, _count) for column in columns]),
         ("Input cost · per 1,000 when warm", [_costs(column) for column in columns]),

@@ -252,6 +252,15 @@ def test_summary_every_row_of_a_column_without_runs_is_unknown_beside_a_failed_o
     ]
 
 
+def test_summary_states_the_wait_for_a_slot_that_is_in_the_total() -> None:
+    waited = ComparedColumn(Variant(PROMPT, ENDPOINT), (replace(run("x"), total_s=40.5, waited_s=39.2),))
+    sent = ComparedColumn(Variant(PROMPT, ENDPOINT), (replace(run("x"), total_s=1.3, waited_s=0.0),))
+    rows = dict(summary(report_of(waited, sent)))
+    assert rows["Total"] == ["40.5 s", "1.3 s"]
+    assert rows["Waiting to be sent, in the total"] == ["39.2 s", "0 ms"]
+    assert "Waiting to be sent, in the total" not in dict(summary(report_of(sent)))
+
+
 def test_start_warnings_reported_figures_contradict_the_start() -> None:
     column = ComparedColumn(Variant(PROMPT, ENDPOINT), (run("x", 16),))
     assert len(list(start_warnings(report_of(column, start="cold")))) == 1

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.experiments.comparison import LETTERS, Piece, RunFigures, Variant, text_changes
-from playground.experiments.comparison_report import kind_of, parameters_text, variant_changes
+from playground.experiments.comparison_report import WAITED_S, kind_of, parameters_text, variant_changes
 from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow
 from playground.runs.metrics import UNKNOWN, dollars, finish_text, seconds, speed
@@ -354,8 +354,11 @@ class ColumnView(QFrame):
             tokens = UNKNOWN if run.completion_tokens is None else f"{run.completion_tokens:,}"
             end = run.error or (ending(state) if state is not None else "")
             http = f" · HTTP {run.status}" if run.phase == "failed" and run.status is not None else ""
-            status = f"{done}{http} · {seconds(run.total_s)} · {tokens} out{_speed(run)}"
+            waited_s = run.waited_s if run.waited_s is not None and run.waited_s >= WAITED_S else 0.0
+            sent_s = None if run.total_s is None else run.total_s - waited_s
+            status = f"{done}{http} · {seconds(sent_s)} · {tokens} out"
             status += f" · {end}" if end else ""
+            status += f" · waited {seconds(waited_s)} to be sent" if waited_s else ""
         phase = state.phase if running and state is not None else run.phase if run is not None else None
         self.icon.show_icon(*outcome_look(phase)[:2])
         self.status.set_full_text(status)
