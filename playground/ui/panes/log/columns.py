@@ -413,7 +413,7 @@ def _one_line(text: str) -> str:
 
 COLUMNS = (
     Column("time", 104, _time, "When it was sent, by this computer's clock and zone"),
-    Column("status", 176, _status, "HTTP status and finish reason; all attempts if the request was retried"),
+    Column("status", 198, _status, "HTTP status and finish reason; all attempts if the request was retried"),
     Column("request_id", 284, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
     Column("cached", 116, _cached, "Prompt tokens that the cache served", figure=True),
@@ -421,7 +421,7 @@ COLUMNS = (
     Column("TTFT", 72, _ttft, "Time to first token", figure=True),
     Column("total", 72, _total, "From sending to the end, waits and retries included", figure=True),
     Column("cost", 100, _cost, "Input, by the rates when it was sent. Output is not priced here", figure=True),
-    Column("prefix", 228, _prefix, "What the cache did with the prompt, and what ended the shared prefix"),
+    Column("prefix", 206, _prefix, "What the cache did with the prompt, and what ended the shared prefix"),
     Column("attempts", 72, _attempts, "HTTP exchanges, retries included", figure=True, shown=False),
     Column("endpoint", 140, _endpoint, "Where it was sent", shown=False),
     Column("model", 100, _model, "Requested model", shown=False),
