@@ -399,7 +399,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get("TZ"):
         _check_time_zone()
     try:
-        return _run(options) if options.command is None else _told(options)
+        return _run(options) if options.command is None else _run_with_output(options)
     except InputError as error:
         from playground.export.terminal import print_error
 
@@ -409,7 +409,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
 
 
-def _told(options: argparse.Namespace) -> int:
+def _run_with_output(options: argparse.Namespace) -> int:
     """Run a command of which the whole output has to reach standard output. Returns FAILED if it does not."""
     try:
         status = _run(options)
@@ -418,14 +418,15 @@ def _told(options: argparse.Namespace) -> int:
             _flush()
         return status
     except (OSError, ExceptionGroup) as error:
-        full = _of_full_disk(error)
-        if full is None:
+        failed = _output_error(error)
+        if failed is None:
             raise
         from playground.cli import FAILED, discard_output
         from playground.export.terminal import print_error
 
         discard_output()
-        print_error(f"the output cannot be written: {full.strerror}.")
+        if failed.errno != errno.EPIPE:  # a reader that wants no more, as `head`, needs no sentence
+            print_error(f"the output cannot be written: {failed.strerror}.")
         return FAILED
 
 
@@ -438,15 +439,15 @@ def _flush() -> None:
         discard_output()
 
 
-_FULL = frozenset((errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO))
+_OUTPUT_ERRORS = frozenset((errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EPIPE))
 
 
-def _of_full_disk(error: BaseException) -> OSError | None:
-    """Return the error of a write to a full disk, also from a group of tasks; None for any other error."""
+def _output_error(error: BaseException) -> OSError | None:
+    """Return the error of a write to a full disk or closed pipe, also from a group of tasks; None for any other."""
     if isinstance(error, BaseExceptionGroup):
-        found = [_of_full_disk(one) for one in error.exceptions]
+        found = [_output_error(one) for one in error.exceptions]
         return None if None in found else found[0]
-    return error if isinstance(error, OSError) and error.errno in _FULL and error.filename is None else None
+    return error if isinstance(error, OSError) and error.errno in _OUTPUT_ERRORS and error.filename is None else None
 
 
 def _check_time_zone() -> None:

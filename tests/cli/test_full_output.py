@@ -76,6 +76,20 @@ def test_full_standard_output_is_told_with_status_1(command: str, unbuffered: st
     assert "None" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["check --json", "convert --to body", "completion bash", "doctor"])
+def test_reader_that_closed_the_pipe_is_no_traceback(command: str, tmp_path: Path) -> None:
+    words = command.split()
+    if words[0] in ("check", "convert"):
+        words.append(_prompt(tmp_path))
+    environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = [sys.executable, "-m", "playground", *words]
+    done = subprocess.run(arguments, check=False, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_replay_to_a_full_disk_does_not_blame_an_option(tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "playground", "replay", _recorded(tmp_path)]
     with FULL.open("wb") as full:
