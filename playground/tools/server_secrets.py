@@ -6,13 +6,15 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import takewhile
 
 from playground.prompt.secret_names import is_secret, looks_random, may_be_secret
 
-PLACEHOLDER = re.compile(r"\{secret:([0-9a-f]{12})-(\d{1,2})\}")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+PLACEHOLDER = re.compile(r"\{secret:([0-9a-f]{12})-(\d{1,6})\}")
+# From the colon on: a search for the scheme takes the square of the time in a long word.
+_URL = re.compile(r"(?<=[A-Za-z0-9+.-])://\S+")
 _USER = re.compile(r"://(?:[^\s/?#@:]*:)?([^\s/?#@]+)@")
-_PAIR = re.compile(r"[?&#;]([^=&#;]+)=([^&#;]+)")
+_PAIR = re.compile(r"[?&#;]([^=?&#;]+)=([^&#;]+)")
 _SEGMENT = re.compile(r"(?<=/)[^/?#]{16,}")
 _ID = re.compile(r"[0-9a-fA-F-]{32,}")
 _NAMED = re.compile(r"-{0,2}([A-Za-z_][\w.-]*)=(.+)", re.DOTALL)
@@ -33,7 +35,8 @@ def conceal(text: str, new_id: Callable[[Sequence[str]], str]) -> tuple[str, tup
     marks is quoted again. `new_id` gives the id of these secrets for the placeholders.
     """
     words = _words(text)
-    spans = [_spans(words, place) for place in range(len(words))]
+    assigned = list(takewhile(bool, map(_ASSIGNMENT.fullmatch, words)))  # NAME=value before the program
+    spans = [_spans(words, place, assigned[place] if place < len(assigned) else None) for place in range(len(words))]
     secrets = tuple(word[start:end] for word, found in zip(words, spans, strict=True) for start, end in found)
     if not secrets:
         return text, ()
@@ -76,15 +79,14 @@ def _in_own_quotes(text: str, stored: list[str], id: str, secrets: Sequence[str]
     return stored[0] if "://" in stored[0] and len(stored) == 1 else shlex.join(stored)
 
 
-def _spans(words: Sequence[str], place: int) -> list[tuple[int, int]]:
-    """Return where a word has secrets: in order, without overlaps."""
+def _spans(words: Sequence[str], place: int, assigned: re.Match[str] | None) -> list[tuple[int, int]]:
+    """Return where a word has secrets: in order, without overlaps. `assigned`: the word sets a variable."""
     word, before = words[place], words[place - 1] if place else ""
     option = _OPTION.fullmatch(before)
     found: list[tuple[int, int]] = []
     candidates = list(_candidates(word, option[1] if option else ""))
-    assigned = _ASSIGNMENT.fullmatch(word)
-    if assigned and all(map(_ASSIGNMENT.fullmatch, words[:place])) and not _SETTING.fullmatch(assigned[1]):
-        candidates.append(assigned.span(1))  # NAME=value before the program
+    if assigned and not _SETTING.fullmatch(assigned[1]):
+        candidates.append(assigned.span(1))
     for start, end in candidates:
         value = word[start:end]
         if "$" in value or PLACEHOLDER.search(value) or any(start < late and early < end for early, late in found):

@@ -21,7 +21,7 @@ from playground.prompt.field_errors import InputError
 from playground.services import AppServices
 from playground.storage.server_secrets import ServerSecrets
 from playground.tasks import Tasks
-from playground.tools.server_secrets import conceal, filled
+from playground.tools.server_secrets import PLACEHOLDER, conceal, filled
 
 SERVER = Path(__file__).with_name("small_server.py")
 SECRET = "q7-Wm2x+Zk9/tLp4"
@@ -129,6 +129,20 @@ def test_secret_is_replaced_and_put_back(text: str) -> None:
 @pytest.mark.parametrize("text", NO_SECRET)
 def test_text_without_a_secret_is_unchanged(text: str) -> None:
     assert conceal(text, lambda _found: ID) == (text, ())
+
+
+def test_more_than_a_hundred_secrets_are_put_back() -> None:
+    text = " ".join(f"--token secret{number}" for number in range(120))
+    stored, secrets = conceal(text, lambda _found: ID)
+    assert len(secrets) == len(PLACEHOLDER.findall(stored)) == 120
+    assert filled(stored, secrets) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["https://h.test/m " + "a" * 1_000_000, "https://h.test/" + "?a" * 500_000, "A=1 " * 200_000]
+)
+def test_the_time_for_a_text_grows_with_its_length_only(text: str) -> None:
+    assert conceal(text, lambda _found: ID) == (text, ())  # with the square of the length, this would take 20 minutes
 
 
 def test_secrets_of_mocks_are_in_the_key_store_and_in_no_file(tmp_path: Path, keys: Keys) -> None:
