@@ -7,7 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from msgspec.structs import replace
@@ -166,7 +166,7 @@ def redact_error(error: ApiError, key: str | None) -> ApiError:
         advice=redact(error.advice, key),
         error_type=_maybe(error.error_type, key),
         code=_maybe(error.code, key),
-        details=tuple({redact(k, key): _deep(v, key) for k, v in item.items()} for item in error.details),
+        details=tuple(redact_value(item, key) for item in error.details),
         body_request_id=_maybe(error.body_request_id, key),
         body=redact(error.body, key),
     )
@@ -176,13 +176,14 @@ def _maybe(text: str | None, key: str | None) -> str | None:
     return None if text is None else redact(text, key)
 
 
-def _deep(value: object, key: str | None) -> object:
+def redact_value(value: Any, key: str | None) -> Any:
+    """Return a JSON value with this key, and everything that looks like a key, masked in its texts and names."""
     if isinstance(value, str):
         return redact(value, key)
     if isinstance(value, list):
-        return [_deep(item, key) for item in value]
+        return [redact_value(item, key) for item in value]
     if isinstance(value, dict):
-        return {redact(name, key): _deep(item, key) for name, item in value.items()}
+        return {redact(name, key): redact_value(item, key) for name, item in value.items()}
     return value
 
 

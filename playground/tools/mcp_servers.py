@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from playground import install_advice
-from playground.client.redact import redact
+from playground.client.redact import redact, redact_value
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError
 from playground.tools.import_definitions import from_json
@@ -173,7 +173,7 @@ class McpSession:
                 _settle(answer, error=ToolServerError(sentence))
                 raise
             else:
-                _settle(answer, _masked(found, self._secrets))
+                _settle(answer, redact_value(found, self._secrets) if self._secrets else found)
 
     def _refuse(self, asked: tuple[object, float, asyncio.Future[Any]] | None) -> None:
         if asked is not None:
@@ -204,19 +204,6 @@ def _settle(answer: asyncio.Future[Any], found: object = None, error: Exception 
         answer.set_exception(error)
     else:
         answer.set_result(found)
-
-
-def _masked(value: Any, secrets: str) -> Any:
-    """Return the answer of a server with the secrets of its command line masked."""
-    if not secrets:
-        return value
-    if isinstance(value, str):
-        return redact(value, secrets)
-    if isinstance(value, list):
-        return [_masked(item, secrets) for item in value]
-    if isinstance(value, dict):
-        return {redact(name, secrets): _masked(item, secrets) for name, item in value.items()}
-    return value
 
 
 async def list_tools(client: Client) -> list[dict[str, Json]]:
