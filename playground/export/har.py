@@ -30,11 +30,11 @@ from playground.client.events import (
 )
 from playground.client.redact import redact
 from playground.client.response_decoder import ResponseDecoder
-from playground.export.jsonl import clean_tags, judged
+from playground.export.jsonl import judged
 from playground.export.masking import masked_run
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.files import dump, parse
-from playground.requestlog.records import EndedRun, StoredRun
+from playground.requestlog.records import EndedRun, StoredRun, clean_tags
 from playground.runs.record import RequestRecord, RequestSource
 from playground.runs.state import Attempt
 

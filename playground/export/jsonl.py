@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +16,7 @@ from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived, 
 from playground.export.masking import masked_run, masked_text
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.files import load
-from playground.requestlog.records import EndedRun, StoredRun
+from playground.requestlog.records import EndedRun, StoredRun, clean_tags
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 from playground.runs.summary import wire_tool_calls, wire_usage
@@ -27,7 +26,6 @@ LONGEST_S = 10 * 365 * 86_400.0
 """Maximum duration of a request: ten years."""
 MOST_TOKENS = 2**53
 MOST_ID_CHARS = 200
-MOST_TAG_CHARS = 200
 MOST_DIGITS = 18
 """Maximum number of digits of a whole number that the log can store."""
 
@@ -188,12 +186,6 @@ def from_line(line: bytes | str) -> EndedRun:
         explanation=read.explanation,
     )
     return judged(masked_run(run))
-
-
-def clean_tags(tags: Sequence[str]) -> tuple[str, ...]:
-    """Return tags without control characters, one of which separates them in the log, and without empty ones."""
-    printable = ("".join(" " if character < " " else character for character in tag).strip() for tag in tags)
-    return tuple(dict.fromkeys(tag[:MOST_TAG_CHARS] for tag in printable if tag))
 
 
 def _object(line: bytes | str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from operator import eq
@@ -18,6 +18,7 @@ from playground.runs.state import Phase, RunState, fold
 
 PREVIEW_CHARS = 200
 """Length of the previews of question and answer in a row, in code points."""
+MOST_TAG_CHARS = 64
 
 
 _FOLDED_AT_ONCE = 10_000
@@ -29,6 +30,12 @@ class LogUnavailableError(Exception):
 
 class DamagedRunError(Exception):
     """A stored request cannot be read. The message is its run_id."""
+
+
+def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return tags without control characters, one of which separates them in the log, and without empty ones."""
+    printable = ("".join(" " if character < " " else character for character in tag).strip() for tag in tags)
+    return tuple(dict.fromkeys(tag[:MOST_TAG_CHARS] for tag in printable if tag))
 
 
 class EndedRun(Struct, frozen=True):

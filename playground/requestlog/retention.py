@@ -16,7 +16,6 @@ from playground.requestlog import index
 from playground.requestlog.index import column_text
 from playground.requestlog.rows import both_ids, id_text, number_of
 
-MOST_TAG_CHARS = 64
 _ENDED = "SELECT number FROM runs WHERE run_id IN (?, ?) AND owner IS NULL"
 
 

@@ -25,7 +25,7 @@ from playground.experiments.comparison import LETTERS, read_tags
 from playground.export.log_files import export, format_of, import_file
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, LogFilter
-from playground.requestlog.retention import MOST_TAG_CHARS
+from playground.requestlog.records import clean_tags
 from playground.services import AppServices
 from playground.ui.dialogs.consent import asked
 from playground.ui.panes.log.pane import LogPane
@@ -201,7 +201,7 @@ class LogWork(QObject):
         self._ask_text("Tags", label, ", ".join(before), lambda text: self._retag(ids, before, text))
 
     def _retag(self, ids: list[str], before: tuple[str, ...], text: str) -> None:
-        tags = list(dict.fromkeys(tag.strip()[:MOST_TAG_CHARS] for tag in text.split(",") if tag.strip()))
+        tags = clean_tags(text.split(","))
         gone = [tag for tag in before if tag not in tags]
         self._workspace.tasks.start(self._log.set_tags(ids, tags, gone), "tag requests")
 
