@@ -145,7 +145,7 @@ def test_many_rows_are_copied_marked_and_tagged_at_once(tell: Tell) -> None:
         await hand.until(lambda: _dialog(QInputDialog) is not None, "the question for tags")
         dialog = _dialog(QInputDialog)
         assert isinstance(dialog, QInputDialog)
-        dialog.setTextValue("billing, to do")
+        dialog.setTextValue("billing, to\x1fdo, ")  # the separator of tags in the log
         dialog.accept()
         await hand.until(lambda: _cell(session, 2, "tags") == "billing, to do", "the tags")
         session.window.log.filter_line.setText("tag:billing is:marked")
