@@ -96,6 +96,9 @@ def _split(text: str) -> list[str]:
     return [part for part in re.split(r"[\s,;=\"]+", text) if len(part) >= LEAST_CHARS]
 
 
+_PAIR = re.compile(r"(?<![\w-])([\w-]+)=\"?[^\s,;\"]+")
+
+
 def _parts(text: str) -> Iterator[str]:
     """Yield the parts of a secret value that may be a secret: each one with a digit, a long one, or the only one."""
     words = text.split()
@@ -107,10 +110,8 @@ def _parts(text: str) -> Iterator[str]:
         yield words[0]
     elif len(words) == 2 and words[0].isalpha():  # UNKNOWN-SCHEME KEY
         yield words[1]
-    rest = " ".join(words)
-    for name, value in re.findall(r"(?<![\w-])([\w-]+)=\"?([^\s,;\"]+)", rest):
-        if name.lower() in _PUBLIC_PARTS:
-            rest = rest.replace(value, " ")
+    # Only the value behind its name: the same characters may be in a secret.
+    rest = _PAIR.sub(lambda found: " " if found[1].lower() in _PUBLIC_PARTS else found[0], " ".join(words))
     for part in _split(rest):
         if len(part) >= _LONG or any(map(str.isdigit, part)):
             yield part

@@ -118,6 +118,17 @@ def test_the_time_for_a_header_grows_with_its_length_only() -> None:
     assert "Ab12Cd34Ef56" in found.split("\n")
 
 
+@pytest.mark.parametrize(
+    ("value", "secret"),
+    [
+        ('OAuth version="1", token="k1Zq1Tr1Yp1Wm1X1"', "k1Zq1Tr1Yp1Wm1X1"),
+        ('Digest realm="a", response="0a1b2ca3aa4e5fa6"', "0a1b2ca3aa4e5fa6"),
+    ],
+)
+def test_secret_that_contains_a_public_value_of_its_header_is_found(value: str, secret: str) -> None:
+    assert credentials("/v1", [("Authorization", value)]) == secret
+
+
 def test_header_of_a_tool_is_found_below_the_settings_of_its_kind() -> None:
     tool = {"type": "mcp", "mcp": {"server": {"headers": {"Authorization": "Bearer QwErTy987654"}}}}
     assert credentials("/v1", [], body=json.dumps({"messages": [], "tools": [tool]}).encode()) == "QwErTy987654"
