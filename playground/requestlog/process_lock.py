@@ -40,7 +40,7 @@ def opening(folder: Path) -> Iterator[None]:
     finally:
         if lock.is_locked:
             with suppress(OSError):
-                (folder / _OPENING).unlink()  # before the release: a waiting process then takes a new file
+                (folder / _OPENING).unlink()  # before the release: a waiting process then locks a new file
         lock.release()
 
 
