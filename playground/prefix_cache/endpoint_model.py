@@ -33,7 +33,7 @@ from playground.prefix_cache.prefix_size import (
 )
 from playground.prefix_cache.proofs import CacheProofs
 from playground.prefix_cache.reach import SLOTS, Reach
-from playground.prefix_cache.round_robin import REACH, REPLICAS, RoundRobin
+from playground.prefix_cache.round_robin import COMPARED, REPLICAS, RoundRobin
 from playground.prefix_cache.slots import SlotStates, use_slot
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -60,8 +60,8 @@ from playground.prefix_cache.view import (
     bare,
     bare_answer,
     continues_turn,
+    has_text_beside_calls,
     opened,
-    tells_beside_calls,
 )
 
 PENDING = 256
@@ -111,7 +111,7 @@ class EndpointCacheModel:
         self.hypotheses = Hypotheses(assumed_s)
         self.residuals = Residuals()
         self.proofs = CacheProofs()
-        self.turns = RoundRobin()
+        self.round_robin = RoundRobin()
         self.family = PromptFamilyMatcher()
         self.since: float | None = None
         """Unix seconds before which the cache cannot know anything; None if unknown."""
@@ -281,8 +281,8 @@ class EndpointCacheModel:
         """Return the reach of a rendering: one of `made` with the same order, if it is the same."""
         tree = path.tree
         steps = tree.steps(path.nodes, rendering.reuse)
-        if self.turns.replicas:
-            steps = self._steps_in_turn(path, self.turns.replicas, rendering.reuse)
+        if self.round_robin.replicas:
+            steps = self._steps_in_turn(path, self.round_robin.replicas, rendering.reuse)
         since = self.since
         if since is not None:
             alive = next((at for at, step in enumerate(steps) if self._requests[step.newest].at < since), len(steps))
@@ -310,7 +310,7 @@ class EndpointCacheModel:
         """Return what the next request shares with those that went to its replica, the shortest prefix first."""
         found: list[MatchStep] = []
         last = len(self._requests) - replicas
-        for number in range(last, max(last - REACH * replicas, -1), -replicas):
+        for number in range(last, max(last - COMPARED * replicas, -1), -replicas):
             depth = path.tree.reused(path.shared(number), number, reuse)
             if depth > (found[-1].depth if found else 0):
                 found.append(MatchStep(depth, number, 1))
@@ -374,7 +374,7 @@ class EndpointCacheModel:
             if len(self._pending) > PENDING:
                 del self._pending[next(iter(self._pending))]
         number = len(self._requests)
-        if prediction is not None and (self.turns.replicas or self.hypotheses.at_random >= SEVERAL):
+        if prediction is not None and (self.round_robin.replicas or self.hypotheses.at_random >= SEVERAL):
             prediction.in_turn = self._in_turn(sent.view, prediction)
         self._requests.append(_Request(sent.run_id, sent.at))
         self._numbers[sent.run_id] = number
@@ -409,7 +409,7 @@ class EndpointCacheModel:
             self._add_orders(tuple(order for order in ORDERS if order not in TURNS), "first")
         if "last_turn" not in self._trees and continues_turn(view):
             self._add_turn("last_turn")
-        if "last_calls" not in self._trees and tells_beside_calls(view):
+        if "last_calls" not in self._trees and has_text_beside_calls(view):
             self._add_turn("last_calls")
         if not any(order in self._trees for order in SENT) and self._bare_matters(view):
             for order in self.hypotheses.add_bare():
@@ -472,7 +472,8 @@ class EndpointCacheModel:
         best = self.request(steps[-1].newest) if steps else None
         match = self.index.match(view.text, 0.0)
         likely = [best, match.sent if match else None]
-        if self.turns.replicas or TOOLS.get(prediction.rendering.order, prediction.rendering.order) in MOVING_ORDERS:
+        order = prediction.rendering.order
+        if self.round_robin.replicas or TOOLS.get(order, order) in MOVING_ORDERS:
             # What such an order makes the same is not the same text; what another replica has is.
             likely.reverse()
         candidates = [*likely, *self.index.newest_first(RECENT)]
@@ -619,8 +620,8 @@ class EndpointCacheModel:
         self._prove(prediction, cached)
         plain = prediction.plain
         if prediction.in_turn and plain is not None:
-            self.turns.add(cached, prediction.in_turn, prediction.reaches[plain].size, self.units.step)
-            hypotheses.assume_turns(self.turns.replicas)
+            self.round_robin.add(cached, prediction.in_turn, prediction.reaches[plain].size, self.units.step)
+            hypotheses.assume_round_robin(self.round_robin.replicas)
         self._learn_unit(prediction, cached, best)
         lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
         if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:

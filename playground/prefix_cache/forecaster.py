@@ -440,8 +440,8 @@ def profile(cache: EndpointCacheModel) -> CacheProfile:
 
 
 def _replicas(cache: EndpointCacheModel) -> Estimate:
-    if cache.turns.replicas:
-        return Estimate(cache.turns.replicas, cache.turns.agreed, cache.reports)
+    if cache.round_robin.replicas:
+        return Estimate(cache.round_robin.replicas, cache.round_robin.agreed, cache.reports)
     routings = cache.hypotheses.routings()
     at = max(range(len(routings)), key=lambda index: routings[index])
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)

@@ -85,8 +85,8 @@ class Routing(Struct, frozen=True):
 
 RENDERINGS = tuple(Rendering(order, reuse) for order in (*ORDERS, *BARE.values(), *LATE.values()) for reuse in REUSES)
 """Kinds of reuse other than "all" and "none" are weighed from the first tool call on, "last_turn" from the first
-assistant message after the last user message on, bare orders from the first request on that differs from an earlier one
-in what they leave out."""
+assistant message after the last user message on, bare and late orders from the first request on that differs from an
+earlier one in what bare orders leave out."""
 _REFUTED = [_FLOOR] * len(RETENTIONS)
 """The log weights of a rendering that is refuted under every retention: all such rows are this object."""
 ROUTINGS = (
@@ -246,7 +246,7 @@ class Hypotheses:
         pairs = zip(RETENTIONS, self.retentions(), strict=True)
         return sum(weight for one, weight in pairs if one.kind in ("tokens", "slots"))
 
-    def assume_turns(self, replicas: int) -> None:
+    def assume_round_robin(self, replicas: int) -> None:
         """Assume that requests reach so many replicas in turn; 0: one cache, or replicas by other rules.
 
         What was learned of renderings before is doubtful: other replicas looked like another order.

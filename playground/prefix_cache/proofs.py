@@ -11,7 +11,7 @@ GROWN = 1.1
 
 
 class CacheProofs:
-    """Of one endpoint and model."""
+    """Proofs of one endpoint and model."""
 
     def __init__(self) -> None:
         self._unserved = [0.0, 0.0]

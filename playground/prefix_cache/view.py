@@ -259,7 +259,7 @@ def _turn_roles(view: CacheView) -> list[ViewPart]:
     return found[::-1]
 
 
-def tells_beside_calls(view: CacheView) -> bool:
+def has_text_beside_calls(view: CacheView) -> bool:
     """Return whether the assistant's messages after the last user message have text or reasoning beside tool calls."""
     return bool(_text_beside_calls(view))
 

@@ -74,7 +74,7 @@ def test_replicas_at_random_are_not_taken_for_turns(seed: int) -> None:
     for _ in replay:
         pass
     model = replay._forecaster.model("", "m")
-    assert model.turns.replicas == 0
+    assert model.round_robin.replicas == 0
 
 
 def test_add_report_that_contradicts_turns_ends_them() -> None:
