@@ -1,4 +1,4 @@
-"""What is known when a report is explained: both requests, the server's habits so far, and where the prompts part."""
+"""What is known when a report is explained: both requests, their first difference, and the server's earlier reports."""
 
 from __future__ import annotations
 
@@ -118,6 +118,10 @@ class MissKnowledge(Struct, frozen=True):
     unserved: float = float("inf")
     """Tokens of the longest whole prompt that was sent again, or continued, and of which nothing was served."""
 
+    def none_so_short(self, tokens: float) -> bool:
+        """Return whether no report so far shows that the server caches a prefix of so few tokens."""
+        return not any(figure <= tokens + self.block for figure in self.figures)
+
 
 class MissCase(Struct, frozen=True, dict=True):
     """A report with everything that bears on its explanation.
@@ -165,11 +169,6 @@ class MissCase(Struct, frozen=True, dict=True):
         return self.cached == 0 and self.shared.tokens < 1.1 * LARGE_BLOCK and self.minimum is None
 
     @property
-    def none_so_short(self) -> bool:
-        """Return whether no report shows that the server caches a prefix as short as the shared one."""
-        return not any(figure <= self.shared.tokens + self.known.block for figure in self.known.figures)
-
-    @property
     def served_as_long(self) -> bool:
         """Return whether the server has reported a prefix as long as the shared one: its size is no mere estimate."""
         slack = self.known.block + NEAR + 3 * self.shared.error
@@ -185,7 +184,7 @@ class MissCase(Struct, frozen=True, dict=True):
         longer = whole - shared >= SHORTENED or any(
             shared - 2 * self.shared.error < least <= min(whole, self.prompt) for least in THRESHOLDS
         )
-        return self.none_so_short and (inside or longer)
+        return self.known.none_so_short(self.shared.tokens) and (inside or longer)
 
     @property
     def at_the_end(self) -> bool:
@@ -277,8 +276,8 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return whether the report is what a prefix of so many tokens gives."""
         if self.cached:
             return self.fits(size)
-        none_so_short = not any(figure <= size.tokens + self.known.block for figure in self.known.figures)
-        return size.tokens < self.known.block + NEAR or (size.tokens < 1.1 * LARGE_BLOCK and none_so_short)
+        short = size.tokens < 1.1 * LARGE_BLOCK and self.known.none_so_short(size.tokens)
+        return short or size.tokens < self.known.block + NEAR
 
     @property
     def may_be_blocks(self) -> bool:

@@ -88,7 +88,6 @@ def sentence(
 ) -> str:
     """Return the sentence of an explanation. `variable`: the one whose value contains the difference."""
     words = {
-        "differs": _differs,
         "more_than_shared": _more_than_shared,
         "parameters": _parameters,
         "emptied": _emptied,
@@ -109,7 +108,7 @@ def sentence(
     return f"{text} Candidates: {', '.join(one.words for one in candidates)}." if candidates else text
 
 
-def _differs(case: MissCase, variable: str | None = None) -> str:
+def _differs(case: MissCase, variable: str | None) -> str:
     found = case.found
     assert found is not None
     text = found.words
