@@ -104,8 +104,6 @@ class RecorderPage(QWidget):
         self._wide: bool | None = None
         self.more = icon_button("more", "More for the selected request")
         self.analysis = Analysis()
-        self._conversation_of: dict[str, str] = {}
-        """By run_id: its conversation, also if its history was written in another way."""
         self._shown, self._whole = Shown(), figures(())
         self._matched: Set[int] | None = None
         self._leak: Leak | None = None
@@ -327,12 +325,6 @@ class RecorderPage(QWidget):
     def show_analysis(self, analysis: Analysis, causes: Mapping[str, RowCause]) -> None:
         """Show programs and leaks, and the causes that follow from them."""
         self.analysis = analysis
-        self._conversation_of = {
-            run_id: name
-            for program in analysis.programs
-            for name, run_ids in program.conversations.items()
-            for run_id in run_ids
-        }
         self._shown = replace(self._shown, causes=causes)
         if self._leak is not None:
             key = self._leak.key
@@ -369,7 +361,14 @@ class RecorderPage(QWidget):
         kind, value = self.programs.key()
         rows = list(self._shown.rows)
         if kind == "conversation":
-            rows = [row for row in rows if self._conversation_of.get(row.run_id, row.conversation) == value]
+            # Of the analysis: it also follows a history that was written in another way.
+            names = {
+                run_id: name
+                for program in self.analysis.programs
+                for name, run_ids in program.conversations.items()
+                for run_id in run_ids
+            }
+            rows = [row for row in rows if names.get(row.run_id, row.conversation) == value]
         elif kind == "program":
             number = self.programs.program()
             members = set(self.analysis.programs[number].run_ids) if number is not None else set()
