@@ -131,12 +131,17 @@ class _PieceCache(Generic[V]):
 
     def find(self, piece: Piece) -> V | None:
         """Return the value of a piece that is not in `used_again`, and keep it from now on."""
+        size = len(piece[0]) + len(piece[1])
         found = self._recent.pop(piece, None)
-        if found is None:
-            found = self._earlier.pop(piece, None)
         if found is not None:
-            self.used_again[piece] = found
-            self._used_bytes += len(piece[0]) + len(piece[1])
+            self._recent_bytes -= size
+        else:
+            found = self._earlier.pop(piece, None)
+            if found is None:
+                return None
+            self._earlier_bytes -= size
+        self.used_again[piece] = found
+        self._used_bytes += size
         return found
 
     def add(self, piece: Piece, value: V) -> None:

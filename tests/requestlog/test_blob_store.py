@@ -131,6 +131,22 @@ def test_keeper_of_different_bodies_bounds_its_cache(tmp_path: Path, monkeypatch
         assert 0 < max(sizes) < 25_000
 
 
+def test_keeper_size_of_its_cache_counts_each_piece_once(tmp_path: Path) -> None:
+    store = open_files(tmp_path)
+    assert store.writer is not None
+    body = SentBody(b'{"messages":[{"role":"system","content":"%b"}]}' % (b"You answer calls. " * 10_000))
+    with closing(store.reader), closing(store.writer) as connection:
+        keeper = Keeper(connection)
+        for _ in range(3):
+            with transaction(connection, durable=False):
+                keeper.begin()
+                keeper.keep_body(body)
+                keeper.end()
+            for cache in (keeper._pieces, keeper._quoted):
+                assert cache.size == sum(len(half) for piece in cache for half in piece)
+        assert keeper._pieces.size > 150_000
+
+
 def test_keeper_forgets_questions_that_were_sent_once_and_keeps_what_is_sent_again(tmp_path: Path) -> None:
     store = open_files(tmp_path)
     assert store.writer is not None
