@@ -70,7 +70,7 @@ def test_open_log_file_that_another_process_creates_is_left_alone(
     ready.files.writer.close()
 
 
-def test_open_log_folder_without_write_access_is_reported(tmp_path: Path) -> None:
+def test_open_log_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LogUnavailableError):
         open_log(tmp_path / "file")
