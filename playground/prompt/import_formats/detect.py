@@ -48,7 +48,11 @@ _SECRET = re.compile(
 
 _QUOTED = r"""(?:'([^'\n]+)'|"([^"\n]+)"|([^\s"']+))"""
 _HEADER_OPTION = re.compile(rf"(?<!\S)(?:-H\s*|--header[\s=]+){_QUOTED}")
-_USER_OPTION = re.compile(rf"(?<!\S)(?:-[uU]\s*|--(?:user|proxy-user|oauth2-bearer)[\s=]+){_QUOTED}")
+_SHELL_STRING = r"""\\.|\$'[^'\\]*(?:\\.[^'\\]*)*'|'[^']*'|"[^"\\]*(?:\\.[^"\\]*)*\""""
+_USER_OPTION = re.compile(
+    rf"(?<!\S)(?:-[uU]\s*|--(?:user|proxy-user|(oauth2-bearer))[\s=]+){_QUOTED}|{_SHELL_STRING}", re.DOTALL
+)
+"""Strings match too, without groups: `sort -u names.txt` in a body is no option of the command."""
 _COOKIE_OPTION = re.compile(rf"(?<!\S)(?:-b\s*|--cookie[\s=]+){_QUOTED}")
 _HEADER_FIELD = re.compile(
     r"""["']((?:[A-Za-z0-9]+-)+[A-Za-z0-9]+|cookie)["']\s*:\s*f?["']((?:bearer\s+|basic\s+)?)([^\s"'$\\{}]{8,})""", re.I
@@ -77,9 +81,14 @@ def _secrets(text: str) -> Iterator[str]:
         elif is_secret(name.strip()):
             yield from value.split()[-1:]
     for found in _USER_OPTION.finditer(text):
-        value = "".join(filter(None, found.groups()))
-        yield value
-        yield value.partition(":")[2]
+        bearer, *values = found.groups()
+        value = "".join(filter(None, values))
+        user, colon, password = value.partition(":")
+        if bearer or colon:
+            yield value
+            yield password or user
+        elif _may_be_key(user):
+            yield user
     for found in _COOKIE_OPTION.finditer(text):
         yield from _of_cookies("".join(filter(None, found.groups())))
     for found in _HEADER_FIELD.finditer(text):
@@ -90,11 +99,17 @@ def _secrets(text: str) -> Iterator[str]:
 
 def _of_addresses(text: str) -> Iterator[str]:
     for found in _ADDRESS.finditer(text):
-        if found[1]:
-            yield found[1].partition(":")[2] or found[1]
+        user, _, password = (found[1] or "").partition(":")
+        if password or _may_be_key(user):
+            yield password or user
         for name, value in (pair.partition("=")[::2] for pair in (found[2] or "").split("&")):
             if is_secret(name) or (may_be_secret(name) and looks_random(value)):
                 yield value
+
+
+def _may_be_key(user: str) -> bool:
+    """Return whether a user's name without a password may be a key, which some servers take in its place."""
+    return any(map(str.isdigit, user))
 
 
 def _of_cookies(value: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -316,3 +317,38 @@ def test_open_any_unusable_input_is_refused_with_a_sentence(case: str) -> None:
 def test_open_any_bytes_not_utf8_is_refused() -> None:
     with pytest.raises(InputError):
         open_any_bytes(b"\xff\xfe{\x00", "x.json")
+
+
+def curl_with(content: str, options: str = "") -> str:
+    body = json.dumps({"messages": [{"role": "user", "content": content}]})
+    return f"curl https://api.example.com/v1/chat/completions {options} -d {shlex.quote(body)}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Explain: sort -u results.txt | wc",
+        "Why does it's output differ with python -u training.py?",
+        "docker run -u 1000:1000 image",
+        "Clone https://alexander@git.example.com/x and ask alexander.",
+    ],
+)
+def test_open_any_options_of_other_commands_in_a_prompt_are_kept(content: str) -> None:
+    assert open_any(curl_with(content)).document.messages[0].content == content
+    program = f"client.chat.completions.create(model='m', messages=[{{'role': 'user', 'content': {content!r}}}])"
+    assert open_any(program).document.messages[0].content == content
+
+
+@pytest.mark.parametrize(
+    ("options", "secret"),
+    [
+        ("-u admin:hunter2hunter2", "hunter2hunter2"),
+        ("-u 'b7xWm2Zq7Lm2:'", "b7xWm2Zq7Lm2"),
+        ("--user b7xWm2Zq7Lm2", "b7xWm2Zq7Lm2"),
+        ("--oauth2-bearer abcdefghijkl", "abcdefghijkl"),
+        ("-x https://b7xWm2Zq7Lm2@proxy.example.com", "b7xWm2Zq7Lm2"),
+    ],
+)
+def test_open_any_secret_of_an_option_is_masked_in_the_prompt(options: str, secret: str) -> None:
+    opened = open_any(curl_with(f"it's {secret}", options))
+    assert opened.document.messages[0].content == "it's sk_…"
