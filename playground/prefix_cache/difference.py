@@ -20,7 +20,7 @@ from playground.prefix_cache.text_compare import (
     code_points,
     common_prefix,
     common_suffix,
-    in_usual_form,
+    in_another_form,
     quoted,
     same_to_the_eye,
     snippet,
@@ -144,15 +144,14 @@ def _left(moved: Sequence[str], here: Sequence[str], there: Sequence[str]) -> bo
 
 def edited(one: str, other: str) -> bool:
     """Return whether one message is an edit of the other: by its ends, or by lines if several places differ."""
-    plain = in_usual_form(one, other)
-    if plain is not None and plain[0] == plain[1]:
-        return True
     shorter = min(len(one), len(other))
     start = common_prefix(one, other)
     if start + common_suffix(one, other, shorter - start) >= SAME * shorter:
         return True
     shared = Counter(_LINES.split(one)) & Counter(_LINES.split(other))
-    return sum(len(line) * times for line, times in shared.items()) >= SAME * shorter
+    if sum(len(line) * times for line, times in shared.items()) >= SAME * shorter:
+        return True
+    return same_to_the_eye(one, other) or in_another_form(one, other)
 
 
 def _messages(count: int) -> str:

@@ -10,7 +10,7 @@ from threading import Lock
 
 from msgspec import Struct
 
-from playground.prefix_cache.text_compare import common_prefix, common_suffix, in_usual_form
+from playground.prefix_cache.text_compare import common_prefix, common_suffix, in_another_form
 from playground.prefix_cache.tree import Entry, PrefixTree
 from playground.prefix_cache.view import CacheView
 from playground.prompt.document import Json
@@ -185,8 +185,7 @@ class PromptFamilyMatcher:
                 continue
             if _ends_alike(view.text, sent.text) or self._same_pieces(view.text, sent):
                 return sent
-            plain = in_usual_form(view.text, sent.text)
-            if plain is not None and _ends_alike(*plain):
+            if in_another_form(view.text, sent.text):
                 return sent
         return None
 

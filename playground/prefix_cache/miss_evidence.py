@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.hypotheses import Rendering
+from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.text_compare import common_prefix
@@ -167,6 +168,23 @@ class MissCase(Struct, frozen=True, dict=True):
     def may_be_short(self) -> bool:
         """Return whether the prefix may be below a minimum that is not known."""
         return self.cached == 0 and self.shared.tokens < 1.1 * LARGE_BLOCK and self.minimum is None
+
+    @property
+    def part_missing(self) -> bool:
+        """Return whether the server found a part of a shared beginning only, and no block that reports allow leaves
+        out so much."""
+        missed = self.shared.tokens - self.cached
+        if not self.cached or missed < max(128.0, 2.0 * self.known.block) + 3 * self.shared.error:
+            return False
+        slack = 3 * self.shared.error + NEAR
+        units = self.known.blocks or ((self.known.block, 1.0),)
+        in_a_block = sum(weight for block, weight in units if missed < block + slack)
+        return in_a_block < PARTLY and not self.whole_blocks(self.shared)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Return whether a prompt has parts whose tokens cannot be estimated from their text."""
+        return OTHER_PART in self.now.text or OTHER_PART in self.earlier.view.text
 
     @property
     def served_as_long(self) -> bool:

@@ -18,7 +18,6 @@ from playground.prefix_cache.difference import Difference, changed, that_may_mat
 from playground.prefix_cache.miss_evidence import (
     CONFIDENT,
     LARGE_BLOCK,
-    PARTLY,
     EarlierRequest,
     MissCase,
     MissKnowledge,
@@ -129,12 +128,26 @@ def explain_miss(
     if found is not None and case.moved is not None:
         return _moved(case, found)
     if found is None:
-        # Identical, and too short to tell by the tokens that were missed.
-        short = cached == 0 and case.minimum is not None and shared.tokens < case.minimum
-        return _below_minimum(case) if short else _generated_again(case) or _partly(case)
-    if cached == 0 and case.at_the_end and case.minimum and shared.tokens < case.minimum:
+        return _identical(case)
+    return _changed(case, found)
+
+
+def _changed(case: MissCase, found: Difference) -> MissExplanation:
+    """Explain a report for a prompt that differs from the earlier one."""
+    if case.cached == 0 and case.at_the_end and case.minimum and case.shared.tokens < case.minimum:
         return _below_minimum(case)
-    return (_partly(case) if case.served_as_long else None) or _differs(case, found)
+    # Templates differ in where they write other fields, so that the prefix may end before the estimated place.
+    if case.part_missing and not case.parameters and (case.served_as_long or found.part.kind == "content"):
+        return _lost(case, "partly_lost", certain=case.served_as_long)
+    return _differs(case, found)
+
+
+def _identical(case: MissCase) -> MissExplanation | None:
+    """Explain a report for a prompt without a difference, which is too short to tell by the tokens that were missed."""
+    if case.cached == 0 and case.minimum is not None and case.shared.tokens < case.minimum:
+        return _below_minimum(case)
+    missing = case.part_missing and not case.parameters
+    return _generated_again(case) or (_lost(case, "partly_lost") if missing else None)
 
 
 def _made(
@@ -236,24 +249,16 @@ def _missed(case: MissCase) -> MissExplanation:
     return _lost(case, "lost")
 
 
-def _lost(case: MissCase, reason: Reason) -> MissExplanation:
-    """State that the server did not find identical text, unless an edit of the request explains the report too."""
+def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplanation:
+    """State that the server did not find identical text, unless an edit of the request explains the report too.
+
+    Not `certain`: the size of the shared beginning is an estimate, which may be too large.
+    """
     if case.edit is not None:
         return _made(case, "unknown", "unknown", "edit_or_lost", _candidates(case))
+    if case.found is not None and not case.extends and (not certain or case.has_pictures):
+        return _made(case, "unknown", "unknown", "edit_or_partly_lost", _candidates(case))
     return _made(case, "server", "server", reason, _candidates(case))
-
-
-def _partly(case: MissCase) -> MissExplanation | None:
-    """Explain a shared beginning of which the server found a part, if no block that may be leaves out so much."""
-    known, shared = case.known, case.shared
-    missed = shared.tokens - case.cached
-    if case.parameters or not case.cached or missed < max(128.0, 2.0 * known.block) + 3 * shared.error:
-        return None
-    units = known.blocks or ((known.block, 1.0),)
-    slack = 3 * shared.error + NEAR
-    if sum(weight for block, weight in units if missed < block + slack) >= PARTLY or case.whole_blocks(shared):
-        return None
-    return _lost(case, "partly_lost")
 
 
 def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:

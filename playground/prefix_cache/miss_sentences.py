@@ -34,6 +34,7 @@ Reason = Literal[
     "short_or_lost",
     "edit_or_template",
     "edit_or_lost",
+    "edit_or_partly_lost",
     "block_or_template",
 ]
 """What an explanation says, more finely than its cause. Two that are joined by "or" are both possible; ""; stored by an
@@ -102,6 +103,7 @@ def sentence(
         "short_or_lost": _short_or_lost,
         "edit_or_template": _edit_or_template,
         "edit_or_lost": _edit_or_lost,
+        "edit_or_partly_lost": _edit_or_partly_lost,
         "block_or_template": _block_or_template,
     }
     text = _differs(case, variable) if reason == "differs" else words[reason](case)
@@ -242,6 +244,14 @@ def _edit_or_template(case: MissCase) -> str:
 def _edit_or_lost(case: MissCase) -> str:
     return (
         f"{_edit(case)}, or this server's template leaves out what differs there, and the server did not find the rest."
+    )
+
+
+def _edit_or_partly_lost(case: MissCase) -> str:
+    assert case.found is not None
+    return (
+        f"{_shared(case)}, yet only {case.cached:,} of them came from the cache. Either the server did not find the "
+        f"rest, or they are fewer than estimated and the prefix ends there ({case.found.words})."
     )
 
 

@@ -27,6 +27,8 @@ _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"))
 _BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Letters and marks by category that show nothing: joiners, fillers, the blank Braille pattern."""
 _RIGHT_TO_LEFT = frozenset(("R", "AL", "AN", "RLE", "RLO", "RLI"))
+FORM_HEAD, SAME_FORM = 4_000, 32
+"""Code points that are compared in another form at most, and at least."""
 HEAD = 256
 """Characters at the beginning that are compared first."""
 FIRST_STRONG, POP = "\u2068", "\u2069"
@@ -91,14 +93,26 @@ def without_unseen(text: str) -> str:
     return plain.translate(unseen) if unseen else plain
 
 
-def in_usual_form(*texts: str) -> tuple[str, ...] | None:
-    """Return texts with composed letters (NFC) and LF as line end; None if all are in this form already."""
-    plain = [
-        text if text.isascii() or unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
-        for text in texts
-    ]
-    found = tuple(text.replace("\r\n", "\n") if "\r" in text else text for text in plain)
-    return None if found == texts else found
+def in_another_form(one: str, other: str) -> bool:
+    """Return whether two texts are alike only if both are written in the same form: with the same Unicode form and
+    width of letters, line ends and other white space, and nothing unseen."""
+    plain = _composed(one), _composed(other)
+    shorter = min(map(len, plain))
+    if plain != (one, other) and common_prefix(*plain) + common_suffix(*plain, limit=shorter) >= shorter / 2:
+        return True
+    heads = one[:FORM_HEAD], other[:FORM_HEAD]
+    if common_prefix(*heads) >= min(map(len, heads)) / 2:
+        return False
+    usual = [" ".join(without_unseen(" ".join(head.split())).split()) for head in heads]
+    shorter = min(map(len, usual))
+    return shorter >= SAME_FORM and common_prefix(*usual) >= 0.9 * shorter
+
+
+def _composed(text: str) -> str:
+    """Return a text in NFC with LF as line end."""
+    if not (text.isascii() or unicodedata.is_normalized("NFC", text)):
+        text = unicodedata.normalize("NFC", text)
+    return text.replace("\r\n", "\n") if "\r" in text else text
 
 
 def code_points(text: str, limit: int = 4) -> str:

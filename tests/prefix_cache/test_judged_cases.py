@@ -45,6 +45,8 @@ def test_time_at_which_the_served_prefix_ends_is_named_although_replicas_missed_
         ("reasoning_removed", -1, "edit_or_template"),
         ("reasoning_removed_partly", -1, "edit_or_template"),
         ("block_or_template", -1, "block_or_template"),
+        ("l4_half_lost", -1, "edit_or_partly_lost"),
+        ("l4_picture", -1, "edit_or_partly_lost"),
     ],
 )
 def test_report_that_two_reasons_explain_is_unknown_and_names_both(name: str, row: int, reason: Reason) -> None:
@@ -87,7 +89,17 @@ def test_large_part_of_a_shared_beginning_that_was_not_served_is_not_blamed_on_t
     assert (found.cause, found.reason) == ("server", "partly_lost")
 
 
-@pytest.mark.parametrize(("name", "column"), [("k4_nfd", 2), ("k4_crlf", 221)])
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("k4_nfd", 2),
+        ("k4_crlf", 221),
+        ("l4_tabs", 5),
+        ("l4_no_break_spaces", 5),
+        ("l4_nfkc", 1),
+        ("l4_full_width", 2),
+    ],
+)
 def test_text_in_another_unicode_form_or_with_other_line_ends_is_a_version_of_the_same_prompt(
     name: str, column: int
 ) -> None:
