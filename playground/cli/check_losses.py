@@ -29,6 +29,7 @@ REWRITES: dict[Rewrite, str] = {
     "keep_arguments": "store the arguments as the model wrote them, and send that string back without parsing it",
     "keep_ids": "store the ids of tool calls, and send the same ids in every later turn",
     "insert_behind_history": "put it behind the history, for example into the last user message, and leave it there",
+    "keep_order": "send the parts in one order in every request, for example sorted by name",
     "none": "send the same list in every request of a conversation",
 }
 _CONTEXT = 24
@@ -97,7 +98,7 @@ def _front(spans: Sequence[VaryingSpan], at: int, kept: Mapping[int, int]) -> in
 
 def _severity(span: VaryingSpan, held: float) -> Severity:
     """Return the severity of a span by its cost and that of the spans behind it. A single payment is never serious."""
-    if held >= SERIOUS_TOKENS and not span.recurring:
+    if held >= SERIOUS_TOKENS and not span.recurring and not span.once:
         return "serious"
     return "warning" if span.tokens_behind >= SERIOUS_TOKENS else "hint"
 
@@ -144,6 +145,7 @@ def span_fields(one: SpanFinding, rates: Rates, place: Json) -> dict[str, Json]:
         "history": span.history,
         "between_conversations": span.between,
         "recurring": span.recurring,
+        "once": span.once,
         "requests": len(one.losses.compared),
         "changed": span.changes,
         "tokens_behind": round(span.tokens_behind),
@@ -171,6 +173,7 @@ def _finding(span: VaryingSpan, rates: Rates, held: float, program: str) -> Find
     places = f" It is in {span.places:,} places; the first is named." if span.places > 1 else ""
     first = "" if span.behind is None else " It is behind another one: this is the cost once that is fixed."
     first += " Its values are used again: only the first request with each of them pays." if span.recurring else ""
+    first += " It changed once, and not back: one payment." if span.once else ""
     of_program = f"Program “{visible_line(program)}”: " if program else ""
     both = held - span.tokens_per_request >= 1
     return Finding(

@@ -9,6 +9,7 @@ saves, once those in front are fixed. So the prices of all spans add up to all l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct, field
@@ -24,6 +25,7 @@ from playground.prefix_cache.conversations import (
     messages_of,
 )
 from playground.prefix_cache.prefix_size import Measure
+from playground.prefix_cache.repeated_text import RepeatedText, repeated_texts
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.varying_spans import (
@@ -51,6 +53,10 @@ _HEADS = 24
 """Newest heads that are compared at the beginning of a conversation."""
 _TOGETHER = 3
 """Spans of one kind that always change together from which on they are one finding."""
+_FEW = 4
+"""Requests from which on a change can be told from a value that changes every time."""
+_LONG = 128
+"""Tokens from which on text that independent requests repeat in their newest message is worth a finding."""
 _CHILDREN = 32
 _LASTING: frozenset[SpanKind] = frozenset(
     (
@@ -269,15 +275,58 @@ class _Program:
         for number, view in enumerate(self._views):
             history = history_texts(view, self._messages[number], first)
             earlier = finder.find(history)
-            if number:
-                charges = self._charges(number, earlier, tree, heads)
-                self._take(number, charges, priced=number in compared)
             if earlier is not None:
                 self._predecessors[number] = earlier
             finder.add(number, history)
+        independent = [number for number in range(len(self._views)) if number not in self._predecessors]
+        repeated = repeated_texts(self._views, self._messages, self._lead, independent, self._is_long)
+        for number, view in enumerate(self._views):
+            if number:
+                charges = self._charges(number, self._predecessors.get(number), tree, heads)
+                charges += self._repeated(number, repeated, tree)
+                self._take(number, charges, priced=number in compared)
             tree.add(view)
             heads.add(number)
         return self._result()
+
+    def _is_long(self, text: str) -> bool:
+        return self._estimator.estimate(text) * self._scale >= _LONG
+
+    def _repeated(self, number: int, repeated: Sequence[RepeatedText], tree: _PartTree) -> list[_Charge]:
+        """Return what a request repeats in its newest message although it continues no earlier request."""
+        charges: list[_Charge] = []
+        for at, text in enumerate(repeated):
+            if number not in text.ranges:
+                continue
+            if number == min(text.ranges) and text.kind != "cut":
+                continue  # the first one that has it
+            start, end = text.ranges[number]
+            shared = tree.shared(self._views[number])
+            if shared >= end:
+                continue
+            key = ("repeated", at)
+            if key not in self._found:
+                path, place = field_place(self._bodies[text.first], text.part, text.start - text.part.start)
+                kind: SpanKind = "history_truncation" if text.kind == "cut" else "retrieved_text"
+                span = VaryingSpan(
+                    kind,
+                    "message",
+                    text.part.index,
+                    self._members[text.first],
+                    place,
+                    place + text.end - text.start,
+                    text.samples[:MAX_SAMPLES],
+                    len(text.samples),
+                    0,
+                    0,
+                    0.0,
+                    0.0,
+                    path=path,
+                )
+                self._found[key] = _Found(span)
+            self._changed(key, number)
+            charges.append(self._charge(number, key, (start, end), shared))
+        return charges
 
     def _has_system(self) -> bool:
         messages = self._bodies[0].get("messages")
@@ -297,6 +346,9 @@ class _Program:
             if item.span is not None and other is not None and item.versions[number] != item.versions[other]:
                 key = self._merged[item_number]
                 self._changed(key, number)
+                if item.moved:
+                    served = at + item.shared(number) * size
+                    charges.append(_Charge(key, served, at + size, item_number < served_items))
                 at += size
                 size = 0.0
             size += item.tokens
@@ -434,6 +486,7 @@ class _Program:
                     lost_tokens=lost,
                     behind=front,
                     recurring=isinstance(key, int) and self._recurs(key, roots, paid, number),
+                    once=self._is_once(key),
                     between=bool(continued) and not found.span.history and continued.isdisjoint(changed),
                 )
             )
@@ -465,6 +518,15 @@ class _Program:
         again = sum(len(set(conversations)) > 1 for conversations in using.values())
         paying = sum(row.get(number, 0.0) > BLOCK for row in paid.values())
         return 2 * again > len(using) and paying <= len(using)
+
+    def _is_once(self, key: object) -> bool:
+        """Whether a span changed once in the recording and did not change back."""
+        if len(self._members) < _FEW:
+            return False
+        if isinstance(key, int):
+            versions = self._items[key].versions
+            return sum(left != right for left, right in pairwise(versions)) == 1
+        return len(self._found[key].changed) == 1
 
     def _is_reported(self, key: object) -> bool:
         """Whether a span is no question, and one in a history has text behind it."""

@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import VaryingRange, varying_ranges
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.value_kinds import kind_of
 from playground.prompt.document import Json
 
@@ -51,11 +52,13 @@ Rewrite = Literal[
     "keep_arguments",
     "keep_ids",
     "insert_behind_history",
+    "keep_order",
     "none",
 ]
 _REWRITES: dict[SpanKind, Rewrite] = {
     "reordered_keys": "sort_keys",
     "reordered_tools": "sort_tools",
+    "reordered_text": "keep_order",
     "changed_tools": "none",
     "whitespace": "normalize_whitespace",
     "history_truncation": "append_only",
@@ -91,7 +94,7 @@ class VaryingSpan(Struct, frozen=True):
     front, which must be fixed first; None for the first one. `places`: how many places vary together; the span is the
     first. `history`: it is in turns of a conversation that were sent before. `between`: it differs only between
     conversations. `recurring`: its values are used again in other conversations, and only the first request with each
-    of them pays.
+    of them pays. `once`: it changed once in the recording, and not back.
     """
 
     kind: SpanKind
@@ -114,6 +117,7 @@ class VaryingSpan(Struct, frozen=True):
     history: bool = False
     between: bool = False
     recurring: bool = False
+    once: bool = False
     path: tuple[str | int, ...] = ()
 
     @property
@@ -203,16 +207,33 @@ def _alike(left: set[str], right: set[str]) -> bool:
     return len(left & right) >= _SIMILAR * min(len(left), len(right))
 
 
+_SAME_PARAGRAPHS, _LONG_MOVED = 0.75, 120
+"""Share of values that is the same in another order, and code points from which on that is worth a price."""
+_ENDS = " \t\n.!?…。！？।"
+
+
 class HeadItem(Struct, frozen=True):
     """A span of the head and the ≈ stable tokens up to the next one; without a span, stable tokens at the beginning.
 
     `versions[n]`: which of its values request n of the family has. `sizes[n]`: ≈ tokens of that value.
+    `moved`: all values are the same paragraphs in another order; then `values` has some of them.
     """
 
     span: VaryingSpan | None
     tokens: float
     versions: tuple[int, ...] = ()
     sizes: tuple[float, ...] = ()
+    moved: bool = False
+    values: tuple[str, ...] = ()
+
+    def shared(self, number: int) -> float:
+        """Return the share of the value of request `number` with which a value of an earlier request begins."""
+        version = self.versions[number]
+        if version >= len(self.values):
+            return 0.0
+        text = self.values[version]
+        earlier = {other for other in self.versions[:number] if other < len(self.values)}
+        return max((common_prefix(text, self.values[other]) for other in earlier), default=0) / max(len(text), 1)
 
 
 def head_items(
@@ -303,7 +324,25 @@ class _Head:
             known = [estimate(value) for value in found.values]
             usual = sum(known) / len(known)
             sizes = tuple(known[version] if version < len(known) else usual for version in found.versions)
-            yield HeadItem(span, estimate(texts[0][found.end : next_start]), found.versions, sizes)
+            moved = part == "message" and _are_moved(found.values)
+            if moved and span.kind != "reordered_keys":
+                span = replace(span, kind="reordered_text")
+            values = found.values if moved else ()
+            yield HeadItem(span, estimate(texts[0][found.end : next_start]), found.versions, sizes, moved, values)
+
+
+def _are_moved(values: Sequence[str]) -> bool:
+    """Whether values are the same long paragraphs in another order, but for text at their ends."""
+    for separator in ("\n\n", "\n"):
+        # Where the values end, they may leave out a full stop that all have.
+        rows = [Counter(one.strip(_ENDS) for one in value.split(separator) if one.strip(_ENDS)) for value in values]
+        if all(
+            len(row) > 1
+            and sum(len(one) * count for one, count in (row & rows[0]).items()) >= _SAME_PARAGRAPHS * len(value.strip())
+            for row, value in zip(rows, values, strict=True)
+        ):
+            return max(map(len, values)) >= _LONG_MOVED
+    return False
 
 
 def numbered(values: Sequence[object]) -> tuple[int, ...]:

@@ -56,6 +56,7 @@ ADVICE = {
     "keep_arguments": "Store the arguments as the model wrote them, and send that string back without parsing it.",
     "keep_ids": "Store the ids of tool calls, and send the same ids in every later turn.",
     "insert_behind_history": "Put it behind the history, in the last user message, and leave it there.",
+    "keep_order": "Send the parts in one order in every request, for example sorted by name.",
     "none": "Send the same tools in every request, or put requests with other tools into an own prompt.",
 }
 MIN_TOKENS_BEHIND = 16

@@ -1,0 +1,163 @@
+"""Long text in the newest messages of independent requests that stands behind text that differs.
+
+Such requests continue no earlier one: a template behind its input, a template behind retrieved examples, and a history
+that is one text and is cut in front. Pure functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os.path import commonprefix
+from typing import Literal
+
+from msgspec import Struct
+
+from playground.prefix_cache.conversations import MessageSpan
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.view import CacheView, ViewPart
+
+LEAST_REQUESTS = 3
+"""Requests with the same text from which on it is a template."""
+_PROBE = 100
+"""Code points by which requests with the same beginning or end are found."""
+_MOVED = 40
+"""Code points by which the beginning of a cut history is found in the one before."""
+_KEPT = 0.75
+"""Share of a history that is left after a cut in front: text that slides faster is another part of a document."""
+_NEWEST = 8
+"""Newest requests that a history may continue."""
+
+
+class RepeatedText(Struct, frozen=True):
+    """Text that some requests repeat behind a difference.
+
+    `ranges[request]`: code points [from, to) of it in the view. `part`: what differs, with `start` and `end`, in the
+    view of request `first`. `samples`: what differs, in some requests.
+    """
+
+    kind: Literal["template", "examples", "cut"]
+    ranges: Mapping[int, tuple[int, int]]
+    first: int
+    part: ViewPart
+    start: int
+    end: int
+    samples: tuple[str, ...]
+
+
+class _Newest(Struct, frozen=True):
+    """The newest message of a request: its content, and where the messages behind the head begin."""
+
+    number: int
+    begin: int
+    front: ViewPart
+    part: ViewPart
+    text: str
+
+
+def repeated_texts(
+    views: Sequence[CacheView],
+    messages: Sequence[Sequence[MessageSpan]],
+    lead: int,
+    independent: Sequence[int],
+    is_long: Callable[[str], bool],
+) -> list[RepeatedText]:
+    """Return what independent requests repeat in their newest message, in the order of the prompt.
+
+    `lead`: messages of the head, which is compared by itself; `is_long`: whether it is worth a finding. A template is
+    what half of all requests have or more: an edited question is in few of them.
+    """
+    rows = [row for number in independent if (row := _newest(number, views[number], messages[number], lead))]
+    if len(rows) < LEAST_REQUESTS:
+        return []
+    found = [_examples(rows, views, is_long), _template(rows, views, is_long)]
+    least = max(LEAST_REQUESTS, (len(views) + 1) // 2)
+    texts = [one for one in found if one is not None and len(one.ranges) >= least]
+    cut = None if texts else _cut(rows, is_long)
+    return [*texts, cut] if cut is not None and len(cut.ranges) + 1 >= least else texts
+
+
+def _newest(number: int, view: CacheView, messages: Sequence[MessageSpan], lead: int) -> _Newest | None:
+    behind = [one for one in messages if one.index >= lead]
+    if not behind or behind[-1].role != "user":
+        return None
+    part, front = (next((one for one in row.parts if one.kind == "content"), None) for row in (behind[-1], behind[0]))
+    if part is None or front is None:
+        return None
+    return _Newest(number, behind[0].start, front, part, view.text[part.start : part.end - 1])
+
+
+def _group(rows: Sequence[_Newest], key: Callable[[str], str]) -> list[_Newest]:
+    """Return the requests of the most frequent key."""
+    groups: dict[str, list[_Newest]] = {}
+    for row in rows:
+        if len(row.text) >= _PROBE:
+            groups.setdefault(key(row.text), []).append(row)
+    return max(groups.values(), key=len, default=[])
+
+
+def _varied(rows: Sequence[_Newest], fronts: Sequence[str]) -> bool:
+    """Whether what is in front differs in most requests."""
+    return len(rows) >= LEAST_REQUESTS and 2 * len(set(fronts)) > max(len(rows), LEAST_REQUESTS)
+
+
+def _examples(
+    rows: Sequence[_Newest], views: Sequence[CacheView], is_long: Callable[[str], bool]
+) -> RepeatedText | None:
+    """Return the beginning of the newest messages, if other messages are in front of it."""
+    group = _group(rows, lambda text: text[:_PROBE])
+    size = len(commonprefix([row.text for row in group]))
+    fronts = [views[row.number].text[row.begin : row.part.start] for row in group]
+    if not _varied(group, fronts) or not is_long(group[0].text[:size]):
+        return None
+    ranges = {row.number: (row.part.start, row.part.start + size) for row in group}
+    first = group[0]
+    samples = tuple(views[row.number].text[row.front.start : row.front.end - 1] for row in group)
+    return RepeatedText(
+        "examples", ranges, first.number, first.front, first.front.start, first.front.end - 1, _some(samples)
+    )
+
+
+def _template(
+    rows: Sequence[_Newest], views: Sequence[CacheView], is_long: Callable[[str], bool]
+) -> RepeatedText | None:
+    """Return the end of the newest messages, if other text is in front of it."""
+    group = _group(rows, lambda text: text[-_PROBE:])
+    size = len(commonprefix([row.text[::-1] for row in group]))
+    fronts = [views[row.number].text[row.begin : row.part.end - 1 - size] for row in group]
+    if not _varied(group, fronts) or not is_long(group[0].text[len(group[0].text) - size :]):
+        return None
+    before = min(len(commonprefix([row.text for row in group])), *(len(row.text) - size for row in group))
+    ranges = {row.number: (row.part.end - 1 - size, row.part.end - 1) for row in group}
+    first = group[0]
+    samples = tuple(row.text[before : len(row.text) - size] for row in group)
+    place = first.part.start + before, first.part.end - 1 - size
+    return RepeatedText("template", ranges, first.number, first.part, *place, _some(samples))
+
+
+def _cut(rows: Sequence[_Newest], is_long: Callable[[str], bool]) -> RepeatedText | None:
+    """Return what newest messages keep of the one before, whose beginning they leave out."""
+    ranges: dict[int, tuple[int, int]] = {}
+    chosen: tuple[_Newest, int] | None = None
+    samples: list[str] = []
+    for at, row in enumerate(rows):
+        for other in reversed(rows[max(at - _NEWEST, 0) : at]):
+            before = common_prefix(other.text, row.text)
+            moved = other.text.find(row.text[before : before + _MOVED], before + 1)
+            if moved < 0 or len(row.text) - before < _MOVED:
+                continue
+            kept = common_prefix(other.text[moved:], row.text[before:])
+            if kept < _KEPT * (len(other.text) - before) or not is_long(row.text[before : before + kept]):
+                continue
+            ranges[row.number] = row.part.start + before, row.part.start + before + kept
+            samples.append(other.text[before:moved])
+            chosen = chosen or (row, before)
+            break
+    if chosen is None:
+        return None
+    row, before = chosen
+    place = row.part.start + before
+    return RepeatedText("cut", ranges, row.number, row.part, place, place, _some(samples))
+
+
+def _some(samples: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(samples))
