@@ -53,8 +53,9 @@ _HEADS = 24
 """Newest heads that are compared at the beginning of a conversation."""
 _TOGETHER = 3
 """Spans of one kind that always change together from which on they are one finding."""
-_FEW = 4
-"""Requests from which on a change can be told from a value that changes every time."""
+_FEW, _STEPS = 4, 3
+"""Requests from which on a change can be told from a value that changes every time; times at which spans of the head
+change from which on none of them is a single change."""
 _LONG = 128
 """Tokens from which on text that independent requests repeat in their newest message is worth a finding."""
 _CHILDREN = 32
@@ -466,7 +467,7 @@ class _Program:
             for index, row in self._paid.items()
         }
         spans: list[VaryingSpan] = []
-        roots = self._roots()
+        roots, once = self._roots(), self._once()
         for number, key in enumerate(keys):
             found = self._found[key]
             changed = tuple(found.changed)
@@ -486,7 +487,7 @@ class _Program:
                     lost_tokens=lost,
                     behind=front,
                     recurring=isinstance(key, int) and self._recurs(key, roots, paid, number),
-                    once=self._is_once(key),
+                    once=key in once,
                     between=bool(continued) and not found.span.history and continued.isdisjoint(changed),
                 )
             )
@@ -519,14 +520,24 @@ class _Program:
         paying = sum(row.get(number, 0.0) > BLOCK for row in paid.values())
         return 2 * again > len(using) and paying <= len(using)
 
-    def _is_once(self, key: object) -> bool:
-        """Whether a span changed once in the recording and did not change back."""
+    def _once(self) -> set[object]:
+        """Return the spans that changed once in the recording, and not back.
+
+        Several that change at different times are a state that grows, such as a list of tasks that are done.
+        """
         if len(self._members) < _FEW:
-            return False
-        if isinstance(key, int):
-            versions = self._items[key].versions
-            return sum(left != right for left, right in pairwise(versions)) == 1
-        return len(self._found[key].changed) == 1
+            return set()
+        found: dict[object, int] = {}
+        for key in self._found:
+            if isinstance(key, int):
+                pairs = enumerate(pairwise(self._items[key].versions), 1)
+                changed = [number for number, (left, right) in pairs if left != right]
+            else:
+                changed = self._found[key].changed
+            if len(changed) == 1:
+                found[key] = changed[0]
+        steps = {number for key, number in found.items() if isinstance(key, int)}
+        return {key for key in found if not isinstance(key, int) or len(steps) < _STEPS}
 
     def _is_reported(self, key: object) -> bool:
         """Whether a span is no question, and one in a history has text behind it."""
