@@ -66,13 +66,39 @@ class CheckedInput:
 
     @cached_property
     def document(self) -> Document:
-        """The prompt. A request body is read strictly: what Electron refuses is an error. Raises InputError."""
+        """The prompt. A request body is read strictly: what Electron refuses is an error. Raises InputError.
+
+        A recorded request may have pictures and other parts that are no text: a short text stands for each.
+        """
         try:
+            if self.recorded and self.body is not None:
+                return parse_value(with_text_parts(self.body)).document
             if isinstance(self.value, dict) and ("messages" in self.value or FORMAT_KEY in self.value):
                 return parse_value(self.value).document
             return open_any_bytes(self.data, self.file).document
         except InputError as error:
             raise _named(self.name, error) from None
+
+
+def with_text_parts(body: Mapping[str, Json]) -> dict[str, Json]:
+    """Return a request body with a short text in place of each content part that is no text."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return dict(body)
+    return {**body, "messages": [_with_text(message) for message in messages]}
+
+
+def _with_text(message: Json) -> Json:
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(message, dict) or not isinstance(content, list):
+        return message
+    return {**message, "content": [_as_text(part) for part in content]}
+
+
+def _as_text(part: Json) -> Json:
+    kind = part.get("type") if isinstance(part, dict) else None
+    known = isinstance(kind, str) and kind != "text"
+    return {"type": "text", "text": f"[{kind}]"} if known else part
 
 
 def read_inputs(options: argparse.Namespace, baseline: str | None) -> list[CheckedInput]:

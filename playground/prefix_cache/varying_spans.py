@@ -16,8 +16,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import VaryingRange, varying_ranges
+from playground.prefix_cache.conversations import field_place
+from playground.prefix_cache.message_content import content_text
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.value_kinds import kind_of
+from playground.prefix_cache.view import ViewPart
 from playground.prompt.document import Json
 
 SpanKind = Literal[
@@ -306,8 +309,15 @@ class _Head:
     def in_messages(self) -> Iterator[HeadItem]:
         """Yield what varies in the leading messages."""
         for index in range(self.lead):
-            texts = [_content(messages[index]) for messages in self._all_messages]
+            texts = [content_text(messages[index].get("content") or "") for messages in self._all_messages]
             yield from self._aligned(texts, "message", index, self._requests)
+
+    def _in_part(self, span: VaryingSpan) -> VaryingSpan:
+        """Return a span of a message with its place in the part of a list of content parts that it is in."""
+        if span.part != "message" or not isinstance(self._all_messages[0][span.index].get("content"), list):
+            return span
+        path, start = field_place(self._bodies[0], ViewPart("content", span.index, 0, 0), span.start)
+        return replace(span, path=path, start=start, end=start + span.end - span.start)
 
     def _aligned(
         self, texts: Sequence[str], part: Literal["message", "tool"], index: int, requests: Sequence[int]
@@ -324,6 +334,7 @@ class _Head:
             known = [estimate(value) for value in found.values]
             usual = sum(known) / len(known)
             sizes = tuple(known[version] if version < len(known) else usual for version in found.versions)
+            span = self._in_part(span)
             moved = part == "message" and _are_moved(found.values)
             if moved and span.kind != "reordered_keys":
                 span = replace(span, kind="reordered_text")
