@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Literal
 
@@ -157,8 +157,25 @@ class PredecessorFinder:
             # A short window of the history may have nothing but the newest message of the request before.
             goes_on = any(one.text == self._histories[best][-1].text for one in history[:-1])
             if goes_on or 2 * shared[best] >= min(self._weights[best], mine):
-                return best
+                return self._rewritten(history, best, bare)
         return self._alike(history) if len(history) > 1 else None
+
+    def _rewritten(self, history: Sequence[HistoryText], best: int, bare: Iterable[int]) -> int:
+        """Return a longer and newer request of the conversation of `best` that only writes tool calls in another way.
+
+        Its tool results have the same ids, so it is no other conversation with the same questions.
+        """
+        texts, bares = {one.text for one in history}, {one.bare for one in history}
+        for number in bare:
+            theirs = self._histories[number]
+            if (
+                number > best
+                and len(theirs) > len(self._histories[best])
+                and any(one.role == "tool" and one.text in texts for one in theirs)
+                and all(one.text in texts or (one.role == "assistant" and one.bare in bares) for one in theirs)
+            ):
+                best = number
+        return best
 
     def _shared(self, history: Sequence[HistoryText]) -> tuple[dict[int, float], dict[int, float]]:
         """Return the weight of the messages that earlier requests have too: equal ones, and those equal without ids."""

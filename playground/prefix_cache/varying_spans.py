@@ -219,7 +219,7 @@ class HeadItem(Struct, frozen=True):
     """A span of the head and the ≈ stable tokens up to the next one; without a span, stable tokens at the beginning.
 
     `versions[n]`: which of its values request n of the family has. `sizes[n]`: ≈ tokens of that value.
-    `moved`: all values are the same paragraphs in another order; then `values` has some of them.
+    `moved`: all values are the same paragraphs or keys in another order; then `values` has some of them.
     """
 
     span: VaryingSpan | None
@@ -232,10 +232,10 @@ class HeadItem(Struct, frozen=True):
     def shared(self, number: int) -> float:
         """Return the share of the value of request `number` with which a value of an earlier request begins."""
         version = self.versions[number]
-        if version >= len(self.values):
+        if not 0 <= version < len(self.values):
             return 0.0
         text = self.values[version]
-        earlier = {other for other in self.versions[:number] if other < len(self.values)}
+        earlier = {other for other in self.versions[:number] if 0 <= other < len(self.values)}
         return max((common_prefix(text, self.values[other]) for other in earlier), default=0) / max(len(text), 1)
 
 
@@ -293,7 +293,8 @@ class _Head:
         elif len({json.dumps(tool, ensure_ascii=False, sort_keys=True) for _, _, tool in rows}) == 1:
             span = _span("reordered_keys", "tool", index, requests, (0, len(texts[0])), texts)
             tokens = self._of_tool(texts[0]) if ordered else 0.0
-            yield HeadItem(span, 0.0, self._spread(positions, numbered(texts)), (tokens,) * len(lists))
+            versions, values = self._spread(positions, numbered(texts)), tuple(dict.fromkeys(texts))
+            yield HeadItem(span, 0.0, versions, (tokens,) * len(lists), moved=ordered, values=values)
         else:
             for item in self._aligned(texts, "tool", index, requests):
                 versions, sizes = self._spread(positions, item.versions), self._spread(positions, item.sizes)
