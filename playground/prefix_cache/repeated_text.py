@@ -1,19 +1,18 @@
-"""Long text in the newest messages of independent requests that stands behind text that differs.
+"""Long text in the newest messages of independent requests that follows text that differs.
 
 Such requests continue no earlier one: a template behind its input, a template behind retrieved examples, and a history
-that is one text and is cut in front. Pure functions.
+in one text, cut in front. Pure functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from os.path import commonprefix
 from typing import Literal
 
 from msgspec import Struct
 
 from playground.prefix_cache.conversations import MessageSpan
-from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.view import CacheView, ViewPart
 
 LEAST_REQUESTS = 3
@@ -95,6 +94,17 @@ def _group(rows: Sequence[_Newest], key: Callable[[str], str]) -> list[_Newest]:
     return max(groups.values(), key=len, default=[])
 
 
+def _begin(rows: Sequence[_Newest]) -> int:
+    """Return the code points with which all texts begin."""
+    return min((common_prefix(rows[0].text, row.text) for row in rows), default=0)
+
+
+def _end(rows: Sequence[_Newest]) -> int:
+    """Return the code points with which all texts end."""
+    sizes = (common_suffix(rows[0].text, row.text, min(len(rows[0].text), len(row.text))) for row in rows)
+    return min(sizes, default=0)
+
+
 def _varied(rows: Sequence[_Newest], fronts: Sequence[str]) -> bool:
     """Whether what is in front differs in most requests."""
     return len(rows) >= LEAST_REQUESTS and 2 * len(set(fronts)) > max(len(rows), LEAST_REQUESTS)
@@ -105,7 +115,7 @@ def _examples(
 ) -> RepeatedText | None:
     """Return the beginning of the newest messages, if other messages are in front of it."""
     group = _group(rows, lambda text: text[:_PROBE])
-    size = len(commonprefix([row.text for row in group]))
+    size = _begin(group)
     fronts = [views[row.number].text[row.begin : row.part.start] for row in group]
     if not _varied(group, fronts) or not is_long(group[0].text[:size]):
         return None
@@ -122,11 +132,11 @@ def _template(
 ) -> RepeatedText | None:
     """Return the end of the newest messages, if other text is in front of it."""
     group = _group(rows, lambda text: text[-_PROBE:])
-    size = len(commonprefix([row.text[::-1] for row in group]))
+    size = _end(group)
     fronts = [views[row.number].text[row.begin : row.part.end - 1 - size] for row in group]
     if not _varied(group, fronts) or not is_long(group[0].text[len(group[0].text) - size :]):
         return None
-    before = min(len(commonprefix([row.text for row in group])), *(len(row.text) - size for row in group))
+    before = min(_begin(group), *(len(row.text) - size for row in group))
     ranges = {row.number: (row.part.end - 1 - size, row.part.end - 1) for row in group}
     first = group[0]
     samples = tuple(row.text[before : len(row.text) - size] for row in group)

@@ -1,0 +1,84 @@
+"""`check` on recordings of an independent judge: the true figures are those of its own ideal cache."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.cli.main import main
+
+CASES = Path(__file__).parents[1] / "data" / "check_cases"
+
+
+def _check(name: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[dict[str, Any]]]:
+    status = main(["check", str(CASES / f"{name}.jsonl"), "--json"])
+    return status, json.loads(capsys.readouterr().out)["varying"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "pointer", "true"),
+    [
+        ("miss_input_before_template_in_user", "retrieved_text", "/messages/1/content", 2115),
+        ("miss_template_behind_retrieved_examples", "retrieved_text", "/messages/1/content", 3525),
+        ("miss_transcript_front_trimmed", "history_truncation", "/messages/1/content", 4909),
+        ("miss_documents_shuffled_in_system", "reordered_text", "/messages/0/content", 3436),
+        ("low_price_arguments_alternate", "arguments", "/messages/2/tool_calls/0/function/arguments", 4116),
+    ],
+)
+def test_check_states_the_loss_of_a_judged_recording(
+    name: str, kind: str, pointer: str, true: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, spans = _check(name, capsys)
+    assert status == 1
+    assert (kind, pointer) in [(one["kind"], one["pointer"]) for one in spans if one["severity"] == "serious"]
+    assert sum(one["lost_tokens"] for one in spans) == pytest.approx(true, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["alarm_tool_added_once", "alarm_prompt_deployed_once"])
+def test_check_single_change_in_a_short_recording_is_a_warning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, spans = _check(name, capsys)
+    assert (status, [(one["severity"], one["once"]) for one in spans]) == (0, [("warning", True)])
+
+
+def test_check_place_in_a_list_of_parts_is_in_the_text_of_its_part(capsys: pytest.CaptureFixture[str]) -> None:
+    _, spans = _check("place_in_content_list", capsys)
+    assert [(one["pointer"], one["line"], one["column"]) for one in spans] == [("/messages/0/content/0/text", 1, 13)]
+
+
+def test_check_recording_with_a_picture_is_checked_like_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _check("exit2_one_image_request_of_six", capsys) == (0, [])
+    rows = [json.loads(line) for line in (CASES / "exit2_one_image_request_of_six.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):
+        del row["usage"]
+        system = row["request"]["messages"][0]
+        system["content"] = f"Now: 09:{number:02}:{number * 7:02}\n{system['content']}"
+    path = tmp_path / "recorded.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert main(["check", str(path), "--json"]) == 1
+    spans = json.loads(capsys.readouterr().out)["varying"]
+    assert [one["pointer"] for one in spans if one["severity"] == "serious"] == ["/messages/0/content"]
+
+
+def test_check_question_edited_in_front_of_a_long_text_is_no_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = " ".join(f"The account of customer {number} was paid in full before noon." for number in range(40))
+    system = {"role": "system", "content": "Answer in one sentence."}
+    history: list[dict[str, str]] = [system]
+    rows = []
+    for turn in range(5):
+        question = f"Turn {turn} asks about this: {text[turn * 200 :]}"
+        rows += [
+            {"messages": [*history, {"role": "user", "content": f"{front}{question}"}]}
+            for front in ("Please. ", "Be brief now. ", "")
+        ]
+        history += [{"role": "user", "content": question}, {"role": "assistant", "content": f"Answer {turn}."}]
+    path = tmp_path / "recorded.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert main(["check", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["varying"] == []
