@@ -6,7 +6,10 @@ in one text, cut in front. Pure functions.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from msgspec import Struct
@@ -23,6 +26,7 @@ _MOVED = 40
 """Code points by which the beginning of a cut history is found in the one before."""
 _KEPT = 0.75
 """Share of a history that is left after a cut in front: text that slides faster is another part of a document."""
+_SENTENCES = re.compile(r"[.!?…。！？।\n]+")
 _NEWEST = 8
 """Newest requests that a history may continue."""
 
@@ -136,12 +140,24 @@ def _template(
     fronts = [views[row.number].text[row.begin : row.part.end - 1 - size] for row in group]
     if not _varied(group, fronts) or not is_long(group[0].text[len(group[0].text) - size :]):
         return None
+    if _is_one_text(group, size):
+        return None
     before = min(_begin(group), *(len(row.text) - size for row in group))
     ranges = {row.number: (row.part.end - 1 - size, row.part.end - 1) for row in group}
     first = group[0]
     samples = tuple(row.text[before : len(row.text) - size] for row in group)
     place = first.part.start + before, first.part.end - 1 - size
     return RepeatedText("template", ranges, first.number, first.part, *place, _some(samples))
+
+
+def _is_one_text(rows: Sequence[_Newest], size: int) -> bool:
+    """Whether the texts in front of the last `size` code points are mostly edits of the one before, such as a draft."""
+    parts = [Counter(_SENTENCES.split(row.text[: len(row.text) - size])) for row in rows]
+    kept = 0
+    for before, now in pairwise(parts):
+        whole = sum(len(one) * count for one, count in now.items())
+        kept += 2 * sum(len(one) * count for one, count in (before & now).items()) >= whole
+    return 2 * kept >= len(rows) - 1
 
 
 def _cut(rows: Sequence[_Newest], is_long: Callable[[str], bool]) -> RepeatedText | None:

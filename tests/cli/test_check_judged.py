@@ -82,3 +82,19 @@ def test_check_question_edited_in_front_of_a_long_text_is_no_finding(
     path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
     assert main(["check", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["varying"] == []
+
+
+def test_check_draft_that_is_refined_line_by_line_is_no_template(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"Paragraph {number} says that the order of customer {number * 7} is late." for number in range(40)]
+    rows = []
+    for turn in range(8):
+        lines[turn * 2] = f"In version {turn} the warehouse wrote this line again for region {turn * 13}."
+        content = "Draft:\n" + "\n".join(lines)
+        system = {"role": "system", "content": "Improve the draft."}
+        rows.append({"messages": [system, {"role": "user", "content": content}]})
+    path = tmp_path / "recorded.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert main(["check", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["varying"] == []
