@@ -243,6 +243,8 @@ def _route(base_url: str) -> _Route:
 
 def _create_client(network: Network, route: _Route) -> httpx.AsyncClient | ApiError:
     """Create a client in a worker thread: the imports and the certificates take longer than a few frames."""
+    from http.cookiejar import CookieJar, DefaultCookiePolicy
+
     import anyio
     import httpcore  # noqa: F401
     import httpx
@@ -262,6 +264,9 @@ def _create_client(network: Network, route: _Route) -> httpx.AsyncClient | ApiEr
             # The rate limiter, not the pool, limits the requests in flight.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_S),
             follow_redirects=False,
+            cookies=CookieJar(
+                DefaultCookiePolicy(allowed_domains=())
+            ),  # none is kept: each request sends what it shows
             trust_env=False,  # proxies.py and _context read the environment
             proxy=proxy,
         )

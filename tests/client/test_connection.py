@@ -143,6 +143,25 @@ def test_the_request_is_sent_byte_for_byte_with_the_headers_it_needs() -> None:
     assert bare.headers["accept"] == "application/json"
 
 
+def test_a_cookie_that_the_server_sets_is_not_sent_with_the_next_request() -> None:
+    """The log and the ticket state what was sent, and a server may repeat it."""
+
+    async def script(peer: Peer) -> None:
+        answer = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}'
+        head = f"HTTP/1.1 200 OK\r\nSet-Cookie: session=abc; Path=/\r\nContent-Length: {len(answer)}\r\n"
+        await peer.send(f"{head}Content-Type: application/json\r\n\r\n".encode() + answer)
+
+    async def main() -> Server:
+        async with serve(script) as server, connected() as connection:
+            for _ in range(2):
+                await _exchange(connection, server.endpoint, KEY, WHOLE_REQUEST)
+            return server
+
+    first, second = asyncio.run(main()).requests
+    assert second.headers == first.headers
+    assert "cookie" not in {name.lower() for name in second.headers}
+
+
 def test_headers_are_told_before_any_byte_of_the_body() -> None:
     async def main() -> AnyEvent:
         first_seen = asyncio.Event()
