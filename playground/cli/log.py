@@ -162,7 +162,13 @@ def export(words: list[str], options: argparse.Namespace) -> Work:
             with _standard_output() as out:
                 await export_into(out, store, chosen, kind)
             return FINISHED
-        done = await export_to(store, chosen, path, kind)
+        try:
+            done = await export_to(store, chosen, path, kind)
+        except OSError as error:
+            print_error(
+                visible_line(f"{path} cannot be written: {error.strerror or error}. An earlier file is unchanged.")
+            )
+            return FAILED
         print(f"{done:,} requests in {visible_line(str(path))}", file=sys.stderr)
         return FINISHED
 
