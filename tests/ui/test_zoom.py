@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, Qt
 from PySide6.QtGui import QFontMetrics, QWheelEvent
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 
@@ -75,6 +75,41 @@ def test_zoom_in_and_back_restores_every_size(tell: Tell) -> None:
         after = sizes(window)
         assert after.pop("id column") == pytest.approx(before.pop("id column"), abs=2)  # the rest of the header's width
         assert after == before
+
+    tell(story)
+
+
+class _Polished(QObject):
+    """Counts how often Qt styles widgets again."""
+
+    count = 0
+
+    def eventFilter(self, _watched: QObject, event: QEvent) -> bool:
+        self.count += event.type() == QEvent.Type.StyleChange
+        return False
+
+
+def test_zoom_styles_no_widget_once_per_ancestor(tell: Tell, qapp: QApplication) -> None:
+    """`QApplication.setStyleSheet` does: 5,000 times for the 460 widgets of a new window."""
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        polished = _Polished()
+        qapp.installEventFilter(polished)
+        await zoom(session.window, hand, "zoom_in", 110)
+        await zoom(session.window, hand, "zoom_reset", 100)
+        qapp.removeEventFilter(polished)
+        assert polished.count <= len(qapp.allWidgets())
+
+    tell(story)
+
+
+def test_zoom_value_of_a_variable_stays_beside_its_name(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        edit = session.window.prompt.variables.rows["caller_name"].value
+        left = edit.x()
+        await zoom(session.window, hand, "zoom_in", 110)
+        await zoom(session.window, hand, "zoom_in", 125)
+        await hand.until(lambda: edit.x() == round(left * 1.25), "the value's place")
 
     tell(story)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 HEAD_PX = 32
 ROW_PX = 24
 _NAME_PX = 118
+_TOKENS_PX = 56
 _SIDE = 14
 _DOTS_PX = 16
 MOST_ROWS = 200
@@ -132,10 +133,20 @@ class _Row(QWidget):
         self._remove.clicked.connect(lambda: self.value_edited.emit(name, None))
         self.edit.typed.connect(lambda _splice: self.value_edited.emit(name, self.edit.exact.text))
         row = QHBoxLayout(self)
-        row.setContentsMargins(scaled(_NAME_PX), 0, scaled(56), 0)
         row.setSpacing(0)
         row.addWidget(self.value)
         row.addWidget(self._remove)
+        self._set_margins()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Another text size needs another room for the name."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._set_margins()
+
+    def _set_margins(self) -> None:
+        if (layout := self.layout()) is not None:
+            layout.setContentsMargins(scaled(_NAME_PX), 0, scaled(_TOKENS_PX), 0)
 
     def show_value(self, value: str | None, where: str, *, unused: bool) -> None:
         """Show the value (None: there is none); `where` names the messages that use it."""
