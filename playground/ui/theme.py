@@ -205,8 +205,9 @@ def apply_colors(application: QApplication, theme: Theme) -> None:
 def apply_theme(application: QApplication, theme: Theme) -> None:
     """Dress the whole application. Widgets that are hidden take the theme over when they are next shown.
 
-    `QApplication.setStyleSheet` polishes each widget once for each of its ancestors, hidden ones included: 0.9 s for 1,300
-    widgets. After `QStyle.unpolish` of the application it knows none, and `_Polisher` polishes the visible ones once.
+    `QApplication.setStyleSheet` polishes each widget once for each of its ancestors, hidden ones included: 0.9 s
+    for 1,300 widgets. After `QStyle.unpolish` of the application it knows none, and `_Polisher` polishes those that
+    are visible, each once.
     """
     apply_colors(application, theme)
     styled = bool(application.styleSheet())
