@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
-from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtCore import QCoreApplication, QEvent, Qt, Signal
+from PySide6.QtGui import QCloseEvent, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
@@ -108,7 +108,7 @@ class MainWindow(QMainWindow):
         self._notice_until = ""
         """The event that ends the notice on display."""
         self._appearance = appearance
-        self._painted = False
+        self._shown = self._painted = False
         self._answers: Answers | None = None
         self._build_panes()
         self._build_parts()
@@ -349,14 +349,18 @@ class MainWindow(QMainWindow):
         for sentence in self.workspace.notices:
             self.show_notice(sentence)
 
-    def show_question(self) -> None:
-        """Show the sample with its first messages collapsed and the cursor in the question; a draft from the top."""
-        messages = self.prompt.document().messages
+    def show_draft(self) -> None:
+        """Put the cursor at the start of a draft; the sample has it in its question."""
         if not self.files.sample_shown:
             self.prompt.show_place(0, 0)
-        elif messages:
-            self.prompt.prompt_tab.collapse_to_fit()
-            self.prompt.show_place(len(messages) - 1, len(messages[-1].content or ""))
+
+    def _show_question(self) -> None:
+        """Show the sample with its first messages collapsed and the cursor in the question."""
+        messages = self.prompt.document().messages
+        self.prompt.prompt_tab.collapse_to_fit()
+        self.prompt.show_place(len(messages) - 1, len(messages[-1].content or ""))
+        # Else the first frame has the messages below the collapsed ones in their old places.
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
 
     def log_opened(self) -> None:
         """Show the log, or why it cannot be opened."""
@@ -487,6 +491,14 @@ class MainWindow(QMainWindow):
         self.modes.rest()
         if self._answers is not None:
             self._answers.rest()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Show the sample's question before the first frame; the panes have their sizes now."""
+        super().showEvent(event)
+        if not self._shown:
+            self._shown = True
+            if self.files.sample_shown:
+                self._show_question()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

@@ -192,7 +192,7 @@ class Session:
         use_one_heap()
         for name, step in (
             ("complete the window", self.window.complete),
-            ("show the prompt", self.window.show_question),
+            ("show the prompt", self.window.show_draft),
             ("open a file", self._open_prompt),
         ):
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from playground.requestlog.filter import EVERYTHING
 from playground.runs.state import RunState
 from playground.ui.dialogs.palette import CommandPalette
 from playground.ui.session import Session
-from tests.ui.conftest import Story
+from tests.ui.conftest import FAST, Story
 
 Tell = Callable[[Story], None]
 ODD = "a\u00a0b\u2028c\u2029d\re\r\nf\u200bg\ud83dh\U0001f600 \u0928\u092e\u0938\u094d\u0924\u0947 \u05e9\u05dc\u05d5"
@@ -461,3 +462,29 @@ def test_why_is_held_against_another_request_and_the_forecast_is_scored(tell: Te
         assert "3 forecasts" in window.inspector.forecast.score
 
     tell(story)
+
+
+def test_the_first_frame_has_the_samples_messages_where_they_stay(
+    runner: asyncio.Runner, qapp: QApplication, tmp_path: Path
+) -> None:
+    """Messages that are collapsed after the first frame would make the layout jump."""
+
+    def places(session: Session) -> list[tuple[bool, int, int]]:
+        """Return whether the messages above the question are collapsed, their tops and heights."""
+        cards = session.window.prompt.prompt_tab.cards[:-1]
+        return [(card.collapsed, card.y(), card.height()) for card in cards]
+
+    async def start() -> None:
+        session = Session(qapp, tmp_path, {}, simulator_options=FAST)
+        session.window.resize(1280, 800)
+        first: list[list[tuple[bool, int, int]]] = []
+        session.window.first_painted.connect(lambda: first.append(places(session)))
+        try:
+            session.show()
+            await UiDriver(session.window, None).until(session.ready.is_set, "log and simulator ready")
+            assert first == [places(session)]
+            assert all(collapsed for collapsed, _top, _height in first[0])
+        finally:
+            await session.close()
+
+    runner.run(start())
