@@ -77,6 +77,7 @@ def exported_request(line: str) -> TrafficRecord | None:
         cache_usage(state),
         endpoint=record.endpoint_id,
         tag=record.source if record.source in ("experiment", "keep_warm") else "",
+        ended_unix=record.started_utc.timestamp() + state.ended_at if state.ended_at else None,
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from difflib import SequenceMatcher
 from typing import Literal
 from unicodedata import normalize
@@ -69,13 +69,20 @@ def that_may_matter(fields: Mapping[str, Json]) -> Parameters:
     return tuple(sorted((str(name), _compact(value)) for name, value in chosen))
 
 
-def changed(now: Parameters, earlier: Parameters) -> tuple[str, ...]:
-    """One clause for each parameter that differs: "tool_choice: "auto" became "none""."""
+def differing(now: Parameters, earlier: Parameters) -> list[str]:
+    """Return the names of the parameters that differ, sorted."""
     mine, theirs = dict(now), dict(earlier)
-    names = sorted(mine.keys() | theirs.keys())
-    return tuple(
-        _clause(name, theirs.get(name), mine.get(name)) for name in names if mine.get(name) != theirs.get(name)
-    )
+    return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+
+
+def changed(now: Parameters, earlier: Parameters, shared: Set[str] = frozenset()) -> tuple[str, ...]:
+    """One clause for each parameter that differs: "tool_choice: "auto" became "none"".
+
+    `shared`: parameters that do not keep prompts apart, as reports have shown.
+    """
+    mine, theirs = dict(now), dict(earlier)
+    names = (name for name in differing(now, earlier) if name not in shared)
+    return tuple(_clause(name, theirs.get(name), mine.get(name)) for name in names)
 
 
 def _clause(name: str, before: str | None, after: str | None) -> str:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
-from playground.prefix_cache.difference import that_may_matter
+from playground.prefix_cache.difference import differing, that_may_matter
 from playground.prefix_cache.hypotheses import (
     IRRELEVANT,
     ROUTINGS,
@@ -68,6 +68,8 @@ PENDING = 256
 """Requests whose report may still come."""
 TRACKED = 300
 """Requests for which the tokens of later traffic are counted."""
+ALIKE = 32
+"""Requests with the longest shared beginning that are compared in their parameters."""
 EARLY, SLACK = 10, 8
 """Reports before which an interval is at least so many tokens, or a block, to each side."""
 SEVERAL = 0.05
@@ -370,6 +372,7 @@ class EndpointCacheModel:
         if predict:
             prediction = prediction or self.predict(sent.view, sent.at, thorough=True)
             prediction.compared = self.compared_with(prediction, sent.tag)
+            prediction.ended_chars = self.ended_chars(sent.text)
             self._pending[sent.run_id] = prediction
             if len(self._pending) > PENDING:
                 del self._pending[next(iter(self._pending))]
@@ -387,6 +390,16 @@ class EndpointCacheModel:
             tree.add(number, text)
             self._slots[order, 1] = [number]
         self.index.add(sent)
+
+    def ended_chars(self, text: str) -> int | None:
+        """Return how many code points a prompt shares with a request that has ended, if one that is still running
+        shares more: the server may not have computed those when this prompt arrives. None: no running one does."""
+        running = max((common_prefix(text, one.view.text) for one in self._pending.values()), default=0)
+        if not running:
+            return None
+        matches = self.index.best(text, len(self._pending) + 1)
+        ended = next((match.length for match in matches if match.sent.run_id not in self._pending), 0)
+        return ended if running > ended else None
 
     def _in_turn(self, view: CacheView, prediction: Prediction) -> dict[int, tuple[int, int]]:
         rendering = prediction.plain
@@ -500,7 +513,11 @@ class EndpointCacheModel:
         if prediction is not None and learn:
             if usage.prompt_tokens is not None:
                 self._learn_tokens(prediction, usage)
-            if usage.cached_tokens is not None and usage.prompt_tokens is not None:
+            self._prove_shared(prediction, run_id, usage.cached_tokens or 0)
+            missed = (usage.cached_tokens or 0) < prediction.interval.tokens - self.units.step
+            if prediction.ended_chars is not None and missed:
+                pass  # the prefix may not have been computed yet: no evidence of replicas, room or lifetime
+            elif usage.cached_tokens is not None and usage.prompt_tokens is not None:
                 self._learn_cache(prediction, usage.cached_tokens, usage.prompt_tokens, run_id)
         self._place(number, request, prediction, usage)
         self.index.count(run_id, usage.prompt_tokens, usage.cached_tokens)
@@ -652,6 +669,24 @@ class EndpointCacheModel:
             alive = sum(one.weight for one in prediction.outcomes if one.size.tokens >= 0.8 * size.tokens)
             single = self.hypotheses.routings()[0]
             self.units.learn(0, size.tokens, size.error, min(alive * single, 0.97))
+
+    def _prove_shared(self, prediction: Prediction, run_id: str, cached: int) -> None:
+        """Learn which parameters do not keep prompts apart: more was served than requests with the same ones share."""
+        sent, compared = self.index.get(run_id), prediction.compared
+        if sent is None or compared is None or sent.fields is None or compared.fields is None:
+            return
+        mine = that_may_matter(sent.fields)
+        names = differing(mine, that_may_matter(compared.fields))
+        if not names or self.proofs.shared.issuperset(names):
+            return
+        same = [
+            match.length
+            for match in self.index.best(sent.text, ALIKE)
+            if match.sent.run_id != run_id and that_may_matter(match.sent.fields or {}) == mine
+        ]
+        size = prediction.reach.size(max(same, default=0))
+        if cached > size.tokens + 3 * size.error + 2 * self.units.step:
+            self.proofs.shared.update(names)
 
     def _other_parameters(self, sent: Sent | None, reach: Reach) -> bool:
         """Whether the request differs from the one it matches in parameters that may matter."""

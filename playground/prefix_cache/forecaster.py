@@ -353,9 +353,12 @@ def forecast_of(cache: EndpointCacheModel, prediction: Prediction, related: Sent
         matched = cache.request(step.newest) if step is not None else None
     compared = matched or related
     shared = common_prefix(prediction.view.text, matched.text) if matched is not None else 0
+    low, ended = found.low, cache.ended_chars(prediction.view.text)
+    if ended is not None:
+        low = min(low, max(prediction.reach.size(ended).tokens - 2 * cache.units.step, 0))
     return Forecast(
         cached_tokens=found.tokens,
-        low=found.low,
+        low=low,
         high=found.high,
         prompt_tokens=max(prediction.prompt.tokens, found.high),
         basis=_basis(cache, prediction, matched, related),

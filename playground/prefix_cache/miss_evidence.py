@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
 
 from msgspec import Struct
@@ -118,6 +118,10 @@ class MissKnowledge(Struct, frozen=True):
     """Those of `orders` and the improbable ones, the most probable first."""
     unserved: float = float("inf")
     """Tokens of the longest whole prompt that was sent again, or continued, and of which nothing was served."""
+    shared_parameters: Set[str] = frozenset()
+    """Parameters that do not keep prompts apart, as reports have shown."""
+    running: bool = False
+    """Whether a request that was still running shares more with the prompt than any that had ended."""
 
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""
@@ -415,6 +419,8 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         prediction.now,
         sorted(evidence.values(), key=lambda one: -one.weight),
         cache.proofs.unserved,
+        shared_parameters=frozenset(cache.proofs.shared),
+        running=prediction.ended_chars is not None,
     )
 
 

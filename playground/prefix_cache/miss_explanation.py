@@ -113,7 +113,8 @@ def explain_miss(
     if earlier is None:
         return _first(cached, known)
     both = fields is not None and earlier.fields is not None
-    clauses = changed(that_may_matter(fields or {}), that_may_matter(earlier.fields or {})) if both else ()
+    mine, theirs = that_may_matter(fields or {}), that_may_matter(earlier.fields or {})
+    clauses = changed(mine, theirs, known.shared_parameters) if both else ()
     case = case_of(now, document, earlier, clauses, known, (cached, prompt))
     if case.own_model_served:
         return None
@@ -271,6 +272,8 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
         found.append(Candidate("gap", gap_s))
     if short and case.may_be_short:
         found.append(Candidate("minimum"))
+    if case.known.running:
+        found.append(Candidate("running"))
     found += [Candidate("restart"), Candidate("room"), Candidate("replica")]
     parts = (*case.now.parts, *case.earlier.view.parts)
     if any(part.kind == "reasoning" for part in parts):

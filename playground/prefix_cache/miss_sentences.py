@@ -40,7 +40,16 @@ Reason = Literal[
 """What an explanation says, more finely than its cause. Two that are joined by "or" are both possible; ""; stored by an
 earlier version."""
 CandidateCode = Literal[
-    "switched_off", "gap", "minimum", "restart", "room", "replica", "reasoning_left_out", "tools_moved", "date"
+    "switched_off",
+    "gap",
+    "minimum",
+    "restart",
+    "room",
+    "replica",
+    "reasoning_left_out",
+    "tools_moved",
+    "date",
+    "running",
 ]
 
 
@@ -60,6 +69,7 @@ _CANDIDATES: dict[CandidateCode, str] = {
     "switched_off": "a cache that is switched off (this server has reported no cached token so far)",
     "minimum": "a minimum that this prefix does not reach",
     "restart": "a restart",
+    "running": "an earlier request with this beginning that was still running (its prefix may not be stored yet)",
     "room": "room that other traffic needed",
     # electron-api.md: requests go to the nearest of two regions, and nothing says that these share a cache.
     "replica": "another replica, or another region (after travel, or through a VPN)",

@@ -44,6 +44,9 @@ class Prediction(Struct):
     in_turn: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """Code points shared with the requests of one replica, by number of replicas in turn, with their answers and
     without; empty: not computed."""
+    ended_chars: int | None = None
+    """Code points shared with requests that had ended when this one was recorded; None: no request that was still
+    running shares more."""
 
     @property
     def best(self) -> ReportOutcome | None:

@@ -15,6 +15,8 @@ class CacheProofs:
 
     def __init__(self) -> None:
         self._unserved = [0.0, 0.0]
+        self.shared: set[str] = set()
+        """Names of parameters with which requests share a cache although their values differ."""
         self._outlived = 0.0
         """Tokens of a prefix that was served whole, with all other traffic since it was used."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -48,6 +49,20 @@ class _Saved(msgspec.Struct):
     requests: list[dict[str, Any]]
 
 
+class _Replayed(Struct):
+    """A request that was sent, with its result once it has ended."""
+
+    record: TrafficRecord
+    run_id: str
+    forecast: Forecast
+    result: ReplayResult | None = None
+
+    @property
+    def ended_unix(self) -> float:
+        ended = self.record.ended_unix
+        return self.record.at_unix if ended is None else ended
+
+
 class TrafficReplay:
     """Iterate it once; then `summary` and `learned` are complete."""
 
@@ -62,10 +77,20 @@ class TrafficReplay:
             self._restore(learned)
 
     def __iter__(self) -> Iterator[ReplayResult]:
+        """Yield the results in the order of the records. A report is learned from when its request has ended."""
+        waiting: deque[_Replayed] = deque()
         for number, record in enumerate(self._records):
-            yield self._one(record, f"replay-{number}")
+            self._settle([one for one in waiting if one.ended_unix <= record.at_unix])
+            waiting.append(self._send(record, f"replay-{number}"))
+            if record.ended_unix is None:
+                self._settle([waiting[-1]])
+            while waiting and (result := waiting[0].result) is not None:
+                waiting.popleft()
+                yield result
+        self._settle(waiting)
+        yield from (one.result for one in waiting if one.result is not None)
 
-    def _one(self, record: TrafficRecord, run_id: str) -> ReplayResult:
+    def _send(self, record: TrafficRecord, run_id: str) -> _Replayed:
         self._now = record.at_unix
         where = record.endpoint, record.model
         self._requests += 1
@@ -77,14 +102,20 @@ class TrafficReplay:
         prediction.compared = cache.compared_with(prediction, record.tag)
         forecast = forecast_of(cache, prediction, prediction.compared)
         if not record.accepted:
-            return ReplayResult(record, forecast, record.usage, None)
-        usage = record.usage or CacheUsage()
-        sent = _sent(record, run_id, view)
-        self._score(forecast, usage, cache.units.step)
-        self._forecaster.record(*where, sent, prediction)
-        settled = self._forecaster.settle(*where, run_id, usage, forecast)
+            return _Replayed(record, run_id, forecast, ReplayResult(record, forecast, record.usage, None))
+        self._forecaster.record(*where, _sent(record, run_id, view), prediction)
         self._keep(record)
-        return ReplayResult(record, forecast, usage, settled.explanation if settled is not None else None)
+        return _Replayed(record, run_id, forecast)
+
+    def _settle(self, ended: Iterable[_Replayed]) -> None:
+        for one in sorted(ended, key=lambda each: each.ended_unix):
+            if one.result is not None:
+                continue
+            where, usage = (one.record.endpoint, one.record.model), one.record.usage or CacheUsage()
+            self._score(one.forecast, usage, self._forecaster.model(*where).units.step)
+            settled = self._forecaster.settle(*where, one.run_id, usage, one.forecast)
+            why = settled.explanation if settled is not None else None
+            one.result = ReplayResult(one.record, one.forecast, usage, why)
 
     def _score(self, forecast: Forecast, usage: CacheUsage, block: int) -> None:
         cached = usage.cached_tokens

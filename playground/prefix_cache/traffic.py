@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from math import inf
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from msgspec import Struct
 
@@ -129,6 +129,8 @@ class TrafficRecord(Struct, frozen=True):
     endpoint: str = ""
     run_id: str = ""
     tag: str = ""
+    ended_unix: float | None = None
+    """When the response was complete; None: not recorded, taken to be before the next request."""
 
     @property
     def accepted(self) -> bool:
@@ -207,10 +209,20 @@ def _har_entry(entry: Json, number: int) -> Iterator[TrafficRecord]:
     headers = response.get("headers")
     found = (_object(header) or {} for header in (headers if isinstance(headers, list) else ()))
     ids = [str(one.get("value")) for one in found if str(one.get("name")).lower() == "x-request-id"]
-    url = str(request.get("url") or "")
+    took_ms = _field(entry, "time")
     yield TrafficRecord(
-        at, body, status if isinstance(status, int) else 0, ids[0] if ids else None, usage, endpoint=url
+        at,
+        body,
+        status if isinstance(status, int) else 0,
+        ids[0] if ids else None,
+        usage,
+        endpoint=str(request.get("url") or ""),
+        ended_unix=at + took_ms / 1000 if _is_duration(took_ms) else None,
     )
+
+
+def _is_duration(value: Json) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
 
 
 def _answer(content: str) -> Mapping[str, Json]:
@@ -265,9 +277,13 @@ def usage_of_response(response: Mapping[str, Json]) -> CacheUsage | None:
     usage = _object(response.get("usage"))
     if usage is None:
         return None
+    return usage_of(usage, _message(response))
+
+
+def _message(response: Mapping[str, Json]) -> dict[str, Json] | None:
+    """Return the message of the first choice."""
     choices = response.get("choices")
-    message = _object(_field(choices[0], "message")) if isinstance(choices, list) and choices else None
-    return usage_of(usage, message)
+    return _object(_field(choices[0], "message")) if isinstance(choices, list) and choices else None
 
 
 def usage_of(usage: Mapping[str, Json], message: Mapping[str, Json] | None) -> CacheUsage:
@@ -318,9 +334,12 @@ def _issue_record(value: Mapping[str, Json], number: int) -> TrafficRecord:
     status = response.get("status")
     if isinstance(status, bool) or not isinstance(status, int):
         raise TrafficError(f"line {number}: `response.status` is missing or not a number.")
-    usage, message = _object(response.get("usage")), _object(response.get("message"))
+    usage, message = _object(response.get("usage")), _object(response.get("message")) or _message(response)
     if status == 200 and usage is None and "usage" not in response:
         raise TrafficError(f"line {number}: `response.usage` is missing.")
+    took_s = response.get("duration_s")
+    if took_s is not None and not _is_duration(took_s):
+        raise TrafficError(f"line {number}: `response.duration_s` is not a number of seconds.")
     request_id = response.get("request_id")
     return TrafficRecord(
         float(at),
@@ -330,6 +349,7 @@ def _issue_record(value: Mapping[str, Json], number: int) -> TrafficRecord:
         usage_of(usage, message) if usage is not None else None,
         endpoint=str(value.get("endpoint") or ""),
         tag=str(value.get("tag") or ""),
+        ended_unix=float(at) + took_s if _is_duration(took_s) else None,
     )
 
 

@@ -44,6 +44,16 @@ def test_read_traffic_line_gives_request_and_usage(tmp_path: Path) -> None:
     assert (record.usage.prompt_tokens, record.usage.cached_tokens, record.usage.completion_tokens) == (9, 0, 3)
 
 
+def test_read_traffic_message_of_a_completion_is_its_first_choice(tmp_path: Path) -> None:
+    path, line = tmp_path / "t.jsonl", without("response", "message")
+    line["response"] |= {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi!"}}], "duration_s": 2}
+    path.write_text(json.dumps(line), "utf-8")
+    (record,) = read_traffic(path)
+    assert record.usage is not None
+    assert record.usage.message == {"role": "assistant", "content": "Hi!"}
+    assert record.ended_unix == 1_795_000_002.5
+
+
 def test_read_traffic_absent_cached_tokens_are_unknown(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text(json.dumps(without("response", "usage", "prompt_tokens_details")), "utf-8")
@@ -58,6 +68,7 @@ def test_read_traffic_absent_cached_tokens_are_unknown(tmp_path: Path) -> None:
         "{",
         "[1]",
         json.dumps(without("at")),
+        json.dumps(GOOD | {"response": GOOD["response"] | {"duration_s": "2"}}),
         json.dumps(without("request")),
         json.dumps(without("request", "messages")),
         json.dumps(without("response")),

@@ -1,0 +1,57 @@
+"""Replay of traffic whose requests overlap in time, and of requests with other parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from playground.prefix_cache.prediction import CacheUsage
+from playground.prefix_cache.replay import ReplayResult, replay_traffic
+from playground.prefix_cache.traffic import TrafficRecord
+
+RULES = " ".join(f"Rule {number}: answer the customer in one sentence." for number in range(150))
+SIZE = 1_500
+START = 1_795_000_000.0
+
+
+def sent(
+    number: int, cached: int, *, at: float, took_s: float = 1.0, rules: str = RULES, **fields: Any
+) -> TrafficRecord:
+    messages = [{"role": "system", "content": rules}, {"role": "user", "content": f"{number}: is it open?"}]
+    body = {"model": "electron", "messages": messages, **fields}
+    usage = CacheUsage(SIZE + 10, cached, 5, 0, {"role": "assistant", "content": "Yes."})
+    return TrafficRecord(START + at, body, 200, f"r{number}", usage, ended_unix=START + at + took_s)
+
+
+def codes(result: ReplayResult) -> list[str]:
+    assert result.explanation is not None
+    return [candidate.code for candidate in result.explanation.candidates]
+
+
+@pytest.mark.parametrize(("took_s", "running"), [(60.0, True), (1.0, False)])
+def test_prefix_of_a_request_that_is_still_running_may_not_be_stored(took_s: float, running: bool) -> None:
+    other = RULES.replace("Rule 0", "Rule zero")
+    traffic = [sent(number, 0 if number == 0 else SIZE, at=10.0 * number) for number in range(6)]
+    traffic.append(sent(6, 0, at=100.0, took_s=took_s, rules=other))
+    traffic += [sent(number, 0, at=110.0 + number, took_s=took_s, rules=other) for number in (7, 8, 9)]
+    replay = replay_traffic(traffic)
+    results = list(replay)
+    assert [result.record.request_id for result in results] == [f"r{number}" for number in range(10)]
+    for result in results[7:]:
+        assert ("running" in codes(result)) == running
+        assert result.forecast.low < 20 or not running
+    replicas = replay.summary.profile.replicas.value if replay.summary.profile is not None else None
+    assert (replicas == 1) == running
+
+
+def test_parameter_that_did_not_matter_before_is_not_the_cause() -> None:
+    kind = {"response_format": {"type": "json_object"}}
+    traffic = [sent(0, 0, at=0.0)]
+    traffic += [sent(number, SIZE, at=10.0 * number, **(kind if number % 2 else {})) for number in range(1, 6)]
+    *_, last = replay_traffic([*traffic, sent(6, 0, at=60.0)])
+    assert last.explanation is not None
+    assert last.explanation.cause == "server"
+    first_change = list(replay_traffic([traffic[0], sent(1, 0, at=10.0, **kind)]))[-1]
+    assert first_change.explanation is not None
+    assert first_change.explanation.cause == "parameters"
