@@ -46,7 +46,7 @@ def test_prefix_of_a_request_that_is_still_running_may_not_be_stored(took_s: flo
 
 
 def test_parameter_that_did_not_matter_before_is_not_the_cause() -> None:
-    kind = {"response_format": {"type": "json_object"}}
+    kind: dict[str, Any] = {"response_format": {"type": "json_object"}}
     traffic = [sent(0, 0, at=0.0)]
     traffic += [sent(number, SIZE, at=10.0 * number, **(kind if number % 2 else {})) for number in range(1, 6)]
     *_, last = replay_traffic([*traffic, sent(6, 0, at=60.0)])
