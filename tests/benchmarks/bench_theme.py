@@ -1,4 +1,4 @@
-"""CPU time of a change of theme in the real window, and of the window when nothing happens.
+"""CPU time of a change of theme and of text size in the real window, and of the window when nothing happens.
 
 Run: python -m tests.benchmarks.bench_theme [SECONDS]
 
@@ -42,6 +42,21 @@ async def changes(session: Session) -> None:
     print(f"change of theme: median {median:.1f} ms of CPU, {with_paint:.1f} ms painted (goal {GOAL_MS} ms)")
 
 
+async def zooms(session: Session) -> None:
+    """Print the times of CHANGES changes of the text size, which styles every visible widget again."""
+    zoomed = asyncio.Event()
+    session.appearance.zoomed.connect(zoomed.set)
+    painted = []
+    for number in range(CHANGES):
+        zoomed.clear()
+        began = time.process_time()
+        session.workspace.settings.set("zoom", 100 if number % 2 else 110)
+        await zoomed.wait()
+        session.window.repaint()
+        painted.append((time.process_time() - began) * 1000)
+    print(f"change of text size: median {statistics.median(painted):.1f} ms of CPU, painted")
+
+
 async def idle(session: Session, seconds: float) -> None:
     """Print the share of a core that the idle window takes in each mode."""
     for mode in MODES:
@@ -59,6 +74,7 @@ async def measure(application: QApplication, folder: Path, seconds: float) -> No
     await asyncio.wait_for(session.ready.wait(), 120)
     await asyncio.sleep(1)
     await changes(session)
+    await zooms(session)
     await idle(session, seconds)
     await session.close()
 
