@@ -151,6 +151,7 @@ class ChunkDecoder:
         self._calls = ToolCallAssembler()
         self._halves: dict[object, str] = {}
         self.begun = self.finished = self.answered = False
+        self._open_calls = False
         self.passed_over = ""
         self.passed_message = ""
 
@@ -173,6 +174,11 @@ class ChunkDecoder:
         if not chunk.choices or chunk.error is not None or chunk.kind == "error":
             return self._odd(data, at)
         return self._chunk(chunk, data, at)
+
+    @property
+    def cut_call(self) -> bool:
+        """Whether a tool call has no complete arguments and no finish_reason after it."""
+        return self._open_calls and self._calls.cut
 
     def end(self, at: float) -> list[AnyEvent]:
         """Return an unpaired surrogate half at the end as U+FFFD."""
@@ -278,7 +284,7 @@ class ChunkDecoder:
             events += self.end(at)
             if reason == "error":
                 return True
-            self.finished = True
+            self.finished, self._open_calls = True, False
             events.append(Finished(at, whole_text(reason)))
         return failed
 
@@ -302,7 +308,7 @@ class ChunkDecoder:
         if message.function_call is not None and not calls:
             calls = [_ToolCall(0, None, message.function_call)]
         if calls:
-            self.answered = True
+            self.answered = self._open_calls = True
             pieces = self._calls.whole(calls, at) if whole else self._calls.pieces(calls, at)
             events += map(self._whole_call, pieces)
 

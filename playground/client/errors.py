@@ -215,6 +215,16 @@ def cut_error(rest: str = "") -> ApiError:
     )
 
 
+def cut_call_error() -> ApiError:
+    """Return the error for a response that ended inside a tool call, without a finish_reason."""
+    return ApiError(
+        "cut",
+        "The tool call was cut",
+        "The answer ended without finish_reason, and the arguments of a tool call are not complete JSON.",
+        "Send again. The call was not run; the received part remains.",
+    )
+
+
 def empty_error(body: str = "") -> ApiError:
     """Return the error for a response without text and finish_reason. `body`: text that was not a chunk."""
     shown = body.strip()

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from playground.client import tolerant_json
 from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError, is_done, rebuilt
 from playground.client.error_body import is_error_name
-from playground.client.errors import bounds_error, cut_error, empty_error, not_a_chunk, stream_error
+from playground.client.errors import bounds_error, cut_call_error, cut_error, empty_error, not_a_chunk, stream_error
 from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
 from playground.client.redact import SplitKeys, key_forms, mask, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
@@ -255,9 +255,14 @@ class ResponseDecoder:
         return _is_json(data) or (isinstance(data, NamedData) and all(map(_is_json, json_lines(data))))
 
     def _complete(self, at: float, events: list[AnyEvent], *, saw_done: bool) -> None:
-        """End the response: completed if it has a finish_reason or an answer and no skipped error message."""
+        """End the response: completed if it has a finish_reason or an answer and no skipped error message.
+
+        Some servers send no finish_reason: text is an answer without one, a tool call only with complete arguments.
+        """
         decoder = self._decoder
-        if not decoder.finished and decoder.passed_message:
+        if decoder.cut_call:
+            self._fail(cut_call_error(), at, events)
+        elif not decoder.finished and decoder.passed_message:
             self._fail(stream_error(decoder.passed_message, self._key), at, events)
         elif not decoder.finished and not decoder.answered:
             self._fail(empty_error(redact(decoder.passed_over, self._key)), at, events)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from playground.client.events import ToolCallDelta
-from playground.client.tolerant_json import count
+from playground.client.tolerant_json import count, loads_raw
 
 _TOKEN = re.compile(r'[{}\[\]"\\]|[^{}\[\]"\\\s]')
 
@@ -50,11 +50,12 @@ _STRING_END = re.compile(r'["\\]')
 class _Call:
     """A call so far."""
 
-    __slots__ = ("arguments", "id", "index", "name")
+    __slots__ = ("arguments", "id", "index", "name", "text")
 
     def __init__(self, index: int) -> None:
         self.index, self.id, self.name = index, "", ""
         self.arguments = _ObjectEnd()
+        self.text: list[str] = []
 
 
 class ToolCallAssembler:
@@ -68,7 +69,13 @@ class ToolCallAssembler:
         self._by_wire_index: dict[int, _Call] = {}
         self._by_id: dict[str, _Call] = {}
         self._used: set[int] = set()
+        self._calls: list[_Call] = []
         self._last: _Call | None = None
+
+    @property
+    def cut(self) -> bool:
+        """Whether the arguments of a call are not complete JSON. Without any, a call in pieces is cut."""
+        return not all(_is_json("".join(call.text)) for call in self._calls)
 
     def pieces(self, calls: list[Any], at: float) -> Iterator[ToolCallDelta]:
         """Return the pieces in one chunk's `delta.tool_calls`."""
@@ -78,6 +85,7 @@ class ToolCallAssembler:
             found = self._call(wire_index, id or "", name or "", arguments)
             found.id, found.name = found.id or id or "", found.name or name or ""
             found.arguments.feed(arguments)
+            found.text.append(arguments)
             if found.id:
                 self._by_id.setdefault(found.id, found)
             if wire_index is not None:
@@ -89,8 +97,10 @@ class ToolCallAssembler:
     def whole(self, calls: list[Any], at: float) -> Iterator[ToolCallDelta]:
         """Return the calls of a complete message: each entry is one call."""
         for call in calls:
-            found = self._new(None)
-            yield ToolCallDelta(at, found.index, _text(call.id), _name(call), _arguments(call))
+            found, arguments = self._new(None), _arguments(call)
+            # A whole message without arguments is a call of a function without parameters.
+            found.text.append(arguments or "{}")
+            yield ToolCallDelta(at, found.index, _text(call.id), _name(call), arguments)
 
     def _call(self, wire_index: int | None, id: str, name: str, arguments: str) -> _Call:
         if wire_index is not None:
@@ -111,7 +121,8 @@ class ToolCallAssembler:
         if wanted is None or wanted in self._used:
             wanted = max(self._used, default=-1) + 1
         self._used.add(wanted)
-        return _Call(wanted)
+        self._calls.append(_Call(wanted))
+        return self._calls[-1]
 
 
 def _begins_another(call: _Call, id: str, name: str, arguments: str) -> bool:
@@ -124,6 +135,14 @@ def _begins_another(call: _Call, id: str, name: str, arguments: str) -> bool:
     if name and call.name:
         return name != call.name or complete
     return complete and arguments.lstrip().startswith("{")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        loads_raw(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _index(value: object) -> int | None:

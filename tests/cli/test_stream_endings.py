@@ -29,6 +29,16 @@ def _finish(reason: str = "stop") -> str:
     return _event({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
 
 
+def _call(arguments: str, name: str | None = "transfer") -> str:
+    function = {"name": name, "arguments": arguments} if name else {"arguments": arguments}
+    call = (
+        {"index": 0, "id": "call_1", "type": "function", "function": function}
+        if name
+        else {"index": 0} | {"function": function}
+    )
+    return _event({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
+
+
 TEXT = _event({"choices": [{"index": 0, "delta": {"content": "hi"}}]})
 DONE = "data: [DONE]\n\n"
 ERROR = _event({"error": {"message": "out of memory", "code": 500}})
@@ -51,12 +61,40 @@ FAILED = {
     "login page": LOGIN,
     "login page after text": TEXT + LOGIN,
     "other choice only": _event({"choices": [{"index": 1, "delta": {"content": "x"}, "finish_reason": "stop"}]}) + DONE,
+    "cut call and an end": _call('{"amount": 1') + DONE,
+    "cut call in pieces": _call("") + _call('{"amount": ', None) + DONE,
+    "call without arguments": _call("") + DONE,
+    "text, cut call, usage": TEXT + _call('{"amount": 1') + USAGE + DONE,
+    "whole call, cut call": _call("{}") + _call('{"amount": 1', "other") + DONE,
+    "cut call after the finish": TEXT + _finish() + _call('{"amount": 1') + DONE,
+    "cut call after the finish, no end": TEXT + _finish() + _call('{"amount": 1'),
+    "cut call, no end": _call('{"amount": 1'),
+    "cut call, whole body": json.dumps(
+        {
+            "choices": [
+                {
+                    "message": {
+                        "tool_calls": [
+                            {
+                                "id": "c",
+                                "type": "function",
+                                "function": {"name": "transfer", "arguments": '{"amount": 1'},
+                            }
+                        ]
+                    }
+                }
+            ]
+        }
+    ),
 }
 ANSWERED = {
     "whole": TEXT + _finish() + USAGE + DONE,
     "finish twice": TEXT + _finish() + _finish() + DONE,
     "finish and no end": TEXT + _finish(),
     "end and no finish": TEXT + DONE,
+    "text after the finish": _finish() + TEXT + DONE,
+    "whole call and no finish": _call('{"amount": ') + _call("1}", None) + DONE,
+    "call without parameters": _call("") + _finish("tool_calls") + DONE,
 }
 ALL = FAILED | ANSWERED
 PHASES = dict.fromkeys(FAILED, "failed") | dict.fromkeys(ANSWERED, "done")
@@ -70,7 +108,8 @@ class _Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/html" if name == "login page" else "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(ALL[name].encode())
+        # An agent sends the result of a call, which gets an answer.
+        self.wfile.write(ALL.get(name, ALL["whole"]).encode())
         self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
@@ -132,3 +171,16 @@ def test_agent_loop_is_failed(base_url: str, simulator: SimulatorProcess) -> Non
         dialogue.endpoint = Endpoint("e", "E", base_url, needs_key=False)
         ended = play(dialogue)
         assert (ended.reason == "failed", bool(ended.error)) == ((phase == "failed"),) * 2, (name, ended)
+
+
+def test_cut_call_is_not_run_and_not_called_finished(
+    base_url: str, simulator: SimulatorProcess, tmp_path: Path
+) -> None:
+    for name in (name for name in FAILED if "cut call" in name):
+        dialogue = Dialogue(simulator, Document(messages=(Message("user", name),)))
+        dialogue.endpoint = Endpoint("e", "E", base_url, needs_key=False)
+        assert play(dialogue).reason == "failed"
+        assert all(not turn.calls for turn in dialogue.chain.conversation.turns.values()), name
+        (tmp_path / "p.json").write_text(_body(name))
+        done = run_text(["send", str(tmp_path / "p.json"), "--base-url", base_url], _environment(tmp_path))
+        assert (done.returncode, "was cut" in done.stderr) == (1, True), (name, done.stderr)

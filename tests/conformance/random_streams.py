@@ -164,7 +164,7 @@ def _spoken(chance: Random, breaks: bool, typed: bool) -> tuple[bytes, Expected]
 
 
 def _judged(parts: list[_Part], breaks: bool, typed: bool) -> Expected:
-    said, begun, passed_over = Expected(), False, False
+    said, begun, passed_over, open_calls = Expected(), False, False, False
     for part in parts:
         if part.name == "junk" and _is_passed_over(str(part.value), begun):
             passed_over = True
@@ -172,16 +172,29 @@ def _judged(parts: list[_Part], breaks: bool, typed: bool) -> Expected:
         if part.name in ("error", "junk"):
             return replace(said, error="stream_error" if part.name == "error" else "protocol")
         if part.name == "done":
+            if open_calls and not _are_whole(said):
+                return replace(said, error="cut")
             answered = said.finish_reason is not None or said.text or said.calls
             return replace(said, saw_done=True) if answered else replace(said, error="protocol")
         begun = begun or part.name in ("content", "call", "finish", "usage", "other")
         passed_over = passed_over or part.name == "foreign"
         said = _added(said, part)
-    if breaks:
+        open_calls = part.name == "call" or (open_calls and part.name != "finish")
+    if breaks or (open_calls and not _are_whole(said)):
         return replace(said, error="cut")
     if said.finish_reason is None:
         return replace(said, error="cut" if begun or (typed and not passed_over) else "protocol")
     return said
+
+
+def _are_whole(said: Expected) -> bool:
+    """Whether the arguments of all calls are JSON: a call without a finish_reason after it is cut otherwise."""
+    try:
+        for _, _, arguments in said.calls.values():
+            json.loads(arguments)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_passed_over(junk: str, begun: bool) -> bool:
