@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
-from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived, Queued, RetryScheduled
+from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
 from playground.client.redact import key_forms
 from playground.client.retry import RateLimiter, RetryPolicy
 from playground.prefix_cache.forecast import Forecast
@@ -97,10 +97,12 @@ class RunLog(Protocol):
 
 @dataclass(slots=True)
 class PendingRequest:
-    """A run with its forecast, made by `send` and again after a wait for a slot or a retry. `settled` and `why` are
-    set when it ends. `tag` names the purpose of a request that the program sends on its own (experiment, example, voice
-    demo): it explains no other prompt. `tags` are stored with the request in the log. `after_fix`: it is the first one
-    after an automatic fix of the prompt."""
+    """A run with its forecast, made by `send`, and again at an attempt if the cache model has changed since.
+
+    `settled` and `why` are set when it ends. `tag` names the purpose of a request that the program sends on its own
+    (experiment, example, voice demo): it explains no other prompt. `tags` are stored with the request in the log.
+    `after_fix`: it is the first one after an automatic fix of the prompt.
+    """
 
     run: Run
     view: DocumentView
@@ -182,6 +184,7 @@ class RequestService:
         if secret is not None:
             _refuse_key_in(request.body, secret.reveal())
         async with self._one_a_turn:
+            changes = self.forecaster.changes
             view = self.forecaster.view(document)
             forecast = self._forecast(view, endpoint)
             # Prompts that are sent together are analyzed one at a time, and the window is processed in between.
@@ -200,7 +203,7 @@ class RequestService:
             limit_s=self.limit_s,
         )
         sending = PendingRequest(run, view, forecast, tag, self._source, tuple(tags))
-        run.subscribe(self._remember(sending))
+        run.subscribe(self._remember(sending, changes))
         on_dispatch(sending)
         await self._execute(sending)
         return sending
@@ -233,16 +236,14 @@ class RequestService:
             return None
         return self._simulation.started_at if self._simulation.started_at is not None else time.time()
 
-    def _remember(self, sending: PendingRequest) -> Callable[[Run, AnyEvent], None]:
-        changes, waited = self.forecaster.changes, False
+    def _remember(self, sending: PendingRequest, changes: int) -> Callable[[Run, AnyEvent], None]:
+        """Return the listener of a run's events. `changes`: those of the forecaster before it made the forecast."""
 
         def heard(run: Run, event: AnyEvent) -> None:
-            nonlocal changes, waited
-            if isinstance(event, (Queued, RetryScheduled)):
-                waited = True
-            if isinstance(event, AttemptStarted) and waited and self.forecaster.changes != changes:
-                # Other requests were answered while this one waited for a slot or a retry.
-                changes, waited = self.forecaster.changes, False
+            nonlocal changes
+            if isinstance(event, AttemptStarted) and self.forecaster.changes != changes:
+                # Other requests were answered while this one waited for the log, a connection, a slot or a retry.
+                changes = self.forecaster.changes
                 run.forecast = sending.forecast = self._forecast(sending.view, run.endpoint)
             if isinstance(event, HeadersReceived) and event.status == 200:
                 self.forecaster.record(run.endpoint.id, run.endpoint.model, _sent(sending))

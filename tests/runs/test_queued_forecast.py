@@ -10,7 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from playground.client.endpoint import PlanLimits
-from playground.prompt.document import Document, Message
+from playground.prefix_cache.forecast import Forecast
+from playground.prompt.document import Document, Json, Message
+from playground.requestlog.log import RequestLog
+from playground.runs.record import RequestRecord
+from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.tasks import Tasks
 from tests.client.servers import Peer, serve
@@ -18,21 +22,70 @@ from tests.client.servers import Peer, serve
 DOCUMENT = Document(messages=(Message("system", "You are fine. " * 600), Message("user", "hi")), stream=False)
 
 
+async def _answer_in_turn(peer: Peer, answered: int) -> None:
+    usage = {"prompt_tokens": 2412, "completion_tokens": 1, "total_tokens": 2413}
+    value = {
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes"}, "finish_reason": "stop"}],
+        "usage": {**usage, "prompt_tokens_details": {"cached_tokens": 2400 if answered else 0}},
+    }
+    body = json.dumps(value).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    await peer.send(head.encode() + body)
+
+
+class _SlowLog:
+    """The request log, in which the second request is stored only after the first one has ended."""
+
+    def __init__(self, log: RequestLog) -> None:
+        self._log, self._begun, self._ended = log, 0, asyncio.Event()
+        self.note = log.note
+
+    async def begin(self, record: RequestRecord) -> None:
+        self._begun += 1
+        if self._begun == 2:
+            await self._ended.wait()
+        await self._log.begin(record)
+
+    async def finish(self, run_id: str, state: RunState, forecast: Forecast | None = None, why: Json = None) -> None:
+        await self._log.finish(run_id, state, forecast, why)
+        self._ended.set()
+
+
+def test_forecast_of_a_request_that_waited_for_the_log_counts_the_answer_before_it(tmp_path: Path) -> None:
+    answered = 0
+
+    async def script(peer: Peer) -> None:
+        nonlocal answered
+        answered += 1
+        await _answer_in_turn(peer, answered - 1)
+
+    async def main() -> None:
+        services = AppServices(tmp_path, {}, Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}")))
+        async with serve(script) as server:
+            endpoint = services.endpoints.add(replace(server.endpoint, needs_key=False))
+            services.choose(endpoint.id)
+            await services.open_log()
+            log = services.log
+            assert log is not None
+            services.sender.log = _SlowLog(log)
+            first, second = await asyncio.gather(*(services.send(DOCUMENT, lambda _: None) for _ in range(2)))
+            assert first.forecast.cached_tokens < 16
+            assert second.forecast.cached_tokens > 2000
+            stored = await log.get(second.run.id)
+            assert stored is not None
+            assert stored.record.forecast == second.forecast == second.run.forecast
+            await services.close()
+
+    asyncio.run(main())
+
+
 def test_forecast_of_a_queued_request_counts_the_answers_before_it_and_is_logged(tmp_path: Path) -> None:
     answered = 0
 
     async def script(peer: Peer) -> None:
         nonlocal answered
-        cached = 2400 if answered else 0
         answered += 1
-        usage = {"prompt_tokens": 2412, "completion_tokens": 1, "total_tokens": 2413}
-        value = {
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes"}, "finish_reason": "stop"}],
-            "usage": {**usage, "prompt_tokens_details": {"cached_tokens": cached}},
-        }
-        body = json.dumps(value).encode()
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        await peer.send(head.encode() + body)
+        await _answer_in_turn(peer, answered - 1)
 
     async def main() -> None:
         services = AppServices(tmp_path, {}, Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}")))
