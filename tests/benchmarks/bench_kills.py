@@ -92,13 +92,13 @@ def kill_once(folder: Path, base_url: str, after_s: float, *, after_an_end: bool
 
 
 def check(folder: Path, promised: dict[str, str], tally: Tally) -> None:
-    """Compare the file with the reported ends."""
+    """Compare the file with the ends that were reported before this kill and before all earlier ones."""
     with closing(sqlite3.connect(folder / "request-log.sqlite3")) as connection:
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             tally.damaged += 1
     found = asyncio.run(_all(folder))
     tally.kills += 1
-    tally.ended += len(promised)
+    tally.ended = len(promised)
     tally.interrupted = sum(stored.phase == "interrupted" for stored in found.values())
     for run_id, phase in promised.items():
         stored = found.get(run_id)
@@ -119,8 +119,7 @@ async def _all(folder: Path) -> dict[str, StoredRun]:
 
 
 ADDED, DELETED, SEARCHED = 120, 80, 40
-"""Requests that a child adds, and deletes, in turn; requests that are searched after a kill, and all that it
-interrupted."""
+"""Requests that a child adds, and deletes, in turn; earlier requests that are searched for after a kill."""
 
 
 WORD_CHARS = 24
@@ -159,10 +158,17 @@ def child_that_deletes(folder: Path, first: int) -> None:
     asyncio.run(main())
 
 
-def measure_deletions(kills: int, folder: Path, seed: int = 1) -> Tally:
-    """Kill a process that adds and deletes so many times on one log."""
+def measure_deletions(
+    kills: int, folder: Path, seed: int = 1, *, searched: int | None = SEARCHED, there: set[int] | None = None
+) -> Tally:
+    """Kill a process that adds and deletes so many times on one log.
+
+    Args:
+        searched: earlier requests that are searched for after each kill; None for all.
+        there: receives the requests in the log.
+    """
     chance, tally = random.Random(seed), Tally()
-    there: set[int] = set()
+    there = set() if there is None else there
     gone: set[int] = set()
     for kill in range(kills):
         command = [sys.executable, "-m", "tests.benchmarks.bench_kills", "--child", str(folder), "-", str(kill * 10**6)]
@@ -184,12 +190,15 @@ def measure_deletions(kills: int, folder: Path, seed: int = 1) -> Tally:
             there -= numbers if kind in "dD" else set()
             gone |= numbers if kind == "D" else set()
         tally.kills += 1
-        asyncio.run(_compare(folder, there, gone, deleting, tally))
+        asyncio.run(compare(folder, there, gone, deleting, tally, searched))
         _count_traces(folder, gone, tally)
     return tally
 
 
-async def _compare(folder: Path, there: set[int], gone: set[int], deleting: set[int], tally: Tally) -> None:
+async def compare(
+    folder: Path, there: set[int], gone: set[int], deleting: set[int], tally: Tally, searched: int | None
+) -> None:
+    """Compare the log with the requests that have to be there, and add what is lost or damaged to the tally."""
     log = await RequestLog.open(folder)
     await log.recovered()
     stored = await log.stored(await log.numbers(EVERYTHING))
@@ -202,7 +211,8 @@ async def _compare(folder: Path, there: set[int], gone: set[int], deleting: set[
         tally.damaged += word not in run.record.document or word not in run.state().text
     # Those of the kill, and as many of the earlier ones: a search of each is most of the time.
     new = set(found) - there | deleting & set(found)
-    for number in {*new, *random.Random(len(found)).sample(sorted(found), min(SEARCHED, len(found)))}:
+    count = len(found) if searched is None else min(searched, len(found))
+    for number in {*new, *random.Random(len(found)).sample(sorted(found), count)}:
         rows = await log.page(LogFilter((TextTerm(word_of(number)),)))
         tally.damaged += [row.number for row in rows] != [found[number].number]
     tally.interrupted += len(deleting & set(found))
@@ -233,7 +243,7 @@ def measure(kills: int, folder: Path, seed: int = 1) -> Tally:
         for number in range(kills):
             # The first kill comes after a request has ended, however slow the machine is.
             after_s = chance.uniform(0.0, LONGEST_S)
-            promised = kill_once(folder, simulator.base_url, after_s, after_an_end=number == 0)
+            promised |= kill_once(folder, simulator.base_url, after_s, after_an_end=number == 0)
             check(folder, promised, tally)
     finally:
         simulator.stop()
