@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from playground.client import tolerant_json
 from playground.client.redact import LEAST_CHARS, MASK, redact
 from playground.prompt.secret_names import is_placeholder, is_secret, looks_random, may_be_secret
 
@@ -125,19 +127,61 @@ def _parts(text: str) -> Iterator[str]:
                 yield user
 
 
-_NAME_ENDS = (*(b'key"', b'token"', b'secret"', b'password"', b'authorization"', b'signature"', b'cookie"'), b'url"')
+_NAME_ENDS = (
+    *(b'key"', b'token"', b'secret"', b'password"', b'authorization"', b'signature"', b'cookie"', b'url"'),
+    *(b'keys"', b'secrets"', b'passwords"', b'jwt"', b'passphrase"', b'credentials"', b'auth"'),
+)
 """Quick test of a body, in lower case: `in` is much faster than a pattern."""
 
 
 def _of_body(body: bytes) -> Iterator[str]:
     """Yield secrets among the parameters: `api_key`, headers that a gateway adds, settings of an MCP server."""
     small = body.lower()
-    if not any(end in small for end in _NAME_ENDS):
+    if not any(end in small for end in _NAME_ENDS) and not _has_token_list(small):
         return
     with suppress(ValueError, RecursionError):
-        fields = msgspec.json.decode(body)
+        fields = _parsed(body)
         if isinstance(fields, dict):
             yield from _of_value({name: value for name, value in fields.items() if name != "messages"}, _DEEPEST)
+
+
+def _has_token_list(small: bytes) -> bool:
+    """Return whether a name ends with `tokens` and is not one of the counts that most requests have."""
+    counts = sum(small.count(name) for name in (b'max_tokens"', b'completion_tokens"', b'budget_tokens"'))
+    return small.count(b'tokens"') > counts
+
+
+def _parsed(body: bytes) -> Any:
+    body = body.removeprefix(codecs.BOM_UTF8)
+    try:
+        return msgspec.json.decode(body)
+    except ValueError:
+        # NaN, lone surrogates: servers read them.
+        return tolerant_json.loads_raw(body.decode("utf-8", "surrogateescape"))
+
+
+_ORDINARY = re.compile(r"[A-Za-z]+(?:[\s_.,/-][A-Za-z]+)*")
+
+
+def _of_list(name: str, values: Iterable[Any]) -> Iterator[str]:
+    """Yield the secrets of a list or object under the name of secrets, as `api_keys`.
+
+    Names of fields, as in `{"keys": ["city"]}`, are none.
+    """
+    if not is_secret(name):
+        return
+    for value in values:
+        if isinstance(value, str) and not _ORDINARY.fullmatch(value):
+            yield from _of_header(name, value)
+
+
+def _pair_of(fields: dict[Any, Any]) -> tuple[str, str] | None:
+    """Return name and value of `{"name": "X-Api-Key", "value": "..."}`; None for another object."""
+    value = fields.get("value")
+    for member in ("name", "key", "header"):
+        if isinstance(name := fields.get(member), str) and isinstance(value, str):
+            return name, value
+    return None
 
 
 def _is_word(name: str, value: str) -> bool:
@@ -151,14 +195,25 @@ def _of_value(value: Any, depth: int) -> Iterator[str]:
     if depth == 0:
         return
     if isinstance(value, dict):
+        if (pair := _pair_of(value)) is not None and not _is_word(*pair):
+            yield from _of_header(*pair)
         for name, one in value.items():
-            if isinstance(one, str) and not _is_word(name, one):
-                yield from (*_of_header(name, one), *(_of_address(one) if "://" in one else ()))
-            elif name != "function":  # names of a tool's parameters are no settings
-                yield from _of_value(one, depth - 1)
+            yield from _of_member(name, one, depth)
     elif isinstance(value, list):
+        match value:
+            case [str(name), str(one)] if is_secret(name) and not _is_word(name, one):  # a header as a pair
+                yield from _of_header(name, one)
         for one in value:
             yield from _of_value(one, depth)
+
+
+def _of_member(name: str, value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str) and not _is_word(name, value):
+        yield from (*_of_header(name, value), *(_of_address(value) if "://" in value else ()))
+    elif name != "function":  # names of a tool's parameters are no settings
+        if isinstance(value, list | dict):
+            yield from _of_list(name, value.values() if isinstance(value, dict) else value)
+        yield from _of_value(value, depth - 1)
 
 
 _USER = re.compile(r"://[^/?#@\s]+@")

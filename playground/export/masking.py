@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec.structs import replace
 
+from playground.client.credentials import credentials, masked_address
 from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
 from playground.client.redact import MASK, redact
 from playground.requestlog.records import EndedRun, StoredRun
@@ -24,17 +25,23 @@ _LEFT_OUT = '"(left out: it held a piece of a key)"'
 Run = TypeVar("Run", StoredRun, EndedRun)
 
 
-def masked_text(text: str) -> str:
-    """Mask everything that looks like a key in `text`, also in escaped form."""
-    return redact(text, None) if _MAY_HOLD_KEY.search(text) else text
+def masked_text(text: str, key: str | None = None) -> str:
+    """Mask everything that looks like a key in `text`, also in escaped form, and `key` (one or several, by lines)."""
+    return redact(text, key) if key or _MAY_HOLD_KEY.search(text) else text
+
+
+def _key_of(record: RequestRecord) -> str | None:
+    """Return the secrets among the parameters of the request: such a key is not the program's own."""
+    return credentials(record.base_url, (), body=record.body)
 
 
 def masked_run(run: Run) -> Run:
     """Return the run with keys masked in its record, events, tags and comment."""
+    key = _key_of(run.record)
     return replace(
         run,
         record=masked_record(run.record),
-        events=masked_events(run.events),
+        events=masked_events(run.events, key),
         tags=tuple(masked_text(tag) for tag in run.tags),
         comment=masked_text(run.comment),
         explanation=masked_value(run.explanation),
@@ -42,45 +49,46 @@ def masked_run(run: Run) -> Run:
 
 
 def masked_record(record: RequestRecord) -> RequestRecord:
-    """Return the record with keys masked in body, document, addresses and names."""
+    """Return the record with keys masked in body, document, addresses and names, also keys of parameters."""
     body = record.body.decode("utf-8", "surrogateescape")
+    key = _key_of(record)
     return replace(
         record,
         run_id=masked_text(record.run_id),
         endpoint_id=masked_text(record.endpoint_id),
         endpoint_name=masked_text(record.endpoint_name),
-        base_url=masked_text(record.base_url),
+        base_url=redact(masked_address(record.base_url), key),
         model=masked_text(record.model),
-        body=masked_text(body).encode("utf-8", "surrogateescape"),
-        document=masked_text(record.document),
+        body=masked_text(body, key).encode("utf-8", "surrogateescape"),
+        document=masked_text(record.document, key),
         conversation=None if record.conversation is None else masked_text(record.conversation),
     )
 
 
-def masked_value(value: Any) -> Any:
+def masked_value(value: Any, key: str | None = None) -> Any:
     """Return a JSON value with keys masked in its texts and in the names of its members."""
     if isinstance(value, str):
-        return masked_text(value)
+        return masked_text(value, key)
     if isinstance(value, list | tuple):
-        return [masked_value(item) for item in value]
+        return [masked_value(item, key) for item in value]
     if isinstance(value, dict):
-        return {masked_text(name): masked_value(item) for name, item in value.items()}
+        return {masked_text(name, key): masked_value(item, key) for name, item in value.items()}
     return value
 
 
-def masked_events(events: Sequence[AnyEvent]) -> tuple[AnyEvent, ...]:
+def masked_events(events: Sequence[AnyEvent], key: str | None = None) -> tuple[AnyEvent, ...]:
     """Return the events with keys masked, also a key that arrived in pieces."""
-    found = tuple(_masked_event(event) for event in events)
+    found = tuple(_masked_event(event, key) for event in events)
     return _join_masked(found)
 
 
-def _masked_event(event: AnyEvent) -> AnyEvent:
+def _masked_event(event: AnyEvent, key: str | None) -> AnyEvent:
     match event:
         case ContentDelta(text=text) | RawEvent(data=text):
-            if not _MAY_HOLD_KEY.search(text):
+            if not key and not _MAY_HOLD_KEY.search(text):
                 return event
     fields = msgspec.to_builtins(event)
-    masked = masked_value(fields)
+    masked = masked_value(fields, key)
     return event if masked == fields else msgspec.convert(masked, type(event))
 
 

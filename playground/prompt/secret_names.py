@@ -13,6 +13,9 @@ _SECRET_WORD = re.compile(
 _OTHER_WORDS = frozenset(("monkey", "donkey", "turkey", "hockey", "whiskey", "jockey", "hotkey", "passkey"))
 _KEYS_OF_DATA = "idempotency cache partition routing sort primary foreign surrogate dedupe dedup lookup public shortcut"
 _PUBLIC_KEYS = frozenset(_KEYS_OF_DATA.split())
+_PLURALS = {f"{word}s": word for word in ("key", "secret", "password", "passwd", "passphrase", "jwt")}
+_OWNERS_OF_TOKENS = frozenset(("access", "api", "auth", "bearer", "bot", "refresh", "secret", "session", "user"))
+"""Words before `tokens` that make it a list of secrets; otherwise it is a count (max_tokens)."""
 _NEUTRAL = frozenset(("value", "header", "raw", "hex", "base64"))
 _MAYBE = re.compile(
     r"(?i)key|token|secret|auth|passw|pwd|credential|cookie|session|sig|jwt|ticket|nonce|\bsid\b|^code$"
@@ -25,7 +28,7 @@ def is_secret(name: str) -> bool:
 
     The last word decides: X-Auth-Token and accessToken are, X-Token-Limit, X-Author and X-Tokenizer are not.
     """
-    words = [word.lower() for word in _WORD.findall(name)]
+    words = _words(name)
     while words and (words[-1].isdigit() or words[-1] in _NEUTRAL):
         words.pop()
     if not words or is_public(name):
@@ -43,8 +46,18 @@ def may_be_secret(name: str) -> bool:
 
 def is_public(name: str) -> bool:
     """Return whether the name is known to hold no secret: Sec-WebSocket-Key, Idempotency-Key, prompt_cache_key."""
-    words = [word.lower() for word in _WORD.findall(name)]
+    words = _words(name)
     return words[:1] == ["sec"] or (words[-1:] == ["key"] and words[-2:-1] != [] and words[-2] in _PUBLIC_KEYS)
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name in lower case, the last one in the singular if it names secrets."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    if words[-1:] == ["tokens"] and words[-2:-1] and words[-2] in _OWNERS_OF_TOKENS:
+        words[-1] = "token"
+    elif words:
+        words[-1] = _PLURALS.get(words[-1], words[-1])
+    return words
 
 
 _RUN = re.compile(r"[A-Za-z0-9]+")

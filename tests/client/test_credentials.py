@@ -143,3 +143,43 @@ def test_words_and_marks_of_a_template_in_the_body_stay_in_the_prompt(fields: di
 def test_a_random_value_under_the_same_names_is_masked(name: str) -> None:
     body = json.dumps({"messages": [], "metadata": {name: "AbC9dEf8GhI7"}}).encode()
     assert credentials("/v1", [], body=body) == "AbC9dEf8GhI7"
+
+
+SECRET = "AbC9dEf8GhI7"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"api_keys": ["short", SECRET]},
+        {"apiKeys": [SECRET]},
+        {"api_keys": {"openai": SECRET}, "max_tokens": 9},
+        {"passwords": SECRET},
+        {"access_tokens": [SECRET], "max_tokens": 9},
+        {"api_key": [SECRET]},
+        {"headers": [{"name": "X-Api-Key", "value": SECRET}]},
+        {"headers": [{"key": "Authorization", "value": f"Bearer {SECRET}"}]},
+        {"headers": [["Authorization", f"Bearer {SECRET}"]]},
+        {"tools": [{"type": "mcp", "headers": [{"header": "Authorization", "value": f"Bearer {SECRET}"}]}]},
+        {"temperature": float("nan"), "api_key": SECRET},
+    ],
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_secret_in_a_list_or_pair_or_after_a_byte_order_mark_is_found(fields: dict[str, object], mark: bytes) -> None:
+    found = credentials("/v1", [], body=mark + json.dumps({"messages": [], **fields}).encode())
+    assert found is not None
+    assert SECRET in found.split("\n")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"keys": ["conversation", "customer_name_of_account"]},
+        {"primary_keys": ["customer-17-of-2"]},
+        {"stop_tokens": ["<|im_end_17|>", "Observation-17"]},
+        {"metadata": [{"name": "city", "value": "Salisbury-2026"}]},
+        {"pair": ["token", "translation"], "max_tokens": 9},
+    ],
+)
+def test_lists_of_other_words_stay_in_the_prompt(fields: dict[str, object]) -> None:
+    assert credentials("/v1", [], body=json.dumps({"messages": [], **fields}).encode()) is None

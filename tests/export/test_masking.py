@@ -105,6 +105,21 @@ def test_exit_key_split_over_tool_arguments_is_masked() -> None:
     assert fold(masked_events(events)).tool_calls[0].arguments == '{"k": "sk_\u2026"}'
 
 
+@pytest.mark.parametrize(
+    "fields", [{"api_keys": ["AbC9dEf8GhI7"]}, {"headers": [{"name": "X-Api-Key", "value": "AbC9dEf8GhI7"}]}]
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_exit_secret_of_a_parameter_and_its_echo_are_masked(fields: dict[str, object], mark: bytes) -> None:
+    body = mark + json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}).encode()
+    document = json.dumps({"messages": [], "parameters": fields})
+    made = replace(record(body=body), document=document)
+    run = StoredRun(made, 1, "done", False, tuple(answered(text="I got AbC9dEf8GhI7")))
+    masked = masked_run(run)
+    shown = masked.record.body.decode() + masked.record.document + masked.state().text + str(masked.events)
+    assert "AbC9dEf8GhI7" not in shown
+    assert json.loads(masked.record.body.removeprefix(mark))["messages"] == [{"role": "user", "content": "hi"}]
+
+
 def test_masked_run_without_a_key_is_unchanged() -> None:
     run = StoredRun(record(), 1, "done", False, tuple(answered("From nine \\u0041 to 100 % five")))
     assert masked_run(run) == run

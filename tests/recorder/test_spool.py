@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,10 +106,12 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 def split_stream(text: str) -> bytes:
     """Return a stream in which each event has one character of `text`, in content and in tool arguments."""
-    events = []
+    events: list[dict[str, Any]] = []
     for character in text:
         call = {"index": 1, "function": {"arguments": character}}
         events.append({"id": "c", "choices": [{"index": 0, "delta": {"content": character, "tool_calls": [call]}}]})
+    if events:
+        events[-1]["choices"][0]["finish_reason"] = "tool_calls"
     return b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events) + b"data: [DONE]\n\n"
 
 
