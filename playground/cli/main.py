@@ -12,6 +12,7 @@ from pathlib import Path
 
 from playground import __version__
 from playground.cli import BAD_INPUT, STOPPED
+from playground.cli.error_output import install_masking
 from playground.prompt.field_errors import InputError
 
 
@@ -395,6 +396,8 @@ def _looks_like_a_file(word: str) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit status: 0 finished, 1 failed, 2 bad input, 3 not logged, 130 stopped."""
+    if arguments is None:  # the process is this program's own
+        install_masking()
     options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     if os.environ.get("TZ"):
         _check_time_zone()

@@ -132,6 +132,19 @@ AGAIN_S = 1.0
 Source = Literal["session", "key store", "SMALLEST_API_KEY"]
 
 
+_known: set[str] = set()
+
+
+def note_secret(text: str) -> None:
+    """Let `known_secrets` return a secret for the rest of the process."""
+    _known.add(text)
+
+
+def known_secrets() -> tuple[str, ...]:
+    """Return all secrets that this process has read, for the masking of error reports."""
+    return tuple(_known)
+
+
 class Secret:
     """A key that does not print itself."""
 
@@ -139,6 +152,7 @@ class Secret:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        note_secret(text)
 
     def reveal(self) -> str:
         """Return the key, for the Authorization header only."""

@@ -16,6 +16,7 @@ from playground.storage.credentials import (
     CredentialStoreError,
     availability,
     in_thread,
+    note_secret,
     read,
     within,
     write,
@@ -44,6 +45,8 @@ class ServerSecrets:
             stored, found = conceal(text, self._id)
             if found and len({id for id, _ in PLACEHOLDER.findall(stored)}) == 1:
                 self._known[stored] = found
+            for secret in found:
+                note_secret(secret)
             return stored
 
     def _id(self, found: Sequence[str]) -> str:
@@ -100,6 +103,8 @@ class ServerSecrets:
                 message = f"the secret of this server is not in the key store. {reason}".rstrip()
                 raise InputError(FieldError(("server",), message, hint))
             self._known[stored] = found
+            for secret in found:
+                note_secret(secret)
         return self._known[stored]
 
 

@@ -1,0 +1,58 @@
+"""Tracebacks of unexpected errors on standard error, with all known secrets masked."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import traceback
+from types import TracebackType
+
+
+def install_masking() -> None:
+    """Mask every traceback that the interpreter, threads, destructors and loggers print."""
+    sys.excepthook = _print_error
+    threading.excepthook = _print_thread_error
+    sys.unraisablehook = _print_unraisable
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_MaskingFormatter())
+
+
+def masked_report(text: str) -> str:
+    """Return a report with the keys of this process, and everything that looks like a key, masked."""
+    # Imported here: an error is rare, and every command starts with this module.
+    from playground.client.credentials import masked_address
+    from playground.client.redact import redact
+    from playground.storage.credentials import VARIABLE, known_secrets
+
+    known = [*known_secrets(), os.environ.get(VARIABLE, "").strip()]
+    return masked_address(redact(text, "\n".join(known)))
+
+
+class _MaskingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return masked_report(super().format(record))
+
+
+def _print_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    _write("".join(traceback.format_exception(kind, error, trace)))
+
+
+def _print_thread_error(found: threading.ExceptHookArgs) -> None:
+    if found.exc_type is SystemExit:
+        return
+    name = found.thread.name if found.thread is not None else "unknown"
+    lines = traceback.format_exception(found.exc_type, found.exc_value, found.exc_traceback)
+    _write(f"Exception in thread {name}:\n{''.join(lines)}")
+
+
+def _print_unraisable(found: sys.UnraisableHookArgs) -> None:
+    lines = traceback.format_exception(found.exc_type, found.exc_value, found.exc_traceback)
+    _write(f"{found.err_msg or 'Exception ignored in'}: {found.object!r}\n{''.join(lines)}")
+
+
+def _write(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(masked_report(text))
+        sys.stderr.flush()

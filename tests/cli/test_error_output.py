@@ -1,0 +1,79 @@
+"""Tracebacks on the standard error of real processes, by every way in which an error can reach it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KEY = "pQ7-rst_uvw/xyz+1234"
+START = f"""
+import asyncio, gc, logging, sys, threading
+from playground.cli import error_output
+from playground.storage.credentials import Secret
+Secret({KEY!r})
+error_output.install_masking()
+
+def fail():
+    raise ValueError("the body was {KEY} and %70Q7-rst_uvw/xyz+1234")  # {KEY}
+
+class Ends:
+    def __del__(self):
+        fail()
+
+async def task():
+    asyncio.get_running_loop().create_task(broken())
+    await asyncio.sleep(0.01)
+    gc.collect()
+
+async def broken():
+    fail()
+
+def log():
+    try:
+        fail()
+    except ValueError as error:
+        logging.getLogger("playground").error("%s failed: {KEY}", "task", exc_info=error)
+"""
+WAYS = {
+    "main thread": "fail()",
+    "other thread": "thread = threading.Thread(target=fail); thread.start(); thread.join()",
+    "destructor": "made = Ends(); del made; gc.collect()",
+    "task": "asyncio.run(task())",
+    "logger": "log()",
+    "cause": (
+        "try:\n    fail()\nexcept ValueError as error:\n    raise OSError('https://u:secret9word@h.test/') from error"
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_traceback_of_a_process_has_no_known_secret(way: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"  # a file: the traceback then has its source lines
+    script.write_text(START + WAYS[way], encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False)
+    assert "ValueError: the body was sk_" in done.stderr, done.stderr
+    assert "in fail" in done.stderr
+    assert KEY not in done.stderr
+    assert "%70Q7" not in done.stderr
+    assert "secret9word" not in done.stderr
+
+
+def test_command_masks_the_key_in_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import playground.cli.convert as convert\n"
+        f"def fail(options): raise RuntimeError('the key is {KEY}')\n"
+        "convert.convert = fail\n"
+    )
+    (tmp_path / "p.json").write_text('{"messages": [{"role": "user", "content": "hi"}]}')
+    path = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2])))
+    environment = {**os.environ, "PYTHONPATH": path, "SMALLEST_API_KEY": KEY}
+    command = [sys.executable, "-m", "playground", "convert", str(tmp_path / "p.json")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "RuntimeError: the key is sk_" in done.stderr
+    assert KEY not in done.stderr
