@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.losses import (
+    Attempt,
     ProgramLosses,
     PromptUsage,
     in_one_list,
@@ -260,7 +262,9 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     """Group requests, oldest first, into programs and find what varies in each. Pure and slow: call it in a worker."""
     bodies = [request.body for request in requests]
     groups = families(bodies)
-    again = retries([(one.body, one.row.started_utc.timestamp(), _failed(one.row)) for one in requests])
+    again = retries(
+        [Attempt(one.body, one.row.started_utc.timestamp(), _failed(one.row), one.row.duration_s) for one in requests]
+    )
     usage = {at: PromptUsage(one.row.prompt_tokens, one.row.cached_tokens) for at, one in enumerate(requests)}
     leaks: list[Leak] = []
     savings = []
@@ -387,23 +391,29 @@ def program_names(bodies: Sequence[tuple[Mapping[str, Json], Mapping[str, Json]]
     """Return a name for each program from its first and its last body: the first sentence that both have and that no
     other program has."""
     shared = [_shared_sentences(first, last) for first, last in bodies]
+    having = Counter(sentence for sentences in shared for sentence in set(sentences))
+    copies: Counter[str] = Counter()
     names_: list[str] = []
-    for number, sentences in enumerate(shared):
-        others = {sentence for at, other in enumerate(shared) if at != number for sentence in other}
-        chosen = next((sentence for sentence in sentences if sentence not in others), "")
+    for sentences in shared:
+        chosen = next((sentence for sentence in sentences if having[sentence] == 1), "")
         name = chosen or next(iter(sentences), "") or "Without text"
-        copies = sum(known == name or known.startswith(f"{name} (") for known in names_)
-        names_.append(f"{name} ({copies + 1})" if copies else name)
+        copies[name] += 1
+        names_.append(f"{name} ({copies[name]})" if copies[name] > 1 else name)
     return names_
 
 
 def _shared_sentences(first: Mapping[str, Json], last: Mapping[str, Json]) -> list[str]:
     content, other = _content(first, 0), _content(last, 0)
-    sentences = [" ".join(one.split()) for one in _SENTENCE_END.split(content) if one.strip() and one in other]
+    theirs = set(_sentences(other))
+    sentences = [" ".join(one.split()) for one in _sentences(content) if one in theirs]
     named = [_IDENTIFIER.sub("…", one) for one in sentences or content.split("\n")]
     # What is left of "Session 3f2a…" names no program.
     named = [one for one in named if "…" not in one or len(_NAME_WORD.findall(one)) >= _LEAST_WORDS]
     return [one if len(one) <= _NAME_CHARS else f"{one[: _NAME_CHARS - 1]}…" for one in named]
+
+
+def _sentences(text: str) -> list[str]:
+    return [one for part in _SENTENCE_END.split(text) if (one := part.strip())]
 
 
 def _place(body: Mapping[str, Json], span: VaryingSpan) -> str:

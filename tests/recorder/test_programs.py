@@ -208,6 +208,12 @@ def test_program_names_of_equal_or_empty_prompts_differ() -> None:
     assert program_names([({}, {}), ({}, {})]) == ["Without text", "Without text (2)"]
 
 
+def test_program_names_are_whole_sentences_of_both_requests() -> None:
+    first, last = body("Be kind.\nAnswer about bills."), body("Be kind. And brief.\nAnswer about bills. Now.")
+    assert program_names([(first, last)]) == ["Be kind."]
+    assert program_names([(body("Help"), body("Help now.\nBye."))]) == ["Help"]
+
+
 def test_program_names_have_no_identifier() -> None:
     uuid = "0b9d7c1e-5a43-4c8e-9f3a-1c2d3e4f5a6b"
     one = body(f"Session {uuid}\nYou help callers of Acme.")
