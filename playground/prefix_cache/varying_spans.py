@@ -79,6 +79,8 @@ _FEW_WORDS = 12
 """A head with fewer words is compared by groups of characters."""
 _SHORT, _GRAM = 400, 5
 """Code points of such a head that are compared, and the size of a group."""
+_WORD = 16
+"""Code points up to which a head is one word or two, such as the name of a task."""
 _LONG_VALUE, _MANY_WORDS = 90, 12
 """Code points or words from which a value is retrieved text."""
 _LONG_NAME, _SENTENCE = 60, 8
@@ -173,7 +175,7 @@ def _lead(messages: Sequence[Mapping[str, Any]]) -> int:
 
 def families(bodies: Sequence[Body]) -> list[list[int]]:
     """Return indexes of bodies whose heads are alike, each group oldest first. Bodies without messages are left out."""
-    families: list[tuple[set[str], list[int]]] = []
+    families: list[tuple[set[str], bool, list[int]]] = []
     of_head: dict[tuple[object, ...], int] = {}
     for index, body in enumerate(bodies):
         messages = _messages(body)
@@ -184,13 +186,15 @@ def families(bodies: Sequence[Body]) -> list[list[int]]:
         number = of_head.get(key)
         if number is None:
             units = _head_units(str(messages[0].get("role")), head, body)
-            number = next((n for n, (other, _) in enumerate(families) if _alike(units, other)), None)
+            word = len(head) <= _WORD
+            same = (n for n, (other, one, _) in enumerate(families) if _alike(units, other, word=word or one))
+            number = next(same, None)
             if number is None:
                 number = len(families)
-                families.append((units, []))
+                families.append((units, word, []))
             of_head[key] = number
-        families[number][1].append(index)
-    return [members for _, members in families]
+        families[number][2].append(index)
+    return [members for *_, members in families]
 
 
 def _head_units(role: str, head: str, body: Body) -> set[str]:
@@ -203,11 +207,15 @@ def _head_units(role: str, head: str, body: Body) -> set[str]:
             # A short head, or a script without spaces between words.
             text = "".join(character for character in head[:_SHORT] if not character.isdigit())
             units = {text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))}
-    return {f"role:{role}", *(f"tool:{_tool_name(tool)}" for tool in _tools(body)), *units}
+    # The role is one unit of many. Of a head of one word it would be half, and the word itself is part of others.
+    role_or_word = f"word:{head}" if len(head) <= _WORD else f"role:{role}"
+    return {role_or_word, *(f"tool:{_tool_name(tool)}" for tool in _tools(body)), *units}
 
 
-def _alike(left: set[str], right: set[str]) -> bool:
-    return len(left & right) >= _SIMILAR * min(len(left), len(right))
+def _alike(left: set[str], right: set[str], *, word: bool) -> bool:
+    """Whether the smaller head is part of the other one; a head of one word must be much of it."""
+    size = max if word else min
+    return len(left & right) >= _SIMILAR * size(len(left), len(right))
 
 
 _SAME_PARAGRAPHS, _LONG_MOVED = 0.75, 120

@@ -143,3 +143,11 @@ def test_families_different_prompts_are_apart_and_versions_together(one: str, ot
         {"messages": [{"role": "system", "content": text}, {"role": "user", "content": "?"}]} for text in texts
     ]
     assert families(bodies) == [[0, 2, 4], [1, 3]]
+
+
+def test_families_prompts_of_one_word_are_apart() -> None:
+    texts = ["Translate", "Summarize", "Hi", "Translate", "Translate the text into French, and keep its tone."]
+    bodies: list[dict[str, Json]] = [
+        {"messages": [{"role": "system", "content": text}, {"role": "user", "content": "?"}]} for text in texts
+    ]
+    assert families(bodies) == [[0, 3], [1], [2], [4]]
