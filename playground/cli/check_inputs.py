@@ -43,7 +43,7 @@ class CheckedInput:
     `name` identifies it in output; `file` and `line` (from 1) are its source. `prefix` is the path in the file's
     JSON. `recorded`: one of many requests of a program, rather than a file of its own. `usage`: as reported; `at`:
     when it was sent, in Unix seconds; `failed`: it ended without a completion; `agent`: title or user agent of the
-    sender.
+    sender; `seconds`: how long it lasted, if known.
     """
 
     name: str
@@ -57,6 +57,7 @@ class CheckedInput:
     at: float | None = None
     failed: bool = False
     agent: str = ""
+    seconds: float | None = None
 
     @property
     def body(self) -> Mapping[str, Json] | None:
@@ -242,7 +243,7 @@ def _har(name: str, data: bytes) -> Iterator[CheckedInput]:
 
 def _of_row(row: LogRow) -> Outcome:
     failed = row.phase != "done" or (row.status or 0) >= REFUSED
-    return PromptUsage(row.prompt_tokens, row.cached_tokens), row.started_utc.timestamp(), failed, ""
+    return PromptUsage(row.prompt_tokens, row.cached_tokens), row.started_utc.timestamp(), failed, "", row.duration_s
 
 
 async def _rows(folder: str | None, words: str) -> list[CheckedInput]:

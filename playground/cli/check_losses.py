@@ -11,7 +11,7 @@ from playground.cli.check_inputs import CheckedInput
 from playground.client.endpoint import Rates
 from playground.export.terminal import visible_line
 from playground.lint.model import Evidence, Finding, FindingPlace, Severity
-from playground.prefix_cache.losses import BLOCK, ProgramLosses, in_one_list, program_losses, retries
+from playground.prefix_cache.losses import BLOCK, Attempt, ProgramLosses, in_one_list, program_losses, retries
 from playground.prefix_cache.varying_spans import Rewrite, VaryingSpan, families
 from playground.prompt.document import Json
 from playground.prompt.field_errors import Path as FieldPath
@@ -66,7 +66,7 @@ class Losses(Struct, frozen=True):
 def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
     """Return what varies between the requests of each program, with its cost."""
     bodies = [(item, item.body or {}) for item in inputs if item.body is not None]
-    again = retries([(body, item.at, item.failed) for item, body in bodies])
+    again = retries([Attempt(body, item.at, item.failed, item.seconds) for item, body in bodies])
     kept = [pair for index, pair in enumerate(bodies) if index not in again]
     groups = families([body for _, body in kept])
     usage = {index: item.usage for index, (item, _) in enumerate(kept)}

@@ -12,8 +12,8 @@ from datetime import datetime
 from playground.prefix_cache.losses import PromptUsage
 from playground.prompt.document import Json
 
-Outcome = tuple[PromptUsage, float | None, bool, str]
-"""Reported tokens, Unix seconds, whether it failed, title or user agent of the sender."""
+Outcome = tuple[PromptUsage, float | None, bool, str, float | None]
+"""Reported tokens, Unix seconds, whether it failed, title or user agent of the sender, duration in seconds."""
 REFUSED = 400
 """Status from which on a request failed."""
 _USAGE = re.compile(r'"usage"\s*:\s*(?=\{)')
@@ -32,7 +32,8 @@ def recorded_outcome(value: Json) -> Outcome:
     failed = (isinstance(status, int) and status >= REFUSED) or summary.get("phase") not in _ENDED
     at = record.get("started_utc", line.get("started_utc", line.get("timestamp")))
     headers = _object(line.get("headers"))
-    return _usage(usage), _time(at), failed, _agent({str(name).lower(): value for name, value in headers.items()})
+    agent = _agent({str(name).lower(): value for name, value in headers.items()})
+    return _usage(usage), _time(at), failed, agent, _seconds(summary.get("duration_s", line.get("duration_s")))
 
 
 def har_outcome(entry: Mapping[str, Json]) -> Outcome:
@@ -47,7 +48,9 @@ def har_outcome(entry: Mapping[str, Json]) -> Outcome:
     }
     # HAR writes 0, or a negative number, if there was no response.
     failed = isinstance(status, int) and (status >= REFUSED or status <= 0)
-    return _usage(_last_usage(text)), _time(entry.get("startedDateTime")), failed, _agent(headers)
+    lasted = _seconds(entry.get("time"))
+    seconds = None if lasted is None else lasted / 1_000
+    return _usage(_last_usage(text)), _time(entry.get("startedDateTime")), failed, _agent(headers), seconds
 
 
 def _object(value: Json) -> Mapping[str, Json]:
@@ -84,6 +87,11 @@ def _usage(usage: Mapping[str, Json]) -> PromptUsage:
 
 def _count(value: Json) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _seconds(value: Json) -> float | None:
+    """Return a duration; HAR writes -1 if there is none."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _time(value: Json) -> float | None:

@@ -46,7 +46,8 @@ BLOCK = 16
 COLD = 1_024
 """A request without cached tokens that shares more than so many is not warm: no change of the prompt helps it."""
 RETRY_S = 60.0
-"""Seconds within which the same body is sent again after an error, by a client that retries."""
+"""Seconds after the end of a failed request, or after its start if its end is unknown, within which a client that
+retries sends the same body again."""
 _LEARNED = 40
 """Reports to which the estimates of a program are fitted."""
 _HEADS = 24
@@ -146,30 +147,43 @@ def program_losses(
     return _Program(bodies, members, usage or {}).losses()
 
 
-def retries(requests: Sequence[tuple[Body, float | None, bool]]) -> dict[int, int]:
-    """Return which requests are attempts of a later one, by index: the same body, sent again soon after a failure.
+class Attempt(Struct, frozen=True):
+    """A request as `retries` needs it. `at`: Unix seconds of its start; `seconds`: its duration; None if not known."""
 
-    A request is (body, Unix seconds or None, whether it failed); oldest first.
+    body: Body
+    at: float | None = None
+    failed: bool = False
+    seconds: float | None = None
+
+
+def retries(requests: Sequence[Attempt]) -> dict[int, int]:
+    """Return which requests, oldest first, are attempts of a later one: the same body, sent again soon after a failure.
+
+    A client that retries waits from the end of the failed request, which may have lasted until a time limit.
     """
     found: dict[int, int] = {}
     newest: dict[int, list[int]] = {}
-    for index, (body, at, failed) in enumerate(requests):
-        messages = body.get("messages")
+    for index, one in enumerate(requests):
+        messages = one.body.get("messages")
         size = len(messages) if isinstance(messages, list) else 0
         waiting = newest.setdefault(size, [])
         for other in reversed(waiting):
-            earlier, before, _ = requests[other]
-            soon = at is None or before is None or 0 <= at - before <= RETRY_S
-            if soon and earlier == body:
+            if _soon(requests[other], one) and requests[other].body == one.body:
                 found[other] = index
                 waiting.remove(other)
                 break
-        if failed:
+        if one.failed:
             waiting.append(index)
             del waiting[:-_CHILDREN]
     for index in sorted(found, reverse=True):
         found[index] = found.get(found[index], found[index])
     return found
+
+
+def _soon(failed: Attempt, again: Attempt) -> bool:
+    if failed.at is None or again.at is None:
+        return True
+    return 0 <= again.at - failed.at <= max(failed.seconds or 0.0, 0.0) + RETRY_S
 
 
 class _Charge(Struct):

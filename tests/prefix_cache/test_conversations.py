@@ -15,7 +15,7 @@ from playground.prefix_cache.conversations import (
     history_texts,
     messages_of,
 )
-from playground.prefix_cache.losses import retries
+from playground.prefix_cache.losses import Attempt, retries
 from playground.prefix_cache.view import ViewPart, view_of_fields
 
 ANSWER = "The parcel was scanned in the regional centre this morning and arrives on Monday."
@@ -176,11 +176,20 @@ def test_a_session_with_a_similar_first_question_is_another_conversation(turns: 
 def test_retries_are_the_same_body_soon_after_a_failure() -> None:
     body: Any = {"messages": [FIRST]}
     other: Any = {"messages": [SECOND]}
-    failed, done = True, False
-    assert retries([(body, 0.0, failed), (body, 1.0, failed), (body, 3.0, done), (body, 4.0, done)]) == {0: 2, 1: 2}
-    assert retries([(body, 0.0, done), (body, 1.0, done)]) == {}
-    assert retries([(body, 0.0, failed), (other, 1.0, done), (body, 61.0, done)]) == {}
-    assert retries([(body, None, failed), (body, None, done)]) == {0: 1}
+    failed, failed_other = Attempt(body, 0.0, failed=True), Attempt(other, 1.0)
+    again = [Attempt(body, 1.0, failed=True), Attempt(body, 3.0), Attempt(body, 4.0)]
+    assert retries([failed, *again]) == {0: 2, 1: 2}
+    assert retries([Attempt(body, 0.0), Attempt(body, 1.0)]) == {}
+    assert retries([failed, failed_other, Attempt(body, 61.0)]) == {}
+    assert retries([Attempt(body, failed=True), Attempt(body)]) == {0: 1}
+
+
+def test_retry_is_soon_after_the_end_of_the_failed_request() -> None:
+    body: Any = {"messages": [FIRST]}
+    lasting = Attempt(body, 0.0, failed=True, seconds=600.0)
+    assert retries([lasting, Attempt(body, 602.0)]) == {0: 1}
+    assert retries([lasting, Attempt(body, 661.0)]) == {}
+    assert retries([lasting, Attempt(body, 30.0)]) == {0: 1}, "the client gave up before the server did"
 
 
 def test_many_equal_answers_between_messages_that_change_are_aligned_in_place() -> None:
