@@ -23,6 +23,7 @@ from playground.prefix_cache.match_tree import MatchNode, MatchStep, MatchTree, 
 from playground.prefix_cache.message_content import NEXT_PART
 from playground.prefix_cache.prediction import CacheUsage, Prediction
 from playground.prefix_cache.prefix_size import (
+    NEAR,
     Anchor,
     ForecastInterval,
     Measure,
@@ -74,6 +75,11 @@ EARLY, SLACK = 10, 8
 """Reports before which an interval is at least so many tokens, or a block, to each side."""
 SEVERAL = 0.05
 """Probability of replicas at random from which reports are compared with replicas in turn."""
+BESIDE, FADING = 1.0, 0.75
+"""Reports beside the forecast from which reports are compared with replicas in turn; what is left of them after each
+further report."""
+POSSIBLE = 0.1
+"""Probability of a block from which a report may be whole blocks of it."""
 SETTLED = 4
 """Reports in a row inside the interval from which it is not widened for what is not known yet."""
 SMALL_BLOCK = 64
@@ -115,6 +121,8 @@ class EndpointCacheModel:
         self.proofs = CacheProofs()
         self.round_robin = RoundRobin()
         self.family = PromptFamilyMatcher()
+        self._beside = 0.0
+        """Number of recent reports that were not within a block of the forecast, see `FADING`."""
         self.since: float | None = None
         """Unix seconds before which the cache cannot know anything; None if unknown."""
         self.reports = 0
@@ -377,7 +385,8 @@ class EndpointCacheModel:
             if len(self._pending) > PENDING:
                 del self._pending[next(iter(self._pending))]
         number = len(self._requests)
-        if prediction is not None and (self.round_robin.replicas or self.hypotheses.at_random >= SEVERAL):
+        several = self.round_robin.replicas or self.hypotheses.at_random >= SEVERAL or self._beside >= BESIDE
+        if prediction is not None and several:
             prediction.in_turn = self._in_turn(sent.view, prediction)
         self._requests.append(_Request(sent.run_id, sent.at))
         self._numbers[sent.run_id] = number
@@ -407,12 +416,13 @@ class EndpointCacheModel:
             return {}
         order = self.order_of(rendering)
         path = TreePath(self._trees[order], opened(view, order))
-        found = {1: (path.nodes[-1][1], 0)}
         reuses: tuple[Reuse, Reuse] = ("all", "none")
+        prompts = path.tree.steps(path.nodes, "none")
+        found = {1: (path.nodes[-1][1], prompts[-1].depth if prompts else 0)}
         for replicas in REPLICAS:
             steps = [self._steps_in_turn(path, replicas, reuse) for reuse in reuses]
-            whole, prompts = (one[-1].depth if one else 0 for one in steps)
-            found[replicas] = whole, prompts
+            whole, prompt = (one[-1].depth if one else 0 for one in steps)
+            found[replicas] = whole, prompt
         return found
 
     def prepare(self, view: CacheView) -> None:
@@ -636,13 +646,17 @@ class EndpointCacheModel:
         units = self.units.likely[:6]
         self._prove(prediction, cached)
         plain = prediction.plain
+        step = self.units.step
+        beside = abs(cached - prediction.interval.tokens) > max(step, NEAR)
+        self._beside = FADING * self._beside + beside
         if prediction.in_turn and plain is not None:
-            self.round_robin.add(cached, prediction.in_turn, prediction.reaches[plain].size, self.units.step)
+            blocks = (unit.block for unit in units if unit.weight >= POSSIBLE and not cached % unit.block)
+            block = max(blocks, default=step)
+            self.round_robin.add(cached, prediction.in_turn, prediction.reaches[plain].size, block)
             hypotheses.assume_round_robin(self.round_robin.replicas)
         self._learn_unit(prediction, cached, best)
         lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
         if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:
-            step = self.units.step
             missed = [one for one in reach.steps if reach.size(one.depth).tokens > cached + step]
             if missed:
                 hypotheses.clear(missed[0].newest, 0.8)

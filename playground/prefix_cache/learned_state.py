@@ -47,6 +47,11 @@ class _Proofs(msgspec.Struct):
     outlived: float = 0.0
 
 
+class _RoundRobin(msgspec.Struct):
+    replicas: int = 0
+    agreed: dict[str, list[bool]] = {}
+
+
 class LearnedState(msgspec.Struct):
     """What was learned about one endpoint and model, from `reports` reports."""
 
@@ -58,6 +63,7 @@ class LearnedState(msgspec.Struct):
     hypotheses: _Hypotheses
     residuals: _Residuals
     proofs: _Proofs = msgspec.field(default_factory=_Proofs)
+    round_robin: _RoundRobin = msgspec.field(default_factory=_RoundRobin)
 
 
 class _File(msgspec.Struct):
@@ -76,6 +82,7 @@ def state_of(endpoint: str, model: str, cache: EndpointCacheModel) -> LearnedSta
         "hypotheses": cache.hypotheses.state(),
         "residuals": cache.residuals.state(),
         "proofs": cache.proofs.state(),
+        "round_robin": cache.round_robin.state(),
     }
     return msgspec.convert(fields, LearnedState)
 
@@ -89,6 +96,8 @@ def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
     cache.hypotheses.restore(two.renderings, two.routings, two.lost, two.kept, two.tools_seen, two.answers_tested)
     cache.residuals.restore(state.residuals.beyond, state.residuals.width, state.residuals.errors)
     cache.proofs.restore(state.proofs.unserved, state.proofs.outlived)
+    cache.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
+    cache.hypotheses.in_turn = cache.round_robin.replicas
     cache.reports = state.reports
 
 

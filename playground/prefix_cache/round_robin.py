@@ -6,7 +6,7 @@ If n replicas answer in turn, one request finds the cache of the requests n, 2n,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from playground.prefix_cache.prefix_size import NEAR, Size
 
@@ -36,14 +36,20 @@ class RoundRobin:
 
     def add(self, cached: int, depths: Mapping[int, tuple[int, int]], size: Callable[[int], Size], block: int) -> None:
         """Add a report. `depths`: code points that the prompt shares with any request (1) and with those of one
-        replica, by number of replicas, with their answers and without. A report tells only if these differ."""
-        whole = size(max(depths.get(1, (0, 0)))).tokens
+        replica, by number of replicas, with their answers and without.
+
+        A report tells only if one replica serves other blocks of it than a single cache. It agrees if it is what the
+        replica serves and a single cache does not.
+        """
+        single = _served((size(depth) for depth in depths.get(1, (0, 0))), block)
+        by_single = _any(cached, single)
         for count, agreed in self._agreed.items():
             if count not in depths:
                 continue
-            found = [size(depth) for depth in depths[count]]
-            if whole - max(one.tokens for one in found) > 2 * block + NEAR:
-                agreed.append(any(_agrees(cached, one, block) for one in found))
+            replica = _served((size(depth) for depth in depths[count]), block)
+            by_replica = _any(cached, replica)
+            if by_replica != by_single or (not by_replica and max(replica)[1] < max(single)[0]):
+                agreed.append(by_replica)
         shares = {count: sum(agreed) / len(agreed) for count, agreed in self._agreed.items() if len(agreed) >= LEAST}
         best = max(shares, key=lambda count: (shares[count], -count), default=0)
         if best and shares[best] >= BELIEVED:
@@ -51,6 +57,29 @@ class RoundRobin:
         elif shares.get(self.replicas, 0.0) < DOUBTED:
             self.replicas = 0
 
+    def state(self) -> dict[str, object]:
+        """Return what was learned as JSON values."""
+        return {
+            "replicas": self.replicas,
+            "agreed": {str(count): list(agreed) for count, agreed in self._agreed.items()},
+        }
 
-def _agrees(cached: int, size: Size, block: int) -> bool:
-    return abs(cached - size.tokens // block * block) <= block + NEAR + 2 * size.error
+    def restore(self, replicas: int, agreed: Mapping[str, Sequence[bool]]) -> None:
+        """Continue from a stored state; numbers that are not considered any more are ignored."""
+        for count, known in self._agreed.items():
+            known.extend(agreed.get(str(count), ()))
+        self.replicas = replicas if self._agreed.get(replicas) else 0
+
+
+def _served(sizes: Iterable[Size], block: int) -> list[tuple[int, int]]:
+    """Return between which whole blocks the reports for so many cached tokens are."""
+    found = []
+    for size in sizes:
+        slack = NEAR + 2 * size.error
+        least, most = (int(max(size.tokens + side, 0.0) // block) * block for side in (-slack, slack))
+        found.append((least, most))
+    return found
+
+
+def _any(cached: int, served: Iterable[tuple[int, int]]) -> bool:
+    return any(least <= cached <= most for least, most in served)

@@ -23,33 +23,41 @@ def sentence(rng: random.Random, words: int) -> str:
     return " ".join(rng.choice(WORDS) for _ in range(words)) + "."
 
 
-def chat(seed: int, choose: Callable[[int], int]) -> Iterator[TrafficRecord]:
-    """Yield two conversations, turn by turn, on replicas that `choose` picks by the number of the request. A token is
+def chat(
+    seed: int,
+    choose: Callable[[int], int],
+    *,
+    block: int = BLOCK,
+    conversations: int = 2,
+    system: int = 150,
+    words: int = 20,
+) -> Iterator[TrafficRecord]:
+    """Yield conversations, turn by turn, on replicas that `choose` picks by the number of the request. A token is
     four characters; each replica keeps all prompts."""
     rng = random.Random(seed)
     kept: dict[int, list[str]] = {}
-    histories: list[list[Json]] = [[{"role": "system", "content": sentence(rng, 150)}] for _ in range(2)]
+    histories: list[list[Json]] = [[{"role": "system", "content": sentence(rng, system)}] for _ in range(conversations)]
     for number in range(40):
-        messages = histories[number % 2]
-        messages.append({"role": "user", "content": sentence(rng, 20)})
+        messages = histories[number % conversations]
+        messages.append({"role": "user", "content": sentence(rng, words)})
         body: dict[str, Json] = {"model": "m", "messages": list(messages)}
         text = view_of_fields(body).text
         known = kept.setdefault(choose(number), [])
         shared = max((common_prefix(text, one) for one in known), default=0) // 4
         known.append(text)
-        answer: dict[str, Json] = {"role": "assistant", "content": sentence(rng, 25)}
+        answer: dict[str, Json] = {"role": "assistant", "content": sentence(rng, words + 5)}
         messages.append(answer)
         usage: dict[str, Json] = {
             "prompt_tokens": len(text) // 4,
             "completion_tokens": 40,
-            "prompt_tokens_details": {"cached_tokens": shared // BLOCK * BLOCK},
+            "prompt_tokens_details": {"cached_tokens": shared // block * block},
         }
         yield TrafficRecord(1_000.0 + 7 * number, body, 200, f"r{number}", usage_of(usage, answer))
 
 
-def within_a_block(results: list[ReplayResult]) -> float:
+def within_a_block(results: list[ReplayResult], block: int = BLOCK) -> float:
     near = [
-        abs(one.forecast.cached_tokens - (one.usage.cached_tokens or 0)) <= BLOCK
+        abs(one.forecast.cached_tokens - (one.usage.cached_tokens or 0)) <= block
         for one in results
         if one.usage is not None
     ]
@@ -65,6 +73,31 @@ def test_replicas_in_turn_are_found_and_forecast(replicas: int) -> None:
     assert profile is not None
     # Two conversations by turns on two replicas: each has a replica of its own, as if there were one.
     assert profile.replicas.value == (replicas if replicas != 2 else 1)
+
+
+@pytest.mark.parametrize("replicas", [2, 3, 4])
+@pytest.mark.parametrize(("block", "words"), [(64, 42), (128, 45), (128, 60)])
+def test_replicas_in_turn_are_found_though_a_turn_is_hardly_longer_than_a_block(
+    replicas: int, block: int, words: int
+) -> None:
+    replay = replay_traffic(
+        chat(1, lambda number: number % replicas, block=block, conversations=1, system=600, words=words)
+    )
+    results = list(replay)
+    model = replay._forecaster.model("", "m")
+    assert model.round_robin.replicas == replicas
+    assert within_a_block(results[30:], block) == 1.0
+
+
+def test_turns_are_known_after_a_restart() -> None:
+    def records() -> Iterator[TrafficRecord]:
+        return chat(1, lambda number: number % 3, conversations=1, system=600)
+
+    first = replay_traffic(list(records())[:30])
+    for _ in first:
+        pass
+    rest = list(replay_traffic(list(records())[30:], learned=first.learned))
+    assert within_a_block(rest) == 1.0
 
 
 @pytest.mark.parametrize("seed", range(6))
