@@ -444,9 +444,14 @@ def profile(cache: EndpointCacheModel) -> CacheProfile:
 
 def _replicas(cache: EndpointCacheModel) -> Estimate:
     if cache.round_robin.replicas:
-        return Estimate(cache.round_robin.replicas, cache.round_robin.agreed, cache.reports)
+        turns = cache.round_robin
+        return Estimate(turns.replicas, turns.agreed if turns.alone else turns.agreed / 2, cache.reports)
     routings = cache.hypotheses.routings()
     at = max(range(len(routings)), key=lambda index: routings[index])
+    if ROUTINGS[at].kind == "random" and not cache.proofs.spread:
+        return Estimate(
+            None, 0.0, cache.reports
+        )  # a small cache, which always keeps the same, looks like many replicas
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
     confidence = min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many
     return Estimate(ROUTINGS[at].replicas, confidence, cache.reports)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
+from math import inf
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.hypotheses import Rendering
@@ -43,6 +45,12 @@ NO_ROOM, LENGTH = 0.01, 0.6
 SHORTENED = 64
 """Tokens by which the earlier prompt is longer than the shared part, from which it may have reached a block or minimum
 that the shared part does not reach."""
+PART, UNSURE_PART = 64.0, 128.0
+"""Tokens of a part whose loss is stated; the latter if the size of the prefix is a mere estimate."""
+COUNTED = 6.0
+"""Tokens of doubt up to which the size of a prefix is as good as counted."""
+EXPECTED = 0.3
+"""Probability that the forecast gave to the loss of a part from which a report is explained by it."""
 PARTLY = 0.03
 """Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
 MOVING = 0.6
@@ -93,6 +101,15 @@ class ReuseEvidence(Struct, frozen=True):
     size: Size
 
 
+class Expected(Struct, frozen=True):
+    """What the forecast held possible: `size` tokens with probability `weight`. `less`: although an earlier request
+    shares more, because it was forgotten or went to another replica."""
+
+    weight: float
+    size: Size
+    less: bool
+
+
 class MissKnowledge(Struct, frozen=True):
     """What was known of the server before the report. `minimum` and `lifetime_s` are None unless reports support
     them. `blocks` are the blocks that reports allow, with their probabilities; empty: only `block`."""
@@ -116,12 +133,20 @@ class MissKnowledge(Struct, frozen=True):
     """When the request was sent, in Unix seconds."""
     all_orders: Sequence[OrderEvidence] = ()
     """Those of `orders` and the improbable ones, the most probable first."""
-    unserved: float = float("inf")
+    unserved: float = inf
     """Tokens of the longest whole prompt that was sent again, or continued, and of which nothing was served."""
     shared_parameters: Set[str] = frozenset()
     """Parameters that do not keep prompts apart, as reports have shown."""
     running: bool = False
     """Whether a request that was still running shares more with the prompt than any that had ended."""
+    expected: Sequence[Expected] = ()
+    units: Sequence[CacheUnit] = ()
+    shorter: Sequence[Size] = ()
+    """Tokens of the beginnings that newer requests share, shorter than what any earlier one shares."""
+    in_turn: bool = False
+    """Whether requests probably reach replicas in turn."""
+    replicas: int | None = None
+    """Number of these replicas, if reports agree with no other."""
 
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""
@@ -177,13 +202,58 @@ class MissCase(Struct, frozen=True, dict=True):
     def part_missing(self) -> bool:
         """Return whether the server found a part of a shared beginning only, and no block that reports allow leaves
         out so much."""
+        return self._less_than_usual and not self.whole_blocks(self.shared)
+
+    @property
+    def part_or_block(self) -> bool:
+        """Return whether the server found a part of a shared beginning only, unless it has large blocks of an unusual
+        size, for which no other report speaks: one figure alone tells nothing of a block."""
+        return self._less_than_usual and not any(figure != self.cached for figure in self.known.figures)
+
+    @property
+    def _less_than_usual(self) -> bool:
         missed = self.shared.tokens - self.cached
-        if not self.cached or missed < max(128.0, 2.0 * self.known.block) + 3 * self.shared.error:
+        known = self.served_as_long or self.shared.error <= COUNTED
+        least = PART if known else UNSURE_PART
+        if not self.cached or missed < max(least, 2.0 * self.known.block) + 3 * self.shared.error:
             return False
         slack = 3 * self.shared.error + NEAR
-        units = self.known.blocks or ((self.known.block, 1.0),)
-        in_a_block = sum(weight for block, weight in units if missed < block + slack)
-        return in_a_block < PARTLY and not self.whole_blocks(self.shared)
+        return sum(weight for block, weight in self.blocks if missed < block + slack) < PARTLY
+
+    @property
+    def newer_alone(self) -> bool:
+        """Return whether exactly what newer requests share was served: an older one, which shares more, is lost."""
+        block = self.known.block if not self.cached % self.known.block else 1
+        return any(
+            -NEAR / 2 <= size.tokens - self.cached <= block + NEAR / 2 and size.error <= NEAR / 2
+            for size in self.known.shorter
+            if self.shared.tokens - size.tokens >= PART
+        )
+
+    @property
+    def blocks(self) -> list[tuple[int, float]]:
+        """Return the blocks that earlier reports allow and of which the report may be whole ones."""
+        blocks = self.known.blocks or ((self.known.block, 1.0),)
+        return [(block, weight) for block, weight in blocks if not self.cached % block]
+
+    @cached_property
+    def expected_less(self) -> bool:
+        """Return whether the forecast explains the report: the cache, or the replica, has less of the prompt than an
+        earlier request shares."""
+        less = whole = prior = 0.0
+        least = max(PART, 1.5 * self.known.block)
+        for one in self.known.expected:
+            chance = sum(
+                unit.weight * unit.chance(self.cached, one.size.tokens, one.size.error) for unit in self.known.units
+            )
+            apart = self.shared.tokens - one.size.tokens >= least + 2 * (one.size.error + self.shared.error)
+            if one.less and apart:
+                less += one.weight * chance
+                prior += one.weight
+            else:
+                whole += one.weight * chance
+        missed = self.shared.tokens - self.cached >= least + 2 * self.shared.error
+        return missed and prior >= EXPECTED and less > 0.0 and less >= PROVED * (less + whole)
 
     @property
     def has_pictures(self) -> bool:
@@ -207,6 +277,13 @@ class MissCase(Struct, frozen=True, dict=True):
             shared - 2 * self.shared.error < least <= min(whole, self.prompt) for least in THRESHOLDS
         )
         return self.known.none_so_short(self.shared.tokens) and (inside or longer)
+
+    @property
+    def may_be_off(self) -> bool:
+        """Return whether the server has served nothing so far, though a whole prompt as long was sent again: its cache
+        may be switched off, whatever differs."""
+        known = self.known
+        return not self.cached and known.never_served and inf > known.unserved >= min(self.prompt, LARGE_BLOCK)
 
     @property
     def at_the_end(self) -> bool:
@@ -241,7 +318,7 @@ class MissCase(Struct, frozen=True, dict=True):
     def fits(self, size: Size) -> bool:
         """Return whether the report is what a server with usual blocks serves of so many tokens."""
         slack = 3 * size.error + NEAR
-        for block, weight in self.known.blocks or ((self.known.block, 1.0),):
+        for block, weight in self.blocks:
             if weight >= PARTLY and -slack <= size.tokens - self.cached <= block + slack:
                 return True
         return self.whole_blocks(size)
@@ -403,6 +480,7 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         evidence[order] = OrderEvidence(order, weights[order], reach.size, _others(order, weights), longest)
     minimum, lifetime = cache.units.minimum, lifetime_of(cache)
     # If the reports exclude a limited cache, only the lifetime's length is doubtful.
+    reach = prediction.reach
     needed = CONFIDENT if cache.hypotheses.room > NO_ROOM else LENGTH
     return MissKnowledge(
         [one for one in evidence.values() if one.weight >= 0.005],
@@ -421,7 +499,28 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         cache.proofs.unserved,
         shared_parameters=frozenset(cache.proofs.shared),
         running=prediction.ended_chars is not None,
+        expected=_expected(cache, prediction),
+        units=cache.units.likely[:6],
+        shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],
+        in_turn=cache.round_robin.replicas > 0,
+        replicas=cache.round_robin.replicas if cache.round_robin.alone else None,
     )
+
+
+def _expected(cache: EndpointCacheModel, prediction: Prediction) -> list[Expected]:
+    """Return what the forecast held possible for one cache, or for replicas in turn."""
+    single = cache.hypotheses.routings()[0]
+    found = []
+    for one in prediction.outcomes:
+        reach = prediction.reaches[one.rendering]
+        depth = reach.steps[-1].depth if reach.steps else 0
+        if cache.round_robin.replicas and prediction.in_turn:
+            if cache.order_of(one.rendering) not in ("inside", "first"):
+                continue  # what other replicas share is only known in these
+            depth = max(depth, *prediction.in_turn[1])
+        less = reach.size(depth).tokens - one.size.tokens >= PART
+        found.append(Expected(single * one.weight, one.size, less))
+    return found
 
 
 def _others(order: Order, weights: Mapping[Order, float]) -> float:

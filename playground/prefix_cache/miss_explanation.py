@@ -122,6 +122,9 @@ def explain_miss(
     if found is not None and cached > shared.tokens * (1 + BEYOND) + known.block + NEAR + 3 * shared.error:
         return _made(case, "unknown", "unknown", "more_than_shared")
     emptied = earlier.lost and case.extends and cached < shared.tokens - known.block - 3 * shared.error
+    by_turn = case.known.in_turn and not known.running and case.expected_less
+    if by_turn and not case.parameters and not earlier.lost:
+        return _made(case, "server", "server", "other_replica")
     if case.missed or emptied:
         return _missed(case)
     if found is not None and cached <= known.block and unrelated(now, earlier.view) and shared.tokens < LARGE_BLOCK:
@@ -138,8 +141,15 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
     if case.cached == 0 and case.at_the_end and case.minimum and case.shared.tokens < case.minimum:
         return _below_minimum(case)
     # Templates differ in where they write other fields, so that the prefix may end before the estimated place.
-    if case.part_missing and not case.parameters and (case.served_as_long or found.part.kind == "content"):
-        return _lost(case, "partly_lost", certain=case.served_as_long)
+    older_lost = case.expected_less or (case.newer_alone and (case.part_missing or case.part_or_block))
+    certain = case.served_as_long or older_lost
+    missing = case.part_missing or older_lost
+    if missing and not case.parameters and (certain or found.part.kind == "content"):
+        return _lost(case, "partly_lost", certain=certain)
+    if case.may_be_off and not case.parameters:
+        return _made(case, "unknown", "unknown", "edit_or_off")
+    if case.part_or_block and not case.parameters and found.part.kind == "content":
+        return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
     return _differs(case, found)
 
 
@@ -147,7 +157,7 @@ def _identical(case: MissCase) -> MissExplanation | None:
     """Explain a report for a prompt without a difference, which is too short to tell by the tokens that were missed."""
     if case.cached == 0 and case.minimum is not None and case.shared.tokens < case.minimum:
         return _below_minimum(case)
-    missing = case.part_missing and not case.parameters
+    missing = (case.part_missing or case.expected_less) and not case.parameters
     return _generated_again(case) or (_lost(case, "partly_lost") if missing else None)
 
 

@@ -30,11 +30,14 @@ Reason = Literal[
     "template_rewrites_calls",
     "lost",
     "partly_lost",
+    "other_replica",
     "tool_order_or_lost",
     "short_or_lost",
     "edit_or_template",
     "edit_or_lost",
     "edit_or_partly_lost",
+    "block_or_partly_lost",
+    "edit_or_off",
     "block_or_template",
 ]
 """What an explanation says, more finely than its cause. Two that are joined by "or" are both possible; ""; stored by an
@@ -109,11 +112,14 @@ def sentence(
         "template_rewrites_calls": _template_rewrites_calls,
         "lost": _lost,
         "partly_lost": _partly_lost,
+        "other_replica": _other_replica,
         "tool_order_or_lost": _tool_order_or_lost,
         "short_or_lost": _short_or_lost,
         "edit_or_template": _edit_or_template,
         "edit_or_lost": _edit_or_lost,
         "edit_or_partly_lost": _edit_or_partly_lost,
+        "block_or_partly_lost": _block_or_partly_lost,
+        "edit_or_off": _edit_or_off,
         "block_or_template": _block_or_template,
     }
     text = _differs(case, variable) if reason == "differs" else words[reason](case)
@@ -230,6 +236,15 @@ def _partly_lost(case: MissCase) -> str:
     )
 
 
+def _other_replica(case: MissCase) -> str:
+    count = f"{case.known.replicas} " if case.known.replicas else ""
+    return (
+        f"{_shared(case)}, yet only {case.cached:,} tokens came from the cache, as forecast: this server probably "
+        f"sends requests to {count}replicas in turn, and the one that answered has seen no more of this "
+        f"prompt. {_CLEARED}."
+    )
+
+
 def _tool_order_or_lost(case: MissCase) -> str:
     assert case.found is not None
     return (
@@ -262,6 +277,23 @@ def _edit_or_partly_lost(case: MissCase) -> str:
     return (
         f"{_shared(case)}, yet only {case.cached:,} of them came from the cache. Either the server did not find the "
         f"rest, or they are fewer than estimated and the prefix ends there ({case.found.words})."
+    )
+
+
+def _block_or_partly_lost(case: MissCase) -> str:
+    assert case.found is not None
+    return (
+        f"{_shared(case)}, yet only {case.cached:,} of them came from the cache. Either this server caches whole "
+        f"blocks of so many tokens and the prefix ends there ({case.found.words}), or the server did not find the rest."
+    )
+
+
+def _edit_or_off(case: MissCase) -> str:
+    assert case.found is not None
+    return (
+        f"None of {case.prompt:,} tokens came from the cache. Either the prefix ends in {place(case.now, case.found)} "
+        f"({case.found.words}), or the cache is switched off or has a minimum above {case.known.unserved:,.0f} tokens: "
+        "this server has reported no cached token so far, though a whole prompt of that size was sent again."
     )
 
 

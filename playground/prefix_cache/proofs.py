@@ -19,6 +19,8 @@ class CacheProofs:
         """Names of parameters with which requests share a cache although their values differ."""
         self._outlived = 0.0
         """Tokens of a prefix that was served whole, with all other traffic since it was used."""
+        self._whole = self._less = 0
+        """Reports of all that the newest of several requests shares, and of less."""
 
     @property
     def unserved(self) -> float:
@@ -37,6 +39,18 @@ class CacheProofs:
             size = reach.size(step.depth)
             if size.tokens - block - 2 * size.error <= cached:
                 self._outlived = max(self._outlived, distance + size.tokens)
+        if len(reach.groups) > 1:
+            longest, other = (reach.size(reach.steps[at].depth) for at in (reach.groups[-1], reach.groups[-2]))
+            slack = block + 2 * longest.error
+            if longest.tokens - other.tokens > slack:
+                whole = cached >= longest.tokens - slack
+                self._whole, self._less = self._whole + whole, self._less + (not whole)
+
+    @property
+    def spread(self) -> bool:
+        """Return whether some reports had all that the newest of several requests shares, and others had less, as with
+        replicas that do not know the same requests."""
+        return self._whole > 0 and self._less > 0
 
     def outlived(self, reach: Reach, block: int) -> bool:
         """Return whether another prefix was served after as much traffic as there was since this one was used."""
@@ -47,9 +61,10 @@ class CacheProofs:
 
     def state(self) -> dict[str, object]:
         """Return the proofs as JSON values."""
-        return {"unserved": self._unserved, "outlived": self._outlived}
+        return {"unserved": self._unserved, "outlived": self._outlived, "spread": [self._whole, self._less]}
 
-    def restore(self, unserved: Sequence[float], outlived: float) -> None:
+    def restore(self, unserved: Sequence[float], outlived: float, spread: Sequence[int] = ()) -> None:
         """Continue from a stored state."""
         self._unserved = sorted((0.0, 0.0, *unserved))[-2:]
         self._outlived = max(outlived, 0.0)
+        self._whole, self._less = (max(count, 0) for count in (*spread, 0, 0)[:2])

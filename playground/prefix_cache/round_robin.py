@@ -34,6 +34,12 @@ class RoundRobin:
         known = self._agreed.get(self.replicas)
         return sum(known) / len(known) if known else 0.0
 
+    @property
+    def alone(self) -> bool:
+        """Return whether the reports agree with no other number of replicas."""
+        others = (known for count, known in self._agreed.items() if count != self.replicas and len(known) >= LEAST)
+        return bool(self.replicas) and all(sum(known) < BELIEVED * len(known) for known in others)
+
     def add(self, cached: int, depths: Mapping[int, tuple[int, int]], size: Callable[[int], Size], block: int) -> None:
         """Add a report. `depths`: code points that the prompt shares with any request (1) and with those of one
         replica, by number of replicas, with their answers and without.

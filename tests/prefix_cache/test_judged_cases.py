@@ -45,6 +45,9 @@ def test_time_at_which_the_served_prefix_ends_is_named_although_replicas_missed_
         ("reasoning_removed", -1, "edit_or_template"),
         ("reasoning_removed_partly", -1, "edit_or_template"),
         ("block_or_template", -1, "block_or_template"),
+        ("l4_first_report_half", -1, "block_or_partly_lost"),
+        ("l4_small_cache", -1, "block_or_partly_lost"),
+        ("l4_slot", -1, "edit_or_partly_lost"),
         ("l4_half_lost", -1, "edit_or_partly_lost"),
         ("l4_picture", -1, "edit_or_partly_lost"),
     ],
@@ -87,6 +90,20 @@ def test_large_part_of_a_shared_beginning_that_was_not_served_is_not_blamed_on_t
     found = explained("k4_partial_loss")
     assert found is not None
     assert (found.cause, found.reason) == ("server", "partly_lost")
+
+
+def test_report_of_what_a_newer_request_shares_is_not_blamed_on_where_an_older_one_differs() -> None:
+    found = explained("l4_undone_edit")
+    assert found is not None
+    assert (found.cause, found.reason, found.compared_with) == ("server", "partly_lost", "q8")
+    assert "gap" in {one.code for one in found.candidates}
+
+
+@pytest.mark.parametrize("row", [-5, -4, -2, -1])
+def test_report_that_replicas_in_turn_made_the_forecast_is_explained_by_them(row: int) -> None:
+    found = explained("l4_replica_in_turn", row)
+    assert found is not None
+    assert (found.cause, found.reason) == ("server", "other_replica")
 
 
 @pytest.mark.parametrize(

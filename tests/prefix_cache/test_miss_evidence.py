@@ -81,6 +81,31 @@ def test_proofs_are_stored_with_the_learned_state() -> None:
     assert other.proofs.outlived(reach(4_500.0, 1_500.0), 16)
 
 
+def test_cache_that_always_keeps_the_same_is_not_called_many_replicas() -> None:
+    """Of three requests, the older two share less. The newest is never found, as in a cache with little room."""
+    proofs = CacheProofs()
+    steps = [MatchStep(depth, number, 1) for depth, number in ((1_000, 2), (2_000, 1), (3_000, 0))]
+    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [30.0, 20.0, 10.0], [0.0] * 3, {}, [0, 1, 2])
+    for _ in range(9):
+        proofs.add_served(found, 1_000, 16)
+    spread = [proofs.spread]
+    proofs.add_served(found, 2_992, 16)
+    assert [*spread, proofs.spread] == [False, True]
+
+
+@pytest.mark.parametrize(("unserved", "reason"), [(1_100.0, "edit_or_off"), (600.0, "differs")])
+def test_explain_miss_edit_is_named_unless_a_whole_prompt_as_long_was_not_served_either(
+    unserved: float, reason: str
+) -> None:
+    now = view(("system", RULES), ("user", "Which crate?"))
+    earlier = EarlierRequest(
+        view(("system", "X" + RULES), ("user", "Which crate?")), None, "id", 10.0, prompt_tokens=800
+    )
+    found = explain_miss(now, None, earlier, CacheUsage(800, 0), replace(known(), unserved=unserved, never_served=True))
+    assert found is not None
+    assert found.reason == reason
+
+
 def repeated(found: MissKnowledge, gap_s: float = 900.0) -> MissExplanation | None:
     """Send a prompt of 800 tokens again after a while; nothing of it is served."""
     now = view(("system", RULES), ("user", "Which crate?"))

@@ -15,7 +15,15 @@ from playground.prefix_cache.traffic import read_traffic
 
 CASES = sorted((Path(__file__).parents[1] / "data" / "judged_cases").glob("*.jsonl"))
 CLEARING: frozenset[Reason] = frozenset(
-    ("below_minimum", "template_moves", "template_marks_turn", "template_rewrites_calls", "lost", "partly_lost")
+    (
+        "below_minimum",
+        "template_moves",
+        "template_marks_turn",
+        "template_rewrites_calls",
+        "lost",
+        "partly_lost",
+        "other_replica",
+    )
 )
 
 
@@ -58,4 +66,6 @@ def test_sentences_of_most_reasons_are_among_the_judged_sessions() -> None:
         "tool_order_or_lost",
         "edit_or_template",
         "block_or_template",
+        "block_or_partly_lost",
+        "other_replica",
     }
