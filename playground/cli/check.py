@@ -243,7 +243,7 @@ def _histories(documents: Sequence[Document], folder: str | None) -> list[Prompt
     # Imported here: without a log nothing of it is needed.
     from playground.storage.paths import data_folder
 
-    return asyncio.run(_read_log(data_folder(folder, os.environ), documents))
+    return asyncio.run(_read_log(data_folder(folder, os.environ, reading=True), documents))
 
 
 async def _read_log(folder: Path, documents: Sequence[Document]) -> list[PromptHistory]:
@@ -252,7 +252,7 @@ async def _read_log(folder: Path, documents: Sequence[Document]) -> list[PromptH
     from playground.requestlog.records import LogUnavailableError
 
     try:
-        log = await RequestLog.open(folder)
+        log = await RequestLog.open(folder, reading=True)
     except LogUnavailableError as error:
         raise InputError(FieldError(("--data-dir",), str(error))) from error
     try:

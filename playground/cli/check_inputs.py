@@ -257,7 +257,7 @@ async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
     if chosen.malformed:
         raise InputError(FieldError(("--log",), f"{', '.join(map(str, chosen.malformed))} is not understood."))
     try:
-        log = await RequestLog.open(data_folder(folder, os.environ))
+        log = await RequestLog.open(data_folder(folder, os.environ, reading=True), reading=True)
     except LogUnavailableError as error:
         raise InputError(FieldError(("--log",), str(error))) from error
     try:

@@ -270,9 +270,10 @@ def log(options: argparse.Namespace) -> int:
     words = list(options.words)
     action = words.pop(0) if words and words[0] in ACTIONS else "list"
     work = ACTIONS[action](words, options)
-    folder = data_folder(options.data_dir, os.environ)
+    reading = action not in CHANGES
+    folder = data_folder(options.data_dir, os.environ, reading=reading)
     try:
-        status = asyncio.run(_with_log(folder, work))
+        status = asyncio.run(_with_log(folder, work, reading=reading))
         sys.stdout.flush()
         return status
     except BrokenPipeError:
@@ -283,8 +284,8 @@ def log(options: argparse.Namespace) -> int:
         return FAILED
 
 
-async def _with_log(folder: Path, work: Work) -> int:
-    store = await RequestLog.open(folder)
+async def _with_log(folder: Path, work: Work, *, reading: bool) -> int:
+    store = await RequestLog.open(folder, reading=reading)
     errors: list[str] = []
 
     def report(message: str) -> None:
@@ -324,6 +325,8 @@ ACTIONS: dict[str, Callable[[list[str], argparse.Namespace], Work]] = {
     "import": import_,
     "delete": delete,
 }
+CHANGES = frozenset(("import", "delete"))
+"""Actions that change the log. The others also read a log whose disk is full or read-only."""
 
 
 async def _rows(store: RequestLog, chosen: LogFilter, limit: int) -> AsyncIterator[LogRow]:

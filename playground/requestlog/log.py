@@ -84,15 +84,16 @@ class RequestLog(LogReads):
         self._on_notice: Subscribers[str] | None = None
 
     @classmethod
-    async def open(cls, folder: Path) -> RequestLog:
+    async def open(cls, folder: Path, *, reading: bool = False) -> RequestLog:
         """Open the log in a folder, created (mode 0700) if missing; its files have mode 0600.
 
         Raises LogUnavailableError if the folder cannot be written. A file of a newer version is opened for reading
-        only (`read_only_reason`), a damaged one set aside (`notice`). Runs whose process died are interrupted.
+        only (`read_only_reason`), and with `reading` one that cannot be written. A damaged one is set aside (`notice`).
+        Runs whose process died are interrupted.
         """
         worker = Worker("request-log-writer")
         try:
-            ready = await worker.call(lambda: open_log(folder))
+            ready = await worker.call(lambda: open_log(folder, reading=reading))
         except BaseException:
             worker.stop()
             raise

@@ -30,6 +30,8 @@ from playground.requestlog.store import (
     is_damage,
     open_aside,
     open_files,
+    open_to_read,
+    reason_of,
     transaction,
     unavailable,
 )
@@ -77,8 +79,22 @@ def finish_purge(connection: sqlite3.Connection) -> None:
         pass
 
 
-def open_log(folder: Path) -> Ready:
-    """Open, check and tidy the log in a folder, created with mode 0700 if missing. Raises LogUnavailableError."""
+def open_log(folder: Path, *, reading: bool = False) -> Ready:
+    """Open, check and tidy the log in a folder, created with mode 0700 if missing. Raises LogUnavailableError.
+
+    `reading`: a log that cannot be written is opened as it is.
+    """
+    try:
+        return _open_log(folder)
+    except LogUnavailableError as error:
+        why = reason_of(error.__cause__ or error)
+        files = open_to_read(folder, why) if reading else None
+        if files is None:
+            raise
+        return Ready(files, None)
+
+
+def _open_log(folder: Path) -> Ready:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with opening(folder):

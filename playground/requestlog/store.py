@@ -35,6 +35,7 @@ most are not used again."""
 _CHECK_UP_TO = 32 * 1024 * 1024
 """Bytes. Up to here every page is checked at each start (some 50 ms); beyond, only what opening touches."""
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_NO_ROOM_CODES = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 _UNDECODABLE = "Could not decode to UTF-8"
 """Start of sqlite3's message for a text column that is not UTF-8."""
 
@@ -64,6 +65,26 @@ def open_files(folder: Path) -> OpenedStore:
         return _open_or_set_aside(path)
     except (OSError, sqlite3.Error) as error:
         raise LogUnavailableError(unavailable(folder, error)) from error
+
+
+def open_to_read(folder: Path, why: str) -> OpenedStore | None:
+    """Open a log that cannot be written (full or read-only disk) without changing a byte.
+
+    Returns None if there is no log, it is of another version, or cannot be read either. `why`: a sentence's end.
+    """
+    path = folder / FILE_NAME
+    try:
+        if _peek(path) != migrations.CURRENT:
+            return None
+        reader = _connect_unchanged(path)
+        try:
+            reader.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
+        except BaseException:
+            reader.close()
+            raise
+    except (OSError, sqlite3.Error, DamagedFileError, UnicodeDecodeError):
+        return None
+    return OpenedStore(None, reader, f"The request log in {folder} is only read, because it cannot be written: {why}.")
 
 
 def _open_or_set_aside(path: Path) -> OpenedStore:
@@ -174,8 +195,21 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 def _connect_unchanged(path: Path) -> sqlite3.Connection:
     # Without a write-ahead file no process writes the log: `immutable` then creates no lock or shared-memory file.
-    pending = path.with_name(path.name + "-wal").exists()
-    return _connect(path, "mode=ro" if pending else "immutable=1", busy_s=_OPENING_BUSY_S)
+    pending = path.with_name(path.name + "-wal")
+    if pending.exists():
+        connection = _connect(path, "mode=ro", busy_s=_OPENING_BUSY_S)
+        try:
+            connection.execute("PRAGMA schema_version")
+            return connection
+        except sqlite3.OperationalError as error:
+            connection.close()
+            # An empty one is left by an attempt to write on a full disk, where no shared memory can be created.
+            if error.sqlite_errorcode & 0xFF not in _NO_ROOM_CODES or pending.stat().st_size > 0:
+                raise
+        except BaseException:
+            connection.close()
+            raise
+    return _connect(path, "immutable=1", busy_s=_OPENING_BUSY_S)
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -243,11 +277,16 @@ def _newer(path: Path, found: int) -> str:
     )
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the system's text of an error as the end of a sentence."""
+    what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"{what[:1].lower()}{what[1:]}"
+
+
 def unavailable(folder: Path, error: Exception) -> str:
     """Return the message for a folder in which no log can be stored."""
-    what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (
-        f"The request log cannot be kept in {folder}: {what[:1].lower()}{what[1:]}. "
+        f"The request log cannot be kept in {folder}: {reason_of(error)}. "
         "Make the folder writable, or choose another one with --data-dir."
     )
 

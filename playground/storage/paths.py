@@ -15,10 +15,11 @@ from playground.prompt.field_errors import FieldError, InputError
 HOME_VARIABLE = "ELECTRON_PLAYGROUND_HOME"
 
 
-def data_folder(option: str | None, environment: Mapping[str, str]) -> Path:
+def data_folder(option: str | None, environment: Mapping[str, str], *, reading: bool = False) -> Path:
     """Return the data folder: the option's, the environment variable's, or the user's default.
 
-    Creates it for this user only. Raises InputError if it cannot be used.
+    Creates it for this user only. Raises InputError if it cannot be used. `reading`: an existing folder need not be
+    writable.
     """
     try:
         folder = _chosen(option, environment)
@@ -27,6 +28,8 @@ def data_folder(option: str | None, environment: Mapping[str, str]) -> Path:
             f"the data folder {option or environment.get(HOME_VARIABLE)} cannot be found: {error}"
         ) from error
     try:
+        if reading and folder.is_dir():
+            return folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
