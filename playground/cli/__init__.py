@@ -7,7 +7,7 @@ import sys
 
 FINISHED = 0
 FAILED = 1
-"""The request, or a step of the self-test, failed."""
+"""The request, or a step of the self-test, failed, or an output cannot be written."""
 BAD_INPUT = 2
 """The input is invalid; nothing was done."""
 NOT_LOGGED = 3

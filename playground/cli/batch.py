@@ -39,7 +39,7 @@ from playground.experiments.batch_results import (
 from playground.experiments.batch_rows import MAX_DATA_BYTES, AnswerCheck, BatchRow, map_columns, parse_check, read_rows
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
 from playground.prompt.document import Json
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.prompt.files import OpenedPrompt, dump, read_input
 from playground.runs.metrics import dollars, percent
 from playground.services import AppServices
@@ -88,7 +88,7 @@ def merge_batches(options: argparse.Namespace) -> int:
         # Whole or not at all: a part of the rows would look like the result.
         write_shared(output, format_results(merged, output))
     except OSError as error:
-        raise InputError(FieldError(("-o",), f"{output} cannot be written: {error.strerror}.")) from None
+        raise UnwritableOutputError(FieldError(("-o",), f"{output} cannot be written: {error.strerror}.")) from None
     unfinished = [name for name in options.files if Path(name + NOTE_SUFFIX).exists()]
     for name in unfinished:
         _print_notice(f"{name}: its batch has not ended with all rows answered. Continue it with --resume.")

@@ -38,7 +38,7 @@ from playground.lint.rules.registry import RULES, rule_named
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.varying_spans import families
 from playground.prompt.document import Document, Json
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.prompt.json_bounds import loads
 from playground.storage.paths import write_shared
 
@@ -209,7 +209,7 @@ def _write(path: Path, value: Json) -> None:
     try:
         write_shared(path, (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode("utf-8"))
     except OSError as error:
-        raise InputError(
+        raise UnwritableOutputError(
             FieldError(("--baseline",), f"{path} cannot be written: {error.strerror or error}.")
         ) from error
 

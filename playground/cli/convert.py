@@ -10,7 +10,7 @@ from playground.cli import FINISHED
 from playground.export.prompt_files import WRITERS, left_out
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import FieldError, UnwritableOutputError
 from playground.prompt.files import FileFormat, dump, missing_in, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.storage.paths import write_shared
@@ -32,7 +32,9 @@ def convert(options: argparse.Namespace) -> int:
         try:
             write_shared(Path(output), text.encode())
         except OSError as error:
-            raise InputError(FieldError(("--output",), f"cannot be written: {error.strerror or error}.")) from None
+            raise UnwritableOutputError(
+                FieldError(("--output",), f"{output} cannot be written: {error.strerror or error}.")
+            ) from None
     else:
         sys.stdout.buffer.write(for_stream(text, sys.stdout).encode())
         sys.stdout.flush()

@@ -11,9 +11,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from playground import __version__
-from playground.cli import BAD_INPUT, STOPPED
+from playground.cli import BAD_INPUT, FAILED, STOPPED
 from playground.cli.error_output import install_masking
-from playground.prompt.field_errors import InputError
+from playground.prompt.field_errors import InputError, UnwritableOutputError
 
 
 def build_parser(*, window_only: bool = False) -> argparse.ArgumentParser:
@@ -407,7 +407,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from playground.export.terminal import print_error
 
         print_error(str(error))
-        return BAD_INPUT
+        return FAILED if isinstance(error, UnwritableOutputError) else BAD_INPUT
     except KeyboardInterrupt:
         return STOPPED
 
@@ -424,7 +424,7 @@ def _run_with_output(options: argparse.Namespace) -> int:
         failed = _output_error(error)
         if failed is None:
             raise
-        from playground.cli import FAILED, discard_output
+        from playground.cli import discard_output
         from playground.export.terminal import print_error
 
         discard_output()

@@ -11,14 +11,14 @@ import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from playground.client.endpoint import Rates, cost
 from playground.client.redact import redact
 from playground.prompt.document import Json
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.runs.state import RunState
 from playground.runs.summary import error_object, wire_tool_calls, wire_usage
 from playground.storage.paths import write_shared
@@ -169,7 +169,7 @@ class ResultFile:
         self._prompt = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:32] if prompt else ""
         self._note = None if path is None else path.with_name(path.name + NOTE_SUFFIX)
         self._csv = path is not None and is_csv(path)
-        self._file: BinaryIO | None = None
+        self._file: io.FileIO | None = None
         self._lock = _lock(path)
         if path is None:
             return
@@ -178,18 +178,30 @@ class ResultFile:
                 self._read_note(path)
             if resume and path.exists():
                 self._keep_whole_lines(path)
-            self._file = path.open("ab" if resume else "xb")
+            self._file = path.open("ab" if resume else "xb", buffering=0)
             assert self._note is not None
-            self._note.write_text(f"{self.batch_id}\n{self._prompt}\n", "ascii")
+            write_shared(self._note, f"{self.batch_id}\n{self._prompt}\n".encode("ascii"))
+            if self._csv and self._file.tell() == 0:
+                self._append(("\ufeff" + _csv_line(COLUMNS)).encode())
         except FileExistsError:
             raise _unusable(f"{path} exists.", "Name another file, or continue that batch with --resume.") from None
         except OSError as error:
-            raise _unusable(f"{path} cannot be written: {error.strerror}.") from None
+            self._give_up(path, new=not resume)
+            raise _unwritable(path, error) from None
         finally:
             if self._file is None and self._lock is not None:
                 self._lock.release()
-        if self._csv and self._file.tell() == 0:
-            self._file.write(("\ufeff" + _csv_line(COLUMNS)).encode())
+
+    def _give_up(self, path: Path, *, new: bool) -> None:
+        """Close the file, and remove it if this batch has made it: the same command can then run again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            if new:
+                for made in (path, self._note):
+                    with suppress(OSError):
+                        assert made is not None
+                        made.unlink()
 
     def _keep_whole_lines(self, path: Path) -> None:
         data = path.read_bytes()
@@ -206,7 +218,8 @@ class ResultFile:
 
     def _read_note(self, path: Path) -> None:
         assert self._note is not None
-        self.batch_id, _, prompt = self._note.read_text("ascii").partition("\n")
+        batch_id, _, prompt = self._note.read_text("ascii").partition("\n")
+        self.batch_id = batch_id or self.batch_id  # empty after a full disk, in earlier versions
         self.continued = True
         self._prompt = self._prompt or prompt.strip()
         if prompt.strip() not in ("", self._prompt):
@@ -219,9 +232,20 @@ class ResultFile:
         if self._file is None:
             print(text, end="", flush=True)
             return
-        self._file.write(text.encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._append(text.encode())
+
+    def _append(self, line: bytes) -> None:
+        """Append a whole line, or nothing: what a full disk took of it is removed. Raises OSError."""
+        assert self._file is not None
+        before, rest = os.fstat(self._file.fileno()).st_size, memoryview(line)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) or 0 :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._file.fileno(), before)
+            raise
 
     def close(self, *, complete: bool) -> None:
         """Close the file. `complete`: every row was answered, so that there is nothing to resume."""
@@ -245,14 +269,22 @@ def _lock(path: Path | None) -> BaseFileLock | None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        try:  # filelock waits also if it cannot create the file
+            os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o644))
+        except OSError as error:
+            raise _unwritable(path, error) from None
         raise _unusable(f"{path} is being written by another process.", "Wait until that batch has ended.") from None
     except OSError as error:
-        raise _unusable(f"{path} cannot be written: {error.strerror}.") from None
+        raise _unwritable(path, error) from None
     return lock
 
 
 def _unusable(detail: str, hint: str = "") -> InputError:
     return InputError(FieldError(("-o",), detail, hint))
+
+
+def _unwritable(path: Path, error: OSError) -> UnwritableOutputError:
+    return UnwritableOutputError(FieldError(("-o",), f"{path} cannot be written: {error.strerror or error}."))
 
 
 def check_output(path: Path) -> None:

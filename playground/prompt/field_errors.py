@@ -38,3 +38,7 @@ class InputError(ValueError):
     def __init__(self, *problems: FieldError) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+
+
+class UnwritableOutputError(InputError):
+    """An output that cannot be written. Commands end with status 1, not with the 2 of invalid input."""

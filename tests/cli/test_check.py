@@ -147,9 +147,9 @@ def test_check_log_of_several_files_is_opened_once(
     opened: list[Path] = []
     really_open = RequestLog.open
 
-    async def open_and_count(folder: Path) -> RequestLog:
+    async def open_and_count(folder: Path, *, reading: bool = False) -> RequestLog:
         opened.append(folder)
-        return await really_open(folder)
+        return await really_open(folder, reading=reading)
 
     monkeypatch.setattr(RequestLog, "open", open_and_count)
     files = [_file(tmp_path, _body(f"Be kind to caller {number}."), f"{number}.json") for number in range(3)]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from playground.experiments.batch_results import ResultFile, parse_results
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
+from playground.simulator.launch import SimulatorProcess
 from tests.forked_program import run_text
 from tests.requestlog.samples import answered, record
 
@@ -111,7 +115,7 @@ def _part(folder: Path, *, note: bool) -> Path:
 def test_batch_merge_to_a_full_disk_leaves_no_part_of_a_file(tmp_path: Path) -> None:
     part, output = _part(tmp_path, note=False), tmp_path / "all.jsonl"
     done = run_text(["batch-merge", str(part), "-o", str(output)], os.environ, file_limit=100_000)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "cannot be written: File too large" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["part.jsonl"]
     assert run_text(["batch-merge", str(part), "-o", str(output)], os.environ).returncode == 0
@@ -126,13 +130,72 @@ def test_batch_merge_tells_that_a_shard_is_unfinished(tmp_path: Path) -> None:
     assert len(output.read_text().splitlines()) == ROWS
 
 
-def test_baseline_that_cannot_be_written_is_told_with_status_2(tmp_path: Path) -> None:
+def test_baseline_that_cannot_be_written_is_told_with_status_1(tmp_path: Path) -> None:
     folder = tmp_path / "a file"
     folder.write_text("")
-    for place in (Path("/proc/prefixes.json"), folder / "prefixes.json"):
+    # A folder that is a file is an invalid name, found when the baseline is read.
+    for place, status in ((Path("/proc/prefixes.json"), 1), (folder / "prefixes.json", 2)):
         done = run_text(["check", _prompt(tmp_path), "--baseline", str(place), "--update-baseline"], os.environ)
-        assert done.returncode == 2, done.stdout
+        assert done.returncode == status, done.stdout
         assert "--baseline" in done.stderr
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_batch_to_a_full_disk_keeps_whole_lines_and_is_continued(
+    suffix: str, simulator: SimulatorProcess, tmp_path: Path
+) -> None:
+    data, output = tmp_path / "data.csv", tmp_path / f"out.{suffix}"
+    data.write_text("x\n" + "".join(f"{n} {'word ' * 400}\n" for n in range(12)))
+    prompt = tmp_path / "p.json"
+    prompt.write_text(json.dumps({"model": "electron", "messages": [{"role": "user", "content": "{{x}}"}]}))
+    command = ["batch", str(prompt), "--data", str(data), "--base-url", simulator.base_url, "-o", str(output)]
+    home = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "home")}
+    made = ResultFile(output, resume=False)
+    made.write({"row": 0, "phase": "failed", "text": "", "variables": {}})
+    before = output.read_bytes()
+    with _limited(len(before) + 40), pytest.raises(OSError, match="File too large"):
+        made.write({"row": 1, "phase": "done", "text": "word " * 50, "variables": {}})
+    assert output.read_bytes() == before
+    made.close(complete=False)
+    done = run_text([*command, "--resume"], home)
+    assert done.returncode == 0, done.stderr
+    rows = parse_results(output.read_bytes(), output)
+    assert sorted((row["row"], row["phase"]) for row in rows) == [(n, "done") for n in range(12)]
+
+
+@contextlib.contextmanager
+def _limited(size: int) -> Iterator[None]:
+    import resource  # not on Windows, where these tests are skipped
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("command", ["batch", "batch-merge", "convert", "log ticket", "log export", "check"])
+def test_output_that_cannot_be_written_is_named_with_status_1(command: str, tmp_path: Path) -> None:
+    home, output = tmp_path / "home", "/proc/out.jsonl"
+
+    async def fill() -> None:
+        log = await RequestLog.open(home)
+        await log.add([EndedRun(record(), tuple(answered()))])
+        await log.close()
+
+    asyncio.run(fill())
+    (tmp_path / "data.csv").write_text("x\n1\n")
+    words = {
+        "batch": ["batch", _prompt(tmp_path), "--data", str(tmp_path / "data.csv"), "-o", output],
+        "batch-merge": ["batch-merge", str(_part(tmp_path, note=False)), "-o", output],
+        "convert": ["convert", _prompt(tmp_path), "-o", output],
+        "log ticket": ["log", "ticket", "since:2000-01-01", "-o", output],
+        "log export": ["log", "export", "-o", output],
+        "check": ["check", _prompt(tmp_path), "--baseline", output, "--update-baseline"],
+    }[command]
+    done = run_text(words, {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(home)})
+    assert (done.returncode, f"{output} cannot be written" in done.stderr) == (1, True), done.stderr
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "har"])
