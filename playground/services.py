@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -88,6 +89,8 @@ class AppServices:
         self.on_notice: Subscribers[[str]] = Subscribers()
         """The message of an error that does not stop the program."""
         self.settings = Settings(folder / "settings.json", self.writer.submit, self.on_notice)
+        self._server_secrets: ServerSecrets | None = None
+        self._making_secrets = threading.Lock()
         self.settings.stored_forms["tool_server"] = self._hidden_server
         self.endpoints = EndpointStore(folder / "endpoints.json", self.writer.submit, self.on_notice)
         self._folder_warning = folder_warning(folder)
@@ -173,12 +176,15 @@ class AppServices:
         """Pass the result of an agent's tool call to telemetry."""
         self.reporter.report_tool(conversation, result)
 
-    @cached_property
+    @property
     def server_secrets(self) -> ServerSecrets:
-        """Return the secrets in the texts of tool servers. Created on first use."""
-        from playground.storage.server_secrets import ServerSecrets
+        """Return the secrets in the texts of tool servers. Created on first use, which may be in a worker."""
+        with self._making_secrets:  # cached_property has no lock from Python 3.12 on
+            if self._server_secrets is None:
+                from playground.storage.server_secrets import ServerSecrets
 
-        return ServerSecrets()
+                self._server_secrets = ServerSecrets()
+            return self._server_secrets
 
     def _hidden_server(self, value: Json) -> Json:
         """Return the setting of the tool server without secrets, which go to the key store."""
@@ -385,7 +391,7 @@ class AppServices:
         await self.tasks.close()
         self._save_cache_memory()
         await self.writer.flush()
-        if "server_secrets" in self.__dict__:
+        if self._server_secrets is not None:
             await self.server_secrets.flush()
         if self.log is not None:
             await self.log.close()

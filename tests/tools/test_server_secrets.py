@@ -6,7 +6,9 @@ import asyncio
 import json
 import shlex
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import keyring
@@ -232,5 +234,30 @@ def test_secret_is_not_given_to_another_server(keys: Keys) -> None:
             for other in (stored.replace("good", "evil"), f"{stored}&token=more", f"{stored} x"):
                 with pytest.raises(InputError):
                     await secrets.of(secrets.hide(other))
+
+    asyncio.run(main())
+
+
+def test_services_make_one_store_of_secrets_for_threads_that_ask_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2)
+    made: list[ServerSecrets] = []
+
+    class Slow(ServerSecrets):
+        def __init__(self) -> None:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.5)  # ends early only if the other thread is in here too
+            made.append(self)
+            super().__init__()
+
+    monkeypatch.setattr("playground.storage.server_secrets.ServerSecrets", Slow)
+
+    async def main() -> None:
+        services = AppServices(tmp_path, {}, Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}")))
+        first, second = await asyncio.gather(*(asyncio.to_thread(lambda: services.server_secrets) for _ in range(2)))
+        assert first is second is made[0]
+        assert len(made) == 1
+        await services.close()
 
     asyncio.run(main())
