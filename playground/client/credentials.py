@@ -8,7 +8,7 @@ from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import msgspec
 
@@ -226,6 +226,21 @@ def masked_address(text: str) -> str:
     return _QUERY_FIELD.sub(
         lambda found: f"{found[1]}={MASK}" if any(_of_field(found[1], found[2])) else found[0], text
     )
+
+
+def has_secret(address: str) -> bool:
+    """Return whether an address has a user, a password or a key in it."""
+    return masked_address(redact(address, None)) != address
+
+
+def without_secret(address: str) -> str:
+    """Return the address without user, password, query and fragment; "" if it has a key elsewhere."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return "" if has_secret(bare) else bare
 
 
 def stored_headers(headers: Iterable[tuple[str, str]], key: str | None) -> tuple[tuple[str, str], ...]:

@@ -74,9 +74,15 @@ class EndpointStore:
         self._changes: Subscribers[[]] = Subscribers()
         self._lock = threading.Lock()
         self._unsaved: dict[str, Endpoint | None] = {}
-        self._endpoints = self._file.read(_endpoints) or _built_in()
+        cleaned: list[Endpoint] = []
+        self._endpoints = self._file.read(lambda value: _endpoints(value, cleaned)) or _built_in()
         self.notice = self._file.notice
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
+        if cleaned:
+            names = ", ".join(endpoint.name for endpoint in cleaned)
+            self.notice = f"The password or key was removed from the base URL of {names}. The key has its own field."
+            self._unsaved = {endpoint.id: endpoint for endpoint in cleaned}
+            self._submit(self._save, self._report)
 
     def all(self) -> tuple[Endpoint, ...]:
         """Return every endpoint: the simulator, Electron, then those added, oldest first."""
@@ -264,13 +270,31 @@ class _EndpointsFile(TypedDict):
     endpoints: list[_EndpointRow]
 
 
-def _endpoints(value: Json) -> dict[str, Endpoint]:
-    """Return the endpoints in a file's value, built-in ones first. Raises ValueError for another shape."""
+def _endpoints(value: Json, cleaned: list[Endpoint] | None = None) -> dict[str, Endpoint]:
+    """Return the endpoints in a file's value, built-in ones first. Raises ValueError for another shape.
+
+    `cleaned` receives those whose address in the file has a password or key; theirs has none.
+    """
     endpoints = _built_in()
     for row in struct_reader(_EndpointsFile)(value)["endpoints"]:
+        bare = _without_secret(row["base_url"])
+        if bare:
+            row["base_url"] = bare
         endpoint = _as_built_in(_endpoint(row))
         endpoints[endpoint.id] = endpoint
+        if bare and cleaned is not None:
+            cleaned.append(endpoint)
     return endpoints
+
+
+def _without_secret(base_url: str) -> str:
+    """Return the address without its password or key; "" if it has none."""
+    if not base_url:
+        return ""
+    # Imported here: the first frame of a user without other endpoints does not need it.
+    from playground.client.credentials import has_secret, without_secret
+
+    return without_secret(base_url) if has_secret(base_url) else ""
 
 
 def _endpoint(row: _EndpointRow) -> Endpoint:

@@ -35,6 +35,8 @@ class Setting(Struct, frozen=True):
     maximum: int | None = None
     unit: str = ""
     base64: bool = False
+    address: bool = False
+    """Whether the text is an address, in which no password and no key is stored."""
 
 
 HIDDEN_PANES = tuple(
@@ -100,6 +102,7 @@ SETTINGS = (
         "",
         "OpenTelemetry collector",
         "OTLP/HTTP endpoint, for example http://127.0.0.1:4318/v1/traces. Contents are not sent. Empty: off.",
+        address=True,
     ),
     Setting("show_simulator_bar", True, "Simulator bar", "Show in the menu row that replies are simulated."),
     Setting("endpoint_id", "simulator"),
@@ -155,8 +158,23 @@ class Settings:
         self._unsaved: dict[str, Json] = {}
         self._scheduled = False
         self._values = self._file.read(_table) or {}
-        self.notice = self._file.notice or _notice_of_errors(self._values)
+        cleaned = self._remove_secrets()
+        self.notice = self._file.notice or cleaned or _notice_of_errors(self._values)
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
+        if cleaned:
+            self._submit(self._save, self._report)
+
+    def _remove_secrets(self) -> str:
+        """Remove passwords and keys from the addresses of an older file. Returns the notice."""
+        names = [name for name, value in self._values.items() if _has_secret(_TABLE.get(name), value)]
+        if not names:
+            return ""
+        from playground.client.credentials import without_secret
+
+        for name in names:
+            self._values[name] = self._unsaved[name] = without_secret(str(self._values[name]))
+        labels = ", ".join(_TABLE[name].label for name in names)
+        return f"The password or key was removed from the settings file: {labels}."
 
     def get(self, name: str) -> Json:
         """Return a setting's value, as a copy. Raises KeyError for an undeclared name."""
@@ -246,6 +264,15 @@ def _table(value: Json) -> dict[str, Json]:
     return value
 
 
+def _has_secret(setting: Setting | None, value: Json) -> bool:
+    if setting is None or not setting.address or not isinstance(value, str) or not value:
+        return False
+    # Imported here: the first frame needs no address.
+    from playground.client.credentials import has_secret
+
+    return has_secret(value)
+
+
 def _notice_of_errors(values: dict[str, Json]) -> str:
     errors = [f"{name} {_error(name, value)}" for name, value in values.items() if _error(name, value)]
     return f"Settings that are not valid have their defaults: {'; '.join(errors)}." if errors else ""
@@ -264,6 +291,8 @@ def _error(name: str, value: Json) -> str:
     setting = _TABLE.get(name)
     if setting is None:
         return ""
+    if _has_secret(setting, value):
+        return "has a user name, password or key in it; the settings file is no place for one"
     if setting.choices:
         return "" if value in setting.choices else f"is one of {', '.join(setting.choices)}"
     if isinstance(setting.default, list):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from playground import install_advice
 from playground.agent.conversation import Result
+from playground.client.credentials import masked_address
 from playground.client.endpoint import check_base_url, origin
 from playground.client.redact import redact
 from playground.prompt.document import Json
@@ -180,7 +181,8 @@ class TelemetryService:
         try:
             spans = self._spans_to(collector)
         except InputError:
-            self._say(f"The OpenTelemetry collector in the settings is no address: {collector}. Nothing is sent to it.")
+            shown = masked_address(redact(collector, None))
+            self._say(f"The OpenTelemetry collector in the settings is no address: {shown}. Nothing is sent to it.")
         except (ImportError, AttributeError):
             self._say(MISSING)
         else:

@@ -334,3 +334,30 @@ def test_store_endpoint_with_a_key_in_a_field_refuses_it(book: EndpointStore, pa
     assert not path.exists()
     fields["name"] = "task-queue-gateway-01"  # "sk-" inside a word begins no key
     assert book.add(Endpoint("", **fields)).base_url == fields["base_url"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "address", ["https://me:pass9word@h.test/v1", "https://h.test/v1?api_key=pass9word", "https://pass9word@h.test/v1"]
+)
+def test_secret_in_the_base_url_of_an_older_file_is_removed_and_all_endpoints_stay(path: Path, address: str) -> None:
+    first = EndpointStore(path)
+    first.add(LOCAL)
+    first.add(replace(LOCAL, name="Other", base_url="https://h.test/v1"))
+    value = json.loads(path.read_text())
+    value["endpoints"][-1]["base_url"] = address
+    path.write_text(json.dumps(value))
+    book = EndpointStore(path)
+    assert [endpoint.name for endpoint in book.all()[2:]] == ["Local llama", "Other"]
+    assert book.by_name("Other").base_url == "https://h.test/v1"
+    assert "Other" in book.notice
+    assert "pass9word" not in path.read_text() + book.notice
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("address", ["https://me:pass9word@h.test/v1", "https://h.test/v1?api_key=pass9word"])
+def test_base_url_with_a_secret_is_refused_by_field(book: EndpointStore, path: Path, address: str) -> None:
+    with pytest.raises(InputError) as refused:
+        book.add(replace(LOCAL, base_url=address))
+    assert refused.value.problems[0].path == ("base_url",)
+    assert "pass9word" not in str(refused.value)
+    assert not path.exists()

@@ -294,3 +294,39 @@ def test_a_folder_that_is_gone_is_told_and_the_change_holds(tmp_path: Path) -> N
     settings.set("theme", "dark")
     assert settings.get("theme") == "dark"
     assert "The settings cannot be saved: No such file or directory" in settings.notice
+
+
+SECRET_ADDRESSES = (
+    "https://me:pass9word@collector.test/v1/traces",
+    "https://pass9word@collector.test/v1/traces",
+    "https://collector.test/v1/traces?api_key=pass9word",
+    "https://collector.test/v1/traces#token=pass9word",
+)
+
+
+@pytest.mark.parametrize("address", [*SECRET_ADDRESSES, "https://collector.test/sk_pass9word12345/traces"])
+def test_address_with_a_secret_is_refused_and_not_in_the_file(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    settings = Settings(path)
+    settings.set("font_size", 14)
+    with pytest.raises(InputError, match="OpenTelemetry collector has a user name, password or key"):
+        settings.set("otel_collector", address)
+    assert settings.get("otel_collector") == ""
+    settings.set("font_size", 15)
+    assert "pass9word" not in path.read_text()
+
+
+@pytest.mark.parametrize("address", SECRET_ADDRESSES)
+def test_secret_in_the_address_of_an_older_file_is_removed_at_once(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"otel_collector": address, "font_size": 14, "of_a_newer_version": 1}))
+    settings = Settings(path)
+    assert settings.get("otel_collector") == "https://collector.test/v1/traces"
+    assert "OpenTelemetry collector" in settings.notice
+    assert "pass9word" not in settings.notice
+    assert json.loads(path.read_text()) == {
+        "otel_collector": "https://collector.test/v1/traces",
+        "font_size": 14,
+        "of_a_newer_version": 1,
+    }
+    assert [each.name for each in tmp_path.iterdir()] == ["settings.json"]
