@@ -7,7 +7,6 @@ import csv
 import io
 import os
 import re
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC
@@ -29,7 +28,7 @@ from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.runs.metrics import output_figure
-from playground.storage.paths import is_stream, open_stream
+from playground.storage.paths import is_stream, open_stream, remove_stale, temporary_beside
 
 MOST_LINE_BYTES = 256 * 1024 * 1024
 """Maximum length of a line: one request with its raw events."""
@@ -281,7 +280,8 @@ async def export(
         with os.fdopen(await asyncio.to_thread(open_stream, path), "w", encoding="utf-8", newline="") as stream:
             return await export_into(stream, log, chosen, kind, progress)
     path = Path(await asyncio.to_thread(os.path.realpath, path))
-    handle, name = await asyncio.to_thread(tempfile.mkstemp, dir=path.parent, prefix=f".{path.name[:32]}.")
+    await asyncio.to_thread(remove_stale, path)
+    handle, name = await asyncio.to_thread(temporary_beside, path)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             done = await export_into(file, log, chosen, kind, progress)

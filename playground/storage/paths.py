@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from playground.prompt.field_errors import FieldError, InputError
@@ -113,6 +116,7 @@ def write_shared(path: Path, data: bytes) -> None:
             file.write(data)
         return
     path = Path(os.path.realpath(path))
+    remove_stale(path)
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
@@ -123,8 +127,68 @@ def write_shared(path: Path, data: bytes) -> None:
     _write(path, data, mode)
 
 
+_MARK = ".part-"
+"""In the names of temporary files, between the target's name and a random end of 8 characters."""
+_STALE_S = 60.0
+
+
+def temporary_beside(path: Path) -> tuple[int, str]:
+    """Create a temporary file in the folder of `path`, which may be renamed to it. Returns descriptor and name.
+
+    The file is locked while the descriptor is open, so that `remove_stale` of another process leaves it alone.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{_prefix(path)}{_MARK}")
+    _lock(handle)
+    return handle, name
+
+
+def remove_stale(path: Path) -> None:
+    """Remove the temporary files of `path` that killed processes of this program have left. Never raises.
+
+    Only files with this program's mark, of this user, older than a minute, that no process has locked.
+    """
+    pattern = re.compile(re.escape(_prefix(path) + _MARK) + "[a-z0-9_]{8}")
+    with suppress(OSError):
+        for entry in os.scandir(path.parent):
+            if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_if_stale(entry.path)
+
+
+def _remove_if_stale(name: str) -> None:
+    handle = os.open(name, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        found = os.fstat(handle)
+        ours = sys.platform == "win32" or found.st_uid == os.geteuid()
+        if not ours or found.st_nlink != 1 or time.time() - found.st_mtime < _STALE_S or not _lock(handle):
+            return
+        if sys.platform != "win32":
+            Path(name).unlink()  # still locked
+    finally:
+        os.close(handle)
+    if sys.platform == "win32":
+        Path(name).unlink()  # fails if a process has it open
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:32]}"
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file until it is closed. Returns False if another process has locked it."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # locked by another process, or a file system without locks: nothing is removed
+        return False
+    return True
+
+
 def _write(path: Path, data: bytes, mode: int, *, durable: bool = True) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
+    handle, temporary = temporary_beside(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

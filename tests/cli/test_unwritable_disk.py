@@ -78,9 +78,13 @@ def test_log_is_read_on_a_disk_that_cannot_be_written(state: str, killed: bool, 
     shown = _on(state, log, tmp_path, "log", "show", f"{1:032x}", "--json")
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)
+    stale = tmp_path / ".out.jsonl.part-abcdefgh"  # of an export that was killed
+    stale.write_text("a part")
+    os.utime(stale, (1_000_000, 1_000_000))
     exported = _on(state, log, tmp_path, "log", "export", "-o", str(tmp_path / "out.jsonl"))
     assert exported.returncode == 0, exported.stderr
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == REQUESTS
+    assert not stale.exists()
 
 
 @pytest.mark.parametrize("state", [READ_ONLY], ids=["read-only"])

@@ -213,3 +213,39 @@ def test_folder_warning_names_a_folder_that_everybody_can_write(tmp_path: Path, 
 
 def test_folder_warning_of_a_deleted_folder_is_empty(tmp_path: Path) -> None:
     assert folder_warning(tmp_path / "gone") == ""
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from playground.storage.paths import temporary_beside
+handle, name = temporary_beside(Path(sys.argv[1]))
+os.write(handle, b"a part")
+print(name, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_temporary_file_of_a_killed_process_is_removed_at_the_next_write_and_no_other_file(tmp_path: Path) -> None:
+    target = tmp_path / "o.jsonl"
+    command = [sys.executable, "-c", WRITER, str(target)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        part = Path(process.stdout.readline().strip())
+        users = [tmp_path / name for name in (".o.jsonl.abcdefgh", ".o.jsonl.part-notes.txt", ".other.part-abcdefgh")]
+        link = tmp_path / ".o.jsonl.part-linked_1"
+        link.symlink_to(users[0])
+        young = tmp_path / ".o.jsonl.part-young_01"
+        for one in (*users, young):
+            one.write_text("mine")
+        for one in (*users, part):
+            os.utime(one, (1_000_000, 1_000_000))
+        write_shared(target, b"first")
+        assert part.exists()  # its process is alive
+        process.kill()
+        process.wait()
+        os.utime(part, (1_000_000, 1_000_000))
+        write_shared(target, b"second")
+    assert sorted(tmp_path.iterdir()) == sorted([target, *users, link, young])
+    assert target.read_bytes() == b"second"
