@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
-from math import inf
+from math import gcd, inf
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -236,6 +236,14 @@ class MissCase(Struct, frozen=True, dict=True):
         blocks = self.known.blocks or ((self.known.block, 1.0),)
         return [(block, weight) for block, weight in blocks if not self.cached % block]
 
+    @property
+    def in_coarser_units(self) -> bool:
+        """Return whether all reports are multiples of a unit that is larger than what is missing, such as the
+        checkpoints of a hybrid model: all that such a cache has may have been served."""
+        figures = {self.cached, *self.known.figures} - {0}
+        unit = gcd(*figures)
+        return len(figures) > 1 and unit > self.known.block and self.shared.tokens - self.cached < unit
+
     @cached_property
     def expected_less(self) -> bool:
         """Return whether the forecast explains the report: the cache, or the replica, has less of the prompt than an
@@ -252,7 +260,7 @@ class MissCase(Struct, frozen=True, dict=True):
                 prior += one.weight
             else:
                 whole += one.weight * chance
-        missed = self.shared.tokens - self.cached >= least + 2 * self.shared.error
+        missed = self.shared.tokens - self.cached >= least + 2 * self.shared.error and not self.in_coarser_units
         return missed and prior >= EXPECTED and less > 0.0 and less >= PROVED * (less + whole)
 
     @property

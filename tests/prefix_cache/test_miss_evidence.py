@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.learned_state import restore, state_of
 from playground.prefix_cache.match_tree import MatchStep
-from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
+from playground.prefix_cache.miss_evidence import EarlierRequest, Expected, MissKnowledge, OrderEvidence
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
@@ -151,3 +152,20 @@ def test_explain_miss_message_that_was_edited_where_the_template_marks_it_is_not
     found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), report, known("last_turn"))
     assert found is not None
     assert (found.cause, found.reason) == ("unknown", "edit_or_template")
+
+
+@pytest.mark.parametrize(("figures", "lost"), [((528, 48), True), ((528,), False)])
+def test_explain_miss_expected_loss_is_none_if_all_reports_are_whole_larger_units(
+    figures: tuple[int, ...], lost: bool
+) -> None:
+    """A hybrid model keeps a checkpoint every 528 tokens; the forecast took the rest for forgotten."""
+    now = view(("system", RULES), ("user", "Which crate? " * 200))
+    earlier = EarlierRequest(now, None, "id", 10.0, prompt_tokens=1_450)
+    found = replace(
+        known(),
+        figures=figures,
+        expected=[Expected(0.8, Size(1_062.0, 1.0), less=True), Expected(0.2, Size(1_450.0, 1.0), less=False)],
+        units=[CacheUnit(16, 0, 1.0)],
+    )
+    explained = explain_miss(now, None, earlier, CacheUsage(1_460, 1_056), found)
+    assert (explained is not None and explained.cause == "server") == lost
