@@ -240,9 +240,10 @@ class MissCase(Struct, frozen=True, dict=True):
     def in_coarser_units(self) -> bool:
         """Return whether all reports are multiples of a unit that is larger than what is missing, such as the
         checkpoints of a hybrid model: all that such a cache has may have been served."""
-        figures = {self.cached, *self.known.figures} - {0}
-        unit = gcd(*figures)
-        return len(figures) > 1 and unit > self.known.block and self.shared.tokens - self.cached < unit
+        figures = set(self.known.figures) - {0}
+        unit = gcd(self.cached, *figures)
+        several = bool(figures) and not self.known.in_turn
+        return several and unit > self.known.block and self.shared.tokens - self.cached < unit
 
     @cached_property
     def expected_less(self) -> bool:
