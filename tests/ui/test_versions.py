@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 from msgspec.structs import replace
+from PySide6.QtCore import QCoreApplication, QEvent
+from PySide6.QtWidgets import QDialog, QLineEdit
 
 from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message
@@ -133,6 +135,25 @@ def test_versions_named_version_is_listed_with_its_label(tell: Tell) -> None:
         panel.search.setText("rule number 99")
         await hand.until(lambda: panel._found[0] == "rule number 99", "searched")
         assert panel.list.item(0).isHidden()
+
+    tell(story)
+
+
+def test_versions_saved_label_and_note_survive_the_dialog(tell: Tell) -> None:
+    """The dialog is deleted when it closes, possibly before the task that stores the version begins."""
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.prompt.set_document(STABLE)
+        await session.workspace.versions.save(window.versions.identity, STABLE, "Baseline", "")
+        panel = await opened(window, hand, 1)
+        window.versions._save()
+        (dialog,) = panel.findChildren(QDialog)
+        dialog.findChildren(QLineEdit)[0].setText("Release 2")
+        dialog.accept()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        assert not panel.findChildren(QDialog)
+        await hand.until(lambda: "Release 2" in panel.list.item(0).text(), "the saved version")
 
     tell(story)
 

@@ -287,14 +287,17 @@ class VersionPaths(QObject):
         buttons.rejected.connect(dialog.reject)
         form.addRow(buttons)
 
-        async def write() -> None:
+        async def write(label: str, note: str) -> None:
             try:
-                await store(name.text().strip(), text.toPlainText().strip())
+                await store(label, note)
             except OSError as error:
                 self.notice.emit(f"The version was not stored: {error.strerror or error}.")
             self._refresh_soon()
 
-        dialog.accepted.connect(lambda: self._start(write(), "store a version"))
+        def accept() -> None:  # reads the fields at once: the dialog may be deleted before the task begins
+            self._start(write(name.text().strip(), text.toPlainText().strip()), "store a version")
+
+        dialog.accepted.connect(accept)
         open_once(dialog)
 
     def _delete(self) -> None:
