@@ -38,7 +38,11 @@ MAX_COMPARED = 200_000
 MAX_PAIRS = 20_000
 """Pairs of equal messages of two histories up to which any pair may be aligned: the time grows with pairs × changes."""
 
-ChangeKind = Literal["edited", "arguments", "call_ids", "inserted", "removed", "truncated"]
+_MOVED, _LONG_MOVED = 0.75, 120
+"""Share of the older messages that are sent again, and code points of those at other places, from which on it is one
+finding that their order changed."""
+
+ChangeKind = Literal["edited", "arguments", "call_ids", "inserted", "removed", "truncated", "reordered"]
 """What happened to a text: "arguments": tool calls in another spelling; "call_ids": only their ids differ."""
 
 
@@ -253,13 +257,55 @@ def history_changes(
         return shared, []
     walk = _Walk(earlier, now, theirs, mine)
     theirs_left, mine_left = theirs[same:], mine[same:]
-    for tag, i, j, k, m in _opcodes(old[same:], new[same:]):
+    opcodes = _opcodes(old[same:], new[same:])
+    if (moved := _reordered(now, theirs_left, mine_left, (old[same:], new[same:]), opcodes)) is not None:
+        return shared, [moved]
+    for tag, i, j, k, m in opcodes:
         if tag != "equal":
             walk.differ(theirs_left[i:j], mine_left[k:m], first=not i and not same)
         elif not (j == len(theirs_left) and m == len(mine_left) and walk.repeats_end):
             for one in mine_left[k:m]:
                 walk.run(one.start, one.end)
     return shared, walk.changes()
+
+
+def _reordered(
+    now: CacheView,
+    theirs: Messages,
+    mine: Messages,
+    texts: tuple[Sequence[str], Sequence[str]],
+    opcodes: Sequence[tuple[str, int, int, int, int]],
+) -> HistoryChange | None:
+    """Return one change if most messages are the same ones in another order, such as shuffled examples."""
+    old, new = texts
+    left = Counter(old)
+    again: list[int] = []
+    for at, text in enumerate(new):
+        if left[text] > 0:
+            left[text] -= 1
+            again.append(at)
+    common = sum(len(new[at]) for at in again)
+    in_place = sum(len(new[at]) for tag, _, _, k, m in opcodes if tag == "equal" for at in range(k, m))
+    # The last question is another one.
+    rest = sum(map(len, old)) - (len(old[-1]) if theirs[-1].role == "user" and left[old[-1]] > 0 else 0)
+    if common - in_place < _LONG_MOVED or common < _MOVED * rest or common - in_place < (1 - _MOVED) * common:
+        return None
+    runs = tuple((mine[at].start, mine[at].end) for at in again)
+    part = next((one for one in mine[0].parts if one.kind == "content"), mine[0].parts[0])
+    before, after = old[0], new[0]
+    return HistoryChange("reordered", part, mine[0].role, part.start, part.start, before, after, runs, whole=True)
+
+
+def answer_of(earlier: CacheView, now: CacheView, messages: tuple[Messages, Messages]) -> MessageSpan | None:
+    """Return the answer to a request as a later one, which continues it, sends it back; None if it does not."""
+    theirs, mine = messages
+    if not theirs or len(mine) < 2:
+        return None
+    last = earlier.text[theirs[-1].start : theirs[-1].end]
+    places = [at for at, one in enumerate(mine[:-1]) if now.text[one.start : one.end] == last]
+    # The same message may be in a history several times: it is the one that has moved least.
+    at = min(places, key=lambda place: abs(place + 1 - len(theirs)), default=None)
+    return None if at is None or mine[at + 1].role != "assistant" else mine[at + 1]
 
 
 def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int, int, int, int]]:

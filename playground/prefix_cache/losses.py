@@ -9,7 +9,7 @@ saves, once those in front are fixed. So the prices of all spans add up to all l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 from msgspec import Struct, field
@@ -19,6 +19,7 @@ from playground.prefix_cache.alignment import VaryingRange
 from playground.prefix_cache.conversations import (
     HistoryChange,
     PredecessorFinder,
+    answer_of,
     field_place,
     history_changes,
     history_texts,
@@ -60,6 +61,8 @@ change from which on none of them is a single change."""
 _LONG = 128
 """Tokens from which on text that independent requests repeat in their newest message is worth a finding."""
 _CHILDREN = 32
+_PROOFS = 2
+"""Answers that a server must have served from its cache before what others would save is counted."""
 _LASTING: frozenset[SpanKind] = frozenset(
     (
         "text",
@@ -209,24 +212,29 @@ class _PartTree:
 
     def __init__(self) -> None:
         self._children: dict[str, _PartTree] = {}
+        self._ends: int | None = None
 
-    def shared(self, view: CacheView) -> int:
-        """Return the code points of the longest shared prefix."""
-        node = self
+    def shared(self, view: CacheView) -> tuple[int, tuple[int, int] | None]:
+        """Return the code points of the longest shared prefix, and the longest prompt that is a prefix as a whole: its
+        number and code points."""
+        node, whole = self, None
         for part in view.parts:
             text = view.text[part.start : part.end]
             child = node._children.get(text)
             if child is None:
-                newest = list(node._children)[-_CHILDREN:]
-                return part.start + max((common_prefix(text, other) for other in newest), default=0)
+                newest = list(islice(reversed(node._children), _CHILDREN))
+                return part.start + max((common_prefix(text, other) for other in newest), default=0), whole
             node = child
-        return len(view.text)
+            if node._ends is not None:
+                whole = node._ends, part.end
+        return len(view.text), whole
 
-    def add(self, view: CacheView) -> None:
-        """Take a prompt in."""
+    def add(self, view: CacheView, number: int) -> None:
+        """Take the prompt of a request in."""
         node = self
         for part in view.parts:
             node = node._children.setdefault(view.text[part.start : part.end], _PartTree())
+        node._ends = number
 
 
 class _Program:
@@ -256,6 +264,8 @@ class _Program:
                 span = replace(item.span, family=0, places=places, changed=(), changes=0)
                 self._found[number] = _Found(span)
         self._paid: dict[int, dict[object, float]] = {}
+        self._shared: list[int] = []
+        self._answers_cached = False
         self._predecessors: dict[int, int] = {}
 
     def _fit(self, reported: Sequence[int]) -> float:
@@ -285,6 +295,7 @@ class _Program:
     def losses(self) -> ProgramLosses:
         """Compare all requests."""
         finder, tree, heads = PredecessorFinder(), _PartTree(), _Heads(self._items, len(self._members))
+        answers: list[bool] = []
         first = self._lead if self._has_system() else 0
         compared = set(self._compared)
         for number, view in enumerate(self._views):
@@ -293,21 +304,42 @@ class _Program:
             if earlier is not None:
                 self._predecessors[number] = earlier
             finder.add(number, history)
+            shared, whole = tree.shared(view)
+            self._shared.append(shared)
+            if whole is not None and (served := self._serves_answer(number, *whole)) is not None:
+                answers.append(served)
+            tree.add(view, number)
+        # Half of the answers are not served if a client writes them in another way every second time.
+        self._answers_cached = sum(answers) >= max(_PROOFS, len(answers) / 4)
         independent = [number for number in range(len(self._views)) if number not in self._predecessors]
         repeated = repeated_texts(self._views, self._messages, self._lead, independent, self._is_long)
-        for number, view in enumerate(self._views):
+        for number in range(len(self._views)):
             if number:
-                charges = self._charges(number, self._predecessors.get(number), tree, heads)
-                charges += self._repeated(number, repeated, tree)
+                charges = self._charges(number, self._predecessors.get(number), heads)
+                charges += self._repeated(number, repeated)
                 self._take(number, charges, priced=number in compared)
-            tree.add(view)
             heads.add(number)
         return self._result()
+
+    def _serves_answer(self, number: int, earlier: int, end: int) -> bool | None:
+        """Return whether a server served what it had generated; None if a request does not tell.
+
+        The prompt of `earlier` is the first `end` code points of the request, and no prompt shares more with it.
+        """
+        cached, before = self._usage[number].cached, self._usage[earlier].prompt
+        answer = next((one for one in self._messages[number] if one.start >= end), None)
+        if cached is None or before is None or answer is None or answer.role != "assistant" or cached < before - BLOCK:
+            return None
+        if 4 * (self._shared[number] - end) > answer.end - end:
+            return None
+        measure = self._measure(number)
+        tokens = (measure.upto(answer.end) - measure.upto(end)) * self._scale
+        return None if tokens < 2 * BLOCK else cached - before >= max(tokens / 2, BLOCK)
 
     def _is_long(self, text: str) -> bool:
         return self._estimator.estimate(text) * self._scale >= _LONG
 
-    def _repeated(self, number: int, repeated: Sequence[RepeatedText], tree: _PartTree) -> list[_Charge]:
+    def _repeated(self, number: int, repeated: Sequence[RepeatedText]) -> list[_Charge]:
         """Return what a request repeats in its newest message although it continues no earlier request."""
         charges: list[_Charge] = []
         for at, text in enumerate(repeated):
@@ -316,7 +348,7 @@ class _Program:
             if number == min(text.ranges) and text.kind != "cut":
                 continue  # the first one that has it
             start, end = text.ranges[number]
-            shared = tree.shared(self._views[number])
+            shared = self._shared[number]
             if shared >= end:
                 continue
             key = ("repeated", at)
@@ -348,7 +380,7 @@ class _Program:
         first = messages[0] if isinstance(messages, list) and messages else None
         return isinstance(first, dict) and first.get("role") in ("system", "developer")
 
-    def _charges(self, number: int, earlier: int | None, tree: _PartTree, heads: _Heads) -> list[_Charge]:
+    def _charges(self, number: int, earlier: int | None, heads: _Heads) -> list[_Charge]:
         """Return what a request repeats behind each difference, in the order of its prompt."""
         other = heads.nearest(number) if earlier is None else earlier
         served_items = heads.served(number)
@@ -362,7 +394,8 @@ class _Program:
                 key = self._merged[item_number]
                 self._changed(key, number)
                 if item.moved:
-                    served = at + item.shared(number) * size
+                    # Only what is equal from the first token on is served: not the beginning of a later tool.
+                    served = at + (item.shared(number) * size if item_number == served_items else 0.0)
                     charges.append(_Charge(key, served, at + size, item_number < served_items))
                 at += size
                 size = 0.0
@@ -371,7 +404,7 @@ class _Program:
                 charges.append(_Charge(key, at, at + size, item_number < served_items))
             at += size
         if earlier is not None:
-            shared = tree.shared(self._views[number]) if served_items == len(self._items) else 0
+            shared = self._shared[number] if served_items == len(self._items) else 0
             charges += self._in_history(number, earlier, key, shared)
         return charges
 
@@ -399,6 +432,9 @@ class _Program:
                 # Sent unchanged, the text itself would be served, too.
                 charges.append(self._charge(number, change_key, (change.start, change.end), served))
             charges += [self._charge(number, change_key, run, served) for run in change.runs]
+            key = change_key
+        if self._answers_cached and (answer := answer_of(self._views[earlier], view, rows)) is not None:
+            charges.append(self._charge(number, key, (answer.start, answer.end), served))
         return charges
 
     def _charge(self, number: int, key: object, run: tuple[int, int], served: int) -> _Charge:
@@ -414,7 +450,7 @@ class _Program:
     def _key(self, number: int, earlier: int, change: HistoryChange) -> object:
         """Return the key of the span of a change, which is added if it is new."""
         kind = _history_kind(change)
-        field_name = "" if kind in ("call_ids", "history_truncation") else change.part.kind
+        field_name = "" if kind in ("call_ids", "history_truncation", "reordered_text") else change.part.kind
         key = ("history", field_name, change.role if field_name else "", kind)
         found = self._found.get(key)
         if found is None:
@@ -429,7 +465,7 @@ class _Program:
         part, offset = change.part, change.offset
         path, start = field_place(self._bodies[number], part, offset)
         end = start + max(change.end - change.start, 0)
-        if change.kind in ("inserted", "truncated", "removed"):
+        if change.kind in ("inserted", "truncated", "removed", "reordered"):
             end = start
         return VaryingSpan(
             kind,
@@ -661,6 +697,8 @@ def _history_kind(change: HistoryChange) -> SpanKind:
             return change.kind
         case "truncated":
             return "history_truncation"
+        case "reordered":
+            return "reordered_text"
         case "inserted":
             return "inserted_messages"
         case "removed":
