@@ -103,6 +103,33 @@ def test_zoom_styles_no_widget_once_per_ancestor(tell: Tell, qapp: QApplication)
     tell(story)
 
 
+def test_zoom_and_back_restores_the_columns_of_the_log(tell: Tell) -> None:
+    """At 150 % some do not fit and are hidden; no size drifts on the way back."""
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.resize(1280, 800)
+        header = window.log.table.horizontalHeader()
+        window.requests.send_or_stop()
+        await hand.until(lambda: not window.requests.running, "the end of the request")
+
+        def columns() -> list[int]:
+            return [
+                header.sectionSize(number) * (not header.isSectionHidden(number)) for number in range(header.count())
+            ]
+
+        await hand.until(lambda: header.length() == header.width() > 1000, "the layout")
+        before = columns()
+        for action, percent in (("zoom_in", 110), ("zoom_in", 125), ("zoom_in", 150), ("zoom_out", 125)):
+            await zoom(window, hand, action, percent)
+            await hand.until(lambda: header.length() <= header.width(), f"all columns at {percent} %")
+        assert columns().count(0) > before.count(0)
+        await zoom(window, hand, "zoom_reset", 100)
+        await hand.until(lambda: columns() == before, f"the columns {before}")
+
+    tell(story)
+
+
 def test_zoom_value_of_a_variable_stays_beside_its_name(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         edit = session.window.prompt.variables.rows["caller_name"].value
@@ -110,6 +137,8 @@ def test_zoom_value_of_a_variable_stays_beside_its_name(tell: Tell) -> None:
         await zoom(session.window, hand, "zoom_in", 110)
         await zoom(session.window, hand, "zoom_in", 125)
         await hand.until(lambda: edit.x() == round(left * 1.25), "the value's place")
+        # Without the focus only the first line is visible, and that whole.
+        await hand.until(lambda: edit.text.mask().boundingRect().height() >= edit.text.fontMetrics().height(), "a line")
 
     tell(story)
 

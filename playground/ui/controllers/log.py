@@ -57,6 +57,7 @@ class ColumnLayout(QObject):
         """Chosen widths of the columns that are narrower now."""
         self._sizes: dict[int, int] = {}
         """Newest widths of the columns while they were not the last one, which takes the room that is left."""
+        self._zoom = zoom_factor()
         self._timer = single_timer(self, KEEP_MS, lambda: self._keep(self.text()))
         header.setSectionsMovable(True)
         header.setStretchLastSection(True)
@@ -81,6 +82,13 @@ class ColumnLayout(QObject):
         self._drop()
         self._changed()
 
+    def show_zoom(self) -> None:
+        """Fit the columns after a change of the text size, which has scaled the visible ones."""
+        factor, self._zoom = zoom_factor() / self._zoom, zoom_factor()
+        for widths in (self._squeezed, self._sizes):
+            widths.update({number: round(width * factor) for number, width in widths.items()})
+        self._drop()
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize:
             self._drop()
@@ -104,15 +112,21 @@ class ColumnLayout(QObject):
             if number not in (last, *self._dropped):
                 self._sizes[number] = widths[number]
         if dropped != self._dropped:
-            self._settling, changed = True, dropped ^ self._dropped
-            self._dropped = dropped
-            for number in changed:
-                self._header.setSectionHidden(number, number in dropped)
-            if last is not None and last != self._last():
-                self._header.resizeSection(last, self._sizes.get(last, scaled(COLUMNS[last].width)))
-            self._settling = False
+            self._hide(dropped, last)
         self._squeeze(widths, self._needed(widths, dropped) - self._header.width())
         self._fill()
+
+    def _hide(self, dropped: set[int], last: int | None) -> None:
+        """Hide these columns and no others. `last`: the column that took the room that was left."""
+        self._settling, changed = True, dropped ^ self._dropped
+        self._dropped = dropped
+        for number in changed:
+            self._header.setSectionHidden(number, number in dropped)
+            if number not in dropped and number in self._sizes:  # hidden at another text size, perhaps
+                self._header.resizeSection(number, self._sizes[number])
+        if last is not None and last != self._last():
+            self._header.resizeSection(last, self._sizes.get(last, scaled(COLUMNS[last].width)))
+        self._settling = False
 
     def _fill(self) -> None:
         """Give the last column the room that is left: Qt does not make it narrower than it was."""
@@ -336,6 +350,7 @@ class LogPaths(QObject):
         settings = workspace.settings
         self.layout = ColumnLayout(pane.table.horizontalHeader(), lambda text: settings.set("log_columns", text))
         self.layout.restore(settings.text("log_columns"))
+        pane.zoomed.connect(self.layout.show_zoom)
         self.filters = SavedFilters(settings, pane.filter_line)
         self._work: LogWork | None = None
         self._live_rows: LiveRows | None = None

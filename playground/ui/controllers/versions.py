@@ -280,6 +280,7 @@ class VersionPaths(QObject):
         form = QFormLayout(dialog)
         name, text = QLineEdit(label), QPlainTextEdit(note)
         text.setTabChangesFocus(True)
+        text.setProperty("boxed", "true")
         form.addRow("Label", name)
         form.addRow("Note", text)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)

@@ -210,7 +210,8 @@ def _outcome(row: LogRow) -> tuple[str, str]:
         return " ".join(part for part in (str(row.status or ""), finish_text(row.finish_reason)) if part), ""
     if row.phase == "failed":
         # 200, and then an error: the status alone would read as success.
-        return ("failed" if row.status in (None, 200) else str(row.status)), "failure"
+        word = "failed" if row.status in (None, 200) else ""
+        return " ".join(part for part in (str(row.status or ""), word) if part), "failure"
     if row.phase in ("stopped", "interrupted"):
         return " ".join(part for part in (str(row.status or ""), row.phase) if part), "variable_edge"
     return {"retrying": "retrying…", "waiting": "waiting…"}.get(row.phase, "running…"), "accent"

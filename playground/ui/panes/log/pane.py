@@ -133,6 +133,8 @@ class LogPane(QWidget):
     """The pane was shown or hidden."""
     action = Signal(str)
     """The id of an action of the window."""
+    zoomed = Signal()
+    """The text size of rows has changed."""
     ids_pasted = Signal(tuple)
     """The filter is a list of ids: these."""
 
@@ -444,6 +446,7 @@ class LogPane(QWidget):
         """Apply the text size to rows and columns."""
         self.model.set_fonts()
         self.table.fit_rows()
+        self.zoomed.emit()
 
 
 class EmptyPage(QFrame):

@@ -96,6 +96,7 @@ class _Value(QFrame):
             self.text.setMask(QRect(0, 0, self.text.width(), self.first_line_px))
 
     def _fit(self) -> None:
+        self._place()
         height = max(self.text.height() + 6, self._row_px) if self.open else self._row_px
         if height != self.height():
             self.setFixedHeight(height)
