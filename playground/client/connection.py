@@ -264,9 +264,8 @@ def _create_client(network: Network, route: _Route) -> httpx.AsyncClient | ApiEr
             # The rate limiter, not the pool, limits the requests in flight.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_S),
             follow_redirects=False,
-            cookies=CookieJar(
-                DefaultCookiePolicy(allowed_domains=())
-            ),  # none is kept: each request sends what it shows
+            # No cookie is stored: a request has only the headers that are displayed.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             trust_env=False,  # proxies.py and _context read the environment
             proxy=proxy,
         )

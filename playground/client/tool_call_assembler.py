@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from playground.client.events import ToolCallDelta
-from playground.client.tolerant_json import count, loads_raw
+from playground.client.tolerant_json import count
 
 _TOKEN = re.compile(r'[{}\[\]"\\]|[^{}\[\]"\\\s]')
 
@@ -50,12 +50,11 @@ _STRING_END = re.compile(r'["\\]')
 class _Call:
     """A call so far."""
 
-    __slots__ = ("arguments", "id", "index", "name", "text")
+    __slots__ = ("arguments", "id", "index", "name")
 
     def __init__(self, index: int) -> None:
         self.index, self.id, self.name = index, "", ""
         self.arguments = _ObjectEnd()
-        self.text: list[str] = []
 
 
 class ToolCallAssembler:
@@ -74,8 +73,8 @@ class ToolCallAssembler:
 
     @property
     def cut(self) -> bool:
-        """Whether the arguments of a call are not complete JSON. Without any, a call in pieces is cut."""
-        return not all(_is_json("".join(call.text)) for call in self._calls)
+        """Whether the arguments of a call are no complete object. Without any, a call in pieces is cut."""
+        return not all(call.arguments.complete for call in self._calls)
 
     def pieces(self, calls: list[Any], at: float) -> Iterator[ToolCallDelta]:
         """Return the pieces in one chunk's `delta.tool_calls`."""
@@ -85,7 +84,6 @@ class ToolCallAssembler:
             found = self._call(wire_index, id or "", name or "", arguments)
             found.id, found.name = found.id or id or "", found.name or name or ""
             found.arguments.feed(arguments)
-            found.text.append(arguments)
             if found.id:
                 self._by_id.setdefault(found.id, found)
             if wire_index is not None:
@@ -99,7 +97,7 @@ class ToolCallAssembler:
         for call in calls:
             found, arguments = self._new(None), _arguments(call)
             # A whole message without arguments is a call of a function without parameters.
-            found.text.append(arguments or "{}")
+            found.arguments.feed(arguments or "{}")
             yield ToolCallDelta(at, found.index, _text(call.id), _name(call), arguments)
 
     def _call(self, wire_index: int | None, id: str, name: str, arguments: str) -> _Call:
@@ -135,14 +133,6 @@ def _begins_another(call: _Call, id: str, name: str, arguments: str) -> bool:
     if name and call.name:
         return name != call.name or complete
     return complete and arguments.lstrip().startswith("{")
-
-
-def _is_json(text: str) -> bool:
-    try:
-        loads_raw(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _index(value: object) -> int | None:

@@ -520,18 +520,20 @@ class EndpointCacheModel:
         cuts = answer_cuts(usage.message) if usage.message else None
         if cuts is not None:
             self._cut(number, cuts)
-        if prediction is not None and learn:
-            if usage.prompt_tokens is not None:
-                self._learn_tokens(prediction, usage)
-            self._prove_shared(prediction, run_id, usage.cached_tokens or 0)
-            missed = (usage.cached_tokens or 0) < prediction.interval.tokens - self.units.step
-            if prediction.ended_chars is not None and missed:
-                pass  # the prefix may not have been computed yet: no evidence of replicas, room or lifetime
-            elif usage.cached_tokens is not None and usage.prompt_tokens is not None:
-                self._learn_cache(prediction, usage.cached_tokens, usage.prompt_tokens, run_id)
+        if prediction is not None and learn and usage.prompt_tokens is not None:
+            self._learn_tokens(prediction, usage)
+            cached = usage.cached_tokens
+            if cached is not None and not self._may_be_too_early(prediction, cached):
+                self._prove_shared(prediction, run_id, cached)
+                self._learn_cache(prediction, cached, usage.prompt_tokens, run_id)
         self._place(number, request, prediction, usage)
         self.index.count(run_id, usage.prompt_tokens, usage.cached_tokens)
         return prediction
+
+    def _may_be_too_early(self, prediction: Prediction, cached: int) -> bool:
+        """Return whether the prefix may not have been stored when the request arrived: such a report is no evidence of
+        replicas, room or lifetime."""
+        return prediction.ended_chars is not None and cached < prediction.interval.tokens - self.units.step
 
     def _place(self, number: int, request: _Request, prediction: Prediction | None, usage: CacheUsage) -> None:
         """Add the answer and the counts to the trees, and count the traffic after each earlier request."""

@@ -449,9 +449,8 @@ def _replicas(cache: EndpointCacheModel) -> Estimate:
     routings = cache.hypotheses.routings()
     at = max(range(len(routings)), key=lambda index: routings[index])
     if ROUTINGS[at].kind == "random" and not cache.proofs.spread:
-        return Estimate(
-            None, 0.0, cache.reports
-        )  # a small cache, which always keeps the same, looks like many replicas
+        # A small cache that always has the same prefixes looks like many replicas.
+        return Estimate(None, 0.0, cache.reports)
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
     confidence = min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many
     return Estimate(ROUTINGS[at].replicas, confidence, cache.reports)

@@ -364,9 +364,9 @@ class Hypotheses:
         for rendering, values in self._logs.items():
             row = likelihoods.get(rendering)
             if row is None and values is _REFUTED:
-                continue  # what is not computed gains on nothing
+                continue  # without a likelihood, its weight must not grow
             if row is None and self.weights[rendering] >= IRRELEVANT:
-                # Added since the prediction, which was made when another rendering was the same.
+                # Added since the prediction: another rendering was the same at that time.
                 row = likelihoods.get(_before_split(rendering, likelihoods))
             if row is None:
                 self._logs[rendering] = [value + missing for value in values]

@@ -46,6 +46,7 @@ class _Proofs(msgspec.Struct):
     unserved: list[float] = []
     outlived: float = 0.0
     spread: list[int] = []
+    shared: list[str] = []
 
 
 class _RoundRobin(msgspec.Struct):
@@ -96,7 +97,7 @@ def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
     two = state.hypotheses
     cache.hypotheses.restore(two.renderings, two.routings, two.lost, two.kept, two.tools_seen, two.answers_tested)
     cache.residuals.restore(state.residuals.beyond, state.residuals.width, state.residuals.errors)
-    cache.proofs.restore(state.proofs.unserved, state.proofs.outlived, state.proofs.spread)
+    cache.proofs.restore(state.proofs.unserved, state.proofs.outlived, state.proofs.spread, state.proofs.shared)
     cache.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
     cache.hypotheses.in_turn = cache.round_robin.replicas
     cache.reports = state.reports

@@ -394,7 +394,7 @@ class _Program:
                 key = self._merged[item_number]
                 self._changed(key, number)
                 if item.moved:
-                    # Only what is equal from the first token on is served: not the beginning of a later tool.
+                    # A cache serves tokens that are equal from the first one on: not the beginning of a later tool.
                     served = at + (item.shared(number) * size if item_number == served_items else 0.0)
                     charges.append(_Charge(key, served, at + size, item_number < served_items))
                 at += size

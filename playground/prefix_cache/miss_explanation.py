@@ -140,7 +140,7 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
     """Explain a report for a prompt that differs from the earlier one."""
     if case.cached == 0 and case.at_the_end and case.minimum and case.shared.tokens < case.minimum:
         return _below_minimum(case)
-    # Templates differ in where they write other fields, so that the prefix may end before the estimated place.
+    # Templates write other fields in different places, so that the prefix may end before the estimated place.
     older_lost = case.expected_less or (case.newer_alone and (case.part_missing or case.part_or_block))
     certain = case.served_as_long or older_lost
     missing = case.part_missing or older_lost

@@ -61,10 +61,18 @@ class CacheProofs:
 
     def state(self) -> dict[str, object]:
         """Return the proofs as JSON values."""
-        return {"unserved": self._unserved, "outlived": self._outlived, "spread": [self._whole, self._less]}
+        return {
+            "unserved": self._unserved,
+            "outlived": self._outlived,
+            "spread": [self._whole, self._less],
+            "shared": sorted(self.shared),
+        }
 
-    def restore(self, unserved: Sequence[float], outlived: float, spread: Sequence[int] = ()) -> None:
+    def restore(
+        self, unserved: Sequence[float], outlived: float, spread: Sequence[int] = (), shared: Sequence[str] = ()
+    ) -> None:
         """Continue from a stored state."""
         self._unserved = sorted((0.0, 0.0, *unserved))[-2:]
         self._outlived = max(outlived, 0.0)
+        self.shared.update(shared)
         self._whole, self._less = (max(count, 0) for count in (*spread, 0, 0)[:2])
