@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from playground.client.endpoint import PlanLimits
+from playground.client.endpoint import PLANS, PlanLimits
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Document, Json, Message
 from playground.requestlog.log import RequestLog
 from playground.runs.record import RequestRecord
+from playground.runs.service import PendingRequest
 from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.tasks import Tasks
@@ -51,62 +53,43 @@ class _SlowLog:
         self._ended.set()
 
 
-def test_forecast_of_a_request_that_waited_for_the_log_counts_the_answer_before_it(tmp_path: Path) -> None:
-    answered = 0
+async def _send_together(
+    folder: Path, count: int, plan: PlanLimits = PLANS["none"], *, slow_log: bool = False
+) -> list[PendingRequest]:
+    """Send a prompt several times at once. The first answer has nothing from the cache. All forecasts are logged and
+    scored."""
+    answered = itertools.count()
 
     async def script(peer: Peer) -> None:
-        nonlocal answered
-        answered += 1
-        await _answer_in_turn(peer, answered - 1)
+        await _answer_in_turn(peer, next(answered))
 
-    async def main() -> None:
-        services = AppServices(tmp_path, {}, Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}")))
-        async with serve(script) as server:
-            endpoint = services.endpoints.add(replace(server.endpoint, needs_key=False))
-            services.choose(endpoint.id)
-            await services.open_log()
-            log = services.log
-            assert log is not None
+    services = AppServices(folder, {}, Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}")))
+    async with serve(script) as server:
+        endpoint = services.endpoints.add(replace(server.endpoint, needs_key=False, plan=plan))
+        services.choose(endpoint.id)
+        await services.open_log()
+        log = services.log
+        assert log is not None
+        if slow_log:
             services.sender.log = _SlowLog(log)
-            first, second = await asyncio.gather(*(services.send(DOCUMENT, lambda _: None) for _ in range(2)))
-            assert first.forecast.cached_tokens < 16
-            assert second.forecast.cached_tokens > 2000
-            stored = await log.get(second.run.id)
+        sent = await asyncio.gather(*(services.send(DOCUMENT, lambda _: None) for _ in range(count)))
+        for each in sent:
+            stored = await log.get(each.run.id)
             assert stored is not None
-            assert stored.record.forecast == second.forecast == second.run.forecast
-            await services.close()
+            assert stored.record.forecast == each.forecast == each.run.forecast
+        assert services.sender.forecaster.score(endpoint.id, endpoint.model) is not None
+        await services.close()
+    return sent
 
-    asyncio.run(main())
+
+def test_forecast_of_a_request_that_waited_for_the_log_counts_the_answer_before_it(tmp_path: Path) -> None:
+    first, second = asyncio.run(_send_together(tmp_path, 2, slow_log=True))
+    assert first.forecast.cached_tokens < 16
+    assert second.forecast.cached_tokens > 2000
 
 
-def test_forecast_of_a_queued_request_counts_the_answers_before_it_and_is_logged(tmp_path: Path) -> None:
-    answered = 0
-
-    async def script(peer: Peer) -> None:
-        nonlocal answered
-        answered += 1
-        await _answer_in_turn(peer, answered - 1)
-
-    async def main() -> None:
-        services = AppServices(tmp_path, {}, Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}")))
-        async with serve(script) as server:
-            endpoint = services.endpoints.add(
-                replace(server.endpoint, needs_key=False, plan=PlanLimits("One", None, in_flight=1))
-            )
-            services.choose(endpoint.id)
-            await services.open_log()
-            sent = await asyncio.gather(*(services.send(DOCUMENT, lambda _: None) for _ in range(4)))
-            first, *others = sorted(sent, key=lambda each: each.forecast.cached_tokens)
-            assert first.forecast.cached_tokens < 16
-            assert all(each.forecast.cached_tokens > 2000 for each in others)
-            score = services.sender.forecaster.score(endpoint.id, endpoint.model)
-            assert score is not None
-            log = services.log
-            assert log is not None
-            for each in sent:
-                stored = await log.get(each.run.id)
-                assert stored is not None
-                assert stored.record.forecast == each.forecast == each.run.forecast
-            await services.close()
-
-    asyncio.run(main())
+def test_forecast_of_a_queued_request_counts_the_answers_before_it(tmp_path: Path) -> None:
+    sent = asyncio.run(_send_together(tmp_path, 4, PlanLimits("One", None, in_flight=1)))
+    first, *others = sorted(sent, key=lambda each: each.forecast.cached_tokens)
+    assert first.forecast.cached_tokens < 16
+    assert all(each.forecast.cached_tokens > 2000 for each in others)
