@@ -137,12 +137,24 @@ _NAME_ENDS = (
 def _of_body(body: bytes) -> Iterator[str]:
     """Yield secrets among the parameters: `api_key`, headers that a gateway adds, settings of an MCP server."""
     small = body.lower()
-    if not any(end in small for end in _NAME_ENDS) and not _has_token_list(small):
+    if not any(end in small for end in _NAME_ENDS) and not _has_token_list(small) and not _has_named(small):
         return
     with suppress(ValueError, RecursionError):
         fields = _parsed(body)
         if isinstance(fields, dict):
             yield from _of_value({name: value for name, value in fields.items() if name != "messages"}, _DEEPEST)
+
+
+_IN_TEXT = tuple(
+    word + end
+    for word in (b"key", b"token", b"secret", b"password", b"authorization", b"auth")
+    for end in (b": ", b"=")
+)
+
+
+def _has_named(small: bytes) -> bool:
+    """Return whether a text may be a header, an option, a variable or an address with a secret in it."""
+    return any(word in small for word in _IN_TEXT) or (b"://" in small and b"@" in small)
 
 
 def _has_token_list(small: bytes) -> bool:
@@ -175,13 +187,35 @@ def _of_list(name: str, values: Iterable[Any]) -> Iterator[str]:
             yield from _of_header(name, value)
 
 
-def _pair_of(fields: dict[Any, Any]) -> tuple[str, str] | None:
-    """Return name and value of `{"name": "X-Api-Key", "value": "..."}`; None for another object."""
-    value = fields.get("value")
-    for member in ("name", "key", "header"):
-        if isinstance(name := fields.get(member), str) and isinstance(value, str):
-            return name, value
-    return None
+def _pairs_of(fields: dict[Any, Any]) -> Iterator[tuple[str, str]]:
+    """Yield name and value of `{"name": "X-Api-Key", "value": "..."}`, also with several values."""
+    small = {name.lower(): value for name, value in fields.items() if isinstance(name, str)}
+    name = next((small[one] for one in ("name", "key", "header") if isinstance(small.get(one), str)), None)
+    for member in ("value", "val", "values"):
+        value = small.get(member)
+        for one in value if isinstance(value, list) else [value]:
+            if name is not None and isinstance(one, str) and not _is_word(name, one):
+                yield name, one
+
+
+_NAMED = re.compile(r"-{0,2}([\w.-]+)(?:=|:\s+)(\S.*)")
+"""`X-Api-Key: ...`, `--token=...`, `DB_PASSWORD=...`"""
+
+
+def _of_strings(texts: list[Any]) -> Iterator[str]:
+    """Yield the secrets in a list of headers, arguments of a command, or variables of an environment."""
+    option = ""
+    for text in texts:
+        if not isinstance(text, str):
+            option = ""
+            continue
+        if is_secret(option) and not _ORDINARY.fullmatch(text):  # --api-key KEY
+            yield from _of_header(option, text)
+        option = text.lstrip("-") if text.startswith("-") and "=" not in text else ""
+        if (named := _NAMED.fullmatch(text)) is not None and not _ORDINARY.fullmatch(named[2]):
+            yield from _of_header(named[1], named[2])
+        if "://" in text:
+            yield from _of_address(text)
 
 
 def _is_word(name: str, value: str) -> bool:
@@ -195,7 +229,7 @@ def _of_value(value: Any, depth: int) -> Iterator[str]:
     if depth == 0:
         return
     if isinstance(value, dict):
-        if (pair := _pair_of(value)) is not None and not _is_word(*pair):
+        for pair in _pairs_of(value):
             yield from _of_header(*pair)
         for name, one in value.items():
             yield from _of_member(name, one, depth)
@@ -203,6 +237,7 @@ def _of_value(value: Any, depth: int) -> Iterator[str]:
         match value:
             case [str(name), str(one)] if is_secret(name) and not _is_word(name, one):  # a header as a pair
                 yield from _of_header(name, one)
+        yield from _of_strings(value)
         for one in value:
             yield from _of_value(one, depth)
 
@@ -229,18 +264,21 @@ def masked_address(text: str) -> str:
 
 
 def has_secret(address: str) -> bool:
-    """Return whether an address has a user, a password or a key in it."""
-    return masked_address(redact(address, None)) != address
+    """Return whether an address has a user, a password or a key in it, or a query, fragment or parameter, which may be
+    one whatever its name is."""
+    return any(mark in address for mark in "?#;") or masked_address(redact(address, None)) != address
 
 
 def without_secret(address: str) -> str:
-    """Return the address without user, password, query and fragment; "" if it has a key elsewhere."""
+    """Return the address without user, password, query, fragment and parameters, and without a path that has a key in
+    it; "" if it is no address."""
     try:
         parts = urlsplit(address)
     except ValueError:
         return ""
-    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    return "" if has_secret(bare) else bare
+    host = parts.netloc.rpartition("@")[2]
+    bare = urlunsplit((parts.scheme, host, parts.path.partition(";")[0], "", ""))
+    return urlunsplit((parts.scheme, host, "", "", "")) if has_secret(bare) else bare
 
 
 def stored_headers(headers: Iterable[tuple[str, str]], key: str | None) -> tuple[tuple[str, str], ...]:

@@ -39,8 +39,8 @@ def check_base_url(text: str) -> str:
         raise _bad("the base URL names no host.")
     if not _is_host_name(parts.hostname):
         raise _bad("the base URL's host is not a valid name.")
-    if "?" in url or "#" in url:
-        raise _bad("the base URL has a query or fragment.", "Leave out everything from ? or # on.")
+    if any(mark in url for mark in "?#;"):
+        raise _bad("the base URL has a query, fragment or parameter.", "Leave out everything from ?, # or ; on.")
     path = parts.path.rstrip("/").removesuffix(_COMPLETIONS).rstrip("/")
     return f"{parts.scheme}://{parts.netloc.lower().removesuffix(':')}{path}"
 

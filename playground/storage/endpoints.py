@@ -78,7 +78,7 @@ class EndpointStore:
         self._endpoints = self._file.read(lambda value: _endpoints(value, cleaned)) or _built_in()
         self.notice = self._file.notice
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
-        if cleaned:
+        if cleaned and not self._file.notice:  # of a file that was read to its end
             names = ", ".join(endpoint.name for endpoint in cleaned)
             self.notice = f"The password or key was removed from the base URL of {names}. The key has its own field."
             self._unsaved = {endpoint.id: endpoint for endpoint in cleaned}

@@ -129,7 +129,8 @@ def write_shared(path: Path, data: bytes) -> None:
 
 _MARK = ".part-"
 """In the names of temporary files, between the target's name and a random end of 8 characters."""
-_STALE_S = 60.0
+_STALE_S = 2.0
+"""Age below which a temporary file may not be locked yet."""
 
 
 def temporary_beside(path: Path) -> tuple[int, str]:
@@ -145,7 +146,7 @@ def temporary_beside(path: Path) -> tuple[int, str]:
 def remove_stale(path: Path) -> None:
     """Remove the temporary files of `path` that killed processes of this program have left. Never raises.
 
-    Only files with this program's mark, of this user, older than a minute, that no process has locked.
+    Only files with this program's mark, of this user, older than two seconds, that no process has locked.
     """
     pattern = re.compile(re.escape(_prefix(path) + _MARK) + "[a-z0-9_]{8}")
     with suppress(OSError):

@@ -292,7 +292,9 @@ def _error(name: str, value: Json) -> str:
     if setting is None:
         return ""
     if _has_secret(setting, value):
-        return "has a user name, password or key in it; the settings file is no place for one"
+        return (
+            "has a user name, password or key in it, or a query, which may be one: the settings file is no place for it"
+        )
     if setting.choices:
         return "" if value in setting.choices else f"is one of {', '.join(setting.choices)}"
     if isinstance(setting.default, list):

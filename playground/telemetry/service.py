@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from playground import install_advice
 from playground.agent.conversation import Result
-from playground.client.credentials import masked_address
+from playground.client.credentials import credentials, masked_address
 from playground.client.endpoint import check_base_url, origin
 from playground.client.redact import redact
 from playground.prompt.document import Json
@@ -110,9 +110,11 @@ def line(run: Run, *, contents: bool) -> str:
     error = fields["error"]
     if isinstance(error, dict) and not contents:
         fields["error"] = {name: error[name] for name in ("kind", "status", "type")}
+    key = None
     if contents:
         fields |= {"request": _parsed(run.request.body), **written}
-    return redact(json.dumps(fields, ensure_ascii=True, separators=(",", ":")), None)
+        key = credentials(run.endpoint.base_url, (), body=run.request.body)
+    return redact(json.dumps(fields, ensure_ascii=True, separators=(",", ":")), key)
 
 
 def _message(run: Run) -> str:

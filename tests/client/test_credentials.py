@@ -162,6 +162,14 @@ SECRET = "AbC9dEf8GhI7"
         {"headers": [["Authorization", f"Bearer {SECRET}"]]},
         {"tools": [{"type": "mcp", "headers": [{"header": "Authorization", "value": f"Bearer {SECRET}"}]}]},
         {"temperature": float("nan"), "api_key": SECRET},
+        {"x": {"Name": "password", "Value": SECRET}},
+        {"headers": [{"name": "X-Api-Key", "values": [SECRET]}]},
+        {"h": [{"header": "X-Auth-Token", "val": SECRET}]},
+        {"headers": [f"X-Api-Key: {SECRET}"]},
+        {"args": [f"--token={SECRET}"]},
+        {"args": ["--api-key", SECRET]},
+        {"env": [f"DB_PASSWORD={SECRET}"]},
+        {"webhook": f"https://u:{SECRET}@h.example/x"},
     ],
 )
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -179,6 +187,7 @@ def test_secret_in_a_list_or_pair_or_after_a_byte_order_mark_is_found(fields: di
         {"stop_tokens": ["<|im_end_17|>", "Observation-17"]},
         {"metadata": [{"name": "city", "value": "Salisbury-2026"}]},
         {"pair": ["token", "translation"], "max_tokens": 9},
+        {"stop": ["Key: value", "password: unknown", "--token=", "a@b.example"]},
     ],
 )
 def test_lists_of_other_words_stay_in_the_prompt(fields: dict[str, object]) -> None:

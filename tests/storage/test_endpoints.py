@@ -337,7 +337,15 @@ def test_store_endpoint_with_a_key_in_a_field_refuses_it(book: EndpointStore, pa
 
 
 @pytest.mark.parametrize(
-    "address", ["https://me:pass9word@h.test/v1", "https://h.test/v1?api_key=pass9word", "https://pass9word@h.test/v1"]
+    "address",
+    [
+        "https://me:pass9word@h.test/v1",
+        "https://h.test/v1?api_key=pass9word",
+        "https://h.test/v1?pass9word",
+        "https://h.test/v1#pass9word",
+        "https://h.test/v1;key=pass9word",
+        "https://pass9word@h.test/v1",
+    ],
 )
 def test_secret_in_the_base_url_of_an_older_file_is_removed_and_all_endpoints_stay(path: Path, address: str) -> None:
     first = EndpointStore(path)
@@ -354,7 +362,24 @@ def test_secret_in_the_base_url_of_an_older_file_is_removed_and_all_endpoints_st
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("address", ["https://me:pass9word@h.test/v1", "https://h.test/v1?api_key=pass9word"])
+def test_key_in_the_path_of_an_older_file_is_removed(path: Path) -> None:
+    path.write_text(json.dumps({"endpoints": [{**ROW, "base_url": "https://h.test/sk_9f8e7d6c5b4a39281706/v1"}]}))
+    book = EndpointStore(path)
+    assert book.get("a1").base_url == "https://h.test"
+    assert "9f8e7d6c5b4a39281706" not in path.read_text()
+
+
+def test_secret_in_a_file_that_is_damaged_behind_it_writes_no_half_of_it(path: Path) -> None:
+    rows = [{**ROW, "base_url": "https://me:pass9word@h.test/v1"}, {**ROW, "id": 7}]
+    path.write_text(json.dumps({"endpoints": rows}))
+    assert "endpoints.damaged.json" in EndpointStore(path).notice
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://me:pass9word@h.test/v1", "https://h.test/v1?api_key=pass9word", "https://h.test/v1;key=pass9word"],
+)
 def test_base_url_with_a_secret_is_refused_by_field(book: EndpointStore, path: Path, address: str) -> None:
     with pytest.raises(InputError) as refused:
         book.add(replace(LOCAL, base_url=address))

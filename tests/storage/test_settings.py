@@ -301,6 +301,9 @@ SECRET_ADDRESSES = (
     "https://pass9word@collector.test/v1/traces",
     "https://collector.test/v1/traces?api_key=pass9word",
     "https://collector.test/v1/traces#token=pass9word",
+    "https://collector.test/v1/traces?x-honeycomb-team=pass9word",
+    "https://collector.test/v1/traces?dataset=prod&license=pass9word",
+    "https://collector.test/v1/traces;key=pass9word",
 )
 
 

@@ -137,6 +137,14 @@ def test_contents_only_where_asked_for(simulator: SimulatorProcess, tmp_path: Pa
     assert told["text"]
 
 
+def test_contents_have_no_secret_of_a_parameter(simulator: SimulatorProcess, tmp_path: Path) -> None:
+    prompt = replace(PROMPT, parameters={"metadata": {"api_keys": ["AbC9dEf8GhI7"]}})
+    send(simulator, tmp_path, {"request_lines": True, "request_lines_contents": True}, prompt)
+    (told,) = lines(tmp_path)
+    assert told["request"]["messages"][0]["content"] == SECRET
+    assert "AbC9dEf8GhI7" not in (tmp_path / FILE).read_text("utf-8")
+
+
 def test_an_error_keeps_its_type_and_leaves_the_servers_words_out(simulator: SimulatorProcess, tmp_path: Path) -> None:
     prompt = replace(PROMPT, parameters={"simulate": "500"})
     send(simulator, tmp_path, {"request_lines": True}, prompt)
