@@ -11,7 +11,7 @@ from playground.ui.batch.model import FIGURES, BatchColumn, BatchModel
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon
 from playground.ui.widgets.labels import copy_text
-from playground.ui.widgets.row_table import BAR_PX, LEFT, PAD_PX, RIGHT, RowTable, paint_cached_bar
+from playground.ui.widgets.row_table import BAR_PX, FIGURE_PAD_PX, LEFT, PAD_PX, RIGHT, RowTable, paint_cached_bar
 
 ROW_PX = 24
 ICON_PX, ARROW_PX = 13, 12
@@ -80,7 +80,8 @@ class BatchRowLook(QStyledItemDelegate):
         self, painter: QPainter, cell: QRect, model: BatchModel, line: BatchLine, column: BatchColumn
     ) -> None:
         """Draw a cell without the style, which takes ten times as long with a style sheet."""
-        room, theme = cell.adjusted(PAD_PX, 0, -PAD_PX, 0), current_theme()
+        pad = FIGURE_PAD_PX if column.kind in ("in", "cost") else PAD_PX
+        room, theme = cell.adjusted(pad, 0, -PAD_PX, 0), current_theme()
         if column.kind == "status":
             tone = {"failed": "failure", "running": "accent"}.get(line.status, "muted")
             shape = icon(_ICONS[line.status], getattr(theme, tone), ICON_PX)

@@ -38,6 +38,7 @@ from playground.ui.widgets.icons import icon
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.row_table import (
     BAR_PX,
+    FIGURE_PAD_PX,
     FIRST_PAD_PX,
     LEFT,
     MARK_PX,
@@ -57,7 +58,7 @@ Spans: TypeAlias = tuple[tuple[int, int, int], ...]
 _FIGURES = frozenset((_IN, _CACHED, _TTFT))
 _ICON_PX = 13
 _MAX_DRAWN = 200
-_WIDTHS = (79, 126, 284, 58, 114, 68)
+_WIDTHS = (79, 126, 284, 62, 114, 68)
 _STATUS_PX, _ROOMY_PX = 176, 1_000
 """Width of the status from this width of the table on: whole texts like "200 cut at max_tokens"."""
 _NARROW = {_TIME: 81, _STATUS: 66, _ID: 282, _CACHED: 66}
@@ -288,6 +289,7 @@ class _RowPainter:
     def _draw(self, painter: QPainter, rect: QRect, cell: Cell, column: int, row: LogRow, bar_px: int) -> None:
         """Draw one cell. `bar_px`: pixels of the bar of cached tokens; negative if they are not reported."""
         theme, left, text = self._theme, FIRST_PAD_PX if column == _TIME else PAD_PX, cell.text
+        left = FIGURE_PAD_PX if column in (_IN, _TTFT) else left
         room = rect.width() - left - PAD_PX
         painter.setPen(theme.line)
         painter.drawLine(0, rect.bottom(), rect.right(), rect.bottom())

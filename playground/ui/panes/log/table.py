@@ -45,6 +45,7 @@ from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import icon
 from playground.ui.widgets.row_table import (
     BAR_PX,
+    FIGURE_PAD_PX,
     FIRST_PAD_PX,
     LEFT,
     MARK_PX,
@@ -103,6 +104,8 @@ class RowPainter:
                 font = self._model.font_of(column)
                 key = f"{font.key()} {font.pixelSize()}"
                 pad = PAD_PX if left + table.horizontalOffset() else FIRST_PAD_PX
+                if column.figure and column.title != "cached":
+                    pad = FIGURE_PAD_PX
                 flags = (RIGHT if column.figure else LEFT).value
                 found.append(_Column(number, left + pad, width - pad - PAD_PX, column, font, key, flags))
         return found

@@ -629,7 +629,7 @@ def test_a_narrow_log_leaves_out_figures_and_keeps_the_layout(play: Play) -> Non
 
         stage.pane.resize(1_500, 240)
         await stage.until(lambda: not hidden(), "all columns")
-        stage.pane.resize(960, 240)
+        stage.pane.resize(980, 240)
         await stage.until(lambda: hidden() == {"answer", "cost", "total", "TTFT"}, "what fits")
         assert layout.text() == ""
         stage.pane.resize(480, 240)
