@@ -119,6 +119,10 @@ class Scorer:
         return f"{len(failed)} of the last {len(latest)} forecasts were off by more than a block; {why}."
 
 
+NEAR_TOKENS = 128
+"""Distance between forecast and report up to which the report came as forecast: the largest usual block of a cache."""
+
+
 class Forecast(Struct, frozen=True):
     """Expected cached tokens (≈) with the interval that holds nine in ten reports.
 

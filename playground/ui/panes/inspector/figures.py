@@ -11,7 +11,7 @@ from msgspec import Struct
 from playground.client.endpoint import Cost, Rates, cost
 from playground.client.events import Usage
 from playground.export.terminal import visible_line
-from playground.prefix_cache.forecast import Forecast, clock_time, left
+from playground.prefix_cache.forecast import NEAR_TOKENS, Forecast, clock_time, left
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.prefix_cache.traffic import ColdClock
 from playground.runs.metrics import Figure, dollars, finish_text, output_figure, percent, seconds, speed
@@ -153,9 +153,9 @@ def id_missing(state: RunState) -> str:
 def _against(forecast: Forecast | None, reported: int) -> str:
     if forecast is None:
         return ""
-    if round(forecast.low) <= reported <= round(forecast.high):
-        return " · as forecast"
     apart = round(reported - forecast.cached_tokens)
+    if round(forecast.low) <= reported <= round(forecast.high):
+        return " · as forecast" if abs(apart) <= NEAR_TOKENS else " · in the interval"
     return f" · {abs(apart):,} {'more' if apart > 0 else 'fewer'} than forecast"
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from playground.client.endpoint import cost
 from playground.client.events import Usage
 from playground.prefix_cache.causes import Cause
-from playground.prefix_cache.forecast import ago
+from playground.prefix_cache.forecast import NEAR_TOKENS, ago
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds, whole_seconds
@@ -329,7 +329,7 @@ def cause_cell(found: MissExplanation | None) -> Cell:
     The first request after a fix of the prompt is grey: its miss was expected.
     """
     if found is None:
-        return Cell("as forecast", "No cached token was missed", "muted")
+        return Cell("no miss", "No cached token was missed", "muted")
     if found.cause == "unreported":
         return Cell("cached not reported", found.sentence, "muted")
     if found.cause == "first":
@@ -345,6 +345,17 @@ def cause_cell(found: MissExplanation | None) -> Cell:
     return Cell(f"{CAUSES[found.cause]}{place}", found.sentence, "variable_edge")
 
 
+def _nothing_missed(row: LogRow) -> Cell:
+    """Return how the report compares with the forecast of a request that missed no cached token."""
+    if row.forecast_cached is None or row.cached_tokens is None:
+        return cause_cell(None)
+    apart = row.cached_tokens - row.forecast_cached
+    if abs(apart) <= NEAR_TOKENS:
+        return Cell("as forecast", "No cached token was missed", "muted")
+    words = "more than forecast" if apart > 0 else "fewer than forecast"
+    return Cell(words, f"≈ {row.forecast_cached:,.0f} cached tokens were forecast", "muted")
+
+
 def _prefix(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None or row.phase not in ENDED:
         cached = row.forecast_cached
@@ -357,6 +368,8 @@ def _prefix(row: LogRow, detail: RowDetail) -> Cell:
         return Cell(lower, row.error_title, "muted")
     if not detail.explained:
         return Cell(UNKNOWN, "No explanation is stored", "muted")
+    if detail.missed is None:
+        return _nothing_missed(row)
     cell = cause_cell(detail.missed)
     if cell.tone != "muted" and row.cached_tokens and row.prompt_tokens:
         small = row.cached_tokens >= row.prompt_tokens * (1 - SMALL_MISS)

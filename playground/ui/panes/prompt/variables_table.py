@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QTextOption
 from PySide6.QtWidgets import (
     QAbstractButton,
     QFrame,
@@ -57,6 +57,7 @@ class _Value(QFrame):
         self.text.setPlaceholderText("no value: Send asks for one")
         self.text.height_changed.connect(self._fit)
         self.text.installEventFilter(self)
+        self._wrap()
         self.missing = False
         self.setFocusProxy(self.text)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -69,10 +70,16 @@ class _Value(QFrame):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() in (QEvent.Type.FocusIn, QEvent.Type.FocusOut):
+            self._wrap()
             self._place()
             self._fit()
             self.update()
         return super().eventFilter(watched, event)
+
+    def _wrap(self) -> None:
+        """Without the focus, fill the first line up to the dots, also in the middle of a word."""
+        wrap = QTextOption.WrapMode
+        self.text.setWordWrapMode(wrap.WrapAtWordBoundaryOrAnywhere if self.open else wrap.WrapAnywhere)
 
     @property
     def first_line_px(self) -> int:

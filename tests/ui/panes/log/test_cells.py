@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from playground.client.endpoint import Rates
 from playground.client.events import AnyEvent, AttemptStarted, ContentDelta, HeadersReceived, Usage
+from playground.prefix_cache.forecast import Forecast
 from playground.requestlog.log import RequestLog
 from playground.ui.theme import apply_colors, load_theme
 from tests.requestlog.samples import answered, called, keep, refused, stopped
@@ -33,6 +34,23 @@ def test_an_answered_request_shows_what_was_reported(play: Play) -> None:
         assert stage.cell(0, "cost") == "$0.000136"
         assert "not priced" in stage.cell(0, "cost", TIP)
         assert stage.cell(0, "answer") == "From nine to five."
+
+    play(story)
+
+
+def test_the_prefix_column_compares_the_report_with_the_forecast(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        for name, forecast in (("far", 100.0), ("above", 1_300.0), ("near", 1_136.0), ("none", None)):
+            sent = show.of(name)
+            expected = None if forecast is None else Forecast(forecast, 0.0, 1_300.0, 1_204.0, "a range")
+            sent = replace(sent, forecast=expected)
+            await keep(stage.log, sent, answered())
+            await stage.log.set_explanation(sent.run_id, {})
+        await stage.shown(4)
+        await stage.until(lambda: stage.cell(0, "prefix") != "—", "explanations")
+        told = [stage.cell(row, "prefix") for row in range(4)]
+        assert told == ["no miss", "as forecast", "fewer than forecast", "more than forecast"]
+        assert "≈ 100" in stage.cell(3, "prefix", TIP)
 
     play(story)
 
