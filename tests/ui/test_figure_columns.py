@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import QApplication
 
+from playground.prefix_cache.causes import TITLES, Cause
+from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.ui.batch.table import WIDTHS
-from playground.ui.panes.log.columns import COLUMNS
+from playground.ui.panes.log.columns import COLUMNS, cause_cell
 from playground.ui.recorder.table import _IN, _TTFT, _WIDTHS
 from playground.ui.theme import ui_font
 from playground.ui.widgets.row_table import FIGURE_PAD_PX, PAD_PX
 
+PREFIX_PX_AT_1280 = 212
+"""Width of the column that takes the rest of a window of 1,280 pixels."""
 LONGEST = {
     "in": "≈ 32,768",
     "out": "≈ 4,096",
@@ -25,6 +30,13 @@ def test_the_log_has_room_for_its_figures(qapp: QApplication) -> None:
     widths = {column.title: column.width for column in COLUMNS}
     for title, text in LONGEST.items():
         assert _advance(text, ui_font(12, tabular=True)) <= widths[title] - FIGURE_PAD_PX - PAD_PX, title
+
+
+@pytest.mark.parametrize("cause", sorted(TITLES))
+@pytest.mark.parametrize("after_fix", [False, True])
+def test_the_log_has_room_for_each_cause_without_a_place(qapp: QApplication, cause: Cause, after_fix: bool) -> None:
+    found = MissExplanation("differs", "A sentence.", cause=cause, after_fix=after_fix)
+    assert _advance(cause_cell(found).text, ui_font(12)) <= PREFIX_PX_AT_1280 - 2 * PAD_PX
 
 
 def test_the_recorder_has_room_for_its_figures(qapp: QApplication) -> None:

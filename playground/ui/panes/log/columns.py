@@ -334,8 +334,11 @@ def cause_cell(found: MissExplanation | None) -> Cell:
         return Cell("cached not reported", found.sentence, "muted")
     if found.cause == "first":
         return Cell("first request: nothing cached", found.sentence, "muted")
+    if found.cause == "server":
+        return Cell("the server, not the text", found.sentence, "muted")
     if found.after_fix or found.cause not in CAUSES:
-        return Cell((found.title or "not known").lower(), found.sentence, "muted")
+        words = CAUSES.get(found.cause, (found.title or "not known").lower())
+        return Cell(words, found.sentence, "muted")
     if found.variable:
         return Cell(f"{{{{{found.variable}}}}} changed", found.sentence, "variable_edge")
     if found.last:
