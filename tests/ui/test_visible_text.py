@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
@@ -75,3 +76,15 @@ def test_table_cell_with_a_bidi_control_shows_an_escape(qtbot: QtBot) -> None:
     qtbot.addWidget(table)
     fill_table(table, [[ID]])
     assert table.model().index(0, 0).data() == SHOWN
+
+
+@pytest.mark.parametrize(("width", "painted"), [(80, "finished"), (400, "14:02:11 · finished")])
+def test_elided_label_paints_its_short_text_where_the_whole_has_no_room(qtbot: QtBot, width: int, painted: str) -> None:
+    label, other = ElidedLabel("Status"), ElidedLabel("Status")
+    for each in (label, other):
+        qtbot.addWidget(each)
+        each.resize(width, 20)
+    label.set_full_text("14:02:11 · finished", short="finished")
+    other.set_full_text(painted)
+    assert label.grab().toImage() == other.grab().toImage()
+    assert label.full_text == "14:02:11 · finished"

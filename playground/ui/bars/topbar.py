@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 BAR_PX = 4
 BAR_WIDTH_PX = 44
+_USUAL_LABEL = "context ≈ 8,888 of 32,768"
+"""Room is kept for this text: the controls beside it stay in place when the first figure or a digit is added."""
 
 
 class ContextMeter(QAbstractButton):
@@ -112,7 +114,8 @@ class ContextMeter(QAbstractButton):
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetricsF(ui_font(12, tabular=True))
-        words = round(metrics.horizontalAdvance(self._label)) + GRID + 8 if self._words_shown else 0
+        longest = max(metrics.horizontalAdvance(text) for text in (self._label, _USUAL_LABEL))
+        words = round(longest) + GRID + 8 if self._words_shown else 0
         return QSize(words + BAR_WIDTH_PX + GRID, round(metrics.height()) + 13)
 
     def open(self) -> None:
@@ -130,7 +133,7 @@ class ContextMeter(QAbstractButton):
         painter.setPen(theme.failure if self.over else theme.muted)
         if self._words_shown:
             area = QRectF(GRID / 2, 0, self.width() - BAR_WIDTH_PX - GRID * 2, self.height())
-            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, self._label)
+            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self._label)
         if self._parts is not None:
             left, top = self.width() - BAR_WIDTH_PX - GRID / 2, (self.height() - BAR_PX) / 2
             paint_parts(painter, theme, QRectF(left, top, BAR_WIDTH_PX, BAR_PX), self._parts)

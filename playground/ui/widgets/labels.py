@@ -205,7 +205,7 @@ class ElidedLabel(QLabel):
         super().__init__(parent)
         self._name = name
         self._elide = elide
-        self._full = self._displayed = ""
+        self._full = self._displayed = self._short = ""
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -216,8 +216,12 @@ class ElidedLabel(QLabel):
         """Return the full text."""
         return self._full
 
-    def set_full_text(self, text: str, why: str = "") -> None:
-        """Show `text`; `why` is added to the tooltip and read out, for a figure that is not known."""
+    def set_full_text(self, text: str, why: str = "", short: str = "") -> None:
+        """Show `text`, or `short` where there is no room for it.
+
+        `why` is added to the tooltip and read out, for a figure that is not known.
+        """
+        self._short = visible_line(short)
         if text == self._full and why == self.accessibleDescription():
             return
         self._full = text
@@ -234,8 +238,9 @@ class ElidedLabel(QLabel):
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the elided text, and a line under it while it has the focus."""
         painter = QPainter(self)
-        room = self.contentsRect()
-        shown = self.fontMetrics().elidedText(self._displayed, self._elide, room.width())
+        room, metrics = self.contentsRect(), self.fontMetrics()
+        fits = not self._short or metrics.horizontalAdvance(self._displayed) <= room.width()
+        shown = metrics.elidedText(self._displayed if fits else self._short, self._elide, room.width())
         painter.setPen(self.palette().color(self.foregroundRole()))
         painter.drawText(room, int(self.alignment()), shown)
         if self.hasFocus():

@@ -300,7 +300,8 @@ class IdSection(QWidget):
             self.status.set_full_text("")
             return
         self.id.show_id(request_id or "", "" if request_id else id_missing(state))
-        self.status.set_full_text(f"{model.started_utc.astimezone():%H:%M:%S} · {attempts_text(state)}")
+        outcome = attempts_text(state)
+        self.status.set_full_text(f"{model.started_utc.astimezone():%H:%M:%S} · {outcome}", short=outcome)
         tone = {"failed": "failure", "stopped": "variable", "interrupted": "variable"}.get(state.phase, "muted")
         if self.status.property("tone") != tone:
             self.status.setProperty("tone", tone)
