@@ -189,6 +189,8 @@ def _ttft(column: ComparedColumn, first: ComparedColumn) -> str:
     if column is first or mine is None or base is None:
         return text
     difference = mine.median - base.median
+    if abs(difference) < 0.0005:
+        return f"{text} (± 0 ms)"
     return f"{text} ({'+' if difference >= 0 else '−'}{seconds(abs(difference))})"
 
 

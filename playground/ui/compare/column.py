@@ -343,7 +343,7 @@ class ColumnView(QFrame):
         self.copy.set_text_to_copy(request_id)
 
     def _show_status(self, state: RunState | None, run: RunFigures | None, elapsed_s: float, note: str) -> None:
-        running = state is not None and not state.ended
+        running, short = state is not None and not state.ended, ""
         if run is None and not running:
             status = note
         elif running and state is not None:
@@ -358,10 +358,12 @@ class ColumnView(QFrame):
             sent_s = None if run.total_s is None else run.total_s - waited_s
             status = f"{done}{http} · {seconds(sent_s)} · {tokens} out"
             status += f" · {end}" if end else ""
-            status += f" · waited {seconds(waited_s)} to be sent" if waited_s else ""
+            if waited_s:
+                status += f" · waited {seconds(waited_s)} to be sent"
+                short = f"{done}{http} · {seconds(sent_s)} · waited {seconds(waited_s)}"
         phase = state.phase if running and state is not None else run.phase if run is not None else None
         self.icon.show_icon(*outcome_look(phase)[:2])
-        self.status.set_full_text(status)
+        self.status.set_full_text(status, short=short)
         self.stop.setVisible(running)
         self.use.setVisible(not running)
         self.open.setVisible(not running and run is not None)
