@@ -1,15 +1,18 @@
 """Run every check: lint, format, types, import contracts, tests. Headless, without a key or a network.
 
 With arguments only pytest runs, on these files or with these options. Tests run in parallel workers, and the other
-checks beside them. Tests that fail there are run once more, alone: a test with a time limit may fail beside others on a
-busy machine. Their names are printed, and the run fails if any fails again.
+checks beside them. On Linux the workers are forked after the tests were collected (`forked_workers`), and temporary
+files are in memory. Tests that fail there are run once more, alone: a test with a time limit may fail beside others on
+a busy machine. Their names are printed, and the run fails if any fails again.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +25,9 @@ CHECKS = (
 )
 MAX_ALONE = 25
 """More failures than this are not caused by a busy machine: they are not run again."""
+IN_MEMORY = Path("/dev/shm")
+FREE_BYTES = 2 << 30
+"""Temporary files are on the disk if less memory than this is free. All tests together write a tenth of it."""
 
 
 def _environment() -> dict[str, str]:
@@ -35,9 +41,10 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _run(*command: str) -> int:
+def _run(*command: str, folder: str | None) -> int:
     print("+", " ".join(command), flush=True)
-    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=_environment(), check=False).returncode
+    environment = _environment() | ({} if folder is None else {"TMPDIR": folder})
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment, check=False).returncode
 
 
 def _checked() -> list[str]:
@@ -57,15 +64,40 @@ def _checked() -> list[str]:
     return failed
 
 
+def _parallel() -> tuple[str, ...]:
+    """Return pytest's options for parallel workers."""
+    # Tests wait for servers and timers a third of their time: two workers more than processors.
+    workers = str(min((os.cpu_count() or 1) + 2, 6))
+    if sys.platform == "linux":
+        return ("-p", "tests.forked_workers", "--forked-workers", workers)
+    return ("-n", workers)
+
+
+def _memory_is_free() -> bool:
+    try:
+        return shutil.disk_usage(IN_MEMORY).free >= FREE_BYTES
+    except OSError:
+        return False
+
+
 def _pytest(extra: list[str]) -> bool:
     """Run the tests. Returns whether they passed, some of them perhaps only alone."""
-    # Tests wait for servers and timers a fifth of their time: one worker more than processors.
-    workers = str(min((os.cpu_count() or 1) + 1, 4))
-    status = _run("pytest", "-q", "-n", workers, f"--maxfail={MAX_ALONE}", *extra)
+    if "TMPDIR" in os.environ or not _memory_is_free():
+        return _pytest_in(None, extra)
+    # On a disk, each commit of a log and each deletion of a folder is waited for.
+    with tempfile.TemporaryDirectory(prefix="tests-", dir=IN_MEMORY, ignore_cleanup_errors=True) as folder:
+        return _pytest_in(folder, extra)
+
+
+def _pytest_in(folder: str | None, extra: list[str]) -> bool:
+    """Run the tests with their temporary files in this folder, or in the usual one."""
+    # Files of tests that passed are deleted at once.
+    files = ("-o", "tmp_path_retention_policy=failed")
+    status = _run("pytest", "-q", *_parallel(), *files, f"--maxfail={MAX_ALONE}", *extra, folder=folder)
     if status != 1:
         return status == 0
     print("Tests that failed are run once more, alone:")
-    return _run("pytest", "-q", "--last-failed", "--last-failed-no-failures=none", *extra) == 0
+    return _run("pytest", "-q", "--last-failed", "--last-failed-no-failures=none", *extra, folder=folder) == 0
 
 
 def main(extra: list[str]) -> int:

@@ -1,6 +1,6 @@
 """This program in forked processes, with its modules loaded: saves 0.2 to 0.5 s of processor time per command.
 
-One server process per test worker imports the program. For each command it forks a child with the command's arguments,
+One server process imports the program. For each command it forks a child with the command's arguments,
 environment and pipes; the child runs `playground.cli.main`, or Python code if the first argument is `-c`.
 `tests/cli/test_commands.py` starts each command in a new interpreter, too. Linux only; elsewhere commands are started
 as usual.
@@ -133,23 +133,10 @@ class ForkedProgram:
 
 
 class _Server:
-    """The process that forks. It ends with this process, whose end closes the socket."""
+    """A connection to the process that forks. The process ends when all connections to it are closed."""
 
-    def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        code = f"from tests.forked_program import serve; serve({theirs.fileno()})"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            cwd=Path(__file__).parent.parent,
-        )
-        theirs.close()
-        atexit.register(self.stop)
-
-    def stop(self) -> None:
-        self._socket.close()
-        self._process.wait(10)
+    def __init__(self, link: socket.socket) -> None:
+        self._socket = link
 
     def start(
         self,
@@ -192,6 +179,35 @@ def _pipe(*, writes: bool = False) -> tuple[int, int]:
 _server: list[_Server] = []
 
 
+def links(count: int) -> list[socket.socket]:
+    """Start the process that forks, with this many connections: one per process that starts commands."""
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(count)]
+    theirs = [theirs for _, theirs in pairs]
+    code = f"from tests.forked_program import serve; serve({[each.fileno() for each in theirs]})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        pass_fds=[each.fileno() for each in theirs],
+        stdin=subprocess.DEVNULL,
+        cwd=Path(__file__).parent.parent,
+    )
+    for each in theirs:
+        each.close()
+    owns = [own for own, _ in pairs]
+    atexit.register(_stop, process, owns)
+    return owns
+
+
+def _stop(process: subprocess.Popen[bytes], owns: Sequence[socket.socket]) -> None:
+    for own in owns:
+        own.close()
+    process.wait(10)
+
+
+def use(link: socket.socket) -> None:
+    """Start the commands of this process through this connection."""
+    _server[:] = [_Server(link)]
+
+
 def start(
     arguments: Sequence[str],
     environment: Mapping[str, str],
@@ -222,7 +238,7 @@ def start(
             preexec_fn=None if file_limit is None else lambda: _limit_files(file_limit),  # noqa: PLW1509
         )
     if not _server:
-        _server.append(_Server())
+        use(*links(1))
     return _server[0].start(arguments, environment, folder or Path.cwd(), text=text, file_limit=file_limit)
 
 
@@ -286,8 +302,8 @@ def _write(pipe: IO[Any], data: str | bytes) -> None:
             data = data[pipe.write(data) :]
 
 
-def serve(number: int) -> None:
-    """Fork a child for each message, and write its exit status. Runs in the server process."""
+def serve(numbers: Sequence[int]) -> None:
+    """Fork a child for each message on one of these sockets, and write its exit status. Runs in the server process."""
     import gc
     import importlib
 
@@ -296,16 +312,17 @@ def serve(number: int) -> None:
     is_prepared = False
     gc.collect()
     gc.freeze()  # a collection in a child would copy the pages of all modules
-    link = socket.socket(fileno=number)
+    links = {number: socket.socket(fileno=number) for number in numbers}
     children: dict[int, tuple[int, int]] = {}
-    while True:
-        ready, _, _ = select.select([number, *children], [], [])
+    while links:
+        ready, _, _ = select.select([*links, *children], [], [])
         for one in ready:
-            if one == number:
-                _, numbers, _, _ = socket.recv_fds(link, 1, 5)
-                if not numbers:
-                    return
-                with open(numbers[0], "rb") as file:  # noqa: PTH123 - a file descriptor
+            if one in links:
+                _, files, _, _ = socket.recv_fds(links[one], 1, 5)
+                if not files:
+                    links.pop(one).close()
+                    continue
+                with open(files[0], "rb") as file:  # noqa: PTH123 - a file descriptor
                     message = json.loads(file.read())
                 if not is_prepared and message[0] and message[0][0] in PREPARED_FOR:
                     is_prepared = True
@@ -313,14 +330,12 @@ def serve(number: int) -> None:
                         getattr(importlib.import_module(module), function)()
                 pid = os.fork()
                 if pid == 0:
-                    _become(
-                        message, numbers[1:], [link.fileno(), *children, *(status for _, status in children.values())]
-                    )
+                    _become(message, files[1:], [*links, *children, *(status for _, status in children.values())])
                 pidfd = os.pidfd_open(pid)
-                children[pidfd] = (pid, numbers[4])
-                for other in numbers[1:4]:
+                children[pidfd] = (pid, files[4])
+                for other in files[1:4]:
                     os.close(other)
-                socket.send_fds(link, [str(pid).encode()], [pidfd])
+                socket.send_fds(links[one], [str(pid).encode()], [pidfd])
             else:
                 pid, status = children.pop(one)
                 _, ended = os.waitpid(pid, 0)
