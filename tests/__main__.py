@@ -16,6 +16,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.forked_program import SUPPORTED
+
 ROOT = Path(__file__).parent.parent
 CHECKS = (
     ("ruff", "check", "."),
@@ -68,7 +70,7 @@ def _parallel() -> tuple[str, ...]:
     """Return pytest's options for parallel workers."""
     # Tests wait for servers and timers a third of their time: two workers more than processors.
     workers = str(min((os.cpu_count() or 1) + 2, 6))
-    if sys.platform == "linux":
+    if SUPPORTED:
         return ("-p", "tests.forked_workers", "--forked-workers", workers)
     return ("-n", workers)
 

@@ -302,16 +302,29 @@ def _write(pipe: IO[Any], data: str | bytes) -> None:
             data = data[pipe.write(data) :]
 
 
-def serve(numbers: Sequence[int]) -> None:
-    """Fork a child for each message on one of these sockets, and write its exit status. Runs in the server process."""
+_loaded: set[str] = set()
+"""What the server process has imported and prepared."""
+
+
+def _load(arguments: Sequence[str]) -> None:
+    """Import the program before the first fork, and compile patterns before the first one of a command that uses them."""
     import gc
     import importlib
 
-    for name in PRELOADED:
-        importlib.import_module(name)
-    is_prepared = False
-    gc.collect()
-    gc.freeze()  # a collection in a child would copy the pages of all modules
+    if "modules" not in _loaded:
+        _loaded.add("modules")
+        for name in PRELOADED:
+            importlib.import_module(name)
+        gc.collect()
+        gc.freeze()  # a collection in a child would copy the pages of all modules
+    if "patterns" not in _loaded and arguments and arguments[0] in PREPARED_FOR:
+        _loaded.add("patterns")
+        for module, function in PREPARED:
+            getattr(importlib.import_module(module), function)()
+
+
+def serve(numbers: Sequence[int]) -> None:
+    """Fork a child for each message on one of these sockets, and write its exit status. Runs in the server process."""
     links = {number: socket.socket(fileno=number) for number in numbers}
     children: dict[int, tuple[int, int]] = {}
     while links:
@@ -324,10 +337,7 @@ def serve(numbers: Sequence[int]) -> None:
                     continue
                 with open(files[0], "rb") as file:  # noqa: PTH123 - a file descriptor
                     message = json.loads(file.read())
-                if not is_prepared and message[0] and message[0][0] in PREPARED_FOR:
-                    is_prepared = True
-                    for module, function in PREPARED:
-                        getattr(importlib.import_module(module), function)()
+                _load(message[0])
                 pid = os.fork()
                 if pid == 0:
                     _become(message, files[1:], [*links, *children, *(status for _, status in children.values())])

@@ -29,6 +29,9 @@ from tests import forked_program
 LONGEST_CHUNK = 16
 """The most tests that a worker gets at a time: neighbours, which often share a fixture of their module."""
 
+ENDS_S = 60
+"""A worker that was interrupted and does not end in this time is killed."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option for the number of processes."""
@@ -68,10 +71,10 @@ class _Controller:
         try:
             for number, link in enumerate(links):
                 self._start(number, folder, link)
-            while self._workers:
-                for found in wait(list(self._workers)):
-                    assert isinstance(found, Connection)
-                    self._hear(self._workers[found])
+            while self._workers and not self._is_stopped():
+                found = wait(list(self._workers))[0]
+                assert isinstance(found, Connection)
+                self._hear(self._workers[found])
         finally:
             self._end()
             gc.unfreeze()
@@ -79,6 +82,9 @@ class _Controller:
             raise self._session.Failed(self._session.shouldfail)
         if self._session.shouldstop:
             raise self._session.Interrupted(self._session.shouldstop)
+
+    def _is_stopped(self) -> bool:
+        return bool(self._session.shouldfail or self._session.shouldstop)
 
     def _start(self, number: int, folder: Path, link: Any) -> None:
         own, theirs = Pipe()
@@ -116,7 +122,7 @@ class _Controller:
 
     def _next(self) -> list[int]:
         """Return the next tests of one file: many at first, one by one at the end, so that all workers end together."""
-        if self._session.shouldfail or self._session.shouldstop or not self._waiting:
+        if not self._waiting:
             return []
         items = self._session.items
         chunk = [self._waiting.popleft()]
@@ -138,7 +144,7 @@ class _Controller:
         self._hook.pytest_runtest_logreport(report=report)
         self._hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         self._waiting.extendleft(reversed(worker.chunk))
-        if self._waiting and not self._session.shouldfail:
+        if self._waiting and not self._is_stopped():
             self._start(worker.number, worker.folder, worker.link)
 
     def _end(self) -> None:
@@ -146,6 +152,12 @@ class _Controller:
         for worker in self._workers.values():
             os.kill(worker.pid, signal.SIGINT)
         for worker in self._workers.values():
+            try:
+                while worker.connection.poll(ENDS_S):
+                    worker.connection.recv()
+                os.kill(worker.pid, signal.SIGKILL)
+            except EOFError:
+                pass
             worker.connection.close()
             os.waitpid(worker.pid, 0)
 
