@@ -307,7 +307,7 @@ _loaded: set[str] = set()
 
 
 def _load(arguments: Sequence[str]) -> None:
-    """Import the program before the first fork, and compile patterns before the first one of a command that uses them."""
+    """Import the program before the first fork, and compile patterns before the first command that uses them."""
     import gc
     import importlib
 
