@@ -159,13 +159,20 @@ def child_that_deletes(folder: Path, first: int) -> None:
 
 
 def measure_deletions(
-    kills: int, folder: Path, seed: int = 1, *, searched: int | None = SEARCHED, there: set[int] | None = None
+    kills: int,
+    folder: Path,
+    seed: int = 1,
+    *,
+    searched: int | None = SEARCHED,
+    there: set[int] | None = None,
+    longest_s: float = LONGEST_S,
 ) -> Tally:
     """Kill a process that adds and deletes so many times on one log.
 
     Args:
         searched: earlier requests that are searched for after each kill; None for all.
         there: receives the requests in the log.
+        longest_s: the longest time from the first added requests to the kill.
     """
     chance, tally = random.Random(seed), Tally()
     there = set() if there is None else there
@@ -176,7 +183,7 @@ def measure_deletions(
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "begun"
         said = [process.stdout.readline()]
-        time.sleep(chance.uniform(0.0, LONGEST_S))  # The moment of the kill is random on purpose.
+        time.sleep(chance.uniform(0.0, longest_s))  # The moment of the kill is random on purpose.
         process.send_signal(signal.SIGKILL)
         said += process.communicate()[0].splitlines(keepends=True)
         deleting: set[int] = set()
