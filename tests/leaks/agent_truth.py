@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 BLOCK = 16
@@ -345,8 +346,9 @@ def _edited_questions() -> list[Sent]:
     return [Sent(body, body, 0) for body in bodies]
 
 
-def cases() -> list[Case]:
-    """Return all kinds of sessions with their truth."""
+@cache
+def cases() -> tuple[Case, ...]:
+    """Return all kinds of sessions with their truth. Computed once: it takes a second."""
     ids = [_uuid(random.Random(session)) for session in range(9)]
     in_one = _headed(lambda t: (f"Now: {_time(t.number)}\n\n" if t.session == 1 else "") + _system())
     kinds: dict[str, list[Sent]] = {
@@ -386,7 +388,7 @@ def cases() -> list[Case]:
         "summary": _run(_summary),
         "tenants": _run(_tenants, sessions=6, at_once=True),
     }
-    return [measured(name, sent) for name, sent in kinds.items()]
+    return tuple(measured(name, sent) for name, sent in kinds.items())
 
 
 if __name__ == "__main__":
