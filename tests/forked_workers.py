@@ -54,7 +54,9 @@ class _Controller:
     def __init__(self, session: pytest.Session, count: int) -> None:
         self._session = session
         self._hook = session.config.hook
-        self._waiting = deque(range(len(session.items)))
+        # The longest tests are among these: one of them at the end would run alone.
+        last = [item.get_closest_marker("exhaustive") is None for item in session.items]
+        self._waiting = deque(sorted(range(len(last)), key=last.__getitem__))
         self._count = count
         self._workers: dict[Connection, _Worker] = {}
 
@@ -77,7 +79,6 @@ class _Controller:
                 self._hear(self._workers[found])
         finally:
             self._end()
-            gc.unfreeze()
         if self._session.shouldfail:
             raise self._session.Failed(self._session.shouldfail)
         if self._session.shouldstop:
