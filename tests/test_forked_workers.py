@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(folder: Path, tests: str, *arguments: str) -> tuple[int, str]:
-    """Run these tests in two workers. Returns the exit status of pytest and what it printed."""
+    """Run these tests in two workers. Returns the exit status and the output of pytest."""
     file = folder / "test_sample.py"
     file.write_text("import os, pytest, sys, time, warnings\nfrom pathlib import Path\n" + tests, "utf-8")
     options = ("-q", "-rA", "-p", "tests.forked_workers", "--forked-workers", "2", "-p", "no:cacheprovider")
