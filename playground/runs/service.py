@@ -208,7 +208,7 @@ class RequestService:
         await self._execute(sending)
         return sending
 
-    async def check_ready(self, endpoint: Endpoint, *, explicit: bool = False) -> None:
+    async def check_ready(self, endpoint: Endpoint, *, explicit: bool) -> None:
         """Start the simulator if the endpoint is the simulator, and read the key. Raises the same errors as `send`."""
         await self._key(await self._simulation.resolve(endpoint), explicit)
 

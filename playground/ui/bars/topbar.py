@@ -78,8 +78,8 @@ class ContextMeter(QAbstractButton):
             self.updateGeometry()
             self.update()
 
-    def show_parts(self, parts: Composition, total: int = 0) -> None:
-        """Show a composition, scaled to the prompt's `total` tokens as the other panes show it, if it is given."""
+    def show_parts(self, parts: Composition, total: int) -> None:
+        """Show a composition, scaled to the prompt's `total` tokens as the other panes show it; 0: as estimated."""
         if total and parts.prompt:
             scale = total / parts.prompt
             parts = replace(

@@ -38,7 +38,7 @@ def versions(folder: Path) -> str:
 class AboutDialog(QDialog):
     """Shows the versions; Copy puts them on the clipboard."""
 
-    def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
+    def __init__(self, folder: Path, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("About Electron Playground")
         self.text = versions(folder)

@@ -52,8 +52,8 @@ _NARROW = 4
 class BoundaryBars(QWidget):
     """One bar per version: the stable part, then the variable one, in proportion to the longer prompt."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._rows: tuple[tuple[str, VersionBoundary], ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
@@ -91,8 +91,8 @@ class BoundaryBars(QWidget):
 class VersionDiffView(Recolored, QTextEdit):
     """Read-only rows of a comparison. Signs and strokes repeat what the colors say; all text is plain."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._shown: tuple[VersionComparison, str, str] | None = None
         self.setReadOnly(True)
         self.setAccessibleName("Differences of the versions")

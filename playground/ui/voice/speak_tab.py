@@ -48,16 +48,16 @@ LONGEST_S = 120.0
 """Timeout for one part."""
 
 
-def system_voice(engine: str = "") -> SystemVoice | None:
-    """Return the operating system's voice; None if Qt cannot load it. `engine`: Qt's name of an engine."""
+def system_voice() -> SystemVoice | None:
+    """Return the operating system's voice; None if Qt cannot load it."""
     try:
         module = import_module("PySide6.QtTextToSpeech")
     except ImportError:
         return None
     found: list[str] = [name for name in module.QTextToSpeech.availableEngines() if name != "mock"]
-    if not (engine or found):
+    if not found:
         return None
-    speech = module.QTextToSpeech(engine or found[0])
+    speech = module.QTextToSpeech(found[0])
     # An engine in Qt's list may still fail to load.
     return None if speech.state() == module.QTextToSpeech.State.Error else SystemVoice(module, speech)
 

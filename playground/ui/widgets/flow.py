@@ -13,8 +13,8 @@ from playground.ui.theme import GRID
 class FlowLayout(QLayout):
     """Items from left to right (or right to left), at their preferred sizes, with the same space between them."""
 
-    def __init__(self, parent: QWidget | None = None, spacing: int = GRID) -> None:
-        super().__init__(parent)
+    def __init__(self, spacing: int = GRID) -> None:
+        super().__init__()
         self._items: list[QLayoutItem] = []
         self.setContentsMargins(QMargins())
         self.setSpacing(spacing)

@@ -69,9 +69,9 @@ SAYS_COPIED_MS = 1200
 class CopyButton(QPushButton):
     """Label "Copy", for a moment "Copied". Disabled while there is nothing to copy."""
 
-    def __init__(self, what: str, parent: QWidget | None = None) -> None:
+    def __init__(self, what: str) -> None:
         """Build the label. `what` names the text for screen readers."""
-        super().__init__("Copy", parent)
+        super().__init__("Copy")
         self._text = ""
         self._what = what
         self.setProperty("look", "link")

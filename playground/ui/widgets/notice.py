@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout
 
 from playground.export.terminal import visible
 from playground.prompt.field_errors import FieldError
@@ -77,32 +77,28 @@ def shortened(text: str) -> str:
 
 
 class Notice(QFrame):
-    """`tone` is "error" (red edge) or "callout" (amber edge); the title says in words what the color says."""
+    """An error, with a red edge; the title says in words what the color says."""
 
     action = Signal(str)
     """The name that was given with a button."""
 
     def __init__(
         self,
-        tone: str,
         title: str,
         detail: str = "",
         advice: str = "",
         buttons: Sequence[tuple[str, str]] = (),
-        parent: QWidget | None = None,
     ) -> None:
         """`buttons` are (label, action name), the main one first."""
-        super().__init__(parent)
-        self.setProperty("look", tone)
+        super().__init__()
+        self.setProperty("look", "error")
         self.setAccessibleName(visible(f"{title}. {detail} {advice}".strip()))
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(GRID + 5, GRID * 2, GRID * 2, GRID + 4)
         self.column.setSpacing(GRID // 2)
         head = QHBoxLayout()
         head.setSpacing(GRID)
-        head.addWidget(
-            IconLabel("warn", "failure" if tone == "error" else "variable_edge"), 0, Qt.AlignmentFlag.AlignTop
-        )
+        head.addWidget(IconLabel("warn", "failure"), 0, Qt.AlignmentFlag.AlignTop)
         head.addWidget(words(title, "strong"), 1)
         self.column.addLayout(head)
         for text in (detail, advice):

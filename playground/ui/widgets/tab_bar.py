@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QMenu, QTabBar, QToolButton, QWidget
+from PySide6.QtWidgets import QMenu, QTabBar, QToolButton
 
 from playground.ui.theme import current_theme, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon_button
@@ -29,8 +29,8 @@ _ARROWS = ("ScrollLeftButton", "ScrollRightButton")
 class OverflowTabs(QTabBar):
     """Tabs that do not fit are in the menu of a button at the right end, in place of Qt's small arrows."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.more = icon_button("down", "All tabs")
         self.more.setParent(self)
         self.more.setProperty("look", "more")
@@ -78,8 +78,8 @@ class OverflowTabs(QTabBar):
 class PaneTabs(OverflowTabs):
     """Texts that end in a number show it as a pill."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._marked: set[int] = set()
         self.tightens = False
         """Whether the tabs move together if they do not fit. Only for a bar as wide as its pane."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QVBoxLayout
 
 from playground.lint.model import Evidence, Finding
 from playground.ui.panes.inspector.sections import Section
@@ -85,8 +85,8 @@ class AdviceSection(Section):
 class AdviceBox(QFrame):
     """One piece of advice."""
 
-    def __init__(self, advice: Finding, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, advice: Finding) -> None:
+        super().__init__()
         self.advice = advice
         self.setProperty("look", "error" if advice.severity == "serious" else "callout")
         if advice.severity == "hint":

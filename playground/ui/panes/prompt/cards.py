@@ -46,8 +46,8 @@ class CardHead(QWidget):
     toggled = Signal()
     """The head was clicked: collapse or expand."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.note = ""
         self.count = ""
         self.fold = icon_button("right", "Expand the message", px=20)
@@ -151,8 +151,8 @@ class MessageCard(QWidget):
     action = Signal(str)
     """One of ACTIONS' ids."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._message = Message("user", "")
         self._axes: MessageAxes | None = None
         self._painted = (0.0, 0.0)

@@ -81,7 +81,7 @@ class FindBar(QFrame):
         """What the bar says about the number of matches."""
         return self._count.text()
 
-    def open_bar(self, start: tuple[int, int] = (0, 0), selected: str = "", *, replacing: bool = False) -> None:
+    def open_bar(self, start: tuple[int, int], selected: str, *, replacing: bool) -> None:
         """Show the bar. The search starts at message and code point `start`, with the selected text if it is given."""
         self._start = start
         self._replacing.setVisible(replacing)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class ProblemBar(QFrame):
     """A message with Dismiss, and with "Send anyway" if the check can be overruled."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setProperty("look", "error")
         self._words = words("")
         self._overrule: Callable[[], object] | None = None
@@ -81,8 +81,8 @@ class CheckBar(QFrame):
     chosen = Signal(object)
     """The Problem whose field was clicked."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setProperty("look", "checks")
         self.setAccessibleName("Checks of the prompt")
         self._findings: tuple[LimitFinding, ...] = ()
@@ -172,8 +172,8 @@ _SWATCH = 10
 class PromptFooter(QFrame):
     """Painted: a new figure at every keystroke needs no layout."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.structure: tuple[str, str] = ("stable —", "variable —")
         self.state = "cache: nothing sent yet"
         self.forecast = ""

@@ -44,9 +44,7 @@ def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ())
     return _marks_in(exact, (0, len(exact.text)), values, advised)
 
 
-def marks_near(
-    exact: ExactText, span: tuple[int, int], values: Mapping[str, str], advised: Advised = ()
-) -> list[TextMark]:
+def marks_near(exact: ExactText, span: tuple[int, int], values: Mapping[str, str], advised: Advised) -> list[TextMark]:
     """Return the marks that lie wholly or partly in units [start, end), and others of the same lines.
 
     The time depends on the length of the span, not on the text.

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 class ToolsHead(QAbstractButton):
     """A button over the whole width."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._names = ""
         self._warm: bool | None = None
         self._count = ""
@@ -116,8 +116,8 @@ class PromptTab(QWidget):
     import_pasted = Signal(str)
     """Text that appears to be a prompt in another format was pasted into a message."""
 
-    def __init__(self, history: UndoHistory, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, history: UndoHistory) -> None:
+        super().__init__()
         self._history = history
         self._end: StableEnd | None = None
         self._axes: PromptAxes | None = None

@@ -67,8 +67,8 @@ class Ruler(QWidget):
     place_chosen = Signal(int, int)
     """Message and code point in it."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._stretches: tuple[Stretch, ...] = ()
         self._served: Served | None = None
         self._served_share = 0.0

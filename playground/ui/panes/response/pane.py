@@ -91,7 +91,7 @@ def trouble_notice(state: RunState, go_to: Callable[[FieldError], object]) -> No
     if error is None or state.phase != "failed":
         return None
     problems = problems_of(error)
-    notice = Notice("error", error.title, _cut(_head(error, problems)), error.advice, _buttons(error))
+    notice = Notice(error.title, _cut(_head(error, problems)), error.advice, _buttons(error))
     # Under the words, over the buttons.
     if problems:
         notice.column.insertLayout(notice.column.count() - 1, details_grid(problems, go_to))

@@ -234,7 +234,7 @@ ANSWER, WHOLE = "Show the answer only", "Show the whole response"
 class JsonTab(Recolored, QFrame):
     """Made again in slow steps while the response comes, and once at its end."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setProperty("look", "pane")
         self.text = LiveText("The answer's JSON", follows=False, parent=self)

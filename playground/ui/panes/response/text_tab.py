@@ -34,7 +34,7 @@ class CallStrip(QFrame):
 
     show_requested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._calls = ElidedLabel("tool calls", parent=self)
         self._calls.setFont(mono_font())
@@ -69,7 +69,7 @@ class WaitBox(QFrame):
 
     cancelled = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.title = words("", "strong")
         self.reason = words("", "muted")
@@ -148,7 +148,7 @@ class StepsPanel(QScrollArea):
     action = Signal(str)
     """The id of an action of the window."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setAccessibleName("See the cache work in three steps")
         page = QWidget(self.viewport())
@@ -198,7 +198,7 @@ class StepsPanel(QScrollArea):
 class FoldedText(QFrame):
     """Reasoning or a refusal: folded to one line until it is opened. Hidden while there is none."""
 
-    def __init__(self, name: str, *, folded: bool, parent: QWidget | None = None) -> None:
+    def __init__(self, name: str, *, folded: bool, parent: QWidget) -> None:
         super().__init__(parent)
         self._name = name
         self._has_text = False
@@ -245,7 +245,7 @@ class TextTab(QFrame):
     action = Signal(str)
     """The id of an action of the window."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setProperty("look", "pane")
         # With a style sheet, a new parent costs time for every widget below: each widget is made below its own.

@@ -80,7 +80,7 @@ class CallCard(QFrame):
         """How far the arguments are, in words."""
         return self._mark.text()
 
-    def show_call(self, call: ToolCallState, ended: bool, asked: Asked | None = None) -> None:
+    def show_call(self, call: ToolCallState, ended: bool, asked: Asked | None) -> None:
         """Update the view from the call."""
         arguments = call.arguments
         self._name.setText(call.name or "unnamed tool")
@@ -118,7 +118,7 @@ class ToolCallsTab(QScrollArea):
     run_requested = Signal()
     """Answer the calls, and go on until there is an answer."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
