@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 from PySide6.QtCore import QCoreApplication, QEvent, Qt, Signal
-from PySide6.QtGui import QCloseEvent, QPaintEvent, QShowEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragMoveEvent, QDropEvent, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
@@ -329,14 +329,14 @@ class MainWindow(QMainWindow):
         self.modes.changed.connect(lambda _mode: self._end_notice("action"))
         requests.sent.connect(self.versions.sent)
         self.chaining.prompt_sent.connect(self.versions.sent)
-        requests.settled.connect(self.versions.settled)
+        requests.settled.connect(self.versions.refresh_soon)
         self.versions.notice.connect(self.show_notice)
         self.versions.fix_requested.connect(lambda: self.actions_table["mend"].trigger())
         self.versions.open_logged.connect(requests.open_logged)
         requests.key_missing.connect(self._show_key_missing)
         requests.notice.connect(self.show_notice)
         requests.found.connect(self.show_notice)
-        requests.dispatched.connect(lambda: self._end_notice("sent"))
+        requests.sent.connect(lambda _document, _run_id: self._end_notice("sent"))
         answers.log.previewed.connect(lambda _run_id: self._end_notice("action"))
 
     def start(self) -> None:
@@ -507,10 +507,21 @@ class MainWindow(QMainWindow):
             self.first_painted.emit()
 
     def changeEvent(self, event: QEvent) -> None:
-        """Read the log again when the window becomes active: other windows and commands write to it."""
+        """Remove the badge and read the log, which other processes write to, when the window becomes active."""
         super().changeEvent(event)
-        if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow() and self._answers is not None:
-            self.log.row_changed("")
+        if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
+            self.end_notice.clear()
+            if self._answers is not None:
+                self.log.row_changed("")
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        self.files.take_drop(event)
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        self.files.take_drop(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        self.files.take_drop(event)
 
     def focusNextPrevChild(self, forward: bool) -> bool:
         """Move the focus by position; Qt calls this for Tab and Shift+Tab of every widget in the window."""

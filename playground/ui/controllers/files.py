@@ -96,7 +96,6 @@ class Files(QObject):
         self.sample_shown = False
         """Whether the window started with the sample: there was no draft."""
         window.setAcceptDrops(True)
-        window.installEventFilter(self)
 
     @property
     def file(self) -> PromptFile:
@@ -528,17 +527,13 @@ class Files(QObject):
             dialog.keep_requested.connect(lambda: self._tasks.start(self.keep_mine(), "keep the prompt"))
             open_once(dialog)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Accept files dropped on the window."""
-        if event.type() in (QEvent.Type.DragEnter, QEvent.Type.DragMove, QEvent.Type.Drop):
-            assert isinstance(event, QDropEvent)
-            paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-            if paths:
-                event.acceptProposedAction()
-                if event.type() == QEvent.Type.Drop:
-                    self._tasks.start(self.open_all(paths), "open files")
-                return True
-        return super().eventFilter(watched, event)
+    def take_drop(self, event: QDropEvent) -> None:
+        """Accept files that are dragged over the window, and open them when they are dropped."""
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            if event.type() == QEvent.Type.Drop:
+                self._tasks.start(self.open_all(paths), "open files")
 
     async def offer_import(self, text: str) -> None:
         """Open pasted text of another format as a prompt if the prompt was empty; otherwise offer that."""

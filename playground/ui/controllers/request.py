@@ -57,8 +57,6 @@ class Requests(QObject):
     """What an experiment has found, in a sentence."""
     looking_back = Signal(object)
     """Emitted with the Recalled on display, or None on return to the newest request."""
-    dispatched = Signal()
-    """A request is being sent."""
     ended = Signal(object)
     """The Run that has ended."""
     ticked = Signal()
@@ -305,7 +303,6 @@ class Requests(QObject):
         fixed, page.fixed = page.fixed, None
         dispatch.after_fix = fixed is not None and (fixed.messages, fixed.tools) == (sent.messages, sent.tools)
         dispatch.run.subscribe(self._heard)
-        self.dispatched.emit()
         self.sent.emit(dispatch.run.document, dispatch.run.id)
         if self._sending_page is self._page:
             self._current = dispatch
@@ -377,7 +374,8 @@ class Requests(QObject):
     def _live_model(self, dispatch: PendingRequest) -> InspectorModel:
         run = dispatch.run
         endpoint: Endpoint = run.endpoint
-        score = self._workspace.sender.forecaster.score(endpoint.id, endpoint.model)
+        forecaster = self._workspace.sender.forecaster
+        score = forecaster.score(endpoint.id, endpoint.model) if run.state.usage is not None else None
         return InspectorModel(
             state=run.state,
             forecast=dispatch.forecast,
@@ -388,7 +386,7 @@ class Requests(QObject):
             started_utc=run.started_utc,
             model=run.request.model,
             usage_asked=run.document.include_usage or not run.document.stream,
-            score=score.sentence if score.n or score.reports is False else "",
+            score=score.sentence if score and (score.n or score.reports is False) else "",
         )
 
     def comparable(self) -> list[tuple[str, str]]:

@@ -93,7 +93,7 @@ class VersionPaths(QObject):
     def note_sent(self, identity: PromptIdentity, document: Document, run_ids: Sequence[str]) -> None:
         """Store that a prompt was sent."""
         self._workspace.versions.note(identity, document, "sent", run_ids)
-        self._refresh_soon()
+        self.refresh_soon()
 
     def _saved(self, old_path: Path | None, now: PromptFile) -> None:
         from playground.versions.service import PromptIdentity
@@ -101,12 +101,12 @@ class VersionPaths(QObject):
         document = now.saved
         old, new = PromptIdentity(old_path, document.id), PromptIdentity(now.path, document.id)
         self._workspace.versions.note(new, document, "saved", previous=old)
-        self._refresh_soon(commits=True)
+        self.refresh_soon(commits=True)
 
     def _file_changed(self) -> None:
         # At every keystroke: the key itself would resolve the path on the disk.
         if self._panel is not None and self.identity != self._displayed:
-            self._refresh_soon(commits=True)
+            self.refresh_soon(commits=True)
 
     def toggle(self) -> None:
         """Open the panel beside the prompt, or close it."""
@@ -130,16 +130,13 @@ class VersionPaths(QObject):
         panel.answer_requested.connect(self._show_answer)
         self._show(panel)
         panel.list.setFocus(Qt.FocusReason.OtherFocusReason)
-        self._refresh_soon(commits=True)
-
-    def settled(self) -> None:
-        """Update the figures: a request has ended."""
-        self._refresh_soon()
+        self.refresh_soon(commits=True)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._workspace.tasks.start(work, name)
 
-    def _refresh_soon(self, *, commits: bool = False) -> None:
+    def refresh_soon(self, *, commits: bool = False) -> None:
+        """Update the panel, if it is open. `commits`: see `refresh`."""
         if self._panel is not None:
             self._start(self.refresh(commits=commits), "read the versions")
 
@@ -293,7 +290,7 @@ class VersionPaths(QObject):
                 await store(label, note)
             except OSError as error:
                 self.notice.emit(f"The version was not stored: {error.strerror or error}.")
-            self._refresh_soon()
+            self.refresh_soon()
 
         def accept() -> None:  # reads the fields at once: the dialog may be deleted before the task begins
             self._start(write(name.text().strip(), text.toPlainText().strip()), "store a version")

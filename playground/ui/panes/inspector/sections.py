@@ -69,10 +69,10 @@ class Section(QWidget):
 
     def show_lines(self, lines: dict[str, Line]) -> None:
         """Show the lines whose keys have a row here."""
-        for key, row in self.rows.items():
-            line = lines[key]
-            row.setVisible(True)
-            row.show_value(line.text, line.why, line.tone)
+        for key, line in lines.items():
+            if (row := self.rows.get(key)) is not None:
+                row.setVisible(True)
+                row.show_value(line.text, line.why, line.tone)
 
 
 class UsageSection(Section):
@@ -133,31 +133,20 @@ class ForecastSection(Section):
         self.add_row("reported", "reported")
         for key, name in (("same", "next, same values"), ("new", "next, new values"), ("until", "warm until")):
             self.add_row(key, name).hide()
-        self.score = ""
-        """How past forecasts have held: the tooltip of the reported figure."""
 
     def show_next(self, same: Forecast | None, new: Forecast | None, until: Line | None = None) -> None:
         """Show the forecast of the next request: with the same values, with new values, and how long it holds."""
-        for key, forecast in (("same", same), ("new", new)):
-            self.rows[key].setVisible(forecast is not None)
-            if forecast is not None:
-                line = next_line(forecast)
-                self.rows[key].show_value(line.text, line.why, line.tone)
-        self.rows["until"].setVisible(until is not None)
-        if until is not None:
-            self.rows["until"].show_value(until.text, until.why, until.tone)
-
-    def show_score(self, words: str) -> None:
-        """Set the text about past forecasts."""
-        self.score = words
-
-    def show_forecast(self, forecast: Forecast | None, state: RunState | None) -> None:
-        """`state` is None while nothing was sent."""
-        lines = forecast_lines(forecast, state)
-        if self.score and not lines["reported"].why:
-            lines["reported"] = replace(lines["reported"], why=self.score)
+        lines = {"same": next_line(same) if same else None, "new": next_line(new) if new else None, "until": until}
         for key, line in lines.items():
-            self.rows[key].show_value(line.text, line.why, line.tone)
+            self.rows[key].setVisible(line is not None)
+        self.show_lines({key: line for key, line in lines.items() if line is not None})
+
+    def show_forecast(self, forecast: Forecast | None, state: RunState | None, score: str = "") -> None:
+        """`state` is None while nothing was sent. `score`: accuracy of past forecasts, as a tooltip."""
+        lines = forecast_lines(forecast, state)
+        if score and not lines["reported"].why:
+            lines["reported"] = replace(lines["reported"], why=score)
+        self.show_lines(lines)
 
 
 _TIME_LEGEND = (("headers", "muted", False), ("first token", "muted", True), ("output", "output", False))
