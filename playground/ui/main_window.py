@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 from PySide6.QtCore import QCoreApplication, QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragMoveEvent, QDropEvent, QPaintEvent, QShowEvent
-from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QScrollArea, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QScrollArea, QSplitter, QWidget
 
 from playground.export.terminal import visible_line
 from playground.services import AppServices
@@ -28,6 +28,7 @@ from playground.ui.notify import EndNotice
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.window_actions import WindowActions
 from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
@@ -541,8 +542,6 @@ def _blank() -> QFrame:
 
 
 def _column(holder: QWidget, *widgets: QWidget, tall: QWidget) -> None:
-    column = QVBoxLayout(holder)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(0)
+    column = column_of(on=holder, margins=0, spacing=0)
     for widget in widgets:
         column.addWidget(widget, 1 if widget is tall else 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
 from shiboken6 import isValid
 
 from playground.client.endpoint import PlanLimits
@@ -20,6 +20,7 @@ from playground.storage.settings import Settings
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme
 from playground.ui.widgets.icons import ICON_PX, icon
+from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ class StatusBar(QFrame):
         self._recovery = QLabel()
         self._saved = QLabel()
         self._hint = QLabel()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GRID + 4, 0, GRID + 4, 0)
-        row.setSpacing(GRID * 2)
+        row = row_of(on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID * 2)
         for label in (self._in_flight, self._minute, self._recovery, self._error, self._saved, self._hint):
             label.setProperty("tone", "muted")
             row.addWidget(label, 1 if label is self._error else 0)
@@ -119,11 +118,7 @@ class Destination(Recolored, QFrame):
         self._button.setProperty("look", "link")
         self._run: Callable[[], object] = lambda: None
         self._button.clicked.connect(lambda: self._run())
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, GRID, 0)
-        row.setSpacing(6)
-        for widget in (self._icon, self._text, self._button):
-            row.addWidget(widget)
+        row_of(self._icon, self._text, self._button, on=self, margins=(0, 0, GRID, 0), spacing=6)
         self.hide()
         self.colored()
 
@@ -209,12 +204,7 @@ class MenuRow(QFrame):
         self.menus.setNativeMenuBar(sys.platform == "darwin")
         self.menus.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.destination = Destination()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(4, 0, 0, 0)
-        row.setSpacing(0)
-        row.addWidget(self.menus)
-        row.addStretch(1)
-        row.addWidget(self.destination)
+        row_of(self.menus, STRETCH, self.destination, on=self, margins=(4, 0, 0, 0), spacing=0)
 
     def set_menus(self, menus: Sequence[QMenu]) -> None:
         """Replace the menus."""

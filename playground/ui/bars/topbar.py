@@ -36,6 +36,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton
+from playground.ui.widgets.layouts import row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -249,9 +250,7 @@ class ModeSwitch(QFrame):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._buttons: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(1, 1, 1, 1)
-        self._row.setSpacing(1)
+        self._row = row_of(on=self, margins=1, spacing=1)
         self.hide()
 
     def add_mode(self, mode: str, label: str, icon: str) -> None:

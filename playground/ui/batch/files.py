@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QInputDialog,
     QPlainTextEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,6 +30,7 @@ from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import open_once
 
@@ -73,12 +73,12 @@ class PasteRowsDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         buttons.addButton(self.use, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(
-            words("CSV or TSV with a header line, or JSON lines. Columns fill the variables of the same name.")
+        column = column_of(
+            words("CSV or TSV with a header line, or JSON lines. Columns fill the variables of the same name."),
+            (self.text, 1),
+            on=self,
+            margins=GRID * 2,
         )
-        column.addWidget(self.text, 1)
         note = ""
         if len(text) > MAX_EDITED:
             note = f"The first {MAX_EDITED:,} of {len(text):,} characters are visible. The whole text becomes rows."

@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -36,6 +35,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
@@ -148,12 +148,7 @@ class CheckRow(QFrame):
         self.value.setAccessibleName("Value of the check")
         self.value.setPlaceholderText(_HINTS[KINDS[0]])
         remove = icon_button("close", "Remove check", px=24)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID // 2)
-        row.addWidget(self.kind)
-        row.addWidget(self.value, 1)
-        row.addWidget(remove)
+        row_of(self.kind, (self.value, 1), remove, on=self, margins=0, spacing=GRID // 2)
         self.kind.currentTextChanged.connect(lambda kind: self.value.setPlaceholderText(_HINTS[kind]))
         self.kind.currentTextChanged.connect(lambda _kind: self.changed.emit())
         self.value.editingFinished.connect(self.changed)
@@ -178,8 +173,7 @@ class BatchSetup(QFrame):
         self.check_rows: list[CheckRow] = []
         self._columns_grid = QGridLayout()
         self._columns_grid.setColumnStretch(1, 1)
-        self._checks = QVBoxLayout()
-        self._checks.setSpacing(GRID // 2)
+        self._checks = column_of(spacing=GRID // 2)
         add = QPushButton("Add check")
         add.clicked.connect(lambda: self.add_check().value.setFocus())
         self.order = QComboBox()
@@ -201,13 +195,10 @@ class BatchSetup(QFrame):
         }
         self.error = words("", "failure")
         self.error.hide()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(14, GRID, 14, GRID)
-        row.setSpacing(GRID * 3)
-        row.addWidget(_section("Variables", self._columns_grid), 4)
-        checks = QVBoxLayout()
-        checks.addLayout(self._checks)
-        checks.addWidget(add, 0, Qt.AlignmentFlag.AlignLeft)
+        row = row_of(
+            (_section("Variables", self._columns_grid), 4), on=self, margins=(14, GRID, 14, GRID), spacing=GRID * 3
+        )
+        checks = column_of(self._checks, (add, 0, Qt.AlignmentFlag.AlignLeft))
         row.addWidget(_section("Checks of each completion", checks), 4)
         sending = QGridLayout()
         sending.setColumnStretch(1, 1)
@@ -216,10 +207,7 @@ class BatchSetup(QFrame):
             sending.addWidget(widget, line, 1)
         sending.addWidget(self.error, 2, 0, 1, 2)
         row.addWidget(_section("Sending", sending), 4)
-        figures = QVBoxLayout()
-        figures.setSpacing(2)
-        for figure in self._figures.values():
-            figures.addWidget(figure)
+        figures = column_of(*self._figures.values(), spacing=2)
         row.addWidget(_section("Forecast", figures), 4)
 
     def show_columns(self, variables: Sequence[str], columns: Sequence[str], valued: Mapping[str, str]) -> None:
@@ -321,10 +309,7 @@ class BatchSetup(QFrame):
 def _section(title: str, content: QGridLayout | QVBoxLayout) -> QWidget:
     """Return a titled section that scrolls if its content is too tall."""
     inner = QWidget()
-    column = QVBoxLayout(inner)
-    column.setContentsMargins(0, 0, 4, 0)
-    column.addLayout(content)
-    column.addStretch(1)
+    column_of(content, STRETCH, on=inner, margins=(0, 0, 4, 0))
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -333,9 +318,5 @@ def _section(title: str, content: QGridLayout | QVBoxLayout) -> QWidget:
     caption = QLabel(title)
     caption.setProperty("tone", "caption")
     section = QWidget()
-    outer = QVBoxLayout(section)
-    outer.setContentsMargins(0, 0, 0, 0)
-    outer.setSpacing(GRID // 2)
-    outer.addWidget(caption)
-    outer.addWidget(area, 1)
+    column_of(caption, (area, 1), on=section, margins=0, spacing=GRID // 2)
     return section

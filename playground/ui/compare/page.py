@@ -24,7 +24,6 @@ from PySide6.QtWidgets import (
     QSpinBox,
     QSplitter,
     QTableWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -46,6 +45,7 @@ from playground.ui.theme import GRID, mono_font, scaled
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.timers import single_timer
@@ -101,16 +101,11 @@ class VariantDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(self._accept)
         buttons.rejected.connect(self.reject)
-        row = QHBoxLayout()
-        row.setSpacing(GRID)
+        row = row_of(spacing=GRID)
         for label, field in (("Name", self.name), ("Endpoint", self.endpoint), ("Model", self.model)):
             row.addWidget(QLabel(label))
             row.addWidget(field, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addLayout(row)
-        column.addWidget(self.pane, 1)
-        column.addWidget(buttons)
+        column_of(row, (self.pane, 1), buttons, on=self, margins=GRID * 2)
         self.resize(900, 640)
 
     def _show_forecast(self) -> None:
@@ -151,13 +146,18 @@ class CompareTools(QWidget):
         set_icon(self.stop, "stop", "text")
         self.send = QPushButton()
         self._shortcut, self._compact = "", False
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID)
-        row.addWidget(self.add)
-        row.addStretch(1)
-        for widget in (self.differences, QLabel("Runs"), self.runs, self.stop, self.send):
-            row.addWidget(widget)
+        row_of(
+            self.add,
+            STRETCH,
+            self.differences,
+            QLabel("Runs"),
+            self.runs,
+            self.stop,
+            self.send,
+            on=self,
+            margins=0,
+            spacing=GRID,
+        )
 
     def show_compact(self, compact: bool) -> None:
         """Leave out the shortcut and shorten labels, or show all."""
@@ -193,11 +193,7 @@ class PrefixStrip(QFrame):
         title.setProperty("tone", "strong")
         hint = QLabel("input tokens in the order in which the cache reads them")
         hint.setProperty("tone", "muted")
-        head = QHBoxLayout()
-        head.setSpacing(GRID)
-        head.addWidget(title)
-        head.addWidget(hint)
-        head.addStretch(1)
+        head = row_of(title, hint, STRETCH, spacing=GRID)
         self._legend: list[Bar] = []
         for label, piece in (
             ("stable, as in A", BarPiece(1, "stable_edge")),
@@ -219,12 +215,7 @@ class PrefixStrip(QFrame):
         self._grid.setColumnStretch(2, 1)
         self._grid.setColumnMinimumWidth(2, 330)
         self.costs = words("", "muted")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(14, 6, 14, 6)
-        column.setSpacing(4)
-        column.addLayout(head)
-        column.addLayout(self._grid)
-        column.addWidget(self.costs)
+        column_of(head, self._grid, self.costs, on=self, margins=(14, 6, 14, 6), spacing=4)
 
     @property
     def texts(self) -> list[str]:
@@ -291,8 +282,7 @@ class ValueRow(QFrame):
         self.hint = QLabel("shared by all columns")
         self.hint.setProperty("tone", "muted")
         self._holder = QWidget()
-        self._values = QHBoxLayout(self._holder)
-        self._values.setContentsMargins(0, 0, 0, 0)
+        self._values = row_of(on=self._holder, margins=0)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(self._holder)
@@ -309,9 +299,7 @@ class ValueRow(QFrame):
         self.rows.valueChanged.connect(self.row_chosen)
         self.order = _choice("Order of sending", _ORDER_LABELS, list(ORDERS.values()))
         self.start = _choice("State of the cache", _START_LABELS, list(CACHE_STARTS.values()))
-        row = QHBoxLayout(self)
-        row.setContentsMargins(14, 2, 14, 2)
-        row.setSpacing(GRID)
+        row = row_of(on=self, margins=(14, 2, 14, 2), spacing=GRID)
         for widget in (title, self.hint, scroll, self.open_rows, self.rows, self.order, self.start):
             row.addWidget(widget, 1 if widget is scroll else 0)
 
@@ -411,12 +399,7 @@ class ComparePage(QWidget):
         self.body.addWidget(self._summary_pane())
         self.body.setStretchFactor(0, 1)
         self.body.setSizes([600, 150])
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        for widget in (self.notice, self.values, self.strip):
-            column.addWidget(widget)
-        column.addWidget(self.body, 1)
+        column_of(self.notice, self.values, self.strip, (self.body, 1), on=self, margins=0, spacing=0)
 
     def _summary_pane(self) -> QFrame:
         pane = QFrame()
@@ -424,11 +407,7 @@ class ComparePage(QWidget):
         pane.setMinimumHeight(90)
         title = QLabel("Summary")
         title.setProperty("tone", "strong")
-        head = QHBoxLayout()
-        head.setContentsMargins(14, 4, 14, 0)
-        head.setSpacing(GRID)
-        head.addWidget(title)
-        head.addWidget(self.caption, 1)
+        head = row_of(title, (self.caption, 1), margins=(14, 4, 14, 0), spacing=GRID)
         self.exports: list[QPushButton] = []
         for label, icon, signal in (
             ("Copy as table", "copy", self.copy_asked),
@@ -442,10 +421,7 @@ class ComparePage(QWidget):
             head.addWidget(button)
             self.exports.append(button)
         self.summary.verticalHeader().setDefaultSectionSize(24)
-        column = QVBoxLayout(pane)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(head)
+        column = column_of(head, on=pane, margins=0, spacing=0)
         inset = QHBoxLayout()
         inset.setContentsMargins(3, 0, 0, 0)  # the text of the first column is below the title
         inset.addWidget(self.summary)

@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -30,6 +29,7 @@ from playground.services import AppServices
 from playground.ui.dialogs.consent import asked
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import GRID
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import open_once
 
@@ -62,11 +62,7 @@ class ProgressDialog(QDialog):
         buttons.addButton(self.stop_button, QDialogButtonBox.ButtonRole.RejectRole)
         buttons.rejected.connect(self.reject)
         self.rejected.connect(stop)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(self.said)
-        column.addWidget(self.bar)
-        column.addWidget(buttons)
+        column_of(self.said, self.bar, buttons, on=self, margins=GRID * 2)
         self.resize(420, self.sizeHint().height())
         self._wait = QTimer(self)
         self._wait.setSingleShot(True)

@@ -11,7 +11,6 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QDialog,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QListWidget,
@@ -20,7 +19,6 @@ from PySide6.QtWidgets import (
     QRadioButton,
     QScrollArea,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 from shiboken6 import isValid
@@ -33,6 +31,7 @@ from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
 Start = Callable[[Coroutine[Any, Any, None], str], object]
@@ -81,23 +80,10 @@ class KeyBox(QFrame):
         self._run(self._look(), "look for a key store")
 
     def _build(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(self.source, 1)
-        head.addWidget(self.remove)
-        field = QHBoxLayout()
-        field.addWidget(self.field, 1)
-        field.addWidget(self._reveal)
-        places = QHBoxLayout()
-        places.setSpacing(GRID * 2)
-        for place in (self.in_store, self.for_session):
-            places.addWidget(place)
-        places.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID + 4)
-        column.setSpacing(GRID)
-        for row in (head, field, places):
-            column.addLayout(row)
-        column.addWidget(self.words)
+        head = row_of((self.source, 1), self.remove)
+        field = row_of((self.field, 1), self._reveal)
+        places = row_of(self.in_store, self.for_session, STRETCH, spacing=GRID * 2)
+        column_of(head, field, places, self.words, on=self, margins=(GRID * 2, GRID, GRID * 2, GRID + 4), spacing=GRID)
         for label in (self.source, self.words):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setWordWrap(True)
@@ -292,21 +278,12 @@ class ConnectDialog(QDialog):
         self.resize(860, 640)
 
     def _build(self) -> None:
-        left = QVBoxLayout()
-        left.addWidget(self.list, 1)
-        row = QHBoxLayout()
-        row.addWidget(self.add)
-        row.addWidget(self.remove)
+        left = column_of((self.list, 1))
+        row = row_of(self.add, self.remove)
         left.addLayout(row)
         page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID * 2)
-        column.addWidget(self.form)
-        column.addWidget(self.key)
-        test = QHBoxLayout()
-        test.addWidget(self.test, 0, Qt.AlignmentFlag.AlignLeft)
-        test.addWidget(self.tested, 1)
+        column = column_of(self.form, self.key, on=page, margins=GRID * 2, spacing=GRID * 2)
+        test = row_of((self.test, 0, Qt.AlignmentFlag.AlignLeft), (self.tested, 1))
         column.addLayout(test)
         column.addStretch(1)
         scroll = QScrollArea()
@@ -314,19 +291,9 @@ class ConnectDialog(QDialog):
         scroll.setWidget(page)
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        top = QHBoxLayout()
-        top.setSpacing(GRID * 2)
-        top.addLayout(left)
-        top.addWidget(scroll, 1)
-        bottom = QHBoxLayout()
-        bottom.addStretch(1)
-        bottom.addWidget(self._cancel)
-        bottom.addWidget(self.use)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        whole.setSpacing(GRID * 2)
-        whole.addLayout(top, 1)
-        whole.addLayout(bottom)
+        top = row_of(left, (scroll, 1), spacing=GRID * 2)
+        bottom = row_of(STRETCH, self._cancel, self.use)
+        column_of((top, 1), bottom, on=self, margins=GRID * 2, spacing=GRID * 2)
 
     def _connect(self) -> None:
         self.list.currentItemChanged.connect(self._show_item)

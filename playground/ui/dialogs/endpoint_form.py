@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QCompleter, QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QCompleter, QLabel, QLineEdit, QSpinBox, QWidget
 
 from playground.client import endpoint
 from playground.client.endpoint import (
@@ -25,6 +25,7 @@ from playground.client.models import PRESETS, EndpointPreset, preset_for
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, padded
+from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.notice import words
 
 CUSTOM = "Custom"
@@ -296,10 +297,5 @@ def _limit(most: int, zero: str = "no limit", width: int = 84) -> QSpinBox:
 
 def _beside(*widgets: QWidget) -> QWidget:
     holder = QWidget()
-    row = QHBoxLayout(holder)
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(GRID)
-    for widget in widgets:
-        row.addWidget(widget)
-    row.addStretch(1)
+    row_of(*widgets, STRETCH, on=holder, margins=0, spacing=GRID)
     return holder

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QListWidgetItem,
     QPushButton,
     QSplitter,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,6 +24,7 @@ from playground.prompt.document import Document
 from playground.ui.startup_checks import program_versions
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.layouts import STRETCH, column_of
 from playground.ui.widgets.notice import words
 
 
@@ -51,11 +51,7 @@ class AboutDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.accept)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID)
-        for widget in (title, shown, buttons):
-            column.addWidget(widget)
+        column_of(title, shown, buttons, on=self, margins=GRID * 2, spacing=GRID)
         self.resize(520, self.sizeHint().height())
 
 
@@ -92,13 +88,16 @@ class GuideDialog(QDialog):
 
     def _lay_out(self) -> None:
         right = QWidget()
-        column = QVBoxLayout(right)
-        column.setContentsMargins(0, GRID, 0, 0)
-        column.setSpacing(GRID)
-        for widget in (self.title, self.reason, self.source):
-            column.addWidget(widget)
-        column.addWidget(self.example, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addStretch(1)
+        column_of(
+            self.title,
+            self.reason,
+            self.source,
+            (self.example, 0, Qt.AlignmentFlag.AlignLeft),
+            STRETCH,
+            on=right,
+            margins=(0, GRID, 0, 0),
+            spacing=GRID,
+        )
         split = QSplitter(Qt.Orientation.Vertical)
         split.addWidget(self.list)
         split.addWidget(right)
@@ -107,10 +106,7 @@ class GuideDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.recall, QDialogButtonBox.ButtonRole.ResetRole)
         buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        layout.addWidget(split, 1)
-        layout.addWidget(buttons)
+        column_of((split, 1), buttons, on=self, margins=GRID * 2)
         self.resize(800, 560)
 
     def show_rule(self, name: str) -> None:

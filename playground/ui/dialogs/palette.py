@@ -10,7 +10,6 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QHBoxLayout,
     QHeaderView,
     QKeySequenceEdit,
     QLabel,
@@ -21,11 +20,11 @@ from PySide6.QtWidgets import (
     QTableWidget,
     QTableWidgetItem,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from playground.ui.theme import GRID
+from playground.ui.widgets.layouts import column_of, row_of
 
 
 class Rebound(Struct, frozen=True):
@@ -71,13 +70,7 @@ class KeysSheet(QDialog):
         self.nothing.hide()
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         close.rejected.connect(self.accept)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        layout.addWidget(self.line)
-        layout.addWidget(self.nothing)
-        layout.addWidget(self.table, 1)
-        layout.addWidget(self._editor())
-        layout.addWidget(close)
+        column_of(self.line, self.nothing, (self.table, 1), self._editor(), close, on=self, margins=GRID * 2)
         self.resize(560, 620)
 
     def _editor(self) -> QWidget:
@@ -102,14 +95,8 @@ class KeysSheet(QDialog):
             button.setEnabled(False)
         self.table.itemSelectionChanged.connect(self._show_choice)
         editor = QWidget()
-        row = QHBoxLayout()
-        row.addWidget(QLabel("New key"))
-        for widget in (self.key, self.set_key, self.default):
-            row.addWidget(widget)
-        column = QVBoxLayout(editor)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(row)
-        column.addWidget(self.clash)
+        row = row_of(QLabel("New key"), self.key, self.set_key, self.default)
+        column_of(row, self.clash, on=editor, margins=0)
         return editor
 
     def _show_choice(self) -> None:
@@ -170,11 +157,7 @@ class CommandPalette(QDialog):
         self.line.textChanged.connect(self._fill)
         self.list.currentRowChanged.connect(self._show_current)
         self.list.itemClicked.connect(lambda _item: self._run())
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID, GRID, GRID, GRID)
-        column.addWidget(self.line)
-        column.addWidget(self.nothing)
-        column.addWidget(self.list, 1)
+        column_of(self.line, self.nothing, (self.list, 1), on=self, margins=GRID)
         self.resize(WIDTH, HEIGHT)
         self._fill("")
 
@@ -249,9 +232,7 @@ def score(wanted: str, label: str) -> int | None:
 
 def _row(label: str, shortcut: str) -> QWidget:
     holder = QWidget()
-    row = QHBoxLayout(holder)
-    row.setContentsMargins(GRID, 3, GRID, 3)
-    row.addWidget(QLabel(label), 1)
+    row = row_of((QLabel(label), 1), on=holder, margins=(GRID, 3, GRID, 3))
     keys = QLabel(shortcut)
     keys.setProperty("tone", "muted")
     row.addWidget(keys)

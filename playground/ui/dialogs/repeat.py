@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -34,6 +33,7 @@ from playground.simulator.launch import SimulatorError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import TaskDialog
@@ -114,15 +114,17 @@ class RepeatDialog(TaskDialog):
         close.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
         close.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
         close.rejected.connect(self.close)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(words("A seed is best effort: how far do the answers to one request drift apart?"))
-        column.addLayout(row)
-        column.addWidget(self.cost)
-        column.addWidget(self.progress)
-        column.addWidget(self.found)
-        column.addWidget(self.table, 1)
-        column.addWidget(close)
+        column_of(
+            words("A seed is best effort: how far do the answers to one request drift apart?"),
+            row,
+            self.cost,
+            self.progress,
+            self.found,
+            (self.table, 1),
+            close,
+            on=self,
+            margins=GRID * 2,
+        )
         self.resize(720, 480)
 
     @property

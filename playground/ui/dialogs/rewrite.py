@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QListWidget,
     QPushButton,
     QSplitter,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -23,6 +22,7 @@ from playground.prompt.document import Document
 from playground.runs.metrics import dollars
 from playground.ui.theme import GRID
 from playground.ui.widgets.highlight import DifferenceView
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 
 
@@ -72,21 +72,19 @@ class RewriteDialog(QDialog):
 
     def _lay_out(self) -> None:
         right = QWidget()
-        column = QVBoxLayout(right)
-        column.setContentsMargins(GRID, 0, 0, 0)
-        column.addWidget(self.why)
-        column.addWidget(self.difference, 1)
-        column.addWidget(self.figures)
+        column_of(self.why, (self.difference, 1), self.figures, on=right, margins=(GRID, 0, 0, 0))
         split = QSplitter()
         split.addWidget(self.list)
         split.addWidget(right)
         split.setSizes([250, 610])
         split.setChildrenCollapsible(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        layout.addWidget(split, 1)
-        layout.addWidget(words("Only the changes shown here are applied. Undo reverts them in one step.", "muted"))
-        layout.addWidget(self.buttons)
+        column_of(
+            (split, 1),
+            words("Only the changes shown here are applied. Undo reverts them in one step.", "muted"),
+            self.buttons,
+            on=self,
+            margins=GRID * 2,
+        )
         self.resize(900, 600)
 
     def _show(self, row: int) -> None:

@@ -11,14 +11,12 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QListWidget,
     QPushButton,
     QScrollArea,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -32,6 +30,7 @@ from playground.ui.dialogs.consent import asked
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, padded
 from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
 
@@ -65,12 +64,8 @@ class LogSizeDialog(QDialog):
         buttons.rejected.connect(self.close)
         where = CopyButton("the folder's path")
         where.set_text_to_copy(str(workspace.folder))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID)
-        place = QHBoxLayout()
-        place.addWidget(words(f"In {workspace.folder}", "muted"), 1)
-        place.addWidget(where)
+        column = column_of(on=self, margins=GRID * 2, spacing=GRID)
+        place = row_of((words(f"In {workspace.folder}", "muted"), 1), where)
         column.addWidget(self.size_words)
         column.addLayout(place)
         for widget in (form, self.message, buttons):
@@ -168,24 +163,13 @@ class SettingsDialog(QDialog):
         close.rejected.connect(self.accept)
         self.form.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
         page = QWidget()
-        inside = QVBoxLayout(page)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.addWidget(self.form)
-        inside.addWidget(self.nothing)
-        inside.addStretch(1)
+        column_of(self.form, self.nothing, STRETCH, on=page, margins=0)
         scroll = QScrollArea()
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         scroll.setWidget(page)
         scroll.setWidgetResizable(True)
-        middle = QHBoxLayout()
-        middle.addWidget(self.sections)
-        middle.addWidget(scroll, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID)
-        column.addWidget(self.search)
-        column.addLayout(middle, 1)
-        column.addWidget(close)
+        middle = row_of(self.sections, (scroll, 1))
+        column_of(self.search, (middle, 1), close, on=self, margins=GRID * 2, spacing=GRID)
         self.search.textChanged.connect(lambda _text: self._filter())
         self.sections.currentRowChanged.connect(lambda _row: self._choose_section())
         found = self.sections.findItems(section, Qt.MatchFlag.MatchExactly) if section else []

@@ -12,12 +12,10 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -28,6 +26,7 @@ from playground.storage.paths import write_shared
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.layouts import Space, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import open_once
 from playground.ui.widgets.timers import single_timer
@@ -68,23 +67,13 @@ class TicketDialog(QDialog):
         self._show()
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        row.addWidget(QLabel("Contents"))
-        row.addWidget(self.contents)
-        row.addSpacing(GRID)
-        row.addWidget(QLabel("Workspace"))
-        row.addWidget(self.workspace, 1)
+        row = row_of(QLabel("Contents"), self.contents, Space(GRID), QLabel("Workspace"), (self.workspace, 1))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.copy = self._button(buttons, "Copy", self._copy, primary=True)
         self.save = self._button(buttons, "Save as Markdown…", lambda: self._ask("ticket.md", "Markdown (*.md)"))
         self.save_zip = self._button(buttons, "Save as zip…", lambda: self._ask("ticket.zip", "Zip (*.zip)"))
         buttons.rejected.connect(self.close)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addLayout(row)
-        column.addWidget(self.preview, 1)
-        column.addWidget(self.message)
-        column.addWidget(buttons)
+        column_of(row, (self.preview, 1), self.message, buttons, on=self, margins=GRID * 2)
         self.resize(820, 640)
 
     def _button(self, box: QDialogButtonBox, label: str, handler: object, *, primary: bool = False) -> QPushButton:

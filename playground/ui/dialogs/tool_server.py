@@ -9,12 +9,10 @@ from typing import Any
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QDialogButtonBox,
-    QHBoxLayout,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -26,6 +24,7 @@ from playground.storage.settings import Settings
 from playground.tools.mcp_servers import ToolServerError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog
 
@@ -76,24 +75,22 @@ class ToolServerDialog(TaskDialog):
         self._show_selection()
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        row.addWidget(self.server, 1)
-        row.addWidget(self.go)
+        row = row_of((self.server, 1), self.go)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.add, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.close)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(
+        column_of(
             words(
                 "A command line is started on this machine, with your rights and without your API key; an address is "
                 "reached over HTTP. This dialog requests only the list of tools."
-            )
+            ),
+            row,
+            self.message,
+            (self.list, 1),
+            buttons,
+            on=self,
+            margins=GRID * 2,
         )
-        column.addLayout(row)
-        column.addWidget(self.message)
-        column.addWidget(self.list, 1)
-        column.addWidget(buttons)
         self.resize(640, 480)
 
     def _toggle(self) -> None:

@@ -8,14 +8,12 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
     QSizePolicy,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -26,6 +24,7 @@ from playground.ui.widgets.chart import figure, round_up
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon, set_icon
 from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
@@ -65,12 +64,20 @@ class RecorderTools(QWidget):
         self.button = QPushButton()
         self.button.clicked.connect(lambda _checked: self._clicked())
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID)
-        row.addStretch(1)
-        for widget in (self.mark, self.state, self.url, self.copy, self.forwards, self.port, self.pause, self.button):
-            row.addWidget(widget)
+        row_of(
+            STRETCH,
+            self.mark,
+            self.state,
+            self.url,
+            self.copy,
+            self.forwards,
+            self.port,
+            self.pause,
+            self.button,
+            on=self,
+            margins=0,
+            spacing=GRID,
+        )
         self._running = False
         self.show_state("Not recording", "", "", running=False, busy=False)
         self.show_paused(False)
@@ -171,13 +178,8 @@ class ConnectPanel(QWidget):
         self.code.setAccessibleName("Code that sends requests to the Recorder")
         self.code.setMaximumHeight(170)
         self.copy = CopyButton("the code")
-        row = QHBoxLayout()
-        row.addWidget(self.client, 1)
-        row.addWidget(self.copy)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID)
-        column.addWidget(words("Connect your program", "strong"))
+        row = row_of((self.client, 1), self.copy)
+        column = column_of(words("Connect your program", "strong"), on=self, margins=GRID * 2, spacing=GRID)
         note = "Change the base URL. The key, headers and stream pass through unchanged; the key is not stored."
         column.addWidget(words(note, "muted"))
         column.addLayout(row)

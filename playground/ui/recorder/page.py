@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QSplitter,
     QStackedWidget,
     QTabWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -37,6 +36,7 @@ from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.icons import icon_button, set_icon
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.tab_bar import PaneTabs
@@ -128,26 +128,14 @@ class RecorderPage(QWidget):
         row.addWidget(self.filter_line, 1)
         for widget in (self.scope, *self.buttons.values(), self.more):
             row.addWidget(widget)
-        top = QVBoxLayout()
-        top.setContentsMargins(FIRST_PAD_PX, GRID, FIRST_PAD_PX, GRID)
-        top.setSpacing(6)
-        top.addLayout(head)
-        top.addWidget(self.bars)
-        top.addLayout(row)
-        top.addWidget(self.wrong)
+        top = column_of(head, self.bars, row, self.wrong, margins=(FIRST_PAD_PX, GRID, FIRST_PAD_PX, GRID), spacing=6)
         self.wrong.hide()
         self.no_match.show_message(NO_MATCH, clear=True)
         self._list = QStackedWidget()
         self._list.addWidget(self.table)
         self._list.addWidget(self.no_match)
         requests = QWidget()
-        column = QVBoxLayout(requests)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(top)
-        column.addWidget(self.paused)
-        column.addWidget(self._list, 1)
-        column.addWidget(self.strip)
+        column_of(top, self.paused, (self._list, 1), self.strip, on=requests, margins=0, spacing=0)
         self._middle = QStackedWidget()
         self._middle.addWidget(self._empty())
         self._middle.addWidget(requests)
@@ -164,19 +152,17 @@ class RecorderPage(QWidget):
         for place, pane in enumerate((self.programs, _pane(self._middle), self.tabs)):
             split.addWidget(pane)
             split.setStretchFactor(place, int(place == 1))
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
-        outer.addWidget(self.notice)
-        outer.addWidget(split, 1)
+        column_of(self.notice, (split, 1), on=self, margins=0, spacing=0)
 
     def _empty(self) -> QWidget:
         page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(GRID * 5, GRID * 4, GRID * 5, GRID * 4)
-        column.setSpacing(GRID)
-        column.addWidget(words("Record the requests of your program", "title"))
-        column.addWidget(words(STEPS))
+        column = column_of(
+            words("Record the requests of your program", "title"),
+            words(STEPS),
+            on=page,
+            margins=(GRID * 5, GRID * 4, GRID * 5, GRID * 4),
+            spacing=GRID,
+        )
         self.start_button.setProperty("look", "primary")
         column.addWidget(self.start_button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
@@ -440,7 +426,5 @@ def _button(label: str, icon: str) -> QPushButton:
 def _pane(content: QWidget) -> QFrame:
     pane = QFrame()
     pane.setProperty("look", "pane")
-    column = QVBoxLayout(pane)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.addWidget(content)
+    column_of(content, on=pane, margins=0)
     return pane

@@ -35,6 +35,7 @@ from playground.runs.metrics import UNKNOWN, percent
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
 from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.ui.widgets.timers import single_timer
@@ -362,12 +363,7 @@ class VersionsPanel(QFrame):
         other = _column(right)
         other.addLayout(_row(self.subject, self.against, self.answers, self.restore, self.close_button))
         other.addWidget(hairline())
-        head = QVBoxLayout()
-        head.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
-        head.setSpacing(GRID)
-        head.addWidget(self.headline)
-        head.addWidget(self.detail)
-        head.addWidget(self.bars)
+        head = column_of(self.headline, self.detail, self.bars, margins=(GRID * 2, GRID, GRID * 2, GRID), spacing=GRID)
         other.addLayout(head)
         actions = _row(self.fix, self.next)
         actions.insertStretch(0, 1)
@@ -542,17 +538,12 @@ class VersionsPanel(QFrame):
 
 
 def _column(holder: QWidget) -> QVBoxLayout:
-    column = QVBoxLayout(holder)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(0)
-    return column
+    return column_of(on=holder, margins=0, spacing=0)
 
 
 def _head() -> QHBoxLayout:
     """Return the head of the list's columns."""
-    row = QHBoxLayout()
-    row.setContentsMargins(12, 2, 10, 2)
-    row.addWidget(words("Version", "muted"), 1)
+    row = row_of((words("Version", "muted"), 1), margins=(12, 2, 10, 2))
     for text, width in (("Cached", CACHED_PX), ("per 1,000", COST_PX)):
         label = QLabel(text)
         label.setProperty("tone", "muted")
@@ -564,9 +555,7 @@ def _head() -> QHBoxLayout:
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setContentsMargins(GRID, GRID // 2, GRID, GRID // 2)
-    row.setSpacing(GRID)
+    row = row_of(margins=(GRID, GRID // 2, GRID, GRID // 2), spacing=GRID)
     for widget in widgets:
         row.addWidget(widget, int(isinstance(widget, QLineEdit | QComboBox | ElidedLabel)))
     return row

@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
     QScrollArea,
     QSizePolicy,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -33,9 +32,9 @@ from playground.ui.dialogs.repeat import Ahead, what_it_takes
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
-from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.readiness import Cache, Distribution, Group, Readiness, readiness
@@ -223,14 +222,18 @@ class ReadinessTab(QWidget):
         scroll = QScrollArea()
         scroll.setWidget(inner)
         scroll.setWidgetResizable(True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, GRID, 0, 0)
-        column.setSpacing(GRID // 2)
-        column.addLayout(row)
-        for widget in (self.cost, self.progress, self.said, self.small):
-            column.addWidget(widget)
-        column.addWidget(scroll, 3)
-        column.addWidget(self.table, 2)
+        column_of(
+            row,
+            self.cost,
+            self.progress,
+            self.said,
+            self.small,
+            (scroll, 3),
+            (self.table, 2),
+            on=self,
+            margins=(0, GRID, 0, 0),
+            spacing=GRID // 2,
+        )
 
     @property
     def running(self) -> bool:

@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QLineEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -28,7 +27,7 @@ from playground.runs.metrics import seconds
 from playground.runs.run import Run
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID
-from playground.ui.widgets.flow import FlowLayout
+from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import open_once
@@ -211,12 +210,7 @@ class SpeakTab(QWidget):
         for label, widget in (("by", self.engine), ("Voice", self.voice), ("at", self.rate)):
             row.add_labelled(label, widget)
         row.add_all((self.stop, self.save))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, GRID, 0, 0)
-        column.addLayout(row)
-        column.addWidget(self.consent)
-        column.addWidget(self.message)
-        column.addWidget(self.table, 1)
+        column_of(row, self.consent, self.message, (self.table, 1), on=self, margins=(0, GRID, 0, 0))
 
     def show_endpoint(self) -> None:
         """Show the consequences of speaking for the current endpoint; disabled if it has no speech service."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QScrollBar, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QPushButton, QScrollArea, QScrollBar, QSplitter, QWidget
 
 from playground.ui.theme import GRID
 from playground.ui.voice.canvas import Canvas
 from playground.ui.voice.picture import EMPTY, Picture, brief, milliseconds, picture, rows
 from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.speech import SpeechSettings
@@ -50,24 +51,14 @@ class TimelineTab(QWidget):
         # Focus belongs to the canvas, not to the scroll area.
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         upper = QWidget()
-        above = QVBoxLayout(upper)
-        above.setContentsMargins(0, 0, 0, 0)
-        above.setSpacing(GRID // 2)
-        above.addWidget(scroll, 1)
-        above.addWidget(self.bar)
-        above.addWidget(self.moment)
+        column_of((scroll, 1), self.bar, self.moment, on=upper, margins=0, spacing=GRID // 2)
         halves = QSplitter(Qt.Orientation.Vertical)
         halves.addWidget(upper)
         halves.addWidget(self.table)
         halves.setChildrenCollapsible(False)
         halves.setSizes([370, 150])
-        head = QHBoxLayout()
-        head.addWidget(self.figures, 1)
-        head.addWidget(self.copy)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, GRID, 0, 0)
-        column.addLayout(head)
-        column.addWidget(halves, 1)
+        head = row_of((self.figures, 1), self.copy)
+        column_of(head, (halves, 1), on=self, margins=(0, GRID, 0, 0))
         self._show_view()
 
     def show_timeline(self, timeline: Timeline, turns: tuple[MeasuredTurn, ...], *, live: bool) -> None:
@@ -137,8 +128,7 @@ class SideBySideTab(QWidget):
 
     def _lay_out(self) -> None:
         inner = QWidget()
-        stack = QVBoxLayout(inner)
-        stack.setContentsMargins(0, 0, 0, 0)
+        stack = column_of(on=inner, margins=0)
         for variant, canvas in self.canvases.items():
             name = QLabel(NAMES[variant])
             name.setProperty("tone", "strong")
@@ -151,14 +141,8 @@ class SideBySideTab(QWidget):
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        head = QHBoxLayout()
-        head.addWidget(self.said, 1)
-        head.addWidget(self.copy)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, GRID, 0, 0)
-        column.addLayout(head)
-        column.addWidget(scroll, 1)
-        column.addWidget(self.table)
+        head = row_of((self.said, 1), self.copy)
+        column_of(head, (scroll, 1), self.table, on=self, margins=(0, GRID, 0, 0))
 
     def show_turns(self, turns: tuple[MeasuredTurn, ...], settings: SpeechSettings) -> None:
         """Compute and draw all three variants."""

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout,
 from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.layouts import column_of
 
 Box = TypeVar("Box", QSpinBox, QDoubleSpinBox)
 
@@ -53,10 +54,7 @@ class Form(QWidget):
         self._rows.setHorizontalSpacing(GRID * 2)
         self._rows.setVerticalSpacing(GRID)
         self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(self._rows)
-        column.addWidget(self.general)
+        column_of(self._rows, self.general, on=self, margins=0)
 
     def add(self, name: str, label: str, field: QWidget) -> None:
         """Add a field under the name that problems name it by."""
@@ -72,11 +70,7 @@ class Form(QWidget):
             field.setMinimumHeight(28)  # as high as other fields: labels are centred beside them
         wrong = _wrong_label()
         holder = QWidget()
-        column = QVBoxLayout(holder)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(field)
-        column.addWidget(wrong)
+        column = column_of(field, wrong, on=holder, margins=0, spacing=2)
         self._rows.addRow(label, holder)
         self._fields[name] = (field, wrong)
         self._last = column

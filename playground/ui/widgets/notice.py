@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy
 
 from playground.export.terminal import visible
 from playground.prompt.field_errors import FieldError
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import IconLabel
 from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.layouts import column_of, row_of
 
 
 class SlimBar(QFrame):
@@ -23,10 +24,7 @@ class SlimBar(QFrame):
         self.setAccessibleName(name)
         self._words = ElidedLabel(name, Qt.TextElideMode.ElideRight)
         self._words.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(GRID * 2, 3, GRID, 3)
-        self._row.setSpacing(GRID)
-        self._row.addWidget(self._words, 1)
+        self._row = row_of((self._words, 1), on=self, margins=(GRID * 2, 3, GRID, 3), spacing=GRID)
         self._buttons: list[QPushButton] = []
         self.hide()
 
@@ -93,13 +91,10 @@ class Notice(QFrame):
         super().__init__()
         self.setProperty("look", "error")
         self.setAccessibleName(visible(f"{title}. {detail} {advice}".strip()))
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(GRID + 5, GRID * 2, GRID * 2, GRID + 4)
-        self.column.setSpacing(GRID // 2)
-        head = QHBoxLayout()
-        head.setSpacing(GRID)
-        head.addWidget(IconLabel("warn", "failure"), 0, Qt.AlignmentFlag.AlignTop)
-        head.addWidget(words(title, "strong"), 1)
+        self.column = column_of(on=self, margins=(GRID + 5, GRID * 2, GRID * 2, GRID + 4), spacing=GRID // 2)
+        head = row_of(
+            (IconLabel("warn", "failure"), 0, Qt.AlignmentFlag.AlignTop), (words(title, "strong"), 1), spacing=GRID
+        )
         self.column.addLayout(head)
         for text in (detail, advice):
             if text:
@@ -108,9 +103,7 @@ class Notice(QFrame):
             self.column.addLayout(self._row(buttons))
 
     def _row(self, buttons: Sequence[tuple[str, str]]) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(GRID)
-        row.setContentsMargins(0, GRID // 2, 0, 0)
+        row = row_of(margins=(0, GRID // 2, 0, 0), spacing=GRID)
         for place, (label, name) in enumerate(buttons):
             button = QPushButton(label)
             if not place:

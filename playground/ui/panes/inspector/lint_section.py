@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QSizePolicy
 
 from playground.lint.model import Evidence, Finding
 from playground.ui.panes.inspector.sections import Section
 from playground.ui.theme import GRID
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 
 FEW = 3
@@ -37,8 +38,7 @@ class AdviceSection(Section):
         self.more = QPushButton()
         self.more.setProperty("look", "link")
         self.more.clicked.connect(self._fold)
-        self._list = QVBoxLayout()
-        self._list.setSpacing(GRID)
+        self._list = column_of(spacing=GRID)
         self.column.addLayout(self._list)
         self.column.addWidget(self.more)
         self.hide()
@@ -93,12 +93,14 @@ class AdviceBox(QFrame):
             self.setProperty("look", "aside")
         self.setAccessibleName(f"{advice.severity}: {advice.title}")
         self.setAccessibleDescription(advice.detail)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID + 2, GRID // 2, GRID, GRID // 2)
-        column.setSpacing(2)
-        column.addWidget(words(SIGNS[advice.severity], "muted"))
-        column.addWidget(words(advice.title, "strong"))
-        column.addWidget(words(advice.detail))
+        column = column_of(
+            words(SIGNS[advice.severity], "muted"),
+            words(advice.title, "strong"),
+            words(advice.detail),
+            on=self,
+            margins=(GRID + 2, GRID // 2, GRID, GRID // 2),
+            spacing=2,
+        )
         if figures := " · ".join(_figure(item) for item in advice.evidence):
             column.addWidget(words(figures, "muted"))
         self.show_place, self.fix, self.why, self.dismiss = (_link(text) for text in ("Show", "Fix…", "Why", "Dismiss"))
@@ -106,8 +108,7 @@ class AdviceBox(QFrame):
         self.once = menu.addAction("On this prompt")
         self.for_good = menu.addAction("For good")
         self.dismiss.setMenu(menu)
-        row = QHBoxLayout()
-        row.setSpacing(0)
+        row = row_of(spacing=0)
         for button in (self.show_place, self.fix, self.why, self.dismiss):
             button.setAccessibleDescription(advice.title)
             row.addWidget(button)

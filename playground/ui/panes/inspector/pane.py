@@ -7,7 +7,7 @@ from functools import partial
 from html import escape
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QStackedWidget, QWidget
 
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
@@ -30,6 +30,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.layouts import STRETCH, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
@@ -72,11 +73,9 @@ class WhyBox(QFrame):
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
         self.compare.setMenu(self.choices)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
-        column.setSpacing(GRID // 2)
-        column.addWidget(self._title)
-        column.addWidget(self._sentence)
+        column = column_of(
+            self._title, self._sentence, on=self, margins=(GRID + 4, GRID, GRID, GRID), spacing=GRID // 2
+        )
         for caption, snippet in zip(self._captions, (self._before, self._after), strict=True):
             caption.setProperty("tone", "muted")
             snippet.setFont(mono_font())
@@ -350,18 +349,8 @@ class InspectorPane(QWidget):
             inside.setProperty("look", "pane")
             # Filled when it has its parent: with a style sheet, a new parent costs time for every widget below.
             scroll.setWidget(inside)
-            column = QVBoxLayout(inside)
-            column.setContentsMargins(GRID * 2, GRID + 4, GRID * 2, GRID * 2)
-            column.setSpacing(GRID + 2)
-            for widget in widgets:
-                column.addWidget(widget)
-            column.addStretch(1)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(0)
-        whole.addWidget(self.tabs)
-        whole.addWidget(hairline())
-        whole.addWidget(self._stack, 1)
+            column_of(*widgets, STRETCH, on=inside, margins=(GRID * 2, GRID + 4, GRID * 2, GRID * 2), spacing=GRID + 2)
+        column_of(self.tabs, hairline(), (self._stack, 1), on=self, margins=0, spacing=0)
 
 
 def _signature(model: InspectorModel) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QWidget
 
 from playground.client.events import Usage
 from playground.prefix_cache.forecast import Forecast
@@ -31,6 +31,7 @@ from playground.ui.theme import GRID, scaled, ui_font
 from playground.ui.widgets.figure_row import FigureRow, Swatch
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, copy_text
+from playground.ui.widgets.layouts import Space, column_of, row_of
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.ui.widgets.timers import single_timer
 
@@ -46,13 +47,7 @@ class Section(QWidget):
         self.rows: dict[str, FigureRow] = {}
         label = QLabel(caption, self)
         label.setProperty("tone", "caption")
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(0, 0, 0, 0)
-        self.column.setSpacing(GRID // 4)
-        self.column.addWidget(hairline())
-        self.column.addSpacing(GRID)
-        self.column.addWidget(label)
-        self.column.addSpacing(GRID // 4)
+        self.column = column_of(hairline(), Space(GRID), label, Space(GRID // 4), on=self, margins=0, spacing=GRID // 4)
 
     def add_row(self, key: str, name: str, swatch: Swatch | None = None, *, whole: bool = False) -> FigureRow:
         """Add a row."""
@@ -85,10 +80,7 @@ class UsageSection(Section):
         self.note = QLabel()
         self.note.setProperty("tone", "muted")
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        row = QHBoxLayout()
-        row.setSpacing(GRID // 2 + 2)
-        row.addWidget(self.headline)
-        row.addWidget(self.note, 1)
+        row = row_of(self.headline, (self.note, 1), spacing=GRID // 2 + 2)
         self.bar = Bar(10)
         self.column.addLayout(row)
         self.column.addSpacing(GRID // 2)
@@ -161,9 +153,7 @@ class LatencySection(Section):
         self.add_row("total", "total")
         self.bar = Bar(8)
         self.legend = QWidget()
-        row = QHBoxLayout(self.legend)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID // 2)
+        row = row_of(on=self.legend, margins=0, spacing=GRID // 2)
         for name, role, hatched in _TIME_LEGEND:
             label = QLabel(name)
             label.setProperty("tone", "muted")
@@ -242,15 +232,9 @@ class IdSection(QWidget):
         self.hint = QLabel("The id that support asks for. It appears here, whole, with each request.")
         self.hint.setProperty("tone", "muted")
         self.hint.setWordWrap(True)
-        head = QHBoxLayout()
-        head.addWidget(caption)
-        head.addWidget(self.status, 1)
-        line = QHBoxLayout()
-        line.setSpacing(GRID // 2)
-        line.addWidget(self.id, 1)
-        line.addWidget(self.copy)
-        self._links = QHBoxLayout()
-        self._links.setSpacing(GRID // 2)
+        head = row_of(caption, (self.status, 1))
+        line = row_of((self.id, 1), self.copy, spacing=GRID // 2)
+        self._links = row_of(spacing=GRID // 2)
         self.links: dict[str, QPushButton] = {}
         for name, label, shape in (
             ("ticket", "Ticket…", "ticket"),
@@ -267,13 +251,7 @@ class IdSection(QWidget):
             self.links[name] = button
             self._links.addWidget(button)
         self._links.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(head)
-        column.addLayout(line)
-        column.addWidget(self.hint)
-        column.addLayout(self._links)
+        column_of(head, line, self.hint, self._links, on=self, margins=0, spacing=2)
         self.show_model(None)
 
     def show_model(self, model: InspectorModel | None) -> None:
@@ -326,8 +304,7 @@ class InspectorStrip(QFrame):
         self.details.setProperty("look", "link")
         self.details.setAccessibleName("Show the inspector")
         self.details.setToolTip("Show the inspector: usage, forecast, why tokens were not cached, latency, cost")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GRID * 2, 0, GRID, 0)
+        row = row_of(on=self, margins=(GRID * 2, 0, GRID, 0))
         self.setFixedHeight(scaled(STRIP_PX))
         row.setSpacing(GRID)
         row.addWidget(self.id, 1)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QLabel, QScrollArea, QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError
@@ -14,6 +14,7 @@ from playground.prompt.request import body_fields, encode
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.layouts import column_of, row_of
 
 if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane
@@ -78,15 +79,8 @@ class BodyTab(QWidget):
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         scroll.setWidgetResizable(True)
         scroll.setWidget(self._text)
-        head = QHBoxLayout()
-        head.setContentsMargins(GRID * 2, GRID, GRID, 0)
-        head.addWidget(self._size, 1)
-        head.addWidget(self._pretty)
-        head.addWidget(self._copy)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(head)
-        column.addWidget(scroll, 1)
+        head = row_of((self._size, 1), self._pretty, self._copy, margins=(GRID * 2, GRID, GRID, 0))
+        column_of(head, (scroll, 1), on=self, margins=0)
 
     def show_body(self, document: Document, model: str) -> None:
         """Show what this document would be sent as."""

@@ -8,12 +8,13 @@ from functools import partial
 
 from msgspec.structs import replace
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMenu, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QLineEdit, QMenu, QPlainTextEdit, QPushButton, QWidget
 
 from playground.prompt.document import Json, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.layouts import column_of, row_of
 
 _CALLS_PX = 110
 _ARGUMENT_CHARS = 40
@@ -50,11 +51,8 @@ class CallFields(QWidget):
         self.error.setProperty("tone", "failure")
         self.error.setWordWrap(True)
         self.error.hide()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(SIDE_PX, GRID // 2, SIDE_PX, 0)
-        row = QHBoxLayout()
-        row.addWidget(self.answers, 1)
-        row.addWidget(self.choose)
+        column = column_of(on=self, margins=(SIDE_PX, GRID // 2, SIDE_PX, 0))
+        row = row_of((self.answers, 1), self.choose)
         column.addLayout(row)
         for widget in (self.calls, self.error):
             column.addWidget(widget)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from PySide6.QtCore import QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QWidget
 
 from playground.prompt.document import ROLES, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import (
@@ -28,6 +28,7 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.geometry import GAP_PX
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
 
@@ -166,11 +167,7 @@ class MessageCard(QWidget):
         self._end: StableEnd | None = None
         self._served: Served | None = None
         self._served_row: ServedRow | None = None
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, GRID)
-        self._column.setSpacing(0)
-        self._column.addWidget(self.head)
-        self._column.addWidget(self.text)
+        self._column = column_of(self.head, self.text, on=self, margins=(0, 0, 0, GRID), spacing=0)
         self._build_menus()
         self.head.toggled.connect(lambda: self.set_collapsed(not self.collapsed))
         self.text.paint_ground = self._paint_ground

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QAction, QContextMenuEvent, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QLineEdit, QMenu
 
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import mono_font
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.plain_table import plain_tip
 
 _HISTORY = (QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo)
@@ -106,9 +107,7 @@ class FieldText(QFrame):
         self.text.redo_requested.connect(self.redo_requested)
         self.text.caret_moved.connect(self.caret_moved)
         self.setFocusProxy(self.text)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 5, 0, 5)
-        column.addWidget(self.text)
+        column_of(self.text, on=self, margins=(0, 5, 0, 5))
 
     @property
     def exact(self) -> str:

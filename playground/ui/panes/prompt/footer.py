@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from playground.prompt.limits import LimitFinding
 from playground.ui.panes.prompt.axis_paint import (
@@ -23,6 +23,7 @@ from playground.ui.panes.prompt.axis_paint import (
 )
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import field_link, shortened, words
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -44,11 +45,7 @@ class ProblemBar(QFrame):
         dismiss = QPushButton("Dismiss")
         dismiss.setProperty("look", "quiet")
         dismiss.clicked.connect(self.hide)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GRID + 4, GRID // 2, GRID, GRID // 2)
-        row.addWidget(self._words, 1)
-        row.addWidget(self.anyway)
-        row.addWidget(dismiss)
+        row_of((self._words, 1), self.anyway, dismiss, on=self, margins=(GRID + 4, GRID // 2, GRID, GRID // 2))
         self.hide()
 
     @property
@@ -91,11 +88,13 @@ class CheckBar(QFrame):
         self.more = QPushButton()
         self.more.setProperty("look", "link")
         self.more.clicked.connect(self._fold)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID + 2, GRID // 2, GRID, GRID // 2)
-        column.setSpacing(0)
-        column.addWidget(self._rows)
-        column.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
+        column_of(
+            self._rows,
+            (self.more, 0, Qt.AlignmentFlag.AlignLeft),
+            on=self,
+            margins=(GRID + 2, GRID // 2, GRID, GRID // 2),
+            spacing=0,
+        )
         self.hide()
 
     @property

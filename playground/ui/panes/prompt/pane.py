@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QUndoStack
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
@@ -22,6 +22,7 @@ from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.undo import PromptFile, UndoHistory
 from playground.ui.panes.prompt.variables_table import VariablesTable
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.widgets.plain_table import hairline
@@ -108,16 +109,9 @@ class PromptPane(QFrame):
 
     def _lay_out(self) -> None:
         page = QWidget(self._stack)
-        inside = QVBoxLayout(page)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.setSpacing(0)
-        inside.addWidget(self.prompt_tab, 1)
-        inside.addWidget(self.variables)
+        column_of((self.prompt_tab, 1), self.variables, on=page, margins=0, spacing=0)
         self._stack.addWidget(page)
-        head = QHBoxLayout()
-        head.setContentsMargins(0, 0, 8, 0)
-        head.addWidget(self.tabs, 1)
-        head.addWidget(self._find)
+        head = row_of((self.tabs, 1), self._find, margins=(0, 0, 8, 0))
         column = self._column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)

@@ -11,7 +11,6 @@ from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QHBoxLayout,
     QPushButton,
     QScrollArea,
     QScrollBar,
@@ -28,6 +27,7 @@ from playground.ui.panes.prompt.ruler import Ruler
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.lossless_text import Splice
 
 if TYPE_CHECKING:
@@ -142,10 +142,7 @@ class PromptTab(QWidget):
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(0)
         self.add.setProperty("look", "quiet")
-        foot = QHBoxLayout()
-        foot.setContentsMargins(GRID - 2, GRID, GRID, GRID)
-        foot.addWidget(self.add)
-        foot.addStretch(1)
+        foot = row_of(self.add, STRETCH, margins=(GRID - 2, GRID, GRID, GRID))
         self._column.addWidget(self.served_row)
         self._column.addWidget(self.tools)
         self._column.addWidget(self.boundary_row)
@@ -162,11 +159,7 @@ class PromptTab(QWidget):
         self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.area.setWidget(self._page)
         self._at_end = False
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(0)
-        row.addWidget(self.area)
-        row.addWidget(self.ruler)
+        row_of(self.area, self.ruler, on=self, margins=0, spacing=0)
 
     def _connect(self) -> None:
         self.add.clicked.connect(lambda: self.insert(len(self.cards)))

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QPushButton,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,6 +24,7 @@ from playground.tools import form_model
 from playground.tools.form_model import KINDS, FormRow
 from playground.ui.panes.prompt.field_text import FieldLine, FieldText
 from playground.ui.theme import GRID
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 
 
@@ -78,12 +78,7 @@ class ParameterRow(QFrame):
             first.addWidget(self._button(name, sign, label))
         second.addWidget(self.description, 3)
         second.addWidget(self.choices, 2)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, GRID)
-        column.setSpacing(GRID // 2)
-        column.addLayout(first)
-        column.addLayout(second)
-        column.addWidget(self.inside)
+        column_of(first, second, self.inside, on=self, margins=(0, 0, 0, GRID), spacing=GRID // 2)
 
     def _button(self, name: str, sign: str, label: str) -> QToolButton:
         button = QToolButton()
@@ -164,16 +159,17 @@ class ToolForm(QWidget):
         fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         fields.addRow("Name", self.name)
         fields.addRow("Description", self.description)
-        self._column = QVBoxLayout()
-        self._column.setSpacing(0)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(GRID)
-        column.addLayout(fields)
-        column.addWidget(self.no_form)
-        column.addLayout(self._column)
-        column.addWidget(self.wrong)
-        column.addWidget(self.add, 0, Qt.AlignmentFlag.AlignLeft)
+        self._column = column_of(spacing=0)
+        column_of(
+            fields,
+            self.no_form,
+            self._column,
+            self.wrong,
+            (self.add, 0, Qt.AlignmentFlag.AlignLeft),
+            on=self,
+            margins=0,
+            spacing=GRID,
+        )
 
     def show_tool(self, tool: Tool) -> None:
         """Show a tool, unless it is the one that the fields stand for."""

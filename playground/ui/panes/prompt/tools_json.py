@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QTextEdit, QVBoxLayout, QWidget
 
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, Path
@@ -18,6 +18,7 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.marks import ink, marks_of
 from playground.ui.theme import GRID, current_theme
+from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
@@ -163,11 +164,7 @@ class ToolJson(QWidget):
         self.wrong = words("", "failure")
         self.go = _link("Go there", self._go)
         self.anyway = _link("Use it all the same", self._use)
-        row = QHBoxLayout()
-        row.setSpacing(GRID // 2)
-        row.addWidget(self.go)
-        row.addWidget(self.anyway)
-        row.addStretch(1)
+        row = row_of(self.go, self.anyway, STRETCH, spacing=GRID // 2)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID // 2)

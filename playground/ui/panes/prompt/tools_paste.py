@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QPushButton, QTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QPushButton, QTextEdit, QWidget
 
 from playground import asset
 from playground.prompt.document import Json, Tool
@@ -19,6 +19,7 @@ from playground.prompt.text_offsets import utf16_length
 from playground.tools.form_model import description_of, rows
 from playground.tools.import_definitions import ImportedTools, from_json, unique_names
 from playground.ui.theme import GRID, current_theme, mono_font
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.timers import single_timer
@@ -116,15 +117,17 @@ class PasteDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         buttons.addButton(self.add, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(words(HINT))
-        column.addWidget(self.text, 3)
-        column.addWidget(self.made)
-        column.addWidget(self.wrong)
-        column.addWidget(self.table, 2)
-        column.addWidget(self.notes)
-        column.addWidget(buttons)
+        column_of(
+            words(HINT),
+            (self.text, 3),
+            self.made,
+            self.wrong,
+            (self.table, 2),
+            self.notes,
+            buttons,
+            on=self,
+            margins=GRID * 2,
+        )
         self.resize(720, 560)
 
     def look(self) -> None:

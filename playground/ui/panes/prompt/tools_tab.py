@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.document import Tool
 from playground.prompt.limits import COUNTS
@@ -16,6 +16,7 @@ from playground.tools.import_definitions import unique_names
 from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
 from playground.ui.panes.prompt.tools_paste import blank_tool, hint, moved, templates, warm_after
 from playground.ui.theme import GRID
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 
@@ -37,9 +38,7 @@ class NoTools(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
-        self._column.setSpacing(2)
+        self._column = column_of(on=self, margins=(GRID * 2, GRID, GRID * 2, GRID), spacing=2)
         self._filled = False
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -113,21 +112,15 @@ class ToolsBar(QFrame):
         self.show_moved("")
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        row.addWidget(self.total, 1)
-        for button in (self.collapse, self.paste, self.add):
-            row.addWidget(button)
+        row = row_of((self.total, 1), self.collapse, self.paste, self.add)
         self.notice.setProperty("look", "callout")
-        inner = QHBoxLayout(self.notice)
-        inner.setContentsMargins(GRID, GRID // 2, GRID, GRID // 2)
-        inner.addWidget(self._moved, 1)
-        inner.addWidget(self._undo, 0, Qt.AlignmentFlag.AlignTop)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID, GRID, GRID)
-        column.setSpacing(GRID // 2)
-        column.addLayout(row)
-        column.addWidget(self.hint)
-        column.addWidget(self.notice)
+        row_of(
+            (self._moved, 1),
+            (self._undo, 0, Qt.AlignmentFlag.AlignTop),
+            on=self.notice,
+            margins=(GRID, GRID // 2, GRID, GRID // 2),
+        )
+        column_of(row, self.hint, self.notice, on=self, margins=(GRID * 2, GRID, GRID, GRID), spacing=GRID // 2)
 
     def show_total(self, total: str, hint: str, *, full: bool) -> None:
         """How many and how much; what the order costs; whether there is room for another."""
@@ -219,12 +212,7 @@ class ToolsTab(QWidget):
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         self.area.setWidget(self._inside)
         self.area.setWidgetResizable(True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.bar)
-        column.addWidget(hairline())
-        column.addWidget(self.area, 1)
+        column_of(self.bar, hairline(), (self.area, 1), on=self, margins=0, spacing=0)
 
     def _connect(self) -> None:
         self.bar.tool_chosen.connect(self.add_tool)

@@ -10,11 +10,9 @@ from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QScrollArea,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,6 +20,7 @@ from playground.prompt.document import Document, places, render
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -140,10 +139,7 @@ class _Row(QWidget):
         self._remove = icon_button("close", f"Remove {name}: not used in the prompt", px=20)
         self._remove.clicked.connect(lambda: self.value_edited.emit(name, None))
         self.edit.typed.connect(lambda _splice: self.value_edited.emit(name, self.edit.exact.text))
-        row = QHBoxLayout(self)
-        row.setSpacing(0)
-        row.addWidget(self.value)
-        row.addWidget(self._remove)
+        row_of(self.value, self._remove, on=self, spacing=0)
         self._set_margins()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -243,9 +239,7 @@ class VariablesTable(QFrame):
         self.head = _Head()
         self.head.toggled.connect(self._fold)
         self._inside = QWidget()
-        self._column = QVBoxLayout(self._inside)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
+        self._column = column_of(on=self._inside, margins=0, spacing=0)
         self._left_out = QLabel()
         self._left_out.setProperty("tone", "muted")
         self._left_out.setFixedHeight(ROW_PX)
@@ -258,11 +252,7 @@ class VariablesTable(QFrame):
         self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setProperty("look", "pane")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.head)
-        column.addWidget(self._area)
+        column_of(self.head, self._area, on=self, margins=0, spacing=0)
         self.hide()
 
     @property

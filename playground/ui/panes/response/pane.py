@@ -11,7 +11,6 @@ from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QSizePolicy,
     QStackedWidget,
@@ -35,6 +34,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, IconLabel
 from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import Notice, SlimBar, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
@@ -148,9 +148,7 @@ class ResponseFooter(QFrame):
         self.setMinimumWidth(MIN_PX)
         self._icon = IconLabel("")
         self._icon.hide()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GRID * 2, 0, GRID * 2, 0)
-        row.setSpacing(GRID * 2)
+        row = row_of(on=self, margins=(GRID * 2, 0, GRID * 2, 0), spacing=GRID * 2)
         self.setFixedHeight(scaled(FOOTER_PX))
         for label in (self._outcome, self._speed, self._input, self._output):
             label.setProperty("tone", "muted")
@@ -158,10 +156,7 @@ class ResponseFooter(QFrame):
             label.setFont(ui_font(12, tabular=True))
             label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
             if label is self._outcome:
-                head = QHBoxLayout()
-                head.setSpacing(GRID)
-                head.addWidget(self._icon)
-                head.addWidget(label)
+                head = row_of(self._icon, label, spacing=GRID)
                 row.addLayout(head)
             else:
                 row.addWidget(label)
@@ -419,15 +414,9 @@ class ResponsePane(QFrame):
         self.tabs.setTabVisible(PROBABILITIES, tokens > 0 or stays)
 
     def _lay_out(self) -> QVBoxLayout:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.tabs)
-        column.addWidget(hairline())
-        column.addWidget(self.from_log)
-        column.addWidget(self._stack, 1)
-        column.addWidget(self.footer)
-        return column
+        return column_of(
+            self.tabs, hairline(), self.from_log, (self._stack, 1), self.footer, on=self, margins=0, spacing=0
+        )
 
     def _show_notice(self, notice: Notice | None) -> None:
         if notice is None or self._state is None:

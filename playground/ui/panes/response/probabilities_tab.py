@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QSplitter,
     QTableView,
     QToolTip,
-    QVBoxLayout,
 )
 
 from playground.client.events import TokenProbability
@@ -23,6 +22,7 @@ from playground.runs.state import RunState
 from playground.ui.panes.response.growing_model import GrowingModel
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip, set_list_look
 from playground.ui.widgets.timers import single_timer
@@ -275,9 +275,7 @@ class ProbabilitiesTab(Recolored, QFrame):
         split.addWidget(self.text)
         split.addWidget(self.table)
         split.setSizes([260, 240])
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = column_of(on=self, margins=0, spacing=0)
         for widget in (self._summary, split, self._chosen):
             column.addWidget(widget, 1 if widget is split else 0)
         self.text.token_chosen.connect(self._choose_row)

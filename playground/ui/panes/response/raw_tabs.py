@@ -11,12 +11,10 @@ from PySide6.QtGui import QFont, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QSplitter,
     QTableView,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -32,6 +30,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.highlight import JsonHighlighter
 from playground.ui.widgets.labels import CopyButton, copy_text
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.plain_table import set_list_look
 
 COLUMNS = ("time", "after", "kind", "carries", "data")
@@ -148,10 +147,7 @@ class EventsTab(QFrame):
         self._split.setSizes([90, 400])
         self._split.setStretchFactor(1, 1)
         self.merged.setMinimumHeight(GRID * 6)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._words)
-        column.addWidget(self._split, 1)
+        column_of(self._words, (self._split, 1), on=self, margins=0)
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         """Show changes since the last refresh."""
@@ -252,15 +248,10 @@ class JsonTab(Recolored, QFrame):
         self._copy = CopyButton("the answer's JSON")
         self.place = _link("Go to the fault", self._mark)
         self.switch = _link(WHOLE, self._switch)
-        row = QHBoxLayout()
-        row.setContentsMargins(GRID * 2, GRID, GRID, 0)
+        row = row_of(margins=(GRID * 2, GRID, GRID, 0))
         for widget in (self._what, self.place, self.switch, self._copy):
             row.addWidget(widget, 1 if widget is self._what else 0)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(row)
-        column.addWidget(self.text, 1)
+        column_of(row, (self.text, 1), on=self, margins=0, spacing=0)
         self.colored()
 
     @property

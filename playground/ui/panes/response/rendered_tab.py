@@ -7,7 +7,7 @@ from time import perf_counter
 
 from PySide6.QtCore import QEvent, QMimeData, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QImage, QTextCursor, QTextDocument
-from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser
 
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import placeholder
@@ -23,6 +23,7 @@ from playground.ui.panes.response.markdown_view import (
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.highlight import is_loaded, load
 from playground.ui.widgets.labels import copy_text, text_data
+from playground.ui.widgets.layouts import column_of
 
 LONGEST = 200_000
 """Code points; a longer text is only in the Text tab."""
@@ -93,11 +94,7 @@ class RenderedTab(QFrame):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._step)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.browser, 1)
-        column.addWidget(self._line)
+        column_of((self.browser, 1), self._line, on=self, margins=0, spacing=0)
 
     @property
     def line_shown(self) -> str:

@@ -6,13 +6,14 @@ import json
 from datetime import datetime
 
 from msgspec import Struct
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QFrame, QLabel, QWidget
 
 from playground.export.terminal import visible_line
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import ChoiceButton, CopyButton
+from playground.ui.widgets.layouts import column_of, row_of
 
 NOTHING = "The request appears here when it is sent: messages, tools, parameters and the exact body."
 LONGEST = 200_000
@@ -54,9 +55,7 @@ class RequestTab(QFrame):
         self.exact.toggled.connect(lambda _on: self._show())
         self._copy = CopyButton("the request body")
         self.text = LiveText("Request as sent", follows=False, parent=self)
-        row = QHBoxLayout()
-        row.setContentsMargins(GRID * 2, GRID // 2, GRID, 0)
-        row.setSpacing(2)
+        row = row_of(margins=(GRID * 2, GRID // 2, GRID, 0), spacing=2)
         if narrow:
             self._line.setContentsMargins(GRID * 2, GRID, GRID, 0)
             row.addStretch(1)
@@ -65,9 +64,7 @@ class RequestTab(QFrame):
         row.addWidget(self.parts)
         row.addWidget(self.exact)
         row.addWidget(self._copy)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = column_of(on=self, margins=0, spacing=0)
         if narrow:
             column.addWidget(self._line)
         column.addLayout(row)

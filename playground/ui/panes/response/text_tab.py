@@ -9,13 +9,11 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
     QStackedLayout,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -26,6 +24,7 @@ from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.icons import IconLabel, set_icon
 from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
 
@@ -43,11 +42,7 @@ class CallStrip(QFrame):
         self._show.setProperty("look", "link")
         self._show.setAccessibleName("Show the tool calls")
         self._show.clicked.connect(self.show_requested)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GRID * 2, GRID // 2, GRID, GRID // 2)
-        row.setSpacing(GRID)
-        row.addWidget(self._calls, 1)
-        row.addWidget(self._show)
+        row_of((self._calls, 1), self._show, on=self, margins=(GRID * 2, GRID // 2, GRID, GRID // 2), spacing=GRID)
         self.setVisible(False)
 
     @property
@@ -79,13 +74,8 @@ class WaitBox(QFrame):
         self.bar.setAccessibleName("Elapsed part of the wait")
         self.cancel = QPushButton("Cancel")
         self.cancel.clicked.connect(self.cancelled)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
-        column.setSpacing(GRID // 2)
-        head = QHBoxLayout()
-        head.setSpacing(GRID)
-        head.addWidget(IconLabel("clock"))
-        head.addWidget(self.title, 1)
+        column = column_of(on=self, margins=(GRID * 2, GRID * 2, GRID * 2, GRID), spacing=GRID // 2)
+        head = row_of(IconLabel("clock"), (self.title, 1), spacing=GRID)
         column.addLayout(head)
         for widget in (self.reason, self.bar):
             column.addWidget(widget)
@@ -172,9 +162,7 @@ class StepsPanel(QScrollArea):
             grid.addWidget(strong, 3 * place, 1)
             grid.addWidget(body, 3 * place + 1, 1)
             grid.setRowMinimumHeight(3 * place + 2, GRID + 4)
-        links = QHBoxLayout()
-        links.setContentsMargins(22 + GRID + 4 - 5, 0, 0, 0)
-        links.setSpacing(GRID)
+        links = row_of(margins=(22 + GRID + 4 - 5, 0, 0, 0), spacing=GRID)
         for name, label, icon in (("verify", "Send twice for me", "play"), ("guide", "Guide", "")):
             button = QPushButton(label, page)
             button.setProperty("look", "link")
@@ -186,13 +174,9 @@ class StepsPanel(QScrollArea):
         self.setWidget(page)
         self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        column = QVBoxLayout(page)
-        column.setContentsMargins(GRID * 3, GRID * 3, GRID * 3, GRID * 2)
-        column.setSpacing(GRID * 2)
-        column.addWidget(title)
-        column.addLayout(grid)
-        column.addLayout(links)
-        column.addStretch(1)
+        column_of(
+            title, grid, links, STRETCH, on=page, margins=(GRID * 3, GRID * 3, GRID * 3, GRID * 2), spacing=GRID * 2
+        )
 
 
 class FoldedText(QFrame):
@@ -208,10 +192,9 @@ class FoldedText(QFrame):
         self.head.setChecked(not folded)
         set_icon(self.head, "right" if folded else "down")
         self.head.toggled.connect(self._fold)
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(GRID, GRID // 2, GRID, 0)
-        self._column.setSpacing(0)
-        self._column.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
+        self._column = column_of(
+            (self.head, 0, Qt.AlignmentFlag.AlignLeft), on=self, margins=(GRID, GRID // 2, GRID, 0), spacing=0
+        )
         self.hide()
 
     @cached_property
@@ -263,10 +246,7 @@ class TextTab(QFrame):
         self._ending.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID)
         self._ending.setVisible(False)
         # A stacked layout shows its first widget at once: inside this one, never as a window of its own.
-        column = QVBoxLayout(self)
-        column.addWidget(self.waiting)
-        column.addWidget(self.reasoning)
-        column.addWidget(self.refusal)
+        column = column_of(self.waiting, self.reasoning, self.refusal, on=self)
         self._places = QStackedLayout()
         column.addLayout(self._places, 1)
         self._places.addWidget(self._words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QWidget
 
 from playground.prompt.field_errors import FieldError
 from playground.runs.record import Asked
@@ -14,6 +14,7 @@ from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import CopyButton, ElidedLabel
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
 NOTHING = "Tool calls appear here while their arguments stream."
@@ -59,16 +60,10 @@ class CallCard(QFrame):
         self._problems.setVisible(False)
         self.arguments = LiveText(f"Arguments of tool call {index + 1}")
         self.arguments.document().setDocumentMargin(0)
-        row = QHBoxLayout()
-        row.setSpacing(GRID)
+        row = row_of(spacing=GRID)
         for widget in (self._name, self._id, self._mark, self._copy):
             row.addWidget(widget, 1 if widget is self._id else 0)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
-        column.setSpacing(GRID // 2)
-        column.addLayout(row)
-        column.addWidget(self.arguments)
-        column.addWidget(self._problems)
+        column_of(row, self.arguments, self._problems, on=self, margins=(GRID + 4, GRID, GRID, GRID), spacing=GRID // 2)
 
     @property
     def problems_shown(self) -> str:
@@ -136,13 +131,16 @@ class ToolCallsTab(QScrollArea):
         self.run.clicked.connect(self.run_requested)
         self.run.hide()
         inside = QWidget(self.viewport())
-        self._column = QVBoxLayout(inside)
-        self._column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        self._column.setSpacing(GRID)
-        for widget in (self._words, self._filler_mark, self._filler):
-            self._column.addWidget(widget)
-        self._column.addWidget(self.run, 0, Qt.AlignmentFlag.AlignLeft)
-        self._column.addStretch(1)
+        self._column = column_of(
+            self._words,
+            self._filler_mark,
+            self._filler,
+            (self.run, 0, Qt.AlignmentFlag.AlignLeft),
+            STRETCH,
+            on=inside,
+            margins=GRID * 2,
+            spacing=GRID,
+        )
         self.setWidget(inside)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
