@@ -164,7 +164,7 @@ class MainWindow(QMainWindow):
         return menu
 
     def _lay_out(self) -> None:
-        _column(self._left, self.files.tabs.bar, self.prompt, tall=self.prompt)
+        column_of(self.files.tabs.bar, (self.prompt, 1), on=self._left, margins=0, spacing=0)
         for _pane in GROWTH[1:]:
             self._columns.addWidget(_blank())
         self._rows.addWidget(_blank())
@@ -174,7 +174,8 @@ class MainWindow(QMainWindow):
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
         self.mode_views = OtherModes(self, self._appearance)
-        _column(self._centre, self.menu_row, self.top, self.notice_bar, self.modes, self.status, tall=self.modes)
+        bars = self.menu_row, self.top, self.notice_bar
+        column_of(*bars, (self.modes, 1), self.status, on=self._centre, margins=0, spacing=0)
         self.setCentralWidget(self._centre)
 
     @property
@@ -539,9 +540,3 @@ def _blank() -> QFrame:
     blank = QFrame()
     blank.setProperty("look", "pane")
     return blank
-
-
-def _column(holder: QWidget, *widgets: QWidget, tall: QWidget) -> None:
-    column = column_of(on=holder, margins=0, spacing=0)
-    for widget in widgets:
-        column.addWidget(widget, 1 if widget is tall else 0)

@@ -211,9 +211,7 @@ class ColumnView(QFrame):
                 self.menu.addSeparator()
         self.more.setMenu(self.menu)
         self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
-        head = row_of(margins=(14, 4, GRID, 4), spacing=GRID)
-        for widget in (self.letter, self.name, self.kind, self.more):
-            head.addWidget(widget, 1 if widget is self.name else 0)
+        head = row_of(self.letter, (self.name, 1), self.kind, self.more, margins=(14, 4, GRID, 4), spacing=GRID)
         about = column_of(self.caption, self.differs, margins=(14, 4, 14, 4), spacing=2)
         band = QFrame()
         band.setProperty("look", "footer")
@@ -222,9 +220,7 @@ class ColumnView(QFrame):
         column_of(figures, self.bar, ids, on=band, margins=(14, 6, 14, 4), spacing=4)
         footer = QFrame()
         footer.setProperty("look", "footer")
-        line = row_of(on=footer, margins=(14, 2, GRID, 2))
-        for item in (self.icon, self.status, self.open, self.use, self.stop):
-            line.addWidget(item, 1 if item is self.status else 0)
+        row_of(self.icon, (self.status, 1), self.open, self.use, self.stop, on=footer, margins=(14, 2, GRID, 2))
         column_of(head, about, band, (self.answer, 1), footer, on=self, margins=0, spacing=0)
 
     def minimumSizeHint(self) -> QSize:

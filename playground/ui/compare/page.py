@@ -299,9 +299,18 @@ class ValueRow(QFrame):
         self.rows.valueChanged.connect(self.row_chosen)
         self.order = _choice("Order of sending", _ORDER_LABELS, list(ORDERS.values()))
         self.start = _choice("State of the cache", _START_LABELS, list(CACHE_STARTS.values()))
-        row = row_of(on=self, margins=(14, 2, 14, 2), spacing=GRID)
-        for widget in (title, self.hint, scroll, self.open_rows, self.rows, self.order, self.start):
-            row.addWidget(widget, 1 if widget is scroll else 0)
+        row_of(
+            title,
+            self.hint,
+            (scroll, 1),
+            self.open_rows,
+            self.rows,
+            self.order,
+            self.start,
+            on=self,
+            margins=(14, 2, 14, 2),
+            spacing=GRID,
+        )
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave the hint out of a narrow row: the values need the width."""

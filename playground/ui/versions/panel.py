@@ -25,7 +25,6 @@ from PySide6.QtWidgets import (
     QStyleOptionViewItem,
     QStylePainter,
     QTextEdit,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -350,19 +349,27 @@ class VersionsPanel(QFrame):
     def _lay_out(self) -> None:
         self._split = QSplitter(Qt.Orientation.Horizontal)
         left, right = QWidget(), QWidget()
-        one = _column(left)
-        one.addLayout(_row(self.search, self.save, self.more))
-        one.addWidget(hairline())
-        one.addLayout(_head())
-        one.addWidget(hairline())
-        one.addWidget(self.list, 1)
+        one = column_of(
+            _row(self.search, self.save, self.more),
+            hairline(),
+            _head(),
+            hairline(),
+            (self.list, 1),
+            on=left,
+            margins=0,
+            spacing=0,
+        )
         self._note = words(NOTE, "muted")
         self._note.setContentsMargins(GRID, GRID, GRID, GRID)
         one.addWidget(self._note)
         self.list.setToolTip(NOTE)
-        other = _column(right)
-        other.addLayout(_row(self.subject, self.against, self.answers, self.restore, self.close_button))
-        other.addWidget(hairline())
+        other = column_of(
+            _row(self.subject, self.against, self.answers, self.restore, self.close_button),
+            hairline(),
+            on=right,
+            margins=0,
+            spacing=0,
+        )
         head = column_of(self.headline, self.detail, self.bars, margins=(GRID * 2, GRID, GRID * 2, GRID), spacing=GRID)
         other.addLayout(head)
         actions = _row(self.fix, self.next)
@@ -375,10 +382,7 @@ class VersionsPanel(QFrame):
             self._split.setStretchFactor(self._split.count() - 1, share)
         self._split.setChildrenCollapsible(False)
         self._split.setHandleWidth(1)
-        whole = _column(self)
-        whole.addWidget(self._split, 1)
-        whole.addWidget(hairline())
-        whole.addLayout(_row(self.foot))
+        column_of((self._split, 1), hairline(), _row(self.foot), on=self, margins=0, spacing=0)
 
     def _connect(self) -> None:
         self.search.textChanged.connect(lambda _text: self._searched())
@@ -535,10 +539,6 @@ class VersionsPanel(QFrame):
             self._split.setSizes([400, 600])  # shares of the room, by the stretch factors
         self._note.setVisible(not narrow or self.height() >= TALL_PX)
         super().resizeEvent(event)  # type: ignore[arg-type]  # a QResizeEvent
-
-
-def _column(holder: QWidget) -> QVBoxLayout:
-    return column_of(on=holder, margins=0, spacing=0)
 
 
 def _head() -> QHBoxLayout:

@@ -275,9 +275,7 @@ class ProbabilitiesTab(Recolored, QFrame):
         split.addWidget(self.text)
         split.addWidget(self.table)
         split.setSizes([260, 240])
-        column = column_of(on=self, margins=0, spacing=0)
-        for widget in (self._summary, split, self._chosen):
-            column.addWidget(widget, 1 if widget is split else 0)
+        column_of(self._summary, (split, 1), self._chosen, on=self, margins=0, spacing=0)
         self.text.token_chosen.connect(self._choose_row)
         self.table.selectionModel().currentRowChanged.connect(lambda now, _before: self._choose_token(now.row()))
         self.colored()

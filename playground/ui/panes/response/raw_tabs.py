@@ -248,9 +248,7 @@ class JsonTab(Recolored, QFrame):
         self._copy = CopyButton("the answer's JSON")
         self.place = _link("Go to the fault", self._mark)
         self.switch = _link(WHOLE, self._switch)
-        row = row_of(margins=(GRID * 2, GRID, GRID, 0))
-        for widget in (self._what, self.place, self.switch, self._copy):
-            row.addWidget(widget, 1 if widget is self._what else 0)
+        row = row_of((self._what, 1), self.place, self.switch, self._copy, margins=(GRID * 2, GRID, GRID, 0))
         column_of(row, (self.text, 1), on=self, margins=0, spacing=0)
         self.colored()
 

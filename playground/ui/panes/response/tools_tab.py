@@ -60,9 +60,7 @@ class CallCard(QFrame):
         self._problems.setVisible(False)
         self.arguments = LiveText(f"Arguments of tool call {index + 1}")
         self.arguments.document().setDocumentMargin(0)
-        row = row_of(spacing=GRID)
-        for widget in (self._name, self._id, self._mark, self._copy):
-            row.addWidget(widget, 1 if widget is self._id else 0)
+        row = row_of(self._name, (self._id, 1), self._mark, self._copy, spacing=GRID)
         column_of(row, self.arguments, self._problems, on=self, margins=(GRID + 4, GRID, GRID, GRID), spacing=GRID // 2)
 
     @property
