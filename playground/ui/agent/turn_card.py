@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QWidget
 
 from playground.agent.conversation import Conversation, Result, Sum, Turn
 from playground.agent.loop import AgentLoopEnded
@@ -187,13 +187,9 @@ class TurnCard(QFrame):
         return button
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
         for widget in (self.title, self.state):
-            head.addWidget(widget)
             widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
-        head.addStretch(1)
-        head.addWidget(self.request_id)
-        head.addWidget(self.copy)
+        head = row_of(self.title, self.state, STRETCH, self.request_id, self.copy)
         self.calls = column_of(spacing=GRID // 2)
         tail = row_of(self.edit, self.go_on, STRETCH)
         column_of(

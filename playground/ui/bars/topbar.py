@@ -23,7 +23,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QMenu,
     QPushButton,
@@ -36,7 +35,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton
-from playground.ui.widgets.layouts import row_of
+from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -315,16 +314,9 @@ class TopBar(QFrame):
         set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
         self._verify.clicked.connect(lambda: action("verify").trigger())
-        row = self._row = QHBoxLayout(self)
-        row.setContentsMargins(GRID + 4, 0, GRID + 4, 0)
-        row.setSpacing(GRID)
         left: tuple[QWidget, ...] = (self.modes, self._endpoint, self._file, self._new)
         right: tuple[QWidget, ...] = (self.context, self._verify, self._send)
-        for widget in left:
-            row.addWidget(widget)
-        row.addStretch(1)
-        for widget in right:
-            row.addWidget(widget)
+        self._row = row_of(*left, STRETCH, *right, on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID)
         self._prompt_tools = (self._file, self._new, *right)
         self._mode_tools: QWidget | None = None
 

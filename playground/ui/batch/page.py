@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QSplitter,
     QStackedWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -115,21 +114,10 @@ class BatchDetail(QFrame):
         self._figures = {
             name: FigureRow(name) for name in ("status", "cached", "input cost", "time to first token", "output")
         }
-        left, right = QVBoxLayout(), QVBoxLayout()
-        head = row_of((self._title, 1), self.open)
-        left.addLayout(head)
-        left.addWidget(self.text, 1)
-        right.setSpacing(2)
-        right.addWidget(self.id)
-        for figure in self._figures.values():
-            right.addWidget(figure)
-        right.addStretch(1)
-        row = row_of(on=self, margins=(14, GRID, 14, GRID), spacing=GRID * 2)
+        left = column_of(row_of((self._title, 1), self.open), (self.text, 1))
         self._right = QWidget()
-        self._right.setLayout(right)
-        right.setContentsMargins(0, 0, 0, 0)
-        row.addLayout(left, 3)
-        row.addWidget(self._right, 1)
+        column_of(self.id, *self._figures.values(), STRETCH, on=self._right, margins=0, spacing=2)
+        row_of((left, 3), (self._right, 1), on=self, margins=(14, GRID, 14, GRID), spacing=GRID * 2)
         self.show_line(None)
 
     def show_line(self, line: BatchLine | None) -> None:

@@ -11,7 +11,6 @@ from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QDialogButtonBox,
-    QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -33,7 +32,7 @@ from playground.simulator.launch import SimulatorError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.labels import copy_text
-from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import TaskDialog
@@ -105,11 +104,7 @@ class RepeatDialog(TaskDialog):
         self._show_cost()
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        for label, box in (("Runs", self.times), ("In parallel", self.at_once)):
-            row.addWidget(QLabel(label))
-            row.addWidget(box)
-        row.addStretch(1)
+        row = row_of(QLabel("Runs"), self.times, QLabel("In parallel"), self.at_once, STRETCH)
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         close.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
         close.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)

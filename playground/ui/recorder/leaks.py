@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QScrollArea,
@@ -128,9 +127,7 @@ class LeakCard(QFrame):
         self.requests.setProperty("look", "link")
         self.preview.clicked.connect(lambda _checked: self.preview_wanted.emit(self.leak))
         self.requests.clicked.connect(lambda _checked: self.requests_wanted.emit(self.leak))
-        head, foot = QHBoxLayout(), FlowLayout()
-        head.addWidget(self.title, 1)
-        head.addWidget(self.price, 0, Qt.AlignmentFlag.AlignTop)
+        head, foot = row_of((self.title, 1), (self.price, 0, Qt.AlignmentFlag.AlignTop)), FlowLayout()
         foot.setContentsMargins(0, 4, 0, 0)
         foot.add_all((self.preview, self.requests))
         column_of(

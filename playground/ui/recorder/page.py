@@ -10,7 +10,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
-    QHBoxLayout,
     QLabel,
     QMenu,
     QPushButton,
@@ -36,7 +35,7 @@ from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.icons import icon_button, set_icon
-from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.tab_bar import PaneTabs
@@ -114,20 +113,14 @@ class RecorderPage(QWidget):
         self.show_requests(Shown())
 
     def _lay_out(self) -> None:
-        head, row = QHBoxLayout(), QHBoxLayout()
-        head.setSpacing(GRID * 2)
-        head.addWidget(self.title)
-        head.addWidget(self.summary, 1)
-        row.setSpacing(GRID)
+        head = row_of(self.title, (self.summary, 1), spacing=GRID * 2)
         self.filter_line.setPlaceholderText("Filter: cached:0 status:429 conversation:… or any text")
         self.filter_line.setAccessibleName("Filter the recorded requests")
         self.scope.setProperty("look", "quiet")
         set_icon(self.scope, "close", "muted")
         self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
         self.more.setMenu(QMenu(self.more))
-        row.addWidget(self.filter_line, 1)
-        for widget in (self.scope, *self.buttons.values(), self.more):
-            row.addWidget(widget)
+        row = row_of((self.filter_line, 1), self.scope, *self.buttons.values(), self.more, spacing=GRID)
         top = column_of(head, self.bars, row, self.wrong, margins=(FIRST_PAD_PX, GRID, FIRST_PAD_PX, GRID), spacing=6)
         self.wrong.hide()
         self.no_match.show_message(NO_MATCH, clear=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from PySide6.QtCore import QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QMenu, QPushButton, QToolButton, QWidget
 
 from playground.prompt.document import ROLES, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import (
@@ -28,7 +28,7 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.geometry import GAP_PX
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
 
@@ -57,13 +57,8 @@ class CardHead(QWidget):
         self.role.setFont(ui_font(bold=True))
         self.menu = icon_button("more", "Message menu", px=24)
         self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        row = self._row = QHBoxLayout(self)
-        row.setContentsMargins(SIDE_PX - 5, 0, 18, 0)
-        row.setSpacing(2)
-        row.addWidget(self.fold)
-        row.addWidget(self.role)
-        row.addStretch(1)
-        row.addWidget(self.menu)
+        items = self.fold, self.role, STRETCH, self.menu
+        self._row = row_of(*items, on=self, margins=(SIDE_PX - 5, 0, 18, 0), spacing=2)
         self.fold.clicked.connect(self.toggled)
         self.fold.hide()
         self.setFixedHeight(HEAD_PX)

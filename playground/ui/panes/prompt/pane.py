@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QUndoStack
-from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
@@ -112,17 +112,9 @@ class PromptPane(QFrame):
         column_of((self.prompt_tab, 1), self.variables, on=page, margins=0, spacing=0)
         self._stack.addWidget(page)
         head = row_of((self.tabs, 1), self._find, margins=(0, 0, 8, 0))
-        column = self._column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(head)
-        column.addWidget(hairline())
-        column.addWidget(self.file_bar)
-        column.addWidget(self.paste_bar)
-        column.addWidget(self.problem_bar)
-        column.addWidget(self._stack, 1)
-        column.addWidget(self.warm_bar)
-        column.addWidget(self.footer)
+        above = hairline(), self.file_bar, self.paste_bar, self.problem_bar
+        below = self.warm_bar, self.footer
+        self._column = column_of(head, *above, (self._stack, 1), *below, on=self, margins=0, spacing=0)
 
     def _connect(self) -> None:
         self.history.spliced.connect(self._on_spliced)

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QScrollArea,
     QScrollBar,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -27,7 +26,7 @@ from playground.ui.panes.prompt.ruler import Ruler
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.layouts import STRETCH, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 
 if TYPE_CHECKING:
@@ -134,13 +133,11 @@ class PromptTab(QWidget):
         self.add = QPushButton("Add message")
         set_icon(self.add, "plus")
         self._page = QWidget()
-        self._column = QVBoxLayout(self._page)
+        self._column = column_of(on=self._page, margins=0, spacing=0)
         self._build()
         self._connect()
 
     def _build(self) -> None:
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
         self.add.setProperty("look", "quiet")
         foot = row_of(self.add, STRETCH, margins=(GRID - 2, GRID, GRID, GRID))
         self._column.addWidget(self.served_row)

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QFormLayout,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QToolButton,
@@ -24,7 +23,7 @@ from playground.tools import form_model
 from playground.tools.form_model import KINDS, FormRow
 from playground.ui.panes.prompt.field_text import FieldLine, FieldText
 from playground.ui.theme import GRID
-from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 
 
@@ -64,20 +63,14 @@ class ParameterRow(QFrame):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        first, second = QHBoxLayout(), QHBoxLayout()
-        first.setSpacing(GRID // 2)
-        second.setSpacing(GRID // 2)
-        first.addWidget(self.name, 1)
-        first.addWidget(self.kind)
-        first.addWidget(self.required)
+        first = row_of((self.name, 1), self.kind, self.required, spacing=GRID // 2)
         for name, sign, label in (
             ("up", "↑", "Move the parameter up"),
             ("down", "↓", "Move the parameter down"),
             ("remove", "✕", "Remove the parameter"),
         ):
             first.addWidget(self._button(name, sign, label))
-        second.addWidget(self.description, 3)
-        second.addWidget(self.choices, 2)
+        second = row_of((self.description, 3), (self.choices, 2), spacing=GRID // 2)
         column_of(first, second, self.inside, on=self, margins=(0, 0, 0, GRID), spacing=GRID // 2)
 
     def _button(self, name: str, sign: str, label: str) -> QToolButton:

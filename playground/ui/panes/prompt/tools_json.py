@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QPushButton, QTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QTextEdit, QWidget
 
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, Path
@@ -18,7 +18,7 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.marks import ink, marks_of
 from playground.ui.theme import GRID, current_theme
-from playground.ui.widgets.layouts import STRETCH, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
@@ -165,13 +165,8 @@ class ToolJson(QWidget):
         self.go = _link("Go there", self._go)
         self.anyway = _link("Use it all the same", self._use)
         row = row_of(self.go, self.anyway, STRETCH, spacing=GRID // 2)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(GRID // 2)
-        # Above the text, which may be longer than the window.
-        column.addWidget(self.wrong)
-        column.addLayout(row)
-        column.addWidget(self.edit)
+        # Errors are above the text, which may be longer than the window.
+        column_of(self.wrong, row, self.edit, on=self, margins=0, spacing=GRID // 2)
         self._update_text()
 
     def show_tool(self, tool: Tool) -> None:

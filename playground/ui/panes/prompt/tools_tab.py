@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence, QShowEvent
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QWidget
 
 from playground.prompt.document import Tool
 from playground.prompt.limits import COUNTS
@@ -16,7 +16,7 @@ from playground.tools.import_definitions import unique_names
 from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
 from playground.ui.panes.prompt.tools_paste import blank_tool, hint, moved, templates, warm_after
 from playground.ui.theme import GRID
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 
@@ -198,16 +198,12 @@ class ToolsTab(QWidget):
         self.bar = ToolsBar()
         self.empty = NoTools()
         self._inside = QWidget()
-        self._column = QVBoxLayout(self._inside)
+        self._column = column_of(self.empty, STRETCH, on=self._inside, margins=0, spacing=0)
         self._line = DropLine(self._inside)
         self._lay_out()
         self._connect()
 
     def _lay_out(self) -> None:
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
-        self._column.addWidget(self.empty)
-        self._column.addStretch(1)
         self.area = QScrollArea()
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
         self.area.setWidget(self._inside)
