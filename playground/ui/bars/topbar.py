@@ -296,8 +296,8 @@ class TopBar(QFrame):
         self._refusal = ""
         self.modes = ModeSwitch()
         self._endpoint = _menu_button("Endpoint: where requests are sent")
-        self._file = _menu_button("Prompt file")
-        set_icon(self._file, "file", "text")
+        self.file_button = _menu_button("Prompt file")
+        set_icon(self.file_button, "file", "text")
         self._new = icon_button("plus", "New prompt")
         self._new.clicked.connect(self.new_requested)
         self.context = ContextMeter()
@@ -314,10 +314,10 @@ class TopBar(QFrame):
         set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
         self._verify.clicked.connect(lambda: action("verify").trigger())
-        left: tuple[QWidget, ...] = (self.modes, self._endpoint, self._file, self._new)
+        left: tuple[QWidget, ...] = (self.modes, self._endpoint, self.file_button, self._new)
         right: tuple[QWidget, ...] = (self.context, self._verify, self._send)
         self._row = row_of(*left, STRETCH, *right, on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID)
-        self._prompt_tools = (self._file, self._new, *right)
+        self._prompt_tools = (self.file_button, self._new, *right)
         self._mode_tools: QWidget | None = None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -363,7 +363,7 @@ class TopBar(QFrame):
         if isinstance(tools, CompactTools):
             tools.show_compact(level >= 5)
         most = _FEW_CHARACTERS if level >= 6 else _NAME_CHARACTERS
-        for button, name in zip((self._endpoint, self._file), self._names, strict=True):
+        for button, name in zip((self._endpoint, self.file_button), self._names, strict=True):
             set_label(button, _shortened(name, most))
 
     def show_tools(self, tools: QWidget | None, *, prompt: bool) -> None:
@@ -380,7 +380,7 @@ class TopBar(QFrame):
 
     def set_file_menu(self, menu: QMenu) -> None:
         """Set the menu of the button with the prompt's name."""
-        self._file.setMenu(menu)
+        self.file_button.setMenu(menu)
 
     def show_endpoints(self, endpoints: Sequence[Endpoint], chosen: Endpoint) -> None:
         """List all endpoints in the menu, with the chosen one's name on the button."""
@@ -406,12 +406,7 @@ class TopBar(QFrame):
         if shown != self._names[1]:
             self._names = self._names[0], shown
             self._fit()
-        self._file.setToolTip("Unsaved changes; a draft is on disk" if changed else name or "Untitled")
-
-    @property
-    def file_label(self) -> str:
-        """Return the text of the button with the prompt's name."""
-        return self._file.text()
+        self.file_button.setToolTip("Unsaved changes; a draft is on disk" if changed else name or "Untitled")
 
     def show_running(self, running: bool, shortcut: str) -> None:
         """Show Send, or Stop while a request runs, in the same place."""

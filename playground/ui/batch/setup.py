@@ -169,7 +169,7 @@ class BatchSetup(QFrame):
         super().__init__()
         self.setProperty("look", "pane")
         self.setFixedHeight(HEIGHT_PX)
-        self._combos: dict[str, QComboBox] = {}
+        self.combos: dict[str, QComboBox] = {}
         self.check_rows: list[CheckRow] = []
         self._columns_grid = QGridLayout()
         self._columns_grid.setColumnStretch(1, 1)
@@ -218,7 +218,7 @@ class BatchSetup(QFrame):
             widget = item.widget() if item is not None else None
             if widget is not None:
                 widget.deleteLater()
-        self._combos = {}
+        self.combos = {}
         for line, name in enumerate(variables):
             combo = QComboBox()
             combo.setAccessibleName(f"Column of {name}")
@@ -235,17 +235,13 @@ class BatchSetup(QFrame):
             label.setProperty("tone", "variable")
             self._columns_grid.addWidget(label, line, 0)
             self._columns_grid.addWidget(combo, line, 1)
-            self._combos[name] = combo
+            self.combos[name] = combo
         if not variables:
             self._columns_grid.addWidget(words("The prompt has no variables: every row sends the same request."), 0, 0)
 
     def mapping(self) -> dict[str, str]:
         """Return the chosen column of each variable that has one."""
-        return {name: str(combo.currentData()) for name, combo in self._combos.items() if combo.currentData()}
-
-    def choose_column(self, variable: str, column: str) -> None:
-        """Choose the column of a variable."""
-        self._combos[variable].setCurrentIndex(self._combos[variable].findData(column))
+        return {name: str(combo.currentData()) for name, combo in self.combos.items() if combo.currentData()}
 
     def add_check(self) -> CheckRow:
         """Add a row for a check."""

@@ -72,7 +72,7 @@ class CopyButton(QPushButton):
     def __init__(self, what: str) -> None:
         """Build the label. `what` names the text for screen readers."""
         super().__init__("Copy")
-        self._text = ""
+        self.text_to_copy = ""
         self._what = what
         self.setProperty("look", "link")
         self.setToolTip(f"Copy {what}")
@@ -81,20 +81,15 @@ class CopyButton(QPushButton):
         self._back = single_timer(self, SAYS_COPIED_MS, lambda: self.setText("Copy"))
         self.clicked.connect(self._copy)
 
-    @property
-    def text_to_copy(self) -> str:
-        """What a click puts on the clipboard."""
-        return self._text
-
     def set_text_to_copy(self, text: str) -> None:
         """Empty: there is nothing to copy."""
-        if text != self._text:
-            self._text = text
+        if text != self.text_to_copy:
+            self.text_to_copy = text
             self.setEnabled(bool(text))
             self.setText("Copy")
 
     def _copy(self) -> None:
-        copy_text(self._text)
+        copy_text(self.text_to_copy)
         self.setText("Copied")
         self._back.start()
 

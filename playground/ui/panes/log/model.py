@@ -353,15 +353,6 @@ class LogModel(QAbstractTableModel):
                 changes = (place for place in range(1, len(rows)) if days[place] != days[place - 1])
                 yield from ((page * PAGE + place, days[place]) for place in changes)
 
-    def rows_in_memory(self, first: int, last: int) -> list[tuple[int, LogRow]]:
-        """Return (index, row) for the given indexes that are in memory, without loading others."""
-        found = []
-        for place in range(max(first, 0), min(last, self._count - 1) + 1):
-            rows = self._pages.get(place // PAGE)
-            if rows is not None and place % PAGE < len(rows):
-                found.append((place, rows[place % PAGE]))
-        return found
-
     def headings_in_memory(self) -> list[tuple[int, LogGroup]]:
         """Return the places and groups of the headings in memory."""
         return [

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 
 from playground.prompt.document import Document, Tool
@@ -215,11 +214,6 @@ class PromptPane(QFrame):
         else:
             self.history.reset(document, file)
             self.document_shown.emit(document)
-
-    @property
-    def undo_stack(self) -> QUndoStack:
-        """The history of the whole prompt."""
-        return self.history.stack
 
     def undo(self) -> None:
         """Undo the last step, of any tab."""

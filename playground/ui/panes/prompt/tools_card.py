@@ -186,11 +186,6 @@ class ToolCard(QFrame):
         if self._body_column is not None:
             self.answers.setVisible(offered)
 
-    def show_json(self) -> None:
-        """Expand the card, as JSON."""
-        self.set_expanded(True)
-        self.views.setCurrentIndex(JSON)
-
     def _show_view(self, index: int) -> None:
         if index == JSON and self.json is None:
             self._add_json()

@@ -104,7 +104,7 @@ class ToolsBar(QFrame):
         self.menu.aboutToShow.connect(self._fill)
         self.add.setMenu(self.menu)
         self.hint = words("", "muted")
-        self._moved = words("")
+        self.moved = words("")
         self._undo = _button("Undo", "link")
         self._undo.clicked.connect(self.undo_wanted)
         self.notice = QFrame()
@@ -115,7 +115,7 @@ class ToolsBar(QFrame):
         row = row_of((self.total, 1), self.collapse, self.paste, self.add)
         self.notice.setProperty("look", "callout")
         row_of(
-            (self._moved, 1),
+            (self.moved, 1),
             (self._undo, 0, Qt.AlignmentFlag.AlignTop),
             on=self.notice,
             margins=(GRID, GRID // 2, GRID, GRID // 2),
@@ -134,13 +134,8 @@ class ToolsBar(QFrame):
 
     def show_moved(self, sentence: str) -> None:
         """Show the cost of the latest move; empty: nothing was moved."""
-        self._moved.setText(sentence)
+        self.moved.setText(sentence)
         self.notice.setVisible(bool(sentence))
-
-    @property
-    def moved_words(self) -> str:
-        """Return the message about the move."""
-        return self._moved.text()
 
     def _fill(self) -> None:
         if not self.menu.isEmpty():

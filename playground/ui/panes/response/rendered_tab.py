@@ -85,21 +85,16 @@ class RenderedTab(QFrame):
         self.browser = SafeBrowser("Completion, rendered as Markdown")
         self.browser.link_chosen.connect(self._open_link)
         self._follow = FollowEnd(self.browser)
-        self._line = QLabel()
-        self._line.setTextFormat(Qt.TextFormat.PlainText)
-        self._line.setWordWrap(True)
-        self._line.setProperty("tone", "muted")
-        self._line.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
-        self._line.setVisible(False)
+        self.line = QLabel()
+        self.line.setTextFormat(Qt.TextFormat.PlainText)
+        self.line.setWordWrap(True)
+        self.line.setProperty("tone", "muted")
+        self.line.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
+        self.line.setVisible(False)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._step)
-        column_of((self.browser, 1), self._line, on=self, margins=0, spacing=0)
-
-    @property
-    def line_shown(self) -> str:
-        """The line under the document."""
-        return self._line.text()
+        column_of((self.browser, 1), self.line, on=self, margins=0, spacing=0)
 
     @property
     def busy(self) -> bool:
@@ -223,6 +218,6 @@ class RenderedTab(QFrame):
             self._show_below("Code copied")
 
     def _show_below(self, text: str) -> None:
-        if text != self._line.text():
-            self._line.setText(text)
-        self._line.setVisible(bool(text))
+        if text != self.line.text():
+            self.line.setText(text)
+        self.line.setVisible(bool(text))

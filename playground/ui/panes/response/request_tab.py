@@ -71,11 +71,6 @@ class RequestTab(QFrame):
         column.addWidget(self.text, 1)
 
     @property
-    def shown_text(self) -> str:
-        """The text on display."""
-        return self.text.exact_text
-
-    @property
     def sent(self) -> SentRequest | None:
         """The request on display."""
         return self._sent

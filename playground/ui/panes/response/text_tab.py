@@ -242,9 +242,9 @@ class TextTab(QFrame):
         self._words.setProperty("tone", "muted")
         self._words.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self._words.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        self._ending = words("", "variable")
-        self._ending.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID)
-        self._ending.setVisible(False)
+        self.ending = words("", "variable")
+        self.ending.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID)
+        self.ending.setVisible(False)
         # A stacked layout shows its first widget at once: inside this one, never as a window of its own.
         column = column_of(self.waiting, self.reasoning, self.refusal, on=self)
         self._places = QStackedLayout()
@@ -257,17 +257,12 @@ class TextTab(QFrame):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.calls)
-        column.addWidget(self._ending)
+        column.addWidget(self.ending)
 
     @property
     def words_shown(self) -> str:
         """Return the placeholder for the text; "" while text is visible."""
         return "" if self._places.currentWidget() is self.text else self._words.text()
-
-    @property
-    def ending_shown(self) -> str:
-        """Return the line under the text; "" after a normal end."""
-        return self._ending.text()
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         """Show changes since the last refresh."""
@@ -286,9 +281,9 @@ class TextTab(QFrame):
             self._set_words("" if hidden else placeholder(state, elapsed_s))
         self.calls.show_state(state)
         line = ending(state)
-        if line != self._ending.text():
-            self._ending.setText(line)
-            self._ending.setVisible(bool(line))
+        if line != self.ending.text():
+            self.ending.setText(line)
+            self.ending.setVisible(bool(line))
 
     def _set_words(self, text: str) -> None:
         if text != self._words.text():

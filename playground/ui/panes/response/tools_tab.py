@@ -53,25 +53,15 @@ class CallCard(QFrame):
         self._name.setProperty("tone", "strong")
         self._id = ElidedLabel(f"id of tool call {index + 1}")
         self._id.setProperty("tone", "muted")
-        self._mark = QLabel()
+        self.mark = QLabel()
         self._copy = CopyButton("the arguments")
         self._judged: tuple[str, str, bool] | None = None
-        self._problems = words("", "failure")
-        self._problems.setVisible(False)
+        self.problems = words("", "failure")
+        self.problems.setVisible(False)
         self.arguments = LiveText(f"Arguments of tool call {index + 1}")
         self.arguments.document().setDocumentMargin(0)
-        row = row_of(self._name, (self._id, 1), self._mark, self._copy, spacing=GRID)
-        column_of(row, self.arguments, self._problems, on=self, margins=(GRID + 4, GRID, GRID, GRID), spacing=GRID // 2)
-
-    @property
-    def problems_shown(self) -> str:
-        """Return the argument errors, one per line, each with its path; "" if valid."""
-        return self._problems.text()
-
-    @property
-    def mark_shown(self) -> str:
-        """How far the arguments are, in words."""
-        return self._mark.text()
+        row = row_of(self._name, (self._id, 1), self.mark, self._copy, spacing=GRID)
+        column_of(row, self.arguments, self.problems, on=self, margins=(GRID + 4, GRID, GRID, GRID), spacing=GRID // 2)
 
     def show_call(self, call: ToolCallState, ended: bool, asked: Asked | None) -> None:
         """Update the view from the call."""
@@ -86,12 +76,12 @@ class CallCard(QFrame):
         self._fit()
 
     def _update_text(self, tone: str, word: str, problems: tuple[FieldError, ...]) -> None:
-        if word != self._mark.text():
-            self._mark.setText(word)
-            self._mark.setProperty("tone", tone)
-            restyle(self._mark)
-        self._problems.setText("\n".join(str(problem) for problem in problems))
-        self._problems.setVisible(bool(problems))
+        if word != self.mark.text():
+            self.mark.setText(word)
+            self.mark.setProperty("tone", tone)
+            restyle(self.mark)
+        self.problems.setText("\n".join(str(problem) for problem in problems))
+        self.problems.setVisible(bool(problems))
 
     def resizeEvent(self, event: object) -> None:
         """Adjust to the new line wrapping."""
@@ -123,7 +113,7 @@ class ToolCallsTab(QScrollArea):
         self._filler_mark = QLabel("◆ filler · spoken before the call to avoid silence")
         self._filler_mark.setProperty("tone", "output")
         self._filler_mark.setWordWrap(True)
-        self._filler = words("")
+        self.filler = words("")
         self.run = QPushButton("Run agent loop: answer these calls and continue")
         self.run.setProperty("look", "link")
         self.run.clicked.connect(self.run_requested)
@@ -132,7 +122,7 @@ class ToolCallsTab(QScrollArea):
         self._column = column_of(
             self._words,
             self._filler_mark,
-            self._filler,
+            self.filler,
             (self.run, 0, Qt.AlignmentFlag.AlignLeft),
             STRETCH,
             on=inside,
@@ -141,11 +131,6 @@ class ToolCallsTab(QScrollArea):
         )
         self.setWidget(inside)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-
-    @property
-    def filler_shown(self) -> str:
-        """Return the filler text; "" without one."""
-        return self._filler.text()
 
     @property
     def words_shown(self) -> str:
@@ -170,9 +155,9 @@ class ToolCallsTab(QScrollArea):
         self._words.setText(NONE_CAME if state and state.ended else NOTHING)
         self._words.setVisible(not calls)
         filler = state.text if state and calls else ""
-        if filler != self._filler.text():
-            self._filler.setText(filler)
-        self._filler.setVisible(bool(filler))
+        if filler != self.filler.text():
+            self.filler.setText(filler)
+        self.filler.setVisible(bool(filler))
         self._filler_mark.setVisible(bool(filler))
 
     def _add(self, index: int) -> None:
