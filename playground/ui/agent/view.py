@@ -30,6 +30,7 @@ from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.agent.turn_card import pretty, stretch
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import padded
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog
@@ -55,9 +56,7 @@ class EditDialog(QDialog):
         self.text.setTabChangesFocus(True)
         self.wrong = words("", "failure")
         self.wrong.hide()
-        self.branch = QPushButton("Make a branch")
-        self.branch.setProperty("look", "primary")
-        self.branch.clicked.connect(self._take)
+        self.branch = push_button("Make a branch", "primary", self._take)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         buttons.addButton(self.branch, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.reject)
@@ -134,11 +133,8 @@ class AskBar(QFrame):
         self.text.setTabChangesFocus(True)
         self.text.setMaximumHeight(90)
         self.text.setAccessibleName("What the tool returns")
-        self.give = QPushButton("Return this")
-        self.give.setProperty("look", "primary")
-        self.give.clicked.connect(lambda: self._answer(failed=False))
-        self.fail = QPushButton("Return it as an error")
-        self.fail.clicked.connect(lambda: self._answer(failed=True))
+        self.give = push_button("Return this", "primary", lambda: self._answer(failed=False))
+        self.fail = push_button("Return it as an error", clicked=lambda: self._answer(failed=True))
         row = row_of(STRETCH, self.fail, self.give)
         column_of(self.question, self.hint, self.text, row, on=self, margins=(GRID + 4, GRID, GRID, GRID))
         self.hide()
@@ -198,8 +194,7 @@ class AgentView(TaskDialog):
         self._lay_out()
 
     def _build(self) -> None:
-        self.go = QPushButton("Run agent loop")
-        self.go.setProperty("look", "primary")
+        self.go = push_button("Run agent loop", "primary")
         self.go.setAutoDefault(False)
         self.limit = padded(QSpinBox())
         self.limit.setRange(1, MOST_REQUESTS)
@@ -232,9 +227,8 @@ class AgentView(TaskDialog):
         }
 
     def _button(self, label: str) -> QPushButton:
-        button = QPushButton(label)
+        button = push_button(label, "quiet")
         button.setAutoDefault(False)
-        button.setProperty("look", "quiet")
         return button
 
     def _lay_out(self) -> None:

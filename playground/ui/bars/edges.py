@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QMenuBar, QSizePolicy, QWidget
 from shiboken6 import isValid
 
 from playground.client.endpoint import PlanLimits
@@ -20,6 +20,7 @@ from playground.storage.settings import Settings
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme
 from playground.ui.widgets.icons import ICON_PX, icon
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -111,11 +112,9 @@ class Destination(Recolored, QFrame):
         super().__init__()
         self.setAccessibleName("Destination of requests")
         self._icon = QLabel()
-        self._text = QLabel()
-        self._text.setProperty("tone", "muted")
+        self._text = toned("", "muted")
         self._text.setMinimumWidth(40)
-        self._button = QPushButton()
-        self._button.setProperty("look", "link")
+        self._button = push_button("", "link")
         self._run: Callable[[], object] = lambda: None
         self._button.clicked.connect(lambda: self._run())
         row_of(self._icon, self._text, self._button, on=self, margins=(0, 0, GRID, 0), spacing=6)

@@ -34,7 +34,7 @@ from playground.client.endpoint import Endpoint
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
-from playground.ui.widgets.labels import ChoiceButton
+from playground.ui.widgets.labels import ChoiceButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -211,9 +211,8 @@ class ContextTable(QDialog):
 
 
 def _label(text: str, tone: str, *, right: bool = False) -> QLabel:
-    label = QLabel(text)
+    label = toned(text, tone)
     label.setFont(ui_font(13, tabular=True))
-    label.setProperty("tone", tone)
     if right:
         label.setAlignment(Qt.AlignmentFlag.AlignRight)
     return label
@@ -301,9 +300,7 @@ class TopBar(QFrame):
         self._new = icon_button("plus", "New prompt")
         self._new.clicked.connect(self.new_requested)
         self.context = ContextMeter()
-        self._send = QPushButton()
-        self._send.setProperty("look", "primary")
-        self._send.clicked.connect(self.send_clicked)
+        self._send = push_button("", "primary", self.send_clicked)
         self._verify = QPushButton(VERIFY)
         self._fitted_px = 0
         self._names = "", ""
@@ -443,8 +440,7 @@ def _shortened(name: str, most: int) -> str:
 
 
 def _menu_button(name: str) -> QPushButton:
-    button = QPushButton()
-    button.setProperty("look", "menu")
+    button = push_button("", "menu")
     button.setAccessibleName(name)
     button.setToolTip(name)
     return button

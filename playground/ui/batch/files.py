@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QInputDialog,
     QPlainTextEdit,
-    QPushButton,
     QWidget,
 )
 
@@ -30,6 +29,7 @@ from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import open_once
@@ -66,9 +66,7 @@ class PasteRowsDialog(QDialog):
         self.text.setReadOnly(len(text) > MAX_EDITED or not exact)
         self.error = words("", "failure")
         self.error.hide()
-        self.use = QPushButton("Use rows")
-        self.use.setProperty("look", "primary")
-        self.use.clicked.connect(lambda: self._take(self, self._rows_text()))
+        self.use = push_button("Use rows", "primary", lambda: self._take(self, self._rows_text()))
         self.text.textChanged.connect(self._show_edited)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         buttons.addButton(self.use, QDialogButtonBox.ButtonRole.ActionRole)

@@ -31,7 +31,7 @@ from playground.ui.batch.table import BatchTable
 from playground.ui.theme import GRID, current_theme, mono_font, ui_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel
+from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, Space, column_of, row_of
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.timers import single_timer
@@ -48,10 +48,8 @@ class BatchBar(QWidget):
         super().__init__()
         self._counts: Mapping[str, int] = {}
         self.setFixedHeight(42)
-        self.headline = QLabel()
-        self.headline.setProperty("tone", "headline")
-        self.eta = QLabel()
-        self.eta.setProperty("tone", "muted")
+        self.headline = toned("", "headline")
+        self.eta = toned("", "muted")
         row_of(self.headline, self.eta, STRETCH, on=self, margins=(0, 0, 0, 14), spacing=GRID * 2)
 
     def show_counts(self, counts: Mapping[str, int]) -> None:
@@ -102,9 +100,7 @@ class BatchDetail(QFrame):
         self.setProperty("look", "detail")
         self.setMinimumHeight(DETAIL_PX)
         self._title = ElidedLabel("Row", Qt.TextElideMode.ElideRight)
-        self.open = QPushButton("Open in Prompt")
-        self.open.setProperty("look", "link")
-        self.open.clicked.connect(self.open_asked)
+        self.open = push_button("Open in Prompt", "link", self.open_asked)
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
         self.text.setAccessibleName("Completion of the row")
@@ -194,8 +190,7 @@ class BatchPage(QWidget):
         self.model.modelReset.connect(self._restore_selection)
 
     def _empty_page(self) -> QWidget:
-        title = QLabel("Send this prompt for every row of a table")
-        title.setProperty("tone", "title")
+        title = toned("Send this prompt for every row of a table", "title")
         text = words(
             "Columns fill the variables of the same name. Before anything is sent, you see the forecast of tokens, "
             "cost and time. Drop a CSV, TSV or JSON lines file here, or:"
@@ -354,16 +349,14 @@ class BatchTools(QFrame):
         set_icon(self.prompt, "file", "text")
         self.prompt.setToolTip("Edit the prompt in Prompt mode")
         self.prompt.clicked.connect(self.prompt_asked)
-        self.data = QPushButton()
-        self.data.setProperty("look", "menu")
+        self.data = push_button("", "menu")
         self.data.setAccessibleName("Data: rows of the batch")
         set_icon(self.data, "table", "text")
         self.export = QPushButton("Export…")
         set_icon(self.export, "export", "text")
         self.stop = QPushButton("Stop")
         set_icon(self.stop, "stop", "text")
-        self.run = QPushButton("Start")
-        self.run.setProperty("look", "primary")
+        self.run = push_button("Start", "primary")
         row = row_of(on=self, margins=0, spacing=GRID)
         self._with = QLabel("with")
         left: Sequence[QWidget] = (self.prompt, self._with, self.data)

@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QLabel,
     QLineEdit,
-    QPushButton,
     QScrollArea,
     QSpinBox,
     QVBoxLayout,
@@ -35,6 +34,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
@@ -174,8 +174,7 @@ class BatchSetup(QFrame):
         self._columns_grid = QGridLayout()
         self._columns_grid.setColumnStretch(1, 1)
         self._checks = column_of(spacing=GRID // 2)
-        add = QPushButton("Add check")
-        add.clicked.connect(lambda: self.add_check().value.setFocus())
+        add = push_button("Add check", clicked=lambda: self.add_check().value.setFocus())
         self.order = QComboBox()
         self.order.setAccessibleName("Order of sending")
         self.order.setMinimumContentsLength(8)
@@ -230,9 +229,8 @@ class BatchSetup(QFrame):
                 combo.addItem(visible_line(column), column)
             combo.setCurrentIndex(max(combo.findData(chosen.get(name) or name), 0))
             combo.currentIndexChanged.connect(lambda _index: self.changed.emit())
-            label = QLabel(visible_line(name))
+            label = toned(visible_line(name), "variable")
             label.setTextFormat(Qt.TextFormat.PlainText)
-            label.setProperty("tone", "variable")
             self._columns_grid.addWidget(label, line, 0)
             self._columns_grid.addWidget(combo, line, 1)
             self.combos[name] = combo
@@ -311,8 +309,7 @@ def _section(title: str, content: QGridLayout | QVBoxLayout) -> QWidget:
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     area.setWidget(inner)
-    caption = QLabel(title)
-    caption.setProperty("tone", "caption")
+    caption = toned(title, "caption")
     section = QWidget()
     column_of(caption, (area, 1), on=section, margins=0, spacing=GRID // 2)
     return section

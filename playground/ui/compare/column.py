@@ -27,7 +27,7 @@ from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font
 from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
-from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
@@ -171,8 +171,7 @@ class ColumnView(QFrame):
         self.name = ElidedLabel("Column", Qt.TextElideMode.ElideRight)
         self.name.setProperty("tone", "strong")
         self.more = icon_button("more", "Column menu")
-        self.caption = QLabel()
-        self.caption.setProperty("tone", "caption")
+        self.caption = toned("", "caption")
         self.differs = PieceView("Differences from A", margin=2)
         self.differs.setFixedHeight(PIECES_PX)
         self.differs.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

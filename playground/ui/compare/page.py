@@ -44,7 +44,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -131,8 +131,7 @@ class CompareTools(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add = QPushButton("Add column")
-        self.add.setProperty("look", "menu")
+        self.add = push_button("Add column", "menu")
         set_icon(self.add, "plus", "text")
         self.sources = QMenu(self.add)
         self.add.setMenu(self.sources)
@@ -189,10 +188,8 @@ class PrefixStrip(QFrame):
         super().__init__()
         self.setProperty("look", "bar")
         self._rows: list[tuple[QLabel, Bar, ElidedLabel]] = []
-        title = QLabel("Prefix")
-        title.setProperty("tone", "strong")
-        hint = QLabel("input tokens in the order in which the cache reads them")
-        hint.setProperty("tone", "muted")
+        title = toned("Prefix", "strong")
+        hint = toned("input tokens in the order in which the cache reads them", "muted")
         head = row_of(title, hint, STRETCH, spacing=GRID)
         self._legend: list[Bar] = []
         for label, piece in (
@@ -203,8 +200,7 @@ class PrefixStrip(QFrame):
             key = Bar(9)
             key.setFixedSize(12, 9)
             key.show_pieces((piece,), label)
-            text = QLabel(label)
-            text.setProperty("tone", "muted")
+            text = toned(label, "muted")
             head.addWidget(key)
             head.addWidget(text)
             self._legend.append(key)
@@ -236,8 +232,7 @@ class PrefixStrip(QFrame):
         self.costs.setVisible(bool(self.costs.text()))
 
     def _add_row(self, index: int) -> None:
-        letter = QLabel(LETTERS[index])
-        letter.setProperty("tone", "strong")
+        letter = toned(LETTERS[index], "strong")
         row = letter, Bar(10), ElidedLabel(f"Prefix of {LETTERS[index]}", Qt.TextElideMode.ElideRight)
         for place, widget in enumerate(row):
             self._grid.addWidget(widget, index, place)
@@ -277,10 +272,8 @@ class ValueRow(QFrame):
         super().__init__()
         self.setProperty("look", "bar")
         self.fields: dict[str, QLineEdit] = {}
-        title = QLabel("Variables")
-        title.setProperty("tone", "strong")
-        self.hint = QLabel("shared by all columns")
-        self.hint.setProperty("tone", "muted")
+        title = toned("Variables", "strong")
+        self.hint = toned("shared by all columns", "muted")
         self._holder = QWidget()
         self._values = row_of(on=self._holder, margins=0)
         scroll = QScrollArea()
@@ -289,8 +282,7 @@ class ValueRow(QFrame):
         scroll.setFixedHeight(36)
         scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.open_rows = QPushButton("Row from CSV…")
-        self.open_rows.setProperty("look", "link")
+        self.open_rows = push_button("Row from CSV…", "link")
         self.open_rows.setToolTip("Fill the values from a row of a CSV, TSV or JSON lines file")
         self.rows = padded(QSpinBox())
         self.rows.setAccessibleName("Row of the data")
@@ -414,8 +406,7 @@ class ComparePage(QWidget):
         pane = QFrame()
         pane.setProperty("look", "checks")
         pane.setMinimumHeight(90)
-        title = QLabel("Summary")
-        title.setProperty("tone", "strong")
+        title = toned("Summary", "strong")
         head = row_of(title, (self.caption, 1), margins=(14, 4, 14, 0), spacing=GRID)
         self.exports: list[QPushButton] = []
         for label, icon, signal in (
@@ -423,8 +414,7 @@ class ComparePage(QWidget):
             ("Export HTML…", "export", self.html_asked),
             ("Export Markdown…", "export", self.markdown_asked),
         ):
-            button = QPushButton(label)
-            button.setProperty("look", "link")
+            button = push_button(label, "link")
             set_icon(button, icon, "accent")
             button.clicked.connect(signal)
             head.addWidget(button)

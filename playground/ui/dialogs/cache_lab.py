@@ -47,6 +47,7 @@ from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import JsonFile
 from playground.ui.theme import GRID
 from playground.ui.widgets.chart import Chart, Series
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -78,9 +79,7 @@ class ReplayDialog(QDialog):
         self.line.setPlaceholderText("all requests, or a filter as in the log: since:1d endpoint:Electron")
         self.line.setAccessibleName("Requests to replay, by filter")
         self.line.returnPressed.connect(self.run)
-        self.go = QPushButton("Replay")
-        self.go.setProperty("look", "primary")
-        self.go.clicked.connect(self.run)
+        self.go = push_button("Replay", "primary", self.run)
         self.said = words("")
         self.chart = Chart("Cached against fresh tokens over time", start)
         self.chart.notice.connect(self.said.setText)

@@ -31,6 +31,7 @@ from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
@@ -60,18 +61,16 @@ class KeyBox(QFrame):
         self.field.setPlaceholderText("Paste the API key here")
         self.field.setAccessibleName("API key")
         self.field.textEdited.connect(lambda _text: self._show_place())
-        self._reveal = QPushButton("Show")
+        self._reveal = push_button("Show", "quiet")
         self._reveal.setAccessibleName("Show the key")
         self._reveal.setCheckable(True)
-        self._reveal.setProperty("look", "quiet")
         self._reveal.toggled.connect(self._show_key)
         self.source = QLabel()
         self.words = QLabel("Looking for a key store…")
         self.in_store = QRadioButton("Keep it in the key store")
         self.in_store.setChecked(True)
         self.for_session = QRadioButton("Use it for this session only")
-        self.remove = QPushButton("Remove the key")
-        self.remove.setProperty("look", "quiet")
+        self.remove = push_button("Remove the key", "quiet")
         room = self.remove.sizePolicy()
         room.setRetainSizeWhenHidden(True)  # nothing below moves when a key comes or goes
         self.remove.setSizePolicy(room)
@@ -263,8 +262,7 @@ class ConnectDialog(QDialog):
         self.key = KeyBox(keys, start)
         self.add = QPushButton("Add…")
         self.remove = QPushButton("Remove")
-        self.use = QPushButton("Save and use")
-        self.use.setProperty("look", "primary")
+        self.use = push_button("Save and use", "primary")
         self.use.setDefault(True)
         self._cancel = QPushButton("Cancel")
         self.test = QPushButton("Test connection")

@@ -25,6 +25,7 @@ from playground.client.models import PRESETS, EndpointPreset, preset_for
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, padded
+from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.notice import words
 
@@ -64,8 +65,7 @@ class EndpointForm(Form):
         self.context.setGroupSeparatorShown(True)
         self.context.setAccessibleName("Context length in tokens")
         self.context.valueChanged.connect(lambda _value: self._set_context_source("set"))
-        self.context_source = QLabel()
-        self.context_source.setProperty("tone", "muted")
+        self.context_source = toned("", "muted")
         self._context_source: ContextSource = ""
         self.server = words("", "muted")
         for field in (self.base_url, self.model):
@@ -76,9 +76,7 @@ class EndpointForm(Form):
         self.preset.addItems([CUSTOM, *(preset.name for preset in OFFERED)])
         self.preset.activated.connect(self._fill_from_preset)
         self.rates = {name: QLineEdit() for name in ("fresh", "cached", "output")}
-        self._source = QLabel()
-        self._source.setProperty("tone", "muted")
-        self._source.setWordWrap(True)
+        self._source = toned("", "muted", wraps=True)
         self._per_minute.setAccessibleName("Requests per minute")
         self._in_flight.setAccessibleName("Requests in parallel")
         self._plan.setAccessibleName("Plan limits")

@@ -10,10 +10,8 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QLabel,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QSplitter,
     QWidget,
 )
@@ -23,7 +21,7 @@ from playground.lint.rules.registry import RULES
 from playground.prompt.document import Document
 from playground.ui.startup_checks import program_versions
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.labels import copy_text, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of
 from playground.ui.widgets.notice import words
 
@@ -42,12 +40,10 @@ class AboutDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("About Electron Playground")
         self.text = versions(folder)
-        title = QLabel("Electron Playground")
-        title.setProperty("tone", "title")
+        title = toned("Electron Playground", "title")
         shown = words(self.text)
         shown.setFont(mono_font(12))
-        self.copy = QPushButton("Copy versions")
-        self.copy.clicked.connect(lambda: copy_text(self.text))
+        self.copy = push_button("Copy versions", clicked=lambda: copy_text(self.text))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.accept)
@@ -78,10 +74,8 @@ class GuideDialog(QDialog):
             item.setData(Qt.ItemDataRole.UserRole, rule.name)
             self.list.addItem(item)
         self.title, self.reason, self.source = words("", "strong"), words(""), words("", "muted")
-        self.example = QPushButton("Load an example into the editor")
-        self.example.clicked.connect(self._load)
-        self.recall = QPushButton("Give dismissed advice again")
-        self.recall.clicked.connect(self.recall_requested)
+        self.example = push_button("Load an example into the editor", clicked=self._load)
+        self.recall = push_button("Give dismissed advice again", clicked=self.recall_requested)
         self._lay_out()
         self.list.currentRowChanged.connect(self._show)
         self.list.setCurrentRow(0)

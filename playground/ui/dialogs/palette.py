@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QToolButton,
@@ -24,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 
 
@@ -65,8 +65,7 @@ class KeysSheet(QDialog):
             for column, text in enumerate(row):
                 self.table.setItem(number, column, QTableWidgetItem(text or "—"))
         self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
-        self.nothing = QLabel("No matching action or key")
-        self.nothing.setProperty("tone", "muted")
+        self.nothing = toned("No matching action or key", "muted")
         self.nothing.hide()
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         close.rejected.connect(self.accept)
@@ -82,13 +81,9 @@ class KeysSheet(QDialog):
             line.setAccessibleName(self.key.accessibleName())
             for clear in line.findChildren(QToolButton):
                 clear.setAccessibleName("Clear the new key")
-        self.set_key = QPushButton("Set key")
-        self.set_key.clicked.connect(lambda: self._change(self.key.keySequence().toString()))
-        self.default = QPushButton("Default")
-        self.default.clicked.connect(lambda: self._change(None))
-        self.clash = QLabel()
-        self.clash.setProperty("tone", "failure")
-        self.clash.setWordWrap(True)
+        self.set_key = push_button("Set key", clicked=lambda: self._change(self.key.keySequence().toString()))
+        self.default = push_button("Default", clicked=lambda: self._change(None))
+        self.clash = toned("", "failure", wraps=True)
         self.clash.hide()
         for button in (self.set_key, self.default):
             button.setAutoDefault(False)
@@ -151,8 +146,7 @@ class CommandPalette(QDialog):
         self.list = QListWidget()
         self.list.setAccessibleName("Commands")
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.nothing = QLabel("No matching command")
-        self.nothing.setProperty("tone", "muted")
+        self.nothing = toned("No matching command", "muted")
         self.nothing.setContentsMargins(GRID, 0, GRID, 0)
         self.line.textChanged.connect(self._fill)
         self.list.currentRowChanged.connect(self._show_current)
@@ -233,7 +227,6 @@ def score(wanted: str, label: str) -> int | None:
 def _row(label: str, shortcut: str) -> QWidget:
     holder = QWidget()
     row = row_of((QLabel(label), 1), on=holder, margins=(GRID, 3, GRID, 3))
-    keys = QLabel(shortcut)
-    keys.setProperty("tone", "muted")
+    keys = toned(shortcut, "muted")
     row.addWidget(keys)
     return holder

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QLabel,
     QProgressBar,
-    QPushButton,
     QSpinBox,
     QWidget,
 )
@@ -31,7 +30,7 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import padded
-from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -92,11 +91,8 @@ class RepeatDialog(TaskDialog):
         self.progress.hide()
         self.found = words("", "strong")
         self.table = plain_table("Different answers", _COLUMNS, 2, {0: 60, 1: 150})
-        self.go = QPushButton("Start")
-        self.go.setProperty("look", "primary")
-        self.go.clicked.connect(self._toggle)
-        self.copy = QPushButton("Copy request_ids")
-        self.copy.clicked.connect(self._copy)
+        self.go = push_button("Start", "primary", self._toggle)
+        self.copy = push_button("Copy request_ids", clicked=self._copy)
         self.copy.setEnabled(False)
         self._lay_out()
         for box in (self.times, self.at_once):

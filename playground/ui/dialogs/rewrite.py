@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QLabel,
     QListWidget,
-    QPushButton,
     QSplitter,
     QWidget,
 )
@@ -22,6 +21,7 @@ from playground.prompt.document import Document
 from playground.runs.metrics import dollars
 from playground.ui.theme import GRID
 from playground.ui.widgets.highlight import DifferenceView
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 
@@ -59,8 +59,7 @@ class RewriteDialog(QDialog):
         self.difference = DifferenceView()
         self.figures = _Figures()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        self.apply = QPushButton("Apply")
-        self.apply.setProperty("look", "primary")
+        self.apply = push_button("Apply", "primary")
         self.apply.setDefault(True)
         self.buttons.addButton(self.apply, QDialogButtonBox.ButtonRole.AcceptRole)
         self.buttons.accepted.connect(self._choose)
@@ -128,8 +127,7 @@ class _Figures(QWidget):
         )
         for row, cells in enumerate(rows):
             for column, text in enumerate(cells):
-                label = QLabel(text)
-                label.setProperty("tone", "muted" if not column or not row else "")
+                label = toned(text, "muted" if not column or not row else "")
                 self._grid.addWidget(label, row, column)
                 self._cells.append(label)
         self.setAccessibleName("; ".join(", ".join(cells) for cells in rows[1:]))

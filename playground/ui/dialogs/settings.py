@@ -11,10 +11,8 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QLabel,
     QLineEdit,
     QListWidget,
-    QPushButton,
     QScrollArea,
     QSpinBox,
     QWidget,
@@ -29,7 +27,7 @@ from playground.storage.settings import SETTINGS, Setting, Settings
 from playground.ui.dialogs.consent import asked
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, padded
-from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
@@ -52,12 +50,12 @@ class LogSizeDialog(QDialog):
         form.add("log_keep_mb", "Keep the log below", self.megabytes)
         form.add_words(words("The oldest go first.", "muted"))
         self.message = words("Marked requests are never deleted by these bounds. Both are off unless you set them.")
-        self.apply = QPushButton("Apply…")
+        self.apply = push_button(
+            "Apply…", clicked=lambda: workspace.tasks.start(self._apply(), "keep the log within bounds")
+        )
         self.apply.setAutoDefault(False)
-        self.apply.clicked.connect(lambda: workspace.tasks.start(self._apply(), "keep the log within bounds"))
-        self.everything = QPushButton("Delete all…")
+        self.everything = push_button("Delete all…", clicked=self.delete_all)
         self.everything.setAutoDefault(False)
-        self.everything.clicked.connect(self.delete_all)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         for button in (self.apply, self.everything):
             buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
@@ -200,9 +198,7 @@ class SettingsDialog(QDialog):
     def _add(self, setting: Setting) -> None:
         field = self.fields[setting.name] = self._field(setting)
         self.form.add(setting.name, setting.label, field)
-        words = QLabel(setting.help)
-        words.setProperty("tone", "muted")
-        words.setWordWrap(True)
+        words = toned(setting.help, "muted", wraps=True)
         self.form.add_words(words)
 
     def _field(self, setting: Setting) -> QComboBox | QSpinBox | QCheckBox | QLineEdit:

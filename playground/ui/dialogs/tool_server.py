@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QWidget,
 )
 
@@ -24,6 +23,7 @@ from playground.storage.settings import Settings
 from playground.tools.mcp_servers import ToolServerError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog
@@ -58,18 +58,15 @@ class ToolServerDialog(TaskDialog):
         self.server.setPlaceholderText(HINT)
         self.server.setAccessibleName("Command line or address of the server")
         self.server.returnPressed.connect(self._toggle)
-        self.go = QPushButton()
+        self.go = push_button("", clicked=self._toggle)
         self.go.setAutoDefault(False)
-        self.go.clicked.connect(self._toggle)
         self.message = words("")
         self.list = QListWidget()
         self.list.setAccessibleName("Tools of the server")
         self.list.setAlternatingRowColors(False)
         self.list.itemChanged.connect(lambda _item: self._show_selection())
-        self.add = QPushButton("Add to the prompt")
-        self.add.setProperty("look", "primary")
+        self.add = push_button("Add to the prompt", "primary", self._add)
         self.add.setAutoDefault(False)
-        self.add.clicked.connect(self._add)
         self._lay_out()
         self._show_busy()
         self._show_selection()

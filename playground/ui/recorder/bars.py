@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPlainTextEdit,
-    QPushButton,
     QSizePolicy,
     QSpinBox,
     QWidget,
@@ -23,7 +22,7 @@ from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, u
 from playground.ui.widgets.chart import figure, round_up
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon, set_icon
-from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
@@ -51,18 +50,15 @@ class RecorderTools(QWidget):
         self.url.setAccessibleName("Base URL for your program")
         self.url.setFixedWidth(_URL_PX)
         self.copy = CopyButton("the base URL")
-        self.forwards = QLabel()
-        self.forwards.setProperty("tone", "muted")
+        self.forwards = toned("", "muted")
         self.port = padded(QSpinBox())
         self.port.setRange(0, 65_535)
         self.port.setValue(8788)
         self.port.setPrefix("Port ")
         self.port.setSpecialValueText("Any free port")
         self.port.setAccessibleName("Port of the Recorder; 0 takes a free one")
-        self.pause = QPushButton("Pause")
-        self.pause.clicked.connect(lambda _checked: self.pause_wanted.emit())
-        self.button = QPushButton()
-        self.button.clicked.connect(lambda _checked: self._clicked())
+        self.pause = push_button("Pause", clicked=lambda _checked: self.pause_wanted.emit())
+        self.button = push_button("", clicked=lambda _checked: self._clicked())
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         row_of(
             STRETCH,

@@ -10,7 +10,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
-    QLabel,
     QMenu,
     QPushButton,
     QSplitter,
@@ -35,6 +34,7 @@ from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.icons import icon_button, set_icon
+from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
@@ -76,8 +76,7 @@ class RecorderPage(QWidget):
         super().__init__()
         self.notice, self.paused = SlimBar("Recorder"), SlimBar("Paused display")
         self.programs = ProgramList()
-        self.title = QLabel("All requests")
-        self.title.setProperty("tone", "strong")
+        self.title = toned("All requests", "strong")
         self.summary = words("", "muted")
         self.bars = TokenBars(theme)
         self.filter_line = FilterLine()

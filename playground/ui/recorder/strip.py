@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QLabel, QPushButton
+from PySide6.QtWidgets import QFrame, QPushButton
 
 from playground.experiments.comparison import Piece
 from playground.recorder.difference import RequestDifference
@@ -15,7 +15,7 @@ from playground.runs.metrics import Figure
 from playground.ui.compare.column import PieceView
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.labels import ElidedLabel, toned
 from playground.ui.widgets.layouts import column_of, row_of
 
 _LINES = 3
@@ -46,8 +46,7 @@ class DifferenceStrip(QFrame):
         self.setProperty("look", "footer")
         self.setAccessibleName("Difference from the request before")
         self.compared: Compared | None = None
-        self.title = QLabel()
-        self.title.setProperty("tone", "strong")
+        self.title = toned("", "strong")
         self.place = ElidedLabel("First difference", Qt.TextElideMode.ElideRight)
         self.place.setProperty("tone", "muted")
         self.pieces = PieceView("Text at the first difference", margin=0)

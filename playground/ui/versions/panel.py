@@ -33,7 +33,7 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, percent
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
-from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.labels import ElidedLabel, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
@@ -545,8 +545,7 @@ def _head() -> QHBoxLayout:
     """Return the head of the list's columns."""
     row = row_of((words("Version", "muted"), 1), margins=(12, 2, 10, 2))
     for text, width in (("Cached", CACHED_PX), ("per 1,000", COST_PX)):
-        label = QLabel(text)
-        label.setProperty("tone", "muted")
+        label = toned(text, "muted")
         label.setAlignment(Qt.AlignmentFlag.AlignRight)
         label.setFixedWidth(width)
         row.addWidget(label)

@@ -30,6 +30,7 @@ from playground.ui.voice.source import NOTHING, CurrentRun, TimelineSource
 from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog
@@ -190,11 +191,9 @@ class VoiceDialog(TaskDialog):
         self._task: asyncio.Task[None] | None = None
         self.title = words("", "strong")
         self.note = words("", "muted")
-        self.current = QPushButton("Current run")
-        self.current.clicked.connect(self.show_current_run)
-        self.example = QPushButton("The vendor's example")
+        self.current = push_button("Current run", clicked=self.show_current_run)
+        self.example = push_button("The vendor's example", clicked=self.play_example)
         self.example.setToolTip("Plays filler, tool and answer against the built-in simulator: two requests in the log")
-        self.example.clicked.connect(self.play_example)
         for button in (self.current, self.example):
             button.setAutoDefault(False)
         self.form = SpeechForm(settings)
@@ -211,8 +210,7 @@ class VoiceDialog(TaskDialog):
         self._frame.setSingleShot(True)
         self._frame.timeout.connect(self.refresh)
         current_run.changed.connect(self._came)
-        self.speech = QPushButton("Speech settings")
-        self.speech.setProperty("look", "link")
+        self.speech = push_button("Speech settings", "link")
         self.speech.setCheckable(True)
         self.speech.setAutoDefault(False)
         self.speech.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)

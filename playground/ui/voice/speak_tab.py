@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QFileDialog,
     QLineEdit,
-    QPushButton,
     QWidget,
 )
 
@@ -27,6 +26,7 @@ from playground.runs.metrics import seconds
 from playground.runs.run import Run
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -193,11 +193,9 @@ class SpeakTab(QWidget):
         for rate in SAMPLE_RATES:
             self.rate.addItem(f"{rate:,} Hz", rate)
         self.rate.setCurrentIndex(SAMPLE_RATES.index(DEFAULT.sample_rate))
-        self.stop = QPushButton("Stop speaking")
-        self.stop.clicked.connect(self.stop_speaking)
+        self.stop = push_button("Stop speaking", clicked=self.stop_speaking)
         self.stop.setEnabled(False)
-        self.save = QPushButton("Save as WAV…")
-        self.save.clicked.connect(self._ask)
+        self.save = push_button("Save as WAV…", clicked=self._ask)
         self.save.setEnabled(False)
         self.message = words("Nothing spoken yet.", "muted")
         self.table = plain_table("Spoken parts", COLUMNS, 0, {1: 110, 2: 110, 3: 330})

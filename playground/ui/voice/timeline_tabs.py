@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QPushButton, QScrollArea, QScrollBar, QSplitter, QWidget
+from PySide6.QtWidgets import QScrollArea, QScrollBar, QSplitter, QWidget
 
 from playground.ui.theme import GRID
 from playground.ui.voice.canvas import Canvas
 from playground.ui.voice.picture import EMPTY, Picture, brief, milliseconds, picture, rows
-from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.labels import copy_text, push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -36,8 +36,7 @@ class TimelineTab(QWidget):
         self.bar = QScrollBar(Qt.Orientation.Horizontal)
         self.bar.setAccessibleName("Visible part of the timeline")
         self.table = plain_table("The timeline's figures", PERIOD_COLUMNS, 3, {0: 84, 1: 84, 2: 108, 4: 108})
-        self.copy = QPushButton("Copy the table")
-        self.copy.clicked.connect(self._copy)
+        self.copy = push_button("Copy the table", clicked=self._copy)
         self.canvas.chosen.connect(lambda said: self.moment.setText(said or LEGEND))
         self.canvas.view_changed.connect(self._show_view)
         self.bar.valueChanged.connect(lambda value: self.canvas.look_from(value / 1000))
@@ -121,8 +120,7 @@ class SideBySideTab(QWidget):
         self.table = plain_table(TABLE, VARIANT_COLUMNS, 0, dict.fromkeys(range(1, 6), 128))
         self.table.verticalHeader().setDefaultSectionSize(26)
         self.table.setFixedHeight(142)
-        self.copy = QPushButton("Copy the table")
-        self.copy.clicked.connect(self._copy)
+        self.copy = push_button("Copy the table", clicked=self._copy)
         self._rows: list[tuple[str, ...]] = []
         self._lay_out()
 
@@ -130,8 +128,7 @@ class SideBySideTab(QWidget):
         inner = QWidget()
         stack = column_of(on=inner, margins=0)
         for variant, canvas in self.canvases.items():
-            name = QLabel(NAMES[variant])
-            name.setProperty("tone", "strong")
+            name = toned(NAMES[variant], "strong")
             stack.addWidget(name)
             stack.addWidget(canvas)
             canvas.chosen.connect(lambda text: self.said.setText(text or self._sentence))

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout,
 from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of
 
 Box = TypeVar("Box", QSpinBox, QDoubleSpinBox)
@@ -116,10 +117,8 @@ class Form(QWidget):
 
 
 def _wrong_label() -> QLabel:
-    label = QLabel()
-    label.setProperty("tone", "failure")
+    label = toned("", "failure", wraps=True)
     label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
     label.hide()
     return label
 

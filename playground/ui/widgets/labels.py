@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable
 from functools import cache
 from weakref import WeakSet
 
-from PySide6.QtCore import QMimeData, QRect, QSize, Qt
+from PySide6.QtCore import QMimeData, QRect, QSize, Qt, SignalInstance
 from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
 
@@ -45,6 +46,26 @@ def release_clipboard() -> None:
     """
     if QGuiApplication.instance() is not None and QGuiApplication.clipboard().mimeData() in _MADE:
         copy_text(QGuiApplication.clipboard().text())
+
+
+def toned(text: str, tone: str, *, wraps: bool = False) -> QLabel:
+    """Return a label in a tone of the style sheet."""
+    label = QLabel(text)
+    label.setProperty("tone", tone)
+    label.setWordWrap(wraps)
+    return label
+
+
+def push_button(
+    text: str, look: str = "", clicked: Callable[..., object] | SignalInstance | None = None
+) -> QPushButton:
+    """Return a button in a look of the style sheet. `clicked`: what a click calls or emits."""
+    button = QPushButton(text)
+    if look:
+        button.setProperty("look", look)
+    if clicked is not None:
+        button.clicked.connect(clicked)
+    return button
 
 
 class ChoiceButton(QPushButton):

@@ -11,7 +11,7 @@ from playground.export.terminal import visible
 from playground.prompt.field_errors import FieldError
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import IconLabel
-from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.labels import ElidedLabel, push_button
 from playground.ui.widgets.layouts import column_of, row_of
 
 
@@ -46,9 +46,7 @@ class SlimBar(QFrame):
         next(button for button in self._buttons if button.text() == label).click()
 
     def _button(self, label: str, handler: Callable[[], object]) -> QPushButton:
-        button = QPushButton(label)
-        button.setProperty("look", "link")
-        button.clicked.connect(lambda: handler())
+        button = push_button(label, "link", lambda: handler())
         self._row.addWidget(button)
         return button
 
@@ -59,13 +57,11 @@ MOST_CHARS = 400
 def field_link(problem: FieldError, chosen: Callable[[FieldError], object]) -> QPushButton:
     """Return a link with the path of `problem`, which must have one; a click calls `chosen`."""
     # A & in a button's text is Qt's mark of a shortcut.
-    button = QPushButton(shortened(problem.field).replace("&", "&&"))
-    button.setProperty("look", "link")
+    button = push_button(shortened(problem.field).replace("&", "&&"), "link", lambda: chosen(problem))
     button.setAccessibleName(f"Go to {problem.field}")
     button.setAccessibleDescription(problem.message)
     button.setToolTip("Put the cursor there")
     button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-    button.clicked.connect(lambda: chosen(problem))
     return button
 
 

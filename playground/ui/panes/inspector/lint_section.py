@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QSizePolicy
 from playground.lint.model import Evidence, Finding
 from playground.ui.panes.inspector.sections import Section
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 
@@ -35,9 +36,7 @@ class AdviceSection(Section):
         self._advice: tuple[Finding, ...] = ()
         self._unfolded = False
         self._boxes: list[AdviceBox] = []
-        self.more = QPushButton()
-        self.more.setProperty("look", "link")
-        self.more.clicked.connect(self._fold)
+        self.more = push_button("", "link", self._fold)
         self._list = column_of(spacing=GRID)
         self.column.addLayout(self._list)
         self.column.addWidget(self.more)
@@ -120,8 +119,7 @@ class AdviceBox(QFrame):
 
 
 def _link(text: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setProperty("look", "link")
+    button = push_button(text, "link")
     # As narrow as its word: the inspector is a narrow column.
     button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
     button.setMinimumWidth(1)

@@ -7,7 +7,7 @@ from functools import partial
 from html import escape
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QStackedWidget, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QScrollArea, QStackedWidget, QWidget
 
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
@@ -29,7 +29,7 @@ from playground.ui.panes.inspector.sections import (
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
@@ -56,19 +56,15 @@ class WhyBox(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self._why: Why | None = None
-        self._title = QLabel()
-        self._title.setProperty("tone", "strong")
-        self._title.setWordWrap(True)
+        self._title = toned("", "strong", wraps=True)
         self._sentence = words("")
         self._before, self._after = (words("") for _ in range(2))
         self._captions = (QLabel("before"), QLabel("now"))
-        self._button = QPushButton("Show the place")
-        self._button.clicked.connect(self._go)
+        self._button = push_button("Show the place", clicked=self._go)
         self.comparable: Callable[[], Sequence[tuple[str, str]]] = tuple
         """Names the earlier requests to choose from: (run_id, words)."""
-        self.compare = QPushButton("Compare with ▾")
+        self.compare = push_button("Compare with ▾", "link")
         self.compare.setProperty("flush", "true")
-        self.compare.setProperty("look", "link")
         self.compare.setToolTip("Compare this request with another earlier one")
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
@@ -251,9 +247,7 @@ class InspectorPane(QWidget):
         self.attempts = AttemptsSection()
         self.why = WhyBox()
         self.advice = AdviceSection()
-        self.no_advice = QLabel("No advice on this prompt.")
-        self.no_advice.setProperty("tone", "muted")
-        self.no_advice.setWordWrap(True)
+        self.no_advice = toned("No advice on this prompt.", "muted", wraps=True)
         self._seen: object = None
         # Held, so that no other state can come to have the same id.
         self._model: InspectorModel | None = None

@@ -30,7 +30,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled, ui_font
 from playground.ui.widgets.figure_row import FigureRow, Swatch
 from playground.ui.widgets.icons import icon_button, set_icon
-from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, copy_text
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, copy_text, push_button, toned
 from playground.ui.widgets.layouts import Space, column_of, row_of
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.ui.widgets.timers import single_timer
@@ -75,10 +75,8 @@ class UsageSection(Section):
 
     def __init__(self) -> None:
         super().__init__("Usage")
-        self.headline = QLabel()
-        self.headline.setProperty("tone", "headline")
-        self.note = QLabel()
-        self.note.setProperty("tone", "muted")
+        self.headline = toned("", "headline")
+        self.note = toned("", "muted")
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row = row_of(self.headline, (self.note, 1), spacing=GRID // 2 + 2)
         self.bar = Bar(10)
@@ -155,8 +153,7 @@ class LatencySection(Section):
         self.legend = QWidget()
         row = row_of(on=self.legend, margins=0, spacing=GRID // 2)
         for name, role, hatched in _TIME_LEGEND:
-            label = QLabel(name)
-            label.setProperty("tone", "muted")
+            label = toned(name, "muted")
             row.addWidget(Swatch(role, hatched=hatched))
             row.addWidget(label)
             row.addSpacing(GRID)
@@ -186,13 +183,10 @@ class CostSection(Section):
         self.add_row("input", "input")
         self.add_row("saved", "saved by the cache")
         output = self.add_row("output", "output")
-        self.set_rate = QPushButton("Set a rate…")
-        self.set_rate.setProperty("look", "link")
+        self.set_rate = push_button("Set a rate…", "link")
         self.set_rate.setAccessibleName("Set rates for this endpoint")
         output.row.addWidget(self.set_rate)
-        self.note = QLabel()
-        self.note.setProperty("tone", "muted")
-        self.note.setWordWrap(True)
+        self.note = toned("", "muted", wraps=True)
         self.column.addWidget(self.note)
 
     def show_model(self, model: InspectorModel | None) -> None:
@@ -218,8 +212,7 @@ class IdSection(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setAccessibleName("request_id")
-        caption = QLabel("request_id")
-        caption.setProperty("tone", "caption")
+        caption = toned("request_id", "caption")
         self.status = ElidedLabel("Time and status", Qt.TextElideMode.ElideRight)
         self.status.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.status.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -229,9 +222,9 @@ class IdSection(QWidget):
         self.copy = icon_button("copy", "Copy request_id", "text")
         self.copy.clicked.connect(self._copy)
         self._copied = single_timer(self, COPIED_MS, lambda: self._show_copied(False))
-        self.hint = QLabel("The id that support asks for. It appears here, whole, with each request.")
-        self.hint.setProperty("tone", "muted")
-        self.hint.setWordWrap(True)
+        self.hint = toned(
+            "The id that support asks for. It appears here, whole, with each request.", "muted", wraps=True
+        )
         head = row_of(caption, (self.status, 1))
         line = row_of((self.id, 1), self.copy, spacing=GRID // 2)
         self._links = row_of(spacing=GRID // 2)
@@ -241,8 +234,7 @@ class IdSection(QWidget):
             ("compare_with", "Compare…", "diff"),
             ("copy_curl", "curl", "copy"),
         ):
-            button = QPushButton(label)
-            button.setProperty("look", "link")
+            button = push_button(label, "link")
             button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
             button.setMinimumWidth(1)
             set_icon(button, shape, "accent")
@@ -300,8 +292,7 @@ class InspectorStrip(QFrame):
         self.setAccessibleName("Inspector, short")
         self.id = IdLabel("request_id")
         self.cached, self.ttft = QLabel(), QLabel()
-        self.details = QPushButton("Details")
-        self.details.setProperty("look", "link")
+        self.details = push_button("Details", "link")
         self.details.setAccessibleName("Show the inspector")
         self.details.setToolTip("Show the inspector: usage, forecast, why tokens were not cached, latency, cost")
         row = row_of(on=self, margins=(GRID * 2, 0, GRID, 0))

@@ -30,7 +30,7 @@ from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.labels import copy_text, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.row_table import FIRST_PAD_PX
@@ -186,8 +186,7 @@ class LogPane(QWidget):
         column_of(top, (self._stack, 1), on=self, margins=0, spacing=0)
 
     def _head(self) -> QHBoxLayout:
-        title = QLabel("Request log")
-        title.setProperty("tone", "strong")
+        title = toned("Request log", "strong")
         title.setBuddy(self.table)
         self.totals.setProperty("tone", "muted")
         set_icon(self.copy_button, "copy", "text")
@@ -449,18 +448,13 @@ class EmptyPage(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
-        self._title = QLabel("No requests yet")
-        self._title.setProperty("tone", "strong")
-        self.words = QLabel(OPENING)
-        self.words.setProperty("tone", "muted")
-        self.words.setWordWrap(True)
-        self.clear_button = QPushButton("Clear filter")
-        self.clear_button.clicked.connect(lambda _checked: self.clear_asked.emit())
+        self._title = toned("No requests yet", "strong")
+        self.words = toned(OPENING, "muted", wraps=True)
+        self.clear_button = push_button("Clear filter", clicked=lambda _checked: self.clear_asked.emit())
         self._links = QWidget()
         row = row_of(on=self._links, margins=0)
         for name, icon, label in _LINKS:
-            button = QPushButton(label)
-            button.setProperty("look", "link")
+            button = push_button(label, "link")
             set_icon(button, icon, "accent")
             button.clicked.connect(lambda _checked, name=name: self.action.emit(name))
             row.addWidget(button)

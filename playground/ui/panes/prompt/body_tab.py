@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QLabel, QScrollArea, QWidget
+from PySide6.QtWidgets import QCheckBox, QScrollArea, QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError
 from playground.prompt.request import body_fields, encode
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.labels import CopyButton, toned
 from playground.ui.widgets.layouts import column_of, row_of
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ class BodyTab(QWidget):
         super().__init__()
         self._document: Document | None = None
         self._model = "electron"
-        self._size = QLabel()
-        self._size.setProperty("tone", "muted")
+        self._size = toned("", "muted")
         self._pretty = QCheckBox("indented, to read")
         self._pretty.toggled.connect(self._show)
         self._copy = CopyButton("the exact request body")

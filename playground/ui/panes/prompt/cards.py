@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from PySide6.QtCore import QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QMenu, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from playground.prompt.document import ROLES, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import (
@@ -28,6 +28,7 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.geometry import GAP_PX
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
@@ -52,8 +53,7 @@ class CardHead(QWidget):
         self.note = ""
         self.count = ""
         self.fold = icon_button("right", "Expand the message", px=20)
-        self.role = QPushButton()
-        self.role.setProperty("look", "role")
+        self.role = push_button("", "role")
         self.role.setFont(ui_font(bold=True))
         self.menu = icon_button("more", "Message menu", px=24)
         self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from playground.prompt.document import Message
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 
@@ -41,8 +42,7 @@ class FindBar(QFrame):
         self.line = _line("Find in the prompt")
         self.line.textChanged.connect(self._search)
         self.replacement = _line("Replace with")
-        self._count = QLabel()
-        self._count.setProperty("tone", "muted")
+        self._count = toned("", "muted")
         self._replacing = QWidget()
         column_of(self._find_row(), self._replacing, on=self, margins=(14, 4, GRID, 4), spacing=4)
         self._build_replace_row()

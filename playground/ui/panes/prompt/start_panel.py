@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QWidget
 from playground.export.terminal import visible_line
 from playground.ui.theme import current_theme, ui_font
 from playground.ui.widgets.icons import ICON_PX, IconLabel, paint_icon, set_icon
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -94,10 +95,12 @@ class StartPanel(QWidget):
         if shown:
             self._recent.addWidget(_label("Recent files", "caption"))
         for path in shown:
-            button = QPushButton(visible_line(f"{path.name}   {path.parent}").replace("&", "&&"))
-            button.setProperty("look", "link")
+            button = push_button(
+                visible_line(f"{path.name}   {path.parent}").replace("&", "&&"),
+                "link",
+                lambda _checked, path=path: self.file_chosen.emit(path),
+            )
             button.setToolTip(plain_tip(visible_line(str(path))))
-            button.clicked.connect(lambda _checked, path=path: self.file_chosen.emit(path))
             self._recent.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _card(self, action: str, icon: str, title: str, text: str, label: str, *, primary: bool) -> QFrame:
@@ -112,15 +115,13 @@ class StartPanel(QWidget):
         return card
 
     def _button(self, action: str, text: str, icon: str = "") -> QPushButton:
-        button = QPushButton(text)
-        button.clicked.connect(lambda: self.action.emit(action))
+        button = push_button(text, clicked=lambda: self.action.emit(action))
         if icon:
             set_icon(button, icon, "text")
         return button
 
 
 def _label(text: str, tone: str) -> QLabel:
-    label = QLabel(text)
-    label.setProperty("tone", tone)
+    label = toned(text, tone)
     label.setWordWrap(tone == "muted")
     return label

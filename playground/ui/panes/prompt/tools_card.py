@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QPointF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from playground.prompt.document import Tool
 from playground.tools.form_model import description_of
@@ -13,6 +13,7 @@ from playground.ui.panes.prompt.cards import CardHead
 from playground.ui.panes.prompt.tools_form import ToolForm
 from playground.ui.panes.prompt.tools_json import ToolJson, schema_problems
 from playground.ui.theme import GRID, current_theme
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
@@ -170,9 +171,7 @@ class ToolCard(QFrame):
     def _build_body(self) -> None:
         self.views = tab_bar(f"How {self.tool.name} is edited", ("Form", "JSON"))
         self.views.currentChanged.connect(self._show_view)
-        self.answers = QPushButton("What it returns…")
-        self.answers.setProperty("look", "link")
-        self.answers.clicked.connect(self.answers_wanted)
+        self.answers = push_button("What it returns…", "link", self.answers_wanted)
         self.answers.hide()
         self._waits = words("The JSON view has text that is not right yet: correct it there first.", "failure")
         self._waits.hide()

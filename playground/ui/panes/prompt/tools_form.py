@@ -11,8 +11,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QFormLayout,
     QFrame,
-    QLabel,
-    QPushButton,
     QToolButton,
     QWidget,
 )
@@ -23,6 +21,7 @@ from playground.tools import form_model
 from playground.tools.form_model import KINDS, FormRow
 from playground.ui.panes.prompt.field_text import FieldLine, FieldText
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 
@@ -53,9 +52,7 @@ class ParameterRow(QFrame):
         self.description = FieldLine("Description", "description: short, it is input on every turn")
         self.choices = FieldLine("Choices", "choices: a, b, c")
         self.lines = {"name": self.name, "description": self.description, "choices": self.choices}
-        self.inside = QLabel()
-        self.inside.setProperty("tone", "muted")
-        self.inside.setWordWrap(True)
+        self.inside = toned("", "muted", wraps=True)
         for field, line in self.lines.items():
             line.textEdited.connect(lambda text, chosen=field: self.typed.emit(chosen, text))
         self.kind.activated.connect(lambda _index: self._choose())
@@ -140,9 +137,7 @@ class ToolForm(QWidget):
         self.wrong = words("", "failure")
         self.wrong.hide()
         self.no_form = words(NO_FORM, "muted")
-        self.add = QPushButton("+ Add parameter")
-        self.add.setProperty("look", "quiet")
-        self.add.clicked.connect(self._add)
+        self.add = push_button("+ Add parameter", "quiet", self._add)
         self._lay_out()
         self._show(None, own=False)
 

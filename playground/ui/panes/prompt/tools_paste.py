@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QPushButton, QTextEdit, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QTextEdit, QWidget
 
 from playground import asset
 from playground.prompt.document import Json, Tool
@@ -19,6 +19,7 @@ from playground.prompt.text_offsets import utf16_length
 from playground.tools.form_model import description_of, rows
 from playground.tools.import_definitions import ImportedTools, from_json, unique_names
 from playground.ui.theme import GRID, current_theme, mono_font
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -107,9 +108,7 @@ class PasteDialog(QDialog):
         self.wrong = words("", "failure")
         self.notes = words("", "variable")
         self.table = plain_table("Tools made of it", ("Tool", "Parameters", "Description"), 2, {0: 150, 1: 170})
-        self.add = QPushButton("Add")
-        self.add.setProperty("look", "primary")
-        self.add.clicked.connect(self._add)
+        self.add = push_button("Add", "primary", self._add)
         self._lay_out()
         self.look()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence, QShowEvent
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QScrollArea, QWidget
 
 from playground.prompt.document import Tool
 from playground.prompt.limits import COUNTS
@@ -16,6 +16,7 @@ from playground.tools.import_definitions import unique_names
 from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
 from playground.ui.panes.prompt.tools_paste import blank_tool, hint, moved, templates, warm_after
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
@@ -53,10 +54,8 @@ class NoTools(QWidget):
         super().showEvent(event)
 
     def _link(self, title: str, tool: Tool) -> QPushButton:
-        button = QPushButton(title)
-        button.setProperty("look", "link")
+        button = push_button(title, "link", lambda: self.tool_chosen.emit(tool))
         button.setAccessibleName(f"Add a tool: {title}")
-        button.clicked.connect(lambda: self.tool_chosen.emit(tool))
         return button
 
 
@@ -92,8 +91,7 @@ class ToolsBar(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.total = QLabel()
-        self.total.setProperty("tone", "muted")
+        self.total = toned("", "muted")
         self.collapse = _button("Collapse all", "quiet")
         self.collapse.clicked.connect(self.collapse_wanted)
         self.paste = _button("Paste…", "")

@@ -10,7 +10,6 @@ from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
     QFrame,
-    QLabel,
     QScrollArea,
     QSizePolicy,
     QWidget,
@@ -20,6 +19,7 @@ from playground.prompt.document import Document, places, render
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
+from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -240,8 +240,7 @@ class VariablesTable(QFrame):
         self.head.toggled.connect(self._fold)
         self._inside = QWidget()
         self._column = column_of(on=self._inside, margins=0, spacing=0)
-        self._left_out = QLabel()
-        self._left_out.setProperty("tone", "muted")
+        self._left_out = toned("", "muted")
         self._left_out.setFixedHeight(ROW_PX)
         self._left_out.setContentsMargins(_SIDE, 0, 0, 0)
         self._left_out.hide()

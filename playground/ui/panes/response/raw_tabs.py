@@ -11,7 +11,6 @@ from PySide6.QtGui import QFont, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
-    QLabel,
     QPushButton,
     QSplitter,
     QTableView,
@@ -29,7 +28,7 @@ from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.highlight import JsonHighlighter
-from playground.ui.widgets.labels import CopyButton, copy_text
+from playground.ui.widgets.labels import CopyButton, copy_text, push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.plain_table import set_list_look
 
@@ -137,8 +136,7 @@ class EventsTab(QFrame):
         self.merged = LiveText("Merged text of all events")
         self.table = EventsTable(self.model)
         self._state: RunState | None = None
-        self._words = QLabel(NOTHING)
-        self._words.setProperty("tone", "muted")
+        self._words = toned(NOTHING, "muted")
         self._words.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
         self._split = QSplitter(Qt.Orientation.Vertical)
         self._split.setChildrenCollapsible(False)
@@ -242,9 +240,7 @@ class JsonTab(Recolored, QFrame):
         self._title = "JSON"
         self._fault: JsonFault | None = None
         self._steps = SlowSteps()
-        self._what = QLabel(NOTHING)
-        self._what.setProperty("tone", "muted")
-        self._what.setWordWrap(True)
+        self._what = toned(NOTHING, "muted", wraps=True)
         self._copy = CopyButton("the answer's JSON")
         self.place = _link("Go to the fault", self._mark)
         self.switch = _link(WHOLE, self._switch)
@@ -330,8 +326,6 @@ class JsonTab(Recolored, QFrame):
 
 
 def _link(label: str, clicked: Callable[[], object]) -> QPushButton:
-    button = QPushButton(label)
-    button.setProperty("look", "link")
+    button = push_button(label, "link", lambda: clicked())
     button.setVisible(False)
-    button.clicked.connect(lambda: clicked())
     return button

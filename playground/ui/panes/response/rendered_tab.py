@@ -7,7 +7,7 @@ from time import perf_counter
 
 from PySide6.QtCore import QEvent, QMimeData, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QImage, QTextCursor, QTextDocument
-from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser
+from PySide6.QtWidgets import QFrame, QTextBrowser
 
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import placeholder
@@ -22,7 +22,7 @@ from playground.ui.panes.response.markdown_view import (
 )
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.highlight import is_loaded, load
-from playground.ui.widgets.labels import copy_text, text_data
+from playground.ui.widgets.labels import copy_text, text_data, toned
 from playground.ui.widgets.layouts import column_of
 
 LONGEST = 200_000
@@ -85,10 +85,8 @@ class RenderedTab(QFrame):
         self.browser = SafeBrowser("Completion, rendered as Markdown")
         self.browser.link_chosen.connect(self._open_link)
         self._follow = FollowEnd(self.browser)
-        self.line = QLabel()
+        self.line = toned("", "muted", wraps=True)
         self.line.setTextFormat(Qt.TextFormat.PlainText)
-        self.line.setWordWrap(True)
-        self.line.setProperty("tone", "muted")
         self.line.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
         self.line.setVisible(False)
         self._timer = QTimer(self)

@@ -23,7 +23,7 @@ from playground.ui.panes.response.labels import ending, left_s, placeholder, que
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.icons import IconLabel, set_icon
-from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.labels import ElidedLabel, push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
@@ -38,10 +38,8 @@ class CallStrip(QFrame):
         self._calls = ElidedLabel("tool calls", parent=self)
         self._calls.setFont(mono_font())
         self._calls.setProperty("mono", True)
-        self._show = QPushButton("show")
-        self._show.setProperty("look", "link")
+        self._show = push_button("show", "link", self.show_requested)
         self._show.setAccessibleName("Show the tool calls")
-        self._show.clicked.connect(self.show_requested)
         row_of((self._calls, 1), self._show, on=self, margins=(GRID * 2, GRID // 2, GRID, GRID // 2), spacing=GRID)
         self.setVisible(False)
 
@@ -72,8 +70,7 @@ class WaitBox(QFrame):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(4)
         self.bar.setAccessibleName("Elapsed part of the wait")
-        self.cancel = QPushButton("Cancel")
-        self.cancel.clicked.connect(self.cancelled)
+        self.cancel = push_button("Cancel", clicked=self.cancelled)
         column = column_of(on=self, margins=(GRID * 2, GRID * 2, GRID * 2, GRID), spacing=GRID // 2)
         head = row_of(IconLabel("clock"), (self.title, 1), spacing=GRID)
         column.addLayout(head)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QWidget
 
 from playground.prompt.field_errors import FieldError
 from playground.runs.record import Asked
@@ -13,7 +13,7 @@ from playground.tools.schema import check_arguments
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import CopyButton, ElidedLabel
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
@@ -49,8 +49,7 @@ class CallCard(QFrame):
     def __init__(self, index: int) -> None:
         super().__init__()
         self.setProperty("look", "card")
-        self._name = QLabel()
-        self._name.setProperty("tone", "strong")
+        self._name = toned("", "strong")
         self._id = ElidedLabel(f"id of tool call {index + 1}")
         self._id.setProperty("tone", "muted")
         self.mark = QLabel()
@@ -110,13 +109,9 @@ class ToolCallsTab(QScrollArea):
         self._state: RunState | None = None
         self._asked: Asked | None = None
         self._words = words(NOTHING, "muted")
-        self._filler_mark = QLabel("◆ filler · spoken before the call to avoid silence")
-        self._filler_mark.setProperty("tone", "output")
-        self._filler_mark.setWordWrap(True)
+        self._filler_mark = toned("◆ filler · spoken before the call to avoid silence", "output", wraps=True)
         self.filler = words("")
-        self.run = QPushButton("Run agent loop: answer these calls and continue")
-        self.run.setProperty("look", "link")
-        self.run.clicked.connect(self.run_requested)
+        self.run = push_button("Run agent loop: answer these calls and continue", "link", self.run_requested)
         self.run.hide()
         inside = QWidget(self.viewport())
         self._column = column_of(
