@@ -55,16 +55,12 @@ class ContextMeter(QAbstractButton):
     ) -> None:
         super().__init__()
         self._parts: Composition | None = None
-        self._label = ""
+        self.label = ""
+        """The figure."""
         self._words_shown = True
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.clicked.connect(self.open)
-
-    @property
-    def label(self) -> str:
-        """Return the figure."""
-        return self._label
 
     @property
     def over(self) -> bool:
@@ -95,8 +91,8 @@ class ContextMeter(QAbstractButton):
         mark = "over the limit: " if self.over else ""
         room = "—" if parts.room is None else f"{parts.room:,}"
         label = f"{mark}context ≈ {round(parts.prompt):,} of {room}"
-        wider = len(label) != len(self._label)
-        self._label = label
+        wider = len(label) != len(self.label)
+        self.label = label
         self.setToolTip(f"{label}\n{self.words}")
         self.setAccessibleName(label)
         self.setAccessibleDescription(self.words)
@@ -114,7 +110,7 @@ class ContextMeter(QAbstractButton):
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetricsF(ui_font(12, tabular=True))
-        longest = max(metrics.horizontalAdvance(text) for text in (self._label, _USUAL_LABEL))
+        longest = max(metrics.horizontalAdvance(text) for text in (self.label, _USUAL_LABEL))
         words = round(longest) + GRID + 8 if self._words_shown else 0
         return QSize(words + BAR_WIDTH_PX + GRID, round(metrics.height()) + 13)
 
@@ -133,7 +129,7 @@ class ContextMeter(QAbstractButton):
         painter.setPen(theme.failure if self.over else theme.muted)
         if self._words_shown:
             area = QRectF(GRID / 2, 0, self.width() - BAR_WIDTH_PX - GRID * 2, self.height())
-            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self._label)
+            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self.label)
         if self._parts is not None:
             left, top = self.width() - BAR_WIDTH_PX - GRID / 2, (self.height() - BAR_PX) / 2
             paint_parts(painter, theme, QRectF(left, top, BAR_WIDTH_PX, BAR_PX), self._parts)

@@ -183,7 +183,8 @@ class ReadinessTab(QWidget):
         super().__init__()
         self._settings, self._services = settings, services
         self._speech = SpeechSettings()
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+        """The running measurement, if any."""
         self._turns: list[TurnTimes] = []
         self._found: Readiness | None = None
         self.times, self.at_once = _spin(2, MOST, 10, "Runs"), _spin(1, 20, 1, "Runs in parallel")
@@ -238,12 +239,7 @@ class ReadinessTab(QWidget):
     @property
     def running(self) -> bool:
         """Return whether a measurement runs."""
-        return self._task is not None
-
-    @property
-    def task(self) -> asyncio.Task[None] | None:
-        """Return the running measurement, if any."""
-        return self._task
+        return self.task is not None
 
     def judge(self, speech: SpeechSettings) -> None:
         """Evaluate the results with these speech settings."""
@@ -253,8 +249,8 @@ class ReadinessTab(QWidget):
 
     def stop(self) -> None:
         """Stop the measurement and keep the results so far."""
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def show_cost(self) -> None:
         """Show requests, time and cost before anything is sent."""
@@ -263,14 +259,14 @@ class ReadinessTab(QWidget):
         self.cost.setText(what_it_takes(ahead, self.times.value(), self.at_once.value()))
 
     def _toggle(self) -> None:
-        if self._task is not None:
+        if self.task is not None:
             self.stop()
             return
         self._turns = []
         self.progress.setRange(0, self.times.value())
         self.progress.setValue(0)
         self.progress.show()
-        self._task = self._services.start(self._run(), "voice readiness")
+        self.task = self._services.start(self._run(), "voice readiness")
         self._show_busy()
         self._show()
 
@@ -287,7 +283,7 @@ class ReadinessTab(QWidget):
         except* (InputError, SimulatorError) as errors:
             self.said.setText(f"Not sent: {errors.exceptions[0]}")
         finally:
-            self._task = None
+            self.task = None
             self._show_busy()
 
     def _one_ended(self, _state: RunState) -> None:

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QScrollArea, QScrollBar, QSplitter, QWidget
 
 from playground.ui.theme import GRID
 from playground.ui.voice.canvas import Canvas
-from playground.ui.voice.picture import EMPTY, Picture, brief, milliseconds, picture, rows
+from playground.ui.voice.picture import EMPTY, brief, milliseconds, picture, rows
 from playground.ui.widgets.labels import copy_text, push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
@@ -28,7 +28,8 @@ class TimelineTab(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._picture = EMPTY
+        self.picture = EMPTY
+        """The drawing."""
         self._filled_at = 0.0
         self.figures = words("", "strong")
         self.canvas = Canvas("Voice timeline")
@@ -62,18 +63,13 @@ class TimelineTab(QWidget):
 
     def show_timeline(self, timeline: Timeline, turns: tuple[MeasuredTurn, ...], *, live: bool) -> None:
         """Draw a timeline. The table is updated less often, and at the end."""
-        self._picture = picture(timeline, turns) if turns else EMPTY
+        self.picture = picture(timeline, turns) if turns else EMPTY
         self.figures.setText(headline(timeline) if turns else "No run yet.")
-        self.canvas.show_picture(self._picture)
+        self.canvas.show_picture(self.picture)
         if not live or time.monotonic() - self._filled_at >= TABLE_S:
             self._filled_at = time.monotonic()
-            fill_table(self.table, rows(self._picture))
+            fill_table(self.table, rows(self.picture))
         self.copy.setEnabled(bool(turns))
-
-    @property
-    def picture(self) -> Picture:
-        """Return the drawing."""
-        return self._picture
 
     def _show_view(self) -> None:
         begins, length, whole = (round(value * 1000) for value in self.canvas.view)
@@ -86,7 +82,7 @@ class TimelineTab(QWidget):
         self.bar.setVisible(whole > length)
 
     def _copy(self) -> None:
-        copy_text("\n".join("\t".join(row) for row in [PERIOD_COLUMNS, *rows(self._picture)]))
+        copy_text("\n".join("\t".join(row) for row in [PERIOD_COLUMNS, *rows(self.picture)]))
 
 
 def headline(timeline: Timeline) -> str:

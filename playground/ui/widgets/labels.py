@@ -124,17 +124,12 @@ class IdLabel(QWidget):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._name, self._id, self._displayed = name, "", ""
+        self._name, self._id, self.displayed = name, "", ""
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self.setAccessibleName(name)
-
-    @property
-    def displayed(self) -> str:
-        """The text that is drawn."""
-        return self._displayed
 
     @property
     def whole(self) -> bool:
@@ -151,16 +146,16 @@ class IdLabel(QWidget):
         """Show an id; `reason` explains a missing one."""
         if text == self._id and reason == self.accessibleDescription():
             return
-        self._id, self._displayed = text, visible_line(text)
-        self.setAccessibleName(f"{self._name}: {self._displayed or 'unknown'}")
+        self._id, self.displayed = text, visible_line(text)
+        self.setAccessibleName(f"{self._name}: {self.displayed or 'unknown'}")
         self.setAccessibleDescription(reason)
-        self.setToolTip(plain_tip(reason or self._displayed))
+        self.setToolTip(plain_tip(reason or self.displayed))
         self.updateGeometry()
         self.update()
 
     def _fitted(self, width: int) -> tuple[QFont, str]:
         """Return the font and the text for a width: one line, or two of about the same length that a hyphen ends."""
-        text = self._displayed
+        text = self.displayed
         for px in SIZES_PX:
             font = mono_font(px)
             if QFontMetrics(font).horizontalAdvance(text) <= width:
@@ -183,7 +178,7 @@ class IdLabel(QWidget):
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetrics(mono_font(SIZES_PX[0]))
-        return QSize(metrics.horizontalAdvance(self._displayed), metrics.height() + 4)
+        return QSize(metrics.horizontalAdvance(self.displayed), metrics.height() + 4)
 
     def minimumSizeHint(self) -> QSize:
         return QSize(80, QFontMetrics(mono_font(SIZES_PX[0])).height() + 4)

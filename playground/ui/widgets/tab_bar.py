@@ -80,20 +80,16 @@ class PaneTabs(OverflowTabs):
 
     def __init__(self) -> None:
         super().__init__()
-        self._marked: set[int] = set()
+        self.marked: set[int] = set()
+        """The tabs with a red dot."""
         self.tightens = False
         """Whether the tabs move together if they do not fit. Only for a bar as wide as its pane."""
         self.setElideMode(Qt.TextElideMode.ElideNone)
 
-    @property
-    def marked(self) -> set[int]:
-        """The tabs with a red dot."""
-        return self._marked
-
     def mark(self, index: int, reason: str) -> None:
         """Mark a tab as containing an error, with the reason as its tooltip; an empty reason removes the mark."""
-        if bool(reason) != (index in self._marked):
-            self._marked ^= {index}
+        if bool(reason) != (index in self.marked):
+            self.marked ^= {index}
             self.updateGeometry()
             self.update()
         self.setTabToolTip(index, reason)
@@ -110,7 +106,7 @@ class PaneTabs(OverflowTabs):
     def _tab_width(self, index: int) -> int:
         if not self.isTabVisible(index):
             return 0
-        dot = _DOT_PX + 5 if index in self._marked else 0
+        dot = _DOT_PX + 5 if index in self.marked else 0
         return round(_text_width(self.tabText(index), zoom_factor()) + dot)
 
     def minimumTabSizeHint(self, index: int) -> QSize:
@@ -141,7 +137,7 @@ class PaneTabs(OverflowTabs):
                 painter.setPen(theme.muted)
                 painter.drawText(pill, Qt.AlignmentFlag.AlignCenter, count)
                 end = pill.right()
-            if index in self._marked:
+            if index in self.marked:
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(theme.failure)
                 painter.drawEllipse(QRectF(end + 5, scaled(HEIGHT_PX) / 2 - _DOT_PX / 2, _DOT_PX, _DOT_PX))

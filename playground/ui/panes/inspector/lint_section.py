@@ -35,17 +35,13 @@ class AdviceSection(Section):
         super().__init__("Advice")
         self._advice: tuple[Finding, ...] = ()
         self._unfolded = False
-        self._boxes: list[AdviceBox] = []
+        self.boxes: list[AdviceBox] = []
+        """What is on show."""
         self.more = push_button("", "link", self._fold)
         self._list = column_of(spacing=GRID)
         self.column.addLayout(self._list)
         self.column.addWidget(self.more)
         self.hide()
-
-    @property
-    def boxes(self) -> list[AdviceBox]:
-        """What is on show."""
-        return self._boxes
 
     def show_advice(self, advice: Sequence[Finding]) -> None:
         """Show these findings; no effect if unchanged."""
@@ -59,11 +55,11 @@ class AdviceSection(Section):
         self._build()
 
     def _build(self) -> None:
-        for box in self._boxes:
+        for box in self.boxes:
             self._list.removeWidget(box)
             box.hide()
             box.deleteLater()
-        self._boxes = [self._box(advice) for advice in self._advice[: None if self._unfolded else FEW]]
+        self.boxes = [self._box(advice) for advice in self._advice[: None if self._unfolded else FEW]]
         left = len(self._advice) - FEW
         self.more.setText("Show fewer" if self._unfolded else f"and {left} more")
         self.more.setVisible(left > 0)

@@ -93,7 +93,8 @@ class PromptPane(QFrame):
         self._findings: tuple[LimitFinding, ...] = ()
         self._zones: ZoneMap | None = None
         self._prompt_forecast: PromptForecast | None = None
-        self._axes: PromptAxes | None = None
+        self.axes: PromptAxes | None = None
+        """What is painted."""
         self._held: PromptAxes | None = None
         self._report: tuple[Document, int, int, str] | None = None
         self._served_at: tuple[int, int] | None = None
@@ -283,7 +284,7 @@ class PromptPane(QFrame):
         axes = axes_of(prompt_forecast, self._reported_total()) if prompt_forecast is not None else None
         if axes is not None and self._held is not None:
             axes = axes.not_warmer_than(self._held)
-        self._axes = axes
+        self.axes = axes
         self.prompt_tab.show_axes(axes)
         self.variables.show_axes(axes)
         self.footer.show_axes(axes)
@@ -291,14 +292,9 @@ class PromptPane(QFrame):
         if self._other_tabs is not None:
             self.tools_tab.show_zones(self._zones)
 
-    @property
-    def axes(self) -> PromptAxes | None:
-        """What is painted."""
-        return self._axes
-
     def set_running(self, running: bool) -> None:
         """While a request runs nothing is painted warm that was not expected to be warm before."""
-        self._held = self._axes if running else None
+        self._held = self.axes if running else None
         if not running:
             self.set_forecast(self._prompt_forecast)
 
@@ -308,13 +304,13 @@ class PromptPane(QFrame):
     def _show_served(self) -> None:
         """Show what the server reported, until the text before that place is edited."""
         served = None
-        if self._report is not None and self._axes is not None and not self._axes.neutral:
+        if self._report is not None and self.axes is not None and not self.axes.neutral:
             from playground.ui.panes.prompt.axes import Served, first_difference, served_place
 
             document, cached, prompt, at = self._report
             changed = first_difference(document, self.history.document)
             if changed is None:
-                self._served_at = served_place(self._axes, cached, prompt)
+                self._served_at = served_place(self.axes, cached, prompt)
             place = self._served_at
             if place is not None and (changed is None or changed >= place):
                 served = Served(cached, at, *place)

@@ -232,7 +232,8 @@ class VariablesTable(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("fitsContents", True)
-        self._rows: dict[str, _Row] = {}
+        self.rows: dict[str, _Row] = {}
+        """The rows by variable name."""
         self._document = Document()
         self._pinned = ""
         """A variable that has a row even if it is not among the first."""
@@ -254,11 +255,6 @@ class VariablesTable(QFrame):
         column_of(self.head, self._area, on=self, margins=0, spacing=0)
         self.hide()
 
-    @property
-    def rows(self) -> dict[str, _Row]:
-        """The rows by variable name."""
-        return self._rows
-
     def show_document(self, document: Document) -> int:
         """Show the document's variables; returns how many there are."""
         self._document = document
@@ -266,13 +262,13 @@ class VariablesTable(QFrame):
         known = list(dict.fromkeys((*used, *document.variables)))
         pinned = [name for name in known[MOST_ROWS:] if name == self._pinned]
         wanted = dict.fromkeys((*known[:MOST_ROWS], *pinned))
-        for name in [name for name in self._rows if name not in wanted]:
-            row = self._rows.pop(name)
+        for name in [name for name in self.rows if name not in wanted]:
+            row = self.rows.pop(name)
             self._column.removeWidget(row)
             row.hide()
             row.deleteLater()
         for at, name in enumerate(wanted):
-            row = self._rows.get(name) or self._add(name)
+            row = self.rows.get(name) or self._add(name)
             if self._column.indexOf(row) != at:
                 self._column.insertWidget(at, row)
             row.show_value(document.variables.get(name), _where(used.get(name, ())), unused=name not in used)
@@ -286,7 +282,7 @@ class VariablesTable(QFrame):
         return len(known)
 
     def _add(self, name: str) -> _Row:
-        row = self._rows[name] = _Row(name)
+        row = self.rows[name] = _Row(name)
         row.value_edited.connect(self.value_edited)
         row.edit.undo_requested.connect(self.undo_requested)
         row.edit.redo_requested.connect(self.redo_requested)
@@ -297,7 +293,7 @@ class VariablesTable(QFrame):
     def show_axes(self, axes: PromptAxes | None) -> None:
         """Show the tokens (≈) of each value, as its share of the message that uses it first."""
         figures = _tokens(axes) if axes is not None else {}
-        for name, row in self._rows.items():
+        for name, row in self.rows.items():
             tokens = figures.get(name)
             text = "" if tokens is None else f"≈ {tokens:,}"
             if text != row.tokens:
@@ -312,7 +308,7 @@ class VariablesTable(QFrame):
     def _fit(self) -> None:
         parent = self.parentWidget()
         most = int((parent.height() if parent is not None else 600) * MOST_SHARE)
-        rows = sum(max(row.value.height(), row_px()) for row in self._rows.values())
+        rows = sum(max(row.value.height(), row_px()) for row in self.rows.values())
         rows += 0 if self._left_out.isHidden() else ROW_PX
         height = min(rows, max(most, 2 * row_px()))
         self._area.setFixedHeight(height)
@@ -320,13 +316,13 @@ class VariablesTable(QFrame):
 
     def go_to(self, name: str) -> None:
         """Put the cursor into a variable's value."""
-        if name not in self._rows:
+        if name not in self.rows:
             self._pinned = name
             self.show_document(self._document)
-        if name in self._rows:
+        if name in self.rows:
             self.head.setChecked(True)
-            self._rows[name].edit.setFocus()
-            self._area.ensureWidgetVisible(self._rows[name])
+            self.rows[name].edit.setFocus()
+            self._area.ensureWidgetVisible(self.rows[name])
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         event.accept()

@@ -263,7 +263,8 @@ class ResponsePane(QFrame):
         self.setAccessibleName("Response")
         self._state: RunState | None = None
         self._estimated: float | None = None
-        self._notice: Notice | None = None
+        self.notice: Notice | None = None
+        """The error notice, while there is one."""
         self._phase: str | None = None
         self._since = QElapsedTimer()
         self._labels = SlowSteps()
@@ -289,11 +290,6 @@ class ResponsePane(QFrame):
         self.text_tab.action.connect(self.notice_action)
         self.text_tab.calls.show_requested.connect(lambda: self.show_tab(TOOLS))
         self.show_state(None)
-
-    @property
-    def notice(self) -> Notice | None:
-        """The error notice, while there is one."""
-        return self._notice
 
     def show_state(
         self,
@@ -330,7 +326,7 @@ class ResponsePane(QFrame):
         self._phase = phase
         if running:
             self._drop_notice()  # a retry was scheduled after the failure was displayed
-        elif state is not None and self._notice is None:
+        elif state is not None and self.notice is None:
             self._show_notice(trouble_notice(state, self.place_requested.emit))
         if running != self._tick.isActive():
             self._tick.start() if running else self._tick.stop()
@@ -421,7 +417,7 @@ class ResponsePane(QFrame):
     def _show_notice(self, notice: Notice | None) -> None:
         if notice is None or self._state is None:
             return
-        self._notice = notice
+        self.notice = notice
         notice.action.connect(self.notice_action)
         # Where it happened: after the text that had come, or in the place where text would be.
         above = self._stack if not self._state.text else self.footer
@@ -429,8 +425,8 @@ class ResponsePane(QFrame):
         notice.show()
 
     def _drop_notice(self) -> None:
-        if self._notice is not None:
-            self._column.removeWidget(self._notice)
-            self._notice.hide()
-            self._notice.deleteLater()
-            self._notice = None
+        if self.notice is not None:
+            self._column.removeWidget(self.notice)
+            self.notice.hide()
+            self.notice.deleteLater()
+            self.notice = None

@@ -42,7 +42,8 @@ class RequestTab(QFrame):
         """`narrow`: time and endpoint are above the buttons."""
         super().__init__(parent)
         self.setProperty("look", "pane")
-        self._sent: SentRequest | None = None
+        self.sent: SentRequest | None = None
+        """The request on display."""
         self._stale = True
         self._line = QLabel(NOTHING, self)
         self._line.setProperty("tone", "muted")
@@ -70,15 +71,10 @@ class RequestTab(QFrame):
         column.addLayout(row)
         column.addWidget(self.text, 1)
 
-    @property
-    def sent(self) -> SentRequest | None:
-        """The request on display."""
-        return self._sent
-
     def show_request(self, sent: SentRequest | None) -> None:
         """Show another request; None: nothing was sent."""
-        if sent != self._sent:
-            self._sent, self._stale = sent, True
+        if sent != self.sent:
+            self.sent, self._stale = sent, True
             self._copy.set_text_to_copy(sent.text if sent else "")
             if self.isVisible():
                 self.refresh(None)
@@ -90,7 +86,7 @@ class RequestTab(QFrame):
             self._show()
 
     def _show(self) -> None:
-        sent = self._sent
+        sent = self.sent
         for button in (self.parts, self.exact, self._copy):
             button.setVisible(sent is not None)
         if sent is None:
