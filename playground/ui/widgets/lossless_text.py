@@ -1,4 +1,4 @@
-"""The exact text beside a widget, and the image of it that the widget displays.
+"""The exact text beside a widget, the image of it that the widget displays, and offsets in both (Python's and Qt's).
 
 Qt's text widgets change their contents: a no-break space becomes a space, U+2028, U+2029 and CR become line ends
 (spikes.md, Prompt editor). The exact text is therefore a separate `str`, and the widget displays an image in which
@@ -21,7 +21,6 @@ from functools import cache
 from msgspec import Struct
 
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
-from playground.prompt.text_offsets import from_utf16, utf16_length
 
 _SPACE = "⍽"
 _INVISIBLE = "╎"
@@ -45,6 +44,40 @@ PIECE = 1_500
 _BACK = 200
 _JOINERS = "\u200c\u200d"
 _VIRAMA = 9
+
+
+def is_flat(text: str) -> bool:
+    """Whether both counts agree all through `text` (no character beyond the basic plane)."""
+    return text.isascii() or utf16_length(text) == len(text)
+
+
+def utf16_length(text: str) -> int:
+    """Length of `text` in UTF-16 units."""
+    # Encoding counts at the speed of C: a prompt is counted at every keystroke.
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def to_utf16(text: str, index: int) -> int:
+    """Return the UTF-16 unit at which code point `index` of `text` starts. `index` runs from 0 to len(text)."""
+    return utf16_length(text[:index])
+
+
+def from_utf16(text: str, unit: int) -> int:
+    """Return the code point of UTF-16 unit `unit`; a unit inside a pair gives that pair's code point."""
+    unit = max(unit, 0)
+    if is_flat(text):
+        return min(unit, len(text))
+    # Code points up to `unit` are at most `unit` many and at least half of that: halve the rest.
+    low, high = min(unit // 2, len(text)), min(unit, len(text))
+    at = utf16_length(text[:low])
+    while low < high:
+        middle = (low + high + 1) // 2
+        reached = at + utf16_length(text[low:middle])
+        if reached <= unit:
+            low, at = middle, reached
+        else:
+            high = middle - 1
+    return low
 
 
 def breaks_in(image: str) -> list[int]:

@@ -13,9 +13,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
 
 from playground.prompt.document import places
-from playground.prompt.text_offsets import utf16_length
 from playground.ui.theme import Theme
-from playground.ui.widgets.lossless_text import ExactText, name_of
+from playground.ui.widgets.lossless_text import ExactText, name_of, utf16_length
 
 MarkKind = Literal["value", "missing", "odd", "advice"]
 _TIP_CHARACTERS = 200

@@ -15,12 +15,12 @@ from playground import asset
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import COUNTS
-from playground.prompt.text_offsets import utf16_length
 from playground.tools.form_model import description_of, rows
 from playground.tools.import_definitions import ImportedTools, from_json, unique_names
 from playground.ui.theme import GRID, current_theme, mono_font
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.lossless_text import utf16_length
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.timers import single_timer
