@@ -172,8 +172,7 @@ class AnswerForm(QWidget):
         sentences = [_short(str(problem)) for problem in bad.problems] if bad is not None else []
         self.wrong.setText("\n".join([*sentences, "The last valid value is kept."]) if sentences else "")
         self.wrong.setVisible(bool(sentences))
-        self.cases.setProperty("bad", "true" if any("cases" in one for one in sentences) else "false")
-        restyle(self.cases)
+        restyle(self.cases, bad=any("cases" in one for one in sentences))
 
 
 def _short(sentence: str) -> str:

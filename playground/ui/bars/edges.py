@@ -63,7 +63,7 @@ class StatusBar(QFrame):
         if limit is not None and load.this_minute > limit:
             tip += " More requests than the plan allows: recorded programs are never delayed, or the plan was changed."
         self._minute.setToolTip(tip + (" The next request of this program is queued." if full else ""))
-        _tone(self._minute, "variable" if full else "muted")
+        restyle(self._minute, tone="variable" if full else "muted")
 
     def show_saved(self, words: str) -> None:
         """Show when the prompt was saved."""
@@ -85,7 +85,7 @@ class StatusBar(QFrame):
         """Show a message that does not stop the work, such as a log that cannot be written."""
         self._error.setText(sentence)
         self._error.setToolTip(plain_tip(sentence))
-        _tone(self._error, "failure" if sentence else "muted")
+        restyle(self._error, tone="failure" if sentence else "muted")
 
 
 def _used(count: int, limit: int | None, what: str) -> str:
@@ -93,12 +93,6 @@ def _used(count: int, limit: int | None, what: str) -> str:
     if limit is None:
         return f"{count} {what}"
     return f"{count} of {limit} {what}" if count <= limit else f"{count} {what}, more than the plan's {limit}"
-
-
-def _tone(label: QLabel, tone: str) -> None:
-    if label.property("tone") != tone:
-        label.setProperty("tone", tone)
-        restyle(label)
 
 
 HEIGHT_PX = 30

@@ -407,9 +407,7 @@ class TopBar(QFrame):
         self._verify.setEnabled(not running)
         self._fit()
         self._send.setAccessibleName("Stop the request" if running else "Send the prompt")
-        if self._send.property("look") != ("stop" if running else "primary"):
-            self._send.setProperty("look", "stop" if running else "primary")
-            restyle(self._send)
+        restyle(self._send, look="stop" if running else "primary")
         self._show_refusal()
 
     def show_refusal(self, reason: str) -> None:

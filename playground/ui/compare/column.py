@@ -163,7 +163,6 @@ class ColumnView(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
-        self._tone = ""
         self._running = False
         self.letter, self.kind = QLabel(), QLabel()
         self.letter.setProperty("tone", "strong")
@@ -295,7 +294,7 @@ class ColumnView(QFrame):
         _set(self.input, f"{run.input.text if run else UNKNOWN} in")
         _set(self.cached, text)
         self.cached.setToolTip(expected)
-        self._set_tone("warm" if cached else "muted")
+        restyle(self.cached, tone="warm" if cached else "muted")
         _set(self.ttft, f"TTFT {seconds(run.ttft_s if run else None)}")
         _set(self.cost, dollars(run.input_cost if run else None))
         self.cost.setToolTip("Input cost at the endpoint's rates")
@@ -359,12 +358,6 @@ class ColumnView(QFrame):
     def _set_placeholder(self, text: str) -> None:
         if self.placeholder.text() != text:
             self.placeholder.setText(text)
-
-    def _set_tone(self, tone: str) -> None:
-        if tone != self._tone:
-            self._tone = tone
-            self.cached.setProperty("tone", tone)
-            restyle(self.cached)
 
 
 def _empty(run: RunFigures | None) -> str:

@@ -143,7 +143,7 @@ class CompareTools(QWidget):
         self.runs.setFixedWidth(52)
         self.stop = QPushButton("Stop all")
         set_icon(self.stop, "stop", "text")
-        self.send = QPushButton()
+        self.send = push_button("", "primary")
         self._shortcut, self._compact = "", False
         row_of(
             self.add,
@@ -175,9 +175,7 @@ class CompareTools(QWidget):
         self.send.setEnabled(not running)
         self._shortcut = shortcut
         self.show_compact(self._compact)
-        self.send.setProperty("look", "primary")
         set_icon(self.send, "play", "muted" if running else "on_accent")
-        restyle(self.send)
         self.runs.setEnabled(not running)
 
 
@@ -251,9 +249,7 @@ class PrefixStrip(QFrame):
         bar.show_pieces(pieces, f"{LETTERS[index]}: {words_}")
         text.set_full_text(words_)
         tone = "muted" if index == 0 or (prefix.same and not prefix.other_cache) else "boundary"
-        if text.property("tone") != tone:
-            text.setProperty("tone", tone)
-            restyle(text)
+        restyle(text, tone=tone)
 
 
 HINT_PX = 1_150

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 PREFIX_MS = 150
 """Pause in typing after which the prefixes are estimated again."""
-
 FRAME_MS = 16
 WAIT_MS = 100
 """Interval of repainting while no token arrives."""

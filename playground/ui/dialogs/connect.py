@@ -187,9 +187,8 @@ class KeyBox(QFrame):
 
     def _mark(self, wrong: str) -> None:
         """Mark the field as invalid, visually and for screen readers; an empty message removes the mark."""
-        self.field.setProperty("bad", "true" if wrong else "false")
         self.field.setAccessibleDescription(wrong)
-        restyle(self.field)
+        restyle(self.field, bad=bool(wrong))
 
     async def forget(self, endpoint: Endpoint) -> None:
         """Forget the key of an endpoint that goes, or goes elsewhere; where the key store refuses, it stays there."""
@@ -202,8 +201,7 @@ class KeyBox(QFrame):
 
     def _update_text(self, sentence: str, tone: str) -> None:
         self.words.setText(sentence)
-        self.words.setProperty("tone", tone)
-        restyle(self.words)
+        restyle(self.words, tone=tone)
 
 
 def _sentence(bad: InputError) -> str:
@@ -356,8 +354,7 @@ class ConnectDialog(QDialog):
     def _show_tested(self, text: str, tone: str) -> None:
         self.tested.setText(visible(text))
         self.tested.setVisible(bool(text))
-        self.tested.setProperty("tone", tone)
-        restyle(self.tested)
+        restyle(self.tested, tone=tone)
 
     def _show(self, endpoint: Endpoint) -> None:
         self._shown = endpoint
@@ -385,9 +382,8 @@ class ConnectDialog(QDialog):
     def _ask_before_removing(self, asking: bool) -> None:
         self._removing = asking
         self.remove.setText("Really remove" if asking else "Remove")
-        self.remove.setProperty("look", "stop" if asking else "")
         self.remove.setToolTip("Press again to remove it with its key" if asking else "")
-        restyle(self.remove)
+        restyle(self.remove, look="stop" if asking else "")
 
     def _remove(self) -> None:
         if not self._removing:

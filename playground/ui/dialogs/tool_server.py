@@ -160,8 +160,7 @@ class ToolServerDialog(TaskDialog):
 
     def _update_text(self, sentence: str, tone: str = "") -> None:
         self.message.setText(sentence)
-        self.message.setProperty("tone", tone)
-        restyle(self.message)
+        restyle(self.message, tone=tone)
 
     def _show_busy(self) -> None:
         self.go.setText("Stop" if self._task is not None else "List its tools")

@@ -83,9 +83,7 @@ class RecorderTools(QWidget):
         self._running = running
         self.state.setText(state)
         tone = "failure" if running else "muted"
-        if self.state.property("tone") != tone:
-            self.state.setProperty("tone", tone)
-            restyle(self.state)
+        restyle(self.state, tone=tone)
         self.mark.setVisible(running)
         if self.url.text() != url:
             self.url.setText(url)
@@ -100,12 +98,9 @@ class RecorderTools(QWidget):
         self.port.setVisible(not running)
         self.pause.setVisible(running)
         self.button.setEnabled(not busy)
-        look = "" if running else "primary"
         self.button.setText("Stop" if running else "Start recording")
         set_icon(self.button, "stop" if running else "record", "text" if running else "on_accent")
-        if (self.button.property("look") or "") != look:
-            self.button.setProperty("look", look)
-            restyle(self.button)
+        restyle(self.button, look="" if running else "primary")
 
     def show_paused(self, paused: bool) -> None:
         """Show Resume instead of Pause."""

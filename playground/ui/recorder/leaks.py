@@ -168,10 +168,7 @@ class LeakCard(QFrame):
 
     def show_chosen(self, chosen: bool) -> None:
         """Mark the card, or remove the mark."""
-        look = "callout" if chosen else ""
-        if (self.property("look") or "") != look:
-            self.setProperty("look", look)
-            restyle(self)
+        restyle(self, look="callout" if chosen else "")
 
 
 class _TotalsBox(QFrame):

@@ -272,8 +272,7 @@ class RecorderPage(QWidget):
             self.wrong.setText(message)
             self.wrong.setVisible(bool(message))
             self.filter_line.setAccessibleDescription(message)
-            self.filter_line.setProperty("bad", "true" if message else "false")
-            restyle(self.filter_line)
+            restyle(self.filter_line, bad=bool(message))
 
     def show_paused(self, arrived: int | None) -> None:
         """Show how many requests arrived since the display was paused; None: it is not paused."""

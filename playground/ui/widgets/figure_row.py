@@ -89,9 +89,7 @@ class FigureRow(QFrame):
             self._value.setVisible(not known)
             self._id.setVisible(known)
             self._id.show_id(text if known else "", why)
-        if (self._value.property("tone") or "") != tone:
-            self._value.setProperty("tone", tone)
-            restyle(self._value)
+        restyle(self._value, tone=tone)
         shown = visible_line(text)
         name = f"{self._name}: {'unknown' if text == '—' else shown}"
         if name != self.accessibleName() or why != self.accessibleDescription():

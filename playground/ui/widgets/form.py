@@ -126,6 +126,5 @@ def _wrong_label() -> QLabel:
 def _mark(field: QWidget, wrong: QLabel, words: str) -> None:
     wrong.setText(words)
     wrong.setVisible(bool(words))
-    field.setProperty("bad", "true" if words else "false")
     field.setAccessibleDescription(words)
-    restyle(field)
+    restyle(field, bad=bool(words))

@@ -112,8 +112,7 @@ class WhyBox(QFrame):
             widget.setVisible(bool(why.before or why.after))
         self._button.setVisible(why.message is not None)
         changed = why.kind in ("differs", "order", "tools") and not why.after_fix
-        self.setProperty("look", "callout" if changed else "aside")
-        restyle(self)
+        restyle(self, look="callout" if changed else "aside")
 
     def _fill(self) -> None:
         self.choices.clear()

@@ -262,9 +262,7 @@ class IdSection(QWidget):
         outcome = attempts_text(state)
         self.status.set_full_text(f"{model.started_utc.astimezone():%H:%M:%S} · {outcome}", short=outcome)
         tone = {"failed": "failure", "stopped": "variable", "interrupted": "variable"}.get(state.phase, "muted")
-        if self.status.property("tone") != tone:
-            self.status.setProperty("tone", tone)
-            restyle(self.status)
+        restyle(self.status, tone=tone)
         self._request_id = request_id or ""
 
     def _copy(self) -> None:

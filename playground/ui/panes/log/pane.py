@@ -298,8 +298,7 @@ class LogPane(QWidget):
         self.wrong.setText(sentence)
         self.wrong.setVisible(bool(sentence))
         self.filter_line.setAccessibleDescription(sentence)
-        self.filter_line.setProperty("bad", "true" if sentence else "false")
-        restyle(self.filter_line)
+        restyle(self.filter_line, bad=bool(sentence))
 
     def _loaded(self) -> None:
         filtered = bool(self.model.filter.terms)

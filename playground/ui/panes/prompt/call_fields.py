@@ -101,8 +101,7 @@ class CallFields(QWidget):
     def _update_text(self, wrong: str) -> None:
         self.error.setText(wrong)
         self.error.setVisible(bool(wrong))
-        self.calls.setProperty("bad", "true" if wrong else "false")
-        restyle(self.calls)
+        restyle(self.calls, bad=bool(wrong))
 
 
 def _written(calls: tuple[ToolCall, ...]) -> str:

@@ -37,10 +37,7 @@ class FieldLine(QLineEdit):
 
     def mark(self, why: str) -> None:
         """Mark the field as wrong, with the reason at its tip; empty: nothing is."""
-        bad = "true" if why else "false"
-        if self.property("bad") != bad:
-            self.setProperty("bad", bad)
-            restyle(self)
+        restyle(self, bad=bool(why))
         self.setToolTip(plain_tip(why))
         self.setAccessibleDescription(why)
 
@@ -122,5 +119,4 @@ class FieldText(QFrame):
 
     def mark(self, bad: bool) -> None:
         """Mark the field as invalid, or remove the mark."""
-        self.setProperty("bad", "true" if bad else "false")
-        restyle(self)
+        restyle(self, bad=bad)

@@ -144,9 +144,7 @@ class FindBar(QFrame):
 
     def _update_text(self) -> None:
         missing = bool(self.line.text()) and not self._matches
-        if self.line.property("bad") != ("true" if missing else "false"):
-            self.line.setProperty("bad", "true" if missing else "false")
-            restyle(self.line)
+        restyle(self.line, bad=missing)
         if not self.line.text():
             self._count.setText("")
         else:

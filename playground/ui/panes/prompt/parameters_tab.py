@@ -91,8 +91,7 @@ class _Field(QWidget):
         if isinstance(self.editor, FieldText):
             self.editor.mark(bool(sentence))
         else:
-            self.editor.setProperty("bad", "true" if sentence else "false")
-            restyle(self.editor)
+            restyle(self.editor, bad=bool(sentence))
 
 
 class ParametersTab(QScrollArea):

@@ -189,9 +189,7 @@ class ResponseFooter(QFrame):
                 label.setText(text)
         icon, role, tone = outcome_look(state.phase if state is not None else None)
         self._icon.show_icon(icon, role)
-        if self._outcome.property("tone") != tone:
-            self._outcome.setProperty("tone", tone)
-            restyle(self._outcome)
+        restyle(self._outcome, tone=tone)
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:

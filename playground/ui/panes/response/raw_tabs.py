@@ -299,8 +299,7 @@ class JsonTab(Recolored, QFrame):
             self._colors = JsonHighlighter(self.text.document())
         if self._what.text() != what:
             self._what.setText(what)
-            self._what.setProperty("tone", tone)
-            restyle(self._what)
+            restyle(self._what, tone=tone)
         self._copy.set_text_to_copy(text)
         self.text.show_text(text, final=final)
         if fault != self._fault:

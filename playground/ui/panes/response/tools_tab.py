@@ -77,8 +77,7 @@ class CallCard(QFrame):
     def _update_text(self, tone: str, word: str, problems: tuple[FieldError, ...]) -> None:
         if word != self.mark.text():
             self.mark.setText(word)
-            self.mark.setProperty("tone", tone)
-            restyle(self.mark)
+            restyle(self.mark, tone=tone)
         self.problems.setText("\n".join(str(problem) for problem in problems))
         self.problems.setVisible(bool(problems))
 
