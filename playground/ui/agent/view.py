@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QPlainTextEdit,
     QPushButton,
     QScrollArea,
-    QSpinBox,
     QSplitter,
     QWidget,
 )
@@ -29,7 +28,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.agent.turn_card import pretty, stretch
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import spin_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of
 from playground.ui.widgets.notice import words
@@ -196,10 +195,7 @@ class AgentView(TaskDialog):
     def _build(self) -> None:
         self.go = push_button("Run agent loop", "primary")
         self.go.setAutoDefault(False)
-        self.limit = padded(QSpinBox())
-        self.limit.setRange(1, MOST_REQUESTS)
-        self.limit.setValue(DEFAULT_LIMIT)
-        self.limit.setAccessibleName("Requests at most")
+        self.limit = spin_box(1, MOST_REQUESTS, DEFAULT_LIMIT, "Requests at most")
         self.branch = QComboBox()
         self.branch.setAccessibleName("Branch of the conversation")
         self.branch.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)

@@ -42,7 +42,7 @@ from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import padded, spin_box
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
@@ -137,9 +137,7 @@ class CompareTools(QWidget):
         self.add.setMenu(self.sources)
         self.differences = QCheckBox("Word differences from A")
         self.differences.setChecked(True)
-        self.runs = padded(QSpinBox())
-        self.runs.setRange(1, MOST_RUNS)
-        self.runs.setAccessibleName("Runs per column")
+        self.runs = spin_box(1, MOST_RUNS, 1, "Runs per column")
         self.runs.setFixedWidth(52)
         self.stop = QPushButton("Stop all")
         set_icon(self.stop, "stop", "text")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from msgspec.structs import replace
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QKeySequence
+from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
@@ -20,6 +20,7 @@ from playground.simulator.launch import SimulatorError
 from playground.storage.paths import write_shared
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.task_dialog import open_once
 
 if TYPE_CHECKING:
@@ -86,10 +87,6 @@ class DialogController(QObject):
         chosen = self._workspace.settings.get("shortcuts")
         return {str(k): str(v) for k, v in chosen.items()} if isinstance(chosen, dict) else {}
 
-    def copy(self, text: str) -> None:
-        """Put a text on the clipboard."""
-        QGuiApplication.clipboard().setText(text)
-
     def copy_request(self, run_id: str | None, form: str) -> None:
         """Copy a logged request in one of its forms: "ticket", "markdown", or a key of `SCRIPTS`."""
         if run_id is None:
@@ -113,7 +110,7 @@ class DialogController(QObject):
             text = await asyncio.to_thread(ticket if form == "ticket" else as_markdown, stored)
         else:
             text = SCRIPTS[form](stored.record)
-        self.copy(text)
+        copy_text(text)
         sentence = _COPIED[form].format(variable=key_variable(stored.record))
         if form not in ("ticket", "markdown") and stored.record.endpoint_kind == "simulator":
             sentence += " The simulator runs while this window is open, and accepts any key."

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QLabel,
     QProgressBar,
-    QSpinBox,
     QWidget,
 )
 
@@ -29,7 +28,7 @@ from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.theme import GRID
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import spin_box
 from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
@@ -81,7 +80,7 @@ class RepeatDialog(TaskDialog):
         self._task: asyncio.Task[None] | None = None
         self._states: list[RunState] = []
         self._drift: Drift | None = None
-        self.times, self.at_once = _spin(2, MOST, 10, "Runs"), _spin(1, 20, 1, "In parallel")
+        self.times, self.at_once = spin_box(2, MOST, 10, "Runs"), spin_box(1, 20, 1, "In parallel")
         if ahead.plan.in_flight:
             self.at_once.setMaximum(ahead.plan.in_flight)
         self.cost = words("")
@@ -216,11 +215,3 @@ def _place(text: str, at: int | None) -> str:
 
 def _line(text: str) -> str:
     return " ".join(text[: _PREVIEW * 2].split())[:_PREVIEW]
-
-
-def _spin(low: int, high: int, value: int, name: str) -> QSpinBox:
-    box = padded(QSpinBox())
-    box.setRange(low, high)
-    box.setValue(value)
-    box.setAccessibleName(name)
-    return box

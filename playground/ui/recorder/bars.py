@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPlainTextEdit,
     QSizePolicy,
-    QSpinBox,
     QWidget,
 )
 
@@ -20,7 +19,7 @@ from playground.requestlog.records import LogRow
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.chart import figure, round_up
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import spin_box
 from playground.ui.widgets.icons import icon, set_icon
 from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
@@ -51,12 +50,9 @@ class RecorderTools(QWidget):
         self.url.setFixedWidth(_URL_PX)
         self.copy = CopyButton("the base URL")
         self.forwards = toned("", "muted")
-        self.port = padded(QSpinBox())
-        self.port.setRange(0, 65_535)
-        self.port.setValue(8788)
+        self.port = spin_box(0, 65_535, 8788, "Port of the Recorder; 0 takes a free one")
         self.port.setPrefix("Port ")
         self.port.setSpecialValueText("Any free port")
-        self.port.setAccessibleName("Port of the Recorder; 0 takes a free one")
         self.pause = push_button("Pause", clicked=lambda _checked: self.pause_wanted.emit())
         self.button = push_button("", clicked=lambda _checked: self._clicked())
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)

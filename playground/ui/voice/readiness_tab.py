@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QSpinBox,
     QWidget,
 )
 
@@ -32,7 +31,7 @@ from playground.ui.dialogs.repeat import Ahead, what_it_takes
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import spin_box
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
@@ -187,8 +186,8 @@ class ReadinessTab(QWidget):
         """The running measurement, if any."""
         self._turns: list[TurnTimes] = []
         self._found: Readiness | None = None
-        self.times, self.at_once = _spin(2, MOST, 10, "Runs"), _spin(1, 20, 1, "Runs in parallel")
-        self.limit = _spin(1, 600, int(settings.number("voice_limit_s")), "Time limit per turn, seconds")
+        self.times, self.at_once = spin_box(2, MOST, 10, "Runs"), spin_box(1, 20, 1, "Runs in parallel")
+        self.limit = spin_box(1, 600, int(settings.number("voice_limit_s")), "Time limit per turn, seconds")
         self.limit.setSuffix(" s")
         self.cold = QCheckBox("Alternate cold and warm")
         self.cold.setToolTip("Its own words before the first message (and in the first tool): no cache can know it")
@@ -356,11 +355,3 @@ def rows(found: Readiness) -> list[tuple[str, ...]]:
 def _figures(values: Distribution) -> tuple[str, ...]:
     lowest = values.values[0] if values.values else None
     return tuple(milliseconds(value) for value in (lowest, values.median, values.p90, values.highest))
-
-
-def _spin(low: int, high: int, value: int, name: str) -> QSpinBox:
-    box = padded(QSpinBox())
-    box.setRange(low, high)
-    box.setValue(value)
-    box.setAccessibleName(name)
-    return box

@@ -43,6 +43,15 @@ def padded(box: Box) -> Box:
     return box
 
 
+def spin_box(low: int, high: int, value: int, name: str) -> QSpinBox:
+    """Return a padded box for a whole number from `low` to `high`; `name` is its accessible name."""
+    box = padded(QSpinBox())
+    box.setRange(low, high)
+    box.setValue(value)
+    box.setAccessibleName(name)
+    return box
+
+
 class Form(QWidget):
     """Labelled fields, each with an error line."""
 

@@ -14,7 +14,7 @@ from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.prefix_cache.traffic import ColdClock
 from playground.runs.metrics import UNKNOWN, seconds
 from playground.runs.state import Attempt, RunState
-from playground.ui.panes.inspector.figures import InspectorModel, until_line
+from playground.ui.panes.inspector.figures import InspectorModel, status_text, until_line
 from playground.ui.panes.inspector.lint_section import AdviceSection
 from playground.ui.panes.inspector.sections import (
     CostSection,
@@ -188,7 +188,7 @@ class AttemptsSection(Section):
 def line(state: RunState, number: int) -> str:
     """`503 · 51c0fa1e · +250 ms`: status, the id's beginning, and the wait before the next attempt."""
     attempt = state.attempts[number]
-    parts = [_status(attempt), (attempt.request_id or UNKNOWN)[:8]]
+    parts = [status_text(attempt), (attempt.request_id or UNKNOWN)[:8]]
     if attempt.ended_at is not None and number + 1 < len(state.attempts):
         parts.append(f"+{seconds(state.attempts[number + 1].started_at - attempt.ended_at)}")
     return " · ".join(parts)
@@ -208,12 +208,6 @@ def coming(state: RunState) -> str:
     if state.retry is not None:
         return f"attempt {state.retry.attempt} of at most {state.retry.of} after {seconds(state.retry.wait_s)}"
     return ""
-
-
-def _status(attempt: Attempt) -> str:
-    if attempt.status is not None:
-        return str(attempt.status)
-    return attempt.error.kind if attempt.error is not None else "sent"
 
 
 LEAST_WIDTH = 290

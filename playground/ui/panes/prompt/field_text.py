@@ -10,9 +10,8 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import mono_font
 from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.lossless_text_edit import is_override_of_undo
 from playground.ui.widgets.plain_table import plain_tip
-
-_HISTORY = (QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo)
 
 
 class FieldLine(QLineEdit):
@@ -48,7 +47,7 @@ class FieldLine(QLineEdit):
 
     def event(self, event: QEvent) -> bool:
         """Leave the keys of undo and redo to the window."""
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and _is_history(event):
+        if is_override_of_undo(event):
             event.ignore()
             return False
         return super().event(event)
@@ -78,10 +77,6 @@ class FieldLine(QLineEdit):
         menu = self.menu()
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(event.globalPos())
-
-
-def _is_history(event: QKeyEvent) -> bool:
-    return any(event.matches(key) for key in _HISTORY)
 
 
 class FieldText(QFrame):
