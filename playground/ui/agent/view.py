@@ -30,7 +30,7 @@ from playground.ui.agent.turn_card import pretty, stretch
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import spin_box
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog
 
@@ -248,10 +248,7 @@ class AgentView(TaskDialog):
         column_of(self.state, self.totals, (self.view, 1), self.ask, next_line, on=left, margins=(0, 0, GRID, 0))
         self.halves = QSplitter()
         self.halves.addWidget(left)
-        mocks = QScrollArea()
-        mocks.setWidget(self.answers)
-        mocks.setWidgetResizable(True)
-        mocks.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        mocks = scrolled(self.answers)
         mocks.setMinimumSize(MOCKS_PX, MOCKS_PX // 2)
         self.halves.addWidget(mocks)
         self.halves.setSizes([640, 360])

@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QLabel,
     QLineEdit,
-    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -35,7 +34,7 @@ from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
@@ -304,11 +303,7 @@ def _section(title: str, content: QGridLayout | QVBoxLayout) -> QWidget:
     """Return a titled section that scrolls if its content is too tall."""
     inner = QWidget()
     column_of(content, STRETCH, on=inner, margins=(0, 0, 4, 0))
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    area.setWidget(inner)
+    area = scrolled(inner, sideways=False)
     caption = toned(title, "caption")
     section = QWidget()
     column_of(caption, (area, 1), on=section, margins=0, spacing=GRID // 2)

@@ -20,7 +20,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QMenu,
     QPushButton,
-    QScrollArea,
     QSpinBox,
     QSplitter,
     QTableWidget,
@@ -45,7 +44,7 @@ from playground.ui.theme import GRID, mono_font, scaled
 from playground.ui.widgets.form import padded, spin_box
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.timers import single_timer
@@ -270,12 +269,9 @@ class ValueRow(QFrame):
         self.hint = toned("shared by all columns", "muted")
         self._holder = QWidget()
         self._values = row_of(on=self._holder, margins=0)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(self._holder)
+        scroll = scrolled(self._holder)
         scroll.setFixedHeight(36)
         scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.open_rows = push_button("Row from CSV…", "link")
         self.open_rows.setToolTip("Fill the values from a row of a CSV, TSV or JSON lines file")
         self.rows = padded(QSpinBox())
@@ -384,12 +380,9 @@ class ComparePage(QWidget):
         self.body = QSplitter(Qt.Orientation.Vertical)
         self.body.setChildrenCollapsible(False)
         self.body.setHandleWidth(1)
-        columns = QScrollArea()
-        columns.setWidgetResizable(True)
+        columns = scrolled(self.row)
         columns.setFrameShape(QFrame.Shape.NoFrame)
-        columns.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         columns.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        columns.setWidget(self.row)
         self.body.addWidget(columns)
         self.body.addWidget(self._summary_pane())
         self.body.setStretchFactor(0, 1)

@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QListWidgetItem,
     QPushButton,
     QRadioButton,
-    QScrollArea,
     QSizePolicy,
     QWidget,
 )
@@ -32,7 +31,7 @@ from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 
 Start = Callable[[Coroutine[Any, Any, None], str], object]
@@ -282,11 +281,7 @@ class ConnectDialog(QDialog):
         test = row_of((self.test, 0, Qt.AlignmentFlag.AlignLeft), (self.tested, 1))
         column.addLayout(test)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
-        scroll.setWidget(page)
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll = scrolled(page, sideways=False)
         top = row_of(left, (scroll, 1), spacing=GRID * 2)
         bottom = row_of(STRETCH, self._cancel, self.use)
         column_of((top, 1), bottom, on=self, margins=GRID * 2, spacing=GRID * 2)

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QLineEdit,
     QListWidget,
-    QScrollArea,
     QSpinBox,
     QWidget,
 )
@@ -28,7 +27,7 @@ from playground.ui.dialogs.consent import asked
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, padded
 from playground.ui.widgets.labels import CopyButton, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 
 
@@ -162,10 +161,7 @@ class SettingsDialog(QDialog):
         self.form.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
         page = QWidget()
         column_of(self.form, self.nothing, STRETCH, on=page, margins=0)
-        scroll = QScrollArea()
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
-        scroll.setWidget(page)
-        scroll.setWidgetResizable(True)
+        scroll = scrolled(page)
         middle = row_of(self.sections, (scroll, 1))
         column_of(self.search, (middle, 1), close, on=self, margins=GRID * 2, spacing=GRID)
         self.search.textChanged.connect(lambda _text: self._filter())

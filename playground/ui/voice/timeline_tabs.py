@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QScrollArea, QScrollBar, QSplitter, QWidget
+from PySide6.QtWidgets import QScrollBar, QSplitter, QWidget
 
 from playground.ui.theme import GRID
 from playground.ui.voice.canvas import Canvas
 from playground.ui.voice.picture import EMPTY, brief, milliseconds, picture, rows
 from playground.ui.widgets.labels import copy_text, push_button, toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.speech import SpeechSettings
@@ -44,12 +44,7 @@ class TimelineTab(QWidget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        scroll = QScrollArea()
-        scroll.setWidget(self.canvas)
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        # Focus belongs to the canvas, not to the scroll area.
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll = scrolled(self.canvas, sideways=False)
         upper = QWidget()
         column_of((scroll, 1), self.bar, self.moment, on=upper, margins=0, spacing=GRID // 2)
         halves = QSplitter(Qt.Orientation.Vertical)
@@ -129,11 +124,7 @@ class SideBySideTab(QWidget):
             stack.addWidget(canvas)
             canvas.chosen.connect(lambda text: self.said.setText(text or self._sentence))
         stack.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(inner)
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll = scrolled(inner, sideways=False)
         head = row_of((self.said, 1), self.copy)
         column_of(head, (scroll, 1), self.table, on=self, margins=(0, GRID, 0, 0))
 

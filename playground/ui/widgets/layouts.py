@@ -1,4 +1,4 @@
-"""Layouts: columns and rows from their items, and rows of controls that wrap."""
+"""Layouts: columns and rows from their items, rows of controls that wrap, scroll areas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
 from PySide6.QtCore import QMargins, QPoint, QRect, QSize, Qt
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QLayout, QLayoutItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QLayout, QLayoutItem, QScrollArea, QVBoxLayout, QWidget
 
 from playground.ui.theme import GRID
 
@@ -64,6 +64,17 @@ def _filled(box: _Box, items: Sequence[Item], on: QWidget | None, margins: Margi
         for place in alignment:
             box.setAlignment(what, place)
     return box
+
+
+def scrolled(inside: QWidget, *, sideways: bool = True) -> QScrollArea:
+    """Return a scroll area that resizes `inside` to fit and takes no focus. `sideways`: it may scroll horizontally."""
+    area = QScrollArea()
+    area.setWidget(inside)
+    area.setWidgetResizable(True)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    if not sideways:
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return area
 
 
 class FlowLayout(QLayout):

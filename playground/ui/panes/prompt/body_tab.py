@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QScrollArea, QWidget
+from PySide6.QtWidgets import QCheckBox, QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError
@@ -14,7 +13,7 @@ from playground.prompt.request import body_fields, encode
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import CopyButton, toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import column_of, row_of, scrolled
 
 if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane
@@ -74,10 +73,7 @@ class BodyTab(QWidget):
         self._text = CardText()
         self._text.setAccessibleName("Request body")
         self._text.setReadOnly(True)
-        scroll = QScrollArea()
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(self._text)
+        scroll = scrolled(self._text)
         head = row_of((self._size, 1), self._pretty, self._copy, margins=(GRID * 2, GRID, GRID, 0))
         column_of(head, (scroll, 1), on=self, margins=0)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence, QShowEvent
-from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QScrollArea, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QWidget
 
 from playground.prompt.document import Tool
 from playground.prompt.limits import COUNTS
@@ -17,7 +17,7 @@ from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
 from playground.ui.panes.prompt.tools_paste import blank_tool, hint, moved, templates, warm_after
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 
@@ -197,10 +197,7 @@ class ToolsTab(QWidget):
         self._connect()
 
     def _lay_out(self) -> None:
-        self.area = QScrollArea()
-        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
-        self.area.setWidget(self._inside)
-        self.area.setWidgetResizable(True)
+        self.area = scrolled(self._inside)
         column_of(self.bar, hairline(), (self.area, 1), on=self, margins=0, spacing=0)
 
     def _connect(self) -> None:

@@ -10,7 +10,6 @@ from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
     QFrame,
-    QScrollArea,
     QSizePolicy,
     QWidget,
 )
@@ -20,7 +19,7 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
 from playground.ui.widgets.labels import toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import column_of, row_of, scrolled
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -246,10 +245,7 @@ class VariablesTable(QFrame):
         self._left_out.setContentsMargins(_SIDE, 0, 0, 0)
         self._left_out.hide()
         self._column.addWidget(self._left_out)
-        self._area = QScrollArea()
-        self._area.setWidget(self._inside)
-        self._area.setWidgetResizable(True)
-        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._area = scrolled(self._inside)
         self.setProperty("look", "pane")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         column_of(self.head, self._area, on=self, margins=0, spacing=0)
