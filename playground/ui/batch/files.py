@@ -12,7 +12,6 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QInputDialog,
     QPlainTextEdit,
     QWidget,
@@ -32,7 +31,7 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once
 
 MAX_LOG_ROWS = 10_000
 MAX_EDITED = 100_000
@@ -40,7 +39,7 @@ MAX_EDITED = 100_000
 _LINE_ENDS = {0x2028: "\n", 0x2029: "\n"}
 """How a QTextDocument stores line breaks, those of Shift+Enter included."""
 DATA_FILTER = "Tables (*.csv *.tsv *.jsonl *.ndjson *.json);;All files (*)"
-EXPORT_FILTER = "CSV (*.csv);;JSON lines (*.jsonl)"
+EXPORT_SUFFIXES = {"CSV (*.csv)": "csv", "JSON lines (*.jsonl)": "jsonl"}
 
 
 class PasteRowsDialog(QDialog):
@@ -123,11 +122,7 @@ class BatchFiles(QObject):
 
     def ask_for_file(self) -> None:
         """Ask for a data file and read it."""
-        dialog = QFileDialog(self._window, "Open the rows of a batch")
-        dialog.setNameFilter(DATA_FILTER)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda path: self.open_file(Path(path)))
-        open_once(dialog)
+        ask_open(self._window, "Open the rows of a batch", DATA_FILTER, self.open_file)
 
     def open_file(self, path: Path) -> None:
         """Read rows from a file."""
@@ -194,13 +189,7 @@ class BatchFiles(QObject):
 
     def ask_for_export(self, results: Mapping[int, dict[str, Json]]) -> None:
         """Ask for a file and write the results to it."""
-        dialog = QFileDialog(self._window, "Export the results")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(EXPORT_FILTER)
-        dialog.setDefaultSuffix("csv")
-        dialog.filterSelected.connect(lambda text: dialog.setDefaultSuffix("csv" if "csv" in text else "jsonl"))
-        dialog.fileSelected.connect(lambda path: self.export(Path(path), results))
-        open_once(dialog)
+        ask_save(self._window, "Export the results", EXPORT_SUFFIXES, lambda path: self.export(path, results))
 
     def export(self, path: Path, results: Mapping[int, dict[str, Json]]) -> None:
         """Write results by row number in the order of the data: a table for .csv, else JSON lines."""

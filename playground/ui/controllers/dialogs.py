@@ -21,7 +21,7 @@ from playground.storage.paths import write_shared
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
 from playground.ui.widgets.labels import copy_text
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_save, open_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -121,16 +121,12 @@ class DialogController(QObject):
         if run_id is None:
             self.notice.emit("There is no request to export yet.")
             return
-        from PySide6.QtWidgets import QFileDialog  # not for the first frame
-
-        dialog = QFileDialog(self.window, "Export the request")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilters(["Web page (*.html)", "Markdown (*.md)"])
-        dialog.setDefaultSuffix("html")
-        dialog.fileSelected.connect(
-            lambda path: self._workspace.tasks.start(self.write_page(run_id, Path(path)), "export a request")
+        ask_save(
+            self.window,
+            "Export the request",
+            {"Web page (*.html)": "html", "Markdown (*.md)": "md"},
+            lambda path: self._workspace.tasks.start(self.write_page(run_id, path), "export a request"),
         )
-        open_once(dialog)
 
     async def write_page(self, run_id: str, path: Path) -> None:
         """Write a logged request to a file, as Markdown if its name ends in .md, otherwise as HTML."""

@@ -40,7 +40,7 @@ from playground.storage.prompt_files import (
 )
 from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_open, open_once
 from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
@@ -196,13 +196,7 @@ class Files(QObject):
 
     def open(self) -> None:
         """Ask for a file and open it."""
-        from PySide6.QtWidgets import QFileDialog  # not for the first frame
-
-        dialog = QFileDialog(self._window, "Open a prompt file or a request body")
-        dialog.setNameFilter(FILTER)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda path: self.open_path(Path(path)))
-        open_once(dialog)
+        ask_open(self._window, "Open a prompt file or a request body", FILTER, self.open_path)
 
     def open_path(self, path: Path) -> None:
         """Open a file in a tab, in the background; logs and HAR files are imported."""

@@ -31,7 +31,7 @@ from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import GRID
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
@@ -110,7 +110,11 @@ async def watched(
         dialog.end()
 
 
-EXPORTS = "JSONL, can be imported again (*.jsonl);;Table for spreadsheets (*.csv);;HTTP archive (*.har)"
+EXPORTS = {
+    "JSONL, can be imported again (*.jsonl)": "jsonl",
+    "Table for spreadsheets (*.csv)": "csv",
+    "HTTP archive (*.har)": "har",
+}
 IMPORTS = "Exported requests (*.jsonl *.har);;All files (*)"
 MOST_IN_A_TICKET = 100
 DELETED_AT_ONCE = 1_000
@@ -280,15 +284,9 @@ class LogWork(QObject):
         await self._export_of(await self._numbers())
 
     async def _export_of(self, chosen: LogFilter | Sequence[int]) -> None:
-        dialog = QFileDialog(self._window, "Export requests")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilters(EXPORTS.split(";;"))
-        dialog.setDefaultSuffix("jsonl")
-        dialog.selectFile("requests.jsonl")
-        dialog.filterSelected.connect(lambda name: dialog.setDefaultSuffix(name.rpartition("*.")[2].rstrip(")")))
-        dialog.fileSelected.connect(lambda path: self.export_to(Path(path), chosen))
-        self.dialog = dialog
-        open_once(dialog)
+        self.dialog = ask_save(
+            self._window, "Export requests", EXPORTS, lambda path: self.export_to(path, chosen), "requests.jsonl"
+        )
 
     def export_to(self, path: Path, chosen: LogFilter | Sequence[int]) -> None:
         """Export the filtered or the given rows; the window shows the progress."""
@@ -313,12 +311,7 @@ class LogWork(QObject):
         self._workspace.tasks.start(self._see_through("exported", work()), "export requests")
 
     async def _import(self) -> None:
-        dialog = QFileDialog(self._window, "Import requests")
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.setNameFilters(IMPORTS.split(";;"))
-        dialog.fileSelected.connect(lambda path: self.import_from(Path(path)))
-        self.dialog = dialog
-        open_once(dialog)
+        self.dialog = ask_open(self._window, "Import requests", IMPORTS, self.import_from)
 
     def import_from(self, path: Path) -> None:
         """Take up a file, all or nothing."""

@@ -15,7 +15,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
 from playground.services import AppServices
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_save, open_once
 
 if TYPE_CHECKING:
     from playground.ui.controllers.files import Files
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from playground.versions.history import Version
     from playground.versions.service import Commit, Overview, PromptIdentity
 
-EXPORT_FILTER = "JSON lines (*.jsonl);;Markdown (*.md)"
+EXPORT_SUFFIXES = {"JSON lines (*.jsonl)": "jsonl", "Markdown (*.md)": "md"}
 MIN_DOLLARS = 0.0005
 """Differences of cost below this amount are not shown."""
 
@@ -173,15 +173,12 @@ class VersionPaths(QObject):
             self.panel.show_found(text, frozenset(found))
 
     def _ask_export(self) -> None:
-        from PySide6.QtWidgets import QFileDialog
-
-        dialog = QFileDialog(self.panel, "Export the versions")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(EXPORT_FILTER)
-        dialog.setDefaultSuffix("jsonl")
-        dialog.filterSelected.connect(lambda text: dialog.setDefaultSuffix("md" if "md" in text else "jsonl"))
-        dialog.fileSelected.connect(lambda path: self._start(self.export(Path(path)), "export the versions"))
-        open_once(dialog)
+        ask_save(
+            self.panel,
+            "Export the versions",
+            EXPORT_SUFFIXES,
+            lambda path: self._start(self.export(path), "export the versions"),
+        )
 
     async def export(self, path: Path) -> None:
         """Write all versions to a file: Markdown for .md, else JSON lines."""

@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QLabel,
     QLineEdit,
     QProgressBar,
@@ -51,7 +50,7 @@ from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import TaskDialog, open_once
+from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save
 from playground.ui.widgets.timers import repeating_timer
 
 _COLUMNS = ("what ended the prefix", "in", "times", "≈ tokens lost", "cost")
@@ -334,11 +333,7 @@ class CacheLabDialog(TaskDialog):
             self.lifetime_found.emit(found)
 
     def _save(self) -> None:
-        dialog = QFileDialog(self, "Save the readings")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix("csv")
-        dialog.fileSelected.connect(self._save_to)
-        open_once(dialog)
+        ask_save(self, "Save the readings", {ANY_FILE: "csv"}, lambda path: self._save_to(str(path)))
 
     def _save_to(self, path: str) -> None:
         self._keeping = self._services.start(self.save_to(path), "save the readings")

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QLabel,
     QLineEdit,
     QPlainTextEdit,
@@ -28,7 +27,7 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import Space, column_of, row_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_save
 from playground.ui.widgets.timers import single_timer
 
 REST_MS = 150
@@ -109,13 +108,7 @@ class TicketDialog(QDialog):
         self.message.setText("Copied.")
 
     def _ask(self, name: str, kind: str) -> None:
-        dialog = QFileDialog(self, "Save the ticket")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(kind)
-        dialog.setDefaultSuffix(name.rpartition(".")[2])
-        dialog.selectFile(name)
-        dialog.fileSelected.connect(lambda path: self.save_to(Path(path)))
-        open_once(dialog)
+        ask_save(self, "Save the ticket", {kind: name.rpartition(".")[2]}, self.save_to, name)
 
     def save_to(self, path: Path) -> None:
         """Write the ticket: as a zip where the name ends so, else as Markdown."""

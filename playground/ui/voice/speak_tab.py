@@ -14,7 +14,6 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QLineEdit,
     QWidget,
 )
@@ -30,7 +29,7 @@ from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_save
 from playground.voice.service import SPEAKERS, Engine, Lightning, Speaker, SpokenPart, as_wav
 from playground.voice.speech import Start
 
@@ -316,12 +315,7 @@ class SpeakTab(QWidget):
         self.measured.emit(tuple(part.times for part in parts))
 
     def _ask(self) -> None:
-        dialog = QFileDialog(self, "Save speech as WAV")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter("WAV (*.wav)")
-        dialog.setDefaultSuffix("wav")
-        dialog.fileSelected.connect(lambda path: self.save_to(Path(path)))
-        open_once(dialog)
+        ask_save(self, "Save speech as WAV", {"WAV (*.wav)": "wav"}, self.save_to)
 
     def save_to(self, path: Path) -> None:
         """Write the spoken parts as a WAV file."""
