@@ -358,14 +358,9 @@ def _sent(sending: PendingRequest) -> Sent:
         at=time.time(),
         text=view.text,
         view=view,
-        fields=_settings(sending),
+        fields={"model": run.request.model, **run.document.parameters},
         tag=sending.tag,
     )
-
-
-def _settings(sending: PendingRequest) -> dict[str, Json]:
-    """Return the body without messages and tools."""
-    return {"model": sending.run.request.model, **sending.run.document.parameters}
 
 
 def _record(sending: PendingRequest) -> RequestRecord:

@@ -232,7 +232,7 @@ class DialogController(QObject):
                 workspace.replay,
                 workspace.tasks.start,
                 workspace.endpoint.rates,
-                parent=self.window,
+                self.window,
             )
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.open_requested.connect(requests.open_logged)

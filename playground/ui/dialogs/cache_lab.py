@@ -67,14 +67,13 @@ class ReplayDialog(QDialog):
         look: Callable[[str], Awaitable[CacheHistory]],
         start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         rates: Rates,
-        chosen: str = "",
-        parent: QWidget | None = None,
+        parent: QWidget,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Cache history")
         self._look, self._start, self._rates = look, start, rates
         self.found: CacheHistory | None = None
-        self.line = QLineEdit(chosen)
+        self.line = QLineEdit()
         self.line.setPlaceholderText("all requests, or a filter as in the log: since:1d endpoint:Electron")
         self.line.setAccessibleName("Requests to replay, by filter")
         self.line.returnPressed.connect(self.run)
