@@ -52,7 +52,8 @@ def toned(text: str, tone: str, *, wraps: bool = False) -> QLabel:
     """Return a label in a tone of the style sheet."""
     label = QLabel(text)
     label.setProperty("tone", tone)
-    label.setWordWrap(wraps)
+    if wraps:
+        label.setWordWrap(True)
     return label
 
 

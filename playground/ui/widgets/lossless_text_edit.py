@@ -285,7 +285,7 @@ class ExactEdit(QPlainTextEdit):
 
     def event(self, event: QEvent) -> bool:
         """Undo and redo are the prompt's, not this widget's: leave their keys to the window."""
-        if is_override_of_undo(event):
+        if event.type() == QEvent.Type.ShortcutOverride and is_key_of_undo(event):
             event.ignore()
             return False
         return super().event(event)
@@ -417,11 +417,10 @@ def has_files(data: QMimeData) -> bool:
     return any(url.isLocalFile() for url in data.urls())
 
 
-def is_override_of_undo(event: QEvent) -> bool:
-    """Return whether Qt asks a field if it takes a key of undo or redo itself; the prompt's history has them."""
+def is_key_of_undo(event: QEvent) -> bool:
+    """Return whether an event is about a key of undo or redo, which are the prompt's, not a field's."""
     keys = QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo
-    asked = event.type() == QEvent.Type.ShortcutOverride
-    return asked and isinstance(event, QKeyEvent) and any(event.matches(key) for key in keys)
+    return isinstance(event, QKeyEvent) and any(event.matches(key) for key in keys)
 
 
 def _is_text(event: QKeyEvent) -> bool:

@@ -10,7 +10,7 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import mono_font
 from playground.ui.widgets.layouts import column_of
-from playground.ui.widgets.lossless_text_edit import is_override_of_undo
+from playground.ui.widgets.lossless_text_edit import is_key_of_undo
 from playground.ui.widgets.plain_table import plain_tip
 
 
@@ -47,7 +47,7 @@ class FieldLine(QLineEdit):
 
     def event(self, event: QEvent) -> bool:
         """Leave the keys of undo and redo to the window."""
-        if is_override_of_undo(event):
+        if event.type() == QEvent.Type.ShortcutOverride and is_key_of_undo(event):
             event.ignore()
             return False
         return super().event(event)
