@@ -43,15 +43,14 @@ MAX_TEXT_CHARS = 500_000
 class PromptHistoryReader:
     """Reads the history of one prompt. Later calls read only the requests that are new in the log."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._known: dict[str, PastRequest | None] = {}
         """Ended requests by run_id; None: a request of another prompt."""
         self._whole: set[str] = set()
 
     async def read(self, log: RequestLog, document: Document) -> PromptHistory:
         """Return the requests that are versions of a prompt, oldest first, and the tools that were ever called."""
-        rows = {row.run_id: row for row in await log.page(EVERYTHING, limit=self._limit)}
+        rows = {row.run_id: row for row in await log.page(EVERYTHING, limit=LIMIT)}
         new = {run_id: row for run_id, row in rows.items() if run_id not in self._known}
         bodies = await _bodies(log, list(new.values()))
         # In a thread: parsing 400 long bodies takes longer than a frame.
@@ -69,9 +68,9 @@ class PromptHistoryReader:
         return PromptHistory(requests, frozenset(called), offered)
 
 
-async def past(log: RequestLog, document: Document, limit: int = LIMIT) -> PromptHistory:
+async def past(log: RequestLog, document: Document) -> PromptHistory:
     """Return the history of a prompt from the newest requests of the log."""
-    return await PromptHistoryReader(limit).read(log, document)
+    return await PromptHistoryReader().read(log, document)
 
 
 def _versions(document: Document, rows: Mapping[str, LogRow], bodies: Sequence[SentRow]) -> dict[str, PastRequest]:

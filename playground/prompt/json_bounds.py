@@ -50,16 +50,16 @@ def loads(data: str | bytes, *, max_bytes: int = MAX_BYTES, finite: bool = True)
     )
 
 
-def check_depth(text: str, max_depth: int = MAX_DEPTH) -> None:
-    """Raise JsonBoundsError if arrays and objects are nested deeper than `max_depth`. Linear in the text's length.
+def check_depth(text: str) -> None:
+    """Raise JsonBoundsError if arrays and objects are nested deeper than MAX_DEPTH. Linear in the text's length.
 
     Works on any text, also on text that is not JSON, and never recurses.
     """
-    if text.count("[") + text.count("{") <= max_depth:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     brackets = _NO_BRACKET.sub("", _STRING.sub("", text))
-    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > max_depth:
-        raise JsonBoundsError(f"the JSON is nested more than {max_depth} levels deep.")
+    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > MAX_DEPTH:
+        raise JsonBoundsError(f"the JSON is nested more than {MAX_DEPTH} levels deep.")
 
 
 def _too_large(max_bytes: int) -> str:

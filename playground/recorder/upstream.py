@@ -74,14 +74,11 @@ class UpstreamConnection(Wire):
 
 
 class Upstream:
-    """The endpoint, with a pool of idle connections.
+    """The endpoint, with a pool of idle connections."""
 
-    `tls` is used for https; None builds one from the system's trust store.
-    """
-
-    def __init__(self, base_url: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, base_url: str) -> None:
         self.origin, self._base_url = Origin.of(base_url), base_url
-        self._tls = (tls or ssl.create_default_context()) if self.origin.scheme == "https" else None
+        self._tls = ssl.create_default_context() if self.origin.scheme == "https" else None
         self._idle: list[UpstreamConnection] = []
 
     async def acquire(self, *, fresh: bool = False) -> UpstreamConnection:

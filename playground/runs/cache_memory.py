@@ -64,11 +64,10 @@ class CacheMemory:
         forecaster: CacheForecaster,
         submit: Submit,
         on_error: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = folder / FILE
         self._forecaster = forecaster
-        self._submit, self._on_error, self._clock = submit, on_error, clock
+        self._submit, self._on_error = submit, on_error
         self._saved = 0.0
         self._dirty = False
         self._states: dict[tuple[str, str], LearnedState] | None = None
@@ -121,14 +120,14 @@ class CacheMemory:
     def save_soon(self) -> None:
         """Save the learned state soon, at most once every few seconds."""
         self._dirty = True
-        if self._clock() - self._saved >= SAVED_EVERY_S:
+        if time.monotonic() - self._saved >= SAVED_EVERY_S:
             self.save()
 
     def save(self) -> None:
         """Save the learned state if it changed since the last save."""
         if not self._dirty:
             return
-        self._dirty, self._saved = False, self._clock()
+        self._dirty, self._saved = False, time.monotonic()
         data = self._forecaster.save(self._states or {}, leave_out=SIMULATOR_ID)
         self._submit(lambda: self._write(data), self._on_error)
 

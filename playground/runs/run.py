@@ -100,16 +100,13 @@ class Run:
     async def _converse(self) -> None:
         try:
             async with asyncio.timeout(self._limit_s):
-                await self._attempts()
+                attempt = 1
+                while (wait_s := await self._attempt(attempt)) is not None:
+                    attempt += 1
+                    self._happen(RetryScheduled(self.clock(), attempt, max(attempt, self._retries.attempts), wait_s))
+                    await asyncio.sleep(wait_s)
         except TimeoutError:
             self._happen(AttemptFailed(self.clock(), turn_error(self._limit_s or 0.0), self.state.request_id))
-
-    async def _attempts(self) -> None:
-        attempt = 1
-        while (wait_s := await self._attempt(attempt)) is not None:
-            attempt += 1
-            self._happen(RetryScheduled(self.clock(), attempt, max(attempt, self._retries.attempts), wait_s))
-            await asyncio.sleep(wait_s)
 
     async def _attempt(self, attempt: int) -> float | None:
         """Run one exchange within the plan's limits. Returns the seconds to wait for the next; None after the last."""

@@ -208,7 +208,7 @@ class RequestService:
         await self._execute(sending)
         return sending
 
-    async def check_ready(self, endpoint: Endpoint, *, explicit: bool = False) -> None:
+    async def check_ready(self, endpoint: Endpoint, *, explicit: bool) -> None:
         """Start the simulator if the endpoint is the simulator, and read the key. Raises the same errors as `send`."""
         await self._key(await self._simulation.resolve(endpoint), explicit)
 
@@ -358,14 +358,9 @@ def _sent(sending: PendingRequest) -> Sent:
         at=time.time(),
         text=view.text,
         view=view,
-        fields=_settings(sending),
+        fields={"model": run.request.model, **run.document.parameters},
         tag=sending.tag,
     )
-
-
-def _settings(sending: PendingRequest) -> dict[str, Json]:
-    """Return the body without messages and tools."""
-    return {"model": sending.run.request.model, **sending.run.document.parameters}
 
 
 def _record(sending: PendingRequest) -> RequestRecord:

@@ -23,7 +23,6 @@ _PIECES = re.compile(
 )
 MESSAGE_START, MESSAGE_END = "<|start|>", "<|end|>"
 ToolsPosition = Literal["first", "system", "first-user", "last-user"]
-TOOLS_POSITIONS: tuple[ToolsPosition, ...] = ("first", "system", "first-user", "last-user")
 
 
 @dataclass(frozen=True)
@@ -241,9 +240,9 @@ def _cache(options: CacheOptions, clock: Clock) -> Cache:
 class Replicas:
     """Several caches; each request is routed to one of them."""
 
-    def __init__(self, options: CacheOptions, clock: Clock = time.monotonic, seed: int = 1) -> None:
+    def __init__(self, options: CacheOptions, clock: Clock = time.monotonic) -> None:
         self._caches = [_cache(options, clock) for _ in range(options.replicas)]
-        self._routing, self._chance, self._next = options.routing, random.Random(seed), 0
+        self._routing, self._chance, self._next = options.routing, random.Random(1), 0
 
     def __len__(self) -> int:
         return sum(len(cache) for cache in self._caches)

@@ -9,7 +9,7 @@ from PySide6.QtGui import QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.storage.settings import Settings
-from playground.ui.theme import PROMPT_PX, ZOOM, Theme, apply_colors, apply_theme, load_theme, mono_font, zoom_factor
+from playground.ui.theme import PROMPT_PX, ZOOM, apply_colors, apply_theme, load_theme, mono_font, zoom_factor
 from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
@@ -34,11 +34,12 @@ class Appearance(QObject):
     def __init__(self, application: QApplication, settings: Settings) -> None:
         super().__init__()
         self._application, self._settings = application, settings
-        self._theme = load_theme(self._wanted())
+        self.theme = load_theme(self._wanted())
+        """The theme in use."""
         self._scaler: ZoomScaler | None = None
         self._zooming = single_timer(self, ZOOM_MS, self._scale)
         self._set_sizes()
-        apply_colors(application, self._theme)
+        apply_colors(application, self.theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)
         settings.subscribe(self._on_setting)
 
@@ -69,12 +70,7 @@ class Appearance(QObject):
     def apply(self) -> None:
         """Apply the theme to the application. Call it once after the window is built: under a style sheet, each widget
         that gets a parent is styled again with all its children."""
-        apply_theme(self._application, self._theme)
-
-    @property
-    def theme(self) -> Theme:
-        """The theme in use."""
-        return self._theme
+        apply_theme(self._application, self.theme)
 
     def _wanted(self) -> str:
         chosen = str(self._settings.get("theme"))
@@ -86,8 +82,8 @@ class Appearance(QObject):
     def refresh(self) -> None:
         """Follow the setting, or the system."""
         wanted = self._wanted()
-        if wanted != self._theme.name:
-            self._theme = load_theme(wanted)
+        if wanted != self.theme.name:
+            self.theme = load_theme(wanted)
             self.apply()
             self.changed.emit()
 
@@ -114,7 +110,7 @@ class Appearance(QObject):
 
     def toggle(self) -> None:
         """Switch between light and dark, and remember the choice."""
-        self._settings.set("theme", "light" if self._theme.dark else "dark")
+        self._settings.set("theme", "light" if self.theme.dark else "dark")
         self.refresh()
 
 

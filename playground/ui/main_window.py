@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 from PySide6.QtCore import QCoreApplication, QEvent, Qt, Signal
-from PySide6.QtGui import QCloseEvent, QPaintEvent, QShowEvent
-from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QScrollArea, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragMoveEvent, QDropEvent, QPaintEvent, QShowEvent
+from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QScrollArea, QSplitter, QWidget
 
 from playground.export.terminal import visible_line
 from playground.services import AppServices
@@ -28,6 +28,7 @@ from playground.ui.notify import EndNotice
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.window_actions import WindowActions
 from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
@@ -163,7 +164,7 @@ class MainWindow(QMainWindow):
         return menu
 
     def _lay_out(self) -> None:
-        _column(self._left, self.files.tabs.bar, self.prompt, tall=self.prompt)
+        column_of(self.files.tabs.bar, (self.prompt, 1), on=self._left, margins=0, spacing=0)
         for _pane in GROWTH[1:]:
             self._columns.addWidget(_blank())
         self._rows.addWidget(_blank())
@@ -173,7 +174,8 @@ class MainWindow(QMainWindow):
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
         self.mode_views = OtherModes(self, self._appearance)
-        _column(self._centre, self.menu_row, self.top, self.notice_bar, self.modes, self.status, tall=self.modes)
+        bars = self.menu_row, self.top, self.notice_bar
+        column_of(*bars, (self.modes, 1), self.status, on=self._centre, margins=0, spacing=0)
         self.setCentralWidget(self._centre)
 
     @property
@@ -329,14 +331,14 @@ class MainWindow(QMainWindow):
         self.modes.changed.connect(lambda _mode: self._end_notice("action"))
         requests.sent.connect(self.versions.sent)
         self.chaining.prompt_sent.connect(self.versions.sent)
-        requests.settled.connect(self.versions.settled)
+        requests.settled.connect(self.versions.refresh_soon)
         self.versions.notice.connect(self.show_notice)
         self.versions.fix_requested.connect(lambda: self.actions_table["mend"].trigger())
         self.versions.open_logged.connect(requests.open_logged)
         requests.key_missing.connect(self._show_key_missing)
         requests.notice.connect(self.show_notice)
         requests.found.connect(self.show_notice)
-        requests.dispatched.connect(lambda: self._end_notice("sent"))
+        requests.sent.connect(lambda _document, _run_id: self._end_notice("sent"))
         answers.log.previewed.connect(lambda _run_id: self._end_notice("action"))
 
     def start(self) -> None:
@@ -507,10 +509,21 @@ class MainWindow(QMainWindow):
             self.first_painted.emit()
 
     def changeEvent(self, event: QEvent) -> None:
-        """Read the log again when the window becomes active: other windows and commands write to it."""
+        """Remove the badge and read the log, which other processes write to, when the window becomes active."""
         super().changeEvent(event)
-        if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow() and self._answers is not None:
-            self.log.row_changed("")
+        if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
+            self.end_notice.clear()
+            if self._answers is not None:
+                self.log.row_changed("")
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        self.files.take_drop(event)
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        self.files.take_drop(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        self.files.take_drop(event)
 
     def focusNextPrevChild(self, forward: bool) -> bool:
         """Move the focus by position; Qt calls this for Tab and Shift+Tab of every widget in the window."""
@@ -527,11 +540,3 @@ def _blank() -> QFrame:
     blank = QFrame()
     blank.setProperty("look", "pane")
     return blank
-
-
-def _column(holder: QWidget, *widgets: QWidget, tall: QWidget) -> None:
-    column = QVBoxLayout(holder)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(0)
-    for widget in widgets:
-        column.addWidget(widget, 1 if widget is tall else 0)

@@ -50,7 +50,7 @@ class Modes(QStackedWidget):
     changed = Signal(str)
     """The id of the mode that is now current."""
 
-    def __init__(self, prompt_page: Callable[[QWidget], QWidget], top: TopBar, parent: QWidget | None = None) -> None:
+    def __init__(self, prompt_page: Callable[[QWidget], QWidget], top: TopBar, parent: QWidget) -> None:
         """`prompt_page` makes the page of Prompt mode below a parent."""
         super().__init__(parent)
         self._top = top

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -30,26 +29,23 @@ TASKS = {
 """Tasks whose end is notified, by their names in `Tasks`."""
 
 
-class EndNotice(QObject):
+class EndNotice:
     """Marks the window in the task bar, with the number of ends that were not seen as a badge where the desktop has
     one, and shows a message if it has a notification area."""
 
     def __init__(self, window: QWidget) -> None:
-        super().__init__(window)
         self._window = window
         self._tray: QSystemTrayIcon | None = None
         self.unseen = 0
         """Number of ends since the window was active."""
         self.last = ""
         """The text of the newest notification."""
-        window.installEventFilter(self)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Remove the badge when the window becomes active."""
-        if event.type() == QEvent.Type.WindowActivate and self.unseen:
+    def clear(self) -> None:
+        """Remove the badge: the window has become active."""
+        if self.unseen:
             self.unseen = 0
             _badge(0)
-        return super().eventFilter(watched, event)
 
     def notify_end(self, run: Run) -> None:
         """Notify the user of the end of a run, unless it was short or the window is active."""

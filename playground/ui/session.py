@@ -32,8 +32,8 @@ EVERY_MS = 250
 class Collector(QObject):
     """Collects garbage in the window's thread from `start` until `stop`, at Python's own thresholds."""
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._timer = repeating_timer(self, EVERY_MS, self.look)
         gc.disable()
 

@@ -7,16 +7,15 @@ from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QDialog,
     QFrame,
-    QHBoxLayout,
     QSplitter,
     QStackedWidget,
-    QVBoxLayout,
     QWidget,
 )
 
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.tab_bar import tab_bar
 from playground.ui.widgets.task_dialog import TaskDialog
 
@@ -38,15 +37,8 @@ class SidePanel(QFrame):
         self._stack = QStackedWidget()
         close = icon_button("close", "Close this page")
         close.clicked.connect(self.close_page)
-        head = QHBoxLayout()
-        head.setContentsMargins(0, 0, GRID, 0)
-        head.addWidget(self.tabs, 1)
-        head.addWidget(close)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(head)
-        column.addWidget(self._stack, 1)
+        head = row_of((self.tabs, 1), close, margins=(0, 0, GRID, 0))
+        column_of(head, (self._stack, 1), on=self, margins=0, spacing=0)
         self.setMinimumWidth(MIN_PANEL_PX)
         self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
 

@@ -12,7 +12,7 @@ Widgets choose a look by dynamic property and set no colors:
   QFrame      look = "menurow" | "bar" (toolbar) | "modes" | "notice" (banner) | "footer" | "hairline" | "card" |
                      "pane" | "callout" (amber edge) | "aside" (grey edge) | "error" (red edge); row = "figure"
   QPlainTextEdit zoned = "true" (the card paints the fill) | boxed = "true"
-After changing a property at run time call `restyle(widget)`.
+At run time, change a property with `restyle(widget, property=value)`.
 """
 
 from __future__ import annotations
@@ -268,10 +268,16 @@ def style_sheet(chevron: str, check: str, zoom: float = 1.0) -> str:
 _OF_TEXT = re.compile(r"((?:font-size|min-height): )(\d+)px")
 
 
-def restyle(widget: QWidget) -> None:
-    """Apply the style sheet to a widget again after one of its dynamic properties changed."""
+def restyle(widget: QWidget, **properties: str | bool) -> None:
+    """Set properties that the style sheet selects by, and apply it to the widget again if one has changed."""
+    changed = False
+    for name, value in properties.items():
+        selected = str(value).lower() if isinstance(value, bool) else value
+        if (widget.property(name) or "") != selected:
+            widget.setProperty(name, selected)
+            changed = True
     # Qt polishes a widget before it is first displayed.
-    if widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished):
+    if changed and widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished):
         style = widget.style()
         style.unpolish(widget)
         style.polish(widget)

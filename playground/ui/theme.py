@@ -132,12 +132,12 @@ def ui_font(px: int = BASE_PX, *, bold: bool = False, tabular: bool = False) -> 
     return _font(UI_FAMILIES, px, bold=bold, tabular=tabular)
 
 
-def mono_font(px: int | None = None, *, bold: bool = False) -> QFont:
+def mono_font(px: int | None = None) -> QFont:
     """Return the font of prompts, completions and ids; `px` None: in the user's size."""
     if px is None:
         application = QApplication.instance()
         px = int((application and application.property(PROMPT_PX)) or BASE_PX)
-    font = _font(MONO_FAMILIES, px, bold=bold, tabular=False)
+    font = _font(MONO_FAMILIES, px, bold=False, tabular=False)
     font.setStyleHint(QFont.StyleHint.Monospace)
     # Ligatures would draw two characters as one; here every character is counted.
     font.setFeature(QFont.Tag("liga"), 0)

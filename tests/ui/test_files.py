@@ -177,7 +177,7 @@ def test_after_a_restart_a_changed_file_is_not_overwritten_and_the_name_is_shown
 
     async def unchanged(session: Session, hand: UiDriver) -> None:
         window = session.window
-        assert window.top.file_label.startswith("a")
+        assert window.top.file_button.text().startswith("a")
         await hand.until(lambda: window.files.file.digest is not None, "the file was compared")
         assert not window.prompt.file_bar.isVisible()
 

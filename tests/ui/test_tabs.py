@@ -48,7 +48,7 @@ def test_each_tab_has_its_document_undo_steps_and_newest_request(tell: Tell, tmp
         await window.files.open_all([b])
         assert first_text(session) == "text of b"
         assert window.requests.shown_run_id is None
-        assert window.prompt.undo_stack.count() <= 1
+        assert window.prompt.history.stack.count() <= 1
         await _send(session, hand)
         of_b = window.requests.shown_run_id
         await hand.press(Qt.Key.Key_Tab, CONTROL)

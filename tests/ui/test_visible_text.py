@@ -43,7 +43,7 @@ def test_figure_row_with_a_bidi_control_names_the_escape(qtbot: QtBot) -> None:
 
 
 def test_notice_with_a_bidi_control_shows_an_escape(qtbot: QtBot) -> None:
-    notice = Notice("error", "Refused", f"id {ID}")
+    notice = Notice("Refused", f"id {ID}")
     qtbot.addWidget(notice)
     assert SHOWN in notice.accessibleName()
 

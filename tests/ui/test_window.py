@@ -459,7 +459,7 @@ def test_why_is_held_against_another_request_and_the_forecast_is_scored(tell: Te
         assert after is not None
         assert after != before
         assert (after.before, after.after) != ("", "")
-        assert "3 forecasts" in window.inspector.forecast.score
+        assert "3 forecasts" in window.inspector.forecast.rows["reported"].accessibleDescription()
 
     tell(story)
 

@@ -56,7 +56,8 @@ class AgentDialog(AgentView):
         self._conversation = service.conversation or Conversation(prompt())
         self._end: str | None = None
         self._step = "Running"
-        self._cards: list[TurnCard] = []
+        self.cards: list[TurnCard] = []
+        """The turns of the visible branch."""
         self._frame = QTimer(self)
         self._frame.setInterval(FRAME_MS)
         self._connect()
@@ -104,11 +105,6 @@ class AgentDialog(AgentView):
     def book(self) -> ToolMocks:
         """Return the mocks of this conversation's tools."""
         return self._service.book(self._conversation.root)
-
-    @property
-    def cards(self) -> list[TurnCard]:
-        """Return the turns of the visible branch."""
-        return self._cards
 
     def measured(self) -> tuple[MeasuredTurn, ...]:
         """Return the times of the visible branch, for the voice timeline."""
@@ -246,7 +242,7 @@ class AgentDialog(AgentView):
         now = self._loop.now() if self._loop is not None else 0.0
         bar = self.view.verticalScrollBar()
         at_end = bar.value() >= bar.maximum() - GRID
-        for card, turn in zip(self._cards, path, strict=True):
+        for card, turn in zip(self.cards, path, strict=True):
             card.show_turn(
                 turn,
                 figures=usage_words(turn, self._forecast(turn)),
@@ -268,18 +264,18 @@ class AgentDialog(AgentView):
 
     def _fit_cards(self, path: tuple[Turn, ...]) -> None:
         same = 0
-        while same < min(len(path), len(self._cards)) and self._cards[same].turn_id == path[same].id:
+        while same < min(len(path), len(self.cards)) and self.cards[same].turn_id == path[same].id:
             same += 1
-        for card in self._cards[same:]:
+        for card in self.cards[same:]:
             self.column.removeWidget(card)
             card.deleteLater()
-        del self._cards[same:]
+        del self.cards[same:]
         for turn in path[same:]:
-            card = TurnCard(len(self._cards) + 1, turn.id)
+            card = TurnCard(len(self.cards) + 1, turn.id)
             card.result_asked.connect(self._edit_result)
             card.answer_asked.connect(self._edit_answer)
             card.go_on_asked.connect(self.go_on)
-            self._cards.append(card)
+            self.cards.append(card)
             self.column.insertWidget(self.column.count() - 1, card)
 
     def _forecast(self, turn: Turn) -> float | None:

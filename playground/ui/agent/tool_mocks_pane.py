@@ -9,11 +9,9 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QHBoxLayout,
     QLabel,
     QListWidget,
     QPlainTextEdit,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -34,6 +32,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import padded
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
 KINDS: dict[ReplyKind, tuple[str, str]] = {
@@ -85,23 +84,19 @@ class AnswerForm(QWidget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        returns = QHBoxLayout()
-        returns.addWidget(QLabel("Returns"))
-        returns.addWidget(self.kind, 1)
-        takes = QHBoxLayout()
-        takes.addWidget(QLabel("Takes"))
-        for widget in (self.delay, self.first, self.between, self.second):
-            takes.addWidget(widget)
-        takes.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(GRID)
-        column.addLayout(returns)
-        column.addWidget(self.text, 2)
-        column.addLayout(takes)
-        column.addWidget(words("By argument pattern, the first that fits (JSON, may be empty)", "muted"))
-        column.addWidget(self.cases, 1)
-        column.addWidget(self.wrong)
+        returns = row_of(QLabel("Returns"), (self.kind, 1))
+        takes = row_of(QLabel("Takes"), self.delay, self.first, self.between, self.second, STRETCH)
+        column_of(
+            returns,
+            (self.text, 2),
+            takes,
+            words("By argument pattern, the first that fits (JSON, may be empty)", "muted"),
+            (self.cases, 1),
+            self.wrong,
+            on=self,
+            margins=0,
+            spacing=GRID,
+        )
 
     def show_answer(self, answer: ToolMock) -> None:
         """Show a tool's mock."""
@@ -177,8 +172,7 @@ class AnswerForm(QWidget):
         sentences = [_short(str(problem)) for problem in bad.problems] if bad is not None else []
         self.wrong.setText("\n".join([*sentences, "The last valid value is kept."]) if sentences else "")
         self.wrong.setVisible(bool(sentences))
-        self.cases.setProperty("bad", "true" if any("cases" in one for one in sentences) else "false")
-        restyle(self.cases)
+        restyle(self.cases, bad=any("cases" in one for one in sentences))
 
 
 def _short(sentence: str) -> str:
@@ -220,13 +214,15 @@ class AnswersPane(QWidget):
         self.none = words(
             "The prompt has no tools. Add some in the Tools tab; without them an agent loop is one request."
         )
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID, GRID + 4, 0, 0)
-        column.setSpacing(GRID)
-        column.addWidget(words("What a call returns", "strong"))
-        column.addWidget(self.none)
-        column.addWidget(self.list)
-        column.addWidget(self.form, 1)
+        column_of(
+            words("What a call returns", "strong"),
+            self.none,
+            self.list,
+            (self.form, 1),
+            on=self,
+            margins=(GRID, GRID + 4, 0, 0),
+            spacing=GRID,
+        )
 
     def show_book(self, document: Document, book: ToolMocks) -> None:
         """Show the mocks of this prompt's tools."""

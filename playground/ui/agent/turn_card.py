@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
 
 from playground.agent.conversation import Conversation, Result, Sum, Turn
 from playground.agent.loop import AgentLoopEnded
@@ -13,7 +13,8 @@ from playground.export.terminal import visible, visible_line
 from playground.prompt.document import ToolCall
 from playground.runs.metrics import UNKNOWN, Figure, finish_text, seconds
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.labels import CopyButton, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -124,20 +125,18 @@ class CallRow(QFrame):
         self.arguments = _mono(visible(pretty(call.arguments)))
         self.state = words("", "muted")
         self.result = _mono("")
-        self.edit = QPushButton("Edit the result…")
-        self.edit.setProperty("look", "link")
+        self.edit = push_button("Edit the result…", "link", lambda: self.edit_asked.emit(call.id))
         self.edit.setAccessibleName(f"Edit the result of {visible_line(call.name)}")
-        self.edit.clicked.connect(lambda: self.edit_asked.emit(call.id))
-        row = QHBoxLayout()
-        row.addWidget(self.state, 1)
-        row.addWidget(self.edit)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID + 4, GRID // 2, GRID, GRID // 2)
-        column.setSpacing(2)
-        column.addWidget(self.head)
-        column.addWidget(self.arguments)
-        column.addLayout(row)
-        column.addWidget(self.result)
+        row = row_of((self.state, 1), self.edit)
+        column_of(
+            self.head,
+            self.arguments,
+            row,
+            self.result,
+            on=self,
+            margins=(GRID + 4, GRID // 2, GRID, GRID // 2),
+            spacing=2,
+        )
 
     def show_result(self, result: Result | None, now: float, *, running: bool) -> None:
         """Show a result; None: not called yet. Editing is disabled while the loop runs."""
@@ -162,8 +161,7 @@ class TurnCard(QFrame):
         super().__init__()
         self.turn_id = turn_id
         self.setProperty("look", "card")
-        self.title = QLabel(f"Turn {number}")
-        self.title.setProperty("tone", "strong")
+        self.title = toned(f"Turn {number}", "strong")
         self.state = words("", "muted")
         self.request_id = words("", "muted")
         self.copy = CopyButton(f"the request_id of turn {number}")
@@ -174,41 +172,32 @@ class TurnCard(QFrame):
         self.figures = words("", "muted")
         self.prefix = words("", "muted")
         self.error = words("", "failure")
-        self.edit = self._link("Edit the answer…", lambda: self.answer_asked.emit(turn_id))
-        self.go_on = self._link("Branch from here", lambda: self.go_on_asked.emit(turn_id))
+        self.edit = push_button("Edit the answer…", "link", lambda: self.answer_asked.emit(turn_id))
+        self.go_on = push_button("Branch from here", "link", lambda: self.go_on_asked.emit(turn_id))
         self._calls: dict[str, CallRow] = {}
         self._lay_out()
 
-    def _link(self, label: str, handler: object) -> QPushButton:
-        button = QPushButton(label)
-        button.setProperty("look", "link")
-        button.clicked.connect(handler)
-        return button
-
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
         for widget in (self.title, self.state):
-            head.addWidget(widget)
             widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
-        head.addStretch(1)
-        head.addWidget(self.request_id)
-        head.addWidget(self.copy)
-        self.calls = QVBoxLayout()
-        self.calls.setSpacing(GRID // 2)
-        tail = QHBoxLayout()
-        tail.addWidget(self.edit)
-        tail.addWidget(self.go_on)
-        tail.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
-        column.setSpacing(GRID // 2)
-        column.addLayout(head)
-        for widget in (self.added, self.text, self.filler):
-            column.addWidget(widget)
-        column.addLayout(self.calls)
-        for widget in (self.coming, self.error, self.figures, self.prefix):
-            column.addWidget(widget)
-        column.addLayout(tail)
+        head = row_of(self.title, self.state, STRETCH, self.request_id, self.copy)
+        self.calls = column_of(spacing=GRID // 2)
+        tail = row_of(self.edit, self.go_on, STRETCH)
+        column_of(
+            head,
+            self.added,
+            self.text,
+            self.filler,
+            self.calls,
+            self.coming,
+            self.error,
+            self.figures,
+            self.prefix,
+            tail,
+            on=self,
+            margins=(GRID * 2, GRID, GRID * 2, GRID),
+            spacing=GRID // 2,
+        )
 
     def show_turn(
         self, turn: Turn, *, figures: str, prefix: str, added: str, coming: str, now: float, running: bool

@@ -12,15 +12,12 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
     QScrollArea,
-    QSpinBox,
     QSplitter,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,8 +28,9 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.agent.turn_card import pretty, stretch
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.flow import FlowLayout
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import spin_box
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog
 
@@ -57,14 +55,11 @@ class EditDialog(QDialog):
         self.text.setTabChangesFocus(True)
         self.wrong = words("", "failure")
         self.wrong.hide()
-        self.branch = QPushButton("Make a branch")
-        self.branch.setProperty("look", "primary")
-        self.branch.clicked.connect(self._take)
+        self.branch = push_button("Make a branch", "primary", self._take)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         buttons.addButton(self.branch, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column = column_of(on=self, margins=GRID * 2)
         if as_answer:
             column.addWidget(words('As JSON: "content", and "tool_calls" if any.', "muted"))
         column.addWidget(self.text, 1)
@@ -137,20 +132,10 @@ class AskBar(QFrame):
         self.text.setTabChangesFocus(True)
         self.text.setMaximumHeight(90)
         self.text.setAccessibleName("What the tool returns")
-        self.give = QPushButton("Return this")
-        self.give.setProperty("look", "primary")
-        self.give.clicked.connect(lambda: self._answer(failed=False))
-        self.fail = QPushButton("Return it as an error")
-        self.fail.clicked.connect(lambda: self._answer(failed=True))
-        row = QHBoxLayout()
-        row.addStretch(1)
-        row.addWidget(self.fail)
-        row.addWidget(self.give)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
-        for widget in (self.question, self.hint, self.text):
-            column.addWidget(widget)
-        column.addLayout(row)
+        self.give = push_button("Return this", "primary", lambda: self._answer(failed=False))
+        self.fail = push_button("Return it as an error", clicked=lambda: self._answer(failed=True))
+        row = row_of(STRETCH, self.fail, self.give)
+        column_of(self.question, self.hint, self.text, row, on=self, margins=(GRID + 4, GRID, GRID, GRID))
         self.hide()
 
     async def ask(self, question: Question) -> str:
@@ -208,13 +193,9 @@ class AgentView(TaskDialog):
         self._lay_out()
 
     def _build(self) -> None:
-        self.go = QPushButton("Run agent loop")
-        self.go.setProperty("look", "primary")
+        self.go = push_button("Run agent loop", "primary")
         self.go.setAutoDefault(False)
-        self.limit = padded(QSpinBox())
-        self.limit.setRange(1, MOST_REQUESTS)
-        self.limit.setValue(DEFAULT_LIMIT)
-        self.limit.setAccessibleName("Requests at most")
+        self.limit = spin_box(1, MOST_REQUESTS, DEFAULT_LIMIT, "Requests at most")
         self.branch = QComboBox()
         self.branch.setAccessibleName("Branch of the conversation")
         self.branch.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
@@ -242,23 +223,14 @@ class AgentView(TaskDialog):
         }
 
     def _button(self, label: str) -> QPushButton:
-        button = QPushButton(label)
+        button = push_button(label, "quiet")
         button.setAutoDefault(False)
-        button.setProperty("look", "quiet")
         return button
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(self.go)
-        head.addWidget(QLabel("at most"))
-        head.addWidget(self.limit)
-        head.addWidget(QLabel("requests"))
-        head.addStretch(1)
-        head.addWidget(self.branch)
+        head = row_of(self.go, QLabel("at most"), self.limit, QLabel("requests"), STRETCH, self.branch)
         inside = QWidget()
-        self.column = QVBoxLayout(inside)
-        self.column.setContentsMargins(0, 0, GRID, 0)
-        self.column.setSpacing(GRID)
+        self.column = column_of(on=inside, margins=(0, 0, GRID, 0), spacing=GRID)
         self.empty = words(
             "Each turn appears here after it has run: messages, tool calls and results, request_id, usage, and tokens "
             "added to the prefix.",
@@ -271,34 +243,19 @@ class AgentView(TaskDialog):
         self.view.setWidget(inside)
         self.view.setWidgetResizable(True)
         self.view.setAccessibleName("The conversation")
-        next_line = QHBoxLayout()
-        next_line.addWidget(self.reply, 1)
-        next_line.addWidget(self.send_reply)
+        next_line = row_of((self.reply, 1), self.send_reply)
         left = QWidget()
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, GRID, 0)
-        for widget in (self.state, self.totals):
-            column.addWidget(widget)
-        column.addWidget(self.view, 1)
-        column.addWidget(self.ask)
-        column.addLayout(next_line)
+        column_of(self.state, self.totals, (self.view, 1), self.ask, next_line, on=left, margins=(0, 0, GRID, 0))
         self.halves = QSplitter()
         self.halves.addWidget(left)
-        mocks = QScrollArea()
-        mocks.setWidget(self.answers)
-        mocks.setWidgetResizable(True)
-        mocks.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        mocks = scrolled(self.answers)
         mocks.setMinimumSize(MOCKS_PX, MOCKS_PX // 2)
         self.halves.addWidget(mocks)
         self.halves.setSizes([640, 360])
         self.halves.setChildrenCollapsible(False)
         row = FlowLayout()
         row.add_all(list(self.ways.values()))
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
-        whole.addLayout(head)
-        whole.addWidget(self.halves, 1)
-        whole.addLayout(row)
+        column_of(head, (self.halves, 1), row, on=self, margins=(GRID * 2, GRID * 2, GRID * 2, GRID))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Put the mocks below the turns if there is no room beside them."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QMenuBar, QSizePolicy, QWidget
 from shiboken6 import isValid
 
 from playground.client.endpoint import PlanLimits
@@ -20,6 +20,8 @@ from playground.storage.settings import Settings
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme
 from playground.ui.widgets.icons import ICON_PX, icon
+from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -46,9 +48,7 @@ class StatusBar(QFrame):
         self._recovery = QLabel()
         self._saved = QLabel()
         self._hint = QLabel()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GRID + 4, 0, GRID + 4, 0)
-        row.setSpacing(GRID * 2)
+        row = row_of(on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID * 2)
         for label in (self._in_flight, self._minute, self._recovery, self._error, self._saved, self._hint):
             label.setProperty("tone", "muted")
             row.addWidget(label, 1 if label is self._error else 0)
@@ -63,7 +63,7 @@ class StatusBar(QFrame):
         if limit is not None and load.this_minute > limit:
             tip += " More requests than the plan allows: recorded programs are never delayed, or the plan was changed."
         self._minute.setToolTip(tip + (" The next request of this program is queued." if full else ""))
-        _tone(self._minute, "variable" if full else "muted")
+        restyle(self._minute, tone="variable" if full else "muted")
 
     def show_saved(self, words: str) -> None:
         """Show when the prompt was saved."""
@@ -85,7 +85,7 @@ class StatusBar(QFrame):
         """Show a message that does not stop the work, such as a log that cannot be written."""
         self._error.setText(sentence)
         self._error.setToolTip(plain_tip(sentence))
-        _tone(self._error, "failure" if sentence else "muted")
+        restyle(self._error, tone="failure" if sentence else "muted")
 
 
 def _used(count: int, limit: int | None, what: str) -> str:
@@ -93,12 +93,6 @@ def _used(count: int, limit: int | None, what: str) -> str:
     if limit is None:
         return f"{count} {what}"
     return f"{count} of {limit} {what}" if count <= limit else f"{count} {what}, more than the plan's {limit}"
-
-
-def _tone(label: QLabel, tone: str) -> None:
-    if label.property("tone") != tone:
-        label.setProperty("tone", tone)
-        restyle(label)
 
 
 HEIGHT_PX = 30
@@ -112,18 +106,12 @@ class Destination(Recolored, QFrame):
         super().__init__()
         self.setAccessibleName("Destination of requests")
         self._icon = QLabel()
-        self._text = QLabel()
-        self._text.setProperty("tone", "muted")
+        self._text = toned("", "muted")
         self._text.setMinimumWidth(40)
-        self._button = QPushButton()
-        self._button.setProperty("look", "link")
+        self._button = push_button("", "link")
         self._run: Callable[[], object] = lambda: None
         self._button.clicked.connect(lambda: self._run())
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, GRID, 0)
-        row.setSpacing(6)
-        for widget in (self._icon, self._text, self._button):
-            row.addWidget(widget)
+        row_of(self._icon, self._text, self._button, on=self, margins=(0, 0, GRID, 0), spacing=6)
         self.hide()
         self.colored()
 
@@ -209,12 +197,7 @@ class MenuRow(QFrame):
         self.menus.setNativeMenuBar(sys.platform == "darwin")
         self.menus.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.destination = Destination()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(4, 0, 0, 0)
-        row.setSpacing(0)
-        row.addWidget(self.menus)
-        row.addStretch(1)
-        row.addWidget(self.destination)
+        row_of(self.menus, STRETCH, self.destination, on=self, margins=(4, 0, 0, 0), spacing=0)
 
     def set_menus(self, menus: Sequence[QMenu]) -> None:
         """Replace the menus."""

@@ -23,7 +23,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QMenu,
     QPushButton,
@@ -35,7 +34,8 @@ from playground.client.endpoint import Endpoint
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
-from playground.ui.widgets.labels import ChoiceButton
+from playground.ui.widgets.labels import ChoiceButton, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -55,16 +55,12 @@ class ContextMeter(QAbstractButton):
     ) -> None:
         super().__init__()
         self._parts: Composition | None = None
-        self._label = ""
+        self.label = ""
+        """The figure."""
         self._words_shown = True
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.clicked.connect(self.open)
-
-    @property
-    def label(self) -> str:
-        """Return the figure."""
-        return self._label
 
     @property
     def over(self) -> bool:
@@ -78,8 +74,8 @@ class ContextMeter(QAbstractButton):
             self.updateGeometry()
             self.update()
 
-    def show_parts(self, parts: Composition, total: int = 0) -> None:
-        """Show a composition, scaled to the prompt's `total` tokens as the other panes show it, if it is given."""
+    def show_parts(self, parts: Composition, total: int) -> None:
+        """Show a composition, scaled to the prompt's `total` tokens as the other panes show it; 0: as estimated."""
         if total and parts.prompt:
             scale = total / parts.prompt
             parts = replace(
@@ -95,8 +91,8 @@ class ContextMeter(QAbstractButton):
         mark = "over the limit: " if self.over else ""
         room = "—" if parts.room is None else f"{parts.room:,}"
         label = f"{mark}context ≈ {round(parts.prompt):,} of {room}"
-        wider = len(label) != len(self._label)
-        self._label = label
+        wider = len(label) != len(self.label)
+        self.label = label
         self.setToolTip(f"{label}\n{self.words}")
         self.setAccessibleName(label)
         self.setAccessibleDescription(self.words)
@@ -114,7 +110,7 @@ class ContextMeter(QAbstractButton):
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetricsF(ui_font(12, tabular=True))
-        longest = max(metrics.horizontalAdvance(text) for text in (self._label, _USUAL_LABEL))
+        longest = max(metrics.horizontalAdvance(text) for text in (self.label, _USUAL_LABEL))
         words = round(longest) + GRID + 8 if self._words_shown else 0
         return QSize(words + BAR_WIDTH_PX + GRID, round(metrics.height()) + 13)
 
@@ -133,7 +129,7 @@ class ContextMeter(QAbstractButton):
         painter.setPen(theme.failure if self.over else theme.muted)
         if self._words_shown:
             area = QRectF(GRID / 2, 0, self.width() - BAR_WIDTH_PX - GRID * 2, self.height())
-            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self._label)
+            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self.label)
         if self._parts is not None:
             left, top = self.width() - BAR_WIDTH_PX - GRID / 2, (self.height() - BAR_PX) / 2
             paint_parts(painter, theme, QRectF(left, top, BAR_WIDTH_PX, BAR_PX), self._parts)
@@ -211,9 +207,8 @@ class ContextTable(QDialog):
 
 
 def _label(text: str, tone: str, *, right: bool = False) -> QLabel:
-    label = QLabel(text)
+    label = toned(text, tone)
     label.setFont(ui_font(13, tabular=True))
-    label.setProperty("tone", tone)
     if right:
         label.setAlignment(Qt.AlignmentFlag.AlignRight)
     return label
@@ -249,9 +244,7 @@ class ModeSwitch(QFrame):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._buttons: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(1, 1, 1, 1)
-        self._row.setSpacing(1)
+        self._row = row_of(on=self, margins=1, spacing=1)
         self.hide()
 
     def add_mode(self, mode: str, label: str, icon: str) -> None:
@@ -298,14 +291,12 @@ class TopBar(QFrame):
         self._refusal = ""
         self.modes = ModeSwitch()
         self._endpoint = _menu_button("Endpoint: where requests are sent")
-        self._file = _menu_button("Prompt file")
-        set_icon(self._file, "file", "text")
+        self.file_button = _menu_button("Prompt file")
+        set_icon(self.file_button, "file", "text")
         self._new = icon_button("plus", "New prompt")
         self._new.clicked.connect(self.new_requested)
         self.context = ContextMeter()
-        self._send = QPushButton()
-        self._send.setProperty("look", "primary")
-        self._send.clicked.connect(self.send_clicked)
+        self._send = push_button("", "primary", self.send_clicked)
         self._verify = QPushButton(VERIFY)
         self._fitted_px = 0
         self._names = "", ""
@@ -316,17 +307,10 @@ class TopBar(QFrame):
         set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
         self._verify.clicked.connect(lambda: action("verify").trigger())
-        row = self._row = QHBoxLayout(self)
-        row.setContentsMargins(GRID + 4, 0, GRID + 4, 0)
-        row.setSpacing(GRID)
-        left: tuple[QWidget, ...] = (self.modes, self._endpoint, self._file, self._new)
+        left: tuple[QWidget, ...] = (self.modes, self._endpoint, self.file_button, self._new)
         right: tuple[QWidget, ...] = (self.context, self._verify, self._send)
-        for widget in left:
-            row.addWidget(widget)
-        row.addStretch(1)
-        for widget in right:
-            row.addWidget(widget)
-        self._prompt_tools = (self._file, self._new, *right)
+        self._row = row_of(*left, STRETCH, *right, on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID)
+        self._prompt_tools = (self.file_button, self._new, *right)
         self._mode_tools: QWidget | None = None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -372,7 +356,7 @@ class TopBar(QFrame):
         if isinstance(tools, CompactTools):
             tools.show_compact(level >= 5)
         most = _FEW_CHARACTERS if level >= 6 else _NAME_CHARACTERS
-        for button, name in zip((self._endpoint, self._file), self._names, strict=True):
+        for button, name in zip((self._endpoint, self.file_button), self._names, strict=True):
             set_label(button, _shortened(name, most))
 
     def show_tools(self, tools: QWidget | None, *, prompt: bool) -> None:
@@ -389,7 +373,7 @@ class TopBar(QFrame):
 
     def set_file_menu(self, menu: QMenu) -> None:
         """Set the menu of the button with the prompt's name."""
-        self._file.setMenu(menu)
+        self.file_button.setMenu(menu)
 
     def show_endpoints(self, endpoints: Sequence[Endpoint], chosen: Endpoint) -> None:
         """List all endpoints in the menu, with the chosen one's name on the button."""
@@ -415,12 +399,7 @@ class TopBar(QFrame):
         if shown != self._names[1]:
             self._names = self._names[0], shown
             self._fit()
-        self._file.setToolTip("Unsaved changes; a draft is on disk" if changed else name or "Untitled")
-
-    @property
-    def file_label(self) -> str:
-        """Return the text of the button with the prompt's name."""
-        return self._file.text()
+        self.file_button.setToolTip("Unsaved changes; a draft is on disk" if changed else name or "Untitled")
 
     def show_running(self, running: bool, shortcut: str) -> None:
         """Show Send, or Stop while a request runs, in the same place."""
@@ -428,9 +407,7 @@ class TopBar(QFrame):
         self._verify.setEnabled(not running)
         self._fit()
         self._send.setAccessibleName("Stop the request" if running else "Send the prompt")
-        if self._send.property("look") != ("stop" if running else "primary"):
-            self._send.setProperty("look", "stop" if running else "primary")
-            restyle(self._send)
+        restyle(self._send, look="stop" if running else "primary")
         self._show_refusal()
 
     def show_refusal(self, reason: str) -> None:
@@ -457,8 +434,7 @@ def _shortened(name: str, most: int) -> str:
 
 
 def _menu_button(name: str) -> QPushButton:
-    button = QPushButton()
-    button.setProperty("look", "menu")
+    button = push_button("", "menu")
     button.setAccessibleName(name)
     button.setToolTip(name)
     return button

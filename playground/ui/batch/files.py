@@ -12,11 +12,8 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QInputDialog,
     QPlainTextEdit,
-    QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,8 +28,10 @@ from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once
 
 MAX_LOG_ROWS = 10_000
 MAX_EDITED = 100_000
@@ -40,7 +39,7 @@ MAX_EDITED = 100_000
 _LINE_ENDS = {0x2028: "\n", 0x2029: "\n"}
 """How a QTextDocument stores line breaks, those of Shift+Enter included."""
 DATA_FILTER = "Tables (*.csv *.tsv *.jsonl *.ndjson *.json);;All files (*)"
-EXPORT_FILTER = "CSV (*.csv);;JSON lines (*.jsonl)"
+EXPORT_SUFFIXES = {"CSV (*.csv)": "csv", "JSON lines (*.jsonl)": "jsonl"}
 
 
 class PasteRowsDialog(QDialog):
@@ -66,19 +65,17 @@ class PasteRowsDialog(QDialog):
         self.text.setReadOnly(len(text) > MAX_EDITED or not exact)
         self.error = words("", "failure")
         self.error.hide()
-        self.use = QPushButton("Use rows")
-        self.use.setProperty("look", "primary")
-        self.use.clicked.connect(lambda: self._take(self, self._rows_text()))
+        self.use = push_button("Use rows", "primary", lambda: self._take(self, self._rows_text()))
         self.text.textChanged.connect(self._show_edited)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         buttons.addButton(self.use, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(
-            words("CSV or TSV with a header line, or JSON lines. Columns fill the variables of the same name.")
+        column = column_of(
+            words("CSV or TSV with a header line, or JSON lines. Columns fill the variables of the same name."),
+            (self.text, 1),
+            on=self,
+            margins=GRID * 2,
         )
-        column.addWidget(self.text, 1)
         note = ""
         if len(text) > MAX_EDITED:
             note = f"The first {MAX_EDITED:,} of {len(text):,} characters are visible. The whole text becomes rows."
@@ -125,11 +122,7 @@ class BatchFiles(QObject):
 
     def ask_for_file(self) -> None:
         """Ask for a data file and read it."""
-        dialog = QFileDialog(self._window, "Open the rows of a batch")
-        dialog.setNameFilter(DATA_FILTER)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda path: self.open_file(Path(path)))
-        open_once(dialog)
+        ask_open(self._window, "Open the rows of a batch", DATA_FILTER, self.open_file)
 
     def open_file(self, path: Path) -> None:
         """Read rows from a file."""
@@ -196,13 +189,7 @@ class BatchFiles(QObject):
 
     def ask_for_export(self, results: Mapping[int, dict[str, Json]]) -> None:
         """Ask for a file and write the results to it."""
-        dialog = QFileDialog(self._window, "Export the results")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(EXPORT_FILTER)
-        dialog.setDefaultSuffix("csv")
-        dialog.filterSelected.connect(lambda text: dialog.setDefaultSuffix("csv" if "csv" in text else "jsonl"))
-        dialog.fileSelected.connect(lambda path: self.export(Path(path), results))
-        open_once(dialog)
+        ask_save(self._window, "Export the results", EXPORT_SUFFIXES, lambda path: self.export(path, results))
 
     def export(self, path: Path, results: Mapping[int, dict[str, Json]]) -> None:
         """Write results by row number in the order of the data: a table for .csv, else JSON lines."""

@@ -18,7 +18,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QSplitter,
     QStackedWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -32,7 +31,8 @@ from playground.ui.batch.table import BatchTable
 from playground.ui.theme import GRID, current_theme, mono_font, ui_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel
+from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, Space, column_of, row_of
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.timers import single_timer
 
@@ -48,16 +48,9 @@ class BatchBar(QWidget):
         super().__init__()
         self._counts: Mapping[str, int] = {}
         self.setFixedHeight(42)
-        self.headline = QLabel()
-        self.headline.setProperty("tone", "headline")
-        self.eta = QLabel()
-        self.eta.setProperty("tone", "muted")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 14)
-        row.setSpacing(GRID * 2)
-        row.addWidget(self.headline)
-        row.addWidget(self.eta)
-        row.addStretch(1)
+        self.headline = toned("", "headline")
+        self.eta = toned("", "muted")
+        row_of(self.headline, self.eta, STRETCH, on=self, margins=(0, 0, 0, 14), spacing=GRID * 2)
 
     def show_counts(self, counts: Mapping[str, int]) -> None:
         """Show the number of rows by status."""
@@ -107,9 +100,7 @@ class BatchDetail(QFrame):
         self.setProperty("look", "detail")
         self.setMinimumHeight(DETAIL_PX)
         self._title = ElidedLabel("Row", Qt.TextElideMode.ElideRight)
-        self.open = QPushButton("Open in Prompt")
-        self.open.setProperty("look", "link")
-        self.open.clicked.connect(self.open_asked)
+        self.open = push_button("Open in Prompt", "link", self.open_asked)
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
         self.text.setAccessibleName("Completion of the row")
@@ -119,25 +110,10 @@ class BatchDetail(QFrame):
         self._figures = {
             name: FigureRow(name) for name in ("status", "cached", "input cost", "time to first token", "output")
         }
-        left, right = QVBoxLayout(), QVBoxLayout()
-        head = QHBoxLayout()
-        head.addWidget(self._title, 1)
-        head.addWidget(self.open)
-        left.addLayout(head)
-        left.addWidget(self.text, 1)
-        right.setSpacing(2)
-        right.addWidget(self.id)
-        for figure in self._figures.values():
-            right.addWidget(figure)
-        right.addStretch(1)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(14, GRID, 14, GRID)
-        row.setSpacing(GRID * 2)
+        left = column_of(row_of((self._title, 1), self.open), (self.text, 1))
         self._right = QWidget()
-        self._right.setLayout(right)
-        right.setContentsMargins(0, 0, 0, 0)
-        row.addLayout(left, 3)
-        row.addWidget(self._right, 1)
+        column_of(self.id, *self._figures.values(), STRETCH, on=self._right, margins=0, spacing=2)
+        row_of((left, 3), (self._right, 1), on=self, margins=(14, GRID, 14, GRID), spacing=GRID * 2)
         self.show_line(None)
 
     def show_line(self, line: BatchLine | None) -> None:
@@ -209,17 +185,12 @@ class BatchPage(QWidget):
         self.stack = QStackedWidget()
         self.stack.addWidget(self._empty_page())
         self.stack.addWidget(self._batch_page())
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.notice)
-        column.addWidget(self.stack, 1)
+        column_of(self.notice, (self.stack, 1), on=self, margins=0, spacing=0)
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._select())
         self.model.modelReset.connect(self._restore_selection)
 
     def _empty_page(self) -> QWidget:
-        title = QLabel("Send this prompt for every row of a table")
-        title.setProperty("tone", "title")
+        title = toned("Send this prompt for every row of a table", "title")
         text = words(
             "Columns fill the variables of the same name. Before anything is sent, you see the forecast of tokens, "
             "cost and time. Drop a CSV, TSV or JSON lines file here, or:"
@@ -237,38 +208,24 @@ class BatchPage(QWidget):
         buttons.addStretch(1)
         page = QFrame()
         page.setProperty("look", "pane")
-        box = QVBoxLayout()
-        box.setSpacing(GRID * 2)
-        for item in (title, text):
-            box.addWidget(item)
-        box.addLayout(buttons)
+        box = column_of(title, text, buttons, spacing=GRID * 2)
         holder = QWidget()
         holder.setFixedWidth(560)
         holder.setLayout(box)
-        middle = QHBoxLayout()
-        middle.addStretch(1)
-        middle.addWidget(holder)
-        middle.addStretch(1)
-        column = QVBoxLayout(page)
-        column.addStretch(2)
-        column.addLayout(middle)
-        column.addStretch(3)
+        middle = row_of(STRETCH, holder, STRETCH)
+        column_of(Space(stretch=2), middle, Space(stretch=3), on=page)
         return page
 
     def _batch_page(self) -> QWidget:
         self.bar = BatchBar()
         self.progress = QFrame()
         self.progress.setProperty("look", "pane")
-        top = QVBoxLayout(self.progress)
-        top.setContentsMargins(14, GRID, 14, 0)
-        top.addWidget(self.bar)
+        column_of(self.bar, on=self.progress, margins=(14, GRID, 14, 0))
         self.progress.hide()
         self.order_text = words("", "muted")
         order = QFrame()
         order.setProperty("look", "pane")
-        order_row = QHBoxLayout(order)
-        order_row.setContentsMargins(14, 2, 14, 2)
-        order_row.addWidget(self.order_text, 1)
+        row_of((self.order_text, 1), on=order, margins=(14, 2, 14, 2))
         self.body = QSplitter(Qt.Orientation.Vertical)
         self.body.addWidget(self.table)
         self.body.addWidget(self.detail)
@@ -276,12 +233,7 @@ class BatchPage(QWidget):
         self.body.setChildrenCollapsible(False)
         self.body.setSizes([10_000, DETAIL_PX])
         page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        for widget in (self.setup, self.progress, order, self._filter_row()):
-            column.addWidget(widget)
-        column.addWidget(self.body, 1)
+        column_of(self.setup, self.progress, order, self._filter_row(), (self.body, 1), on=page, margins=0, spacing=0)
         return page
 
     def _filter_row(self) -> QWidget:
@@ -293,9 +245,7 @@ class BatchPage(QWidget):
         self.filter.textChanged.connect(lambda _text: self._filter_timer.start())
         frame = QFrame()
         frame.setProperty("look", "bar")
-        row = QHBoxLayout(frame)
-        row.setContentsMargins(14, 4, 14, 4)
-        row.addWidget(self.filter)
+        row = row_of(self.filter, on=frame, margins=(14, 4, 14, 4))
         self.quick: dict[str, QPushButton] = {}
         group = QButtonGroup(self)
         for label, query in QUICK:
@@ -399,19 +349,15 @@ class BatchTools(QFrame):
         set_icon(self.prompt, "file", "text")
         self.prompt.setToolTip("Edit the prompt in Prompt mode")
         self.prompt.clicked.connect(self.prompt_asked)
-        self.data = QPushButton()
-        self.data.setProperty("look", "menu")
+        self.data = push_button("", "menu")
         self.data.setAccessibleName("Data: rows of the batch")
         set_icon(self.data, "table", "text")
         self.export = QPushButton("Export…")
         set_icon(self.export, "export", "text")
         self.stop = QPushButton("Stop")
         set_icon(self.stop, "stop", "text")
-        self.run = QPushButton("Start")
-        self.run.setProperty("look", "primary")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID)
+        self.run = push_button("Start", "primary")
+        row = row_of(on=self, margins=0, spacing=GRID)
         self._with = QLabel("with")
         left: Sequence[QWidget] = (self.prompt, self._with, self.data)
         for widget in left:

@@ -12,11 +12,8 @@ from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
-    QPushButton,
-    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -36,6 +33,8 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
@@ -148,12 +147,7 @@ class CheckRow(QFrame):
         self.value.setAccessibleName("Value of the check")
         self.value.setPlaceholderText(_HINTS[KINDS[0]])
         remove = icon_button("close", "Remove check", px=24)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID // 2)
-        row.addWidget(self.kind)
-        row.addWidget(self.value, 1)
-        row.addWidget(remove)
+        row_of(self.kind, (self.value, 1), remove, on=self, margins=0, spacing=GRID // 2)
         self.kind.currentTextChanged.connect(lambda kind: self.value.setPlaceholderText(_HINTS[kind]))
         self.kind.currentTextChanged.connect(lambda _kind: self.changed.emit())
         self.value.editingFinished.connect(self.changed)
@@ -174,14 +168,12 @@ class BatchSetup(QFrame):
         super().__init__()
         self.setProperty("look", "pane")
         self.setFixedHeight(HEIGHT_PX)
-        self._combos: dict[str, QComboBox] = {}
+        self.combos: dict[str, QComboBox] = {}
         self.check_rows: list[CheckRow] = []
         self._columns_grid = QGridLayout()
         self._columns_grid.setColumnStretch(1, 1)
-        self._checks = QVBoxLayout()
-        self._checks.setSpacing(GRID // 2)
-        add = QPushButton("Add check")
-        add.clicked.connect(lambda: self.add_check().value.setFocus())
+        self._checks = column_of(spacing=GRID // 2)
+        add = push_button("Add check", clicked=lambda: self.add_check().value.setFocus())
         self.order = QComboBox()
         self.order.setAccessibleName("Order of sending")
         self.order.setMinimumContentsLength(8)
@@ -201,13 +193,10 @@ class BatchSetup(QFrame):
         }
         self.error = words("", "failure")
         self.error.hide()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(14, GRID, 14, GRID)
-        row.setSpacing(GRID * 3)
-        row.addWidget(_section("Variables", self._columns_grid), 4)
-        checks = QVBoxLayout()
-        checks.addLayout(self._checks)
-        checks.addWidget(add, 0, Qt.AlignmentFlag.AlignLeft)
+        row = row_of(
+            (_section("Variables", self._columns_grid), 4), on=self, margins=(14, GRID, 14, GRID), spacing=GRID * 3
+        )
+        checks = column_of(self._checks, (add, 0, Qt.AlignmentFlag.AlignLeft))
         row.addWidget(_section("Checks of each completion", checks), 4)
         sending = QGridLayout()
         sending.setColumnStretch(1, 1)
@@ -216,10 +205,7 @@ class BatchSetup(QFrame):
             sending.addWidget(widget, line, 1)
         sending.addWidget(self.error, 2, 0, 1, 2)
         row.addWidget(_section("Sending", sending), 4)
-        figures = QVBoxLayout()
-        figures.setSpacing(2)
-        for figure in self._figures.values():
-            figures.addWidget(figure)
+        figures = column_of(*self._figures.values(), spacing=2)
         row.addWidget(_section("Forecast", figures), 4)
 
     def show_columns(self, variables: Sequence[str], columns: Sequence[str], valued: Mapping[str, str]) -> None:
@@ -230,7 +216,7 @@ class BatchSetup(QFrame):
             widget = item.widget() if item is not None else None
             if widget is not None:
                 widget.deleteLater()
-        self._combos = {}
+        self.combos = {}
         for line, name in enumerate(variables):
             combo = QComboBox()
             combo.setAccessibleName(f"Column of {name}")
@@ -242,22 +228,17 @@ class BatchSetup(QFrame):
                 combo.addItem(visible_line(column), column)
             combo.setCurrentIndex(max(combo.findData(chosen.get(name) or name), 0))
             combo.currentIndexChanged.connect(lambda _index: self.changed.emit())
-            label = QLabel(visible_line(name))
+            label = toned(visible_line(name), "variable")
             label.setTextFormat(Qt.TextFormat.PlainText)
-            label.setProperty("tone", "variable")
             self._columns_grid.addWidget(label, line, 0)
             self._columns_grid.addWidget(combo, line, 1)
-            self._combos[name] = combo
+            self.combos[name] = combo
         if not variables:
             self._columns_grid.addWidget(words("The prompt has no variables: every row sends the same request."), 0, 0)
 
     def mapping(self) -> dict[str, str]:
         """Return the chosen column of each variable that has one."""
-        return {name: str(combo.currentData()) for name, combo in self._combos.items() if combo.currentData()}
-
-    def choose_column(self, variable: str, column: str) -> None:
-        """Choose the column of a variable."""
-        self._combos[variable].setCurrentIndex(self._combos[variable].findData(column))
+        return {name: str(combo.currentData()) for name, combo in self.combos.items() if combo.currentData()}
 
     def add_check(self) -> CheckRow:
         """Add a row for a check."""
@@ -321,21 +302,9 @@ class BatchSetup(QFrame):
 def _section(title: str, content: QGridLayout | QVBoxLayout) -> QWidget:
     """Return a titled section that scrolls if its content is too tall."""
     inner = QWidget()
-    column = QVBoxLayout(inner)
-    column.setContentsMargins(0, 0, 4, 0)
-    column.addLayout(content)
-    column.addStretch(1)
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    area.setWidget(inner)
-    caption = QLabel(title)
-    caption.setProperty("tone", "caption")
+    column_of(content, STRETCH, on=inner, margins=(0, 0, 4, 0))
+    area = scrolled(inner, sideways=False)
+    caption = toned(title, "caption")
     section = QWidget()
-    outer = QVBoxLayout(section)
-    outer.setContentsMargins(0, 0, 0, 0)
-    outer.setSpacing(GRID // 2)
-    outer.addWidget(caption)
-    outer.addWidget(area, 1)
+    column_of(caption, (area, 1), on=section, margins=0, spacing=GRID // 2)
     return section

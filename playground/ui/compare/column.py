@@ -8,13 +8,11 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import (
     QFrame,
-    QHBoxLayout,
     QLabel,
     QMenu,
     QPlainTextEdit,
     QPushButton,
     QStackedWidget,
-    QVBoxLayout,
 )
 
 from playground.experiments.comparison import LETTERS, Piece, RunFigures, Variant, text_changes
@@ -29,7 +27,8 @@ from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font
 from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
-from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, toned
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
@@ -164,7 +163,6 @@ class ColumnView(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
-        self._tone = ""
         self._running = False
         self.letter, self.kind = QLabel(), QLabel()
         self.letter.setProperty("tone", "strong")
@@ -172,8 +170,7 @@ class ColumnView(QFrame):
         self.name = ElidedLabel("Column", Qt.TextElideMode.ElideRight)
         self.name.setProperty("tone", "strong")
         self.more = icon_button("more", "Column menu")
-        self.caption = QLabel()
-        self.caption.setProperty("tone", "caption")
+        self.caption = toned("", "caption")
         self.differs = PieceView("Differences from A", margin=2)
         self.differs.setFixedHeight(PIECES_PX)
         self.differs.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -212,47 +209,17 @@ class ColumnView(QFrame):
                 self.menu.addSeparator()
         self.more.setMenu(self.menu)
         self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
-        head = QHBoxLayout()
-        head.setContentsMargins(14, 4, GRID, 4)
-        head.setSpacing(GRID)
-        for widget in (self.letter, self.name, self.kind, self.more):
-            head.addWidget(widget, 1 if widget is self.name else 0)
-        about = QVBoxLayout()
-        about.setContentsMargins(14, 4, 14, 4)
-        about.setSpacing(2)
-        about.addWidget(self.caption)
-        about.addWidget(self.differs)
+        head = row_of(self.letter, (self.name, 1), self.kind, self.more, margins=(14, 4, GRID, 4), spacing=GRID)
+        about = column_of(self.caption, self.differs, margins=(14, 4, 14, 4), spacing=2)
         band = QFrame()
         band.setProperty("look", "footer")
-        figures = QHBoxLayout()
-        figures.setSpacing(GRID + 4)
-        for figure in (self.input, self.cached, self.ttft):
-            figures.addWidget(figure)
-        figures.addStretch(1)
-        figures.addWidget(self.cost)
-        ids = QHBoxLayout()
-        ids.addWidget(self.id, 1)
-        ids.addWidget(self.copy)
-        rows = QVBoxLayout(band)
-        rows.setContentsMargins(14, 6, 14, 4)
-        rows.setSpacing(4)
-        rows.addLayout(figures)
-        rows.addWidget(self.bar)
-        rows.addLayout(ids)
+        figures = row_of(self.input, self.cached, self.ttft, STRETCH, self.cost, spacing=GRID + 4)
+        ids = row_of((self.id, 1), self.copy)
+        column_of(figures, self.bar, ids, on=band, margins=(14, 6, 14, 4), spacing=4)
         footer = QFrame()
         footer.setProperty("look", "footer")
-        line = QHBoxLayout(footer)
-        line.setContentsMargins(14, 2, GRID, 2)
-        for item in (self.icon, self.status, self.open, self.use, self.stop):
-            line.addWidget(item, 1 if item is self.status else 0)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(head)
-        column.addLayout(about)
-        column.addWidget(band)
-        column.addWidget(self.answer, 1)
-        column.addWidget(footer)
+        row_of(self.icon, (self.status, 1), self.open, self.use, self.stop, on=footer, margins=(14, 2, GRID, 2))
+        column_of(head, about, band, (self.answer, 1), footer, on=self, margins=0, spacing=0)
 
     def minimumSizeHint(self) -> QSize:
         """Return a width in which the request_id is complete: four columns fit into 1,280 pixels."""
@@ -327,7 +294,7 @@ class ColumnView(QFrame):
         _set(self.input, f"{run.input.text if run else UNKNOWN} in")
         _set(self.cached, text)
         self.cached.setToolTip(expected)
-        self._set_tone("warm" if cached else "muted")
+        restyle(self.cached, tone="warm" if cached else "muted")
         _set(self.ttft, f"TTFT {seconds(run.ttft_s if run else None)}")
         _set(self.cost, dollars(run.input_cost if run else None))
         self.cost.setToolTip("Input cost at the endpoint's rates")
@@ -391,12 +358,6 @@ class ColumnView(QFrame):
     def _set_placeholder(self, text: str) -> None:
         if self.placeholder.text() != text:
             self.placeholder.setText(text)
-
-    def _set_tone(self, tone: str) -> None:
-        if tone != self._tone:
-            self._tone = tone
-            self.cached.setProperty("tone", tone)
-            restyle(self.cached)
 
 
 def _empty(run: RunFigures | None) -> str:

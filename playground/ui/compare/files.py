@@ -23,7 +23,7 @@ from playground.requestlog.filter import EVERYTHING
 from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ANY_FILE, ask_open, ask_save
 
 MOST_LISTED = 12
 """Logged requests offered as a column."""
@@ -106,11 +106,7 @@ class CompareFiles(QObject):
         self._ask("Open rows with values", self.read_values, "Tables (*.csv *.tsv *.jsonl *.ndjson *.json)")
 
     def _ask(self, title: str, take: Callable[[Path], object], name_filter: str) -> None:
-        dialog = self.dialog = QFileDialog(self._window, title)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.setNameFilter(name_filter)
-        dialog.fileSelected.connect(lambda path: self._start(take(Path(path)), "read a file"))
-        open_once(dialog)
+        self.dialog = ask_open(self._window, title, name_filter, lambda path: self._start(take(path), "read a file"))
 
     async def add_file(self, path: Path) -> None:
         """Add a prompt file, or a prompt in the format of another tool, as a column."""
@@ -136,15 +132,14 @@ class CompareFiles(QObject):
 
     def ask_export(self, form: Form, report: Callable[[], ComparisonReport]) -> None:
         """Ask for a file and write the comparison to it."""
-        dialog = self.dialog = QFileDialog(self._window, "Export the comparison")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         suffix = "html" if form == "html" else "md"
-        dialog.setDefaultSuffix(suffix)
-        dialog.selectFile(f"comparison.{suffix}")
-        dialog.fileSelected.connect(
-            lambda path: self._start(self.export(Path(path), form, report()), "export the comparison")
+        self.dialog = ask_save(
+            self._window,
+            "Export the comparison",
+            {ANY_FILE: suffix},
+            lambda path: self._start(self.export(path, form, report()), "export the comparison"),
+            f"comparison.{suffix}",
         )
-        open_once(dialog)
 
     async def export(self, path: Path, form: Form, report: ComparisonReport) -> None:
         """Write a comparison to a file."""

@@ -20,11 +20,9 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QMenu,
     QPushButton,
-    QScrollArea,
     QSpinBox,
     QSplitter,
     QTableWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -43,9 +41,10 @@ from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import padded, spin_box
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.labels import ElidedLabel, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.timers import single_timer
@@ -101,16 +100,11 @@ class VariantDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(self._accept)
         buttons.rejected.connect(self.reject)
-        row = QHBoxLayout()
-        row.setSpacing(GRID)
+        row = row_of(spacing=GRID)
         for label, field in (("Name", self.name), ("Endpoint", self.endpoint), ("Model", self.model)):
             row.addWidget(QLabel(label))
             row.addWidget(field, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addLayout(row)
-        column.addWidget(self.pane, 1)
-        column.addWidget(buttons)
+        column_of(row, (self.pane, 1), buttons, on=self, margins=GRID * 2)
         self.resize(900, 640)
 
     def _show_forecast(self) -> None:
@@ -136,28 +130,30 @@ class CompareTools(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add = QPushButton("Add column")
-        self.add.setProperty("look", "menu")
+        self.add = push_button("Add column", "menu")
         set_icon(self.add, "plus", "text")
         self.sources = QMenu(self.add)
         self.add.setMenu(self.sources)
         self.differences = QCheckBox("Word differences from A")
         self.differences.setChecked(True)
-        self.runs = padded(QSpinBox())
-        self.runs.setRange(1, MOST_RUNS)
-        self.runs.setAccessibleName("Runs per column")
+        self.runs = spin_box(1, MOST_RUNS, 1, "Runs per column")
         self.runs.setFixedWidth(52)
         self.stop = QPushButton("Stop all")
         set_icon(self.stop, "stop", "text")
-        self.send = QPushButton()
+        self.send = push_button("", "primary")
         self._shortcut, self._compact = "", False
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID)
-        row.addWidget(self.add)
-        row.addStretch(1)
-        for widget in (self.differences, QLabel("Runs"), self.runs, self.stop, self.send):
-            row.addWidget(widget)
+        row_of(
+            self.add,
+            STRETCH,
+            self.differences,
+            QLabel("Runs"),
+            self.runs,
+            self.stop,
+            self.send,
+            on=self,
+            margins=0,
+            spacing=GRID,
+        )
 
     def show_compact(self, compact: bool) -> None:
         """Leave out the shortcut and shorten labels, or show all."""
@@ -176,9 +172,7 @@ class CompareTools(QWidget):
         self.send.setEnabled(not running)
         self._shortcut = shortcut
         self.show_compact(self._compact)
-        self.send.setProperty("look", "primary")
         set_icon(self.send, "play", "muted" if running else "on_accent")
-        restyle(self.send)
         self.runs.setEnabled(not running)
 
 
@@ -189,15 +183,9 @@ class PrefixStrip(QFrame):
         super().__init__()
         self.setProperty("look", "bar")
         self._rows: list[tuple[QLabel, Bar, ElidedLabel]] = []
-        title = QLabel("Prefix")
-        title.setProperty("tone", "strong")
-        hint = QLabel("input tokens in the order in which the cache reads them")
-        hint.setProperty("tone", "muted")
-        head = QHBoxLayout()
-        head.setSpacing(GRID)
-        head.addWidget(title)
-        head.addWidget(hint)
-        head.addStretch(1)
+        title = toned("Prefix", "strong")
+        hint = toned("input tokens in the order in which the cache reads them", "muted")
+        head = row_of(title, hint, STRETCH, spacing=GRID)
         self._legend: list[Bar] = []
         for label, piece in (
             ("stable, as in A", BarPiece(1, "stable_edge")),
@@ -207,8 +195,7 @@ class PrefixStrip(QFrame):
             key = Bar(9)
             key.setFixedSize(12, 9)
             key.show_pieces((piece,), label)
-            text = QLabel(label)
-            text.setProperty("tone", "muted")
+            text = toned(label, "muted")
             head.addWidget(key)
             head.addWidget(text)
             self._legend.append(key)
@@ -219,12 +206,7 @@ class PrefixStrip(QFrame):
         self._grid.setColumnStretch(2, 1)
         self._grid.setColumnMinimumWidth(2, 330)
         self.costs = words("", "muted")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(14, 6, 14, 6)
-        column.setSpacing(4)
-        column.addLayout(head)
-        column.addLayout(self._grid)
-        column.addWidget(self.costs)
+        column_of(head, self._grid, self.costs, on=self, margins=(14, 6, 14, 6), spacing=4)
 
     @property
     def texts(self) -> list[str]:
@@ -245,8 +227,7 @@ class PrefixStrip(QFrame):
         self.costs.setVisible(bool(self.costs.text()))
 
     def _add_row(self, index: int) -> None:
-        letter = QLabel(LETTERS[index])
-        letter.setProperty("tone", "strong")
+        letter = toned(LETTERS[index], "strong")
         row = letter, Bar(10), ElidedLabel(f"Prefix of {LETTERS[index]}", Qt.TextElideMode.ElideRight)
         for place, widget in enumerate(row):
             self._grid.addWidget(widget, index, place)
@@ -265,9 +246,7 @@ class PrefixStrip(QFrame):
         bar.show_pieces(pieces, f"{LETTERS[index]}: {words_}")
         text.set_full_text(words_)
         tone = "muted" if index == 0 or (prefix.same and not prefix.other_cache) else "boundary"
-        if text.property("tone") != tone:
-            text.setProperty("tone", tone)
-            restyle(text)
+        restyle(text, tone=tone)
 
 
 HINT_PX = 1_150
@@ -286,21 +265,14 @@ class ValueRow(QFrame):
         super().__init__()
         self.setProperty("look", "bar")
         self.fields: dict[str, QLineEdit] = {}
-        title = QLabel("Variables")
-        title.setProperty("tone", "strong")
-        self.hint = QLabel("shared by all columns")
-        self.hint.setProperty("tone", "muted")
+        title = toned("Variables", "strong")
+        self.hint = toned("shared by all columns", "muted")
         self._holder = QWidget()
-        self._values = QHBoxLayout(self._holder)
-        self._values.setContentsMargins(0, 0, 0, 0)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(self._holder)
+        self._values = row_of(on=self._holder, margins=0)
+        scroll = scrolled(self._holder)
         scroll.setFixedHeight(36)
         scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.open_rows = QPushButton("Row from CSV…")
-        self.open_rows.setProperty("look", "link")
+        self.open_rows = push_button("Row from CSV…", "link")
         self.open_rows.setToolTip("Fill the values from a row of a CSV, TSV or JSON lines file")
         self.rows = padded(QSpinBox())
         self.rows.setAccessibleName("Row of the data")
@@ -309,11 +281,18 @@ class ValueRow(QFrame):
         self.rows.valueChanged.connect(self.row_chosen)
         self.order = _choice("Order of sending", _ORDER_LABELS, list(ORDERS.values()))
         self.start = _choice("State of the cache", _START_LABELS, list(CACHE_STARTS.values()))
-        row = QHBoxLayout(self)
-        row.setContentsMargins(14, 2, 14, 2)
-        row.setSpacing(GRID)
-        for widget in (title, self.hint, scroll, self.open_rows, self.rows, self.order, self.start):
-            row.addWidget(widget, 1 if widget is scroll else 0)
+        row_of(
+            title,
+            self.hint,
+            (scroll, 1),
+            self.open_rows,
+            self.rows,
+            self.order,
+            self.start,
+            on=self,
+            margins=(14, 2, 14, 2),
+            spacing=GRID,
+        )
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave the hint out of a narrow row: the values need the width."""
@@ -401,51 +380,34 @@ class ComparePage(QWidget):
         self.body = QSplitter(Qt.Orientation.Vertical)
         self.body.setChildrenCollapsible(False)
         self.body.setHandleWidth(1)
-        columns = QScrollArea()
-        columns.setWidgetResizable(True)
+        columns = scrolled(self.row)
         columns.setFrameShape(QFrame.Shape.NoFrame)
-        columns.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         columns.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        columns.setWidget(self.row)
         self.body.addWidget(columns)
         self.body.addWidget(self._summary_pane())
         self.body.setStretchFactor(0, 1)
         self.body.setSizes([600, 150])
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        for widget in (self.notice, self.values, self.strip):
-            column.addWidget(widget)
-        column.addWidget(self.body, 1)
+        column_of(self.notice, self.values, self.strip, (self.body, 1), on=self, margins=0, spacing=0)
 
     def _summary_pane(self) -> QFrame:
         pane = QFrame()
         pane.setProperty("look", "checks")
         pane.setMinimumHeight(90)
-        title = QLabel("Summary")
-        title.setProperty("tone", "strong")
-        head = QHBoxLayout()
-        head.setContentsMargins(14, 4, 14, 0)
-        head.setSpacing(GRID)
-        head.addWidget(title)
-        head.addWidget(self.caption, 1)
+        title = toned("Summary", "strong")
+        head = row_of(title, (self.caption, 1), margins=(14, 4, 14, 0), spacing=GRID)
         self.exports: list[QPushButton] = []
         for label, icon, signal in (
             ("Copy as table", "copy", self.copy_asked),
             ("Export HTML…", "export", self.html_asked),
             ("Export Markdown…", "export", self.markdown_asked),
         ):
-            button = QPushButton(label)
-            button.setProperty("look", "link")
+            button = push_button(label, "link")
             set_icon(button, icon, "accent")
             button.clicked.connect(signal)
             head.addWidget(button)
             self.exports.append(button)
         self.summary.verticalHeader().setDefaultSectionSize(24)
-        column = QVBoxLayout(pane)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(head)
+        column = column_of(head, on=pane, margins=0, spacing=0)
         inset = QHBoxLayout()
         inset.setContentsMargins(3, 0, 0, 0)  # the text of the first column is below the title
         inset.addWidget(self.summary)

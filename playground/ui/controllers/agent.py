@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtWidgets import QDialog, QFileDialog, QWidget
+from PySide6.QtWidgets import QDialog, QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
@@ -17,7 +17,7 @@ from playground.storage.paths import write_shared
 from playground.ui.controllers.files import FILTER, SUFFIX, Files
 from playground.ui.controllers.voice import VoiceController
 from playground.ui.widgets.labels import copy_text
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_save
 
 if TYPE_CHECKING:
     from playground.agent.service import AgentService
@@ -129,12 +129,9 @@ class Chaining(QObject):
         )
 
     def _save(self, document: Document) -> None:
-        dialog = QFileDialog(self._window, "Save the conversation as a prompt file")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(FILTER)
-        dialog.setDefaultSuffix(SUFFIX[1:])
-        dialog.fileSelected.connect(lambda path: self.save_to(Path(path), document))
-        open_once(dialog)
+        suffixes = dict.fromkeys(FILTER.split(";;"), SUFFIX[1:])
+        title = "Save the conversation as a prompt file"
+        ask_save(self._window, title, suffixes, lambda path: self.save_to(path, document))
 
     def save_to(self, path: Path, document: Document) -> None:
         """Write a conversation as a prompt file, whole or not at all."""

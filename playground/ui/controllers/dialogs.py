@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from msgspec.structs import replace
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QKeySequence
+from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
@@ -20,7 +20,8 @@ from playground.simulator.launch import SimulatorError
 from playground.storage.paths import write_shared
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.task_dialog import ask_save, open_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +69,7 @@ class DialogController(QObject):
 
     def __init__(self, window: QMainWindow, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__(window)
-        self._window, self._workspace, self._appearance = window, workspace, appearance
+        self.window, self._workspace, self._appearance = window, workspace, appearance
         self._actions: Actions | None = None
         self.extra_commands: Callable[[], Sequence[tuple[str, Callable[[], object]]]] = tuple
         """Additional palette entries: (label, callback)."""
@@ -76,11 +77,6 @@ class DialogController(QObject):
         """Shows a dialog in the side panel, at a preferred width in device-independent pixels."""
         self._lab_lock = asyncio.Lock()
         self._pages: dict[str, QDialog] = {}
-
-    @property
-    def window(self) -> QMainWindow:
-        """What dialogs belong to."""
-        return self._window
 
     def use_actions(self, actions: Actions) -> None:
         """Set the actions that the palette and the sheet of keys list."""
@@ -90,10 +86,6 @@ class DialogController(QObject):
         """Return the user's own shortcuts by action id."""
         chosen = self._workspace.settings.get("shortcuts")
         return {str(k): str(v) for k, v in chosen.items()} if isinstance(chosen, dict) else {}
-
-    def copy(self, text: str) -> None:
-        """Put a text on the clipboard."""
-        QGuiApplication.clipboard().setText(text)
 
     def copy_request(self, run_id: str | None, form: str) -> None:
         """Copy a logged request in one of its forms: "ticket", "markdown", or a key of `SCRIPTS`."""
@@ -118,7 +110,7 @@ class DialogController(QObject):
             text = await asyncio.to_thread(ticket if form == "ticket" else as_markdown, stored)
         else:
             text = SCRIPTS[form](stored.record)
-        self.copy(text)
+        copy_text(text)
         sentence = _COPIED[form].format(variable=key_variable(stored.record))
         if form not in ("ticket", "markdown") and stored.record.endpoint_kind == "simulator":
             sentence += " The simulator runs while this window is open, and accepts any key."
@@ -129,16 +121,12 @@ class DialogController(QObject):
         if run_id is None:
             self.notice.emit("There is no request to export yet.")
             return
-        from PySide6.QtWidgets import QFileDialog  # not for the first frame
-
-        dialog = QFileDialog(self._window, "Export the request")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilters(["Web page (*.html)", "Markdown (*.md)"])
-        dialog.setDefaultSuffix("html")
-        dialog.fileSelected.connect(
-            lambda path: self._workspace.tasks.start(self.write_page(run_id, Path(path)), "export a request")
+        ask_save(
+            self.window,
+            "Export the request",
+            {"Web page (*.html)": "html", "Markdown (*.md)": "md"},
+            lambda path: self._workspace.tasks.start(self.write_page(run_id, path), "export a request"),
         )
-        open_once(dialog)
 
     async def write_page(self, run_id: str, path: Path) -> None:
         """Write a logged request to a file, as Markdown if its name ends in .md, otherwise as HTML."""
@@ -172,7 +160,7 @@ class DialogController(QObject):
                 prompt.set_document(option.after, undoable=True, label=option.title)
                 prompt.history.page.fixed = option.after
 
-        dialog = RewriteDialog(document, found, self._workspace.effect, self._window)
+        dialog = RewriteDialog(document, found, self._workspace.effect, self.window)
         dialog.chosen.connect(apply)
         dialog.open()
 
@@ -202,7 +190,7 @@ class DialogController(QObject):
             )
             return dispatch.run.state
 
-        return self._page("repeat", lambda: RepeatDialog(ahead, send, workspace.tasks.start, self._window))
+        return self._page("repeat", lambda: RepeatDialog(ahead, send, workspace.tasks.start, self.window))
 
     def cache_lab(self, requests: Requests) -> CacheLabDialog:
         """Open the experiments on the chosen endpoint's cache; each request is in the log."""
@@ -225,7 +213,7 @@ class DialogController(QObject):
             services = CacheLabServices(
                 endpoint, send, workspace.folder / LAB_FILE, workspace.tasks.start, self._lab_lock
             )
-            dialog = CacheLabDialog(services, self._window)
+            dialog = CacheLabDialog(services, self.window)
             dialog.lifetime_found.connect(
                 lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
             )
@@ -244,7 +232,7 @@ class DialogController(QObject):
                 workspace.replay,
                 workspace.tasks.start,
                 workspace.endpoint.rates,
-                parent=self._window,
+                self.window,
             )
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.open_requested.connect(requests.open_logged)
@@ -276,7 +264,7 @@ class DialogController(QObject):
             workspace.settings,
             workspace.server_secrets,
             workspace.tasks.start,
-            self._window,
+            self.window,
         )
         dialog.added.connect(add)
         dialog.open()
@@ -287,7 +275,7 @@ class DialogController(QObject):
         from playground.ui.dialogs.consent import asked
 
         return await asked(
-            self._window,
+            self.window,
             "Call tools of this server?",
             f"The model asks for a tool of\n\n{server}\n\nIts arguments, which the model wrote, would be sent there. "
             "The answer holds until the program ends.",
@@ -299,7 +287,7 @@ class DialogController(QObject):
         from playground.lint.examples import EXAMPLES
         from playground.ui.dialogs.guide import GuideDialog
 
-        dialog = self._page("guide", lambda: GuideDialog(EXAMPLES, self._window))
+        dialog = self._page("guide", lambda: GuideDialog(EXAMPLES, self.window))
         if rule:
             dialog.show_rule(rule)
         return dialog
@@ -315,7 +303,7 @@ class DialogController(QObject):
             workspace.endpoints,
             workspace.keys,
             workspace.tasks.start,
-            self._window,
+            self.window,
             shown=endpoint_id if endpoint_id in known else workspace.endpoint.id,
             probe=self._probe,
         )
@@ -362,7 +350,7 @@ class DialogController(QObject):
         """Open the settings, at a section if one is named."""
         from playground.ui.dialogs.settings import SettingsDialog
 
-        dialog = SettingsDialog(self._workspace.settings, self._window, section=section)
+        dialog = SettingsDialog(self._workspace.settings, self.window, section=section)
         dialog.finished.connect(lambda _result: self._settings_changed())
         open_once(dialog)
 
@@ -375,7 +363,7 @@ class DialogController(QObject):
         from playground.ui.dialogs.palette import KeysSheet
 
         assert self._actions is not None
-        open_once(KeysSheet(self._actions.rows(), self._rebind, self._window))
+        open_once(KeysSheet(self._actions.rows(), self._rebind, self.window))
 
     def _rebind(self, row: int, shortcut: str | None) -> Rebound:
         """Give an action another key and store it, unless another action or a message action has the key."""
@@ -425,19 +413,19 @@ class DialogController(QObject):
             use[label] = use.get(label, 0) + 1
             workspace.settings.set("command_use", {name: str(count) for name, count in use.items()})
 
-        palette = CommandPalette(entries, self._window, use=use)
+        palette = CommandPalette(entries, self.window, use=use)
         palette.used.connect(remember)
-        palette.open_at(self._window)
+        palette.open_at(self.window)
 
     def about(self) -> None:
         """Open the versions of the program and its parts."""
         from playground.ui.dialogs.guide import AboutDialog
 
-        open_once(AboutDialog(self._workspace.folder, self._window))
+        open_once(AboutDialog(self._workspace.folder, self.window))
 
     def keep_geometry(self) -> None:
         """Remember where the window is."""
-        text = b64encode(self._window.saveGeometry().data()).decode()
+        text = b64encode(self.window.saveGeometry().data()).decode()
         self._workspace.settings.set("window_geometry", text)
 
     def restore_geometry(self) -> None:
@@ -445,4 +433,4 @@ class DialogController(QObject):
         kept = str(self._workspace.settings.get("window_geometry") or "")
         with contextlib.suppress(ValueError):
             if kept:
-                self._window.restoreGeometry(QByteArray(b64decode(kept, validate=False)))
+                self.window.restoreGeometry(QByteArray(b64decode(kept, validate=False)))

@@ -40,7 +40,7 @@ from playground.storage.prompt_files import (
 )
 from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_open, open_once
 from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
@@ -96,7 +96,6 @@ class Files(QObject):
         self.sample_shown = False
         """Whether the window started with the sample: there was no draft."""
         window.setAcceptDrops(True)
-        window.installEventFilter(self)
 
     @property
     def file(self) -> PromptFile:
@@ -197,13 +196,7 @@ class Files(QObject):
 
     def open(self) -> None:
         """Ask for a file and open it."""
-        from PySide6.QtWidgets import QFileDialog  # not for the first frame
-
-        dialog = QFileDialog(self._window, "Open a prompt file or a request body")
-        dialog.setNameFilter(FILTER)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda path: self.open_path(Path(path)))
-        open_once(dialog)
+        ask_open(self._window, "Open a prompt file or a request body", FILTER, self.open_path)
 
     def open_path(self, path: Path) -> None:
         """Open a file in a tab, in the background; logs and HAR files are imported."""
@@ -528,17 +521,13 @@ class Files(QObject):
             dialog.keep_requested.connect(lambda: self._tasks.start(self.keep_mine(), "keep the prompt"))
             open_once(dialog)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Accept files dropped on the window."""
-        if event.type() in (QEvent.Type.DragEnter, QEvent.Type.DragMove, QEvent.Type.Drop):
-            assert isinstance(event, QDropEvent)
-            paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
-            if paths:
-                event.acceptProposedAction()
-                if event.type() == QEvent.Type.Drop:
-                    self._tasks.start(self.open_all(paths), "open files")
-                return True
-        return super().eventFilter(watched, event)
+    def take_drop(self, event: QDropEvent) -> None:
+        """Accept files that are dragged over the window, and open them when they are dropped."""
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            if event.type() == QEvent.Type.Drop:
+                self._tasks.start(self.open_all(paths), "open files")
 
     async def offer_import(self, text: str) -> None:
         """Open pasted text of another format as a prompt if the prompt was empty; otherwise offer that."""

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QSpinBox, QWidget
 
 from playground.prefix_cache.forecast import clock_time, left
 from playground.prompt.document import Document
@@ -22,6 +22,7 @@ from playground.ui.controllers.tabs import PromptTabs
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptPage
 from playground.ui.theme import GRID
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 
 MOST_REQUESTS, MOST_HOURS = 500, 24
@@ -61,21 +62,21 @@ class KeepWarmDialog(QDialog):
         form = QFormLayout()
         form.addRow("Maximum requests", self.requests)
         form.addRow("Maximum hours", self.hours)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID)
-        column.addWidget(words("Send this prompt with max_tokens 1 before its prefix expires", "strong"))
-        column.addWidget(words(f"{offered.text[:1].upper()}{offered.text[1:]}."))
-        column.addWidget(
+        column_of(
+            words("Send this prompt with max_tokens 1 before its prefix expires", "strong"),
+            words(f"{offered.text[:1].upper()}{offered.text[1:]}."),
             words(
                 f"{offered.clock.basis[:1].upper()}{offered.clock.basis[1:]}. Requests count towards the plan's limits "
                 "and are in the log (source:keep_warm). It ends at a limit, when the prompt or the endpoint changes, "
                 "when a request fails, and with the window.",
                 "muted",
-            )
+            ),
+            form,
+            buttons,
+            on=self,
+            margins=GRID * 2,
+            spacing=GRID,
         )
-        column.addLayout(form)
-        column.addWidget(buttons)
         self.setMinimumWidth(460)
 
     def _start(self) -> None:

@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -30,8 +29,9 @@ from playground.services import AppServices
 from playground.ui.dialogs.consent import asked
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import GRID
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
@@ -62,11 +62,7 @@ class ProgressDialog(QDialog):
         buttons.addButton(self.stop_button, QDialogButtonBox.ButtonRole.RejectRole)
         buttons.rejected.connect(self.reject)
         self.rejected.connect(stop)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(self.said)
-        column.addWidget(self.bar)
-        column.addWidget(buttons)
+        column_of(self.said, self.bar, buttons, on=self, margins=GRID * 2)
         self.resize(420, self.sizeHint().height())
         self._wait = QTimer(self)
         self._wait.setSingleShot(True)
@@ -114,7 +110,11 @@ async def watched(
         dialog.end()
 
 
-EXPORTS = "JSONL, can be imported again (*.jsonl);;Table for spreadsheets (*.csv);;HTTP archive (*.har)"
+EXPORTS = {
+    "JSONL, can be imported again (*.jsonl)": "jsonl",
+    "Table for spreadsheets (*.csv)": "csv",
+    "HTTP archive (*.har)": "har",
+}
 IMPORTS = "Exported requests (*.jsonl *.har);;All files (*)"
 MOST_IN_A_TICKET = 100
 DELETED_AT_ONCE = 1_000
@@ -284,15 +284,9 @@ class LogWork(QObject):
         await self._export_of(await self._numbers())
 
     async def _export_of(self, chosen: LogFilter | Sequence[int]) -> None:
-        dialog = QFileDialog(self._window, "Export requests")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilters(EXPORTS.split(";;"))
-        dialog.setDefaultSuffix("jsonl")
-        dialog.selectFile("requests.jsonl")
-        dialog.filterSelected.connect(lambda name: dialog.setDefaultSuffix(name.rpartition("*.")[2].rstrip(")")))
-        dialog.fileSelected.connect(lambda path: self.export_to(Path(path), chosen))
-        self.dialog = dialog
-        open_once(dialog)
+        self.dialog = ask_save(
+            self._window, "Export requests", EXPORTS, lambda path: self.export_to(path, chosen), "requests.jsonl"
+        )
 
     def export_to(self, path: Path, chosen: LogFilter | Sequence[int]) -> None:
         """Export the filtered or the given rows; the window shows the progress."""
@@ -317,12 +311,7 @@ class LogWork(QObject):
         self._workspace.tasks.start(self._see_through("exported", work()), "export requests")
 
     async def _import(self) -> None:
-        dialog = QFileDialog(self._window, "Import requests")
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.setNameFilters(IMPORTS.split(";;"))
-        dialog.fileSelected.connect(lambda path: self.import_from(Path(path)))
-        self.dialog = dialog
-        open_once(dialog)
+        self.dialog = ask_open(self._window, "Import requests", IMPORTS, self.import_from)
 
     def import_from(self, path: Path) -> None:
         """Take up a file, all or nothing."""

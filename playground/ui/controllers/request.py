@@ -57,8 +57,6 @@ class Requests(QObject):
     """What an experiment has found, in a sentence."""
     looking_back = Signal(object)
     """Emitted with the Recalled on display, or None on return to the newest request."""
-    dispatched = Signal()
-    """A request is being sent."""
     ended = Signal(object)
     """The Run that has ended."""
     ticked = Signal()
@@ -75,15 +73,18 @@ class Requests(QObject):
         self._workspace = workspace
         self._prompt, self._response, self._inspector, self._log = prompt, response, inspector, log
         self._task: asyncio.Task[None] | None = None
-        self._current: PendingRequest | None = None
+        self.current: PendingRequest | None = None
+        """The newest request of the prompt on display, if any."""
         self._newest: PendingRequest | None = None
         """The request that was dispatched last, from any tab."""
         self._page = self._sending_page = prompt.history.page
         self._results: WeakKeyDictionary[PromptPage, PendingRequest] = WeakKeyDictionary()
         self._shown: RunState | None = None
-        self._shown_run_id: str | None = None
+        self.shown_run_id: str | None = None
+        """The run that the response pane shows."""
         self._shown_document: Document | None = None
-        self._shown_endpoint_id = ""
+        self.shown_endpoint_id = ""
+        """The id of the endpoint of the request on display; empty if there is none."""
         self._checks: tuple[Document | None, tuple[LimitFinding, ...]] = (None, ())
         self._looking_back = False
         self._wanted_run_id: str | None = None
@@ -108,24 +109,9 @@ class Requests(QObject):
         return self._task is not None
 
     @property
-    def current(self) -> PendingRequest | None:
-        """The newest request of the prompt on display, if any."""
-        return self._current
-
-    @property
     def request_id(self) -> str | None:
         """The request_id of what the response pane shows."""
         return self._shown.request_id if self._shown else None
-
-    @property
-    def shown_run_id(self) -> str | None:
-        """The run that the response pane shows."""
-        return self._shown_run_id
-
-    @property
-    def shown_endpoint_id(self) -> str:
-        """The id of the endpoint of the request on display; empty if there is none."""
-        return self._shown_endpoint_id
 
     def resend(self) -> None:
         """Send the request on display again, with the values that it was sent with, to the endpoint in use."""
@@ -234,7 +220,7 @@ class Requests(QObject):
 
     def show_page(self, page: PromptPage) -> None:
         """Display the newest request of the prompt in another tab."""
-        self._page, self._current = page, self._results.get(page)
+        self._page, self.current = page, self._results.get(page)
         self._prompt.set_running(False)
         self._show_reported()
         self.show_current()
@@ -305,10 +291,9 @@ class Requests(QObject):
         fixed, page.fixed = page.fixed, None
         dispatch.after_fix = fixed is not None and (fixed.messages, fixed.tools) == (sent.messages, sent.tools)
         dispatch.run.subscribe(self._heard)
-        self.dispatched.emit()
         self.sent.emit(dispatch.run.document, dispatch.run.id)
         if self._sending_page is self._page:
-            self._current = dispatch
+            self.current = dispatch
             self._prompt.set_reported(None, None)
             self.show_current()
 
@@ -317,22 +302,22 @@ class Requests(QObject):
         self._looking_back = False
         self._wanted_run_id = None
         self.looking_back.emit(None)
-        if self._current is None:
-            self._shown = self._shown_run_id = None
+        if self.current is None:
+            self._shown = self.shown_run_id = None
             self._response.show_state(None)
             self._inspector.show_model(None)
             self._log.show_shown(None, None)
             return
-        self._shown, self._shown_run_id = self._current.run.state, self._current.run.id
-        self._shown_document, self._shown_endpoint_id = self._current.run.document, self._current.run.endpoint.id
+        self._shown, self.shown_run_id = self.current.run.state, self.current.run.id
+        self._shown_document, self.shown_endpoint_id = self.current.run.document, self.current.run.endpoint.id
         self._response.show_state(
             self._shown,
-            sent=_sent(self._current),
-            asked=asked_in(self._current.run.request.body),
-            estimated_prompt_tokens=self._current.forecast.prompt_tokens,
+            sent=_sent(self.current),
+            asked=asked_in(self.current.run.request.body),
+            estimated_prompt_tokens=self.current.forecast.prompt_tokens,
         )
-        self._inspector.show_model(self._live_model(self._current))
-        self._log.show_shown(self._shown_run_id, self.request_id)
+        self._inspector.show_model(self._live_model(self.current))
+        self._log.show_shown(self.shown_run_id, self.request_id)
 
     def _heard(self, run: Run, event: AnyEvent) -> None:
         if isinstance(event, HeadersReceived):
@@ -342,14 +327,14 @@ class Requests(QObject):
             self._frame.start()
 
     def _paint(self) -> None:
-        if self._current is None or self._looking_back:
+        if self.current is None or self._looking_back:
             return
         self._response.refresh()
-        self._inspector.show_model(self._live_model(self._current))
-        self._log.show_shown(self._shown_run_id, self.request_id)
-        if not self._current.run.state.ended:
+        self._inspector.show_model(self._live_model(self.current))
+        self._log.show_shown(self.shown_run_id, self.request_id)
+        if not self.current.run.state.ended:
             # Elapsed times move also while nothing comes.
-            self._frame.start(FRAME_MS if self._current.run.state.phase == "streaming" else 100)
+            self._frame.start(FRAME_MS if self.current.run.state.phase == "streaming" else 100)
 
     def sent_beside(self, run_id: str) -> None:
         """Something else in this window has sent a request: it has a row in the log."""
@@ -359,7 +344,7 @@ class Requests(QObject):
         self._frame.stop()
         self._paint()
         self._log.row_changed(dispatch.run.id)
-        if dispatch is self._current:
+        if dispatch is self.current:
             self._show_reported()
         self.refresh_forecast()
         self.settled.emit()
@@ -367,7 +352,7 @@ class Requests(QObject):
 
     def _show_reported(self) -> None:
         """Show in the prompt what the server reported about the newest request."""
-        run = self._current.run if self._current is not None else None
+        run = self.current.run if self.current is not None else None
         usage = run.state.usage if run is not None else None
         if run is not None and usage is not None:
             self._prompt.set_reported(usage.cached_tokens, usage.prompt_tokens, run.document)
@@ -377,7 +362,8 @@ class Requests(QObject):
     def _live_model(self, dispatch: PendingRequest) -> InspectorModel:
         run = dispatch.run
         endpoint: Endpoint = run.endpoint
-        score = self._workspace.sender.forecaster.score(endpoint.id, endpoint.model)
+        forecaster = self._workspace.sender.forecaster
+        score = forecaster.score(endpoint.id, endpoint.model) if run.state.usage is not None else None
         return InspectorModel(
             state=run.state,
             forecast=dispatch.forecast,
@@ -388,16 +374,16 @@ class Requests(QObject):
             started_utc=run.started_utc,
             model=run.request.model,
             usage_asked=run.document.include_usage or not run.document.stream,
-            score=score.sentence if score.n or score.reports is False else "",
+            score=score.sentence if score and (score.n or score.reports is False) else "",
         )
 
     def comparable(self) -> list[tuple[str, str]]:
         """Return the earlier requests that the newest can be compared with: run_id and description."""
-        if self._current is None or self._looking_back:
+        if self.current is None or self._looking_back:
             return []
-        found = self._workspace.sender.comparable(self._current)
-        began = self._current.run.started_utc.timestamp()
-        whole = max(len(self._current.view.view.text), 1)
+        found = self._workspace.sender.comparable(self.current)
+        began = self.current.run.started_utc.timestamp()
+        whole = max(len(self.current.view.view.text), 1)
         return [
             (
                 match.sent.run_id,
@@ -408,15 +394,15 @@ class Requests(QObject):
 
     def compare(self, run_id: str) -> None:
         """Compare the newest request with this earlier one."""
-        if self._current is not None and not self._looking_back:
-            self._workspace.sender.compare(self._current, run_id)
-            self._inspector.show_model(self._live_model(self._current))
+        if self.current is not None and not self._looking_back:
+            self._workspace.sender.compare(self.current, run_id)
+            self._inspector.show_model(self._live_model(self.current))
 
     def open_logged(self, run_id: str) -> None:
         """Show a logged request in the panes; the prompt in the editor is unchanged."""
-        if run_id == (self._wanted_run_id or self._shown_run_id):
+        if run_id == (self._wanted_run_id or self.shown_run_id):
             return
-        if self._current is not None and self._current.run.id == run_id:
+        if self.current is not None and self.current.run.id == run_id:
             self.show_current()
             return
         self._wanted_run_id = run_id
@@ -431,8 +417,8 @@ class Requests(QObject):
             self.notice.emit("That request is no longer in the log.")
             return
         self._looking_back = True
-        self._shown, self._shown_run_id = recalled.state, recalled.stored.record.run_id
-        self._shown_document, self._shown_endpoint_id = recalled.document, recalled.stored.record.endpoint_id
+        self._shown, self.shown_run_id = recalled.state, recalled.stored.record.run_id
+        self._shown_document, self.shown_endpoint_id = recalled.document, recalled.stored.record.endpoint_id
         record = recalled.stored.record
         self._response.show_state(
             recalled.state,
@@ -441,7 +427,7 @@ class Requests(QObject):
             estimated_prompt_tokens=record.forecast.prompt_tokens if record.forecast else None,
         )
         self._inspector.show_model(logged_model(recalled))
-        self._log.show_shown(self._shown_run_id, self.request_id)
+        self._log.show_shown(self.shown_run_id, self.request_id)
         self.looking_back.emit(recalled)
 
 

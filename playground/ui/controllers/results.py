@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSplitter, QWidget
 
 from playground.export.terminal import visible_line
 from playground.prompt.document import Document
@@ -26,6 +26,7 @@ from playground.ui.panes.log.pane import LogPane
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.panes.response.pane import ResponsePane
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.widgets.timers import single_timer
 
@@ -151,11 +152,7 @@ class Answers:
         self.looking_back = LookingBack(self.response.from_log, prompt, self.requests)
         self.adviser = Adviser(workspace, prompt)
         self.advice = AdvicePaths(self.adviser, self.inspector.advice, self.requests, prompt, files, program)
-        layout = QVBoxLayout(self.column)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self.response, 1)
-        layout.addWidget(self.inspector.strip)
+        column_of((self.response, 1), self.inspector.strip, on=self.column, margins=0, spacing=0)
 
     def rest(self) -> None:
         """Stop all timers: the window is about to be deleted."""

@@ -15,7 +15,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
 from playground.services import AppServices
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_save, open_once
 
 if TYPE_CHECKING:
     from playground.ui.controllers.files import Files
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from playground.versions.history import Version
     from playground.versions.service import Commit, Overview, PromptIdentity
 
-EXPORT_FILTER = "JSON lines (*.jsonl);;Markdown (*.md)"
+EXPORT_SUFFIXES = {"JSON lines (*.jsonl)": "jsonl", "Markdown (*.md)": "md"}
 MIN_DOLLARS = 0.0005
 """Differences of cost below this amount are not shown."""
 
@@ -53,7 +53,8 @@ class VersionPaths(QObject):
         super().__init__(prompt)
         self._workspace, self._prompt, self._files = workspace, prompt, files
         self._show = show
-        self._panel: VersionsPanel | None = None
+        self.panel: VersionsPanel | None = None
+        """The panel, while it is open."""
         self._commits: list[Commit] = []
         self._reading = 0
         files.file_saved.connect(self._saved)
@@ -74,11 +75,6 @@ class VersionPaths(QObject):
 
         return PromptIdentity(self._files.file.path, self._prompt.document().id)
 
-    @property
-    def panel(self) -> VersionsPanel | None:
-        """The panel, while it is open."""
-        return self._panel
-
     def sent(self, document: Document, run_id: str) -> None:
         """Store that the prompt in the editor was sent as `run_id`. Other prompts (sent again from the log) are not."""
         identity = self.identity_of(document)
@@ -93,7 +89,7 @@ class VersionPaths(QObject):
     def note_sent(self, identity: PromptIdentity, document: Document, run_ids: Sequence[str]) -> None:
         """Store that a prompt was sent."""
         self._workspace.versions.note(identity, document, "sent", run_ids)
-        self._refresh_soon()
+        self.refresh_soon()
 
     def _saved(self, old_path: Path | None, now: PromptFile) -> None:
         from playground.versions.service import PromptIdentity
@@ -101,23 +97,23 @@ class VersionPaths(QObject):
         document = now.saved
         old, new = PromptIdentity(old_path, document.id), PromptIdentity(now.path, document.id)
         self._workspace.versions.note(new, document, "saved", previous=old)
-        self._refresh_soon(commits=True)
+        self.refresh_soon(commits=True)
 
     def _file_changed(self) -> None:
         # At every keystroke: the key itself would resolve the path on the disk.
-        if self._panel is not None and self.identity != self._displayed:
-            self._refresh_soon(commits=True)
+        if self.panel is not None and self.identity != self._displayed:
+            self.refresh_soon(commits=True)
 
     def toggle(self) -> None:
         """Open the panel beside the prompt, or close it."""
-        if self._panel is not None:
+        if self.panel is not None:
             self._show(None)
-            self._panel.deleteLater()
-            self._panel = None
+            self.panel.deleteLater()
+            self.panel = None
             return
         from playground.ui.versions.panel import VersionsPanel
 
-        panel = self._panel = VersionsPanel()
+        panel = self.panel = VersionsPanel()
         panel.closed.connect(self.toggle)
         panel.save_requested.connect(self._save)
         panel.delete_requested.connect(self._delete)
@@ -130,17 +126,14 @@ class VersionPaths(QObject):
         panel.answer_requested.connect(self._show_answer)
         self._show(panel)
         panel.list.setFocus(Qt.FocusReason.OtherFocusReason)
-        self._refresh_soon(commits=True)
-
-    def settled(self) -> None:
-        """Update the figures: a request has ended."""
-        self._refresh_soon()
+        self.refresh_soon(commits=True)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._workspace.tasks.start(work, name)
 
-    def _refresh_soon(self, *, commits: bool = False) -> None:
-        if self._panel is not None:
+    def refresh_soon(self, *, commits: bool = False) -> None:
+        """Update the panel, if it is open. `commits`: see `refresh`."""
+        if self.panel is not None:
             self._start(self.refresh(commits=commits), "read the versions")
 
     async def refresh(self, *, commits: bool = False) -> None:
@@ -156,7 +149,7 @@ class VersionPaths(QObject):
         known = self._commits
         if commits or identity != self._displayed:
             known = await versions.commits(identity.file)
-        if self._panel is None or reading != self._reading:
+        if self.panel is None or reading != self._reading:
             return  # closed, or read again meanwhile
         self._displayed, self._overview, self._commits = identity, overview, known
         name = self._files.name or "Untitled"
@@ -164,7 +157,7 @@ class VersionPaths(QObject):
         foot = f"{name} · {count:,} version{'' if count == 1 else 's'}, stored on this computer"
         foot += f" · {len(known):,} Git commits" if known else ""
         foot += f" · {overview.damaged:,} damaged entries" if overview.damaged else ""
-        self._panel.show_history(overview, known, foot)
+        self.panel.show_history(overview, known, foot)
 
     @property
     def _shown(self) -> PromptIdentity:
@@ -176,19 +169,16 @@ class VersionPaths(QObject):
         except OSError as error:
             self.notice.emit(f"The version history cannot be read: {error.strerror or error}.")
             return
-        if self._panel is not None:
-            self._panel.show_found(text, frozenset(found))
+        if self.panel is not None:
+            self.panel.show_found(text, frozenset(found))
 
     def _ask_export(self) -> None:
-        from PySide6.QtWidgets import QFileDialog
-
-        dialog = QFileDialog(self._panel, "Export the versions")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(EXPORT_FILTER)
-        dialog.setDefaultSuffix("jsonl")
-        dialog.filterSelected.connect(lambda text: dialog.setDefaultSuffix("md" if "md" in text else "jsonl"))
-        dialog.fileSelected.connect(lambda path: self._start(self.export(Path(path)), "export the versions"))
-        open_once(dialog)
+        ask_save(
+            self.panel,
+            "Export the versions",
+            EXPORT_SUFFIXES,
+            lambda path: self._start(self.export(path), "export the versions"),
+        )
 
     async def export(self, path: Path) -> None:
         """Write all versions to a file: Markdown for .md, else JSON lines."""
@@ -221,16 +211,16 @@ class VersionPaths(QObject):
 
     async def _compare(self, old: Version | Commit, new: Version | Commit) -> None:
         before, after = await self._document(old), await self._document(new)
-        if self._panel is None or self._panel.selected != new or self._panel.base != old:
+        if self.panel is None or self.panel.selected != new or self.panel.base != old:
             return
         if before is None or after is None:
-            self._panel.show_nothing("One of these versions cannot be read.")
+            self.panel.show_nothing("One of these versions cannot be read.")
             return
         endpoint = self._workspace.endpoint
         counter = self._workspace.sender.forecaster.counter(endpoint.id, endpoint.model)
         found = await self._workspace.versions.compare(before, after, counter)
-        if self._panel is not None and self._panel.selected == new and self._panel.base == old:
-            self._panel.show_comparison(found, headline(found), self._reported(found, old, new))
+        if self.panel is not None and self.panel.selected == new and self.panel.base == old:
+            self.panel.show_comparison(found, headline(found), self._reported(found, old, new))
 
     def _reported(self, found: VersionComparison, old: Version | Commit, new: Version | Commit) -> str:
         from playground.versions.comparison import VersionFigures
@@ -275,7 +265,7 @@ class VersionPaths(QObject):
     def _ask(self, title: str, label: str, note: str, store: Callable[[str, str], Coroutine[Any, Any, None]]) -> None:
         from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLineEdit, QPlainTextEdit
 
-        dialog = QDialog(self._panel)
+        dialog = QDialog(self.panel)
         dialog.setWindowTitle(title)
         form = QFormLayout(dialog)
         name, text = QLineEdit(label), QPlainTextEdit(note)
@@ -293,7 +283,7 @@ class VersionPaths(QObject):
                 await store(label, note)
             except OSError as error:
                 self.notice.emit(f"The version was not stored: {error.strerror or error}.")
-            self._refresh_soon()
+            self.refresh_soon()
 
         def accept() -> None:  # reads the fields at once: the dialog may be deleted before the task begins
             self._start(write(name.text().strip(), text.toPlainText().strip()), "store a version")
@@ -304,7 +294,7 @@ class VersionPaths(QObject):
     def _delete(self) -> None:
         from PySide6.QtWidgets import QMessageBox
 
-        box = QMessageBox(self._panel)
+        box = QMessageBox(self.panel)
         box.setWindowTitle("Delete the version history")
         box.setText("Delete all stored versions of this prompt?")
         box.setInformativeText("The prompt, its file, Git commits and logged requests are unchanged.")

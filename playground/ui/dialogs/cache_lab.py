@@ -14,13 +14,10 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -49,9 +46,11 @@ from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import JsonFile
 from playground.ui.theme import GRID
 from playground.ui.widgets.chart import Chart, Series
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import TaskDialog, open_once
+from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save
 from playground.ui.widgets.timers import repeating_timer
 
 _COLUMNS = ("what ended the prefix", "in", "times", "≈ tokens lost", "cost")
@@ -68,20 +67,17 @@ class ReplayDialog(QDialog):
         look: Callable[[str], Awaitable[CacheHistory]],
         start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         rates: Rates,
-        chosen: str = "",
-        parent: QWidget | None = None,
+        parent: QWidget,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Cache history")
         self._look, self._start, self._rates = look, start, rates
         self.found: CacheHistory | None = None
-        self.line = QLineEdit(chosen)
+        self.line = QLineEdit()
         self.line.setPlaceholderText("all requests, or a filter as in the log: since:1d endpoint:Electron")
         self.line.setAccessibleName("Requests to replay, by filter")
         self.line.returnPressed.connect(self.run)
-        self.go = QPushButton("Replay")
-        self.go.setProperty("look", "primary")
-        self.go.clicked.connect(self.run)
+        self.go = push_button("Replay", "primary", self.run)
         self.said = words("")
         self.chart = Chart("Cached against fresh tokens over time", start)
         self.chart.notice.connect(self.said.setText)
@@ -91,19 +87,19 @@ class ReplayDialog(QDialog):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        row.addWidget(self.line, 1)
-        row.addWidget(self.go)
+        row = row_of((self.line, 1), self.go)
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         close.rejected.connect(self.close)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addLayout(row)
-        column.addWidget(self.said)
-        column.addWidget(self.chart, 2)
-        column.addWidget(self.table, 1)
-        column.addWidget(words("Enter on a row shows the newest request that it ended.", "muted"))
-        column.addWidget(close)
+        column_of(
+            row,
+            self.said,
+            (self.chart, 2),
+            (self.table, 1),
+            words("Enter on a row shows the newest request that it ended.", "muted"),
+            close,
+            on=self,
+            margins=GRID * 2,
+        )
         self.resize(820, 600)
 
     def run(self) -> None:
@@ -218,24 +214,24 @@ class CacheLabDialog(TaskDialog):
 
     def _lay_out(self) -> None:
         self.go.setProperty("look", "primary")
-        row = QHBoxLayout()
-        row.addWidget(QLabel("Experiment"))
-        row.addWidget(self.choice, 1)
+        row = row_of(QLabel("Experiment"), (self.choice, 1))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         for button in (self.go, self.again, self.use, self.save):
             buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.close)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(
+        column = column_of(
             words(
                 f"Block size, minimum and lifetime of {self._services.endpoint.name}'s cache are not published. "
                 "These experiments find out what its reports show, with prompts of their own."
-            )
+            ),
+            row,
+            self.cost,
+            self.bar,
+            self.waits,
+            self.said,
+            on=self,
+            margins=GRID * 2,
         )
-        column.addLayout(row)
-        for widget in (self.cost, self.bar, self.waits, self.said):
-            column.addWidget(widget)
         self.chart.setMaximumHeight(360)
         column.addWidget(self.chart, 100)
         column.addStretch(1)
@@ -336,11 +332,7 @@ class CacheLabDialog(TaskDialog):
             self.lifetime_found.emit(found)
 
     def _save(self) -> None:
-        dialog = QFileDialog(self, "Save the readings")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix("csv")
-        dialog.fileSelected.connect(self._save_to)
-        open_once(dialog)
+        ask_save(self, "Save the readings", {ANY_FILE: "csv"}, lambda path: self._save_to(str(path)))
 
     def _save_to(self, path: str) -> None:
         self._keeping = self._services.start(self.save_to(path), "save the readings")

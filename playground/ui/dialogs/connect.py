@@ -11,16 +11,13 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QDialog,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
     QPushButton,
     QRadioButton,
-    QScrollArea,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 from shiboken6 import isValid
@@ -33,6 +30,8 @@ from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 
 Start = Callable[[Coroutine[Any, Any, None], str], object]
@@ -61,18 +60,16 @@ class KeyBox(QFrame):
         self.field.setPlaceholderText("Paste the API key here")
         self.field.setAccessibleName("API key")
         self.field.textEdited.connect(lambda _text: self._show_place())
-        self._reveal = QPushButton("Show")
+        self._reveal = push_button("Show", "quiet")
         self._reveal.setAccessibleName("Show the key")
         self._reveal.setCheckable(True)
-        self._reveal.setProperty("look", "quiet")
         self._reveal.toggled.connect(self._show_key)
         self.source = QLabel()
         self.words = QLabel("Looking for a key store…")
         self.in_store = QRadioButton("Keep it in the key store")
         self.in_store.setChecked(True)
         self.for_session = QRadioButton("Use it for this session only")
-        self.remove = QPushButton("Remove the key")
-        self.remove.setProperty("look", "quiet")
+        self.remove = push_button("Remove the key", "quiet")
         room = self.remove.sizePolicy()
         room.setRetainSizeWhenHidden(True)  # nothing below moves when a key comes or goes
         self.remove.setSizePolicy(room)
@@ -81,23 +78,10 @@ class KeyBox(QFrame):
         self._run(self._look(), "look for a key store")
 
     def _build(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(self.source, 1)
-        head.addWidget(self.remove)
-        field = QHBoxLayout()
-        field.addWidget(self.field, 1)
-        field.addWidget(self._reveal)
-        places = QHBoxLayout()
-        places.setSpacing(GRID * 2)
-        for place in (self.in_store, self.for_session):
-            places.addWidget(place)
-        places.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID + 4)
-        column.setSpacing(GRID)
-        for row in (head, field, places):
-            column.addLayout(row)
-        column.addWidget(self.words)
+        head = row_of((self.source, 1), self.remove)
+        field = row_of((self.field, 1), self._reveal)
+        places = row_of(self.in_store, self.for_session, STRETCH, spacing=GRID * 2)
+        column_of(head, field, places, self.words, on=self, margins=(GRID * 2, GRID, GRID * 2, GRID + 4), spacing=GRID)
         for label in (self.source, self.words):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setWordWrap(True)
@@ -202,9 +186,8 @@ class KeyBox(QFrame):
 
     def _mark(self, wrong: str) -> None:
         """Mark the field as invalid, visually and for screen readers; an empty message removes the mark."""
-        self.field.setProperty("bad", "true" if wrong else "false")
         self.field.setAccessibleDescription(wrong)
-        restyle(self.field)
+        restyle(self.field, bad=bool(wrong))
 
     async def forget(self, endpoint: Endpoint) -> None:
         """Forget the key of an endpoint that goes, or goes elsewhere; where the key store refuses, it stays there."""
@@ -217,8 +200,7 @@ class KeyBox(QFrame):
 
     def _update_text(self, sentence: str, tone: str) -> None:
         self.words.setText(sentence)
-        self.words.setProperty("tone", tone)
-        restyle(self.words)
+        restyle(self.words, tone=tone)
 
 
 def _sentence(bad: InputError) -> str:
@@ -277,8 +259,7 @@ class ConnectDialog(QDialog):
         self.key = KeyBox(keys, start)
         self.add = QPushButton("Add…")
         self.remove = QPushButton("Remove")
-        self.use = QPushButton("Save and use")
-        self.use.setProperty("look", "primary")
+        self.use = push_button("Save and use", "primary")
         self.use.setDefault(True)
         self._cancel = QPushButton("Cancel")
         self.test = QPushButton("Test connection")
@@ -292,41 +273,18 @@ class ConnectDialog(QDialog):
         self.resize(860, 640)
 
     def _build(self) -> None:
-        left = QVBoxLayout()
-        left.addWidget(self.list, 1)
-        row = QHBoxLayout()
-        row.addWidget(self.add)
-        row.addWidget(self.remove)
+        left = column_of((self.list, 1))
+        row = row_of(self.add, self.remove)
         left.addLayout(row)
         page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID * 2)
-        column.addWidget(self.form)
-        column.addWidget(self.key)
-        test = QHBoxLayout()
-        test.addWidget(self.test, 0, Qt.AlignmentFlag.AlignLeft)
-        test.addWidget(self.tested, 1)
+        column = column_of(self.form, self.key, on=page, margins=GRID * 2, spacing=GRID * 2)
+        test = row_of((self.test, 0, Qt.AlignmentFlag.AlignLeft), (self.tested, 1))
         column.addLayout(test)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
-        scroll.setWidget(page)
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        top = QHBoxLayout()
-        top.setSpacing(GRID * 2)
-        top.addLayout(left)
-        top.addWidget(scroll, 1)
-        bottom = QHBoxLayout()
-        bottom.addStretch(1)
-        bottom.addWidget(self._cancel)
-        bottom.addWidget(self.use)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        whole.setSpacing(GRID * 2)
-        whole.addLayout(top, 1)
-        whole.addLayout(bottom)
+        scroll = scrolled(page, sideways=False)
+        top = row_of(left, (scroll, 1), spacing=GRID * 2)
+        bottom = row_of(STRETCH, self._cancel, self.use)
+        column_of((top, 1), bottom, on=self, margins=GRID * 2, spacing=GRID * 2)
 
     def _connect(self) -> None:
         self.list.currentItemChanged.connect(self._show_item)
@@ -391,8 +349,7 @@ class ConnectDialog(QDialog):
     def _show_tested(self, text: str, tone: str) -> None:
         self.tested.setText(visible(text))
         self.tested.setVisible(bool(text))
-        self.tested.setProperty("tone", tone)
-        restyle(self.tested)
+        restyle(self.tested, tone=tone)
 
     def _show(self, endpoint: Endpoint) -> None:
         self._shown = endpoint
@@ -420,9 +377,8 @@ class ConnectDialog(QDialog):
     def _ask_before_removing(self, asking: bool) -> None:
         self._removing = asking
         self.remove.setText("Really remove" if asking else "Remove")
-        self.remove.setProperty("look", "stop" if asking else "")
         self.remove.setToolTip("Press again to remove it with its key" if asking else "")
-        restyle(self.remove)
+        restyle(self.remove, look="stop" if asking else "")
 
     def _remove(self) -> None:
         if not self._removing:

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QMessageBox, QPushButton, QWidget
 
 from playground.prompt.diff import DiffRow
 from playground.ui.theme import GRID
 from playground.ui.widgets.highlight import DifferenceView
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
 
@@ -25,14 +26,15 @@ class FileChangesDialog(QDialog):
         self.setWindowTitle(f"{name}: disk and editor")
         self.view = DifferenceView()
         self.view.show_rows(rows or (DiffRow("same", "The prompts are identical."),))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID)
-        column.addWidget(words(f"{name} changed on disk", "strong"))
-        column.addWidget(words("− lines of the file on disk · + lines of the editor", "muted"))
-        column.addWidget(self.view, 1)
-        row = QHBoxLayout()
-        row.addStretch(1)
+        column = column_of(
+            words(f"{name} changed on disk", "strong"),
+            words("− lines of the file on disk · + lines of the editor", "muted"),
+            (self.view, 1),
+            on=self,
+            margins=GRID * 2,
+            spacing=GRID,
+        )
+        row = row_of(STRETCH)
         for label, signal in (("Reload", self.reload_requested), ("Keep mine", self.keep_requested), ("Close", None)):
             button = QPushButton(label)
             if signal is not None:

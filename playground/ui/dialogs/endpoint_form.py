@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QCompleter, QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QCompleter, QLabel, QLineEdit, QSpinBox, QWidget
 
 from playground.client import endpoint
 from playground.client.endpoint import (
@@ -25,6 +25,8 @@ from playground.client.models import PRESETS, EndpointPreset, preset_for
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, padded
+from playground.ui.widgets.labels import toned
+from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.notice import words
 
 CUSTOM = "Custom"
@@ -63,8 +65,7 @@ class EndpointForm(Form):
         self.context.setGroupSeparatorShown(True)
         self.context.setAccessibleName("Context length in tokens")
         self.context.valueChanged.connect(lambda _value: self._set_context_source("set"))
-        self.context_source = QLabel()
-        self.context_source.setProperty("tone", "muted")
+        self.context_source = toned("", "muted")
         self._context_source: ContextSource = ""
         self.server = words("", "muted")
         for field in (self.base_url, self.model):
@@ -75,9 +76,7 @@ class EndpointForm(Form):
         self.preset.addItems([CUSTOM, *(preset.name for preset in OFFERED)])
         self.preset.activated.connect(self._fill_from_preset)
         self.rates = {name: QLineEdit() for name in ("fresh", "cached", "output")}
-        self._source = QLabel()
-        self._source.setProperty("tone", "muted")
-        self._source.setWordWrap(True)
+        self._source = toned("", "muted", wraps=True)
         self._per_minute.setAccessibleName("Requests per minute")
         self._in_flight.setAccessibleName("Requests in parallel")
         self._plan.setAccessibleName("Plan limits")
@@ -296,10 +295,5 @@ def _limit(most: int, zero: str = "no limit", width: int = 84) -> QSpinBox:
 
 def _beside(*widgets: QWidget) -> QWidget:
     holder = QWidget()
-    row = QHBoxLayout(holder)
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(GRID)
-    for widget in widgets:
-        row.addWidget(widget)
-    row.addStretch(1)
+    row_of(*widgets, STRETCH, on=holder, margins=0, spacing=GRID)
     return holder

@@ -10,12 +10,9 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QLabel,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QSplitter,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -24,7 +21,8 @@ from playground.lint.rules.registry import RULES
 from playground.prompt.document import Document
 from playground.ui.startup_checks import program_versions
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.labels import copy_text, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, column_of
 from playground.ui.widgets.notice import words
 
 
@@ -38,24 +36,18 @@ def versions(folder: Path) -> str:
 class AboutDialog(QDialog):
     """Shows the versions; Copy puts them on the clipboard."""
 
-    def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
+    def __init__(self, folder: Path, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("About Electron Playground")
         self.text = versions(folder)
-        title = QLabel("Electron Playground")
-        title.setProperty("tone", "title")
+        title = toned("Electron Playground", "title")
         shown = words(self.text)
         shown.setFont(mono_font(12))
-        self.copy = QPushButton("Copy versions")
-        self.copy.clicked.connect(lambda: copy_text(self.text))
+        self.copy = push_button("Copy versions", clicked=lambda: copy_text(self.text))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.accept)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID)
-        for widget in (title, shown, buttons):
-            column.addWidget(widget)
+        column_of(title, shown, buttons, on=self, margins=GRID * 2, spacing=GRID)
         self.resize(520, self.sizeHint().height())
 
 
@@ -82,23 +74,24 @@ class GuideDialog(QDialog):
             item.setData(Qt.ItemDataRole.UserRole, rule.name)
             self.list.addItem(item)
         self.title, self.reason, self.source = words("", "strong"), words(""), words("", "muted")
-        self.example = QPushButton("Load an example into the editor")
-        self.example.clicked.connect(self._load)
-        self.recall = QPushButton("Give dismissed advice again")
-        self.recall.clicked.connect(self.recall_requested)
+        self.example = push_button("Load an example into the editor", clicked=self._load)
+        self.recall = push_button("Give dismissed advice again", clicked=self.recall_requested)
         self._lay_out()
         self.list.currentRowChanged.connect(self._show)
         self.list.setCurrentRow(0)
 
     def _lay_out(self) -> None:
         right = QWidget()
-        column = QVBoxLayout(right)
-        column.setContentsMargins(0, GRID, 0, 0)
-        column.setSpacing(GRID)
-        for widget in (self.title, self.reason, self.source):
-            column.addWidget(widget)
-        column.addWidget(self.example, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addStretch(1)
+        column_of(
+            self.title,
+            self.reason,
+            self.source,
+            (self.example, 0, Qt.AlignmentFlag.AlignLeft),
+            STRETCH,
+            on=right,
+            margins=(0, GRID, 0, 0),
+            spacing=GRID,
+        )
         split = QSplitter(Qt.Orientation.Vertical)
         split.addWidget(self.list)
         split.addWidget(right)
@@ -107,10 +100,7 @@ class GuideDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.recall, QDialogButtonBox.ButtonRole.ResetRole)
         buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        layout.addWidget(split, 1)
-        layout.addWidget(buttons)
+        column_of((split, 1), buttons, on=self, margins=GRID * 2)
         self.resize(800, 560)
 
     def show_rule(self, name: str) -> None:

@@ -10,22 +10,21 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QHBoxLayout,
     QHeaderView,
     QKeySequenceEdit,
     QLabel,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QTableWidget,
     QTableWidgetItem,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.layouts import column_of, row_of
 
 
 class Rebound(Struct, frozen=True):
@@ -66,18 +65,11 @@ class KeysSheet(QDialog):
             for column, text in enumerate(row):
                 self.table.setItem(number, column, QTableWidgetItem(text or "—"))
         self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
-        self.nothing = QLabel("No matching action or key")
-        self.nothing.setProperty("tone", "muted")
+        self.nothing = toned("No matching action or key", "muted")
         self.nothing.hide()
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         close.rejected.connect(self.accept)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        layout.addWidget(self.line)
-        layout.addWidget(self.nothing)
-        layout.addWidget(self.table, 1)
-        layout.addWidget(self._editor())
-        layout.addWidget(close)
+        column_of(self.line, self.nothing, (self.table, 1), self._editor(), close, on=self, margins=GRID * 2)
         self.resize(560, 620)
 
     def _editor(self) -> QWidget:
@@ -89,27 +81,17 @@ class KeysSheet(QDialog):
             line.setAccessibleName(self.key.accessibleName())
             for clear in line.findChildren(QToolButton):
                 clear.setAccessibleName("Clear the new key")
-        self.set_key = QPushButton("Set key")
-        self.set_key.clicked.connect(lambda: self._change(self.key.keySequence().toString()))
-        self.default = QPushButton("Default")
-        self.default.clicked.connect(lambda: self._change(None))
-        self.clash = QLabel()
-        self.clash.setProperty("tone", "failure")
-        self.clash.setWordWrap(True)
+        self.set_key = push_button("Set key", clicked=lambda: self._change(self.key.keySequence().toString()))
+        self.default = push_button("Default", clicked=lambda: self._change(None))
+        self.clash = toned("", "failure", wraps=True)
         self.clash.hide()
         for button in (self.set_key, self.default):
             button.setAutoDefault(False)
             button.setEnabled(False)
         self.table.itemSelectionChanged.connect(self._show_choice)
         editor = QWidget()
-        row = QHBoxLayout()
-        row.addWidget(QLabel("New key"))
-        for widget in (self.key, self.set_key, self.default):
-            row.addWidget(widget)
-        column = QVBoxLayout(editor)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(row)
-        column.addWidget(self.clash)
+        row = row_of(QLabel("New key"), self.key, self.set_key, self.default)
+        column_of(row, self.clash, on=editor, margins=0)
         return editor
 
     def _show_choice(self) -> None:
@@ -164,17 +146,12 @@ class CommandPalette(QDialog):
         self.list = QListWidget()
         self.list.setAccessibleName("Commands")
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.nothing = QLabel("No matching command")
-        self.nothing.setProperty("tone", "muted")
+        self.nothing = toned("No matching command", "muted")
         self.nothing.setContentsMargins(GRID, 0, GRID, 0)
         self.line.textChanged.connect(self._fill)
         self.list.currentRowChanged.connect(self._show_current)
         self.list.itemClicked.connect(lambda _item: self._run())
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID, GRID, GRID, GRID)
-        column.addWidget(self.line)
-        column.addWidget(self.nothing)
-        column.addWidget(self.list, 1)
+        column_of(self.line, self.nothing, (self.list, 1), on=self, margins=GRID)
         self.resize(WIDTH, HEIGHT)
         self._fill("")
 
@@ -249,10 +226,7 @@ def score(wanted: str, label: str) -> int | None:
 
 def _row(label: str, shortcut: str) -> QWidget:
     holder = QWidget()
-    row = QHBoxLayout(holder)
-    row.setContentsMargins(GRID, 3, GRID, 3)
-    row.addWidget(QLabel(label), 1)
-    keys = QLabel(shortcut)
-    keys.setProperty("tone", "muted")
+    row = row_of((QLabel(label), 1), on=holder, margins=(GRID, 3, GRID, 3))
+    keys = toned(shortcut, "muted")
     row.addWidget(keys)
     return holder

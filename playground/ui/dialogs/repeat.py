@@ -11,12 +11,8 @@ from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QDialogButtonBox,
-    QHBoxLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
-    QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -32,8 +28,9 @@ from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.theme import GRID
-from playground.ui.widgets.form import padded
-from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.form import spin_box
+from playground.ui.widgets.labels import copy_text, push_button
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import TaskDialog
@@ -83,7 +80,7 @@ class RepeatDialog(TaskDialog):
         self._task: asyncio.Task[None] | None = None
         self._states: list[RunState] = []
         self._drift: Drift | None = None
-        self.times, self.at_once = _spin(2, MOST, 10, "Runs"), _spin(1, 20, 1, "In parallel")
+        self.times, self.at_once = spin_box(2, MOST, 10, "Runs"), spin_box(1, 20, 1, "In parallel")
         if ahead.plan.in_flight:
             self.at_once.setMaximum(ahead.plan.in_flight)
         self.cost = words("")
@@ -93,11 +90,8 @@ class RepeatDialog(TaskDialog):
         self.progress.hide()
         self.found = words("", "strong")
         self.table = plain_table("Different answers", _COLUMNS, 2, {0: 60, 1: 150})
-        self.go = QPushButton("Start")
-        self.go.setProperty("look", "primary")
-        self.go.clicked.connect(self._toggle)
-        self.copy = QPushButton("Copy request_ids")
-        self.copy.clicked.connect(self._copy)
+        self.go = push_button("Start", "primary", self._toggle)
+        self.copy = push_button("Copy request_ids", clicked=self._copy)
         self.copy.setEnabled(False)
         self._lay_out()
         for box in (self.times, self.at_once):
@@ -105,24 +99,22 @@ class RepeatDialog(TaskDialog):
         self._show_cost()
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        for label, box in (("Runs", self.times), ("In parallel", self.at_once)):
-            row.addWidget(QLabel(label))
-            row.addWidget(box)
-        row.addStretch(1)
+        row = row_of(QLabel("Runs"), self.times, QLabel("In parallel"), self.at_once, STRETCH)
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         close.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
         close.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
         close.rejected.connect(self.close)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(words("A seed is best effort: how far do the answers to one request drift apart?"))
-        column.addLayout(row)
-        column.addWidget(self.cost)
-        column.addWidget(self.progress)
-        column.addWidget(self.found)
-        column.addWidget(self.table, 1)
-        column.addWidget(close)
+        column_of(
+            words("A seed is best effort: how far do the answers to one request drift apart?"),
+            row,
+            self.cost,
+            self.progress,
+            self.found,
+            (self.table, 1),
+            close,
+            on=self,
+            margins=GRID * 2,
+        )
         self.resize(720, 480)
 
     @property
@@ -223,11 +215,3 @@ def _place(text: str, at: int | None) -> str:
 
 def _line(text: str) -> str:
     return " ".join(text[: _PREVIEW * 2].split())[:_PREVIEW]
-
-
-def _spin(low: int, high: int, value: int, name: str) -> QSpinBox:
-    box = padded(QSpinBox())
-    box.setRange(low, high)
-    box.setValue(value)
-    box.setAccessibleName(name)
-    return box

@@ -11,9 +11,7 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QLabel,
     QListWidget,
-    QPushButton,
     QSplitter,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -23,6 +21,8 @@ from playground.prompt.document import Document
 from playground.runs.metrics import dollars
 from playground.ui.theme import GRID
 from playground.ui.widgets.highlight import DifferenceView
+from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 
 
@@ -59,8 +59,7 @@ class RewriteDialog(QDialog):
         self.difference = DifferenceView()
         self.figures = _Figures()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        self.apply = QPushButton("Apply")
-        self.apply.setProperty("look", "primary")
+        self.apply = push_button("Apply", "primary")
         self.apply.setDefault(True)
         self.buttons.addButton(self.apply, QDialogButtonBox.ButtonRole.AcceptRole)
         self.buttons.accepted.connect(self._choose)
@@ -72,21 +71,19 @@ class RewriteDialog(QDialog):
 
     def _lay_out(self) -> None:
         right = QWidget()
-        column = QVBoxLayout(right)
-        column.setContentsMargins(GRID, 0, 0, 0)
-        column.addWidget(self.why)
-        column.addWidget(self.difference, 1)
-        column.addWidget(self.figures)
+        column_of(self.why, (self.difference, 1), self.figures, on=right, margins=(GRID, 0, 0, 0))
         split = QSplitter()
         split.addWidget(self.list)
         split.addWidget(right)
         split.setSizes([250, 610])
         split.setChildrenCollapsible(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        layout.addWidget(split, 1)
-        layout.addWidget(words("Only the changes shown here are applied. Undo reverts them in one step.", "muted"))
-        layout.addWidget(self.buttons)
+        column_of(
+            (split, 1),
+            words("Only the changes shown here are applied. Undo reverts them in one step.", "muted"),
+            self.buttons,
+            on=self,
+            margins=GRID * 2,
+        )
         self.resize(900, 600)
 
     def _show(self, row: int) -> None:
@@ -130,8 +127,7 @@ class _Figures(QWidget):
         )
         for row, cells in enumerate(rows):
             for column, text in enumerate(cells):
-                label = QLabel(text)
-                label.setProperty("tone", "muted" if not column or not row else "")
+                label = toned(text, "muted" if not column or not row else "")
                 self._grid.addWidget(label, row, column)
                 self._cells.append(label)
         self.setAccessibleName("; ".join(", ".join(cells) for cells in rows[1:]))

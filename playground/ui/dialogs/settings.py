@@ -11,14 +11,9 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QHBoxLayout,
-    QLabel,
     QLineEdit,
     QListWidget,
-    QPushButton,
-    QScrollArea,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,7 +26,8 @@ from playground.storage.settings import SETTINGS, Setting, Settings
 from playground.ui.dialogs.consent import asked
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, padded
-from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.labels import CopyButton, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 
 
@@ -53,24 +49,20 @@ class LogSizeDialog(QDialog):
         form.add("log_keep_mb", "Keep the log below", self.megabytes)
         form.add_words(words("The oldest go first.", "muted"))
         self.message = words("Marked requests are never deleted by these bounds. Both are off unless you set them.")
-        self.apply = QPushButton("Apply…")
+        self.apply = push_button(
+            "Apply…", clicked=lambda: workspace.tasks.start(self._apply(), "keep the log within bounds")
+        )
         self.apply.setAutoDefault(False)
-        self.apply.clicked.connect(lambda: workspace.tasks.start(self._apply(), "keep the log within bounds"))
-        self.everything = QPushButton("Delete all…")
+        self.everything = push_button("Delete all…", clicked=self.delete_all)
         self.everything.setAutoDefault(False)
-        self.everything.clicked.connect(self.delete_all)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         for button in (self.apply, self.everything):
             buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.close)
         where = CopyButton("the folder's path")
         where.set_text_to_copy(str(workspace.folder))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID)
-        place = QHBoxLayout()
-        place.addWidget(words(f"In {workspace.folder}", "muted"), 1)
-        place.addWidget(where)
+        column = column_of(on=self, margins=GRID * 2, spacing=GRID)
+        place = row_of((words(f"In {workspace.folder}", "muted"), 1), where)
         column.addWidget(self.size_words)
         column.addLayout(place)
         for widget in (form, self.message, buttons):
@@ -168,24 +160,10 @@ class SettingsDialog(QDialog):
         close.rejected.connect(self.accept)
         self.form.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
         page = QWidget()
-        inside = QVBoxLayout(page)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.addWidget(self.form)
-        inside.addWidget(self.nothing)
-        inside.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
-        scroll.setWidget(page)
-        scroll.setWidgetResizable(True)
-        middle = QHBoxLayout()
-        middle.addWidget(self.sections)
-        middle.addWidget(scroll, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID)
-        column.addWidget(self.search)
-        column.addLayout(middle, 1)
-        column.addWidget(close)
+        column_of(self.form, self.nothing, STRETCH, on=page, margins=0)
+        scroll = scrolled(page)
+        middle = row_of(self.sections, (scroll, 1))
+        column_of(self.search, (middle, 1), close, on=self, margins=GRID * 2, spacing=GRID)
         self.search.textChanged.connect(lambda _text: self._filter())
         self.sections.currentRowChanged.connect(lambda _row: self._choose_section())
         found = self.sections.findItems(section, Qt.MatchFlag.MatchExactly) if section else []
@@ -216,9 +194,7 @@ class SettingsDialog(QDialog):
     def _add(self, setting: Setting) -> None:
         field = self.fields[setting.name] = self._field(setting)
         self.form.add(setting.name, setting.label, field)
-        words = QLabel(setting.help)
-        words.setProperty("tone", "muted")
-        words.setWordWrap(True)
+        words = toned(setting.help, "muted", wraps=True)
         self.form.add_words(words)
 
     def _field(self, setting: Setting) -> QComboBox | QSpinBox | QCheckBox | QLineEdit:

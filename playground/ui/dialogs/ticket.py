@@ -11,13 +11,10 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -28,8 +25,9 @@ from playground.storage.paths import write_shared
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.layouts import Space, column_of, row_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_save
 from playground.ui.widgets.timers import single_timer
 
 REST_MS = 150
@@ -68,23 +66,13 @@ class TicketDialog(QDialog):
         self._show()
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        row.addWidget(QLabel("Contents"))
-        row.addWidget(self.contents)
-        row.addSpacing(GRID)
-        row.addWidget(QLabel("Workspace"))
-        row.addWidget(self.workspace, 1)
+        row = row_of(QLabel("Contents"), self.contents, Space(GRID), QLabel("Workspace"), (self.workspace, 1))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.copy = self._button(buttons, "Copy", self._copy, primary=True)
         self.save = self._button(buttons, "Save as Markdown…", lambda: self._ask("ticket.md", "Markdown (*.md)"))
         self.save_zip = self._button(buttons, "Save as zip…", lambda: self._ask("ticket.zip", "Zip (*.zip)"))
         buttons.rejected.connect(self.close)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addLayout(row)
-        column.addWidget(self.preview, 1)
-        column.addWidget(self.message)
-        column.addWidget(buttons)
+        column_of(row, (self.preview, 1), self.message, buttons, on=self, margins=GRID * 2)
         self.resize(820, 640)
 
     def _button(self, box: QDialogButtonBox, label: str, handler: object, *, primary: bool = False) -> QPushButton:
@@ -120,13 +108,7 @@ class TicketDialog(QDialog):
         self.message.setText("Copied.")
 
     def _ask(self, name: str, kind: str) -> None:
-        dialog = QFileDialog(self, "Save the ticket")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(kind)
-        dialog.setDefaultSuffix(name.rpartition(".")[2])
-        dialog.selectFile(name)
-        dialog.fileSelected.connect(lambda path: self.save_to(Path(path)))
-        open_once(dialog)
+        ask_save(self, "Save the ticket", {kind: name.rpartition(".")[2]}, self.save_to, name)
 
     def save_to(self, path: Path) -> None:
         """Write the ticket: as a zip where the name ends so, else as Markdown."""

@@ -9,12 +9,9 @@ from typing import Any
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QDialogButtonBox,
-    QHBoxLayout,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -26,6 +23,8 @@ from playground.storage.settings import Settings
 from playground.tools.mcp_servers import ToolServerError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog
 
@@ -59,41 +58,36 @@ class ToolServerDialog(TaskDialog):
         self.server.setPlaceholderText(HINT)
         self.server.setAccessibleName("Command line or address of the server")
         self.server.returnPressed.connect(self._toggle)
-        self.go = QPushButton()
+        self.go = push_button("", clicked=self._toggle)
         self.go.setAutoDefault(False)
-        self.go.clicked.connect(self._toggle)
         self.message = words("")
         self.list = QListWidget()
         self.list.setAccessibleName("Tools of the server")
         self.list.setAlternatingRowColors(False)
         self.list.itemChanged.connect(lambda _item: self._show_selection())
-        self.add = QPushButton("Add to the prompt")
-        self.add.setProperty("look", "primary")
+        self.add = push_button("Add to the prompt", "primary", self._add)
         self.add.setAutoDefault(False)
-        self.add.clicked.connect(self._add)
         self._lay_out()
         self._show_busy()
         self._show_selection()
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        row.addWidget(self.server, 1)
-        row.addWidget(self.go)
+        row = row_of((self.server, 1), self.go)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.add, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.close)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(
+        column_of(
             words(
                 "A command line is started on this machine, with your rights and without your API key; an address is "
                 "reached over HTTP. This dialog requests only the list of tools."
-            )
+            ),
+            row,
+            self.message,
+            (self.list, 1),
+            buttons,
+            on=self,
+            margins=GRID * 2,
         )
-        column.addLayout(row)
-        column.addWidget(self.message)
-        column.addWidget(self.list, 1)
-        column.addWidget(buttons)
         self.resize(640, 480)
 
     def _toggle(self) -> None:
@@ -166,8 +160,7 @@ class ToolServerDialog(TaskDialog):
 
     def _update_text(self, sentence: str, tone: str = "") -> None:
         self.message.setText(sentence)
-        self.message.setProperty("tone", tone)
-        restyle(self.message)
+        restyle(self.message, tone=tone)
 
     def _show_busy(self) -> None:
         self.go.setText("Stop" if self._task is not None else "List its tools")

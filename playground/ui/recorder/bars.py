@@ -8,14 +8,10 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPlainTextEdit,
-    QPushButton,
     QSizePolicy,
-    QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -23,9 +19,10 @@ from playground.requestlog.records import LogRow
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.chart import figure, round_up
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import spin_box
 from playground.ui.widgets.icons import icon, set_icon
-from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.labels import CopyButton, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
@@ -52,25 +49,27 @@ class RecorderTools(QWidget):
         self.url.setAccessibleName("Base URL for your program")
         self.url.setFixedWidth(_URL_PX)
         self.copy = CopyButton("the base URL")
-        self.forwards = QLabel()
-        self.forwards.setProperty("tone", "muted")
-        self.port = padded(QSpinBox())
-        self.port.setRange(0, 65_535)
-        self.port.setValue(8788)
+        self.forwards = toned("", "muted")
+        self.port = spin_box(0, 65_535, 8788, "Port of the Recorder; 0 takes a free one")
         self.port.setPrefix("Port ")
         self.port.setSpecialValueText("Any free port")
-        self.port.setAccessibleName("Port of the Recorder; 0 takes a free one")
-        self.pause = QPushButton("Pause")
-        self.pause.clicked.connect(lambda _checked: self.pause_wanted.emit())
-        self.button = QPushButton()
-        self.button.clicked.connect(lambda _checked: self._clicked())
+        self.pause = push_button("Pause", clicked=lambda _checked: self.pause_wanted.emit())
+        self.button = push_button("", clicked=lambda _checked: self._clicked())
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID)
-        row.addStretch(1)
-        for widget in (self.mark, self.state, self.url, self.copy, self.forwards, self.port, self.pause, self.button):
-            row.addWidget(widget)
+        row_of(
+            STRETCH,
+            self.mark,
+            self.state,
+            self.url,
+            self.copy,
+            self.forwards,
+            self.port,
+            self.pause,
+            self.button,
+            on=self,
+            margins=0,
+            spacing=GRID,
+        )
         self._running = False
         self.show_state("Not recording", "", "", running=False, busy=False)
         self.show_paused(False)
@@ -80,9 +79,7 @@ class RecorderTools(QWidget):
         self._running = running
         self.state.setText(state)
         tone = "failure" if running else "muted"
-        if self.state.property("tone") != tone:
-            self.state.setProperty("tone", tone)
-            restyle(self.state)
+        restyle(self.state, tone=tone)
         self.mark.setVisible(running)
         if self.url.text() != url:
             self.url.setText(url)
@@ -97,12 +94,9 @@ class RecorderTools(QWidget):
         self.port.setVisible(not running)
         self.pause.setVisible(running)
         self.button.setEnabled(not busy)
-        look = "" if running else "primary"
         self.button.setText("Stop" if running else "Start recording")
         set_icon(self.button, "stop" if running else "record", "text" if running else "on_accent")
-        if (self.button.property("look") or "") != look:
-            self.button.setProperty("look", look)
-            restyle(self.button)
+        restyle(self.button, look="" if running else "primary")
 
     def show_paused(self, paused: bool) -> None:
         """Show Resume instead of Pause."""
@@ -171,13 +165,8 @@ class ConnectPanel(QWidget):
         self.code.setAccessibleName("Code that sends requests to the Recorder")
         self.code.setMaximumHeight(170)
         self.copy = CopyButton("the code")
-        row = QHBoxLayout()
-        row.addWidget(self.client, 1)
-        row.addWidget(self.copy)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID)
-        column.addWidget(words("Connect your program", "strong"))
+        row = row_of((self.client, 1), self.copy)
+        column = column_of(words("Connect your program", "strong"), on=self, margins=GRID * 2, spacing=GRID)
         note = "Change the base URL. The key, headers and stream pass through unchanged; the key is not stored."
         column.addWidget(words(note, "muted"))
         column.addLayout(row)

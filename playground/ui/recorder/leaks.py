@@ -13,11 +13,9 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QScrollArea,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -28,9 +26,9 @@ from playground.recorder.programs import ADVICE, Leak, Rewrite, Savings
 from playground.runs.metrics import UNKNOWN, Figure, dollars, percent
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, mono_font, ui_font
-from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
 from playground.ui.widgets.notice import shortened, words
 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？]) +")
@@ -62,9 +60,7 @@ class LeaksPanel(QScrollArea):
         self.more = words("", "muted")
         self.totals = _TotalsBox()
         holder = QWidget()
-        self._column = QVBoxLayout(holder)
-        self._column.setContentsMargins(GRID, GRID * 2, GRID, GRID * 2)
-        self._column.setSpacing(GRID // 2)
+        self._column = column_of(on=holder, margins=(GRID, GRID * 2, GRID, GRID * 2), spacing=GRID // 2)
         for widget in (self.none, self.title, self.lost, self.basis):
             widget.setContentsMargins(GRID, 0, 0, 0)
             self._column.addWidget(widget)
@@ -131,19 +127,21 @@ class LeakCard(QFrame):
         self.requests.setProperty("look", "link")
         self.preview.clicked.connect(lambda _checked: self.preview_wanted.emit(self.leak))
         self.requests.clicked.connect(lambda _checked: self.requests_wanted.emit(self.leak))
-        head, foot = QHBoxLayout(), FlowLayout()
-        head.addWidget(self.title, 1)
-        head.addWidget(self.price, 0, Qt.AlignmentFlag.AlignTop)
+        head, foot = row_of((self.title, 1), (self.price, 0, Qt.AlignmentFlag.AlignTop)), FlowLayout()
         foot.setContentsMargins(0, 4, 0, 0)
         foot.add_all((self.preview, self.requests))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID, GRID, GRID // 2, GRID // 2)
-        column.setSpacing(2)
-        column.addWidget(line)
-        column.addLayout(head)
-        for label in (self.samples, self.place, self.tokens, self.blocked):
-            column.addWidget(label)
-        column.addLayout(foot)
+        column_of(
+            line,
+            head,
+            self.samples,
+            self.place,
+            self.tokens,
+            self.blocked,
+            foot,
+            on=self,
+            margins=(GRID, GRID, GRID // 2, GRID // 2),
+            spacing=2,
+        )
 
     def show_leak(self, leak: Leak, saved: Savings | None) -> None:
         """Show a leak with its price per 1,000 of the requests that `saved` is about."""
@@ -170,10 +168,7 @@ class LeakCard(QFrame):
 
     def show_chosen(self, chosen: bool) -> None:
         """Mark the card, or remove the mark."""
-        look = "callout" if chosen else ""
-        if (self.property("look") or "") != look:
-            self.setProperty("look", look)
-            restyle(self)
+        restyle(self, look="callout" if chosen else "")
 
 
 class _TotalsBox(QFrame):
@@ -186,17 +181,11 @@ class _TotalsBox(QFrame):
         self.figures: dict[str, QLabel] = {}
         line = QFrame()
         line.setProperty("look", "hairline")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID, GRID, GRID // 2, 0)
-        column.setSpacing(GRID // 2)
-        column.addWidget(line)
-        column.addWidget(self.caption)
+        column = column_of(line, self.caption, on=self, margins=(GRID, GRID, GRID // 2, 0), spacing=GRID // 2)
         for name in ("served from cache", "fresh per request", "cost per 1,000"):
             figure = self.figures[name] = QLabel()
             figure.setFont(ui_font(13, tabular=True))
-            row = QHBoxLayout()
-            row.addWidget(words(name), 1)
-            row.addWidget(figure)
+            row = row_of((words(name), 1), figure)
             column.addLayout(row)
         column.addWidget(self.note)
 
@@ -281,9 +270,9 @@ class LeakDialog(QDialog):
         self.too_long = words("This body is too long for a preview.", "muted")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(words(f"{leak.place[:1].upper()}{leak.place[1:]}. {ADVICE[leak.span.rewrite]}"))
+        column = column_of(
+            words(f"{leak.place[:1].upper()}{leak.place[1:]}. {ADVICE[leak.span.rewrite]}"), on=self, margins=GRID * 2
+        )
         if options:
             column.addWidget(self.choice)
             column.addWidget(self.too_long)

@@ -10,14 +10,11 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
-    QHBoxLayout,
-    QLabel,
     QMenu,
     QPushButton,
     QSplitter,
     QStackedWidget,
     QTabWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -37,6 +34,8 @@ from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.icons import icon_button, set_icon
+from playground.ui.widgets.labels import toned
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.tab_bar import PaneTabs
@@ -77,8 +76,7 @@ class RecorderPage(QWidget):
         super().__init__()
         self.notice, self.paused = SlimBar("Recorder"), SlimBar("Paused display")
         self.programs = ProgramList()
-        self.title = QLabel("All requests")
-        self.title.setProperty("tone", "strong")
+        self.title = toned("All requests", "strong")
         self.summary = words("", "muted")
         self.bars = TokenBars(theme)
         self.filter_line = FilterLine()
@@ -114,40 +112,22 @@ class RecorderPage(QWidget):
         self.show_requests(Shown())
 
     def _lay_out(self) -> None:
-        head, row = QHBoxLayout(), QHBoxLayout()
-        head.setSpacing(GRID * 2)
-        head.addWidget(self.title)
-        head.addWidget(self.summary, 1)
-        row.setSpacing(GRID)
+        head = row_of(self.title, (self.summary, 1), spacing=GRID * 2)
         self.filter_line.setPlaceholderText("Filter: cached:0 status:429 conversation:… or any text")
         self.filter_line.setAccessibleName("Filter the recorded requests")
         self.scope.setProperty("look", "quiet")
         set_icon(self.scope, "close", "muted")
         self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
         self.more.setMenu(QMenu(self.more))
-        row.addWidget(self.filter_line, 1)
-        for widget in (self.scope, *self.buttons.values(), self.more):
-            row.addWidget(widget)
-        top = QVBoxLayout()
-        top.setContentsMargins(FIRST_PAD_PX, GRID, FIRST_PAD_PX, GRID)
-        top.setSpacing(6)
-        top.addLayout(head)
-        top.addWidget(self.bars)
-        top.addLayout(row)
-        top.addWidget(self.wrong)
+        row = row_of((self.filter_line, 1), self.scope, *self.buttons.values(), self.more, spacing=GRID)
+        top = column_of(head, self.bars, row, self.wrong, margins=(FIRST_PAD_PX, GRID, FIRST_PAD_PX, GRID), spacing=6)
         self.wrong.hide()
         self.no_match.show_message(NO_MATCH, clear=True)
         self._list = QStackedWidget()
         self._list.addWidget(self.table)
         self._list.addWidget(self.no_match)
         requests = QWidget()
-        column = QVBoxLayout(requests)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(top)
-        column.addWidget(self.paused)
-        column.addWidget(self._list, 1)
-        column.addWidget(self.strip)
+        column_of(top, self.paused, (self._list, 1), self.strip, on=requests, margins=0, spacing=0)
         self._middle = QStackedWidget()
         self._middle.addWidget(self._empty())
         self._middle.addWidget(requests)
@@ -164,19 +144,17 @@ class RecorderPage(QWidget):
         for place, pane in enumerate((self.programs, _pane(self._middle), self.tabs)):
             split.addWidget(pane)
             split.setStretchFactor(place, int(place == 1))
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
-        outer.addWidget(self.notice)
-        outer.addWidget(split, 1)
+        column_of(self.notice, (split, 1), on=self, margins=0, spacing=0)
 
     def _empty(self) -> QWidget:
         page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(GRID * 5, GRID * 4, GRID * 5, GRID * 4)
-        column.setSpacing(GRID)
-        column.addWidget(words("Record the requests of your program", "title"))
-        column.addWidget(words(STEPS))
+        column = column_of(
+            words("Record the requests of your program", "title"),
+            words(STEPS),
+            on=page,
+            margins=(GRID * 5, GRID * 4, GRID * 5, GRID * 4),
+            spacing=GRID,
+        )
         self.start_button.setProperty("look", "primary")
         column.addWidget(self.start_button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
@@ -294,8 +272,7 @@ class RecorderPage(QWidget):
             self.wrong.setText(message)
             self.wrong.setVisible(bool(message))
             self.filter_line.setAccessibleDescription(message)
-            self.filter_line.setProperty("bad", "true" if message else "false")
-            restyle(self.filter_line)
+            restyle(self.filter_line, bad=bool(message))
 
     def show_paused(self, arrived: int | None) -> None:
         """Show how many requests arrived since the display was paused; None: it is not paused."""
@@ -440,7 +417,5 @@ def _button(label: str, icon: str) -> QPushButton:
 def _pane(content: QWidget) -> QFrame:
     pane = QFrame()
     pane.setProperty("look", "pane")
-    column = QVBoxLayout(pane)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.addWidget(content)
+    column_of(content, on=pane, margins=0)
     return pane

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QPushButton
 
 from playground.experiments.comparison import Piece
 from playground.recorder.difference import RequestDifference
@@ -15,7 +15,8 @@ from playground.runs.metrics import Figure
 from playground.ui.compare.column import PieceView
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.labels import ElidedLabel, toned
+from playground.ui.widgets.layouts import column_of, row_of
 
 _LINES = 3
 _NOTABLE = 64
@@ -45,8 +46,7 @@ class DifferenceStrip(QFrame):
         self.setProperty("look", "footer")
         self.setAccessibleName("Difference from the request before")
         self.compared: Compared | None = None
-        self.title = QLabel()
-        self.title.setProperty("tone", "strong")
+        self.title = toned("", "strong")
         self.place = ElidedLabel("First difference", Qt.TextElideMode.ElideRight)
         self.place.setProperty("tone", "muted")
         self.pieces = PieceView("Text at the first difference", margin=0)
@@ -58,10 +58,7 @@ class DifferenceStrip(QFrame):
         self.note.setProperty("tone", "muted")
         earlier, compare = QPushButton("Show earlier"), QPushButton("Compare…")
         set_icon(compare, "diff", "accent")
-        head = QHBoxLayout()
-        head.setSpacing(GRID)
-        head.addWidget(self.title)
-        head.addWidget(self.place, 1)
+        head = row_of(self.title, (self.place, 1), spacing=GRID)
         for button in (earlier, compare):
             button.setProperty("look", "link")
             head.addWidget(button)
@@ -69,12 +66,7 @@ class DifferenceStrip(QFrame):
         compare.setAccessibleName("Compare both requests in Compare mode")
         earlier.clicked.connect(lambda _checked: self._emit_earlier())
         compare.clicked.connect(lambda _checked: self._emit_compare())
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, 6, GRID, 6)
-        column.setSpacing(4)
-        column.addLayout(head)
-        column.addWidget(self.pieces)
-        column.addWidget(self.note)
+        column_of(head, self.pieces, self.note, on=self, margins=(GRID * 2, 6, GRID, 6), spacing=4)
         self.hide()
 
     def show_compared(self, compared: Compared | None) -> None:

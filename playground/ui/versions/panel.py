@@ -25,7 +25,6 @@ from PySide6.QtWidgets import (
     QStyleOptionViewItem,
     QStylePainter,
     QTextEdit,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -34,7 +33,8 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, percent
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
-from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.labels import ElidedLabel, toned
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.ui.widgets.timers import single_timer
@@ -52,8 +52,8 @@ _NARROW = 4
 class BoundaryBars(QWidget):
     """One bar per version: the stable part, then the variable one, in proportion to the longer prompt."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._rows: tuple[tuple[str, VersionBoundary], ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
@@ -91,8 +91,8 @@ class BoundaryBars(QWidget):
 class VersionDiffView(Recolored, QTextEdit):
     """Read-only rows of a comparison. Signs and strokes repeat what the colors say; all text is plain."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._shown: tuple[VersionComparison, str, str] | None = None
         self.setReadOnly(True)
         self.setAccessibleName("Differences of the versions")
@@ -349,25 +349,28 @@ class VersionsPanel(QFrame):
     def _lay_out(self) -> None:
         self._split = QSplitter(Qt.Orientation.Horizontal)
         left, right = QWidget(), QWidget()
-        one = _column(left)
-        one.addLayout(_row(self.search, self.save, self.more))
-        one.addWidget(hairline())
-        one.addLayout(_head())
-        one.addWidget(hairline())
-        one.addWidget(self.list, 1)
+        one = column_of(
+            _row(self.search, self.save, self.more),
+            hairline(),
+            _head(),
+            hairline(),
+            (self.list, 1),
+            on=left,
+            margins=0,
+            spacing=0,
+        )
         self._note = words(NOTE, "muted")
         self._note.setContentsMargins(GRID, GRID, GRID, GRID)
         one.addWidget(self._note)
         self.list.setToolTip(NOTE)
-        other = _column(right)
-        other.addLayout(_row(self.subject, self.against, self.answers, self.restore, self.close_button))
-        other.addWidget(hairline())
-        head = QVBoxLayout()
-        head.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
-        head.setSpacing(GRID)
-        head.addWidget(self.headline)
-        head.addWidget(self.detail)
-        head.addWidget(self.bars)
+        other = column_of(
+            _row(self.subject, self.against, self.answers, self.restore, self.close_button),
+            hairline(),
+            on=right,
+            margins=0,
+            spacing=0,
+        )
+        head = column_of(self.headline, self.detail, self.bars, margins=(GRID * 2, GRID, GRID * 2, GRID), spacing=GRID)
         other.addLayout(head)
         actions = _row(self.fix, self.next)
         actions.insertStretch(0, 1)
@@ -379,10 +382,7 @@ class VersionsPanel(QFrame):
             self._split.setStretchFactor(self._split.count() - 1, share)
         self._split.setChildrenCollapsible(False)
         self._split.setHandleWidth(1)
-        whole = _column(self)
-        whole.addWidget(self._split, 1)
-        whole.addWidget(hairline())
-        whole.addLayout(_row(self.foot))
+        column_of((self._split, 1), hairline(), _row(self.foot), on=self, margins=0, spacing=0)
 
     def _connect(self) -> None:
         self.search.textChanged.connect(lambda _text: self._searched())
@@ -541,21 +541,11 @@ class VersionsPanel(QFrame):
         super().resizeEvent(event)  # type: ignore[arg-type]  # a QResizeEvent
 
 
-def _column(holder: QWidget) -> QVBoxLayout:
-    column = QVBoxLayout(holder)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(0)
-    return column
-
-
 def _head() -> QHBoxLayout:
     """Return the head of the list's columns."""
-    row = QHBoxLayout()
-    row.setContentsMargins(12, 2, 10, 2)
-    row.addWidget(words("Version", "muted"), 1)
+    row = row_of((words("Version", "muted"), 1), margins=(12, 2, 10, 2))
     for text, width in (("Cached", CACHED_PX), ("per 1,000", COST_PX)):
-        label = QLabel(text)
-        label.setProperty("tone", "muted")
+        label = toned(text, "muted")
         label.setAlignment(Qt.AlignmentFlag.AlignRight)
         label.setFixedWidth(width)
         row.addWidget(label)
@@ -564,9 +554,7 @@ def _head() -> QHBoxLayout:
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setContentsMargins(GRID, GRID // 2, GRID, GRID // 2)
-    row.setSpacing(GRID)
+    row = row_of(margins=(GRID, GRID // 2, GRID, GRID // 2), spacing=GRID)
     for widget in widgets:
         row.addWidget(widget, int(isinstance(widget, QLineEdit | QComboBox | ElidedLabel)))
     return row

@@ -12,12 +12,10 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialogButtonBox,
     QDoubleSpinBox,
-    QHBoxLayout,
     QPushButton,
     QSizePolicy,
     QSpinBox,
     QTabWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -30,9 +28,10 @@ from playground.ui.voice.picture import milliseconds
 from playground.ui.voice.readiness_tab import ReadinessServices, ReadinessTab
 from playground.ui.voice.source import NOTHING, CurrentRun, TimelineSource
 from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
-from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog
 from playground.voice.speech import DEFAULTS, FASTEST, SpeechSettings, Unit
@@ -101,11 +100,7 @@ class SpeechForm(QWidget):
         flow.add_labelled("Starts at", self.start)
         flow.add_labelled("Speaking rate", self.rate, self.unit)
         flow.addWidget(self.defaults)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(GRID // 2)
-        column.addLayout(flow)
-        column.addWidget(self.said)
+        column_of(flow, self.said, on=self, margins=0, spacing=GRID // 2)
 
     def _show(self) -> None:
         value = self.value
@@ -196,11 +191,9 @@ class VoiceDialog(TaskDialog):
         self._task: asyncio.Task[None] | None = None
         self.title = words("", "strong")
         self.note = words("", "muted")
-        self.current = QPushButton("Current run")
-        self.current.clicked.connect(self.show_current_run)
-        self.example = QPushButton("The vendor's example")
+        self.current = push_button("Current run", clicked=self.show_current_run)
+        self.example = push_button("The vendor's example", clicked=self.play_example)
         self.example.setToolTip("Plays filler, tool and answer against the built-in simulator: two requests in the log")
-        self.example.clicked.connect(self.play_example)
         for button in (self.current, self.example):
             button.setAutoDefault(False)
         self.form = SpeechForm(settings)
@@ -217,8 +210,7 @@ class VoiceDialog(TaskDialog):
         self._frame.setSingleShot(True)
         self._frame.timeout.connect(self.refresh)
         current_run.changed.connect(self._came)
-        self.speech = QPushButton("Speech settings")
-        self.speech.setProperty("look", "link")
+        self.speech = push_button("Speech settings", "link")
         self.speech.setCheckable(True)
         self.speech.setAutoDefault(False)
         self.speech.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
@@ -240,21 +232,12 @@ class VoiceDialog(TaskDialog):
         set_icon(self.speech, "down" if shown else "right", "accent")
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(self.title, 1)
-        head.addWidget(self.current)
-        head.addWidget(self.example)
+        head = row_of((self.title, 1), self.current, self.example)
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         close.rejected.connect(self.close)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID)
-        column.addLayout(head)
-        column.addWidget(self.note)
-        column.addWidget(self.speech)
-        column.addWidget(self.form)
-        column.addWidget(self.tabs, 1)
-        column.addWidget(close)
+        column_of(
+            head, self.note, self.speech, self.form, (self.tabs, 1), close, on=self, margins=GRID * 2, spacing=GRID
+        )
         self.note.hide()
         self.resize(1120, 780)
 

@@ -211,7 +211,7 @@ def rows(shown: Picture) -> list[tuple[str, str, str, str, str]]:
         (
             milliseconds(item.starts_at, computed=item.computed),
             "goes on" if item.ends_at is None else _length(item),
-            _lane(shown, item),
+            LANES[min(item.lane, TOOLS)],
             item.meaning if item.turn < 0 else f"turn {item.turn + 1}: {item.meaning}",
             "≈ computed" if item.computed else "measured",
         )
@@ -221,7 +221,3 @@ def rows(shown: Picture) -> list[tuple[str, str, str, str, str]]:
 
 def _length(item: Item) -> str:
     return "" if item.length_s is None else milliseconds(item.length_s, computed=item.computed)
-
-
-def _lane(shown: Picture, item: Item) -> str:
-    return LANES[min(item.lane, TOOLS)]

@@ -17,8 +17,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -33,9 +31,9 @@ from playground.ui.dialogs.repeat import Ahead, what_it_takes
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
-from playground.ui.widgets.flow import FlowLayout
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import spin_box
 from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.readiness import Cache, Distribution, Group, Readiness, readiness
@@ -184,11 +182,12 @@ class ReadinessTab(QWidget):
         super().__init__()
         self._settings, self._services = settings, services
         self._speech = SpeechSettings()
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+        """The running measurement, if any."""
         self._turns: list[TurnTimes] = []
         self._found: Readiness | None = None
-        self.times, self.at_once = _spin(2, MOST, 10, "Runs"), _spin(1, 20, 1, "Runs in parallel")
-        self.limit = _spin(1, 600, int(settings.number("voice_limit_s")), "Time limit per turn, seconds")
+        self.times, self.at_once = spin_box(2, MOST, 10, "Runs"), spin_box(1, 20, 1, "Runs in parallel")
+        self.limit = spin_box(1, 600, int(settings.number("voice_limit_s")), "Time limit per turn, seconds")
         self.limit.setSuffix(" s")
         self.cold = QCheckBox("Alternate cold and warm")
         self.cold.setToolTip("Its own words before the first message (and in the first tool): no cache can know it")
@@ -223,24 +222,23 @@ class ReadinessTab(QWidget):
         scroll = QScrollArea()
         scroll.setWidget(inner)
         scroll.setWidgetResizable(True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, GRID, 0, 0)
-        column.setSpacing(GRID // 2)
-        column.addLayout(row)
-        for widget in (self.cost, self.progress, self.said, self.small):
-            column.addWidget(widget)
-        column.addWidget(scroll, 3)
-        column.addWidget(self.table, 2)
+        column_of(
+            row,
+            self.cost,
+            self.progress,
+            self.said,
+            self.small,
+            (scroll, 3),
+            (self.table, 2),
+            on=self,
+            margins=(0, GRID, 0, 0),
+            spacing=GRID // 2,
+        )
 
     @property
     def running(self) -> bool:
         """Return whether a measurement runs."""
-        return self._task is not None
-
-    @property
-    def task(self) -> asyncio.Task[None] | None:
-        """Return the running measurement, if any."""
-        return self._task
+        return self.task is not None
 
     def judge(self, speech: SpeechSettings) -> None:
         """Evaluate the results with these speech settings."""
@@ -250,8 +248,8 @@ class ReadinessTab(QWidget):
 
     def stop(self) -> None:
         """Stop the measurement and keep the results so far."""
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def show_cost(self) -> None:
         """Show requests, time and cost before anything is sent."""
@@ -260,14 +258,14 @@ class ReadinessTab(QWidget):
         self.cost.setText(what_it_takes(ahead, self.times.value(), self.at_once.value()))
 
     def _toggle(self) -> None:
-        if self._task is not None:
+        if self.task is not None:
             self.stop()
             return
         self._turns = []
         self.progress.setRange(0, self.times.value())
         self.progress.setValue(0)
         self.progress.show()
-        self._task = self._services.start(self._run(), "voice readiness")
+        self.task = self._services.start(self._run(), "voice readiness")
         self._show_busy()
         self._show()
 
@@ -284,7 +282,7 @@ class ReadinessTab(QWidget):
         except* (InputError, SimulatorError) as errors:
             self.said.setText(f"Not sent: {errors.exceptions[0]}")
         finally:
-            self._task = None
+            self.task = None
             self._show_busy()
 
     def _one_ended(self, _state: RunState) -> None:
@@ -357,11 +355,3 @@ def rows(found: Readiness) -> list[tuple[str, ...]]:
 def _figures(values: Distribution) -> tuple[str, ...]:
     lowest = values.values[0] if values.values else None
     return tuple(milliseconds(value) for value in (lowest, values.median, values.p90, values.highest))
-
-
-def _spin(low: int, high: int, value: int, name: str) -> QSpinBox:
-    box = padded(QSpinBox())
-    box.setRange(low, high)
-    box.setValue(value)
-    box.setAccessibleName(name)
-    return box

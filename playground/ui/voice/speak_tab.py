@@ -14,10 +14,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QLineEdit,
-    QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -28,10 +25,11 @@ from playground.runs.metrics import seconds
 from playground.runs.run import Run
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID
-from playground.ui.widgets.flow import FlowLayout
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_save
 from playground.voice.service import SPEAKERS, Engine, Lightning, Speaker, SpokenPart, as_wav
 from playground.voice.speech import Start
 
@@ -48,16 +46,16 @@ LONGEST_S = 120.0
 """Timeout for one part."""
 
 
-def system_voice(engine: str = "") -> SystemVoice | None:
-    """Return the operating system's voice; None if Qt cannot load it. `engine`: Qt's name of an engine."""
+def system_voice() -> SystemVoice | None:
+    """Return the operating system's voice; None if Qt cannot load it."""
     try:
         module = import_module("PySide6.QtTextToSpeech")
     except ImportError:
         return None
     found: list[str] = [name for name in module.QTextToSpeech.availableEngines() if name != "mock"]
-    if not (engine or found):
+    if not found:
         return None
-    speech = module.QTextToSpeech(engine or found[0])
+    speech = module.QTextToSpeech(found[0])
     # An engine in Qt's list may still fail to load.
     return None if speech.state() == module.QTextToSpeech.State.Error else SystemVoice(module, speech)
 
@@ -194,11 +192,9 @@ class SpeakTab(QWidget):
         for rate in SAMPLE_RATES:
             self.rate.addItem(f"{rate:,} Hz", rate)
         self.rate.setCurrentIndex(SAMPLE_RATES.index(DEFAULT.sample_rate))
-        self.stop = QPushButton("Stop speaking")
-        self.stop.clicked.connect(self.stop_speaking)
+        self.stop = push_button("Stop speaking", clicked=self.stop_speaking)
         self.stop.setEnabled(False)
-        self.save = QPushButton("Save as WAV…")
-        self.save.clicked.connect(self._ask)
+        self.save = push_button("Save as WAV…", clicked=self._ask)
         self.save.setEnabled(False)
         self.message = words("Nothing spoken yet.", "muted")
         self.table = plain_table("Spoken parts", COLUMNS, 0, {1: 110, 2: 110, 3: 330})
@@ -211,12 +207,7 @@ class SpeakTab(QWidget):
         for label, widget in (("by", self.engine), ("Voice", self.voice), ("at", self.rate)):
             row.add_labelled(label, widget)
         row.add_all((self.stop, self.save))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, GRID, 0, 0)
-        column.addLayout(row)
-        column.addWidget(self.consent)
-        column.addWidget(self.message)
-        column.addWidget(self.table, 1)
+        column_of(row, self.consent, self.message, (self.table, 1), on=self, margins=(0, GRID, 0, 0))
 
     def show_endpoint(self) -> None:
         """Show the consequences of speaking for the current endpoint; disabled if it has no speech service."""
@@ -324,12 +315,7 @@ class SpeakTab(QWidget):
         self.measured.emit(tuple(part.times for part in parts))
 
     def _ask(self) -> None:
-        dialog = QFileDialog(self, "Save speech as WAV")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter("WAV (*.wav)")
-        dialog.setDefaultSuffix("wav")
-        dialog.fileSelected.connect(lambda path: self.save_to(Path(path)))
-        open_once(dialog)
+        ask_save(self, "Save speech as WAV", {"WAV (*.wav)": "wav"}, self.save_to)
 
     def save_to(self, path: Path) -> None:
         """Write the spoken parts as a WAV file."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QScrollBar, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QScrollBar, QSplitter, QWidget
 
 from playground.ui.theme import GRID
 from playground.ui.voice.canvas import Canvas
-from playground.ui.voice.picture import EMPTY, Picture, brief, milliseconds, picture, rows
-from playground.ui.widgets.labels import copy_text
+from playground.ui.voice.picture import EMPTY, brief, milliseconds, picture, rows
+from playground.ui.widgets.labels import copy_text, push_button, toned
+from playground.ui.widgets.layouts import column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.speech import SpeechSettings
@@ -27,7 +28,8 @@ class TimelineTab(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._picture = EMPTY
+        self.picture = EMPTY
+        """The drawing."""
         self._filled_at = 0.0
         self.figures = words("", "strong")
         self.canvas = Canvas("Voice timeline")
@@ -35,55 +37,34 @@ class TimelineTab(QWidget):
         self.bar = QScrollBar(Qt.Orientation.Horizontal)
         self.bar.setAccessibleName("Visible part of the timeline")
         self.table = plain_table("The timeline's figures", PERIOD_COLUMNS, 3, {0: 84, 1: 84, 2: 108, 4: 108})
-        self.copy = QPushButton("Copy the table")
-        self.copy.clicked.connect(self._copy)
+        self.copy = push_button("Copy the table", clicked=self._copy)
         self.canvas.chosen.connect(lambda said: self.moment.setText(said or LEGEND))
         self.canvas.view_changed.connect(self._show_view)
         self.bar.valueChanged.connect(lambda value: self.canvas.look_from(value / 1000))
         self._lay_out()
 
     def _lay_out(self) -> None:
-        scroll = QScrollArea()
-        scroll.setWidget(self.canvas)
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        # Focus belongs to the canvas, not to the scroll area.
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll = scrolled(self.canvas, sideways=False)
         upper = QWidget()
-        above = QVBoxLayout(upper)
-        above.setContentsMargins(0, 0, 0, 0)
-        above.setSpacing(GRID // 2)
-        above.addWidget(scroll, 1)
-        above.addWidget(self.bar)
-        above.addWidget(self.moment)
+        column_of((scroll, 1), self.bar, self.moment, on=upper, margins=0, spacing=GRID // 2)
         halves = QSplitter(Qt.Orientation.Vertical)
         halves.addWidget(upper)
         halves.addWidget(self.table)
         halves.setChildrenCollapsible(False)
         halves.setSizes([370, 150])
-        head = QHBoxLayout()
-        head.addWidget(self.figures, 1)
-        head.addWidget(self.copy)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, GRID, 0, 0)
-        column.addLayout(head)
-        column.addWidget(halves, 1)
+        head = row_of((self.figures, 1), self.copy)
+        column_of(head, (halves, 1), on=self, margins=(0, GRID, 0, 0))
         self._show_view()
 
     def show_timeline(self, timeline: Timeline, turns: tuple[MeasuredTurn, ...], *, live: bool) -> None:
         """Draw a timeline. The table is updated less often, and at the end."""
-        self._picture = picture(timeline, turns) if turns else EMPTY
+        self.picture = picture(timeline, turns) if turns else EMPTY
         self.figures.setText(headline(timeline) if turns else "No run yet.")
-        self.canvas.show_picture(self._picture)
+        self.canvas.show_picture(self.picture)
         if not live or time.monotonic() - self._filled_at >= TABLE_S:
             self._filled_at = time.monotonic()
-            fill_table(self.table, rows(self._picture))
+            fill_table(self.table, rows(self.picture))
         self.copy.setEnabled(bool(turns))
-
-    @property
-    def picture(self) -> Picture:
-        """Return the drawing."""
-        return self._picture
 
     def _show_view(self) -> None:
         begins, length, whole = (round(value * 1000) for value in self.canvas.view)
@@ -96,7 +77,7 @@ class TimelineTab(QWidget):
         self.bar.setVisible(whole > length)
 
     def _copy(self) -> None:
-        copy_text("\n".join("\t".join(row) for row in [PERIOD_COLUMNS, *rows(self._picture)]))
+        copy_text("\n".join("\t".join(row) for row in [PERIOD_COLUMNS, *rows(self.picture)]))
 
 
 def headline(timeline: Timeline) -> str:
@@ -130,35 +111,22 @@ class SideBySideTab(QWidget):
         self.table = plain_table(TABLE, VARIANT_COLUMNS, 0, dict.fromkeys(range(1, 6), 128))
         self.table.verticalHeader().setDefaultSectionSize(26)
         self.table.setFixedHeight(142)
-        self.copy = QPushButton("Copy the table")
-        self.copy.clicked.connect(self._copy)
+        self.copy = push_button("Copy the table", clicked=self._copy)
         self._rows: list[tuple[str, ...]] = []
         self._lay_out()
 
     def _lay_out(self) -> None:
         inner = QWidget()
-        stack = QVBoxLayout(inner)
-        stack.setContentsMargins(0, 0, 0, 0)
+        stack = column_of(on=inner, margins=0)
         for variant, canvas in self.canvases.items():
-            name = QLabel(NAMES[variant])
-            name.setProperty("tone", "strong")
+            name = toned(NAMES[variant], "strong")
             stack.addWidget(name)
             stack.addWidget(canvas)
             canvas.chosen.connect(lambda text: self.said.setText(text or self._sentence))
         stack.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(inner)
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        head = QHBoxLayout()
-        head.addWidget(self.said, 1)
-        head.addWidget(self.copy)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, GRID, 0, 0)
-        column.addLayout(head)
-        column.addWidget(scroll, 1)
-        column.addWidget(self.table)
+        scroll = scrolled(inner, sideways=False)
+        head = row_of((self.said, 1), self.copy)
+        column_of(head, (scroll, 1), self.table, on=self, margins=(0, GRID, 0, 0))
 
     def show_turns(self, turns: tuple[MeasuredTurn, ...], settings: SpeechSettings) -> None:
         """Compute and draw all three variants."""

@@ -12,11 +12,11 @@ from msgspec import Struct
 from PySide6.QtCore import QBuffer, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QColor, QImage, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtSvg import QSvgGenerator
-from PySide6.QtWidgets import QFileDialog, QSizePolicy, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID, current_theme, ui_font
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_save
 
 _LEFT, _BOTTOM, _TOP = 58, 34, 22
 _POINT_PX = 3.5
@@ -64,13 +64,12 @@ class Chart(QWidget):
 
     def ask_file(self) -> None:
         """Ask for a PNG or SVG file and write the chart to it."""
-        dialog = QFileDialog(self, "Save the chart")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilters(["PNG (*.png)", "SVG (*.svg)"])
-        dialog.setDefaultSuffix("png")
-        dialog.filterSelected.connect(lambda name: dialog.setDefaultSuffix("svg" if "svg" in name else "png"))
-        dialog.fileSelected.connect(lambda path: self._start(self.save(Path(path)), "save a chart"))
-        open_once(dialog)
+        ask_save(
+            self,
+            "Save the chart",
+            {"PNG (*.png)": "png", "SVG (*.svg)": "svg"},
+            lambda path: self._start(self.save(path), "save a chart"),
+        )
 
     async def save(self, path: Path) -> None:
         """Write the chart as PNG at twice its size, or as SVG if the name ends in .svg. Reports through `notice`."""

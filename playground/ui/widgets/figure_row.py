@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QAction, QBrush, QColor, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
 
 from playground.export.terminal import visible, visible_line
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.labels import ElidedLabel, IdLabel, copy_text
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 SWATCH_PX = 10
@@ -57,17 +58,13 @@ class FigureRow(QFrame):
         self._value.setFont(ui_font(tabular=True))
         self._value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._id = IdLabel(name) if whole else None
-        self.row = QHBoxLayout()
-        self.row.setSpacing(GRID // 2)
+        self.row = row_of(spacing=GRID // 2)
         if swatch is not None:
             self.row.addWidget(swatch)
             self.row.addSpacing(GRID // 2)
         self.row.addWidget(self._caption)
         self.row.addWidget(self._value, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(self.row)
+        column = column_of(self.row, on=self, margins=0, spacing=0)
         if self._id is not None:
             policy = self._value.sizePolicy()
             policy.setRetainSizeWhenHidden(True)
@@ -92,9 +89,7 @@ class FigureRow(QFrame):
             self._value.setVisible(not known)
             self._id.setVisible(known)
             self._id.show_id(text if known else "", why)
-        if (self._value.property("tone") or "") != tone:
-            self._value.setProperty("tone", tone)
-            restyle(self._value)
+        restyle(self._value, tone=tone)
         shown = visible_line(text)
         name = f"{self._name}: {'unknown' if text == '—' else shown}"
         if name != self.accessibleName() or why != self.accessibleDescription():

@@ -11,6 +11,8 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout,
 from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import toned
+from playground.ui.widgets.layouts import column_of
 
 Box = TypeVar("Box", QSpinBox, QDoubleSpinBox)
 
@@ -41,6 +43,15 @@ def padded(box: Box) -> Box:
     return box
 
 
+def spin_box(low: int, high: int, value: int, name: str) -> QSpinBox:
+    """Return a padded box for a whole number from `low` to `high`; `name` is its accessible name."""
+    box = padded(QSpinBox())
+    box.setRange(low, high)
+    box.setValue(value)
+    box.setAccessibleName(name)
+    return box
+
+
 class Form(QWidget):
     """Labelled fields, each with an error line."""
 
@@ -53,10 +64,7 @@ class Form(QWidget):
         self._rows.setHorizontalSpacing(GRID * 2)
         self._rows.setVerticalSpacing(GRID)
         self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(self._rows)
-        column.addWidget(self.general)
+        column_of(self._rows, self.general, on=self, margins=0)
 
     def add(self, name: str, label: str, field: QWidget) -> None:
         """Add a field under the name that problems name it by."""
@@ -72,11 +80,7 @@ class Form(QWidget):
             field.setMinimumHeight(28)  # as high as other fields: labels are centred beside them
         wrong = _wrong_label()
         holder = QWidget()
-        column = QVBoxLayout(holder)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(field)
-        column.addWidget(wrong)
+        column = column_of(field, wrong, on=holder, margins=0, spacing=2)
         self._rows.addRow(label, holder)
         self._fields[name] = (field, wrong)
         self._last = column
@@ -122,10 +126,8 @@ class Form(QWidget):
 
 
 def _wrong_label() -> QLabel:
-    label = QLabel()
-    label.setProperty("tone", "failure")
+    label = toned("", "failure", wraps=True)
     label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
     label.hide()
     return label
 
@@ -133,6 +135,5 @@ def _wrong_label() -> QLabel:
 def _mark(field: QWidget, wrong: QLabel, words: str) -> None:
     wrong.setText(words)
     wrong.setVisible(bool(words))
-    field.setProperty("bad", "true" if words else "false")
     field.setAccessibleDescription(words)
-    restyle(field)
+    restyle(field, bad=bool(words))

@@ -15,7 +15,7 @@ from PySide6.QtGui import (
     QTextDocument,
     QTextOption,
 )
-from PySide6.QtWidgets import QTextEdit, QWidget
+from PySide6.QtWidgets import QTextEdit
 
 from playground.prompt.diff import DiffRow
 from playground.ui.theme import Theme, current_theme, mono_font
@@ -27,8 +27,8 @@ MOST_ROWS = 2_000
 class DifferenceView(QTextEdit):
     """Read-only. Text is inserted as plain text, never as markup."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setReadOnly(True)
         self.setAccessibleName("What changes")
         self.setFont(mono_font(12))

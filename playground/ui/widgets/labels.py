@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable
 from functools import cache
 from weakref import WeakSet
 
-from PySide6.QtCore import QMimeData, QRect, QSize, Qt
+from PySide6.QtCore import QMimeData, QRect, QSize, Qt, SignalInstance
 from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
 
@@ -47,6 +48,27 @@ def release_clipboard() -> None:
         copy_text(QGuiApplication.clipboard().text())
 
 
+def toned(text: str, tone: str, *, wraps: bool = False) -> QLabel:
+    """Return a label in a tone of the style sheet."""
+    label = QLabel(text)
+    label.setProperty("tone", tone)
+    if wraps:
+        label.setWordWrap(True)
+    return label
+
+
+def push_button(
+    text: str, look: str = "", clicked: Callable[..., object] | SignalInstance | None = None
+) -> QPushButton:
+    """Return a button in a look of the style sheet. `clicked`: what a click calls or emits."""
+    button = QPushButton(text)
+    if look:
+        button.setProperty("look", look)
+    if clicked is not None:
+        button.clicked.connect(clicked)
+    return button
+
+
 class ChoiceButton(QPushButton):
     """One of several choices side by side. Its label has room in the weight that it has while it is checked."""
 
@@ -69,10 +91,10 @@ SAYS_COPIED_MS = 1200
 class CopyButton(QPushButton):
     """Label "Copy", for a moment "Copied". Disabled while there is nothing to copy."""
 
-    def __init__(self, what: str, parent: QWidget | None = None) -> None:
+    def __init__(self, what: str) -> None:
         """Build the label. `what` names the text for screen readers."""
-        super().__init__("Copy", parent)
-        self._text = ""
+        super().__init__("Copy")
+        self.text_to_copy = ""
         self._what = what
         self.setProperty("look", "link")
         self.setToolTip(f"Copy {what}")
@@ -81,20 +103,15 @@ class CopyButton(QPushButton):
         self._back = single_timer(self, SAYS_COPIED_MS, lambda: self.setText("Copy"))
         self.clicked.connect(self._copy)
 
-    @property
-    def text_to_copy(self) -> str:
-        """What a click puts on the clipboard."""
-        return self._text
-
     def set_text_to_copy(self, text: str) -> None:
         """Empty: there is nothing to copy."""
-        if text != self._text:
-            self._text = text
+        if text != self.text_to_copy:
+            self.text_to_copy = text
             self.setEnabled(bool(text))
             self.setText("Copy")
 
     def _copy(self) -> None:
-        copy_text(self._text)
+        copy_text(self.text_to_copy)
         self.setText("Copied")
         self._back.start()
 
@@ -108,17 +125,12 @@ class IdLabel(QWidget):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._name, self._id, self._displayed = name, "", ""
+        self._name, self._id, self.displayed = name, "", ""
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self.setAccessibleName(name)
-
-    @property
-    def displayed(self) -> str:
-        """The text that is drawn."""
-        return self._displayed
 
     @property
     def whole(self) -> bool:
@@ -135,16 +147,16 @@ class IdLabel(QWidget):
         """Show an id; `reason` explains a missing one."""
         if text == self._id and reason == self.accessibleDescription():
             return
-        self._id, self._displayed = text, visible_line(text)
-        self.setAccessibleName(f"{self._name}: {self._displayed or 'unknown'}")
+        self._id, self.displayed = text, visible_line(text)
+        self.setAccessibleName(f"{self._name}: {self.displayed or 'unknown'}")
         self.setAccessibleDescription(reason)
-        self.setToolTip(plain_tip(reason or self._displayed))
+        self.setToolTip(plain_tip(reason or self.displayed))
         self.updateGeometry()
         self.update()
 
     def _fitted(self, width: int) -> tuple[QFont, str]:
         """Return the font and the text for a width: one line, or two of about the same length that a hyphen ends."""
-        text = self._displayed
+        text = self.displayed
         for px in SIZES_PX:
             font = mono_font(px)
             if QFontMetrics(font).horizontalAdvance(text) <= width:
@@ -167,7 +179,7 @@ class IdLabel(QWidget):
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetrics(mono_font(SIZES_PX[0]))
-        return QSize(metrics.horizontalAdvance(self._displayed), metrics.height() + 4)
+        return QSize(metrics.horizontalAdvance(self.displayed), metrics.height() + 4)
 
     def minimumSizeHint(self) -> QSize:
         return QSize(80, QFontMetrics(mono_font(SIZES_PX[0])).height() + 4)

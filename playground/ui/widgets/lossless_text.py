@@ -1,4 +1,4 @@
-"""The exact text beside a widget, and the image of it that the widget displays.
+"""The exact text beside a widget, the image of it that the widget displays, and offsets in both (Python's and Qt's).
 
 Qt's text widgets change their contents: a no-break space becomes a space, U+2028, U+2029 and CR become line ends
 (spikes.md, Prompt editor). The exact text is therefore a separate `str`, and the widget displays an image in which
@@ -21,7 +21,6 @@ from functools import cache
 from msgspec import Struct
 
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
-from playground.prompt.text_offsets import from_utf16, utf16_length
 
 _SPACE = "⍽"
 _INVISIBLE = "╎"
@@ -45,6 +44,40 @@ PIECE = 1_500
 _BACK = 200
 _JOINERS = "\u200c\u200d"
 _VIRAMA = 9
+
+
+def is_flat(text: str) -> bool:
+    """Whether both counts agree all through `text` (no character beyond the basic plane)."""
+    return text.isascii() or utf16_length(text) == len(text)
+
+
+def utf16_length(text: str) -> int:
+    """Length of `text` in UTF-16 units."""
+    # Encoding counts at the speed of C: a prompt is counted at every keystroke.
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def to_utf16(text: str, index: int) -> int:
+    """Return the UTF-16 unit at which code point `index` of `text` starts. `index` runs from 0 to len(text)."""
+    return utf16_length(text[:index])
+
+
+def from_utf16(text: str, unit: int) -> int:
+    """Return the code point of UTF-16 unit `unit`; a unit inside a pair gives that pair's code point."""
+    unit = max(unit, 0)
+    if is_flat(text):
+        return min(unit, len(text))
+    # Code points up to `unit` are at most `unit` many and at least half of that: halve the rest.
+    low, high = min(unit // 2, len(text)), min(unit, len(text))
+    at = utf16_length(text[:low])
+    while low < high:
+        middle = (low + high + 1) // 2
+        reached = at + utf16_length(text[low:middle])
+        if reached <= unit:
+            low, at = middle, reached
+        else:
+            high = middle - 1
+    return low
 
 
 def breaks_in(image: str) -> list[int]:
@@ -156,30 +189,22 @@ class ExactText:
     with breaks; a *plain* unit does not count breaks."""
 
     def __init__(self, text: str = "") -> None:
-        self._text = text
-        self._image = image_of(text)
-        self.breaks: list[int] = units_at(self._image, breaks_in(self._image))
-        """The plain units before which the display has a break, ascending."""
-
-    @property
-    def text(self) -> str:
+        self.text = text
         """The exact text."""
-        return self._text
-
-    @property
-    def image(self) -> str:
+        self.image = image_of(text)
         """The text with its odd characters replaced."""
-        return self._image
+        self.breaks: list[int] = units_at(self.image, breaks_in(self.image))
+        """The plain units before which the display has a break, ascending."""
 
     @property
     def displayed(self) -> str:
         """The text of a widget that displays this text for the first time: the image with its breaks."""
-        return with_breaks(self._image, breaks_in(self._image))
+        return with_breaks(self.image, breaks_in(self.image))
 
     @property
     def units(self) -> int:
         """Length of the widget's text."""
-        return utf16_length(self._image) + len(self.breaks)
+        return utf16_length(self.image) + len(self.breaks)
 
     def plain(self, unit: int) -> int:
         """Return the plain unit of a widget's position."""
@@ -191,11 +216,11 @@ class ExactText:
 
     def index(self, unit: int) -> int:
         """Return the code point at a widget's position."""
-        return from_utf16(self._image, self.plain(unit) if self.breaks else unit)
+        return from_utf16(self.image, self.plain(unit) if self.breaks else unit)
 
     def unit(self, index: int, *, before: bool = False) -> int:
         """Return the widget's position of code point `index`; at a break the one after it, or `before` it."""
-        plain = utf16_length(self._image[:index])
+        plain = utf16_length(self.image[:index])
         return self.unit_of(plain, before=before) if self.breaks else plain
 
     def apply(self, splice: Splice) -> str:
@@ -207,25 +232,25 @@ class ExactText:
         cuts = breaks_in(inserted)
         end = splice.at + len(splice.removed)
         if self.breaks or cuts:
-            first, last = (utf16_length(self._image[:index]) for index in (splice.at, end))
+            first, last = (utf16_length(self.image[:index]) for index in (splice.at, end))
             shift = utf16_length(inserted) - (last - first)
             new = [first + unit for unit in units_at(inserted, cuts)]
             kept = self.breaks[: bisect_right(self.breaks, first)]
             moved = [unit + shift for unit in self.breaks[bisect_right(self.breaks, last) :]]
             self.breaks = [*kept, *new, *moved]
-        self._text = splice.applied(self._text)
-        self._image = self._image[: splice.at] + inserted + self._image[end:]
+        self.text = splice.applied(self.text)
+        self.image = self.image[: splice.at] + inserted + self.image[end:]
         return with_breaks(inserted, cuts)
 
     def whole(self, text: str) -> Splice:
         """Return the smallest splice that changes this text to `text`."""
-        return _trimmed(0, self._text, text)
+        return _trimmed(0, self.text, text)
 
     def range_of(self, position: int, removed: int) -> tuple[int, int]:
         """Return the whole code points around Qt's report of `removed` units from `position` on."""
         end_unit = min(position + removed, self.units)
         end = self.index(end_unit)
-        if end < len(self._image) and self.unit(end) < end_unit:
+        if end < len(self.image) and self.unit(end) < end_unit:
             end += 1
         return self.index(position), end
 
@@ -236,18 +261,18 @@ class ExactText:
         skipped, so that the exact characters behind it stay. Odd characters in `shown` become part of the exact text;
         the widget then has to be given their image.
         """
-        trimmed = _trimmed(start, self._image[start:end], shown)
+        trimmed = _trimmed(start, self.image[start:end], shown)
         if not trimmed.removed and not trimmed.inserted:
             return None
-        splice = Splice(trimmed.at, self._text[trimmed.at : trimmed.at + len(trimmed.removed)], trimmed.inserted)
+        splice = Splice(trimmed.at, self.text[trimmed.at : trimmed.at + len(trimmed.removed)], trimmed.inserted)
         self.apply(splice)
         return splice
 
     def oddities(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, str]]:
         """Each odd character in code points [start, end), with its place."""
-        if self._image == self._text:
+        if self.image == self.text:
             return
-        for match in _ODD.finditer(self._text, start, len(self._text) if end is None else end):
+        for match in _ODD.finditer(self.text, start, len(self.text) if end is None else end):
             yield match.start(), match[0]
 
 

@@ -52,7 +52,8 @@ class ExactEdit(QPlainTextEdit):
         super().__init__(parent)
         self.exact = ExactText()
         self._muted = 0
-        self._composing = False
+        self.composing = False
+        """Whether an input method is in the middle of a composition."""
         self._pending: list[Splice] = []
         self._known_viewport = self.findChild(QWidget, "qt_scrollarea_viewport")
         """Makes `viewport()` return at once. PySide would import every class of widgets to find its type (15 ms)."""
@@ -277,19 +278,14 @@ class ExactEdit(QPlainTextEdit):
         own.setPosition(kept)
         self.setTextCursor(own)
 
-    @property
-    def composing(self) -> bool:
-        """Whether an input method is in the middle of a composition."""
-        return self._composing
-
     def inputMethodEvent(self, event: QInputMethodEvent) -> None:
         """Qt's own, noting whether a composition is open."""
-        self._composing = bool(event.preeditString())
+        self.composing = bool(event.preeditString())
         super().inputMethodEvent(event)
 
     def event(self, event: QEvent) -> bool:
         """Undo and redo are the prompt's, not this widget's: leave their keys to the window."""
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and _is_history(event):
+        if event.type() == QEvent.Type.ShortcutOverride and is_key_of_undo(event):
             event.ignore()
             return False
         return super().event(event)
@@ -327,7 +323,7 @@ class ExactEdit(QPlainTextEdit):
         elif event.matches(QKeySequence.StandardKey.Redo):
             self.redo_requested.emit()
         elif held == Qt.KeyboardModifier.ControlModifier and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            if not self._composing:
+            if not self.composing:
                 self.send_requested.emit()
         elif event.key() == Qt.Key.Key_F2:
             self.menu_requested.emit(self.viewport().mapToGlobal(self.cursorRect().bottomLeft()))
@@ -369,13 +365,13 @@ class ExactEdit(QPlainTextEdit):
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """End a composition with the focus, whether or not the input method says so."""
         super().focusOutEvent(event)
-        self._composing = False
+        self.composing = False
         if event.reason() != Qt.FocusReason.PopupFocusReason:
             self.caret_moved.emit()
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
-        self._composing = False
+        self.composing = False
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Move the cursor."""
@@ -421,8 +417,10 @@ def has_files(data: QMimeData) -> bool:
     return any(url.isLocalFile() for url in data.urls())
 
 
-def _is_history(event: QKeyEvent) -> bool:
-    return event.matches(QKeySequence.StandardKey.Undo) or event.matches(QKeySequence.StandardKey.Redo)
+def is_key_of_undo(event: QEvent) -> bool:
+    """Return whether an event is about a key of undo or redo, which are the prompt's, not a field's."""
+    keys = QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo
+    return isinstance(event, QKeyEvent) and any(event.matches(key) for key in keys)
 
 
 def _is_text(event: QKeyEvent) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy
 
 from playground.export.terminal import visible
 from playground.prompt.field_errors import FieldError
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import IconLabel
-from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.labels import ElidedLabel, push_button
+from playground.ui.widgets.layouts import column_of, row_of
 
 
 class SlimBar(QFrame):
@@ -23,10 +24,7 @@ class SlimBar(QFrame):
         self.setAccessibleName(name)
         self._words = ElidedLabel(name, Qt.TextElideMode.ElideRight)
         self._words.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(GRID * 2, 3, GRID, 3)
-        self._row.setSpacing(GRID)
-        self._row.addWidget(self._words, 1)
+        self._row = row_of((self._words, 1), on=self, margins=(GRID * 2, 3, GRID, 3), spacing=GRID)
         self._buttons: list[QPushButton] = []
         self.hide()
 
@@ -48,9 +46,7 @@ class SlimBar(QFrame):
         next(button for button in self._buttons if button.text() == label).click()
 
     def _button(self, label: str, handler: Callable[[], object]) -> QPushButton:
-        button = QPushButton(label)
-        button.setProperty("look", "link")
-        button.clicked.connect(lambda: handler())
+        button = push_button(label, "link", lambda: handler())
         self._row.addWidget(button)
         return button
 
@@ -61,13 +57,11 @@ MOST_CHARS = 400
 def field_link(problem: FieldError, chosen: Callable[[FieldError], object]) -> QPushButton:
     """Return a link with the path of `problem`, which must have one; a click calls `chosen`."""
     # A & in a button's text is Qt's mark of a shortcut.
-    button = QPushButton(shortened(problem.field).replace("&", "&&"))
-    button.setProperty("look", "link")
+    button = push_button(shortened(problem.field).replace("&", "&&"), "link", lambda: chosen(problem))
     button.setAccessibleName(f"Go to {problem.field}")
     button.setAccessibleDescription(problem.message)
     button.setToolTip("Put the cursor there")
     button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-    button.clicked.connect(lambda: chosen(problem))
     return button
 
 
@@ -77,33 +71,26 @@ def shortened(text: str) -> str:
 
 
 class Notice(QFrame):
-    """`tone` is "error" (red edge) or "callout" (amber edge); the title says in words what the color says."""
+    """An error, with a red edge; the title says in words what the color says."""
 
     action = Signal(str)
     """The name that was given with a button."""
 
     def __init__(
         self,
-        tone: str,
         title: str,
         detail: str = "",
         advice: str = "",
         buttons: Sequence[tuple[str, str]] = (),
-        parent: QWidget | None = None,
     ) -> None:
         """`buttons` are (label, action name), the main one first."""
-        super().__init__(parent)
-        self.setProperty("look", tone)
+        super().__init__()
+        self.setProperty("look", "error")
         self.setAccessibleName(visible(f"{title}. {detail} {advice}".strip()))
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(GRID + 5, GRID * 2, GRID * 2, GRID + 4)
-        self.column.setSpacing(GRID // 2)
-        head = QHBoxLayout()
-        head.setSpacing(GRID)
-        head.addWidget(
-            IconLabel("warn", "failure" if tone == "error" else "variable_edge"), 0, Qt.AlignmentFlag.AlignTop
+        self.column = column_of(on=self, margins=(GRID + 5, GRID * 2, GRID * 2, GRID + 4), spacing=GRID // 2)
+        head = row_of(
+            (IconLabel("warn", "failure"), 0, Qt.AlignmentFlag.AlignTop), (words(title, "strong"), 1), spacing=GRID
         )
-        head.addWidget(words(title, "strong"), 1)
         self.column.addLayout(head)
         for text in (detail, advice):
             if text:
@@ -112,9 +99,7 @@ class Notice(QFrame):
             self.column.addLayout(self._row(buttons))
 
     def _row(self, buttons: Sequence[tuple[str, str]]) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(GRID)
-        row.setContentsMargins(0, GRID // 2, 0, 0)
+        row = row_of(margins=(0, GRID // 2, 0, 0), spacing=GRID)
         for place, (label, name) in enumerate(buttons):
             button = QPushButton(label)
             if not place:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QMenu, QTabBar, QToolButton, QWidget
+from PySide6.QtWidgets import QMenu, QTabBar, QToolButton
 
 from playground.ui.theme import current_theme, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon_button
@@ -29,8 +29,8 @@ _ARROWS = ("ScrollLeftButton", "ScrollRightButton")
 class OverflowTabs(QTabBar):
     """Tabs that do not fit are in the menu of a button at the right end, in place of Qt's small arrows."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.more = icon_button("down", "All tabs")
         self.more.setParent(self)
         self.more.setProperty("look", "more")
@@ -78,22 +78,18 @@ class OverflowTabs(QTabBar):
 class PaneTabs(OverflowTabs):
     """Texts that end in a number show it as a pill."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._marked: set[int] = set()
+    def __init__(self) -> None:
+        super().__init__()
+        self.marked: set[int] = set()
+        """The tabs with a red dot."""
         self.tightens = False
         """Whether the tabs move together if they do not fit. Only for a bar as wide as its pane."""
         self.setElideMode(Qt.TextElideMode.ElideNone)
 
-    @property
-    def marked(self) -> set[int]:
-        """The tabs with a red dot."""
-        return self._marked
-
     def mark(self, index: int, reason: str) -> None:
         """Mark a tab as containing an error, with the reason as its tooltip; an empty reason removes the mark."""
-        if bool(reason) != (index in self._marked):
-            self._marked ^= {index}
+        if bool(reason) != (index in self.marked):
+            self.marked ^= {index}
             self.updateGeometry()
             self.update()
         self.setTabToolTip(index, reason)
@@ -110,7 +106,7 @@ class PaneTabs(OverflowTabs):
     def _tab_width(self, index: int) -> int:
         if not self.isTabVisible(index):
             return 0
-        dot = _DOT_PX + 5 if index in self._marked else 0
+        dot = _DOT_PX + 5 if index in self.marked else 0
         return round(_text_width(self.tabText(index), zoom_factor()) + dot)
 
     def minimumTabSizeHint(self, index: int) -> QSize:
@@ -141,7 +137,7 @@ class PaneTabs(OverflowTabs):
                 painter.setPen(theme.muted)
                 painter.drawText(pill, Qt.AlignmentFlag.AlignCenter, count)
                 end = pill.right()
-            if index in self._marked:
+            if index in self.marked:
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(theme.failure)
                 painter.drawEllipse(QRectF(end + 5, scaled(HEIGHT_PX) / 2 - _DOT_PX / 2, _DOT_PX, _DOT_PX))

@@ -1,17 +1,58 @@
-"""A dialog whose work runs in tasks: however it is closed, the work is stopped before the widgets are deleted."""
+"""Dialogs that open without blocking: any dialog, file dialogs, and dialogs whose work runs in tasks."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QDialog, QWidget
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QFileDialog
+
+ANY_FILE = "All files (*)"
 
 
 def open_once(dialog: QDialog) -> None:
     """Open a dialog without blocking. It is deleted when it closes: a typed key must not stay in memory."""
     dialog.finished.connect(dialog.deleteLater)
     dialog.open()
+
+
+def ask_open(parent: QWidget | None, title: str, filters: str, take: Callable[[Path], object]) -> QFileDialog:
+    """Ask for an existing file, and call `take` with it. `filters`: Qt's name filters, separated by ";;"."""
+    from PySide6.QtWidgets import QFileDialog  # not for the first frame
+
+    dialog = QFileDialog(parent, title)
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+    dialog.setNameFilters(filters.split(";;"))
+    dialog.fileSelected.connect(lambda path: take(Path(path)))
+    open_once(dialog)
+    return dialog
+
+
+def ask_save(
+    parent: QWidget | None, title: str, suffixes: Mapping[str, str], take: Callable[[Path], object], name: str = ""
+) -> QFileDialog:
+    """Ask where to save, and call `take` with the file.
+
+    `suffixes`: by Qt's name filter, what is added to a name without a suffix. `name`: the file that is offered.
+    """
+    from PySide6.QtWidgets import QFileDialog  # not for the first frame
+
+    dialog = QFileDialog(parent, title)
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    dialog.setNameFilters(list(suffixes))
+    first = next(iter(suffixes.values()))
+    dialog.setDefaultSuffix(first)
+    if name:
+        dialog.selectFile(name)
+    dialog.filterSelected.connect(lambda chosen: dialog.setDefaultSuffix(suffixes.get(chosen, first)))
+    dialog.fileSelected.connect(lambda path: take(Path(path)))
+    open_once(dialog)
+    return dialog
 
 
 class TaskDialog(QDialog):

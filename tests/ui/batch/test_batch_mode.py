@@ -142,7 +142,7 @@ def test_batch_column_of_another_name_is_mapped_and_check_results_are_counted(te
         setup = batch.page.setup
         await hand.until(lambda: setup.error.isVisible(), "the missing column")
         assert not batch.tools.run.isEnabled()
-        setup.choose_column("shop", "store")
+        setup.combos["shop"].setCurrentIndex(setup.combos["shop"].findData("store"))
         check = setup.add_check()
         check.kind.setCurrentText("max-tokens")
         check.value.setText("1")

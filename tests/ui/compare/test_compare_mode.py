@@ -188,14 +188,14 @@ def test_compare_winner_is_one_undo_step_of_the_editor(tell: Tell) -> None:
         field.end(False)
         QTest.keyClicks(field, "!")
         prompt = session.window.prompt
-        before, steps = prompt.document(), prompt.undo_stack.count()
+        before, steps = prompt.document(), prompt.history.stack.count()
         compare.page.columns[1].use.click()
         after = prompt.document()
         assert session.window.modes.current == "prompt"
         assert after.messages == edited().messages
         assert after.variables["question"] == "Why is my bill higher?!"
         assert (after.name, after.id) == (before.name, before.id)
-        assert prompt.undo_stack.count() == steps + 1
+        assert prompt.history.stack.count() == steps + 1
         prompt.undo()
         assert prompt.document() == before
 

@@ -30,20 +30,16 @@ class Bar(QWidget):
     def __init__(self, height: int) -> None:
         super().__init__()
         self._height = height
-        self._pieces: tuple[BarPiece, ...] = ()
+        self.pieces: tuple[BarPiece, ...] = ()
+        """What is drawn."""
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("")
 
-    @property
-    def pieces(self) -> tuple[BarPiece, ...]:
-        """What is drawn."""
-        return self._pieces
-
     def show_pieces(self, pieces: tuple[BarPiece, ...], words: str) -> None:
         """Draw `pieces`; `words` say the same in the tooltip and aloud."""
-        if pieces == self._pieces and words == self.accessibleName():
+        if pieces == self.pieces and words == self.accessibleName():
             return
-        self._pieces = pieces
+        self.pieces = pieces
         self.setAccessibleName(words)
         self.setToolTip(words)
         self.update()
@@ -59,12 +55,12 @@ class Bar(QWidget):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(current_theme().line)
         whole = QRectF(self.rect())
-        if not self._pieces:
+        if not self.pieces:
             painter.setBrush(current_theme().line)
             painter.drawRoundedRect(whole, 2, 2)
             return
         for piece, (left, width) in zip(
-            self._pieces, widths([p.amount for p in self._pieces], whole.width()), strict=True
+            self.pieces, widths([p.amount for p in self.pieces], whole.width()), strict=True
         ):
             if width > 0:
                 self._paint(painter, QRectF(left, 0, width, whole.height()), piece)

@@ -251,7 +251,7 @@ def attempts_text(state: RunState) -> str:
     """Return `503 → 200 finished`: the status of every attempt, and how the last one ended."""
     if not state.attempts:
         return UNKNOWN
-    words = [_attempt(attempt) for attempt in state.attempts]
+    words = [status_text(attempt) for attempt in state.attempts]
     end = {
         "done": visible_line(finish_text(state.finish_reason)),
         "stopped": "stopped",
@@ -263,7 +263,8 @@ def attempts_text(state: RunState) -> str:
     return " → ".join(words) + (f" {end}" if end else "")
 
 
-def _attempt(attempt: Attempt) -> str:
+def status_text(attempt: Attempt) -> str:
+    """Return the HTTP status, or what kept it from coming."""
     if attempt.status is not None:
         return str(attempt.status)
     return attempt.error.kind if attempt.error is not None else "sent"

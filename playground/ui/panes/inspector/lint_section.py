@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QSizePolicy
 
 from playground.lint.model import Evidence, Finding
 from playground.ui.panes.inspector.sections import Section
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 
 FEW = 3
@@ -33,20 +35,13 @@ class AdviceSection(Section):
         super().__init__("Advice")
         self._advice: tuple[Finding, ...] = ()
         self._unfolded = False
-        self._boxes: list[AdviceBox] = []
-        self.more = QPushButton()
-        self.more.setProperty("look", "link")
-        self.more.clicked.connect(self._fold)
-        self._list = QVBoxLayout()
-        self._list.setSpacing(GRID)
+        self.boxes: list[AdviceBox] = []
+        """What is on show."""
+        self.more = push_button("", "link", self._fold)
+        self._list = column_of(spacing=GRID)
         self.column.addLayout(self._list)
         self.column.addWidget(self.more)
         self.hide()
-
-    @property
-    def boxes(self) -> list[AdviceBox]:
-        """What is on show."""
-        return self._boxes
 
     def show_advice(self, advice: Sequence[Finding]) -> None:
         """Show these findings; no effect if unchanged."""
@@ -60,11 +55,11 @@ class AdviceSection(Section):
         self._build()
 
     def _build(self) -> None:
-        for box in self._boxes:
+        for box in self.boxes:
             self._list.removeWidget(box)
             box.hide()
             box.deleteLater()
-        self._boxes = [self._box(advice) for advice in self._advice[: None if self._unfolded else FEW]]
+        self.boxes = [self._box(advice) for advice in self._advice[: None if self._unfolded else FEW]]
         left = len(self._advice) - FEW
         self.more.setText("Show fewer" if self._unfolded else f"and {left} more")
         self.more.setVisible(left > 0)
@@ -85,20 +80,22 @@ class AdviceSection(Section):
 class AdviceBox(QFrame):
     """One piece of advice."""
 
-    def __init__(self, advice: Finding, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, advice: Finding) -> None:
+        super().__init__()
         self.advice = advice
         self.setProperty("look", "error" if advice.severity == "serious" else "callout")
         if advice.severity == "hint":
             self.setProperty("look", "aside")
         self.setAccessibleName(f"{advice.severity}: {advice.title}")
         self.setAccessibleDescription(advice.detail)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID + 2, GRID // 2, GRID, GRID // 2)
-        column.setSpacing(2)
-        column.addWidget(words(SIGNS[advice.severity], "muted"))
-        column.addWidget(words(advice.title, "strong"))
-        column.addWidget(words(advice.detail))
+        column = column_of(
+            words(SIGNS[advice.severity], "muted"),
+            words(advice.title, "strong"),
+            words(advice.detail),
+            on=self,
+            margins=(GRID + 2, GRID // 2, GRID, GRID // 2),
+            spacing=2,
+        )
         if figures := " · ".join(_figure(item) for item in advice.evidence):
             column.addWidget(words(figures, "muted"))
         self.show_place, self.fix, self.why, self.dismiss = (_link(text) for text in ("Show", "Fix…", "Why", "Dismiss"))
@@ -106,8 +103,7 @@ class AdviceBox(QFrame):
         self.once = menu.addAction("On this prompt")
         self.for_good = menu.addAction("For good")
         self.dismiss.setMenu(menu)
-        row = QHBoxLayout()
-        row.setSpacing(0)
+        row = row_of(spacing=0)
         for button in (self.show_place, self.fix, self.why, self.dismiss):
             button.setAccessibleDescription(advice.title)
             row.addWidget(button)
@@ -119,8 +115,7 @@ class AdviceBox(QFrame):
 
 
 def _link(text: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setProperty("look", "link")
+    button = push_button(text, "link")
     # As narrow as its word: the inspector is a narrow column.
     button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
     button.setMinimumWidth(1)

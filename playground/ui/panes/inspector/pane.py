@@ -7,14 +7,14 @@ from functools import partial
 from html import escape
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QScrollArea, QStackedWidget, QWidget
 
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.prefix_cache.traffic import ColdClock
 from playground.runs.metrics import UNKNOWN, seconds
 from playground.runs.state import Attempt, RunState
-from playground.ui.panes.inspector.figures import InspectorModel, until_line
+from playground.ui.panes.inspector.figures import InspectorModel, status_text, until_line
 from playground.ui.panes.inspector.lint_section import AdviceSection
 from playground.ui.panes.inspector.sections import (
     CostSection,
@@ -29,7 +29,8 @@ from playground.ui.panes.inspector.sections import (
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.labels import CopyButton, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
@@ -55,28 +56,22 @@ class WhyBox(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self._why: Why | None = None
-        self._title = QLabel()
-        self._title.setProperty("tone", "strong")
-        self._title.setWordWrap(True)
+        self._title = toned("", "strong", wraps=True)
         self._sentence = words("")
         self._before, self._after = (words("") for _ in range(2))
         self._captions = (QLabel("before"), QLabel("now"))
-        self._button = QPushButton("Show the place")
-        self._button.clicked.connect(self._go)
+        self._button = push_button("Show the place", clicked=self._go)
         self.comparable: Callable[[], Sequence[tuple[str, str]]] = tuple
         """Names the earlier requests to choose from: (run_id, words)."""
-        self.compare = QPushButton("Compare with ▾")
+        self.compare = push_button("Compare with ▾", "link")
         self.compare.setProperty("flush", "true")
-        self.compare.setProperty("look", "link")
         self.compare.setToolTip("Compare this request with another earlier one")
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
         self.compare.setMenu(self.choices)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
-        column.setSpacing(GRID // 2)
-        column.addWidget(self._title)
-        column.addWidget(self._sentence)
+        column = column_of(
+            self._title, self._sentence, on=self, margins=(GRID + 4, GRID, GRID, GRID), spacing=GRID // 2
+        )
         for caption, snippet in zip(self._captions, (self._before, self._after), strict=True):
             caption.setProperty("tone", "muted")
             snippet.setFont(mono_font())
@@ -117,8 +112,7 @@ class WhyBox(QFrame):
             widget.setVisible(bool(why.before or why.after))
         self._button.setVisible(why.message is not None)
         changed = why.kind in ("differs", "order", "tools") and not why.after_fix
-        self.setProperty("look", "callout" if changed else "aside")
-        restyle(self)
+        restyle(self, look="callout" if changed else "aside")
 
     def _fill(self) -> None:
         self.choices.clear()
@@ -194,7 +188,7 @@ class AttemptsSection(Section):
 def line(state: RunState, number: int) -> str:
     """`503 · 51c0fa1e · +250 ms`: status, the id's beginning, and the wait before the next attempt."""
     attempt = state.attempts[number]
-    parts = [_status(attempt), (attempt.request_id or UNKNOWN)[:8]]
+    parts = [status_text(attempt), (attempt.request_id or UNKNOWN)[:8]]
     if attempt.ended_at is not None and number + 1 < len(state.attempts):
         parts.append(f"+{seconds(state.attempts[number + 1].started_at - attempt.ended_at)}")
     return " · ".join(parts)
@@ -214,12 +208,6 @@ def coming(state: RunState) -> str:
     if state.retry is not None:
         return f"attempt {state.retry.attempt} of at most {state.retry.of} after {seconds(state.retry.wait_s)}"
     return ""
-
-
-def _status(attempt: Attempt) -> str:
-    if attempt.status is not None:
-        return str(attempt.status)
-    return attempt.error.kind if attempt.error is not None else "sent"
 
 
 LEAST_WIDTH = 290
@@ -252,9 +240,7 @@ class InspectorPane(QWidget):
         self.attempts = AttemptsSection()
         self.why = WhyBox()
         self.advice = AdviceSection()
-        self.no_advice = QLabel("No advice on this prompt.")
-        self.no_advice.setProperty("tone", "muted")
-        self.no_advice.setWordWrap(True)
+        self.no_advice = toned("No advice on this prompt.", "muted", wraps=True)
         self._seen: object = None
         # Held, so that no other state can come to have the same id.
         self._model: InspectorModel | None = None
@@ -305,8 +291,7 @@ class InspectorPane(QWidget):
         self.id.show_model(model)
         self.strip.show_model(model)
         self.usage.show_model(model)
-        self.forecast.show_score(model.score)
-        self.forecast.show_forecast(model.forecast, model.state)
+        self.forecast.show_forecast(model.forecast, model.state, model.score)
         self.latency.show_state(model.state)
         self.cost.show_model(model)
         self.request.show_model(model)
@@ -351,18 +336,8 @@ class InspectorPane(QWidget):
             inside.setProperty("look", "pane")
             # Filled when it has its parent: with a style sheet, a new parent costs time for every widget below.
             scroll.setWidget(inside)
-            column = QVBoxLayout(inside)
-            column.setContentsMargins(GRID * 2, GRID + 4, GRID * 2, GRID * 2)
-            column.setSpacing(GRID + 2)
-            for widget in widgets:
-                column.addWidget(widget)
-            column.addStretch(1)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(0)
-        whole.addWidget(self.tabs)
-        whole.addWidget(hairline())
-        whole.addWidget(self._stack, 1)
+            column_of(*widgets, STRETCH, on=inside, margins=(GRID * 2, GRID + 4, GRID * 2, GRID * 2), spacing=GRID + 2)
+        column_of(self.tabs, hairline(), (self._stack, 1), on=self, margins=0, spacing=0)
 
 
 def _signature(model: InspectorModel) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QWidget
 
 from playground.client.events import Usage
 from playground.prefix_cache.forecast import Forecast
@@ -30,7 +30,8 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled, ui_font
 from playground.ui.widgets.figure_row import FigureRow, Swatch
 from playground.ui.widgets.icons import icon_button, set_icon
-from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, copy_text
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, copy_text, push_button, toned
+from playground.ui.widgets.layouts import Space, column_of, row_of
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.ui.widgets.timers import single_timer
 
@@ -46,13 +47,7 @@ class Section(QWidget):
         self.rows: dict[str, FigureRow] = {}
         label = QLabel(caption, self)
         label.setProperty("tone", "caption")
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(0, 0, 0, 0)
-        self.column.setSpacing(GRID // 4)
-        self.column.addWidget(hairline())
-        self.column.addSpacing(GRID)
-        self.column.addWidget(label)
-        self.column.addSpacing(GRID // 4)
+        self.column = column_of(hairline(), Space(GRID), label, Space(GRID // 4), on=self, margins=0, spacing=GRID // 4)
 
     def add_row(self, key: str, name: str, swatch: Swatch | None = None, *, whole: bool = False) -> FigureRow:
         """Add a row."""
@@ -69,10 +64,10 @@ class Section(QWidget):
 
     def show_lines(self, lines: dict[str, Line]) -> None:
         """Show the lines whose keys have a row here."""
-        for key, row in self.rows.items():
-            line = lines[key]
-            row.setVisible(True)
-            row.show_value(line.text, line.why, line.tone)
+        for key, line in lines.items():
+            if (row := self.rows.get(key)) is not None:
+                row.setVisible(True)
+                row.show_value(line.text, line.why, line.tone)
 
 
 class UsageSection(Section):
@@ -80,15 +75,10 @@ class UsageSection(Section):
 
     def __init__(self) -> None:
         super().__init__("Usage")
-        self.headline = QLabel()
-        self.headline.setProperty("tone", "headline")
-        self.note = QLabel()
-        self.note.setProperty("tone", "muted")
+        self.headline = toned("", "headline")
+        self.note = toned("", "muted")
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        row = QHBoxLayout()
-        row.setSpacing(GRID // 2 + 2)
-        row.addWidget(self.headline)
-        row.addWidget(self.note, 1)
+        row = row_of(self.headline, (self.note, 1), spacing=GRID // 2 + 2)
         self.bar = Bar(10)
         self.column.addLayout(row)
         self.column.addSpacing(GRID // 2)
@@ -133,31 +123,20 @@ class ForecastSection(Section):
         self.add_row("reported", "reported")
         for key, name in (("same", "next, same values"), ("new", "next, new values"), ("until", "warm until")):
             self.add_row(key, name).hide()
-        self.score = ""
-        """How past forecasts have held: the tooltip of the reported figure."""
 
     def show_next(self, same: Forecast | None, new: Forecast | None, until: Line | None = None) -> None:
         """Show the forecast of the next request: with the same values, with new values, and how long it holds."""
-        for key, forecast in (("same", same), ("new", new)):
-            self.rows[key].setVisible(forecast is not None)
-            if forecast is not None:
-                line = next_line(forecast)
-                self.rows[key].show_value(line.text, line.why, line.tone)
-        self.rows["until"].setVisible(until is not None)
-        if until is not None:
-            self.rows["until"].show_value(until.text, until.why, until.tone)
-
-    def show_score(self, words: str) -> None:
-        """Set the text about past forecasts."""
-        self.score = words
-
-    def show_forecast(self, forecast: Forecast | None, state: RunState | None) -> None:
-        """`state` is None while nothing was sent."""
-        lines = forecast_lines(forecast, state)
-        if self.score and not lines["reported"].why:
-            lines["reported"] = replace(lines["reported"], why=self.score)
+        lines = {"same": next_line(same) if same else None, "new": next_line(new) if new else None, "until": until}
         for key, line in lines.items():
-            self.rows[key].show_value(line.text, line.why, line.tone)
+            self.rows[key].setVisible(line is not None)
+        self.show_lines({key: line for key, line in lines.items() if line is not None})
+
+    def show_forecast(self, forecast: Forecast | None, state: RunState | None, score: str = "") -> None:
+        """`state` is None while nothing was sent. `score`: accuracy of past forecasts, as a tooltip."""
+        lines = forecast_lines(forecast, state)
+        if score and not lines["reported"].why:
+            lines["reported"] = replace(lines["reported"], why=score)
+        self.show_lines(lines)
 
 
 _TIME_LEGEND = (("headers", "muted", False), ("first token", "muted", True), ("output", "output", False))
@@ -172,12 +151,9 @@ class LatencySection(Section):
         self.add_row("total", "total")
         self.bar = Bar(8)
         self.legend = QWidget()
-        row = QHBoxLayout(self.legend)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID // 2)
+        row = row_of(on=self.legend, margins=0, spacing=GRID // 2)
         for name, role, hatched in _TIME_LEGEND:
-            label = QLabel(name)
-            label.setProperty("tone", "muted")
+            label = toned(name, "muted")
             row.addWidget(Swatch(role, hatched=hatched))
             row.addWidget(label)
             row.addSpacing(GRID)
@@ -207,13 +183,10 @@ class CostSection(Section):
         self.add_row("input", "input")
         self.add_row("saved", "saved by the cache")
         output = self.add_row("output", "output")
-        self.set_rate = QPushButton("Set a rate…")
-        self.set_rate.setProperty("look", "link")
+        self.set_rate = push_button("Set a rate…", "link")
         self.set_rate.setAccessibleName("Set rates for this endpoint")
         output.row.addWidget(self.set_rate)
-        self.note = QLabel()
-        self.note.setProperty("tone", "muted")
-        self.note.setWordWrap(True)
+        self.note = toned("", "muted", wraps=True)
         self.column.addWidget(self.note)
 
     def show_model(self, model: InspectorModel | None) -> None:
@@ -239,8 +212,7 @@ class IdSection(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setAccessibleName("request_id")
-        caption = QLabel("request_id")
-        caption.setProperty("tone", "caption")
+        caption = toned("request_id", "caption")
         self.status = ElidedLabel("Time and status", Qt.TextElideMode.ElideRight)
         self.status.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.status.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -250,26 +222,19 @@ class IdSection(QWidget):
         self.copy = icon_button("copy", "Copy request_id", "text")
         self.copy.clicked.connect(self._copy)
         self._copied = single_timer(self, COPIED_MS, lambda: self._show_copied(False))
-        self.hint = QLabel("The id that support asks for. It appears here, whole, with each request.")
-        self.hint.setProperty("tone", "muted")
-        self.hint.setWordWrap(True)
-        head = QHBoxLayout()
-        head.addWidget(caption)
-        head.addWidget(self.status, 1)
-        line = QHBoxLayout()
-        line.setSpacing(GRID // 2)
-        line.addWidget(self.id, 1)
-        line.addWidget(self.copy)
-        self._links = QHBoxLayout()
-        self._links.setSpacing(GRID // 2)
+        self.hint = toned(
+            "The id that support asks for. It appears here, whole, with each request.", "muted", wraps=True
+        )
+        head = row_of(caption, (self.status, 1))
+        line = row_of((self.id, 1), self.copy, spacing=GRID // 2)
+        self._links = row_of(spacing=GRID // 2)
         self.links: dict[str, QPushButton] = {}
         for name, label, shape in (
             ("ticket", "Ticket…", "ticket"),
             ("compare_with", "Compare…", "diff"),
             ("copy_curl", "curl", "copy"),
         ):
-            button = QPushButton(label)
-            button.setProperty("look", "link")
+            button = push_button(label, "link")
             button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
             button.setMinimumWidth(1)
             set_icon(button, shape, "accent")
@@ -278,13 +243,7 @@ class IdSection(QWidget):
             self.links[name] = button
             self._links.addWidget(button)
         self._links.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(head)
-        column.addLayout(line)
-        column.addWidget(self.hint)
-        column.addLayout(self._links)
+        column_of(head, line, self.hint, self._links, on=self, margins=0, spacing=2)
         self.show_model(None)
 
     def show_model(self, model: InspectorModel | None) -> None:
@@ -303,9 +262,7 @@ class IdSection(QWidget):
         outcome = attempts_text(state)
         self.status.set_full_text(f"{model.started_utc.astimezone():%H:%M:%S} · {outcome}", short=outcome)
         tone = {"failed": "failure", "stopped": "variable", "interrupted": "variable"}.get(state.phase, "muted")
-        if self.status.property("tone") != tone:
-            self.status.setProperty("tone", tone)
-            restyle(self.status)
+        restyle(self.status, tone=tone)
         self._request_id = request_id or ""
 
     def _copy(self) -> None:
@@ -333,12 +290,10 @@ class InspectorStrip(QFrame):
         self.setAccessibleName("Inspector, short")
         self.id = IdLabel("request_id")
         self.cached, self.ttft = QLabel(), QLabel()
-        self.details = QPushButton("Details")
-        self.details.setProperty("look", "link")
+        self.details = push_button("Details", "link")
         self.details.setAccessibleName("Show the inspector")
         self.details.setToolTip("Show the inspector: usage, forecast, why tokens were not cached, latency, cost")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GRID * 2, 0, GRID, 0)
+        row = row_of(on=self, margins=(GRID * 2, 0, GRID, 0))
         self.setFixedHeight(scaled(STRIP_PX))
         row.setSpacing(GRID)
         row.addWidget(self.id, 1)

@@ -45,13 +45,15 @@ class LogModel(QAbstractTableModel):
         super().__init__()
         self._start = start
         self._source: LogSource | None = None
-        self._filter = EVERYTHING
+        self.filter = EVERYTHING
+        """The current filter."""
         self._shown = EVERYTHING
         self._count = 0
         self._pages: OrderedDict[int, list[LogRow]] = OrderedDict()
         self._asked: set[int] = set()
         self._generation = 0
-        self._stale = self._reading = self._changing = False
+        self._stale = self._reading = self.changing = False
+        """Whether rows are being inserted or removed: selection changes by Qt meanwhile are not the user's."""
         self._provisional = False
         """Whether only the newest rows of the filter are known yet."""
         self.searching = False
@@ -72,52 +74,42 @@ class LogModel(QAbstractTableModel):
         self.repaint()
 
     @property
-    def filter(self) -> LogFilter:
-        """Return the current filter."""
-        return self._filter
-
-    @property
     def shows_filter(self) -> bool:
         """Return whether the rows match the current filter."""
-        return self._shown is self._filter and not self.searching
-
-    @property
-    def changing(self) -> bool:
-        """Return whether rows are being inserted or removed: selection changes by Qt meanwhile are not the user's."""
-        return self._changing
+        return self._shown is self.filter and not self.searching
 
     def set_source(self, source: LogSource | None, chosen: LogFilter = EVERYTHING) -> None:
         """Show what matches of another log, from its newest request on."""
-        self._source, self._filter = source, replace(chosen, order=self._filter.order, folding=self._filter.folding)
+        self._source, self.filter = source, replace(chosen, order=self.filter.order, folding=self.filter.folding)
         self._details.set_source(source)
-        self._take(0, {}, self._filter)
+        self._take(0, {}, self.filter)
         self.refresh()
 
     def show_filter(self, chosen: LogFilter) -> None:
         """Show what matches."""
-        self._filter = replace(chosen, order=self._filter.order, folding=self._filter.folding)
+        self.filter = replace(chosen, order=self.filter.order, folding=self.filter.folding)
         if self._source is not None:
             self._source.stop_counting()
         self.refresh()
 
     def show_order(self, order: Order | None) -> None:
         """Order the rows by a column; None: newest first."""
-        self._filter = replace(self._filter, order=order)
+        self.filter = replace(self.filter, order=order)
         if self._source is not None:
             self._source.stop_counting()
         self.refresh()
 
     def fold_groups(self, folded: bool) -> None:
         """List each group of requests as one row, all collapsed, or every request."""
-        if folded != (self._filter.folding is not None):
-            self._filter = replace(self._filter, folding=Folding() if folded else None)
+        if folded != (self.filter.folding is not None):
+            self.filter = replace(self.filter, folding=Folding() if folded else None)
             self.refresh()
 
     def expand_group(self, tag: str, expanded: bool) -> None:
         """List the requests of a group below its heading, or only the heading."""
-        folding = self._filter.folding
+        folding = self.filter.folding
         if folding is not None and expanded != (tag in folding.expanded):
-            self._filter = replace(self._filter, folding=Folding(folding.expanded ^ {tag}))
+            self.filter = replace(self.filter, folding=Folding(folding.expanded ^ {tag}))
             self.refresh()
 
     def refresh(self) -> None:
@@ -133,7 +125,7 @@ class LogModel(QAbstractTableModel):
         try:
             while self._stale and self._source is not None:
                 self._stale = False
-                await self._read_once(self._source, self._filter)
+                await self._read_once(self._source, self.filter)
         finally:
             self._reading = False
 
@@ -189,7 +181,7 @@ class LogModel(QAbstractTableModel):
         return chosen is shown or (chosen.terms, chosen.order) == (shown.terms, shown.order)
 
     def _is_asked(self, source: LogSource, chosen: LogFilter) -> bool:
-        return source is self._source and chosen is self._filter
+        return source is self._source and chosen is self.filter
 
     def _wanted(self, count: int, chosen: LogFilter) -> list[int]:
         """Return the visible pages, at their position now and after new rows are inserted at the top."""
@@ -202,7 +194,7 @@ class LogModel(QAbstractTableModel):
         return sorted(page for page in moved if page * PAGE < count)
 
     def _take(self, count: int, pages: dict[int, list[LogRow]], chosen: LogFilter, *, searching: bool = False) -> None:
-        self._changing, self.searching = True, searching
+        self.changing, self.searching = True, searching
         self._generation += 1  # a page being loaded belongs to the previous rows
         if not self._is_same_list(chosen) or not count or not self._count:
             self._replace(count, pages)
@@ -214,7 +206,7 @@ class LogModel(QAbstractTableModel):
             self._resize(count, pages)
         self._provisional = False
         self._shown = chosen
-        self._changing = False
+        self.changing = False
         self.loaded.emit()
 
     def _set(self, count: int, pages: dict[int, list[LogRow]]) -> None:
@@ -318,7 +310,7 @@ class LogModel(QAbstractTableModel):
         return rows[place] if place < len(rows) else None
 
     def _ask(self, page: int) -> None:
-        if page in self._asked or self._source is None or self._changing:
+        if page in self._asked or self._source is None or self.changing:
             return
         self._asked.add(page)
         work = self._read_page(self._source, page, self._generation)
@@ -352,15 +344,6 @@ class LogModel(QAbstractTableModel):
                 days = [day_of(row) for row in rows]
                 changes = (place for place in range(1, len(rows)) if days[place] != days[place - 1])
                 yield from ((page * PAGE + place, days[place]) for place in changes)
-
-    def rows_in_memory(self, first: int, last: int) -> list[tuple[int, LogRow]]:
-        """Return (index, row) for the given indexes that are in memory, without loading others."""
-        found = []
-        for place in range(max(first, 0), min(last, self._count - 1) + 1):
-            rows = self._pages.get(place // PAGE)
-            if rows is not None and place % PAGE < len(rows):
-                found.append((place, rows[place % PAGE]))
-        return found
 
     def headings_in_memory(self) -> list[tuple[int, LogGroup]]:
         """Return the places and groups of the headings in memory."""

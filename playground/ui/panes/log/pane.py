@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QStackedWidget,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,7 +30,8 @@ from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.labels import copy_text, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.timers import single_timer
@@ -182,27 +182,16 @@ class LogPane(QWidget):
         self.wrong.hide()
         top = QFrame()
         top.setProperty("look", "pane")
-        head = QVBoxLayout(top)
-        head.setContentsMargins(0, 0, 0, 0)
-        head.setSpacing(0)
-        head.addLayout(self._head())
-        head.addWidget(self.wrong)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(top)
-        column.addWidget(self._stack, 1)
+        column_of(self._head(), self.wrong, on=top, margins=0, spacing=0)
+        column_of(top, (self._stack, 1), on=self, margins=0, spacing=0)
 
     def _head(self) -> QHBoxLayout:
-        title = QLabel("Request log")
-        title.setProperty("tone", "strong")
+        title = toned("Request log", "strong")
         title.setBuddy(self.table)
         self.totals.setProperty("tone", "muted")
         set_icon(self.copy_button, "copy", "text")
         self.copy_button.setEnabled(False)
-        head = QHBoxLayout()
-        head.setContentsMargins(FIRST_PAD_PX, 5, GRID, 5)
-        head.setSpacing(GRID)
+        head = row_of(margins=(FIRST_PAD_PX, 5, GRID, 5), spacing=GRID)
         self.menu_button.setText("⋯")
         self.menu_button.setAccessibleName("Log menu: filters, times, columns, import, export, size")
         self.menu_button.setToolTip("Saved filters, times, columns, import, export, size")
@@ -309,8 +298,7 @@ class LogPane(QWidget):
         self.wrong.setText(sentence)
         self.wrong.setVisible(bool(sentence))
         self.filter_line.setAccessibleDescription(sentence)
-        self.filter_line.setProperty("bad", "true" if sentence else "false")
-        restyle(self.filter_line)
+        restyle(self.filter_line, bad=bool(sentence))
 
     def _loaded(self) -> None:
         filtered = bool(self.model.filter.terms)
@@ -459,25 +447,17 @@ class EmptyPage(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
-        self._title = QLabel("No requests yet")
-        self._title.setProperty("tone", "strong")
-        self.words = QLabel(OPENING)
-        self.words.setProperty("tone", "muted")
-        self.words.setWordWrap(True)
-        self.clear_button = QPushButton("Clear filter")
-        self.clear_button.clicked.connect(lambda _checked: self.clear_asked.emit())
+        self._title = toned("No requests yet", "strong")
+        self.words = toned(OPENING, "muted", wraps=True)
+        self.clear_button = push_button("Clear filter", clicked=lambda _checked: self.clear_asked.emit())
         self._links = QWidget()
-        row = QHBoxLayout(self._links)
-        row.setContentsMargins(0, 0, 0, 0)
+        row = row_of(on=self._links, margins=0)
         for name, icon, label in _LINKS:
-            button = QPushButton(label)
-            button.setProperty("look", "link")
+            button = push_button(label, "link")
             set_icon(button, icon, "accent")
             button.clicked.connect(lambda _checked, name=name: self.action.emit(name))
             row.addWidget(button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
-        column.addStretch(1)
+        column = column_of(STRETCH, on=self, margins=(GRID * 2, GRID, GRID * 2, GRID))
         for widget in (self._title, self.words, self.clear_button, self._links):
             if isinstance(widget, QLabel):
                 widget.setAlignment(Qt.AlignmentFlag.AlignCenter)

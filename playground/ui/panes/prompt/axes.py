@@ -92,7 +92,7 @@ class PromptAxes(Struct, frozen=True):
         return replace(self, messages=messages, tools_warm=self.tools_warm and other.tools_warm, state=state, warm=warm)
 
 
-def axes_of(prompt_forecast: PromptForecast, reported_total: int | None = None, now: float | None = None) -> PromptAxes:
+def axes_of(prompt_forecast: PromptForecast, reported_total: int | None) -> PromptAxes:
     """Return the axes of a forecast. `reported_total`: prompt tokens that the server reported for this document."""
     document, zones, forecast = prompt_forecast.view.document, prompt_forecast.zones, prompt_forecast.forecast
     total = reported_total or round(forecast.prompt_tokens or zones.total_tokens)
@@ -115,7 +115,7 @@ def axes_of(prompt_forecast: PromptForecast, reported_total: int | None = None, 
         total=total,
         same_values=same,
         new_values=round(prompt_forecast.new_values.cached_tokens),
-        state=_state(prompt_forecast, time.time() if now is None else now),
+        state=_state(prompt_forecast, time.time()),
         warm=same > 0,
         basis="\n".join(line for line in (forecast.basis, prompt_forecast.clock.basis) if line),
     )

@@ -154,8 +154,8 @@ class BoundaryRow(QWidget):
     chosen = Signal()
     """Clicked: go to the variable."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._end: StableEnd | None = None
         self._warm: bool | None = None
         self.setFixedHeight(ROW_PX)
@@ -183,8 +183,8 @@ class BoundaryRow(QWidget):
 class ServedRow(QWidget):
     """The served rule at a message's end, or above the first message."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._served: Served | None = None
         self._variable: bool | None = None
         self.setFixedHeight(ROW_PX)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError
 from playground.prompt.request import body_fields, encode
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.labels import CopyButton, toned
+from playground.ui.widgets.layouts import column_of, row_of, scrolled
 
 if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane
@@ -66,27 +66,16 @@ class BodyTab(QWidget):
         super().__init__()
         self._document: Document | None = None
         self._model = "electron"
-        self._size = QLabel()
-        self._size.setProperty("tone", "muted")
+        self._size = toned("", "muted")
         self._pretty = QCheckBox("indented, to read")
         self._pretty.toggled.connect(self._show)
         self._copy = CopyButton("the exact request body")
         self._text = CardText()
         self._text.setAccessibleName("Request body")
         self._text.setReadOnly(True)
-        scroll = QScrollArea()
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
-        scroll.setWidgetResizable(True)
-        scroll.setWidget(self._text)
-        head = QHBoxLayout()
-        head.setContentsMargins(GRID * 2, GRID, GRID, 0)
-        head.addWidget(self._size, 1)
-        head.addWidget(self._pretty)
-        head.addWidget(self._copy)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(head)
-        column.addWidget(scroll, 1)
+        scroll = scrolled(self._text)
+        head = row_of((self._size, 1), self._pretty, self._copy, margins=(GRID * 2, GRID, GRID, 0))
+        column_of(head, (scroll, 1), on=self, margins=0)
 
     def show_body(self, document: Document, model: str) -> None:
         """Show what this document would be sent as."""

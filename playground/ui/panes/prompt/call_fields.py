@@ -8,12 +8,14 @@ from functools import partial
 
 from msgspec.structs import replace
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMenu, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLineEdit, QMenu, QPlainTextEdit, QWidget
 
 from playground.prompt.document import Json, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.layouts import column_of, row_of
 
 _CALLS_PX = 110
 _ARGUMENT_CHARS = 40
@@ -34,9 +36,8 @@ class CallFields(QWidget):
         self.answers.setFont(mono_font(12))
         self.answers.setPlaceholderText("tool_call_id: the id of the call that this answers")
         self.answers.setAccessibleName("tool_call_id")
-        self.choose = QPushButton("Calls ▾")
+        self.choose = push_button("Calls ▾", "menu")
         self.choose.setAccessibleName("Choose the call that this answers")
-        self.choose.setProperty("look", "menu")
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
         self.choose.setMenu(self.choices)
@@ -46,15 +47,10 @@ class CallFields(QWidget):
         self.calls.setFixedHeight(_CALLS_PX)
         self.calls.setTabChangesFocus(True)
         self.calls.setAccessibleName("tool_calls as JSON")
-        self.error = QLabel()
-        self.error.setProperty("tone", "failure")
-        self.error.setWordWrap(True)
+        self.error = toned("", "failure", wraps=True)
         self.error.hide()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(SIDE_PX, GRID // 2, SIDE_PX, 0)
-        row = QHBoxLayout()
-        row.addWidget(self.answers, 1)
-        row.addWidget(self.choose)
+        column = column_of(on=self, margins=(SIDE_PX, GRID // 2, SIDE_PX, 0))
+        row = row_of((self.answers, 1), self.choose)
         column.addLayout(row)
         for widget in (self.calls, self.error):
             column.addWidget(widget)
@@ -105,8 +101,7 @@ class CallFields(QWidget):
     def _update_text(self, wrong: str) -> None:
         self.error.setText(wrong)
         self.error.setVisible(bool(wrong))
-        self.calls.setProperty("bad", "true" if wrong else "false")
-        restyle(self.calls)
+        restyle(self.calls, bad=bool(wrong))
 
 
 def _written(calls: tuple[ToolCall, ...]) -> str:

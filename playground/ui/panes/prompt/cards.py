@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from PySide6.QtCore import QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QAction, QKeySequence, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from playground.prompt.document import ROLES, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import (
@@ -28,6 +28,8 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.geometry import GAP_PX
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
 
@@ -46,23 +48,17 @@ class CardHead(QWidget):
     toggled = Signal()
     """The head was clicked: collapse or expand."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.note = ""
         self.count = ""
         self.fold = icon_button("right", "Expand the message", px=20)
-        self.role = QPushButton()
-        self.role.setProperty("look", "role")
+        self.role = push_button("", "role")
         self.role.setFont(ui_font(bold=True))
         self.menu = icon_button("more", "Message menu", px=24)
         self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        row = self._row = QHBoxLayout(self)
-        row.setContentsMargins(SIDE_PX - 5, 0, 18, 0)
-        row.setSpacing(2)
-        row.addWidget(self.fold)
-        row.addWidget(self.role)
-        row.addStretch(1)
-        row.addWidget(self.menu)
+        items = self.fold, self.role, STRETCH, self.menu
+        self._row = row_of(*items, on=self, margins=(SIDE_PX - 5, 0, 18, 0), spacing=2)
         self.fold.clicked.connect(self.toggled)
         self.fold.hide()
         self.setFixedHeight(HEAD_PX)
@@ -151,10 +147,12 @@ class MessageCard(QWidget):
     action = Signal(str)
     """One of ACTIONS' ids."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._message = Message("user", "")
-        self._axes: MessageAxes | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.message = Message("user", "")
+        """The message on display."""
+        self.axes: MessageAxes | None = None
+        """The painted axes."""
         self._painted = (0.0, 0.0)
         """Top of the variable fill and bottom of the solid edge."""
         self.collapsed = False
@@ -166,11 +164,7 @@ class MessageCard(QWidget):
         self._end: StableEnd | None = None
         self._served: Served | None = None
         self._served_row: ServedRow | None = None
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, GRID)
-        self._column.setSpacing(0)
-        self._column.addWidget(self.head)
-        self._column.addWidget(self.text)
+        self._column = column_of(self.head, self.text, on=self, margins=(0, 0, 0, GRID), spacing=0)
         self._build_menus()
         self.head.toggled.connect(lambda: self.set_collapsed(not self.collapsed))
         self.text.paint_ground = self._paint_ground
@@ -214,11 +208,6 @@ class MessageCard(QWidget):
         self._update_text()
 
     @property
-    def message(self) -> Message:
-        """The message on display."""
-        return self._message
-
-    @property
     def calls(self) -> CallFields:
         """The fields of tool calls, created on first use: most messages have none."""
         if self._calls is None:
@@ -228,12 +217,12 @@ class MessageCard(QWidget):
         return self._calls
 
     def _show_fields(self) -> None:
-        if self._calls is not None or self._message.role == "tool" or self._message.tool_calls:
-            self.calls.show_message(self._message, visible=not self.collapsed)
+        if self._calls is not None or self.message.role == "tool" or self.message.tool_calls:
+            self.calls.show_message(self.message, visible=not self.collapsed)
 
     def show_message(self, message: Message) -> None:
         """Show another message; the text is mirrored by its smallest change, so that the cursor stays."""
-        self._message = message
+        self.message = message
         content = message.content or ""
         splice = self.text.exact.whole(content)
         if splice.removed or splice.inserted:
@@ -247,7 +236,7 @@ class MessageCard(QWidget):
 
     def mirror(self, message: Message, splice: Splice) -> None:
         """Show an external change of the text, such as undo, and move the cursor to it."""
-        self._message = message
+        self.message = message
         self._shift(splice)
         self.text.apply(splice)
 
@@ -257,7 +246,7 @@ class MessageCard(QWidget):
 
     def keep(self, message: Message) -> None:
         """Take the message that typing in this card has produced."""
-        self._message = message
+        self.message = message
 
     def _shift(self, splice: Splice) -> None:
         """Let the axes follow the text until they are known again: the cache serves nothing from the change on."""
@@ -267,19 +256,14 @@ class MessageCard(QWidget):
             return place if place <= splice.at else (place + delta if place >= end else splice.at)
 
         self.text.shift_advised(splice, moved)
-        if self._axes is not None:
-            start = self._axes.variable_from
-            self._axes = replace(
-                self._axes,
+        if self.axes is not None:
+            start = self.axes.variable_from
+            self.axes = replace(
+                self.axes,
                 variable_from=None if start is None else moved(start) if start else 0,
-                warm_to=min(self._axes.warm_to, splice.at),
+                warm_to=min(self.axes.warm_to, splice.at),
             )
             self._update_axes()
-
-    @property
-    def axes(self) -> MessageAxes | None:
-        """The painted axes."""
-        return self._axes
 
     def show_axes(self, axes: MessageAxes | None, end: StableEnd | None) -> None:
         """Paint these axes; `end`: the boundary is inside this text. None: neutral."""
@@ -287,9 +271,9 @@ class MessageCard(QWidget):
             self.text.set_gap("end", None)
         else:
             self.text.set_gap("end", self.text.exact.unit(end.offset))
-        if (axes, end) != (self._axes, self._end):
-            whole = axes is None or self._axes is None or end != self._end
-            self._axes, self._end = axes, end
+        if (axes, end) != (self.axes, self._end):
+            whole = axes is None or self.axes is None or end != self._end
+            self.axes, self._end = axes, end
             self.text.set_opaque(axes is not None)
             self.text.setAccessibleDescription("" if end is None else f"{boundary_text(end)}, at {end.name}")
             self._update_text()
@@ -316,7 +300,7 @@ class MessageCard(QWidget):
 
     def _fill_top(self) -> float:
         """Return the height from which on the fill is that of variable text."""
-        start = self._axes.variable_from if self._axes is not None else None
+        start = self.axes.variable_from if self.axes is not None else None
         if start == 0:
             return 0.0
         return float(self.height()) if start is None or self.collapsed else self._line_top(start)
@@ -341,33 +325,33 @@ class MessageCard(QWidget):
         if self._served_row is None:
             self._served_row = ServedRow()
             self._column.insertWidget(2, self._served_row)
-        variable = self._axes is not None and self._axes.variable_from is not None
-        self._served_row.show_served(served, variable=None if self._axes is None else variable)
+        variable = self.axes is not None and self.axes.variable_from is not None
+        self._served_row.show_served(served, variable=None if self.axes is None else variable)
         self._served_row.show()
 
     def _update_text(self) -> None:
         """Show note and counts, and give the text its accessible name."""
-        count = "" if self._axes is None else f"≈ {self._axes.tokens:,}"
-        note = note_of(self._message)
+        count = "" if self.axes is None else f"≈ {self.axes.tokens:,}"
+        note = note_of(self.message)
         if self.collapsed:
             image = self.text.exact.image
             note = note or " ".join(image[:_NOTE_CHARACTERS].split())
             lines = image.count("\n") + 1
             count = " · ".join(part for part in (f"{lines:,} {'line' if lines == 1 else 'lines'}", count) if part)
         self.head.show_note(note, count)
-        self.head.role.setAccessibleName(f"Role: {self._message.role}")
-        self.text.setAccessibleName(", ".join((f"Text of the {self._message.role} message", *self._state_words())))
+        self.head.role.setAccessibleName(f"Role: {self.message.role}")
+        self.text.setAccessibleName(", ".join((f"Text of the {self.message.role} message", *self._state_words())))
 
     def _state_words(self) -> list[str]:
-        if self._axes is None:
+        if self.axes is None:
             return []
-        start, length = self._axes.variable_from, len(self.text.exact.text)
+        start, length = self.axes.variable_from, len(self.text.exact.text)
         structure = "stable" if start is None else "variable" if start == 0 else "stable, then variable"
-        warm = self._axes.warm_to
-        cached = "not expected from cache" if warm <= 0 < length or not self._axes.warm_head else "expected from cache"
+        warm = self.axes.warm_to
+        cached = "not expected from cache" if warm <= 0 < length or not self.axes.warm_head else "expected from cache"
         if 0 < warm < length:
             cached = "in part expected from cache"
-        return [structure, cached, f"≈ {self._axes.tokens:,} tokens"]
+        return [structure, cached, f"≈ {self.axes.tokens:,} tokens"]
 
     def open_menu(self, place: QPoint) -> QMenu:
         """Open the menu of the text and the card at a global place."""
@@ -378,7 +362,7 @@ class MessageCard(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint fill, edge and the rows inside the text; head and text are on top."""
-        if self._axes is None:
+        if self.axes is None:
             return
         painter, theme = QPainter(self), current_theme()
         painter.setClipRect(event.rect())
@@ -412,8 +396,8 @@ class MessageCard(QWidget):
             row = QRectF(0, self.text.y() + top, self.width(), GAP_PX)
             paint_boundary(painter, theme, row, self._end, spot.x + SIDE_PX)
         top = self.text.gap_top("served")
-        if self._served is not None and top is not None and self._axes is not None:
-            variable = self._axes.variable_from is not None and self._served.offset >= self._axes.variable_from
+        if self._served is not None and top is not None and self.axes is not None:
+            variable = self.axes.variable_from is not None and self._served.offset >= self.axes.variable_from
             row = QRectF(0, self.text.y() + top, self.width(), GAP_PX)
             paint_served(painter, theme, row, self._served, fill_color(theme, variable=variable))
 
@@ -422,14 +406,14 @@ class MessageCard(QWidget):
 
     def _warm_bottom(self) -> float:
         """Return the height down to which the edge is solid."""
-        if self._axes is None or not self._axes.warm_head:
+        if self.axes is None or not self.axes.warm_head:
             return 0.0
         length = len(self.text.exact.text)
-        if self.collapsed or self._axes.warm_to >= length:
+        if self.collapsed or self.axes.warm_to >= length:
             return float(self.height())
-        if self._axes.warm_to == 0:
+        if self.axes.warm_to == 0:
             return float(self.text.y())
-        return self.text.y() + self.text.geometry_of_text.spot(self.text.exact.unit(self._axes.warm_to)).bottom
+        return self.text.y() + self.text.geometry_of_text.spot(self.text.exact.unit(self.axes.warm_to)).bottom
 
 
 _PLACEHOLDERS = {

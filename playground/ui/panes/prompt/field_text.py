@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QAction, QContextMenuEvent, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QLineEdit, QMenu
 
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import mono_font
+from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.lossless_text_edit import is_key_of_undo
 from playground.ui.widgets.plain_table import plain_tip
-
-_HISTORY = (QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo)
 
 
 class FieldLine(QLineEdit):
@@ -36,10 +36,7 @@ class FieldLine(QLineEdit):
 
     def mark(self, why: str) -> None:
         """Mark the field as wrong, with the reason at its tip; empty: nothing is."""
-        bad = "true" if why else "false"
-        if self.property("bad") != bad:
-            self.setProperty("bad", bad)
-            restyle(self)
+        restyle(self, bad=bool(why))
         self.setToolTip(plain_tip(why))
         self.setAccessibleDescription(why)
 
@@ -50,7 +47,7 @@ class FieldLine(QLineEdit):
 
     def event(self, event: QEvent) -> bool:
         """Leave the keys of undo and redo to the window."""
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and _is_history(event):
+        if event.type() == QEvent.Type.ShortcutOverride and is_key_of_undo(event):
             event.ignore()
             return False
         return super().event(event)
@@ -82,10 +79,6 @@ class FieldLine(QLineEdit):
         menu.popup(event.globalPos())
 
 
-def _is_history(event: QKeyEvent) -> bool:
-    return any(event.matches(key) for key in _HISTORY)
-
-
 class FieldText(QFrame):
     """Undo is the prompt's, not the field's."""
 
@@ -106,9 +99,7 @@ class FieldText(QFrame):
         self.text.redo_requested.connect(self.redo_requested)
         self.text.caret_moved.connect(self.caret_moved)
         self.setFocusProxy(self.text)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 5, 0, 5)
-        column.addWidget(self.text)
+        column_of(self.text, on=self, margins=(0, 5, 0, 5))
 
     @property
     def exact(self) -> str:
@@ -123,5 +114,4 @@ class FieldText(QFrame):
 
     def mark(self, bad: bool) -> None:
         """Mark the field as invalid, or remove the mark."""
-        self.setProperty("bad", "true" if bad else "false")
-        restyle(self)
+        restyle(self, bad=bad)

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from playground.prompt.document import Message
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.labels import toned
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 
 Match = tuple[int, int, int]
@@ -40,22 +42,14 @@ class FindBar(QFrame):
         self.line = _line("Find in the prompt")
         self.line.textChanged.connect(self._search)
         self.replacement = _line("Replace with")
-        self._count = QLabel()
-        self._count.setProperty("tone", "muted")
+        self._count = toned("", "muted")
         self._replacing = QWidget()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(14, 4, GRID, 4)
-        column.setSpacing(4)
-        column.addLayout(self._find_row())
-        column.addWidget(self._replacing)
+        column_of(self._find_row(), self._replacing, on=self, margins=(14, 4, GRID, 4), spacing=4)
         self._build_replace_row()
         self.hide()
 
     def _find_row(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        row.addWidget(self.line, 1)
-        row.addWidget(self._count)
+        row = row_of((self.line, 1), self._count, spacing=4)
         up, down = icon_button("up", "Previous match (Shift+Enter)"), icon_button("down", "Next match (Enter)")
         close = icon_button("close", "Close find (Esc)")
         up.clicked.connect(lambda: self.step(-1))
@@ -66,9 +60,7 @@ class FindBar(QFrame):
         return row
 
     def _build_replace_row(self) -> None:
-        row = QHBoxLayout(self._replacing)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
+        row = row_of(on=self._replacing, margins=0, spacing=4)
         self.one, self.all = QPushButton("Replace"), QPushButton("Replace all")
         self.one.clicked.connect(self.replace)
         self.all.clicked.connect(self.replace_all)
@@ -81,7 +73,7 @@ class FindBar(QFrame):
         """What the bar says about the number of matches."""
         return self._count.text()
 
-    def open_bar(self, start: tuple[int, int] = (0, 0), selected: str = "", *, replacing: bool = False) -> None:
+    def open_bar(self, start: tuple[int, int], selected: str, *, replacing: bool) -> None:
         """Show the bar. The search starts at message and code point `start`, with the selected text if it is given."""
         self._start = start
         self._replacing.setVisible(replacing)
@@ -152,9 +144,7 @@ class FindBar(QFrame):
 
     def _update_text(self) -> None:
         missing = bool(self.line.text()) and not self._matches
-        if self.line.property("bad") != ("true" if missing else "false"):
-            self.line.setProperty("bad", "true" if missing else "false")
-            restyle(self.line)
+        restyle(self.line, bad=missing)
         if not self.line.text():
             self._count.setText("")
         else:

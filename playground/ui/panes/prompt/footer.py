@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QSizePolicy, QWidget
 
 from playground.prompt.limits import LimitFinding
 from playground.ui.panes.prompt.axis_paint import (
@@ -23,6 +23,8 @@ from playground.ui.panes.prompt.axis_paint import (
 )
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon
+from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import field_link, shortened, words
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -33,22 +35,15 @@ if TYPE_CHECKING:
 class ProblemBar(QFrame):
     """A message with Dismiss, and with "Send anyway" if the check can be overruled."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setProperty("look", "error")
         self._words = words("")
         self._overrule: Callable[[], object] | None = None
-        self.anyway = QPushButton("Send anyway")
+        self.anyway = push_button("Send anyway", clicked=self._go_on)
         self.anyway.setToolTip("To see what the server says")
-        self.anyway.clicked.connect(self._go_on)
-        dismiss = QPushButton("Dismiss")
-        dismiss.setProperty("look", "quiet")
-        dismiss.clicked.connect(self.hide)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GRID + 4, GRID // 2, GRID, GRID // 2)
-        row.addWidget(self._words, 1)
-        row.addWidget(self.anyway)
-        row.addWidget(dismiss)
+        dismiss = push_button("Dismiss", "quiet", self.hide)
+        row_of((self._words, 1), self.anyway, dismiss, on=self, margins=(GRID + 4, GRID // 2, GRID, GRID // 2))
         self.hide()
 
     @property
@@ -81,21 +76,21 @@ class CheckBar(QFrame):
     chosen = Signal(object)
     """The Problem whose field was clicked."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setProperty("look", "checks")
         self.setAccessibleName("Checks of the prompt")
         self._findings: tuple[LimitFinding, ...] = ()
         self._unfolded = False
         self._rows = QWidget()
-        self.more = QPushButton()
-        self.more.setProperty("look", "link")
-        self.more.clicked.connect(self._fold)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID + 2, GRID // 2, GRID, GRID // 2)
-        column.setSpacing(0)
-        column.addWidget(self._rows)
-        column.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
+        self.more = push_button("", "link", self._fold)
+        column_of(
+            self._rows,
+            (self.more, 0, Qt.AlignmentFlag.AlignLeft),
+            on=self,
+            margins=(GRID + 2, GRID // 2, GRID, GRID // 2),
+            spacing=0,
+        )
         self.hide()
 
     @property
@@ -132,8 +127,7 @@ class CheckBar(QFrame):
         self._update_text()
 
     def _add(self, grid: QGridLayout, row: int, finding: LimitFinding) -> None:
-        sign = QLabel(_sign(finding))
-        sign.setProperty("tone", "failure" if finding.refused else "muted")
+        sign = toned(_sign(finding), "failure" if finding.refused else "muted")
         sign.setToolTip("The server refuses this" if finding.refused else "Likely a mistake")
         sign.setAccessibleName(sign.toolTip())
         top = Qt.AlignmentFlag.AlignTop
@@ -172,8 +166,8 @@ _SWATCH = 10
 class PromptFooter(QFrame):
     """Painted: a new figure at every keystroke needs no layout."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.structure: tuple[str, str] = ("stable —", "variable —")
         self.state = "cache: nothing sent yet"
         self.forecast = ""

@@ -13,9 +13,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
 
 from playground.prompt.document import places
-from playground.prompt.text_offsets import utf16_length
 from playground.ui.theme import Theme
-from playground.ui.widgets.lossless_text import ExactText, name_of
+from playground.ui.widgets.lossless_text import ExactText, name_of, utf16_length
 
 MarkKind = Literal["value", "missing", "odd", "advice"]
 _TIP_CHARACTERS = 200
@@ -44,9 +43,7 @@ def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ())
     return _marks_in(exact, (0, len(exact.text)), values, advised)
 
 
-def marks_near(
-    exact: ExactText, span: tuple[int, int], values: Mapping[str, str], advised: Advised = ()
-) -> list[TextMark]:
+def marks_near(exact: ExactText, span: tuple[int, int], values: Mapping[str, str], advised: Advised) -> list[TextMark]:
     """Return the marks that lie wholly or partly in units [start, end), and others of the same lines.
 
     The time depends on the length of the span, not on the text.

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QUndoStack
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
@@ -22,6 +21,7 @@ from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.undo import PromptFile, UndoHistory
 from playground.ui.panes.prompt.variables_table import VariablesTable
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.widgets.plain_table import hairline
@@ -93,7 +93,8 @@ class PromptPane(QFrame):
         self._findings: tuple[LimitFinding, ...] = ()
         self._zones: ZoneMap | None = None
         self._prompt_forecast: PromptForecast | None = None
-        self._axes: PromptAxes | None = None
+        self.axes: PromptAxes | None = None
+        """What is painted."""
         self._held: PromptAxes | None = None
         self._report: tuple[Document, int, int, str] | None = None
         self._served_at: tuple[int, int] | None = None
@@ -108,27 +109,12 @@ class PromptPane(QFrame):
 
     def _lay_out(self) -> None:
         page = QWidget(self._stack)
-        inside = QVBoxLayout(page)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.setSpacing(0)
-        inside.addWidget(self.prompt_tab, 1)
-        inside.addWidget(self.variables)
+        column_of((self.prompt_tab, 1), self.variables, on=page, margins=0, spacing=0)
         self._stack.addWidget(page)
-        head = QHBoxLayout()
-        head.setContentsMargins(0, 0, 8, 0)
-        head.addWidget(self.tabs, 1)
-        head.addWidget(self._find)
-        column = self._column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(head)
-        column.addWidget(hairline())
-        column.addWidget(self.file_bar)
-        column.addWidget(self.paste_bar)
-        column.addWidget(self.problem_bar)
-        column.addWidget(self._stack, 1)
-        column.addWidget(self.warm_bar)
-        column.addWidget(self.footer)
+        head = row_of((self.tabs, 1), self._find, margins=(0, 0, 8, 0))
+        above = hairline(), self.file_bar, self.paste_bar, self.problem_bar
+        below = self.warm_bar, self.footer
+        self._column = column_of(head, *above, (self._stack, 1), *below, on=self, margins=0, spacing=0)
 
     def _connect(self) -> None:
         self.history.spliced.connect(self._on_spliced)
@@ -230,11 +216,6 @@ class PromptPane(QFrame):
             self.history.reset(document, file)
             self.document_shown.emit(document)
 
-    @property
-    def undo_stack(self) -> QUndoStack:
-        """The history of the whole prompt."""
-        return self.history.stack
-
     def undo(self) -> None:
         """Undo the last step, of any tab."""
         self.history.undo()
@@ -303,7 +284,7 @@ class PromptPane(QFrame):
         axes = axes_of(prompt_forecast, self._reported_total()) if prompt_forecast is not None else None
         if axes is not None and self._held is not None:
             axes = axes.not_warmer_than(self._held)
-        self._axes = axes
+        self.axes = axes
         self.prompt_tab.show_axes(axes)
         self.variables.show_axes(axes)
         self.footer.show_axes(axes)
@@ -311,14 +292,9 @@ class PromptPane(QFrame):
         if self._other_tabs is not None:
             self.tools_tab.show_zones(self._zones)
 
-    @property
-    def axes(self) -> PromptAxes | None:
-        """What is painted."""
-        return self._axes
-
     def set_running(self, running: bool) -> None:
         """While a request runs nothing is painted warm that was not expected to be warm before."""
-        self._held = self._axes if running else None
+        self._held = self.axes if running else None
         if not running:
             self.set_forecast(self._prompt_forecast)
 
@@ -328,13 +304,13 @@ class PromptPane(QFrame):
     def _show_served(self) -> None:
         """Show what the server reported, until the text before that place is edited."""
         served = None
-        if self._report is not None and self._axes is not None and not self._axes.neutral:
+        if self._report is not None and self.axes is not None and not self.axes.neutral:
             from playground.ui.panes.prompt.axes import Served, first_difference, served_place
 
             document, cached, prompt, at = self._report
             changed = first_difference(document, self.history.document)
             if changed is None:
-                self._served_at = served_place(self._axes, cached, prompt)
+                self._served_at = served_place(self.axes, cached, prompt)
             place = self._served_at
             if place is not None and (changed is None or changed >= place):
                 served = Served(cached, at, *place)

@@ -6,7 +6,7 @@ import json
 
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QScrollArea, QWidget
 
 from playground.prompt.document import Document, Json
 from playground.prompt.limits import NUMBERS, LimitFinding
@@ -23,6 +23,7 @@ from playground.prompt.parameters import (
 from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 
 NOT_SENT = "not sent"
@@ -47,11 +48,7 @@ class _Field(QWidget):
         self._wrong.hide()
         self.editor = self._make(parameter)
         self.editor.setAccessibleName(parameter.name)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addWidget(self.editor)
-        column.addWidget(self._wrong)
+        column_of(self.editor, self._wrong, on=self, margins=0, spacing=2)
 
     def _make(self, parameter: Parameter) -> QLineEdit | QComboBox | FieldText:
         if parameter.kind in ("choice", "switch"):
@@ -94,8 +91,7 @@ class _Field(QWidget):
         if isinstance(self.editor, FieldText):
             self.editor.mark(bool(sentence))
         else:
-            self.editor.setProperty("bad", "true" if sentence else "false")
-            restyle(self.editor)
+            restyle(self.editor, bad=bool(sentence))
 
 
 class ParametersTab(QScrollArea):

@@ -11,12 +11,10 @@ from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QHBoxLayout,
     QPushButton,
     QScrollArea,
     QScrollBar,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -28,6 +26,7 @@ from playground.ui.panes.prompt.ruler import Ruler
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 
 if TYPE_CHECKING:
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
 class ToolsHead(QAbstractButton):
     """A button over the whole width."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._names = ""
         self._warm: bool | None = None
         self._count = ""
@@ -116,8 +115,8 @@ class PromptTab(QWidget):
     import_pasted = Signal(str)
     """Text that appears to be a prompt in another format was pasted into a message."""
 
-    def __init__(self, history: UndoHistory, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, history: UndoHistory) -> None:
+        super().__init__()
         self._history = history
         self._end: StableEnd | None = None
         self._axes: PromptAxes | None = None
@@ -134,18 +133,13 @@ class PromptTab(QWidget):
         self.add = QPushButton("Add message")
         set_icon(self.add, "plus")
         self._page = QWidget()
-        self._column = QVBoxLayout(self._page)
+        self._column = column_of(on=self._page, margins=0, spacing=0)
         self._build()
         self._connect()
 
     def _build(self) -> None:
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
         self.add.setProperty("look", "quiet")
-        foot = QHBoxLayout()
-        foot.setContentsMargins(GRID - 2, GRID, GRID, GRID)
-        foot.addWidget(self.add)
-        foot.addStretch(1)
+        foot = row_of(self.add, STRETCH, margins=(GRID - 2, GRID, GRID, GRID))
         self._column.addWidget(self.served_row)
         self._column.addWidget(self.tools)
         self._column.addWidget(self.boundary_row)
@@ -162,11 +156,7 @@ class PromptTab(QWidget):
         self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.area.setWidget(self._page)
         self._at_end = False
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(0)
-        row.addWidget(self.area)
-        row.addWidget(self.ruler)
+        row_of(self.area, self.ruler, on=self, margins=0, spacing=0)
 
     def _connect(self) -> None:
         self.add.clicked.connect(lambda: self.insert(len(self.cards)))

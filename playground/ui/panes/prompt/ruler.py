@@ -67,25 +67,21 @@ class Ruler(QWidget):
     place_chosen = Signal(int, int)
     """Message and code point in it."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._stretches: tuple[Stretch, ...] = ()
+    def __init__(self) -> None:
+        super().__init__()
+        self.stretches: tuple[Stretch, ...] = ()
+        """The pieces that are painted."""
         self._served: Served | None = None
         self._served_share = 0.0
         self.setFixedWidth(WIDTH_PX)
         self.setAccessibleName("Map of the prompt")
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
-    @property
-    def stretches(self) -> tuple[Stretch, ...]:
-        """The pieces that are painted."""
-        return self._stretches
-
     def show_axes(self, axes: PromptAxes | None) -> None:
         """Paint these axes; None or a neutral prompt: nothing."""
         found = () if axes is None or axes.neutral else tuple(stretches(axes))
-        if found != self._stretches:
-            self._stretches = found
+        if found != self.stretches:
+            self.stretches = found
             self._describe()
 
     def show_served(self, served: Served | None, share: float) -> None:
@@ -101,11 +97,11 @@ class Ruler(QWidget):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter, theme = QPainter(self), current_theme()
         painter.fillRect(self.rect(), theme.surface)
-        total = sum(stretch.tokens for stretch in self._stretches)
+        total = sum(stretch.tokens for stretch in self.stretches)
         top = tokens = 0.0
         # Neighbours that look alike are one rectangle: a prompt of 200 messages has two or three.
         for (variable, warm), alike in groupby(
-            self._stretches if total > 0 else (), lambda one: (one.variable, one.warm)
+            self.stretches if total > 0 else (), lambda one: (one.variable, one.warm)
         ):
             tokens += sum(stretch.tokens for stretch in alike)
             bottom = round(tokens * self.height() / total, 1)
@@ -117,14 +113,14 @@ class Ruler(QWidget):
             if warm:
                 painter.fillRect(QRectF(_EDGE[0], top, _EDGE[1], bottom - top), theme.warm_edge)
             top = bottom
-        if self._stretches and self._served is not None:
+        if self.stretches and self._served is not None:
             y = min(self.height() * self._served_share, self.height() - 1.0)
             painter.fillRect(QRectF(0, y - 1, WIDTH_PX, 2), theme.warm_edge)
 
     def _at(self, y: float) -> tuple[Stretch, float] | None:
-        total = sum(stretch.tokens for stretch in self._stretches)
+        total = sum(stretch.tokens for stretch in self.stretches)
         tokens = y / max(self.height(), 1) * total
-        for stretch in self._stretches:
+        for stretch in self.stretches:
             if tokens <= stretch.tokens:
                 return stretch, tokens / stretch.tokens if stretch.tokens else 0.0
             tokens -= stretch.tokens

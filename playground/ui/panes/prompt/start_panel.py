@@ -7,11 +7,13 @@ from pathlib import Path
 
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QWidget
 
 from playground.export.terminal import visible_line
 from playground.ui.theme import current_theme, ui_font
 from playground.ui.widgets.icons import ICON_PX, IconLabel, paint_icon, set_icon
+from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 _SAMPLES = (
@@ -60,24 +62,24 @@ class StartPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(18, 20, 18, 14)
-        column.setSpacing(8)
-        column.addWidget(_label("Start with a prompt", "title"))
-        column.addWidget(_label("Type it above, or begin with one that shows how the cache works.", "muted"))
+        column = column_of(
+            _label("Start with a prompt", "title"),
+            _label("Type it above, or begin with one that shows how the cache works.", "muted"),
+            on=self,
+            margins=(18, 20, 18, 14),
+            spacing=8,
+        )
         for number, sample in enumerate(_SAMPLES):
             column.addWidget(self._card(*sample, primary=number == 0))
         column.addSpacing(4)
         column.addWidget(_label("Or bring your own", "caption"))
-        row = QHBoxLayout()
-        row.setSpacing(8)
+        row = row_of(spacing=8)
         for action, icon, text in _OWN:
             row.addWidget(self._button(action, text, icon))
         row.addStretch(1)
         column.addLayout(row)
         self._files: list[Path] = []
-        self._recent = QVBoxLayout()
-        self._recent.setSpacing(2)
+        self._recent = column_of(spacing=2)
         column.addLayout(self._recent)
         column.addWidget(_Drop())
 
@@ -93,41 +95,33 @@ class StartPanel(QWidget):
         if shown:
             self._recent.addWidget(_label("Recent files", "caption"))
         for path in shown:
-            button = QPushButton(visible_line(f"{path.name}   {path.parent}").replace("&", "&&"))
-            button.setProperty("look", "link")
+            button = push_button(
+                visible_line(f"{path.name}   {path.parent}").replace("&", "&&"),
+                "link",
+                lambda _checked, path=path: self.file_chosen.emit(path),
+            )
             button.setToolTip(plain_tip(visible_line(str(path))))
-            button.clicked.connect(lambda _checked, path=path: self.file_chosen.emit(path))
             self._recent.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _card(self, action: str, icon: str, title: str, text: str, label: str, *, primary: bool) -> QFrame:
         card = QFrame()
         card.setProperty("look", "card")
-        words = QVBoxLayout()
-        words.setSpacing(0)
-        words.addWidget(_label(title, "strong"))
-        words.addWidget(_label(text, "muted"))
+        words = column_of(_label(title, "strong"), _label(text, "muted"), spacing=0)
         button = self._button(action, label)
         button.setAccessibleName(f"{label}: {title}")
         if primary:
             button.setProperty("look", "primary")
-        row = QHBoxLayout(card)
-        row.setContentsMargins(14, 8, 12, 8)
-        row.setSpacing(12)
-        row.addWidget(IconLabel(icon))
-        row.addLayout(words, 1)
-        row.addWidget(button)
+        row_of(IconLabel(icon), (words, 1), button, on=card, margins=(14, 8, 12, 8), spacing=12)
         return card
 
     def _button(self, action: str, text: str, icon: str = "") -> QPushButton:
-        button = QPushButton(text)
-        button.clicked.connect(lambda: self.action.emit(action))
+        button = push_button(text, clicked=lambda: self.action.emit(action))
         if icon:
             set_icon(button, icon, "text")
         return button
 
 
 def _label(text: str, tone: str) -> QLabel:
-    label = QLabel(text)
-    label.setProperty("tone", tone)
+    label = toned(text, tone)
     label.setWordWrap(tone == "muted")
     return label

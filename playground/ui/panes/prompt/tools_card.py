@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QPointF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from playground.prompt.document import Tool
 from playground.tools.form_model import description_of
@@ -13,6 +13,8 @@ from playground.ui.panes.prompt.cards import CardHead
 from playground.ui.panes.prompt.tools_form import ToolForm
 from playground.ui.panes.prompt.tools_json import ToolJson, schema_problems
 from playground.ui.theme import GRID, current_theme
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
@@ -110,12 +112,7 @@ class ToolCard(QFrame):
         self._body = QWidget()
         self._body.hide()
         self._body_column: QVBoxLayout | None = None
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.head)
-        column.addWidget(self._body)
-        column.addWidget(hairline())
+        column_of(self.head, self._body, hairline(), on=self, margins=0, spacing=0)
         self._name_it()
 
     def _build_head(self) -> None:
@@ -174,34 +171,19 @@ class ToolCard(QFrame):
     def _build_body(self) -> None:
         self.views = tab_bar(f"How {self.tool.name} is edited", ("Form", "JSON"))
         self.views.currentChanged.connect(self._show_view)
-        self.answers = QPushButton("What it returns…")
-        self.answers.setProperty("look", "link")
-        self.answers.clicked.connect(self.answers_wanted)
+        self.answers = push_button("What it returns…", "link", self.answers_wanted)
         self.answers.hide()
         self._waits = words("The JSON view has text that is not right yet: correct it there first.", "failure")
         self._waits.hide()
-        row = QHBoxLayout()
-        row.setContentsMargins(0, 0, GRID, 0)
-        row.addWidget(self.views, 1)
-        row.addWidget(self.answers)
-        self._body_column = QVBoxLayout()
-        self._body_column.setContentsMargins(SIDE_PX, GRID, SIDE_PX, GRID * 2)
-        self._body_column.addWidget(self._waits)
-        column = QVBoxLayout(self._body)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(row)
-        column.addLayout(self._body_column)
+        row = row_of((self.views, 1), self.answers, margins=(0, 0, GRID, 0))
+        self._body_column = column_of(self._waits, margins=(SIDE_PX, GRID, SIDE_PX, GRID * 2))
+        column_of(row, self._body_column, on=self._body, margins=0)
         self._show_view(FORM)
 
     def offer_answers(self, offered: bool) -> None:
         """Set whether the mock results of the tool can be edited."""
         if self._body_column is not None:
             self.answers.setVisible(offered)
-
-    def show_json(self) -> None:
-        """Expand the card, as JSON."""
-        self.set_expanded(True)
-        self.views.setCurrentIndex(JSON)
 
     def _show_view(self, index: int) -> None:
         if index == JSON and self.json is None:

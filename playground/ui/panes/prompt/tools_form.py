@@ -11,11 +11,7 @@ from PySide6.QtWidgets import (
     QComboBox,
     QFormLayout,
     QFrame,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,6 +21,8 @@ from playground.tools import form_model
 from playground.tools.form_model import KINDS, FormRow
 from playground.ui.panes.prompt.field_text import FieldLine, FieldText
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 
 
@@ -54,9 +52,7 @@ class ParameterRow(QFrame):
         self.description = FieldLine("Description", "description: short, it is input on every turn")
         self.choices = FieldLine("Choices", "choices: a, b, c")
         self.lines = {"name": self.name, "description": self.description, "choices": self.choices}
-        self.inside = QLabel()
-        self.inside.setProperty("tone", "muted")
-        self.inside.setWordWrap(True)
+        self.inside = toned("", "muted", wraps=True)
         for field, line in self.lines.items():
             line.textEdited.connect(lambda text, chosen=field: self.typed.emit(chosen, text))
         self.kind.activated.connect(lambda _index: self._choose())
@@ -64,26 +60,15 @@ class ParameterRow(QFrame):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        first, second = QHBoxLayout(), QHBoxLayout()
-        first.setSpacing(GRID // 2)
-        second.setSpacing(GRID // 2)
-        first.addWidget(self.name, 1)
-        first.addWidget(self.kind)
-        first.addWidget(self.required)
+        first = row_of((self.name, 1), self.kind, self.required, spacing=GRID // 2)
         for name, sign, label in (
             ("up", "↑", "Move the parameter up"),
             ("down", "↓", "Move the parameter down"),
             ("remove", "✕", "Remove the parameter"),
         ):
             first.addWidget(self._button(name, sign, label))
-        second.addWidget(self.description, 3)
-        second.addWidget(self.choices, 2)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, GRID)
-        column.setSpacing(GRID // 2)
-        column.addLayout(first)
-        column.addLayout(second)
-        column.addWidget(self.inside)
+        second = row_of((self.description, 3), (self.choices, 2), spacing=GRID // 2)
+        column_of(first, second, self.inside, on=self, margins=(0, 0, 0, GRID), spacing=GRID // 2)
 
     def _button(self, name: str, sign: str, label: str) -> QToolButton:
         button = QToolButton()
@@ -152,9 +137,7 @@ class ToolForm(QWidget):
         self.wrong = words("", "failure")
         self.wrong.hide()
         self.no_form = words(NO_FORM, "muted")
-        self.add = QPushButton("+ Add parameter")
-        self.add.setProperty("look", "quiet")
-        self.add.clicked.connect(self._add)
+        self.add = push_button("+ Add parameter", "quiet", self._add)
         self._lay_out()
         self._show(None, own=False)
 
@@ -164,16 +147,17 @@ class ToolForm(QWidget):
         fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         fields.addRow("Name", self.name)
         fields.addRow("Description", self.description)
-        self._column = QVBoxLayout()
-        self._column.setSpacing(0)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(GRID)
-        column.addLayout(fields)
-        column.addWidget(self.no_form)
-        column.addLayout(self._column)
-        column.addWidget(self.wrong)
-        column.addWidget(self.add, 0, Qt.AlignmentFlag.AlignLeft)
+        self._column = column_of(spacing=0)
+        column_of(
+            fields,
+            self.no_form,
+            self._column,
+            self.wrong,
+            (self.add, 0, Qt.AlignmentFlag.AlignLeft),
+            on=self,
+            margins=0,
+            spacing=GRID,
+        )
 
     def show_tool(self, tool: Tool) -> None:
         """Show a tool, unless it is the one that the fields stand for."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QTextEdit, QWidget
 
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, Path
@@ -18,6 +18,8 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.marks import ink, marks_of
 from playground.ui.theme import GRID, current_theme
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.timers import single_timer
 
@@ -161,20 +163,11 @@ class ToolJson(QWidget):
         self.edit.undo_requested.connect(self.undo_requested)
         self.edit.redo_requested.connect(self.redo_requested)
         self.wrong = words("", "failure")
-        self.go = _link("Go there", self._go)
-        self.anyway = _link("Use it all the same", self._use)
-        row = QHBoxLayout()
-        row.setSpacing(GRID // 2)
-        row.addWidget(self.go)
-        row.addWidget(self.anyway)
-        row.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(GRID // 2)
-        # Above the text, which may be longer than the window.
-        column.addWidget(self.wrong)
-        column.addLayout(row)
-        column.addWidget(self.edit)
+        self.go = push_button("Go there", "link", self._go)
+        self.anyway = push_button("Use it all the same", "link", self._use)
+        row = row_of(self.go, self.anyway, STRETCH, spacing=GRID // 2)
+        # Errors are above the text, which may be longer than the window.
+        column_of(self.wrong, row, self.edit, on=self, margins=0, spacing=GRID // 2)
         self._update_text()
 
     def show_tool(self, tool: Tool) -> None:
@@ -230,10 +223,3 @@ class ToolJson(QWidget):
             start = min(self._read.faults[0][0], len(self.edit.exact))
             self._text.select(start, start)
             self._text.setFocus()
-
-
-def _link(label: str, clicked: object) -> QPushButton:
-    button = QPushButton(label)
-    button.setProperty("look", "link")
-    button.clicked.connect(clicked)
-    return button

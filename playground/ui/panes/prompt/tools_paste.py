@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QPushButton, QTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QTextEdit, QWidget
 
 from playground import asset
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import COUNTS
-from playground.prompt.text_offsets import utf16_length
 from playground.tools.form_model import description_of, rows
 from playground.tools.import_definitions import ImportedTools, from_json, unique_names
 from playground.ui.theme import GRID, current_theme, mono_font
+from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.lossless_text import utf16_length
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.timers import single_timer
@@ -106,9 +108,7 @@ class PasteDialog(QDialog):
         self.wrong = words("", "failure")
         self.notes = words("", "variable")
         self.table = plain_table("Tools made of it", ("Tool", "Parameters", "Description"), 2, {0: 150, 1: 170})
-        self.add = QPushButton("Add")
-        self.add.setProperty("look", "primary")
-        self.add.clicked.connect(self._add)
+        self.add = push_button("Add", "primary", self._add)
         self._lay_out()
         self.look()
 
@@ -116,15 +116,17 @@ class PasteDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         buttons.addButton(self.add, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(words(HINT))
-        column.addWidget(self.text, 3)
-        column.addWidget(self.made)
-        column.addWidget(self.wrong)
-        column.addWidget(self.table, 2)
-        column.addWidget(self.notes)
-        column.addWidget(buttons)
+        column_of(
+            words(HINT),
+            (self.text, 3),
+            self.made,
+            self.wrong,
+            (self.table, 2),
+            self.notes,
+            buttons,
+            on=self,
+            margins=GRID * 2,
+        )
         self.resize(720, 560)
 
     def look(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QWidget
 
 from playground.prompt.document import Tool
 from playground.prompt.limits import COUNTS
@@ -16,6 +16,8 @@ from playground.tools.import_definitions import unique_names
 from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
 from playground.ui.panes.prompt.tools_paste import blank_tool, hint, moved, templates, warm_after
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 
@@ -37,9 +39,7 @@ class NoTools(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
-        self._column.setSpacing(2)
+        self._column = column_of(on=self, margins=(GRID * 2, GRID, GRID * 2, GRID), spacing=2)
         self._filled = False
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -54,10 +54,8 @@ class NoTools(QWidget):
         super().showEvent(event)
 
     def _link(self, title: str, tool: Tool) -> QPushButton:
-        button = QPushButton(title)
-        button.setProperty("look", "link")
+        button = push_button(title, "link", lambda: self.tool_chosen.emit(tool))
         button.setAccessibleName(f"Add a tool: {title}")
-        button.clicked.connect(lambda: self.tool_chosen.emit(tool))
         return button
 
 
@@ -93,8 +91,7 @@ class ToolsBar(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.total = QLabel()
-        self.total.setProperty("tone", "muted")
+        self.total = toned("", "muted")
         self.collapse = _button("Collapse all", "quiet")
         self.collapse.clicked.connect(self.collapse_wanted)
         self.paste = _button("Paste…", "")
@@ -105,7 +102,7 @@ class ToolsBar(QFrame):
         self.menu.aboutToShow.connect(self._fill)
         self.add.setMenu(self.menu)
         self.hint = words("", "muted")
-        self._moved = words("")
+        self.moved = words("")
         self._undo = _button("Undo", "link")
         self._undo.clicked.connect(self.undo_wanted)
         self.notice = QFrame()
@@ -113,21 +110,15 @@ class ToolsBar(QFrame):
         self.show_moved("")
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        row.addWidget(self.total, 1)
-        for button in (self.collapse, self.paste, self.add):
-            row.addWidget(button)
+        row = row_of((self.total, 1), self.collapse, self.paste, self.add)
         self.notice.setProperty("look", "callout")
-        inner = QHBoxLayout(self.notice)
-        inner.setContentsMargins(GRID, GRID // 2, GRID, GRID // 2)
-        inner.addWidget(self._moved, 1)
-        inner.addWidget(self._undo, 0, Qt.AlignmentFlag.AlignTop)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID, GRID, GRID)
-        column.setSpacing(GRID // 2)
-        column.addLayout(row)
-        column.addWidget(self.hint)
-        column.addWidget(self.notice)
+        row_of(
+            (self.moved, 1),
+            (self._undo, 0, Qt.AlignmentFlag.AlignTop),
+            on=self.notice,
+            margins=(GRID, GRID // 2, GRID, GRID // 2),
+        )
+        column_of(row, self.hint, self.notice, on=self, margins=(GRID * 2, GRID, GRID, GRID), spacing=GRID // 2)
 
     def show_total(self, total: str, hint: str, *, full: bool) -> None:
         """How many and how much; what the order costs; whether there is room for another."""
@@ -141,13 +132,8 @@ class ToolsBar(QFrame):
 
     def show_moved(self, sentence: str) -> None:
         """Show the cost of the latest move; empty: nothing was moved."""
-        self._moved.setText(sentence)
+        self.moved.setText(sentence)
         self.notice.setVisible(bool(sentence))
-
-    @property
-    def moved_words(self) -> str:
-        """Return the message about the move."""
-        return self._moved.text()
 
     def _fill(self) -> None:
         if not self.menu.isEmpty():
@@ -205,26 +191,14 @@ class ToolsTab(QWidget):
         self.bar = ToolsBar()
         self.empty = NoTools()
         self._inside = QWidget()
-        self._column = QVBoxLayout(self._inside)
+        self._column = column_of(self.empty, STRETCH, on=self._inside, margins=0, spacing=0)
         self._line = DropLine(self._inside)
         self._lay_out()
         self._connect()
 
     def _lay_out(self) -> None:
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
-        self._column.addWidget(self.empty)
-        self._column.addStretch(1)
-        self.area = QScrollArea()
-        self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
-        self.area.setWidget(self._inside)
-        self.area.setWidgetResizable(True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.bar)
-        column.addWidget(hairline())
-        column.addWidget(self.area, 1)
+        self.area = scrolled(self._inside)
+        column_of(self.bar, hairline(), (self.area, 1), on=self, margins=0, spacing=0)
 
     def _connect(self) -> None:
         self.bar.tool_chosen.connect(self.add_tool)

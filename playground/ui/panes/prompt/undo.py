@@ -142,7 +142,7 @@ class UndoHistory(QObject):
         if isinstance(top, _Typing | _Replacing):
             top.sealed = True
 
-    def apply_splice(self, message: int, splice: Splice, *, shown: bool, empty: str | None = "") -> None:
+    def apply_splice(self, message: int, splice: Splice, *, shown: bool, empty: str | None) -> None:
         """For the commands: change the text, and say so. `empty` is the content where no character is left."""
         old = self.document.messages[message]
         text = splice.applied(old.content or "")

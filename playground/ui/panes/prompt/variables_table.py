@@ -10,11 +10,7 @@ from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
     QFrame,
-    QHBoxLayout,
-    QLabel,
-    QScrollArea,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,6 +18,8 @@ from playground.prompt.document import Document, places, render
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
+from playground.ui.widgets.labels import toned
+from playground.ui.widgets.layouts import column_of, row_of, scrolled
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -140,10 +138,7 @@ class _Row(QWidget):
         self._remove = icon_button("close", f"Remove {name}: not used in the prompt", px=20)
         self._remove.clicked.connect(lambda: self.value_edited.emit(name, None))
         self.edit.typed.connect(lambda _splice: self.value_edited.emit(name, self.edit.exact.text))
-        row = QHBoxLayout(self)
-        row.setSpacing(0)
-        row.addWidget(self.value)
-        row.addWidget(self._remove)
+        row_of(self.value, self._remove, on=self, spacing=0)
         self._set_margins()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -236,39 +231,25 @@ class VariablesTable(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("fitsContents", True)
-        self._rows: dict[str, _Row] = {}
+        self.rows: dict[str, _Row] = {}
+        """The rows by variable name."""
         self._document = Document()
         self._pinned = ""
         """A variable that has a row even if it is not among the first."""
         self.head = _Head()
         self.head.toggled.connect(self._fold)
         self._inside = QWidget()
-        self._column = QVBoxLayout(self._inside)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
-        self._left_out = QLabel()
-        self._left_out.setProperty("tone", "muted")
+        self._column = column_of(on=self._inside, margins=0, spacing=0)
+        self._left_out = toned("", "muted")
         self._left_out.setFixedHeight(ROW_PX)
         self._left_out.setContentsMargins(_SIDE, 0, 0, 0)
         self._left_out.hide()
         self._column.addWidget(self._left_out)
-        self._area = QScrollArea()
-        self._area.setWidget(self._inside)
-        self._area.setWidgetResizable(True)
-        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._area = scrolled(self._inside)
         self.setProperty("look", "pane")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.head)
-        column.addWidget(self._area)
+        column_of(self.head, self._area, on=self, margins=0, spacing=0)
         self.hide()
-
-    @property
-    def rows(self) -> dict[str, _Row]:
-        """The rows by variable name."""
-        return self._rows
 
     def show_document(self, document: Document) -> int:
         """Show the document's variables; returns how many there are."""
@@ -277,13 +258,13 @@ class VariablesTable(QFrame):
         known = list(dict.fromkeys((*used, *document.variables)))
         pinned = [name for name in known[MOST_ROWS:] if name == self._pinned]
         wanted = dict.fromkeys((*known[:MOST_ROWS], *pinned))
-        for name in [name for name in self._rows if name not in wanted]:
-            row = self._rows.pop(name)
+        for name in [name for name in self.rows if name not in wanted]:
+            row = self.rows.pop(name)
             self._column.removeWidget(row)
             row.hide()
             row.deleteLater()
         for at, name in enumerate(wanted):
-            row = self._rows.get(name) or self._add(name)
+            row = self.rows.get(name) or self._add(name)
             if self._column.indexOf(row) != at:
                 self._column.insertWidget(at, row)
             row.show_value(document.variables.get(name), _where(used.get(name, ())), unused=name not in used)
@@ -297,7 +278,7 @@ class VariablesTable(QFrame):
         return len(known)
 
     def _add(self, name: str) -> _Row:
-        row = self._rows[name] = _Row(name)
+        row = self.rows[name] = _Row(name)
         row.value_edited.connect(self.value_edited)
         row.edit.undo_requested.connect(self.undo_requested)
         row.edit.redo_requested.connect(self.redo_requested)
@@ -308,7 +289,7 @@ class VariablesTable(QFrame):
     def show_axes(self, axes: PromptAxes | None) -> None:
         """Show the tokens (≈) of each value, as its share of the message that uses it first."""
         figures = _tokens(axes) if axes is not None else {}
-        for name, row in self._rows.items():
+        for name, row in self.rows.items():
             tokens = figures.get(name)
             text = "" if tokens is None else f"≈ {tokens:,}"
             if text != row.tokens:
@@ -323,7 +304,7 @@ class VariablesTable(QFrame):
     def _fit(self) -> None:
         parent = self.parentWidget()
         most = int((parent.height() if parent is not None else 600) * MOST_SHARE)
-        rows = sum(max(row.value.height(), row_px()) for row in self._rows.values())
+        rows = sum(max(row.value.height(), row_px()) for row in self.rows.values())
         rows += 0 if self._left_out.isHidden() else ROW_PX
         height = min(rows, max(most, 2 * row_px()))
         self._area.setFixedHeight(height)
@@ -331,13 +312,13 @@ class VariablesTable(QFrame):
 
     def go_to(self, name: str) -> None:
         """Put the cursor into a variable's value."""
-        if name not in self._rows:
+        if name not in self.rows:
             self._pinned = name
             self.show_document(self._document)
-        if name in self._rows:
+        if name in self.rows:
             self.head.setChecked(True)
-            self._rows[name].edit.setFocus()
-            self._area.ensureWidgetVisible(self._rows[name])
+            self.rows[name].edit.setFocus()
+            self._area.ensureWidgetVisible(self.rows[name])
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         event.accept()

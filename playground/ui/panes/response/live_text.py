@@ -23,19 +23,16 @@ SHARE = 20
 class SlowSteps:
     """Says when the next step may run: not before LEAST_GAP_S, nor before SHARE times what the last step took."""
 
-    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._next = 0.0
-        self.last_s = 0.0
 
     def run(self, step: Callable[[], None], *, now: bool = False) -> bool:
         """Run `step` if it is due, or if it must be `now`. Returns whether it ran."""
-        begin = self._clock()
+        begin = perf_counter()
         if not now and begin < self._next:
             return False
         step()
-        end = self._clock()
-        self.last_s = end - begin
+        end = perf_counter()
         self._next = end + max(LEAST_GAP_S, SHARE * (end - begin))
         return True
 

@@ -11,7 +11,6 @@ from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QSizePolicy,
     QStackedWidget,
@@ -35,6 +34,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, IconLabel
 from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import Notice, SlimBar, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
@@ -91,7 +91,7 @@ def trouble_notice(state: RunState, go_to: Callable[[FieldError], object]) -> No
     if error is None or state.phase != "failed":
         return None
     problems = problems_of(error)
-    notice = Notice("error", error.title, _cut(_head(error, problems)), error.advice, _buttons(error))
+    notice = Notice(error.title, _cut(_head(error, problems)), error.advice, _buttons(error))
     # Under the words, over the buttons.
     if problems:
         notice.column.insertLayout(notice.column.count() - 1, details_grid(problems, go_to))
@@ -148,9 +148,7 @@ class ResponseFooter(QFrame):
         self.setMinimumWidth(MIN_PX)
         self._icon = IconLabel("")
         self._icon.hide()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GRID * 2, 0, GRID * 2, 0)
-        row.setSpacing(GRID * 2)
+        row = row_of(on=self, margins=(GRID * 2, 0, GRID * 2, 0), spacing=GRID * 2)
         self.setFixedHeight(scaled(FOOTER_PX))
         for label in (self._outcome, self._speed, self._input, self._output):
             label.setProperty("tone", "muted")
@@ -158,10 +156,7 @@ class ResponseFooter(QFrame):
             label.setFont(ui_font(12, tabular=True))
             label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
             if label is self._outcome:
-                head = QHBoxLayout()
-                head.setSpacing(GRID)
-                head.addWidget(self._icon)
-                head.addWidget(label)
+                head = row_of(self._icon, label, spacing=GRID)
                 row.addLayout(head)
             else:
                 row.addWidget(label)
@@ -194,9 +189,7 @@ class ResponseFooter(QFrame):
                 label.setText(text)
         icon, role, tone = outcome_look(state.phase if state is not None else None)
         self._icon.show_icon(icon, role)
-        if self._outcome.property("tone") != tone:
-            self._outcome.setProperty("tone", tone)
-            restyle(self._outcome)
+        restyle(self._outcome, tone=tone)
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -268,7 +261,8 @@ class ResponsePane(QFrame):
         self.setAccessibleName("Response")
         self._state: RunState | None = None
         self._estimated: float | None = None
-        self._notice: Notice | None = None
+        self.notice: Notice | None = None
+        """The error notice, while there is one."""
         self._phase: str | None = None
         self._since = QElapsedTimer()
         self._labels = SlowSteps()
@@ -294,11 +288,6 @@ class ResponsePane(QFrame):
         self.text_tab.action.connect(self.notice_action)
         self.text_tab.calls.show_requested.connect(lambda: self.show_tab(TOOLS))
         self.show_state(None)
-
-    @property
-    def notice(self) -> Notice | None:
-        """The error notice, while there is one."""
-        return self._notice
 
     def show_state(
         self,
@@ -335,7 +324,7 @@ class ResponsePane(QFrame):
         self._phase = phase
         if running:
             self._drop_notice()  # a retry was scheduled after the failure was displayed
-        elif state is not None and self._notice is None:
+        elif state is not None and self.notice is None:
             self._show_notice(trouble_notice(state, self.place_requested.emit))
         if running != self._tick.isActive():
             self._tick.start() if running else self._tick.stop()
@@ -419,20 +408,14 @@ class ResponsePane(QFrame):
         self.tabs.setTabVisible(PROBABILITIES, tokens > 0 or stays)
 
     def _lay_out(self) -> QVBoxLayout:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.tabs)
-        column.addWidget(hairline())
-        column.addWidget(self.from_log)
-        column.addWidget(self._stack, 1)
-        column.addWidget(self.footer)
-        return column
+        return column_of(
+            self.tabs, hairline(), self.from_log, (self._stack, 1), self.footer, on=self, margins=0, spacing=0
+        )
 
     def _show_notice(self, notice: Notice | None) -> None:
         if notice is None or self._state is None:
             return
-        self._notice = notice
+        self.notice = notice
         notice.action.connect(self.notice_action)
         # Where it happened: after the text that had come, or in the place where text would be.
         above = self._stack if not self._state.text else self.footer
@@ -440,8 +423,8 @@ class ResponsePane(QFrame):
         notice.show()
 
     def _drop_notice(self) -> None:
-        if self._notice is not None:
-            self._column.removeWidget(self._notice)
-            self._notice.hide()
-            self._notice.deleteLater()
-            self._notice = None
+        if self.notice is not None:
+            self._column.removeWidget(self.notice)
+            self.notice.hide()
+            self.notice.deleteLater()
+            self.notice = None

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QSplitter,
     QTableView,
     QToolTip,
-    QVBoxLayout,
 )
 
 from playground.client.events import TokenProbability
@@ -23,6 +22,7 @@ from playground.runs.state import RunState
 from playground.ui.panes.response.growing_model import GrowingModel
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
+from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip, set_list_look
 from playground.ui.widgets.timers import single_timer
@@ -265,34 +265,20 @@ class ProbabilitiesTab(Recolored, QFrame):
         self._state: RunState | None = None
         self._labels = SlowSteps()
         self._from_text = False
-        self._summary = words("", "muted")
-        self._chosen = words(LEGEND, "muted")
+        self.summary = words("", "muted")
+        self.chosen = words(LEGEND, "muted")
         self._more = single_timer(self, 0, self._grow)
-        for label in (self._summary, self._chosen):
+        for label in (self.summary, self.chosen):
             label.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
         split = QSplitter(Qt.Orientation.Vertical)
         split.setChildrenCollapsible(False)
         split.addWidget(self.text)
         split.addWidget(self.table)
         split.setSizes([260, 240])
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        for widget in (self._summary, split, self._chosen):
-            column.addWidget(widget, 1 if widget is split else 0)
+        column_of(self.summary, (split, 1), self.chosen, on=self, margins=0, spacing=0)
         self.text.token_chosen.connect(self._choose_row)
         self.table.selectionModel().currentRowChanged.connect(lambda now, _before: self._choose_token(now.row()))
         self.colored()
-
-    @property
-    def summary_shown(self) -> str:
-        """How many tokens, and how sure."""
-        return self._summary.text()
-
-    @property
-    def chosen_shown(self) -> str:
-        """The chosen token in words; the legend while none is chosen."""
-        return self._chosen.text()
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         """Show changes since the last refresh."""
@@ -302,7 +288,7 @@ class ProbabilitiesTab(Recolored, QFrame):
             tokens = state.probabilities if state else []
             self.model.show_rows(tokens)
             self.text.show_tokens(tokens)
-            self._chosen.setText(LEGEND)
+            self.chosen.setText(LEGEND)
         self.model.grow()
         self._grow()
         self._labels.run(self._sum_up, now=state is None or state.ended)
@@ -322,8 +308,8 @@ class ProbabilitiesTab(Recolored, QFrame):
     def _sum_up(self) -> None:
         state = self._state
         line = summary(state.probabilities, state.probabilities_came) if state and state.probabilities else ""
-        if line != self._summary.text():
-            self._summary.setText(line)
+        if line != self.summary.text():
+            self.summary.setText(line)
 
     def _choose_row(self, index: int) -> None:
         self._from_text = True
@@ -338,7 +324,7 @@ class ProbabilitiesTab(Recolored, QFrame):
 
     def _update_text(self, index: int) -> None:
         if self._state is not None and index < len(self._state.probabilities):
-            self._chosen.setText(sentence(self._state.probabilities[index], index))
+            self.chosen.setText(sentence(self._state.probabilities[index], index))
 
 
 def _table(model: TokenModel) -> QTableView:

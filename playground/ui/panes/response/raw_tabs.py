@@ -11,12 +11,9 @@ from PySide6.QtGui import QFont, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
-    QHBoxLayout,
-    QLabel,
     QPushButton,
     QSplitter,
     QTableView,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -31,7 +28,8 @@ from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.highlight import JsonHighlighter
-from playground.ui.widgets.labels import CopyButton, copy_text
+from playground.ui.widgets.labels import CopyButton, copy_text, push_button, toned
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.plain_table import set_list_look
 
 COLUMNS = ("time", "after", "kind", "carries", "data")
@@ -138,8 +136,7 @@ class EventsTab(QFrame):
         self.merged = LiveText("Merged text of all events")
         self.table = EventsTable(self.model)
         self._state: RunState | None = None
-        self._words = QLabel(NOTHING)
-        self._words.setProperty("tone", "muted")
+        self._words = toned(NOTHING, "muted")
         self._words.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
         self._split = QSplitter(Qt.Orientation.Vertical)
         self._split.setChildrenCollapsible(False)
@@ -148,10 +145,7 @@ class EventsTab(QFrame):
         self._split.setSizes([90, 400])
         self._split.setStretchFactor(1, 1)
         self.merged.setMinimumHeight(GRID * 6)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._words)
-        column.addWidget(self._split, 1)
+        column_of(self._words, (self._split, 1), on=self, margins=0)
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         """Show changes since the last refresh."""
@@ -234,7 +228,7 @@ ANSWER, WHOLE = "Show the answer only", "Show the whole response"
 class JsonTab(Recolored, QFrame):
     """Made again in slow steps while the response comes, and once at its end."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setProperty("look", "pane")
         self.text = LiveText("The answer's JSON", follows=False, parent=self)
@@ -246,21 +240,12 @@ class JsonTab(Recolored, QFrame):
         self._title = "JSON"
         self._fault: JsonFault | None = None
         self._steps = SlowSteps()
-        self._what = QLabel(NOTHING)
-        self._what.setProperty("tone", "muted")
-        self._what.setWordWrap(True)
+        self._what = toned(NOTHING, "muted", wraps=True)
         self._copy = CopyButton("the answer's JSON")
         self.place = _link("Go to the fault", self._mark)
         self.switch = _link(WHOLE, self._switch)
-        row = QHBoxLayout()
-        row.setContentsMargins(GRID * 2, GRID, GRID, 0)
-        for widget in (self._what, self.place, self.switch, self._copy):
-            row.addWidget(widget, 1 if widget is self._what else 0)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(row)
-        column.addWidget(self.text, 1)
+        row = row_of((self._what, 1), self.place, self.switch, self._copy, margins=(GRID * 2, GRID, GRID, 0))
+        column_of(row, (self.text, 1), on=self, margins=0, spacing=0)
         self.colored()
 
     @property
@@ -314,8 +299,7 @@ class JsonTab(Recolored, QFrame):
             self._colors = JsonHighlighter(self.text.document())
         if self._what.text() != what:
             self._what.setText(what)
-            self._what.setProperty("tone", tone)
-            restyle(self._what)
+            restyle(self._what, tone=tone)
         self._copy.set_text_to_copy(text)
         self.text.show_text(text, final=final)
         if fault != self._fault:
@@ -341,8 +325,6 @@ class JsonTab(Recolored, QFrame):
 
 
 def _link(label: str, clicked: Callable[[], object]) -> QPushButton:
-    button = QPushButton(label)
-    button.setProperty("look", "link")
+    button = push_button(label, "link", lambda: clicked())
     button.setVisible(False)
-    button.clicked.connect(lambda: clicked())
     return button

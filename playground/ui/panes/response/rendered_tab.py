@@ -7,7 +7,7 @@ from time import perf_counter
 
 from PySide6.QtCore import QEvent, QMimeData, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QImage, QTextCursor, QTextDocument
-from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QTextBrowser
 
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import placeholder
@@ -22,7 +22,8 @@ from playground.ui.panes.response.markdown_view import (
 )
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.highlight import is_loaded, load
-from playground.ui.widgets.labels import copy_text, text_data
+from playground.ui.widgets.labels import copy_text, text_data, toned
+from playground.ui.widgets.layouts import column_of
 
 LONGEST = 200_000
 """Code points; a longer text is only in the Text tab."""
@@ -84,25 +85,14 @@ class RenderedTab(QFrame):
         self.browser = SafeBrowser("Completion, rendered as Markdown")
         self.browser.link_chosen.connect(self._open_link)
         self._follow = FollowEnd(self.browser)
-        self._line = QLabel()
-        self._line.setTextFormat(Qt.TextFormat.PlainText)
-        self._line.setWordWrap(True)
-        self._line.setProperty("tone", "muted")
-        self._line.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
-        self._line.setVisible(False)
+        self.line = toned("", "muted", wraps=True)
+        self.line.setTextFormat(Qt.TextFormat.PlainText)
+        self.line.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
+        self.line.setVisible(False)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._step)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.browser, 1)
-        column.addWidget(self._line)
-
-    @property
-    def line_shown(self) -> str:
-        """The line under the document."""
-        return self._line.text()
+        column_of((self.browser, 1), self.line, on=self, margins=0, spacing=0)
 
     @property
     def busy(self) -> bool:
@@ -226,6 +216,6 @@ class RenderedTab(QFrame):
             self._show_below("Code copied")
 
     def _show_below(self, text: str) -> None:
-        if text != self._line.text():
-            self._line.setText(text)
-        self._line.setVisible(bool(text))
+        if text != self.line.text():
+            self.line.setText(text)
+        self.line.setVisible(bool(text))

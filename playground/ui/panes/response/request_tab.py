@@ -6,13 +6,14 @@ import json
 from datetime import datetime
 
 from msgspec import Struct
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QFrame, QLabel, QWidget
 
 from playground.export.terminal import visible_line
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import ChoiceButton, CopyButton
+from playground.ui.widgets.layouts import column_of, row_of
 
 NOTHING = "The request appears here when it is sent: messages, tools, parameters and the exact body."
 LONGEST = 200_000
@@ -41,7 +42,8 @@ class RequestTab(QFrame):
         """`narrow`: time and endpoint are above the buttons."""
         super().__init__(parent)
         self.setProperty("look", "pane")
-        self._sent: SentRequest | None = None
+        self.sent: SentRequest | None = None
+        """The request on display."""
         self._stale = True
         self._line = QLabel(NOTHING, self)
         self._line.setProperty("tone", "muted")
@@ -54,9 +56,7 @@ class RequestTab(QFrame):
         self.exact.toggled.connect(lambda _on: self._show())
         self._copy = CopyButton("the request body")
         self.text = LiveText("Request as sent", follows=False, parent=self)
-        row = QHBoxLayout()
-        row.setContentsMargins(GRID * 2, GRID // 2, GRID, 0)
-        row.setSpacing(2)
+        row = row_of(margins=(GRID * 2, GRID // 2, GRID, 0), spacing=2)
         if narrow:
             self._line.setContentsMargins(GRID * 2, GRID, GRID, 0)
             row.addStretch(1)
@@ -65,28 +65,16 @@ class RequestTab(QFrame):
         row.addWidget(self.parts)
         row.addWidget(self.exact)
         row.addWidget(self._copy)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = column_of(on=self, margins=0, spacing=0)
         if narrow:
             column.addWidget(self._line)
         column.addLayout(row)
         column.addWidget(self.text, 1)
 
-    @property
-    def shown_text(self) -> str:
-        """The text on display."""
-        return self.text.exact_text
-
-    @property
-    def sent(self) -> SentRequest | None:
-        """The request on display."""
-        return self._sent
-
     def show_request(self, sent: SentRequest | None) -> None:
         """Show another request; None: nothing was sent."""
-        if sent != self._sent:
-            self._sent, self._stale = sent, True
+        if sent != self.sent:
+            self.sent, self._stale = sent, True
             self._copy.set_text_to_copy(sent.text if sent else "")
             if self.isVisible():
                 self.refresh(None)
@@ -98,7 +86,7 @@ class RequestTab(QFrame):
             self._show()
 
     def _show(self) -> None:
-        sent = self._sent
+        sent = self.sent
         for button in (self.parts, self.exact, self._copy):
             button.setVisible(sent is not None)
         if sent is None:

@@ -9,13 +9,11 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
     QStackedLayout,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,7 +23,8 @@ from playground.ui.panes.response.labels import ending, left_s, placeholder, que
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.icons import IconLabel, set_icon
-from playground.ui.widgets.labels import ElidedLabel
+from playground.ui.widgets.labels import ElidedLabel, push_button
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
 
@@ -34,20 +33,14 @@ class CallStrip(QFrame):
 
     show_requested = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._calls = ElidedLabel("tool calls", parent=self)
         self._calls.setFont(mono_font())
         self._calls.setProperty("mono", True)
-        self._show = QPushButton("show")
-        self._show.setProperty("look", "link")
+        self._show = push_button("show", "link", self.show_requested)
         self._show.setAccessibleName("Show the tool calls")
-        self._show.clicked.connect(self.show_requested)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GRID * 2, GRID // 2, GRID, GRID // 2)
-        row.setSpacing(GRID)
-        row.addWidget(self._calls, 1)
-        row.addWidget(self._show)
+        row_of((self._calls, 1), self._show, on=self, margins=(GRID * 2, GRID // 2, GRID, GRID // 2), spacing=GRID)
         self.setVisible(False)
 
     @property
@@ -69,7 +62,7 @@ class WaitBox(QFrame):
 
     cancelled = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.title = words("", "strong")
         self.reason = words("", "muted")
@@ -77,15 +70,9 @@ class WaitBox(QFrame):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(4)
         self.bar.setAccessibleName("Elapsed part of the wait")
-        self.cancel = QPushButton("Cancel")
-        self.cancel.clicked.connect(self.cancelled)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
-        column.setSpacing(GRID // 2)
-        head = QHBoxLayout()
-        head.setSpacing(GRID)
-        head.addWidget(IconLabel("clock"))
-        head.addWidget(self.title, 1)
+        self.cancel = push_button("Cancel", clicked=self.cancelled)
+        column = column_of(on=self, margins=(GRID * 2, GRID * 2, GRID * 2, GRID), spacing=GRID // 2)
+        head = row_of(IconLabel("clock"), (self.title, 1), spacing=GRID)
         column.addLayout(head)
         for widget in (self.reason, self.bar):
             column.addWidget(widget)
@@ -148,7 +135,7 @@ class StepsPanel(QScrollArea):
     action = Signal(str)
     """The id of an action of the window."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setAccessibleName("See the cache work in three steps")
         page = QWidget(self.viewport())
@@ -172,9 +159,7 @@ class StepsPanel(QScrollArea):
             grid.addWidget(strong, 3 * place, 1)
             grid.addWidget(body, 3 * place + 1, 1)
             grid.setRowMinimumHeight(3 * place + 2, GRID + 4)
-        links = QHBoxLayout()
-        links.setContentsMargins(22 + GRID + 4 - 5, 0, 0, 0)
-        links.setSpacing(GRID)
+        links = row_of(margins=(22 + GRID + 4 - 5, 0, 0, 0), spacing=GRID)
         for name, label, icon in (("verify", "Send twice for me", "play"), ("guide", "Guide", "")):
             button = QPushButton(label, page)
             button.setProperty("look", "link")
@@ -186,19 +171,15 @@ class StepsPanel(QScrollArea):
         self.setWidget(page)
         self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        column = QVBoxLayout(page)
-        column.setContentsMargins(GRID * 3, GRID * 3, GRID * 3, GRID * 2)
-        column.setSpacing(GRID * 2)
-        column.addWidget(title)
-        column.addLayout(grid)
-        column.addLayout(links)
-        column.addStretch(1)
+        column_of(
+            title, grid, links, STRETCH, on=page, margins=(GRID * 3, GRID * 3, GRID * 3, GRID * 2), spacing=GRID * 2
+        )
 
 
 class FoldedText(QFrame):
     """Reasoning or a refusal: folded to one line until it is opened. Hidden while there is none."""
 
-    def __init__(self, name: str, *, folded: bool, parent: QWidget | None = None) -> None:
+    def __init__(self, name: str, *, folded: bool, parent: QWidget) -> None:
         super().__init__(parent)
         self._name = name
         self._has_text = False
@@ -208,10 +189,9 @@ class FoldedText(QFrame):
         self.head.setChecked(not folded)
         set_icon(self.head, "right" if folded else "down")
         self.head.toggled.connect(self._fold)
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(GRID, GRID // 2, GRID, 0)
-        self._column.setSpacing(0)
-        self._column.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
+        self._column = column_of(
+            (self.head, 0, Qt.AlignmentFlag.AlignLeft), on=self, margins=(GRID, GRID // 2, GRID, 0), spacing=0
+        )
         self.hide()
 
     @cached_property
@@ -245,7 +225,7 @@ class TextTab(QFrame):
     action = Signal(str)
     """The id of an action of the window."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setProperty("look", "pane")
         # With a style sheet, a new parent costs time for every widget below: each widget is made below its own.
@@ -259,14 +239,11 @@ class TextTab(QFrame):
         self._words.setProperty("tone", "muted")
         self._words.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self._words.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        self._ending = words("", "variable")
-        self._ending.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID)
-        self._ending.setVisible(False)
+        self.ending = words("", "variable")
+        self.ending.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID)
+        self.ending.setVisible(False)
         # A stacked layout shows its first widget at once: inside this one, never as a window of its own.
-        column = QVBoxLayout(self)
-        column.addWidget(self.waiting)
-        column.addWidget(self.reasoning)
-        column.addWidget(self.refusal)
+        column = column_of(self.waiting, self.reasoning, self.refusal, on=self)
         self._places = QStackedLayout()
         column.addLayout(self._places, 1)
         self._places.addWidget(self._words)
@@ -277,17 +254,12 @@ class TextTab(QFrame):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.calls)
-        column.addWidget(self._ending)
+        column.addWidget(self.ending)
 
     @property
     def words_shown(self) -> str:
         """Return the placeholder for the text; "" while text is visible."""
         return "" if self._places.currentWidget() is self.text else self._words.text()
-
-    @property
-    def ending_shown(self) -> str:
-        """Return the line under the text; "" after a normal end."""
-        return self._ending.text()
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         """Show changes since the last refresh."""
@@ -306,9 +278,9 @@ class TextTab(QFrame):
             self._set_words("" if hidden else placeholder(state, elapsed_s))
         self.calls.show_state(state)
         line = ending(state)
-        if line != self._ending.text():
-            self._ending.setText(line)
-            self._ending.setVisible(bool(line))
+        if line != self.ending.text():
+            self.ending.setText(line)
+            self.ending.setVisible(bool(line))
 
     def _set_words(self, text: str) -> None:
         if text != self._words.text():

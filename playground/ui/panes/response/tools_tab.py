@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QWidget
 
 from playground.prompt.field_errors import FieldError
 from playground.runs.record import Asked
@@ -13,7 +13,8 @@ from playground.tools.schema import check_arguments
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import CopyButton, ElidedLabel
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
 NOTHING = "Tool calls appear here while their arguments stream."
@@ -48,39 +49,20 @@ class CallCard(QFrame):
     def __init__(self, index: int) -> None:
         super().__init__()
         self.setProperty("look", "card")
-        self._name = QLabel()
-        self._name.setProperty("tone", "strong")
+        self._name = toned("", "strong")
         self._id = ElidedLabel(f"id of tool call {index + 1}")
         self._id.setProperty("tone", "muted")
-        self._mark = QLabel()
+        self.mark = QLabel()
         self._copy = CopyButton("the arguments")
         self._judged: tuple[str, str, bool] | None = None
-        self._problems = words("", "failure")
-        self._problems.setVisible(False)
+        self.problems = words("", "failure")
+        self.problems.setVisible(False)
         self.arguments = LiveText(f"Arguments of tool call {index + 1}")
         self.arguments.document().setDocumentMargin(0)
-        row = QHBoxLayout()
-        row.setSpacing(GRID)
-        for widget in (self._name, self._id, self._mark, self._copy):
-            row.addWidget(widget, 1 if widget is self._id else 0)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
-        column.setSpacing(GRID // 2)
-        column.addLayout(row)
-        column.addWidget(self.arguments)
-        column.addWidget(self._problems)
+        row = row_of(self._name, (self._id, 1), self.mark, self._copy, spacing=GRID)
+        column_of(row, self.arguments, self.problems, on=self, margins=(GRID + 4, GRID, GRID, GRID), spacing=GRID // 2)
 
-    @property
-    def problems_shown(self) -> str:
-        """Return the argument errors, one per line, each with its path; "" if valid."""
-        return self._problems.text()
-
-    @property
-    def mark_shown(self) -> str:
-        """How far the arguments are, in words."""
-        return self._mark.text()
-
-    def show_call(self, call: ToolCallState, ended: bool, asked: Asked | None = None) -> None:
+    def show_call(self, call: ToolCallState, ended: bool, asked: Asked | None) -> None:
         """Update the view from the call."""
         arguments = call.arguments
         self._name.setText(call.name or "unnamed tool")
@@ -93,12 +75,11 @@ class CallCard(QFrame):
         self._fit()
 
     def _update_text(self, tone: str, word: str, problems: tuple[FieldError, ...]) -> None:
-        if word != self._mark.text():
-            self._mark.setText(word)
-            self._mark.setProperty("tone", tone)
-            restyle(self._mark)
-        self._problems.setText("\n".join(str(problem) for problem in problems))
-        self._problems.setVisible(bool(problems))
+        if word != self.mark.text():
+            self.mark.setText(word)
+            restyle(self.mark, tone=tone)
+        self.problems.setText("\n".join(str(problem) for problem in problems))
+        self.problems.setVisible(bool(problems))
 
     def resizeEvent(self, event: object) -> None:
         """Adjust to the new line wrapping."""
@@ -118,7 +99,7 @@ class ToolCallsTab(QScrollArea):
     run_requested = Signal()
     """Answer the calls, and go on until there is an answer."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -127,29 +108,23 @@ class ToolCallsTab(QScrollArea):
         self._state: RunState | None = None
         self._asked: Asked | None = None
         self._words = words(NOTHING, "muted")
-        self._filler_mark = QLabel("◆ filler · spoken before the call to avoid silence")
-        self._filler_mark.setProperty("tone", "output")
-        self._filler_mark.setWordWrap(True)
-        self._filler = words("")
-        self.run = QPushButton("Run agent loop: answer these calls and continue")
-        self.run.setProperty("look", "link")
-        self.run.clicked.connect(self.run_requested)
+        self._filler_mark = toned("◆ filler · spoken before the call to avoid silence", "output", wraps=True)
+        self.filler = words("")
+        self.run = push_button("Run agent loop: answer these calls and continue", "link", self.run_requested)
         self.run.hide()
         inside = QWidget(self.viewport())
-        self._column = QVBoxLayout(inside)
-        self._column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        self._column.setSpacing(GRID)
-        for widget in (self._words, self._filler_mark, self._filler):
-            self._column.addWidget(widget)
-        self._column.addWidget(self.run, 0, Qt.AlignmentFlag.AlignLeft)
-        self._column.addStretch(1)
+        self._column = column_of(
+            self._words,
+            self._filler_mark,
+            self.filler,
+            (self.run, 0, Qt.AlignmentFlag.AlignLeft),
+            STRETCH,
+            on=inside,
+            margins=GRID * 2,
+            spacing=GRID,
+        )
         self.setWidget(inside)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-
-    @property
-    def filler_shown(self) -> str:
-        """Return the filler text; "" without one."""
-        return self._filler.text()
 
     @property
     def words_shown(self) -> str:
@@ -174,9 +149,9 @@ class ToolCallsTab(QScrollArea):
         self._words.setText(NONE_CAME if state and state.ended else NOTHING)
         self._words.setVisible(not calls)
         filler = state.text if state and calls else ""
-        if filler != self._filler.text():
-            self._filler.setText(filler)
-        self._filler.setVisible(bool(filler))
+        if filler != self.filler.text():
+            self.filler.setText(filler)
+        self.filler.setVisible(bool(filler))
         self._filler_mark.setVisible(bool(filler))
 
     def _add(self, index: int) -> None:

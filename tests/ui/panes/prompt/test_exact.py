@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prompt.text_offsets import from_utf16, utf16_length
-from playground.ui.widgets.lossless_text import ExactText, Splice, image_of, name_of
+from playground.ui.widgets.lossless_text import ExactText, Splice, from_utf16, image_of, name_of, utf16_length
 
 ODD = "\u00a0\u2028\u2029\r\x00\x07\x85\u200b\u202e\ufeff\ufffc\ud83d\ude00\u00ad\ufdd0\U000e0041"
 letters = st.one_of(

@@ -28,7 +28,7 @@ def test_typing_is_undone_a_word_at_a_time(open_pane: Open) -> None:
     pane.show_place(0, 3)
     QTest.keyClicks(pane.prompt_tab.cards[0].text, "very very")
     contents = []
-    while pane.undo_stack.canUndo():
+    while pane.history.stack.canUndo():
         pane.undo()
         contents.append(pane.document().messages[0].content)
     assert contents == ["Be\u00a0very brief.\r\nAlways.", DOCUMENT.messages[0].content]
@@ -56,7 +56,7 @@ def test_typing_elsewhere_is_another_step(open_pane: Open) -> None:
     for message in (0, 1, 0):
         pane.show_place(message, 0)
         QTest.keyClicks(pane.prompt_tab.cards[message].text, "x")
-    assert pane.undo_stack.count() == 3
+    assert pane.history.stack.count() == 3
     pane.undo()
     pane.undo()
     assert pane.document().messages[1] == DOCUMENT.messages[1]
@@ -95,7 +95,7 @@ def test_a_logged_prompt_put_in_place_is_one_step(open_pane: Open) -> None:
     other = Document(messages=(Message("user", "other"),), parameters={"seed": 7}, stream=False)
     pane.set_document(other, undoable=True, label="Use a logged prompt")
     assert pane.document() == other
-    assert pane.undo_stack.undoText() == "Use a logged prompt"
+    assert pane.history.stack.undoText() == "Use a logged prompt"
     pane.undo()
     assert pane.document() == mine
 
@@ -105,7 +105,7 @@ def test_opening_a_file_begins_anew(open_pane: Open) -> None:
     pane.show_place(0, 0)
     QTest.keyClicks(pane.prompt_tab.cards[0].text, "x")
     pane.set_document(Document(messages=(Message("user", "new"),)))
-    assert not pane.undo_stack.canUndo()
+    assert not pane.history.stack.canUndo()
     assert pane.document().messages == (Message("user", "new"),)
 
 
@@ -118,7 +118,7 @@ def test_content_null_beside_calls_comes_back(open_pane: Open) -> None:
         QTest.keyClicks(pane.prompt_tab.cards[index].text, "x")
         QTest.keyClick(pane.prompt_tab.cards[index].text, Qt.Key.Key_Backspace)
         assert pane.document().messages[index].content is None
-    while pane.undo_stack.canUndo():
+    while pane.history.stack.canUndo():
         pane.undo()
     assert pane.document() == document
 
@@ -156,11 +156,11 @@ def test_any_sequence_undone_is_the_document_from_before(open_pane: Open) -> Non
             QTest.keyClick(cards[index].text, key)
     last = pane.document()
     forth = list(seen)
-    while pane.undo_stack.canUndo():
+    while pane.history.stack.canUndo():
         pane.undo()
         assert pane.document() in forth
         assert [c.text.exact.text for c in pane.prompt_tab.cards] == [m.content for m in pane.document().messages]
     assert pane.document() == DOCUMENT
-    while pane.undo_stack.canRedo():
+    while pane.history.stack.canRedo():
         pane.redo()
     assert pane.document() == last

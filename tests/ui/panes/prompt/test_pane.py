@@ -49,7 +49,7 @@ def test_the_sample_goes_through_unharmed(open_pane: Open) -> None:
     for index in range(4):
         pane.tabs.setCurrentIndex(index)
     assert dump(pane.document()) == dump(document)
-    assert not pane.undo_stack.canUndo()
+    assert not pane.history.stack.canUndo()
 
 
 def test_fill_shows_structure_and_edge_shows_the_cache(open_pane: Open) -> None:
@@ -322,7 +322,7 @@ def test_the_card_menu_opens_by_key_and_does_what_it_says(open_pane: Open, qtbot
     QTest.keyClick(card.text, Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)
     assert len(pane.document().messages) == 3
     QTest.keyClick(pane.prompt_tab.cards[0].text, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
-    assert pane.undo_stack.undoText() == "Move message"
+    assert pane.history.stack.undoText() == "Move message"
 
 
 def test_an_added_message_has_the_keyboard(open_pane: Open) -> None:

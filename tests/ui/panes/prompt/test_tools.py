@@ -48,7 +48,8 @@ def form_of(tab: ToolsTab, index: int) -> ToolForm:
 
 
 def json_of(tab: ToolsTab, index: int) -> ToolJson:
-    tab.cards[index].show_json()
+    tab.cards[index].set_expanded(True)
+    tab.cards[index].views.setCurrentIndex(JSON)
     view = tab.cards[index].json
     assert view is not None
     return view
@@ -86,7 +87,7 @@ def test_form_and_json_are_one_value_and_one_history(open_pane: Open) -> None:
     QTest.keyClick(form.name, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert form.rows[0].name.text() == "query"
     assert '"query"' in view.edit.exact
-    while opened.pane.undo_stack.canUndo():
+    while opened.pane.history.stack.canUndo():
         opened.pane.undo()
     assert opened.pane.document() == before
     assert form.name.text() == "get"
@@ -164,11 +165,11 @@ def test_a_move_says_what_was_warm(open_pane: Open) -> None:
     tab.cards[1].take_focus()
     QTest.keyClick(tab.cards[1].head.role, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
     assert names_of(opened) == ["a", "c", "b"]
-    assert "b is number 3 now" in tab.bar.moved_words
-    assert "tokens that were warm will be fresh" in tab.bar.moved_words
+    assert "b is number 3 now" in tab.bar.moved.text()
+    assert "tokens that were warm will be fresh" in tab.bar.moved.text()
     tab.bar.undo_wanted.emit()
     assert names_of(opened) == ["a", "b", "c"]
-    assert tab.bar.moved_words == ""
+    assert tab.bar.moved.text() == ""
 
 
 def test_a_card_is_dragged_by_its_handle(open_pane: Open) -> None:

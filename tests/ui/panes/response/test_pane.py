@@ -72,7 +72,7 @@ def test_from_sending_to_the_end(pane: ResponsePane) -> None:
     runs.grown(state, runs.ending())
     pane.refresh()
     assert pane.footer.line == "finished · 1.1 s   614.3 tok/s   1,204 in (1,152 cached)   86 out"
-    assert pane.text_tab.ending_shown == ""
+    assert pane.text_tab.ending.text() == ""
     assert pane.notice is None
 
 
@@ -85,7 +85,7 @@ def test_the_wait_is_counted_without_events(pane: ResponsePane, qtbot: QtBot) ->
 def test_stopped_keeps_text_and_id_and_says_unknown(pane: ResponsePane) -> None:
     pane.show_state(runs.stopped())
     assert pane.text_tab.text.exact_text == "Let me look into that for"
-    assert pane.text_tab.ending_shown == STOPPED
+    assert pane.text_tab.ending.text() == STOPPED
     assert pane.footer.line == "stopped · 600 ms   — tok/s   — in (— cached)   ≈ 6 out"
 
 
@@ -98,7 +98,7 @@ def test_interrupted(pane: ResponsePane) -> None:
     state = runs.streaming()
     state.phase = "interrupted"
     pane.show_state(state)
-    assert pane.text_tab.ending_shown.startswith("Interrupted")
+    assert pane.text_tab.ending.text().startswith("Interrupted")
     assert pane.footer.line.startswith("interrupted · —")
 
 
@@ -167,14 +167,14 @@ def test_arguments_are_held_against_their_schema(pane: ResponsePane) -> None:
     pane.show_state(runs.calling(), asked=Asked(schemas={"get_account_info": schema}))
     pane.show_tab(TOOLS)
     card = pane.tools_tab.cards[0]
-    assert card.mark_shown == "✗ does not fit its schema"
-    problems = card.problems_shown.split("\n")
+    assert card.mark.text() == "✗ does not fit its schema"
+    problems = card.problems.text().split("\n")
     assert sorted(problems) == ["account_id: should be a whole number, is a string", "kind: is required and missing"]
     pane.show_state(runs.calling(), asked=Asked(schemas={"get_account_info": {"type": "object"}}))
-    assert pane.tools_tab.cards[0].mark_shown == "✓ complete, fits its schema"
-    assert pane.tools_tab.cards[0].problems_shown == ""
+    assert pane.tools_tab.cards[0].mark.text() == "✓ complete, fits its schema"
+    assert pane.tools_tab.cards[0].problems.text() == ""
     pane.show_state(runs.calling(), asked=Asked(schemas={"another": None}))
-    assert pane.tools_tab.cards[0].mark_shown == "✗ no tool of this name was sent"
+    assert pane.tools_tab.cards[0].mark.text() == "✗ no tool of this name was sent"
 
 
 def test_a_very_long_detail_leaves_room_for_the_rest(pane: ResponsePane) -> None:
@@ -229,12 +229,12 @@ def test_tool_calls_assemble_and_the_filler_is_marked(pane: ResponsePane) -> Non
     pane.show_tab(TOOLS)
     card = pane.tools_tab.cards[0]
     assert card.arguments.exact_text == '{"account'
-    assert card.mark_shown == "… assembling"
-    assert pane.tools_tab.filler_shown == "Let me check that for you, one moment."
+    assert card.mark.text() == "… assembling"
+    assert pane.tools_tab.filler.text() == "Let me check that for you, one moment."
     state.apply(ToolCallDelta(0.6, 0, None, None, '_id": 1}'))
     pane.refresh()
     assert card.arguments.exact_text == '{"account_id": 1}'
-    assert card.mark_shown == "✓ complete"
+    assert card.mark.text() == "✓ complete"
     assert pane.tabs.tabText(TOOLS) == "Tool calls 1"
 
 
@@ -243,7 +243,7 @@ def test_arguments_that_never_became_json(pane: ResponsePane) -> None:
     state.apply(Completed(1.0))
     pane.show_state(state)
     pane.show_tab(TOOLS)
-    assert pane.tools_tab.cards[0].mark_shown == "✗ not a JSON object"
+    assert pane.tools_tab.cards[0].mark.text() == "✗ not a JSON object"
 
 
 def test_the_text_leads_to_its_tool_calls(pane: ResponsePane) -> None:
@@ -337,17 +337,17 @@ def test_request_tab_shows_messages_tools_and_parameters_and_the_exact_body(pane
     )
     pane.show_state(runs.done(), sent=sent)
     pane.show_tab(REQUEST)
-    shown = pane.request_tab.shown_text
+    shown = pane.request_tab.text.exact_text
     assert shown.startswith("── user\nWhy?")
     assert "── tools · 1" in shown
     assert "temperature: 0.5" in shown
     pane.request_tab.exact.click()
-    exact = pane.request_tab.shown_text
+    exact = pane.request_tab.text.exact_text
     assert exact.startswith("POST http://127.0.0.1/v1/chat/completions\n")
     assert "Authorization: Bearer (hidden)" in exact
     assert exact.endswith(BODY.decode())
     pane.show_state(None)
-    assert pane.request_tab.shown_text == ""
+    assert pane.request_tab.text.exact_text == ""
 
 
 def test_tooltip_of_an_event_displays_markup_of_the_server_literally(pane: ResponsePane) -> None:

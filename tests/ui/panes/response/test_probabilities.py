@@ -86,8 +86,8 @@ def test_text_and_table_say_the_same(pane: ResponsePane) -> None:
     rows = [[tab.model.index(row, column).data() for column in range(4)] for row in range(tab.model.rowCount())]
     assert rows[1] == ["2", "␣moment", "71.7 %", "␣~1 22.0 %   ␣~2 4.9 %"]
     assert rows[2][1] == "⏎"
-    assert tab.summary_shown.startswith("5 tokens · ")
-    assert tab.chosen_shown == LEGEND
+    assert tab.summary.text().startswith("5 tokens · ")
+    assert tab.chosen.text() == LEGEND
 
 
 def test_choosing_in_either_chooses_in_both(pane: ResponsePane) -> None:
@@ -96,12 +96,12 @@ def test_choosing_in_either_chooses_in_both(pane: ResponsePane) -> None:
     tab = pane.probabilities_tab
     tab.table.selectRow(4)
     assert tab.text.textCursor().selectedText() == "🙂"
-    assert tab.chosen_shown.startswith("token 5: 🙂 63.3 % · instead: ")
+    assert tab.chosen.text().startswith("token 5: 🙂 63.3 % · instead: ")
     cursor = QTextCursor(tab.text.document())
     cursor.setPosition(5)
     tab.text.setTextCursor(cursor)
     assert tab.table.currentIndex().row() == 1
-    assert tab.chosen_shown.startswith("token 2: ␣moment 71.7 %")
+    assert tab.chosen.text().startswith("token 2: ␣moment 71.7 %")
     QTest.keyClick(tab.text, Qt.Key.Key_Home, Qt.KeyboardModifier.ControlModifier)
     assert tab.table.currentIndex().row() == 0
 

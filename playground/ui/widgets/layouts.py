@@ -1,20 +1,87 @@
-"""Layout of controls in rows that wrap, so that a narrow or zoomed window clips nothing."""
+"""Layouts: columns and rows from their items, rows of controls that wrap, scroll areas."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias, TypeVar
 
+from msgspec import Struct
 from PySide6.QtCore import QMargins, QPoint, QRect, QSize, Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLayout, QLayoutItem, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QLayout, QLayoutItem, QScrollArea, QVBoxLayout, QWidget
 
 from playground.ui.theme import GRID
 
 
-class FlowLayout(QLayout):
-    """Items from left to right (or right to left), at their preferred sizes, with the same space between them."""
+class Space(Struct, frozen=True):
+    """Room between items: `px` device-independent pixels, or a share of the free room."""
 
-    def __init__(self, parent: QWidget | None = None, spacing: int = GRID) -> None:
-        super().__init__(parent)
+    px: int = 0
+    stretch: int = 0
+
+
+STRETCH = Space(stretch=1)
+"""Takes the free room."""
+Item: TypeAlias = (
+    QWidget | QLayout | Space | tuple[QWidget | QLayout, int] | tuple[QWidget | QLayout, int, Qt.AlignmentFlag]
+)
+"""A widget or a layout, with its share of the free room and its alignment if they are given, or a space."""
+Margins: TypeAlias = int | tuple[int, int, int, int]
+"""The same on all sides, or left, top, right and bottom."""
+_Box = TypeVar("_Box", bound=QBoxLayout)
+
+
+def column_of(
+    *items: Item, on: QWidget | None = None, margins: Margins | None = None, spacing: int | None = None
+) -> QVBoxLayout:
+    """Return a layout with the items from top to bottom, as the layout of `on`. None: margins, spacing of the style."""
+    return _filled(QVBoxLayout(), items, on, margins, spacing)
+
+
+def row_of(
+    *items: Item, on: QWidget | None = None, margins: Margins | None = None, spacing: int | None = None
+) -> QHBoxLayout:
+    """Return a layout with the items from left to right, otherwise as `column_of`."""
+    return _filled(QHBoxLayout(), items, on, margins, spacing)
+
+
+def _filled(box: _Box, items: Sequence[Item], on: QWidget | None, margins: Margins | None, spacing: int | None) -> _Box:
+    # With a style sheet, a new parent costs time for every widget below: the layout has its own before it is filled.
+    if on is not None:
+        on.setLayout(box)
+    if margins is not None:
+        box.setContentsMargins(*(margins if isinstance(margins, tuple) else (margins,) * 4))
+    if spacing is not None:
+        box.setSpacing(spacing)
+    for item in items:
+        if isinstance(item, Space):
+            box.addStretch(item.stretch) if item.stretch else box.addSpacing(item.px)
+            continue
+        what, stretch, *alignment = item if isinstance(item, tuple) else (item, 0)
+        if isinstance(what, QWidget):
+            box.addWidget(what, stretch)
+        else:
+            box.addLayout(what, stretch)
+        for place in alignment:
+            box.setAlignment(what, place)
+    return box
+
+
+def scrolled(inside: QWidget, *, sideways: bool = True) -> QScrollArea:
+    """Return a scroll area that resizes `inside` to fit and takes no focus. `sideways`: it may scroll horizontally."""
+    area = QScrollArea()
+    area.setWidget(inside)
+    area.setWidgetResizable(True)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    if not sideways:
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return area
+
+
+class FlowLayout(QLayout):
+    """Items from left to right (or right to left) in rows that wrap: a narrow or zoomed window clips nothing."""
+
+    def __init__(self, spacing: int = GRID) -> None:
+        super().__init__()
         self._items: list[QLayoutItem] = []
         self.setContentsMargins(QMargins())
         self.setSpacing(spacing)
@@ -27,11 +94,7 @@ class FlowLayout(QLayout):
         name = QLabel(label)
         name.setBuddy(fields[0])
         holder = QWidget()
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(QMargins())
-        row.setSpacing(GRID // 2)
-        for widget in (name, *fields):
-            row.addWidget(widget)
+        row_of(name, *fields, on=holder, margins=0, spacing=GRID // 2)
         self.addWidget(holder)
 
     def add_all(self, widgets: Sequence[QWidget]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prompt.text_offsets import from_utf16, is_flat, to_utf16, utf16_length
+from playground.ui.widgets.lossless_text import from_utf16, is_flat, to_utf16, utf16_length
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 
