@@ -15,15 +15,8 @@ from msgspec.structs import replace
 from playground.prefix_cache import miss_sentences
 from playground.prefix_cache.causes import TITLES, Cause
 from playground.prefix_cache.difference import Difference, changed, that_may_matter, unrelated
-from playground.prefix_cache.miss_evidence import (
-    CONFIDENT,
-    LARGE_BLOCK,
-    EarlierRequest,
-    MissCase,
-    MissKnowledge,
-    agreement,
-    case_of,
-)
+from playground.prefix_cache.miss_case import LARGE_BLOCK, MissCase, agreement, case_of
+from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import NEAR

@@ -9,7 +9,7 @@ from msgspec import Struct
 from playground.prefix_cache.difference import Difference
 from playground.prefix_cache.forecast import span
 from playground.prefix_cache.message_content import offset_with_marks, text_before
-from playground.prefix_cache.miss_evidence import MissCase
+from playground.prefix_cache.miss_case import MissCase
 from playground.prefix_cache.text_compare import common_prefix, quoted
 from playground.prefix_cache.view import BASE, TURN_ORDERS, CacheView
 
