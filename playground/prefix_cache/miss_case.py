@@ -42,6 +42,10 @@ EXPECTED = 0.3
 """Probability that the forecast gave to the loss of a part from which a report is explained by it."""
 PARTLY = 0.03
 """Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
+EDIT_ORDERS = 0.3
+"""Share of the probable orders from which an edit that explains the report in these is named as the cause."""
+BY_CHANCE = 0.05
+"""Probability that reports are multiples of a large unit by chance up to which the server has such blocks."""
 MOVING = 0.6
 """Probability from which the explanation says that a template moves tools or system text, or marks the last turn: a
 large block, a minimum or another replica look the same in single reports."""
@@ -67,6 +71,9 @@ class MissCase(Struct, frozen=True, dict=True):
     found: Difference | None
     shared: Size
     moved: Order | None
+    order: Order = "inside"
+    agreeing: float = 1.0
+    """Share of the probable orders in which the report is what the shared beginning gives."""
 
     @property
     def extends(self) -> bool:
@@ -222,20 +229,51 @@ class MissCase(Struct, frozen=True, dict=True):
 
     def fits(self, size: Size) -> bool:
         """Return whether the report is what a server with usual blocks serves of so many tokens."""
-        slack = 3 * size.error + NEAR
-        for block, weight in self.blocks:
-            if weight >= PARTLY and -slack <= size.tokens - self.cached <= block + slack:
-                return True
-        return self.whole_blocks(size)
+        return self.in_usual_blocks(size) or self.whole_blocks(size)
+
+    def in_usual_blocks(self, size: Size) -> bool:
+        """Return whether the report is what a server serves of so many tokens, with blocks that reports allow."""
+        return _in_blocks(self.cached, size, self.known)
+
+    @property
+    def less_than_edit_leaves(self) -> bool:
+        """Return whether the server served less than what is before the difference, in blocks that reports allow."""
+        missed = self.shared.tokens - self.cached
+        if not self.cached or missed <= 0 or self.in_usual_blocks(self.shared):
+            return False
+        if not self.whole_blocks(self.shared):
+            return True
+        return missed >= PART + 3 * self.shared.error and not self.proved_blocks
+
+    @property
+    def proved_blocks(self) -> bool:
+        """Return whether several reports are multiples of a large unit, which smaller blocks hardly give by chance."""
+        figures = {self.cached, *self.known.figures} - {0}
+        unit = gcd(*figures)
+        return bool((self.known.block / max(unit, 1)) ** (len(figures) - 1) <= BY_CHANCE)
+
+    @property
+    def order_doubtful(self) -> bool:
+        """Return whether the difference explains the report only in an order of the template for which too little
+        speaks, and another order shares more with an earlier request, so that a loss explains it as well."""
+        if self.known.longest - max(self.shared.tokens, self.cached) < PART + 2 * self.shared.error:
+            return False
+        if not (BASE.get(self.order, self.order) in MOVING_ORDERS or self.order in TURN_ORDERS):
+            return self.agreeing < EDIT_ORDERS
+        if self.cached and self.agreeing >= PROVED:
+            return False
+        orders = (one for one in self.known.all_orders if one.order in ("inside", "first"))
+        plain = max(orders, key=lambda one: one.weight, default=None)
+        if plain is None:
+            return False
+        mine, theirs = (arranged(view, plain.order) for view in (self.now, self.earlier.view))
+        edited = difference(mine, theirs)
+        same = edited is not None and self._is_found(edited)
+        return not same or not _agrees(self.cached, plain.size(common_prefix(mine.text, theirs.text)), self.known)
 
     def whole_blocks(self, size: Size) -> bool:
         """Return whether the report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
-        missed, slack = size.tokens - self.cached, 3 * size.error + NEAR
-        return any(self._divides(parts) and -slack <= missed < self.cached / parts + slack for parts in range(1, 9))
-
-    def _divides(self, parts: int) -> bool:
-        block = self.cached // parts
-        return block * parts == self.cached > 0 and not any(figure % block for figure in self.known.figures)
+        return _whole_blocks(self.cached, size, self.known)
 
     @cached_property
     def edit(self) -> Difference | None:
@@ -278,10 +316,7 @@ class MissCase(Struct, frozen=True, dict=True):
 
     def _ends(self, size: Size) -> bool:
         """Return whether the report is what a prefix of so many tokens gives."""
-        if self.cached:
-            return self.fits(size)
-        short = size.tokens < 1.1 * LARGE_BLOCK and self.known.none_so_short(size.tokens)
-        return short or size.tokens < self.known.block + NEAR
+        return self.fits(size) if self.cached else _agrees(0, size, self.known)
 
     @property
     def may_be_blocks(self) -> bool:
@@ -316,15 +351,16 @@ def case_of(
 ) -> MissCase:
     """Return the evidence of a report: `report` is cached and prompt tokens."""
     cached, prompt = report
-    found, shared, moved = _best_order(now, earlier.view, cached, known, likely_only=bool(parameters))
-    return MissCase(now, document, earlier, parameters, known, cached, prompt, found, shared, moved)
+    best = _best_order(now, earlier.view, cached, known, likely_only=bool(parameters))
+    return MissCase(now, document, earlier, parameters, known, cached, prompt, *best)
 
 
 def _best_order(
     now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool
-) -> tuple[Difference | None, Size, Order | None]:
-    """Return the first difference in the order that explains the report best, the tokens before it, and this order if
-    the template causes it by moving tools or system text, or by marking the last turn.
+) -> tuple[Difference | None, Size, Order | None, Order, float]:
+    """Return the first difference in the order that explains the report best, the tokens before it, this order if the
+    template causes it by moving tools or system text, or by marking the last turn; the order, and the share of the
+    probable orders in which the report is what the shared beginning gives.
 
     `likely_only`: only in the most probable order, as something else may explain the report. If the prompt begins with
     the whole earlier one, only a template can cause a difference: its order must be probable.
@@ -334,9 +370,11 @@ def _best_order(
     extends = now.text.startswith(earlier.text)
     least = most if likely_only else min(CONFIDENT if extends else PLAUSIBLE, most)
     same = rewritten(earlier, now)
+    probable = agreeing = 0.0
     for one in known.orders:
         if one.plausible < least:
             continue
+        fitting = False
         mine = arranged(now, one.order)
         for other in (earlier,) if same is None else (earlier, same):
             theirs = arranged(other, one.order)
@@ -344,13 +382,40 @@ def _best_order(
             if moved and one.plausible < MOVING:
                 continue
             size = one.size(common_prefix(mine.text, theirs.text))
+            fitting = fitting or _agrees(cached, size, known)
             fit = (one.weight if other is earlier else one.weight * UNRENDERED) * sum(
                 share * agreement(cached, size, block) for block, share in known.blocks or ((known.block, 1.0),)
             )
             if best is None or fit > best[0] * 1.0001:
                 best = fit, one.order, other, size, moved
+        probable += one.weight
+        agreeing += one.weight if fitting else 0.0
     _, order, other, size, moved = best or (0.0, "first", earlier, _canonical_size(now, earlier, known), False)
-    return difference(arranged(now, order), arranged(other, order)), size, order if moved else None
+    found = difference(arranged(now, order), arranged(other, order))
+    return found, size, order if moved else None, order, agreeing / probable if probable else 1.0
+
+
+def _agrees(cached: int, size: Size, known: MissKnowledge) -> bool:
+    """Return whether a report is what a server serves of so many shared tokens."""
+    if cached:
+        return _in_blocks(cached, size, known) or _whole_blocks(cached, size, known)
+    short = size.tokens < 1.1 * LARGE_BLOCK and known.none_so_short(size.tokens)
+    return short or size.tokens - 3 * size.error < known.block
+
+
+def _in_blocks(cached: int, size: Size, known: MissKnowledge) -> bool:
+    slack = 3 * size.error + NEAR
+    usual = [block for block, weight in known.blocks if weight >= PARTLY and not cached % block]
+    missed = size.tokens - cached
+    return any(-slack <= missed <= max(block, NEAR) + slack for block in usual or (1,))
+
+
+def _whole_blocks(cached: int, size: Size, known: MissKnowledge) -> bool:
+    missed, slack = size.tokens - cached, 3 * size.error + NEAR
+    if not cached or missed < -slack:
+        return False
+    units = (cached // parts for parts in range(1, 9) if not cached % parts)
+    return any(missed < unit + slack and not any(figure % unit for figure in known.figures) for unit in units)
 
 
 def _canonical_size(now: CacheView, earlier: CacheView, known: MissKnowledge) -> Size:

@@ -36,6 +36,7 @@ Reason = Literal[
     "edit_or_template",
     "edit_or_lost",
     "edit_or_partly_lost",
+    "order_or_lost",
     "block_or_partly_lost",
     "edit_or_off",
     "block_or_template",
@@ -118,6 +119,7 @@ def sentence(
         "edit_or_template": _edit_or_template,
         "edit_or_lost": _edit_or_lost,
         "edit_or_partly_lost": _edit_or_partly_lost,
+        "order_or_lost": _order_or_lost,
         "block_or_partly_lost": _block_or_partly_lost,
         "edit_or_off": _edit_or_off,
         "block_or_template": _block_or_template,
@@ -277,6 +279,16 @@ def _edit_or_partly_lost(case: MissCase) -> str:
     return (
         f"{_shared(case)}, yet only {case.cached:,} of them came from the cache. Either the server did not find the "
         f"rest, or they are fewer than estimated and the prefix ends there ({case.found.words})."
+    )
+
+
+def _order_or_lost(case: MissCase) -> str:
+    assert case.found is not None
+    return (
+        f"{case.cached:,} of {case.prompt:,} tokens came from the cache. Either the prefix ends in "
+        f"{place(case.now, case.found)} ({case.found.words}), or this server's template writes the prompt in another "
+        f"order, in which an earlier request shares ≈ {case.known.longest:,.0f} tokens, and the server did not find "
+        "the rest."
     )
 
 
