@@ -98,8 +98,23 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def may_be_short(self) -> bool:
-        """Return whether the prefix may be below a minimum that is not known."""
-        return self.cached == 0 and self.shared.tokens < 1.1 * LARGE_BLOCK and self.minimum is None
+        """Return whether the prefix may be below a minimum that is not known: nothing as short was served so far."""
+        if self.cached or self.shared.tokens >= 1.1 * LARGE_BLOCK or self.minimum is not None:
+            return False
+        return not any(figure <= self.shared.tokens + 3 * self.shared.error for figure in self.known.figures)
+
+    @property
+    def may_be_running(self) -> bool:
+        """Return whether a request that was still running shares more with the prompt than was served."""
+        return self.known.running or self.known.running_tokens - self.cached >= max(PART, self.known.block)
+
+    @property
+    def unused_s(self) -> float | None:
+        """Return the seconds since a request was sent that had ended and of which more was to be found than served."""
+        known = self.known
+        if known.ended_gap_s is None or known.ended_tokens - self.cached < max(PART, known.block):
+            return self.earlier.gap_s
+        return max(known.ended_gap_s, self.earlier.gap_s or 0.0)
 
     @property
     def part_missing(self) -> bool:

@@ -107,6 +107,12 @@ class MissKnowledge(Struct, frozen=True):
     """Parameters that do not keep prompts apart, as reports have shown."""
     running: bool = False
     """Whether a request that was still running shares more with the prompt than any that had ended."""
+    running_tokens: float = 0.0
+    """≈ tokens that the prompt shares with requests that were still running."""
+    ended_tokens: float = 0.0
+    """≈ tokens that it shared with requests that had ended, if others were still running; `ended_gap_s`: the time since
+    the newest of these was sent."""
+    ended_gap_s: float | None = None
     expected: Sequence[Expected] = ()
     units: Sequence[CacheUnit] = ()
     shorter: Sequence[Size] = ()
@@ -137,7 +143,7 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         evidence[order] = OrderEvidence(order, weights[order], reach.size, _others(order, weights), longest)
     minimum, lifetime = cache.units.minimum, lifetime_of(cache)
     # If the reports exclude a limited cache, only the lifetime's length is doubtful.
-    reach = prediction.reach
+    reach, beside = prediction.reach, prediction.beside
     needed = CONFIDENT if cache.hypotheses.room > NO_ROOM else LENGTH
     return MissKnowledge(
         [one for one in evidence.values() if one.weight >= 0.005],
@@ -156,6 +162,9 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         cache.proofs.unserved,
         shared_parameters=frozenset(cache.proofs.shared),
         running=prediction.ended_chars is not None,
+        running_tokens=prediction.reach.size(beside.running).tokens if beside else 0.0,
+        ended_tokens=prediction.reach.size(beside.ended).tokens if beside else 0.0,
+        ended_gap_s=prediction.now - beside.ended_at if beside and beside.ended_at is not None else None,
         expected=_expected(cache, prediction),
         units=cache.units.likely[:6],
         shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],

@@ -273,14 +273,14 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
 def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     """Return the reasons that the evidence leaves. `short`: with a minimum, if it may be one."""
     found: list[Candidate] = []
-    gap_s = case.earlier.gap_s
+    gap_s = case.unused_s
     if case.known.never_served and not case.cached:
         found.append(Candidate("switched_off"))
     if gap_s is not None and gap_s > min(case.known.assumed_lifetime_s, 120.0):
         found.append(Candidate("gap", gap_s))
     if short and case.may_be_short:
         found.append(Candidate("minimum"))
-    if case.known.running:
+    if case.may_be_running:
         found.append(Candidate("running"))
     found += [Candidate("restart"), Candidate("room"), Candidate("replica")]
     parts = (*case.now.parts, *case.earlier.view.parts)
