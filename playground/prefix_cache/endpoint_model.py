@@ -665,6 +665,7 @@ class EndpointCacheModel:
 
     def _prove(self, prediction: Prediction, cached: int) -> None:
         self.proofs.add_served(prediction.reach, cached, self.units.step)
+        self.proofs.add_ended(prediction.reach, prediction.measure.view, cached, self.units.step, self.units.figures)
         compared = prediction.compared
         tokens = None if compared is None else self.usage_of(compared.run_id)[0]
         if compared is None or not tokens or not prediction.view.text.startswith(compared.text):

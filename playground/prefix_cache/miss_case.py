@@ -11,8 +11,16 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
 from playground.prefix_cache.message_content import OTHER_PART
-from playground.prefix_cache.miss_evidence import CONFIDENT, PART, UNSURE_PART, EarlierRequest, MissKnowledge
+from playground.prefix_cache.miss_evidence import (
+    CONFIDENT,
+    PART,
+    UNSURE_PART,
+    EarlierRequest,
+    MissKnowledge,
+    OrderEvidence,
+)
 from playground.prefix_cache.prefix_size import NEAR, Size
+from playground.prefix_cache.proofs import ends_at, message_ends
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import (
     BASE,
@@ -46,6 +54,8 @@ EDIT_ORDERS = 0.3
 """Share of the probable orders from which an edit that explains the report in these is named as the cause."""
 BY_CHANCE = 0.05
 """Probability that reports are multiples of a large unit by chance up to which the server has such blocks."""
+EXACT_BLOCK = 4
+"""Tokens: in larger blocks the end of one of many messages agrees with a report too often by chance."""
 MOVING = 0.6
 """Probability from which the explanation says that a template moves tools or system text, or marks the last turn: a
 large block, a minimum or another replica look the same in single reports."""
@@ -101,7 +111,41 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return whether the prefix may be below a minimum that is not known: nothing as short was served so far."""
         if self.cached or self.shared.tokens >= 1.1 * LARGE_BLOCK or self.minimum is not None:
             return False
-        return not any(figure <= self.shared.tokens + 3 * self.shared.error for figure in self.known.figures)
+        least = min(self.known.figures, default=inf)
+        known_block = len(self.known.figures) > 1 and gcd(*self.known.figures) == least
+        possible = [size for size in (*THRESHOLDS, *((least,) if known_block else ())) if size <= least]
+        return not self.known.figures or max(possible, default=0) > self.shared.tokens - 3 * self.shared.error - NEAR
+
+    @property
+    def keeps_points(self) -> bool:
+        """Return whether the report is a figure reported before, or the end of a message, and no report has shown that
+        the server finds anything else again: it may keep whole messages, requests or saved states only."""
+        if self.known.inside or not self.cached or self.newer_alone or self.expected_less:
+            return False
+        if not self.extends and self.cached in self.known.figures:
+            return True
+        if self.known.block > EXACT_BLOCK:
+            return False
+        ends = message_ends(arranged(self.now, self.order))
+        return any(ends_at(self.cached, self._evidence.size(end), self.known.block) for end in ends)
+
+    @property
+    def keeps_messages(self) -> bool:
+        """Return whether nothing of the message with the difference was served, but all before it, and no report has
+        shown that the server finds a part of a message again."""
+        found = self.found
+        if self.known.inside or found is None or self.extends or found.part.kind != "content":
+            return False
+        parts = arranged(self.now, self.order).parts
+        start = min(part.start for part in parts if part.kind != "tool" and part.index == found.part.index)
+        before = self._evidence.size(start)
+        if self.shared.tokens - before.tokens < PART + 3 * self.shared.error:
+            return False
+        return self.in_usual_blocks(before) if self.cached else before.tokens - 3 * before.error < self.known.block
+
+    @property
+    def _evidence(self) -> OrderEvidence:
+        return next(one for one in self.known.all_orders if one.order == self.order)
 
     @property
     def may_be_running(self) -> bool:
@@ -334,10 +378,23 @@ class MissCase(Struct, frozen=True, dict=True):
         return self.fits(size) if self.cached else _agrees(0, size, self.known)
 
     @property
+    def in_plain_order(self) -> bool:
+        """Return whether all of the earlier prompt that this one continues was served, in blocks that reports allow, if
+        the template moves nothing."""
+        plain = self._plain
+        if plain is None or not self.extends:
+            return False
+        return self.in_usual_blocks(plain.size(len(arranged(self.earlier.view, plain.order).text)))
+
+    @property
+    def _plain(self) -> OrderEvidence | None:
+        plain = (one for one in self.known.all_orders if one.order not in (*BASE, *MOVING_ORDERS, *TURN_ORDERS))
+        return next(plain, None)
+
+    @property
     def may_be_blocks(self) -> bool:
         """Return whether whole large blocks of a prompt that was continued explain the report."""
-        plain = (one for one in self.known.all_orders if one.order not in (*BASE, *MOVING_ORDERS, *TURN_ORDERS))
-        one = next(plain, None)
+        one = self._plain
         if one is None or not self.extends:
             return False
         return self.whole_blocks(one.size(len(arranged(self.earlier.view, one.order).text)))

@@ -121,6 +121,8 @@ class MissKnowledge(Struct, frozen=True):
     """Whether requests probably reach replicas in turn."""
     replicas: int | None = None
     """Number of these replicas, if reports agree with no other."""
+    inside: bool = True
+    """Whether reports have shown that the server finds a part of a message again, see `CacheProofs.inside`."""
 
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""
@@ -170,6 +172,7 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],
         in_turn=cache.round_robin.replicas > 0,
         replicas=cache.round_robin.replicas if cache.round_robin.alone else None,
+        inside=cache.proofs.inside,
     )
 
 

@@ -194,6 +194,8 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
     it writes the assistant's messages of the last turn in another way."""
     if case.parameters:
         return None  # another model, or a part of the cache kept apart, explains it as well
+    if case.in_plain_order:
+        return None
     if case.edit is not None:
         return _made(case, "unknown", "unknown", "edit_or_template", place=found.shared)
     if case.may_be_blocks:
@@ -267,6 +269,10 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
         return _made(case, "unknown", "unknown", "edit_or_lost", _candidates(case))
     if case.found is not None and not case.extends and (not certain or case.has_pictures):
         return _made(case, "unknown", "unknown", "edit_or_partly_lost", _candidates(case))
+    if case.keeps_messages:
+        return _made(case, "unknown", "unknown", "whole_message_or_lost", _candidates(case))
+    if case.keeps_points:
+        return _made(case, "unknown", "unknown", "kept_points_or_lost", _candidates(case))
     return _made(case, "server", "server", reason, _candidates(case))
 
 

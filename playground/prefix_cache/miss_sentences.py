@@ -37,6 +37,8 @@ Reason = Literal[
     "edit_or_lost",
     "edit_or_partly_lost",
     "order_or_lost",
+    "whole_message_or_lost",
+    "kept_points_or_lost",
     "block_or_partly_lost",
     "edit_or_off",
     "block_or_template",
@@ -120,6 +122,8 @@ def sentence(
         "edit_or_lost": _edit_or_lost,
         "edit_or_partly_lost": _edit_or_partly_lost,
         "order_or_lost": _order_or_lost,
+        "whole_message_or_lost": _whole_message_or_lost,
+        "kept_points_or_lost": _kept_points_or_lost,
         "block_or_partly_lost": _block_or_partly_lost,
         "edit_or_off": _edit_or_off,
         "block_or_template": _block_or_template,
@@ -289,6 +293,23 @@ def _order_or_lost(case: MissCase) -> str:
         f"{place(case.now, case.found)} ({case.found.words}), or this server's template writes the prompt in another "
         f"order, in which an earlier request shares ≈ {case.known.longest:,.0f} tokens, and the server did not find "
         "the rest."
+    )
+
+
+def _whole_message_or_lost(case: MissCase) -> str:
+    assert case.found is not None
+    return (
+        f"{_shared(case)}, yet only {case.cached:,} tokens came from the cache. Either this server finds only whole "
+        f"messages again, as with explicit cache breakpoints, and the prefix ends there ({case.found.words}), or the "
+        "server did not find the rest."
+    )
+
+
+def _kept_points_or_lost(case: MissCase) -> str:
+    return (
+        f"{_shared(case)}, yet only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens came from the cache. "
+        "Either this server finds only whole messages, whole requests or saved states again, and served all that it "
+        "has, or it did not find the rest."
     )
 
 
