@@ -20,7 +20,7 @@ from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, Mis
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import NEAR
-from playground.prefix_cache.text_compare import snippet
+from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import BASE, MOVING_ORDERS, OPENING, TURN_ORDERS, CacheView, DocumentView, PartKind
 from playground.prompt.document import Json, places
 
@@ -85,6 +85,8 @@ class MissExplanation(Struct, frozen=True):
         """The cause in a few words; empty if none is named."""
         if self.after_fix:
             return "First request after the fix"
+        if self.reason == "new_text":
+            return "Only the last message is new"
         if self.cause == "unknown" and self.kind != "unknown":
             return ""
         return f"{{{{{self.variable}}}}} has another value" if self.variable else TITLES[self.cause]
@@ -305,9 +307,13 @@ def _differs(case: MissCase, found: Difference) -> MissExplanation:
     variable = _variable(case.document, found)
     part = found.part
     tool = found.tool if found.tool is not None else part.index if part.kind == "tool" else None
+    last = tool is None and 0 < part.index == max(
+        (one.index for one in case.now.parts if one.kind == "role"), default=0
+    )
+    reason: Reason = "new_text" if last and variable is None and _is_new(case, found) else "differs"
     return MissExplanation(
         found.shape if found.shape in ("order", "tools") else "differs",
-        sentence(case, "differs", variable=variable),
+        sentence(case, reason, variable=variable),
         before=snippet(found.around[0]),
         after=snippet(found.around[1]),
         message=None if tool is not None else part.index,
@@ -319,10 +325,26 @@ def _differs(case: MissCase, found: Difference) -> MissExplanation:
         part="tool" if tool is not None else part.kind,
         tool=tool,
         position=_position(case.now, found, tool),
-        last=tool is None
-        and 0 < part.index == max((one.index for one in case.now.parts if one.kind == "role"), default=0),
-        reason="differs",
+        last=last,
+        reason=reason,
     )
+
+
+def _is_new(case: MissCase, found: Difference) -> bool:
+    """Return whether all before the difference was served, and the message has another text from there on, as the next
+    question of a program has: no value in a text that stays the same."""
+    if found.cause != "edited" or found.part.kind != "content" or not case.cached:
+        return False
+    if not case.in_usual_blocks(case.shared):
+        return False
+    mine, theirs = (_content(view, found.part.index) for view in (case.now, case.earlier.view))
+    rest = min(len(mine), len(theirs)) - common_prefix(mine, theirs)
+    return common_suffix(mine, theirs, rest) < rest / 2 or not rest
+
+
+def _content(view: CacheView, index: int) -> str:
+    part = next((one for one in view.parts if one.kind == "content" and one.index == index), None)
+    return "" if part is None else view.text[part.start : part.end - 1]
 
 
 def _position(view: CacheView, found: Difference, tool: int | None) -> MissPosition:

@@ -21,6 +21,7 @@ Reason = Literal[
     "foreign_tokens",
     "more_than_shared",
     "differs",
+    "new_text",
     "parameters",
     "emptied",
     "expired",
@@ -106,6 +107,7 @@ def sentence(
     """Return the sentence of an explanation. `variable`: the one whose value contains the difference."""
     words = {
         "more_than_shared": _more_than_shared,
+        "new_text": _new_text,
         "parameters": _parameters,
         "emptied": _emptied,
         "expired": _expired,
@@ -140,6 +142,11 @@ def _differs(case: MissCase, variable: str | None) -> str:
         before, after = (quoted(text) if text else "nothing" for text in found.around)
         text = f"the value of {{{{{variable}}}}} changed, {before} became {after}"
     return f"The prefix ends in {place(case.now, found)}: {text}. {_cost(case)}"
+
+
+def _new_text(case: MissCase) -> str:
+    assert case.found is not None
+    return f"Everything before the new text was served, up to {place(case.now, case.found)}: {_fresh(case)}."
 
 
 def _cost(case: MissCase) -> str:

@@ -43,8 +43,8 @@ def asked(found: MissKnowledge, cached: int, answer: str = "On shelf 3.") -> Mis
 @pytest.mark.parametrize(
     ("cached", "cause", "reason"),
     [
-        (1_152, "edited", "differs"),
-        (1_136, "edited", "differs"),
+        (1_152, "edited", "new_text"),
+        (1_136, "edited", "new_text"),
         (1_104, "unknown", "edit_or_partly_lost"),
         (1_008, "server", "partly_lost"),
     ],
@@ -57,10 +57,10 @@ def test_explain_miss_edit_is_named_only_if_all_blocks_before_it_were_served(
 
 
 def test_explain_miss_edit_is_named_if_the_size_before_it_is_an_estimate_that_may_be_too_large() -> None:
-    assert asked(known((1_136, 880), error=12.0), 1_104).reason == "differs"
+    assert asked(known((1_136, 880), error=12.0), 1_104).reason == "new_text"
 
 
-@pytest.mark.parametrize(("figures", "reason"), [((768,), "block_or_partly_lost"), ((528, 1_584), "differs")])
+@pytest.mark.parametrize(("figures", "reason"), [((768,), "block_or_partly_lost"), ((528, 1_584), "new_text")])
 def test_explain_miss_large_block_explains_a_report_only_if_several_figures_are_multiples_of_it(
     figures: tuple[int, ...], reason: str
 ) -> None:
@@ -97,3 +97,22 @@ def test_explain_miss_edit_that_only_a_moving_order_explains_is_named_if_reports
 def test_explain_miss_restart_beside_an_edit_is_no_proof_of_an_order_however_probable() -> None:
     """Nothing was served: a cache that was emptied explains that in every order."""
     assert doubtful(0.95, 0).cause != "edited"
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        ("And which ship?", "new_text"),
+        ("Which crate is it? Answer in one sentence, with the number of the shelf. Thanks.", "differs"),
+    ],
+)
+def test_explain_miss_new_question_is_told_from_an_edit_inside_the_last_message(question: str, reason: str) -> None:
+    then = session("Which crates are there? Answer in one sentence, with the number of the shelf. Thanks.")
+    earlier = EarlierRequest(then, None, "id", 10.0, prompt_tokens=1_190)
+    why = explain_miss(session(question), None, earlier, CacheUsage(1_180, 1_152), known((1_152,)))
+    assert why is not None
+    assert (why.kind, why.cause, why.reason) == ("differs", "edited", reason)
+    assert why.position is not None
+    assert why.position.index == 3
+    assert ("Everything before the new text was served" in why.sentence) == (reason == "new_text")
+    assert (why.title == "Only the last message is new") == (reason == "new_text")
