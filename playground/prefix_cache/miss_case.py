@@ -4,7 +4,7 @@ server."""
 from __future__ import annotations
 
 from functools import cached_property
-from math import gcd, inf
+from math import gcd, inf, sqrt
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -94,10 +94,13 @@ class MissCase(Struct, frozen=True, dict=True):
     def missed(self) -> bool:
         """Return whether identical text was not served; an incomplete last block is no miss."""
         block = self.known.block
-        if self.cached == 0 and (self.shared.tokens - 2 * self.shared.error) // block * block >= max(64, block):
+        least = (
+            self.shared.tokens - sqrt(3) * self.shared.error + 1
+        )  # a prefix that was served: half a block to each side
+        if self.cached == 0 and least // block * block >= max(64, block):
             return True
-        least = max(64.0, 1.5 * block) + 2 * self.shared.error
-        return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= least
+        part = max(64.0, 1.5 * block) + 2 * self.shared.error
+        return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= part
 
     @property
     def minimum(self) -> int | None:

@@ -116,3 +116,18 @@ def test_explain_miss_new_question_is_told_from_an_edit_inside_the_last_message(
     assert why.position.index == 3
     assert ("Everything before the new text was served" in why.sentence) == (reason == "new_text")
     assert (why.title == "Only the last message is new") == (reason == "new_text")
+
+
+@pytest.mark.parametrize(("error", "cause"), [(256 / 12**0.5, "server"), (90.0, "number")])
+def test_explain_miss_number_is_not_blamed_if_the_text_before_it_was_served_in_one_large_block(
+    error: float, cause: str
+) -> None:
+    """A report of 256 in blocks of 256 says that the beginning has 256 to 511 tokens; a mere estimate says less."""
+    then, now = (session("Which crate?", f"On shelf {number}.") for number in (10, 12))
+    order = OrderEvidence("inside", 1.0, lambda _: Size(384.0, error), longest=Size(384.0, error))
+    found = MissKnowledge(
+        [order], 256, all_orders=[order], figures=(512, 256), blocks=[(256, 0.6), (128, 0.4)], longest=384.0
+    )
+    why = explain_miss(now, None, EarlierRequest(then, None, "id", 10.0, prompt_tokens=530), CacheUsage(530, 0), found)
+    assert why is not None
+    assert why.cause == cause
