@@ -21,7 +21,7 @@ from playground.prefix_cache.hypotheses import (
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
 from playground.prefix_cache.match_tree import MatchNode, MatchStep, MatchTree, TreePath
 from playground.prefix_cache.message_content import NEXT_PART
-from playground.prefix_cache.prediction import CacheUsage, Prediction
+from playground.prefix_cache.prediction import CacheUsage, Prediction, Running
 from playground.prefix_cache.prefix_size import (
     NEAR,
     Anchor,
@@ -380,7 +380,7 @@ class EndpointCacheModel:
         if predict:
             prediction = prediction or self.predict(sent.view, sent.at, thorough=True)
             prediction.compared = self.compared_with(prediction, sent.tag)
-            prediction.ended_chars = self.ended_chars(sent.text)
+            prediction.beside = self.running_beside(sent.text)
             self._pending[sent.run_id] = prediction
             if len(self._pending) > PENDING:
                 del self._pending[next(iter(self._pending))]
@@ -400,15 +400,15 @@ class EndpointCacheModel:
             self._slots[order, 1] = [number]
         self.index.add(sent)
 
-    def ended_chars(self, text: str) -> int | None:
-        """Return how many code points a prompt shares with a request that has ended, if one that is still running
-        shares more: the server may not have computed those when this prompt arrives. None: no running one does."""
+    def running_beside(self, text: str) -> Running | None:
+        """Return how much a prompt shares with requests that are still running, and with those that have ended: the
+        server may not have stored the former when this prompt arrives. None: nothing with running ones."""
         running = max((common_prefix(text, one.view.text) for one in self._pending.values()), default=0)
         if not running:
             return None
         matches = self.index.best(text, len(self._pending) + 1)
-        ended = next((match.length for match in matches if match.sent.run_id not in self._pending), 0)
-        return ended if running > ended else None
+        ended = next((match for match in matches if match.sent.run_id not in self._pending), None)
+        return Running(running) if ended is None else Running(running, ended.length, ended.sent.at)
 
     def _in_turn(self, view: CacheView, prediction: Prediction) -> dict[int, tuple[int, int]]:
         rendering = prediction.plain
@@ -665,6 +665,7 @@ class EndpointCacheModel:
 
     def _prove(self, prediction: Prediction, cached: int) -> None:
         self.proofs.add_served(prediction.reach, cached, self.units.step)
+        self.proofs.add_ended(prediction.reach, prediction.measure.view, cached, self.units.step, self.units.figures)
         compared = prediction.compared
         tokens = None if compared is None else self.usage_of(compared.run_id)[0]
         if compared is None or not tokens or not prediction.view.text.startswith(compared.text):

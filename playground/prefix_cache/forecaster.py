@@ -353,9 +353,9 @@ def forecast_of(cache: EndpointCacheModel, prediction: Prediction, related: Sent
         matched = cache.request(step.newest) if step is not None else None
     compared = matched or related
     shared = common_prefix(prediction.view.text, matched.text) if matched is not None else 0
-    low, ended = found.low, cache.ended_chars(prediction.view.text)
-    if ended is not None:
-        low = min(low, max(prediction.reach.size(ended).tokens - 2 * cache.units.step, 0))
+    low, beside = found.low, cache.running_beside(prediction.view.text)
+    if beside is not None and beside.running > beside.ended:
+        low = min(low, max(prediction.reach.size(beside.ended).tokens - 2 * cache.units.step, 0))
     return Forecast(
         cached_tokens=found.tokens,
         low=low,

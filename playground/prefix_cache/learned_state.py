@@ -46,6 +46,7 @@ class _Proofs(msgspec.Struct):
     unserved: list[float] = []
     outlived: float = 0.0
     spread: list[int] = []
+    inside: bool = False
     shared: list[str] = []
 
 
@@ -97,7 +98,8 @@ def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
     two = state.hypotheses
     cache.hypotheses.restore(two.renderings, two.routings, two.lost, two.kept, two.tools_seen, two.answers_tested)
     cache.residuals.restore(state.residuals.beyond, state.residuals.width, state.residuals.errors)
-    cache.proofs.restore(state.proofs.unserved, state.proofs.outlived, state.proofs.spread, state.proofs.shared)
+    proofs = state.proofs
+    cache.proofs.restore(proofs.unserved, proofs.outlived, proofs.spread, proofs.shared, inside=proofs.inside)
     cache.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
     cache.hypotheses.in_turn = cache.round_robin.replicas
     cache.reports = state.reports

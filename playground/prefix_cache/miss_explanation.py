@@ -15,19 +15,12 @@ from msgspec.structs import replace
 from playground.prefix_cache import miss_sentences
 from playground.prefix_cache.causes import TITLES, Cause
 from playground.prefix_cache.difference import Difference, changed, that_may_matter, unrelated
-from playground.prefix_cache.miss_evidence import (
-    CONFIDENT,
-    LARGE_BLOCK,
-    EarlierRequest,
-    MissCase,
-    MissKnowledge,
-    agreement,
-    case_of,
-)
+from playground.prefix_cache.miss_case import LARGE_BLOCK, MissCase, agreement, case_of
+from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import NEAR
-from playground.prefix_cache.text_compare import snippet
+from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import BASE, MOVING_ORDERS, OPENING, TURN_ORDERS, CacheView, DocumentView, PartKind
 from playground.prompt.document import Json, places
 
@@ -92,6 +85,8 @@ class MissExplanation(Struct, frozen=True):
         """The cause in a few words; empty if none is named."""
         if self.after_fix:
             return "First request after the fix"
+        if self.reason == "new_text":
+            return "Only the last message is new"
         if self.cause == "unknown" and self.kind != "unknown":
             return ""
         return f"{{{{{self.variable}}}}} has another value" if self.variable else TITLES[self.cause]
@@ -150,6 +145,11 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
         return _made(case, "unknown", "unknown", "edit_or_off")
     if case.part_or_block and not case.parameters and found.part.kind == "content":
         return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
+    if case.order_doubtful and not case.parameters:
+        return _made(case, "unknown", "unknown", "order_or_lost", _candidates(case))
+    if case.less_than_edit_leaves and not case.parameters:
+        reason: Reason = "block_or_partly_lost" if case.fits(case.shared) else "edit_or_partly_lost"
+        return _made(case, "unknown", "unknown", reason, _candidates(case))
     return _differs(case, found)
 
 
@@ -196,6 +196,8 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
     it writes the assistant's messages of the last turn in another way."""
     if case.parameters:
         return None  # another model, or a part of the cache kept apart, explains it as well
+    if case.in_plain_order:
+        return None
     if case.edit is not None:
         return _made(case, "unknown", "unknown", "edit_or_template", place=found.shared)
     if case.may_be_blocks:
@@ -269,20 +271,24 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
         return _made(case, "unknown", "unknown", "edit_or_lost", _candidates(case))
     if case.found is not None and not case.extends and (not certain or case.has_pictures):
         return _made(case, "unknown", "unknown", "edit_or_partly_lost", _candidates(case))
+    if case.keeps_messages:
+        return _made(case, "unknown", "unknown", "whole_message_or_lost", _candidates(case))
+    if case.keeps_points:
+        return _made(case, "unknown", "unknown", "kept_points_or_lost", _candidates(case))
     return _made(case, "server", "server", reason, _candidates(case))
 
 
 def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     """Return the reasons that the evidence leaves. `short`: with a minimum, if it may be one."""
     found: list[Candidate] = []
-    gap_s = case.earlier.gap_s
+    gap_s = case.unused_s
     if case.known.never_served and not case.cached:
         found.append(Candidate("switched_off"))
     if gap_s is not None and gap_s > min(case.known.assumed_lifetime_s, 120.0):
         found.append(Candidate("gap", gap_s))
     if short and case.may_be_short:
         found.append(Candidate("minimum"))
-    if case.known.running:
+    if case.may_be_running:
         found.append(Candidate("running"))
     found += [Candidate("restart"), Candidate("room"), Candidate("replica")]
     parts = (*case.now.parts, *case.earlier.view.parts)
@@ -301,9 +307,13 @@ def _differs(case: MissCase, found: Difference) -> MissExplanation:
     variable = _variable(case.document, found)
     part = found.part
     tool = found.tool if found.tool is not None else part.index if part.kind == "tool" else None
+    last = tool is None and 0 < part.index == max(
+        (one.index for one in case.now.parts if one.kind == "role"), default=0
+    )
+    reason: Reason = "new_text" if last and variable is None and _is_new(case, found) else "differs"
     return MissExplanation(
         found.shape if found.shape in ("order", "tools") else "differs",
-        sentence(case, "differs", variable=variable),
+        sentence(case, reason, variable=variable),
         before=snippet(found.around[0]),
         after=snippet(found.around[1]),
         message=None if tool is not None else part.index,
@@ -315,10 +325,26 @@ def _differs(case: MissCase, found: Difference) -> MissExplanation:
         part="tool" if tool is not None else part.kind,
         tool=tool,
         position=_position(case.now, found, tool),
-        last=tool is None
-        and 0 < part.index == max((one.index for one in case.now.parts if one.kind == "role"), default=0),
-        reason="differs",
+        last=last,
+        reason=reason,
     )
+
+
+def _is_new(case: MissCase, found: Difference) -> bool:
+    """Return whether all before the difference was served, and the message has another text from there on, as the next
+    question of a program has: no value in a text that stays the same."""
+    if found.cause != "edited" or found.part.kind != "content" or not case.cached:
+        return False
+    if not case.in_usual_blocks(case.shared):
+        return False
+    mine, theirs = (_content(view, found.part.index) for view in (case.now, case.earlier.view))
+    rest = min(len(mine), len(theirs)) - common_prefix(mine, theirs)
+    return common_suffix(mine, theirs, rest) < rest / 2 or not rest
+
+
+def _content(view: CacheView, index: int) -> str:
+    part = next((one for one in view.parts if one.kind == "content" and one.index == index), None)
+    return "" if part is None else view.text[part.start : part.end - 1]
 
 
 def _position(view: CacheView, found: Difference, tool: int | None) -> MissPosition:

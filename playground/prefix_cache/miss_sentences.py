@@ -9,7 +9,7 @@ from msgspec import Struct
 from playground.prefix_cache.difference import Difference
 from playground.prefix_cache.forecast import span
 from playground.prefix_cache.message_content import offset_with_marks, text_before
-from playground.prefix_cache.miss_evidence import MissCase
+from playground.prefix_cache.miss_case import MissCase
 from playground.prefix_cache.text_compare import common_prefix, quoted
 from playground.prefix_cache.view import BASE, TURN_ORDERS, CacheView
 
@@ -21,6 +21,7 @@ Reason = Literal[
     "foreign_tokens",
     "more_than_shared",
     "differs",
+    "new_text",
     "parameters",
     "emptied",
     "expired",
@@ -36,6 +37,9 @@ Reason = Literal[
     "edit_or_template",
     "edit_or_lost",
     "edit_or_partly_lost",
+    "order_or_lost",
+    "whole_message_or_lost",
+    "kept_points_or_lost",
     "block_or_partly_lost",
     "edit_or_off",
     "block_or_template",
@@ -103,6 +107,7 @@ def sentence(
     """Return the sentence of an explanation. `variable`: the one whose value contains the difference."""
     words = {
         "more_than_shared": _more_than_shared,
+        "new_text": _new_text,
         "parameters": _parameters,
         "emptied": _emptied,
         "expired": _expired,
@@ -118,6 +123,9 @@ def sentence(
         "edit_or_template": _edit_or_template,
         "edit_or_lost": _edit_or_lost,
         "edit_or_partly_lost": _edit_or_partly_lost,
+        "order_or_lost": _order_or_lost,
+        "whole_message_or_lost": _whole_message_or_lost,
+        "kept_points_or_lost": _kept_points_or_lost,
         "block_or_partly_lost": _block_or_partly_lost,
         "edit_or_off": _edit_or_off,
         "block_or_template": _block_or_template,
@@ -134,6 +142,11 @@ def _differs(case: MissCase, variable: str | None) -> str:
         before, after = (quoted(text) if text else "nothing" for text in found.around)
         text = f"the value of {{{{{variable}}}}} changed, {before} became {after}"
     return f"The prefix ends in {place(case.now, found)}: {text}. {_cost(case)}"
+
+
+def _new_text(case: MissCase) -> str:
+    assert case.found is not None
+    return f"Everything before the new text was served, up to {place(case.now, case.found)}: {_fresh(case)}."
 
 
 def _cost(case: MissCase) -> str:
@@ -277,6 +290,33 @@ def _edit_or_partly_lost(case: MissCase) -> str:
     return (
         f"{_shared(case)}, yet only {case.cached:,} of them came from the cache. Either the server did not find the "
         f"rest, or they are fewer than estimated and the prefix ends there ({case.found.words})."
+    )
+
+
+def _order_or_lost(case: MissCase) -> str:
+    assert case.found is not None
+    return (
+        f"{case.cached:,} of {case.prompt:,} tokens came from the cache. Either the prefix ends in "
+        f"{place(case.now, case.found)} ({case.found.words}), or this server's template writes the prompt in another "
+        f"order, in which an earlier request shares ≈ {case.known.longest:,.0f} tokens, and the server did not find "
+        "the rest."
+    )
+
+
+def _whole_message_or_lost(case: MissCase) -> str:
+    assert case.found is not None
+    return (
+        f"{_shared(case)}, yet only {case.cached:,} tokens came from the cache. Either this server finds only whole "
+        f"messages again, as with explicit cache breakpoints, and the prefix ends there ({case.found.words}), or the "
+        "server did not find the rest."
+    )
+
+
+def _kept_points_or_lost(case: MissCase) -> str:
+    return (
+        f"{_shared(case)}, yet only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens came from the cache. "
+        "Either this server finds only whole messages, whole requests or saved states again, and served all that it "
+        "has, or it did not find the rest."
     )
 
 

@@ -24,6 +24,15 @@ class CacheUsage(Struct, frozen=True):
     message: Mapping[str, Json] | None = None
 
 
+class Running(Struct, frozen=True):
+    """Code points that a prompt shares with requests that are still `running` and with those that had `ended`, and
+    when the newest of these was sent, in Unix seconds."""
+
+    running: int
+    ended: int = 0
+    ended_at: float | None = None
+
+
 class Prediction(Struct):
     """Everything that is computed of a prompt before it is sent.
 
@@ -44,9 +53,15 @@ class Prediction(Struct):
     in_turn: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """Code points shared with the requests of one replica, by number of replicas in turn, with their answers and
     without; empty: not computed."""
-    ended_chars: int | None = None
-    """Code points shared with requests that had ended when this one was recorded; None: no request that was still
-    running shares more."""
+    beside: Running | None = None
+    """What it shares with requests that were still running when it was recorded; None: nothing."""
+
+    @property
+    def ended_chars(self) -> int | None:
+        """Code points shared with requests that had ended when this one was recorded; None: no request that was still
+        running shares more."""
+        beside = self.beside
+        return beside.ended if beside is not None and beside.running > beside.ended else None
 
     @property
     def best(self) -> ReportOutcome | None:

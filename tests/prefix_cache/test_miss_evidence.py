@@ -132,6 +132,14 @@ def test_explain_miss_minimum_is_named_only_if_a_whole_prompt_of_that_size_was_n
     assert cause == "minimum" or "minimum" in {one.code for one in found.candidates}
 
 
+@pytest.mark.parametrize(("figure", "possible"), [(784, False), (1_024, True)])
+def test_explain_miss_minimum_is_no_candidate_if_as_little_was_served_before(figure: int, possible: bool) -> None:
+    found = repeated(replace(known(), figures=(figure,)), 10.0)
+    assert found is not None
+    assert found.reason == "lost"
+    assert ("minimum" in {one.code for one in found.candidates}) == possible
+
+
 @pytest.mark.parametrize("reasoning", ["", "The crate is on shelf 3."])
 def test_explain_miss_template_that_marks_the_last_turn_mentions_reasoning_only_if_there_is_any(reasoning: str) -> None:
     turn = (("system", RULES), ("user", "Which crate?"), ("assistant", "Let me look." * 80))

@@ -45,6 +45,20 @@ def test_prefix_of_a_request_that_is_still_running_may_not_be_stored(took_s: flo
     assert (replicas == 1) == running
 
 
+@pytest.mark.parametrize(("took_s", "running"), [(20.0, True), (3.0, False)])
+def test_running_request_and_the_pause_before_it_are_candidates_where_an_older_one_had_the_prefix_and_lost_it(
+    took_s: float, running: bool
+) -> None:
+    """After a pause of ten hours nothing is left; two requests with the same beginning follow within five seconds."""
+    traffic = [sent(number, SIZE if number else 0, at=20.0 * number, took_s=3.0) for number in range(3)]
+    traffic += [sent(3, 0, at=36_000.0, took_s=took_s), sent(4, 0, at=36_005.0, took_s=3.0)]
+    *_, last = replay_traffic(traffic)
+    assert ("running" in codes(last)) == running
+    assert ("gap" in codes(last)) == running
+    assert last.explanation is not None
+    assert ("the 10 h since" in last.explanation.sentence) == running
+
+
 def test_parameter_that_did_not_matter_before_is_not_the_cause() -> None:
     kind: dict[str, Any] = {"response_format": {"type": "json_object"}}
     traffic = [sent(0, 0, at=0.0)]

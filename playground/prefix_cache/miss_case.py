@@ -1,0 +1,506 @@
+"""A report with all that bears on its explanation: both requests, their first difference, and what is known of the
+server."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import gcd, inf, sqrt
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
+from playground.prefix_cache.message_content import OTHER_PART
+from playground.prefix_cache.miss_evidence import (
+    CONFIDENT,
+    PART,
+    UNSURE_PART,
+    EarlierRequest,
+    MissKnowledge,
+    OrderEvidence,
+)
+from playground.prefix_cache.prefix_size import NEAR, Size
+from playground.prefix_cache.proofs import ends_at, message_ends
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.view import (
+    BASE,
+    MOVING_ORDERS,
+    SENT,
+    TURN_ORDERS,
+    CacheView,
+    DocumentView,
+    Order,
+    arranged,
+)
+
+PLAUSIBLE = 0.1
+"""Probability from which another order than the most probable may explain a report."""
+LARGE_BLOCK = 1024
+"""Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
+THRESHOLDS = (256, 512, LARGE_BLOCK)
+"""Usual minimums and large blocks in tokens."""
+UNRENDERED = 0.1
+"""Weight of a template that leaves out or rewrites what differs, against one that renders it as sent."""
+SHORTENED = 64
+"""Tokens by which the earlier prompt is longer than the shared part, from which it may have reached a block or minimum
+that the shared part does not reach."""
+COUNTED = 6.0
+"""Tokens of doubt up to which the size of a prefix is as good as counted."""
+EXPECTED = 0.3
+"""Probability that the forecast gave to the loss of a part from which a report is explained by it."""
+PARTLY = 0.03
+"""Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
+EDIT_ORDERS = 0.3
+"""Share of the probable orders from which an edit that explains the report in these is named as the cause."""
+BY_CHANCE = 0.05
+"""Probability that reports are multiples of a large unit by chance up to which the server has such blocks."""
+EXACT_BLOCK = 4
+"""Tokens: in larger blocks the end of one of many messages agrees with a report too often by chance."""
+MOVING = 0.6
+"""Probability from which the explanation says that a template moves tools or system text, or marks the last turn: a
+large block, a minimum or another replica look the same in single reports."""
+PROVED = 0.9
+"""Probability of templates that leave out ids, names and reasoning from which these fields are no cause."""
+
+
+class MissCase(Struct, frozen=True, dict=True):
+    """A report with everything that bears on its explanation.
+
+    `found` is the first difference in the order that explains the report best, and `shared` the tokens before it.
+    `moved` is the order if the template causes the difference by moving tools or system text, or by marking the last
+    turn.
+    """
+
+    now: CacheView
+    document: DocumentView | None
+    earlier: EarlierRequest
+    parameters: tuple[str, ...]
+    known: MissKnowledge
+    cached: int
+    prompt: int
+    found: Difference | None
+    shared: Size
+    moved: Order | None
+    order: Order = "inside"
+    agreeing: float = 1.0
+    """Share of the probable orders in which the report is what the shared beginning gives."""
+
+    @property
+    def extends(self) -> bool:
+        """Return whether the prompt begins with the whole earlier one."""
+        return self.now.text.startswith(self.earlier.view.text)
+
+    @property
+    def missed(self) -> bool:
+        """Return whether identical text was not served; an incomplete last block is no miss."""
+        block = self.known.block
+        least = (
+            self.shared.tokens - sqrt(3) * self.shared.error + 1
+        )  # a prefix that was served: half a block to each side
+        if self.cached == 0 and least // block * block >= max(64, block):
+            return True
+        part = max(64.0, 1.5 * block) + 2 * self.shared.error
+        return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= part
+
+    @property
+    def minimum(self) -> int | None:
+        """Return the minimum if reports support it for prefixes of this size: a whole prompt of that size, sent again,
+        was not served. A server that keeps only states of whole prompts serves no part of them, however long."""
+        size = min(self.shared.tokens, float(self.prompt))
+        return self.known.minimum if self.known.unserved >= size - self.known.block - NEAR else None
+
+    @property
+    def may_be_short(self) -> bool:
+        """Return whether the prefix may be below a minimum that is not known: nothing as short was served so far."""
+        if self.cached or self.shared.tokens >= 1.1 * LARGE_BLOCK or self.minimum is not None:
+            return False
+        least = min(self.known.figures, default=inf)
+        known_block = len(self.known.figures) > 1 and gcd(*self.known.figures) == least
+        possible = [size for size in (*THRESHOLDS, *((least,) if known_block else ())) if size <= least]
+        return not self.known.figures or max(possible, default=0) > self.shared.tokens - 3 * self.shared.error - NEAR
+
+    @property
+    def keeps_points(self) -> bool:
+        """Return whether the report is a figure reported before, or the end of a message, and no report has shown that
+        the server finds anything else again: it may keep whole messages, requests or saved states only."""
+        if self.known.inside or not self.cached or self.newer_alone or self.expected_less:
+            return False
+        if not self.extends and self.cached in self.known.figures:
+            return True
+        if self.known.block > EXACT_BLOCK:
+            return False
+        ends = message_ends(arranged(self.now, self.order))
+        return any(ends_at(self.cached, self._evidence.size(end), self.known.block) for end in ends)
+
+    @property
+    def keeps_messages(self) -> bool:
+        """Return whether nothing of the message with the difference was served, but all before it, and no report has
+        shown that the server finds a part of a message again."""
+        found = self.found
+        if self.known.inside or found is None or self.extends or found.part.kind != "content":
+            return False
+        parts = arranged(self.now, self.order).parts
+        start = min(part.start for part in parts if part.kind != "tool" and part.index == found.part.index)
+        before = self._evidence.size(start)
+        if self.shared.tokens - before.tokens < PART + 3 * self.shared.error:
+            return False
+        return self.in_usual_blocks(before) if self.cached else before.tokens - 3 * before.error < self.known.block
+
+    @property
+    def _evidence(self) -> OrderEvidence:
+        return next(one for one in self.known.all_orders if one.order == self.order)
+
+    @property
+    def may_be_running(self) -> bool:
+        """Return whether a request that was still running shares more with the prompt than was served."""
+        return self.known.running or self.known.running_tokens - self.cached >= max(PART, self.known.block)
+
+    @property
+    def unused_s(self) -> float | None:
+        """Return the seconds since a request was sent that had ended and of which more was to be found than served."""
+        known = self.known
+        if known.ended_gap_s is None or known.ended_tokens - self.cached < max(PART, known.block):
+            return self.earlier.gap_s
+        return max(known.ended_gap_s, self.earlier.gap_s or 0.0)
+
+    @property
+    def part_missing(self) -> bool:
+        """Return whether the server found a part of a shared beginning only, and no block that reports allow leaves
+        out so much."""
+        return self._less_than_usual and not self.whole_blocks(self.shared)
+
+    @property
+    def part_or_block(self) -> bool:
+        """Return whether the server found a part of a shared beginning only, unless it has large blocks of an unusual
+        size, for which no other report speaks: one figure alone tells nothing of a block."""
+        return self._less_than_usual and not any(figure != self.cached for figure in self.known.figures)
+
+    @property
+    def _less_than_usual(self) -> bool:
+        missed = self.shared.tokens - self.cached
+        known = self.served_as_long or self.shared.error <= COUNTED
+        least = PART if known else UNSURE_PART
+        if not self.cached or missed < max(least, 2.0 * self.known.block) + 3 * self.shared.error:
+            return False
+        slack = 3 * self.shared.error + NEAR
+        return sum(weight for block, weight in self.blocks if missed < block + slack) < PARTLY
+
+    @property
+    def newer_alone(self) -> bool:
+        """Return whether exactly what newer requests share was served: an older one, which shares more, is lost."""
+        block = self.known.block if not self.cached % self.known.block else 1
+        return any(
+            -NEAR / 2 <= size.tokens - self.cached <= block + NEAR / 2 and size.error <= NEAR / 2
+            for size in self.known.shorter
+            if self.shared.tokens - size.tokens >= PART
+        )
+
+    @property
+    def blocks(self) -> list[tuple[int, float]]:
+        """Return the blocks that earlier reports allow and of which the report may be whole ones."""
+        blocks = self.known.blocks or ((self.known.block, 1.0),)
+        return [(block, weight) for block, weight in blocks if not self.cached % block]
+
+    @property
+    def in_coarser_units(self) -> bool:
+        """Return whether all reports are multiples of a unit that is larger than what is missing, such as the
+        checkpoints of a hybrid model: all that such a cache has may have been served."""
+        figures = set(self.known.figures) - {0}
+        unit = gcd(self.cached, *figures)
+        several = bool(figures) and not self.known.in_turn
+        return several and unit > self.known.block and self.shared.tokens - self.cached < unit
+
+    @cached_property
+    def expected_less(self) -> bool:
+        """Return whether the forecast explains the report: the cache, or the replica, has less of the prompt than an
+        earlier request shares."""
+        less = whole = prior = 0.0
+        least = max(PART, 1.5 * self.known.block)
+        for one in self.known.expected:
+            chance = sum(
+                unit.weight * unit.chance(self.cached, one.size.tokens, one.size.error) for unit in self.known.units
+            )
+            apart = self.shared.tokens - one.size.tokens >= least + 2 * (one.size.error + self.shared.error)
+            if one.less and apart:
+                less += one.weight * chance
+                prior += one.weight
+            else:
+                whole += one.weight * chance
+        missed = self.shared.tokens - self.cached >= least + 2 * self.shared.error and not self.in_coarser_units
+        return missed and prior >= EXPECTED and less > 0.0 and less >= PROVED * (less + whole)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Return whether a prompt has parts whose tokens cannot be estimated from their text."""
+        return OTHER_PART in self.now.text or OTHER_PART in self.earlier.view.text
+
+    @property
+    def served_as_long(self) -> bool:
+        """Return whether the server has reported a prefix as long as the shared one: its size is no mere estimate."""
+        slack = self.known.block + NEAR + 3 * self.shared.error
+        return any(abs(figure - self.shared.tokens) <= slack for figure in self.known.figures)
+
+    @property
+    def kept_short(self) -> bool:
+        """Return whether the text after the shared prefix may keep it below a block or minimum."""
+        inside = self.found is not None and not self.at_the_end
+        if inside and self.prompt >= LARGE_BLOCK:
+            return True
+        whole, shared = self.earlier.prompt_tokens or 0, self.shared.tokens
+        longer = whole - shared >= SHORTENED or any(
+            shared - 2 * self.shared.error < least <= min(whole, self.prompt) for least in THRESHOLDS
+        )
+        return self.known.none_so_short(self.shared.tokens) and (inside or longer)
+
+    @property
+    def may_be_off(self) -> bool:
+        """Return whether the server has served nothing so far, though a whole prompt as long was sent again: its cache
+        may be switched off, whatever differs."""
+        known = self.known
+        return not self.cached and known.never_served and inf > known.unserved >= min(self.prompt, LARGE_BLOCK)
+
+    @property
+    def at_the_end(self) -> bool:
+        """Return whether the difference is in the last message."""
+        last = self.now.parts[-1].index if self.now.parts else 0
+        return self.found is not None and self.found.part.kind != "tool" and self.found.part.index == last
+
+    @property
+    def other_model(self) -> bool:
+        """Return whether the earlier request went to another model."""
+        return any(clause.startswith("model:") for clause in self.parameters)
+
+    @property
+    def own_model_lost(self) -> bool:
+        """Return whether the request's own model lost a cached prefix: the change of model is not the reason."""
+        longest = self.known.longest
+        lost = self.other_model and longest - self.cached >= max(64.0, 1.5 * self.known.block)
+        return lost and not self.whole_blocks(Size(longest, NEAR))
+
+    @property
+    def own_model_served(self) -> bool:
+        """Return whether the request's own model knows most of the prompt, and served it."""
+        known = self.known.longest >= max(self.shared.tokens / 2, 64.0)
+        return self.other_model and known and self.cached > 0 and not self.own_model_lost
+
+    @property
+    def late(self) -> bool:
+        """Return whether the known lifetime was over."""
+        limit = self.known.lifetime_s
+        return limit is not None and self.earlier.gap_s is not None and self.earlier.gap_s > 0.8 * limit
+
+    def fits(self, size: Size) -> bool:
+        """Return whether the report is what a server with usual blocks serves of so many tokens."""
+        return self.in_usual_blocks(size) or self.whole_blocks(size)
+
+    def in_usual_blocks(self, size: Size) -> bool:
+        """Return whether the report is what a server serves of so many tokens, with blocks that reports allow."""
+        return _in_blocks(self.cached, size, self.known)
+
+    @property
+    def less_than_edit_leaves(self) -> bool:
+        """Return whether the server served less than what is before the difference, in blocks that reports allow."""
+        missed = self.shared.tokens - self.cached
+        if not self.cached or missed <= 0 or self.in_usual_blocks(self.shared):
+            return False
+        if not self.whole_blocks(self.shared):
+            return True
+        return missed >= PART + 3 * self.shared.error and not self.proved_blocks
+
+    @property
+    def proved_blocks(self) -> bool:
+        """Return whether several reports are multiples of a large unit, which smaller blocks hardly give by chance."""
+        figures = {self.cached, *self.known.figures} - {0}
+        unit = gcd(*figures)
+        return bool((self.known.block / max(unit, 1)) ** (len(figures) - 1) <= BY_CHANCE)
+
+    @property
+    def order_doubtful(self) -> bool:
+        """Return whether the difference explains the report only in an order of the template for which too little
+        speaks, and another order shares more with an earlier request, so that a loss explains it as well."""
+        if self.known.longest - max(self.shared.tokens, self.cached) < PART + 2 * self.shared.error:
+            return False
+        if not (BASE.get(self.order, self.order) in MOVING_ORDERS or self.order in TURN_ORDERS):
+            return self.agreeing < EDIT_ORDERS
+        if self.cached and self.agreeing >= PROVED:
+            return False
+        orders = (one for one in self.known.all_orders if one.order in ("inside", "first"))
+        plain = max(orders, key=lambda one: one.weight, default=None)
+        if plain is None:
+            return False
+        mine, theirs = (arranged(view, plain.order) for view in (self.now, self.earlier.view))
+        edited = difference(mine, theirs)
+        same = edited is not None and self._is_found(edited)
+        return not same or not _agrees(self.cached, plain.size(common_prefix(mine.text, theirs.text)), self.known)
+
+    def whole_blocks(self, size: Size) -> bool:
+        """Return whether the report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
+        return _whole_blocks(self.cached, size, self.known)
+
+    @cached_property
+    def edit(self) -> Difference | None:
+        """Return an edit of the request itself that explains the report in any order; None if there is none.
+
+        Where a template writes a message in another way, the edit is the difference inside this message of the
+        request body.
+        """
+        if self.extends:
+            return None
+        if self.moved is not None and self.found is not None:
+            edited = _message_difference(self.now, self.earlier.view, self.found.part.index)
+            if edited is not None:
+                return edited
+        for one in self.known.all_orders:
+            mine, theirs = (arranged(view, one.order) for view in (self.now, self.earlier.view))
+            found = difference(mine, theirs)
+            if found is not None and moved_by_template(mine, theirs, one.order):
+                edited = _message_difference(self.now, self.earlier.view, found.part.index)
+            else:
+                edited = None if one.order in SENT else found  # a bare order may leave out what differs before
+            if found is None or edited is None or self._is_found(edited):
+                continue
+            if self._ends(one.size(found.shared)):
+                return edited
+            if self.cached and one.longest is not None and self.fits(one.longest):
+                return edited
+        left_out = sum(one.weight for one in self.known.orders if one.order in SENT)
+        # The text is the same only in a rendering for which the reports do not speak yet.
+        return difference(self.now, self.earlier.view) if self.found is None and left_out < PROVED else None
+
+    def _is_found(self, edited: Difference) -> bool:
+        """Return whether an edit is the difference up to which the text is the same."""
+        found = self.found
+        return found is not None and (found.part.kind, found.part.index, found.offset) == (
+            edited.part.kind,
+            edited.part.index,
+            edited.offset,
+        )
+
+    def _ends(self, size: Size) -> bool:
+        """Return whether the report is what a prefix of so many tokens gives."""
+        return self.fits(size) if self.cached else _agrees(0, size, self.known)
+
+    @property
+    def in_plain_order(self) -> bool:
+        """Return whether all of the earlier prompt that this one continues was served, in blocks that reports allow, if
+        the template moves nothing."""
+        plain = self._plain
+        if plain is None or not self.extends:
+            return False
+        return self.in_usual_blocks(plain.size(len(arranged(self.earlier.view, plain.order).text)))
+
+    @property
+    def _plain(self) -> OrderEvidence | None:
+        plain = (one for one in self.known.all_orders if one.order not in (*BASE, *MOVING_ORDERS, *TURN_ORDERS))
+        return next(plain, None)
+
+    @property
+    def may_be_blocks(self) -> bool:
+        """Return whether whole large blocks of a prompt that was continued explain the report."""
+        one = self._plain
+        if one is None or not self.extends:
+            return False
+        return self.whole_blocks(one.size(len(arranged(self.earlier.view, one.order).text)))
+
+
+def _message_difference(now: CacheView, earlier: CacheView, index: int) -> Difference | None:
+    """Return the first difference inside one message of the request body."""
+    mine, theirs = (_message(view, index) for view in (now, earlier))
+    return None if mine.text == theirs.text else difference(mine, theirs)
+
+
+def _message(view: CacheView, index: int) -> CacheView:
+    parts = [part for part in view.parts if part.kind != "tool" and part.index == index]
+    start, end = (parts[0].start, parts[-1].end) if parts else (0, 0)
+    moved = (replace(part, start=part.start - start, end=part.end - start) for part in parts)
+    return CacheView(view.text[start:end], tuple(moved))
+
+
+def case_of(
+    now: CacheView,
+    document: DocumentView | None,
+    earlier: EarlierRequest,
+    parameters: tuple[str, ...],
+    known: MissKnowledge,
+    report: tuple[int, int],
+) -> MissCase:
+    """Return the evidence of a report: `report` is cached and prompt tokens."""
+    cached, prompt = report
+    best = _best_order(now, earlier.view, cached, known, likely_only=bool(parameters))
+    return MissCase(now, document, earlier, parameters, known, cached, prompt, *best)
+
+
+def _best_order(
+    now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool
+) -> tuple[Difference | None, Size, Order | None, Order, float]:
+    """Return the first difference in the order that explains the report best, the tokens before it, this order if the
+    template causes it by moving tools or system text, or by marking the last turn; the order, and the share of the
+    probable orders in which the report is what the shared beginning gives.
+
+    `likely_only`: only in the most probable order, as something else may explain the report. If the prompt begins with
+    the whole earlier one, only a template can cause a difference: its order must be probable.
+    """
+    best: tuple[float, Order, CacheView, Size, bool] | None = None
+    most = max((one.plausible for one in known.orders), default=0.0)
+    extends = now.text.startswith(earlier.text)
+    least = most if likely_only else min(CONFIDENT if extends else PLAUSIBLE, most)
+    same = rewritten(earlier, now)
+    probable = agreeing = 0.0
+    for one in known.orders:
+        if one.plausible < least:
+            continue
+        fitting = False
+        mine = arranged(now, one.order)
+        for other in (earlier,) if same is None else (earlier, same):
+            theirs = arranged(other, one.order)
+            moved = moved_by_template(mine, theirs, one.order)
+            if moved and one.plausible < MOVING:
+                continue
+            size = one.size(common_prefix(mine.text, theirs.text))
+            fitting = fitting or _agrees(cached, size, known)
+            fit = (one.weight if other is earlier else one.weight * UNRENDERED) * sum(
+                share * agreement(cached, size, block) for block, share in known.blocks or ((known.block, 1.0),)
+            )
+            if best is None or fit > best[0] * 1.0001:
+                best = fit, one.order, other, size, moved
+        probable += one.weight
+        agreeing += one.weight if fitting else 0.0
+    _, order, other, size, moved = best or (0.0, "first", earlier, _canonical_size(now, earlier, known), False)
+    found = difference(arranged(now, order), arranged(other, order))
+    return found, size, order if moved else None, order, agreeing / probable if probable else 1.0
+
+
+def _agrees(cached: int, size: Size, known: MissKnowledge) -> bool:
+    """Return whether a report is what a server serves of so many shared tokens."""
+    if cached:
+        return _in_blocks(cached, size, known) or _whole_blocks(cached, size, known)
+    short = size.tokens < 1.1 * LARGE_BLOCK and known.none_so_short(size.tokens)
+    return short or size.tokens - 3 * size.error < known.block
+
+
+def _in_blocks(cached: int, size: Size, known: MissKnowledge) -> bool:
+    slack = 3 * size.error + NEAR
+    usual = [block for block, weight in known.blocks if weight >= PARTLY and not cached % block]
+    missed = size.tokens - cached
+    return any(-slack <= missed <= max(block, NEAR) + slack for block in usual or (1,))
+
+
+def _whole_blocks(cached: int, size: Size, known: MissKnowledge) -> bool:
+    missed, slack = size.tokens - cached, 3 * size.error + NEAR
+    if not cached or missed < -slack:
+        return False
+    units = (cached // parts for parts in range(1, 9) if not cached % parts)
+    return any(missed < unit + slack and not any(figure % unit for figure in known.figures) for unit in units)
+
+
+def _canonical_size(now: CacheView, earlier: CacheView, known: MissKnowledge) -> Size:
+    """Return the tokens that both share if tools are first."""
+    first = next((one for one in known.orders if one.order == "first"), None)
+    return first.size(common_prefix(now.text, earlier.text)) if first is not None else Size(0.0, 0.0)
+
+
+def agreement(cached: int, size: Size, block: int) -> float:
+    """Return how well a report agrees with a shared size in blocks of `block` tokens, from 0 to 1."""
+    served = size.tokens // block * block
+    apart = max(abs(cached - served) - block - 2 * size.error, 0.0)
+    return float(1.0 / (1.0 + (apart / (24.0 + 2 * size.error)) ** 2))

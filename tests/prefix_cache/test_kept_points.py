@@ -1,0 +1,118 @@
+"""Servers that find only whole messages, requests or saved states again: what such a server served is not lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.learned_state import restore, state_of
+from playground.prefix_cache.match_tree import MatchStep
+from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
+from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
+from playground.prefix_cache.prediction import CacheUsage
+from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.proofs import CacheProofs, message_ends
+from playground.prefix_cache.reach import Reach
+from playground.prefix_cache.view import CacheView, Order, view_of_fields
+
+RULES = "You are a clerk of the harbour office. Name the crate, the shelf and the ship. " * 40
+LOG = "Crate 7 is on shelf 3. " * 60
+CLEARED = "The text of the prompt is not the cause"
+
+
+def view(*texts: str) -> CacheView:
+    """Return a prompt with a system message, and messages of user and assistant in turn."""
+    roles = ["system", *("user", "assistant") * 9]
+    return view_of_fields({"messages": [{"role": roles[at], "content": text} for at, text in enumerate(texts)]})
+
+
+def known(block: int, figures: tuple[int, ...] = (), *, inside: bool, orders: str = "inside") -> MissKnowledge:
+    names: tuple[Order, ...] = ("inside",) if orders == "inside" else ("before_last_user", "inside")
+    found = [
+        OrderEvidence(name, 0.95 if at == 0 else 0.05, lambda offset: Size(offset / 4, 1.0))
+        for at, name in enumerate(names)
+    ]
+    return MissKnowledge(found, block, blocks=[(block, 1.0)], figures=figures, all_orders=found, inside=inside)
+
+
+def explained(now: CacheView, earlier: CacheView, cached: int, found: MissKnowledge) -> MissExplanation | None:
+    prompt = len(now.text) // 4 + 10
+    return explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(prompt, cached), found)
+
+
+@pytest.mark.parametrize(("inside", "reason"), [(False, "whole_message_or_lost"), (True, "lost")])
+def test_explain_miss_changed_clock_in_a_long_message_is_not_cleared_before_a_part_of_a_message_was_served(
+    inside: bool, reason: str
+) -> None:
+    """The only breakpoint of the gateway is the end of the system text, with a clock in its last line."""
+    then, now = (view(f"{RULES * 2}Time: 08:{minute}", "Which crate?") for minute in ("00", "01"))
+    why = explained(now, then, 0, known(16, inside=inside))
+    assert why is not None
+    assert why.reason == reason
+    assert (why.cause == "unknown") == (CLEARED not in why.sentence) == (not inside)
+    assert inside or "00" in why.sentence
+
+
+@pytest.mark.parametrize(("inside", "reason"), [(False, "kept_points_or_lost"), (True, "partly_lost")])
+def test_explain_miss_report_of_whole_messages_is_no_loss_before_anything_else_was_served(
+    inside: bool, reason: str
+) -> None:
+    """The gateway's breakpoint is one message behind the end of the earlier request."""
+    texts = RULES, "Which crate?", LOG, "And the ship?", LOG
+    earlier = view(*texts)
+    end = message_ends(view(*texts, "x"))[3]
+    why = explained(view(*texts, "Thanks"), earlier, end // 4, known(1, (600,), inside=inside))
+    assert why is not None
+    assert why.reason == reason
+
+
+@pytest.mark.parametrize("cached", [960, 976])
+def test_explain_miss_figure_of_an_earlier_report_may_be_a_saved_state(cached: int) -> None:
+    """A hybrid model with a state at 960 tokens; 976 were never reported before and are no end of a message."""
+    then, now = (view(RULES, LOG + name, LOG, f"{name}: where is it?") for name in ("Ada", "Bob"))
+    why = explained(now, then, cached, known(16, (960, 416, 1_136), inside=False))
+    assert why is not None
+    assert why.reason == ("kept_points_or_lost" if cached == 960 else "partly_lost")
+
+
+def test_explain_miss_template_is_not_the_cause_if_all_whole_blocks_were_served_without_it() -> None:
+    """3,072 of 3,290 tokens in blocks of 256: a template that moves system text explains that as well."""
+    earlier = view(RULES * 4, "Which crate?")
+    now = view(RULES * 4, "Which crate?", "On shelf 3.", "And the ship?")
+    whole = len(earlier.text) // 4
+    found = known(256, (2_816,), inside=True, orders="moving")
+    assert explained(now, earlier, whole // 256 * 256, found) is None
+
+
+def reach(*depths: int) -> Reach:
+    steps = [MatchStep(depth, number, 1) for number, depth in enumerate(depths)]
+    return Reach(steps, lambda depth: Size(depth / 4, 0.0), [5.0] * len(steps), [0.0] * len(steps))
+
+
+def test_add_ended_report_up_to_a_difference_inside_a_message_proves_that_parts_are_found() -> None:
+    prompt = view(RULES, LOG, "Yes.")
+    inside = message_ends(prompt)[0] + 800
+    for depth, cached, proof in (
+        (inside, inside // 4 // 16 * 16, True),
+        (inside, message_ends(prompt)[0] // 4 // 16 * 16, False),
+        (message_ends(prompt)[1], message_ends(prompt)[1] // 4 // 16 * 16, False),
+    ):
+        proofs = CacheProofs()
+        proofs.add_ended(reach(depth), prompt, cached, 16, ())
+        assert proofs.inside == proof, (depth, cached)
+
+
+def test_add_ended_report_that_is_no_end_and_no_checkpoint_proves_that_parts_are_found() -> None:
+    prompt = view(RULES, LOG, "Yes.")
+    depth = message_ends(prompt)[1]
+    for cached, figures, proof in ((624, (1_072,), True), (512, (1_072,), False), (528, (1_056,), False)):
+        proofs = CacheProofs()
+        proofs.add_ended(reach(depth), prompt, cached, 16, figures)
+        assert proofs.inside == proof, cached
+
+
+def test_proof_that_parts_of_messages_are_found_is_stored() -> None:
+    model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
+    model.proofs.inside = True
+    restore(other, state_of("e", "m", model))
+    assert other.proofs.inside
