@@ -215,13 +215,15 @@ def cut_error(rest: str = "") -> ApiError:
     )
 
 
-def cut_call_error() -> ApiError:
-    """Return the error for a response that ended inside a tool call, without a finish_reason."""
+def cut_call_error(reason: str | None = None) -> ApiError:
+    """Return the error for a response that ended inside a tool call. `reason`: its finish_reason."""
+    ending = f"with finish_reason {reason}" if reason else "without finish_reason"
     return ApiError(
         "cut",
         "The tool call was cut",
-        "The answer ended without finish_reason, and the arguments of a tool call are not complete JSON.",
-        "Send again. The call was not run; the received part remains.",
+        f"The answer ended {ending}, and the arguments of a tool call are not complete JSON.",
+        f"{'Raise max_tokens, then send' if reason == 'length' else 'Send'} again. The call was not run; the received "
+        "part remains.",
     )
 
 

@@ -258,10 +258,11 @@ class ResponseDecoder:
         """End the response: completed if it has a finish_reason or an answer and no skipped error message.
 
         Some servers send no finish_reason: text is an answer without one, a tool call only with complete arguments.
+        Arguments that end inside a string or an object are cut, whatever the finish_reason is.
         """
         decoder = self._decoder
         if decoder.cut_call:
-            self._fail(cut_call_error(), at, events)
+            self._fail(cut_call_error(redact(decoder.finish_reason, self._key)), at, events)
         elif not decoder.finished and decoder.passed_message:
             self._fail(stream_error(decoder.passed_message, self._key), at, events)
         elif not decoder.finished and not decoder.answered:
