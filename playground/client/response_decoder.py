@@ -16,6 +16,7 @@ from playground.client.errors import bounds_error, cut_call_error, cut_error, em
 from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
 from playground.client.redact import SplitKeys, key_forms, mask, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
+from playground.prompt.encodings import as_utf8
 from playground.prompt.json_bounds import JsonBoundsError, json_lines
 
 HEADERS = (
@@ -210,7 +211,7 @@ class ResponseDecoder:
             if not self.ended:
                 self._end_of_stream(at, events)
             return
-        data = self._held.decode("utf-8-sig", "replace")
+        data = as_utf8(bytes(self._held)).decode("utf-8-sig", "replace")
         lines = json_lines(data) if self._is_json_lines(data) else [data]
         for line in lines:
             if not self._take(line, at, events):
