@@ -221,7 +221,8 @@ class _Output:
             print_error(note)
         if state.error is not None:
             words = (state.error.title, state.error.detail, state.error.advice)
-            print_error(redact(f"{'. '.join(word.rstrip('.') for word in words if word)}.", None))
+            sentences = (word if word.endswith(("?", "!")) else f"{word.rstrip('.')}." for word in words if word)
+            print_error(redact(" ".join(sentences), None))
         print(f"request_id {visible_line(redact(state.request_id or '—', None))}", file=sys.stderr)
 
 
