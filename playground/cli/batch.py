@@ -9,8 +9,10 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.cli import FAILED, FINISHED, STOPPED
@@ -208,7 +210,7 @@ class _Job:
         finally:
             if run_ids:
                 note_version(services, self._options.file, self._opened, run_ids)
-        self._print_totals(progress, job.totals)
+        self._print_totals(progress, job, len(results.finished))
         if stopped.is_set():
             return STOPPED
         return FAILED if progress.failed else FINISHED
@@ -220,23 +222,43 @@ class _Job:
         finished = progress.done + progress.failed
         print(f"\r{finished:,} of {progress.total:,}, {progress.failed:,} failed, {eta} left ", end="", file=sys.stderr)
 
-    def _print_totals(self, progress: BatchProgress, sums: BatchTotals) -> None:
-        totals: dict[str, Json] = {"rows": progress.total, "done": progress.done, "failed": progress.failed}
-        totals |= {"prompt_tokens": sums.prompt_tokens, "cached_tokens": sums.cached_tokens}
-        totals |= {"unreported": sums.unreported, "cost": sums.cost, "checks": dict(sums.passed)}
+    def _print_totals(self, progress: BatchProgress, job: BatchJob, earlier: int) -> None:
+        """Print the figures of this run, and with `earlier` answered rows of other runs also those of all runs."""
+        run = _Figures(progress.total, progress.done, progress.failed, job.run_totals)
+        every = _Figures(progress.total + earlier, progress.done + earlier, progress.failed, job.totals)
         if self._options.json:
+            totals = {**run.fields(), "all_runs": every.fields()}
             print(json.dumps(totals), file=sys.stdout if self._options.output else sys.stderr)
             return
-        print(
-            f"{progress.done:,} of {progress.total:,} rows answered, {progress.failed:,} failed; cached tokens "
+        for label, figures in (("this run: ", run), ("all runs: ", every)) if earlier else (("", run),):
+            for line in figures.lines():
+                print(f"{label}{line}", file=sys.stderr)
+
+
+class _Figures(Struct):
+    """What is printed about one run of a batch, or about all of them."""
+
+    rows: int
+    done: int
+    failed: int
+    sums: BatchTotals
+
+    def fields(self) -> dict[str, Json]:
+        fields: dict[str, Json] = {"rows": self.rows, "done": self.done, "failed": self.failed}
+        fields |= {"prompt_tokens": self.sums.prompt_tokens, "cached_tokens": self.sums.cached_tokens}
+        return fields | {"unreported": self.sums.unreported, "cost": self.sums.cost, "checks": dict(self.sums.passed)}
+
+    def lines(self) -> Iterator[str]:
+        sums = self.sums
+        yield (
+            f"{self.done:,} of {self.rows:,} rows answered, {self.failed:,} failed; cached tokens "
             f"{sums.cached_tokens:,} of {sums.prompt_tokens:,} ({percent(sums.cached_share)}), "
-            f"cost {dollars(sums.cost)}",
-            file=sys.stderr,
+            f"cost {dollars(sums.cost)}"
         )
         if sums.unreported:
-            print(f"{sums.unreported:,} rows without reported tokens are not in these sums", file=sys.stderr)
+            yield f"{sums.unreported:,} rows without reported tokens are not in these sums"
         for name, passed in sums.passed.items():
-            print(f"{name}: passed {passed:,} of {sums.done:,}", file=sys.stderr)
+            yield f"{name}: passed {passed:,} of {sums.done:,}"
 
 
 def _forecast_fields(forecast: BatchForecast) -> dict[str, Json]:

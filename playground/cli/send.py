@@ -34,6 +34,11 @@ ADDRESS_ID = "address"
 """Begins the id of an endpoint that is only an address on the command line. It has no key in the key store."""
 
 
+_INCOMPLETE = {
+    "length": "The answer was cut at max_tokens (finish_reason length).",
+    "content_filter": "The answer was filtered by the server (finish_reason content_filter).",
+}
+"""Notes on answers that their server ended early. Their exit status is 0: the response itself is complete."""
 LOCK_WAIT_S = 60.0
 """Seconds that the command waits at its end for a request log that another program holds."""
 
@@ -212,9 +217,12 @@ class _Output:
             if text and not state.text:
                 # An answer of nothing else must not look like an empty one.
                 print(for_stream(f"{label}: {text}", sys.stderr), file=sys.stderr)
+        if state.phase == "done" and (note := _INCOMPLETE.get(state.finish_reason or "")):
+            print_error(note)
         if state.error is not None:
             words = (state.error.title, state.error.detail, state.error.advice)
-            print_error(redact(f"{'. '.join(word.rstrip('.') for word in words if word)}.", None))
+            sentences = (word if word.endswith(("?", "!")) else f"{word.rstrip('.')}." for word in words if word)
+            print_error(redact(" ".join(sentences), None))
         print(f"request_id {visible_line(redact(state.request_id or '—', None))}", file=sys.stderr)
 
 

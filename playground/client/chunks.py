@@ -152,6 +152,7 @@ class ChunkDecoder:
         self._halves: dict[object, str] = {}
         self.begun = self.finished = self.answered = False
         self._open_calls = False
+        self.finish_reason = ""
         self.passed_over = ""
         self.passed_message = ""
 
@@ -177,8 +178,8 @@ class ChunkDecoder:
 
     @property
     def cut_call(self) -> bool:
-        """Whether a tool call has no complete arguments and no finish_reason after it."""
-        return self._open_calls and self._calls.cut
+        """Whether the arguments of a tool call are cut: never, after a finish_reason, if there are none."""
+        return self._calls.cut if self._open_calls else self._calls.open
 
     def end(self, at: float) -> list[AnyEvent]:
         """Return an unpaired surrogate half at the end as U+FFFD."""
@@ -285,7 +286,8 @@ class ChunkDecoder:
             if reason == "error":
                 return True
             self.finished, self._open_calls = True, False
-            events.append(Finished(at, whole_text(reason)))
+            self.finish_reason = whole_text(reason)
+            events.append(Finished(at, self.finish_reason))
         return failed
 
     def _message(self, message: _Message, at: float, events: list[AnyEvent], *, whole: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
@@ -89,9 +90,28 @@ def _of_address(address: str) -> Iterator[str]:
         yield from (unquote(password), f"{unquote(user or '')}:{unquote(password)}")
     elif user and (looks_random(user) or any(map(str.isdigit, user))):
         yield unquote(user)
+    yield from _of_path(parts.path)
     for query in (parts.query, parts.fragment):
         for name, value in parse_qsl(query, encoding="latin-1"):
             yield from _of_field(name, value)
+
+
+_HOOK = re.compile(r"(?i)(?:^|[/.-])(?:web)?hooks?(?=[/.-]|$)|/services/T[A-Z0-9]{6,}/")
+_BOT = re.compile(r"/bot(\d{6,}:[\w-]{20,})(?=/|$)")
+_NAMED_ID = re.compile(r"[a-z]{2,12}[_-](?=[A-Za-z0-9]+$)")
+_RANDOM_PART = 20
+
+
+def _of_path(path: str) -> Iterator[str]:
+    """Yield the generated parts of a path: the long ones, but no ids as thread_..., and the last one of a webhook."""
+    for bot in _BOT.finditer(path):
+        yield bot[1]
+    parts = [unquote(part) for part in path.split("/")]
+    for part in parts:
+        if len(part) >= _RANDOM_PART and looks_random(part) and not _NAMED_ID.match(part):
+            yield part
+    if len(parts[-1]) >= LEAST_CHARS and _HOOK.search(path) and any(map(str.isdigit, parts[-1])):
+        yield parts[-1]
 
 
 def _split(text: str) -> list[str]:
@@ -134,27 +154,69 @@ _NAME_ENDS = (
 """Quick test of a body, in lower case: `in` is much faster than a pattern."""
 
 
+_TEXTS = frozenset(("input", "instructions", "prompt", "system", "contents"))
+"""Parameters of other APIs that hold the conversation: only fields in them are searched, not their texts."""
+
+
 def _of_body(body: bytes) -> Iterator[str]:
     """Yield secrets among the parameters: `api_key`, headers that a gateway adds, settings of an MCP server."""
+    encoding = json.detect_encoding(body)
+    if encoding not in ("utf-8", "utf-8-sig"):
+        body = body.decode(encoding, "replace").encode("utf-8", "replace")
     small = body.lower()
     if not any(end in small for end in _NAME_ENDS) and not _has_token_list(small) and not _has_named(small):
         return
     with suppress(ValueError, RecursionError):
         fields = _parsed(body)
-        if isinstance(fields, dict):
-            yield from _of_value({name: value for name, value in fields.items() if name != "messages"}, _DEEPEST)
+        for each in fields if isinstance(fields, list) else [fields]:
+            if isinstance(each, dict):
+                yield from _of_parameters(each)
+    yield from _of_raw(body)
 
 
-_IN_TEXT = tuple(
-    word + end
-    for word in (b"key", b"token", b"secret", b"password", b"authorization", b"auth")
-    for end in (b": ", b"=")
+def _of_parameters(fields: dict[str, Any]) -> Iterator[str]:
+    searched = {name: value for name, value in fields.items() if name != "messages" and name not in _TEXTS}
+    yield from _of_value(searched, _DEEPEST)
+    for name in _TEXTS & fields.keys():
+        if isinstance(fields[name], dict | list):
+            yield from _of_value(fields[name], _DEEPEST, texts=False)
+
+
+_MEMBER = re.compile(
+    rb'"([\w.-]{0,64}(?:key|token|secret|password|passwd|passphrase|pwd|authorization|signature|cookie|jwt|credentials?'
+    rb'|auth))"\s*:\s*(?:"((?:[^"\\]|\\.)+)"?|(\d{8,}))',
+    re.I,
+)
+
+
+def _of_raw(body: bytes) -> Iterator[str]:
+    """Yield the secrets that a parser leaves out: of repeated names, of numbers, and of a body that is cut."""
+    for found in _MEMBER.finditer(body):
+        name = found[1].decode()
+        if not is_secret(name):
+            continue
+        if found[3]:
+            yield found[3].decode()
+            continue
+        value = found[2].decode("utf-8", "replace")
+        with suppress(ValueError):
+            value = json.loads(f'"{value}"', strict=False)
+        if not _is_word(name, value):
+            yield from _of_header(name, value)
+
+
+_ENDS = (b": ", b"=", b'\\"')
+_IN_TEXT = (
+    *(word + end for word in (b"key", b"token", b"secret", b"password", b"authorization", b"auth") for end in _ENDS),
+    *(b"-key ", b"-token ", b"-secret ", b"-password "),
 )
 
 
 def _has_named(small: bytes) -> bool:
     """Return whether a text may be a header, an option, a variable or an address with a secret in it."""
-    return any(word in small for word in _IN_TEXT) or (b"://" in small and b"@" in small)
+    return any(word in small for word in _IN_TEXT) or (
+        b"://" in small and (b"@" in small or b"hook" in small or b"/bot" in small)
+    )
 
 
 def _has_token_list(small: bytes) -> bool:
@@ -183,8 +245,15 @@ def _of_list(name: str, values: Iterable[Any]) -> Iterator[str]:
     if not is_secret(name):
         return
     for value in values:
-        if isinstance(value, str) and not _ORDINARY.fullmatch(value):
-            yield from _of_header(name, value)
+        text = _number(value) or value
+        if isinstance(text, str) and not _ORDINARY.fullmatch(text):
+            yield from _of_header(name, text)
+
+
+def _number(value: Any) -> str:
+    """Return a number of at least 8 digits as text; "" for any other value."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+    return text if len(text) >= LEAST_CHARS else ""
 
 
 def _pairs_of(fields: dict[Any, Any]) -> Iterator[tuple[str, str]]:
@@ -194,8 +263,9 @@ def _pairs_of(fields: dict[Any, Any]) -> Iterator[tuple[str, str]]:
     for member in ("value", "val", "values"):
         value = small.get(member)
         for one in value if isinstance(value, list) else [value]:
-            if name is not None and isinstance(one, str) and not _is_word(name, one):
-                yield name, one
+            text = _number(one) or one
+            if name is not None and isinstance(text, str) and not _is_word(name, text):
+                yield name, text
 
 
 _NAMED = re.compile(r"-{0,2}([\w.-]+)(?:=|:\s+)(\S.*)")
@@ -225,38 +295,80 @@ def _is_word(name: str, value: str) -> bool:
     return name.lower() in ("key", "token") and len(value) < _LONG and not any(map(str.isdigit, value))
 
 
-def _of_value(value: Any, depth: int) -> Iterator[str]:
+def _of_value(value: Any, depth: int, *, texts: bool = True) -> Iterator[str]:
+    """Yield the secrets in a JSON value. `texts`: search also within its texts."""
     if depth == 0:
         return
     if isinstance(value, dict):
         for pair in _pairs_of(value):
             yield from _of_header(*pair)
         for name, one in value.items():
-            yield from _of_member(name, one, depth)
+            yield from _of_member(name, one, depth, texts=texts)
     elif isinstance(value, list):
         match value:
             case [str(name), str(one)] if is_secret(name) and not _is_word(name, one):  # a header as a pair
                 yield from _of_header(name, one)
         yield from _of_strings(value)
         for one in value:
-            yield from _of_value(one, depth)
+            if isinstance(one, str):
+                yield from _of_text(one, depth) if texts else ()
+            else:
+                yield from _of_value(one, depth, texts=texts)
 
 
-def _of_member(name: str, value: Any, depth: int) -> Iterator[str]:
-    if isinstance(value, str) and not _is_word(name, value):
-        yield from (*_of_header(name, value), *(_of_address(value) if "://" in value else ()))
+def _of_member(name: str, value: Any, depth: int, *, texts: bool) -> Iterator[str]:
+    if isinstance(value, str):
+        if not _is_word(name, value):
+            yield from (*_of_header(name, value), *(_of_address(value) if "://" in value else ()))
+        if texts and name not in _PROSE:
+            yield from _of_text(value, depth)
     elif name != "function":  # names of a tool's parameters are no settings
         if isinstance(value, list | dict):
             yield from _of_list(name, value.values() if isinstance(value, dict) else value)
-        yield from _of_value(value, depth - 1)
+        yield from _of_value(value, depth - 1, texts=texts)
+
+
+_PROSE = frozenset(("description", "content", "text", "title", "name", "model", "user"))
+_MAX_TEXT = 64 * 1024
+_SETTING = re.compile(r"(?<![\w-])([A-Za-z][\w-]*)\s?=\s?[\"']?([^\s;&\"',]+={0,2})")
+"""A part of a connection string, or a variable: `Password=...;`, `DB_PASSWORD=...`"""
+
+
+def _of_text(text: str, depth: int) -> Iterator[str]:
+    """Yield the secrets in a connection string, a command, variables of an environment or JSON inside a text."""
+    if len(text) > _MAX_TEXT or not ("=" in text or "--" in text or text[:1] in ("{", "[")):
+        return
+    if text[:1] in ("{", "["):
+        with suppress(ValueError, RecursionError):
+            yield from _of_value(_parsed(text.encode("utf-8", "replace")), depth - 1)
+            return
+    for found in _SETTING.finditer(text):
+        if is_secret(found[1]) and not _ORDINARY.fullmatch(found[2]):
+            yield found[2]
+    if "--" in text:
+        yield from _of_strings(list(text.split()))
 
 
 _USER = re.compile(r"://[^/?#@\s]+@")
 _QUERY_FIELD = re.compile(r"(?<=[?&#;])([^=?&#;\s]+)=([^&#;\s<>\"]+)")
 
 
+_ADDRESS_PATH = re.compile(r"(?<=://)([^/?#\s\"<>]+)(/[^?#\s\"<>]+)|^()(/[^?#\s\"<>]+)")
+
+
+def _masked_path(address: re.Match[str]) -> str:
+    host, path = (address[1], address[2]) if address[2] else ("", address[4])
+    for secret in set(_of_path(path)):
+        path = path.replace(secret, MASK)
+    return host + path
+
+
 def masked_address(text: str) -> str:
-    """Mask user and password of addresses in `text`, and the values of query fields that are secrets."""
+    """Mask user, password and generated parts of paths of addresses in `text`, and query fields that are secrets."""
+    return _without_user(_ADDRESS_PATH.sub(_masked_path, text))
+
+
+def _without_user(text: str) -> str:
     text = _USER.sub(f"://{MASK}@", text)
     return _QUERY_FIELD.sub(
         lambda found: f"{found[1]}={MASK}" if any(_of_field(found[1], found[2])) else found[0], text
@@ -265,8 +377,8 @@ def masked_address(text: str) -> str:
 
 def has_secret(address: str) -> bool:
     """Return whether an address has a user, a password or a key in it, or a query, fragment or parameter, which may be
-    one whatever its name is."""
-    return any(mark in address for mark in "?#;") or masked_address(redact(address, None)) != address
+    one whatever its name is. A generated part of the path is none: an account's id, which the server needs."""
+    return any(mark in address for mark in "?#;") or _without_user(redact(address, None)) != address
 
 
 def without_secret(address: str) -> str:

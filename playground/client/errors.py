@@ -18,6 +18,7 @@ ADVICE = {
     400: "Correct the request; the same request gets the same answer.",
     401: "Check the key under Connect to Electron.",
     403: "The key is valid, but this plan or workspace does not allow it. Look in the vendor's console.",
+    407: "Set the proxy's user and password in HTTP_PROXY or HTTPS_PROXY, or name the host in NO_PROXY.",
     404: "Check the base URL (on most servers its path ends in /v1) and the model's name.",
     413: "The request is larger than the server takes. Shorten the prompt.",
     422: "Correct the request; the same request gets the same answer.",
@@ -32,6 +33,7 @@ TITLES = {
     400: "The server refused the request",
     401: "The key was not accepted",
     403: "The key has no access",
+    407: "The proxy wants a user and password",
     404: "The endpoint has no such address or model",
     413: "The request is too large",
     422: "The server refused the request",
@@ -215,13 +217,15 @@ def cut_error(rest: str = "") -> ApiError:
     )
 
 
-def cut_call_error() -> ApiError:
-    """Return the error for a response that ended inside a tool call, without a finish_reason."""
+def cut_call_error(reason: str | None = None) -> ApiError:
+    """Return the error for a response that ended inside a tool call. `reason`: its finish_reason."""
+    ending = f"with finish_reason {reason}" if reason else "without finish_reason"
     return ApiError(
         "cut",
         "The tool call was cut",
-        "The answer ended without finish_reason, and the arguments of a tool call are not complete JSON.",
-        "Send again. The call was not run; the received part remains.",
+        f"The answer ended {ending}, and the arguments of a tool call are not complete JSON.",
+        f"{'Raise max_tokens, then send' if reason == 'length' else 'Send'} again. The call was not run; the received "
+        "part remains.",
     )
 
 

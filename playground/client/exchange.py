@@ -24,6 +24,7 @@ from playground.client.proxies import Proxy
 from playground.client.redact import redact_error
 from playground.client.response_decoder import EVENT_STREAM, SLICE_BYTES, ResponseDecoder, request_ids
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
+from playground.prompt.encodings import as_utf8
 from playground.prompt.request import Request
 
 if TYPE_CHECKING:
@@ -386,4 +387,4 @@ async def _error_body(response: httpx.Response) -> str:
                 held += received
                 if len(held) > MAX_ERROR_BYTES:
                     break
-    return held[:MAX_ERROR_BYTES].decode("utf-8", "replace")
+    return as_utf8(bytes(held[:MAX_ERROR_BYTES])).decode("utf-8", "replace")

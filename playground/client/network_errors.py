@@ -34,8 +34,16 @@ def network_error(error: Exception, base_url: str, *, begun: bool, proxy: Proxy 
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
         return ApiError("protocol", "The server does not speak HTTP", f"{base_url}: {error}.", _CHECK_SERVER)
     if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-        return ApiError("protocol", "The server hung up without an answer", f"{base_url}: {error}", _CHECK_SERVER)
+        return ApiError(
+            "protocol", "The server hung up without an answer", f"{base_url}: {_words_of(error)}", _CHECK_SERVER
+        )
     return ApiError("connect", "The request could not be sent", f"{base_url}: {error}", "Check the base URL.")
+
+
+def _words_of(error: Exception) -> str:
+    """Return the text of an error, or of its cause: a reset connection has none."""
+    causes = (error, error.__cause__, error.__context__)
+    return next((str(each) for each in causes if each is not None and str(each)), "the connection was reset")
 
 
 def stalled_error() -> ApiError:

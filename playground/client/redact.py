@@ -91,7 +91,8 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
     if not forms:
         return text
     for form in forms:
-        text = text.replace(form, MASK)
+        # A number remains one: the text may be JSON.
+        text = text.replace(form, "0" if form.isdigit() else MASK)
     if _may_decode(text) and _has_form(decoded(text), forms):
         text = escaped_key(forms).sub(MASK, text)
         plain = decoded(text)

@@ -16,6 +16,7 @@ from playground.client.errors import bounds_error, cut_call_error, cut_error, em
 from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
 from playground.client.redact import SplitKeys, key_forms, mask, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
+from playground.prompt.encodings import as_utf8
 from playground.prompt.json_bounds import JsonBoundsError, json_lines
 
 HEADERS = (
@@ -210,7 +211,7 @@ class ResponseDecoder:
             if not self.ended:
                 self._end_of_stream(at, events)
             return
-        data = self._held.decode("utf-8-sig", "replace")
+        data = as_utf8(bytes(self._held)).decode("utf-8-sig", "replace")
         lines = json_lines(data) if self._is_json_lines(data) else [data]
         for line in lines:
             if not self._take(line, at, events):
@@ -258,10 +259,11 @@ class ResponseDecoder:
         """End the response: completed if it has a finish_reason or an answer and no skipped error message.
 
         Some servers send no finish_reason: text is an answer without one, a tool call only with complete arguments.
+        Arguments that end inside a string or an object are cut, whatever the finish_reason is.
         """
         decoder = self._decoder
         if decoder.cut_call:
-            self._fail(cut_call_error(), at, events)
+            self._fail(cut_call_error(redact(decoder.finish_reason, self._key)), at, events)
         elif not decoder.finished and decoder.passed_message:
             self._fail(stream_error(decoder.passed_message, self._key), at, events)
         elif not decoder.finished and not decoder.answered:

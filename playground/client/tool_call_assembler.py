@@ -22,6 +22,11 @@ class _ObjectEnd:
         self._depth, self._in_string, self._escaped = 0, False, False
         self.complete, self.empty = False, True
 
+    @property
+    def open(self) -> bool:
+        """Whether the text ended inside a string, a list or an object."""
+        return self._in_string or self._depth > 0
+
     def feed(self, text: str) -> None:
         if not text:
             return
@@ -75,6 +80,11 @@ class ToolCallAssembler:
     def cut(self) -> bool:
         """Whether the arguments of a call are no complete object. Without any, a call in pieces is cut."""
         return not all(call.arguments.complete for call in self._calls)
+
+    @property
+    def open(self) -> bool:
+        """Whether the arguments of a call have begun and end inside a string, a list or an object."""
+        return any(call.arguments.open for call in self._calls)
 
     def pieces(self, calls: list[Any], at: float) -> Iterator[ToolCallDelta]:
         """Return the pieces in one chunk's `delta.tool_calls`."""

@@ -77,6 +77,9 @@ class BatchJob:
         """Each row's result, after it was written."""
         self._run_ids: dict[int, str] = {}
         self.totals = BatchTotals(passed={check.name: 0 for check in checks})
+        """Sums of the answers of earlier runs and of this run's results."""
+        self.run_totals = BatchTotals(passed={check.name: 0 for check in checks})
+        """Sums of this run's results."""
         for result in results.finished.values():
             self.totals.add(result)
         kept = set(results.finished)
@@ -137,6 +140,7 @@ class BatchJob:
         result = self._result(item, outcome)
         await asyncio.to_thread(self._results.write, result)
         self.totals.add(result)
+        self.run_totals.add(result)
         self.on_result(result)
 
     def _result(self, item: PlannedRow, outcome: RunState | Exception) -> dict[str, Json]:

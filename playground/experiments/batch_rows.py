@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from playground.prompt.document import Document, names, render
+from playground.prompt.encodings import as_utf8
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import read_input
 from playground.prompt.json_bounds import json_lines, loads
@@ -112,7 +113,7 @@ def read_rows(data: bytes, name: str) -> tuple[BatchRow, ...]:
     if len(data) > MAX_DATA_BYTES:
         raise InputError(FieldError(("data",), f"{name} has {len(data):,} bytes; the limit is {MAX_DATA_BYTES:,}."))
     try:
-        text = data.decode("utf-8-sig")
+        text = as_utf8(data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             FieldError(("data",), f"{name} is not UTF-8 text (byte {error.start:,}).", "Save it as UTF-8.")

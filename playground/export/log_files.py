@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from pathlib import Path
 from typing import IO, Literal, get_args
@@ -21,6 +22,7 @@ from playground.export import har, jsonl
 from playground.export.har import HarEntries, from_har
 from playground.export.jsonl import FORMAT_KEY, from_line
 from playground.export.masking import masked_run, masked_text
+from playground.prompt.encodings import as_utf8
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import load
 from playground.prompt.json_bounds import loads
@@ -86,7 +88,7 @@ async def _import_batches(
 def _is_har(path: Path) -> bool:
     """Return whether the file is one JSON object with a `log`, rather than lines of exported requests."""
     with path.open("rb") as file:
-        start = file.read(65_536).lstrip(b"\xef\xbb\xbf \t\r\n")
+        start = as_utf8(file.read(65_536)).lstrip(b"\xef\xbb\xbf \t\r\n")
     if _LOG_FIRST.match(start):
         return True
     return start[:1] == b"{" and FORMAT_KEY.encode() not in start and b'"log"' in start
@@ -97,7 +99,7 @@ _LOG_FIRST = re.compile(rb'\{\s*"log"')
 
 def _har_entries(path: Path) -> HarEntries:
     try:
-        value = loads(path.read_bytes(), max_bytes=MOST_HAR_BYTES, finite=False)
+        value = loads(as_utf8(path.read_bytes()), max_bytes=MOST_HAR_BYTES, finite=False)
     except (ValueError, RecursionError) as error:
         raise InputError(FieldError((), f"this is not JSON: {error}.")) from None
     return from_har(value)
@@ -123,9 +125,9 @@ def _batches(path: Path) -> Iterator[list[EndedRun]]:
 
 
 def _runs(path: Path) -> Iterator[EndedRun]:
-    with path.open("rb") as file:
+    with _reading(path) as read_line:
         number = 0
-        while line := file.readline(MOST_LINE_BYTES + 1):
+        while line := read_line(MOST_LINE_BYTES + 1):
             number += 1
             if len(line) > MOST_LINE_BYTES:
                 raise InputError(FieldError((f"line {number}",), f"is longer than {MOST_LINE_BYTES // 1024**2:,} MB."))
@@ -133,6 +135,22 @@ def _runs(path: Path) -> Iterator[EndedRun]:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if line.strip():
                 yield _run(line, number)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Callable[[int], bytes]]:
+    """Yield the function that reads the next line in UTF-8. Raises InputError for a wide text that is damaged."""
+    with path.open("rb") as file:
+        encoding = json.detect_encoding(file.read(4))
+        file.seek(0)
+        if not encoding.startswith(("utf-16", "utf-32")):
+            yield file.readline
+            return
+        wide = io.TextIOWrapper(file, encoding, "surrogatepass", newline="\n")
+        try:
+            yield lambda most: wide.readline(most).encode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise InputError(FieldError((), f"this is not {encoding.upper()} text (byte {error.start:,}).")) from None
 
 
 def _run(line: bytes, number: int) -> EndedRun:

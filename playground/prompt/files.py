@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prompt.document import ROLES, Document, Json, Message, Role, Tool, ToolCall
+from playground.prompt.encodings import as_utf8
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.json_bounds import JsonBoundsError, loads
 from playground.prompt.limits import OWN_PLACE
@@ -73,7 +74,7 @@ PROMPT_FORMAT = FileFormat()
 
 
 def read_input(name: str, field: str = "FILE", max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """Return the bytes of a file or pipe that a command line names; `-` is standard input.
+    """Return the bytes of a file or pipe that a command line names; `-` is standard input. A text is in UTF-8.
 
     Raises InputError if it cannot be read or is larger than `max_bytes`. Reads no more than that of a device.
     """
@@ -87,7 +88,7 @@ def read_input(name: str, field: str = "FILE", max_bytes: int = MAX_FILE_BYTES) 
         raise InputError(FieldError((field,), f"{name} cannot be read: {error.strerror or error}.")) from None
     if len(data) > max_bytes:
         raise InputError(FieldError((field,), f"{name} is larger than {max_bytes // 1024 // 1024} MiB."))
-    return data
+    return as_utf8(data)
 
 
 class OpenedPrompt(Struct, frozen=True):
@@ -184,13 +185,13 @@ def load(text: str) -> Document:
 
 
 def parse_bytes(data: bytes) -> OpenedPrompt:
-    """Parse a file's bytes: UTF-8, with or without a byte-order mark. Raises InputError."""
+    """Parse a file's bytes: UTF-8, UTF-16 or UTF-32, with or without a byte-order mark. Raises InputError."""
     if len(data) > MAX_FILE_BYTES:
         raise InputError(
             FieldError((), f"the file has {len(data):,} bytes; a prompt file has at most {MAX_FILE_BYTES:,}.")
         )
     try:
-        return parse(data.decode("utf-8-sig"))
+        return parse(as_utf8(data).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(
             FieldError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -146,14 +148,30 @@ def _masked_response(
 
 def _masked_body(body: bytes, key: str | None, *, whole: bool) -> bytes:
     """Return a body with its keys masked. One that is not whole may end within a key, which is masked too."""
-    for form in key_forms(key):
-        for encoding in ("utf-16-le", "utf-16-be"):
-            body = body.replace(form.encode(encoding), MASK.encode(encoding))
+    if b"\0" in body:
+        body = _masked_wide(body, key)
     text = body.decode(*_ANY_BYTES)
     masked = _masked_text(text, key, whole=whole)
     if "data:" in masked and (not whole or _may_have_split_key(masked, key)):
         masked = _masked_events(masked, key, whole=whole)
     return body if masked is text or masked == text else masked.encode(*_ANY_BYTES)
+
+
+_WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+
+
+def _masked_wide(body: bytes, key: str | None) -> bytes:
+    """Return a body with its keys masked if it is in UTF-16 or UTF-32, also in a part of it."""
+    encoding = json.detect_encoding(body)
+    if encoding.startswith(("utf-16", "utf-32")):
+        with suppress(ValueError):
+            text = body.decode(encoding)
+            masked = redact(text, key)
+            return body if masked == text else masked.encode(encoding)
+    for form in key_forms(key):
+        for wide in _WIDE:
+            body = body.replace(form.encode(wide), MASK.encode(wide))
+    return body
 
 
 def _masked_text(text: str, key: str | None, *, whole: bool) -> str:

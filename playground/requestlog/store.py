@@ -36,6 +36,8 @@ _CHECK_UP_TO = 32 * 1024 * 1024
 """Bytes. Up to here every page is checked at each start (some 50 ms); beyond, only what opening touches."""
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NO_ROOM_CODES = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
+_SHARED_BYTES, _WAL_HEAD_BYTES = 32_768, 32
+"""Size of SQLite's shared-memory file from its first use on, and of the head of a write-ahead file."""
 _UNDECODABLE = "Could not decode to UTF-8"
 """Start of sqlite3's message for a text column that is not UTF-8."""
 
@@ -203,13 +205,42 @@ def _connect_unchanged(path: Path) -> sqlite3.Connection:
             return connection
         except sqlite3.OperationalError as error:
             connection.close()
-            # An empty one is left by an attempt to write on a full disk, where no shared memory can be created.
-            if error.sqlite_errorcode & 0xFF not in _NO_ROOM_CODES or pending.stat().st_size > 0:
+            # On a full or read-only disk no shared memory can be created.
+            if error.sqlite_errorcode & 0xFF not in _NO_ROOM_CODES or _is_shared(path):
                 raise
+            if _has_frames(pending):
+                return _connect_alone(path)
         except BaseException:
             connection.close()
             raise
     return _connect(path, "immutable=1", busy_s=_OPENING_BUSY_S)
+
+
+def _is_shared(path: Path) -> bool:
+    """Return whether the file's shared memory is complete: a process may use it."""
+    try:
+        return path.with_name(path.name + "-shm").stat().st_size >= _SHARED_BYTES
+    except OSError:
+        return False
+
+
+def _has_frames(pending: Path) -> bool:
+    """Return whether a write-ahead file has a page since its last checkpoint: one with the salts of its header."""
+    with pending.open("rb") as file:
+        head = file.read(_WAL_HEAD_BYTES + 16)
+    return len(head) == _WAL_HEAD_BYTES + 16 and head[16:24] == head[_WAL_HEAD_BYTES + 8 :]
+
+
+def _connect_alone(path: Path) -> sqlite3.Connection:
+    """Connect to a file that no process uses, with the index of its write-ahead file in this process's memory."""
+    connection = _connect(path, f"mode=ro&vfs={'win32-none' if os.name == 'nt' else 'unix-none'}")
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA schema_version")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from msgspec.structs import replace
 
@@ -69,20 +69,36 @@ class EndpointStore:
 
         `on_error` is called with `notice` if the endpoints cannot be saved.
         """
-        self._file = JsonFile(path, "The file of endpoints")
+        self._file = JsonFile(path, "The file of endpoints", masked=True)
         self._submit, self._on_error = submit, on_error
         self._changes: Subscribers[[]] = Subscribers()
         self._lock = threading.Lock()
-        self._unsaved: dict[str, Endpoint | None] = {}
         cleaned: list[Endpoint] = []
-        self._endpoints = self._file.read(lambda value: _endpoints(value, cleaned)) or _built_in()
-        self.notice = self._file.notice
+        self._endpoints, self.notice = self._read(cleaned)
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
-        if cleaned and not self._file.notice:  # of a file that was read to its end
-            names = ", ".join(endpoint.name for endpoint in cleaned)
-            self.notice = f"The password or key was removed from the base URL of {names}. The key has its own field."
-            self._unsaved = {endpoint.id: endpoint for endpoint in cleaned}
+        self._unsaved: dict[str, Endpoint | None] = {endpoint.id: endpoint for endpoint in cleaned}
+        if self._unsaved:
             self._submit(self._save, self._report)
+        self._submit(self._file.clean_set_aside, self._report)
+
+    def _read(self, changed: list[Endpoint]) -> tuple[dict[str, Endpoint], str]:
+        """Return the endpoints of the file, and the notice. `changed` receives those that are to be written again.
+
+        A file with an unusable endpoint is set aside whole, and the others are written to a new one.
+        """
+        cleaned: list[Endpoint] = []
+        unusable: list[str] = []
+        endpoints = self._file.read(lambda value: _endpoints(value, cleaned, unusable)) or _built_in()
+        notice = self._file.notice
+        others = [endpoint for endpoint in endpoints.values() if endpoint not in BUILT_IN]
+        if unusable:
+            notice = f"{self._file.set_aside()} Endpoints that cannot be used: {' '.join(unusable)}"
+            changed += others
+        elif cleaned:
+            names = ", ".join(endpoint.name for endpoint in cleaned)
+            notice = f"The password or key was removed from the base URL of {names}. The key has its own field."
+            changed += cleaned
+        return endpoints, notice
 
     def all(self) -> tuple[Endpoint, ...]:
         """Return every endpoint: the simulator, Electron, then those added, oldest first."""
@@ -160,7 +176,8 @@ class EndpointStore:
             changed, self._unsaved = self._unsaved, {}
         if not changed:
             return ""
-        saved = {**(self._file.read(_endpoints) or _built_in()), **changed}
+        again: list[Endpoint] = []
+        saved = {**self._read(again)[0], **changed}
         try:
             self._file.write({"endpoints": [_row(endpoint) for endpoint in saved.values() if endpoint is not None]})
         except OSError as error:
@@ -267,24 +284,45 @@ class _EndpointRow(TypedDict):
 
 
 class _EndpointsFile(TypedDict):
-    endpoints: list[_EndpointRow]
+    endpoints: list[Any]
 
 
-def _endpoints(value: Json, cleaned: list[Endpoint] | None = None) -> dict[str, Endpoint]:
+def _endpoints(value: Json, cleaned: list[Endpoint], unusable: list[str]) -> dict[str, Endpoint]:
     """Return the endpoints in a file's value, built-in ones first. Raises ValueError for another shape.
 
-    `cleaned` receives those whose address in the file has a password or key; theirs has none.
+    Args:
+        value: the file's value.
+        cleaned: receives the endpoints whose address in the file has a password or key; theirs has none.
+        unusable: receives a sentence about each row that is no endpoint.
     """
     endpoints = _built_in()
-    for row in struct_reader(_EndpointsFile)(value)["endpoints"]:
-        bare = _without_secret(row["base_url"])
-        if bare:
-            row["base_url"] = bare
-        endpoint = _as_built_in(_endpoint(row))
+    for place, value_of_row in enumerate(struct_reader(_EndpointsFile)(value)["endpoints"], 1):
+        bare = ""
+        try:
+            row = struct_reader(_EndpointRow)(value_of_row)
+            bare = _without_secret(row["base_url"])
+            if bare:
+                row["base_url"] = bare
+            endpoint = _as_built_in(_endpoint(row))
+        except (ValueError, OverflowError) as error:
+            unusable.append(_why_unusable(place, value_of_row, error))
+            continue
         endpoints[endpoint.id] = endpoint
-        if bare and cleaned is not None:
+        if bare:
             cleaned.append(endpoint)
     return endpoints
+
+
+def _why_unusable(place: int, row: Any, error: Exception) -> str:
+    # Imported here: most files have no such row.
+    from playground.client.redact import redact
+
+    name = row.get("name") if isinstance(row, dict) else None
+    named = f"number {place}"
+    if isinstance(name, str) and name and name.isprintable():
+        named += f" ({redact(name, None)})"
+    problem = error.problems[0].message if isinstance(error, InputError) else str(error)
+    return f"{named}: {problem.rstrip('.')}."
 
 
 def _without_secret(base_url: str) -> str:

@@ -16,7 +16,7 @@ import msgspec
 
 from playground.prompt.document import Json
 from playground.prompt.json_bounds import MAX_BYTES, loads
-from playground.storage.paths import set_aside, write_private
+from playground.storage.paths import free_name_aside, set_aside, write_private
 
 T = TypeVar("T")
 
@@ -27,7 +27,9 @@ _DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, Arithmet
 class JsonFile:
     """One JSON file. `label` names it at the beginning of a sentence ("The settings file")."""
 
-    def __init__(self, path: Path, label: str) -> None:
+    def __init__(self, path: Path, label: str, *, masked: bool = False) -> None:
+        """`masked`: a damaged file is kept without the passwords and keys in it."""
+        self._masked = masked
         self._path = path
         self._label = label
         self._unreadable: OSError | None = None
@@ -45,16 +47,35 @@ class JsonFile:
             self._unreadable = error
             self.notice = f"{self._label} cannot be read: {error.strerror or error}. It was left unchanged."
         except _DAMAGE:
-            self.notice = self._set_aside()
+            self.notice = self.set_aside()
         return None
 
-    def _set_aside(self) -> str:
+    def set_aside(self) -> str:
+        """Rename the file: it is damaged. Returns the notice."""
         try:
-            return f"{self._label} was damaged; it was renamed to {set_aside(self._path).name}."
+            return f"{self._label} was damaged; it was renamed to {self._renamed().name}."
         except OSError as error:
             self._unreadable = error
             reason = error.strerror or error
             return f"{self._label} is damaged and cannot be renamed: {reason}. It was left unchanged."
+
+    def _renamed(self) -> Path:
+        if not self._masked:
+            return set_aside(self._path)
+        # Imported here: most starts find no damaged file.
+        from playground.storage.damaged_files import set_aside_without_secrets
+
+        aside = free_name_aside(self._path)
+        set_aside_without_secrets(self._path, aside, self._path.read_bytes())
+        return aside
+
+    def clean_set_aside(self) -> str:
+        """Mask the secrets in files that earlier versions set aside. Returns why that failed, as a sentence."""
+        if not any(self._path.parent.glob(f"{self._path.stem}.damaged*")):
+            return ""
+        from playground.storage.damaged_files import clean_set_aside
+
+        return clean_set_aside(self._path)
 
     def write(self, value: Json) -> None:
         """Replace the file. Raises OSError, also if the present file could not be read: it may be the user's."""

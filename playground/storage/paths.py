@@ -205,9 +205,15 @@ def _write(path: Path, data: bytes, mode: int, *, durable: bool = True) -> None:
 
 def set_aside(path: Path) -> Path:
     """Rename a damaged file so that nothing overwrites it; returns its new path. Raises OSError."""
+    aside = free_name_aside(path)
+    path.rename(aside)
+    return aside
+
+
+def free_name_aside(path: Path) -> Path:
+    """Return the next unused path for a damaged file."""
     number, aside = 1, path.with_name(f"{path.stem}.damaged{path.suffix}")
     while aside.exists():
         number += 1
         aside = path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
-    path.rename(aside)
     return aside

@@ -149,7 +149,7 @@ class Settings:
 
         `on_error` is called with `notice` if the settings cannot be saved.
         """
-        self._file = JsonFile(path, "The settings file")
+        self._file = JsonFile(path, "The settings file", masked=True)
         self._submit, self._on_error = submit, on_error
         self.stored_forms: dict[str, Callable[[Json], Json]] = {}
         """By name: changes a value when the file is written, also one that an older version stored."""
@@ -163,6 +163,7 @@ class Settings:
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
         if cleaned:
             self._submit(self._save, self._report)
+        self._submit(self._file.clean_set_aside, self._report)
 
     def _remove_secrets(self) -> str:
         """Remove passwords and keys from the addresses of an older file. Returns the notice."""

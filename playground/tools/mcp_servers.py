@@ -129,7 +129,8 @@ class McpSession:
                     await self._answer_all(client)
             # The SDK raises exception groups; all of them are errors of this server.
             except Exception as error:
-                self._error = redact(_sentence(self._name, error, _last_words(said)), self._secrets)
+                words = _last_words(said, self._secrets)
+                self._error = redact(_sentence(self._name, error, words), self._secrets)
             self._error = self._error or f"The tool server {self._name} was closed."
             while not self._asked.empty():
                 self._refuse(self._asked.get_nowait())
@@ -239,10 +240,13 @@ def _refused(error: Exception) -> bool:
     return isinstance(error, MCPError) and error.code != CONNECTION_CLOSED
 
 
-def _last_words(said: IO[str]) -> str:
+def _last_words(said: IO[str], secrets: str) -> str:
+    """Return the beginning of a server's last line, without its secrets, of which the end may be cut off."""
     said.seek(0)
-    words = [line.strip() for line in said if line.strip()]
-    return words[-1][:SAID] if words else ""
+    # A text in UTF-16, as some programs write it on Windows, has a zero beside each ASCII character.
+    lines = (line.replace("\0", "").strip() for line in said)
+    words = [line for line in lines if line]
+    return redact(words[-1], secrets)[:SAID] if words else ""
 
 
 def _sentence(name: str, error: BaseException, said: str) -> str:

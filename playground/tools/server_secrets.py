@@ -21,6 +21,9 @@ _NAMED = re.compile(r"-{0,2}([A-Za-z_][\w.-]*)=(.+)", re.DOTALL)
 _OPTION = re.compile(r"--?([A-Za-z][\w-]*)")
 _HEADER = re.compile(r"(?:^|=)([A-Za-z][\w-]*):\s*(?:(?:bearer|basic|token|apikey)\s+)?(\S.*)$", re.I | re.DOTALL)
 _FIELD = re.compile(r'"([^"\\]+)"\s*:\s*"((?:[^"\\]|\\.)+)"')
+_PART = re.compile(r"(?:^|;)\s*([A-Za-z][\w -]*?)\s*=\s*([^;]+)")
+"""A part of a connection string: `Server=h;Password=...;`"""
+_HOOK = re.compile(r"(?i)(?:web)?hooks?[/.-]\S*/([^/?#\s]{8,})(?=[?#]|$)")
 _KEY = re.compile(r"(?:sk[-_]|gh[a-z]_|github_pat_|glpat-|xox[a-z]-|pat-|AKIA|eyJ)[\w.-]{8,}")
 _NAME_AND_PASSWORD = re.compile(r"[^\s:]*:(.+)", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=(.+)", re.DOTALL)
@@ -98,22 +101,20 @@ def _spans(words: Sequence[str], place: int, assigned: re.Match[str] | None) -> 
 def _candidates(word: str, option: str) -> Iterator[tuple[int, int]]:
     for url in _URL.finditer(word):
         yield from _in_address(word, *url.span())
-    for field in _FIELD.finditer(word):
-        if _named(field[1], field[2]):
-            yield field.span(2)
+    yield from (field.span(2) for field in _FIELD.finditer(word) if _named(field[1], field[2]))
     header = _HEADER.search(word)
     if header and (is_secret(header[1]) or (may_be_secret(header[1]) and looks_random(header[2]))):
         yield header.span(2)
     pair = _NAMED.fullmatch(word)
     if pair and "://" not in word and not header and _named(pair[1], pair[2]):
         yield pair.span(2)
+    yield from (part.span(2) for part in _PART.finditer(word) if ";" in word and is_secret(part[1]))
     if option in _USER_OPTIONS and (user := _NAME_AND_PASSWORD.fullmatch(word)):
         yield user.span(1)
     hides = is_secret(option) and not option.startswith("no-")
     if hides and not header and not word.startswith("--") and "://" not in word:
         yield 0, len(word)
-    for key in _KEY.finditer(word):
-        yield key.span()
+    yield from (key.span() for key in _KEY.finditer(word))
     if "/" not in word and "." not in word and "://" not in word and looks_random(word):
         yield 0, len(word)
 
@@ -128,6 +129,9 @@ def _in_address(word: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     for pair in _PAIR.finditer(word, start, end):
         if _named(pair[1], pair[2]) or looks_random(pair[2]):
             yield pair.span(2)
+    hook = _HOOK.search(word, start, end)
+    if hook and any(map(str.isdigit, hook[1])):
+        yield hook.span(1)
     query = re.compile(r"[?#]").search(word, start, end)
     host_end = word.find("/", word.index("://", start) + 3)
     if host_end >= 0:

@@ -90,7 +90,7 @@ def test_two_calls_run_side_by_side_and_answer_in_their_order(simulator: Simulat
 @pytest.mark.parametrize(
     ("name", "arguments", "kind", "said"),
     [
-        ("get_balance", '{"account":', "bad_json", "the text ends before the JSON does"),
+        ("get_balance", '{"account":}', "bad_json", "not JSON at line 1, column 12: expecting value"),
         ("get_balance", '{"account":5}', "wrong_arguments", "account: should be a string, is a number"),
         ("get_weather", "{}", "unknown_tool", "There is no tool 'get_weather'"),
     ],
@@ -106,6 +106,14 @@ def test_a_wrong_call_is_marked_and_told_to_the_model(
     sent = dialogue.told_of(TurnStarted)[1].document.messages
     assert sent[3].content == result.text
     assert sent[2].tool_calls[0].arguments == arguments
+
+
+def test_cut_arguments_end_the_loop_and_are_not_told_to_the_model(simulator: SimulatorProcess) -> None:
+    dialogue = Dialogue(simulator, prompt([[calls(1, "get_balance", '{"account":')], ANSWER]))
+    ended = play(dialogue)
+    assert (ended.reason, ended.requests) == ("failed", 1)
+    assert "The tool call was cut" in ended.error
+    assert not dialogue.told_of(CallStarted)
 
 
 @pytest.mark.parametrize("limit", [1, 3])

@@ -162,8 +162,20 @@ def test_batch_failed_rows_alone_are_sent_again_by_resume(project: MakeProject) 
     urllib.request.urlopen(urllib.request.Request(address, fault, headers)).close()
     assert made.run("-o", str(out), "--concurrency", "1").returncode == 1
     sent = made.served()
-    assert made.run("-o", str(out), "--resume").returncode == 0
+    resumed = made.run("-o", str(out), "--resume", "--json")
+    assert resumed.returncode == 0
     assert made.served() == sent + 2
+    totals = json.loads(resumed.stdout)
+    every = totals.pop("all_runs")
+    assert (totals["rows"], totals["done"], totals["failed"]) == (2, 2, 0)
+    assert (every["rows"], every["done"], every["failed"]) == (12, 12, 0)
+    with out.open(newline="", encoding="utf-8-sig") as file:
+        prompts = [int(row["prompt_tokens"]) for row in csv.DictReader(file)]
+    assert every["prompt_tokens"] == sum(prompts)
+    assert 0 < totals["prompt_tokens"] < every["prompt_tokens"]
+    again = made.run("-o", str(out), "--resume")
+    assert again.stderr.splitlines()[-2].startswith("this run: 0 of 0 rows answered, 0 failed; cached tokens 0 of 0")
+    assert again.stderr.splitlines()[-1].startswith("all runs: 12 of 12 rows answered, 0 failed; cached tokens")
     with out.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert sorted(int(row["row"]) for row in rows) == list(range(12))

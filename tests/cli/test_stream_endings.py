@@ -69,6 +69,20 @@ FAILED = {
     "cut call after the finish": TEXT + _finish() + _call('{"amount": 1') + DONE,
     "cut call after the finish, no end": TEXT + _finish() + _call('{"amount": 1'),
     "cut call, no end": _call('{"amount": 1'),
+    "cut call by length": _call('{"amount": 1') + _finish("length") + USAGE + DONE,
+    "cut call called finished": _call('{"amount": "1') + _finish("tool_calls") + DONE,
+    "cut call, stop and no end": _call('{"amount": [1') + _finish(),
+    "cut call between whole calls": _call("{}") + _call('{"a":', "b") + _call("{}", "c") + _finish("tool_calls") + DONE,
+    "cut call, whole body by length": json.dumps(
+        {
+            "choices": [
+                {
+                    "finish_reason": "length",
+                    "message": {"tool_calls": [{"id": "c", "function": {"name": "transfer", "arguments": '{"a": 1'}}]},
+                }
+            ]
+        }
+    ),
     "cut call, whole body": json.dumps(
         {
             "choices": [
@@ -94,6 +108,8 @@ ANSWERED = {
     "end and no finish": TEXT + DONE,
     "text after the finish": _finish() + TEXT + DONE,
     "whole call and no finish": _call('{"amount": ') + _call("1}", None) + DONE,
+    "text cut by length": TEXT + _finish("length") + DONE,
+    "closed arguments that are no JSON": _call('{"amount": }') + _finish("tool_calls") + DONE,
     "call without parameters": _call("") + _finish("tool_calls") + DONE,
 }
 ALL = FAILED | ANSWERED
@@ -184,3 +200,10 @@ def test_cut_call_is_not_run_and_not_called_finished(
         (tmp_path / "p.json").write_text(_body(name))
         done = run_text(["send", str(tmp_path / "p.json"), "--base-url", base_url], _environment(tmp_path))
         assert (done.returncode, "was cut" in done.stderr) == (1, True), (name, done.stderr)
+
+
+def test_send_text_cut_by_length_is_noted(base_url: str, tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(_body("text cut by length"))
+    done = run_text(["send", str(tmp_path / "p.json"), "--base-url", base_url], _environment(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "hi\n")
+    assert "cut at max_tokens (finish_reason length)" in done.stderr

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from playground.client.credentials import MAX_CREDENTIALS, credentials, masked_address, stored_headers
+from playground.client.credentials import MAX_CREDENTIALS, credentials, has_secret, masked_address, stored_headers
 from playground.client.redact import MASK, redact
 from playground.prompt.secret_names import is_secret, looks_random
 
@@ -192,3 +192,107 @@ def test_secret_in_a_list_or_pair_or_after_a_byte_order_mark_is_found(fields: di
 )
 def test_lists_of_other_words_stay_in_the_prompt(fields: dict[str, object]) -> None:
     assert credentials("/v1", [], body=json.dumps({"messages": [], **fields}).encode()) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dsn": f"Server=h;User Id=u;Password={SECRET};"},
+        {"dsn": f"host=h user=u password={SECRET} dbname=d"},
+        {"x": f"postgres://user:{SECRET}@host/db"},
+        {"x": f"jdbc:postgresql://h/db?user=u&password={SECRET}"},
+        {"storage": f"AccountName=a;AccountKey={SECRET};EndpointSuffix=x"},
+        {"command": f"npx server --api-key {SECRET}"},
+        {"env": f"A=b\nDB_PASSWORD={SECRET}"},
+        {"server": json.dumps({"headers": {"X-Api-Key": SECRET}})},
+        {"webhook": f"https://hooks.slack.example/services/T0A1B2C3D4/B0A1B2C3D4/{SECRET}"},
+    ],
+)
+def test_secret_inside_a_text_of_the_parameters_is_found(fields: dict[str, object]) -> None:
+    found = credentials("/v1", [], body=json.dumps({"messages": [], **fields}).encode())
+    assert found is not None
+    assert SECRET in found.split("\n")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"api_key": "{SECRET}", "api_key": "Zq02hunterX8kd93LpQv02"}}',
+        f'{{"x": {{"api_key": "{SECRET}", "api_key": 5}}}}',
+        f'{{"api_key": "{SECRET}", "messages": [',
+        f'{{"messages": [], "api_key": "{SECRET}',
+        f'[{{"api_key": "{SECRET}"}}]',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_secret_of_a_repeated_name_or_a_cut_body_is_found_in_each_encoding(body: str, encoding: str) -> None:
+    found = credentials("/v1", [], body=body.encode(encoding))
+    assert found is not None
+    assert SECRET in found.split("\n")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"api_key": 7319283746519283746},
+        {"password": 7319283746},
+        {"api_keys": [7319283746519283746]},
+        {"h": [{"name": "X-Api-Key", "value": 7319283746519283746}]},
+        {"api_key": 731928374651928374673192837465192837467319283746},
+    ],
+)
+def test_number_as_a_secret_is_masked_and_the_body_stays_json(fields: dict[str, object]) -> None:
+    body = json.dumps({"messages": [], **fields})
+    masked = redact(body, credentials("/v1", [], body=body.encode()))
+    assert "7319283746" not in masked
+    assert json.loads(masked).keys() == json.loads(body).keys()
+
+
+@pytest.mark.parametrize("fields", [{"max_tokens": 12345678}, {"token": 50256}, {"seed": 123456789}, {"api_key": True}])
+def test_other_numbers_are_no_secrets(fields: dict[str, object]) -> None:
+    assert credentials("/v1", [], body=json.dumps({"messages": [], **fields}).encode()) is None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"/services/T00000000/B00000000/{SECRET}x",
+        "/hooks/T000/B000/abcdefghijkl123mnopq",
+        "https://h.test/bot123456789:AAbbCCddEEffGGhhIIjjKK/sendMessage",
+        "https://h.test/x/aB3dE5fG7hJ9kL1mN3pQ5rS7/v1",
+    ],
+)
+def test_generated_part_of_a_path_is_masked(target: str) -> None:
+    secret = max(target.split("/"), key=len).removeprefix("bot")
+    found = credentials(target, [])
+    assert found is not None
+    assert secret in found.split("\n")
+    assert secret not in masked_address(target)
+    assert not has_secret(f"https://h.test{target}" if target.startswith("/") else target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/v1/threads/thread_aB3dE5fG7hJ9kL1mN3pQ5rS7/runs", "/openai/deployments/gpt-4o-mini-2024-07-18/chat/completions"],
+)
+def test_ids_and_names_in_a_path_stay(target: str) -> None:
+    assert credentials(target, []) is None
+    assert masked_address(target) == target
+
+
+@pytest.mark.parametrize("name", ["messages", "input", "prompt", "instructions", "system"])
+def test_texts_of_the_conversation_stay(name: str) -> None:
+    text = f"Set password={SECRET} and run npx --api-key {SECRET}"
+    assert credentials("/v1", [], body=json.dumps({name: text}).encode()) is None
+    assert credentials("/v1", [], body=json.dumps({name: [{"role": "user", "content": text}]}).encode()) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'"' * 600_000, b'"key":"' * 100_000, b"key" * 200_000, b'{"x":"' + b"a-" * 32_000 + b'=","key": 1}'],
+    ids=["quotes", "names", "words", "setting"],
+)
+def test_the_time_for_a_body_and_a_path_grows_with_their_length_only(body: bytes) -> None:
+    path = "/" + "/a" * 50_000
+    credentials(path, [], body=body)
+    assert masked_address(path + "://a/" * 20_000) == path + "://a/" * 20_000

@@ -308,12 +308,22 @@ def test_beginning_of_a_key_at_the_end_of_a_cut_response_is_masked(length: int, 
     assert (b"sk_" in masked, key[:4].encode() in masked) == (True, False)
 
 
-def test_key_in_utf_16_is_masked() -> None:
+WIDE = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+@pytest.mark.parametrize("shown", ['{"error": "wrong key: KEY"}', "wrong key: KEY, sk_another0123456789"])
+def test_key_in_utf_16_or_utf_32_is_masked(encoding: str, shown: str) -> None:
     key = "pk.planted/0123456789"
+    secret = "Zq01hunterX8kd93LpQv01"
     begin = Begin("a", 0.0, "POST", "/v1/chat/completions", [(b"Authorization", f"Bearer {key}".encode())])
-    data = ResponseData("a", 0.2, f"wrong key: {key}".encode("utf-16"))
-    masked = b"".join(map(frame, masked_exchange([begin, data, End("a", 0.3, "complete", "")], None)))
-    assert key.encode("utf-16-le") not in masked
+    request = RequestData("a", json.dumps({"messages": [], "api_key": secret}).encode(encoding))
+    data = ResponseData("a", 0.2, shown.replace("KEY", f"{key} {secret}").encode(encoding))
+    masked = b"".join(map(frame, masked_exchange([begin, request, data, End("a", 0.3, "complete", "")], None)))
+    plain = masked.replace(b"\0", b"")
+    assert b"messages" in plain
+    assert b"wrong" in plain
+    assert not [text for text in (key, secret, "another0123") if text.encode() in plain]
 
 
 def test_deflate_without_the_header_of_zlib_is_read() -> None:

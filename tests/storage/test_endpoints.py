@@ -20,6 +20,7 @@ from playground.client.endpoint import (
 )
 from playground.prompt.field_errors import InputError
 from playground.storage.endpoints import EndpointStore
+from playground.storage.settings import Settings
 
 LOCAL = Endpoint("", "Local llama", "http://127.0.0.1:8080/v1/", "llama-3", needs_key=False)
 
@@ -369,11 +370,82 @@ def test_key_in_the_path_of_an_older_file_is_removed(path: Path) -> None:
     assert "9f8e7d6c5b4a39281706" not in path.read_text()
 
 
-def test_secret_in_a_file_that_is_damaged_behind_it_writes_no_half_of_it(path: Path) -> None:
-    rows = [{**ROW, "base_url": "https://me:pass9word@h.test/v1"}, {**ROW, "id": 7}]
+def test_unusable_endpoint_of_a_file_is_set_aside_and_the_others_stay(path: Path) -> None:
+    rows = [
+        {**ROW, "base_url": "https://me:pass9word@h.test/v1"},
+        {**ROW, "id": 7},
+        {**ROW, "id": "b2", "name": "Wrong", "base_url": "http://u:pass9word@[bad/v1"},
+        {**ROW, "id": "c3", "name": "Last"},
+    ]
     path.write_text(json.dumps({"endpoints": rows}))
+    book = EndpointStore(path)
+    assert "endpoints.damaged.json" in book.notice
+    assert "number 2 (Local)" in book.notice
+    assert "number 3 (Wrong): the base URL is not a URL." in book.notice
+    assert [each.name for each in book.all()[2:]] == ["Local", "Last"]
+    again = EndpointStore(path)
+    assert (again.notice, again.all()) == ("", book.all())
+    aside = json.loads((path.parent / "endpoints.damaged.json").read_text())["endpoints"]
+    assert [row["base_url"] for row in aside] == [
+        "https://sk_…@h.test/v1",
+        ROW["base_url"],
+        "http://sk_…@[bad/v1",
+        ROW["base_url"],
+    ]
+    assert [{**row, "base_url": ""} for row in aside] == [{**row, "base_url": ""} for row in rows]
+
+
+def test_endpoint_that_becomes_unusable_while_the_program_runs_is_set_aside_before_a_write(path: Path) -> None:
+    book = EndpointStore(path)
+    path.write_text(json.dumps({"endpoints": [ROW, {**ROW, "id": "b2", "name": "Wrong", "base_url": "ftp://x"}]}))
+    book.add(LOCAL)
+    assert [each.name for each in EndpointStore(path).all()[2:]] == ["Local", "Local llama"]
+    assert "ftp://x" in (path.parent / "endpoints.damaged.json").read_text()
+
+
+SECRETS = [
+    "http://u:pass9word@[bad/v1",
+    "ftp://u:pass9word@h/v1",
+    "not a url user:pass9word@x",
+    "http://u:pass/9word@h.test/v1",
+    "http://h.test/v1?x=pass9word",
+    "http://h.test/v1#pass9word",
+    "http://h.test/v1;pass9word",
+    "http://h.test:port/pA8f9Kd02jfLLq8Zs71PqoWpass9word/v1",
+    "http://h.test:port/sk_pass9wordAAA/v1",
+]
+
+
+@pytest.mark.parametrize("address", SECRETS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32-le"])
+@pytest.mark.parametrize("cut", ["", "address", "end"], ids=["whole", "cut-in-address", "cut-at-end"])
+def test_secret_is_not_in_a_file_that_is_set_aside(path: Path, address: str, encoding: str, cut: str) -> None:
+    text = json.dumps({"endpoints": [{**ROW, "name": "Kept name", "base_url": address}, {**ROW, "id": 7}]}, indent=1)
+    if cut:
+        text = text[: text.index(address) + len(address)] if cut == "address" else text[:-3]
+    path.write_bytes(text.encode(encoding)[: None if cut != "address" or encoding == "utf-8" else -1])
     assert "endpoints.damaged.json" in EndpointStore(path).notice
-    assert not path.exists()
+    aside = (path.parent / "endpoints.damaged.json").read_bytes().decode(encoding, "replace")
+    assert "9word" not in aside
+    assert "sk_\\u2026" in aside
+    assert "Kept name" in aside
+    assert not any(b"9word" in each.read_bytes() for each in path.parent.iterdir())
+
+
+def test_files_that_an_earlier_version_set_aside_are_cleaned_at_the_start(path: Path) -> None:
+    rows = [{**ROW, "base_url": address, "api_key": "Zq9hunterX8kd"} for address in SECRETS]
+    for name in ("endpoints.damaged.json", "endpoints.damaged-2.json"):
+        (path.parent / name).write_text(json.dumps({"endpoints": rows}))
+    other = path.parent / "draft.damaged.json"
+    other.write_text(json.dumps({"text": "https://me:pass9word@h.test"}))
+    Settings(path.parent / "settings.json")
+    EndpointStore(path)
+    for name in ("endpoints.damaged.json", "endpoints.damaged-2.json"):
+        text = (path.parent / name).read_text()
+        assert "9word" not in text
+        assert "Zq9hunter" not in text
+        assert len(json.loads(text)["endpoints"]) == len(rows)
+    assert "pass9word" in other.read_text()  # a prompt: the user's text
 
 
 @pytest.mark.parametrize(

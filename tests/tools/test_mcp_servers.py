@@ -14,9 +14,10 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from playground.client.redact import MASK
 from playground.prompt.field_errors import InputError
 from playground.tools import mcp_servers as desk_module
-from playground.tools.mcp_servers import Address, CommandLine, ToolServerError, ToolServers, read_address
+from playground.tools.mcp_servers import SAID, Address, CommandLine, ToolServerError, ToolServers, read_address
 
 SERVER = Path(__file__).with_name("mcp_server.py")
 SDK_STDIO = f'"{sys.executable}" "{SERVER}" stdio'
@@ -185,6 +186,32 @@ def test_a_server_that_is_not_there_is_told_of(server: str, sentence: str) -> No
             await servers.tools(server)
 
     use(story)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("before", [0, SAID - 12], ids=["whole", "cut"])
+def test_key_on_the_error_output_of_a_server_is_masked(encoding: str, before: int) -> None:
+    """The server prints the key of its environment and ends: at the end of the line that is shown, or in it."""
+    key = "Zq01hunterX8kd93LpQv01"
+    program = (
+        f"import os, sys; sys.stderr.buffer.write(('x' * {before} + os.environ['K']).encode('{encoding}')); exit(1)"
+    )
+
+    async def secrets(_server: str) -> tuple[str, ...]:
+        return (key,)
+
+    async def main() -> str:
+        servers = ToolServers(yes, secrets)
+        try:
+            with pytest.raises(ToolServerError) as failed:
+                await servers.tools(f'K={{secret:{"0" * 12}-0}} "{sys.executable}" -c "{program}"')
+        finally:
+            await servers.close()
+        return str(failed.value)
+
+    shown = asyncio.run(main())
+    assert MASK in shown
+    assert "Zq01" not in shown
 
 
 @pytest.mark.parametrize(

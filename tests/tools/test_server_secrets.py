@@ -40,6 +40,8 @@ ALL_FORMS = {
     "npx mcp-remote https://h/m --header 'X-Api-Key:abc'": ("abc",),
     """npx server --config '{"apiKey":"abc","level":"full"}'""": ("abc",),
     "psql-server postgres://me:pw@h/db": ("pw",),
+    "sql-server 'Server=h;User Id=me;Password=p w;Port=1'": ("p w",),
+    "https://h.example/hooks/T000/B000/abcdef12": ("abcdef12",),
     "npx server ghp_abcdefghijkl": ("ghp_abcdefghijkl",),
     "https://host/mcp?key=abc&level=2": ("abc",),
     "https://host/s/Zk3l9XbTq72LmN0pQr/mcp": ("Zk3l9XbTq72LmN0pQr",),

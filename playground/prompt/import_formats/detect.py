@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from playground.prompt.encodings import as_utf8
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, parse
 from playground.prompt.import_formats.api_bodies import open_json, open_json_lines
@@ -124,14 +125,18 @@ def _is_code(value: str) -> bool:
 
 
 def open_any_bytes(data: bytes, name: str = "") -> OpenedPrompt:
-    """As `open_any`, for a file's bytes in UTF-8."""
+    """As `open_any`, for a file's bytes in UTF-8, UTF-16 or UTF-32."""
     if len(data) > MAX_FILE_BYTES:
         raise InputError(FieldError((), f"the file has {len(data):,} bytes; the limit is {MAX_FILE_BYTES:,}."))
     try:
-        return open_any(data.decode("utf-8-sig"), name)
+        return open_any(as_utf8(data).decode("utf-8-sig"), name)
     except UnicodeDecodeError as error:
         raise InputError(
-            FieldError((), f"the file is not UTF-8 text (byte {error.start:,}).", "Save it as UTF-8 and open it again.")
+            FieldError(
+                (),
+                f"{name or 'the file'} is not UTF-8 text (byte {error.start:,}).",
+                "Save it as UTF-8 and open it again.",
+            )
         ) from None
 
 

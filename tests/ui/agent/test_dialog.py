@@ -134,7 +134,7 @@ def test_a_call_waits_for_the_person_and_what_they_type_goes_back(tell: Tell) ->
 @pytest.mark.parametrize(
     ("name", "arguments", "word"),
     [
-        ("get_balance", '{"account": ', "its arguments are no JSON"),
+        ("get_balance", '{"account": }', "its arguments are no JSON"),
         ("get_balance", '{"account": 7}', "its arguments do not fit its schema"),
         ("get_weather", "{}", "there is no such tool"),
     ],
