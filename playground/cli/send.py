@@ -214,8 +214,13 @@ class _Output:
                 print(for_stream(f"{label}: {text}", sys.stderr), file=sys.stderr)
         if state.error is not None:
             words = (state.error.title, state.error.detail, state.error.advice)
-            print_error(redact(f"{'. '.join(word.rstrip('.') for word in words if word)}.", None))
+            print_error(redact(" ".join(_sentence(word) for word in words if word), None))
         print(f"request_id {visible_line(redact(state.request_id or '—', None))}", file=sys.stderr)
+
+
+def _sentence(text: str) -> str:
+    """Return a text with the full stop that it may lack."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _waiting(event: Queued | RetryScheduled) -> str:
