@@ -221,9 +221,13 @@ class _Output:
             print_error(note)
         if state.error is not None:
             words = (state.error.title, state.error.detail, state.error.advice)
-            sentences = (word if word.endswith(("?", "!")) else f"{word.rstrip('.')}." for word in words if word)
-            print_error(redact(" ".join(sentences), None))
+            print_error(redact(" ".join(_sentence(word) for word in words if word), None))
         print(f"request_id {visible_line(redact(state.request_id or '—', None))}", file=sys.stderr)
+
+
+def _sentence(text: str) -> str:
+    """Return a text with the full stop that it may lack."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _waiting(event: Queued | RetryScheduled) -> str:

@@ -67,7 +67,13 @@ SETTINGS = (
     Setting(
         "versions", True, "Version history", "Store a version of the prompt at every send and save that changed it."
     ),
-    Setting("retry", True, "Retry", "After 429, 502 and 503, before the first token. Each attempt is displayed."),
+    Setting(
+        "retry",
+        True,
+        "Retry",
+        "After 429, 502, 503 and failed connections to other computers, before the first token. "
+        "Each attempt is displayed.",
+    ),
     Setting("retry_attempts", 5, "Maximum attempts", "Including the first one.", minimum=1, maximum=10),
     Setting("retry_first_ms", 250, "First wait", "Doubles with each attempt.", minimum=50, maximum=10_000, unit="ms"),
     Setting("retry_longest_s", 8, "Longest wait", "Unless the server asks for more.", minimum=1, maximum=60, unit="s"),

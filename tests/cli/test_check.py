@@ -71,6 +71,14 @@ def test_warnings_do_not_fail(run: Run, tmp_path: Path) -> None:
     assert "json-not-set" in done.stdout
 
 
+def test_advice_without_a_log_says_nothing_of_a_log(run: Run, tmp_path: Path) -> None:
+    body = _body("Be kind.")
+    del body["max_tokens"]
+    done = run("check", _file(tmp_path, body))
+    assert "0 completions of this prompt are known, and 20 are needed." in done.stdout
+    assert "the log" not in done.stdout
+
+
 def test_json_has_everything_and_unknown_is_null(run: Run, tmp_path: Path) -> None:
     done = run("check", _file(tmp_path, _body(f"The caller is {{{{name}}}}. {LONG}", tools=[])), "--json")
     assert done.returncode == 1

@@ -215,3 +215,12 @@ def test_command_is_imported_alone_in_a_new_interpreter(command: str) -> None:
     module, _, function = RUN[command].partition(":")
     code = f"import importlib; assert callable(importlib.import_module({module!r}).{function})"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=LIMIT_S)
+
+
+def test_error_of_a_server_that_does_not_run_is_whole_sentences(run: Run, prompt: Path) -> None:
+    done = run("send", str(prompt), "--var", "name=Ann", "--base-url", "http://127.0.0.1:9/v1")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == (
+        "electron-playground: Nothing answers there. Nothing answers at http://127.0.0.1:9/v1: is the server running? "
+        "Start it, or check the address and the port."
+    )

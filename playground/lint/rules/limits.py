@@ -113,7 +113,7 @@ def _unset(seen: _Completions) -> Finding:
         ended = known + seen.cut
         why = f"{seen.cut:,} of {ended:,} completions in the log were cut off, and their full length is unknown"
     else:
-        why = f"the log has {known:,} completions of this prompt, and {ENOUGH} are needed"
+        why = f"{known:,} completions of this prompt are known, and {ENOUGH} are needed"
     return Finding(
         "hint",
         "max_tokens is not set",

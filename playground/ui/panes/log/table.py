@@ -230,7 +230,7 @@ ASKS = (
     Ask("tag", "Tags…", "T"),
     Ask("comment", "Comment…", "N", most=1),
     Ask("earlier", "The earlier request it shares its prefix with", "P", most=1, apart=True),
-    Ask("compare", "Compare the two", "C", least=2, most=2),
+    Ask("compare", "Compare selected", "C", least=2, most=4),
     Ask("resend", "Send again", "R", most=1, apart=True),
     Ask("curl", "Copy as curl", most=1),
     Ask("python", "Copy as Python (openai)", most=1),

@@ -1,0 +1,34 @@
+"""The menu of rows: what it offers for the number of selected requests."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import QPoint
+from PySide6.QtWidgets import QMenu, QTableView
+
+from playground.client.events import Usage
+from playground.experiments.comparison import LETTERS
+from tests.requestlog.samples import answered, keep, record
+from tests.ui.panes.log.conftest import Stage
+from tests.ui.panes.log.test_pane import Play
+
+
+@pytest.mark.parametrize("selected", [1, 2, 3, 4, 5])
+def test_compare_is_in_the_menu_for_as_many_rows_as_compare_mode_has_columns(play: Play, selected: int) -> None:
+    async def story(stage: Stage) -> None:
+        for number in range(5):
+            name = f"run-{number}"
+            await keep(stage.log, record(name, minute=number), answered(name, f"{number}-x", Usage(100, 5, 105, 20)))
+        await stage.shown(5)
+        table = stage.pane.table
+        table.setSelectionMode(QTableView.SelectionMode.MultiSelection)
+        table.clearSelection()
+        for row in range(selected):
+            table.selectRow(row)
+        assert table.chosen_requests() == selected
+        table.customContextMenuRequested.emit(QPoint(5, 5))
+        labels = [action.text() for menu in table.findChildren(QMenu) for action in menu.actions()]
+        assert "Delete…\tDel" in labels
+        assert ("Compare selected\tC" in labels) == (2 <= selected <= len(LETTERS))
+
+    play(story)
