@@ -197,6 +197,7 @@ class _Sender:
 def _work(session: pytest.Session, connection: Connection, folder: Path, link: Any) -> None:
     """Run the tests that the controller sends, and end this process."""
     status = 1
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background commands with it ignored
     try:
         plugins = session.config.pluginmanager
         if terminal := plugins.get_plugin("terminalreporter"):

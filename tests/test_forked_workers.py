@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,8 @@ def test_many(server, tmp_path, number):
 
 
 def test_run_ends_after_as_many_failures_as_may_be(tmp_path: Path) -> None:
+    # As a shell starts a command in the background.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     status, text = run(
         tmp_path,
         f"""
@@ -108,6 +111,7 @@ def test_many(number): assert number < 0
 """,
         "--maxfail=3",
     )
+    signal.signal(signal.SIGINT, interrupt)
     assert status == 1
     assert "stopping after 3 failures" in text
     assert "3 failed in" in text

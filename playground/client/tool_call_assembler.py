@@ -16,20 +16,23 @@ _TOKEN = re.compile(r'[{}\[\]"\\]|[^{}\[\]"\\\s]')
 class _ObjectEnd:
     """Follows JSON text piece by piece: `complete` once one object has closed and nothing but space followed."""
 
-    __slots__ = ("_depth", "_escaped", "_in_string", "complete", "empty")
+    __slots__ = ("_begun", "_depth", "_escaped", "_in_string", "_is_json", "complete", "empty")
 
     def __init__(self) -> None:
         self._depth, self._in_string, self._escaped = 0, False, False
         self.complete, self.empty = False, True
+        self._begun = self._is_json = False
 
     @property
     def open(self) -> bool:
-        """Whether the text ended inside a string, a list or an object."""
-        return self._in_string or self._depth > 0
+        """Whether the text began as JSON does and ended inside a string, a list or an object."""
+        return self._is_json and (self._in_string or self._depth > 0)
 
     def feed(self, text: str) -> None:
         if not text:
             return
+        if not self._begun and (begin := text.lstrip(" \t\r\n")):
+            self._begun, self._is_json = True, begin[0] in '{["'
         self.empty = False
         if self._escaped:
             self._escaped, text = False, text[1:]

@@ -41,6 +41,10 @@ def test_field_edit_named_exactly_if_the_template_renders_it(edit: FieldEdit, fa
     found = replayed(lines)[-1].explanation
     if rendered:
         assert found is not None
+        if found.reason == "order_or_lost" and rounds == 1:
+            # Two requests do not exclude a template with another order: both are named.
+            assert f"message {edit.message + 1} " in found.sentence
+            return
         assert found.cause in IN_THE_PROMPT
         assert found.position is not None
         assert found.position.index == edit.message

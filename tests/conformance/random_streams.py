@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -172,7 +173,7 @@ def _judged(parts: list[_Part], breaks: bool, typed: bool) -> Expected:
         if part.name in ("error", "junk"):
             return replace(said, error="stream_error" if part.name == "error" else "protocol")
         if part.name == "done":
-            if open_calls and not _are_whole(said):
+            if _is_cut(said, open_calls):
                 return replace(said, error="cut")
             answered = said.finish_reason is not None or said.text or said.calls
             return replace(said, saw_done=True) if answered else replace(said, error="protocol")
@@ -180,11 +181,23 @@ def _judged(parts: list[_Part], breaks: bool, typed: bool) -> Expected:
         passed_over = passed_over or part.name == "foreign"
         said = _added(said, part)
         open_calls = part.name == "call" or (open_calls and part.name != "finish")
-    if breaks or (open_calls and not _are_whole(said)):
+    if breaks or _is_cut(said, open_calls):
         return replace(said, error="cut")
     if said.finish_reason is None:
         return replace(said, error="cut" if begun or (typed and not passed_over) else "protocol")
     return said
+
+
+def _is_cut(said: Expected, open_calls: bool) -> bool:
+    """Return whether a call is cut: not whole at the end, or, with a finish_reason, JSON that is not closed."""
+    return not _are_whole(said) if open_calls else any(_is_unclosed(call[2]) for call in said.calls.values())
+
+
+def _is_unclosed(arguments: str) -> bool:
+    outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", arguments, flags=re.DOTALL)
+    if not arguments.lstrip(" \t\r\n").startswith(("{", "[", '"')):
+        return False
+    return '"' in outside or sum(outside.count(sign) for sign in "{[") > sum(outside.count(sign) for sign in "}]")
 
 
 def _are_whole(said: Expected) -> bool:
