@@ -12,7 +12,8 @@ from playground.client.endpoint import Rates
 from playground.export.terminal import visible_line
 from playground.lint.model import Evidence, Finding, FindingPlace, Severity
 from playground.prefix_cache.losses import BLOCK, Attempt, ProgramLosses, in_one_list, program_losses, retries
-from playground.prefix_cache.varying_spans import Rewrite, VaryingSpan, families
+from playground.prefix_cache.program_groups import families
+from playground.prefix_cache.varying_spans import Rewrite, VaryingSpan
 from playground.prompt.document import Json
 from playground.prompt.field_errors import Path as FieldPath
 

@@ -26,16 +26,15 @@ from playground.prefix_cache.conversations import (
     messages_of,
 )
 from playground.prefix_cache.prefix_size import Measure
+from playground.prefix_cache.program_groups import Body, families
 from playground.prefix_cache.repeated_text import RepeatedText, repeated_texts
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.varying_spans import (
     MAX_SAMPLES,
-    Body,
     HeadItem,
     SpanKind,
     VaryingSpan,
-    families,
     head_items,
     kind_of_range,
     numbered,

@@ -20,8 +20,9 @@ from playground.prefix_cache.losses import (
     retries,
     varying_spans,
 )
+from playground.prefix_cache.program_groups import families
 from playground.prefix_cache.rewrites import proposals, sorted_tools
-from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan, families
+from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan
 from playground.prompt.document import Document, Json, Tool, names, render
 from playground.recorder.capture import document_of
 from playground.requestlog.records import LogRow

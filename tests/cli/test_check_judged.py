@@ -25,6 +25,7 @@ def _check(name: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[dic
         ("miss_template_behind_retrieved_examples", "retrieved_text", "/messages/1/content", 3525),
         ("miss_transcript_front_trimmed", "history_truncation", "/messages/1/content", 4909),
         ("miss_documents_shuffled_in_system", "reordered_text", "/messages/0/content", 3436),
+        ("ab_alternates_shared0of6", "name", "/messages/0/content", 1520),
         ("low_price_arguments_alternate", "arguments", "/messages/2/tool_calls/0/function/arguments", 4116),
     ],
 )
