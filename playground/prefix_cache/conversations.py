@@ -136,9 +136,14 @@ class PredecessorFinder:
         self._histories: dict[int, tuple[HistoryText, ...]] = {}
         self._weights: dict[int, float] = {}
         self._newest: deque[int] = deque(maxlen=NEAR)
+        self._whole: dict[int, int] = {}
 
     def find(self, history: Sequence[HistoryText]) -> int | None:
         """Return the number of the earlier request; None for the first request of a conversation."""
+        # Sent again, or one turn more: whatever other conversations have, such as the same questions in another order.
+        again = self._whole.get(_digest(history)) if len(history) > 1 else None
+        if again is not None or (again := self._whole.get(_digest(_without_newest_turn(history)))) is not None:
+            return again
         whole, bare = self._shared(history)
         # Many conversations have the same questions: only requests that are newer than the newest one that is
         # all in this history can be this conversation with other ids.
@@ -198,6 +203,8 @@ class PredecessorFinder:
         self._histories[number] = tuple(history)
         self._weights[number] = sum(one.weight for one in dict.fromkeys(history))
         self._newest.append(number)
+        if history:
+            self._whole[_digest(history)] = number
         for text in {text for one in history for text in (one.text, one.bare)}:
             self._having.setdefault(text, deque(maxlen=NEWEST)).append(number)
 
@@ -215,6 +222,20 @@ class PredecessorFinder:
             if 2 * alike >= sum(mine.weight for _, mine in pairs) and score >= most:
                 best, most = number, score
         return best
+
+
+def _without_newest_turn(history: Sequence[HistoryText]) -> Sequence[HistoryText]:
+    """Return the history up to the newest answer; nothing if there is none."""
+    end = len(history)
+    while end and history[end - 1].role != "assistant":
+        end -= 1
+    while end and history[end - 1].role == "assistant":
+        end -= 1
+    return history[:end]
+
+
+def _digest(history: Sequence[HistoryText]) -> int:
+    return hash(tuple([one.text for one in history]))
 
 
 def _begins_anew(theirs: Sequence[HistoryText], history: Sequence[HistoryText]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -193,6 +194,28 @@ def test_check_equal_tool_results_of_other_conversations_are_no_history(check: C
         question = {"role": "user", "content": f"Caller {number * 7919} asks whether anybody is there today."}
         bodies += [_body(_system(), [question]), _body(_system(), [question, *steps])]
     assert check([{"body": body} for body in bodies])["varying"] == []
+
+
+def test_check_scripted_questions_in_another_order_per_conversation_are_no_finding(check: Check) -> None:
+    turns = [
+        (
+            {"role": "user", "content": f"Case {number}. {_prose(number)}"},
+            {"role": "assistant", "content": _prose(-number)},
+        )
+        for number in range(1, 7)
+    ]
+    bodies = []
+    for session in range(8):
+        history: list[dict[str, Any]] = []
+        for question, answer in random.Random(session).sample(turns, 6):
+            history.append(question)
+            bodies.append(_body(_system(), history.copy()))
+            history.append(answer)
+    assert check([{"body": body} for body in bodies], status=0)["varying"] == []
+
+
+def _prose(seed: int) -> str:
+    return " ".join(random.Random(seed).choices(_system().split(), k=80))
 
 
 def test_check_text_that_every_request_repeats_at_its_end_is_no_change(check: Check) -> None:
