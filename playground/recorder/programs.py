@@ -18,6 +18,7 @@ from playground.prefix_cache.losses import (
     in_one_list,
     program_losses,
     retries,
+    run_times,
     varying_spans,
 )
 from playground.prefix_cache.program_groups import families
@@ -263,9 +264,10 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     """Group requests, oldest first, into programs and find what varies in each. Pure and slow: call it in a worker."""
     bodies = [request.body for request in requests]
     groups = families(bodies)
-    again = retries(
-        [Attempt(one.body, one.row.started_utc.timestamp(), _failed(one.row), one.row.duration_s) for one in requests]
-    )
+    sent = [
+        Attempt(one.body, one.row.started_utc.timestamp(), _failed(one.row), one.row.duration_s) for one in requests
+    ]
+    again, times = retries(sent), run_times(sent)
     usage = {at: PromptUsage(one.row.prompt_tokens, one.row.cached_tokens) for at, one in enumerate(requests)}
     leaks: list[Leak] = []
     savings = []
@@ -274,7 +276,7 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     names_ = program_names([(row[0].body, row[-1].body) for row in rows])
     for number, group in enumerate(groups):
         kept = [index for index in group if index not in again] or group
-        losses = program_losses(bodies, kept, usage)
+        losses = program_losses(bodies, kept, usage, times)
         found, saved = _costs(losses, number, requests)
         leaks += found
         savings.append(saved)
