@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import varying_ranges
 from playground.prefix_cache.difference import edited
+from playground.prefix_cache.json_order import reordered_objects
 from playground.prefix_cache.message_content import is_text_part, part_at
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.view import END, CacheView, PartKind, ViewPart, bare_text
@@ -488,6 +489,12 @@ def _ranges(kind: PartKind, before: str, after: str) -> Iterator[tuple[int, int,
     if not before or not after or max(len(before), len(after)) > MAX_COMPARED or kind == "tool_call_id":
         yield 0, len(after), before, after
         return
+    _, objects = reordered_objects([after, before])
+    if objects:
+        start, behind = objects[0].start, len(after) - objects[-1].end
+        if after[:start] == before[:start] and after[len(after) - behind :] == before[len(before) - behind :]:
+            yield start, len(after) - behind, before[start : len(before) - behind], after[start : len(after) - behind]
+            return
     found = varying_ranges([after, before])
     if kind == "tool_calls" and found:
         # What is between two differences in the spelling of JSON is no text of its own.

@@ -25,6 +25,7 @@ from playground.prefix_cache.conversations import (
     history_texts,
     messages_of,
 )
+from playground.prefix_cache.json_order import reordered_objects
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.program_groups import Body, families
 from playground.prefix_cache.repeated_text import RepeatedText, repeated_texts
@@ -35,6 +36,7 @@ from playground.prefix_cache.varying_spans import (
     HeadItem,
     SpanKind,
     VaryingSpan,
+    are_moved,
     head_items,
     kind_of_range,
     numbered,
@@ -784,4 +786,8 @@ def _history_kind(change: HistoryChange) -> SpanKind:
         case "removed":
             return "removed_messages"
     values = (change.before, change.after)
+    if reordered_objects(values)[1]:
+        return "reordered_keys"
+    if are_moved(values):
+        return "reordered_text"
     return kind_of_range(VaryingRange(0, 0, values, ("", ""), (0, 1), True))

@@ -7,6 +7,7 @@ nothing is sent or stored.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import VaryingRange, varying_ranges
 from playground.prefix_cache.conversations import field_place
+from playground.prefix_cache.json_order import ReorderedObject, reordered_objects
 from playground.prefix_cache.message_content import content_text
 from playground.prefix_cache.program_groups import Body, body_messages, body_tools, leading_messages, tool_name
 from playground.prefix_cache.text_compare import common_prefix
@@ -141,6 +143,12 @@ _SAME_PARAGRAPHS, _LONG_MOVED = 0.75, 120
 _ENDS = " \t\n.!?…。！？।"
 
 
+_KEYS = re.compile(r"""["'”]\s*[:=]|[{,;&?(]\s*[\w.-]+\s*[:=]|^[\w.-]+=\S""")
+"""Keys of an object: with a quotation mark behind them, or between separators. `id="…"` in a tag is none."""
+
+_LINE_KEYS = re.compile(r"^[\w.-]+(?=\s*:\s)", re.MULTILINE)
+
+
 class HeadItem(Struct, frozen=True):
     """A span of the head and the ≈ stable tokens up to the next one; without a span, stable tokens at the beginning.
 
@@ -249,27 +257,56 @@ class _Head:
     def _aligned(
         self, texts: Sequence[str], part: Literal["message", "tool"], index: int, requests: Sequence[int]
     ) -> Iterator[HeadItem]:
-        ranges, estimate = varying_ranges(texts), self._of_tool if part == "tool" else self._estimate
-        starts = [found.start for found in ranges] + [len(texts[0])]
+        estimate = self._of_tool if part == "tool" else self._estimate
+        same_order, objects = reordered_objects(texts) if part == "message" else (texts, [])
+        ranges = varying_ranges(same_order)
+        if any(a.start < b.end and b.start < a.end for a in objects for b in ranges):
+            objects, ranges = [], varying_ranges(texts)  # an object with other changes, too
+        starts = [*sorted([*(one.start for one in objects), *(one.start for one in ranges)]), len(texts[0])]
         yield HeadItem(None, estimate(texts[0][: starts[0]]))
-        for found, next_start in zip(ranges, starts[1:], strict=True):
-            samples = [found.values[version] if version < len(found.values) else "" for version in found.versions]
-            span = _span(kind_of_range(found), part, index, requests, (found.start, found.end), samples)
-            if not found.exact:
-                changed = _changed(requests, found.versions)
-                span = replace(span, changes=len(changed), changed=changed, distinct=len(set(found.versions)))
-            known = [estimate(value) for value in found.values]
-            usual = sum(known) / len(known)
-            sizes = tuple(known[version] if version < len(known) else usual for version in found.versions)
-            span = self._in_part(span)
-            moved = part == "message" and _are_moved(found.values)
-            if moved and span.kind != "reordered_keys":
-                span = replace(span, kind="reordered_text")
-            values = found.values if moved else ()
-            yield HeadItem(span, estimate(texts[0][found.end : next_start]), found.versions, sizes, moved, values)
+        changes: list[VaryingRange | ReorderedObject] = [*objects, *ranges]
+        changes.sort(key=lambda one: one.start)
+        for found, next_start in zip(changes, starts[1:], strict=True):
+            behind = estimate(texts[0][found.end : next_start])
+            if isinstance(found, ReorderedObject):
+                place = found.start, found.end
+                span = self._in_part(_span("reordered_keys", part, index, requests, place, found.values))
+                size = estimate(found.values[0])
+                values = tuple(dict.fromkeys(found.values))
+                yield HeadItem(span, behind, numbered(found.values), (size,) * len(texts), moved=True, values=values)
+            else:
+                yield self._varying(found, part, index, requests, behind)
+
+    def _varying(
+        self,
+        found: VaryingRange,
+        part: Literal["message", "tool"],
+        index: int,
+        requests: Sequence[int],
+        behind: float,
+    ) -> HeadItem:
+        """Return an item for a range. `behind`: ≈ stable tokens behind it."""
+        estimate = self._of_tool if part == "tool" else self._estimate
+        samples = [found.values[version] if version < len(found.values) else "" for version in found.versions]
+        span = _span(kind_of_range(found), part, index, requests, (found.start, found.end), samples)
+        if not found.exact:
+            changed = _changed(requests, found.versions)
+            span = replace(span, changes=len(changed), changed=changed, distinct=len(set(found.versions)))
+        known = [estimate(value) for value in found.values]
+        usual = sum(known) / len(known)
+        sizes = tuple(known[version] if version < len(known) else usual for version in found.versions)
+        span = self._in_part(span)
+        moved = part == "message" and (are_moved(found.values) or (found.reordered and _is_worth(found.values)))
+        if moved and span.kind != "reordered_keys":
+            span = replace(span, kind="reordered_text")
+        return HeadItem(span, behind, found.versions, sizes, moved, found.values if moved else ())
 
 
-def _are_moved(values: Sequence[str]) -> bool:
+def _is_worth(values: Sequence[str]) -> bool:
+    return max(map(len, values)) >= _LONG_MOVED
+
+
+def are_moved(values: Sequence[str]) -> bool:
     """Whether values are the same long paragraphs in another order, but for text at their ends."""
     for separator in ("\n\n", "\n"):
         # Where the values end, they may leave out a full stop that all have.
@@ -279,7 +316,7 @@ def _are_moved(values: Sequence[str]) -> bool:
             and sum(len(one) * count for one, count in (row & rows[0]).items()) >= _SAME_PARAGRAPHS * len(value.strip())
             for row, value in zip(rows, values, strict=True)
         ):
-            return max(map(len, values)) >= _LONG_MOVED
+            return _is_worth(values)
     return False
 
 
@@ -325,7 +362,10 @@ def kind_of_range(found: VaryingRange) -> SpanKind:
     if len({"".join(value.split()) for value in values}) == 1:
         return "whitespace"
     if found.reordered:
-        return "reordered_keys" if any(mark in values[0] for mark in "{:=") else "reordered_text"
+        lines = _LINE_KEYS.findall(values[0])
+        # Of examples, lines with the same words in front are repeated.
+        keyed = len(_KEYS.findall(values[0])) > 1 or 1 < len(lines) == len(set(lines))
+        return "reordered_keys" if keyed else "reordered_text"
     if any(_is_long(value) for value in values):
         return "retrieved_text"
     rows = [(value, head) for value, head in zip(values, found.heads, strict=True) if value.strip()]

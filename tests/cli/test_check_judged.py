@@ -28,6 +28,8 @@ def _check(name: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[dic
         ("ab_alternates_shared0of6", "name", "/messages/0/content", 1520),
         ("burst10_own_uuid_2rounds", "uuid", "/messages/0/content", 3763),
         ("fanout4_same_clock_parallel", "time", "/messages/0/content", 2832),
+        ("state_eight_keys_indented", "reordered_keys", "/messages/0/content", 1616),
+        ("state_eight_keys_shuffled", "reordered_keys", "/messages/0/content", 1632),
         ("low_price_arguments_alternate", "arguments", "/messages/2/tool_calls/0/function/arguments", 4116),
     ],
 )
