@@ -143,7 +143,7 @@ _SAME_PARAGRAPHS, _LONG_MOVED = 0.75, 120
 _ENDS = " \t\n.!?…。！？।"
 
 
-_KEYS = re.compile(r"""["'”]\s*[:=]|[{,;&?(]\s*[\w.-]+\s*[:=]|^[\w.-]+=\S""")
+_KEYS = re.compile(r"""["'”]\s*[:=]|[{,;(][ \t]*[\w.-]+[ \t]*[:=]|[&?][\w.-]+=|^[\w.-]+=\S""")
 """Keys of an object: with a quotation mark behind them, or between separators. `id="…"` in a tag is none."""
 
 _LINE_KEYS = re.compile(r"^[\w.-]+(?=\s*:\s)", re.MULTILINE)
