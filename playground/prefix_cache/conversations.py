@@ -218,7 +218,7 @@ class PredecessorFinder:
                 continue
             pairs = list(zip(theirs, history, strict=False))
             alike = sum(mine.weight for other, mine in pairs if _is_edit(other, mine))
-            common = sum(_common(other.bare, mine.bare) for other, mine in pairs)
+            common = sum(_common(*reordered_objects([other.bare, mine.bare])[0]) for other, mine in pairs)
             score = 2 * common - sum(len(other.bare) for other in theirs)
             if 2 * alike >= sum(mine.weight for _, mine in pairs) and score >= most:
                 best, most = number, score
@@ -246,7 +246,12 @@ def _begins_anew(theirs: Sequence[HistoryText], history: Sequence[HistoryText]) 
 
 
 def _is_edit(theirs: HistoryText, mine: HistoryText) -> bool:
-    return theirs.role == mine.role and edited(theirs.bare, mine.bare)
+    return theirs.role == mine.role and _edited(theirs.bare, mine.bare)
+
+
+def _edited(one: str, other: str) -> bool:
+    """Whether a text is an edit of another one, or has a JSON object whose members are in another order."""
+    return edited(one, other) or ("{" in one and "{" in other and bool(reordered_objects([one, other])[1]))
 
 
 def _common(one: str, other: str) -> int:
@@ -419,7 +424,7 @@ class _Walk:
         one, other = self._earlier.text[theirs.start : theirs.end], self._now.text[mine.start : mine.end]
         if _calls(one) and _calls(other):
             return True
-        return edited(self._content(self._earlier, theirs), self._content(self._now, mine))
+        return _edited(self._content(self._earlier, theirs), self._content(self._now, mine))
 
     @staticmethod
     def _content(view: CacheView, message: MessageSpan) -> str:

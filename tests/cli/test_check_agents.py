@@ -40,6 +40,12 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
     "reasoning dropped": [("retrieved_text", "/messages/2")],
     "growing memory": [("retrieved_text", "/messages/0/content")],
     "summary": [("history_truncation", "/messages/1/content"), ("retrieved_text", "/messages/1/content")],
+    "plan": [("retrieved_text", "/messages/0/content")],
+    "results cut later": [("retrieved_text", "/messages/3/content")],
+    "parameters": [],
+    "fallback model": [],
+    "members in another order": [("reordered_keys", "/messages/1/content")],
+    "sub-agents": [],
     "tenants": [("name", "/messages/0/content")],
 }
 """Kind and place of each finding."""
