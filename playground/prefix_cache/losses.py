@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import VaryingRange
+from playground.prefix_cache.attempts import RunTime
 from playground.prefix_cache.conversations import (
     HistoryChange,
     PredecessorFinder,
@@ -47,9 +48,6 @@ BLOCK = 16
 """Tokens from which on text behind a span could be served from a cache."""
 COLD = 1_024
 """A request without cached tokens that shares more than so many is not warm: no change of the prompt helps it."""
-RETRY_S = 60.0
-"""Seconds after the end of a failed request, or after its start if its end is unknown, within which a client that
-retries sends the same body again."""
 _LEARNED = 40
 """Reports to which the estimates of a program are fitted."""
 _HEADS = 24
@@ -156,61 +154,6 @@ def program_losses(
     if len(members) < 2:
         return ProgramLosses(tuple(members), tuple(members), (), {}, {})
     return _Program(bodies, members, usage or {}, times or {}).losses()
-
-
-class Attempt(Struct, frozen=True):
-    """A request as `retries` needs it. `at`: Unix seconds of its start; `seconds`: its duration; None if not known."""
-
-    body: Body
-    at: float | None = None
-    failed: bool = False
-    seconds: float | None = None
-
-
-class RunTime(Struct, frozen=True):
-    """When a request started and ended, in Unix seconds."""
-
-    start: float
-    end: float
-
-
-def run_times(requests: Sequence[Attempt]) -> dict[int, RunTime]:
-    """Return the times of the requests whose start and duration are known."""
-    return {
-        index: RunTime(one.at, one.at + one.seconds)
-        for index, one in enumerate(requests)
-        if one.at is not None and one.seconds is not None and one.seconds > 0
-    }
-
-
-def retries(requests: Sequence[Attempt]) -> dict[int, int]:
-    """Return which requests, oldest first, are attempts of a later one: the same body, sent again soon after a failure.
-
-    A client that retries waits from the end of the failed request, which may have lasted until a time limit.
-    """
-    found: dict[int, int] = {}
-    newest: dict[int, list[int]] = {}
-    for index, one in enumerate(requests):
-        messages = one.body.get("messages")
-        size = len(messages) if isinstance(messages, list) else 0
-        waiting = newest.setdefault(size, [])
-        for other in reversed(waiting):
-            if _soon(requests[other], one) and requests[other].body == one.body:
-                found[other] = index
-                waiting.remove(other)
-                break
-        if one.failed:
-            waiting.append(index)
-            del waiting[:-_CHILDREN]
-    for index in sorted(found, reverse=True):
-        found[index] = found.get(found[index], found[index])
-    return found
-
-
-def _soon(failed: Attempt, again: Attempt) -> bool:
-    if failed.at is None or again.at is None:
-        return True
-    return 0 <= again.at - failed.at <= max(failed.seconds or 0.0, 0.0) + RETRY_S
 
 
 class _Charge(Struct):

@@ -11,14 +11,12 @@ from statistics import median
 from msgspec import Struct
 from msgspec.structs import replace
 
+from playground.prefix_cache.attempts import Attempt, retries, run_times
 from playground.prefix_cache.losses import (
-    Attempt,
     ProgramLosses,
     PromptUsage,
     in_one_list,
     program_losses,
-    retries,
-    run_times,
     varying_spans,
 )
 from playground.prefix_cache.program_groups import families
