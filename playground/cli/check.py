@@ -35,8 +35,8 @@ from playground.lint.prefix_baseline import (
     removed,
 )
 from playground.lint.rules.registry import RULES, rule_named
+from playground.prefix_cache.program_groups import families
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.varying_spans import families
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.prompt.json_bounds import loads

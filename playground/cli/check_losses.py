@@ -11,8 +11,10 @@ from playground.cli.check_inputs import CheckedInput
 from playground.client.endpoint import Rates
 from playground.export.terminal import visible_line
 from playground.lint.model import Evidence, Finding, FindingPlace, Severity
-from playground.prefix_cache.losses import BLOCK, Attempt, ProgramLosses, in_one_list, program_losses, retries
-from playground.prefix_cache.varying_spans import Rewrite, VaryingSpan, families
+from playground.prefix_cache.attempts import Attempt, retries, run_times
+from playground.prefix_cache.losses import BLOCK, ProgramLosses, in_one_list, program_losses
+from playground.prefix_cache.program_groups import families
+from playground.prefix_cache.varying_spans import Rewrite, VaryingSpan
 from playground.prompt.document import Json
 from playground.prompt.field_errors import Path as FieldPath
 
@@ -66,8 +68,10 @@ class Losses(Struct, frozen=True):
 def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
     """Return what varies between the requests of each program, with its cost."""
     bodies = [(item, item.body or {}) for item in inputs if item.body is not None]
-    again = retries([Attempt(body, item.at, item.failed, item.seconds) for item, body in bodies])
+    attempts = [Attempt(body, item.at, item.failed, item.seconds) for item, body in bodies]
+    again = retries(attempts)
     kept = [pair for index, pair in enumerate(bodies) if index not in again]
+    times = run_times([one for index, one in enumerate(attempts) if index not in again])
     groups = families([body for _, body in kept])
     usage = {index: item.usage for index, (item, _) in enumerate(kept)}
     all_bodies = [body for _, body in kept]
@@ -75,7 +79,7 @@ def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
     found: list[SpanFinding] = []
     programs: dict[int, ProgramLosses] = {}
     for number, group in enumerate(groups):
-        losses = program_losses(all_bodies, group, usage)
+        losses = program_losses(all_bodies, group, usage, times)
         programs.update((id(kept[index][0]), losses) for index in group)
         first = len(found)
         # Behind a value with little text behind it there is nothing to be cached.

@@ -19,6 +19,7 @@ REFUSED = 400
 _USAGE = re.compile(r'"usage"\s*:\s*(?=\{)')
 _ID = re.compile(r"[0-9a-fA-F-]{16,}")
 _ENDED = ("done", None)
+_TIMES, _DURATIONS = ("started_utc", "timestamp", "at", "at_unix"), ("duration_s",)
 _TITLES = ("x-title", "user-agent")
 
 
@@ -30,10 +31,11 @@ def recorded_outcome(value: Json) -> Outcome:
     usage = next((_object(one.get("usage")) for one in (summary, line, response) if one.get("usage")), {})
     status = summary.get("status", line.get("status", response.get("status")))
     failed = (isinstance(status, int) and status >= REFUSED) or summary.get("phase") not in _ENDED
-    at = record.get("started_utc", line.get("started_utc", line.get("timestamp")))
+    at = next((one[name] for one in (record, line) for name in _TIMES if one.get(name) is not None), None)
+    lasted = next((one[name] for one in (summary, line, response) for name in _DURATIONS if name in one), None)
     headers = _object(line.get("headers"))
     agent = _agent({str(name).lower(): value for name, value in headers.items()})
-    return _usage(usage), _time(at), failed, agent, _seconds(summary.get("duration_s", line.get("duration_s")))
+    return _usage(usage), _time(at), failed, agent, _seconds(lasted)
 
 
 def har_outcome(entry: Mapping[str, Json]) -> Outcome:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import varying_ranges
 from playground.prefix_cache.difference import edited
+from playground.prefix_cache.json_order import reordered_objects
 from playground.prefix_cache.message_content import is_text_part, part_at
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.view import END, CacheView, PartKind, ViewPart, bare_text
@@ -136,9 +137,14 @@ class PredecessorFinder:
         self._histories: dict[int, tuple[HistoryText, ...]] = {}
         self._weights: dict[int, float] = {}
         self._newest: deque[int] = deque(maxlen=NEAR)
+        self._whole: dict[int, int] = {}
 
     def find(self, history: Sequence[HistoryText]) -> int | None:
         """Return the number of the earlier request; None for the first request of a conversation."""
+        # Sent again, or one turn more: whatever other conversations have, such as the same questions in another order.
+        again = self._whole.get(_digest(history)) if len(history) > 1 else None
+        if again is not None or (again := self._whole.get(_digest(_without_newest_turn(history)))) is not None:
+            return again
         whole, bare = self._shared(history)
         # Many conversations have the same questions: only requests that are newer than the newest one that is
         # all in this history can be this conversation with other ids.
@@ -198,6 +204,8 @@ class PredecessorFinder:
         self._histories[number] = tuple(history)
         self._weights[number] = sum(one.weight for one in dict.fromkeys(history))
         self._newest.append(number)
+        if history:
+            self._whole[_digest(history)] = number
         for text in {text for one in history for text in (one.text, one.bare)}:
             self._having.setdefault(text, deque(maxlen=NEWEST)).append(number)
 
@@ -210,11 +218,25 @@ class PredecessorFinder:
                 continue
             pairs = list(zip(theirs, history, strict=False))
             alike = sum(mine.weight for other, mine in pairs if _is_edit(other, mine))
-            common = sum(_common(other.bare, mine.bare) for other, mine in pairs)
+            common = sum(_common(*reordered_objects([other.bare, mine.bare])[0]) for other, mine in pairs)
             score = 2 * common - sum(len(other.bare) for other in theirs)
             if 2 * alike >= sum(mine.weight for _, mine in pairs) and score >= most:
                 best, most = number, score
         return best
+
+
+def _without_newest_turn(history: Sequence[HistoryText]) -> Sequence[HistoryText]:
+    """Return the history up to the newest answer; nothing if there is none."""
+    end = len(history)
+    while end and history[end - 1].role != "assistant":
+        end -= 1
+    while end and history[end - 1].role == "assistant":
+        end -= 1
+    return history[:end]
+
+
+def _digest(history: Sequence[HistoryText]) -> int:
+    return hash(tuple([one.text for one in history]))
 
 
 def _begins_anew(theirs: Sequence[HistoryText], history: Sequence[HistoryText]) -> bool:
@@ -224,7 +246,12 @@ def _begins_anew(theirs: Sequence[HistoryText], history: Sequence[HistoryText]) 
 
 
 def _is_edit(theirs: HistoryText, mine: HistoryText) -> bool:
-    return theirs.role == mine.role and edited(theirs.bare, mine.bare)
+    return theirs.role == mine.role and _edited(theirs.bare, mine.bare)
+
+
+def _edited(one: str, other: str) -> bool:
+    """Whether a text is an edit of another one, or has a JSON object whose members are in another order."""
+    return edited(one, other) or ("{" in one and "{" in other and bool(reordered_objects([one, other])[1]))
 
 
 def _common(one: str, other: str) -> int:
@@ -397,7 +424,7 @@ class _Walk:
         one, other = self._earlier.text[theirs.start : theirs.end], self._now.text[mine.start : mine.end]
         if _calls(one) and _calls(other):
             return True
-        return edited(self._content(self._earlier, theirs), self._content(self._now, mine))
+        return _edited(self._content(self._earlier, theirs), self._content(self._now, mine))
 
     @staticmethod
     def _content(view: CacheView, message: MessageSpan) -> str:
@@ -467,6 +494,12 @@ def _ranges(kind: PartKind, before: str, after: str) -> Iterator[tuple[int, int,
     if not before or not after or max(len(before), len(after)) > MAX_COMPARED or kind == "tool_call_id":
         yield 0, len(after), before, after
         return
+    _, objects = reordered_objects([after, before])
+    if objects:
+        start, behind = objects[0].start, len(after) - objects[-1].end
+        if after[:start] == before[:start] and after[len(after) - behind :] == before[len(before) - behind :]:
+            yield start, len(after) - behind, before[start : len(before) - behind], after[start : len(after) - behind]
+            return
     found = varying_ranges([after, before])
     if kind == "tool_calls" and found:
         # What is between two differences in the spelling of JSON is no text of its own.

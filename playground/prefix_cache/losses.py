@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import VaryingRange
+from playground.prefix_cache.attempts import RunTime
 from playground.prefix_cache.conversations import (
     HistoryChange,
     PredecessorFinder,
@@ -25,17 +26,18 @@ from playground.prefix_cache.conversations import (
     history_texts,
     messages_of,
 )
+from playground.prefix_cache.json_order import reordered_objects
 from playground.prefix_cache.prefix_size import Measure
+from playground.prefix_cache.program_groups import Body, families
 from playground.prefix_cache.repeated_text import RepeatedText, repeated_texts
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.varying_spans import (
     MAX_SAMPLES,
-    Body,
     HeadItem,
     SpanKind,
     VaryingSpan,
-    families,
+    are_moved,
     head_items,
     kind_of_range,
     numbered,
@@ -46,9 +48,6 @@ BLOCK = 16
 """Tokens from which on text behind a span could be served from a cache."""
 COLD = 1_024
 """A request without cached tokens that shares more than so many is not warm: no change of the prompt helps it."""
-RETRY_S = 60.0
-"""Seconds after the end of a failed request, or after its start if its end is unknown, within which a client that
-retries sends the same body again."""
 _LEARNED = 40
 """Reports to which the estimates of a program are fitted."""
 _HEADS = 24
@@ -142,51 +141,19 @@ def in_one_list(spans: Sequence[VaryingSpan], family: int, first: int) -> list[V
 
 
 def program_losses(
-    bodies: Sequence[Body], members: Sequence[int], usage: Mapping[int, PromptUsage] | None = None
+    bodies: Sequence[Body],
+    members: Sequence[int],
+    usage: Mapping[int, PromptUsage] | None = None,
+    times: Mapping[int, RunTime] | None = None,
 ) -> ProgramLosses:
-    """Return what the requests `members` (indexes of `bodies`) of one program lost. Slow: call it in a worker."""
+    """Return what the requests `members` (indexes of `bodies`) of one program lost. Slow: call it in a worker.
+
+    `times`: when requests started and ended, if known. A request that was running has nothing to serve to another one,
+    unless reports show that it had.
+    """
     if len(members) < 2:
         return ProgramLosses(tuple(members), tuple(members), (), {}, {})
-    return _Program(bodies, members, usage or {}).losses()
-
-
-class Attempt(Struct, frozen=True):
-    """A request as `retries` needs it. `at`: Unix seconds of its start; `seconds`: its duration; None if not known."""
-
-    body: Body
-    at: float | None = None
-    failed: bool = False
-    seconds: float | None = None
-
-
-def retries(requests: Sequence[Attempt]) -> dict[int, int]:
-    """Return which requests, oldest first, are attempts of a later one: the same body, sent again soon after a failure.
-
-    A client that retries waits from the end of the failed request, which may have lasted until a time limit.
-    """
-    found: dict[int, int] = {}
-    newest: dict[int, list[int]] = {}
-    for index, one in enumerate(requests):
-        messages = one.body.get("messages")
-        size = len(messages) if isinstance(messages, list) else 0
-        waiting = newest.setdefault(size, [])
-        for other in reversed(waiting):
-            if _soon(requests[other], one) and requests[other].body == one.body:
-                found[other] = index
-                waiting.remove(other)
-                break
-        if one.failed:
-            waiting.append(index)
-            del waiting[:-_CHILDREN]
-    for index in sorted(found, reverse=True):
-        found[index] = found.get(found[index], found[index])
-    return found
-
-
-def _soon(failed: Attempt, again: Attempt) -> bool:
-    if failed.at is None or again.at is None:
-        return True
-    return 0 <= again.at - failed.at <= max(failed.seconds or 0.0, 0.0) + RETRY_S
+    return _Program(bodies, members, usage or {}, times or {}).losses()
 
 
 class _Charge(Struct):
@@ -240,8 +207,15 @@ class _PartTree:
 class _Program:
     """The requests of one program while they are compared."""
 
-    def __init__(self, bodies: Sequence[Body], members: Sequence[int], usage: Mapping[int, PromptUsage]) -> None:
+    def __init__(
+        self,
+        bodies: Sequence[Body],
+        members: Sequence[int],
+        usage: Mapping[int, PromptUsage],
+        times: Mapping[int, RunTime],
+    ) -> None:
         self._members = members
+        self._times = [times.get(index) for index in members]
         self._bodies = [bodies[index] for index in members]
         self._usage = [usage.get(index, NO_USAGE) for index in members]
         self._views = [view_of_fields(body) for body in self._bodies]
@@ -267,6 +241,7 @@ class _Program:
         self._shared: list[int] = []
         self._answers_cached = False
         self._predecessors: dict[int, int] = {}
+        self._finished: list[list[int]] = []
 
     def _fit(self, reported: Sequence[int]) -> float:
         """Fit the estimator to reports. Returns reported over estimated tokens."""
@@ -298,28 +273,75 @@ class _Program:
         answers: list[bool] = []
         first = self._lead if self._has_system() else 0
         compared = set(self._compared)
+        self._finished = self._in_order() if self._running_serve() else self._by_end()
+        histories = [history_texts(view, row, first) for view, row in zip(self._views, self._messages, strict=True)]
         for number, view in enumerate(self._views):
-            history = history_texts(view, self._messages[number], first)
-            earlier = finder.find(history)
+            for other in self._finished[number]:
+                finder.add(other, histories[other])
+                tree.add(self._views[other], other)
+            earlier = finder.find(histories[number])
             if earlier is not None:
                 self._predecessors[number] = earlier
-            finder.add(number, history)
             shared, whole = tree.shared(view)
             self._shared.append(shared)
             if whole is not None and (served := self._serves_answer(number, *whole)) is not None:
                 answers.append(served)
-            tree.add(view, number)
         # Half of the answers are not served if a client writes them in another way every second time.
         self._answers_cached = sum(answers) >= max(_PROOFS, len(answers) / 4)
         independent = [number for number in range(len(self._views)) if number not in self._predecessors]
         repeated = repeated_texts(self._views, self._messages, self._lead, independent, self._is_long)
+        having: list[set[int]] = [set() for _ in repeated]
         for number in range(len(self._views)):
+            for other in self._finished[number]:
+                heads.add(other)
+                for text, known in zip(repeated, having, strict=True):
+                    known.update({other} & text.ranges.keys())
             if number:
                 charges = self._charges(number, self._predecessors.get(number), heads)
-                charges += self._repeated(number, repeated)
+                charges += self._repeated(number, repeated, having)
                 self._take(number, charges, priced=number in compared)
-            heads.add(number)
         return self._result()
+
+    def _in_order(self) -> list[list[int]]:
+        """Return for each request those that are finished since the one before: always the one before."""
+        return [[number - 1] if number else [] for number in range(len(self._members))]
+
+    def _by_end(self) -> list[list[int]]:
+        """Return for each request those that have ended since the one before started. Without times, as in order."""
+        running: list[int] = []
+        found: list[list[int]] = []
+        for number, time in enumerate(self._times):
+            found.append([other for other in running if self._ended(other, time)])
+            running = [*(other for other in running if not self._ended(other, time)), number]
+        return found
+
+    def _ended(self, number: int, time: RunTime | None) -> bool:
+        """Whether a request had ended at the start of a later one; so it had if a time is not known."""
+        mine = self._times[number]
+        return mine is None or time is None or mine.end <= time.start
+
+    def _running_serve(self) -> bool:
+        """Whether reports show that the server serves what a running request has computed."""
+        ended, rows = self._by_end(), self._in_order()
+        if ended == rows:
+            return True
+        trees = _PartTree(), _PartTree()
+        proofs = tests = running = 0
+        for number, view in enumerate(self._views):
+            for tree, finished in zip(trees, (ended, rows), strict=True):
+                for other in finished[number]:
+                    tree.add(self._views[other], other)
+            running += len(rows[number]) - len(ended[number])
+            cached = self._usage[number].cached
+            if cached is None or not running:
+                continue
+            (least, _), (most, _) = (tree.shared(view) for tree in trees)
+            measure = self._measure(number)
+            before, with_running = measure.upto(least) * self._scale, measure.upto(most) * self._scale
+            if with_running - before >= 2 * BLOCK:
+                tests += 1
+                proofs += cached >= (before + with_running) / 2
+        return proofs >= _PROOFS and 2 * proofs >= tests
 
     def _serves_answer(self, number: int, earlier: int, end: int) -> bool | None:
         """Return whether a server served what it had generated; None if a request does not tell.
@@ -339,14 +361,17 @@ class _Program:
     def _is_long(self, text: str) -> bool:
         return self._estimator.estimate(text) * self._scale >= _LONG
 
-    def _repeated(self, number: int, repeated: Sequence[RepeatedText]) -> list[_Charge]:
-        """Return what a request repeats in its newest message although it continues no earlier request."""
+    def _repeated(self, number: int, repeated: Sequence[RepeatedText], having: Sequence[set[int]]) -> list[_Charge]:
+        """Return what a request repeats in its newest message although it continues no earlier request.
+
+        `having`: finished requests that have each text.
+        """
         charges: list[_Charge] = []
         for at, text in enumerate(repeated):
             if number not in text.ranges:
                 continue
-            if number == min(text.ranges) and text.kind != "cut":
-                continue  # the first one that has it
+            if not having[at] and text.kind != "cut":
+                continue  # the first ones that have it
             start, end = text.ranges[number]
             shared = self._shared[number]
             if shared >= end:
@@ -704,4 +729,8 @@ def _history_kind(change: HistoryChange) -> SpanKind:
         case "removed":
             return "removed_messages"
     values = (change.before, change.after)
+    if reordered_objects(values)[1]:
+        return "reordered_keys"
+    if are_moved(values):
+        return "reordered_text"
     return kind_of_range(VaryingRange(0, 0, values, ("", ""), (0, 1), True))

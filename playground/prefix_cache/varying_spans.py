@@ -1,12 +1,13 @@
 """Find what varies between the requests of an unknown program: no template is needed.
 
-Bodies are grouped into families that share most of their head (tools and leading messages), and in each family the
-heads are aligned. Pure functions; nothing is sent or stored.
+The heads (tools and leading messages) of the requests of one family (`program_groups`) are aligned. Pure functions;
+nothing is sent or stored.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -17,11 +18,12 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import VaryingRange, varying_ranges
 from playground.prefix_cache.conversations import field_place
+from playground.prefix_cache.json_order import ReorderedObject, reordered_objects
 from playground.prefix_cache.message_content import content_text
+from playground.prefix_cache.program_groups import Body, body_messages, body_tools, leading_messages, tool_name
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.value_kinds import kind_of
 from playground.prefix_cache.view import ViewPart
-from playground.prompt.document import Json
 
 SpanKind = Literal[
     "date",
@@ -71,16 +73,6 @@ _REWRITES: dict[SpanKind, Rewrite] = {
     "removed_messages": "keep_history",
 }
 MAX_SAMPLES = 5
-_SIMILAR = 0.4
-"""Share of units that the heads of one family have in common at least."""
-_HEAD = 6_000
-"""Code points of the first message that decide which family a request belongs to."""
-_FEW_WORDS = 12
-"""A head with fewer words is compared by groups of characters."""
-_SHORT, _GRAM = 400, 5
-"""Code points of such a head that are compared, and the size of a group."""
-_WORD = 16
-"""Code points up to which a head is one word or two, such as the name of a task."""
 _LONG_VALUE, _MANY_WORDS = 90, 12
 """Code points or words from which a value is retrieved text."""
 _LONG_NAME, _SENTENCE = 60, 8
@@ -137,90 +129,24 @@ class VaryingSpan(Struct, frozen=True):
         return self.tokens_per_request * (fresh - cached) * requests / 1_000_000
 
 
-Body = Mapping[str, Json]
 Estimate = Callable[[str], float]
 _Number = TypeVar("_Number", int, float)
 
 
-def _messages(body: Body) -> list[dict[str, Any]]:
-    messages = body.get("messages")
-    if not isinstance(messages, list):
-        return []
-    return [message for message in messages if isinstance(message, dict)]
-
-
-def _tools(body: Body) -> list[dict[str, Any]]:
-    tools = body.get("tools")
-    return [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
-
-
-def _tool_name(tool: Mapping[str, Any]) -> str:
-    function = tool.get("function")
-    return str(function.get("name", "")) if isinstance(function, dict) else str(tool.get("name", ""))
-
-
-def _content(message: Mapping[str, Any]) -> str:
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    return "" if content is None else json.dumps(content, ensure_ascii=False)
-
-
 def _lead(messages: Sequence[Mapping[str, Any]]) -> int:
     """Return how many messages lead the prompt: system and developer ones, or the first if there are none."""
-    roles = [message.get("role") for message in messages]
-    leading = next((at for at, role in enumerate(roles) if role not in ("system", "developer")), len(roles))
-    return leading or min(len(messages), 1)
-
-
-def families(bodies: Sequence[Body]) -> list[list[int]]:
-    """Return indexes of bodies whose heads are alike, each group oldest first. Bodies without messages are left out."""
-    families: list[tuple[set[str], bool, list[int]]] = []
-    of_head: dict[tuple[object, ...], int] = {}
-    for index, body in enumerate(bodies):
-        messages = _messages(body)
-        if not messages:
-            continue
-        head = _content(messages[0])
-        key = (head, str(messages[0].get("role")))
-        number = of_head.get(key)
-        if number is None:
-            units = _head_units(str(messages[0].get("role")), head, body)
-            word = len(head) <= _WORD
-            same = (n for n, (other, one, _) in enumerate(families) if _alike(units, other, word=word or one))
-            number = next(same, None)
-            if number is None:
-                number = len(families)
-                families.append((units, word, []))
-            of_head[key] = number
-        families[number][2].append(index)
-    return [members for *_, members in families]
-
-
-def _head_units(role: str, head: str, body: Body) -> set[str]:
-    """Return the units by which heads are compared: lines, or in a head of few lines pairs of words without digits."""
-    units = set(map(str.strip, head[:_HEAD].splitlines()))
-    if len(units) < 6:
-        words = [word for word in head[:_HEAD].split() if not any(map(str.isdigit, word))]
-        units = set(map(" ".join, pairwise(words)))
-        if len(words) < _FEW_WORDS:
-            # A short head, or a script without spaces between words.
-            text = "".join(character for character in head[:_SHORT] if not character.isdigit())
-            units = {text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))}
-    # The role is one unit of many. Of a head of one word it would be half, and the word itself is part of others.
-    role_or_word = f"word:{head}" if len(head) <= _WORD else f"role:{role}"
-    return {role_or_word, *(f"tool:{_tool_name(tool)}" for tool in _tools(body)), *units}
-
-
-def _alike(left: set[str], right: set[str], *, word: bool) -> bool:
-    """Whether the smaller head is part of the other one; a head of one word must be much of it."""
-    size = max if word else min
-    return len(left & right) >= _SIMILAR * size(len(left), len(right))
+    return leading_messages(messages) or min(len(messages), 1)
 
 
 _SAME_PARAGRAPHS, _LONG_MOVED = 0.75, 120
 """Share of values that is the same in another order, and code points from which on that is worth a price."""
 _ENDS = " \t\n.!?…。！？।"
+
+
+_KEYS = re.compile(r"""["'”]\s*[:=]|[{,;(][ \t]*[\w.-]+[ \t]*[:=]|[&?][\w.-]+=|^[\w.-]+=\S""")
+"""Keys of an object: with a quotation mark behind them, or between separators. `id="…"` in a tag is none."""
+
+_LINE_KEYS = re.compile(r"^[\w.-]+(?=\s*:\s)", re.MULTILINE)
 
 
 class HeadItem(Struct, frozen=True):
@@ -265,17 +191,17 @@ class _Head:
         self, bodies: Sequence[Body], requests: Sequence[int], estimate: Estimate, tool_estimate: Estimate
     ) -> None:
         self._bodies, self._requests, self._estimate, self._of_tool = bodies, requests, estimate, tool_estimate
-        self._all_messages = [_messages(body) for body in bodies]
+        self._all_messages = [body_messages(body) for body in bodies]
         self.lead = min(_lead(messages) for messages in self._all_messages)
 
     def in_tools(self) -> Iterator[HeadItem]:
         """Yield what varies in the tools."""
-        lists = [_tools(body) for body in self._bodies]
+        lists = [body_tools(body) for body in self._bodies]
         texts = [json.dumps(tools, ensure_ascii=False) for tools in lists]
         if len(set(texts)) < 2:
             yield HeadItem(None, self._of_tool(texts[0]) if lists[0] else 0.0)
             return
-        names = [tuple(_tool_name(tool) for tool in tools) for tools in lists]
+        names = [tuple(tool_name(tool) for tool in tools) for tools in lists]
         if len(set(names)) > 1:
             kind: SpanKind = "reordered_tools" if len({frozenset(row) for row in names}) == 1 else "changed_tools"
             samples = [", ".join(row) for row in names]
@@ -290,7 +216,7 @@ class _Head:
             (position, index, tool)
             for position, tools in enumerate(lists)
             for index, tool in enumerate(tools)
-            if _tool_name(tool) == name
+            if tool_name(tool) == name
         ]
         texts = [json.dumps(tool, ensure_ascii=False) for _, _, tool in rows]
         positions, index = [position for position, _, _ in rows], rows[0][1]
@@ -331,27 +257,56 @@ class _Head:
     def _aligned(
         self, texts: Sequence[str], part: Literal["message", "tool"], index: int, requests: Sequence[int]
     ) -> Iterator[HeadItem]:
-        ranges, estimate = varying_ranges(texts), self._of_tool if part == "tool" else self._estimate
-        starts = [found.start for found in ranges] + [len(texts[0])]
+        estimate = self._of_tool if part == "tool" else self._estimate
+        same_order, objects = reordered_objects(texts) if part == "message" else (texts, [])
+        ranges = varying_ranges(same_order)
+        if any(a.start < b.end and b.start < a.end for a in objects for b in ranges):
+            objects, ranges = [], varying_ranges(texts)  # an object with other changes, too
+        starts = [*sorted([*(one.start for one in objects), *(one.start for one in ranges)]), len(texts[0])]
         yield HeadItem(None, estimate(texts[0][: starts[0]]))
-        for found, next_start in zip(ranges, starts[1:], strict=True):
-            samples = [found.values[version] if version < len(found.values) else "" for version in found.versions]
-            span = _span(kind_of_range(found), part, index, requests, (found.start, found.end), samples)
-            if not found.exact:
-                changed = _changed(requests, found.versions)
-                span = replace(span, changes=len(changed), changed=changed, distinct=len(set(found.versions)))
-            known = [estimate(value) for value in found.values]
-            usual = sum(known) / len(known)
-            sizes = tuple(known[version] if version < len(known) else usual for version in found.versions)
-            span = self._in_part(span)
-            moved = part == "message" and _are_moved(found.values)
-            if moved and span.kind != "reordered_keys":
-                span = replace(span, kind="reordered_text")
-            values = found.values if moved else ()
-            yield HeadItem(span, estimate(texts[0][found.end : next_start]), found.versions, sizes, moved, values)
+        changes: list[VaryingRange | ReorderedObject] = [*objects, *ranges]
+        changes.sort(key=lambda one: one.start)
+        for found, next_start in zip(changes, starts[1:], strict=True):
+            behind = estimate(texts[0][found.end : next_start])
+            if isinstance(found, ReorderedObject):
+                place = found.start, found.end
+                span = self._in_part(_span("reordered_keys", part, index, requests, place, found.values))
+                size = estimate(found.values[0])
+                values = tuple(dict.fromkeys(found.values))
+                yield HeadItem(span, behind, numbered(found.values), (size,) * len(texts), moved=True, values=values)
+            else:
+                yield self._varying(found, part, index, requests, behind)
+
+    def _varying(
+        self,
+        found: VaryingRange,
+        part: Literal["message", "tool"],
+        index: int,
+        requests: Sequence[int],
+        behind: float,
+    ) -> HeadItem:
+        """Return an item for a range. `behind`: ≈ stable tokens behind it."""
+        estimate = self._of_tool if part == "tool" else self._estimate
+        samples = [found.values[version] if version < len(found.values) else "" for version in found.versions]
+        span = _span(kind_of_range(found), part, index, requests, (found.start, found.end), samples)
+        if not found.exact:
+            changed = _changed(requests, found.versions)
+            span = replace(span, changes=len(changed), changed=changed, distinct=len(set(found.versions)))
+        known = [estimate(value) for value in found.values]
+        usual = sum(known) / len(known)
+        sizes = tuple(known[version] if version < len(known) else usual for version in found.versions)
+        span = self._in_part(span)
+        moved = part == "message" and (are_moved(found.values) or (found.reordered and _is_worth(found.values)))
+        if moved and span.kind != "reordered_keys":
+            span = replace(span, kind="reordered_text")
+        return HeadItem(span, behind, found.versions, sizes, moved, found.values if moved else ())
 
 
-def _are_moved(values: Sequence[str]) -> bool:
+def _is_worth(values: Sequence[str]) -> bool:
+    return max(map(len, values)) >= _LONG_MOVED
+
+
+def are_moved(values: Sequence[str]) -> bool:
     """Whether values are the same long paragraphs in another order, but for text at their ends."""
     for separator in ("\n\n", "\n"):
         # Where the values end, they may leave out a full stop that all have.
@@ -361,7 +316,7 @@ def _are_moved(values: Sequence[str]) -> bool:
             and sum(len(one) * count for one, count in (row & rows[0]).items()) >= _SAME_PARAGRAPHS * len(value.strip())
             for row, value in zip(rows, values, strict=True)
         ):
-            return max(map(len, values)) >= _LONG_MOVED
+            return _is_worth(values)
     return False
 
 
@@ -407,7 +362,10 @@ def kind_of_range(found: VaryingRange) -> SpanKind:
     if len({"".join(value.split()) for value in values}) == 1:
         return "whitespace"
     if found.reordered:
-        return "reordered_keys" if any(mark in values[0] for mark in "{:=") else "reordered_text"
+        lines = _LINE_KEYS.findall(values[0])
+        # Of examples, lines with the same words in front are repeated.
+        keyed = len(_KEYS.findall(values[0])) > 1 or 1 < len(lines) == len(set(lines))
+        return "reordered_keys" if keyed else "reordered_text"
     if any(_is_long(value) for value in values):
         return "retrieved_text"
     rows = [(value, head) for value, head in zip(values, found.heads, strict=True) if value.strip()]

@@ -11,17 +11,17 @@ from statistics import median
 from msgspec import Struct
 from msgspec.structs import replace
 
+from playground.prefix_cache.attempts import Attempt, retries, run_times
 from playground.prefix_cache.losses import (
-    Attempt,
     ProgramLosses,
     PromptUsage,
     in_one_list,
     program_losses,
-    retries,
     varying_spans,
 )
+from playground.prefix_cache.program_groups import families
 from playground.prefix_cache.rewrites import proposals, sorted_tools
-from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan, families
+from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan
 from playground.prompt.document import Document, Json, Tool, names, render
 from playground.recorder.capture import document_of
 from playground.requestlog.records import LogRow
@@ -262,9 +262,10 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     """Group requests, oldest first, into programs and find what varies in each. Pure and slow: call it in a worker."""
     bodies = [request.body for request in requests]
     groups = families(bodies)
-    again = retries(
-        [Attempt(one.body, one.row.started_utc.timestamp(), _failed(one.row), one.row.duration_s) for one in requests]
-    )
+    sent = [
+        Attempt(one.body, one.row.started_utc.timestamp(), _failed(one.row), one.row.duration_s) for one in requests
+    ]
+    again, times = retries(sent), run_times(sent)
     usage = {at: PromptUsage(one.row.prompt_tokens, one.row.cached_tokens) for at, one in enumerate(requests)}
     leaks: list[Leak] = []
     savings = []
@@ -273,7 +274,7 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     names_ = program_names([(row[0].body, row[-1].body) for row in rows])
     for number, group in enumerate(groups):
         kept = [index for index in group if index not in again] or group
-        losses = program_losses(bodies, kept, usage)
+        losses = program_losses(bodies, kept, usage, times)
         found, saved = _costs(losses, number, requests)
         leaks += found
         savings.append(saved)

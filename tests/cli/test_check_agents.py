@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,12 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
     "reasoning dropped": [("retrieved_text", "/messages/2")],
     "growing memory": [("retrieved_text", "/messages/0/content")],
     "summary": [("history_truncation", "/messages/1/content"), ("retrieved_text", "/messages/1/content")],
+    "plan": [("retrieved_text", "/messages/0/content")],
+    "results cut later": [("retrieved_text", "/messages/3/content")],
+    "parameters": [],
+    "fallback model": [],
+    "members in another order": [("reordered_keys", "/messages/1/content")],
+    "sub-agents": [],
     "tenants": [("name", "/messages/0/content")],
 }
 """Kind and place of each finding."""
@@ -193,6 +200,39 @@ def test_check_equal_tool_results_of_other_conversations_are_no_history(check: C
         question = {"role": "user", "content": f"Caller {number * 7919} asks whether anybody is there today."}
         bodies += [_body(_system(), [question]), _body(_system(), [question, *steps])]
     assert check([{"body": body} for body in bodies])["varying"] == []
+
+
+def test_check_scripted_questions_in_another_order_per_conversation_are_no_finding(check: Check) -> None:
+    turns = [
+        (
+            {"role": "user", "content": f"Case {number}. {_prose(number)}"},
+            {"role": "assistant", "content": _prose(-number)},
+        )
+        for number in range(1, 7)
+    ]
+    bodies = []
+    for session in range(8):
+        history: list[dict[str, Any]] = []
+        for question, answer in random.Random(session).sample(turns, 6):
+            history.append(question)
+            bodies.append(_body(_system(), history.copy()))
+            history.append(answer)
+    assert check([{"body": body} for body in bodies], status=0)["varying"] == []
+
+
+def _prose(seed: int) -> str:
+    return " ".join(random.Random(seed).choices(_system().split(), k=80))
+
+
+def test_check_shuffled_examples_in_the_system_message_are_reordered_text(check: Check) -> None:
+    examples = [f"Q: {_prose(number)[:150]}?\nA: {_prose(-number)[:150]}." for number in range(1, 9)]
+    bodies = []
+    for number in range(8):
+        order = random.Random(number).sample(examples, 8)
+        system = "\n\n".join((_system(), *order, "Answer as in the examples."))
+        bodies.append(_body(system, [{"role": "user", "content": f"Question {number}?"}]))
+    (span,) = check([{"body": body} for body in bodies], status=1)["varying"]
+    assert span["kind"] == "reordered_text"
 
 
 def test_check_text_that_every_request_repeats_at_its_end_is_no_change(check: Check) -> None:

@@ -25,6 +25,11 @@ def _check(name: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[dic
         ("miss_template_behind_retrieved_examples", "retrieved_text", "/messages/1/content", 3525),
         ("miss_transcript_front_trimmed", "history_truncation", "/messages/1/content", 4909),
         ("miss_documents_shuffled_in_system", "reordered_text", "/messages/0/content", 3436),
+        ("ab_alternates_shared0of6", "name", "/messages/0/content", 1520),
+        ("burst10_own_uuid_2rounds", "uuid", "/messages/0/content", 3763),
+        ("fanout4_same_clock_parallel", "time", "/messages/0/content", 2832),
+        ("state_eight_keys_indented", "reordered_keys", "/messages/0/content", 1616),
+        ("state_eight_keys_shuffled", "reordered_keys", "/messages/0/content", 1632),
         ("low_price_arguments_alternate", "arguments", "/messages/2/tool_calls/0/function/arguments", 4116),
     ],
 )
@@ -41,6 +46,27 @@ def test_check_states_the_loss_of_a_judged_recording(
 def test_check_single_change_in_a_short_recording_is_a_warning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, spans = _check(name, capsys)
     assert (status, [(one["severity"], one["once"]) for one in spans]) == (0, [("warning", True)])
+
+
+def test_check_requests_that_run_at_once_cannot_reuse_what_each_other_computes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert _check("burst10_own_uuid_1round", capsys) == (0, [])
+
+
+def test_check_reports_show_that_running_requests_serve_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.loads(line) for line in (CASES / "fanout4_same_clock_parallel.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):
+        usage = row["response"]["usage"]
+        usage["prompt_tokens_details"]["cached_tokens"] = usage["prompt_tokens"] - 30 if number % 4 else 0
+    path = tmp_path / "recorded.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    main(["check", str(path), "--json"])
+    (span,) = json.loads(capsys.readouterr().out)["varying"]
+    # The first request of each round but the first pays for the prompt behind the time.
+    assert span["lost_tokens"] == pytest.approx(2832 / 4, rel=0.1)
 
 
 def test_check_place_in_a_list_of_parts_is_in_the_text_of_its_part(capsys: pytest.CaptureFixture[str]) -> None:

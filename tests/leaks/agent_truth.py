@@ -334,6 +334,63 @@ def _summary(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
     return _body(_system(), [summary, *turn.history[second:]]), _plain(turn)
 
 
+def _plan(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A list of steps in the middle of the system message, of which more are done in each request."""
+    steps = [_prose(random.Random(f"{turn.session}.{at}"), 8) for at in range(9)]
+    done = turn.question * 3 + turn.step
+    plan = "\n".join(f"[{'x' if at < done else ' '}] {step}" for at, step in enumerate(steps))
+    return _body(_system().replace("## Rule 9", f"Plan:\n{plan}\n\n## Rule 9"), turn.history), _plain(turn)
+
+
+def _cut_later(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Results of tools are cut to their beginning, except in the newest one."""
+    changed = copy.deepcopy(turn.history)
+    for message in [one for one in changed if one["role"] == "tool"][:-1]:
+        message["content"] = f"{message['content'][:120]} [cut]"
+    return _body(_system(), changed), _plain(turn)
+
+
+def _toggled(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Other parameters change, and no text of the prompt."""
+    fields = {
+        "tool_choice": ("auto", "none")[turn.number % 2],
+        "response_format": {"type": ("text", "json_object")[turn.step % 2]},
+    }
+    return {**_plain(turn), **fields}, _plain(turn)
+
+
+def _fallback(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Now and then another model answers."""
+    body = {**_plain(turn), "model": "electron-small" if turn.number % 5 == 4 else "electron"}
+    return body, _plain(turn)
+
+
+def _state(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A JSON object in the first user message has its members in another order in each request."""
+    state = {name: _prose(random.Random(name), 12) for name in ("plan", "risk", "owner", "notes", "area", "cause")}
+    order = list(state)
+    random.Random(turn.number).shuffle(order)
+    bodies = []
+    for names in (order, list(state)):
+        history = copy.deepcopy(turn.history)
+        text = json.dumps({name: state[name] for name in names})
+        history[0]["content"] = f"State: {text}\n\n{history[0]['content']}"
+        bodies.append(_body(_system(), history))
+    return bodies[0], bodies[1]
+
+
+def _sub_agents() -> list[Sent]:
+    """An agent and, after each of its requests, a sub-agent with its own prompt and a task of its own."""
+    sent = []
+    for one in _run(lambda turn: (_plain(turn), _plain(turn))):
+        sent.append(one)
+        number = len(sent)
+        task = {"role": "user", "content": f"Task {number}: {_prose(random.Random(number), 30)}"}
+        body = _body(_prose(random.Random(9), 300), [task], TOOLS[:1])
+        sent.append(Sent(body, body, one.session))
+    return sent
+
+
 def _edited_questions() -> list[Sent]:
     """The last question is edited and sent again, and then another conversation begins."""
     bodies = []
@@ -386,6 +443,12 @@ def cases() -> tuple[Case, ...]:
         "reasoning dropped": _run(_reasoned),
         "growing memory": _run(_memory),
         "summary": _run(_summary),
+        "plan": _run(_plan),
+        "results cut later": _run(_cut_later),
+        "parameters": _run(_toggled),
+        "fallback model": _run(_fallback),
+        "members in another order": _run(_state),
+        "sub-agents": _sub_agents(),
         "tenants": _run(_tenants, sessions=6, at_once=True),
     }
     return tuple(measured(name, sent) for name, sent in kinds.items())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from playground.prefix_cache.losses import varying_spans
-from playground.prefix_cache.varying_spans import families
+from playground.prefix_cache.program_groups import families
 from playground.prompt.document import Json
 from tests.benchmarks.bench_leaks import identical, measure
 from tests.leaks.generator import programs

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from playground.prefix_cache.attempts import Attempt, retries
 from playground.prefix_cache.conversations import (
     HistoryChange,
     PredecessorFinder,
@@ -15,7 +16,6 @@ from playground.prefix_cache.conversations import (
     history_texts,
     messages_of,
 )
-from playground.prefix_cache.losses import Attempt, retries
 from playground.prefix_cache.view import ViewPart, view_of_fields
 
 ANSWER = "The parcel was scanned in the regional centre this morning and arrives on Monday."

@@ -1,0 +1,208 @@
+"""Group the requests of unknown programs into families, by what their heads and their histories share.
+
+Pure functions; nothing is sent or stored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from playground.prompt.document import Json
+
+Body = Mapping[str, Json]
+
+_SIMILAR = 0.4
+"""Share of units that the heads of one family have in common at least."""
+_HEAD = 6_000
+"""Code points of the first message that decide which family a request belongs to."""
+_FEW_WORDS = 12
+"""A head with fewer words is compared by groups of characters."""
+_SHORT, _GRAM = 400, 5
+"""Code points of such a head that are compared, and the size of a group."""
+_WORD = 16
+"""Code points up to which a head is one word or two, such as the name of a task."""
+_FEW_UNITS = 2
+"""Units up to which a head may be like another one by its role alone."""
+_SWITCHES = 3
+"""Times that conversations go on with another system prompt from which on two such prompts belong to one program."""
+
+
+def leading_messages(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many system and developer messages a prompt begins with."""
+    roles = [message.get("role") for message in messages]
+    return next((at for at, role in enumerate(roles) if role not in ("system", "developer")), len(roles))
+
+
+def body_messages(body: Body) -> list[dict[str, Any]]:
+    """Return the messages of a body."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return []
+    return [message for message in messages if isinstance(message, dict)]
+
+
+def body_tools(body: Body) -> list[dict[str, Any]]:
+    """Return the tools of a body."""
+    tools = body.get("tools")
+    return [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+
+
+def tool_name(tool: Mapping[str, Any]) -> str:
+    """Return the name of a tool; empty if it has none."""
+    function = tool.get("function")
+    return str(function.get("name", "")) if isinstance(function, dict) else str(tool.get("name", ""))
+
+
+def families(bodies: Sequence[Body]) -> list[list[int]]:
+    """Return indexes of bodies of one program each, oldest first. Bodies without messages are left out.
+
+    The heads of a program are alike, or its conversations go on with one head and with the other.
+    """
+    groups = _Heads()
+    family_of: dict[int, int] = {}
+    for index, body in enumerate(bodies):
+        if messages := body_messages(body):
+            family_of[index] = groups.family(messages[0], body)
+    joined = _joined_by_history(bodies, family_of) if groups.count > 1 else {}
+    found: dict[int, list[int]] = {}
+    for index, family in family_of.items():
+        found.setdefault(joined.get(family, family), []).append(index)
+    return list(found.values())
+
+
+class _Heads:
+    """The first head of each family, by its units."""
+
+    def __init__(self) -> None:
+        self._units: list[set[str]] = []
+        self._words: list[bool] = []
+        self._of_head: dict[tuple[str, str], int] = {}
+        self._having: dict[str, list[int]] = {}
+        self._short: list[int] = []
+
+    @property
+    def count(self) -> int:
+        """Return the number of families."""
+        return len(self._units)
+
+    def family(self, message: Mapping[str, Any], body: Body) -> int:
+        """Return the family of a body by its first message and its tools; a new one if no head is alike."""
+        head, role = _content(message), str(message.get("role"))
+        found = self._of_head.get((head, role))
+        if found is None:
+            units, word = _head_units(role, head, body), len(head) <= _WORD
+            found = self._first_alike(units, role, word=word)
+            if found is None:
+                found = self.count
+                self._units.append(units)
+                self._words.append(word)
+                for unit in units:
+                    self._having.setdefault(unit, []).append(found)
+                if len(units) <= _FEW_UNITS:
+                    self._short.append(found)
+            self._of_head[head, role] = found
+        return found
+
+    def _first_alike(self, units: set[str], role: str, *, word: bool) -> int | None:
+        # All heads have a role: as the only common unit, it makes heads alike only if one of them has few others.
+        searched = units if len(units) <= _FEW_UNITS else units - {f"role:{role}"}
+        candidates = {number for unit in searched for number in self._having.get(unit, ())}.union(self._short)
+        same = (n for n in sorted(candidates) if _alike(units, self._units[n], word=word or self._words[n]))
+        return next(same, None)
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "" if content is None else json.dumps(content, ensure_ascii=False)
+
+
+def _head_units(role: str, head: str, body: Body) -> set[str]:
+    """Return the units by which heads are compared: lines, or in a head of few lines pairs of words without digits."""
+    units = set(map(str.strip, head[:_HEAD].splitlines()))
+    if len(units) < 6:
+        words = [word for word in head[:_HEAD].split() if not any(map(str.isdigit, word))]
+        units = set(map(" ".join, pairwise(words)))
+        if len(words) < _FEW_WORDS:
+            # A short head, or a script without spaces between words.
+            text = "".join(character for character in head[:_SHORT] if not character.isdigit())
+            units = {text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))}
+    # The role is one unit of many. Of a head of one word it would be half, and the word itself is part of others.
+    role_or_word = f"word:{head}" if len(head) <= _WORD else f"role:{role}"
+    return {role_or_word, *(f"tool:{tool_name(tool)}" for tool in body_tools(body)), *units}
+
+
+def _alike(left: set[str], right: set[str], *, word: bool) -> bool:
+    """Whether the smaller head is part of the other one; a head of one word must be much of it."""
+    size = max if word else min
+    return len(left & right) >= _SIMILAR * size(len(left), len(right))
+
+
+def _joined_by_history(bodies: Sequence[Body], family_of: Mapping[int, int]) -> dict[int, int]:
+    """Return the families that are part of another one, with that one: conversations go on with one head and the other.
+
+    A conversation that is handed over, with other tools or without a return, has two programs.
+    """
+    newest: dict[int, dict[int, int]] = {}
+    steps: Counter[tuple[int, int]] = Counter()
+    for index, family in family_of.items():
+        messages = body_messages(bodies[index])
+        lead = leading_messages(messages)
+        if not lead:
+            continue
+        history = messages[lead:]
+        hashes = list(_hashes(history))
+        # The answer to a history is in the history of the request that goes on with it.
+        known = (at for at in reversed(range(1, len(history))) if history[at].get("role") == "assistant")
+        before = next((newest[hashes[at - 1]] for at in known if hashes[at - 1] in newest), None)
+        if before is not None and family not in before:
+            other, number = next(reversed(before.items()))
+            if _names(bodies[number]) == _names(bodies[index]):
+                steps[other, family] += 1
+        if history:
+            having = newest.setdefault(hashes[-1], {})
+            having.pop(family, None)
+            having[family] = index
+    return _joined(steps)
+
+
+def _hashes(history: Iterable[Mapping[str, Any]]) -> Iterable[int]:
+    """Yield a number for each beginning of a history."""
+    found = 0
+    for message in history:
+        found = hash((found, json.dumps(message, ensure_ascii=False, sort_keys=True)))
+        yield found
+
+
+def _names(body: Body) -> frozenset[str]:
+    return frozenset(map(tool_name, body_tools(body)))
+
+
+def _joined(steps: Mapping[tuple[int, int], int]) -> dict[int, int]:
+    """Return families between which conversations go back and forth, by the first one of each group."""
+    following: dict[int, set[int]] = {}
+    for before, after in steps:
+        following.setdefault(before, set()).add(after)
+    reached = {family: _reached(family, following) for family in following}
+    found: dict[int, int] = {}
+    for family in sorted(reached):
+        group = {other for other in reached[family] if family in reached.get(other, ())} | {family}
+        count = sum(times for (before, after), times in steps.items() if before in group and after in group)
+        if family not in found and count >= _SWITCHES:
+            found.update((other, family) for other in group)
+    return found
+
+
+def _reached(family: int, following: Mapping[int, set[int]]) -> set[int]:
+    found: set[int] = set()
+    waiting = [family]
+    while waiting:
+        for other in following.get(waiting.pop(), set()) - found:
+            found.add(other)
+            waiting.append(other)
+    return found

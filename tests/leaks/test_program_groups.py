@@ -1,0 +1,50 @@
+"""Requests of one program: their heads are alike, or their conversations go on with either head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from playground.prefix_cache.program_groups import Body, families
+
+
+def _prompt(subject: str) -> dict[str, Any]:
+    rules = "\n".join(f"{subject} rule {number} is about {subject.lower()} {number * 7}." for number in range(20))
+    return {"role": "system", "content": rules}
+
+
+def _turn(number: int) -> list[dict[str, Any]]:
+    question = {"role": "user", "content": f"Question {number}?"}
+    return [question, {"role": "assistant", "content": f"Answer {number}."}]
+
+
+def _conversation(prompts: Sequence[dict[str, Any]]) -> list[Body]:
+    turns = [_turn(number) for number in range(len(prompts))]
+    return [
+        {"messages": [prompt, *(message for turn in turns[:number] for message in turn), turns[number][0]]}
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+def test_families_of_a_conversation_that_goes_on_with_either_prompt_are_one() -> None:
+    one, other = _prompt("Harbour"), _prompt("Garden")
+    assert families(_conversation([one, other, one, other, one])) == [[0, 1, 2, 3, 4]]
+
+
+def test_families_of_a_conversation_that_is_handed_over_are_two() -> None:
+    one, other = _prompt("Harbour"), _prompt("Garden")
+    assert families(_conversation([one, one, one, other, other])) == [[0, 1, 2], [3, 4]]
+
+
+def test_families_of_a_router_and_an_assistant_with_one_history_are_two() -> None:
+    router, assistant = _prompt("Harbour"), _prompt("Garden")
+    bodies = [
+        body for pair in zip(_conversation([router] * 5), _conversation([assistant] * 5), strict=True) for body in pair
+    ]
+    assert families(bodies) == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
+
+
+def test_families_of_independent_requests_with_two_prompts_are_two() -> None:
+    prompts = [_prompt(("Harbour", "Garden")[number % 2]) for number in range(6)]
+    bodies: list[Body] = [{"messages": [prompt, _turn(number)[0]]} for number, prompt in enumerate(prompts)]
+    assert families(bodies) == [[0, 2, 4], [1, 3, 5]]
