@@ -111,7 +111,7 @@ class WhyBox(QFrame):
         for widget in (*self._captions, self._before, self._after):
             widget.setVisible(bool(why.before or why.after))
         self._button.setVisible(why.message is not None)
-        changed = why.kind in ("differs", "order", "tools") and not why.after_fix
+        changed = why.kind in ("differs", "order", "tools") and why.reason != "new_text" and not why.after_fix
         restyle(self, look="callout" if changed else "aside")
 
     def _fill(self) -> None:
