@@ -11,7 +11,7 @@ from playground.cli.check_inputs import CheckedInput
 from playground.client.endpoint import Rates
 from playground.export.terminal import visible_line
 from playground.lint.model import Evidence, Finding, FindingPlace, Severity
-from playground.prefix_cache.attempts import Attempt, retries, run_times
+from playground.prefix_cache.attempts import TimedRequest, retries, run_times
 from playground.prefix_cache.losses import BLOCK, ProgramLosses, in_one_list, program_losses
 from playground.prefix_cache.program_groups import families
 from playground.prefix_cache.varying_spans import Rewrite, VaryingSpan
@@ -68,7 +68,7 @@ class Losses(Struct, frozen=True):
 def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
     """Return what varies between the requests of each program, with its cost."""
     bodies = [(item, item.body or {}) for item in inputs if item.body is not None]
-    attempts = [Attempt(body, item.at, item.failed, item.seconds) for item, body in bodies]
+    attempts = [TimedRequest(body, item.at, item.failed, item.seconds) for item, body in bodies]
     again = retries(attempts)
     kept = [pair for index, pair in enumerate(bodies) if index not in again]
     times = run_times([one for index, one in enumerate(attempts) if index not in again])

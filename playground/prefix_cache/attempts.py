@@ -15,7 +15,7 @@ _WAITING = 32
 """Newest failed requests of one length that a request may repeat."""
 
 
-class Attempt(Struct, frozen=True):
+class TimedRequest(Struct, frozen=True):
     """A request as `retries` needs it. `at`: Unix seconds of its start; `seconds`: its duration; None if not known."""
 
     body: Body
@@ -31,7 +31,7 @@ class RunTime(Struct, frozen=True):
     end: float
 
 
-def run_times(requests: Sequence[Attempt]) -> dict[int, RunTime]:
+def run_times(requests: Sequence[TimedRequest]) -> dict[int, RunTime]:
     """Return the times of the requests whose start and duration are known."""
     return {
         index: RunTime(one.at, one.at + one.seconds)
@@ -40,7 +40,7 @@ def run_times(requests: Sequence[Attempt]) -> dict[int, RunTime]:
     }
 
 
-def retries(requests: Sequence[Attempt]) -> dict[int, int]:
+def retries(requests: Sequence[TimedRequest]) -> dict[int, int]:
     """Return which requests, oldest first, are attempts of a later one: the same body, sent again soon after a failure.
 
     A client that retries waits from the end of the failed request, which may have lasted until a time limit.
@@ -64,7 +64,7 @@ def retries(requests: Sequence[Attempt]) -> dict[int, int]:
     return found
 
 
-def _soon(failed: Attempt, again: Attempt) -> bool:
+def _soon(failed: TimedRequest, again: TimedRequest) -> bool:
     if failed.at is None or again.at is None:
         return True
     return 0 <= again.at - failed.at <= max(failed.seconds or 0.0, 0.0) + RETRY_S

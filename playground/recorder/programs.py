@@ -11,7 +11,7 @@ from statistics import median
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.attempts import Attempt, retries, run_times
+from playground.prefix_cache.attempts import TimedRequest, retries, run_times
 from playground.prefix_cache.losses import (
     ProgramLosses,
     PromptUsage,
@@ -263,7 +263,8 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     bodies = [request.body for request in requests]
     groups = families(bodies)
     sent = [
-        Attempt(one.body, one.row.started_utc.timestamp(), _failed(one.row), one.row.duration_s) for one in requests
+        TimedRequest(one.body, one.row.started_utc.timestamp(), _failed(one.row), one.row.duration_s)
+        for one in requests
     ]
     again, times = retries(sent), run_times(sent)
     usage = {at: PromptUsage(one.row.prompt_tokens, one.row.cached_tokens) for at, one in enumerate(requests)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from playground.prefix_cache.attempts import Attempt, retries
+from playground.prefix_cache.attempts import TimedRequest, retries
 from playground.prefix_cache.conversations import (
     HistoryChange,
     PredecessorFinder,
@@ -176,20 +176,20 @@ def test_a_session_with_a_similar_first_question_is_another_conversation(turns: 
 def test_retries_are_the_same_body_soon_after_a_failure() -> None:
     body: Any = {"messages": [FIRST]}
     other: Any = {"messages": [SECOND]}
-    failed, failed_other = Attempt(body, 0.0, failed=True), Attempt(other, 1.0)
-    again = [Attempt(body, 1.0, failed=True), Attempt(body, 3.0), Attempt(body, 4.0)]
+    failed, failed_other = TimedRequest(body, 0.0, failed=True), TimedRequest(other, 1.0)
+    again = [TimedRequest(body, 1.0, failed=True), TimedRequest(body, 3.0), TimedRequest(body, 4.0)]
     assert retries([failed, *again]) == {0: 2, 1: 2}
-    assert retries([Attempt(body, 0.0), Attempt(body, 1.0)]) == {}
-    assert retries([failed, failed_other, Attempt(body, 61.0)]) == {}
-    assert retries([Attempt(body, failed=True), Attempt(body)]) == {0: 1}
+    assert retries([TimedRequest(body, 0.0), TimedRequest(body, 1.0)]) == {}
+    assert retries([failed, failed_other, TimedRequest(body, 61.0)]) == {}
+    assert retries([TimedRequest(body, failed=True), TimedRequest(body)]) == {0: 1}
 
 
 def test_retry_is_soon_after_the_end_of_the_failed_request() -> None:
     body: Any = {"messages": [FIRST]}
-    lasting = Attempt(body, 0.0, failed=True, seconds=600.0)
-    assert retries([lasting, Attempt(body, 602.0)]) == {0: 1}
-    assert retries([lasting, Attempt(body, 661.0)]) == {}
-    assert retries([lasting, Attempt(body, 30.0)]) == {0: 1}, "the client gave up before the server did"
+    lasting = TimedRequest(body, 0.0, failed=True, seconds=600.0)
+    assert retries([lasting, TimedRequest(body, 602.0)]) == {0: 1}
+    assert retries([lasting, TimedRequest(body, 661.0)]) == {}
+    assert retries([lasting, TimedRequest(body, 30.0)]) == {0: 1}, "the client gave up before the server did"
 
 
 def test_many_equal_answers_between_messages_that_change_are_aligned_in_place() -> None:
