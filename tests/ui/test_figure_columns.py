@@ -7,15 +7,17 @@ from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import QApplication
 
 from playground.prefix_cache.causes import TITLES, Cause
-from playground.prefix_cache.miss_explanation import MissExplanation
+from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
 from playground.ui.batch.table import WIDTHS
 from playground.ui.panes.log.columns import COLUMNS, cause_cell
 from playground.ui.recorder.table import _IN, _TTFT, _WIDTHS
 from playground.ui.theme import ui_font
 from playground.ui.widgets.row_table import FIGURE_PAD_PX, PAD_PX
 
-PREFIX_PX_AT_1280 = 212
-"""Width of the column that takes the rest of a window of 1,280 pixels."""
+PREFIX_PX_AT_1280 = (
+    1_280 - 10 - sum(column.width for column in COLUMNS if column.shown and column.title not in ("prefix", "answer"))
+)
+"""Width of the column that takes the rest of a window of 1,280 pixels, beside the scroll bar."""
 LONGEST = {
     "in": "≈ 32,768",
     "out": "≈ 4,096",
@@ -37,6 +39,15 @@ def test_the_log_has_room_for_its_figures(qapp: QApplication) -> None:
 def test_the_log_has_room_for_each_cause_without_a_place(qapp: QApplication, cause: Cause, after_fix: bool) -> None:
     found = MissExplanation("differs", "A sentence.", cause=cause, after_fix=after_fix)
     assert _advance(cause_cell(found).text, ui_font(12)) <= PREFIX_PX_AT_1280 - 2 * PAD_PX
+
+
+@pytest.mark.parametrize("cause", ["edited", "date", "time", "number", "uuid", "name", "variable"])
+def test_the_log_has_room_for_each_usual_cause_with_its_place(qapp: QApplication, cause: Cause) -> None:
+    place = MissPosition("message", 11, 34, 7, "2")
+    found = MissExplanation("differs", "A sentence.", cause=cause, position=place)
+    text = cause_cell(found).text
+    assert text.endswith(" in message 12, line 34")
+    assert _advance(text, ui_font(12)) <= PREFIX_PX_AT_1280 - 2 * PAD_PX
 
 
 def test_the_recorder_has_room_for_its_figures(qapp: QApplication) -> None:

@@ -303,7 +303,7 @@ def _cost(row: LogRow, _detail: RowDetail) -> Cell:
 
 
 CAUSES: dict[Cause, str] = {
-    "edited": "edited text",
+    "edited": "edit",
     "spacing": "white space or case",
     "date": "date",
     "time": "time",
@@ -430,7 +430,7 @@ def _one_line(text: str) -> str:
 
 COLUMNS = (
     Column("time", 104, _time, "When it was sent, by this computer's clock and zone"),
-    Column("status", 198, _status, "HTTP status and finish reason; all attempts if the request was retried"),
+    Column("status", 180, _status, "HTTP status and finish reason; all attempts if the request was retried"),
     Column("request_id", 284, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 70, _prompt, "Prompt tokens, the cached ones included", figure=True),
     Column("cached", 116, _cached, "Prompt tokens that the cache served", figure=True),
