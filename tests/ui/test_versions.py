@@ -55,6 +55,7 @@ def test_versions_sent_prompts_are_listed_compared_and_restored(tell: Tell) -> N
         await hand.until(lambda: "moved the boundary up by ≈ " in panel.headline.text(), "compared")
         assert panel.selected is not None
         assert panel.fix.isVisible()
+        assert panel.against.isVisible()
         panel.next.click()
         assert panel.diff.textCursor().block().text().startswith("version 2: stable prefix ends")
         assert "Today is {{today}}." in panel.diff.toPlainText()
@@ -126,6 +127,9 @@ def test_versions_named_version_is_listed_with_its_label(tell: Tell) -> None:
         await session.workspace.versions.save(window.versions.identity, STABLE, "Baseline", "for <b>release</b> 2")
         panel = await opened(window, hand, 1)
         assert "Baseline" in panel.list.item(0).text()
+        await hand.until(lambda: panel.subject.text() == "Version 1", "the only version, without a comparison")
+        assert not panel.against.isVisible()
+        assert not panel.next.isVisible()
         panel.search.setText("release")
         assert not panel.list.item(0).isHidden()
         panel.search.setText("nothing")

@@ -472,7 +472,8 @@ class VersionsPanel(QFrame):
         elif older:
             self._choose_base(older[0].id)
         self.restore.setEnabled(selected is not None)
-        self.subject.setText(f"{number_of(selected).capitalize()} against" if selected is not None else "")
+        name = "" if selected is None else number_of(selected).capitalize()
+        self.subject.setText(f"{name} against" if name and self.base is not None else name)
         self._show_answers(selected)
         self._compare()
 
@@ -494,6 +495,9 @@ class VersionsPanel(QFrame):
 
     def _compare(self) -> None:
         selected, base = self.selected, self.base
+        compared = selected is not None and base is not None
+        self.against.setVisible(compared)
+        self.next.setVisible(compared)
         if selected is not None and base is not None:
             self.comparison_requested.emit(base, selected)
         else:
