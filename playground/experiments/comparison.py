@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import PER, Endpoint, Rates, cost
 from playground.prefix_cache.forecaster import PromptForecast
+from playground.prefix_cache.stable_end import part_tokens, stable_end
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.diff import opcodes
@@ -168,8 +169,8 @@ def _prefix(column: Looked, first: Looked) -> Prefix:
     expected = column.forecast.forecast.prompt_tokens or column.forecast.zones.total_tokens
     total = float(column.reported) if column.reported is not None else expected
     scale = total / whole
-    stable = total if end == len(text) else column.estimator.estimate(text[:end]) * scale
-    common = stable if shared == end else column.estimator.estimate(text[:shared]) * scale
+    stable = total if end == len(text) else _stable_tokens(column, total)
+    common = stable if shared == end else min(column.estimator.estimate(text[:shared]) * scale, stable)
     here, there = column.variant.endpoint, first.variant.endpoint
     return Prefix(
         total=total,
@@ -221,6 +222,13 @@ def _prefix_tokens(column: Looked, end: int) -> float:
 def _stable_end(column: Looked) -> int:
     view = column.forecast.view
     return len(view.view.text) if view.first_variable is None else view.first_variable
+
+
+def _stable_tokens(column: Looked, total: float) -> float:
+    """Return the tokens before the first variable, as in the editor."""
+    document = column.forecast.view.document
+    end = stable_end(document, part_tokens(column.forecast, round(total)))
+    return total if end is None else float(end.tokens)
 
 
 def _place(column: Looked, offset: int) -> str:

@@ -46,6 +46,7 @@ from playground.experiments.comparison_report import (
 from playground.export.pages import export_comparison, table_text
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prompt.document import Document, Message
+from playground.ui.panes.prompt.axes import axes_of
 
 SYSTEM = (
     "You are the agent of a phone company.\nQuote prices in rupees.\n" + "Be brief and kind to every caller.\n" * 60
@@ -117,6 +118,15 @@ def test_prefix_edited_line_is_named_and_priced() -> None:
     assert first.warm_cached % 16 == 0
     cached = first.warm_cached
     assert first.cost_per_1000 == pytest.approx((cached * 0.1 + (1000 - cached) * 0.4) / 1000)
+
+
+@pytest.mark.parametrize("question", ["{{question}}", "The caller asks: {{question}} Answer in Hindi."])
+@pytest.mark.parametrize("reported", [None, 1000])
+def test_prefix_has_the_stable_tokens_that_the_editor_displays(question: str, reported: int | None) -> None:
+    user = len(PROMPT.messages) - 1
+    column = looked(PROMPT.with_message(user, replace(PROMPT.messages[user], content=question)), reported=reported)
+    (found,) = prefixes([column])
+    assert found.stable == axes_of(column.forecast, reported).stable_tokens
 
 
 def test_prefix_parameter_or_variable_value_does_not_change_it() -> None:

@@ -8,13 +8,12 @@ other. All token counts are estimates (≈), rounded so that they add up to the 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from math import floor
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from playground.prefix_cache.stable_end import StableEnd, part_tokens, stable_end
 from playground.prompt.document import Document, places, render
 
 if TYPE_CHECKING:
@@ -39,15 +38,6 @@ class MessageAxes(Struct, frozen=True):
     def warm_head(self) -> bool:
         """Whether the cache is expected to serve the message's head at least."""
         return self.warm_to != NOT_WARM
-
-
-class StableEnd(Struct, frozen=True):
-    """The first variable: its message, template offset and name, and the tokens before it."""
-
-    message: int
-    offset: int
-    name: str
-    tokens: int
 
 
 class PromptAxes(Struct, frozen=True):
@@ -96,11 +86,9 @@ def axes_of(prompt_forecast: PromptForecast, reported_total: int | None) -> Prom
     """Return the axes of a forecast. `reported_total`: prompt tokens that the server reported for this document."""
     document, zones, forecast = prompt_forecast.view.document, prompt_forecast.zones, prompt_forecast.forecast
     total = reported_total or round(forecast.prompt_tokens or zones.total_tokens)
-    by_part = {(part.part, part.index): part.tokens for part in prompt_forecast.parts}
-    catalogue = sum(part.tokens for part in prompt_forecast.parts if part.part == "tool")
-    messages_tokens = (by_part.get(("message", index), 0.0) for index in range(len(document.messages)))
-    tools, *counts = shares((catalogue, *messages_tokens), total)
-    end = _stable_end(document, tools, counts)
+    tokens = part_tokens(prompt_forecast, total)
+    tools, *counts = tokens
+    end = stable_end(document, tokens)
     messages = tuple(
         MessageAxes(_variable_from(end, index), _warm_to(prompt_forecast, index), counts[index])
         for index in range(len(document.messages))
@@ -119,32 +107,6 @@ def axes_of(prompt_forecast: PromptForecast, reported_total: int | None) -> Prom
         warm=same > 0,
         basis="\n".join(line for line in (forecast.basis, prompt_forecast.clock.basis) if line),
     )
-
-
-def shares(parts: Sequence[float], total: int) -> list[int]:
-    """Return `parts` scaled and rounded to whole numbers that add up to `total`."""
-    whole = sum(parts)
-    if whole <= 0:
-        return [0] * len(parts)
-    exact = [part * total / whole for part in parts]
-    rounded = [floor(part) for part in exact]
-    by_rest = sorted(range(len(parts)), key=lambda number: rounded[number] - exact[number])
-    for number in by_rest[: total - sum(rounded)]:
-        rounded[number] += 1
-    return rounded
-
-
-def _stable_end(document: Document, tools: int, counts: Sequence[int]) -> StableEnd | None:
-    for index, message in enumerate(document.messages):
-        found = places(message.content or "")
-        if not found:
-            continue
-        text = render(message.content or "", document.variables).text
-        before = (message.content or "")[: found[0].start]
-        # From the same figures as the messages' counts, so that all figures on screen add up.
-        tokens = tools + sum(counts[:index]) + round(counts[index] * len(before) / (len(text) or 1))
-        return StableEnd(index, found[0].start, found[0].name, tokens)
-    return None
 
 
 def _variable_from(end: StableEnd | None, index: int) -> int | None:

@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from playground.ui.theme import Theme, current_theme, mono_font, ui_font
 
 if TYPE_CHECKING:
-    from playground.ui.panes.prompt.axes import Served, StableEnd
+    from playground.prefix_cache.stable_end import StableEnd
+    from playground.ui.panes.prompt.axes import Served
 
 EDGE_PX = 5
 ROW_PX = 22

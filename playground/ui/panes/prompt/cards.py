@@ -34,7 +34,8 @@ from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
 
 if TYPE_CHECKING:
-    from playground.ui.panes.prompt.axes import MessageAxes, Served, StableEnd
+    from playground.prefix_cache.stable_end import StableEnd
+    from playground.ui.panes.prompt.axes import MessageAxes, Served
 
 HEAD_PX = 30
 """Height of a card's head, and of a collapsed card."""

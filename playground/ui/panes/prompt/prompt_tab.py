@@ -30,7 +30,8 @@ from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 
 if TYPE_CHECKING:
-    from playground.ui.panes.prompt.axes import PromptAxes, Served, StableEnd
+    from playground.prefix_cache.stable_end import StableEnd
+    from playground.ui.panes.prompt.axes import PromptAxes, Served
     from playground.ui.panes.prompt.start_panel import StartPanel
 
 

@@ -10,9 +10,10 @@ from PySide6.QtGui import QImage, QInputMethodEvent, QPainter, QRegion
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from playground.prefix_cache.stable_end import StableEnd
 from playground.prompt.document import Message
 from playground.ui.panes.prompt import card_text
-from playground.ui.panes.prompt.axes import NOT_WARM, MessageAxes, Served, StableEnd
+from playground.ui.panes.prompt.axes import NOT_WARM, MessageAxes, Served
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.cards import MessageCard
 
