@@ -9,8 +9,7 @@ saves, once those in front are fixed. So the prices of all spans add up to all l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice, pairwise
-from typing import Any
+from itertools import pairwise
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -26,23 +25,22 @@ from playground.prefix_cache.conversations import (
     history_texts,
     messages_of,
 )
+from playground.prefix_cache.earlier_heads import Heads, merged_items
 from playground.prefix_cache.json_order import reordered_objects
+from playground.prefix_cache.part_tree import PartTree
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.program_groups import Body, families
 from playground.prefix_cache.repeated_text import RepeatedText, repeated_texts
-from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.varying_spans import (
     MAX_SAMPLES,
-    HeadItem,
     SpanKind,
     VaryingSpan,
     are_moved,
     head_items,
     kind_of_range,
-    numbered,
 )
-from playground.prefix_cache.view import CacheView, view_of_fields
+from playground.prefix_cache.view import view_of_fields
 
 BLOCK = 16
 """Tokens from which on text behind a span could be served from a cache."""
@@ -50,10 +48,6 @@ COLD = 1_024
 """A request without cached tokens that shares more than so many is not warm: no change of the prompt helps it."""
 _LEARNED = 40
 """Reports to which the estimates of a program are fitted."""
-_HEADS = 24
-"""Newest heads that are compared at the beginning of a conversation."""
-_TOGETHER = 3
-"""Spans of one kind that always change together from which on they are one finding."""
 _FEW, _STEPS = 4, 3
 """Requests from which on a change can be told from a value that changes every time; times at which spans of the head
 change from which on none of them is a single change."""
@@ -174,36 +168,6 @@ class _Found(Struct):
     samples: list[str] = field(default_factory=list)
 
 
-class _PartTree:
-    """Earlier prompts, part by part: how many code points of a prompt any of them begins with."""
-
-    def __init__(self) -> None:
-        self._children: dict[str, _PartTree] = {}
-        self._ends: int | None = None
-
-    def shared(self, view: CacheView) -> tuple[int, tuple[int, int] | None]:
-        """Return the code points of the longest shared prefix, and the longest prompt that is a prefix as a whole: its
-        number and code points."""
-        node, whole = self, None
-        for part in view.parts:
-            text = view.text[part.start : part.end]
-            child = node._children.get(text)
-            if child is None:
-                newest = list(islice(reversed(node._children), _CHILDREN))
-                return part.start + max((common_prefix(text, other) for other in newest), default=0), whole
-            node = child
-            if node._ends is not None:
-                whole = node._ends, part.end
-        return len(view.text), whole
-
-    def add(self, view: CacheView, number: int) -> None:
-        """Take the prompt of a request in."""
-        node = self
-        for part in view.parts:
-            node = node._children.setdefault(view.text[part.start : part.end], _PartTree())
-        node._ends = number
-
-
 class _Program:
     """The requests of one program while they are compared."""
 
@@ -230,7 +194,7 @@ class _Program:
         self._lead, self._items = head_items(
             self._bodies, members, estimator.estimate, lambda text: estimator.tokens(estimator.tool_counts(text))
         )
-        self._merged = _merged(self._items)
+        self._merged = merged_items(self._items)
         self._found: dict[object, _Found] = {}
         for number, item in enumerate(self._items):
             if item.span is not None and self._merged[number] == number:
@@ -269,7 +233,7 @@ class _Program:
 
     def losses(self) -> ProgramLosses:
         """Compare all requests."""
-        finder, tree, heads = PredecessorFinder(), _PartTree(), _Heads(self._items, len(self._members))
+        finder, tree, heads = PredecessorFinder(), PartTree(), Heads(self._items, len(self._members))
         answers: list[bool] = []
         first = self._lead if self._has_system() else 0
         compared = set(self._compared)
@@ -325,7 +289,7 @@ class _Program:
         ended, rows = self._by_end(), self._in_order()
         if ended == rows:
             return True
-        trees = _PartTree(), _PartTree()
+        trees = PartTree(), PartTree()
         proofs = tests = running = 0
         for number, view in enumerate(self._views):
             for tree, finished in zip(trees, (ended, rows), strict=True):
@@ -405,7 +369,7 @@ class _Program:
         first = messages[0] if isinstance(messages, list) and messages else None
         return isinstance(first, dict) and first.get("role") in ("system", "developer")
 
-    def _charges(self, number: int, earlier: int | None, heads: _Heads) -> list[_Charge]:
+    def _charges(self, number: int, earlier: int | None, heads: Heads) -> list[_Charge]:
         """Return what a request repeats behind each difference, in the order of its prompt."""
         other = heads.nearest(number) if earlier is None else earlier
         served_items = heads.served(number)
@@ -622,98 +586,6 @@ class _Program:
         if self._has_system() or found.span.part != "message" or not isinstance(key, int):
             return True
         return sum(item.tokens for item in self._items[key:]) >= BLOCK
-
-
-class _Heads:
-    """The heads of earlier requests, as versions of their spans."""
-
-    def __init__(self, items: Sequence[HeadItem], requests: int) -> None:
-        varying = [(at, item.versions) for at, item in enumerate(items) if item.span is not None]
-        self._places = [at for at, _ in varying]
-        self.rows: list[tuple[int, ...]] = (
-            list(zip(*(versions for _, versions in varying), strict=True)) or [()] * requests
-        )
-        """The versions of each request."""
-        self._count = len(items)
-        self._tree: dict[int, Any] = {}
-        self._newest: dict[tuple[int, ...], int] = {}
-
-    def add(self, number: int) -> None:
-        """Take a request in."""
-        node: dict[int, Any] = self._tree
-        row = self.rows[number]
-        for version in row:
-            node = node.setdefault(version, {})
-        self._newest.pop(row, None)
-        self._newest[row] = number
-
-    def served(self, number: int) -> int:
-        """Return the first item at which no earlier request is the same; the number of items if one is in all."""
-        node: dict[int, Any] = self._tree
-        for at, version in zip(self._places, self.rows[number], strict=True):
-            if version not in node:
-                return at
-            node = node[version]
-        return self._count
-
-    def nearest(self, number: int) -> int | None:
-        """Return the earlier request whose head is most alike, the newest of equals."""
-        row = self.rows[number]
-        rows = list(self._newest.items())[-_HEADS:]
-        best, most = None, -1
-        for other, request in reversed(rows):
-            equal = sum(map(int.__eq__, row, other))
-            if equal > most:
-                best, most = request, equal
-        return best
-
-
-def _merged(items: Sequence[HeadItem]) -> dict[int, int]:
-    """Return for each item with a span the first one of its finding.
-
-    The same value in several places is one finding, and so are several spans of one kind that always change together
-    and back, and those that change only with them: they follow from one value, such as the tenant of a white-label
-    program.
-    """
-    found: dict[int, int] = {}
-    by_value: dict[object, int] = {}
-    together: dict[object, list[int]] = {}
-    for at, item in enumerate(items):
-        if item.span is None:
-            continue
-        versions = numbered(item.versions)
-        samples = tuple(" ".join(sample.casefold().split()) for sample in item.span.samples)
-        found[at] = by_value.setdefault((item.span.part, versions, samples), at)
-        if found[at] == at and 2 * len(set(versions)) <= len(versions):
-            together.setdefault((*_kind(item.span), versions), []).append(at)
-    leaders = sorted((group for group in together.values() if len(group) >= _TOGETHER), key=len, reverse=True)
-    for at, item in enumerate(items):
-        if item.span is None or found[at] != at:
-            continue
-        for group in leaders:
-            first = items[group[0]]
-            if group[0] != at and first.span and _kind(first.span) == _kind(item.span) and _follows(item, first):
-                found.update((other, group[0]) for other, leader in list(found.items()) if leader == at)
-                break
-    return _first_places(found)
-
-
-def _kind(span: VaryingSpan) -> tuple[str, str]:
-    return span.part, "number" if span.kind == "counter" else span.kind
-
-
-def _follows(item: HeadItem, leader: HeadItem) -> bool:
-    """Whether the value of a span is known if that of another one is."""
-    pairs = set(zip(leader.versions, item.versions, strict=True))
-    return len(pairs) == len(set(leader.versions))
-
-
-def _first_places(found: Mapping[int, int]) -> dict[int, int]:
-    """Return groups named by their first member."""
-    first: dict[int, int] = {}
-    for at in sorted(found):
-        first.setdefault(found[at], at)
-    return {at: first[group] for at, group in found.items()}
 
 
 def _history_kind(change: HistoryChange) -> SpanKind:

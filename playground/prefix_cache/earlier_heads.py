@@ -1,0 +1,106 @@
+"""The heads (tools and leading messages) of the requests of a program: which earlier one is most alike, and which of
+their spans are one finding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from playground.prefix_cache.varying_spans import HeadItem, VaryingSpan, numbered
+
+_HEADS = 24
+"""Newest heads that are compared at the beginning of a conversation."""
+_TOGETHER = 3
+"""Spans of one kind that always change together from which on they are one finding."""
+
+
+class Heads:
+    """The heads of earlier requests, as versions of their spans."""
+
+    def __init__(self, items: Sequence[HeadItem], requests: int) -> None:
+        varying = [(at, item.versions) for at, item in enumerate(items) if item.span is not None]
+        self._places = [at for at, _ in varying]
+        self.rows: list[tuple[int, ...]] = (
+            list(zip(*(versions for _, versions in varying), strict=True)) or [()] * requests
+        )
+        """The versions of each request."""
+        self._count = len(items)
+        self._tree: dict[int, Any] = {}
+        self._newest: dict[tuple[int, ...], int] = {}
+
+    def add(self, number: int) -> None:
+        """Take a request in."""
+        node: dict[int, Any] = self._tree
+        row = self.rows[number]
+        for version in row:
+            node = node.setdefault(version, {})
+        self._newest.pop(row, None)
+        self._newest[row] = number
+
+    def served(self, number: int) -> int:
+        """Return the first item at which no earlier request is the same; the number of items if one is in all."""
+        node: dict[int, Any] = self._tree
+        for at, version in zip(self._places, self.rows[number], strict=True):
+            if version not in node:
+                return at
+            node = node[version]
+        return self._count
+
+    def nearest(self, number: int) -> int | None:
+        """Return the earlier request whose head is most alike, the newest of equals."""
+        row = self.rows[number]
+        rows = list(self._newest.items())[-_HEADS:]
+        best, most = None, -1
+        for other, request in reversed(rows):
+            equal = sum(map(int.__eq__, row, other))
+            if equal > most:
+                best, most = request, equal
+        return best
+
+
+def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
+    """Return for each item with a span the first one of its finding.
+
+    The same value in several places is one finding, and so are several spans of one kind that always change together
+    and back, and those that change only with them: they follow from one value, such as the tenant of a white-label
+    program.
+    """
+    found: dict[int, int] = {}
+    by_value: dict[object, int] = {}
+    together: dict[object, list[int]] = {}
+    for at, item in enumerate(items):
+        if item.span is None:
+            continue
+        versions = numbered(item.versions)
+        samples = tuple(" ".join(sample.casefold().split()) for sample in item.span.samples)
+        found[at] = by_value.setdefault((item.span.part, versions, samples), at)
+        if found[at] == at and 2 * len(set(versions)) <= len(versions):
+            together.setdefault((*_kind(item.span), versions), []).append(at)
+    leaders = sorted((group for group in together.values() if len(group) >= _TOGETHER), key=len, reverse=True)
+    for at, item in enumerate(items):
+        if item.span is None or found[at] != at:
+            continue
+        for group in leaders:
+            first = items[group[0]]
+            if group[0] != at and first.span and _kind(first.span) == _kind(item.span) and _follows(item, first):
+                found.update((other, group[0]) for other, leader in list(found.items()) if leader == at)
+                break
+    return _first_places(found)
+
+
+def _kind(span: VaryingSpan) -> tuple[str, str]:
+    return span.part, "number" if span.kind == "counter" else span.kind
+
+
+def _follows(item: HeadItem, leader: HeadItem) -> bool:
+    """Whether the value of a span is known if that of another one is."""
+    pairs = set(zip(leader.versions, item.versions, strict=True))
+    return len(pairs) == len(set(leader.versions))
+
+
+def _first_places(found: Mapping[int, int]) -> dict[int, int]:
+    """Return groups named by their first member."""
+    first: dict[int, int] = {}
+    for at in sorted(found):
+        first.setdefault(found[at], at)
+    return {at: first[group] for at, group in found.items()}
