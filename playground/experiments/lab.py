@@ -80,21 +80,21 @@ def plan_blocks(sizes: Sequence[int] = SIZES, seed: int | None = None) -> LabPla
     return _plan("blocks", prompts, steps)
 
 
-def plan_lifetime(gaps_s: Sequence[float] = GAPS_S, seed: int | None = None) -> LabPlan:
+def plan_lifetime(gaps_s: Sequence[float] = GAPS_S) -> LabPlan:
     """Plan one prompt per gap: all are sent first, and each is sent again after its gap."""
-    prompts = [_prompt(MODEST, seed) for _ in gaps_s]
+    prompts = [_prompt(MODEST) for _ in gaps_s]
     steps = [*(LabStep(number) for number in range(len(prompts))), *(LabStep(n, gap) for n, gap in enumerate(gaps_s))]
     return _plan("lifetime", prompts, steps, tuple(gaps_s))
 
 
-def plan_repeats(times: int = 20, seed: int | None = None) -> LabPlan:
+def plan_repeats(times: int = 20) -> LabPlan:
     """Plan repeated requests of one prompt."""
-    return _plan("repeats", [_prompt(MODEST, seed)], [LabStep(0)] * times)
+    return _plan("repeats", [_prompt(MODEST)], [LabStep(0)] * times)
 
 
-def plan_first_token(pairs: int = 10, seed: int | None = None) -> LabPlan:
+def plan_first_token(pairs: int = 10) -> LabPlan:
     """Plan a new prompt and its repetition in turns, so that other changes over time affect both equally."""
-    prompts = [_prompt(MODEST, seed) for _ in range(pairs)]
+    prompts = [_prompt(MODEST) for _ in range(pairs)]
     return _plan("first_token", prompts, [step for n in range(pairs) for step in (LabStep(n), LabStep(n))])
 
 
@@ -111,7 +111,7 @@ def _plan(experiment: Experiment, prompts: list[str], steps: list[LabStep], gaps
     return LabPlan(experiment, tuple(prompts), tuple(steps), tokens, gaps)
 
 
-def _prompt(size: int, seed: int | None) -> str:
+def _prompt(size: int, seed: int | None = None) -> str:
     """Return a text of about `size` tokens with a unique beginning; `seed` makes the remaining words reproducible."""
     chance, words = random.Random(seed), _TEXT.split()
     nonce = uuid.uuid4().hex
@@ -166,17 +166,16 @@ class Lab:
         progress: LabProgress,
         send: Callable[[Document], Awaitable[RunState]],
         read: Callable[[LabProgress], None],
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self.progress = progress
-        self._send, self._read, self._clock = send, read, clock
+        self._send, self._read = send, read
         self.due: float | None = None
         """Unix seconds of the next send while the plan's pause before it runs; None otherwise."""
 
     @property
     def left_s(self) -> float | None:
         """Return the seconds until the next send; None if it does not wait."""
-        return None if self.due is None else max(self.due - self._clock(), 0.0)
+        return None if self.due is None else max(self.due - time.time(), 0.0)
 
     async def run(self) -> LabProgress:
         """Execute the remaining steps in order. Cancelling keeps the readings; a failed request ends the experiment."""
@@ -188,10 +187,10 @@ class Lab:
             if step.gap_s and before is not None:
                 self.due = before + step.gap_s
                 try:
-                    await asyncio.sleep(max(self.due - self._clock(), 0.0))
+                    await asyncio.sleep(max(self.due - time.time(), 0.0))
                 finally:
                     self.due = None
-            at = self._clock()
+            at = time.time()
             state = await self._send(plan.document(number))
             self._take(_reading(number, at, before, state))
             if state.phase != "done":

@@ -166,16 +166,16 @@ class CacheForecaster:
         prediction = cache.predict(view, self._clock(), thorough=True)
         return forecast_of(cache, prediction, cache.compared_with(prediction)), prediction
 
-    def candidates(self, document: Document, endpoint_id: str, model: str, limit: int = CANDIDATES) -> list[Match]:
+    def candidates(self, document: Document, endpoint_id: str, model: str) -> list[Match]:
         """Return earlier requests that a document may be compared with: longest shared prefix first, ties: newest
         first. Versions of this prompt that share little because they differ early come last."""
         cache, view = self.model(endpoint_id, model), view_of_document(document).view
-        found = [match for match in cache.index.best(view.text, limit + RECENT) if match.length]
+        found = [match for match in cache.index.best(view.text, CANDIDATES + RECENT) if match.length]
         known = {match.sent.run_id for match in found}
         newest = (sent for sent in cache.index.newest_first(RECENT) if sent.run_id not in known)
         versions = [Match(sent, 0) for sent in newest if cache.family.first(view, (sent,))]
-        versions = versions[: limit // 2]
-        return [*found[: limit - len(versions)], *versions]
+        versions = versions[: CANDIDATES // 2]
+        return [*found[: CANDIDATES - len(versions)], *versions]
 
     def score(self, endpoint_id: str, model: str) -> Score:
         """Return how the forecasts for an endpoint and model agreed with the reports."""

@@ -53,7 +53,8 @@ _FEW, _STEPS = 4, 3
 change from which on none of them is a single change."""
 _LONG = 128
 """Tokens from which on text that independent requests repeat in their newest message is worth a finding."""
-_CHILDREN = 32
+_MEASURES = 32
+"""Measures of prompts that are kept."""
 _PROOFS = 2
 """Answers that a server must have served from its cache before what others would save is counted."""
 _LASTING: frozenset[SpanKind] = frozenset(
@@ -114,17 +115,16 @@ class ProgramLosses(Struct, frozen=True):
         return held / max(len(self.compared), 1)
 
 
-def varying_spans(bodies: Sequence[Body], *, groups: Sequence[Sequence[int]] | None = None) -> list[VaryingSpan]:
+def varying_spans(bodies: Sequence[Body]) -> list[VaryingSpan]:
     """Return every span that varies between requests of one program, family by family, in the order of the prompt.
 
     Args:
         bodies: request bodies, oldest first. Bodies of several programs may be mixed. Invalid ones are ignored.
-        groups: the result of `families`, if it is known.
 
     Questions at the end of a prompt and new turns of a conversation vary by nature and are not reported.
     """
     found: list[VaryingSpan] = []
-    for number, members in enumerate(families(bodies) if groups is None else groups):
+    for number, members in enumerate(families(bodies)):
         found += in_one_list(program_losses(bodies, members).spans, number, len(found))
     return found
 
@@ -226,7 +226,7 @@ class _Program:
         if found is None:
             found = Measure(self._views[number], self._estimator, self._newest_measure)
             self._newest_measure = found
-            if len(self._measures) >= _CHILDREN:
+            if len(self._measures) >= _MEASURES:
                 del self._measures[next(iter(self._measures))]
             self._measures[number] = found
         return found
@@ -443,14 +443,14 @@ class _Program:
         key = ("history", field_name, change.role if field_name else "", kind)
         found = self._found.get(key)
         if found is None:
-            span = self._history_span(number, earlier, change, kind)
+            span = self._history_span(number, change, kind)
             found = self._found[key] = _Found(span)
         for sample in (change.before, change.after):
             if sample not in found.samples and len(found.samples) <= MAX_SAMPLES:
                 found.samples.append(sample)
         return key
 
-    def _history_span(self, number: int, earlier: int, change: HistoryChange, kind: SpanKind) -> VaryingSpan:
+    def _history_span(self, number: int, change: HistoryChange, kind: SpanKind) -> VaryingSpan:
         part, offset = change.part, change.offset
         path, start = field_place(self._bodies[number], part, offset)
         end = start + max(change.end - change.start, 0)

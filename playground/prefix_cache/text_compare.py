@@ -115,9 +115,9 @@ def _composed(text: str) -> str:
     return text.replace("\r\n", "\n") if "\r" in text else text
 
 
-def code_points(text: str, limit: int = 4) -> str:
-    """Return the first code points as U+0065 U+0301 …"""
-    return " ".join(f"U+{ord(c):04X}" for c in text[:limit]) + (" …" if len(text) > limit else "")
+def code_points(text: str) -> str:
+    """Return the first four code points as U+0065 U+0301 …"""
+    return " ".join(f"U+{ord(c):04X}" for c in text[:4]) + (" …" if len(text) > 4 else "")
 
 
 BLOCK = 8192

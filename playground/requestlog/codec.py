@@ -238,14 +238,14 @@ _decoder: msgspec.msgpack.Decoder[list[AnyEvent]] = msgspec.msgpack.Decoder(list
 _block_decoder: msgspec.msgpack.Decoder[list[Block]] = msgspec.msgpack.Decoder(list[Block])
 
 
-def encode_events(events: Sequence[AnyEvent], level: int = 1) -> bytes:
-    """Encode one batch of events. `level` is zlib's, 1 (fast) to 9 (small)."""
+def encode_events(events: Sequence[AnyEvent]) -> bytes:
+    """Encode one batch of events, at the fastest level of zlib."""
     try:
         data = _BLOCKS + _encoder.encode(to_blocks(events))
     except UnicodeEncodeError:
         # Half a surrogate pair at the edge of a delta is not valid UTF-8; JSON stores it as an escape.
         data = _JSON + json.dumps(msgspec.to_builtins(events)).encode("ascii")
-    packer = zlib.compressobj(level, zdict=_COMMON)
+    packer = zlib.compressobj(1, zdict=_COMMON)
     return _PRIMED + packer.compress(data) + packer.flush()
 
 

@@ -75,8 +75,6 @@ class RequestLog(LogReads):
         self._written_at = 0.0
         self.unsaved = 0
         """Requests that could not be written; known after `close`."""
-        self.recovery: RecoveryProgress | None = None
-        """Progress of the recovery; None if there was nothing to recover."""
         self._recovered = asyncio.Event()
         self._on_recovery: Subscribers[RecoveryProgress] = Subscribers()
         self._early: list[str] = []
@@ -429,7 +427,6 @@ class RequestLog(LogReads):
             self._on_loop(self._recovered.set)
 
     def _set_recovery(self, progress: RecoveryProgress) -> None:
-        self.recovery = progress
         self._on_loop(lambda: self._on_recovery(progress))
 
     def _report(self, sentence: str) -> None:

@@ -30,8 +30,7 @@ class ServerSecrets:
     A secret belongs to the whole stored text: with a changed program or address it is not used.
     """
 
-    def __init__(self, *, limit_s: float = LIMIT_S) -> None:
-        self._limit_s = limit_s
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ids: dict[tuple[str, ...], str] = {}
         self._known: dict[str, tuple[str, ...]] = {}
@@ -76,7 +75,7 @@ class ServerSecrets:
         error = ""
         for stored, writing in list(self._writes.items()):
             try:
-                await within(self._limit_s, writing)
+                await within(LIMIT_S, writing)
                 self._kept.add(stored)
             except CredentialStoreError as failed:
                 error = str(failed)
@@ -91,7 +90,7 @@ class ServerSecrets:
         if stored not in self._known:
             reason = ""
             try:
-                value = await within(self._limit_s, in_thread(lambda: read(_name(stored))))
+                value = await within(LIMIT_S, in_thread(lambda: read(_name(stored))))
                 found = msgspec.json.decode(value or "[]", type=tuple[str, ...])
             except CredentialStoreError as failed:
                 reason, found = str(failed), ()
