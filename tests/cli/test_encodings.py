@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.forked_program import run_text
+from tests.http_server import QuietHandler, serving
 
 ENCODINGS = ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
 TEXT = "Grüße 👋"
 
 
-class _Server(BaseHTTPRequestHandler):
+class _Server(QuietHandler):
     """Answers with the last message, in the encoding that the path names; `error` in the path: as an error."""
 
     def do_POST(self) -> None:
@@ -34,17 +33,11 @@ class _Server(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    made = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{made.server_address[1]}"
-    made.shutdown()
-    made.server_close()
+    with serving(_Server) as address:
+        yield address
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

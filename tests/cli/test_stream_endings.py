@@ -6,9 +6,7 @@ import csv
 import json
 import os
 import signal
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -19,6 +17,7 @@ from playground.prompt.document import Document, Message
 from playground.simulator.launch import SimulatorProcess
 from tests.agent.dialogue import Dialogue, play
 from tests.forked_program import run_text, start_text
+from tests.http_server import QuietHandler, serving
 
 
 def _event(value: object) -> str:
@@ -116,7 +115,7 @@ ALL = FAILED | ANSWERED
 PHASES = dict.fromkeys(FAILED, "failed") | dict.fromkeys(ANSWERED, "done")
 
 
-class _Answer(BaseHTTPRequestHandler):
+class _Answer(QuietHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         name = body["messages"][-1]["content"]
@@ -128,17 +127,11 @@ class _Answer(BaseHTTPRequestHandler):
         self.wfile.write(ALL.get(name, ALL["whole"]).encode())
         self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def base_url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    server.shutdown()
-    server.server_close()
+    with serving(_Answer) as address:
+        yield f"{address}/v1"
 
 
 def _body(question: str) -> str:

@@ -7,10 +7,8 @@ import base64
 import io
 import json
 import re
-import threading
 import zipfile
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,6 +28,7 @@ from playground.requestlog.records import StoredRun
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
+from tests.http_server import QuietHandler, serving
 
 KEY = "sk_planted-0123456789/+AbCdEf"
 SECRET = "Meera's balance"
@@ -82,7 +81,7 @@ def _everywhere(key: str) -> Json:
     return {"id": key, "model": key, "object": key, "choices": [choice], "system_fingerprint": key, key: key}
 
 
-class _Echo(BaseHTTPRequestHandler):
+class _Echo(QuietHandler):
     """Repeats the key that it was sent, in every form, wherever a server can."""
 
     def do_POST(self) -> None:
@@ -118,17 +117,11 @@ class _Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def echo() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    server.shutdown()
-    server.server_close()
+    with serving(_Echo) as address:
+        yield f"{address}/v1"
 
 
 @pytest.fixture
