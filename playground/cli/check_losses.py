@@ -58,6 +58,8 @@ class Losses(Struct, frozen=True):
     spans: Sequence[SpanFinding]
     programs: Mapping[int, ProgramLosses]
     """By identity of an input: what its program lost."""
+    members: Mapping[int, Sequence[CheckedInput]]
+    """By identity of an input: the inputs of its program."""
     retried: int = 0
 
     def per_request(self, items: Sequence[CheckedInput]) -> float:
@@ -78,9 +80,12 @@ def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
     names = _names([[kept[index][0] for index in group] for group in groups])
     found: list[SpanFinding] = []
     programs: dict[int, ProgramLosses] = {}
+    members: dict[int, list[CheckedInput]] = {}
     for number, group in enumerate(groups):
         losses = program_losses(all_bodies, group, usage, times)
         programs.update((id(kept[index][0]), losses) for index in group)
+        sent = [kept[index][0] for index in group]
+        members.update((id(one), sent) for one in sent)
         first = len(found)
         # Behind a value with little text behind it there is nothing to be cached.
         worth = [at for at, span in enumerate(losses.spans) if span.tokens_behind >= BLOCK]
@@ -89,7 +94,7 @@ def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
         for at, span in zip(worth, in_one_list(spans, number, first), strict=True):
             finding = _finding(span, rates, losses.held(at), names[number])
             found.append(SpanFinding(kept[span.request][0], span, finding, names[number], losses, losses.held(at)))
-    return Losses(found, programs, len(again))
+    return Losses(found, programs, members, len(again))
 
 
 def _front(spans: Sequence[VaryingSpan], at: int, kept: Mapping[int, int]) -> int | None:
@@ -213,10 +218,22 @@ def measured(found: Sequence[Finding], item: CheckedInput, losses: Losses) -> li
         if finding.rule != "prefix-order":
             kept.append(finding)
         elif not any(_same_place(finding, item, one) for one in losses.spans if one.losses is program):
-            count = len(program.requests)
-            text = f"{finding.detail} It was the same in the {count:,} recorded requests, so it has cost nothing yet."
+            members = losses.members[id(item)]
+            what = "It differs between the recorded requests."
+            if _is_in_all(finding, item, members):
+                what = f"It was the same in the {len(members):,} recorded requests, so it has cost nothing yet."
+            text = f"{finding.detail} {what}"
             kept.append(replace(finding, severity="hint", detail=text, tokens=0.0, dollars=None, evidence=()))
     return kept
+
+
+def _is_in_all(finding: Finding, item: CheckedInput, members: Sequence[CheckedInput]) -> bool:
+    """Return whether the text at a finding's place is in the same message of all requests."""
+    place = finding.places[0]
+    if place.message is None or place.start is None or place.end is None:
+        return False
+    text = _content(item, place.message)[place.start : place.end]
+    return all(text in _content(one, place.message) for one in members)
 
 
 def _same_place(finding: Finding, item: CheckedInput, one: SpanFinding) -> bool:

@@ -324,6 +324,21 @@ def test_check_a_time_that_was_the_same_in_all_requests_has_cost_nothing(check: 
     assert [(one["severity"], "has cost nothing yet" in one["detail"]) for one in found] == [("hint", True)]
 
 
+def test_check_a_time_in_an_object_whose_keys_move_is_not_called_the_same(check: Check) -> None:
+    chance = random.Random(3)
+    bodies = []
+    for number in range(6):
+        members = [*((f"rule {word}", f"Say {word} once.") for word in _KEPT), ("now", f"09:0{number}:18")]
+        chance.shuffle(members)
+        text = f"You answer callers.\n{json.dumps(dict(members), indent=2)}\n{_system()}"
+        messages = [{"role": "system", "content": text}, {"role": "user", "content": f"Call {number}"}]
+        bodies.append({"messages": messages})
+    value = check([{"body": body} for body in bodies], status=None)
+    found = [one for file in value["files"] for one in file["findings"] if one["rule"] == "prefix-order"]
+    assert found
+    assert not [one["detail"] for one in found if "was the same" in one["detail"]]
+
+
 _KEPT = ("names", "numbers", "breaks", "addresses", "prices", "units", "dates", "titles", "tables", "lists", "captions")
 
 

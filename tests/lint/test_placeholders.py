@@ -41,6 +41,7 @@ FILLED = [
     "GET /users/{id}/orders",
     "The set is \\frac{ab}{cd} and x_{max}.",
     "100% safe, 50%sugar, 20% discount",
+    "What does :%s/old/new/g do?",
     "[link](https://example.com) [x] [1] [DONE] [[NAME]]",
     "Answer in the format {city}, {country}.",
     "Reply with <name>, for example <customer_name>.",

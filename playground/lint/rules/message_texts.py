@@ -26,9 +26,10 @@ _PLACEHOLDER = re.compile(
     r"|(?<![\w<])<(?:[A-Z]{2,20}[_ -]?){1,4}>"
     rf"|(?<![\w\]!])\[(?:[A-Z]{{2,20}}[ _'’-]){{0,4}}(?:{_CAPITALS})\](?![(\w\[])"
     r"|(?<![\w\[])\[(?:insert|your|enter|add) [^\[\]\n]{2,40}\](?!\()"
-    r"|(?<![\w%])%(?:\([A-Za-z_]\w{0,40}\))?[sd](?![\w%])"
+    r"|(?<![\w%])(?!(?<=:)%s/)%(?:\([A-Za-z_]\w{0,40}\))?[sd](?![\w%])"
     r"|(?<![\w_])__[A-Z][A-Z_]{2,40}__(?![\w_])",
 )
+"""`:%s/old/new/` is a command of an editor."""
 _FENCE = re.compile(r"^[ \t]{0,3}(```|~~~).*?(?:^[ \t]{0,3}\1|\Z)|`[^`\n]{1,200}`", re.MULTILINE | re.DOTALL)
 _FORMAT = re.compile(
     r"(?:format|formatted|example|e\.g\.|template|pattern|like this|such as|reply with|respond with"
