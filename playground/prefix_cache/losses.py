@@ -32,6 +32,7 @@ from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.program_groups import Body, families
 from playground.prefix_cache.repeated_text import RepeatedText, repeated_texts
 from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.value_kinds import kind_of
 from playground.prefix_cache.varying_spans import (
     MAX_SAMPLES,
     SpanKind,
@@ -53,6 +54,10 @@ _FEW, _STEPS = 4, 3
 change from which on none of them is a single change."""
 _LONG = 128
 """Tokens from which on text that independent requests repeat in their newest message is worth a finding."""
+_AROUND = " \n:：,;.()[]<>\"'"
+"""Punctuation around a value."""
+_SHORT_WORDS = 3
+"""Words up to which text in front of repeated text may be one value, such as a date with its time."""
 _MEASURES = 32
 """Measures of prompts that are kept."""
 _PROOFS = 2
@@ -343,7 +348,7 @@ class _Program:
             key = ("repeated", at)
             if key not in self._found:
                 path, place = field_place(self._bodies[text.first], text.part, text.start - text.part.start)
-                kind: SpanKind = "history_truncation" if text.kind == "cut" else "retrieved_text"
+                kind: SpanKind = "history_truncation" if text.kind == "cut" else _kind_in_front(text)
                 span = VaryingSpan(
                     kind,
                     "message",
@@ -586,6 +591,15 @@ class _Program:
         if self._has_system() or found.span.part != "message" or not isinstance(key, int):
             return True
         return sum(item.tokens for item in self._items[key:]) >= BLOCK
+
+
+def _kind_in_front(text: RepeatedText) -> SpanKind:
+    """Return the kind of what differs in front of a repeated text: of short values such as a time, else text."""
+    values = [value.strip(_AROUND) for value in text.samples[:2]]
+    if len(values) < 2 or any(len(value.split()) > _SHORT_WORDS for value in values):
+        return "retrieved_text"
+    kind = kind_of(*values)
+    return "retrieved_text" if kind in ("text", "whitespace", "name") else kind
 
 
 def _history_kind(change: HistoryChange) -> SpanKind:

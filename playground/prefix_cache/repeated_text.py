@@ -1,14 +1,14 @@
 """Long text in the newest messages of independent requests that follows text that differs.
 
-Such requests continue no earlier one: a template behind its input, a template behind retrieved examples, and a history
-in one text, cut in front. Pure functions.
+Such requests continue no earlier one: a template behind its input, a document between a value and a question, a template
+behind retrieved examples, and a history in one text, cut in front. Pure functions.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -48,7 +48,8 @@ class RepeatedText(Struct, frozen=True):
 
 
 class _Newest(Struct, frozen=True):
-    """The newest message of a request: its content, and where the messages behind the head begin."""
+    """The newest message of a request, or the first one behind the head: its content, and where the messages that are
+    behind the head begin."""
 
     number: int
     begin: int
@@ -75,15 +76,28 @@ def repeated_texts(
     found = [_examples(rows, views, is_long), _template(rows, views, is_long)]
     least = max(LEAST_REQUESTS, (len(views) + 1) // 2)
     texts = [one for one in found if one is not None and len(one.ranges) >= least]
+    if not texts:
+        first = [row for number in independent if (row := _first(number, views[number], messages[number], lead))]
+        middle = _middle(rows, views, is_long) or _middle(first, views, is_long)
+        texts = [middle] if middle is not None and len(middle.ranges) >= least else []
     cut = None if texts else _cut(rows, is_long)
     return [*texts, cut] if cut is not None and len(cut.ranges) + 1 >= least else texts
 
 
 def _newest(number: int, view: CacheView, messages: Sequence[MessageSpan], lead: int) -> _Newest | None:
+    return _user_message(number, view, [one for one in messages if one.index >= lead], -1)
+
+
+def _first(number: int, view: CacheView, messages: Sequence[MessageSpan], lead: int) -> _Newest | None:
+    """Return the first message behind the head, if another one follows it."""
     behind = [one for one in messages if one.index >= lead]
-    if not behind or behind[-1].role != "user":
+    return _user_message(number, view, behind, 0) if len(behind) > 1 else None
+
+
+def _user_message(number: int, view: CacheView, behind: Sequence[MessageSpan], at: int) -> _Newest | None:
+    if not behind or behind[at].role != "user":
         return None
-    part, front = (next((one for one in row.parts if one.kind == "content"), None) for row in (behind[-1], behind[0]))
+    part, front = (next((one for one in row.parts if one.kind == "content"), None) for row in (behind[at], behind[0]))
     if part is None or front is None:
         return None
     return _Newest(number, behind[0].start, front, part, view.text[part.start : part.end - 1])
@@ -140,7 +154,7 @@ def _template(
     fronts = [views[row.number].text[row.begin : row.part.end - 1 - size] for row in group]
     if not _varied(group, fronts) or not is_long(group[0].text[len(group[0].text) - size :]):
         return None
-    if _is_one_text(group, size):
+    if _is_one_text([row.text[: len(row.text) - size] for row in group]):
         return None
     before = min(_begin(group), *(len(row.text) - size for row in group))
     ranges = {row.number: (row.part.end - 1 - size, row.part.end - 1) for row in group}
@@ -150,14 +164,57 @@ def _template(
     return RepeatedText("template", ranges, first.number, first.part, *place, _some(samples))
 
 
-def _is_one_text(rows: Sequence[_Newest], size: int) -> bool:
-    """Whether the texts in front of the last `size` code points are mostly edits of the one before, such as a draft."""
-    parts = [Counter(_SENTENCES.split(row.text[: len(row.text) - size])) for row in rows]
+def _middle(rows: Sequence[_Newest], views: Sequence[CacheView], is_long: Callable[[str], bool]) -> RepeatedText | None:
+    """Return the longest text inside the messages that has other text in front of it and behind it."""
+    if len(rows) < LEAST_REQUESTS:
+        return None
+    having = Counter(sentence for row in rows for sentence in set(_SENTENCES.split(row.text)))
+    least = max(LEAST_REQUESTS, (len(rows) + 1) // 2)
+    # The first messages may be others: one of three has what half of all have.
+    runs = (run for row in rows[:3] for run in _runs(row.text, lambda sentence: having[sentence] >= least))
+    run = max(runs, key=len, default="")
+    if not is_long(run):
+        return None
+    group = [row for row in rows if run in row.text]
+    starts = [row.text.index(run) for row in group]
+    fronts = [views[row.number].text[row.begin : row.part.start + at] for row, at in zip(group, starts, strict=True)]
+    if not _varied(group, fronts) or min(starts) == 0:
+        return None
+    if _is_one_text([row.text[:at] + row.text[at + len(run) :] for row, at in zip(group, starts, strict=True)]):
+        return None
+    before = min(_begin(group), *starts)
+    while before and not group[0].text[before - 1].isspace():
+        before -= 1  # a whole word: its kind is found from it
+    ranges = {
+        row.number: (row.part.start + at, row.part.start + at + len(run)) for row, at in zip(group, starts, strict=True)
+    }
+    first = group[0]
+    samples = tuple(row.text[before:at].strip() for row, at in zip(group, starts, strict=True))
+    place = first.part.start + before, first.part.start + before + len(first.text[before : starts[0]].rstrip())
+    return RepeatedText("template", ranges, first.number, first.part, *place, _some(samples))
+
+
+def _runs(text: str, known: Callable[[str], bool]) -> Iterator[str]:
+    """Yield each longest piece of a text whose sentences are all known."""
+    start, end = 0, 0
+    for found in [*_SENTENCES.finditer(text), None]:
+        stop = len(text) if found is None else found.start()
+        if known(text[end:stop]):
+            end = len(text) if found is None else found.end()
+            continue
+        yield text[start:end]
+        start = end = len(text) if found is None else found.end()
+    yield text[start:end]
+
+
+def _is_one_text(texts: Sequence[str]) -> bool:
+    """Whether the texts beside a repeated one are mostly edits of the one before, such as a draft."""
+    parts = [Counter(_SENTENCES.split(text)) for text in texts]
     kept = 0
     for before, now in pairwise(parts):
         whole = sum(len(one) * count for one, count in now.items())
         kept += 2 * sum(len(one) * count for one, count in (before & now).items()) >= whole
-    return 2 * kept >= len(rows) - 1
+    return 2 * kept >= len(texts) - 1
 
 
 def _cut(rows: Sequence[_Newest], is_long: Callable[[str], bool]) -> RepeatedText | None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from playground.cli.main import main
-from tests.leaks.agent_truth import BLOCK, Case, Sent, _body, _run, _system, _time, cases, measured
+from tests.leaks.agent_truth import BLOCK, Case, Sent, _body, _run, _system, _time, _uuid, cases, measured
 
 CASES = {case.name: case for case in cases()}
 EXPECTED: dict[str, list[tuple[str, str]]] = {
@@ -322,6 +322,29 @@ def test_check_a_time_that_was_the_same_in_all_requests_has_cost_nothing(check: 
     value = check([{"body": one.body} for one in sent], status=0)
     found = [one for file in value["files"] for one in file["findings"] if one["rule"] == "prefix-order"]
     assert [(one["severity"], "has cost nothing yet" in one["detail"]) for one in found] == [("hint", True)]
+
+
+def _documents(chance: random.Random, front: str) -> list[dict[str, Any]]:
+    """Return the user's messages of a request: a value, a document that all have, and a question of its own."""
+    value = _uuid(chance) if front == "uuid" else f"{chance.randrange(24):02}:{chance.randrange(60):02}:17"
+    question = " ".join(chance.choices(_KEPT, k=9))
+    return [{"role": "user", "content": text} for text in (f"For {value}:\n\n{_system()}", f"Which {question}?")]
+
+
+@pytest.mark.parametrize("front", ["uuid", "time"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_check_a_text_between_a_value_and_a_question_is_priced(check: Check, front: str, apart: bool) -> None:
+    bodies = []
+    for number in range(9):
+        messages = _documents(random.Random(number), front)
+        if not apart:
+            messages = [{"role": "user", "content": "\n\n".join(one["content"] for one in messages)}]
+        bodies.append({"messages": [{"role": "system", "content": "Answer briefly."}, *messages]})
+    value = check([{"body": body} for body in bodies], status=1)
+    assert [(one["kind"], one["pointer"]) for one in value["varying"]] == [(front, "/messages/1/content")]
+    size = value["varying"][0]["tokens_behind"]
+    assert size == pytest.approx(len(_system()) / 4.5, rel=0.3)
+    assert value["varying"][0]["tokens_per_request"] == pytest.approx(size * 8 / 9, rel=0.1)
 
 
 def test_check_a_time_in_an_object_whose_keys_move_is_not_called_the_same(check: Check) -> None:
