@@ -16,6 +16,7 @@ from playground.cli import FINISHED, discard_output
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.forecaster import CacheProfile, Property
 from playground.prefix_cache.miss_explanation import MissPosition
+from playground.prefix_cache.miss_sentences import Candidate
 from playground.prefix_cache.replay import ReplayResult, ReplaySummary, TrafficReplay, replay_traffic
 from playground.prefix_cache.traffic import TrafficError, TrafficRecord, read_traffic
 from playground.prompt.field_errors import FieldError, InputError
@@ -110,7 +111,15 @@ def result_fields(result: ReplayResult) -> dict[str, Any]:
         "cause": why.cause if why is not None else None,
         "place": _place(why.position) if why is not None else None,
         "basis": forecast.basis,
+        "sentence": why.sentence if why is not None else None,
+        "reason": why.reason if why is not None else None,
+        "candidates": [_candidate(one) for one in why.candidates] if why is not None else [],
+        "compared_with": why.compared_with if why is not None else None,
     }
+
+
+def _candidate(one: Candidate) -> dict[str, Any]:
+    return {"code": one.code, "seconds": round(one.seconds, 3) if one.code == "gap" else None, "text": one.words}
 
 
 def _place(position: MissPosition | None) -> dict[str, Any] | None:

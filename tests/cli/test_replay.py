@@ -24,7 +24,13 @@ def test_replay_json_prints_one_object_per_request_and_a_summary() -> None:
     asked = [json.loads(line) for line in FILE.read_text("utf-8").splitlines()]
     assert [line["request_id"] for line in lines[:-1]] == [line["response"]["request_id"] for line in asked]
     keys = {"request_id", "at", "prompt_tokens", "cached_tokens", "cause", "place", "basis"}
-    assert all(set(line) == keys for line in lines[:-1])
+    said = {"sentence", "reason", "candidates", "compared_with"}
+    assert all(set(line) == keys | said for line in lines[:-1])
+    text = replay(str(FILE)).stdout.decode("utf-8")
+    assert any(line["sentence"] for line in lines[:-1])
+    for line in lines[:-1]:
+        assert (line["cause"] is None) == (line["sentence"] is None) == (line["reason"] is None)
+        assert line["sentence"] is None or f"    {line['cause']}: {line['sentence']}\n" in text
     assert all(
         line["cached_tokens"]["low"] <= line["cached_tokens"]["forecast"] <= line["cached_tokens"]["high"]
         for line in lines[:-1]
@@ -33,6 +39,16 @@ def test_replay_json_prints_one_object_per_request_and_a_summary() -> None:
     assert summary["block"]["value"] == 16
     assert summary["answers_cached"]["value"] is True
     assert 0 <= summary["coverage"] <= 1
+
+
+def test_replay_json_has_the_candidates_of_a_loss() -> None:
+    done = replay(str(FILE.parents[1] / "judged_cases" / "f5_ttl_silent.jsonl"), "--json")
+    line = json.loads(done.stdout.splitlines()[5])
+    assert (line["cause"], line["reason"]) == ("server", "lost")
+    found = {one["code"]: one for one in line["candidates"]}
+    assert found["gap"]["seconds"] > 0
+    assert found["restart"] == {"code": "restart", "seconds": None, "text": "a restart"}
+    assert all(one["text"] in line["sentence"] for one in found.values())
 
 
 def test_replay_same_file_twice_prints_the_same() -> None:
