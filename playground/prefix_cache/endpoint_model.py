@@ -670,6 +670,7 @@ class EndpointCacheModel:
         tokens = None if compared is None else self.usage_of(compared.run_id)[0]
         if compared is None or not tokens or not prediction.view.text.startswith(compared.text):
             return
+        self.proofs.add_continued(tokens, cached, self.units.step, self.units.figures)
         if prediction.now - compared.at <= SOON_S:
             self.proofs.add_whole(tokens, cached)
 

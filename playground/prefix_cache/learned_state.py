@@ -48,6 +48,8 @@ class _Proofs(msgspec.Struct):
     spread: list[int] = []
     inside: bool = False
     shared: list[str] = []
+    continued: list[int] = []
+    pauses: list[tuple[float, bool]] = []
 
 
 class _RoundRobin(msgspec.Struct):
@@ -99,7 +101,15 @@ def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
     cache.hypotheses.restore(two.renderings, two.routings, two.lost, two.kept, two.tools_seen, two.answers_tested)
     cache.residuals.restore(state.residuals.beyond, state.residuals.width, state.residuals.errors)
     proofs = state.proofs
-    cache.proofs.restore(proofs.unserved, proofs.outlived, proofs.spread, proofs.shared, inside=proofs.inside)
+    cache.proofs.restore(
+        proofs.unserved,
+        proofs.outlived,
+        proofs.spread,
+        proofs.shared,
+        inside=proofs.inside,
+        continued=proofs.continued,
+        pauses=proofs.pauses,
+    )
     cache.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
     cache.hypotheses.in_turn = cache.round_robin.replicas
     cache.reports = state.reports

@@ -20,7 +20,7 @@ from playground.prefix_cache.miss_evidence import (
     OrderEvidence,
 )
 from playground.prefix_cache.prefix_size import NEAR, Size
-from playground.prefix_cache.proofs import ends_at, message_ends
+from playground.prefix_cache.proofs import ends_at, message_ends, near_figure
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import (
     BASE,
@@ -123,9 +123,9 @@ class MissCase(Struct, frozen=True, dict=True):
     def keeps_points(self) -> bool:
         """Return whether the report is a figure reported before, or the end of a message, and no report has shown that
         the server finds anything else again: it may keep whole messages, requests or saved states only."""
-        if self.known.inside or not self.cached or self.newer_alone or self.expected_less:
+        if self.known.inside or not self.cached or self.expected_less:
             return False
-        if not self.extends and self.cached in self.known.figures:
+        if not self.extends and near_figure(self.cached, self.known.figures):
             return True
         if self.known.block > EXACT_BLOCK:
             return False
@@ -144,7 +144,26 @@ class MissCase(Struct, frozen=True, dict=True):
         before = self._evidence.size(start)
         if self.shared.tokens - before.tokens < PART + 3 * self.shared.error:
             return False
-        return self.in_usual_blocks(before) if self.cached else before.tokens - 3 * before.error < self.known.block
+        if self.cached:
+            return self.in_usual_blocks(before)
+        short = bool(self.known.figures) and self.known.none_so_short(before.tokens)
+        return before.tokens - 3 * before.error < (LARGE_BLOCK if short else self.known.block)
+
+    @property
+    def may_end_in_block(self) -> bool:
+        """Return whether the report is what a block size gives that reports allow, or the unit of all reports."""
+        missed, slack = self.shared.tokens - self.cached, self.shared.error + NEAR / 2
+        if self.cached:
+            return self.whole_blocks(self.shared) and not (self.known.inside or self.expected_less)
+        weight = sum(weight for block, weight in self.known.blocks if missed < block + slack)
+        return bool(self.known.figures) and weight >= PARTLY
+
+    @property
+    def all_of_start(self) -> bool:
+        """Return whether a continued prompt had the same tokens from the cache as all before it: the server keeps no
+        more of a conversation."""
+        same = near_figure(self.cached, self.known.figures)
+        return self.extends and self.cached > 0 and same and self.known.start_only and not self.parameters
 
     @property
     def _evidence(self) -> OrderEvidence:
@@ -321,7 +340,7 @@ class MissCase(Struct, frozen=True, dict=True):
         if self.known.longest - max(self.shared.tokens, self.cached) < PART + 2 * self.shared.error:
             return False
         if not (BASE.get(self.order, self.order) in MOVING_ORDERS or self.order in TURN_ORDERS):
-            return self.agreeing < EDIT_ORDERS
+            return self.agreeing < EDIT_ORDERS or self._tools_doubtful
         if self.cached and self.agreeing >= PROVED:
             return False
         orders = (one for one in self.known.all_orders if one.order in ("inside", "first"))
@@ -332,6 +351,23 @@ class MissCase(Struct, frozen=True, dict=True):
         edited = difference(mine, theirs)
         same = edited is not None and self._is_found(edited)
         return not same or not _agrees(self.cached, plain.size(common_prefix(mine.text, theirs.text)), self.known)
+
+    @property
+    def _tools_doubtful(self) -> bool:
+        """Return whether tools in another order may be elsewhere in the prompt, behind text that was not served."""
+        if self.found is None or self.found.shape != "tools":
+            return False
+        close = -NEAR <= self.shared.tokens - self.cached <= self.known.block + self.shared.error
+        if self.cached and close and not near_figure(self.cached, self.known.figures):
+            return False  # a loss would hardly end there by chance
+        unserved = 0.0
+        for one in self.known.orders:
+            mine, theirs = (arranged(view, one.order) for view in (self.now, self.earlier.view))
+            size = one.size(common_prefix(mine.text, theirs.text))
+            missed = size.tokens - self.cached >= max(PART, self.known.block) + 3 * size.error
+            if missed and not (self.cached and _agrees(self.cached, size, self.known)):
+                unserved += one.weight
+        return unserved > 1 - PROVED
 
     def whole_blocks(self, size: Size) -> bool:
         """Return whether the report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""

@@ -7,7 +7,7 @@ from math import inf
 
 from msgspec import Struct
 
-from playground.prefix_cache.block_size import CacheUnit
+from playground.prefix_cache.block_size import CacheUnit, Estimate
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.prediction import Prediction
@@ -123,6 +123,10 @@ class MissKnowledge(Struct, frozen=True):
     """Number of these replicas, if reports agree with no other."""
     inside: bool = True
     """Whether reports have shown that the server finds a part of a message again, see `CacheProofs.inside`."""
+    start_only: bool = False
+    """Whether nothing but the same start was served of any conversation, see `CacheProofs.serves_start_only`."""
+    forgets: bool = True
+    """Whether pauses longer than `lifetime_s` separate misses from hits, see `CacheProofs.forgets_after`."""
 
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""
@@ -173,7 +177,15 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         in_turn=cache.round_robin.replicas > 0,
         replicas=cache.round_robin.replicas if cache.round_robin.alone else None,
         inside=cache.proofs.inside,
+        start_only=cache.proofs.serves_start_only,
+        forgets=_forgets(cache, prediction, lifetime),
     )
+
+
+def _forgets(cache: EndpointCacheModel, prediction: Prediction, lifetime: Estimate) -> bool:
+    if lifetime.value is None or not prediction.reach.steps:
+        return False
+    return cache.proofs.forgets_after(float(lifetime.value), prediction.reach.ages[-1])
 
 
 def _expected(cache: EndpointCacheModel, prediction: Prediction) -> list[Expected]:

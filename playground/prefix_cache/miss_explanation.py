@@ -111,7 +111,7 @@ def explain_miss(
     mine, theirs = that_may_matter(fields or {}), that_may_matter(earlier.fields or {})
     clauses = changed(mine, theirs, known.shared_parameters) if both else ()
     case = case_of(now, document, earlier, clauses, known, (cached, prompt))
-    if case.own_model_served:
+    if case.own_model_served or case.all_of_start:
         return None
     found, shared = case.found, case.shared
     if found is not None and cached > shared.tokens * (1 + BEYOND) + known.block + NEAR + 3 * shared.error:
@@ -253,7 +253,7 @@ def _missed(case: MissCase) -> MissExplanation:
         if found is not None and not case.at_the_end and case.prompt >= minimum:
             return _differs(case, found)
         return _below_minimum(case)
-    if case.late and case.earlier.gap_s is not None and known.outlived:
+    if case.late and case.earlier.gap_s is not None and known.outlived and known.forgets:
         return _made(case, "expired", "idle", "expired")
     if found is not None and found.shape == "tools":
         return _made(case, "unknown", "unknown", "tool_order_or_lost", _candidates(case))
@@ -271,6 +271,10 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
         return _made(case, "unknown", "unknown", "edit_or_lost", _candidates(case))
     if case.found is not None and not case.extends and (not certain or case.has_pictures):
         return _made(case, "unknown", "unknown", "edit_or_partly_lost", _candidates(case))
+    if case.found is not None and not case.extends and case.may_end_in_block:
+        if case.cached:
+            return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
+        return _made(case, "unknown", "unknown", "short_or_lost", _candidates(case, short=False))
     if case.keeps_messages:
         return _made(case, "unknown", "unknown", "whole_message_or_lost", _candidates(case))
     if case.keeps_points:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import gcd
+from math import comb, gcd
 
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.reach import Reach
@@ -15,6 +15,20 @@ GROWN = 1.1
 
 CHECKPOINT = 256
 """Tokens: servers that keep states of certain positions keep those of multiples of this."""
+GENERATION = NEAR
+"""Tokens: a counted prompt ends with the beginning of the answer, which is behind the end of its last message."""
+PROOF = 4.0
+"""Standard deviations of a size from which a report is no end of a message."""
+SAME = 2
+"""Tokens by which two reports of the same text may differ."""
+CONTINUED = 4
+"""Reports for continued prompts, all of the same tokens, after which a server serves no more of them."""
+PART = 64.0
+"""Tokens of a part that is not served, from which a report counts as less than the shared tokens."""
+PAUSES = 60
+"""Number of newest reports whose pause is stored."""
+CHANCE = 0.05
+"""Probability that pauses separate hits from misses by chance, up to which a lifetime is the reason."""
 CLOSING = 4
 """Code points behind a generated message that the next prompt adds."""
 
@@ -26,9 +40,15 @@ def message_ends(view: CacheView) -> list[int]:
     return [*ends, view.parts[-1].end] if view.parts else []
 
 
-def ends_at(cached: int, size: Size, block: int) -> bool:
-    """Return whether a report is all whole blocks of exactly so many tokens."""
-    return -2 * size.error - 2 <= size.tokens - cached < block + 2 * size.error
+def ends_at(cached: int, size: Size, block: int, deviations: float = 2.0) -> bool:
+    """Return whether a report is all whole blocks up to the end of a message of so many tokens."""
+    slack = deviations * size.error
+    return -slack - 2 <= size.tokens - cached < max(block, GENERATION) + slack
+
+
+def near_figure(cached: int, figures: Sequence[int]) -> bool:
+    """Return whether about as many tokens were reported before."""
+    return any(abs(figure - cached) <= SAME for figure in figures)
 
 
 class CacheProofs:
@@ -43,6 +63,10 @@ class CacheProofs:
         self.inside = False
         """Whether a report ended where a message began to differ, or at no end of a message: the server finds any
         beginning again, and not only whole messages or requests, as with explicit breakpoints or saved states."""
+        self._continued = [0, 0]
+        """Reports for continued prompts that had the same tokens as one before, and those that had more."""
+        self._pauses: list[tuple[float, bool]] = []
+        """Seconds since a prefix was used, and whether it was served."""
         self._whole = self._less = 0
         """Reports of all that the newest of several requests shares, and of less."""
 
@@ -57,8 +81,39 @@ class CacheProofs:
         if not cached:
             self._unserved = sorted((*self._unserved, float(prompt_tokens)))[-2:]
 
+    def add_continued(self, prompt_tokens: int, cached: int, block: int, figures: Sequence[int]) -> None:
+        """Add a report for a continued prompt, whose earlier part had `prompt_tokens`."""
+        if prompt_tokens - cached < PART + block:
+            self._continued[1] += 1
+        elif cached:
+            same = near_figure(cached, figures)
+            self._continued[0] = self._continued[0] + 1 if same else 0
+
+    @property
+    def serves_start_only(self) -> bool:
+        """Return whether nothing of a conversation but the same start was ever served, as with an explicit breakpoint
+        at the end of the system text."""
+        return self._continued[0] >= CONTINUED and not self._continued[1]
+
+    def forgets_after(self, seconds: float, pause: float) -> bool:
+        """Return whether pauses longer than a lifetime alone separate misses from hits, which replicas and other
+        losses do only by chance; with a miss after `pause`."""
+        pauses = [*self._pauses, (pause, False)]
+        misses = [each for each, hit in pauses if not hit]
+        hits = [each for each, hit in pauses if hit]
+        if not hits or min(misses) <= max(hits) or min(misses) < 0.8 * seconds:
+            return False
+        return 1 / comb(len(pauses), len(misses)) <= CHANCE
+
     def add_served(self, reach: Reach, cached: int, block: int) -> None:
         """Add a report with what the cache might hold."""
+        if reach.steps:
+            size, least = reach.size(reach.steps[-1].depth), block + NEAR
+            missed = size.tokens - cached
+            if size.tokens >= PART + least:
+                hit = missed < least + 2 * size.error
+                if hit or missed >= PART + least + 2 * size.error:
+                    self._pauses = [*self._pauses, (reach.ages[-1], hit)][-PAUSES:]
         for step, distance in zip(reach.steps, reach.distances, strict=True):
             size = reach.size(step.depth)
             if size.tokens - block - 2 * size.error <= cached:
@@ -78,11 +133,12 @@ class CacheProofs:
         ends = message_ends(view)
         before = max((end for end in ends if end <= depth + CLOSING), default=0)
         whole, shared = reach.size(before), reach.size(depth)
+        slack = block + NEAR + 3 * shared.error
         beyond = cached - whole.tokens > block + NEAR + 3 * whole.error
-        if beyond and shared.tokens - cached <= block + NEAR + 3 * shared.error:
+        if beyond and -slack <= shared.tokens - cached <= slack:
             self.inside = True
-        elif cached not in figures and cached % CHECKPOINT and gcd(cached, *figures) < CHECKPOINT / 2:
-            self.inside = bool(figures) and not any(ends_at(cached, reach.size(end), block) for end in ends)
+        elif not near_figure(cached, figures) and cached % CHECKPOINT and gcd(cached, *figures) < CHECKPOINT / 2:
+            self.inside = bool(figures) and not any(ends_at(cached, reach.size(end), block, PROOF) for end in ends)
 
     @property
     def spread(self) -> bool:
@@ -105,6 +161,8 @@ class CacheProofs:
             "spread": [self._whole, self._less],
             "shared": sorted(self.shared),
             "inside": self.inside,
+            "continued": self._continued,
+            "pauses": self._pauses,
         }
 
     def restore(
@@ -115,10 +173,14 @@ class CacheProofs:
         shared: Sequence[str] = (),
         *,
         inside: bool = False,
+        continued: Sequence[int] = (),
+        pauses: Sequence[tuple[float, bool]] = (),
     ) -> None:
         """Continue from a stored state."""
         self._unserved = sorted((0.0, 0.0, *unserved))[-2:]
         self._outlived = max(outlived, 0.0)
         self.shared.update(shared)
         self.inside = inside
+        self._continued = [max(count, 0) for count in (*continued, 0, 0)[:2]]
+        self._pauses = [*pauses][-PAUSES:]
         self._whole, self._less = (max(count, 0) for count in (*spread, 0, 0)[:2])

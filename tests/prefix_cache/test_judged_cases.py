@@ -193,3 +193,36 @@ def test_position_beside_a_picture_counts_in_the_text(row: int, message: int, co
 
 def test_content_written_as_a_list_instead_of_a_string_is_the_same_text() -> None:
     assert explained("j4_string_to_list") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("m8_whole_messages_minimum", "whole_message_or_lost"),
+        ("m8_whole_messages", "whole_message_or_lost"),
+        ("m8_checkpoints", "block_or_partly_lost"),
+        ("m8_block_256", "short_or_lost"),
+    ],
+)
+def test_edit_is_not_cleared_while_a_cache_that_has_no_more_is_possible(name: str, reason: Reason) -> None:
+    """An edit inside a message or block of which the server, as it is made, can serve nothing."""
+    found = explained(name)
+    assert found is not None
+    assert (found.cause, found.reason) == ("unknown", reason)
+    assert CLEARED not in found.sentence
+
+
+@pytest.mark.parametrize("name", ["m8_tool_order_replica", "m8_tool_order_first"])
+def test_tools_in_another_order_are_not_blamed_while_text_before_them_may_be_lost(name: str) -> None:
+    """Another replica answered: it had less than what is before the tools."""
+    found = explained(name)
+    assert found is not None
+    assert (found.cause, found.reason) == ("unknown", "order_or_lost")
+
+
+@pytest.mark.parametrize("row", [7, 8])
+def test_lifetime_is_not_named_while_replicas_explain_the_same_reports(row: int) -> None:
+    """Three replicas at random, which forget nothing: one miss and few hits after shorter pauses."""
+    found = explained("m8_no_lifetime", row)
+    assert found is not None
+    assert (found.cause, found.reason) == ("server", "lost")

@@ -116,3 +116,45 @@ def test_proof_that_parts_of_messages_are_found_is_stored() -> None:
     model.proofs.inside = True
     restore(other, state_of("e", "m", model))
     assert other.proofs.inside
+
+
+def test_add_ended_report_a_few_tokens_before_a_counted_end_proves_nothing() -> None:
+    """The count of a prompt includes the beginning of the answer, which is behind its last message."""
+    prompt = view(RULES, LOG, "Yes.")
+    depth = message_ends(prompt)[1]
+    for apart, proof in ((6, False), (30, True), (-1, False), (-9, True)):
+        proofs = CacheProofs()
+        proofs.add_ended(reach(depth), prompt, depth // 4 - apart, 1, (1_073,))
+        assert proofs.inside == proof, apart
+
+
+@pytest.mark.parametrize(
+    ("pauses", "forgets"),
+    [
+        ([(10, True), (20, True), (30, True), (300, False), (400, False)], True),
+        ([(10, True), (20, True), (30, True)], False),
+        ([(10, True), (20, False), (30, True), (300, False), (400, False)], False),
+        ([(10, True), (20, True), (30, True), (500, True), (300, False)], False),
+    ],
+)
+def test_forgets_after_needs_pauses_that_hardly_separate_by_chance(
+    pauses: list[tuple[float, bool]], forgets: bool
+) -> None:
+    model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
+    for pause, hit in pauses:
+        one = reach(4_000)
+        one.ages = [pause]
+        model.proofs.add_served(one, 992 if hit else 0, 16)
+    restore(other, state_of("", "", model))
+    assert [each.proofs.forgets_after(120.0, 350.0) for each in (model, other)] == [forgets] * 2
+
+
+def test_serves_start_only_is_kept_and_ends_with_a_longer_report() -> None:
+    model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
+    for prompt, cached in ((2_000, 800), (2_200, 801), (2_400, 800), (2_600, 800), (2_800, 801)):
+        assert not model.proofs.serves_start_only
+        model.proofs.add_continued(prompt, cached, 16, () if prompt == 2_000 else (800,))
+    restore(other, state_of("", "", model))
+    assert other.proofs.serves_start_only
+    other.proofs.add_continued(3_000, 2_992, 16, (800,))
+    assert not other.proofs.serves_start_only
