@@ -20,7 +20,7 @@ from playground.prefix_cache.miss_evidence import (
     OrderEvidence,
 )
 from playground.prefix_cache.prefix_size import NEAR, Size
-from playground.prefix_cache.proofs import ends_at, message_ends, near_figure
+from playground.prefix_cache.proofs import PROOF, ends_at, message_ends, near_figure
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import (
     BASE,
@@ -130,7 +130,7 @@ class MissCase(Struct, frozen=True, dict=True):
         if self.known.block > EXACT_BLOCK:
             return False
         ends = message_ends(arranged(self.now, self.order))
-        return any(ends_at(self.cached, self._evidence.size(end), self.known.block) for end in ends)
+        return any(ends_at(self.cached, self._evidence.size(end), self.known.block, PROOF) for end in ends)
 
     @property
     def keeps_messages(self) -> bool:

@@ -83,10 +83,10 @@ class CacheProofs:
 
     def add_continued(self, prompt_tokens: int, cached: int, block: int, figures: Sequence[int]) -> None:
         """Add a report for a continued prompt, whose earlier part had `prompt_tokens`."""
+        same = near_figure(cached, figures)
         if prompt_tokens - cached < PART + block:
-            self._continued[1] += 1
+            self._continued[1] += not same  # a short conversation has little more than its start
         elif cached:
-            same = near_figure(cached, figures)
             self._continued[0] = self._continued[0] + 1 if same else 0
 
     @property

@@ -154,6 +154,7 @@ def test_serves_start_only_is_kept_and_ends_with_a_longer_report() -> None:
     for prompt, cached in ((2_000, 800), (2_200, 801), (2_400, 800), (2_600, 800), (2_800, 801)):
         assert not model.proofs.serves_start_only
         model.proofs.add_continued(prompt, cached, 16, () if prompt == 2_000 else (800,))
+    model.proofs.add_continued(832, 800, 16, (800,))  # hardly more than the start was sent before
     restore(other, state_of("", "", model))
     assert other.proofs.serves_start_only
     other.proofs.add_continued(3_000, 2_992, 16, (800,))
