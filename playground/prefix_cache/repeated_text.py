@@ -1,7 +1,7 @@
-"""Long text in the newest messages of independent requests that follows text that differs.
+"""Long text in user messages of independent requests that follows text that differs.
 
-Such requests continue no earlier one: a template behind its input, a document between a value and a question, a template
-behind retrieved examples, and a history in one text, cut in front. Pure functions.
+Such requests continue no earlier one: a template behind its input, a document between a value and a question, a
+template behind retrieved examples, and a history in one text, cut in front. Pure functions.
 """
 
 from __future__ import annotations
