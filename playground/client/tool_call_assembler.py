@@ -16,23 +16,23 @@ _TOKEN = re.compile(r'[{}\[\]"\\]|[^{}\[\]"\\\s]')
 class _ObjectEnd:
     """Follows JSON text piece by piece: `complete` once one object has closed and nothing but space followed."""
 
-    __slots__ = ("_begun", "_depth", "_escaped", "_in_string", "_is_json", "complete", "empty")
+    __slots__ = ("_depth", "_escaped", "_in_string", "_start", "complete", "empty")
 
     def __init__(self) -> None:
         self._depth, self._in_string, self._escaped = 0, False, False
         self.complete, self.empty = False, True
-        self._begun = self._is_json = False
+        self._start = ""
 
     @property
     def open(self) -> bool:
         """Whether the text began as JSON does and ended inside a string, a list or an object."""
-        return self._is_json and (self._in_string or self._depth > 0)
+        return (self._in_string or self._depth > 0) and _JSON_START.match(self._start) is not None
 
     def feed(self, text: str) -> None:
         if not text:
             return
-        if not self._begun and (begin := text.lstrip(" \t\r\n")):
-            self._begun, self._is_json = True, begin[0] in '{["'
+        if len(self._start) < _START:
+            self._start = (self._start + text.lstrip(" \t\r\n") if not self._start else self._start + text)[:_START]
         self.empty = False
         if self._escaped:
             self._escaped, text = False, text[1:]
@@ -52,6 +52,10 @@ class _ObjectEnd:
         self.complete = token == "}" and self._depth == 0
 
 
+_START = 64
+"""Code points from which it is seen whether a text began as JSON does."""
+_JSON_START = re.compile(r'\{[ \t\r\n]*(?:["}]|$)|\[[ \t\r\n]*(?:[\[{"0-9\]-]|$|n(?:u|$)|t(?:r|$)|f(?:a|$))|"')
+"""An object, a list or a string: not `[see the note`, which is text with a bracket."""
 _STRING_END = re.compile(r'["\\]')
 
 

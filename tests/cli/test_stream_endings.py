@@ -109,6 +109,7 @@ ANSWERED = {
     "whole call and no finish": _call('{"amount": ') + _call("1}", None) + DONE,
     "text cut by length": TEXT + _finish("length") + DONE,
     "closed arguments that are no JSON": _call('{"amount": }') + _finish("tool_calls") + DONE,
+    "text in a bracket": _call("[see the note") + _finish("tool_calls") + DONE,
     "call without parameters": _call("") + _finish("tool_calls") + DONE,
 }
 ALL = FAILED | ANSWERED

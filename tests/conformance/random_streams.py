@@ -193,9 +193,19 @@ def _is_cut(said: Expected, open_calls: bool) -> bool:
     return not _are_whole(said) if open_calls else any(_is_unclosed(call[2]) for call in said.calls.values())
 
 
+_LITERALS = ("n", "nu", "t", "tr", "f", "fa")
+
+
 def _is_unclosed(arguments: str) -> bool:
     outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", arguments, flags=re.DOTALL)
-    if not arguments.lstrip(" \t\r\n").startswith(("{", "[", '"')):
+    text = arguments.lstrip(" \t\r\n")
+    behind = text[1:].lstrip(" \t\r\n")[:2]
+    begins = {
+        "{": behind[:1] in ("", '"', "}"),
+        "[": behind[:1] in ("", "[", "{", '"', "]", "-") or behind[:1] in (*"0123456789",) or behind in _LITERALS,
+        '"': True,
+    }
+    if not begins.get(text[:1], False):
         return False
     return '"' in outside or sum(outside.count(sign) for sign in "{[") > sum(outside.count(sign) for sign in "}]")
 
