@@ -20,7 +20,7 @@ from playground.prefix_cache.miss_evidence import (
     OrderEvidence,
 )
 from playground.prefix_cache.prefix_size import NEAR, Size
-from playground.prefix_cache.proofs import PROOF, ends_at, message_ends, near_figure
+from playground.prefix_cache.proofs import CHECKPOINT, PROOF, ends_at, message_ends, near_figure
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import (
     BASE,
@@ -121,13 +121,17 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def keeps_points(self) -> bool:
-        """Return whether the report is a figure reported before, or the end of a message, and no report has shown that
-        the server finds anything else again: it may keep whole messages, requests or saved states only."""
-        if self.known.inside or not self.cached or self.expected_less:
+        """Return whether the server may keep whole messages, requests or saved states only, and have served all of
+        these: no report has shown that it finds anything else again, and this one is nothing, a figure reported
+        before, the end of a message, or the last checkpoint before the difference."""
+        if self.known.inside or self.expected_less:
             return False
-        if not self.extends and near_figure(self.cached, self.known.figures):
-            return True
-        if self.known.block > EXACT_BLOCK:
+        if not self.extends:
+            checkpoint = self.cached & -self.cached  # the largest power of two that divides it
+            before_next = checkpoint >= CHECKPOINT and self.shared.tokens - self.cached < checkpoint
+            if not self.cached or before_next or near_figure(self.cached, self.known.figures):
+                return True
+        if not self.cached or self.known.block > EXACT_BLOCK:
             return False
         ends = message_ends(arranged(self.now, self.order))
         return any(ends_at(self.cached, self._evidence.size(end), self.known.block, PROOF) for end in ends)

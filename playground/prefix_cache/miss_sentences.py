@@ -313,10 +313,13 @@ def _whole_message_or_lost(case: MissCase) -> str:
 
 
 def _kept_points_or_lost(case: MissCase) -> str:
+    some = f"only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens"
+    served, kept = (
+        (some, "served the last one") if case.cached else ("none of them", "has none that both requests share")
+    )
     return (
-        f"{_shared(case)}, yet only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens came from the cache. "
-        "Either this server finds only whole messages, whole requests or saved states again, and served all that it "
-        "has, or it did not find the rest."
+        f"{_shared(case)}, yet {served} came from the cache. Either this server finds only whole messages, whole "
+        f"requests or saved states again, and {kept}, or it did not find the rest."
     )
 
 

@@ -129,6 +129,8 @@ class CacheProofs:
         """Add a report with what earlier requests share, the prompt in that order, and the figures reported before."""
         if self.inside or not cached or not reach.steps:
             return
+        if not cached % CHECKPOINT or near_figure(cached, figures):
+            return  # a saved state
         depth = reach.steps[-1].depth
         ends = message_ends(view)
         before = max((end for end in ends if end <= depth + CLOSING), default=0)
@@ -136,8 +138,8 @@ class CacheProofs:
         slack = block + NEAR + 3 * shared.error
         beyond = cached - whole.tokens > block + NEAR + 3 * whole.error
         if beyond and -slack <= shared.tokens - cached <= slack:
-            self.inside = True
-        elif not near_figure(cached, figures) and cached % CHECKPOINT and gcd(cached, *figures) < CHECKPOINT / 2:
+            self.inside = shared.error > 0.0  # a size without error is that of a whole prompt
+        elif gcd(cached, *figures) < CHECKPOINT / 2:
             self.inside = bool(figures) and not any(ends_at(cached, reach.size(end), block, PROOF) for end in ends)
 
     @property

@@ -84,21 +84,24 @@ def test_explain_miss_template_is_not_the_cause_if_all_whole_blocks_were_served_
     assert explained(now, earlier, whole // 256 * 256, found) is None
 
 
-def reach(*depths: int) -> Reach:
+def reach(*depths: int, error: float = 0.5) -> Reach:
     steps = [MatchStep(depth, number, 1) for number, depth in enumerate(depths)]
-    return Reach(steps, lambda depth: Size(depth / 4, 0.0), [5.0] * len(steps), [0.0] * len(steps))
+    return Reach(steps, lambda depth: Size(depth / 4, error), [5.0] * len(steps), [0.0] * len(steps))
 
 
 def test_add_ended_report_up_to_a_difference_inside_a_message_proves_that_parts_are_found() -> None:
     prompt = view(RULES, LOG, "Yes.")
     inside = message_ends(prompt)[0] + 800
-    for depth, cached, proof in (
-        (inside, inside // 4 // 16 * 16, True),
-        (inside, message_ends(prompt)[0] // 4 // 16 * 16, False),
-        (message_ends(prompt)[1], message_ends(prompt)[1] // 4 // 16 * 16, False),
+    for depth, cached, error, figures, proof in (
+        (inside, inside // 4 // 16 * 16, 0.5, (), True),
+        (inside, inside // 4 // 16 * 16, 0.0, (), False),  # the end of a whole prompt, whose size is counted
+        (inside, inside // 4 // 16 * 16, 0.5, (inside // 4 // 16 * 16,), False),  # a state that was reported before
+        (inside + 128, 1024, 0.5, (), False),  # a checkpoint
+        (inside, message_ends(prompt)[0] // 4 // 16 * 16, 0.5, (), False),
+        (message_ends(prompt)[1], message_ends(prompt)[1] // 4 // 16 * 16, 0.5, (), False),
     ):
         proofs = CacheProofs()
-        proofs.add_ended(reach(depth), prompt, cached, 16, ())
+        proofs.add_ended(reach(depth, error=error), prompt, cached, 16, figures)
         assert proofs.inside == proof, (depth, cached)
 
 

@@ -65,7 +65,7 @@ def test_parameter_that_did_not_matter_before_is_not_the_cause() -> None:
     traffic += [sent(number, SIZE, at=10.0 * number, **(kind if number % 2 else {})) for number in range(1, 6)]
     *_, last = replay_traffic([*traffic, sent(6, 0, at=60.0)])
     assert last.explanation is not None
-    assert last.explanation.cause == "server"
+    assert last.explanation.reason == "kept_points_or_lost"
     first_change = list(replay_traffic([traffic[0], sent(1, 0, at=10.0, **kind)]))[-1]
     assert first_change.explanation is not None
     assert first_change.explanation.cause == "parameters"
