@@ -90,7 +90,10 @@ class PrefixWindow:
         return max(PATIENCE * statistics.median(self._times), LEAST_PATIENCE_S) if self._times else None
 
     def learn(self, item: PlannedRow, state: RunState, open_prefixes: int) -> None:
-        """Adjust the limit to the report of an answered row. `open_prefixes`: most at once since the row before it."""
+        """Adjust the limit to the report of an answered row.
+
+        `open_prefixes`: the most that were open at once since the row's prefix was opened.
+        """
         if state.ttft_s is not None:
             self._times.append(state.ttft_s)
         usage = state.usage
@@ -174,7 +177,10 @@ class BatchRunner:
         self._leaders = set(leads(self.plan))
         self._open: dict[int, float | None] = {}
         """Leaders in flight without a first token, and the time at which the request left; None: not yet."""
-        self._most_open = 0
+        self._openings: list[int] = []
+        """For each leader in the order of sending: the number of open prefixes, with its own."""
+        self._opened: dict[int, int] = {}
+        """Positions of leaders, and their indexes in `_openings`."""
         self._wakes_at: float | None = None
         self.window = PrefixWindow(self.concurrency, max(1, min(self.prefixes, self.concurrency)))
         self._left = len(self.plan)
@@ -250,7 +256,8 @@ class BatchRunner:
         heappop(self._ready)
         if position in self._leaders and position in self._followers:
             self._open[position] = None
-            self._most_open = max(self._most_open, len(self._open))
+            self._opened[position] = len(self._openings)
+            self._openings.append(len(self._open))
         return position
 
     def _count_open(self) -> int:
@@ -267,6 +274,10 @@ class BatchRunner:
             loop.call_at(next_end, self._changed.set)
         return count
 
+    def _most_open_since(self, leader: int | None) -> int:
+        """Return the most prefixes that were open at once since this leader was sent; 0 if the row is no leader."""
+        return max(self._openings[self._opened[leader] :]) if leader in self._opened else 0
+
     async def _finish(self, position: int) -> None:
         item = self.plan[position]
         self.progress.running += 1
@@ -278,8 +289,7 @@ class BatchRunner:
             await self.on_result(item, outcome)
             self._count(outcome)
             if isinstance(outcome, RunState) and outcome.phase == "done":
-                self.window.learn(item, outcome, self._most_open)
-                self._most_open = len(self._open)
+                self.window.learn(item, outcome, self._most_open_since(item.after))
         self._lead_on(position)
 
     async def _sent(self, position: int, item: PlannedRow) -> RunState | Exception:
