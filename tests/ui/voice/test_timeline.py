@@ -77,16 +77,20 @@ def test_the_run_in_hand_is_followed_and_a_logged_one_is_the_same(tell: Tell) ->
         window = session.window
         dialog = window.voicing.open()
         window.requests.send_or_stop()
-        await hand.until(lambda: bool(dialog.timeline.picture.bars) and window.requests.running, "a picture meanwhile")
-        assert dialog.title.text().endswith("running")
-        await hand.until(lambda: not window.requests.running, "the end")
         await hand.until(lambda: dialog.title.text() == "The newest request", "the picture of the end")
         live = rows(dialog.timeline.picture)
         assert any("Answer heard" in row[3] for row in live)
         first = window.requests.shown_run_id
         assert first is not None
+        await hand.until(lambda: not window.requests.running, "the end")  # Send would still be Stop
+        document = window.prompt.document()
+        window.prompt.set_document(replace(document, parameters={"simulate": "stall=9"}))
         window.requests.send_or_stop()
-        await hand.until(lambda: not window.requests.running, "the second")
+        await hand.until(lambda: dialog.title.text().endswith("running"), "the title of a run that does not end")
+        await hand.until(lambda: any(bar.lane == TEXT for bar in dialog.timeline.picture.bars), "its text so far")
+        assert window.requests.running
+        window.requests.send_or_stop()
+        await hand.until(lambda: dialog.title.text() == "The newest request", "the picture of the stopped run")
         window.requests.open_logged(first)
         await hand.until(lambda: dialog.title.text() == "A logged request", "the logged one")
         assert rows(dialog.timeline.picture) == live
