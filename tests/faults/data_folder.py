@@ -97,15 +97,14 @@ def server(status: str = "200 OK", headers: str = "") -> Iterator[str]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
 
     def answer(connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            received = b""
-            while b"\r\n\r\n" not in received:
-                received += connection.recv(65_536)
-            request_head, _, rest = received.partition(b"\r\n\r\n")
-            lengths = [line for line in request_head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-            left = int(lengths[0].split(b":")[1]) - len(rest) if lengths else 0
-            while left > 0:
-                left -= len(connection.recv(65_536))
+        with connection, contextlib.suppress(OSError), connection.makefile("rb") as received:
+            length = 0
+            while line := received.readline().strip().lower():
+                if line.startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            # A client that was killed has sent less.
+            if len(received.read(length)) < length:
+                return
             connection.sendall((head + body).encode())
 
     def accept() -> None:
@@ -114,7 +113,7 @@ def server(status: str = "200 OK", headers: str = "") -> Iterator[str]:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+            threading.Thread(target=answer, args=(connection,), name="answer", daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from tests.faults.cases import (
     kills,
     read_only,
 )
+from tests.faults.data_folder import server
 
 pytestmark = [
     pytest.mark.exhaustive,
@@ -29,6 +32,21 @@ pytestmark = [
 def _all_survived(outcomes: Iterable[Outcome]) -> None:
     found = list(outcomes)
     assert [outcome for outcome in found if outcome.lost or not outcome.survived] == []
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1 HTTP/1.1\r\n", b"POST /v1 HTTP/1.1\r\nContent-Length: 9\r\n\r\n1234"])
+def test_server_client_that_ends_within_its_request_leaves_no_thread(sent: bytes) -> None:
+    with server() as base_url:
+        host, port = base_url.split("/")[2].split(":")
+        with socket.create_connection((host, int(port)), 10) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65_536):
+                pass
+        for thread in threading.enumerate():
+            if thread.name == "answer":
+                thread.join(10)
+                assert not thread.is_alive()
 
 
 def test_damaged_file_is_survived_and_nothing_is_lost(tmp_path: Path) -> None:
