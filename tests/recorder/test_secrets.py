@@ -222,6 +222,20 @@ class Outputs:
         self.found[" ".join(arguments)] = done.stdout + done.stderr
         return done.stdout
 
+    def commands(self, name: str, all_arguments: list[list[str]], environment: Mapping[str, str]) -> None:
+        """Run many commands in one process, one after the other."""
+        done = run(["-c", COMMANDS], environment, json.dumps(all_arguments).encode())
+        assert done.returncode == 0, done.stderr
+        self.found[name] = done.stdout + done.stderr
+
+
+COMMANDS = """
+import json, sys
+from playground.cli.main import main
+for arguments in json.load(sys.stdin):
+    assert main(arguments) == 0, arguments
+"""
+
 
 def recorded(folder: Path, echo: Echo, address: str, environment: Mapping[str, str], outputs: Outputs) -> None:
     """Send every entry through a Recorder whose recording process is suspended, then resume it."""
@@ -315,12 +329,15 @@ def exported(home: Path, found: Outputs, environment: Mapping[str, str]) -> None
     found.command("check", "--log", "source:recorder", environment=environment)
     chosen = [json.loads(line)["run_id"] for line in lines]
     # One request of each mode as every kind of text; the exports above have all requests.
-    for number, run_id in enumerate(chosen[:: len(chosen) // 20]):
-        for form in ("curl", "powershell", "python", "httpx", "smallestai", "javascript", "markdown", "html"):
-            found.command("log", "show", run_id, "--as", form, environment=environment)
-        found.command("log", "show", run_id, environment=environment)
-        bundle = home / f"ticket-{number}.zip"
-        run(["log", "ticket", run_id, "--contents", "included", "-o", str(bundle)], environment)
+    chosen = chosen[:: len(chosen) // 20]
+    for form in ("curl", "powershell", "python", "httpx", "smallestai", "javascript", "markdown", "html"):
+        shown = [["log", "show", run_id, "--as", form] for run_id in chosen]
+        found.commands(f"log show --as {form}", shown, environment)
+    found.commands("log show", [["log", "show", run_id] for run_id in chosen], environment)
+    bundles = {home / f"ticket-{number}.zip": run_id for number, run_id in enumerate(chosen)}
+    made = [["log", "ticket", run_id, "--contents", "included", "-o", str(path)] for path, run_id in bundles.items()]
+    found.commands("log ticket", made, environment)
+    for bundle in bundles:
         with zipfile.ZipFile(bundle) as archive:
             found.found[bundle.name] = b"".join(archive.read(name) for name in archive.namelist())
 
