@@ -298,7 +298,8 @@ class RecorderController(QObject):
             changed = await self._follow.read()
             quiet = not changed and self.process is None
             self._timer.setInterval(QUIET_LOOK_MS if quiet else LOOK_MS)
-            if changed and self.process is not None:
+            if self.process is not None:
+                # Also without a change: the process counts a request when it begins, and the log has it when it ended.
                 await self._workspace.refresh_load()
             if self._paused_at is not None:
                 self._count_arrived()

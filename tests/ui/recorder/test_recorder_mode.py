@@ -95,6 +95,10 @@ def test_recorder_mode_records_rows_totals_causes_and_leaks(tell: Tell) -> None:
         assert f"hit rate {cached / prompt * 100:.1f} %" in page.summary.text()
         await hand.until(lambda: session.workspace.load().this_minute == 5, "the requests of this minute")
         await hand.until(lambda: analysed(recorder) == 5, "the leak")
+        # As the process does when a request begins; the log has it when it has ended.
+        workspace = session.workspace
+        workspace.rate_limiter.count(await workspace.simulation.resolve(workspace.endpoint))
+        await hand.until(lambda: workspace.load().this_minute == 6, "a request that is not in the log")
         (leak,) = page.leaks.leaks
         assert (leak.span.kind, leak.span.index, leak.span.changes) == ("date", 0, 4)
         assert leak.place == "system message 1, line 1"
