@@ -133,24 +133,25 @@ def test_tab_reaches_every_pane_in_reading_order_and_only_named_widgets(tell: Te
     tell(story)
 
 
-@pytest.mark.parametrize("action", ["settings", "keys", "connect", "about", "cache_lab", "repeat", "replay", "guide"])
-def test_every_control_of_a_dialog_has_an_accessible_name(tell: Tell, action: str) -> None:
+def test_every_control_of_a_dialog_has_an_accessible_name(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
-        before = set(QApplication.topLevelWidgets())
+        for action in ("settings", "keys", "connect", "about", "cache_lab", "repeat", "replay", "guide"):
+            before = set(QApplication.topLevelWidgets())
 
-        def opened() -> list[QWidget]:
-            page = window.area.panel.page
-            windows = [w for w in QApplication.topLevelWidgets() if w.isVisible() and w not in before]
-            return windows if page is None else [*windows, window.area.panel]
+            def opened(before: set[QWidget] = before) -> list[QWidget]:
+                page = window.area.panel.page
+                windows = [w for w in QApplication.topLevelWidgets() if w.isVisible() and w not in before]
+                return windows if page is None else [*windows, window.area.panel]
 
-        window.actions_table[action].trigger()
-        await hand.until(lambda: bool(opened()), "dialog or page")
-        for dialog in opened():
-            assert nameless(dialog) == []
-        window.area.panel.close_page()
-        for dialog in opened():
-            dialog.close()
+            window.actions_table[action].trigger()
+            await hand.until(lambda opened=opened: bool(opened()), f"dialog or page of {action}")
+            unnamed = [control for dialog in opened() for control in nameless(dialog)]
+            assert (action, unnamed) == (action, [])
+            window.area.panel.close_page()
+            for dialog in opened():
+                dialog.close()
+            await hand.until(lambda opened=opened: not opened(), f"the end of {action}")
 
     tell(story)
 
