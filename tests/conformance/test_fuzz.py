@@ -17,7 +17,8 @@ from tests.conformance import fuzz, socket_fuzz
 
 pytestmark = pytest.mark.exhaustive
 
-IN_MEMORY = 600
+IN_MEMORY = 300
+"""Each broken client below is found within the first 212."""
 OVER_SOCKETS = 100
 BROKEN_HTTP = 100
 

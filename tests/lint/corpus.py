@@ -20,7 +20,7 @@ Change = Callable[[Body, Words], str | None]
 """Changes a body in place. Answers with the rule that must speak, or None if it does not apply to this language."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """One body. `expected` are the rules that must speak; others may speak as hints only."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
 from playground.lint.engine import advise
+from playground.lint.model import Finding
 from playground.lint.rules.registry import RULES
 from tests.lint.corpus import Sample, samples
 from tests.lint.handmade import handmade
@@ -38,8 +40,13 @@ def test_by_hand(sample: Sample) -> None:
     _judge(sample)
 
 
+@cache
+def _found(sample: Sample) -> tuple[Finding, ...]:
+    return of_body(sample.body)
+
+
 def _judge(sample: Sample) -> None:
-    found = of_body(sample.body)
+    found = _found(sample)
     above = {advice.rule for advice in found if advice.severity != "hint"}
     assert above <= sample.expected, sample.name
     assert sample.expected <= {advice.rule for advice in found}, sample.name
@@ -66,8 +73,8 @@ def test_every_fix_silences_its_rule() -> None:
 
 def test_no_fix_brings_up_something_worse() -> None:
     for sample in _with_fixes():
-        before = {advice.rule for advice in of_body(sample.body) if advice.severity != "hint"}
-        for advice in of_body(sample.body):
+        before = {advice.rule for advice in _found(sample) if advice.severity != "hint"}
+        for advice in _found(sample):
             if advice.fix is not None:
                 after = {other.rule for other in advise(advice.fix.after) if other.severity != "hint"}
                 assert after <= before, f"{sample.name}: {advice.key}"
@@ -76,7 +83,7 @@ def test_no_fix_brings_up_something_worse() -> None:
 def test_every_place_is_in_the_prompt() -> None:
     for sample in ALL:
         document = document_of(sample.body)
-        for advice in of_body(sample.body):
+        for advice in _found(sample):
             for place in advice.places:
                 if place.message is not None:
                     text = document.messages[place.message].content or ""

@@ -38,7 +38,7 @@ def test_no_kill_loses_what_had_ended_or_damages_the_file(tmp_path: Path) -> Non
 def test_no_kill_while_requests_are_added_and_deleted_loses_or_leaves_one(tmp_path: Path) -> None:
     there: set[int] = set()
     # Time enough for several additions and deletions; all requests are searched for, in time that grows by the square.
-    tally = measure_deletions(4, tmp_path, seed=3, searched=None, there=there, longest_s=0.4)
+    tally = measure_deletions(4, tmp_path, seed=3, searched=None, there=there, longest_s=0.25)
     assert tally.kills == 4
     assert tally.ended > 0
     assert (tally.lost, tally.damaged) == (0, 0)

@@ -131,22 +131,20 @@ def test_a_call_waits_for_the_person_and_what_they_type_goes_back(tell: Tell) ->
     tell(story)
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "word"),
-    [
-        ("get_balance", '{"account": }', "its arguments are no JSON"),
-        ("get_balance", '{"account": 7}', "its arguments do not fit its schema"),
-        ("get_weather", "{}", "there is no such tool"),
-    ],
-)
-def test_a_wrong_call_is_shown_and_answered_with_an_error(tell: Tell, name: str, arguments: str, word: str) -> None:
+def test_a_wrong_call_is_shown_and_answered_with_an_error(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
-        dialog = await _opened(session, prompt([[calls(1, name, arguments)], ANSWER]))
-        await _run(dialog, hand)
-        (call,) = dialog.cards[0].call_rows
-        assert word in call.state.text()
-        assert "error" in json.loads(call.result.text())
-        assert dialog.state.text().startswith("Answered")
+        for name, arguments, word in (
+            ("get_balance", '{"account": }', "its arguments are no JSON"),
+            ("get_balance", '{"account": 7}', "its arguments do not fit its schema"),
+            ("get_weather", "{}", "there is no such tool"),
+        ):
+            dialog = await _opened(session, prompt([[calls(1, name, arguments)], ANSWER]))
+            await _run(dialog, hand)
+            (call,) = dialog.cards[0].call_rows
+            assert word in call.state.text()
+            assert "error" in json.loads(call.result.text())
+            assert dialog.state.text().startswith("Answered")
+            dialog.close()
 
     tell(story)
 
