@@ -133,25 +133,30 @@ def test_tab_reaches_every_pane_in_reading_order_and_only_named_widgets(tell: Te
     tell(story)
 
 
+async def _check_names_of_dialog(session: Session, hand: UiDriver, action: str) -> None:
+    """Open a dialog or a page, check the name of each control, and close it."""
+    window = session.window
+    before = set(QApplication.topLevelWidgets())
+
+    def opened() -> list[QWidget]:
+        page = window.area.panel.page
+        windows = [w for w in QApplication.topLevelWidgets() if w.isVisible() and w not in before]
+        return windows if page is None else [*windows, window.area.panel]
+
+    window.actions_table[action].trigger()
+    await hand.until(lambda: bool(opened()), f"dialog or page of {action}")
+    unnamed = [control for dialog in opened() for control in nameless(dialog)]
+    assert (action, unnamed) == (action, [])
+    window.area.panel.close_page()
+    for dialog in opened():
+        dialog.close()
+    await hand.until(lambda: not opened(), f"the end of {action}")
+
+
 def test_every_control_of_a_dialog_has_an_accessible_name(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
         for action in ("settings", "keys", "connect", "about", "cache_lab", "repeat", "replay", "guide"):
-            before = set(QApplication.topLevelWidgets())
-
-            def opened(before: set[QWidget] = before) -> list[QWidget]:
-                page = window.area.panel.page
-                windows = [w for w in QApplication.topLevelWidgets() if w.isVisible() and w not in before]
-                return windows if page is None else [*windows, window.area.panel]
-
-            window.actions_table[action].trigger()
-            await hand.until(lambda opened=opened: bool(opened()), f"dialog or page of {action}")
-            unnamed = [control for dialog in opened() for control in nameless(dialog)]
-            assert (action, unnamed) == (action, [])
-            window.area.panel.close_page()
-            for dialog in opened():
-                dialog.close()
-            await hand.until(lambda opened=opened: not opened(), f"the end of {action}")
+            await _check_names_of_dialog(session, hand, action)
 
     tell(story)
 
