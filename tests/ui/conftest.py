@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PySide6.QtWidgets import QApplication
 
+from playground.cli import selftest
 from playground.cli.selftest import UiDriver
 from playground.ui.session import Session, make_runner
 
@@ -21,6 +22,18 @@ def garbage_is_collected_here() -> Iterator[None]:
     gc.disable()
     yield
     gc.collect(1)
+
+
+PATIENCE_S = 120.0
+"""A step that has not happened by then has failed; 20 s are too few on a machine with a load of 18."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def steps_have_time() -> Iterator[None]:
+    """Wait longer for steps than the self-test does in front of a user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selftest, "PATIENCE_S", PATIENCE_S)
+        yield
 
 
 FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
