@@ -494,12 +494,12 @@ def _ranges(kind: PartKind, before: str, after: str) -> Iterator[tuple[int, int,
     if not before or not after or max(len(before), len(after)) > MAX_COMPARED or kind == "tool_call_id":
         yield 0, len(after), before, after
         return
-    _, objects = reordered_objects([after, before])
+    same_order, objects = reordered_objects([after, before])
     if objects:
-        start, behind = objects[0].start, len(after) - objects[-1].end
-        if after[:start] == before[:start] and after[len(after) - behind :] == before[len(before) - behind :]:
-            yield start, len(after) - behind, before[start : len(before) - behind], after[start : len(after) - behind]
-            return
+        rows = [(one.start, one.end, one.wholes[1], one.wholes[0]) for one in objects]
+        rows += [(one.start, one.end, one.values[-1], one.values[0]) for one in varying_ranges(same_order)]
+        yield from sorted(rows)
+        return
     found = varying_ranges([after, before])
     if kind == "tool_calls" and found:
         # What is between two differences in the spelling of JSON is no text of its own.

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 from msgspec import Struct
 
 _MAX_TEXT, _MAX_TRIES = 200_000, 64
 """Code points of a text and braces in it at which objects are searched."""
+_SAME_VALUES = 0.5
+"""Share of the values of an object that are the same in all texts, from which on it is one object in several orders."""
+_OFTEN = 1 / 3
+"""Share of the changes of an object that change its order, from which on the order is the reason of its cost."""
 _DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class JsonObject(Struct, frozen=True):
-    """A JSON object in a text. `start`, `end`: code points of it; `members`: it with sorted keys."""
+    """A JSON object in a text. `start`, `end`: code points of it."""
 
     start: int
     end: int
-    members: str
+    value: dict[str, Any]
 
 
 def json_objects(text: str) -> list[JsonObject]:
@@ -34,52 +42,107 @@ def _objects(text: str) -> Iterator[JsonObject]:
         try:
             value, end = _DECODER.raw_decode(text, at)
             if len(value) > 1:
-                yield JsonObject(at, end, json.dumps(value, sort_keys=True))
+                yield JsonObject(at, end, value)
         except (ValueError, RecursionError):
             pass
         at = text.find("{", end)
 
 
 class ReorderedObject(Struct, frozen=True):
-    """An object that all texts have, in several orders. `start`, `end`: code points in the first text."""
+    """An object that all texts have, in several orders.
+
+    `start`, `end`: code points in the first text, from the first member that is not at the same place in all texts.
+    `values`: this part of the object in each text. `wholes`: the whole object in each text. `stable`: share of it that
+    is the same members in all texts, whatever their order.
+    """
 
     start: int
     end: int
     values: tuple[str, ...]
+    wholes: tuple[str, ...]
+    stable: float
 
 
 def reordered_objects(texts: Sequence[str]) -> tuple[list[str], list[ReorderedObject]]:
-    """Return the texts with such objects in the order of the first text, and the objects.
+    """Return the texts with every such object replaced by that of the first text, and the objects.
 
-    `values` has the object of each text. Objects of different lengths are no change of order alone.
+    A few values in them may differ too, and are no differences of the returned texts.
     """
     distinct = {text: json_objects(text) for text in dict.fromkeys(texts)}
     rows = list(distinct.values())
     if len(rows) < 2 or len({len(row) for row in rows}) > 1:
         return list(texts), []
-    places: list[int] = []
-    for place, column in enumerate(zip(*rows, strict=True)):
-        values = {text[one.start : one.end] for text, one in zip(distinct, column, strict=True)}
-        same = len({one.members for one in column}) == len(set(map(len, values))) == 1
-        if same and len(values) > 1:
-            places.append(place)
-    if not places:
-        return list(texts), []
     first = texts[0]
-    normal: dict[str, str] = {}
-    for text, row in distinct.items():
-        pieces, last = [], 0
-        for place in places:
-            chosen = distinct[first][place]
-            pieces += [text[last : row[place].start], first[chosen.start : chosen.end]]
-            last = row[place].end
-        normal[text] = "".join((*pieces, text[last:]))
-    found = [
-        ReorderedObject(
-            distinct[first][place].start,
-            distinct[first][place].end,
-            tuple(text[distinct[text][place].start : distinct[text][place].end] for text in texts),
-        )
-        for place in places
-    ]
-    return [normal[text] for text in texts], found
+    found: list[ReorderedObject] = []
+    same_order = dict.fromkeys(distinct, "")
+    ends = dict.fromkeys(distinct, 0)
+    for column in zip(*rows, strict=True):
+        objects = dict(zip(distinct, column, strict=True))
+        starts, stable = _moved(objects, texts)
+        if not starts:
+            continue
+        parts = {text: text[starts[text] : one.end] for text, one in objects.items()}
+        for text, one in objects.items():
+            same_order[text] += text[ends[text] : starts[text]] + parts[first]
+            ends[text] = one.end
+        wholes = tuple(text[objects[text].start : objects[text].end] for text in texts)
+        values = tuple(parts[text] for text in texts)
+        found.append(ReorderedObject(starts[first], objects[first].end, values, wholes, stable))
+    return [same_order[text] + text[ends[text] :] for text in texts], found
+
+
+def _moved(objects: Mapping[str, JsonObject], texts: Sequence[str]) -> tuple[dict[str, int], float]:
+    """Return where the first moved member of an object begins in each text, and the share of it that is stable.
+
+    Nothing begins there if the texts do not have the same object in several orders.
+    """
+    wholes = {text: text[one.start : one.end] for text, one in objects.items()}
+    changes = [(left, right) for left, right in pairwise(texts) if wholes[left] != wholes[right]]
+    if not changes:
+        return {}, 0.0
+    leaves = {text: dict(_leaves(one.value)) for text, one in objects.items()}
+    common = set.intersection(*(set(row) for row in leaves.values()))
+    orders = {text: tuple(path for path in row if path in common) for text, row in leaves.items()}
+    moves = sum(orders[left] != orders[right] for left, right in changes)
+    if not moves or moves < _OFTEN * len(changes):
+        return {}, 0.0
+    first = leaves[texts[0]]
+    stable = {path for path in common if all(row[path] == first[path] for row in leaves.values())}
+    if len(stable) < _SAME_VALUES * max(map(len, leaves.values())):
+        return {}, 0.0
+    at = next(number for number, paths in enumerate(zip(*orders.values(), strict=True)) if len(set(paths)) > 1)
+    starts = {text: _member_start(text, one, orders[text][at][0]) for text, one in objects.items()}
+    varying = sum(len(value) for path, value in first.items() if path not in stable)
+    return starts, max(1 - varying / (objects[texts[0]].end - starts[texts[0]]), 0.0)
+
+
+_Path = tuple[str | int, ...]
+
+
+def _leaves(value: Any) -> Iterator[tuple[_Path, str]]:
+    """Yield the values without members in an object, in its order, with their keys and numbers from the outside in."""
+    left: list[tuple[_Path, Any]] = [((), value)]
+    while left:
+        path, one = left.pop()
+        members = list(one.items() if isinstance(one, dict) else enumerate(one)) if isinstance(one, dict | list) else []
+        left += [((*path, key), member) for key, member in reversed(members)]
+        if not members:
+            yield path, json.dumps(one, ensure_ascii=False)
+
+
+def _member_start(text: str, found: JsonObject, key: str | int) -> int:
+    """Return the code point at which the member `key` of an object begins."""
+    at = found.start
+    while text[at] != "}":
+        start = _behind_space(text, at + 1)
+        name, end = _DECODER.raw_decode(text, start)
+        if name == key:
+            return start
+        _, end = _DECODER.raw_decode(text, _behind_space(text, _behind_space(text, end) + 1))
+        at = _behind_space(text, end)
+    return found.start
+
+
+def _behind_space(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at

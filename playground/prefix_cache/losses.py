@@ -387,9 +387,9 @@ class _Program:
             if item.span is not None and other is not None and item.versions[number] != item.versions[other]:
                 key = self._merged[item_number]
                 self._changed(key, number)
-                if item.moved:
+                if item.shares:
                     # A cache serves tokens that are equal from the first one on: not the beginning of a later tool.
-                    served = at + (item.shared(number) * size if item_number == served_items else 0.0)
+                    served = at + (item.shares[number] * size if item_number == served_items else 0.0)
                     charges.append(_Charge(key, served, at + size, item_number < served_items))
                 at += size
                 size = 0.0

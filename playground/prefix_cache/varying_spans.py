@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -153,24 +154,15 @@ class HeadItem(Struct, frozen=True):
     """A span of the head and the ≈ stable tokens up to the next one; without a span, stable tokens at the beginning.
 
     `versions[n]`: which of its values request n of the family has. `sizes[n]`: ≈ tokens of that value.
-    `moved`: all values are the same paragraphs or keys in another order; then `values` has some of them.
+    `shares`: if all values are the same paragraphs or keys in another order, the share of each value with which an
+    earlier one begins.
     """
 
     span: VaryingSpan | None
     tokens: float
     versions: tuple[int, ...] = ()
     sizes: tuple[float, ...] = ()
-    moved: bool = False
-    values: tuple[str, ...] = ()
-
-    def shared(self, number: int) -> float:
-        """Return the share of the value of request `number` with which a value of an earlier request begins."""
-        version = self.versions[number]
-        if not 0 <= version < len(self.values):
-            return 0.0
-        text = self.values[version]
-        earlier = {other for other in self.versions[:number] if 0 <= other < len(self.values)}
-        return max((common_prefix(text, self.values[other]) for other in earlier), default=0) / max(len(text), 1)
+    shares: tuple[float, ...] = ()
 
 
 def head_items(
@@ -227,8 +219,8 @@ class _Head:
         elif len({json.dumps(tool, ensure_ascii=False, sort_keys=True) for _, _, tool in rows}) == 1:
             span = _span("reordered_keys", "tool", index, requests, (0, len(texts[0])), texts)
             tokens = self._of_tool(texts[0]) if ordered else 0.0
-            versions, values = self._spread(positions, numbered(texts)), tuple(dict.fromkeys(texts))
-            yield HeadItem(span, 0.0, versions, (tokens,) * len(lists), moved=ordered, values=values)
+            versions, shares = self._spread(positions, numbered(texts)), self._spread(positions, _shares(texts))
+            yield HeadItem(span, 0.0, versions, (tokens,) * len(lists), shares if ordered else ())
         else:
             for item in self._aligned(texts, "tool", index, requests):
                 versions, sizes = self._spread(positions, item.versions), self._spread(positions, item.sizes)
@@ -261,7 +253,7 @@ class _Head:
         same_order, objects = reordered_objects(texts) if part == "message" else (texts, [])
         ranges = varying_ranges(same_order)
         if any(a.start < b.end and b.start < a.end for a in objects for b in ranges):
-            objects, ranges = [], varying_ranges(texts)  # an object with other changes, too
+            objects, ranges = [], varying_ranges(texts)  # what differs begins outside of the object
         starts = [*sorted([*(one.start for one in objects), *(one.start for one in ranges)]), len(texts[0])]
         yield HeadItem(None, estimate(texts[0][: starts[0]]))
         changes: list[VaryingRange | ReorderedObject] = [*objects, *ranges]
@@ -271,9 +263,8 @@ class _Head:
             if isinstance(found, ReorderedObject):
                 place = found.start, found.end
                 span = self._in_part(_span("reordered_keys", part, index, requests, place, found.values))
-                size = estimate(found.values[0])
-                values = tuple(dict.fromkeys(found.values))
-                yield HeadItem(span, behind, numbered(found.values), (size,) * len(texts), moved=True, values=values)
+                sizes = (estimate(found.values[0]) * found.stable,) * len(texts)
+                yield HeadItem(span, behind, numbered(found.values), sizes, _shares(found.values))
             else:
                 yield self._varying(found, part, index, requests, behind)
 
@@ -299,7 +290,21 @@ class _Head:
         moved = part == "message" and (are_moved(found.values) or (found.reordered and _is_worth(found.values)))
         if moved and span.kind != "reordered_keys":
             span = replace(span, kind="reordered_text")
-        return HeadItem(span, behind, found.versions, sizes, moved, found.values if moved else ())
+        return HeadItem(span, behind, found.versions, sizes, _shares(samples) if moved else ())
+
+
+def _shares(values: Sequence[str]) -> tuple[float, ...]:
+    """Return the share of each value with which an earlier value begins."""
+    known: list[str] = []
+    shares: list[float] = []
+    for value in values:
+        at = bisect_left(known, value)
+        # Of all earlier values, a neighbour in alphabetical order has the longest prefix in common.
+        shared = max((common_prefix(value, other) for other in known[max(at - 1, 0) : at + 1]), default=0)
+        shares.append(shared / max(len(value), 1))
+        if shared < len(value):
+            known.insert(at, value)
+    return tuple(shares)
 
 
 def _is_worth(values: Sequence[str]) -> bool:

@@ -131,6 +131,53 @@ def _shuffled_examples(rng: random.Random) -> tuple[Sent, Sent]:
     return sent, fixed
 
 
+def _shuffled(value: Any, rng: random.Random) -> Any:
+    """Return JSON with the members of all objects in a random order."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _shuffled(value[key], rng) for key in rng.sample(list(value), len(value))}
+
+
+def _state(rng: random.Random, depth: int) -> dict[str, Any]:
+    names = rng.sample(["plan", "risk", "owner", "notes", "area", "cause", "stock", "scope", "due"], 7)
+    return {
+        name: _state(rng, depth - 1) if depth and at % 3 == 1 else rng.choice((_text(rng, 1), rng.randint(1, 9999)))
+        for at, name in enumerate(names)
+    }
+
+
+def _shuffled_state(indent: int | None, depth: int) -> Callable[[random.Random], tuple[Sent, Sent]]:
+    """Return a leak: a state in the system message is written in another order in each request, with the time."""
+
+    def leak(rng: random.Random) -> tuple[Sent, Sent]:
+        fixed, state = _agent(rng), _state(rng, depth)
+        sent = deepcopy(fixed)
+        for number, pair in enumerate(zip(sent, fixed, strict=True)):
+            timed = _shuffled({**state, "now": f"2026-03-02T09:{number:02}:{rng.randint(10, 59)}"}, rng)
+            for (body, _), value in zip(pair, (timed, state), strict=True):
+                text = json.dumps(value, indent=indent)
+                body["messages"][0]["content"] = f"State:\n```json\n{text}\n```\n{body['messages'][0]['content']}"
+        return sent, fixed
+
+    return leak
+
+
+def _shuffled_results(rng: random.Random) -> tuple[Sent, Sent]:
+    """Results of tools are written again in each request, with their age and in another order."""
+    fixed = _agent(rng)
+    for body, _ in fixed:
+        for message in body["messages"]:
+            if message["role"] == "tool":
+                message["content"] = json.dumps(_state(random.Random(message["content"]), 2), indent=2)
+    sent = deepcopy(fixed)
+    for body, _ in sent:
+        for message in body["messages"]:
+            if message["role"] == "tool":
+                value = {**json.loads(message["content"]), "age_s": rng.randint(100, 99999)}
+                message["content"] = json.dumps(_shuffled(value, rng), indent=2)
+    return sent, fixed
+
+
 _LEAKS: dict[str, tuple[Callable[[random.Random], tuple[Sent, Sent]], set[str]]] = {
     "a rule that alternates in a conversation": (_alternating_rule, {"text", "retrieved_text", "name"}),
     "arguments rewritten in every second request": (_rewritten_arguments, {"arguments"}),
@@ -150,6 +197,56 @@ def test_lost_tokens_are_what_an_ideal_cache_would_have_served(name: str, seed: 
     assert {span.kind for span in losses.spans if span.lost_tokens > 100} <= kinds
     for index, row in losses.paid.items():
         assert sum(row.values()) <= (usage[index].fresh or 0) + 1e-6
+
+
+def test_members_in_front_of_the_first_moved_one_are_not_part_of_the_finding() -> None:
+    rng = random.Random(1)
+    texts = [_text(rng, 1) for _ in range(8)]
+    rows = []
+    for number in range(6):
+        moved = rng.sample([(f"key_{at}", text) for at, text in enumerate(texts)], len(texts))
+        state = json.dumps({"shop": "Velo", "now": f"09:{number:02}:{rng.randint(10, 59)}", **dict(moved)})
+        rules = {"role": "system", "content": f"State: {state}\n{_text(random.Random(2), 20)}"}
+        rows.append(({"messages": [rules, {"role": "user", "content": _text(rng, 1)}]}, ""))
+    first = rows[0][0]["messages"][0]["content"]
+    time, keys = _losses(rows, _served(rows)).spans
+    assert (time.kind, keys.kind) == ("time", "reordered_keys")
+    assert first[time.start :].startswith("09:00:")
+    assert first[keys.start :].startswith('"key_')
+    assert keys.lost_tokens > 100 * time.lost_tokens
+
+
+def test_order_that_changed_once_is_not_the_reason_of_what_a_time_costs() -> None:
+    rng = random.Random(1)
+    state = {name: _text(rng, 1) for name in ("plan", "risk", "owner", "notes")}
+    rows = []
+    for number in range(10):
+        names = sorted(state) if number < 5 else list(state)
+        text = json.dumps({**{name: state[name] for name in names}, "now": f"09:{number:02}:{rng.randint(10, 59)}"})
+        rules = {"role": "system", "content": f"State: {text}\n{_text(random.Random(2), 20)}"}
+        rows.append(({"messages": [rules, {"role": "user", "content": _text(rng, 1)}]}, ""))
+    assert "reordered_keys" not in {span.kind for span in _losses(rows, _served(rows)).spans}
+
+
+_SHUFFLED: dict[str, Callable[[random.Random], tuple[Sent, Sent]]] = {
+    "state": _shuffled_state(None, 0),
+    "indented state": _shuffled_state(2, 0),
+    "nested state": _shuffled_state(None, 2),
+    "nested, indented state": _shuffled_state(4, 2),
+    "results of tools": _shuffled_results,
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", _SHUFFLED)
+def test_object_in_another_order_with_a_new_value_is_one_finding(name: str, seed: int) -> None:
+    sent, fixed = _SHUFFLED[name](random.Random(f"{name} {seed}"))
+    usage = _served(sent, answers=False)
+    losses = _losses(sent, usage)
+    true = _fresh(usage) - _fresh(_served(fixed, answers=False))
+    (keys,) = [span for span in losses.spans if span.kind == "reordered_keys"]
+    assert keys.lost_tokens == pytest.approx(true, rel=0.05)
+    assert losses.lost == pytest.approx(true, rel=0.05)
 
 
 @pytest.mark.parametrize("seed", range(3))
