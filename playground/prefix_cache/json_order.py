@@ -107,7 +107,7 @@ def _moved(objects: Mapping[str, JsonObject], texts: Sequence[str]) -> tuple[dic
     if not moves or moves < _OFTEN * len(changes):
         return {}, 0.0
     first = leaves[texts[0]]
-    stable = {path for path in common if all(row[path] == first[path] for row in leaves.values())}
+    stable = {path for path in common if 2 * len({row[path] for row in leaves.values()}) <= len(set(wholes.values()))}
     if len(stable) < _SAME_VALUES * max(map(len, leaves.values())):
         return {}, 0.0
     at = next(number for number, paths in enumerate(zip(*orders.values(), strict=True)) if len(set(paths)) > 1)

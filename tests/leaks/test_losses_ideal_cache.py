@@ -162,6 +162,17 @@ def _shuffled_state(indent: int | None, depth: int) -> Callable[[random.Random],
     return leak
 
 
+def _shuffled_customers(rng: random.Random) -> tuple[Sent, Sent]:
+    """Each session has the record of its customer in the system message, in another order in each request."""
+    fixed = _agent(rng)
+    records = [{name: _text(rng, 1) for name in ("plan", "risk", "owner", "notes", "area", "cause")} for _ in range(3)]
+    sent = deepcopy(fixed)
+    for number, pair in enumerate(zip(sent, fixed, strict=True)):
+        for (body, _), value in zip(pair, (_shuffled(records[number % 3], rng), records[number % 3]), strict=True):
+            body["messages"][0]["content"] = f"Customer: {json.dumps(value)}\n{body['messages'][0]['content']}"
+    return sent, fixed
+
+
 def _shuffled_results(rng: random.Random) -> tuple[Sent, Sent]:
     """Results of tools are written again in each request, with their age and in another order."""
     fixed = _agent(rng)
@@ -233,6 +244,7 @@ _SHUFFLED: dict[str, Callable[[random.Random], tuple[Sent, Sent]]] = {
     "indented state": _shuffled_state(2, 0),
     "nested state": _shuffled_state(None, 2),
     "nested, indented state": _shuffled_state(4, 2),
+    "record of a customer": _shuffled_customers,
     "results of tools": _shuffled_results,
 }
 
