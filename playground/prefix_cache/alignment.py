@@ -93,8 +93,10 @@ def _by_position(rows: Sequence[Sequence[str]], region: _Region) -> list[_Region
 def _are_variants(units: Sequence[str]) -> bool:
     rows = [_TOKENS.findall(unit) for unit in units]
     head, tail = _shared_ends(rows)
-    shared = sum(len(token) for token in rows[0][:head]) + sum(len(token) for token in rows[0][len(rows[0]) - tail :])
-    return shared >= _SAME_LINE * len(units[0]) or _reordered(rows)
+    shared = [*rows[0][:head], *rows[0][len(rows[0]) - tail :]]
+    # Most lines of a list begin with the same punctuation.
+    words = any(token.isalnum() for token in shared)
+    return (words and sum(map(len, shared)) >= _SAME_LINE * len(units[0])) or _reordered(rows)
 
 
 _SAME_LINE = 0.3

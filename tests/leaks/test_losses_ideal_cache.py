@@ -239,6 +239,26 @@ def test_order_that_changed_once_is_not_the_reason_of_what_a_time_costs() -> Non
     assert "reordered_keys" not in {span.kind for span in _losses(rows, _served(rows)).spans}
 
 
+def test_list_of_short_steps_that_are_marked_as_done_is_one_finding() -> None:
+    rng = random.Random(4)
+    sent: Sent = []
+    fixed: Sent = []
+    rules = _text(rng, 25)
+    for _ in range(3):
+        steps = ["".join(rng.sample("核对发票联系客户打印标签", 4)) for _ in range(7)]
+        history: list[dict[str, Any]] = [{"role": "user", "content": _text(rng, 2)}]
+        for done in range(8):
+            for rows, marked in ((sent, done), (fixed, 0)):
+                plan = "\n".join(f"- [{'x' if at < marked else ' '}] {step}" for at, step in enumerate(steps))
+                system = {"role": "system", "content": f"Plan:\n{plan}\n\n{rules}"}
+                rows.append(({"messages": [system, *history]}, ""))
+            history += [{"role": "assistant", "content": _text(rng, 2)}, {"role": "user", "content": "Go on."}]
+    usage = _served(sent, answers=False)
+    losses = _losses(sent, usage)
+    assert len(losses.spans) == 1
+    assert losses.lost == pytest.approx(_fresh(usage) - _fresh(_served(fixed, answers=False)), rel=0.1)
+
+
 _SHUFFLED: dict[str, Callable[[random.Random], tuple[Sent, Sent]]] = {
     "state": _shuffled_state(None, 0),
     "indented state": _shuffled_state(2, 0),
