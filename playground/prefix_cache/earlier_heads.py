@@ -13,6 +13,8 @@ _HEADS = 24
 _TOGETHER = 3
 """Spans of one kind that always change together from which on they are one finding."""
 
+_KEYS = ("tool", "reordered_keys")
+
 
 class Heads:
     """The heads of earlier requests, as versions of their spans."""
@@ -63,7 +65,7 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
 
     The same value in several places is one finding, and so are several spans of one kind that always change together
     and back, and those that change only with them: they follow from one value, such as the tenant of a white-label
-    program.
+    program. Reordered keys of several tools are one finding: they are serialized by the same code.
     """
     found: dict[int, int] = {}
     by_value: dict[object, int] = {}
@@ -73,7 +75,8 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
             continue
         versions = numbered(item.versions)
         samples = tuple(" ".join(sample.casefold().split()) for sample in item.span.samples)
-        found[at] = by_value.setdefault((item.span.part, versions, samples), at)
+        value = _KEYS if (item.span.part, item.span.kind) == _KEYS else (item.span.part, versions, samples)
+        found[at] = by_value.setdefault(value, at)
         if found[at] == at and 2 * len(set(versions)) <= len(versions):
             together.setdefault((*_kind(item.span), versions), []).append(at)
     leaders = sorted((group for group in together.values() if len(group) >= _TOGETHER), key=len, reverse=True)

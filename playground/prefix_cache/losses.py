@@ -40,6 +40,7 @@ from playground.prefix_cache.varying_spans import (
     are_moved,
     head_items,
     kind_of_range,
+    numbered,
 )
 from playground.prefix_cache.view import view_of_fields
 
@@ -558,11 +559,16 @@ class _Program:
         if self._found[key].span.kind not in _LASTING:
             return False
         using: dict[int, list[int]] = {}
-        for version, root in zip(self._items[key].versions, roots, strict=True):
+        for version, root in zip(self._versions(key), roots, strict=True):
             using.setdefault(version, []).append(root)
         again = sum(len(set(conversations)) > 1 for conversations in using.values())
         paying = sum(row.get(number, 0.0) > BLOCK for row in paid.values())
         return 2 * again > len(using) and paying <= len(using)
+
+    def _versions(self, key: int) -> tuple[int, ...]:
+        """Return which value each request has of a finding about the head, in all its places."""
+        places = (self._items[at].versions for at, first in self._merged.items() if first == key)
+        return numbered(list(zip(*places, strict=True)))
 
     def _once(self) -> set[object]:
         """Return the spans that changed once in the recording, and not back.
@@ -574,7 +580,7 @@ class _Program:
         found: dict[object, int] = {}
         for key in self._found:
             if isinstance(key, int):
-                pairs = enumerate(pairwise(self._items[key].versions), 1)
+                pairs = enumerate(pairwise(self._versions(key)), 1)
                 changed = [number for number, (left, right) in pairs if left != right]
             else:
                 changed = self._found[key].changed

@@ -217,7 +217,10 @@ class _Head:
             if ordered:
                 yield HeadItem(None, self._of_tool(texts[0]))
         elif len({json.dumps(tool, ensure_ascii=False, sort_keys=True) for _, _, tool in rows}) == 1:
-            span = _span("reordered_keys", "tool", index, requests, (0, len(texts[0])), texts)
+            # The first moved key begins with the quotation mark in front of the first difference.
+            start = texts[0].rfind('"', 0, common_prefix(min(texts), max(texts)))
+            moved = [text[start:] for text in texts]
+            span = _span("reordered_keys", "tool", index, requests, (start, len(texts[0])), moved)
             tokens = self._of_tool(texts[0]) if ordered else 0.0
             versions, shares = self._spread(positions, numbered(texts)), self._spread(positions, _shares(texts))
             yield HeadItem(span, 0.0, versions, (tokens,) * len(lists), shares if ordered else ())

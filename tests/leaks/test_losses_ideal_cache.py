@@ -210,6 +210,15 @@ def test_lost_tokens_are_what_an_ideal_cache_would_have_served(name: str, seed: 
         assert sum(row.values()) <= (usage[index].fresh or 0) + 1e-6
 
 
+def test_keys_of_several_tools_in_another_order_are_one_finding() -> None:
+    sent, _ = _keys_of_tools(random.Random(1))
+    (span,) = _losses(sent, _served(sent)).spans
+    assert (span.kind, span.places, span.path, span.index) == ("reordered_keys", 6, (), 0)
+    first = json.dumps(sent[0][0]["tools"][0])
+    assert first[: span.start].endswith('"properties": {')
+    assert span.samples[0] == first[span.start :]
+
+
 def test_members_in_front_of_the_first_moved_one_are_not_part_of_the_finding() -> None:
     rng = random.Random(1)
     texts = [_text(rng, 1) for _ in range(8)]
