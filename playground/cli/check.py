@@ -34,8 +34,10 @@ from playground.lint.prefix_baseline import (
     regressions,
     removed,
 )
+from playground.lint.rules.placeholders import template_lines
 from playground.lint.rules.registry import RULES, rule_named
-from playground.prefix_cache.program_groups import families
+from playground.prefix_cache.message_content import content_text
+from playground.prefix_cache.program_groups import body_messages, families
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
@@ -96,6 +98,7 @@ def _linted(
     counter = TokenEstimator()
     results: list[tuple[CheckedInput, Sequence[Finding]]] = []
     program_of = {id(member): name for name, members in groups.items() for member in members}
+    templates = {name: _templates(members) for name, members in groups.items()}
     # The same placeholders in many requests of a program are one finding.
     reported: set[tuple[str, str, tuple[FindingPlace, ...]]] = set()
     for item in inputs:
@@ -103,7 +106,12 @@ def _linted(
             results.append((item, ()))
             continue
         rules = RULES if id(item) in newest else (_PLACEHOLDERS,)
-        context = LintContext(rates=rates, history=history_of[id(item)], fixture=options.fixture)
+        context = LintContext(
+            rates=rates,
+            history=history_of[id(item)],
+            fixture=options.fixture,
+            templates=templates[program_of[id(item)]],
+        )
         found = advise(item.document, context, counter, body=item.body, dismissed=ignored, rules=rules)
         if item.recorded:
             program = program_of[id(item)]
@@ -112,6 +120,16 @@ def _linted(
             reported.update((program, one.detail, one.places) for one in unfilled)
         results.append((item, found))
     return results
+
+
+def _templates(members: Sequence[CheckedInput]) -> frozenset[str] | None:
+    """Return the lines with placeholders in most user messages of recorded requests; None for a single prompt."""
+    if not members[0].recorded:
+        return None
+    if not any(map(_may_have_placeholder, members)):
+        return frozenset()
+    messages = (message for item in members for message in body_messages(item.body or {}))
+    return template_lines(content_text(one.get("content") or "") for one in messages if one.get("role") == "user")
 
 
 def _sent(finding: Finding) -> Finding:

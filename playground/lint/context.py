@@ -110,6 +110,8 @@ class LintContext(Struct, frozen=True):
     lifetime_s: float = 300.0
     context_tokens: int | None = CONTEXT_TOKENS
     """Most tokens of input and output together; None: not known."""
+    templates: frozenset[str] | None = None
+    """Lines with placeholders that most user messages of a recorded program have; None: a single prompt."""
 
 
 ALONE = LintContext()

@@ -346,6 +346,20 @@ def test_placeholder_that_all_requests_of_a_program_have_is_one_finding(run: Run
     assert sorted(found) == [len("{{ name }}"), len("{{ name }}"), len("{{ place }}")]
 
 
+def test_placeholder_in_user_messages_counts_if_most_of_a_program_have_it(run: Run, tmp_path: Path) -> None:
+    questions = ["Where is my parcel?", "Can I pay later?", "Is there a discount?", "Who can repair my lamp?"]
+    for front, found in (("Customer: {customer}\n", 1), ("", 0)):
+        messages = [f"{front}{question}" for question in questions]
+        messages[1] += " My template says Customer: {customer}, and {{ name }}."
+        bodies = [
+            {"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": message}]}
+            for message in messages
+        ]
+        file = _file(tmp_path, "\n".join(json.dumps({"body": body}) for body in bodies), "recorded.jsonl")
+        value = json.loads(run("check", file, "--json").stdout)
+        assert len(_of_rule(value, "placeholder-unfilled")) == found
+
+
 def _har(bodies: list[dict[str, Any]]) -> dict[str, Any]:
     entries = [{"request": {"method": "POST", "postData": {"text": json.dumps(body)}}} for body in bodies]
     return {"log": {"version": "1.2", "entries": [{"request": {"method": "GET"}}, *entries]}}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from playground.lint.rules.message_texts import find_placeholders
+from playground.lint.context import LintContext
+from playground.lint.model import Finding
+from playground.lint.rules.placeholders import find_placeholders, template_lines
 from tests.lint.corpus import tool
-from tests.lint.judge import said, system, tools
+from tests.lint.judge import of_body, said, system, tools
+from tests.lint.placeholder_texts import INPUTS, OWN_RULES, OWN_TEXTS, UNFILLED_QUESTIONS, UNFILLED_RULES
 
 UNFILLED = [
     ("You may use these tools: {tools}", "{tools}"),
@@ -74,3 +77,41 @@ def test_placeholder_in_front_of_stable_text_is_not_reported_twice() -> None:
     document = system("Hello ${name}.\n" + "Be kind and never guess a price. " * 60)
     assert len(said(document, "placeholder-unfilled")) == 1
     assert said(document, "prefix-order") == ()
+
+
+def _unfilled(rules: str, question: str, templates: frozenset[str] | None = None) -> list[Finding]:
+    """Return the findings about a request. `templates`: as of the user messages of its program, if it is recorded."""
+    messages = [{"role": "system", "content": rules}, {"role": "user", "content": question}]
+    found = of_body({"model": "m", "messages": messages}, LintContext(templates=templates))
+    # In a single prompt, {{name}} may be a variable: a hint.
+    return [one for one in found if one.rule == "placeholder-unfilled" and (templates is not None or not one.subject)]
+
+
+@pytest.mark.parametrize("text", OWN_TEXTS)
+def test_placeholders_in_the_own_text_of_a_user_are_no_finding(text: str) -> None:
+    messages = [text, f"That did not help: {text}", f"And now? {text}", *INPUTS]
+    assert _unfilled("Be brief.", text) == []
+    assert _unfilled("Be brief.", text, template_lines(messages)) == []
+
+
+@pytest.mark.parametrize("text", OWN_RULES)
+def test_system_message_that_speaks_of_placeholders_is_no_finding(text: str) -> None:
+    assert _unfilled(text, INPUTS[0]) == []
+    assert _unfilled(text, INPUTS[0], frozenset()) == []
+
+
+@pytest.mark.parametrize("text", UNFILLED_RULES)
+def test_placeholder_in_a_system_message_is_a_finding(text: str) -> None:
+    assert len(_unfilled(text, INPUTS[0])) == 1
+
+
+@pytest.mark.parametrize(("front", "behind"), UNFILLED_QUESTIONS)
+def test_placeholder_that_the_user_messages_of_a_program_repeat_is_a_finding(front: str, behind: str) -> None:
+    messages = [f"{front}{text}{behind}" for text in INPUTS]
+    assert _unfilled("Be brief.", messages[0], template_lines(messages))
+
+
+def test_placeholder_beside_a_label_of_a_single_prompt_is_a_finding() -> None:
+    assert _unfilled("Be brief.", "Context: {context}\n\nWhere is my parcel?")
+    assert _unfilled("Be brief.", "Summarize this for {audience}:\n\nThe parcel did not arrive.")
+    assert _unfilled("Be brief.", "Why does the text {context} stay in my page?") == []

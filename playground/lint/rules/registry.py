@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from playground.lint.model import Rule
-from playground.lint.rules import agent_loop, limits, message_texts, prefix_order, products, requests, tool_catalogue
+from playground.lint.rules import (
+    agent_loop,
+    limits,
+    message_texts,
+    placeholders,
+    prefix_order,
+    products,
+    requests,
+    tool_catalogue,
+)
 
 RULES: tuple[Rule, ...] = (
     limits.REFUSED,
     limits.CONTEXT,
     prefix_order.ORDER,
-    message_texts.PLACEHOLDERS,
+    placeholders.PLACEHOLDERS,
     limits.USAGE,
     agent_loop.FILLER,
     requests.CONCURRENCY,

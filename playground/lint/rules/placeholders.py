@@ -1,0 +1,189 @@
+"""Placeholders of template languages that nothing replaced before a request was sent.
+
+In a system message or a tool description, a placeholder is one that was left unfilled, unless it is code or the text
+speaks of placeholders. Users write such text in their own messages, as code or as a question about it: there it counts
+if most messages of a program have it, or, in a single prompt, if nothing but a label is on its line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule
+from playground.lint.prompt_facts import PromptFacts, description
+from playground.prompt.document import Message
+from playground.prompt.document import places as variable_places
+
+_WORD = r"0-9A-Za-z_\u00c0-\u024f"
+"""Characters of words in scripts that separate words."""
+_CAPITALS = (
+    "NAME|DATE|TIME|DAY|ID|EMAIL|E-MAIL|NUMBER|ADDRESS|PHONE|COMPANY|CUSTOMER|USER|CALLER|CLIENT|AGENT|CITY|COUNTRY"
+    "|PRODUCT|ORDER|AMOUNT|PRICE|LANGUAGE|CONTEXT|QUESTION|HISTORY|INPUT|TEXT|HERE|TOPIC|TOOLS|QUERY|DOCUMENTS|ROLE|BRAND|URL"
+)
+_PLACEHOLDER = re.compile(
+    r"\$\{[A-Za-z_][\w.]{0,60}\}"
+    rf"|(?<![{_WORD}{{$\\/^}}])\{{[A-Za-z_]\w{{1,40}}(?:\.\w{{1,40}}){{0,3}}\}}(?![{_WORD}}}])"
+    r"|(?<![\w{\\/_^}])\{\d?\}(?![\w}])"
+    r"|\{%-? ?(?:if|for|elif|else|endif|endfor|set|include|block)\b[^%{}\n]{0,80}%\}"
+    r"|<<[A-Za-z_][\w ]{0,60}>>"
+    r"|(?<![\w<])<[a-z]{2,20}(?:_[a-z0-9]{1,20}){1,4}>"
+    r"|(?<![\w<])<(?:[A-Z]{2,20}[_ -]?){1,4}>"
+    rf"|(?<![\w\]!])\[(?:[A-Z]{{2,20}}[ _'’-]){{0,4}}(?:{_CAPITALS})\](?![(\w\[])"
+    r"|(?<![\w\[])\[(?:insert|your|enter|add) [^\[\]\n]{2,40}\](?!\()"
+    r"|(?<![\w%])(?!(?<=:)%s/)%(?:\([A-Za-z_]\w{0,40}\))?[sd](?![\w%])"
+    r"|(?<![\w_])__[A-Z][A-Z_]{2,40}__(?![\w_])",
+)
+"""`:%s/old/new/` is a command of an editor."""
+_FENCE = re.compile(r"^[ \t]{0,3}(```|~~~).*?(?:^[ \t]{0,3}\1|\Z)|`[^`\n]{1,200}`", re.MULTILINE | re.DOTALL)
+_FORMAT = re.compile(
+    r"(?:format|formatted|example|e\.g\.|template|pattern|like this|such as|reply with|respond with"
+    r"|answer as|answer with|syntax|placeholder|literal|beispiel|format:|exemple|ejemplo|उदाहरण"
+    r"|variable|platzhalter|espaces? réservés?|marcador|segnaposto|placehoud|zmienn|değişken|переменн|плейсхолдер"
+    r"|変数|プレースホルダ|占位符|变量|변수|متغير|चर)[^\n]{0,60}$",
+    re.IGNORECASE,
+)
+"""Words in front, on the same line, which say that the text is meant as typed."""
+_STRING, _ARGUMENT = re.compile(r"""(?:\b[fF]|\$)["'`][^"'`\n]{0,80}$"""), re.compile(r"""["']\s?(?:%|\.format\()""")
+"""An interpolated string in front of a placeholder, and what fills in a string behind it."""
+_ALONE = re.compile(
+    r"[ \t]*(?:[^\n:：{}<>=\"'`]{1,40}[:：][ \t]*)?\x00[ \t]*[.。]?[ \t]*|[^\n{}<>=\"'`?？]{1,60}\x00[ \t]*[:：][ \t]*"
+)
+"""A line whose placeholder, written as \\x00, is the value of a label, or which is a heading that ends in a colon."""
+_UNNAMED = re.compile(r"\{\d?\}|%[sd]")
+_LETTERS = 3
+"""Letters in front of a placeholder on its line from which on they tell one template from another text."""
+_MESSAGES = 3
+"""Different user messages with a placeholder from which on it is a template's."""
+_WRITTEN = ("system", "user", "developer")
+"""Roles of messages that a program writes."""
+MARKED = 20
+
+
+def find_placeholders(text: str) -> list[tuple[int, int]]:
+    """Return code points [start, end) of unfilled placeholders, but for those in code, closed tags and URLs."""
+    if not any(mark in text for mark in "{<[%_"):
+        return []
+    code = [match.span() for match in _FENCE.finditer(text)]
+    found = []
+    for match in _PLACEHOLDER.finditer(text):
+        start, end = match.span()
+        line_start = text.rfind("\n", 0, start) + 1
+        if any(begin <= start < stop for begin, stop in code) or _is_as_typed(text, line_start, start, end):
+            continue
+        value = match.group()
+        if value.startswith("<") and not value.startswith("<<") and f"</{value[1:]}" in text:
+            continue
+        found.append((start, end))
+    return found
+
+
+def _is_as_typed(text: str, line_start: int, start: int, end: int) -> bool:
+    """Whether the words or the code in front of a placeholder say that it is meant as typed."""
+    return bool(
+        _FORMAT.search(text, line_start, start) or _STRING.search(text, line_start, start) or _ARGUMENT.match(text, end)
+    )
+
+
+def template_lines(texts: Iterable[str]) -> frozenset[str]:
+    """Return the lines with a placeholder that most different user messages of a program have, three or more."""
+    distinct = dict.fromkeys(texts)
+    counts = Counter(line for text in distinct for line in _lines(text))
+    least = max(_MESSAGES, (len(distinct) + 1) // 2)
+    return frozenset(line for line, count in counts.items() if count >= least)
+
+
+def _lines(text: str) -> set[str]:
+    """Return the lines with a placeholder or `{{name}}`."""
+    places = [*find_placeholders(text), *((place.start, place.end) for place in variable_places(text))]
+    return {_line(text, start, end) for start, end in places}
+
+
+def _line(text: str, start: int, end: int) -> str:
+    """Return a placeholder with the text in front of it on its line; with the whole line if that has no words."""
+    first = text.rfind("\n", 0, start) + 1
+    if sum(map(str.isalpha, text[first:start])) >= _LETTERS:
+        return text[first:end]
+    last = text.find("\n", end)
+    return text[first : len(text) if last < 0 else last]
+
+
+def _is_template(facts: PromptFacts, role: str, text: str, start: int, end: int) -> bool:
+    """Whether a program or the author of a prompt has written a placeholder, and not a user in a question."""
+    if role in ("system", "developer"):
+        return True
+    templates = facts.setting.templates
+    if templates is not None:
+        return _line(text, start, end) in templates
+    first, last = text.rfind("\n", 0, start) + 1, text.find("\n", end)
+    line = f"{text[first:start]}\x00{text[end : len(text) if last < 0 else last]}"
+    return bool(_ALONE.fullmatch(line)) and not _UNNAMED.fullmatch(text, start, end)
+
+
+def _report_placeholders(facts: PromptFacts) -> Iterator[Finding]:
+    yield from _unset(facts)
+    places: list[FindingPlace] = []
+    names: list[str] = []
+    for index, message in enumerate(facts.document.messages):
+        text = message.content or ""
+        for start, end in find_placeholders(text) if message.role in _WRITTEN else ():
+            if _is_template(facts, message.role, text, start, end):
+                places.append(FindingPlace(("messages", index, "content"), start, end))
+                names.append(text[start:end])
+    for index, tool in enumerate(facts.document.tools):
+        text = description(tool)
+        for start, end in find_placeholders(text):
+            places.append(FindingPlace(("tools", index, "function", "description"), start, end, tool.name))
+            names.append(text[start:end])
+    if not places:
+        return
+    distinct = list(dict.fromkeys(names))
+    shown = ", ".join(distinct[:5]) + (f" and {len(distinct) - 5} more" if len(distinct) > 5 else "")
+    yield Finding(
+        "warning",
+        "Placeholders are not filled in",
+        f"{shown}: sent as typed, so the model reads the placeholder instead of a value. Fill it in before sending, "
+        "or write it as a {{variable}} of this prompt.",
+        evidence=(Evidence("placeholders", len(names), "count", "counted"),),
+        places=tuple(places[:MARKED]),
+    )
+
+
+def _unset(facts: PromptFacts) -> Iterator[Finding]:
+    """Find `{{name}}` in a request body of another program: a template, or values that it did not fill in."""
+    if facts.body is None:
+        return
+    places = [
+        FindingPlace(("messages", index, "content"), place.start, place.end)
+        for index, message in enumerate(facts.document.messages)
+        for place in variable_places(message.content or "")
+        if place.name not in facts.document.variables and _is_left(facts, message, place.start, place.end)
+    ]
+    if places:
+        yield Finding(
+            "hint",
+            "Variables have no value",
+            "The body has {{variables}}. Sent as it is, the model reads their names.",
+            evidence=(Evidence("variables", len(places), "count", "counted"),),
+            places=tuple(places[:MARKED]),
+            subject="variables",
+        )
+
+
+def _is_left(facts: PromptFacts, message: Message, start: int, end: int) -> bool:
+    """Whether a program has left `{{name}}` in a recorded request; always true of a prompt that may be a template."""
+    if facts.setting.templates is None:
+        return True
+    text = message.content or ""
+    typed = _is_as_typed(text, text.rfind("\n", 0, start) + 1, start, end)
+    return message.role in _WRITTEN and not typed and _is_template(facts, message.role, text, start, end)
+
+
+PLACEHOLDERS = LintRule(
+    "placeholder-unfilled",
+    "Fill in every placeholder",
+    "Placeholders of other template languages are not replaced; the model reads them as text.",
+    GuideSource("Prompts", "Variables are filled in before a request is sent."),
+    _report_placeholders,
+)
