@@ -78,6 +78,16 @@ OWN_RULES = (
     "You translate interface texts. Keep placeholders such as {name}, %s and ${count} as they are.",
     "Traduis les textes. Garde les variables comme {nom} et %s telles quelles.",
     "Du übersetzt Oberflächen. Platzhalter wie {name} und %d bleiben unverändert.",
+    "Write each report with this template:\n\nTitle: [NAME]\nDate: [DATE]\nSummary: [TEXT]",
+    "Format your answer like this:\nName: {name}\nCity: {city}\n\nBe brief.",
+    "Antworte nach diesem Muster:\n- Stadt: {stadt}\n- Land: {land}",
+    "Example:\nUser: Hi\nAssistant: Hello <customer_name>, how can I help?",
+    "Remove personal data. Replace names with <PERSON_NAME>, dates with <DATE> and numbers with [NUMBER].",
+    "Ersetze Namen durch [NAME] und Adressen durch [ADDRESS].",
+    "Remplace les noms par <NOM> et les dates par [DATE].",
+    "姓名替换为[NAME]，电话替换为[PHONE]。",
+    "Write Terraform. Refer to variables as ${var.name}.",
+    "Plantilla de respuesta:\n\nEstimado {nombre}:\nGracias por escribir.",
     "You answer questions about our API. GET /users/{user_id} returns one user.",
 )
 """System messages that speak of placeholders, code or formats."""
@@ -106,6 +116,10 @@ UNFILLED_RULES = (
     "You help {user.first_name}, who lives in {user.city}.",
     "The current user is <user_name>. Be kind.",
     "Current page: {0}. Previous page: {1}.",
+    "Information about {company_name} is confidential.",
+    "Answer as described here:\n{format_instructions}",
+    "Examples:\n{examples}\n\nNow classify the text.",
+    "Example of a good answer: be brief.\n\nThe customer is {customer_name}.",
     "Memory:\n{memory}\n\nAnswer the question with what you know.",
 )
 """System messages with a placeholder that nothing replaced."""

@@ -37,14 +37,18 @@ _PLACEHOLDER = re.compile(
 )
 """`:%s/old/new/` is a command of an editor."""
 _FENCE = re.compile(r"^[ \t]{0,3}(```|~~~).*?(?:^[ \t]{0,3}\1|\Z)|`[^`\n]{1,200}`", re.MULTILINE | re.DOTALL)
-_FORMAT = re.compile(
-    r"(?:format|formatted|example|e\.g\.|template|pattern|like this|such as|reply with|respond with"
-    r"|answer as|answer with|syntax|placeholder|literal|beispiel|format:|exemple|ejemplo|उदाहरण"
-    r"|variable|platzhalter|espaces? réservés?|marcador|segnaposto|placehoud|zmienn|değişken|переменн|плейсхолдер"
-    r"|変数|プレースホルダ|占位符|变量|변수|متغير|चर)[^\n]{0,60}$",
-    re.IGNORECASE,
+_WORDS = (
+    r"(?:\b(?:format|example|e\.g\.|template|pattern|like this|such as|reply with|respond with|answer as|answer with"
+    r"|syntax|literal|beispiel|exemple|ejemplo|esempio|пример|उदाहरण|muster|vorlage|modèle|modelo|plantilla|modello|шаблон"
+    r"|placeholder|variable|platzhalter|espaces? réservés?|marcador|segnaposto|placehoud|zmienn|değişken|переменн"
+    r"|плейсхолдер|चर|replace|redact|anonymi|mask|ersetz|remplac|reemplaz|sostitui|замен)"
+    r"|例|模板|テンプレート|変数|プレースホルダ|占位符|变量|변수|替换|置き換え|مثال|متغير)"
 )
-"""Words in front, on the same line, which say that the text is meant as typed."""
+_FORMAT = re.compile(rf"{_WORDS}[^\n]{{0,90}}$", re.IGNORECASE)
+_HEADING = re.compile(rf"{_WORDS}[^\n]{{0,60}}[:：]\s*$", re.IGNORECASE)
+"""Words in front, on the same line or in the heading of the lines, which say that the text is meant as typed."""
+_INSERTED = re.compile(r"format|example|instruction|schema|template|beispiel|exemple|ejemplo", re.IGNORECASE)
+"""Names of placeholders for which a format or examples are to be inserted."""
 _STRING, _ARGUMENT = re.compile(r"""(?:\b[fF]|\$)["'`][^"'`\n]{0,80}$"""), re.compile(r"""["']\s?(?:%|\.format\()""")
 """An interpolated string in front of a placeholder, and what fills in a string behind it."""
 _ALONE = re.compile(
@@ -81,9 +85,20 @@ def find_placeholders(text: str) -> list[tuple[int, int]]:
 
 def _is_as_typed(text: str, line_start: int, start: int, end: int) -> bool:
     """Whether the words or the code in front of a placeholder say that it is meant as typed."""
-    return bool(
-        _FORMAT.search(text, line_start, start) or _STRING.search(text, line_start, start) or _ARGUMENT.match(text, end)
-    )
+    if _STRING.search(text, line_start, start) or _ARGUMENT.match(text, end):
+        return True
+    if _INSERTED.search(text, start, end):
+        return False
+    return bool(_FORMAT.search(text, line_start, start) or _HEADING.search(_heading(text, line_start)))
+
+
+def _heading(text: str, line_start: int) -> str:
+    """Return the first line of the paragraph that a line is in, or the line in front of it if that ends in a colon."""
+    paragraph = text.rfind("\n\n", 0, line_start)
+    before = text[: max(paragraph, 0)].rsplit("\n", 1)[-1]
+    if before.rstrip().endswith((":", "：")):
+        return before
+    return text[max(paragraph + 2, 0) if paragraph >= 0 else 0 : line_start].split("\n", 1)[0]
 
 
 def template_lines(texts: Iterable[str]) -> frozenset[str]:
