@@ -13,8 +13,6 @@ _HEADS = 24
 _TOGETHER = 3
 """Spans of one kind that always change together from which on they are one finding."""
 
-_KEYS = ("tool", "reordered_keys")
-
 
 class Heads:
     """The heads of earlier requests, as versions of their spans."""
@@ -65,7 +63,7 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
 
     The same value in several places is one finding, and so are several spans of one kind that always change together
     and back, and those that change only with them: they follow from one value, such as the tenant of a white-label
-    program. Reordered keys of several tools are one finding: they are serialized by the same code.
+    program. Reordered keys of all tools are one finding, and so are those of a message: the same code serializes them.
     """
     found: dict[int, int] = {}
     by_value: dict[object, int] = {}
@@ -75,7 +73,9 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
             continue
         versions = numbered(item.versions)
         samples = tuple(" ".join(sample.casefold().split()) for sample in item.span.samples)
-        value = _KEYS if (item.span.part, item.span.kind) == _KEYS else (item.span.part, versions, samples)
+        value: object = (item.span.part, versions, samples)
+        if item.span.kind == "reordered_keys":
+            value = "tools" if item.span.part == "tool" else item.span.index
         found[at] = by_value.setdefault(value, at)
         if found[at] == at and 2 * len(set(versions)) <= len(versions):
             together.setdefault((*_kind(item.span), versions), []).append(at)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
 
-_MAX_TEXT, _MAX_TRIES = 200_000, 64
-"""Code points of a text and braces in it at which objects are searched."""
+_MAX_TEXT, _MAX_FAILURES = 200_000, 64
+"""Code points of a text in which objects are searched, and braces in it that begin none."""
 _SAME_VALUES = 0.5
-"""Share of the values of an object that are the same in all texts, from which on it is one object in several orders."""
+"""Share of the values of an object, by their length, that stay the same if it is one object in several orders."""
 _OFTEN = 1 / 3
 """Share of the changes of an object that change its order, from which on the order is the reason of its cost."""
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
+_Path = tuple[str | int, ...]
+"""Keys of objects and numbers of list items that lead to a value."""
 
 
 class JsonObject(Struct, frozen=True):
@@ -35,16 +37,15 @@ def json_objects(text: str) -> list[JsonObject]:
 
 def _objects(text: str) -> Iterator[JsonObject]:
     at = text.find("{")
-    tries = 0
-    while at >= 0 and tries < _MAX_TRIES:
-        tries += 1
+    failures = 0
+    while at >= 0 and failures < _MAX_FAILURES:
         end = at + 1
         try:
             value, end = _DECODER.raw_decode(text, at)
-            if len(value) > 1:
+            if len(value) > 1 or isinstance(next(iter(value.values()), None), dict | list):
                 yield JsonObject(at, end, value)
         except (ValueError, RecursionError):
-            pass
+            failures += 1
         at = text.find("{", end)
 
 
@@ -108,26 +109,41 @@ def _moved(objects: Mapping[str, JsonObject], texts: Sequence[str]) -> tuple[dic
         return {}, 0.0
     first = leaves[texts[0]]
     stable = {path for path in common if 2 * len({row[path] for row in leaves.values()}) <= len(set(wholes.values()))}
-    if len(stable) < _SAME_VALUES * max(map(len, leaves.values())):
+    if any(_length(row, stable) < _SAME_VALUES * _length(row, row) for row in leaves.values()):
         return {}, 0.0
     at = next(number for number, paths in enumerate(zip(*orders.values(), strict=True)) if len(set(paths)) > 1)
     starts = {text: _member_start(text, one, orders[text][at][0]) for text, one in objects.items()}
-    varying = sum(len(value) for path, value in first.items() if path not in stable)
+    varying = _length(first, first) - _length(first, stable)
     return starts, max(1 - varying / (objects[texts[0]].end - starts[texts[0]]), 0.0)
 
 
-_Path = tuple[str | int, ...]
+def _length(leaves: Mapping[_Path, str], paths: Collection[_Path]) -> int:
+    """Return the code points of the values at some paths."""
+    return sum(len(value) for path, value in leaves.items() if path in paths)
 
 
 def _leaves(value: Any) -> Iterator[tuple[_Path, str]]:
-    """Yield the values without members in an object, in its order, with their keys and numbers from the outside in."""
+    """Yield the values without members in an object, in its order, with their keys and numbers from the outside in.
+
+    JSON in a string, such as the body of a response in a tool result, counts as its members.
+    """
     left: list[tuple[_Path, Any]] = [((), value)]
     while left:
         path, one = left.pop()
+        if isinstance(one, str) and one.startswith(("{", "[")):
+            one = _parsed(one)
         members = list(one.items() if isinstance(one, dict) else enumerate(one)) if isinstance(one, dict | list) else []
         left += [((*path, key), member) for key, member in reversed(members)]
         if not members:
             yield path, json.dumps(one, ensure_ascii=False)
+
+
+def _parsed(text: str) -> Any:
+    """Return the value of JSON in a string; the string if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _member_start(text: str, found: JsonObject, key: str | int) -> int:

@@ -124,7 +124,7 @@ def _content(message: Mapping[str, Any]) -> str:
 
 def _head_units(role: str, head: str, body: Body) -> set[str]:
     """Return the units by which heads are compared: lines, or in a head of few lines pairs of words without digits."""
-    units = set(map(str.strip, head[:_HEAD].splitlines()))
+    units = {_unordered(line.strip()) for line in head[:_HEAD].splitlines()}
     if len(units) < 6:
         words = [word for word in head[:_HEAD].split() if not any(map(str.isdigit, word))]
         units = set(map(" ".join, pairwise(words)))
@@ -135,6 +135,11 @@ def _head_units(role: str, head: str, body: Body) -> set[str]:
     # The role is one unit of many. Of a head of one word it would be half, and the word itself is part of others.
     role_or_word = f"word:{head}" if len(head) <= _WORD else f"role:{role}"
     return {role_or_word, *(f"tool:{tool_name(tool)}" for tool in body_tools(body)), *units}
+
+
+def _unordered(line: str) -> str:
+    """Return a line; of a JSON object its characters in alphabetical order: the order of the members does not count."""
+    return "".join(sorted(line)) if line.startswith("{") else line
 
 
 def _alike(left: set[str], right: set[str], *, word: bool) -> bool:

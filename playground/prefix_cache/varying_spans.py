@@ -254,12 +254,10 @@ class _Head:
     ) -> Iterator[HeadItem]:
         estimate = self._of_tool if part == "tool" else self._estimate
         same_order, objects = reordered_objects(texts) if part == "message" else (texts, [])
-        ranges = varying_ranges(same_order)
-        if any(a.start < b.end and b.start < a.end for a in objects for b in ranges):
-            objects, ranges = [], varying_ranges(texts)  # what differs begins outside of the object
+        ranges = [_outside(one, objects) for one in varying_ranges(same_order)]
         starts = [*sorted([*(one.start for one in objects), *(one.start for one in ranges)]), len(texts[0])]
         yield HeadItem(None, estimate(texts[0][: starts[0]]))
-        changes: list[VaryingRange | ReorderedObject] = [*objects, *ranges]
+        changes: list[VaryingRange | ReorderedObject] = [*ranges, *objects]
         changes.sort(key=lambda one: one.start)
         for found, next_start in zip(changes, starts[1:], strict=True):
             behind = estimate(texts[0][found.end : next_start])
@@ -294,6 +292,17 @@ class _Head:
         if moved and span.kind != "reordered_keys":
             span = replace(span, kind="reordered_text")
         return HeadItem(span, behind, found.versions, sizes, _shares(samples) if moved else ())
+
+
+def _outside(found: VaryingRange, objects: Sequence[ReorderedObject]) -> VaryingRange:
+    """Return a range without what it has of an object: text beside it may begin or end with the same characters."""
+    for one in objects:
+        in_front = found.start - one.start < one.end - found.end
+        if in_front and one.start < found.end:
+            return replace(found, start=min(found.start, one.start), end=one.start)
+        if not in_front and found.start < one.end:
+            return replace(found, start=one.end, end=max(found.end, one.end))
+    return found
 
 
 def _shares(values: Sequence[str]) -> tuple[float, ...]:

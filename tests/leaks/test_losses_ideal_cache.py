@@ -150,27 +150,52 @@ def _shuffled_state(indent: int | None, depth: int) -> Callable[[random.Random],
     """Return a leak: a state in the system message is written in another order in each request, with the time."""
 
     def leak(rng: random.Random) -> tuple[Sent, Sent]:
-        fixed, state = _agent(rng), _state(rng, depth)
-        sent = deepcopy(fixed)
-        for number, pair in enumerate(zip(sent, fixed, strict=True)):
-            timed = _shuffled({**state, "now": f"2026-03-02T09:{number:02}:{rng.randint(10, 59)}"}, rng)
-            for (body, _), value in zip(pair, (timed, state), strict=True):
-                text = json.dumps(value, indent=indent)
-                body["messages"][0]["content"] = f"State:\n```json\n{text}\n```\n{body['messages'][0]['content']}"
-        return sent, fixed
+        state = _state(rng, depth)
+
+        def versions(number: int) -> tuple[str, str]:
+            timed = {**state, "now": f"2026-03-02T09:{number:02}:{rng.randint(10, 59)}"}
+            return json.dumps(_shuffled(timed, rng), indent=indent), json.dumps(state, indent=indent)
+
+        return _in_system(rng, versions)
 
     return leak
 
 
-def _shuffled_customers(rng: random.Random) -> tuple[Sent, Sent]:
-    """Each session has the record of its customer in the system message, in another order in each request."""
+def _in_system(rng: random.Random, versions: Callable[[int], tuple[str, str]]) -> tuple[Sent, Sent]:
+    """Return sessions with a text in front of the rules. `versions`: that of a request with and without the fault."""
     fixed = _agent(rng)
-    records = [{name: _text(rng, 1) for name in ("plan", "risk", "owner", "notes", "area", "cause")} for _ in range(3)]
     sent = deepcopy(fixed)
     for number, pair in enumerate(zip(sent, fixed, strict=True)):
-        for (body, _), value in zip(pair, (_shuffled(records[number % 3], rng), records[number % 3]), strict=True):
-            body["messages"][0]["content"] = f"Customer: {json.dumps(value)}\n{body['messages'][0]['content']}"
+        for (body, _), text in zip(pair, versions(number), strict=True):
+            body["messages"][0]["content"] = f"State:\n```json\n{text}\n```\n{body['messages'][0]['content']}"
     return sent, fixed
+
+
+def _shuffled_customers(rng: random.Random) -> tuple[Sent, Sent]:
+    """Each session has the record of its customer in the system message, in another order in each request."""
+    records = [{name: _text(rng, 1) for name in ("plan", "risk", "owner", "notes", "area", "cause")} for _ in range(3)]
+    return _in_system(
+        rng, lambda number: (json.dumps(_shuffled(records[number % 3], rng)), json.dumps(records[number % 3]))
+    )
+
+
+def _shuffled_lines(rng: random.Random) -> tuple[Sent, Sent]:
+    """A catalogue of one object per line, each of them in another order."""
+    rows = [{name: _text(rng, 1) for name in ("item", "price", "shelf")} for _ in range(80)]
+    return _in_system(
+        rng, lambda _: ("\n".join(json.dumps(_shuffled(row, rng)) for row in rows), "\n".join(map(json.dumps, rows)))
+    )
+
+
+def _shuffled_growing_state(rng: random.Random) -> tuple[Sent, Sent]:
+    """A state in another order has a list that grows, and now and then one more member."""
+    state = {name: _text(rng, 1) for name in ("plan", "risk", "owner", "notes", "area", "cause")}
+
+    def versions(number: int) -> tuple[str, str]:
+        more = {"alert": _text(rng, 1)} if rng.random() < 0.3 else {}
+        return json.dumps(_shuffled({**state, **more, "log": list(range(number))}, rng)), json.dumps(state)
+
+    return _in_system(rng, versions)
 
 
 def _shuffled_results(rng: random.Random) -> tuple[Sent, Sent]:
@@ -186,6 +211,23 @@ def _shuffled_results(rng: random.Random) -> tuple[Sent, Sent]:
             if message["role"] == "tool":
                 value = {**json.loads(message["content"]), "age_s": rng.randint(100, 99999)}
                 message["content"] = json.dumps(_shuffled(value, rng), indent=2)
+    return sent, fixed
+
+
+def _shuffled_bodies(rng: random.Random) -> tuple[Sent, Sent]:
+    """Results of tools have the body of a response as a string of JSON in another order."""
+    fixed = _agent(rng)
+    for body, _ in fixed:
+        for message in body["messages"]:
+            if message["role"] == "tool":
+                state = json.dumps(_state(random.Random(message["content"]), 0))
+                message["content"] = json.dumps({"status": 200, "body": state})
+    sent = deepcopy(fixed)
+    for body, _ in sent:
+        for message in body["messages"]:
+            if message["role"] == "tool":
+                state = json.loads(json.loads(message["content"])["body"])
+                message["content"] = json.dumps({"status": 200, "body": json.dumps(_shuffled(state, rng))})
     return sent, fixed
 
 
@@ -274,7 +316,10 @@ _SHUFFLED: dict[str, Callable[[random.Random], tuple[Sent, Sent]]] = {
     "nested state": _shuffled_state(None, 2),
     "nested, indented state": _shuffled_state(4, 2),
     "record of a customer": _shuffled_customers,
+    "objects in lines": _shuffled_lines,
+    "state that grows": _shuffled_growing_state,
     "results of tools": _shuffled_results,
+    "bodies in results of tools": _shuffled_bodies,
 }
 
 
