@@ -155,17 +155,23 @@ def _rejoined(regions: list[_Region], keys: Sequence[Sequence[str]]) -> list[_Re
 
 
 def _permuted(regions: Sequence[_Region], at: int, end: int, keys: Sequence[Sequence[str]]) -> bool:
-    """Whether all rows have the same units from region `at` to region `end`, at least three, in several orders."""
+    """Whether all rows have the same units from region `at` to region `end`, at least three, in several orders.
+
+    A few units may differ too, such as the time in a list of keys.
+    """
     bounds = [(first, last) for (first, _), (_, last) in zip(regions[at], regions[end], strict=True)]
     count = bounds[0][1] - bounds[0][0]
     if not 3 <= count <= _MAX_PERMUTED or any(last - first != count for first, last in bounds):
         return False
-    rows = {tuple(row[first:last]) for row, (first, last) in zip(keys, bounds, strict=True)}
-    return len(rows) > 1 and len({tuple(sorted(row)) for row in rows}) == 1
+    rows = [row[first:last] for row, (first, last) in zip(keys, bounds, strict=True)]
+    common = set(rows[0]).intersection(*rows[1:])
+    return len(common) >= _SAME_UNITS * count and len({tuple(filter(common.__contains__, row)) for row in rows}) > 1
 
 
 _MAX_JOINED, _MAX_PERMUTED = 8, 200
 """Regions and units that are searched for one reordered block."""
+_SAME_UNITS = 0.75
+"""Share of the units of such a block that all rows have."""
 
 
 def _anchors(rows: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:

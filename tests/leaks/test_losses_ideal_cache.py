@@ -278,6 +278,22 @@ def test_members_in_front_of_the_first_moved_one_are_not_part_of_the_finding() -
     assert keys.lost_tokens > 100 * time.lost_tokens
 
 
+def test_lines_in_another_order_with_a_new_time_are_one_finding() -> None:
+    rng = random.Random(3)
+    state = {name: _text(rng, 1) for name in ("plan", "risk", "owner", "notes", "area", "cause")}
+
+    def versions(number: int) -> tuple[str, str]:
+        shuffled = _shuffled({**state, "now": f"09:{number:02}:{rng.randint(10, 59)}"}, rng)
+        one, other = ("\n".join(f"{key}: {text}" for key, text in row.items()) for row in (shuffled, state))
+        return one, other
+
+    sent, fixed = _in_system(rng, versions)
+    usage = _served(sent, answers=False)
+    (span,) = _losses(sent, usage).spans
+    assert span.kind == "reordered_text"
+    assert span.lost_tokens == pytest.approx(_fresh(usage) - _fresh(_served(fixed, answers=False)), rel=0.05)
+
+
 def test_order_that_changed_once_is_not_the_reason_of_what_a_time_costs() -> None:
     rng = random.Random(1)
     state = {name: _text(rng, 1) for name in ("plan", "risk", "owner", "notes")}
