@@ -146,9 +146,10 @@ def _rejoined(regions: list[_Region], keys: Sequence[Sequence[str]]) -> list[_Re
     joined: list[_Region] = []
     at = 0
     while at < len(regions):
-        end = next(
-            (end for end in range(at, min(at + _MAX_JOINED, len(regions))) if _permuted(regions, at, end, keys)), at
-        )
+        ends = range(at + 1, min(at + _MAX_JOINED, len(regions)))
+        # Text in front of a block is no part of it.
+        blocks = (e for e in ends if _permuted(regions, at, e, keys) and not _permuted(regions, at + 1, e, keys))
+        end = next(blocks, at)
         joined.append([(first, last) for (first, _), (_, last) in zip(regions[at], regions[end], strict=True)])
         at = end + 1
     return joined
