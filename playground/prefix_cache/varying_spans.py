@@ -140,7 +140,7 @@ def _lead(messages: Sequence[Mapping[str, Any]]) -> int:
 
 
 _SAME_PARAGRAPHS, _LONG_MOVED = 0.75, 120
-"""Share of values that is the same in another order, and code points from which on that is worth a price."""
+"""Share of values that is the same in another order, and bytes in UTF-8 from which on that is worth a price."""
 _ENDS = " \t\n.!?…。！？।"
 
 
@@ -320,7 +320,7 @@ def _shares(values: Sequence[str]) -> tuple[float, ...]:
 
 
 def _is_worth(values: Sequence[str]) -> bool:
-    return max(map(len, values)) >= _LONG_MOVED
+    return max(len(value.encode(errors="surrogatepass")) for value in values) >= _LONG_MOVED
 
 
 def are_moved(values: Sequence[str]) -> bool:
