@@ -172,7 +172,9 @@ def span_fields(one: SpanFinding, rates: Rates, place: Json) -> dict[str, Json]:
 
 def _finding(span: VaryingSpan, rates: Rates, held: float, program: str) -> Finding:
     """Return the finding about a span: kind, place, cost and rewrite."""
-    samples = ", ".join(visible_line(sample)[:40] or "nothing" for sample in span.samples[:3])
+    # Values that begin alike, such as objects in another order, are quoted once.
+    beginnings = dict.fromkeys(visible_line(sample)[:40] or "nothing" for sample in span.samples)
+    samples = ", ".join(list(beginnings)[:3])
     cost = span.dollars(rates.fresh, rates.cached)
     what = "Varies between requests"
     if span.history:

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -146,27 +146,40 @@ def _rejoined(regions: list[_Region], keys: Sequence[Sequence[str]]) -> list[_Re
     joined: list[_Region] = []
     at = 0
     while at < len(regions):
-        ends = range(at + 1, min(at + _MAX_JOINED, len(regions)))
-        # Text in front of a block is no part of it.
-        blocks = (e for e in ends if _permuted(regions, at, e, keys) and not _permuted(regions, at + 1, e, keys))
-        end = next(blocks, at)
+        end = _block_end(regions, at, keys)
         joined.append([(first, last) for (first, _), (_, last) in zip(regions[at], regions[end], strict=True)])
         at = end + 1
     return joined
 
 
-def _permuted(regions: Sequence[_Region], at: int, end: int, keys: Sequence[Sequence[str]]) -> bool:
-    """Whether all rows have the same units from region `at` to region `end`, at least three, in several orders.
+def _block_end(regions: Sequence[_Region], at: int, keys: Sequence[Sequence[str]]) -> int:
+    """Return the last region of a block in several orders that begins at region `at`; `at` without such a block.
 
-    A few units may differ too, such as the time in a list of keys.
+    A few of its units may differ too, such as the time in a list of keys.
     """
+    ends = range(at, min(at + _MAX_JOINED, len(regions)))
+    exact = (end for end in ends if _permuted(regions, at, end, keys, 1.0))
+    # Text that differs in front of a block is no part of it.
+    changed = (
+        end
+        for end in ends
+        if _permuted(regions, at, end, keys, _SAME_UNITS)
+        and not (end > at and _permuted(regions, at + 1, end, keys, _SAME_UNITS))
+    )
+    return next(chain(exact, changed), at)
+
+
+def _permuted(regions: Sequence[_Region], at: int, end: int, keys: Sequence[Sequence[str]], share: float) -> bool:
+    """Whether a share of three or more units, from region `at` to region `end`, is in several orders in the rows."""
     bounds = [(first, last) for (first, _), (_, last) in zip(regions[at], regions[end], strict=True)]
     count = bounds[0][1] - bounds[0][0]
     if not 3 <= count <= _MAX_PERMUTED or any(last - first != count for first, last in bounds):
         return False
     rows = [row[first:last] for row, (first, last) in zip(keys, bounds, strict=True)]
     common = set(rows[0]).intersection(*rows[1:])
-    return len(common) >= _SAME_UNITS * count and len({tuple(filter(common.__contains__, row)) for row in rows}) > 1
+    moved = {tuple(filter(common.__contains__, row)) for row in rows}
+    same = {tuple(sorted(row)) for row in moved}
+    return len(moved) > 1 and len(same) == 1 and len(same.pop()) >= share * count
 
 
 _MAX_JOINED, _MAX_PERMUTED = 8, 200

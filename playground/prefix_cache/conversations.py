@@ -494,7 +494,7 @@ def _ranges(kind: PartKind, before: str, after: str) -> Iterator[tuple[int, int,
     if not before or not after or max(len(before), len(after)) > MAX_COMPARED or kind == "tool_call_id":
         yield 0, len(after), before, after
         return
-    same_order, objects = reordered_objects([after, before])
+    same_order, objects = reordered_objects([after, before]) if kind != "tool_calls" else ([], [])
     if objects:
         rows = [(one.start, one.end, one.wholes[1], one.wholes[0]) for one in objects]
         rows += [(one.start, one.end, one.values[-1], one.values[0]) for one in varying_ranges(same_order)]
