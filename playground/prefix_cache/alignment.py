@@ -184,7 +184,7 @@ def _permuted(regions: Sequence[_Region], at: int, end: int, keys: Sequence[Sequ
 
 _MAX_JOINED, _MAX_PERMUTED = 8, 200
 """Regions and units that are searched for one reordered block."""
-_SAME_UNITS = 0.75
+_SAME_UNITS = 0.8
 """Share of the units of such a block that all rows have."""
 
 

@@ -294,6 +294,21 @@ def test_lines_in_another_order_with_a_new_time_are_one_finding() -> None:
     assert span.lost_tokens == pytest.approx(_fresh(usage) - _fresh(_served(fixed, answers=False)), rel=0.05)
 
 
+def test_documents_of_which_one_is_repeated_in_another_order_are_one_finding() -> None:
+    rng = random.Random(5)
+    documents = [_text(rng, 2) for _ in range(5)]
+    documents.append(documents[2])
+
+    def versions(_: int) -> tuple[str, str]:
+        return "\n\n".join(rng.sample(documents, len(documents))), "\n\n".join(documents)
+
+    sent, fixed = _in_system(rng, versions)
+    usage = _served(sent, answers=False)
+    (span,) = _losses(sent, usage).spans
+    assert span.kind == "reordered_text"
+    assert span.lost_tokens == pytest.approx(_fresh(usage) - _fresh(_served(fixed, answers=False)), rel=0.1)
+
+
 def test_order_that_changed_once_is_not_the_reason_of_what_a_time_costs() -> None:
     rng = random.Random(1)
     state = {name: _text(rng, 1) for name in ("plan", "risk", "owner", "notes")}
