@@ -329,7 +329,7 @@ class LogModel(QAbstractTableModel):
     def day_changes(self, day_of: Callable[[LogRow], date]) -> Iterator[tuple[int, date]]:
         """Yield the first row and each row in memory with another day than the row before, and its day.
 
-        Two rows of a page are looked at unless the page has more than one day: rows are in the order of time.
+        A page has one day if its earliest and its latest row have: an import puts earlier days between newer rows.
         """
         end, before = 0, None
         for page in sorted(self._pages):
@@ -340,7 +340,8 @@ class LogModel(QAbstractTableModel):
             if end == page * PAGE and days[0] != before:
                 yield end, days[0]
             end, before = page * PAGE + len(rows), days[-1]
-            if days[0] != days[1]:
+            started = [row.started_utc for row in rows]
+            if day_of(rows[started.index(min(started))]) != day_of(rows[started.index(max(started))]):
                 days = [day_of(row) for row in rows]
                 changes = (place for place in range(1, len(rows)) if days[place] != days[place - 1])
                 yield from ((page * PAGE + place, days[place]) for place in changes)

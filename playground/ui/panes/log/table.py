@@ -271,6 +271,7 @@ class LogTable(RowTable):
         header.setSectionsClickable(True)
         header.sectionClicked.connect(self.sort_by)
         model.loaded.connect(self.fit_rows)
+        model.rowsAboutToBeInserted.connect(self._flatten)  # before the heights move with their rows
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu)
 
@@ -466,7 +467,6 @@ class LogTable(RowTable):
 
     def rowsInserted(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
         """Keep the rows that the user reads in place when new rows come on top."""
-        self._flatten()
         bar = self.verticalScrollBar()
         top = bar.value()
         super().rowsInserted(parent, start, end)
