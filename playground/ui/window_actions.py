@@ -134,8 +134,16 @@ class WindowActions:
             self._window.program.copy_request(run_id, name)
 
     def copy_request(self, form: str) -> None:
-        """Copy the current request in one of its forms."""
-        self._window.program.copy_request(self.current_run_id(), form)
+        """Copy the current request in one of its forms; as a ticket, all selected rows of the log."""
+        if form == "ticket" and self._several_chosen():
+            self._window.answers.log_paths.ask("copy_ticket")
+        else:
+            self._window.program.copy_request(self.current_run_id(), form)
+
+    def _several_chosen(self) -> bool:
+        """Return whether the focus is in the log and several of its requests are selected."""
+        log = self._window.log
+        return log.table.chosen_requests() > 1 and log.isAncestorOf(self._window.focusWidget())
 
     def _tools_of_a_server(self) -> None:
         """Add tools of an MCP server, which then executes them."""
@@ -149,7 +157,7 @@ class WindowActions:
     def _ticket(self) -> None:
         """Open the ticket of the current request, or of all selected rows of the log."""
         run_id = self.current_run_id()
-        if self._window.log.table.chosen_requests() > 1 and self._window.log.isAncestorOf(self._window.focusWidget()):
+        if self._several_chosen():
             self._window.answers.log_paths.ask("ticket")
         elif run_id is None or self._window.workspace.log is None:
             self._window.show_notice("There is no request for a ticket yet.")

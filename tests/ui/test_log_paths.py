@@ -16,7 +16,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageBox
 
-from playground.cli.selftest import UiDriver
+from playground.cli.selftest import CONTROL, SHIFT, UiDriver
 from playground.client.events import AnyEvent, AttemptStarted, RetryScheduled
 from playground.requestlog.filter import EVERYTHING, Order
 from playground.requestlog.records import EndedRun
@@ -25,6 +25,7 @@ from playground.ui.dialogs.ticket import TicketDialog
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.table import ATTEMPT_PX, DAY_PX
 from playground.ui.session import Session
+from playground.ui.theme import scaled
 from playground.ui.widgets.row_table import ROW_PX
 from tests.requestlog.samples import answered, body_of, record, refused
 from tests.ui.conftest import Story
@@ -168,6 +169,40 @@ def test_two_requests_are_compared(tell: Tell) -> None:
         ]
         assert [view.input.text() for view in compare.page.columns] == ["1,204 in"] * 2
         assert [slot.running for slot in compare.slots] == [False, False]
+
+    tell(story)
+
+
+def test_ticket_shortcut_with_several_rows_copies_all_of_them(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        await _filled(session, hand)
+        _choose(session, 0, 1, 3)
+        QTest.keyClick(session.window.log.table, Qt.Key.Key_T, CONTROL | SHIFT)
+        await hand.until(lambda: "ticket of 3 requests" in session.window.notice_bar.words, "the notice")
+        heads = re.findall("(?m)^# Request ([0-9a-f]{8})", QGuiApplication.clipboard().text())
+        assert heads == ["00000003", "aaaa0000", "00000000"]
+
+    tell(story)
+
+
+def test_imported_days_between_newer_rows_keep_their_headings(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        log = session.workspace.log
+        assert log is not None
+        now = datetime.now(UTC)
+        old = now - timedelta(days=9)
+
+        async def keep(number: int, started: datetime) -> None:
+            events = answered(request_id=f"{number:08x}-0000-4000-8000-000000000000")
+            await log.add([EndedRun(replace(record(question=f"{number}"), started_utc=started), tuple(events))])
+
+        table, model = session.window.log.table, session.window.log.model
+        for number, started in enumerate((now, old, old, now, now)):
+            await keep(number, started)
+            await hand.until(lambda seen=number: model.rowCount() == seen + 1 and model.row(0) is not None, "the row")
+        tall = scaled(ROW_PX + DAY_PX)
+        heights = [scaled(ROW_PX), scaled(ROW_PX), tall, scaled(ROW_PX), tall]
+        await hand.until(lambda: [table.rowHeight(row) for row in range(5)] == heights, "two days with headings")
 
     tell(story)
 

@@ -29,6 +29,7 @@ from playground.services import AppServices
 from playground.ui.dialogs.consent import asked
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once
@@ -155,6 +156,7 @@ class LogWork(QObject):
             "earlier": self._earlier,
             "compare": self._compare,
             "ticket": self._ticket,
+            "copy_ticket": self._copy_ticket,
             "export": self._export,
             "export_shown": lambda: self._export_of(self._pane.model.filter.matching),
             "import": self._import,
@@ -258,11 +260,28 @@ class LogWork(QObject):
         self.compare_requested.emit(ids)
 
     async def _ticket(self) -> None:
+        ids = await self._chosen_for_ticket()
+        if ids:
+            await self.ticket_of(ids)
+
+    async def _copy_ticket(self) -> None:
+        from playground.export.ticket import tickets
+
+        runs = await self._runs(await self._chosen_for_ticket())
+        if runs:
+            copy_text(await asyncio.to_thread(tickets, runs))
+            self.notice.emit(
+                f"Copied as a support ticket of {len(runs)} requests. Message contents are left out; a hash and a "
+                "length stand for each."
+            )
+
+    async def _chosen_for_ticket(self) -> list[str]:
+        """Return the run_ids of the selected rows, the newest first; none if they are too many, which is said."""
         ids = await self.chosen()
-        if len(ids) > MOST_IN_A_TICKET:
-            self.notice.emit(f"A ticket takes {MOST_IN_A_TICKET} requests at most; {len(ids):,} are chosen.")
-            return
-        await self.ticket_of(ids)
+        if len(ids) <= MOST_IN_A_TICKET:
+            return ids
+        self.notice.emit(f"A ticket takes {MOST_IN_A_TICKET} requests at most; {len(ids):,} are chosen.")
+        return []
 
     async def ticket_of(self, run_ids: list[str]) -> None:
         """Open the ticket of these requests for review before it is passed on."""

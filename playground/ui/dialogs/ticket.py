@@ -50,7 +50,7 @@ class TicketDialog(QDialog):
         self.contents.setCurrentText(settings.text("ticket_contents"))
         self.contents.setAccessibleName("What people and models wrote")
         self.workspace = QLineEdit(settings.text("ticket_workspace"))
-        self.workspace.setPlaceholderText("workspace id, where you have one")
+        self.workspace.setPlaceholderText("workspace id, if you have one")
         self.workspace.setAccessibleName("Workspace id")
         self.preview = QPlainTextEdit()
         self.preview.setReadOnly(True)
