@@ -21,6 +21,8 @@ from playground.prompt.request import body_fields, encode
 from playground.requestlog.filter import EVERYTHING
 from playground.runs.state import RunState
 from playground.ui.dialogs.palette import CommandPalette
+from playground.ui.panes.log.columns import COLUMNS
+from playground.ui.panes.response.labels import NEVER_SENT
 from playground.ui.session import Session
 from tests.ui.conftest import FAST, Story
 
@@ -182,6 +184,10 @@ def test_a_wait_for_the_plan_is_said_and_can_be_stopped(tell: Tell) -> None:
         assert current is not None
         assert current.run.state.phase == "stopped"
         assert current.run.state.attempts == []
+        assert text.ending.text() == NEVER_SENT
+        model = session.window.log.model
+        place = next(number for number, column in enumerate(COLUMNS) if column.title == "prefix")
+        await hand.until(lambda: model.index(0, place).data() == "stopped before it was sent", "the row")
         assert await _logged(session) == 2
 
     tell(story)

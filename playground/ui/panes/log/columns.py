@@ -364,6 +364,8 @@ def _prefix(row: LogRow, detail: RowDetail) -> Cell:
         cached = row.forecast_cached
         return Cell("" if cached is None else f"forecast ≈ {cached:,.0f} cached", "Known after the end", "muted")
     if row.phase in ("stopped", "interrupted"):
+        if row.phase == "stopped" and not row.attempts:
+            return Cell("stopped before it was sent", "", "muted")
         return Cell(f"{row.phase}: no usage reported" if row.cached_tokens is None else row.phase, "", "muted")
     if row.phase == "failed":
         title = _one_line(row.error_title)

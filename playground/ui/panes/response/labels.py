@@ -9,6 +9,7 @@ from playground.runs.state import Phase, RunState
 
 EMPTY = "Nothing sent yet"
 STOPPED = "Stopped by you · usage unknown: the server did not report it before the stop"
+NEVER_SENT = "Stopped by you before it was sent · no tokens were used"
 STOPPED_WITH_USAGE = "Stopped by you · the usage had already been reported"
 INTERRUPTED = "Interrupted · the program ended before the response; this is the text logged until then"
 NO_CONTENT = "The response ended without any text."
@@ -93,6 +94,8 @@ def ending(state: RunState | None) -> str:
     if state is None:
         return ""
     if state.phase == "stopped":
+        if not state.attempts:
+            return NEVER_SENT
         return STOPPED if state.usage is None else STOPPED_WITH_USAGE
     if state.phase == "interrupted":
         return INTERRUPTED
