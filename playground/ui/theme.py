@@ -235,7 +235,10 @@ class _Polisher(QObject):
         if not widget.isVisible():
             widget.installEventFilter(self)
             return
+        font = widget.font()
         widget.style().polish(widget)
+        if widget.testAttribute(Qt.WidgetAttribute.WA_SetFont) and widget.font().pixelSize() != font.pixelSize():
+            widget.setFont(font)  # the style sheet gave back the size from before the zoom
         widget.update()
         for child in widget.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
             if not child.isWindow():

@@ -28,7 +28,7 @@ from playground.runs.metrics import dollars, finish_text, percent, seconds
 from playground.ui.batch.model import BatchModel
 from playground.ui.batch.setup import BatchSetup
 from playground.ui.batch.table import BatchTable
-from playground.ui.theme import GRID, current_theme, mono_font, ui_font
+from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel, push_button, toned
@@ -77,16 +77,16 @@ class BatchBar(QWidget):
             right -= metrics.horizontalAdvance(text)
             failed = name == "failed" and count
             painter.setPen(theme.failure if failed else theme.muted)
-            painter.drawText(QRect(right, 4, self.width(), 18), int(Qt.AlignmentFlag.AlignVCenter), text)
+            painter.drawText(QRect(right, 4, self.width(), scaled(18)), int(Qt.AlignmentFlag.AlignVCenter), text)
             right -= 14
-            painter.fillRect(QRect(right, 9, 9, 9), getattr(theme, tone))
+            painter.fillRect(QRect(right, scaled(9), 9, 9), getattr(theme, tone))
             right -= GRID * 2
         total, left, width = sum(count for *_, count in self._parts()) or 1, 0, self.width()
         done = 0
         for _name, tone, count in self._parts():
             done += count
             end = round(width * done / total)
-            painter.fillRect(QRect(left, 31, end - left, 8), getattr(theme, tone))
+            painter.fillRect(QRect(left, self.height() - 11, end - left, 8), getattr(theme, tone))
             left = end
 
 
@@ -98,7 +98,7 @@ class BatchDetail(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "detail")
-        self.setMinimumHeight(DETAIL_PX)
+        self.setMinimumHeight(scaled(DETAIL_PX))
         self._title = ElidedLabel("Row", Qt.TextElideMode.ElideRight)
         self.open = push_button("Open in Prompt", "link", self.open_asked)
         self.text = QPlainTextEdit()
@@ -225,7 +225,9 @@ class BatchPage(QWidget):
         self.order_text = words("", "muted")
         order = QFrame()
         order.setProperty("look", "pane")
-        row_of((self.order_text, 1), on=order, margins=(14, 2, 14, 2))
+        self.gaps = words("", "variable")
+        self.gaps.hide()
+        column_of(self.gaps, self.order_text, on=order, margins=(14, 2, 14, 2), spacing=2)
         self.body = QSplitter(Qt.Orientation.Vertical)
         self.body.addWidget(self.table)
         self.body.addWidget(self.detail)
@@ -235,6 +237,16 @@ class BatchPage(QWidget):
         page = QWidget()
         column_of(self.setup, self.progress, order, self._filter_row(), (self.body, 1), on=page, margins=0, spacing=0)
         return page
+
+    def show_gaps(self, text: str) -> None:
+        """Say which rows have no value for a variable; an empty text hides it."""
+        self.gaps.setText(text)
+        self.gaps.setVisible(bool(text))
+
+    def show_zoom(self) -> None:
+        """Apply the text size to the rows, their columns and the detail of a row."""
+        self.table.show_zoom()
+        self.detail.setMinimumHeight(scaled(DETAIL_PX))
 
     def _filter_row(self) -> QWidget:
         self.filter = QLineEdit()

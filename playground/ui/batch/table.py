@@ -128,18 +128,25 @@ class BatchTable(RowTable):
         if kinds == self._widths_for:
             return
         self._widths_for = kinds
+        self.horizontalHeader().setProperty("zoomApplied", zoom_factor())  # sections have their size in this text size
         left_out = NARROW_DROPS if narrow else ()
-        fixed = sum(WIDTHS.get(column.kind, 0) for column in self._batch.columns if column.kind not in left_out)
+        fixed = sum(scaled(WIDTHS.get(column.kind, 0)) for column in self._batch.columns if column.kind not in left_out)
         variables = sum(column.kind == "variable" for column in self._batch.columns)
-        least, most = VARIABLE_PX
-        room = (self.width() - fixed - OUTPUT_PX) // max(variables, 1)
+        least, most = map(scaled, VARIABLE_PX)
+        room = max(least, min((self.width() - fixed - scaled(OUTPUT_PX)) // max(variables, 1), most))
         for number, column in enumerate(self._batch.columns):
             stretched = column.kind == "output"
             self.setColumnHidden(number, column.kind in left_out)
             mode = QHeaderView.ResizeMode.Stretch if stretched else QHeaderView.ResizeMode.Interactive
             self.horizontalHeader().setSectionResizeMode(number, mode)
             if not stretched:
-                self.setColumnWidth(number, WIDTHS.get(column.kind, max(least, min(room, most))))
+                self.setColumnWidth(number, scaled(WIDTHS[column.kind]) if column.kind in WIDTHS else room)
+
+    def show_zoom(self) -> None:
+        """Apply the text size to rows and columns."""
+        self._widths_for = ()
+        self._fit_columns()
+        self.verticalHeader().setDefaultSectionSize(scaled(ROW_PX))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

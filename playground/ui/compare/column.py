@@ -25,7 +25,7 @@ from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.response.labels import ending, outcome, outcome_look, waiting
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Recolored, current_theme, mono_font
+from playground.ui.theme import GRID, Recolored, current_theme, mono_font, scaled, zoom_factor
 from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
@@ -151,7 +151,7 @@ MENU: tuple[tuple[str, str], ...] = (
 PIECES_PX = 78
 SHORT_PX, SHORT_PIECES_PX = 360, 42
 """Height of a column below which its differences from A take one line."""
-LEAST_PX, WITH_TTFT_PX = 300, 350
+LEAST_PX, WITH_COST_PX, WITH_TTFT_PX = 300, 260, 350
 
 
 class ColumnView(QFrame):
@@ -227,8 +227,10 @@ class ColumnView(QFrame):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.ttft.setVisible(self.width() >= WITH_TTFT_PX)  # the summary has it too
-        self.differs.setFixedHeight(PIECES_PX if self.height() >= SHORT_PX else SHORT_PIECES_PX)
+        for figure, least_px in ((self.ttft, WITH_TTFT_PX), (self.cost, WITH_COST_PX)):
+            figure.setVisible(self.width() >= scaled(least_px))  # the summary has them too
+        self.differs.setProperty("zoomApplied", zoom_factor())  # the height is in the present text size
+        self.differs.setFixedHeight(scaled(PIECES_PX if self.height() >= scaled(SHORT_PX) else SHORT_PIECES_PX))
 
     def show_variant(self, index: int, variant: Variant, first: Variant) -> None:
         """Show the prompt's name and what differs from the first column."""

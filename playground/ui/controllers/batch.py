@@ -110,7 +110,14 @@ class BatchController(QObject):
 
     def view(self) -> ModeView:
         """Return the widgets of the mode."""
-        return ModeView(self.page, self.tools, send=self.start_or_pause, take_focus=self.take_focus, close=self.close)
+        return ModeView(
+            self.page,
+            self.tools,
+            send=self.start_or_pause,
+            take_focus=self.take_focus,
+            close=self.close,
+            take_zoom=self.page.show_zoom,
+        )
 
     @property
     def running(self) -> bool:
@@ -221,6 +228,7 @@ class BatchController(QObject):
         )
         self.page.show_counts(can_retry=False)
         self.page.show_totals(None, 0)
+        self.page.show_gaps(made.gaps)
         self._show_order()
         self._show_tools()
 

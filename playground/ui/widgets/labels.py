@@ -7,8 +7,19 @@ from collections.abc import Callable
 from functools import cache
 from weakref import WeakSet
 
-from PySide6.QtCore import QMimeData, QRect, QSize, Qt, SignalInstance
-from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QEvent, QMimeData, QRect, QSize, Qt, SignalInstance
+from PySide6.QtGui import (
+    QFont,
+    QFontMetrics,
+    QGuiApplication,
+    QKeyEvent,
+    QKeySequence,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+    QShowEvent,
+)
 from PySide6.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
 
 from playground.export.terminal import visible_line
@@ -182,7 +193,25 @@ class IdLabel(QWidget):
         return QSize(metrics.horizontalAdvance(self.displayed), metrics.height() + 4)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(80, QFontMetrics(mono_font(SIZES_PX[0])).height() + 4)
+        """Return the height of the lines at the present width: a full column does not ask for it."""
+        one_line = QFontMetrics(mono_font(SIZES_PX[0])).height() + 4
+        return QSize(80, max(self.heightForWidth(self.width()), one_line) if self.isVisible() else one_line)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Ask for the height of the lines at another width."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.updateGeometry()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Ask for the height of the lines at another text size."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self.updateGeometry()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the id, and a focus ring."""
