@@ -49,12 +49,29 @@ class DisplayedBatch(Struct, frozen=True):
     columns: tuple[str, ...]
     selection: Selection
     displayed: Displayed
+    gaps: str = ""
+    """What to know of rows without a value for a variable of the prompt; empty if there are none."""
 
     @classmethod
     def of(cls, prepared: PreparedBatch, selection: Selection) -> DisplayedBatch:
         """Select the displayed rows; groups are unfolded. Takes long: call it in a worker."""
         unfolded = replace(selection, folded=frozenset())
-        return cls(prepared, columns_of(prepared.settings.rows), unfolded, Displayed.of(prepared.lines, unfolded))
+        displayed = Displayed.of(prepared.lines, unfolded)
+        return cls(prepared, columns_of(prepared.settings.rows), unfolded, displayed, _gaps(prepared))
+
+
+def _gaps(prepared: PreparedBatch) -> str:
+    """Return a sentence on the rows whose value of a variable is empty."""
+    rows: dict[str, list[int]] = {}
+    for line in prepared.lines:
+        for name, value in line.item.document.variables.items():
+            if name in prepared.plan.columns and not value:
+                rows.setdefault(name, []).append(line.item.row.number)
+    return " ".join(
+        f"{len(found):,} {'row has' if len(found) == 1 else 'rows have'} no value for {visible_line(name)}"
+        f" ({'row' if len(found) == 1 else 'the first is row'} {min(found):,}): sent with an empty text."
+        for name, found in rows.items()
+    )
 
 
 class BatchPlanner(QObject):

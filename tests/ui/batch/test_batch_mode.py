@@ -298,6 +298,20 @@ def test_batch_rows_of_the_log_have_the_values_of_logged_requests(tell: Tell, tm
     tell(story)
 
 
+def test_batch_rows_without_a_value_are_named_before_the_start(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path)
+        assert not batch.page.gaps.isVisible()
+        file = tmp_path / "rows.jsonl"
+        file.write_text('{"shop": "A", "question": "When?"}\n{"shop": "B"}\n', "utf-8")
+        batch.files.open_file(file)
+        expected = "1 row has no value for question (row 1): sent with an empty text."
+        await hand.until(lambda: batch.page.gaps.text() == expected, "the row")
+        assert batch.page.gaps.isVisible()
+
+    tell(story)
+
+
 @pytest.mark.parametrize("text", ["a,b\n1\n", "only a header\n", '{"a": '])
 def test_batch_bad_data_is_reported_and_changes_nothing(tell: Tell, tmp_path: Path, text: str) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
