@@ -99,8 +99,10 @@ def speed(tokens_per_s: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Format a share (0 to 1) as 95.7 %; — if unknown."""
-    return UNKNOWN if share is None else f"{share * 100:.1f} %"
+    """Format a share (0 to 1) as 95.7 %; — if unknown. Less than all is never 100.0 %: then it is rounded down."""
+    if share is None:
+        return UNKNOWN
+    return f"{min(share * 100, 99.9) if share < 1 else share * 100:.1f} %"
 
 
 EARLY = ("stopped", "interrupted", "failed")

@@ -72,6 +72,7 @@ def test_a_cost_is_never_shown_as_nothing(value: float) -> None:
 def test_speed_and_percent() -> None:
     assert (speed(96.24), speed(None), speed(12345.6)) == ("96.2 tok/s", UNKNOWN, "12,345.6 tok/s")
     assert (percent(0.957), percent(0.0), percent(None)) == ("95.7 %", "0.0 %", UNKNOWN)
+    assert (percent(28_384 / 28_391), percent(1.0)) == ("99.9 %", "100.0 %")
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,9 @@ class UsageSection(Section):
     def __init__(self) -> None:
         super().__init__("Usage")
         self.headline = toned("", "headline")
-        self.note = toned("", "muted")
-        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.note = ElidedLabel("Note", Qt.TextElideMode.ElideRight)
+        self.note.setProperty("tone", "muted")
+        self.note.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         row = row_of(self.headline, (self.note, 1), spacing=GRID // 2 + 2)
         self.bar = Bar(10)
         self.column.addLayout(row)
@@ -104,11 +105,11 @@ class UsageSection(Section):
         self._draw(None)
 
     def _head(self, headline: Line, note: Line) -> None:
-        for label, line in ((self.headline, headline), (self.note, note)):
-            if label.text() != line.text:
-                label.setText(line.text)
-            label.setToolTip(plain_tip(line.why))
-            label.setAccessibleDescription(line.why)
+        if self.headline.text() != headline.text:
+            self.headline.setText(headline.text)
+        self.headline.setToolTip(plain_tip(headline.why))
+        self.headline.setAccessibleDescription(headline.why)
+        self.note.set_full_text(note.text, note.why, note.text.rpartition(" · ")[2])  # the tokens are in a row below
 
     def _draw(self, usage: Usage | None) -> None:
         self.bar.show_pieces(*usage_pieces(usage))
