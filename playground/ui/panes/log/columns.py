@@ -435,7 +435,7 @@ COLUMNS = (
     Column("status", 180, _status, "HTTP status and finish reason; all attempts if the request was retried"),
     Column("request_id", 284, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 70, _prompt, "Prompt tokens, the cached ones included", figure=True),
-    Column("cached", 116, _cached, "Prompt tokens that the cache served", figure=True),
+    Column("cached", 124, _cached, "Prompt tokens that the cache served", figure=True),
     Column("out", 62, _output, "Completion tokens", figure=True),
     Column("TTFT", 68, _ttft, "Time to first token", figure=True),
     Column("total", 74, _total, "From sending to the end, waits and retries included", figure=True),

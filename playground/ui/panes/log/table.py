@@ -60,6 +60,8 @@ from playground.ui.widgets.timers import repeating_timer
 ATTEMPT_PX = 20
 DAY_PX = 22
 """Height of the row of a day, above the first of its requests."""
+BAR_GAP_PX = 4
+"""Least room between the bar of cached tokens and its figure."""
 _ICON_PX, _ICON_GAP_PX, _INDENT_PX = 13, 6, 14
 
 
@@ -136,7 +138,7 @@ class RowPainter:
                 shown = _elide(text, at.key, at.width - indent, _Font(at.font))
                 painter.drawText(at.left + indent, top, at.width - indent, high, at.flags, shown)
             if row is not None and at.column.title == "cached":
-                self._paint_cached(painter, at, top + high // 2, row)
+                self._paint_cached(painter, at, top + high // 2, row, QFontMetrics(at.font).horizontalAdvance(text))
             for line, attempt in enumerate(unfolded):
                 self._paint_attempt(
                     painter, QRect(at.left, top + high + line * attempts, at.width, attempts), at, attempt
@@ -165,12 +167,12 @@ class RowPainter:
         if row is not None and shown is not None and row.run_id == shown:
             painter.fillRect(QRect(place.left(), place.top(), MARK_PX, place.height()), current_theme().accent)
 
-    def _paint_cached(self, painter: QPainter, at: _Column, middle: int, row: LogRow) -> None:
-        """Draw the cached share of the prompt as a bar before its figure; nothing if it was not reported."""
+    def _paint_cached(self, painter: QPainter, at: _Column, middle: int, row: LogRow, figure_px: int) -> None:
+        """Draw the cached share of the prompt as a bar before its figure, if it was reported and there is room."""
         cached, prompt = row.cached_tokens, row.prompt_tokens
         if row.group is not None:
             cached, prompt = row.group.compared_cached_tokens, row.group.compared_prompt_tokens
-        if cached is None or not prompt or at.width + 2 * PAD_PX < BAR_PX + scaled(50):
+        if cached is None or not prompt or at.width < BAR_PX + BAR_GAP_PX + figure_px:
             return
         paint_cached_bar(painter, at.left, middle, cached / prompt)
 
