@@ -264,7 +264,7 @@ class RecorderController(QObject):
         busy = self._starting or self._stopping
         forwards = self._forwards if process is not None else ""
         self.tools.show_state(state, url, forwards, running=process is not None, busy=busy)
-        self.page.start_button.setEnabled(process is None and not busy)
+        self.page.show_recording(url, busy=busy)
         self.page.connect_panel.show_url(url)
 
     def close(self) -> None:

@@ -31,6 +31,7 @@ from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
 from playground.ui.widgets.notice import shortened, words
 
+WHY_UNKNOWN = "A request reported no cached tokens, or the endpoint has no rates."
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？]) +")
 _SAMPLES, _SAMPLE_CHARS = 3, 60
 MAX_CARDS = 30
@@ -209,6 +210,7 @@ class _TotalsBox(QFrame):
         for name, (before, later) in pairs.items():
             known = UNKNOWN not in (before, later)
             self.figures[name].setText(f"{before} → ≈ {later}" if known else before)
+            self.figures[name].setToolTip("" if known else WHY_UNKNOWN)
             self.figures[name].setAccessibleName(f"{name}: {before}, {fixes.lower()} about {later}")
         self.note.setText(
             f"Estimated from {saved.requests:,} requests"

@@ -43,6 +43,8 @@ from playground.ui.widgets.tab_bar import PaneTabs
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.
 2. Set the base URL of your program to the address that is then displayed.
 3. Run your program. Its requests are listed here with cached tokens and what broke their prefix."""
+NO_REQUEST = """The Recorder listens at {url} and has received no request yet.
+Set the base URL of your program to this address and run it; the tab Connect has the code to copy."""
 LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy request_id"}
 """Buttons for the selected request by the name of what they do, which is also their icon's."""
 NO_MATCH = "No recorded request matches this filter."
@@ -148,9 +150,11 @@ class RecorderPage(QWidget):
 
     def _empty(self) -> QWidget:
         page = QWidget()
+        self.empty_title, self.steps = words("", "title"), words("")
+        self.show_recording("", busy=False)
         column = column_of(
-            words("Record the requests of your program", "title"),
-            words(STEPS),
+            self.empty_title,
+            self.steps,
             on=page,
             margins=(GRID * 5, GRID * 4, GRID * 5, GRID * 4),
             spacing=GRID,
@@ -159,6 +163,13 @@ class RecorderPage(QWidget):
         column.addWidget(self.start_button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
         return page
+
+    def show_recording(self, url: str, *, busy: bool) -> None:
+        """Say what to do while there is no request. `url`: the Recorder's address, empty if it does not run."""
+        self.empty_title.setText("Waiting for the first request" if url else "Record the requests of your program")
+        self.steps.setText(NO_REQUEST.format(url=url) if url else STEPS)
+        self.start_button.setVisible(not url)
+        self.start_button.setEnabled(not busy)
 
     def _connect(self) -> None:
         self.start_button.clicked.connect(lambda _checked: self.start_wanted.emit())

@@ -17,6 +17,7 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import ElidedLabel, toned
 from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.notice import words
 
 _LINES = 3
 _NOTABLE = 64
@@ -54,8 +55,7 @@ class DifferenceStrip(QFrame):
         self.show_zoom()
         self.pieces.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.pieces.setStyleSheet("background: transparent;")
-        self.note = ElidedLabel("Cost of the difference", Qt.TextElideMode.ElideRight)
-        self.note.setProperty("tone", "muted")
+        self.note = words("", "muted")
         earlier, compare = QPushButton("Show earlier"), QPushButton("Compare…")
         set_icon(compare, "diff", "accent")
         head = row_of(self.title, (self.place, 1), spacing=GRID)
@@ -81,11 +81,12 @@ class DifferenceStrip(QFrame):
         times = [f"{row.started_utc.astimezone():%H:%M:%S}" for row in (compared.row, compared.earlier)]
         self.title.setText(f"{times[0]} {'differs from' if found.place else 'continues'} {times[1]}")
         shared = f"{Figure.estimated(found.shared_tokens).text} tokens shared"
-        self.place.set_full_text(f"{found.place or found.words} · {shared}")
+        place = found.place or found.words
+        self.place.set_full_text(f"{place} · {shared}", short=place)
         self.title.setToolTip(f"Compared with the request before in its {compared.within}")
         self.pieces.setVisible(bool(found.place))
         self.pieces.show_pieces(compared.pieces)
-        self.note.set_full_text(note(compared))
+        self.note.setText(note(compared))
 
     def show_zoom(self) -> None:
         """Keep room for the same number of lines after the text size has changed."""

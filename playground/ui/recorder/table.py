@@ -301,6 +301,8 @@ class _RowPainter:
         elif column == _CACHED and bar_px >= 0 and rect.width() >= BAR_PX + scaled(50):
             paint_cached_bar(painter, left, rect.center().y(), bar_px / BAR_PX, theme)
         font, metrics = self._fonts[column == _ID]
+        if column == _STATUS and metrics.horizontalAdvance(text) > room:
+            text = ""  # the icon and the tooltip say it
         painter.setFont(font)
         painter.setPen(getattr(theme, cell.tone) if cell.tone else theme.text)
         place = QRect(left, 0, room, rect.height())

@@ -83,6 +83,16 @@ def test_recorder_mode_before_start_is_empty_and_focuses_start(tell: Tell) -> No
     tell(story)
 
 
+def test_recorder_mode_without_a_request_says_what_it_waits_for(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        recorder = await recording(session, hand)
+        await hand.until(lambda: recorder.tools.url.text() in recorder.page.steps.text(), "the address")
+        assert recorder.page.empty_title.text() == "Waiting for the first request"
+        assert not recorder.page.start_button.isVisible()
+
+    tell(story)
+
+
 def test_recorder_mode_records_rows_totals_causes_and_leaks(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         recorder = await recording(session, hand)
