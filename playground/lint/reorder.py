@@ -66,7 +66,7 @@ def effect(prompt_forecast: PromptForecast, counter: TokenEstimator, rates: Rate
     document, text, prompt = (
         prompt_forecast.view.document,
         prompt_forecast.view.view.text,
-        prompt_forecast.zones.total_tokens,
+        prompt_forecast.forecast.prompt_tokens,
     )
     counted = counter.estimate(text)
     share = counter.estimate(text[: stable_length(document)]) / counted if counted else 0.0

@@ -75,6 +75,7 @@ def test_it_marks_the_place_leads_there_and_is_mended_in_one_step(tell: Tell) ->
         assert (after.messages[0].content or "").rstrip().endswith("Current time: 14:05.")
         await hand.until(lambda: window.answers.adviser.document is after, "the next look")
         assert "prefix-order" not in {advice.rule for advice in window.answers.adviser.advice}
+        assert window.focusWidget() is window.prompt.prompt_tab.cards[0].text
         window.prompt.undo()
         assert window.prompt.document() == before
 

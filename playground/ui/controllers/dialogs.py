@@ -159,6 +159,7 @@ class DialogController(QObject):
             if prompt.document() is document:
                 prompt.set_document(option.after, undoable=True, label=option.title)
                 prompt.history.page.fixed = option.after
+                prompt.focus_editor()  # the link that opened the dialog goes with the advice
 
         dialog = RewriteDialog(document, found, self._workspace.effect, self.window)
         dialog.chosen.connect(apply)

@@ -54,7 +54,9 @@ class RewriteDialog(QDialog):
         self.list.setAccessibleName("Ways to fix")
         for number, option in enumerate(options):
             best = number == self.best and len(options) > 1 and gains[number] >= 1
-            self.list.addItem(f"{option.title}\nrecommended: longest stable prefix" if best else option.title)
+            self.list.addItem(f"{option.title}\nrecommended" if best else option.title)
+            if best:
+                self.list.item(number).setToolTip("It has the longest stable prefix.")
         self.why = words("")
         self.difference = DifferenceView()
         self.figures = _Figures()
