@@ -215,7 +215,8 @@ def delete(words: list[str], options: argparse.Namespace) -> Work:
         if n and not options.yes and not await asyncio.to_thread(_agreed, n):
             print("Nothing was deleted.", file=sys.stderr)
             return FAILED
-        print(f"{await store.delete_matching(chosen):,} requests deleted.", file=sys.stderr)
+        deleted = await store.delete_matching(chosen)
+        print(f"{deleted:,} request{'' if deleted == 1 else 's'} deleted.", file=sys.stderr)
         return FINISHED
 
     return work

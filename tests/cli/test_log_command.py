@@ -137,6 +137,7 @@ def test_deleting_asks_and_where_nobody_answers_it_must_be_said(run: Run) -> Non
     done = run("delete", "status:429", "--yes")
     assert (done.returncode, done.stderr.decode().strip()) == (0, "2 requests deleted.")
     assert len(run("--json").stdout.splitlines()) == 1
+    assert run("delete", "status:200", "--yes").stderr.decode().strip() == "1 request deleted."
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")

@@ -401,7 +401,8 @@ class LogPaths(QObject):
 
     async def _keep_bounds(self) -> None:
         if deleted := await self._workspace.keep_bounds():
-            self.notice.emit(f"{deleted:,} old requests were deleted from the log, as the settings say.")
+            old = "old request was" if deleted == 1 else "old requests were"
+            self.notice.emit(f"{deleted:,} {old} deleted from the log, as the settings say.")
 
     def ask(self, name: str) -> None:
         """Do something with the chosen rows."""

@@ -325,7 +325,7 @@ class LogWork(QObject):
             if done is None:
                 self.notice.emit(f"Stopped: nothing was exported, and {path.name} is unchanged.")
             else:
-                self.notice.emit(f"{done:,} requests are in {path}.")
+                self.notice.emit(f"{done:,} {'request is' if done == 1 else 'requests are'} in {path}.")
 
         self._workspace.tasks.start(self._see_through("exported", work()), "export requests")
 
@@ -360,7 +360,9 @@ class LogWork(QObject):
     async def _delete_matching(self, chosen: LogFilter, count: int) -> None:
         deleted = await self._stoppable(count, lambda progress: self._log.delete_matching(chosen, progress))
         self.notice.emit(
-            "Stopped: the remaining requests stay." if deleted is None else f"{deleted:,} requests were deleted."
+            "Stopped: the remaining requests stay."
+            if deleted is None
+            else f"{deleted:,} {'request was' if deleted == 1 else 'requests were'} deleted."
         )
 
     async def _stoppable(self, count: int, work: Callable[[Callable[[int], None]], Awaitable[T]]) -> T | None:

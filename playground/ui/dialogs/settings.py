@@ -87,7 +87,7 @@ class LogSizeDialog(QDialog):
         self._workspace.settings.set("log_keep_days", days)
         self._workspace.settings.set("log_keep_mb", megabytes)
         deleted = await self._workspace.keep_bounds()
-        self.message.setText(f"{deleted:,} requests were deleted.")
+        self.message.setText(f"{deleted:,} {'request was' if deleted == 1 else 'requests were'} deleted.")
         self.size_words.setText(show_size(await self._log.size()))
 
     async def _would_delete(self, days: int, megabytes: int) -> str:
