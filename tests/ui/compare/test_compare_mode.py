@@ -226,6 +226,25 @@ def test_compare_editor_changes_prompt_parameters_and_model(tell: Tell) -> None:
     tell(story)
 
 
+def test_compare_editor_cuts_no_line_at_its_first_display(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        # 103 characters and a word: between the width of 100 characters and that of the card.
+        lines = "\n".join(f"{number:03}. " + "a" * 47 + " " + "b" * 50 + " end" for number in range(60))
+        compare = compare_of(session, Document(name="long", messages=(Message("system", lines),)))
+        compare.page.columns[1].asked.emit("edit")
+        assert isinstance(compare.dialog, VariantDialog)
+        text = compare.dialog.pane.prompt_tab.cards[0].text
+        await hand.until(text.isVisible, "the editor")
+        await hand.until(lambda: text.document().firstBlock().layout().lineCount() > 0, "the lines")
+        block, widths = text.document().firstBlock(), set()
+        while block.isValid():
+            widths |= {round(block.layout().lineAt(at).width()) for at in range(block.layout().lineCount())}
+            block = block.next()
+        assert widths == {text.viewport().width()}
+
+    tell(story)
+
+
 def test_compare_column_order_copies_files_and_limit_of_four(tell: Tell, tmp_path: Path) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         file = tmp_path / "third.prompt.json"

@@ -8,7 +8,7 @@ from operator import attrgetter
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QHelpEvent,
     QInputMethodEvent,
@@ -16,6 +16,7 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPalette,
     QResizeEvent,
+    QShowEvent,
     QTextBlock,
     QTextCharFormat,
     QTextCursor,
@@ -260,6 +261,15 @@ class CardText(Recolored, ExactEdit):
         super().resizeEvent(event)
         self._limit_lines()
         if event.size().width() != event.oldSize().width():
+            self._lines.forget()
+            self.laid_out()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Break lines again that Qt has broken at another width, before the margins: it does not while it is hidden."""
+        super().showEvent(event)
+        first = self.document().firstBlock().layout()
+        if first.lineCount() and round(first.lineAt(0).width()) != self.viewport().width():
+            super().resizeEvent(QResizeEvent(self.viewport().size(), QSize()))
             self._lines.forget()
             self.laid_out()
 
