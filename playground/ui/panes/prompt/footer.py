@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
@@ -163,6 +163,9 @@ _MARK_GAP = 6
 _SWATCH = 10
 
 
+NOTHING_VARIABLE = "variable ≈ 0"
+
+
 class PromptFooter(QFrame):
     """Painted: a new figure at every keystroke needs no layout."""
 
@@ -221,16 +224,26 @@ class PromptFooter(QFrame):
         painter.setFont(ui_font(12, tabular=True))
         metrics = QFontMetricsF(painter.font())
         state_width = metrics.horizontalAdvance(self.state) + ICON_PX + _MARK_GAP
-        x = self._paint_structure(painter, theme, metrics)
+        x = self._paint_structure(painter, theme, metrics, self.displayed_structure(metrics))
         legend = self._legend_width(metrics)
         room = self.width() - _SIDE - state_width - _GAP - x
         if room >= legend:
             x = self._paint_edges(painter, theme, metrics, x)
         self._paint_state(painter, theme, metrics, x)
 
-    def _paint_structure(self, painter: QPainter, theme: Theme, metrics: QFontMetricsF) -> float:
+    def displayed_structure(self, metrics: QFontMetricsF) -> tuple[str, ...]:
+        """Return the legend of the structure; without room for the state, it leaves out that nothing is variable."""
+        stable, variable = self.structure
+        texts = [text for text in (stable, self.may_vary, variable) if text]
+        marks = 2 * (_SWATCH + _MARK_GAP) + len(texts) * _GAP + ICON_PX + _MARK_GAP
+        needed = sum(map(metrics.horizontalAdvance, (*texts, self.state))) + marks + 2 * _SIDE
+        return (stable,) if needed > self.width() and variable == NOTHING_VARIABLE else self.structure
+
+    def _paint_structure(
+        self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, structure: Sequence[str]
+    ) -> float:
         x, middle = float(_SIDE), self.height() / 2
-        for variable, text in zip((False, True), self.structure, strict=True):
+        for variable, text in zip((False, True), structure, strict=False):
             paint_swatch(painter, theme, QRectF(x, middle - _SWATCH / 2, _SWATCH, _SWATCH), variable=variable)
             x = self._text(painter, theme, metrics, x + _SWATCH + _MARK_GAP, text) + _GAP
             if not variable and self.may_vary:
@@ -269,10 +282,17 @@ class PromptFooter(QFrame):
         painter.drawText(QRectF(x, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, text)
         return x + width
 
+    def displayed_state(self, metrics: QFontMetricsF, room: float) -> str:
+        """Return the state of the cache, or its first part ("warm"), or as many of its words as there is room for."""
+        for text in (self.state, self.state.partition(",")[0]):
+            if metrics.horizontalAdvance(text) <= room:
+                return text
+        return whole_words(self.state, metrics, room)
+
     def _paint_state(self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float) -> None:
         color = theme.warm_edge if self._warm else theme.muted
         right = self.width() - _SIDE
-        text = whole_words(self.state, metrics, right - x - ICON_PX - _MARK_GAP)
+        text = self.displayed_state(metrics, right - x - ICON_PX - _MARK_GAP)
         width = metrics.horizontalAdvance(text)
         painter.setPen(color)
         painter.drawText(QRectF(right - width, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, text)
