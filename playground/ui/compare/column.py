@@ -19,7 +19,7 @@ from playground.experiments.comparison import LETTERS, Piece, RunFigures, Varian
 from playground.experiments.comparison_report import WAITED_S, kind_of, parameters_text, variant_changes
 from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow
-from playground.runs.metrics import UNKNOWN, dollars, finish_text, seconds, speed
+from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds, speed
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.response.labels import ending, outcome, outcome_look, waiting
@@ -270,9 +270,10 @@ class ColumnView(QFrame):
         elapsed_s: float,
         note: str,
         expected: float | None = None,
+        tokens: float | None = None,
     ) -> None:
-        """Show a request, live or ended. `note` replaces the status if nothing was sent, and `expected` is then the
-        forecast of cached tokens."""
+        """Show a request, live or ended. `note` replaces the status if nothing was sent; `expected` is then the
+        forecast of cached tokens, and `tokens` the estimate of prompt tokens."""
         running = state is not None and not state.ended
         text = run.text if run is not None else ""
         if running and state is not None:
@@ -284,16 +285,17 @@ class ColumnView(QFrame):
         if not text:
             self._set_placeholder(waiting(state, elapsed_s) if running and state else note or _empty(run))
         self._show_answer()
-        self._show_figures(run, expected)
+        self._show_figures(run, expected, tokens)
         self._show_status(state, run, elapsed_s, note)
 
-    def _show_figures(self, run: RunFigures | None, expected_now: float | None) -> None:
+    def _show_figures(self, run: RunFigures | None, expected_now: float | None, tokens: float | None) -> None:
         cached = run.cached_tokens if run else None
         forecast = run.forecast_cached if run else expected_now
         expected = "" if forecast is None else f"Forecast: ≈ {forecast:,.0f} tokens cached"
         text = UNKNOWN if forecast is None else f"≈ {forecast:,.0f}"
         text = f"{text if cached is None else f'{cached:,}'} cached"
-        _set(self.input, f"{run.input.text if run else UNKNOWN} in")
+        estimate = UNKNOWN if tokens is None else Figure.estimated(tokens).text
+        _set(self.input, f"{run.input.text if run else estimate} in")
         _set(self.cached, text)
         self.cached.setToolTip(expected)
         restyle(self.cached, tone="warm" if cached else "muted")

@@ -113,7 +113,8 @@ class ColumnPainter(QObject):
         else:
             self._figures_at.pop(slot, None)
             shown = None if slot.warm_up else state
-            view.show_run(shown, slot.newest, 0.0, slot.note, slot.expected)
+            tokens = None if slot.prefix is None else slot.prefix.total
+            view.show_run(shown, slot.newest, 0.0, slot.note, slot.expected, tokens)
         view.show_changes(None if slot.running else slot.changes)
 
 

@@ -73,6 +73,8 @@ def test_compare_columns_are_sent_and_every_figure_is_reported(tell: Tell) -> No
         await hand.until(lambda: len(compare.page.strip.texts) == 3, "the prefixes")
         assert "system, line 2" in compare.page.strip.texts[1]
         assert "same prefix as A" in compare.page.strip.texts[2]
+        estimates = [f"≈ {slot.prefix.total:,.0f} in" for slot in compare.slots if slot.prefix is not None]
+        assert [view.input.text() for view in compare.page.columns] == estimates
         compare.page.values.order.setCurrentIndex(1)
         session.window.actions_table["send"].trigger()
         await hand.until(lambda: not compare.running, "the end of the comparison")
