@@ -162,6 +162,9 @@ def _json(text: str) -> Iterable[dict[str, str]]:
 def _parsed(text: str, line: int) -> object:
     try:
         return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"line {line + error.lineno - 1}, column {error.colno}"
+        raise InputError(FieldError(("data",), f"{place} is not JSON: {error.msg}.")) from None
     except ValueError as error:
         raise InputError(FieldError(("data",), f"line {line} is not JSON: {error}.")) from None
     except RecursionError:

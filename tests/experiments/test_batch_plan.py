@@ -53,6 +53,13 @@ def test_read_rows_json_lines_and_arrays_are_equal() -> None:
     assert lines[1].values == {"a": "y", "n": '{"z": null}'}
 
 
+def test_read_rows_json_that_is_cut_names_one_place() -> None:
+    with pytest.raises(InputError) as caught:
+        read_rows(b'{"a": 1}\n{"a": 1}\n{b}\n', "data.jsonl")
+    (problem,) = caught.value.problems
+    assert problem.message == "line 3, column 2 is not JSON: Expecting property name enclosed in double quotes."
+
+
 @pytest.mark.parametrize(
     ("data", "name", "line"),
     [
