@@ -36,7 +36,7 @@ class TimelineTab(QWidget):
         self.moment = words(LEGEND, "muted")
         self.bar = QScrollBar(Qt.Orientation.Horizontal)
         self.bar.setAccessibleName("Visible part of the timeline")
-        self.table = plain_table("The timeline's figures", PERIOD_COLUMNS, 3, {0: 84, 1: 84, 2: 108, 4: 108})
+        self.table = plain_table("The timeline's figures", PERIOD_COLUMNS, 3, {0: 84, 1: 100, 2: 108, 4: 108})
         self.copy = push_button("Copy the table", clicked=self._copy)
         self.canvas.chosen.connect(lambda said: self.moment.setText(said or LEGEND))
         self.canvas.view_changed.connect(self._show_view)
