@@ -276,7 +276,7 @@ class LogWork(QObject):
             )
 
     async def _chosen_for_ticket(self) -> list[str]:
-        """Return the run_ids of the selected rows, the newest first; none if they are too many, which is said."""
+        """Return the run_ids of the selected rows, the newest first; none, with a notice, if they are too many."""
         ids = await self.chosen()
         if len(ids) <= MOST_IN_A_TICKET:
             return ids

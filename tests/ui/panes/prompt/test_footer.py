@@ -1,4 +1,4 @@
-"""The foot of the prompt: what it leaves out when it is narrow."""
+"""The foot of the prompt in a narrow pane."""
 
 from __future__ import annotations
 
