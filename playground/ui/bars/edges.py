@@ -20,7 +20,7 @@ from playground.storage.settings import Settings
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme
 from playground.ui.widgets.icons import ICON_PX, icon
-from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -42,9 +42,8 @@ class StatusBar(QFrame):
         self.setFixedHeight(STATUS_HEIGHT_PX)
         self._in_flight = QLabel()
         self._minute = QLabel()
-        self._error = QLabel()
-        self._error.setTextFormat(Qt.TextFormat.PlainText)
-        self._error.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._error = ElidedLabel("Error", Qt.TextElideMode.ElideRight)
+        self._error.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._recovery = QLabel()
         self._saved = QLabel()
         self._hint = QLabel()
@@ -83,8 +82,8 @@ class StatusBar(QFrame):
 
     def show_error(self, sentence: str) -> None:
         """Show a message that does not stop the work, such as a log that cannot be written."""
-        self._error.setText(sentence)
-        self._error.setToolTip(plain_tip(sentence))
+        self._error.set_full_text(sentence, sentence)
+        self._hint.setVisible(not sentence)  # the sentence needs the room
         restyle(self._error, tone="failure" if sentence else "muted")
 
 
