@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,14 @@ from playground.ui.theme import PROMPT_PX, ZOOM, scaled, zoom_factor
 from tests.ui.conftest import Story
 
 Tell = Callable[[Story], None]
+
+
+@pytest.fixture(autouse=True)
+def later_tests_have_the_default_size(qapp: QApplication) -> Iterator[None]:
+    """The size of text is a property of the application, which all tests of a process share."""
+    yield
+    for name in (ZOOM, PROMPT_PX):
+        qapp.setProperty(name, None)
 
 
 def sizes(window: MainWindow) -> dict[str, object]:
