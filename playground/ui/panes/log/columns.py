@@ -431,7 +431,7 @@ def _one_line(text: str) -> str:
 
 
 COLUMNS = (
-    Column("time", 104, _time, "When it was sent, by this computer's clock and zone"),
+    Column("time", 100, _time, "When it was sent, by this computer's clock and zone"),
     Column("status", 180, _status, "HTTP status and finish reason; all attempts if the request was retried"),
     Column("request_id", 284, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 70, _prompt, "Prompt tokens, the cached ones included", figure=True),
