@@ -167,7 +167,8 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return whether a continued prompt had the same tokens from the cache as all before it: the server keeps no
         more of a conversation."""
         same = near_figure(self.cached, self.known.figures)
-        return self.extends and self.cached > 0 and same and self.known.start_only and not self.parameters
+        start_only = self.known.start_only and not self.known.inside
+        return self.extends and self.cached > 0 and same and start_only and not self.parameters
 
     @property
     def _evidence(self) -> OrderEvidence:
@@ -190,7 +191,20 @@ class MissCase(Struct, frozen=True, dict=True):
     def part_missing(self) -> bool:
         """Return whether the server found a part of a shared beginning only, and no block that reports allow leaves
         out so much."""
-        return self._less_than_usual and not self.whole_blocks(self.shared)
+        return self._less_than_usual and not self.whole_blocks(self.sure)
+
+    @cached_property
+    def sure(self) -> Size:
+        """Return what a server without losses finds again: of a prompt that was continued also the part of the answer
+        that almost all renderings find."""
+        if not self.extends or self.found is not None:
+            return self.shared
+        total, weight = sum(one.weight for one in self.known.reuses), 0.0
+        for one in sorted(self.known.reuses, key=lambda each: -each.size.tokens):
+            weight += one.weight
+            if weight >= PROVED * total:
+                return one.size if one.size.tokens > self.shared.tokens else self.shared
+        return self.shared
 
     @property
     def part_or_block(self) -> bool:
@@ -200,12 +214,13 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def _less_than_usual(self) -> bool:
-        missed = self.shared.tokens - self.cached
-        known = self.served_as_long or self.shared.error <= COUNTED
+        sure = self.sure
+        missed = sure.tokens - self.cached
+        known = self.served_as_long or sure.error <= COUNTED
         least = PART if known else UNSURE_PART
-        if not self.cached or missed < max(least, 2.0 * self.known.block) + 3 * self.shared.error:
+        if not self.cached or missed < max(least, 2.0 * self.known.block) + 3 * sure.error:
             return False
-        slack = 3 * self.shared.error + NEAR
+        slack = 3 * sure.error + NEAR
         return sum(weight for block, weight in self.blocks if missed < block + slack) < PARTLY
 
     @property
@@ -239,17 +254,21 @@ class MissCase(Struct, frozen=True, dict=True):
         earlier request shares."""
         less = whole = prior = 0.0
         least = max(PART, 1.5 * self.known.block)
+        # Which answers a replica has not seen is certain, and how many tokens they have.
+        counted = 2.0 * self.known.block if self.known.replicas and self.extends else inf
+        most = self.shared.tokens
         for one in self.known.expected:
             chance = sum(
                 unit.weight * unit.chance(self.cached, one.size.tokens, one.size.error) for unit in self.known.units
             )
             apart = self.shared.tokens - one.size.tokens >= least + 2 * (one.size.error + self.shared.error)
-            if one.less and apart:
+            if one.less and (apart or one.missing >= counted + 2 * one.size.error):
+                most = max(most, one.size.tokens + one.missing)
                 less += one.weight * chance
                 prior += one.weight
             else:
                 whole += one.weight * chance
-        missed = self.shared.tokens - self.cached >= least + 2 * self.shared.error and not self.in_coarser_units
+        missed = most - self.cached >= min(least, counted) + 2 * self.shared.error and not self.in_coarser_units
         return missed and prior >= EXPECTED and less > 0.0 and less >= PROVED * (less + whole)
 
     @property

@@ -71,11 +71,12 @@ class ReuseEvidence(Struct, frozen=True):
 
 class Expected(Struct, frozen=True):
     """What the forecast held possible: `size` tokens with probability `weight`. `less`: although an earlier request
-    shares more, because it was forgotten or went to another replica."""
+    shares more, because it was forgotten or went to another replica: `missing` tokens more."""
 
     weight: float
     size: Size
     less: bool
+    missing: float = 0.0
 
 
 class MissKnowledge(Struct, frozen=True):
@@ -194,13 +195,15 @@ def _expected(cache: EndpointCacheModel, prediction: Prediction) -> list[Expecte
     found = []
     for one in prediction.outcomes:
         reach = prediction.reaches[one.rendering]
-        depth = reach.steps[-1].depth if reach.steps else 0
+        depth, least = reach.steps[-1].depth if reach.steps else 0, PART
         if cache.round_robin.replicas and prediction.in_turn:
             if cache.order_of(one.rendering) not in ("inside", "first"):
                 continue  # what other replicas share is only known in these
-            depth = max(depth, *prediction.in_turn[1])
-        less = reach.size(depth).tokens - one.size.tokens >= PART
-        found.append(Expected(single * one.weight, one.size, less))
+            whole, prompt = prediction.in_turn[1]
+            depth = max(depth, whole if one.rendering.answers else prompt)
+            least = min(PART, 2.0 * cache.units.step) if cache.round_robin.alone else PART
+        missing = reach.size(depth).tokens - one.size.tokens
+        found.append(Expected(single * one.weight, one.size, missing >= least, missing))
     return found
 
 

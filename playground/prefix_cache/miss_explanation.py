@@ -157,8 +157,13 @@ def _identical(case: MissCase) -> MissExplanation | None:
     """Explain a report for a prompt without a difference, which is too short to tell by the tokens that were missed."""
     if case.cached == 0 and case.minimum is not None and case.shared.tokens < case.minimum:
         return _below_minimum(case)
-    missing = (case.part_missing or case.expected_less) and not case.parameters
-    return _generated_again(case) or (_lost(case, "partly_lost") if missing else None)
+    generated = _generated_again(case)
+    if generated is not None or case.parameters:
+        return generated
+    # A server that has served parts of messages in usual blocks does not keep one large block of an unusual size.
+    usual = case.known.inside and bool(case.known.figures)
+    missing = case.part_missing or case.expected_less or (case.part_or_block and usual)
+    return _lost(case, "partly_lost") if missing else None
 
 
 def _made(

@@ -71,9 +71,10 @@ class Prediction(Struct):
 
     @property
     def plain(self) -> Rendering | None:
-        """The most probable rendering with tools and system text at the beginning, which no user message moves."""
-        plain = (one for one in self.reaches if one.order in ("inside", "first") and one.answers)
-        return max(plain, key=lambda one: (one.reuse == "all", one.order == "inside"), default=None)
+        """A rendering with tools and system text at the beginning, which no user message moves; with all answers, if
+        reports allow that."""
+        plain = (one for one in self.reaches if one.order in ("inside", "first"))
+        return max(plain, key=lambda one: (one.answers, one.reuse == "all", one.order == "inside"), default=None)
 
     @property
     def reach(self) -> Reach:

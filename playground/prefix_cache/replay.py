@@ -25,7 +25,8 @@ VERSION = 1
 
 
 class ReplayResult(Struct, frozen=True):
-    """One request: the forecast before it, the report and the explanation. `forecast` is None for a failed request."""
+    """One request: the forecast before it, the report and the explanation. `explanation` is None for a request that
+    the server did not take."""
 
     record: TrafficRecord
     forecast: Forecast

@@ -115,7 +115,7 @@ class TrafficError(Exception):
 
 
 class TrafficRecord(Struct, frozen=True):
-    """One request. `at_unix` is when it was sent; `usage` is what the server reported, None for a failed request.
+    """One request. `at_unix` is when it was sent; `usage` is what the server reported, None if it reported none.
 
     `endpoint` separates caches. A request with a `tag` (experiment, example, voice demo) was sent by the program for
     a purpose of its own: it teaches the model, and is not compared with others' prompts.
@@ -134,8 +134,9 @@ class TrafficRecord(Struct, frozen=True):
 
     @property
     def accepted(self) -> bool:
-        """Whether the server took the request: only then it can be in the cache."""
-        return self.status == 200
+        """Whether the server took the request: only then it can be in the cache. It counted the tokens of a prompt
+        whose usage it reports, also if the request failed in the end."""
+        return self.status == 200 or (self.usage is not None and self.usage.prompt_tokens is not None)
 
     @property
     def model(self) -> str:

@@ -228,7 +228,7 @@ class LogReads(ABC):
     ) -> list[SentRow]:
         """Return the requests to an endpoint and model, oldest first: at most the newest `limit`.
 
-        `accepted`: only requests with status 200.
+        `accepted`: only requests with status 200 or a reported usage.
         """
         return await self._read(
             lambda: self._reader.runs.sent_since(endpoint_id, model, since_utc, limit, base_url, accepted=accepted), []

@@ -90,13 +90,14 @@ class StoredRuns:
         accepted: bool = False,
     ) -> list[SentRow]:
         """Return the requests sent there, oldest first: at most the newest `limit`. `accepted`: only with status
-        200."""
+        200 or a reported usage."""
         found = self._connection.execute(
             f"SELECT {rows.id_text('r.run_id')}, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens, "
             "r.completion_tokens, t.answer, t.called, r.source, t.question "
             "FROM targets AS g CROSS JOIN runs AS r ON r.target = g.id JOIN texts AS t ON t.number = r.number "
             "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported "
-            "AND (? IS NULL OR g.base_url = ?) AND (NOT ? OR r.status = 200) ORDER BY r.number DESC LIMIT ?",
+            "AND (? IS NULL OR g.base_url = ?) AND (NOT ? OR r.status = 200 OR r.prompt_tokens NOTNULL) "
+            "ORDER BY r.number DESC LIMIT ?",
             (
                 column_text(endpoint_id),
                 column_text(model),

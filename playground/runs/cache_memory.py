@@ -52,7 +52,7 @@ class SentLog(Protocol):
         *,
         accepted: bool = False,
     ) -> list[SentRow]:
-        """Return requests, oldest first; `accepted`: only those with status 200."""
+        """Return requests, oldest first; `accepted`: only those with status 200 or a reported usage."""
 
 
 class CacheMemory:

@@ -234,6 +234,20 @@ def test_what_was_sent_is_given_back_for_its_endpoint_and_model_only(tmp_path: P
     run(work())
 
 
+def test_sent_since_accepted_includes_a_failed_request_whose_prompt_the_server_counted(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        done, failed, counted = (record(f"q{n}", minute=n) for n in range(3))
+        await keep(log, done, answered())
+        await keep(log, failed, refused(503))
+        await keep(log, counted, [*answered()[:-1], *refused(503)])
+        rows = await log.sent_since("electron", "electron", done.started_utc, accepted=True)
+        await log.close()
+        assert [(row.run_id, row.prompt_tokens) for row in rows] == [(done.run_id, 1204), (counted.run_id, 1204)]
+
+    run(work())
+
+
 def test_sent_since_model_with_a_lone_surrogate_finds_its_requests(tmp_path: Path) -> None:
     async def work() -> None:
         log = await RequestLog.open(tmp_path)

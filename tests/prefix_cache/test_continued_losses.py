@@ -1,0 +1,114 @@
+"""Prompts that continue an earlier one, of which the server found less than it had served of such prompts before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from msgspec.structs import replace
+
+from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence, ReuseEvidence
+from playground.prefix_cache.miss_explanation import explain_miss
+from playground.prefix_cache.prediction import CacheUsage
+from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.replay import replay_traffic
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.traffic import TrafficRecord, usage_of
+from playground.prefix_cache.view import view_of_fields
+from playground.prompt.document import Json
+from tests.prefix_cache.test_round_robin import chat
+
+RULES = "You are a clerk of the harbour office. Name the crate, the shelf and the ship. " * 40
+
+
+def record(number: int, messages: list[Json], cached: int) -> TrafficRecord:
+    """Return a request with its report; a token is four characters."""
+    body: dict[str, Json] = {"model": "m", "messages": list(messages)}
+    tokens = len(view_of_fields(body).text) // 4
+    usage: dict[str, Json] = {"prompt_tokens": tokens, "prompt_tokens_details": {"cached_tokens": cached}}
+    return TrafficRecord(1_000.0 + 7 * number, body, 200, f"r{number}", usage_of(usage, None))
+
+
+def desk(*, slot: bool) -> Iterator[TrafficRecord]:
+    """Yield seven conversations of one request whose rules differ near their end, then the continuation of the first.
+
+    `slot`: the server has one, which holds the newest request only; else it has a breakpoint before the difference.
+    """
+    held = ""
+    first: list[Json] = [
+        {"role": "user", "content": "Where is crate 0?"},
+        {"role": "assistant", "content": "On shelf 7."},
+    ]
+    for number in range(8):
+        desk_number = number % 7
+        system: Json = {"role": "system", "content": f"{RULES}Desk {'ABCDEFG'[desk_number]}. Be kind. " + "Yes. " * 80}
+        question: Json = {"role": "user", "content": f"Where is crate {number}?"}
+        messages: list[Json] = [system, *(first if number == 7 else ()), question]
+        if number == 0:
+            messages = [system, first[0]]
+        text = view_of_fields({"messages": messages}).text
+        shared = common_prefix(text, held) // 4 if held else 0
+        held = text
+        yield record(number, messages, shared if slot else shared and len(RULES) // 4)
+
+
+def test_continued_prompt_whose_slot_another_conversation_took_has_a_cause() -> None:
+    """All reports but the last end where the rules differ: the server finds parts of a message, and any token."""
+    why = [one.explanation for one in replay_traffic(desk(slot=True))][-1]
+    assert why is not None
+    assert (why.cause, why.reason) == ("server", "partly_lost")
+    assert {"room", "restart", "replica"} <= {one.code for one in why.candidates}
+
+
+def knowledge(answers: float, *, inside: bool = True, figures: tuple[int, ...] = (400, 1_200)) -> MissKnowledge:
+    """Return knowledge of a server with blocks of 16 tokens that caches answers with a probability."""
+    order = OrderEvidence("inside", 1.0, lambda offset: Size(offset / 4, 1.0))
+    reuses = [ReuseEvidence("all", answers, Size(1_000.0, 1.0)), ReuseEvidence("none", 1 - answers, Size(815.0, 1.0))]
+    return MissKnowledge([order], blocks=[(16, 1.0)], all_orders=[order], figures=figures, reuses=reuses, inside=inside)
+
+
+def continued(cached: int, known: MissKnowledge) -> str | None:
+    """Return why a continued prompt, whose earlier part had 815 tokens and 185 of an answer, had so many cached."""
+    parts: list[Json] = [{"role": "system", "content": RULES}, {"role": "user", "content": "Where is crate 7? Say it."}]
+    earlier = view_of_fields({"messages": parts})
+    answer: Json = {"role": "assistant", "content": "On shelf 3. " * 60}
+    now = view_of_fields({"messages": [*parts, answer, {"role": "user", "content": "And the ship?"}]})
+    why = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(1_020, cached), known)
+    return None if why is None else why.reason
+
+
+@pytest.mark.parametrize(
+    ("cached", "answers", "reason"),
+    [(992, 0.97, None), (784, 0.97, "partly_lost"), (784, 0.6, None), (688, 0.6, "partly_lost")],
+)
+def test_explain_miss_lost_answer_is_stated_if_the_server_caches_answers(
+    cached: int, answers: float, reason: str | None
+) -> None:
+    assert continued(cached, knowledge(answers)) == reason
+
+
+@pytest.mark.parametrize(("inside", "reason"), [(True, "partly_lost"), (False, None)])
+def test_explain_miss_only_figure_of_all_reports_is_a_loss_if_parts_of_messages_were_served(
+    inside: bool, reason: str | None
+) -> None:
+    """One figure alone may be a large block or a breakpoint of a server that finds nothing else again."""
+    assert continued(400, knowledge(0.6, inside=inside, figures=(400,))) == reason
+    assert continued(400, replace(knowledge(0.6, inside=inside, figures=(400,)), start_only=True)) == reason
+
+
+def test_short_turns_that_another_replica_has_not_seen_are_explained_by_it() -> None:
+    """Two replicas in turn: each request lacks the turn before, of about three blocks. Answers are not cached."""
+    found = list(replay_traffic(chat(3, lambda number: number % 2, conversations=1, words=14)))
+    causes = [one.explanation and one.explanation.reason for one in found[-10:]]
+    assert causes == ["other_replica"] * 10
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_failed_request_is_learned_if_its_usage_was_reported(reported: bool) -> None:
+    """The server counted the prompt, and failed with 500 while it generated: the cache holds the prompt."""
+    messages: list[Json] = [{"role": "system", "content": RULES}, {"role": "user", "content": "Where is crate 7?"}]
+    failed = replace(record(0, messages, 0), status=500)
+    failed = failed if reported else replace(failed, usage=None)
+    first, second = replay_traffic([failed, record(1, messages, 784)])
+    assert (first.explanation is not None) == reported
+    assert second.forecast.cached_tokens == pytest.approx(784 if reported else 0, abs=16)
