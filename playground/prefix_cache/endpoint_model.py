@@ -88,6 +88,8 @@ REBUILT = 2_000
 """Maximum number of requests that are reordered when the first tools are sent."""
 GLANCED = 4
 """Renderings that a forecast while typing weighs at most."""
+MISJUDGED = 0.2
+"""Of the tokens of a prefix: by how much its estimate is wrong at most, once the prompt's tokens are counted."""
 ANCHORS = 48
 MAX_ANSWER_CHARS = 8_000_000
 """Code points of answers in memory. A long run of large answers took 45 KB per request without a bound."""
@@ -584,11 +586,16 @@ class EndpointCacheModel:
         if not cached:
             return
         step, done = self.units.step, set()
+        scale = (usage.prompt_tokens or 0.0) / max(prediction.prompt.tokens, 1.0)
         for one in prediction.outcomes:
             order = self.order_of(one.rendering)
             served = one.size.tokens // step * step
             if order in done or not one.depth or abs(served - cached) > step + 4 * one.size.error + 2:
                 continue
+            if usage.prompt_tokens and abs(one.size.tokens * scale - cached) > step + MISJUDGED * min(
+                one.size.tokens * scale, cached
+            ):
+                continue  # the counted prompt shows that the report ended elsewhere
             done.add(order)
             measure = prediction.measures[one.rendering.order]
             text = measure.text
@@ -664,7 +671,7 @@ class EndpointCacheModel:
                 hypotheses.clear(missed[0].newest, 0.8)
 
     def _prove(self, prediction: Prediction, cached: int) -> None:
-        self.proofs.add_served(prediction.reach, cached, self.units.step)
+        self.proofs.add_served(prediction.reach, cached, self.units.step, prediction.now)
         self.proofs.add_ended(prediction.reach, prediction.measure.view, cached, self.units.step, self.units.figures)
         compared = prediction.compared
         tokens = None if compared is None else self.usage_of(compared.run_id)[0]

@@ -14,7 +14,7 @@ from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import Forecast, Score, Scorer, ago, span
 from playground.prefix_cache.hypotheses import ROUTINGS
 from playground.prefix_cache.index import Match, Sent
-from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, knowledge_of
+from playground.prefix_cache.miss_evidence import PART, EarlierRequest, MissKnowledge, knowledge_of
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage, Prediction
 from playground.prefix_cache.text_compare import common_prefix
@@ -257,14 +257,14 @@ class CacheForecaster:
     ) -> Settled:
         """Explain a report that has not been learned from. Live requests, the log and a replay use this."""
         cache = self.model(*where)
-        known = knowledge_of(cache, prediction, self.lifetime_s)
+        known = knowledge_of(cache, prediction, self.lifetime_s, usage.prompt_tokens)
         compared = prediction.compared
         other = self.elsewhere(sent.view, *where)
         shared = common_prefix(sent.text, compared.text) if compared is not None else 0
         if other is not None and other[1].length > shared and other[1].length >= len(sent.text) / 4:
             compared = other[1].sent
             shared = other[1].length
-        compared = _continued(cache, sent, shared) or compared
+        compared = _continued(cache, sent, shared) or _unserved(cache, prediction, compared, usage) or compared
         earlier = None if compared is None else self._earlier(cache, sent, compared)
         return Settled(explain_miss(sent.view, sent.fields, earlier, usage, known, document), known)
 
@@ -341,6 +341,23 @@ def _continued(cache: EndpointCacheModel, sent: Sent, shared: int) -> Sent | Non
         if match.length > shared and match.length == len(other.text):
             return other
     return None
+
+
+def _unserved(
+    cache: EndpointCacheModel, prediction: Prediction, compared: Sent | None, usage: CacheUsage
+) -> Sent | None:
+    """Return an earlier request that shares more with a prompt than the compared one, and more than was served: what
+    differs from the compared one was sent before, so that it is not the reason."""
+    plain, cached = prediction.plain, usage.cached_tokens
+    if plain is None or compared is None or cached is None or prediction.beside is not None:
+        return None
+    reach, text = prediction.reaches[plain], prediction.view.text
+    best = cache.request(reach.steps[-1].newest) if reach.steps else None
+    if best is None or best.run_id == compared.run_id or best.tag not in ("", compared.tag):
+        return None
+    whole, shared = (reach.size(common_prefix(text, one.text)) for one in (best, compared))
+    least = PART + cache.units.step + 2 * (whole.error + shared.error)
+    return best if whole.tokens - max(shared.tokens, float(cached)) >= least else None
 
 
 def forecast_of(cache: EndpointCacheModel, prediction: Prediction, related: Sent | None) -> Forecast:

@@ -50,6 +50,7 @@ class _Proofs(msgspec.Struct):
     shared: list[str] = []
     continued: list[int] = []
     pauses: list[tuple[float, bool]] = []
+    moments: list[float] = []
 
 
 class _RoundRobin(msgspec.Struct):
@@ -109,6 +110,7 @@ def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
         inside=proofs.inside,
         continued=proofs.continued,
         pauses=proofs.pauses,
+        moments=proofs.moments,
     )
     cache.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
     cache.hypotheses.in_turn = cache.round_robin.replicas

@@ -13,6 +13,7 @@ from playground.prefix_cache.difference import Difference, difference, moved_by_
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.miss_evidence import (
     CONFIDENT,
+    COUNTED,
     PART,
     UNSURE_PART,
     EarlierRequest,
@@ -44,8 +45,6 @@ UNRENDERED = 0.1
 SHORTENED = 64
 """Tokens by which the earlier prompt is longer than the shared part, from which it may have reached a block or minimum
 that the shared part does not reach."""
-COUNTED = 6.0
-"""Tokens of doubt up to which the size of a prefix is as good as counted."""
 EXPECTED = 0.3
 """Probability that the forecast gave to the loss of a part from which a report is explained by it."""
 PARTLY = 0.03
@@ -446,7 +445,17 @@ class MissCase(Struct, frozen=True, dict=True):
         plain = self._plain
         if plain is None or not self.extends:
             return False
-        return self.in_usual_blocks(plain.size(len(arranged(self.earlier.view, plain.order).text)))
+        size = plain.size(len(arranged(self.earlier.view, plain.order).text))
+        return self.cached >= size.tokens > 0 or self.in_usual_blocks(size)
+
+    @property
+    def other_lost(self) -> bool:
+        """Return whether an earlier request shares more than was served in the order of the template, too."""
+        longest = next((one.longest for one in self.known.all_orders if one.order == self.order), None)
+        least = max(PART, 2.0 * self.known.block)
+        if longest is None or self.known.in_turn:
+            return False
+        return longest.tokens - self.cached >= least + 3 * longest.error
 
     @property
     def _plain(self) -> OrderEvidence | None:

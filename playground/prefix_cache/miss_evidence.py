@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 from math import inf
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec import Struct
 from playground.prefix_cache.block_size import CacheUnit, Estimate
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.hypotheses import Rendering
+from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.traffic import lifetime_of
@@ -26,6 +28,10 @@ NO_ROOM, LENGTH = 0.01, 0.6
 """Probability of a limited cache up to which a lifetime is named from this confidence on."""
 PART, UNSURE_PART = 64.0, 128.0
 """Tokens of a part whose loss is stated; the latter if the size of the prefix is a mere estimate."""
+COUNTED = 6.0
+"""Tokens of doubt up to which the size of a prefix is as good as counted."""
+CORRECTED = 0.6
+"""Of the error of an estimated prefix: what is left once the tokens of the whole prompt are counted."""
 CONFIDENT = 0.7
 """Confidence from which an inferred minimum or lifetime is named as the cause."""
 
@@ -129,13 +135,19 @@ class MissKnowledge(Struct, frozen=True):
     forgets: bool = True
     """Whether pauses longer than `lifetime_s` separate misses from hits, see `CacheProofs.forgets_after`."""
 
+    served_pauses: tuple[float, float] = (inf, 0.0)
+    """The shortest and the longest time since it was used after which a prefix was served, in seconds."""
+
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""
         return not any(figure <= tokens + self.block for figure in self.figures)
 
 
-def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: float) -> MissKnowledge:
-    """Return what a cache model knows before the report of a predicted request."""
+def knowledge_of(
+    cache: EndpointCacheModel, prediction: Prediction, assumed_s: float, prompt_tokens: int | None = None
+) -> MissKnowledge:
+    """Return what a cache model knows before the report of a predicted request. `prompt_tokens`: as reported."""
+    counted = partial(_counted, prediction, prompt_tokens)
     weights: dict[Order, float] = {}
     best: dict[Order, Rendering] = {}
     for one, weight in cache.hypotheses.weights.items():
@@ -146,8 +158,9 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
     evidence: dict[Order, OrderEvidence] = {}
     for order, one in best.items():
         reach = prediction.reaches[one]
-        longest = reach.size(reach.steps[-1].depth) if reach.steps else None
-        evidence[order] = OrderEvidence(order, weights[order], reach.size, _others(order, weights), longest)
+        longest = counted(reach.size, reach.steps[-1].depth) if reach.steps else None
+        size = partial(counted, reach.size)
+        evidence[order] = OrderEvidence(order, weights[order], size, _others(order, weights), longest)
     minimum, lifetime = cache.units.minimum, lifetime_of(cache)
     # If the reports exclude a limited cache, only the lifetime's length is doubtful.
     reach, beside = prediction.reach, prediction.beside
@@ -180,13 +193,28 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         inside=cache.proofs.inside,
         start_only=cache.proofs.serves_start_only,
         forgets=_forgets(cache, prediction, lifetime),
+        served_pauses=cache.proofs.served_pauses,
     )
+
+
+def _counted(prediction: Prediction, prompt_tokens: int | None, estimated: Callable[[int], Size], offset: int) -> Size:
+    """Return the size of a prefix, corrected by the reported tokens of the whole prompt if these were an estimate, too.
+
+    The errors of both have the same sources, mostly the scripts and words of the text.
+    """
+    size, whole = estimated(offset), prediction.prompt
+    if prompt_tokens is None or min(whole.error, size.error) <= COUNTED or OTHER_PART in prediction.view.text:
+        return size
+    ratio = prompt_tokens / max(whole.tokens, 1.0)
+    tokens = size.tokens + min(size.error / whole.error, 1.0) * (prompt_tokens - whole.tokens)
+    least, most = (size.tokens * limit for limit in (min(ratio, 1.0), max(ratio, 1.0)))
+    return Size(min(max(tokens, least), most), max(CORRECTED * size.error, COUNTED))
 
 
 def _forgets(cache: EndpointCacheModel, prediction: Prediction, lifetime: Estimate) -> bool:
     if lifetime.value is None or not prediction.reach.steps:
         return False
-    return cache.proofs.forgets_after(float(lifetime.value), prediction.reach.ages[-1])
+    return cache.proofs.forgets_after(float(lifetime.value), prediction.reach.ages[-1], prediction.now)
 
 
 def _expected(cache: EndpointCacheModel, prediction: Prediction) -> list[Expected]:

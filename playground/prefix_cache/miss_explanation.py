@@ -31,6 +31,8 @@ Kind = Literal[
 BEYOND = 0.03
 """Of a shared size: what may be served beyond it while the difference is still believed."""
 DAY_S = 86_400
+SHORT_PAUSE_S = 20.0
+"""Seconds: no server is known to forget sooner, and none to store a prefix later."""
 
 
 class MissPosition(Struct, frozen=True):
@@ -207,6 +209,8 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
         return _made(case, "unknown", "unknown", "edit_or_template", place=found.shared)
     if case.may_be_blocks:
         return _made(case, "unknown", "unknown", "block_or_template")
+    if case.other_lost:
+        return _made(case, "unknown", "unknown", "template_and_lost", _candidates(case), place=found.shared)
     turn = case.moved in TURN_ORDERS
     reason: Reason = "template_marks_turn" if turn else "template_moves"
     return _made(case, "server", "server", reason, place=found.shared)
@@ -293,18 +297,21 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     gap_s = case.unused_s
     if case.known.never_served and not case.cached:
         found.append(Candidate("switched_off"))
-    if gap_s is not None and gap_s > min(case.known.assumed_lifetime_s, 120.0):
+    longest_pause = min(case.known.assumed_lifetime_s, 120.0)
+    if gap_s is not None and gap_s > min(longest_pause, max(case.known.served_pauses[1], SHORT_PAUSE_S)):
         found.append(Candidate("gap", gap_s))
     if short and case.may_be_short:
         found.append(Candidate("minimum"))
     if case.may_be_running:
         found.append(Candidate("running"))
+    if case.earlier.gap_s is not None and case.earlier.gap_s < min(case.known.served_pauses[0], SHORT_PAUSE_S):
+        found.append(Candidate("not_stored"))
     found += [Candidate("restart"), Candidate("room"), Candidate("replica")]
     parts = (*case.now.parts, *case.earlier.view.parts)
     if any(part.kind == "reasoning" for part in parts):
         found.append(Candidate("reasoning_left_out"))
     moving = sum(one.weight for one in case.known.orders if BASE.get(one.order, one.order) in MOVING_ORDERS)
-    if moving >= 0.02 and any(part.kind == "tool" for part in parts):
+    if moving >= 0.02 and any(part.kind == "tool" or part.index > 1 for part in parts):
         found.append(Candidate("tools_moved"))
     at = case.known.at
     if at is not None and gap_s is not None and at // DAY_S != (at - gap_s) // DAY_S:

@@ -34,6 +34,7 @@ Reason = Literal[
     "other_replica",
     "tool_order_or_lost",
     "short_or_lost",
+    "template_and_lost",
     "edit_or_template",
     "edit_or_lost",
     "edit_or_partly_lost",
@@ -57,6 +58,7 @@ CandidateCode = Literal[
     "tools_moved",
     "date",
     "running",
+    "not_stored",
 ]
 
 
@@ -81,7 +83,8 @@ _CANDIDATES: dict[CandidateCode, str] = {
     # electron-api.md: requests go to the nearest of two regions, and nothing says that these share a cache.
     "replica": "another replica, or another region (after travel, or through a VPN)",
     "reasoning_left_out": "a template that leaves out the reasoning of earlier turns",
-    "tools_moved": "a template that puts tools before the last user message",
+    "tools_moved": "a template that puts tools or system text before the last user message",
+    "not_stored": "a prefix that was not stored yet (some servers need seconds after an answer)",
     "date": "the date, if the template prints it (midnight UTC was between both requests)",
 }
 UNREPORTED = "The server did not report cached tokens: what the cache did is unknown."
@@ -120,6 +123,7 @@ def sentence(
         "other_replica": _other_replica,
         "tool_order_or_lost": _tool_order_or_lost,
         "short_or_lost": _short_or_lost,
+        "template_and_lost": _template_and_lost,
         "edit_or_template": _edit_or_template,
         "edit_or_lost": _edit_or_lost,
         "edit_or_partly_lost": _edit_or_partly_lost,
@@ -271,6 +275,16 @@ def _short_or_lost(case: MissCase) -> str:
     return (
         f"{_shared(case)}, yet none came from the cache. Either this server caches no prefix that short, and what "
         f"follows keeps it short ({case.found.words}), or the server did not find it."
+    )
+
+
+def _template_and_lost(case: MissCase) -> str:
+    assert case.found is not None
+    why = _marks(case) if case.moved in TURN_ORDERS else _MOVES
+    return (
+        f"{case.cached:,} of {case.prompt:,} tokens came from the cache. {why[0].upper()}{why[1:]}, and what the "
+        f"earlier request shares ends in {place(case.now, case.found)}. Even so another one shares more, which the "
+        "server did not find."
     )
 
 

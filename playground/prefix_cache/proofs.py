@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import comb, gcd
+from math import comb, gcd, inf
 
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.reach import Reach
@@ -29,6 +29,8 @@ PAUSES = 60
 """Number of newest reports whose pause is stored."""
 CHANCE = 0.05
 """Probability that pauses separate hits from misses by chance, up to which a lifetime is the reason."""
+RESTARTS = 3
+"""Number of restarts, each in a long pause, that are not believed."""
 CLOSING = 4
 """Code points behind a generated message that the next prompt adds."""
 
@@ -51,6 +53,22 @@ def near_figure(cached: int, figures: Sequence[int]) -> bool:
     return any(abs(figure - cached) <= SAME for figure in figures)
 
 
+def _restarts(lost: Sequence[tuple[float, float]], kept: Sequence[tuple[float, float]]) -> int | None:
+    """Return how many restarts at least explain that prefixes were lost between two times, and none of those that were
+    kept. None: a loss between whose times other prefixes were kept, which no restart explains."""
+    count, last = 0, -inf
+    for used, sent in sorted(lost, key=lambda each: each[1]):
+        if used < last <= sent:
+            continue
+        moment = sent
+        while (held := next((one for one in kept if one[0] < moment <= one[1]), None)) is not None:
+            moment = held[0]
+        if moment <= used:
+            return None
+        count, last = count + 1, moment
+    return count
+
+
 class CacheProofs:
     """Proofs of one endpoint and model."""
 
@@ -67,6 +85,8 @@ class CacheProofs:
         """Reports for continued prompts that had the same tokens as one before, and those that had more."""
         self._pauses: list[tuple[float, bool]] = []
         """Seconds since a prefix was used, and whether it was served."""
+        self._moments: list[float] = []
+        """Unix seconds of these reports' requests."""
         self._whole = self._less = 0
         """Reports of all that the newest of several requests shares, and of less."""
 
@@ -95,18 +115,31 @@ class CacheProofs:
         at the end of the system text."""
         return self._continued[0] >= CONTINUED and not self._continued[1]
 
-    def forgets_after(self, seconds: float, pause: float) -> bool:
+    @property
+    def served_pauses(self) -> tuple[float, float]:
+        """Return the shortest and the longest pause after which a prefix was served."""
+        hits = [pause for pause, hit in self._pauses if hit]
+        return min(hits, default=inf), max(hits, default=0.0)
+
+    def forgets_after(self, seconds: float, pause: float, at: float) -> bool:
         """Return whether pauses longer than a lifetime alone separate misses from hits, which replicas and other
-        losses do only by chance; with a miss after `pause`."""
+        losses do only by chance; with a miss after `pause` of a request that was sent `at`. Misses that one restart
+        explains are one, and several restarts are no chance if each is in a long pause."""
         pauses = [*self._pauses, (pause, False)]
         misses = [each for each, hit in pauses if not hit]
         hits = [each for each, hit in pauses if hit]
         if not hits or min(misses) <= max(hits) or min(misses) < 0.8 * seconds:
             return False
-        return 1 / comb(len(pauses), len(misses)) <= CHANCE
+        moments = [*self._moments, at]
+        times = [(moment - each, moment) for (each, _), moment in zip(pauses, moments, strict=True)]
+        lost = [time for time, (_, hit) in zip(times, pauses, strict=True) if not hit]
+        restarts = _restarts(lost, [time for time, (_, hit) in zip(times, pauses, strict=True) if hit])
+        enough = restarts is None or restarts >= RESTARTS
+        losses = len(misses) if restarts is None else restarts
+        return enough and 1 / comb(len(hits) + losses, losses) <= CHANCE
 
-    def add_served(self, reach: Reach, cached: int, block: int) -> None:
-        """Add a report with what the cache might hold."""
+    def add_served(self, reach: Reach, cached: int, block: int, at: float) -> None:
+        """Add a report with what the cache might hold; the request was sent `at`."""
         if reach.steps:
             size, least = reach.size(reach.steps[-1].depth), block + NEAR
             missed = size.tokens - cached
@@ -114,6 +147,7 @@ class CacheProofs:
                 hit = missed < least + 2 * size.error
                 if hit or missed >= PART + least + 2 * size.error:
                     self._pauses = [*self._pauses, (reach.ages[-1], hit)][-PAUSES:]
+                    self._moments = [*self._moments, at][-PAUSES:]
         for step, distance in zip(reach.steps, reach.distances, strict=True):
             size = reach.size(step.depth)
             if size.tokens - block - 2 * size.error <= cached:
@@ -165,6 +199,7 @@ class CacheProofs:
             "inside": self.inside,
             "continued": self._continued,
             "pauses": self._pauses,
+            "moments": self._moments,
         }
 
     def restore(
@@ -177,6 +212,7 @@ class CacheProofs:
         inside: bool = False,
         continued: Sequence[int] = (),
         pauses: Sequence[tuple[float, bool]] = (),
+        moments: Sequence[float] = (),
     ) -> None:
         """Continue from a stored state."""
         self._unserved = sorted((0.0, 0.0, *unserved))[-2:]
@@ -184,5 +220,6 @@ class CacheProofs:
         self.shared.update(shared)
         self.inside = inside
         self._continued = [max(count, 0) for count in (*continued, 0, 0)[:2]]
-        self._pauses = [*pauses][-PAUSES:]
+        known = len(pauses) == len(moments)  # an earlier version stored no moments
+        self._pauses, self._moments = ([*pauses][-PAUSES:], [*moments][-PAUSES:]) if known else ([], [])
         self._whole, self._less = (max(count, 0) for count in (*spread, 0, 0)[:2])

@@ -112,3 +112,41 @@ def test_failed_request_is_learned_if_its_usage_was_reported(reported: bool) -> 
     first, second = replay_traffic([failed, record(1, messages, 784)])
     assert (first.explanation is not None) == reported
     assert second.forecast.cached_tokens == pytest.approx(784 if reported else 0, abs=16)
+
+
+@pytest.mark.parametrize(("longest", "reason"), [(900.0, "template_and_lost"), (40.0, "template_moves")])
+def test_explain_miss_loss_beside_a_template_that_moves_text_is_stated(longest: float, reason: str) -> None:
+    """The template puts the rules before the last question, so that this request shares nothing with the earlier one;
+    in this order another one shares more, of which nothing was served."""
+    parts: list[Json] = [{"role": "system", "content": RULES}, {"role": "user", "content": "Where is crate 7?"}]
+    answer: Json = {"role": "assistant", "content": "On shelf 3."}
+    bodies: tuple[list[Json], list[Json]] = parts, [*parts, answer, {"role": "user", "content": "And the ship?"}]
+    earlier, now = (view_of_fields({"messages": messages}) for messages in bodies)
+    order = OrderEvidence("system_last", 0.97, lambda offset: Size(offset / 4, 1.0), longest=Size(longest, 1.0))
+    plain = OrderEvidence("inside", 0.03, lambda offset: Size(offset / 4, 1.0), longest=Size(815.0, 1.0))
+    known = MissKnowledge([order, plain], blocks=[(16, 1.0)], all_orders=[order, plain], figures=(16, 800, 1_008))
+    why = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(1_020, 0), known)
+    assert why is not None
+    assert why.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "pauses", "codes"),
+    [
+        (60.0, (5.0, 30.0), {"gap"}),
+        (60.0, (5.0, 90.0), set()),
+        (8.0, (5.0, 30.0), set()),
+        (3.0, (5.0, 30.0), {"not_stored"}),
+        (600.0, (5.0, 900.0), {"gap"}),
+    ],
+)
+def test_pauses_are_candidates_as_far_as_served_prefixes_leave_them(
+    gap_s: float, pauses: tuple[float, float], codes: set[str]
+) -> None:
+    parts: list[Json] = [{"role": "system", "content": RULES}, {"role": "user", "content": "Where is crate 7?"}]
+    bodies: tuple[list[Json], list[Json]] = parts, [*parts, parts[1]]
+    earlier, now = (view_of_fields({"messages": messages}) for messages in bodies)
+    known = replace(knowledge(0.6), served_pauses=pauses)
+    why = explain_miss(now, None, EarlierRequest(earlier, None, "id", gap_s), CacheUsage(830, 0), known)
+    assert why is not None
+    assert {one.code for one in why.candidates} & {"gap", "not_stored"} == codes

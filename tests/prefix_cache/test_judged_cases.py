@@ -237,3 +237,29 @@ def test_edit_is_not_cleared_while_the_server_may_keep_ends_of_requests_only(nam
     assert found is not None
     assert (found.cause, found.reason) == ("unknown", "kept_points_or_lost")
     assert "not the cause" not in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "candidate"),
+    [
+        ("m10_edit_blamed_replica", "lost", "replica"),
+        ("m10_new_text_replica", "whole_message_or_lost", "replica"),
+        ("m10_new_text_ttl", "lost", "gap"),
+        ("m10_new_text_running", "block_or_partly_lost", "running"),
+    ],
+)
+def test_difference_is_not_blamed_if_an_earlier_request_shares_more_than_was_served(
+    name: str, reason: Reason, candidate: CandidateCode
+) -> None:
+    """What differs from the most similar request was sent before, or the counted prompt shows that more was shared."""
+    found = explained(name)
+    assert found is not None
+    assert found.reason == reason
+    assert candidate in {one.code for one in found.candidates}
+
+
+def test_size_of_a_beginning_is_not_learned_from_a_report_that_ended_elsewhere() -> None:
+    """512 of 1,502 tokens were served of a prompt whose shared beginning had 306."""
+    found = explained("m10_alarm_estimate")
+    assert found is not None
+    assert found.reason == "new_text"

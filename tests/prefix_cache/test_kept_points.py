@@ -131,25 +131,43 @@ def test_add_ended_report_a_few_tokens_before_a_counted_end_proves_nothing() -> 
         assert proofs.inside == proof, apart
 
 
+HITS = [(60.0 * number, 30.0, True) for number in range(1, 30)]
+
+
 @pytest.mark.parametrize(
-    ("pauses", "forgets"),
+    ("late", "forgets"),
     [
-        ([(10, True), (20, True), (30, True), (300, False), (400, False)], True),
-        ([(10, True), (20, True), (30, True)], False),
-        ([(10, True), (20, False), (30, True), (300, False), (400, False)], False),
-        ([(10, True), (20, True), (30, True), (500, True), (300, False)], False),
+        ([(2_400, 400, False), (3_000, 500, False), (3_500, 450, False)], True),
+        ([], False),
+        ([(2_400, 400, False), (3_000, 20, False), (3_500, 450, False)], False),
+        ([(2_400, 400, False), (3_000, 600, True), (3_500, 450, False)], False),
+        ([(3_500, 400, False), (3_500, 500, False), (3_500, 450, False)], False),
+        ([(2_400, 400, False), (3_500, 450, False)], False),
     ],
+    ids=["three pauses", "one pause", "short pause", "long hit", "one restart", "restart in each of two pauses"],
 )
-def test_forgets_after_needs_pauses_that_hardly_separate_by_chance(
-    pauses: list[tuple[float, bool]], forgets: bool
+def test_forgets_after_needs_pauses_that_neither_chance_nor_few_restarts_separate(
+    late: list[tuple[float, float, bool]], forgets: bool
 ) -> None:
+    """Reports as moment, seconds since the prefix was used, and whether it was served; then one more miss."""
     model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
-    for pause, hit in pauses:
+    for moment, pause, hit in (*HITS, *late):
         one = reach(4_000)
         one.ages = [pause]
-        model.proofs.add_served(one, 992 if hit else 0, 16)
+        model.proofs.add_served(one, 992 if hit else 0, 16, moment)
     restore(other, state_of("", "", model))
-    assert [each.proofs.forgets_after(120.0, 350.0) for each in (model, other)] == [forgets] * 2
+    assert [each.proofs.forgets_after(120.0, 350.0, 3_520.0) for each in (model, other)] == [forgets] * 2
+
+
+def test_forgets_after_one_loss_is_enough_if_another_prefix_was_kept_meanwhile() -> None:
+    """No restart explains that a prefix was lost while another, which was in use, was not."""
+    proofs = CacheProofs()
+    for moment in range(0, 3_600, 40):
+        one = reach(4_000)
+        one.ages = [40.0]
+        proofs.add_served(one, 992, 16, float(moment))
+    assert proofs.forgets_after(120.0, 350.0, 3_520.0)
+    assert not proofs.forgets_after(120.0, 350.0, 3_900.0)
 
 
 def test_serves_start_only_is_kept_and_ends_with_a_longer_report() -> None:

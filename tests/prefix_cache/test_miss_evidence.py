@@ -52,14 +52,14 @@ def test_outlived_traffic_within_what_another_prefix_survived() -> None:
     proofs = CacheProofs()
     assert proofs.outlived(reach(0.0, 4_000.0), 16)
     assert not proofs.outlived(reach(5_000.0, 1_000.0), 16)
-    proofs.add_served(reach(4_000.0, 2_000.0), 1_984, 16)
+    proofs.add_served(reach(4_000.0, 2_000.0), 1_984, 16, 100.0)
     assert proofs.outlived(reach(5_000.0, 1_000.0), 16)
     assert not proofs.outlived(reach(6_000.0, 1_000.0), 16)
 
 
 def test_outlived_prefix_that_was_lost_proves_nothing() -> None:
     proofs = CacheProofs()
-    proofs.add_served(reach(9_000.0, 2_000.0), 0, 16)
+    proofs.add_served(reach(9_000.0, 2_000.0), 0, 16, 100.0)
     assert not proofs.outlived(reach(8_000.0, 2_000.0), 16)
 
 
@@ -76,7 +76,7 @@ def test_proofs_are_stored_with_the_learned_state() -> None:
     model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
     for tokens in (800, 900):
         model.proofs.add_whole(tokens, 0)
-    model.proofs.add_served(reach(4_000.0, 2_000.0), 2_000, 16)
+    model.proofs.add_served(reach(4_000.0, 2_000.0), 2_000, 16, 100.0)
     restore(other, state_of("e", "m", model))
     assert other.proofs.unserved == 800.0
     assert other.proofs.outlived(reach(4_500.0, 1_500.0), 16)
@@ -88,9 +88,9 @@ def test_cache_that_always_keeps_the_same_is_not_called_many_replicas() -> None:
     steps = [MatchStep(depth, number, 1) for depth, number in ((1_000, 2), (2_000, 1), (3_000, 0))]
     found = Reach(steps, lambda depth: Size(float(depth), 0.0), [30.0, 20.0, 10.0], [0.0] * 3, {}, [0, 1, 2])
     for _ in range(9):
-        proofs.add_served(found, 1_000, 16)
+        proofs.add_served(found, 1_000, 16, 100.0)
     spread = [proofs.spread]
-    proofs.add_served(found, 2_992, 16)
+    proofs.add_served(found, 2_992, 16, 100.0)
     assert [*spread, proofs.spread] == [False, True]
 
 
