@@ -19,7 +19,8 @@ from playground.prefix_cache.hypotheses import (
     ReportOutcome,
 )
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
-from playground.prefix_cache.match_tree import MatchNode, MatchStep, MatchTree, TreePath
+from playground.prefix_cache.kept_points import KINDS, KeptPoints
+from playground.prefix_cache.match_tree import MatchNode, MatchStep, MatchTree, TreePath, counted_ends
 from playground.prefix_cache.message_content import NEXT_PART
 from playground.prefix_cache.prediction import CacheUsage, Prediction, Running
 from playground.prefix_cache.prefix_size import (
@@ -32,7 +33,7 @@ from playground.prefix_cache.prefix_size import (
     Size,
     interval,
 )
-from playground.prefix_cache.proofs import CacheProofs
+from playground.prefix_cache.proofs import CacheProofs, message_ends
 from playground.prefix_cache.reach import SLOTS, Reach
 from playground.prefix_cache.round_robin import COMPARED, REPLICAS, RoundRobin
 from playground.prefix_cache.slots import SlotStates, use_slot
@@ -122,6 +123,7 @@ class EndpointCacheModel:
         self.residuals = Residuals()
         self.proofs = CacheProofs()
         self.round_robin = RoundRobin()
+        self.kept_points = KeptPoints()
         self.family = PromptFamilyMatcher()
         self._beside = 0.0
         """Number of recent reports that were not within a block of the forecast, see `FADING`."""
@@ -178,6 +180,9 @@ class EndpointCacheModel:
             if key not in sizers:
                 sizers[key] = self._sizer(measures[order], paths[order].nodes, order, answers=rendering.answers)
             found = self._reach(paths[order], order, rendering, sizers[key], now, made.setdefault(key, []))
+            if not found.ends:
+                found.ends = message_ends(measures[order].view)
+                found.counted = counted_ends(paths[order].nodes)
             reaches[rendering] = found
             measures.setdefault(rendering.order, measures[order])
         prompt = reaches[best].size(len(measures[best.order].text))
@@ -339,9 +344,11 @@ class EndpointCacheModel:
         rate = self.hypotheses.loss_rate
         sizes: list[tuple[float, Size]] = []
         single = routings[0] if routings[0] > 0.02 else 0.0
+        kind = self.kept_points.kind
         for one in outcomes:
             share = single * one.weight
-            sizes.append((share * (1 - rate), one.size))
+            kept = one.size if kind is None else reaches[one.rendering].kept(kind, one.depth)
+            sizes.append((share * (1 - rate), kept if kept.tokens < one.size.tokens else one.size))
             if share * rate > 0.003:
                 sizes += self._lost(one, reaches, share * rate)
         if single < 1.0 and best in reaches:
@@ -439,6 +446,25 @@ class EndpointCacheModel:
         if not any(order in self._trees for order in SENT) and self._bare_matters(view):
             for order in self.hypotheses.add_bare():
                 self._add_orders((order,), self.order_of(Rendering(BASE[order], "all")))
+        self._read_answer(view)
+
+    def _read_answer(self, view: CacheView) -> None:
+        """Take an answer of which only the tokens are recorded from the prompt that continues it."""
+        match = self.index.match(view.text, 0.0)
+        if match is None or match.length < len(match.sent.text) or match.sent.run_id in self._pending:
+            return
+        number, end = self._numbers.get(match.sent.run_id), match.length + len(OPENING)
+        if number is None or not view.text.startswith(OPENING, match.length):
+            return
+        request = self._requests[number]
+        at = bisect_left(view.parts, end, key=lambda part: part.start)
+        whole = at + 1 < len(view.parts) and view.parts[at].kind == "content" and view.parts[at + 1].kind == "role"
+        if request.answer or not request.completion_tokens or not whole:
+            return
+        answer = view.text[end : view.parts[at].end - 1]
+        tokens = self.estimator.estimate(answer)
+        if abs(tokens - request.completion_tokens) <= MISJUDGED * request.completion_tokens + SLACK:
+            self._answer(number, answer, None)
 
     def _add_turn(self, turn: Order) -> None:
         bare_kept = any(order in self._trees for order in SENT)
@@ -663,6 +689,10 @@ class EndpointCacheModel:
             block = max(blocks, default=step)
             self.round_robin.add(cached, prediction.in_turn, prediction.reaches[plain].size, block)
             hypotheses.assume_round_robin(self.round_robin.replicas)
+        if reach.steps:
+            depth = reach.steps[-1].depth
+            points = {kind: reach.kept(kind, depth) for kind in KINDS}
+            self.kept_points.add(cached, points, reach.size(depth), step)
         self._learn_unit(prediction, cached, best)
         lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
         if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:

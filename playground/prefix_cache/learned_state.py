@@ -70,6 +70,7 @@ class LearnedState(msgspec.Struct):
     residuals: _Residuals
     proofs: _Proofs = msgspec.field(default_factory=_Proofs)
     round_robin: _RoundRobin = msgspec.field(default_factory=_RoundRobin)
+    kept_points: dict[str, list[bool]] = {}
 
 
 class _File(msgspec.Struct):
@@ -89,6 +90,7 @@ def state_of(endpoint: str, model: str, cache: EndpointCacheModel) -> LearnedSta
         "residuals": cache.residuals.state(),
         "proofs": cache.proofs.state(),
         "round_robin": cache.round_robin.state(),
+        "kept_points": cache.kept_points.state(),
     }
     return msgspec.convert(fields, LearnedState)
 
@@ -113,6 +115,7 @@ def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
         moments=proofs.moments,
     )
     cache.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
+    cache.kept_points.restore(state.kept_points)
     cache.hypotheses.in_turn = cache.round_robin.replicas
     cache.reports = state.reports
 

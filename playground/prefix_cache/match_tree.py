@@ -67,6 +67,13 @@ def depths_of(path: Iterable[tuple[MatchNode, int]]) -> dict[int, int]:
     return {id(node): depth for node, depth in path}
 
 
+def counted_ends(path: Iterable[tuple[MatchNode, int]]) -> list[tuple[int, float]]:
+    """Return the depths of a path at which requests end whose tokens are counted, with the tokens."""
+    whole = (node for node, shared in path if shared == node.depth)
+    counts = ((node.depth, node.exact if node.exact is not None else node.exact_prompt) for node in whole)
+    return [(depth, tokens) for depth, tokens in counts if tokens is not None]
+
+
 class MatchTree:
     """The sequences of one endpoint, model and order. `cuts`: of the answers with tool calls, by request number, in
     code points behind the `lead` that all answers begin with."""

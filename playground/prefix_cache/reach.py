@@ -10,9 +10,12 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from playground.prefix_cache.kept_points import STATES, PointKind
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.prefix_size import Size
 
+CLOSING = 4
+"""Code points behind a generated message that the next prompt adds."""
 RetentionKind = Literal["everything", "lifetime", "tokens", "slots"]
 
 
@@ -57,6 +60,7 @@ class Reach(Struct):
     `steps` are shared prefixes, the shortest first: the newest request that uses each, and how many do. `size` gives
     the tokens of a depth. `ages` are the seconds since each step was used, `distances` the tokens of other traffic
     since. `slots` are depths by number of slots. `groups` are the last steps of those that the same request used.
+    `ends` are depths at which messages end, `counted` those at which earlier requests end, with their tokens.
     """
 
     steps: Sequence[MatchStep]
@@ -65,6 +69,8 @@ class Reach(Struct):
     distances: Sequence[float]
     slots: Mapping[int, int] = field(default_factory=dict)
     groups: Sequence[int] = ()
+    ends: Sequence[int] = ()
+    counted: Sequence[tuple[int, float]] = ()
     _classes: dict[int, Classes] = field(default_factory=dict)
 
     def classes(self, cleared_upto: int = -1) -> Classes:
@@ -119,6 +125,15 @@ class Reach(Struct):
             if start == len(LIFETIMES):
                 return
 
+    def kept(self, kind: PointKind, depth: int) -> Size:
+        """Return what a server that finds only points of a kind serves of a prompt that shares `depth` code points."""
+        if kind == "messages":
+            return self.size(max((end for end in self.ends if end <= depth + CLOSING), default=0))
+        size, unit = self.size(depth), STATES[kind]
+        requests = max((tokens for end, tokens in self.counted if end <= depth), default=0.0)
+        states = size.tokens // unit * unit if unit else 0.0
+        return Size(max(states, requests), 0.0)
+
     def cut(self, limit: int) -> Reach:
         """Return the reach of a prompt of which only the first `limit` code points can be shared; itself if all is."""
         if all(step.depth <= limit for step in self.steps) and all(depth <= limit for depth in self.slots.values()):
@@ -128,7 +143,8 @@ class Reach(Struct):
         groups = [at for at in self.groups if at < count - 1]
         slots = {slots: min(depth, limit) for slots, depth in self.slots.items()}
         ends = [*groups, count - 1] if count else []
-        return Reach(steps, self.size, self.ages[:count], self.distances[:count], slots, ends)
+        ages, distances = self.ages[:count], self.distances[:count]
+        return Reach(steps, self.size, ages, distances, slots, ends, self.ends, self.counted)
 
     def _within(self, capacities: Sequence[float], count: int) -> Iterator[tuple[int, float]]:
         """Yield for each capacity how many steps are among the last tokens, and how many tokens of the last of them.

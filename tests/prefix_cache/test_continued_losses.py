@@ -150,3 +150,25 @@ def test_pauses_are_candidates_as_far_as_served_prefixes_leave_them(
     why = explain_miss(now, None, EarlierRequest(earlier, None, "id", gap_s), CacheUsage(830, 0), known)
     assert why is not None
     assert {one.code for one in why.candidates} & {"gap", "not_stored"} == codes
+
+
+def test_answer_of_a_record_without_its_message_is_read_from_the_next_prompt() -> None:
+    """The server caches answers; the records have only their tokens. Each forecast reaches to the end of the answer."""
+    messages: list[Json] = [{"role": "system", "content": RULES}]
+    records, held = [], ""
+    for number in range(12):
+        messages.append({"role": "user", "content": f"Where is crate {number}? Name the shelf and the ship."})
+        body: dict[str, Json] = {"model": "m", "messages": list(messages)}
+        text, answer = view_of_fields(body).text, f"Crate {number} is on shelf {number}. " * 30
+        shared = common_prefix(text, held) // 4 // 16 * 16
+        messages.append({"role": "assistant", "content": answer})
+        held = f"{text}assistant\x1e{answer}"
+        usage: dict[str, Json] = {
+            "prompt_tokens": len(text) // 4,
+            "completion_tokens": len(answer) // 4,
+            "prompt_tokens_details": {"cached_tokens": shared},
+        }
+        records.append(TrafficRecord(1_000.0 + 7 * number, body, 200, f"r{number}", usage_of(usage, None)))
+    found = list(replay_traffic(records))
+    apart = [abs(one.forecast.cached_tokens - (one.usage.cached_tokens or 0)) for one in found[6:] if one.usage]
+    assert max(apart) <= 16
