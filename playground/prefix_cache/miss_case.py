@@ -136,6 +136,15 @@ class MissCase(Struct, frozen=True, dict=True):
         return any(ends_at(self.cached, self._evidence.size(end), self.known.block, PROOF) for end in ends)
 
     @property
+    def at_point(self) -> bool:
+        """Return whether the report is all that the server has, which finds only certain points again."""
+        point = self.known.point
+        if point is None or not self.cached or self.parameters:
+            return False
+        slack = NEAR / 2 + 2 * point.error
+        return -slack <= point.tokens - self.cached < max(self.known.block, NEAR) + slack
+
+    @property
     def keeps_messages(self) -> bool:
         """Return whether nothing of the message with the difference was served, but all before it, and no report has
         shown that the server finds a part of a message again."""

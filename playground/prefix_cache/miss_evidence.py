@@ -135,6 +135,8 @@ class MissKnowledge(Struct, frozen=True):
     forgets: bool = True
     """Whether pauses longer than `lifetime_s` separate misses from hits, see `CacheProofs.forgets_after`."""
 
+    point: Size | None = None
+    """What a server serves that finds only certain points again, if this one does, see `KeptPoints`."""
     served_pauses: tuple[float, float] = (inf, 0.0)
     """The shortest and the longest time since it was used after which a prefix was served, in seconds."""
 
@@ -193,6 +195,9 @@ def knowledge_of(
         inside=cache.proofs.inside,
         start_only=cache.proofs.serves_start_only,
         forgets=_forgets(cache, prediction, lifetime),
+        point=reach.kept(cache.kept_points.kind, reach.steps[-1].depth)
+        if cache.kept_points.kind is not None and reach.steps
+        else None,
         served_pauses=cache.proofs.served_pauses,
     )
 

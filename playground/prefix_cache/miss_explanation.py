@@ -113,7 +113,7 @@ def explain_miss(
     mine, theirs = that_may_matter(fields or {}), that_may_matter(earlier.fields or {})
     clauses = changed(mine, theirs, known.shared_parameters) if both else ()
     case = case_of(now, document, earlier, clauses, known, (cached, prompt))
-    if case.own_model_served or case.all_of_start:
+    if case.own_model_served or case.all_of_start or (case.at_point and case.extends):
         return None
     found, shared = case.found, case.shared
     if found is not None and cached > shared.tokens * (1 + BEYOND) + known.block + NEAR + 3 * shared.error:
@@ -135,6 +135,8 @@ def explain_miss(
 
 def _changed(case: MissCase, found: Difference) -> MissExplanation:
     """Explain a report for a prompt that differs from the earlier one."""
+    if case.at_point:
+        return _differs(case, found)
     if case.cached == 0 and case.at_the_end and case.minimum and case.shared.tokens < case.minimum:
         return _below_minimum(case)
     # Templates write other fields in different places, so that the prefix may end before the estimated place.
@@ -253,6 +255,8 @@ def _missed(case: MissCase) -> MissExplanation:
     """Explain identical text that was not served: a parameter, the lifetime, a minimum or the server."""
     known = case.known
     found = None if case.extends else case.found
+    if case.at_point and found is not None and case.moved is None:
+        return _differs(case, found)
     if case.parameters and not case.own_model_lost and (case.other_model or not case.late):
         return _made(case, "parameters", "parameters", "parameters")
     if case.earlier.lost:
