@@ -29,6 +29,15 @@ class KeptPoints:
         self.kind: PointKind | None = None
         """None: any beginning in whole blocks, or it is not known."""
         self._agreed: dict[PointKind, deque[bool]] = {kind: deque(maxlen=KEPT) for kind in KINDS}
+        self._figures: dict[PointKind, set[int]] = {}
+        """Different reports that agree, of this session."""
+
+    @property
+    def proved(self) -> PointKind | None:
+        """Return the kind if several different figures agree with it: where only what is in use is kept, the same start
+        is served again and again, which looks like one point."""
+        several = self.kind is not None and len(self._figures.get(self.kind, ())) >= LEAST
+        return self.kind if several else None
 
     def add(self, cached: int, points: Mapping[PointKind, Size], shared: Size, block: int) -> None:
         """Add a report. `points`: what each kind serves of a prompt that shares so many tokens.
@@ -41,6 +50,8 @@ class KeptPoints:
             apart = shared.tokens - size.tokens > 2 * block + NEAR + 2 * (shared.error + size.error)
             if apart and (found or whole):
                 self._agreed[kind].append(found)
+                if found:
+                    self._figures.setdefault(kind, set()).add(cached)
         shares = {kind: sum(known) / len(known) for kind, known in self._agreed.items() if len(known) >= LEAST}
         best = max(shares, key=lambda kind: (shares[kind], kind == self.kind, len(self._agreed[kind])), default=None)
         if best is not None and shares[best] >= BELIEVED:

@@ -195,8 +195,8 @@ def knowledge_of(
         inside=cache.proofs.inside,
         start_only=cache.proofs.serves_start_only,
         forgets=_forgets(cache, prediction, lifetime),
-        point=reach.kept(cache.kept_points.kind, reach.steps[-1].depth)
-        if cache.kept_points.kind is not None and reach.steps
+        point=reach.kept(cache.kept_points.proved, reach.steps[-1].depth)
+        if cache.kept_points.proved is not None and reach.steps
         else None,
         served_pauses=cache.proofs.served_pauses,
     )

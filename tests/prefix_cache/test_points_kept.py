@@ -83,3 +83,13 @@ def test_reports_that_are_neither_a_point_nor_all_that_is_shared_tell_nothing() 
         kept.add(128, points(states_512=512.0, requests=300.0), Size(900.0, 1.0), 16)
         kept.add(512, points(states_512=512.0), Size(520.0, 1.0), 16)
     assert kept.kind is None
+
+
+@pytest.mark.parametrize(("figures", "proved"), [((512, 1_024, 1_536), "states_512"), ((512, 512, 512, 512), None)])
+def test_kind_is_proved_by_different_figures_only(figures: tuple[int, ...], proved: str | None) -> None:
+    """A server that keeps only what is in use serves the same start again and again."""
+    kept = KeptPoints()
+    for figure in figures:
+        kept.add(figure, points(states_512=float(figure)), Size(figure + 300.0, 1.0), 16)
+    assert kept.kind == "states_512"
+    assert kept.proved == proved
