@@ -30,7 +30,6 @@ from playground.experiments.batch_plan import (
 )
 from playground.experiments.batch_results import (
     NOTE_SUFFIX,
-    BatchTotals,
     ResultFile,
     check_output,
     format_results,
@@ -40,6 +39,7 @@ from playground.experiments.batch_results import (
 )
 from playground.experiments.batch_rows import MAX_DATA_BYTES, AnswerCheck, BatchRow, map_columns, parse_check, read_rows
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
+from playground.experiments.batch_totals import BatchTotals
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.prompt.files import OpenedPrompt, dump, read_input
@@ -223,14 +223,15 @@ class _Job:
         print(f"\r{finished:,} of {progress.total:,}, {progress.failed:,} failed, {eta} left ", end="", file=sys.stderr)
 
     def _print_totals(self, progress: BatchProgress, job: BatchJob, earlier: int) -> None:
-        """Print the figures of this run, and with `earlier` answered rows of other runs also those of all runs."""
+        """Print the figures of this run, and after other runs also those of all runs: `earlier` rows were answered."""
         run = _Figures(progress.total, progress.done, progress.failed, job.run_totals)
         every = _Figures(progress.total + earlier, progress.done + earlier, progress.failed, job.totals)
         if self._options.json:
             totals = {**run.fields(), "all_runs": every.fields()}
             print(json.dumps(totals), file=sys.stdout if self._options.output else sys.stderr)
             return
-        for label, figures in (("this run: ", run), ("all runs: ", every)) if earlier else (("", run),):
+        several = earlier or job.totals != job.run_totals
+        for label, figures in (("this run: ", run), ("all runs: ", every)) if several else (("", run),):
             for line in figures.lines():
                 print(f"{label}{line}", file=sys.stderr)
 
@@ -256,7 +257,7 @@ class _Figures(Struct):
             f"cost {dollars(sums.cost)}"
         )
         if sums.unreported:
-            yield f"{sums.unreported:,} rows without reported tokens are not in these sums"
+            yield f"{sums.unreported:,} requests without reported tokens are not in these sums"
         for name, passed in sums.passed.items():
             yield f"{name}: passed {passed:,} of {sums.done:,}"
 

@@ -9,9 +9,10 @@ from typing import Protocol
 
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_plan import Order, PlannedRow, without
-from playground.experiments.batch_results import BatchTotals, ResultFile, failed_result, result_of
+from playground.experiments.batch_results import ResultFile, failed_result, result_of
 from playground.experiments.batch_rows import AnswerCheck, run_checks
 from playground.experiments.batch_runner import BatchProgress, BatchRunner, prefixes_held
+from playground.experiments.batch_totals import BatchTotals, Earlier
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
 from playground.runs.record import group_tag
@@ -76,12 +77,17 @@ class BatchJob:
         self.on_result: Subscribers[[dict[str, Json]]] = Subscribers()
         """Each row's result, after it was written."""
         self._run_ids: dict[int, str] = {}
+        self._earlier = {number: Earlier.with_result(result) for number, result in results.failed.items()}
+        """By row: the requests of earlier runs that had no answer."""
         self.totals = BatchTotals(passed={check.name: 0 for check in checks})
-        """Sums of the answers of earlier runs and of this run's results."""
+        """Sums of all requests of earlier runs that are known, and of this run's."""
         self.run_totals = BatchTotals(passed={check.name: 0 for check in checks})
-        """Sums of this run's results."""
+        """Sums of this run's requests."""
         for result in results.finished.values():
             self.totals.add(result)
+            self.totals.add_sums(Earlier.of(result))
+        for earlier in self._earlier.values():
+            self.totals.add_sums(earlier)
         kept = set(results.finished)
         if only is not None:
             kept |= {item.row.number for item in plan} - only
@@ -117,7 +123,11 @@ class BatchJob:
             run_id=run_id,
             tags=[group_tag("batch", self._results.batch_id[:8])],
         )
-        return pending.run.state
+        state = pending.run.state
+        if state.phase == "stopped" and state.attempts:  # has no result; the next run finds it in the log
+            for totals in (self.totals, self.run_totals):
+                totals.add_state(state, self._endpoint.rates)
+        return state
 
     async def _logged(self, number: int) -> tuple[str, RunState | None]:
         """Return the run id for a row's next attempt, or the answer of an attempt whose result was not written.
@@ -134,7 +144,20 @@ class BatchJob:
                 return run_id, None
             if (state := stored.state()).phase == "done":
                 return run_id, state
+            self._count_earlier(number, run_id, state)
             attempt += 1
+
+    def _count_earlier(self, number: int, run_id: str, state: RunState) -> None:
+        """Count a logged request of an earlier run if it has no result: it was stopped, or its process was killed."""
+        earlier = self._earlier.setdefault(number, Earlier())
+        if not state.attempts or run_id in earlier.ids or state.request_id in earlier.ids:
+            return
+        if state.phase == "failed" and state.request_id is None and self._results.is_table:
+            return  # a table has no run ids: this may be the request of one of its results
+        before = Earlier()
+        before.add_request(run_id, state, self._endpoint.rates)
+        earlier.add(before)
+        self.totals.add_sums(before)
 
     async def _keep(self, item: PlannedRow, outcome: RunState | Exception) -> None:
         result = self._result(item, outcome)
@@ -147,10 +170,11 @@ class BatchJob:
         number = item.row.number
         values = {name: item.row.values.get(column, "") for name, column in self._columns.items()}
         run_id = self._run_ids.pop(number, None)
+        earlier = self._earlier.get(number)
         if isinstance(outcome, Exception):
-            return failed_result(number, values, str(outcome))
+            return failed_result(number, values, str(outcome), earlier)
         checked = {}
         if outcome.phase == "done":
             tokens = outcome.usage.completion_tokens if outcome.usage else None
             checked = run_checks(self._checks, outcome.text, tokens)
-        return result_of(number, values, outcome, self._endpoint.rates, checked, run_id)
+        return result_of(number, values, outcome, self._endpoint.rates, checked, run_id, earlier)

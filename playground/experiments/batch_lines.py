@@ -9,7 +9,8 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from playground.experiments.batch_plan import PlannedRow, RowForecast, groups
-from playground.experiments.batch_results import row_number, tokens_of
+from playground.experiments.batch_results import row_number
+from playground.experiments.batch_totals import tokens_of
 from playground.prompt.document import Json
 from playground.runs.metrics import Figure
 from playground.runs.run import Run

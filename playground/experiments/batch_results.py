@@ -13,10 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field
-
-from playground.client.endpoint import Rates, cost
+from playground.client.endpoint import Rates
 from playground.client.redact import redact
+from playground.experiments.batch_totals import Earlier, cost_of, tokens_of
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.runs.state import RunState
@@ -42,7 +41,10 @@ COLUMNS = (
     "error",
     "checks",
     "variables",
+    "earlier",
 )
+_COLUMNS_WITHOUT_EARLIER = COLUMNS[:-1]
+"""Of a table that an earlier version wrote."""
 
 NOTE_SUFFIX = ".batch"
 """End of the name of the file beside the results that exists until every row was answered."""
@@ -58,14 +60,14 @@ def result_of(
     rates: Rates,
     checks: Mapping[str, bool],
     run_id: str | None = None,
+    earlier: Earlier | None = None,
 ) -> dict[str, Json]:
     """Return a row's result.
 
     `cost` is in dollars at the endpoint's rates: of input and output, or of the input only if no rate for output is
-    set; null if it is unknown. `run_id` names the request in the request log of this computer.
+    set; null if it is unknown. `run_id` names the request in the request log of this computer. `earlier`: sums of the
+    row's requests before this one.
     """
-    priced = cost(state.usage, rates)
-    total = priced.total if priced.total is not None else priced.input
     result: dict[str, Json] = {
         "row": number,
         "variables": {name: redact(value, None) for name, value in variables.items()},
@@ -76,17 +78,21 @@ def result_of(
         "tool_calls": wire_tool_calls(state),
         "finish_reason": state.finish_reason,
         "usage": wire_usage(state.usage),
-        "cost": total,
+        "cost": cost_of(state, rates),
         "ttft_ms": None if state.ttft_s is None else round(state.ttft_s * 1000, 1),
         "error": error_object(state.error),
         "run_id": run_id,
     }
     if checks:
         result["checks"] = dict(checks)
+    if earlier:
+        result["earlier"] = earlier.fields()
     return result
 
 
-def failed_result(number: int, variables: Mapping[str, str], message: str) -> dict[str, Json]:
+def failed_result(
+    number: int, variables: Mapping[str, str], message: str, earlier: Earlier | None = None
+) -> dict[str, Json]:
     """Return the result of a row that was not sent."""
     result: dict[str, Json] = {
         "row": number,
@@ -97,59 +103,18 @@ def failed_result(number: int, variables: Mapping[str, str], message: str) -> di
     }
     result |= dict.fromkeys(("request_id", "status", "finish_reason", "usage", "cost", "ttft_ms", "run_id"))
     result["error"] = {"kind": "input", "message": message}
+    if earlier:
+        result["earlier"] = earlier.fields()
     return result
-
-
-class BatchTotals(Struct):
-    """Sums over results. Figures that were not reported are counted in `unreported`, never added as 0."""
-
-    rows: int = 0
-    done: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    unreported: int = 0
-    cost: float | None = None
-    passed: dict[str, int] = field(default_factory=dict)
-
-    def add(self, result: Mapping[str, Json]) -> None:
-        """Add a row's result."""
-        self.rows += 1
-        self.done += result.get("phase") == "done"
-        prompt, cached = tokens_of(result)
-        if prompt is None or cached is None:
-            self.unreported += 1
-        else:
-            self.prompt_tokens += prompt
-            self.cached_tokens += cached
-        price, checks = result.get("cost"), result.get("checks")
-        if isinstance(price, (int, float)):
-            self.cost = (self.cost or 0.0) + price
-        for name, passed in checks.items() if isinstance(checks, dict) else ():
-            self.passed[name] = self.passed.get(name, 0) + bool(passed)
-
-    @property
-    def cached_share(self) -> float | None:
-        """Cached tokens as a share of prompt tokens, 0 to 1; None if none were reported."""
-        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
-
-
-def tokens_of(result: Mapping[str, Json]) -> tuple[int | None, int | None]:
-    """Return prompt tokens and cached tokens of a result; None for unreported figures."""
-    usage = result.get("usage")
-    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
-    found = (
-        usage.get("prompt_tokens") if isinstance(usage, dict) else None,
-        details.get("cached_tokens") if isinstance(details, dict) else None,
-    )
-    prompt, cached = (value if isinstance(value, int) else None for value in found)
-    return prompt, cached
 
 
 class ResultFile:
     """The results of a batch on disk. `finished` has the results of rows that succeeded in an earlier run, by number.
 
-    A line that a crash cut off is removed when the file is opened again. Raises InputError if the file cannot be used:
-    another process writes it, or it has results for other values than `rows` (by number) or of another `prompt`.
+    `failed` has the newest results of the other rows. A row that is sent again gets another line, in which `earlier`
+    has the sums of the lines before; `close` removes those. A line that a crash cut off is removed when the file is
+    opened again. Raises InputError if the file cannot be used: another process writes it, or it has results for other
+    values than `rows` (by number) or of another `prompt`.
     """
 
     def __init__(
@@ -161,6 +126,7 @@ class ResultFile:
         prompt: str = "",
     ) -> None:
         self.finished: dict[int, dict[str, Json]] = {}
+        self.failed: dict[int, dict[str, Json]] = {}
         self.batch_id = uuid.uuid4().hex
         """Names the batch in the request log. Kept in `<output>.batch` until every row was answered."""
         self.continued = False
@@ -168,7 +134,9 @@ class ResultFile:
         self._rows = rows
         self._prompt = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:32] if prompt else ""
         self._note = None if path is None else path.with_name(path.name + NOTE_SUFFIX)
+        self._path = path
         self._csv = path is not None and is_csv(path)
+        self._has_older_lines = False
         self._file: io.FileIO | None = None
         self._lock = _lock(path)
         if path is None:
@@ -192,6 +160,11 @@ class ResultFile:
             if self._file is None and self._lock is not None:
                 self._lock.release()
 
+    @property
+    def is_table(self) -> bool:
+        """Whether the file is a table, which has no run ids."""
+        return self._csv
+
     def _give_up(self, path: Path, *, new: bool) -> None:
         """Close the file, and remove it if this batch has made it: the same command can then run again."""
         if self._file is not None:
@@ -205,16 +178,22 @@ class ResultFile:
 
     def _keep_whole_lines(self, path: Path) -> None:
         data = path.read_bytes()
-        results = parse_results(data, path)
-        self.finished = {row_number(result): result for result in results if result.get("phase") == "done"}
+        newest = newest_results(parse_results(data, path))
+        for number, result in newest.items():
+            (self.finished if result.get("phase") == "done" else self.failed)[number] = result
         for number, result in self.finished.items():
             if self._rows is not None and _masked(self._rows.get(number)) != _masked(result.get("variables")):
                 raise _unusable(
                     f"{path} has an answer for other values of row {number}.",
                     "Continue with the same data, or name another file.",
                 )
-        if len(self.finished) < len(results) or not data.endswith(b"\n"):
-            write_shared(path, format_results(self.finished.values(), path))
+        self._rewrite(path, data, newest.values())
+
+    @staticmethod
+    def _rewrite(path: Path, data: bytes, results: Iterable[Mapping[str, Json]]) -> None:
+        kept = format_results(results, path)
+        if kept != data:
+            write_shared(path, kept)
 
     def _read_note(self, path: Path) -> None:
         assert self._note is not None
@@ -229,6 +208,7 @@ class ResultFile:
     def write(self, result: Mapping[str, Json]) -> None:
         """Append a result; it is on disk when this returns. Raises OSError."""
         text = _csv_line(_cells(result)) if self._csv else _json_line(result)
+        self._has_older_lines |= row_number(result) in self.failed
         if self._file is None:
             print(text, end="", flush=True)
             return
@@ -251,6 +231,10 @@ class ResultFile:
         """Close the file. `complete`: every row was answered, so that there is nothing to resume."""
         if self._file is not None:
             self._file.close()
+        if self._has_older_lines and self._path is not None:
+            with suppress(OSError, InputError):  # the older lines are no harm
+                data = self._path.read_bytes()
+                self._rewrite(self._path, data, newest_results(parse_results(data, self._path)).values())
         if complete and self._note is not None:
             self._note.unlink(missing_ok=True)
         if self._lock is not None:
@@ -326,6 +310,16 @@ def format_results(results: Iterable[Mapping[str, Json]], path: Path) -> bytes:
     return ("\ufeff" + _csv_line(COLUMNS) + "".join(_csv_line(_cells(result)) for result in results)).encode()
 
 
+def newest_results(results: Iterable[dict[str, Json]]) -> dict[int, dict[str, Json]]:
+    """Return the last result of each row of one file, by number."""
+    newest: dict[int, dict[str, Json]] = {}
+    for result in results:
+        number = row_number(result)
+        newest.pop(number, None)
+        newest[number] = result
+    return newest
+
+
 def merge_results(parts: Iterable[Iterable[Mapping[str, Json]]]) -> list[Mapping[str, Json]]:
     """Merge results by row, in the order of the data. An answered row wins over a failed one, then the later part."""
     merged: dict[int, Mapping[str, Json]] = {}
@@ -339,7 +333,7 @@ def merge_results(parts: Iterable[Iterable[Mapping[str, Json]]]) -> list[Mapping
 def _read_csv(data: bytes) -> Iterable[dict[str, Json]]:
     """Yield the results of a table; the last row is left out if it was cut off inside a quoted cell."""
     reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
-    if data and tuple(reader.fieldnames or ()) != COLUMNS:
+    if data and tuple(reader.fieldnames or ()) not in (COLUMNS, _COLUMNS_WITHOUT_EARLIER):
         raise ValueError
     for row in reader:
         if None in row or None in row.values():

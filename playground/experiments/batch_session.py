@@ -17,8 +17,9 @@ from playground.client.endpoint import PER, Endpoint
 from playground.experiments.batch_job import BatchJob, RunReader
 from playground.experiments.batch_lines import BatchLines
 from playground.experiments.batch_plan import BatchPlan, Order, make_plan
-from playground.experiments.batch_results import BatchTotals, ResultFile, row_number
+from playground.experiments.batch_results import ResultFile, row_number
 from playground.experiments.batch_rows import AnswerCheck, BatchRow, map_columns, parse_check
+from playground.experiments.batch_totals import BatchTotals
 from playground.prefix_cache.value_kinds import compile_patterns
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError

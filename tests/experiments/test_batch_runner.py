@@ -13,7 +13,6 @@ from playground.client.endpoint import Rates
 from playground.client.events import AttemptStarted, ContentDelta, Usage
 from playground.experiments.batch_plan import PlannedRow, plan_rows
 from playground.experiments.batch_results import (
-    BatchTotals,
     ResultFile,
     failed_result,
     format_results,
@@ -24,6 +23,7 @@ from playground.experiments.batch_results import (
 from playground.experiments.batch_rows import BatchRow
 from playground.experiments.batch_runner import BatchRunner
 from playground.experiments.batch_session import BatchSpec, BatchStore
+from playground.experiments.batch_totals import BatchTotals, Earlier
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
@@ -217,3 +217,35 @@ def test_result_file_with_rows_that_look_like_keys_is_continued(tmp_path: Path) 
     assert set(file.finished) == {0, 1}
     with pytest.raises(InputError):
         ResultFile(path, resume=True, rows={**values, 1: {"a": "other"}})
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
+def test_result_file_row_sent_again_has_one_line_with_the_sums_of_both(tmp_path: Path, name: str) -> None:
+    path, usage = tmp_path / name, Usage(prompt_tokens=10, completion_tokens=2, total_tokens=12, cached_tokens=4)
+    failed = finished("", usage)
+    failed.phase = "failed"
+    first = ResultFile(path, resume=False)
+    first.write(result_of(0, {}, failed, Rates(1.0, 1.0), {}, "run-0"))
+    first.close(complete=False)
+    second = ResultFile(path, resume=True)
+    earlier = Earlier.with_result(second.failed[0])
+    second.write(result_of(0, {}, finished("yes", usage), Rates(1.0, 1.0), {}, "run-1", earlier))
+    assert len(parse_results(path.read_bytes(), path)) == 2, "a kill now loses nothing"
+    second.close(complete=True)
+    rows = parse_results(path.read_bytes(), path)
+    assert [row["phase"] for row in rows] == ["done"]
+    ids = [] if name == "out.csv" else ["run-0"]
+    assert Earlier.of(rows[0]) == earlier
+    assert (earlier.prompt_tokens, earlier.requests, earlier.ids) == (10, 1, ids)
+
+
+def test_result_file_table_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    lines = format_results(some_results()[:1], path).decode("utf-8-sig")
+    old = lines.replace(",earlier\r\n", "\r\n").replace(",\r\n", "\r\n")
+    assert old != lines
+    path.write_bytes(("\ufeff" + old).encode())
+    file = ResultFile(path, resume=True)
+    file.write({**some_results()[0], "row": 2})
+    file.close(complete=True)
+    assert [row["row"] for row in parse_results(path.read_bytes(), path)] == [1, 2]

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.experiments.batch_lines import BatchLine
-from playground.experiments.batch_results import BatchTotals
+from playground.experiments.batch_totals import BatchTotals
 from playground.export.terminal import visible, visible_line
 from playground.runs.metrics import dollars, finish_text, percent, seconds
 from playground.ui.batch.model import BatchModel

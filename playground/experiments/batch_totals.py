@@ -1,0 +1,151 @@
+"""Sums over the results of a batch: of the answers, and of requests that were sent before them for the same row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from playground.client.endpoint import Rates, cost
+from playground.prompt.document import Json
+from playground.runs.state import RunState
+
+
+class Sums(Struct):
+    """Sums over results. Figures that were not reported are counted in `unreported`, never added as 0."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    unreported: int = 0
+    cost: float | None = None
+
+    def add_figures(self, result: Mapping[str, Json]) -> None:
+        """Add the figures of a result, without those of `earlier` in it."""
+        prompt, cached = tokens_of(result)
+        if prompt is None or cached is None:
+            self.unreported += 1
+        else:
+            self.prompt_tokens += prompt
+            self.cached_tokens += cached
+        self._add_cost(result.get("cost"))
+
+    def add_sums(self, other: Sums) -> None:
+        """Add other sums."""
+        self.prompt_tokens += other.prompt_tokens
+        self.cached_tokens += other.cached_tokens
+        self.unreported += other.unreported
+        self._add_cost(other.cost)
+
+    def add_state(self, state: RunState, rates: Rates) -> None:
+        """Add a request that has no result."""
+        usage = state.usage
+        if usage is None or usage.prompt_tokens is None or usage.cached_tokens is None:
+            self.unreported += 1
+        else:
+            self.prompt_tokens += usage.prompt_tokens
+            self.cached_tokens += usage.cached_tokens
+        self._add_cost(cost_of(state, rates))
+
+    def _add_cost(self, price: Json) -> None:
+        if isinstance(price, int | float) and not isinstance(price, bool):
+            self.cost = (self.cost or 0.0) + price
+
+
+class Earlier(Sums):
+    """Sums of the requests for a row that were sent before the one of its result. False without any.
+
+    `ids`: the run ids of these requests, or the request_ids if a table has no others.
+    """
+
+    requests: int = 0
+    ids: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, result: Mapping[str, Json] | None) -> Earlier:
+        """Return what a result says of the requests before it."""
+        found = result.get("earlier") if result is not None else None
+        earlier = cls()
+        if isinstance(found, dict):
+            for name in ("prompt_tokens", "cached_tokens", "unreported", "requests"):
+                if isinstance(value := found.get(name), int):
+                    setattr(earlier, name, value)
+            earlier._add_cost(found.get("cost"))
+            ids = found.get("ids")
+            earlier.ids = [str(one) for one in ids] if isinstance(ids, list) else []
+        return earlier
+
+    @classmethod
+    def with_result(cls, result: Mapping[str, Json] | None) -> Earlier:
+        """Return the sums of a result and of the requests before it."""
+        earlier = cls.of(result)
+        if result is not None:
+            earlier.requests += 1
+            earlier.add_figures(result)
+            earlier.ids += [one for one in (result.get("run_id"), result.get("request_id")) if isinstance(one, str)][:1]
+        return earlier
+
+    def __bool__(self) -> bool:
+        return self.requests > 0
+
+    def add(self, other: Earlier) -> None:
+        """Add other requests."""
+        self.requests += other.requests
+        self.ids += other.ids
+        self.add_sums(other)
+
+    def add_request(self, run_id: str, state: RunState, rates: Rates) -> None:
+        """Add a request that has no result."""
+        self.requests += 1
+        self.ids.append(run_id)
+        self.add_state(state, rates)
+
+    def fields(self) -> dict[str, Json]:
+        """Return the stored form."""
+        return {
+            "requests": self.requests,
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "unreported": self.unreported,
+            "cost": self.cost,
+            "ids": list(self.ids),
+        }
+
+
+class BatchTotals(Sums):
+    """Sums over results, with the number of rows and of those that passed each check."""
+
+    rows: int = 0
+    done: int = 0
+    passed: dict[str, int] = field(default_factory=dict)
+
+    def add(self, result: Mapping[str, Json]) -> None:
+        """Add a row's result, without the requests before it."""
+        self.rows += 1
+        self.done += result.get("phase") == "done"
+        self.add_figures(result)
+        checks = result.get("checks")
+        for name, passed in checks.items() if isinstance(checks, dict) else ():
+            self.passed[name] = self.passed.get(name, 0) + bool(passed)
+
+    @property
+    def cached_share(self) -> float | None:
+        """Cached tokens as a share of prompt tokens, 0 to 1; None if none were reported."""
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
+
+
+def cost_of(state: RunState, rates: Rates) -> float | None:
+    """Return dollars: of input and output, or of the input only if no rate for output is set; None if unknown."""
+    priced = cost(state.usage, rates)
+    return priced.total if priced.total is not None else priced.input
+
+
+def tokens_of(result: Mapping[str, Json]) -> tuple[int | None, int | None]:
+    """Return prompt tokens and cached tokens of a result; None for unreported figures."""
+    usage = result.get("usage")
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    found = (
+        usage.get("prompt_tokens") if isinstance(usage, dict) else None,
+        details.get("cached_tokens") if isinstance(details, dict) else None,
+    )
+    prompt, cached = (value if isinstance(value, int) else None for value in found)
+    return prompt, cached

@@ -1,0 +1,145 @@
+"""`batch --resume`: what was paid for rows that were sent again is in the figures of all runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from playground.client.endpoint import Endpoint, Rates
+from playground.storage.endpoints import EndpointStore
+from tests.forked_program import run_text, start_text
+from tests.http_server import QuietHandler, serving
+
+LIMIT_S = 120
+SUMS = ("prompt_tokens", "cached_tokens", "unreported", "cost")
+PAID = {"prompt_tokens": 700, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 64}}
+
+
+def _event(value: object) -> bytes:
+    return f"data: {json.dumps(value)}\n\n".encode()
+
+
+class Server(QuietHandler):
+    """Answers by the question: in `cut` with a cut tool call, in `hanging` with text and no end."""
+
+    cut: ClassVar[set[str]] = set()
+    hanging: ClassVar[set[str]] = set()
+    ended = threading.Event()
+
+    def do_POST(self) -> None:
+        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        call = {"index": 0, "id": "c", "type": "function", "function": {"name": "pay", "arguments": '{"a": 1'}}
+        delta = {"tool_calls": [call]} if question in self.cut else {"content": "yes"}
+        self.wfile.write(_event({"id": f"r-{question}", "choices": [{"index": 0, "delta": delta}]}))
+        self.wfile.flush()
+        if question in self.hanging:
+            self.ended.wait(LIMIT_S)
+        end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        self.wfile.write(_event(end) + _event({"choices": [], "usage": PAID}) + b"data: [DONE]\n\n")
+        self.close_connection = True
+
+
+class Project:
+    def __init__(self, folder: Path, base_url: str, suffix: str) -> None:
+        self.folder, self.out = folder, folder / f"out{suffix}"
+        (folder / "home").mkdir(mode=0o700)
+        endpoints = EndpointStore(folder / "home" / "endpoints.json")
+        endpoints.add(Endpoint(id="", name="X", base_url=base_url, needs_key=False, rates=Rates(1.0, 0.1, 2.0)))
+        body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "{{x}}"}]}
+        (folder / "p.json").write_text(json.dumps(body))
+        (folder / "d.csv").write_text("x\nalpha\nbeta\n")
+        self.arguments = [
+            *("batch", str(folder / "p.json"), "--data", str(folder / "d.csv"), "-o", str(self.out)),
+            *("--endpoint", "X", "--resume", "--json", "--concurrency", "1", "--order", "file"),
+        ]
+        self.environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(folder / "home")}
+
+    def run(self) -> dict[str, Any]:
+        done = run_text(self.arguments, self.environment)
+        assert done.returncode in (0, 1), done.stderr
+        totals: dict[str, Any] = json.loads(done.stdout)
+        return totals
+
+    def rows(self) -> list[dict[str, Any]]:
+        if self.out.suffix == ".jsonl":
+            return [json.loads(line) for line in self.out.read_text("utf-8").splitlines()]
+        with self.out.open(newline="", encoding="utf-8-sig") as file:
+            rows = [dict(row) for row in csv.DictReader(file)]
+        return [{**row, "row": int(row["row"]), "earlier": json.loads(row["earlier"] or "null")} for row in rows]
+
+    def logged(self) -> list[dict[str, Any]]:
+        done = run_text(["log", "list", "--json"], self.environment)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(params=[".jsonl", ".csv"])
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
+    Server.cut, Server.hanging = set(), set()
+    Server.ended.clear()
+    with serving(Server) as address:
+        yield Project(tmp_path, f"{address}/v1", request.param)
+        Server.ended.set()
+
+
+def _sums(totals: dict[str, Any]) -> list[float]:
+    return [totals[name] or 0 for name in SUMS]
+
+
+def test_resume_paid_rows_that_failed_are_in_the_sums_of_all_runs(project: Project) -> None:
+    so_far = [0.0] * len(SUMS)
+    for cut in ({"alpha", "beta"}, {"beta"}, set[str]()):
+        Server.cut = cut
+        totals = project.run()
+        so_far = [before + now for before, now in zip(so_far, _sums(totals), strict=True)]
+        assert _sums(totals["all_runs"]) == pytest.approx(so_far)
+    assert so_far[0] == 5 * 700
+    rows = sorted(project.rows(), key=lambda row: row["row"])
+    assert [row["phase"] for row in rows] == ["done", "done"]
+    assert [row["earlier"]["requests"] for row in rows] == [1, 2]
+    assert [row["earlier"]["prompt_tokens"] for row in rows] == [700, 1400]
+    finished = project.run()
+    assert _sums(finished["all_runs"]) == pytest.approx(so_far)
+
+
+def test_resume_after_stop_counts_the_request_that_was_stopped(project: Project) -> None:
+    _end_in_the_second_row(project, signal.SIGINT)
+    Server.hanging = set()
+    totals = project.run()
+    assert (totals["all_runs"]["prompt_tokens"], totals["all_runs"]["unreported"]) == (1400, 1)
+    assert (totals["prompt_tokens"], totals["unreported"]) == (700, 0)
+    assert [row["earlier"]["unreported"] for row in project.rows() if row.get("earlier")] == [1]
+
+
+def test_resume_after_kill_counts_the_request_that_was_cut(project: Project) -> None:
+    _end_in_the_second_row(project, signal.SIGKILL)
+    Server.hanging = set()
+    totals = project.run()
+    assert (totals["all_runs"]["prompt_tokens"], totals["all_runs"]["unreported"]) == (1400, 1)
+    assert (totals["prompt_tokens"], totals["unreported"]) == (700, 0)
+
+
+def _end_in_the_second_row(project: Project, number: signal.Signals) -> None:
+    Server.hanging = {"beta"}
+    with start_text(project.arguments, project.environment) as process:
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline and process.poll() is None:
+            if [row["phase"] for row in project.logged()] == ["streaming", "done"]:
+                break
+        assert process.poll() is None
+        process.send_signal(number)
+        out, error = process.communicate(timeout=LIMIT_S)
+    if number == signal.SIGINT:
+        assert json.loads(out)["unreported"] == 1, error
