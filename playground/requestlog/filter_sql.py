@@ -386,7 +386,7 @@ class Where(Struct, frozen=True):
         # Sums over the narrow table alone stay short.
         joined = " JOIN texts AS t ON t.number = r.number" if re.search(r"\bt\.", used) else ""
         targets = " CROSS JOIN targets AS g ON g.id = r.target" if re.search(r"\bg\.", used) else ""
-        where = f" WHERE {' AND '.join(texts)}" if texts else ""
+        where = f" WHERE {_balanced('AND', texts)}" if texts else ""
         return f"SELECT {columns} FROM runs AS r NOT INDEXED{targets}{joined}{where} {tail}"
 
     def select_ordered(self, order: Order, key: str, limit: str = "") -> str:
@@ -438,8 +438,7 @@ def _group(term: Term, position: int) -> object:
 
 def _any_of(terms: list[Term], lookup: Lookup) -> Condition:
     made = [condition_of(term, lookup) for term in terms]
-    row = " OR ".join(each.row for each in made)
-    whole = " OR ".join(each.whole for each in made)
+    row, whole = _balanced("OR", [each.row for each in made]), _balanced("OR", [each.whole for each in made])
     values = tuple(value for each in made for value in each.values)
     whole_values = tuple(value for each in made for value in each.whole_values)
     if terms[0].negated:
@@ -454,6 +453,27 @@ def _joined(sources: list[RowSource | None]) -> RowSource | None:
         return None
     if len(known) == 1:
         return known[0]
-    return RowSource(
-        " UNION ".join(source.sql for source in known), tuple(v for source in known for v in source.values)
-    )
+    return RowSource(_union([source.sql for source in known]), tuple(v for source in known for v in source.values))
+
+
+def _balanced(operator: str, conditions: list[str]) -> str:
+    """Join conditions as a balanced tree: the depth of an expression is limited to 1,000."""
+    if len(conditions) <= _FEW_CONDITIONS:
+        return f" {operator} ".join(conditions)
+    half = len(conditions) // 2
+    first, second = (_balanced(operator, some) for some in (conditions[:half], conditions[half:]))
+    return f"({first}) {operator} ({second})"
+
+
+_FEW_CONDITIONS = 16
+
+
+def _union(selects: list[str]) -> str:
+    """Join SELECTs in groups: the terms of one compound SELECT are limited to 500, and each may have some."""
+    while len(selects) > _FEW_SELECTS:
+        groups = (selects[first : first + _FEW_SELECTS] for first in range(0, len(selects), _FEW_SELECTS))
+        selects = [f"SELECT * FROM ({' UNION '.join(some)})" for some in groups]
+    return " UNION ".join(selects)
+
+
+_FEW_SELECTS = 100

@@ -280,3 +280,24 @@ def test_statements_of_rows_that_were_read_once_are_not_kept(tmp_path: Path) -> 
         await log.close()
 
     run(work())
+
+
+@pytest.mark.parametrize(
+    ("many", "minutes"),
+    [
+        (" ".join(str(uuid.UUID(int=n)) for n in range(1, 1_001)), ""),
+        (" ".join(f"id:none{n}-x" for n in range(1_000)) + " id:aaaa1111-x", "1"),
+        (f"status:{','.join(map(str, range(430, 1_031)))},429", "3"),
+        (" ".join(f"-status:{n}" for n in range(430, 1_530)) + " -status:200", "3"),
+        (" ".join(["answer"] * 1_001), "1"),
+    ],
+)
+def test_filter_of_thousands_of_terms_finds_the_same_as_of_one(folder: Path, many: str, minutes: str) -> None:
+    async def work() -> None:
+        async with opened(folder) as log:
+            chosen = filter_of(many)
+            found = await log.page(chosen)
+            assert "".join(str((row.started_utc - START) // timedelta(minutes=1)) for row in found) == minutes
+            assert await log.count(chosen, None) == Count(len(minutes), True)
+
+    run(work())
