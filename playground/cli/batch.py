@@ -143,8 +143,8 @@ class _Job:
                 endpoint = replace(endpoint, plan=plan_of_shard(endpoint.plan, part[1]))
             await services.open_log()
             await services.remember_sent(endpoint)
-            if services.log_notice:
-                _print_notice(services.log_notice)
+            for notice in services.notices:
+                _print_notice(notice)
             if self._options.dry_run:
                 self._print_forecasts(self._plan(services, endpoint))
                 return FINISHED

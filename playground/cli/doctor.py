@@ -29,7 +29,9 @@ from playground.client.proxies import ProxyError, proxy_for
 from playground.client.redact import redact
 from playground.export.terminal import print_line, visible_line
 from playground.prompt.field_errors import InputError
+from playground.prompt.json_bounds import loads
 from playground.storage.credentials import VARIABLE, CredentialStore
+from playground.storage.json_file import read_regular
 from playground.storage.paths import data_folder, folder_warning
 from playground.ui.startup_checks import LIBRARIES, missing_libraries, obstacle, program_versions
 
@@ -135,7 +137,7 @@ def _encoding() -> Check:
 def _ca_file(folder: Path) -> str:
     """Return the setting without opening Settings, which would rename a damaged file."""
     try:
-        value = json.loads((folder / "settings.json").read_bytes()).get("ca_file", "")
+        value = loads(read_regular(folder / "settings.json"), finite=False).get("ca_file", "")
     except (OSError, ValueError, AttributeError):
         return ""
     return value.strip() if isinstance(value, str) else ""

@@ -96,7 +96,7 @@ class BatchStore:
         for folder in reversed(self._folders()[-1:]):
             note = folder / f"{_RESULTS}.batch"
             if note.exists() and not _running(folder / f"{_RESULTS}.lock"):
-                with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
+                with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, InputError, RecursionError):
                     finished = (folder / _RESULTS).read_bytes().count(b"\n") if (folder / _RESULTS).exists() else 0
                     return SavedBatch(folder, _read(folder), finished)
         return None

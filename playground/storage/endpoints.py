@@ -69,7 +69,7 @@ class EndpointStore:
 
         `on_error` is called with `notice` if the endpoints cannot be saved.
         """
-        self._file = JsonFile(path, "The file of endpoints", masked=True)
+        self._file = JsonFile(path, "The file of endpoints", masked=True, recover=_recovered_rows)
         self._submit, self._on_error = submit, on_error
         self._changes: Subscribers[[]] = Subscribers()
         self._lock = threading.Lock()
@@ -88,12 +88,27 @@ class EndpointStore:
         """
         cleaned: list[Endpoint] = []
         unusable: list[str] = []
-        endpoints = self._file.read(lambda value: _endpoints(value, cleaned, unusable)) or _built_in()
+        renamed: list[Endpoint] = []
+
+        def read(value: Json) -> dict[str, Endpoint]:
+            return _endpoints(value, cleaned, unusable, renamed)
+
+        endpoints = self._file.read(read) or _built_in()
         notice = self._file.notice
         others = [endpoint for endpoint in endpoints.values() if endpoint not in BUILT_IN]
-        if unusable:
+        if self._file.recovered:
+            names = ", ".join(endpoint.name for endpoint in others)
+            notice += f" Recovered endpoints: {names or 'none'}."
+            if unusable:
+                notice += f" Endpoints that cannot be used: {' '.join(unusable)}"
+            changed += others
+        elif unusable:
             notice = f"{self._file.set_aside()} Endpoints that cannot be used: {' '.join(unusable)}"
             changed += others
+        elif renamed:
+            names = ", ".join(endpoint.name for endpoint in renamed)
+            notice = f"Two endpoints had the same id: {names} got another one. Enter its API key again."
+            changed += [*renamed, *cleaned]
         elif cleaned:
             names = ", ".join(endpoint.name for endpoint in cleaned)
             notice = f"The password or key was removed from the base URL of {names}. The key has its own field."
@@ -114,8 +129,10 @@ class EndpointStore:
         for endpoint in self.all():
             if wanted in (endpoint.name.casefold(), endpoint.id.casefold()):
                 return endpoint
-        names = ", ".join(endpoint.name for endpoint in self.all())
-        raise InputError(FieldError(("endpoint",), f"there is no endpoint called {text!r}.", f"There are: {names}."))
+        hint = f"There are: {', '.join(endpoint.name for endpoint in self.all())}."
+        if copies := self._file.copies():
+            hint += f" The file of endpoints was damaged; copies: {', '.join(map(str, copies))}."
+        raise InputError(FieldError(("endpoint",), f"there is no endpoint called {text!r}.", hint))
 
     def add(self, endpoint: Endpoint) -> Endpoint:
         """Add an endpoint under a new id. Returns the stored endpoint. Raises InputError."""
@@ -287,15 +304,26 @@ class _EndpointsFile(TypedDict):
     endpoints: list[Any]
 
 
-def _endpoints(value: Json, cleaned: list[Endpoint], unusable: list[str]) -> dict[str, Endpoint]:
+def _recovered_rows(data: bytes) -> Json:
+    # Imported here: most starts find no damaged file.
+    from playground.storage import recovery
+
+    return {"endpoints": recovery.rows(recovery.text_of(data), keys=("id", "name", "base_url"))}
+
+
+def _endpoints(
+    value: Json, cleaned: list[Endpoint], unusable: list[str], renamed: list[Endpoint]
+) -> dict[str, Endpoint]:
     """Return the endpoints in a file's value, built-in ones first. Raises ValueError for another shape.
 
     Args:
         value: the file's value.
         cleaned: receives the endpoints whose address in the file has a password or key; theirs has none.
         unusable: receives a sentence about each row that is no endpoint.
+        renamed: receives the endpoints whose id another one has; they get another id.
     """
     endpoints = _built_in()
+    own: set[str] = set()
     for place, value_of_row in enumerate(struct_reader(_EndpointsFile)(value)["endpoints"], 1):
         bare = ""
         try:
@@ -304,13 +332,36 @@ def _endpoints(value: Json, cleaned: list[Endpoint], unusable: list[str]) -> dic
             if bare:
                 row["base_url"] = bare
             endpoint = _as_built_in(_endpoint(row))
+            if endpoint.id in own and endpoint.kind != "other":
+                raise ValueError("an earlier one has the same id")
         except (ValueError, OverflowError) as error:
             unusable.append(_why_unusable(place, value_of_row, error))
             continue
+        if endpoint.id in own:
+            if endpoint == endpoints[endpoint.id]:
+                continue
+            endpoint = _with_free_id(endpoint, endpoints)
+            renamed.append(endpoint)
+        own.add(endpoint.id)
         endpoints[endpoint.id] = endpoint
         if bare:
             cleaned.append(endpoint)
     return endpoints
+
+
+def _with_free_id(endpoint: Endpoint, known: Mapping[str, Endpoint]) -> Endpoint:
+    """Return the endpoint under an id, and a name, that no other one has: the same ones each time the file is read."""
+    names = {text.casefold() for other in known.values() for text in (other.id, other.name)}
+    number = 2
+    while f"{endpoint.id}-{number}".casefold() in names:
+        number += 1
+    name = endpoint.name
+    if name.casefold() in names:
+        last = number
+        while f"{name} {last}".casefold() in names:
+            last += 1
+        name = f"{name} {last}"
+    return replace(endpoint, id=f"{endpoint.id}-{number}", name=name)
 
 
 def _why_unusable(place: int, row: Any, error: Exception) -> str:

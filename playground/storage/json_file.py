@@ -27,20 +27,31 @@ _DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, Arithmet
 class JsonFile:
     """One JSON file. `label` names it at the beginning of a sentence ("The settings file")."""
 
-    def __init__(self, path: Path, label: str, *, masked: bool = False) -> None:
-        """`masked`: a damaged file is kept without the passwords and keys in it."""
-        self._masked = masked
+    def __init__(
+        self, path: Path, label: str, *, masked: bool = False, recover: Callable[[bytes], Json] | None = None
+    ) -> None:
+        """Take a file that need not exist.
+
+        Args:
+            masked: a damaged file is kept without the passwords and keys in it.
+            recover: returns a value with what can be read of a damaged file. NaN and Infinity are numbers then.
+        """
+        self._masked, self._recover = masked, recover
         self._path = path
         self._label = label
         self._unreadable: OSError | None = None
         self.notice = ""
         """Why the file could not be used when it was last read, as a sentence; otherwise empty."""
+        self.recovered = False
+        """Whether the value that was read last is what could be recovered of a damaged file, which was set aside."""
 
     def read(self, reader: Callable[[Json], T]) -> T | None:
         """Return `reader` of the file's value. Returns None without a usable file (see `notice`)."""
-        self._unreadable = None
+        self._unreadable, self.recovered = None, False
+        data = b""
         try:
-            return reader(loads(read_regular(self._path)))
+            data = read_regular(self._path)
+            return reader(loads(data, finite=self._recover is None))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -48,7 +59,30 @@ class JsonFile:
             self.notice = f"{self._label} cannot be read: {error.strerror or error}. It was left unchanged."
         except _DAMAGE:
             self.notice = self.set_aside()
+            return self._read_recovered(reader, data)
         return None
+
+    def _read_recovered(self, reader: Callable[[Json], T], data: bytes) -> T | None:
+        if self._recover is None or not data:
+            return None
+        try:
+            value = reader(self._recover(data))
+        except _DAMAGE:
+            return None
+        self.recovered = True
+        return value
+
+    def keep_copy(self) -> Path:
+        """Copy the file, as `set_aside` would rename it. Returns the path of the copy. Raises OSError."""
+        from playground.storage.damaged_files import without_secrets
+
+        aside, data = free_name_aside(self._path), self._path.read_bytes()
+        write_private(aside, without_secrets(data) if self._masked else data)
+        return aside
+
+    def copies(self) -> list[Path]:
+        """Return the damaged files that were set aside."""
+        return sorted(self._path.parent.glob(f"{self._path.stem}.damaged*{self._path.suffix}"))
 
     def set_aside(self) -> str:
         """Rename the file: it is damaged. Returns the notice."""

@@ -155,7 +155,7 @@ class Settings:
 
         `on_error` is called with `notice` if the settings cannot be saved.
         """
-        self._file = JsonFile(path, "The settings file", masked=True)
+        self._file = JsonFile(path, "The settings file", masked=True, recover=_recovered_table)
         self._submit, self._on_error = submit, on_error
         self.stored_forms: dict[str, Callable[[Json], Json]] = {}
         """By name: changes a value when the file is written, also one that an older version stored."""
@@ -164,10 +164,13 @@ class Settings:
         self._unsaved: dict[str, Json] = {}
         self._scheduled = False
         self._values = self._file.read(_table) or {}
+        if self._file.recovered:
+            self._unsaved = dict(self._values)
+            self._file.notice += f" Recovered settings: {', '.join(self._values) or 'none'}."
         cleaned = self._remove_secrets()
         self.notice = self._file.notice or cleaned or _notice_of_errors(self._values)
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
-        if cleaned:
+        if self._unsaved:
             self._submit(self._save, self._report)
         self._submit(self._file.clean_set_aside, self._report)
 
@@ -184,10 +187,13 @@ class Settings:
         return f"The password or key was removed from the settings file: {labels}."
 
     def get(self, name: str) -> Json:
-        """Return a setting's value, as a copy. Raises KeyError for an undeclared name."""
+        """Return a setting's value, as a copy. Raises KeyError for an undeclared name.
+
+        Of a table or a list of texts with invalid entries, the valid ones.
+        """
         default = _TABLE[name].default
         value = self._values.get(name, default)
-        return copy.deepcopy(default if _error(name, value) else value)
+        return copy.deepcopy(_valid_part(_TABLE[name], value) if _error(name, value) else value)
 
     def number(self, name: str) -> float:
         """Return the value of a number setting, in its unit."""
@@ -241,7 +247,15 @@ class Settings:
         with self._lock:
             changed, self._unsaved, self._scheduled = self._unsaved, {}, False
         saved = self._file.read(_table) or {}
+        copied = ""
         for name, value in changed.items():
+            if not copied and name in saved and _is_damaged(name, saved[name]) and not self._file.recovered:
+                try:
+                    copied = self._file.keep_copy().name
+                except OSError as error:
+                    with self._lock:
+                        self._unsaved = {**changed, **self._unsaved}
+                    return f"The settings cannot be saved: {error.strerror or error}."
             saved[name] = value
             if value == _TABLE[name].default:
                 del saved[name]
@@ -254,7 +268,7 @@ class Settings:
             with self._lock:
                 self._unsaved = {**changed, **self._unsaved}
             return f"The settings cannot be saved: {error.strerror or error}."
-        return ""
+        return f"The settings file had values that are not valid; it was copied to {copied}." if copied else ""
 
     def _report(self, error: str) -> None:
         self.notice = error
@@ -271,6 +285,28 @@ def _table(value: Json) -> dict[str, Json]:
     return value
 
 
+def _recovered_table(data: bytes) -> Json:
+    # Imported here: most starts find no damaged file.
+    from playground.storage import recovery
+
+    tables = [setting.name for setting in SETTINGS if isinstance(setting.default, dict)]
+    return recovery.members(recovery.text_of(data), _TABLE, tables)
+
+
+def _is_damaged(name: str, value: Json) -> bool:
+    """Return whether a value is not valid for another reason than a secret in it, of which no copy is kept."""
+    return bool(_error(name, value)) and not _has_secret(_TABLE.get(name), value)
+
+
+def _valid_part(setting: Setting, value: Json) -> Json:
+    """Return the valid entries of a table or a list of texts. Of any other setting, and of sizes, the default."""
+    if isinstance(setting.default, dict) and isinstance(value, dict):
+        return {name: item for name, item in value.items() if _is_text(name) and _is_text(item)}
+    if isinstance(setting.default, list) and isinstance(value, list) and setting.minimum is None:
+        return [item for item in value if _is_text(item)][:_MAX_ITEMS]
+    return setting.default
+
+
 def _has_secret(setting: Setting | None, value: Json) -> bool:
     if setting is None or not setting.address or not isinstance(value, str) or not value:
         return False
@@ -281,8 +317,14 @@ def _has_secret(setting: Setting | None, value: Json) -> bool:
 
 
 def _notice_of_errors(values: dict[str, Json]) -> str:
-    errors = [f"{name} {_error(name, value)}" for name, value in values.items() if _error(name, value)]
-    return f"Settings that are not valid have their defaults: {'; '.join(errors)}." if errors else ""
+    errors = {name: error for name, value in values.items() if (error := _error(name, value))}
+    kept = [name for name in errors if _valid_part(_TABLE[name], values[name]) != _TABLE[name].default]
+    sentences = []
+    if lost := [f"{name} {error}" for name, error in errors.items() if name not in kept]:
+        sentences.append(f"Settings that are not valid have their defaults: {'; '.join(lost)}.")
+    if kept:
+        sentences.append(f"Entries that are not valid were left out: {', '.join(kept)}.")
+    return " ".join(sentences)
 
 
 def _hint(setting: Setting) -> str:

@@ -64,6 +64,16 @@ def test_doctor_working_machine_passes_and_prints_no_secret(run: Run) -> None:
     assert "sk_secret" not in done.stdout
 
 
+@pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"{"])
+def test_doctor_damaged_settings_are_no_error_and_unchanged(run: Run, tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "data" / "settings.json"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_bytes(data)
+    done = run("doctor", "--json", ELECTRON_PLAYGROUND_HOME=str(path.parent))
+    assert "certificates" in _states(done), done.stderr
+    assert path.read_bytes() == data
+
+
 def test_doctor_page_has_one_line_for_each_check(run: Run) -> None:
     names = list(_states(run("doctor", "--json")))
     lines = [line for line in run("doctor").stdout.splitlines() if line.split(" ")[0] in ("ok", "warning", "failed")]

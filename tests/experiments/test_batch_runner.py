@@ -193,7 +193,7 @@ def test_result_file_is_continued_if_an_earlier_run_had_its_id(tmp_path: Path) -
     assert (first.batch_id == second.batch_id, second.batch_id == third.batch_id) == (True, False)
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"version": 9}'])
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"version": 9}', b"[" * 100_000])
 def test_store_damaged_batch_is_ignored(tmp_path: Path, damage: bytes) -> None:
     store = BatchStore(tmp_path)
     saved = store.save(spec())

@@ -458,3 +458,68 @@ def test_base_url_with_a_secret_is_refused_by_field(book: EndpointStore, path: P
     assert refused.value.problems[0].path == ("base_url",)
     assert "pass9word" not in str(refused.value)
     assert not path.exists()
+
+
+THREE = [{**ROW, "id": f"e{n}", "name": f"S{n}"} for n in range(3)]
+DEEP = "[" * 3_000 + "]" * 3_000
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('"name": "S1"', '"name": "S1" "'),
+        ('"name": "S1"', '"name": "S1'),
+        ('"name": "S1"', '"name": "S\0'),
+        ('"name": "S1"', '"name": "S1",,'),
+        ('"name": "S1"', f'"name": {DEEP}'),
+        ('"name": "S1"', f'"name": {"1" * 5_000}'),
+        ('"name": "S1"', '"name": "S\udcff"'),
+        ('"id": "e1"', '"id": e1'),
+    ],
+)
+def test_syntax_error_in_one_row_loses_that_row_only(path: Path, good: str, bad: str, indent: int | None) -> None:
+    text = json.dumps({"endpoints": THREE}, indent=indent).replace(good, bad)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    book = EndpointStore(path)
+    assert [each.name for each in book.all()[2:]] == ["S0", "S2"]
+    assert book.notice.endswith("renamed to endpoints.damaged.json. Recovered endpoints: S0, S2.")
+    again = EndpointStore(path)
+    assert (again.notice, again.all()) == ("", book.all())
+
+
+def test_cut_file_keeps_every_whole_row(path: Path) -> None:
+    text = json.dumps({"endpoints": THREE})
+    ends = [*(text.index(f'"id": "e{n}"') - 3 for n in (1, 2)), len(text) - 2]
+    for size in range(len(text) % 7, len(text) + 1, 7):
+        path.write_text(text[:size])
+        assert len(EndpointStore(path).all()) == 2 + sum(size >= end for end in ends)
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "1e999"])
+def test_number_that_is_not_finite_loses_its_row_only(path: Path, word: str) -> None:
+    path.write_text(json.dumps({"endpoints": THREE}).replace('"e1"', '"e1", "context_tokens": ' + word))
+    book = EndpointStore(path)
+    assert [each.name for each in book.all()[2:]] == ["S0", "S2"]
+    assert "number 2 (S1)" in book.notice
+
+
+def test_endpoints_with_the_same_id_are_both_kept(path: Path) -> None:
+    path.write_text(json.dumps({"endpoints": [*THREE, {**THREE[0], "name": "Other"}, {**THREE[1], "model": "m2"}]}))
+    book = EndpointStore(path)
+    assert [(each.id, each.name) for each in book.all()[2:]] == [
+        *[(f"e{n}", f"S{n}") for n in range(3)],
+        ("e0-2", "Other"),
+        ("e1-2", "S1 2"),
+    ]
+    assert "Other, S1 2 got another one" in book.notice
+    again = EndpointStore(path)
+    assert (again.notice, again.all()) == ("", book.all())
+
+
+def test_by_name_unknown_after_damage_names_the_copy(path: Path) -> None:
+    path.write_text(json.dumps({"endpoints": THREE}).replace('"S1"', '"S1'))
+    for _ in range(2):
+        with pytest.raises(InputError, match="was damaged") as failed:
+            EndpointStore(path).by_name("S1")
+        assert str(path.parent / "endpoints.damaged.json") in str(failed.value)

@@ -333,3 +333,70 @@ def test_secret_in_the_address_of_an_older_file_is_removed_at_once(address: str,
         "of_a_newer_version": 1,
     }
     assert [each.name for each in tmp_path.iterdir()] == ["settings.json"]
+
+
+FILTERS: Json = {"slow": "is:failed", "mine": 'tag:"a b"', "third": "x"}
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "valid"),
+    [
+        ("saved_filters", {"a": "is:failed", "bad": 7, "b": "x"}, {"a": "is:failed", "b": "x"}),
+        ("shortcuts", {"send": "Ctrl+J", "save": None}, {"send": "Ctrl+J"}),
+        ("dismissed_advice", {"a": "b", "c": ["d"]}, {"a": "b"}),
+        ("recent_files", ["/a", 5, "/b"], ["/a", "/b"]),
+        ("recent_files", [f"/{n}" for n in range(20)], [f"/{n}" for n in range(16)]),
+        ("splitter_sizes", [300, "x", 400], []),
+    ],
+)
+def test_bad_entry_loses_no_other_and_is_not_overwritten_without_a_copy(
+    path: Path, name: str, stored: Json, valid: Json
+) -> None:
+    path.write_text(json.dumps({name: stored, "theme": "dark"}))
+    errors: list[str] = []
+    settings = Settings(path, on_error=errors.append)
+    assert settings.get(name) == valid
+    assert name in settings.notice
+    settings.set("theme", "light")
+    assert json.loads(path.read_bytes())[name] == stored
+    new: Json = {"new": "y"} if isinstance(valid, dict) else [1] if name == "splitter_sizes" else ["/new"]
+    settings.set(name, new)
+    copied = json.loads((path.parent / "settings.damaged.json").read_bytes())
+    assert copied == {name: stored, "theme": "light"}
+    assert errors == ["The settings file had values that are not valid; it was copied to settings.damaged.json."]
+    settings.set("font_size", 15)
+    assert len(list(path.parent.glob("settings.damaged*"))) == 1
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize(
+    "bad", ["dark", '"dark', '"dark" "', "[" * 3_000 + "]" * 3_000, '"da\udcffrk"', '{"font_size": 11', "1" * 5_000]
+)
+def test_syntax_error_in_one_setting_loses_that_one_only(path: Path, bad: str, indent: int | None) -> None:
+    values = {"font_size": 14, "theme": "BAD", "saved_filters": FILTERS, "zoom": 110}
+    text = json.dumps(values, indent=indent).replace('"BAD"', bad)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    settings = Settings(path)
+    found = [settings.get(name) for name in ("font_size", "theme", "saved_filters", "zoom")]
+    assert found[1:] == ["system", FILTERS, 110]
+    assert found[0] == (11 if "font_size" in bad else 14)
+    assert "renamed to settings.damaged.json. Recovered settings: font_size, " in settings.notice
+    again = Settings(path)
+    assert again.notice == ""
+    assert again.get("saved_filters") == FILTERS
+
+
+def test_syntax_error_in_one_saved_filter_loses_that_one_only(path: Path) -> None:
+    text = json.dumps({"theme": "dark", "saved_filters": FILTERS, "zoom": 110}, indent=1)
+    path.write_text(text.replace('"mine": ', '"mine": x'))
+    settings = Settings(path)
+    assert settings.get("saved_filters") == {"slow": "is:failed", "third": "x"}
+    assert (settings.get("theme"), settings.get("zoom")) == ("dark", 110)
+
+
+def test_cut_settings_keep_what_is_whole(path: Path) -> None:
+    text = json.dumps({"theme": "dark", "saved_filters": FILTERS, "zoom": 110}, indent=1)
+    path.write_text(text[: text.index('"third"') + 4])
+    settings = Settings(path)
+    assert settings.get("saved_filters") == {"slow": "is:failed", "mine": 'tag:"a b"'}
+    assert settings.get("theme") == "dark"

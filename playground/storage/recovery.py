@@ -1,0 +1,93 @@
+"""What can still be read of a damaged file of endpoints or settings: its rows, one by one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+from playground.prompt.document import Json
+from playground.prompt.json_bounds import JsonBoundsError, check_depth, loads
+
+_MOST_FAILURES = 2_000
+"""Objects that cannot be read, after which the rest of the file is left."""
+_MOST_CHARS = 4 * 1024 * 1024
+_ENTRY = re.compile(r'[\s,{]*"')
+_COLON = re.compile(r"\s*:\s*")
+_AFTER = re.compile(r"\s*[,}]")
+_UNDECODED = re.compile("[\udc80-\udcff]")
+_DECODER = json.JSONDecoder()
+
+
+def text_of(data: bytes) -> str:
+    """Return a damaged file's text. Bytes that its encoding does not allow are lone surrogates."""
+    encoding: str = json.detect_encoding(data)
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
+    return data.decode(encoding, errors)[:_MOST_CHARS]
+
+
+def rows(text: str, *, keys: Iterable[str]) -> list[Json]:
+    """Return the objects in a text that have all `keys`, in their order. Cut or damaged ones are left out."""
+    found: list[Json] = []
+    at = failures = 0
+    wanted = frozenset(keys)
+    while failures < _MOST_FAILURES and (at := text.find("{", at)) >= 0:
+        value, end = _value_at(text, at)
+        if end is None:
+            failures += 1
+            at += 1
+            continue
+        if isinstance(value, dict) and wanted <= value.keys():
+            found.append(value)
+        at = end
+    return found
+
+
+def members(text: str, names: Iterable[str], tables: Iterable[str]) -> dict[str, Json]:
+    """Return the members with these names. Of a damaged one in `tables`, a table of texts, the entries are kept."""
+    begins = re.compile(rf'"({"|".join(map(re.escape, names))})"\s*:\s*')
+    kept, found, at, failures = frozenset(tables), dict[str, Json](), 0, 0
+    while failures < _MOST_FAILURES and (member := begins.search(text, at)):
+        value, end = _value_at(text, member.end())
+        if end is None or not _AFTER.match(text, end) or (isinstance(value, dict) and member[1] not in kept):
+            failures += 1
+            end = None
+            if member[1] in kept:
+                value, end = _entries(text, member.end(), begins)
+                found.setdefault(member[1], value)
+            at = end or member.end()
+            continue
+        found[member[1]] = value
+        at = end
+    return found
+
+
+def _entries(text: str, at: int, begins: re.Pattern[str]) -> tuple[dict[str, Json], int]:
+    """Return the texts by name of a table from `at`; a damaged line is left out. Returns also where the table ends."""
+    found: dict[str, Json] = {}
+    while (entry := _ENTRY.match(text, at)) and not begins.match(text, entry.end() - 1):
+        name, end = _value_at(text, entry.end() - 1)
+        colon = _COLON.match(text, end) if end is not None else None
+        value, end = _value_at(text, colon.end()) if colon else (None, None)
+        if end is None or not _AFTER.match(text, end):
+            line = text.find("\n", entry.end())
+            if line < 0:
+                break
+            at = line + 1
+            continue
+        found[str(name)] = value
+        at = end
+    return found, at
+
+
+def _value_at(text: str, at: int) -> tuple[Json, int | None]:
+    """Return the JSON value that begins at `at`, and its end; None as the end if it is damaged or out of bounds."""
+    try:
+        _, end = _DECODER.raw_decode(text, at)
+        piece = text[at:end]
+        if _UNDECODED.search(piece):
+            return None, None
+        check_depth(piece)
+        return loads(piece, finite=False), end
+    except (ValueError, JsonBoundsError, RecursionError):
+        return None, None
