@@ -70,9 +70,9 @@ def open_files(folder: Path) -> OpenedStore:
 
 
 def open_to_read(folder: Path, why: str) -> OpenedStore | None:
-    """Open a log that cannot be written (full or read-only disk) without changing a byte.
+    """Open a log that cannot be written (full or read-only disk) without changing its contents.
 
-    Returns None if there is no log, it is of another version, or cannot be read either. `why`: a sentence's end.
+    Removes incomplete shared memory, which a full disk leaves of an attempt to open it; no process can use it. Returns None if there is no log, it is of another version, or cannot be read either. `why`: a sentence's end.
     """
     path = folder / FILE_NAME
     try:
@@ -208,6 +208,8 @@ def _connect_unchanged(path: Path) -> sqlite3.Connection:
             # On a full or read-only disk no shared memory can be created.
             if error.sqlite_errorcode & 0xFF not in _NO_ROOM_CODES or _is_shared(path):
                 raise
+            with suppress(OSError):
+                path.with_name(path.name + "-shm").unlink()
             if _has_frames(pending):
                 return _connect_alone(path)
         except BaseException:

@@ -92,6 +92,17 @@ def test_log_is_read_on_a_disk_that_cannot_be_written(state: str, left: str, tmp
     assert not stale.exists()
 
 
+def test_log_read_on_a_full_disk_leaves_no_incomplete_shared_memory(tmp_path: Path) -> None:
+    log = _filled(tmp_path / "log", killed=True)
+    (log / "request-log.sqlite3-shm").unlink()
+    before = {file.name: file.read_bytes() for file in log.glob("request-log.sqlite3*")}
+    keep = f'"$@"; mkdir {tmp_path}/left; cp {tmp_path}/disk/data/* {tmp_path}/left; exit'
+    listed = _on(f"{FULL}{keep}\n", log, tmp_path, "log", "list", "--json")
+    assert len(listed.stdout.splitlines()) == REQUESTS, listed.stderr
+    left = {file.name: file.read_bytes() for file in (tmp_path / "left").glob("request-log.sqlite3*")}
+    assert left == before
+
+
 @pytest.mark.parametrize("state", [READ_ONLY], ids=["read-only"])
 def test_log_is_not_changed_on_a_disk_that_cannot_be_written(state: str, tmp_path: Path) -> None:
     done = _on(state, _filled(tmp_path / "log", killed=False), tmp_path, "log", "delete", "since:2000-01-01", "--yes")
