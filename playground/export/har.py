@@ -251,6 +251,18 @@ def _run_id(entry: Mapping[str, Any]) -> str:
     return uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(entry, sort_keys=True)).hex
 
 
+def other_forms(run: EndedRun) -> list[str]:
+    """Return the run ids under which the same request is stored if it was imported, or recorded, in another form."""
+    run_id = run.record.run_id
+    if one_attempt := _OF_ATTEMPT.fullmatch(run_id):
+        return [one_attempt[1]]
+    numbers = dict.fromkeys(event.attempt for event in run.events if isinstance(event, AttemptStarted))
+    return [f"{run_id}-har-{number}" for number in numbers]
+
+
+_OF_ATTEMPT = re.compile(r"(.+)-har-\d+")
+
+
 def _source(value: object) -> RequestSource:
     """Return who made the request, as an export of this program says; `import` for other files."""
     return next((known for known in get_args(RequestSource) if known == value), "import")

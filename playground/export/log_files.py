@@ -10,7 +10,8 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import IO, Literal, get_args
 
@@ -19,16 +20,16 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import cost
 from playground.export import har, jsonl
-from playground.export.har import HarEntries, from_har
+from playground.export.har import HarEntries, from_har, other_forms
 from playground.export.jsonl import FORMAT_KEY, from_line
 from playground.export.masking import masked_run, masked_text
 from playground.prompt.encodings import as_utf8
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import load
 from playground.prompt.json_bounds import loads
 from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, StoredRun
+from playground.requestlog.sent_body import SentBody
 from playground.runs.metrics import output_figure
 from playground.storage.paths import is_stream, open_stream, remove_stale, temporary_beside
 
@@ -36,6 +37,15 @@ MOST_LINE_BYTES = 256 * 1024 * 1024
 """Maximum length of a line: one request with its raw events."""
 MOST_HAR_BYTES = 512 * 1024 * 1024
 BATCH = 100
+MOST_IDS = 10_000
+"""Ids that are looked up at once."""
+LONGEST_ATTEMPTS = timedelta(hours=1)
+"""Longest time between the beginning of a request and that of its last attempt."""
+
+
+def requests(count: int) -> str:
+    """Return a number of requests in words."""
+    return f"{count:,} request{'' if count == 1 else 's'}"
 
 
 class Imported(Struct, frozen=True):
@@ -48,9 +58,9 @@ class Imported(Struct, frozen=True):
     @property
     def sentence(self) -> str:
         """Return the result for the user."""
-        there = f"; {self.skipped:,} were there already" if self.skipped else ""
+        there = f"; {self.skipped:,} {'was' if self.skipped == 1 else 'were'} there already" if self.skipped else ""
         left_out = "".join(f"\n{n:,} left out: {reason}" for reason, n in self.unreadable.items())
-        return f"{self.added:,} requests imported{there}.{left_out}"
+        return f"{requests(self.added)} imported{there}.{left_out}"
 
 
 async def import_file(log: RequestLog, path: Path, progress: Callable[[int], None] = lambda _n: None) -> Imported:
@@ -75,7 +85,7 @@ async def _import_batches(
     seen = 0
     try:
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            added += await log.add(batch)
+            added += await log.add(await _without_other_forms(log, batch))
             seen += len(batch)
             progress(seen)
     except BaseException:
@@ -83,6 +93,24 @@ async def _import_batches(
         await asyncio.shield(log.delete(added))
         raise
     return Imported(len(added), seen - len(added))
+
+
+async def _without_other_forms(log: RequestLog, batch: list[EndedRun]) -> list[EndedRun]:
+    """Leave out requests that the log has in their other form: whole, or one per attempt as a HAR stores them."""
+    forms = [other_forms(run) for run in batch]
+    wanted = list(dict.fromkeys(chain.from_iterable(forms)))
+    known: dict[str, datetime] = {}
+    for first in range(0, len(wanted), MOST_IDS):
+        rows = await log.rows_of(wanted[first : first + MOST_IDS])
+        known |= {row.run_id: row.started_utc for row in rows}
+    return [
+        run for run, ids in zip(batch, forms, strict=True) if not any(_same_time(run, known.get(id_)) for id_ in ids)
+    ]
+
+
+def _same_time(run: EndedRun, started: datetime | None) -> bool:
+    """Return whether a request can be the other form of one that began at `started`: attempts begin later."""
+    return started is not None and abs(started - run.record.started_utc) <= LONGEST_ATTEMPTS
 
 
 def _is_har(path: Path) -> bool:
@@ -247,8 +275,8 @@ def to_row(stored: StoredRun) -> str:
 
 
 def _question(stored: StoredRun) -> str:
-    messages = [message for message in load(stored.record.document).messages if message.role == "user"]
-    return messages[-1].content or "" if messages else ""
+    """Return the text of the last user message as it was sent, with the values of its variables."""
+    return SentBody(stored.record.body).question
 
 
 def _ms(value_s: float | None) -> float | None:

@@ -90,7 +90,7 @@ def test_log_import_named_pipe_is_imported_as_a_file_is(
     monkeypatch.setenv("ELECTRON_PLAYGROUND_HOME", str(tmp_path / "b"))
     with pipe(tmp_path / "p", (tmp_path / "all.jsonl").read_bytes()) as path:
         assert main(["log", "import", str(path)]) == 0
-    assert "1 requests imported" in capfd.readouterr().err
+    assert "1 request imported" in capfd.readouterr().err
 
 
 def test_parse_arguments_word_longer_than_a_file_name_is_no_file() -> None:

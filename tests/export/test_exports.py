@@ -18,12 +18,14 @@ from playground.client.endpoint import PUBLISHED_RATES, Endpoint
 from playground.export.log_files import Format, export, import_file
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
+from playground.prompt.files import dump
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import StoredRun
+from playground.requestlog.records import EndedRun, StoredRun
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
+from tests.requestlog.samples import answered, body_of, record
 
 PROMPTS = (
     Document(messages=(Message("user", '=HYPERLINK("http://x") नमस्ते \u2028 "quoted", and\nmore'),)),
@@ -207,3 +209,34 @@ def test_a_stop_leaves_the_file_that_was_there(folder: Path) -> None:
     with_log(folder, story)
     assert path.read_text() == "before"
     assert sorted(file.name for file in folder.parent.iterdir()) == ["export.jsonl", folder.name]
+
+
+@pytest.mark.parametrize(("first", "second"), [("jsonl", "har"), ("har", "jsonl")])
+def test_requests_imported_in_two_forms_are_stored_once(folder: Path, first: Format, second: Format) -> None:
+    other = folder.parent / "other"
+    attempts = len(json.loads(exported(folder, "har"))["log"]["entries"])
+    stored = imported(other, exported(folder, first), f"in.{first}").added
+    assert stored == (attempts if first == "har" else 4)
+    again = imported(other, exported(folder, second), f"in.{second}")
+    assert (again.added, len(all_of(other))) == (0, stored)
+    assert imported(folder, exported(folder, second), f"in.{second}").added == 0
+
+
+def test_import_of_one_request_is_said_in_the_singular(folder: Path) -> None:
+    line = exported(folder, "jsonl").splitlines(keepends=True)[0]
+    other = folder.parent / "other"
+    assert imported(other, line, "in.jsonl").sentence == "1 request imported."
+    assert imported(other, line, "in.jsonl").sentence == "0 requests imported; 1 was there already."
+
+
+def test_table_has_the_question_as_it_was_sent(tmp_path: Path) -> None:
+    prompt = Document(messages=(Message("user", "say hello to {{name}}"),))
+    sent = record(body=body_of("say hello to Asha"), document=dump(prompt))
+
+    async def story(log: RequestLog) -> None:
+        await log.add([EndedRun(sent, tuple(answered()))])
+
+    (tmp_path / "log").mkdir()
+    with_log(tmp_path / "log", story)
+    data = exported(tmp_path / "log", "csv").decode("utf-8-sig")
+    assert [row["question"] for row in csv.DictReader(io.StringIO(data, newline=""))] == ["say hello to Asha"]

@@ -305,7 +305,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
         found.command("send", str(prompt), "--base-url", "http://h.test/v1", environment=proxied)
         found.command("doctor", "--json", environment={**proxied, "https_proxy": proxied["http_proxy"]})
         (home / "in.har").write_text(har_of(MARKERS["har"]))
-        assert b"1 requests imported" in run(["log", "import", str(home / "in.har")], plain).stderr
+        assert b"1 request imported" in run(["log", "import", str(home / "in.har")], plain).stderr
         curl = home / "in.sh"
         secret = MARKERS["curl"]
         body = json.dumps({"messages": [{"role": "user", "content": f"key {secret}"}]})
