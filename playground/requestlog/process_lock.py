@@ -41,7 +41,8 @@ def opening(folder: Path) -> Iterator[None]:
         if lock.is_locked:
             with suppress(OSError):
                 (folder / _OPENING).unlink()  # before the release: a waiting process then locks a new file
-        lock.release()
+        with suppress(OSError):
+            lock.release()
 
 
 class Owner:
@@ -58,8 +59,9 @@ class Owner:
         self._lock.acquire(timeout=0)
 
     def release(self) -> None:
-        """Release the lock and remove its file."""
-        self._lock.release()
+        """Release the lock and remove its file. The system releases a lock that cannot be released here."""
+        with suppress(OSError):
+            self._lock.release()
         with suppress(OSError):
             self._path.unlink()
 
@@ -78,7 +80,8 @@ def is_alive(folder: Path, owner: str) -> bool:
         return True
     except OSError:
         return False
-    lock.release()
+    with suppress(OSError):
+        lock.release()
     return False
 
 

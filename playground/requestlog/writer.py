@@ -347,6 +347,7 @@ class Writer:
             run_id = owing[0].record.run_id
             refused[run_id] = error
             del self._live[run_id]
+            self._given_up += 1
             return True
         saved = [self._save([live], durable, refused) for live in owing]
         return all(saved)

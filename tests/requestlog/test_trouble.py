@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import signal
@@ -19,6 +20,7 @@ from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.index import RUNS
 from playground.requestlog.log import SEAL_RETRY_S, RequestLog
 from playground.requestlog.migrations import CURRENT
+from playground.requestlog.process_lock import Owner
 from playground.requestlog.records import EndedRun, LogUnavailableError
 from playground.requestlog.store import FILE_NAME
 from playground.runs.state import fold
@@ -381,3 +383,31 @@ def test_two_processes_write_at_once_and_each_request_is_whole(tmp_path: Path) -
             end(process)
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_request_that_the_log_refuses_counts_as_unsaved(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        twice = record()
+        await keep(log, twice, answered())
+        with pytest.raises(sqlite3.IntegrityError):
+            await log.begin(twice)
+        await log.close()
+        assert log.unsaved == 1
+
+    run(work())
+
+
+def test_owner_whose_lock_cannot_be_released_ends_without_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_handle: int, operation: int) -> None:
+        if operation == fcntl.LOCK_UN:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    fcntl = pytest.importorskip("fcntl")
+    owner = Owner(tmp_path)
+    monkeypatch.setattr(fcntl, "flock", fail)
+    owner.release()
+    assert list(tmp_path.glob("request-log.*.lock")) == []
+    monkeypatch.undo()
