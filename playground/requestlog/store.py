@@ -72,7 +72,8 @@ def open_files(folder: Path) -> OpenedStore:
 def open_to_read(folder: Path, why: str) -> OpenedStore | None:
     """Open a log that cannot be written (full or read-only disk) without changing its contents.
 
-    Removes incomplete shared memory, which a full disk leaves of an attempt to open it; no process can use it. Returns None if there is no log, it is of another version, or cannot be read either. `why`: a sentence's end.
+    Removes incomplete shared memory, which a full disk leaves of an attempt to open it; no process can use it. Returns
+    None if there is no log, it is of another version, or cannot be read either. `why`: a sentence's end.
     """
     path = folder / FILE_NAME
     try:
