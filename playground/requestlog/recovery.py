@@ -32,6 +32,7 @@ from playground.requestlog.store import (
     open_files,
     open_to_read,
     reason_of,
+    replace_damaged,
     transaction,
     unavailable,
 )
@@ -107,6 +108,7 @@ def _opened(folder: Path) -> Ready:
     files = open_files(folder)
     if files.writer is None:
         return Ready(files, None)
+    owner: Owner | None = None
     try:
         sweep(folder)
         owner = Owner(folder)
@@ -116,6 +118,14 @@ def _opened(folder: Path) -> Ready:
     except (OSError, sqlite3.Error) as error:
         files.writer.close()
         files.reader.close()
+        if owner is not None and files.aside is None and isinstance(error, sqlite3.Error) and is_damage(error):
+            # A large file is not checked as a whole when it is opened.
+            files = replace_damaged(folder, error)
+            if files.writer is not None:
+                end_opening(files.writer)
+            return Ready(files, owner)
+        if owner is not None:
+            owner.release()
         raise LogUnavailableError(unavailable(folder, error)) from error
     return Ready(files, owner, orphans)
 

@@ -94,12 +94,24 @@ def _open_or_set_aside(path: Path) -> OpenedStore:
     try:
         return _open(path, None, None)
     except DamagedFileError as damage:
-        aside = _set_aside(path)
-        notice = (
-            f"The request log is damaged ({damage}). It was set aside as {aside.name}, and a new one was begun; "
-            "requests that can still be read are being copied from it."
-        )
-        return _open(path, notice, aside)
+        return _replaced(path, damage)
+
+
+def replace_damaged(folder: Path, damage: sqlite3.Error) -> OpenedStore:
+    """Set aside a log whose damage was found after it was opened, and begin a new one. Raises LogUnavailableError."""
+    try:
+        return _replaced(folder / FILE_NAME, damage)
+    except (OSError, sqlite3.Error) as error:
+        raise LogUnavailableError(unavailable(folder, error)) from error
+
+
+def _replaced(path: Path, damage: Exception) -> OpenedStore:
+    aside = _set_aside(path)
+    notice = (
+        f"The request log is damaged ({damage}). It was set aside as {aside.name}, and a new one was begun; "
+        "requests that can still be read are being copied from it."
+    )
+    return _open(path, notice, aside)
 
 
 def _open(path: Path, notice: str | None, aside: Path | None) -> OpenedStore:

@@ -411,3 +411,33 @@ def test_owner_whose_lock_cannot_be_released_ends_without_an_error(
     owner.release()
     assert list(tmp_path.glob("request-log.*.lock")) == []
     monkeypatch.undo()
+
+
+def test_damage_of_a_large_file_that_shows_after_opening_sets_it_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)  # a large file is not checked as a whole
+    path = tmp_path / FILE_NAME
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await keep(log, record("before"), answered())
+        await log.close()
+        with closing(sqlite3.connect(path)) as connection:
+            sql = "SELECT rootpage FROM sqlite_master WHERE name = 'runs_owner'"
+            page, size = (connection.execute(each).fetchone()[0] for each in (sql, "PRAGMA page_size"))
+        with path.open("r+b") as file:
+            file.seek((page - 1) * size)
+            file.write(b"\xff" * size)
+        log = await RequestLog.open(tmp_path)
+        assert log.notice is not None
+        assert "was set aside as" in log.notice
+        await log.recovered()
+        await keep(log, record("after"), answered())
+        assert {row.question for row in await log.page(EVERYTHING)} == {"before", "after"}
+        await log.close()
+        assert log.unsaved == 0
+
+    run(work())
+    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+    assert list(tmp_path.glob("request-log.*.lock")) == []
