@@ -50,7 +50,7 @@ class Owner:
 
     def __init__(self, folder: Path) -> None:
         """Take a new lock. Raises OSError if the folder cannot be written."""
-        self.id = uuid.uuid4().hex
+        self.id, self.folder = uuid.uuid4().hex, folder
         self._path = _path(folder, self.id)
         if not folder.is_dir():
             # FileLock would recreate the folder.

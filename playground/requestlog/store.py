@@ -32,6 +32,8 @@ _DELETING_CACHE_KB, _DELETING_PAGES = 64_000, 16_000
 _WRITER_STATEMENTS, _READER_STATEMENTS = 128, 24
 """Prepared statements that a connection keeps. A reader's have row numbers in their text: 27 KB for 200 rows, and
 most are not used again."""
+_CHECK_NAME = "request-log.check"
+"""Exists from a write that found damage until the file has been checked."""
 _CHECK_UP_TO = 32 * 1024 * 1024
 """Bytes. Up to here every page is checked at each start (some 50 ms); beyond, only what opening touches."""
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -187,12 +189,21 @@ def end_opening(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1000:.0f}")
 
 
+def note_damage(folder: Path) -> None:
+    """Let the next opening check the whole file, however large it is."""
+    with suppress(OSError):
+        (folder / _CHECK_NAME).touch(0o600)
+
+
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    if path.stat().st_size > _CHECK_UP_TO:
+    noted = path.with_name(_CHECK_NAME)
+    if path.stat().st_size > _CHECK_UP_TO and not noted.exists():
         return
     answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if answer != "ok":
         raise DamagedFileError(str(answer).splitlines()[-1])
+    with suppress(OSError):
+        noted.unlink()
 
 
 def connect_another(path: Path, writable: bool) -> sqlite3.Connection:
@@ -272,6 +283,8 @@ def _set_aside(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = path.with_name(f"request-log.damaged-{stamp}.sqlite3")
     path.rename(aside)
+    with suppress(OSError):
+        path.with_name(_CHECK_NAME).unlink()
     for ending in ("-wal", "-shm"):
         with suppress(FileNotFoundError):
             path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))

@@ -21,7 +21,7 @@ from playground.requestlog.process_lock import Owner
 from playground.requestlog.prompt_index import PromptIndex, deletions_of, unsealed_elements
 from playground.requestlog.records import EndedRun
 from playground.requestlog.sent_body import SentBody
-from playground.requestlog.store import WriterMemory, is_damage, transaction
+from playground.requestlog.store import WriterMemory, is_damage, note_damage, transaction
 from playground.requestlog.summary import Summary, summarize
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
@@ -374,6 +374,8 @@ class Writer:
         self.locked = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
         if not self._failing:
             self._failing = True
+            if is_damage(error):
+                note_damage(self._owner.folder)
             self._report(_sentence(error))
 
     def _recovered(self) -> None:

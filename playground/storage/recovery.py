@@ -44,7 +44,7 @@ def rows(text: str, *, keys: Iterable[str]) -> list[Json]:
 
 
 def members(text: str, names: Iterable[str], tables: Iterable[str]) -> dict[str, Json]:
-    """Return the members with these names. Of a damaged one in `tables`, a table of texts, the entries are kept."""
+    """Return the members with these names. Of a damaged one in `tables`, a table of texts, the whole entries."""
     begins = re.compile(rf'"({"|".join(map(re.escape, names))})"\s*:\s*')
     kept, found, at, failures = frozenset(tables), dict[str, Json](), 0, 0
     while failures < _MOST_FAILURES and (member := begins.search(text, at)):

@@ -413,6 +413,39 @@ def test_owner_whose_lock_cannot_be_released_ends_without_an_error(
     monkeypatch.undo()
 
 
+def damage_index(path: Path, name: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        sql = f"SELECT rootpage FROM sqlite_master WHERE name = '{name}'"
+        page, size = (connection.execute(each).fetchone()[0] for each in (sql, "PRAGMA page_size"))
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+def test_damage_of_a_large_file_that_a_write_finds_sets_it_aside_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)
+    path = tmp_path / FILE_NAME
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await keep(log, record("before"), answered())
+        await log.close()
+        damage_index(path, "runs_started")
+        for has_noticed in (False, True):
+            log = await RequestLog.open(tmp_path)
+            assert (log.notice is not None) == has_noticed
+            await log.recovered()
+            await keep(log, record("after"), answered())
+            await log.close()
+            assert log.unsaved == (not has_noticed)
+            assert (tmp_path / "request-log.check").exists() == (not has_noticed)
+
+    run(work())
+    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+
+
 def test_damage_of_a_large_file_that_shows_after_opening_sets_it_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,12 +456,7 @@ def test_damage_of_a_large_file_that_shows_after_opening_sets_it_aside(
         log = await RequestLog.open(tmp_path)
         await keep(log, record("before"), answered())
         await log.close()
-        with closing(sqlite3.connect(path)) as connection:
-            sql = "SELECT rootpage FROM sqlite_master WHERE name = 'runs_owner'"
-            page, size = (connection.execute(each).fetchone()[0] for each in (sql, "PRAGMA page_size"))
-        with path.open("r+b") as file:
-            file.seek((page - 1) * size)
-            file.write(b"\xff" * size)
+        damage_index(path, "runs_owner")
         log = await RequestLog.open(tmp_path)
         assert log.notice is not None
         assert "was set aside as" in log.notice
