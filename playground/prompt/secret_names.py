@@ -3,57 +3,84 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
-_SECRET_WORD = re.compile(
-    r"(?:key|token|secret|passw(?:or)?d|passphrase|credentials?|signature|authorization|authentication|sessionid|auth"
-    r"|session|cookies?|bearer|assertion|jwt)$|^(?:sig|sas|pwd|sid|sessid|phpsessid|otp)$"
-)
-_OTHER_WORDS = frozenset(("monkey", "donkey", "turkey", "hockey", "whiskey", "jockey", "hotkey", "passkey"))
-_KEYS_OF_DATA = "idempotency cache partition routing sort primary foreign surrogate dedupe dedup lookup public shortcut"
-_PUBLIC_KEYS = frozenset(_KEYS_OF_DATA.split())
-_PLURALS = {f"{word}s": word for word in ("key", "secret", "password", "passwd", "passphrase", "jwt")}
-_OWNERS_OF_TOKENS = frozenset(("access", "api", "auth", "bearer", "bot", "refresh", "secret", "session", "user"))
-"""Words before `tokens` that make it a list of secrets; otherwise it is a count (max_tokens)."""
-_NEUTRAL = frozenset(("value", "header", "raw", "hex", "base64"))
+from playground.prompt import secret_words
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^\W\d_A-Za-z]+")
+_ENDING = re.compile(rf"(?:{'|'.join(secret_words.ENDINGS)})$")
+_PASS = re.compile(r"(.+)(?:pass|pw)$")
+_PHRASES = tuple(tuple(phrase.split()) for phrase in secret_words.PHRASES)
+_PLURALS = {f"{word}s": word for word in secret_words.PLURALS}
 _MAYBE = re.compile(
     r"(?i)key|token|secret|auth|passw|pwd|credential|cookie|session|sig|jwt|ticket|nonce|\bsid\b|^code$"
 )
+_LONGEST = 256
+"""Characters of a name; what is longer is none."""
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def is_secret(name: str) -> bool:
     """Return whether the value of a field of this name is a secret.
 
-    The last word decides: X-Auth-Token and accessToken are, X-Token-Limit, X-Author and X-Tokenizer are not.
+    The last word decides: X-Auth-Token and accessToken are, X-Token-Limit, X-Author and X-Tokenizer are not. The words
+    are in `secret_words`.
     """
-    words = _words(name)
-    while words and (words[-1].isdigit() or words[-1] in _NEUTRAL):
-        words.pop()
-    if not words or is_public(name):
+    if len(name) > _LONGEST:
         return False
-    if words[-1] == "id":
-        return words[-2:-1] in (["session"], ["sess"])
-    return words[-1] not in _OTHER_WORDS and _SECRET_WORD.search(words[-1]) is not None
+    words = _words(name)
+    while words and (words[-1].isdigit() or words[-1] in secret_words.NEUTRAL):
+        words.pop()
+    if words:
+        words[-1] = _PLURALS.get(words[-1], words[-1])
+    if not words or is_public(name) or _is_public(words):
+        return False
+    last = words[-1]
+    if last in secret_words.OTHER_WORDS:
+        return False
+    if last in secret_words.WHOLE or _ENDING.search(last) is not None:
+        return True
+    before = _PASS.fullmatch(last)
+    if before is not None and before[1] in secret_words.BEFORE_PASS:
+        return True
+    return any(tuple(words[-len(phrase) :]) == phrase for phrase in _PHRASES)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def may_be_secret(name: str) -> bool:
     """Return whether a value under this name is a secret if it also looks like one: X-Token-Custom, code."""
-    return _MAYBE.search(name) is not None and not is_public(name)
+    return len(name) <= _LONGEST and _MAYBE.search(name) is not None and not is_public(name)
 
 
 def is_public(name: str) -> bool:
     """Return whether the name is known to hold no secret: Sec-WebSocket-Key, Idempotency-Key, prompt_cache_key."""
-    words = _words(name)
-    return words[:1] == ["sec"] or (words[-1:] == ["key"] and words[-2:-1] != [] and words[-2] in _PUBLIC_KEYS)
+    return _is_public(_words(name))
+
+
+def _is_public(words: list[str]) -> bool:
+    if words[:1] == ["sec"]:
+        return True
+    before, last = words[-2:-1], words[-1:]
+    return bool(before) and (
+        (last == ["key"] and before[0] in secret_words.PUBLIC_KEYS)
+        or (last == ["token"] and before[0] in secret_words.PUBLIC_TOKENS)
+        or f"{before[0]} {last[0]}" in secret_words.KEYWORDS
+    )
+
+
+def is_session_id(name: str) -> bool:
+    """Return whether the name is of a session's id: a secret in a cookie, of a conversation elsewhere."""
+    return _words(name)[-2:] in (["session", "id"], ["sess", "id"]) or _words(name) == ["sessionid"]
 
 
 def _words(name: str) -> list[str]:
     """Return the words of a name in lower case, the last one in the singular if it names secrets."""
+    if not name.isascii():
+        decomposed = unicodedata.normalize("NFKD", name)
+        name = unicodedata.normalize("NFC", re.sub("[\u0300-\u036f]", "", decomposed))
     words = [word.lower() for word in _WORD.findall(name)]
-    if words[-1:] == ["tokens"] and words[-2:-1] and words[-2] in _OWNERS_OF_TOKENS:
+    if words[-1:] == ["tokens"] and words[-2:-1] and words[-2] in secret_words.OWNERS_OF_TOKENS:
         words[-1] = "token"
     elif words:
         words[-1] = _PLURALS.get(words[-1], words[-1])
