@@ -15,7 +15,7 @@ import httpx
 from msgspec.structs import replace
 
 from playground import __version__
-from playground.client.credentials import stored_headers
+from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
 from playground.client.errors import http_error, without_request_id
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, HeadersReceived
@@ -144,6 +144,8 @@ class Exchange:
         proxy: Proxy | None = None,
     ) -> None:
         self._client, self._endpoint, self._key = client, endpoint, key
+        # Secrets of the address and of parameters: a server repeats them like the key.
+        self._masked = credentials(endpoint.base_url, (), key, request.body)
         self._request, self._clock, self._timeouts, self._limits = request, clock, timeouts, limits
         self._proxy = proxy
         self._connect = ConnectTrace(clock)
@@ -154,7 +156,7 @@ class Exchange:
 
     async def reads(self) -> AsyncGenerator[list[AnyEvent], None]:
         """Send and yield the events of each read; the last event is Completed or AttemptFailed."""
-        decoder = ResponseDecoder("", self._key, self._limits)
+        decoder = ResponseDecoder("", self._masked, self._limits)
         try:
             response = await self._send()
             try:
@@ -163,7 +165,7 @@ class Exchange:
                 yield [headers]
                 if response.is_success:
                     kind = _media_type(headers.content_type)
-                    decoder = ResponseDecoder(kind, self._key, self._limits)
+                    decoder = ResponseDecoder(kind, self._masked, self._limits)
                     async with aclosing(self._body(response, decoder)) as reads:
                         async for events in reads:
                             yield events
@@ -208,7 +210,7 @@ class Exchange:
     def _failed(self, error: ApiError) -> AttemptFailed:
         if self._request_id is None:
             error = without_request_id(error)
-        return AttemptFailed(self._clock(), redact_error(error, self._key), self._request_id)
+        return AttemptFailed(self._clock(), redact_error(error, self._masked), self._request_id)
 
     def _headers(self) -> dict[str, str]:
         headers = {
@@ -225,7 +227,7 @@ class Exchange:
 
     def _received(self, response: httpx.Response) -> HeadersReceived:
         # Repeated headers are not joined: two ids would look like one.
-        headers = stored_headers(response.headers.multi_items(), self._key)
+        headers = stored_headers(response.headers.multi_items(), self._masked)
         found = request_ids(headers)
         self._request_id = found[0].value if found else None
         content_type = next((value for name, value in headers if name == "content-type"), "")
@@ -235,7 +237,7 @@ class Exchange:
 
     async def _refused(self, response: httpx.Response) -> AttemptFailed:
         body = await _error_body(response)
-        error = http_error(response.status_code, response.headers, body, self._key, key_sent=self._key is not None)
+        error = http_error(response.status_code, response.headers, body, self._masked, key_sent=self._key is not None)
         return self._failed(error)
 
     async def _body(self, response: httpx.Response, decoder: ResponseDecoder) -> AsyncGenerator[list[AnyEvent], None]:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from playground import __version__
 from playground.client import tolerant_json
 from playground.client.chunks import whole_text
+from playground.client.credentials import credentials
 from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint
 from playground.client.errors import http_error, not_a_chunk
 from playground.client.events import ApiError
@@ -134,6 +135,7 @@ async def fetch_models(
     """Return the endpoint's models in the server's order, or the error. The key is masked in both."""
     url = endpoint.base_url.rstrip("/") + "/models"
     headers = {"Accept": "application/json", "User-Agent": f"electron-playground/{__version__}"}
+    masked = credentials(endpoint.base_url, (), key)
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
     try:
@@ -148,10 +150,10 @@ async def fetch_models(
         return network_error(httpx.ReadTimeout("models"), endpoint.base_url, begun=False, proxy=proxy)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         found = network_error(error, endpoint.base_url, begun=False, proxy=proxy)
-        return redact_error(found, key)
-    text = redact(body.decode("utf-8-sig", "replace"), key)
+        return redact_error(found, masked)
+    text = redact(body.decode("utf-8-sig", "replace"), masked)
     if not response.is_success:
-        return http_error(response.status_code, response.headers, text, key, key_sent=key is not None)
+        return http_error(response.status_code, response.headers, text, masked, key_sent=key is not None)
     try:
         return parse_models(text)
     except ValueError:

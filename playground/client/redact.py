@@ -48,11 +48,74 @@ _NESTED = 4
 def redact(text: str, key: str | None) -> str:
     """Mask this key, and everything that looks like a key, in `text`. Escaped characters count as the character."""
     text = mask(text, key_forms(key))
+    for start, end in reversed(_beginnings(text, key_heads(key))):
+        text = f"{text[:start]}{_mask_of(text[start:end])}{text[end:]}"
     if "sk" in text:
         text = _LOOKS_LIKE_A_KEY.sub(MASK, text)
     if _may_decode(text) and _LOOKS_LIKE_A_KEY.search(decoded(text)):
         return _escaped_look().sub(MASK, text)
     return text
+
+
+def _mask_of(secret: str) -> str:
+    # A number remains one: the text may be JSON.
+    return "0" if secret.isdigit() else MASK
+
+
+_PUBLIC_PREFIX = re.compile(
+    r"(?:sk[-_](?:proj-|svcacct-|admin-|ant-(?:api\d\d-)?|or-(?:v1-)?|live_|test_)?|gh[a-z]_|github_pat_|glpat-|xox[a-z]-"
+    r"|hf_|gsk_|r8_|pplx-|npm_|pypi-|AKIA|ASIA|AIza|[a-z]{2,6}_(?:live|test)_|eyJ[\w-]*\.)?"
+)
+_HEAD_CHARS, _LONG_HEAD_CHARS, _SURE_CHARS = 8, 16, 12
+_WORDS_ONLY = re.compile(r"[A-Z]*[a-z]*(?:[^A-Za-z0-9]+[A-Za-z]?[a-z]*)*|[0-9]{1,9}|[A-Z]+(?:[^A-Za-z0-9]+[A-Z]*)*")
+
+
+@lru_cache(maxsize=64)
+def key_heads(key: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the shortest beginnings of these keys by which they are recognized, each with its key.
+
+    They have 8 characters behind a public prefix as `sk-proj-`, and more if these are words.
+    """
+    keys = dict.fromkeys(one for one in (key or "").split("\n") if len(one) >= LEAST_CHARS)
+    return tuple((one[:length], one) for one in keys if (length := _head_length(one)) < len(one))
+
+
+def _head_length(key: str) -> int:
+    found = _PUBLIC_PREFIX.match(key)
+    prefix = found.end() if found else 0
+    length = prefix + _HEAD_CHARS
+    while length < min(len(key), prefix + _LONG_HEAD_CHARS) and _WORDS_ONLY.fullmatch(key, prefix, length):
+        length += 1
+    return length
+
+
+def _beginnings(text: str, heads: tuple[tuple[str, str], ...]) -> list[tuple[int, int]]:
+    """Return where a key begins in `text` and is cut: at the end of the text or of a word in it."""
+    found: list[tuple[int, int]] = []
+    for head, key in heads:
+        start = text.find(head)
+        while start >= 0:
+            end = start + len(head)
+            while end < len(text) and end - start < len(key) and text[end] == key[end - start]:
+                end += 1
+            if end - start < len(key) and (end - start >= len(head) + _SURE_CHARS or not text[end : end + 1].isalnum()):
+                found.append((start, end))
+            start = text.find(head, end)
+    found.sort()
+    return [span for place, span in enumerate(found) if place == 0 or span[0] >= found[place - 1][1]]
+
+
+def key_spans(text: str, key: str | None) -> list[tuple[int, int]]:
+    """Return where these keys, their beginnings, and what looks like a key stand in `text`, without escaped ones."""
+    spans = [found.span() for found in _LOOKS_LIKE_A_KEY.finditer(text)]
+    spans += [found.span() for form in key_forms(key) for found in re.finditer(re.escape(form), text)]
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted([*spans, *_beginnings(text, key_heads(key))]):
+        if joined and start < joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    return joined
 
 
 @lru_cache(maxsize=64)
@@ -91,8 +154,7 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
     if not forms:
         return text
     for form in forms:
-        # A number remains one: the text may be JSON.
-        text = text.replace(form, "0" if form.isdigit() else MASK)
+        text = text.replace(form, _mask_of(form))
     if _may_decode(text) and _has_form(decoded(text), forms):
         text = escaped_key(forms).sub(MASK, text)
         plain = decoded(text)
@@ -273,7 +335,7 @@ class SplitKeys:
             held, text.held = text.held, ""
             if held:
                 self.changed = True
-                shown = MASK if len(decoded(held)) > 2 * SUSPECT_CHARS else held
+                shown = MASK if len(decoded(held)) >= 2 * SUSPECT_CHARS else held
                 found += _event_of(stream, at, shown)
         return found
 

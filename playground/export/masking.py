@@ -14,13 +14,12 @@ from msgspec.structs import replace
 
 from playground.client.credentials import credentials, masked_address
 from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
-from playground.client.redact import MASK, redact
+from playground.client.redact import MASK, key_spans, redact
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.runs.record import RequestRecord
 
 _MAY_HOLD_KEY = re.compile(r"sk[_-]|\\|%|&#", re.I)
 """Quick test: a text without a match holds no key, not even an escaped one."""
-_KEY = re.compile(r"\bsk[_-][A-Za-z0-9_\-]{8,}")
 _LEFT_OUT = '"(left out: it held a piece of a key)"'
 Run = TypeVar("Run", StoredRun, EndedRun)
 
@@ -36,32 +35,35 @@ def _key_of(record: RequestRecord) -> str | None:
 
 
 def masked_run(run: Run) -> Run:
-    """Return the run with keys masked in its record, events, tags and comment."""
+    """Return the run with keys masked in its record, events, tags and comment: what every output shows of it."""
     key = _key_of(run.record)
     return replace(
         run,
-        record=masked_record(run.record),
+        record=_masked_record(run.record, key),
         events=masked_events(run.events, key),
-        tags=tuple(masked_text(tag) for tag in run.tags),
-        comment=masked_text(run.comment),
-        explanation=masked_value(run.explanation),
+        tags=tuple(masked_text(tag, key) for tag in run.tags),
+        comment=masked_text(run.comment, key),
+        explanation=masked_value(run.explanation, key),
     )
 
 
 def masked_record(record: RequestRecord) -> RequestRecord:
     """Return the record with keys masked in body, document, addresses and names, also keys of parameters."""
+    return _masked_record(record, _key_of(record))
+
+
+def _masked_record(record: RequestRecord, key: str | None) -> RequestRecord:
     body = record.body.decode("utf-8", "surrogateescape")
-    key = _key_of(record)
     return replace(
         record,
         run_id=masked_text(record.run_id),
-        endpoint_id=masked_text(record.endpoint_id),
-        endpoint_name=masked_text(record.endpoint_name),
+        endpoint_id=masked_text(record.endpoint_id, key),
+        endpoint_name=masked_text(record.endpoint_name, key),
         base_url=redact(masked_address(record.base_url), key),
-        model=masked_text(record.model),
+        model=masked_text(record.model, key),
         body=masked_text(body, key).encode("utf-8", "surrogateescape"),
         document=masked_text(record.document, key),
-        conversation=None if record.conversation is None else masked_text(record.conversation),
+        conversation=None if record.conversation is None else masked_text(record.conversation, key),
     )
 
 
@@ -79,7 +81,7 @@ def masked_value(value: Any, key: str | None = None) -> Any:
 def masked_events(events: Sequence[AnyEvent], key: str | None = None) -> tuple[AnyEvent, ...]:
     """Return the events with keys masked, also a key that arrived in pieces."""
     found = tuple(_masked_event(event, key) for event in events)
-    return _join_masked(found)
+    return _join_masked(found, key)
 
 
 def _masked_event(event: AnyEvent, key: str | None) -> AnyEvent:
@@ -92,12 +94,12 @@ def _masked_event(event: AnyEvent, key: str | None) -> AnyEvent:
     return event if masked == fields else msgspec.convert(masked, type(event))
 
 
-def _join_masked(events: tuple[AnyEvent, ...]) -> tuple[AnyEvent, ...]:
+def _join_masked(events: tuple[AnyEvent, ...], key: str | None) -> tuple[AnyEvent, ...]:
     """Mask keys that span several pieces of the answer, of a tool call's arguments, or of raw events."""
     changed = dict[int, AnyEvent]()
     for places in _streams(events):
         texts = [_text(events[place]) for place in places]
-        for place, text in zip(places, _without_keys(texts), strict=True):
+        for place, text in zip(places, _without_keys(texts, key), strict=True):
             if text != _text(events[place]):
                 changed[place] = _with_text(events[place], text)
                 _leave_out_raw(events, place, changed)
@@ -125,16 +127,21 @@ def _with_text(event: AnyEvent, text: str) -> AnyEvent:
     return msgspec.structs.replace(cast("ContentDelta", event), text=text)
 
 
-def _without_keys(texts: list[str]) -> list[str]:
+def _without_keys(texts: list[str], key: str | None) -> list[str]:
     whole = "".join(texts)
-    spans = [found.span() for found in _KEY.finditer(whole)]
-    if not spans:
+    if not key and not _MAY_HOLD_KEY.search(whole):
         return texts
+    masked = redact(whole, key)
+    if masked == whole:
+        return texts
+    spans = key_spans(whole, key)
     kept, start = [], 0
     for text in texts:
         end = start + len(text)
         kept.append("".join(_pieces(whole, start, end, spans)))
         start = end
+    if redact(joined := "".join(kept), key) != joined:  # an escaped one: the pieces cannot be told apart
+        return [masked, *("" for _ in texts[1:])]
     return kept
 
 

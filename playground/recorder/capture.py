@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
-from playground.client.credentials import stored_headers
+from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
 from playground.client.errors import cut_error, http_error
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted, HeadersReceived, Stopped
@@ -118,7 +118,8 @@ class Capture:
     """
 
     def __init__(self, endpoint: Endpoint, sink: Sink, limits: Limits, key: str | None = None) -> None:
-        self.endpoint, self.sink, self.limits, self.key = endpoint, sink, limits, key
+        self.endpoint, self.sink, self.limits = endpoint, sink, limits
+        self.key = credentials(endpoint.base_url, (), key)
         self.conversations = Conversations()
 
     def begin(
