@@ -26,7 +26,7 @@ from playground.client.secret_texts import (
 from playground.prompt.secret_names import is_placeholder, is_secret
 from playground.prompt.secret_words import PUBLIC_FIELDS
 
-__all__ = ["credentials", "has_secret", "masked_address", "stored_headers", "without_secret"]
+__all__ = ["credentials", "has_secret", "masked_address", "secrets_of", "stored_headers", "without_secret"]
 
 MAX_CREDENTIALS = 32
 """Credentials of a request that are masked; each costs a search of the bodies."""
@@ -263,6 +263,11 @@ def _of_member(name: str, value: Any, depth: int, *, texts: bool, is_content: bo
             yield from _of_value(value, depth - 1, texts=texts)
         elif is_secret(name) and (number := _number(value)):
             yield number
+
+
+def secrets_of(value: Any) -> Iterator[str]:
+    """Yield the secrets in a JSON value that is no request, as a file of settings."""
+    yield from _of_value(value, _DEEPEST)
 
 
 _PROSE = frozenset(("description", "content", "text", "title", "name", "model", "user"))

@@ -81,14 +81,17 @@ def _is_host_name(host: str) -> bool:
 
 def _meant(url: str) -> str:
     """Return the address with a scheme, as a hint, if only the scheme seems to be missing."""
-    if not _BARE_HOST.match(url):
+    if not _BARE_HOST.match(url) or "://" in url or "@" in url:
         return _EXAMPLE
+    # Imported here: a wrong address is rare.
+    from playground.client.secret_texts import masked_address
+
     guess = f"http://{url}"
     try:
         scheme = "http" if is_loopback(guess) else "https"
     except ValueError:
         return _EXAMPLE
-    return f"Is it {scheme}://{url}?"
+    return f"Is it {masked_address(f'{scheme}://{url}')}?"
 
 
 def _bad(message: str, hint: str = _EXAMPLE) -> InputError:

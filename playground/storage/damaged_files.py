@@ -8,16 +8,34 @@ from pathlib import Path
 
 from playground.storage.paths import write_private
 
-_MAY_HAVE_SECRET = re.compile(r"(?i)://|@|sk[_-]|\\|key|token|secret|passw|auth|credential")
+_MAY_HAVE_SECRET = re.compile(
+    r"(?i)://|@|sk[_-]|\\|[=\0]|key|token|secret|pass|pwd|auth|credential|cookie|bearer|\d{6}"
+)
 _PIECE = re.compile(r'"(?P<string>(?:[^"\\]|\\.)*+)(?P<end>"|\\?$)|[^"]+', re.DOTALL)
-_NAME = re.compile(r'"([^"\\]+)"\s*:\s*$')
-_NAME_CHARS = 200
 _ADDRESSES = frozenset(("base_url", "otel_collector"))
 _NO_SECRETS = frozenset(("needs_key",))
-_UP_TO_USER = re.compile(r"(?:(?<=://)|(?<!\S)(?!\S*://))\S*:\S*@|(?<=://)[^\s/?#@]*@")
+_NAME = re.compile(r'"([^"\\]+)"\s*:\s*$')
+_NAME_CHARS = 200
+_UP_TO_USER = re.compile(
+    r"(?:(?<=://)|(?<![^\s\"'\[{(=,])(?![^\s\"']{0,64}://))[^\s\"':/@]{0,256}:[^\s\"']{1,512}@|(?<=://)[^\s/?#@\"']{1,512}@"
+)
 """User and password, also of text that is no address, and with a slash in the password."""
-_QUERY = re.compile(r"([?#;])\S.*", re.DOTALL)
-_SEGMENT = re.compile(r"(?<=/)[^/?#;\s]{8,}")
+_QUERY = re.compile(r"(?<=://)([^\s\"'?#;]{1,2048}[?#;])[^\s\"']+")
+_SEGMENT = re.compile(r"(?<=/)[^/?#;\s\"']{8,}")
+_WORD = re.compile(r"(?<![\w$])[^\W\d][\w.-]{0,63}")
+_VALUE = re.compile(
+    r"[\\\"'\]\0]{0,4}[ \t\0]{0,8}(?:=>|[:=,\s\0])[\s\0]{0,64}(?:[\[{\-][\s\0]{0,64}){0,3}"
+    r"(?:[\\\"']{0,4}(?:value|values|val)[\\\"']{0,4}[ \t\0]{0,8}[:=][\s\0]{0,8}[\[\s]{0,8})?"
+    r"(?:(?P<quote>\\{0,4}[\"'])(?P<quoted>(?:\\u[0-9a-fA-F]{4}|(?!(?P=quote))[^\n]){0,4096})|"
+    r"(?P<bare>(?:(?:bearer|basic|token|apikey)\s{1,4})?[^\s\"',;}\]\[{(]{1,4096}))",
+    re.IGNORECASE,
+)
+"""What follows a name: also without quotation marks, as an option, a pair, or in a list or object."""
+_SCHEME = re.compile(r"(?i)\b((?:bearer|basic)[\s\0]{1,4}|(?<!\S)-[pk]\s{1,4})([^\s\"'\\]{6,4096})")
+_GENERATED = re.compile(r"[A-Za-z0-9_+=~.-]{16,}")
+_NO_VALUE = re.compile(r"(?i)(?:true|false|null|none|~|[:=,|>-]+|\d{1,5}|value|name)?")
+_END = re.compile(r"(?:(?<=://)[^\s\"']+|(?<![^\s\"':=,\[{])[^\s\"':=,}\]]{4,})\Z")
+"""The last word of a file that is cut may be the beginning of a key, or of a user and password."""
 _UNIT_BYTES = {"utf-16": 2, "utf-32": 4}
 
 
@@ -34,40 +52,84 @@ def without_secrets(data: bytes) -> bytes:
         text = data.decode(encoding)
     if not _MAY_HAVE_SECRET.search(text):
         return data
-    masked = _PIECE.sub(_masked_piece, text)
+    masked = _masked(text)
     if masked == text:
         return data
     return masked.encode(encoding, "replace" if encoding == "latin-1" else errors) + data[end:]
 
 
-def _masked_piece(piece: re.Match[str]) -> str:
+def _masked(text: str) -> str:
+    """Mask by the rules for text in any case: the file may be no JSON. In doubt a value is masked."""
     # Imported here, and below: most starts find no damaged file.
-    from playground.client.credentials import masked_address
+    from playground.client.credentials import secrets_of
     from playground.client.redact import redact
 
+    is_json, value = True, None
+    try:
+        value = json.loads(text.removeprefix("\ufeff"), strict=False)
+    except (ValueError, RecursionError):
+        is_json = False
+    text = redact(text, "\n".join(dict.fromkeys(secrets_of(value))) if is_json else None)
+    text = _PIECE.sub(_masked_piece, text) if is_json else _masked_addresses(text)
+    if not is_json:
+        text = _GENERATED.sub(_masked_generated, text)
+    text = _masked_under_names(text)
+    text = _SCHEME.sub(lambda found: f"{found[1]}{_mask(found[2])}", text)
+    return text if is_json else _END.sub(lambda found: _mask(found[0]), text)
+
+
+def _mask(value: str) -> str:
+    from playground.client.redact import MASK
+
+    return value if MASK in value else MASK
+
+
+def _masked_addresses(text: str) -> str:
+    from playground.client.secret_texts import masked_address
+
+    text = _UP_TO_USER.sub(lambda found: f"{_mask(found[0].removesuffix('@'))}@", text)
+    return masked_address(_QUERY.sub(lambda found: f"{found[1]}{_mask('')}", text))
+
+
+def _masked_generated(found: re.Match[str]) -> str:
+    from playground.prompt.secret_names import looks_random
+
+    return _mask(found[0]) if looks_random(found[0]) else found[0]
+
+
+def _masked_under_names(text: str) -> str:
+    from playground.prompt.secret_names import is_secret
+
+    pieces, done = [], 0
+    for word in _WORD.finditer(text):
+        name = word[0].strip(".-")
+        if word.end() < done or name in _NO_SECRETS or not is_secret(name):
+            continue
+        found = _VALUE.match(text, word.end())
+        if found is None:
+            continue
+        kind = "bare" if found["quoted"] is None else "quoted"
+        if not _NO_VALUE.fullmatch(found[kind]):
+            start, end = found.span(kind)
+            pieces += [text[done:start], "0" if kind == "bare" and found[kind].isdigit() else _mask(found[kind])]
+            done = end
+    return "".join((*pieces, text[done:]))
+
+
+def _masked_piece(piece: re.Match[str]) -> str:
+    from playground.prompt.secret_names import looks_random
+
     if piece["string"] is None:
-        return masked_address(redact(piece[0], None))
+        return _masked_addresses(piece[0])
     try:
         value = json.loads(f'"{piece["string"]}"', strict=False)
     except ValueError:
         value = piece["string"]
+    masked = _masked_addresses(value)
     before = _NAME.search(piece.string, max(0, piece.start() - _NAME_CHARS), piece.start())
-    masked = _masked_value(before[1] if before else "", value)
+    if before and before[1] in _ADDRESSES:
+        masked = _SEGMENT.sub(lambda found: _mask(found[0]) if looks_random(found[0]) else found[0], masked)
     return piece[0] if masked == value else f'"{json.dumps(masked)[1:-1]}{piece["end"]}'
-
-
-def _masked_value(name: str, value: str) -> str:
-    from playground.client.credentials import masked_address
-    from playground.client.redact import MASK, redact
-    from playground.prompt.secret_names import is_secret, looks_random
-
-    if name in _ADDRESSES:
-        value = _UP_TO_USER.sub(f"{MASK}@", value)
-        value = _QUERY.sub(lambda found: found[1] + MASK, value)
-        value = _SEGMENT.sub(lambda found: MASK if looks_random(found[0]) else found[0], value)
-    elif value and is_secret(name) and name not in _NO_SECRETS:
-        return MASK
-    return masked_address(redact(value, None))
 
 
 def set_aside_without_secrets(path: Path, aside: Path, data: bytes) -> None:
