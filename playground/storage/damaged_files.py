@@ -31,11 +31,13 @@ _VALUE = re.compile(
     re.IGNORECASE,
 )
 """What follows a name: also without quotation marks, as an option, a pair, or in a list or object."""
-_SCHEME = re.compile(r"(?i)\b((?:bearer|basic)[\s\0]{1,4}|(?<!\S)-[pk]\s{1,4})([^\s\"'\\]{6,4096})")
+_SCHEME = re.compile(r"(?i)((?<!\w)(?:bearer|basic)[\s\0]{1,4}|(?<!\S)-[pk]\s{1,4})([^\s\"'\\]{6,4096})")
 _GENERATED = re.compile(r"[A-Za-z0-9_+=~.-]{16,}")
 _NO_VALUE = re.compile(r"(?i)(?:true|false|null|none|~|[:=,|>-]+|\d{1,5}|value|name)?")
 _END = re.compile(r"(?:(?<=://)[^\s\"']+|(?<![^\s\"':=,\[{])[^\s\"':=,}\]]{4,})\Z")
 """The last word of a file that is cut may be the beginning of a key, or of a user and password."""
+_ESCAPED_MASK = r"sk_\u2026"
+"""The mask in ASCII, which each encoding has."""
 _UNIT_BYTES = {"utf-16": 2, "utf-32": 4}
 
 
@@ -52,7 +54,7 @@ def without_secrets(data: bytes) -> bytes:
         text = data.decode(encoding)
     if not _MAY_HAVE_SECRET.search(text):
         return data
-    masked = _masked(text)
+    masked = _masked(text).replace("sk_\u2026", _ESCAPED_MASK)
     if masked == text:
         return data
     return masked.encode(encoding, "replace" if encoding == "latin-1" else errors) + data[end:]
@@ -81,7 +83,7 @@ def _masked(text: str) -> str:
 def _mask(value: str) -> str:
     from playground.client.redact import MASK
 
-    return value if MASK in value else MASK
+    return value if MASK in value or _ESCAPED_MASK in value else MASK
 
 
 def _masked_addresses(text: str) -> str:
