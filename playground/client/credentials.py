@@ -85,11 +85,12 @@ def _of_body(body: bytes) -> Iterator[str]:
     if encoding not in ("utf-8", "utf-8-sig"):
         body = body.decode(encoding, "replace").encode("utf-8", "replace")
     body = body.removeprefix(codecs.BOM_UTF8)
-    rest = body
+    rest, is_whole = body, True
     try:
         members = _members.decode(body)
     except ValueError:
         # NaN, lone surrogates: servers read them. Several objects, or a cut one.
+        is_whole = False
         with suppress(ValueError, RecursionError):
             fields = _parsed(body)
             for each in fields if isinstance(fields, list) else [fields]:
@@ -102,7 +103,7 @@ def _of_body(body: bytes) -> Iterator[str]:
         if messages:
             place = body.find(messages)
             rest = body[:place] + body[place + len(messages) :]
-    yield from _of_raw(rest)
+    yield from _of_raw(rest, is_whole=is_whole)
 
 
 def _of_parameters(fields: dict[str, Any]) -> Iterator[str]:
@@ -120,8 +121,11 @@ _MEMBER = re.compile(
 )
 
 
-def _of_raw(body: bytes) -> Iterator[str]:
-    """Yield the secrets that a parser leaves out: of repeated names, of numbers, and of a body that is cut."""
+def _of_raw(body: bytes, *, is_whole: bool) -> Iterator[str]:
+    """Yield the secrets that a parser leaves out: of repeated names, of numbers, and of a body that is cut.
+
+    `is_whole`: a parser has read the body, and decided on words.
+    """
     for found in _MEMBER.finditer(body):
         name = _unescaped(found[1])
         if not is_secret(name):
@@ -130,7 +134,7 @@ def _of_raw(body: bytes) -> Iterator[str]:
             yield found[3].decode().lstrip("-").partition(".")[0]
             continue
         value = _unescaped(found[2])
-        if not _is_word(name, value):
+        if not _is_word(name, value) and not (is_whole and _WORD.fullmatch(value)):
             yield from filter(is_literal, of_field(name, value))
 
 
@@ -168,6 +172,7 @@ def _pairs_of(fields: dict[Any, Any]) -> Iterator[tuple[str, str]]:
                 yield name, text
 
 
+_NAME = re.compile(r"[\w.$-]{1,64}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[T \d:.Z+-]*")
 _NO_CONTAINERS = frozenset(("session", "sessions", "key", "signature"))
 """Names of secrets which as names of objects are of something else."""
@@ -238,7 +243,9 @@ def _of_value(value: Any, depth: int, *, texts: bool = True) -> Iterator[str]:
             yield from _of_member(name, one, depth, texts=texts, is_content=is_content)
     elif isinstance(value, list):
         match value:
-            case [str(name), str(one)] if is_secret(name) and not _is_word(name, one):  # a header as a pair
+            case [str(name), str(one)] if (
+                _NAME.fullmatch(name) and is_secret(name) and not _is_word(name, one)
+            ):  # a header as a pair
                 yield from of_field(name, one)
         yield from _of_strings(value)
         for one in value:

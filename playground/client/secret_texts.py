@@ -48,7 +48,7 @@ class Found(NamedTuple):
 
 def of_field(name: str, value: str) -> Iterator[str]:
     """Yield the secrets in the value of a header, a parameter or a query field."""
-    if name.lower() in _COOKIES:
+    if name.lower() in _COOKIES and "=" in value:
         for pair in value.split(";"):
             cookie, _, text = pair.strip().partition("=")
             text = text.strip('"')
