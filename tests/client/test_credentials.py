@@ -7,7 +7,9 @@ import json
 import pytest
 
 from playground.client.credentials import MAX_CREDENTIALS, credentials, has_secret, masked_address, stored_headers
+from playground.client.endpoint import check_base_url
 from playground.client.redact import MASK, redact
+from playground.prompt.field_errors import InputError
 from playground.prompt.secret_names import is_secret, looks_random
 
 
@@ -296,3 +298,10 @@ def test_the_time_for_a_body_and_a_path_grows_with_their_length_only(body: bytes
     path = "/" + "/a" * 50_000
     credentials(path, [], body=body)
     assert masked_address(path + "://a/" * 20_000) == path + "://a/" * 20_000
+
+
+@pytest.mark.parametrize("address", ["htp://bob:Pw3xK9@h.test/v1", "bob:Pw3xK9@h.test/v1", "//bob:Pw3xK9@h.test/v1"])
+def test_refused_base_url_is_not_repeated_with_its_password(address: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_base_url(address)
+    assert "Pw3xK9" not in str(caught.value) + repr(caught.value.problems)

@@ -413,3 +413,32 @@ def test_limits_are_applied_by_use() -> None:
             return conversation.state.error.kind if conversation.state.error else None
 
     assert asyncio.run(main()) == "protocol"
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+def test_secret_in_the_path_of_the_base_url_is_masked_in_the_answer_and_the_address_is_used(status: str) -> None:
+    secret, paths = "DD1kTz8RvQ2mWn5YpL7sXc3B", []
+
+    async def script(peer: Peer) -> None:
+        paths.append(peer.line)
+        said = f"no route {secret[:9]}{secret[9:]}"
+        pieces = data(*(delta(content=said[at : at + 5]) for at in range(0, len(said), 5)), delta("stop"))
+        if status.startswith("2"):
+            await peer.send(servers.whole(pieces + DONE, "text/event-stream"))
+        else:
+            body = json.dumps({"error": {"message": said}}).encode()
+            await peer.send(servers.whole(body, status=status, extra=f"x-path: /hooks/{secret}/v1\r\n"))
+
+    async def main() -> RunState:
+        async with serve(script) as server:
+            connection = Connection(USUAL)
+            conversation = new(connection, f"{server.base_url}/hooks/{secret}/v1", key=KEY, retries=NO_RETRIES)
+            await see_through(conversation)
+            await connection.aclose()
+            return conversation.state
+
+    state = asyncio.run(main())
+    assert secret in paths[0]
+    assert state.phase == ("done" if status.startswith("2") else "failed")
+    assert secret not in repr(state)
+    assert "sk_\u2026" in (state.text or repr(state.error))

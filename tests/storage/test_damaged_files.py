@@ -1,0 +1,84 @@
+"""The copy of a damaged file of settings or endpoints has no secret in it, however the file is damaged."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from playground.storage.damaged_files import without_secrets
+
+ROW: dict[str, Any] = {"id": "e1", "name": "Kept name", "base_url": "http://127.0.0.1:9001/v1", "model": "m1"}
+SECRETS = ("hunter2Zebra99x", "correcthorse", "ghp_16C7e42F292c6912E7710c838347Ae178B4a", "4711908237")
+FIELDS: tuple[dict[str, Any], ...] = (
+    {"base_url": "https://bob:{}@h.example/v1"},
+    {"base_url": "https://h.example/v1?x=1&access_token={}&y=2"},
+    {"base_url": "https://h.example/v1#token={}"},
+    {"base_url": "bob:{}@h.example/v1"},
+    *({name: "{}"} for name in ("api_key", "apiKey", "API-Key", "passwort", "key")),
+    {"headers": {"Authorization": "Bearer {}"}},
+    {"headers": {"Cookie": "session={}"}},
+    {"headers": [["X-Api-Key", "{}"]]},
+    {"headers": [{"name": "X-Api-Key", "value": "{}"}]},
+    {"headers": "X-Api-Key: {}"},
+    {"env": "OPENAI_API_KEY={}"},
+    {"dsn": "postgres://bob:{}@db/x"},
+    {"conn": "Server=db;User Id=bob;Password={};"},
+    {"api_key": {"value": "{}"}},
+    {"api_keys": ["{}"]},
+    {"extra": '{{"api_key": "{}"}}'},
+    {"tool_server": "npx server --token {}"},
+    {"tool_server": "API_KEY={} npx server"},
+    {"tool_server": "npx server -p {}"},
+)
+
+
+def filled(value: Any, secret: str) -> Any:
+    if isinstance(value, str):
+        return value.format(secret)
+    if isinstance(value, list):
+        return [filled(one, secret) for one in value]
+    return {name: filled(one, secret) for name, one in value.items()}
+
+
+def damaged(row: dict[str, Any], secret: str) -> dict[str, bytes]:
+    text = json.dumps({"endpoints": [ROW, row, ROW]}, indent=1)
+    line = json.dumps({"endpoints": [ROW, row, ROW]})
+    end = text.index(secret) + len(secret)
+    return {
+        "bad row": json.dumps({"endpoints": [ROW, {**row, "plan": 7}]}).encode(),
+        "cut at the end": text[:-30].encode(),
+        "cut after the secret": text[:end].encode(),
+        "cut in the secret": text[: end - 2].encode(),
+        "open quotation mark": line.replace('"m1"', '"m1').encode(),
+        "quotation mark too many": line.replace('{"endpoints": [', '{"endpoints": ["').encode(),
+        "NUL": text.replace('"m1"', '"m\x001"').encode(),
+        "UTF-16": text[:-3].encode("utf-16"),
+        "no UTF-8": text.encode().replace(b"m1", b"\xff\xfe1"),
+        "single quotation marks": line.replace('"', "'").encode(),
+        "YAML": line.replace('"', "").replace("{", "\n  ").replace(", ", "\n  ").encode(),
+        "twice": (text + text).encode(),
+    }
+
+
+@pytest.mark.parametrize("fields", FIELDS, ids=str)
+def test_copy_of_a_damaged_file_has_no_secret(fields: dict[str, Any]) -> None:
+    leaks = []
+    for secret in SECRETS:
+        row = {**ROW, **filled(fields, secret)}
+        for damage, data in damaged(row, secret).items():
+            copy = without_secrets(data)
+            text = copy.replace(b"\0", b"").decode("utf-8", "replace")
+            if secret[:-2] in text:
+                leaks.append((secret, damage, text))
+            assert "Kept name" in text
+            assert "http://127.0.0.1:9001/v1" in text
+            assert without_secrets(copy) == copy
+    assert leaks == []
+
+
+def test_file_without_secret_is_kept_as_it_is() -> None:
+    rows = [ROW, {**ROW, "model": "gpt-4o-mini-2024-07-18", "needs_key": False, "context_source": "set"}]
+    for data in (json.dumps({"endpoints": rows}).encode(), json.dumps({"endpoints": rows}).encode()[:-2] + b"x]}"):
+        assert without_secrets(data) == data
