@@ -54,7 +54,7 @@ def of_field(name: str, value: str) -> Iterator[str]:
             text = text.strip('"')
             yield from [text] if looks_random(text) else _named(cookie, text)
     else:
-        yield from _named(name, value, is_id=is_session_id(name) and _UUID.fullmatch(value) is not None)
+        yield from _named(name, value, is_id=_UUID.fullmatch(value) is not None and is_session_id(name))
 
 
 def _named(name: str, value: str, *, is_id: bool = False) -> Iterator[str]:
@@ -112,7 +112,7 @@ _BOT = re.compile(r"bot(\d{6,}:[\w-]{20,})$")
 _NAMED_ID = re.compile(r"[a-z]{2,12}[_-](?=[A-Za-z0-9]+$)")
 _RANDOM_PART = 20
 _QUERY_FIELD = re.compile(r"(?<=[?&#;])([^=?&#;\s]+)=([^&#;\s<>\"']+)")
-_CODE_CHARS = 10
+_CODE_CHARS, _HOOK_CHARS = 10, 12
 _MAX_USER = 512
 
 
@@ -150,7 +150,11 @@ def _of_address(text: str, start: int, end: int, scheme: str) -> Iterator[Found]
 
 
 def _first_of(text: str, marks: str, start: int, end: int) -> int:
-    return min((place for mark in marks if (place := text.find(mark, start, end)) >= 0), default=end)
+    for mark in marks:
+        place = text.find(mark, start, end)
+        if place >= 0:
+            end = place
+    return end
 
 
 def _of_user(text: str, start: int, at: int, end: int) -> Iterator[Found]:
@@ -191,7 +195,13 @@ def _of_path(text: str, start: int, end: int, host: str) -> Iterator[Found]:
             yield Found(at + 3, at + len(part), (bot[1], part[3:]))
         elif _is_secret_part(plain, before, is_hook=is_hook):
             yield Found(at, at + len(part), (plain, part))
-        elif is_known and part and len(part) < LEAST_CHARS and _has_digit(part) and len(f"{before}/{part}") > _LONG:
+        elif (
+            is_known
+            and part
+            and len(part) < LEAST_CHARS
+            and _has_digit(part)
+            and len(f"{before}/{part}") >= _HOOK_CHARS
+        ):
             yield Found(at, at + len(part), (text[before_at : at + len(part)],))
         if part:
             before, before_at = plain, at

@@ -305,3 +305,12 @@ def test_refused_base_url_is_not_repeated_with_its_password(address: str) -> Non
     with pytest.raises(InputError) as caught:
         check_base_url(address)
     assert "Pw3xK9" not in str(caught.value) + repr(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    "target", ["https://hooks.zapier.com/hooks/catch/1234567/a1b2c3d/", "https://ntfy.sh/a1b2c3d4"]
+)
+def test_short_last_part_of_a_webhook_is_masked_with_the_part_before_it(target: str) -> None:
+    body = json.dumps({"messages": [], "target": target})
+    assert "a1b2c3d" not in redact(body, credentials("/v1", [], body=body.encode()))
+    assert "a1b2c3d" not in masked_address(target)
