@@ -48,8 +48,12 @@ _NESTED = 4
 def redact(text: str, key: str | None) -> str:
     """Mask this key, and everything that looks like a key, in `text`. Escaped characters count as the character."""
     text = mask(text, key_forms(key))
-    for start, end in reversed(_beginnings(text, key_heads(key))):
-        text = f"{text[:start]}{_mask_of(text[start:end])}{text[end:]}"
+    if found := _beginnings(text, key_heads(key)):
+        ends = [0, *(end for _, end in found)]
+        pieces = [
+            text[before:start] + _mask_of(text[start:end]) for before, (start, end) in zip(ends, found, strict=False)
+        ]
+        text = "".join((*pieces, text[ends[-1] :]))
     if "sk" in text:
         text = _LOOKS_LIKE_A_KEY.sub(MASK, text)
     if _may_decode(text) and _LOOKS_LIKE_A_KEY.search(decoded(text)):

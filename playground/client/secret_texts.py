@@ -108,7 +108,7 @@ _NAMES_HOST_FIRST = frozenset(("http", "https", "ws", "wss"))
 _HOOK = re.compile(
     r"(?i)(?:^|[/.-])(?:web)?hooks?(?=[/.-]|$)|webhookb2|/services/T[A-Z0-9]{6,}/|/heartbeat/|/api/push/"
 )
-_BOT = re.compile(r"bot(\d{6,}:[\w-]{20,})$")
+_BOT = re.compile(r"bot(\d{6,}:([\w-]{8,}))$")
 _NAMED_ID = re.compile(r"[a-z]{2,12}[_-](?=[A-Za-z0-9]+$)")
 _RANDOM_PART = 20
 _QUERY_FIELD = re.compile(r"(?<=[?&#;])([^=?&#;\s]+)=([^&#;\s<>\"']+)")
@@ -192,7 +192,7 @@ def _of_path(text: str, start: int, end: int, host: str) -> Iterator[Found]:
         plain = unquote(part)
         is_hook = is_known or at - start > hook_end
         if bot := _BOT.fullmatch(plain):
-            yield Found(at + 3, at + len(part), (bot[1], part[3:]))
+            yield Found(at + 3, at + len(part), (bot[1], bot[2], part[3:]))
         elif _is_secret_part(plain, before, is_hook=is_hook):
             yield Found(at, at + len(part), (plain, part))
         elif (
