@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from playground.child_process import program_command
 from playground.cli import BAD_INPUT, FINISHED
 from playground.cli.send import endpoint_of
+from playground.client.credentials import masked_address
 from playground.client.endpoint import Endpoint
 from playground.prompt.field_errors import FieldError, InputError
 from playground.recorder.access import AccessPolicy
@@ -110,10 +111,11 @@ async def _run(
         # The thread that masks and writes the spool must not delay the next piece of another response by 5 ms.
         sys.setswitchinterval(SWITCH_S)
         base_url = f"http://127.0.0.1:{port}{access.public_path}"
+        shown = masked_address(endpoint.base_url)
         if options.json:
-            print(json.dumps({"base_url": base_url, "endpoint": endpoint.base_url}), flush=True)
+            print(json.dumps({"base_url": base_url, "endpoint": shown}), flush=True)
         else:
-            print(f"Recording {endpoint.base_url}\nUse this base URL in your program: {base_url}", flush=True)
+            print(f"Recording {shown}\nUse this base URL in your program: {base_url}", flush=True)
         await stopped.wait()
     finally:
         await recorder.close()

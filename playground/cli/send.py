@@ -16,6 +16,7 @@ from playground.cli import FAILED, FINISHED, NOT_LOGGED, STOPPED
 from playground.client.endpoint import PLANS, Endpoint, Rates, check_base_url, refuse_key
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.redact import redact
+from playground.client.secret_texts import masked_address
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
@@ -97,7 +98,7 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
         return known[0]
     return Endpoint(
         id=f"{ADDRESS_ID}:{base_url}",
-        name=base_url,
+        name=masked_address(base_url),
         base_url=base_url,
         model=model or "electron",
         needs_key=False,
