@@ -112,7 +112,7 @@ _BOT = re.compile(r"bot(\d{6,}:([\w-]{8,}))$")
 _NAMED_ID = re.compile(r"[a-z]{2,12}[_-](?=[A-Za-z0-9]+$)")
 _RANDOM_PART = 20
 _QUERY_FIELD = re.compile(r"(?<=[?&#;])([^=?&#;\s]+)=([^&#;\s<>\"']+)")
-_CODE_CHARS, _HOOK_CHARS = 10, 12
+_CODE_CHARS = 10
 _MAX_USER = 512
 
 
@@ -188,6 +188,7 @@ def _of_path(text: str, start: int, end: int, host: str) -> Iterator[Found]:
     hook = _HOOK.search(path)
     hook_end = 0 if is_known or _HOOK.search(host) else hook.start() if hook else end - start
     before, before_at, at = "", start, start
+    last = start + path.rstrip("/").rfind("/") + 1
     for part in path.split("/"):
         plain = unquote(part)
         is_hook = is_known or at - start > hook_end
@@ -195,13 +196,7 @@ def _of_path(text: str, start: int, end: int, host: str) -> Iterator[Found]:
             yield Found(at + 3, at + len(part), (bot[1], bot[2], part[3:]))
         elif _is_secret_part(plain, before, is_hook=is_hook):
             yield Found(at, at + len(part), (plain, part))
-        elif (
-            is_known
-            and part
-            and len(part) < LEAST_CHARS
-            and _has_digit(part)
-            and len(f"{before}/{part}") >= _HOOK_CHARS
-        ):
+        elif is_known and at == last and len(part) < LEAST_CHARS <= len(before) + len(part) and _has_digit(part):
             yield Found(at, at + len(part), (text[before_at : at + len(part)],))
         if part:
             before, before_at = plain, at
