@@ -9,7 +9,7 @@ from pathlib import Path
 from playground.storage.paths import write_private
 
 _MAY_HAVE_SECRET = re.compile(
-    r"(?i)://|@|sk[_-]|\\|[=\0]|key|token|secret|pass|pwd|auth|credential|cookie|bearer|\d{6}"
+    r"(?i)://|@|sk[_-]|\\|[=\0]|key|token|secret|pass|pwd|auth|credential|cookie|bearer|\d{6}| -[pk]\s"
 )
 _PIECE = re.compile(r'"(?P<string>(?:[^"\\]|\\.)*+)(?P<end>"|\\?$)|[^"]+', re.DOTALL)
 _ADDRESSES = frozenset(("base_url", "otel_collector"))

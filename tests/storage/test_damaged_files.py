@@ -82,3 +82,8 @@ def test_file_without_secret_is_kept_as_it_is() -> None:
     rows = [ROW, {**ROW, "model": "gpt-4o-mini-2024-07-18", "needs_key": False, "context_source": "set"}]
     for data in (json.dumps({"endpoints": rows}).encode(), json.dumps({"endpoints": rows}).encode()[:-2] + b"x]}"):
         assert without_secrets(data) == data
+
+
+def test_short_option_with_a_password_is_masked_in_a_file_of_settings() -> None:
+    data = b'{"theme": "dark, "tool_server": "npx s -p hunter2Zebra99x"}'
+    assert b"hunter2" not in without_secrets(data)
