@@ -33,6 +33,8 @@ _VALUE = re.compile(
 """What follows a name: also without quotation marks, as an option, a pair, or in a list or object."""
 _SCHEME = re.compile(r"(?i)((?<!\w)(?:bearer|basic)[\s\0]{1,4}|(?<!\S)-[pk]\s{1,4})([^\s\"'\\]{6,4096})")
 _GENERATED = re.compile(r"[A-Za-z0-9_+=~.-]{16,}")
+_OWN_ID = re.compile(r'"id": "[0-9a-f]{32}"')
+"""The id of an endpoint, by which the key store knows its key."""
 _NO_VALUE = re.compile(r"(?i)(?:true|false|null|none|~|[:=,|>-]+|\d{1,5}|value|name)?")
 _END = re.compile(r"(?:(?<=://)[^\s\"']+|(?<![^\s\"':=,\[{])[^\s\"':=,}\]]{4,})\Z")
 """The last word of a file that is cut may be the beginning of a key, or of a user and password."""
@@ -96,7 +98,8 @@ def _masked_addresses(text: str) -> str:
 def _masked_generated(found: re.Match[str]) -> str:
     from playground.prompt.secret_names import looks_random
 
-    return _mask(found[0]) if looks_random(found[0]) else found[0]
+    own = _OWN_ID.match(found.string, max(found.start() - len('"id": "'), 0))
+    return found[0] if own or not looks_random(found[0]) else _mask(found[0])
 
 
 def _masked_under_names(text: str) -> str:

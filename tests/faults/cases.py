@@ -42,6 +42,7 @@ DAMAGED_FILES = (
     "request-log.sqlite3",
 )
 CHANGED_BYTES = (1, 10, 1_000)
+MASK = rb"sk_\u2026"
 SEND_LIMIT_S = 60
 PROBED_TOGETHER = 100
 """Damaged folders that one process opens, one after the other."""
@@ -133,10 +134,18 @@ def _is_lost(good: Path, folder: Path, name: str, content: bytes, notices: list[
             return True
     if name in ("gate.json", "request-log.sqlite3"):
         return False  # one minute of counts; the log is judged by its own tests
-    aside = [path for path in folder.glob(f"{Path(name).stem}.damaged*") if path.read_bytes() == content]
+    aside = [path for path in folder.glob(f"{Path(name).stem}.damaged*") if _is_copy(path.read_bytes(), content)]
     if aside:
         return not any(path.name in notice for path in aside for notice in notices)
     return not (folder / name).exists()
+
+
+def _is_copy(copy: bytes, content: bytes) -> bool:
+    """Whether a copy has each line of a file, but for what may be a secret and is masked."""
+    lines, copied = content.split(b"\n"), copy.split(b"\n")
+    return len(lines) == len(copied) and all(
+        line == other or MASK in other for line, other in zip(lines, copied, strict=True)
+    )
 
 
 WRITER = """

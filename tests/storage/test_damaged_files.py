@@ -87,3 +87,10 @@ def test_file_without_secret_is_kept_as_it_is() -> None:
 def test_short_option_with_a_password_is_masked_in_a_file_of_settings() -> None:
     data = b'{"theme": "dark, "tool_server": "npx s -p hunter2Zebra99x"}'
     assert b"hunter2" not in without_secrets(data)
+
+
+def test_copy_of_a_damaged_file_keeps_the_id_of_an_endpoint_and_masks_other_generated_text() -> None:
+    """The key store knows an endpoint's key by its id."""
+    own, other = "c6724e8f7684fe8325d382287abf1281", "9f1b6c0d52aa7e4433c1d0e8b7a6f512"
+    data = f'{{"id": "{own}", "name": "{other}", "base_url": "https://host/v1"'.encode()
+    assert without_secrets(data) == data.replace(other.encode(), rb"sk_\u2026")
