@@ -35,7 +35,7 @@ _CODE = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)*[(\[]")
 """A call or an element: `os.environ[...]`, `next(tokens)`."""
 
 
-class Found(NamedTuple):
+class SecretText(NamedTuple):
     """A secret in a text: where it stands, and the values that are masked elsewhere."""
 
     start: int
@@ -116,7 +116,7 @@ _CODE_CHARS = 10
 _MAX_USER = 512
 
 
-def addresses_in(text: str, *, is_target: bool = False) -> Iterator[Found]:
+def addresses_in(text: str, *, is_target: bool = False) -> Iterator[SecretText]:
     """Yield the secrets of the addresses in a text. `is_target`: the text itself is one, maybe without scheme."""
     if is_target and "://" not in text:
         yield from _of_path_and_query(text, 0, len(text), "")
@@ -126,7 +126,7 @@ def addresses_in(text: str, *, is_target: bool = False) -> Iterator[Found]:
         yield from _of_address(text, found.start() + 3, found.end(), scheme[0].lower() if scheme else "")
 
 
-def _of_address(text: str, start: int, end: int, scheme: str) -> Iterator[Found]:
+def _of_address(text: str, start: int, end: int, scheme: str) -> Iterator[SecretText]:
     # An address of a driver has another scheme before it: jdbc:mysql.
     place = _first_of(text, "/?#", start, end)
     at = text.rfind("@", start, place)
@@ -145,7 +145,7 @@ def _of_address(text: str, start: int, end: int, scheme: str) -> Iterator[Found]
     if host.endswith(SECRET_HOSTS):
         label = host.partition(".")[0]
         if len(label) >= LEAST_CHARS and _has_digit(label):
-            yield Found(start, start + len(label), (text[start : start + len(label)],))
+            yield SecretText(start, start + len(label), (text[start : start + len(label)],))
     yield from _of_path_and_query(text, place, end, host)
 
 
@@ -157,7 +157,7 @@ def _first_of(text: str, marks: str, start: int, end: int) -> int:
     return end
 
 
-def _of_user(text: str, start: int, at: int, end: int) -> Iterator[Found]:
+def _of_user(text: str, start: int, at: int, end: int) -> Iterator[SecretText]:
     raw = text[start:at]
     user, colon, password = raw.partition(":")
     values: list[str] = []
@@ -170,16 +170,16 @@ def _of_user(text: str, start: int, at: int, end: int) -> Iterator[Found]:
     elif user and (looks_random(user) or _has_digit(user)):
         values += [user, unquote(user)]
     if raw and raw != colon:
-        yield Found(start, at, tuple(dict.fromkeys(values)))
+        yield SecretText(start, at, tuple(dict.fromkeys(values)))
 
 
-def _of_path_and_query(text: str, start: int, end: int, host: str) -> Iterator[Found]:
+def _of_path_and_query(text: str, start: int, end: int, host: str) -> Iterator[SecretText]:
     place = _first_of(text, "?#", start, end)
     yield from _of_path(text, start, place, host)
     yield from _of_query(text, place, end)
 
 
-def _of_path(text: str, start: int, end: int, host: str) -> Iterator[Found]:
+def _of_path(text: str, start: int, end: int, host: str) -> Iterator[SecretText]:
     """Yield the generated parts of a path: the long ones, but no ids as thread_..., and those of a webhook."""
     if end - start < LEAST_CHARS:
         return
@@ -193,11 +193,11 @@ def _of_path(text: str, start: int, end: int, host: str) -> Iterator[Found]:
         plain = unquote(part)
         is_hook = is_known or at - start > hook_end
         if bot := _BOT.fullmatch(plain):
-            yield Found(at + 3, at + len(part), (bot[1], bot[2], part[3:]))
+            yield SecretText(at + 3, at + len(part), (bot[1], bot[2], part[3:]))
         elif _is_secret_part(plain, before, is_hook=is_hook):
-            yield Found(at, at + len(part), (plain, part))
+            yield SecretText(at, at + len(part), (plain, part))
         elif is_known and at == last and len(part) < LEAST_CHARS <= len(before) + len(part) and _has_digit(part):
-            yield Found(at, at + len(part), (text[before_at : at + len(part)],))
+            yield SecretText(at, at + len(part), (text[before_at : at + len(part)],))
         if part:
             before, before_at = plain, at
         at += len(part) + 1
@@ -213,7 +213,7 @@ def _is_secret_part(part: str, before: str, *, is_hook: bool) -> bool:
     return len(part) >= _RANDOM_PART and looks_random(part) and not _NAMED_ID.match(part)
 
 
-def _of_query(text: str, start: int, end: int) -> Iterator[Found]:
+def _of_query(text: str, start: int, end: int) -> Iterator[SecretText]:
     for field in _QUERY_FIELD.finditer(text, max(0, start), end):
         name, value = unquote_plus(field[1]), unquote_plus(field[2])
         values = list(_of_query_field(name.replace("[", " ").replace("]", " "), value))
@@ -222,7 +222,7 @@ def _of_query(text: str, start: int, end: int) -> Iterator[Found]:
         values += [field[2]]
         if len(value) < LEAST_CHARS and _has_digit(value):
             values.append(field[0])
-        yield Found(*field.span(2), tuple(dict.fromkeys(values)))
+        yield SecretText(*field.span(2), tuple(dict.fromkeys(values)))
 
 
 def _of_query_field(name: str, value: str) -> Iterator[str]:
@@ -254,7 +254,7 @@ def masked_address(text: str) -> str:
     )
 
 
-def _without(text: str, found: list[Found]) -> str:
+def _without(text: str, found: list[SecretText]) -> str:
     if not found:
         return text
     pieces, done = [], 0
