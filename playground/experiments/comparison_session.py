@@ -143,7 +143,7 @@ class ComparisonSession:
                     replace(slot.variant, document=document),
                     self._service.forecast(document, endpoint),
                     forecaster.counter(endpoint.id, endpoint.model),
-                    max(forecaster.model(endpoint.id, endpoint.model).units.step, 1),
+                    max(forecaster.model(endpoint.id, endpoint.model).learned.units.step, 1),
                     reported,
                 )
             )

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 ASSUMED_BLOCK = 16
 """Tokens: caches match whole blocks. The size is not published; this one is common, and reports correct it."""
+SMALL_BLOCK = 64
+"""Tokens: reports in larger blocks tell little about a text's size."""
 _BLOCKS = {
     1: 0.08,
     2: 0.005,

@@ -14,6 +14,7 @@ from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import Forecast, Score, Scorer, ago, span
 from playground.prefix_cache.hypotheses import ROUTINGS
 from playground.prefix_cache.index import Match, Sent
+from playground.prefix_cache.learned_parameters import LearnedParameters
 from playground.prefix_cache.miss_evidence import PART, EarlierRequest, MissKnowledge, knowledge_of
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage, Prediction
@@ -111,9 +112,9 @@ class CacheForecaster:
         if found is None:
             found = EndpointCacheModel(self.lifetime_s)
             siblings = [other for (endpoint, _), other in self._models.items() if endpoint == endpoint_id]
-            best = max(siblings, key=lambda other: other.reports, default=None)
-            if best is not None and best.reports:
-                learned_state.inherit(found, best)
+            best = max(siblings, key=lambda other: other.learned.reports, default=None)
+            if best is not None and best.learned.reports:
+                learned_state.inherit(found.learned, best.learned)
             self._models[key] = found
         return found
 
@@ -122,17 +123,17 @@ class CacheForecaster:
         anything."""
         cache, now = self.model(endpoint_id, model), self._clock()
         view = self.view(document)
-        cache.since = since
-        prediction = cache.predict(view.view, now)
+        cache.requests.since = since
+        prediction = cache.predictor.predict(view.view, now)
         related = cache.compared_with(prediction)
         forecast = forecast_of(cache, prediction, related)
         fresh = forecast
         if view.first_variable is not None:
-            varied = cache.with_new_values(prediction, view.first_variable)
+            varied = cache.predictor.with_new_values(prediction, view.first_variable)
             fresh = forecast_of(cache, varied, related)
         cuts = _cuts(view, prediction, related, now - self.lifetime_s)
         measure = prediction.measure
-        clock = cold_clock(cache, prediction, self.set_lifetime_s)
+        clock = cold_clock(cache.learned, prediction, self.set_lifetime_s)
         if forecast.run_id is None:  # no earlier request is like this one: what they share is not a prefix of either
             clock = replace(clock, warm_until_unix=None, cold=False, cold_since_unix=None)
         return PromptForecast(
@@ -141,7 +142,7 @@ class CacheForecaster:
             forecast,
             fresh,
             structure(view, cuts, measure),
-            cache_extent(view, cuts, measure, cache.hypotheses.weights),
+            cache_extent(view, cuts, measure, cache.learned.hypotheses.weights),
             part_tokens(view, cuts, measure, forecast.prompt_tokens),
             clock,
         )
@@ -154,16 +155,16 @@ class CacheForecaster:
     def forecast(self, view: CacheView, endpoint_id: str, model: str, since: float | None = None) -> Forecast:
         """Return the forecast of a request body's view now, without zones."""
         cache = self.model(endpoint_id, model)
-        cache.since = since
-        prediction = cache.predict(view, self._clock())
+        cache.requests.since = since
+        prediction = cache.predictor.predict(view, self._clock())
         return forecast_of(cache, prediction, cache.compared_with(prediction))
 
     def predict(self, view: CacheView, endpoint_id: str, model: str) -> tuple[Forecast, Prediction]:
         """Return the forecast of a request body's view now, and the thorough prediction, which `record` reuses."""
         cache = self.model(endpoint_id, model)
-        cache.since = None
+        cache.requests.since = None
         cache.prepare(view)
-        prediction = cache.predict(view, self._clock(), thorough=True)
+        prediction = cache.predictor.predict(view, self._clock(), thorough=True)
         return forecast_of(cache, prediction, cache.compared_with(prediction)), prediction
 
     def candidates(self, document: Document, endpoint_id: str, model: str) -> list[Match]:
@@ -186,25 +187,25 @@ class CacheForecaster:
 
     def learned(self, endpoint_id: str, model: str) -> CacheProfile:
         """Return what reports have taught about a server's cache."""
-        return profile(self.model(endpoint_id, model))
+        return profile(self.model(endpoint_id, model).learned)
 
     def lifetime(self, endpoint_id: str, model: str) -> float:
         """Return seconds that an unused prefix stays cached: assumed until reports tell otherwise."""
-        found = lifetime_of(self.model(endpoint_id, model))
+        found = lifetime_of(self.model(endpoint_id, model).learned)
         return float(found.value) if found.value is not None and found.confidence >= 0.5 else self.lifetime_s
 
     def capacity(self, endpoint_id: str, model: str) -> float:
         """Return the tokens that the cache holds at least (probability 0.95); 0 while reports do not tell."""
-        return capacity_of(self.model(endpoint_id, model))
+        return capacity_of(self.model(endpoint_id, model).learned)
 
     def minimum(self, endpoint_id: str, model: str) -> int | None:
         """Return the fewest tokens that the server caches if reports support it, else None."""
-        learned = self.model(endpoint_id, model).units.minimum
+        learned = self.model(endpoint_id, model).learned.units.minimum
         return learned.value if learned.confidence >= CONFIDENT else None
 
     def counter(self, endpoint_id: str, model: str) -> TokenEstimator:
         """Return the token estimator of an endpoint, for use on another thread."""
-        return self.model(endpoint_id, model).estimator.snapshot()
+        return self.model(endpoint_id, model).learned.estimator.snapshot()
 
     def record(self, endpoint_id: str, model: str, sent: Sent, prediction: Prediction | None = None) -> None:
         """Record a request that the server accepted (status 200). `prediction`: a thorough one made just before."""
@@ -244,7 +245,8 @@ class CacheForecaster:
         if usage.prompt_tokens is not None and usage.cached_tokens is None:
             scorer.add_unreported()
         if usage.cached_tokens is not None and forecast is not None:
-            scorer.add(forecast.cached_tokens, (forecast.low, forecast.high), usage.cached_tokens, cache.units.step)
+            step = cache.learned.units.step
+            scorer.add(forecast.cached_tokens, (forecast.low, forecast.high), usage.cached_tokens, step)
         return settled
 
     def explain(
@@ -283,10 +285,10 @@ class CacheForecaster:
 
     @staticmethod
     def _earlier(cache: EndpointCacheModel, sent: Sent, other: Sent) -> EarlierRequest:
-        emptied = cache.since is not None and other.at < cache.since
+        emptied = cache.requests.since is not None and other.at < cache.requests.since
         lost = "the cache was emptied since: the simulator was restarted" if emptied else ""
         gap_s = max(sent.at - other.at, 0.0)
-        counted, answer = cache.usage_of(other.run_id), cache.answered(other.run_id)
+        counted, answer = cache.requests.usage_of(other.run_id), cache.requests.answer_of(other.run_id)
         return EarlierRequest(other.view, other.fields, other.request_id, gap_s, lost, *counted, answer)
 
     def sent(self, run_id: str) -> Sent | None:
@@ -311,7 +313,7 @@ class CacheForecaster:
             for sent in reversed(live.index.newest_first(len(live.index))):
                 if built.index.get(sent.run_id) is None:
                     built.take_over(live, sent)
-            built.since = live.since
+            built.requests.since = live.requests.since
         self._models[endpoint_id, model] = built
 
     def save(
@@ -319,14 +321,14 @@ class CacheForecaster:
     ) -> bytes:
         """Return the learned state as versioned JSON. `others`: states of endpoints that were not used yet;
         `leave_out`: an endpoint whose rules change between starts."""
-        models = {key: cache for key, cache in self._models.items() if key[0] != leave_out}
+        models = {key: cache.learned for key, cache in self._models.items() if key[0] != leave_out}
         return learned_state.dump(models, others or {})
 
     def load(self, data: bytes) -> None:
         """Continue from a saved state. Content of another version is ignored. Raises ValueError if it is damaged."""
         for key, state in learned_state.parse(data).items():
             if key not in self._models:
-                learned_state.restore(self.model(*key), state)
+                learned_state.restore(self.model(*key).learned, state)
 
 
 def _continued(cache: EndpointCacheModel, sent: Sent, shared: int) -> Sent | None:
@@ -352,11 +354,11 @@ def _unserved(
     if plain is None or compared is None or cached is None or prediction.beside is not None:
         return None
     reach, text = prediction.reaches[plain], prediction.view.text
-    best = cache.request(reach.steps[-1].newest) if reach.steps else None
+    best = cache.requests.sent(reach.steps[-1].newest) if reach.steps else None
     if best is None or best.run_id == compared.run_id or best.tag not in ("", compared.tag):
         return None
     whole, shared = (reach.size(common_prefix(text, one.text)) for one in (best, compared))
-    least = PART + cache.units.step + 2 * (whole.error + shared.error)
+    least = PART + cache.learned.units.step + 2 * (whole.error + shared.error)
     return best if whole.tokens - max(shared.tokens, float(cached)) >= least else None
 
 
@@ -367,12 +369,12 @@ def forecast_of(cache: EndpointCacheModel, prediction: Prediction, related: Sent
     if best is not None and best.depth and found.tokens:
         reach = prediction.reaches[best.rendering]
         step = next((step for step in reach.steps if step.depth >= best.depth), None)
-        matched = cache.request(step.newest) if step is not None else None
+        matched = cache.requests.sent(step.newest) if step is not None else None
     compared = matched or related
     shared = common_prefix(prediction.view.text, matched.text) if matched is not None else 0
     low, beside = found.low, cache.running_beside(prediction.view.text)
     if beside is not None and beside.running > beside.ended:
-        low = min(low, max(prediction.reach.size(beside.ended).tokens - 2 * cache.units.step, 0))
+        low = min(low, max(prediction.reach.size(beside.ended).tokens - 2 * cache.learned.units.step, 0))
     return Forecast(
         cached_tokens=found.tokens,
         low=low,
@@ -392,20 +394,20 @@ def _basis(cache: EndpointCacheModel, prediction: Prediction, matched: Sent | No
     if related is None:
         return f"nothing {'like it ' if len(cache.index) else ''}has been sent to this endpoint yet"
     age_s = max(prediction.now - related.at, 0.0)
-    if cache.since is not None and related.at < cache.since:
+    if cache.requests.since is not None and related.at < cache.requests.since:
         return f"last sent {ago(age_s)}, before this cache began"
-    lifetime = lifetime_of(cache)
+    lifetime = lifetime_of(cache.learned)
     reach = prediction.reach
     shared = reach.size(reach.steps[-1].depth).tokens if reach.steps else 0.0
-    minimum = cache.units.minimum
-    if minimum.value and minimum.confidence >= CONFIDENT and cache.units.step <= shared < minimum.value:
+    minimum = cache.learned.units.minimum
+    if minimum.value and minimum.confidence >= CONFIDENT and cache.learned.units.step <= shared < minimum.value:
         return (
             f"shares ≈ {shared:,.0f} tokens with {related.short_id} · {ago(age_s)}; "
             f"this server has never cached fewer than {minimum.value:,}"
         )
     if lifetime.value is not None and lifetime.confidence >= 0.5 and age_s > lifetime.value:
         return f"last sent {ago(age_s)}; this server forgets after about {span(lifetime.value)}"
-    if shared >= 2 * cache.units.step:
+    if shared >= 2 * cache.learned.units.step:
         return f"last sent {ago(age_s)}; probably no longer cached"
     return f"shares less than one block with {related.short_id} · {ago(age_s)}"
 
@@ -433,9 +435,9 @@ def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, bega
     return Cuts(min(warm, end), max(min(warm, end), stable), None, order, variable)
 
 
-def profile(cache: EndpointCacheModel) -> CacheProfile:
+def profile(learned: LearnedParameters) -> CacheProfile:
     """Return what reports have taught about one cache."""
-    hypotheses, units = cache.hypotheses, cache.units
+    hypotheses, units = learned.hypotheses, learned.units
     weights = hypotheses.weights
     answers = sum(weight for one, weight in weights.items() if one.answers)
     orders: dict[str, float] = {}
@@ -445,29 +447,29 @@ def profile(cache: EndpointCacheModel) -> CacheProfile:
         orders[name] = orders.get(name, 0.0) + weight
     position = max(orders, key=lambda name: orders[name])
     sure = max(answers, 1 - answers)
-    known = cache.reports >= 3
+    known = learned.reports >= 3
     return CacheProfile(
         replace(units.block, confidence=min(units.block.confidence, 0.99)),
         replace(units.minimum, confidence=min(units.minimum.confidence, 0.99)),
-        lifetime_of(cache),
+        lifetime_of(learned),
         Property(answers >= 0.5, sure) if known and sure >= 0.75 else Property(None, 0.0),
         Property(position, orders[position])
         if hypotheses.tools_seen and orders[position] >= 0.6
         else Property(None, 0.0),
-        _replicas(cache) if known else Estimate(None, 0.0, cache.reports),
+        _replicas(learned) if known else Estimate(None, 0.0, learned.reports),
         hypotheses.loss_rate,
     )
 
 
-def _replicas(cache: EndpointCacheModel) -> Estimate:
-    if cache.round_robin.replicas:
-        turns = cache.round_robin
-        return Estimate(turns.replicas, turns.agreed if turns.alone else turns.agreed / 2, cache.reports)
-    routings = cache.hypotheses.routings()
+def _replicas(learned: LearnedParameters) -> Estimate:
+    if learned.round_robin.replicas:
+        turns = learned.round_robin
+        return Estimate(turns.replicas, turns.agreed if turns.alone else turns.agreed / 2, learned.reports)
+    routings = learned.hypotheses.routings()
     at = max(range(len(routings)), key=lambda index: routings[index])
-    if ROUTINGS[at].kind == "random" and not cache.proofs.spread:
+    if ROUTINGS[at].kind == "random" and not learned.proofs.spread:
         # A small cache that always has the same prefixes looks like many replicas.
-        return Estimate(None, 0.0, cache.reports)
+        return Estimate(None, 0.0, learned.reports)
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
     confidence = min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many
-    return Estimate(ROUTINGS[at].replicas, confidence, cache.reports)
+    return Estimate(ROUTINGS[at].replicas, confidence, learned.reports)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.learned_parameters import LearnedParameters
 
 VERSION = 1
 
@@ -78,33 +78,33 @@ class _File(msgspec.Struct):
     models: list[LearnedState]
 
 
-def state_of(endpoint: str, model: str, cache: EndpointCacheModel) -> LearnedState:
-    """Return what a cache model has learned."""
+def state_of(endpoint: str, model: str, learned: LearnedParameters) -> LearnedState:
+    """Return what reports have taught of a server."""
     fields: dict[str, Any] = {
         "endpoint": endpoint,
         "model": model,
-        "reports": cache.reports,
-        "estimator": cache.estimator.state(),
-        "units": cache.units.state(),
-        "hypotheses": cache.hypotheses.state(),
-        "residuals": cache.residuals.state(),
-        "proofs": cache.proofs.state(),
-        "round_robin": cache.round_robin.state(),
-        "kept_points": cache.kept_points.state(),
+        "reports": learned.reports,
+        "estimator": learned.estimator.state(),
+        "units": learned.units.state(),
+        "hypotheses": learned.hypotheses.state(),
+        "residuals": learned.residuals.state(),
+        "proofs": learned.proofs.state(),
+        "round_robin": learned.round_robin.state(),
+        "kept_points": learned.kept_points.state(),
     }
     return msgspec.convert(fields, LearnedState)
 
 
-def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
+def restore(learned: LearnedParameters, state: LearnedState) -> None:
     """Continue with the learned state."""
     one = state.estimator
-    cache.estimator.restore(one.values, one.covariance, one.squares, one.weight, one.reports)
-    cache.units.restore(state.units.table, state.units.seen, state.units.misses)
+    learned.estimator.restore(one.values, one.covariance, one.squares, one.weight, one.reports)
+    learned.units.restore(state.units.table, state.units.seen, state.units.misses)
     two = state.hypotheses
-    cache.hypotheses.restore(two.renderings, two.routings, two.lost, two.kept, two.tools_seen, two.answers_tested)
-    cache.residuals.restore(state.residuals.beyond, state.residuals.width, state.residuals.errors)
+    learned.hypotheses.restore(two.renderings, two.routings, two.lost, two.kept, two.tools_seen, two.answers_tested)
+    learned.residuals.restore(state.residuals.beyond, state.residuals.width, state.residuals.errors)
     proofs = state.proofs
-    cache.proofs.restore(
+    learned.proofs.restore(
         proofs.unserved,
         proofs.outlived,
         proofs.spread,
@@ -114,20 +114,20 @@ def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
         pauses=proofs.pauses,
         moments=proofs.moments,
     )
-    cache.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
-    cache.kept_points.restore(state.kept_points)
-    cache.hypotheses.in_turn = cache.round_robin.replicas
-    cache.reports = state.reports
+    learned.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
+    learned.kept_points.restore(state.kept_points)
+    learned.hypotheses.in_turn = learned.round_robin.replicas
+    learned.reports = state.reports
 
 
-def inherit(cache: EndpointCacheModel, other: EndpointCacheModel) -> None:
+def inherit(learned: LearnedParameters, other: LearnedParameters) -> None:
     """Start with what another model of the same server has taught."""
-    restore(cache, state_of("", "", other))
+    restore(learned, state_of("", "", other))
 
 
-def dump(models: Mapping[tuple[str, str], EndpointCacheModel], others: Mapping[tuple[str, str], LearnedState]) -> bytes:
+def dump(models: Mapping[tuple[str, str], LearnedParameters], others: Mapping[tuple[str, str], LearnedState]) -> bytes:
     """Return the learned state of all endpoints as JSON."""
-    states = [state_of(endpoint, model, cache) for (endpoint, model), cache in models.items() if cache.reports]
+    states = [state_of(endpoint, model, learned) for (endpoint, model), learned in models.items() if learned.reports]
     known = {(state.endpoint, state.model) for state in states}
     states += [state for key, state in others.items() if key not in known]
     return msgspec.json.encode(_File(VERSION, states))

@@ -11,6 +11,7 @@ from msgspec import Struct
 from playground.prefix_cache.block_size import CacheUnit, Estimate
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.hypotheses import Rendering
+from playground.prefix_cache.learned_parameters import LearnedParameters
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import Size
@@ -149,13 +150,13 @@ def knowledge_of(
     cache: EndpointCacheModel, prediction: Prediction, assumed_s: float, prompt_tokens: int | None = None
 ) -> MissKnowledge:
     """Return what a cache model knows before the report of a predicted request. `prompt_tokens`: as reported."""
-    counted = partial(_counted, prediction, prompt_tokens)
+    learned, counted = cache.learned, partial(_counted, prediction, prompt_tokens)
     weights: dict[Order, float] = {}
     best: dict[Order, Rendering] = {}
-    for one, weight in cache.hypotheses.weights.items():
+    for one, weight in learned.hypotheses.weights.items():
         weights[one.order] = weights.get(one.order, 0.0) + weight
         known = best.get(one.order)
-        if one in prediction.reaches and (known is None or weight > cache.hypotheses.weights[known]):
+        if one in prediction.reaches and (known is None or weight > learned.hypotheses.weights[known]):
             best[one.order] = one
     evidence: dict[Order, OrderEvidence] = {}
     for order, one in best.items():
@@ -163,42 +164,42 @@ def knowledge_of(
         longest = counted(reach.size, reach.steps[-1].depth) if reach.steps else None
         size = partial(counted, reach.size)
         evidence[order] = OrderEvidence(order, weights[order], size, _others(order, weights), longest)
-    minimum, lifetime = cache.units.minimum, lifetime_of(cache)
+    minimum, lifetime = learned.units.minimum, lifetime_of(learned)
     # If the reports exclude a limited cache, only the lifetime's length is doubtful.
     reach, beside = prediction.reach, prediction.beside
-    needed = CONFIDENT if cache.hypotheses.room > NO_ROOM else LENGTH
+    needed = CONFIDENT if learned.hypotheses.room > NO_ROOM else LENGTH
     return MissKnowledge(
         [one for one in evidence.values() if one.weight >= 0.005],
-        cache.units.step,
+        learned.units.step,
         minimum.value if minimum.confidence >= CONFIDENT and minimum.value else None,
         float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= needed else None,
         assumed_s,
-        [(unit.block, unit.weight) for unit in cache.units.likely],
+        [(unit.block, unit.weight) for unit in learned.units.likely],
         max((one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0),
-        _reuses(cache, prediction),
-        cache.reports > 0 and not cache.units.figures,
-        cache.units.figures,
-        cache.proofs.outlived(prediction.reach, cache.units.step),
+        _reuses(learned, prediction),
+        learned.reports > 0 and not learned.units.figures,
+        learned.units.figures,
+        learned.proofs.outlived(prediction.reach, learned.units.step),
         prediction.now,
         sorted(evidence.values(), key=lambda one: -one.weight),
-        cache.proofs.unserved,
-        shared_parameters=frozenset(cache.proofs.shared),
+        learned.proofs.unserved,
+        shared_parameters=frozenset(learned.proofs.shared),
         running=prediction.ended_chars is not None,
         running_tokens=prediction.reach.size(beside.running).tokens if beside else 0.0,
         ended_tokens=prediction.reach.size(beside.ended).tokens if beside else 0.0,
         ended_gap_s=prediction.now - beside.ended_at if beside and beside.ended_at is not None else None,
         expected=_expected(cache, prediction),
-        units=cache.units.likely[:6],
+        units=learned.units.likely[:6],
         shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],
-        in_turn=cache.round_robin.replicas > 0,
-        replicas=cache.round_robin.replicas if cache.round_robin.alone else None,
-        inside=cache.proofs.inside,
-        start_only=cache.proofs.serves_start_only,
-        forgets=_forgets(cache, prediction, lifetime),
-        point=reach.kept(cache.kept_points.proved, reach.steps[-1].depth)
-        if cache.kept_points.proved is not None and reach.steps
+        in_turn=learned.round_robin.replicas > 0,
+        replicas=learned.round_robin.replicas if learned.round_robin.alone else None,
+        inside=learned.proofs.inside,
+        start_only=learned.proofs.serves_start_only,
+        forgets=_forgets(learned, prediction, lifetime),
+        point=reach.kept(learned.kept_points.proved, reach.steps[-1].depth)
+        if learned.kept_points.proved is not None and reach.steps
         else None,
-        served_pauses=cache.proofs.served_pauses,
+        served_pauses=learned.proofs.served_pauses,
     )
 
 
@@ -216,25 +217,26 @@ def _counted(prediction: Prediction, prompt_tokens: int | None, estimated: Calla
     return Size(min(max(tokens, least), most), max(CORRECTED * size.error, COUNTED))
 
 
-def _forgets(cache: EndpointCacheModel, prediction: Prediction, lifetime: Estimate) -> bool:
+def _forgets(learned: LearnedParameters, prediction: Prediction, lifetime: Estimate) -> bool:
     if lifetime.value is None or not prediction.reach.steps:
         return False
-    return cache.proofs.forgets_after(float(lifetime.value), prediction.reach.ages[-1], prediction.now)
+    return learned.proofs.forgets_after(float(lifetime.value), prediction.reach.ages[-1], prediction.now)
 
 
 def _expected(cache: EndpointCacheModel, prediction: Prediction) -> list[Expected]:
     """Return what the forecast held possible for one cache, or for replicas in turn."""
-    single = cache.hypotheses.routings()[0]
+    learned = cache.learned
+    single = learned.hypotheses.routings()[0]
     found = []
     for one in prediction.outcomes:
         reach = prediction.reaches[one.rendering]
         depth, least = reach.steps[-1].depth if reach.steps else 0, PART
-        if cache.round_robin.replicas and prediction.in_turn:
-            if cache.order_of(one.rendering) not in ("inside", "first"):
+        if learned.round_robin.replicas and prediction.in_turn:
+            if cache.requests.order_of(one.rendering) not in ("inside", "first"):
                 continue  # what other replicas share is only known in these
             whole, prompt = prediction.in_turn[1]
             depth = max(depth, whole if one.rendering.answers else prompt)
-            least = min(PART, 2.0 * cache.units.step) if cache.round_robin.alone else PART
+            least = min(PART, 2.0 * learned.units.step) if learned.round_robin.alone else PART
         missing = reach.size(depth).tokens - one.size.tokens
         found.append(Expected(single * one.weight, one.size, missing >= least, missing))
     return found
@@ -250,10 +252,10 @@ def _family(order: Order) -> Order:
     return TURNS[0] if base in TURNS else base
 
 
-def _reuses(cache: EndpointCacheModel, prediction: Prediction) -> list[ReuseEvidence]:
+def _reuses(learned: LearnedParameters, prediction: Prediction) -> list[ReuseEvidence]:
     """Return what may be found again of the answer that a prompt continues."""
     reaches = {one: reach for one, reach in prediction.reaches.items() if reach.steps}
     if len({id(reach) for one, reach in reaches.items() if one.answers}) < 2:
         return []
-    weights = cache.hypotheses.weights
+    weights = learned.hypotheses.weights
     return [ReuseEvidence(one.reuse, weights[one], reach.size(reach.steps[-1].depth)) for one, reach in reaches.items()]

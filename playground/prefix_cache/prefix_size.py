@@ -19,6 +19,8 @@ from playground.prefix_cache.view import CacheView
 
 CUT = (0.5, 0.6)
 """Of the token in which two texts part, half is shared on average and none counts; with its standard deviation."""
+MISJUDGED = 0.2
+"""Of the tokens of a prefix: by how much its estimate is wrong at most, once the prompt's tokens are counted."""
 UNLIKELY = 4.0
 """Standard deviations between an estimate and a mark from which the mark is not believed."""
 

@@ -99,7 +99,7 @@ class TrafficReplay:
         cache = self._forecaster.model(*where)
         view = view_of_fields(record.request)
         cache.prepare(view)
-        prediction = cache.predict(view, record.at_unix, thorough=True)
+        prediction = cache.predictor.predict(view, record.at_unix, thorough=True)
         prediction.compared = cache.compared_with(prediction, record.tag)
         forecast = forecast_of(cache, prediction, prediction.compared)
         if not record.accepted:
@@ -113,7 +113,7 @@ class TrafficReplay:
             if one.result is not None:
                 continue
             where, usage = (one.record.endpoint, one.record.model), one.record.usage or CacheUsage()
-            self._score(one.forecast, usage, self._forecaster.model(*where).units.step)
+            self._score(one.forecast, usage, self._forecaster.model(*where).learned.units.step)
             settled = self._forecaster.settle(*where, one.run_id, usage, one.forecast)
             why = settled.explanation if settled is not None else None
             one.result = ReplayResult(one.record, one.forecast, usage, why)

@@ -11,7 +11,7 @@ from typing import Literal, TypeGuard
 from msgspec import Struct
 
 from playground.prefix_cache.block_size import Estimate
-from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.learned_parameters import LearnedParameters
 from playground.prefix_cache.prediction import CacheUsage, Prediction
 from playground.prefix_cache.reach import RETENTIONS
 from playground.prompt.document import Json
@@ -50,13 +50,13 @@ class ColdClock(Struct, frozen=True):
         return f"cache lifetime ≈ {self.lifetime_s:,.0f} s, learned from this server's reports"
 
 
-def lifetime_of(cache: EndpointCacheModel) -> Estimate:
+def lifetime_of(learned: LearnedParameters) -> Estimate:
     """Return the lifetime in seconds; unknown while reports allow that there is none."""
-    weights = cache.hypotheses.retentions()
+    weights = learned.hypotheses.retentions()
     pairs = [(one.limit, weight) for one, weight in zip(RETENTIONS, weights, strict=True) if one.kind == "lifetime"]
     total = sum(weight for _, weight in pairs)
     if total < 0.5:
-        return Estimate(None, 0.0, cache.reports)
+        return Estimate(None, 0.0, learned.reports)
     half, before = total / 2, 0.0
     median = pairs[-1][0]
     for seconds, weight in pairs:
@@ -65,12 +65,12 @@ def lifetime_of(cache: EndpointCacheModel) -> Estimate:
             median = seconds
             break
     confidence = sum(weight for seconds, weight in pairs if median / _NEAR <= seconds <= median * _NEAR)
-    return Estimate(round(median), min(confidence, 0.99), cache.reports)
+    return Estimate(round(median), min(confidence, 0.99), learned.reports)
 
 
-def capacity_of(cache: EndpointCacheModel) -> float:
+def capacity_of(learned: LearnedParameters) -> float:
     """Return the tokens that the cache holds at least, with a probability of HELD; 0 if that is not known."""
-    weights = cache.hypotheses.retentions()
+    weights = learned.hypotheses.retentions()
     limited = sorted(
         (one.limit if one.kind == "tokens" else 0.0, weight)
         for one, weight in zip(RETENTIONS, weights, strict=True)
@@ -84,15 +84,15 @@ def capacity_of(cache: EndpointCacheModel) -> float:
     return inf
 
 
-def cold_clock(cache: EndpointCacheModel, prediction: Prediction, set_s: float | None = None) -> ColdClock:
+def cold_clock(learned: LearnedParameters, prediction: Prediction, set_s: float | None = None) -> ColdClock:
     """Return the clock of a prompt. `set_s`: the lifetime that the user set, for a server whose reports tell none."""
-    learned = lifetime_of(cache)
-    lifetime_s = set_s if learned.value is None else float(learned.value)
+    lifetime = lifetime_of(learned)
+    lifetime_s = set_s if lifetime.value is None else float(lifetime.value)
     steps = prediction.reach.steps
     if lifetime_s is None or not steps:
         return ColdClock()
-    source: LifetimeSource = "set" if learned.value is None else "learned"
-    confidence = 0.0 if learned.value is None else learned.confidence
+    source: LifetimeSource = "set" if lifetime.value is None else "learned"
+    confidence = 0.0 if lifetime.value is None else lifetime.confidence
     best = prediction.best
     if best is not None and best.depth:
         used = next(

@@ -145,7 +145,7 @@ def build_model(assumed_s: float, rows: Sequence[SentRow], state: LearnedState |
     """Return a cache model that knows logged requests. Without a learned state it learns from all of them."""
     cache = EndpointCacheModel(assumed_s)
     if state is not None:
-        restore(cache, state)
+        restore(cache.learned, state)
     for number, row in enumerate(rows):
         sent, usage = sent_from_log(row)
         learn = state is None

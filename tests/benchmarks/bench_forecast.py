@@ -71,7 +71,7 @@ def measure(forecaster: CacheForecaster, view: CacheView) -> dict[str, list[floa
     waiting = []
     for number, prompt in enumerate(prompts):
         sent = Sent(f"asked {number}", f"{number:08}", 2e9 + number, prompt.view.text, prompt.view)
-        waiting.append((sent, cache.predict(prompt.view, sent.at), prompt))
+        waiting.append((sent, cache.predictor.predict(prompt.view, sent.at), prompt))
         waiting[-1][1].compared = cache.compared_with(waiting[-1][1])
 
     def explain(number: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.prefix_cache import endpoint_model
+from playground.prefix_cache import sent_requests
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
 from playground.prefix_cache.miss_explanation import explain_miss
 from playground.prefix_cache.prediction import CacheUsage
@@ -214,7 +214,7 @@ def test_explain_miss_notes_a_prefix_that_ends_in_the_last_of_several_messages(
 
 
 def test_settle_many_long_answers_keeps_the_newest_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint_model, "MAX_ANSWER_CHARS", 1_000)
+    monkeypatch.setattr(sent_requests, "MAX_ANSWER_CHARS", 1_000)
     room = desk()
     for number in range(20):
         run_id = f"run {number}"
@@ -222,9 +222,9 @@ def test_settle_many_long_answers_keeps_the_newest_ones_only(monkeypatch: pytest
         message = {"role": "assistant", "content": f"{number} " * 100}
         room.settle(ENDPOINT, MODEL, run_id, CacheUsage(640, 0, 100, message=message))
     cache = room.model(ENDPOINT, MODEL)
-    kept = [number for number in range(20) if cache.answered(f"run {number}")]
+    kept = [number for number in range(20) if cache.requests.answer_of(f"run {number}")]
     assert kept == list(range(20 - len(kept), 20))
-    assert 1 <= sum(len(cache.answered(f"run {number}")) for number in kept) <= 1_000
+    assert 1 <= sum(len(cache.requests.answer_of(f"run {number}")) for number in kept) <= 1_000
 
 
 def test_look_edited_before_the_first_variable_forecasts_new_values_as_the_same() -> None:

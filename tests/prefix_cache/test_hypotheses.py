@@ -40,7 +40,7 @@ def same_prompt(gaps: list[float], lifetime_s: float | None, lost: tuple[int, ..
 
 def test_lifetime_is_found_between_survived_and_fatal_gaps() -> None:
     model = same_prompt([60, 300, 500, 900, 400, 550, 1200, 580, 700, 500, 2000, 590, 650], 600)
-    lifetime = profile(model).lifetime
+    lifetime = profile(model.learned).lifetime
     assert lifetime.value is not None
     assert 500 <= lifetime.value <= 750
     assert lifetime.confidence >= 0.7
@@ -48,13 +48,13 @@ def test_lifetime_is_found_between_survived_and_fatal_gaps() -> None:
 
 def test_lifetime_one_loss_after_five_seconds_is_not_a_lifetime() -> None:
     model = same_prompt([5, 240, 5, 60, 240, 120, 5, 30], None, lost=(3,))
-    lifetime = profile(model).lifetime.value
+    lifetime = profile(model.learned).lifetime.value
     assert lifetime is None or lifetime >= 240
 
 
 def test_lifetime_survived_hours_refute_a_short_one() -> None:
     model = same_prompt([3600, 7200, 1800, 3600], None)
-    assert profile(model).lifetime.value is None
+    assert profile(model.learned).lifetime.value is None
 
 
 def test_minimum_one_miss_is_no_proof() -> None:
@@ -89,7 +89,8 @@ def test_block_is_inferred_from_different_reports(block: int) -> None:
 def test_learned_state_continues_where_it_ended() -> None:
     model = same_prompt([60, 300, 500, 900, 400, 550, 1200, 580, 700], 600)
     other = EndpointCacheModel(300.0)
-    restore(other, state_of("e", "m", model))
-    assert profile(other).lifetime.value == profile(model).lifetime.value
-    assert other.units.step == model.units.step
-    assert other.estimator.estimate("a parcel for you") == pytest.approx(model.estimator.estimate("a parcel for you"))
+    restore(other.learned, state_of("e", "m", model.learned))
+    assert profile(other.learned).lifetime.value == profile(model.learned).lifetime.value
+    assert other.learned.units.step == model.learned.units.step
+    tokens = model.learned.estimator.estimate("a parcel for you")
+    assert other.learned.estimator.estimate("a parcel for you") == pytest.approx(tokens)

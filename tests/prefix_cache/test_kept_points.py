@@ -116,9 +116,9 @@ def test_add_ended_report_that_is_no_end_and_no_checkpoint_proves_that_parts_are
 
 def test_proof_that_parts_of_messages_are_found_is_stored() -> None:
     model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
-    model.proofs.inside = True
-    restore(other, state_of("e", "m", model))
-    assert other.proofs.inside
+    model.learned.proofs.inside = True
+    restore(other.learned, state_of("e", "m", model.learned))
+    assert other.learned.proofs.inside
 
 
 def test_add_ended_report_a_few_tokens_before_a_counted_end_proves_nothing() -> None:
@@ -154,9 +154,9 @@ def test_forgets_after_needs_pauses_that_neither_chance_nor_few_restarts_separat
     for moment, pause, hit in (*HITS, *late):
         one = reach(4_000)
         one.ages = [pause]
-        model.proofs.add_served(one, 992 if hit else 0, 16, moment)
-    restore(other, state_of("", "", model))
-    assert [each.proofs.forgets_after(120.0, 350.0, 3_520.0) for each in (model, other)] == [forgets] * 2
+        model.learned.proofs.add_served(one, 992 if hit else 0, 16, moment)
+    restore(other.learned, state_of("", "", model.learned))
+    assert [each.learned.proofs.forgets_after(120.0, 350.0, 3_520.0) for each in (model, other)] == [forgets] * 2
 
 
 def test_forgets_after_one_loss_is_enough_if_another_prefix_was_kept_meanwhile() -> None:
@@ -173,10 +173,10 @@ def test_forgets_after_one_loss_is_enough_if_another_prefix_was_kept_meanwhile()
 def test_serves_start_only_is_kept_and_ends_with_a_longer_report() -> None:
     model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
     for prompt, cached in ((2_000, 800), (2_200, 801), (2_400, 800), (2_600, 800), (2_800, 801)):
-        assert not model.proofs.serves_start_only
-        model.proofs.add_continued(prompt, cached, 16, () if prompt == 2_000 else (800,))
-    model.proofs.add_continued(832, 800, 16, (800,))  # hardly more than the start was sent before
-    restore(other, state_of("", "", model))
-    assert other.proofs.serves_start_only
-    other.proofs.add_continued(3_000, 2_992, 16, (800,))
-    assert not other.proofs.serves_start_only
+        assert not model.learned.proofs.serves_start_only
+        model.learned.proofs.add_continued(prompt, cached, 16, () if prompt == 2_000 else (800,))
+    model.learned.proofs.add_continued(832, 800, 16, (800,))  # hardly more than the start was sent before
+    restore(other.learned, state_of("", "", model.learned))
+    assert other.learned.proofs.serves_start_only
+    other.learned.proofs.add_continued(3_000, 2_992, 16, (800,))
+    assert not other.learned.proofs.serves_start_only

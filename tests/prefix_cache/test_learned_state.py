@@ -14,7 +14,7 @@ def test_save_and_load_keep_what_was_learned() -> None:
     room.settle(ENDPOINT, MODEL, "9db74058", CacheUsage(640, 0))
     other = desk()
     other.load(room.save())
-    assert other.model(ENDPOINT, MODEL).reports == 1
+    assert other.model(ENDPOINT, MODEL).learned.reports == 1
     assert other.counter(ENDPOINT, MODEL).estimate("parcel") == pytest.approx(
         room.counter(ENDPOINT, MODEL).estimate("parcel")
     )
@@ -33,8 +33,9 @@ def test_parse_file_of_another_version_gives_nothing() -> None:
 def test_new_model_of_a_known_endpoint_starts_with_what_the_other_taught() -> None:
     room = desk(sent(agent()))
     room.settle(ENDPOINT, MODEL, "9db74058", CacheUsage(640, 0))
-    assert room.model(ENDPOINT, "another").estimator.reports == room.model(ENDPOINT, MODEL).estimator.reports
-    assert room.model("elsewhere", MODEL).estimator.reports == 0
+    taught = room.model(ENDPOINT, MODEL).learned.estimator.reports
+    assert room.model(ENDPOINT, "another").learned.estimator.reports == taught
+    assert room.model("elsewhere", MODEL).learned.estimator.reports == 0
 
 
 def test_capacity_is_unknown_at_first_and_learned_from_prefixes_that_come_back() -> None:

@@ -75,11 +75,11 @@ def test_unserved_one_lost_prompt_is_no_proof_of_a_minimum() -> None:
 def test_proofs_are_stored_with_the_learned_state() -> None:
     model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
     for tokens in (800, 900):
-        model.proofs.add_whole(tokens, 0)
-    model.proofs.add_served(reach(4_000.0, 2_000.0), 2_000, 16, 100.0)
-    restore(other, state_of("e", "m", model))
-    assert other.proofs.unserved == 800.0
-    assert other.proofs.outlived(reach(4_500.0, 1_500.0), 16)
+        model.learned.proofs.add_whole(tokens, 0)
+    model.learned.proofs.add_served(reach(4_000.0, 2_000.0), 2_000, 16, 100.0)
+    restore(other.learned, state_of("e", "m", model.learned))
+    assert other.learned.proofs.unserved == 800.0
+    assert other.learned.proofs.outlived(reach(4_500.0, 1_500.0), 16)
 
 
 def test_cache_that_always_keeps_the_same_is_not_called_many_replicas() -> None:

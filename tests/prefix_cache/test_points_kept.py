@@ -68,13 +68,13 @@ def points(**tokens: float) -> dict[PointKind, Size]:
 def test_kind_of_points_is_stored_and_ends_with_reports_of_any_beginning() -> None:
     model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
     for _ in range(3):
-        assert model.kept_points.kind is None
-        model.kept_points.add(512, points(states_512=512.0, requests=300.0), Size(900.0, 1.0), 16)
-    restore(other, state_of("", "", model))
-    assert other.kept_points.kind == model.kept_points.kind == "states_512"
+        assert model.learned.kept_points.kind is None
+        model.learned.kept_points.add(512, points(states_512=512.0, requests=300.0), Size(900.0, 1.0), 16)
+    restore(other.learned, state_of("", "", model.learned))
+    assert other.learned.kept_points.kind == model.learned.kept_points.kind == "states_512"
     for shared in (900, 940, 980):
-        other.kept_points.add(shared, points(states_512=512.0), Size(float(shared), 1.0), 16)
-    assert other.kept_points.kind is None
+        other.learned.kept_points.add(shared, points(states_512=512.0), Size(float(shared), 1.0), 16)
+    assert other.learned.kept_points.kind is None
 
 
 def test_reports_that_are_neither_a_point_nor_all_that_is_shared_tell_nothing() -> None:

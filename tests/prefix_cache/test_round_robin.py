@@ -85,7 +85,7 @@ def test_replicas_in_turn_are_found_though_a_turn_is_hardly_longer_than_a_block(
     )
     results = list(replay)
     model = replay._forecaster.model("", "m")
-    assert model.round_robin.replicas == replicas
+    assert model.learned.round_robin.replicas == replicas
     assert within_a_block(results[30:], block) == 1.0
 
 
@@ -107,7 +107,7 @@ def test_replicas_at_random_are_not_taken_for_turns(seed: int) -> None:
     for _ in replay:
         pass
     model = replay._forecaster.model("", "m")
-    assert model.round_robin.replicas == 0
+    assert model.learned.round_robin.replicas == 0
 
 
 def test_add_report_that_contradicts_turns_ends_them() -> None:

@@ -76,7 +76,7 @@ def test_remember_without_a_state_learns_from_the_whole_log(tmp_path: Path) -> N
     forecaster = CacheForecaster(300.0)
     asyncio.run(memory(tmp_path, forecaster).remember(ENDPOINT, Log(rows(12))))
     assert forecast(forecaster) == 960
-    assert forecaster.model(ENDPOINT.id, ENDPOINT.model).reports == 12
+    assert forecaster.model(ENDPOINT.id, ENDPOINT.model).learned.reports == 12
 
 
 def test_save_and_remember_after_a_restart_forecast_the_same_at_once(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_save_and_remember_after_a_restart_forecast_the_same_at_once(tmp_path: P
     second = CacheForecaster(300.0)
     asyncio.run(memory(tmp_path, second).remember(ENDPOINT, Log(rows(12))))
     assert forecast(second) == forecast(first) == 960
-    assert second.model(ENDPOINT.id, ENDPOINT.model).reports == 12
+    assert second.model(ENDPOINT.id, ENDPOINT.model).learned.reports == 12
 
 
 def test_remember_damaged_file_is_set_aside_and_rebuilt_from_the_log(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""What the reports of one endpoint and model have taught: the parameters of all estimates and hypotheses."""
+
+from __future__ import annotations
+
+from playground.prefix_cache.block_size import BlockSizeEstimator
+from playground.prefix_cache.hypotheses import Hypotheses
+from playground.prefix_cache.kept_points import KeptPoints
+from playground.prefix_cache.prefix_size import Residuals
+from playground.prefix_cache.proofs import CacheProofs
+from playground.prefix_cache.round_robin import RoundRobin
+from playground.prefix_cache.token_estimator import TokenEstimator
+
+SEVERAL = 0.05
+"""Probability of replicas at random from which reports are compared with replicas in turn."""
+BESIDE, FADING = 1.0, 0.75
+"""Reports beside the forecast from which reports are compared with replicas in turn; what is left of them after each
+further report."""
+
+
+class LearnedParameters:
+    """The parameters of one endpoint and model. `assumed_s`: the lifetime that is assumed before reports tell."""
+
+    def __init__(self, assumed_s: float) -> None:
+        self.reports = 0
+        self.estimator = TokenEstimator()
+        self.units = BlockSizeEstimator()
+        self.hypotheses = Hypotheses(assumed_s)
+        self.residuals = Residuals()
+        self.proofs = CacheProofs()
+        self.round_robin = RoundRobin()
+        self.kept_points = KeptPoints()
+        self._beside = 0.0
+        """Number of recent reports that were not within a block of the forecast, see `FADING`."""
+
+    def add_beside(self, *, beside: bool) -> None:
+        """Count whether a report was beside the forecast, by more than a block."""
+        self._beside = FADING * self._beside + beside
+
+    @property
+    def several_possible(self) -> bool:
+        """Whether there may be several replicas, so that reports are compared with replicas in turn."""
+        return bool(self.round_robin.replicas or self.hypotheses.at_random >= SEVERAL or self._beside >= BESIDE)

@@ -1,0 +1,263 @@
+"""Predicts what the cache of one endpoint and model may serve of a prompt: renderings, reaches, outcomes, interval."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from playground.prefix_cache.block_size import SMALL_BLOCK
+from playground.prefix_cache.hypotheses import IRRELEVANT, ROUTINGS, Rendering, ReportOutcome
+from playground.prefix_cache.learned_parameters import LearnedParameters
+from playground.prefix_cache.match_tree import MatchNode, TreePath, counted_ends
+from playground.prefix_cache.prediction import Prediction
+from playground.prefix_cache.prefix_size import Anchor, ForecastInterval, Measure, PrefixSizer, Size, interval
+from playground.prefix_cache.proofs import message_ends
+from playground.prefix_cache.reach import Reach
+from playground.prefix_cache.round_robin import REPLICAS
+from playground.prefix_cache.sent_requests import SentRequests
+from playground.prefix_cache.view import OPENING, CacheView, Order, Reuse, ViewPart, answer_in, arranged, opened
+
+EARLY, SLACK = 10, 8
+"""Reports before which an interval is at least so many tokens, or a block, to each side."""
+SETTLED = 4
+"""Reports in a row inside the interval from which it is not widened for what is not known yet."""
+GLANCED = 4
+"""Renderings that a forecast while typing weighs at most."""
+ANCHORS = 48
+"""Requests whose measures are kept as anchors of later ones."""
+
+
+class Predictor:
+    """Predicts from the requests sent and from what their reports have taught; changes neither."""
+
+    def __init__(self, requests: SentRequests, learned: LearnedParameters) -> None:
+        self._requests = requests
+        self._learned = learned
+        self._anchors: OrderedDict[tuple[int, Order], tuple[Measure, int]] = OrderedDict()
+        self._measured: dict[Order, Measure] = {}
+        """The measure of the newest prediction in each order."""
+
+    def predict(self, view: CacheView, now: float, *, thorough: bool = False) -> Prediction:
+        """Return what the cache may serve of a prompt. `thorough`: all renderings, as learning needs them."""
+        weights = self._learned.hypotheses.weights
+        best = self._learned.hypotheses.rendering
+        chosen = [one for one in weights if weights[one] >= IRRELEVANT] if thorough else self._glanced(weights)
+        measures: dict[Order, Measure] = {}
+        paths: dict[Order, TreePath] = {}
+        sizers: dict[tuple[Order, bool], PrefixSizer] = {}
+        made: dict[tuple[Order, bool], list[Reach]] = {}
+        reaches: dict[Rendering, Reach] = {}
+        for rendering in chosen:
+            order = self._requests.order_of(rendering)
+            if order not in measures:
+                measures[order] = self._measure(view, order)
+                paths[order] = TreePath(self._requests.trees[order], measures[order].text)
+            key = order, rendering.answers
+            if key not in sizers:
+                sizers[key] = self._sizer(measures[order], paths[order].nodes, order, answers=rendering.answers)
+            found = self._reach(paths[order], order, rendering, sizers[key], now, made.setdefault(key, []))
+            if not found.ends:
+                found.ends = message_ends(measures[order].view)
+                found.counted = counted_ends(paths[order].nodes)
+            reaches[rendering] = found
+            measures.setdefault(rendering.order, measures[order])
+        prompt = reaches[best].size(len(measures[best.order].text))
+        prompt = Size(prompt.tokens, prompt.error if prompt.error > 0.7 else 0.0)
+        return self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
+
+    @staticmethod
+    def _glanced(weights: Mapping[Rendering, float]) -> list[Rendering]:
+        """Return the renderings that a forecast while typing weighs: those of few orders, each with all its reuse."""
+        groups: dict[tuple[Order, bool], float] = {}
+        for one, weight in weights.items():
+            groups[one.order, one.answers] = groups.get((one.order, one.answers), 0.0) + weight
+        kept = sorted((key for key in groups if groups[key] >= 0.02), key=lambda key: -groups[key])[:GLANCED]
+        chosen = [one for one in weights if (one.order, one.answers) in kept and weights[one] >= 0.02]
+        best = max(weights, key=lambda one: weights[one])
+        return chosen if best in chosen else [best, *chosen]
+
+    def with_new_values(self, prediction: Prediction, offset: int) -> Prediction:
+        """Return a glanced prediction of the same prompt with other text from `offset` of the canonical view on."""
+        cut: dict[int, Reach] = {}
+        reaches: dict[Rendering, Reach] = {}
+        for one, reach in prediction.reaches.items():
+            if id(reach) not in cut:
+                cut[id(reach)] = reach.cut(_limit(prediction.view, prediction.measures[one.order].view, offset))
+            reaches[one] = cut[id(reach)]
+        if all(reaches[one] is reach for one, reach in prediction.reaches.items()):
+            return prediction  # nothing after `offset` is expected to be in the cache
+        return self._predicted(
+            prediction.now,
+            prediction.view,
+            prediction.measures,
+            reaches,
+            prediction.prompt,
+            prediction.rendering,
+            thorough=False,
+        )
+
+    def _predicted(
+        self,
+        now: float,
+        view: CacheView,
+        measures: dict[Order, Measure],
+        reaches: dict[Rendering, Reach],
+        prompt: Size,
+        best: Rendering,
+        *,
+        thorough: bool,
+    ) -> Prediction:
+        learned, residuals = self._learned, self._learned.residuals
+        outcomes = learned.hypotheses.outcomes(reaches, least=0.002 if thorough else 0.01)
+        raw = self._interval(outcomes, reaches, prompt, best)
+        below, above = (residuals.below, residuals.above) if learned.reports else (0.0, 0.0)
+        if 0 < learned.reports < EARLY and residuals.streak < SETTLED and outcomes and raw.tokens:
+            # What the template adds around messages is not known yet.
+            slack = float(min(max(learned.units.step, SLACK), SMALL_BLOCK))
+            below, above = max(below, slack), max(above, slack)
+        widened = residuals.narrowed(raw).widened(below, above, max(prompt.tokens, 0.0))
+        return Prediction(now, view, measures, reaches, prompt, outcomes, raw, widened, best)
+
+    def _measure(self, view: CacheView, order: Order) -> Measure:
+        ordered = arranged(view, order)
+        if not ordered.parts:
+            return Measure(ordered, self._learned.estimator)
+        end, text = len(ordered.text), ordered.text + OPENING
+        whole = CacheView(text, (*ordered.parts, ViewPart("role", -1, end, len(text))))
+        made = self._measured[order] = Measure(whole, self._learned.estimator, self._measured.get(order))
+        return made
+
+    def _sizer(
+        self, measure: Measure, path: list[tuple[MatchNode, int]], order: Order, *, answers: bool
+    ) -> PrefixSizer:
+        anchors: list[Anchor] = []
+        for node, _ in reversed(path[1:]):
+            number = node.newest if answers else node.newest_prompt
+            if number >= 0 and self._requests[number].prompt_tokens is not None:
+                anchors = self._anchors_of(number, order, answers=answers)
+                break
+        step, width = self._learned.units.step, self._learned.residuals.width
+        return PrefixSizer(measure, path, step, width, answers=answers, anchors=anchors)
+
+    def _anchors_of(self, number: int, order: Order, *, answers: bool) -> list[Anchor]:
+        request = self._requests[number]
+        key = number, order
+        found = self._anchors.get(key)
+        if found is None:
+            sent = self._requests.index.get(request.run_id)
+            if sent is None or request.prompt_tokens is None:
+                return []
+            measure = self._measure(sent.view, order)
+            depth = len(measure.text)
+            if request.answer:
+                answer = answer_in(order, request.answer)
+                parts = (*measure.view.parts, ViewPart("content", -1, depth, depth + len(answer)))
+                measure = Measure(CacheView(measure.text + answer, parts), self._learned.estimator, measure)
+            found = self._anchors[key] = measure, depth
+            if len(self._anchors) > ANCHORS:
+                self._anchors.popitem(last=False)
+        measure, depth = found
+        assert request.prompt_tokens is not None
+        anchors = [Anchor(measure, depth, float(request.prompt_tokens))]
+        if answers and request.answer and request.completion_tokens:
+            tokens = float(request.prompt_tokens + request.completion_tokens - 1)
+            anchors.append(Anchor(measure, len(measure.text), tokens))
+        return anchors
+
+    def _reach(
+        self,
+        path: TreePath,
+        order: Order,
+        rendering: Rendering,
+        sizer: PrefixSizer,
+        now: float,
+        made: list[Reach],
+    ) -> Reach:
+        """Return the reach of a rendering: one of `made` with the same order, if it is the same."""
+        steps = path.tree.steps(path.nodes, rendering.reuse)
+        if self._learned.round_robin.replicas:
+            steps = self._requests.steps_in_turn(path, self._learned.round_robin.replicas, rendering.reuse)
+        steps = self._requests.known_steps(steps)
+        slots = self._requests.held_by_slots(path, order, rendering.reuse, sizer.length)
+        same = next((one for one in made if one.steps == steps and one.slots == slots), None)
+        if same is not None:
+            return same
+        ages = [max(now - self._requests[step.newest].at, 0.0) for step in steps]
+        distances = self._requests.distances(steps, order, answers=rendering.answers)
+        groups = [at for at, step in enumerate(steps) if at + 1 == len(steps) or steps[at + 1].newest != step.newest]
+        found = Reach(steps, sizer.size, ages, distances, slots, groups)
+        made.append(found)
+        return found
+
+    def _interval(
+        self, outcomes: list[ReportOutcome], reaches: Mapping[Rendering, Reach], prompt: Size, best: Rendering
+    ) -> ForecastInterval:
+        units = self._learned.units.likely[:6]
+        routings = self._learned.hypotheses.routings()
+        rate = self._learned.hypotheses.loss_rate
+        sizes: list[tuple[float, Size]] = []
+        single = routings[0] if routings[0] > 0.02 else 0.0
+        kind = self._learned.kept_points.kind
+        for one in outcomes:
+            share = single * one.weight
+            kept = one.size if kind is None else reaches[one.rendering].kept(kind, one.depth)
+            sizes.append((share * (1 - rate), kept if kept.tokens < one.size.tokens else one.size))
+            if share * rate > 0.003:
+                sizes += self._lost(one, reaches, share * rate)
+        if single < 1.0 and best in reaches:
+            reach = reaches[best]
+            upto = reach.steps[-1].depth if reach.steps else 0
+            for routing, weight in zip(ROUTINGS[1:], routings[1:], strict=True):
+                if weight > 0.02:
+                    spread = self._learned.hypotheses.spread(reach, routing, upto)
+                    sizes += [(weight * share * (1 - rate), size) for share, size in spread]
+                    sizes.append((weight * rate, Size(0.0, 0.0)))
+        most = prompt.tokens + 2 * prompt.error
+        found = interval(sizes, units, most)
+        if self._learned.reports:
+            return found
+        # Before any report the figure assumes the usual block; the interval weighs all of them.
+        tokens = interval(sizes, units[:1], most).tokens
+        return ForecastInterval(tokens, min(found.low, tokens), max(found.high, tokens))
+
+    @staticmethod
+    def _lost(one: ReportOutcome, reaches: Mapping[Rendering, Reach], share: float) -> list[tuple[float, Size]]:
+        """Return the outcomes of an eviction: half the time nothing is left, otherwise an older, shorter prefix."""
+        reach = reaches[one.rendering]
+        shorter = [reach.steps[at] for at in reach.groups if reach.steps[at].depth < one.depth][-3:]
+        if not shorter:
+            return [(share, Size(0.0, 0.0))]
+        each = share * 0.5 / len(shorter)
+        return [(share * 0.5, Size(0.0, 0.0)), *((each, reach.size(step.depth)) for step in shorter)]
+
+    def in_turn(self, view: CacheView, prediction: Prediction) -> dict[int, tuple[int, int]]:
+        """Return what a prompt shares with the requests of one replica, see `Prediction.in_turn`."""
+        rendering = prediction.plain
+        if rendering is None:
+            return {}
+        order = self._requests.order_of(rendering)
+        path = TreePath(self._requests.trees[order], opened(view, order))
+        reuses: tuple[Reuse, Reuse] = ("all", "none")
+        prompts = path.tree.steps(path.nodes, "none")
+        found = {1: (path.nodes[-1][1], prompts[-1].depth if prompts else 0)}
+        for replicas in REPLICAS:
+            steps = [self._requests.steps_in_turn(path, replicas, reuse) for reuse in reuses]
+            whole, prompt = (one[-1].depth if one else 0 for one in steps)
+            found[replicas] = whole, prompt
+        return found
+
+
+def _limit(view: CacheView, ordered: CacheView, upto: int) -> int:
+    """Return the first offset in an order that belongs to canonical offsets from `upto` on."""
+    starts = {(part.kind, part.index): part.start for part in ordered.parts}
+    found = [len(ordered.text)]
+    at = bisect_left(view.parts, upto, key=lambda part: part.end)
+    for part in view.parts[at:]:
+        if part.kind != "tool":
+            start = starts.get((part.kind, part.index))
+            if start is None:
+                continue
+            found.append(start + max(upto - part.start, 0))
+            break
+    return min(found)

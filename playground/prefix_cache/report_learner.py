@@ -1,0 +1,193 @@
+"""Learns from a report: tokens, blocks, hypotheses, proofs, and where in the trees the match ended."""
+
+from __future__ import annotations
+
+from playground.prefix_cache.block_size import SMALL_BLOCK
+from playground.prefix_cache.difference import differing, that_may_matter
+from playground.prefix_cache.hypotheses import ReportOutcome
+from playground.prefix_cache.index import Sent
+from playground.prefix_cache.kept_points import KINDS
+from playground.prefix_cache.learned_parameters import LearnedParameters
+from playground.prefix_cache.prediction import CacheUsage, Prediction
+from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure
+from playground.prefix_cache.reach import Reach
+from playground.prefix_cache.sent_requests import SentRequests
+from playground.prefix_cache.view import Order
+
+ALIKE = 32
+"""Requests with the longest shared beginning that are compared in their parameters."""
+POSSIBLE = 0.1
+"""Probability of a block from which a report may be whole blocks of it."""
+SOON_S = 120.0
+"""Seconds after which a whole prompt that is not served says nothing about its size: it may be forgotten."""
+
+
+class ReportLearner:
+    """Learns from the reports of one endpoint and model."""
+
+    def __init__(self, requests: SentRequests, learned: LearnedParameters) -> None:
+        self._requests = requests
+        self._learned = learned
+
+    def learn(self, prediction: Prediction, usage: CacheUsage, run_id: str) -> None:
+        """Learn the parameters from a report. Without a count of prompt tokens it teaches nothing."""
+        if usage.prompt_tokens is None:
+            return
+        self._learn_tokens(prediction, usage)
+        cached = usage.cached_tokens
+        if cached is not None and not self._may_be_too_early(prediction, cached):
+            self._prove_shared(prediction, run_id, cached)
+            self._learn_cache(prediction, cached, usage.prompt_tokens, run_id)
+
+    def _may_be_too_early(self, prediction: Prediction, cached: int) -> bool:
+        """Return whether the prefix may not have been stored when the request arrived: such a report is no evidence of
+        replicas, room or lifetime."""
+        return prediction.ended_chars is not None and cached < prediction.interval.tokens - self._learned.units.step
+
+    def _learn_tokens(self, prediction: Prediction, usage: CacheUsage) -> None:
+        assert usage.prompt_tokens is not None
+        measure = prediction.measures.get("first", prediction.measure)
+        order: Order = "first" if "first" in prediction.measures else self._requests.order_of(prediction.rendering)
+        start, tokens = 0, 0.0
+        for node, depth in self._requests.trees[order].path(measure.text):
+            if node.exact_prompt is not None and depth == node.depth < len(measure.text):
+                start, tokens = depth, node.exact_prompt
+        whole = measure.counts_upto(len(measure.text))
+        before = measure.counts_upto(start)
+        counts = tuple(one - other for one, other in zip(whole, before, strict=True))
+        known = start == len(measure.text)
+        if not known and usage.prompt_tokens > tokens and len(measure.text) - start >= 8:
+            self._learned.estimator.learn(counts, usage.prompt_tokens - tokens)
+        message = usage.message
+        text = message.get("content") if message else None
+        if isinstance(text, str) and text and message and not message.get("tool_calls") and usage.completion_tokens:
+            answered = usage.completion_tokens - usage.reasoning_tokens - 1
+            self._learned.estimator.learn(self._learned.estimator.counts(text), answered, optional=True)
+
+    def _learn_cache(self, prediction: Prediction, cached: int, prompt: int, run_id: str) -> None:
+        self._learned.reports += 1
+        self._learned.residuals.add(prediction.raw, cached)
+        hypotheses = self._learned.hypotheses
+        reach = prediction.reach
+        sent = self._requests.index.get(run_id)
+        if self._other_parameters(sent, reach):
+            self._learned.units.learn(cached)
+            return
+        if any(part.kind == "tool" for part in prediction.view.parts):
+            hypotheses.tools_seen += 1
+        best = prediction.best
+        units = self._learned.units.likely[:6]
+        self._prove(prediction, cached)
+        plain = prediction.plain
+        step = self._learned.units.step
+        beside = abs(cached - prediction.interval.tokens) > max(step, NEAR)
+        self._learned.add_beside(beside=beside)
+        if prediction.in_turn and plain is not None:
+            blocks = (unit.block for unit in units if unit.weight >= POSSIBLE and not cached % unit.block)
+            block = max(blocks, default=step)
+            self._learned.round_robin.add(cached, prediction.in_turn, prediction.reaches[plain].size, block)
+            hypotheses.assume_round_robin(self._learned.round_robin.replicas)
+        if reach.steps:
+            depth = reach.steps[-1].depth
+            points = {kind: reach.kept(kind, depth) for kind in KINDS}
+            self._learned.kept_points.add(cached, points, reach.size(depth), step)
+        self._learn_unit(prediction, cached, best)
+        lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
+        if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:
+            missed = [one for one in reach.steps if reach.size(one.depth).tokens > cached + step]
+            if missed:
+                hypotheses.clear(missed[0].newest, 0.8)
+
+    def _prove(self, prediction: Prediction, cached: int) -> None:
+        proofs, units = self._learned.proofs, self._learned.units
+        proofs.add_served(prediction.reach, cached, units.step, prediction.now)
+        proofs.add_ended(prediction.reach, prediction.measure.view, cached, units.step, units.figures)
+        compared = prediction.compared
+        tokens = None if compared is None else self._requests.usage_of(compared.run_id)[0]
+        if compared is None or not tokens or not prediction.view.text.startswith(compared.text):
+            return
+        proofs.add_continued(tokens, cached, units.step, units.figures)
+        if prediction.now - compared.at <= SOON_S:
+            proofs.add_whole(tokens, cached)
+
+    def _learn_unit(self, prediction: Prediction, cached: int, best: ReportOutcome | None) -> None:
+        units = self._learned.units
+        if best is None or not best.depth:
+            units.learn(cached)
+            return
+        size = best.size
+        if cached and abs(cached - size.tokens) <= units.step + 4 * size.error + 64:
+            units.learn(cached, size.tokens, size.error)
+        elif cached:
+            units.learn(cached)
+        else:
+            alive = sum(one.weight for one in prediction.outcomes if one.size.tokens >= 0.8 * size.tokens)
+            single = self._learned.hypotheses.routings()[0]
+            units.learn(0, size.tokens, size.error, min(alive * single, 0.97))
+
+    def _prove_shared(self, prediction: Prediction, run_id: str, cached: int) -> None:
+        """Learn which parameters do not keep prompts apart: more was served than requests with the same ones share."""
+        sent, compared = self._requests.index.get(run_id), prediction.compared
+        if sent is None or compared is None or sent.fields is None or compared.fields is None:
+            return
+        mine = that_may_matter(sent.fields)
+        names = differing(mine, that_may_matter(compared.fields))
+        if not names or self._learned.proofs.shared.issuperset(names):
+            return
+        same = [
+            match.length
+            for match in self._requests.index.best(sent.text, ALIKE)
+            if match.sent.run_id != run_id and that_may_matter(match.sent.fields or {}) == mine
+        ]
+        size = prediction.reach.size(max(same, default=0))
+        if cached > size.tokens + 3 * size.error + 2 * self._learned.units.step:
+            self._learned.proofs.shared.update(names)
+
+    def _other_parameters(self, sent: Sent | None, reach: Reach) -> bool:
+        """Whether the request differs from the one it matches in parameters that may matter."""
+        if sent is None or sent.fields is None or not reach.steps:
+            return False
+        other = self._requests.index.get(self._requests[reach.steps[-1].newest].run_id)
+        if other is None or other.fields is None:
+            return False
+        return that_may_matter(sent.fields) != that_may_matter(other.fields)
+
+    def mark_served(self, prediction: Prediction, usage: CacheUsage) -> None:
+        """Remember at which depth a match ended that served so many tokens: it will again."""
+        cached = usage.cached_tokens
+        if not cached:
+            return
+        step, done = self._learned.units.step, set()
+        scale = (usage.prompt_tokens or 0.0) / max(prediction.prompt.tokens, 1.0)
+        for one in prediction.outcomes:
+            order = self._requests.order_of(one.rendering)
+            served = one.size.tokens // step * step
+            if order in done or not one.depth or abs(served - cached) > step + 4 * one.size.error + 2:
+                continue
+            if usage.prompt_tokens and abs(one.size.tokens * scale - cached) > step + MISJUDGED * min(
+                one.size.tokens * scale, cached
+            ):
+                continue  # the counted prompt shows that the report ended elsewhere
+            done.add(order)
+            measure = prediction.measures[one.rendering.order]
+            text = measure.text
+            if one.depth >= len(text):
+                continue
+            if one.rendering == prediction.rendering and step <= SMALL_BLOCK:
+                self._learn_prefix(order, measure, one.depth, cached + step / 2, step * step / 12 + 1.0)
+            for node, _ in self._requests.trees[order].path(text):
+                if node.depth >= one.depth:
+                    node.served = {**(node.served or {}), one.depth: (cached, step)}
+                    break
+
+    def _learn_prefix(self, order: Order, measure: Measure, depth: int, tokens: float, noise: float) -> None:
+        """Learn from where a match ended: only this tells template text before the tools from text after them."""
+        start, known = 0, 0.0
+        for node, shared in self._requests.trees[order].path(measure.text):
+            if node.exact_prompt is not None and shared == node.depth <= depth:
+                start, known = shared, node.exact_prompt
+        if depth - start < 8 or tokens - known < 4:
+            return
+        whole, before = measure.counts_upto(depth), measure.counts_upto(start)
+        counts = tuple(one - other for one, other in zip(whole, before, strict=True))
+        self._learned.estimator.learn(counts, tokens - known, noise=noise)

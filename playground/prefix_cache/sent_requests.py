@@ -1,0 +1,255 @@
+"""The requests sent to one endpoint and model as a cache has them: the sequences in each order, the slots, the traffic
+after each."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from playground.prefix_cache.hypotheses import Rendering
+from playground.prefix_cache.index import PrefixIndex, Sent
+from playground.prefix_cache.match_tree import MatchStep, MatchTree, TreePath
+from playground.prefix_cache.reach import SLOTS, Reach
+from playground.prefix_cache.round_robin import COMPARED
+from playground.prefix_cache.slots import SlotStates, use_slot
+from playground.prefix_cache.view import (
+    BASE,
+    SENT,
+    TURN_MARK,
+    TURN_ORDERS,
+    TURNS,
+    AnswerCuts,
+    FormCuts,
+    Order,
+    Reuse,
+    answer_in,
+    opened,
+)
+
+TRACKED = 300
+"""Requests for which the tokens of later traffic are counted."""
+REBUILT = 2_000
+"""Maximum number of requests that are reordered when the first tools are sent."""
+MAX_ANSWER_CHARS = 8_000_000
+"""Code points of answers in memory. A long run of large answers took 45 KB per request without a bound."""
+
+
+class SentRequest(Struct):
+    """A request in the trees: when it was sent, its counted tokens, and its answer as the next prompt has it."""
+
+    run_id: str
+    at: float
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    answer: str = ""
+
+
+class SentRequests:
+    """The requests of one endpoint and model by number, in the order in which they were sent."""
+
+    def __init__(self, index: PrefixIndex) -> None:
+        self.index = index
+        self.since: float | None = None
+        """Unix seconds before which the cache cannot know anything; None if unknown."""
+        self._cuts: dict[int, AnswerCuts] = {}
+        self._bare_cuts: dict[int, AnswerCuts] = {}
+        self._late_cuts: dict[int, AnswerCuts] = {}
+        """Of the requests whose answers have tool calls, see `FormCuts`."""
+        self.trees: dict[Order, MatchTree] = {order: MatchTree(self._cuts) for order in ("first", "system_last")}
+        self._requests: list[SentRequest] = []
+        self._numbers: dict[str, int] = {}
+        self._answered: deque[int] = deque()
+        """Numbers of the requests whose answers are in memory, oldest first."""
+        self._answer_chars = 0
+        self._distances: dict[tuple[Order, bool], dict[int, float]] = {}
+        """By order, and whether answers are cached."""
+        self._slots: dict[tuple[Order, int], list[int]] = {}
+        self._states: dict[Order, SlotStates] = {}
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __getitem__(self, number: int) -> SentRequest:
+        return self._requests[number]
+
+    def number_of(self, run_id: str) -> int | None:
+        """Return the number of a request; None if it is unknown."""
+        return self._numbers.get(run_id)
+
+    def sent(self, number: int) -> Sent | None:
+        """Return a request as it was sent, by its number."""
+        return self.index.get(self._requests[number].run_id) if 0 <= number < len(self._requests) else None
+
+    def answer_of(self, run_id: str) -> str:
+        """Return the answer of a request as the next prompt would contain it; empty if unknown."""
+        number = self._numbers.get(run_id)
+        return "" if number is None else self._requests[number].answer
+
+    def usage_of(self, run_id: str) -> tuple[int | None, int | None]:
+        """Return the reported prompt and completion tokens of a request."""
+        number = self._numbers.get(run_id)
+        if number is None:
+            return None, None
+        return self._requests[number].prompt_tokens, self._requests[number].completion_tokens
+
+    def order_of(self, rendering: Rendering) -> Order:
+        """Return the order whose tree a rendering uses: without tools most orders are the same."""
+        order = rendering.order
+        if order in self.trees:
+            return order
+        if order in BASE:
+            bare_inside = BASE[order] in TURNS and "inside/bare" in self.trees
+            return "inside/bare" if bare_inside else self.order_of(Rendering(BASE[order], rendering.reuse))
+        return "inside" if order in TURNS and "inside" in self.trees else "first"
+
+    # -- adding ----------------------------------------------------------------------------------------------------
+
+    def add(self, sent: Sent) -> None:
+        """Add a request that was accepted to all trees and slots."""
+        number = len(self._requests)
+        self._requests.append(SentRequest(sent.run_id, sent.at))
+        self._numbers[sent.run_id] = number
+        for order, tree in self.trees.items():
+            text = opened(sent.view, order)
+            path = TreePath(tree, text)
+            for slots in (2, 4):
+                use_slot(self._slots.setdefault((order, slots), []), slots, number, path)
+            self._states.setdefault(order, SlotStates()).take(tree, path.shared, path.length, number)
+            tree.add(number, text)
+            self._slots[order, 1] = [number]
+        self.index.add(sent)
+
+    def add_orders(self, orders: Sequence[Order], like: Order) -> None:
+        """Keep trees of further orders; until now they were the same as `like`."""
+        for order in orders:
+            if order in self.trees:
+                continue
+            tree = self.trees[order] = MatchTree(self._cuts_in(order), len(TURN_MARK) if order in TURN_ORDERS else 0)
+            for number in range(max(len(self._requests) - REBUILT, 0), len(self._requests)):
+                request = self._requests[number]
+                sent = self.index.get(request.run_id)
+                if sent is not None:
+                    tree.add(number, opened(sent.view, order), answer_in(order, request.answer))
+                    _mark_exact(tree, number, request)
+            for slots in (1, 2, 4):
+                self._slots[order, slots] = list(self._slots.get((like, slots), ()))
+            self._states[order] = replace(self._states.get(like, SlotStates()))
+            for answers in (True, False):
+                known = self._distances.get((like, answers))
+                if known:
+                    self._distances[order, answers] = dict(known)
+
+    def _cuts_in(self, order: Order) -> dict[int, AnswerCuts]:
+        if order not in BASE:
+            return self._cuts
+        return self._bare_cuts if order in SENT else self._late_cuts
+
+    def keep_answer(self, number: int, answer: str) -> None:
+        """Set a request's answer; the oldest answers go when there is too much text."""
+        request = self._requests[number]
+        self._answer_chars += len(answer) - len(request.answer)
+        request.answer = answer
+        if answer:
+            self._answered.append(number)
+        while self._answer_chars > MAX_ANSWER_CHARS and len(self._answered) > 1:
+            oldest = self._requests[self._answered.popleft()]
+            self._answer_chars -= len(oldest.answer)
+            oldest.answer = ""
+
+    def extend(self, number: int, answer: str) -> None:
+        """Add an answer and the counts of its request to the trees."""
+        request = self._requests[number]
+        for order, tree in self.trees.items():
+            if tree.ends(number) is None:
+                continue
+            if answer:
+                tree.extend(number, answer_in(order, answer))
+            _mark_exact(tree, number, request)
+
+    @property
+    def has_cuts(self) -> bool:
+        """Whether an answer with tool calls is known."""
+        return bool(self._cuts)
+
+    def cut(self, number: int, cuts: FormCuts) -> None:
+        """Set where the answer of a request may part from the next prompt."""
+        self._cuts[number], self._bare_cuts[number], self._late_cuts[number] = cuts
+
+    def cuts_of(self, number: int) -> FormCuts | None:
+        """Return where the answer of a request may part from the next prompt; None without tool calls."""
+        of_number = (known.get(number) for known in (self._cuts, self._bare_cuts, self._late_cuts))
+        sent, bare, late = of_number
+        return FormCuts(sent, bare, late) if sent and bare and late else None
+
+    def count_traffic(self, key: tuple[Order, bool], number: int, total: float, reach: Reach) -> None:
+        """Count `total` tokens of a request as traffic after each earlier one, less what both have in common.
+
+        `key`: the order, and whether answers are cached.
+        """
+        known = self._distances.setdefault(key, {})
+        groups = [(reach.steps[at].newest, reach.size(reach.steps[at].depth).tokens) for at in reach.groups]
+        numbers, shared = sorted(known), 0.0
+        end = len(numbers)
+        # Groups are in order of falling numbers; prefixes used after a request are no new traffic.
+        for newest, tokens in (*groups, (-1, 0.0)):
+            start = min(bisect_left(numbers, newest), end)
+            added = max(total - shared, 0.0)
+            for earlier in numbers[start:end]:
+                known[earlier] += added
+            end, shared = start, tokens
+        known[number] = 0.0
+        if len(known) > TRACKED:
+            del known[next(iter(known))]
+
+    # -- what the cache may hold -----------------------------------------------------------------------------------
+
+    def known_steps(self, steps: list[MatchStep]) -> list[MatchStep]:
+        """Return the steps that the cache can know: those before the first one of a request before `since`."""
+        since = self.since
+        if since is not None:
+            alive = next((at for at, step in enumerate(steps) if self._requests[step.newest].at < since), len(steps))
+            steps = steps[:alive]
+        return steps
+
+    def steps_in_turn(self, path: TreePath, replicas: int, reuse: Reuse) -> list[MatchStep]:
+        """Return what the next request shares with those that went to its replica, the shortest prefix first."""
+        found: list[MatchStep] = []
+        last = len(self._requests) - replicas
+        for number in range(last, max(last - COMPARED * replicas, -1), -replicas):
+            depth = path.tree.reused(path.shared(number), number, reuse)
+            if depth > (found[-1].depth if found else 0):
+                found.append(MatchStep(depth, number, 1))
+        return found
+
+    def held_by_slots(self, path: TreePath, order: Order, reuse: Reuse, length: int) -> dict[int, int]:
+        """Return up to which depth of a prompt of `length` code points a server with slots finds it, by SLOTS."""
+        tree, slots = path.tree, {}
+        for count in SLOTS:
+            held = self._slots.get((order, count), [])
+            if not count:
+                held = self._states.get(order, SlotStates()).held(tree, path.shared, length)[:1]
+            known_by = (number for number in held if self._knows(number))
+            slots[count] = max((tree.reused(path.shared(one), one, reuse) for one in known_by), default=0)
+        return slots
+
+    def _knows(self, number: int) -> bool:
+        return self.since is None or self._requests[number].at >= self.since
+
+    def distances(self, steps: Sequence[MatchStep], order: Order, *, answers: bool) -> list[float]:
+        """Return the tokens of other traffic since each step was used. `answers`: whether answers are cached."""
+        known = self._distances.get((order, answers), {})
+        last = len(self._requests) - TRACKED
+        return [known.get(step.newest, 0.0 if step.newest >= last else 1e12) for step in steps]
+
+
+def _mark_exact(tree: MatchTree, number: int, request: SentRequest) -> None:
+    ends = tree.ends(number)
+    if ends is None or request.prompt_tokens is None:
+        return
+    ends[0].exact_prompt = float(request.prompt_tokens)
+    if request.answer and request.completion_tokens and ends[1] is not ends[0]:
+        ends[1].exact = float(request.prompt_tokens + request.completion_tokens - 1)
