@@ -14,7 +14,7 @@ from typing import Any
 
 from playground.cli import FINISHED, discard_output
 from playground.prefix_cache.block_size import Estimate
-from playground.prefix_cache.forecaster import CacheProfile, Property
+from playground.prefix_cache.cache_profile import CacheProfile, Property
 from playground.prefix_cache.miss_explanation import MissPosition
 from playground.prefix_cache.miss_sentences import Candidate
 from playground.prefix_cache.replay import ReplayResult, ReplaySummary, TrafficReplay, replay_traffic

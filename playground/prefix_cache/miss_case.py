@@ -9,10 +9,10 @@ from math import gcd, inf, sqrt
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
+from playground.prefix_cache.block_agreement import LARGE_BLOCK, PARTLY, agrees, in_blocks, whole_blocks
+from playground.prefix_cache.difference import Difference, difference, moved_by_template
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.miss_evidence import (
-    CONFIDENT,
     COUNTED,
     PART,
     UNSURE_PART,
@@ -22,6 +22,7 @@ from playground.prefix_cache.miss_evidence import (
 )
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.proofs import CHECKPOINT, PROOF, ends_at, message_ends, near_figure
+from playground.prefix_cache.template_order import best_order
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import (
     BASE,
@@ -34,30 +35,19 @@ from playground.prefix_cache.view import (
     arranged,
 )
 
-PLAUSIBLE = 0.1
-"""Probability from which another order than the most probable may explain a report."""
-LARGE_BLOCK = 1024
-"""Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
 THRESHOLDS = (256, 512, LARGE_BLOCK)
 """Usual minimums and large blocks in tokens."""
-UNRENDERED = 0.1
-"""Weight of a template that leaves out or rewrites what differs, against one that renders it as sent."""
 SHORTENED = 64
 """Tokens by which the earlier prompt is longer than the shared part, from which it may have reached a block or minimum
 that the shared part does not reach."""
 EXPECTED = 0.3
 """Probability that the forecast gave to the loss of a part from which a report is explained by it."""
-PARTLY = 0.03
-"""Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
 EDIT_ORDERS = 0.3
 """Share of the probable orders from which an edit that explains the report in these is named as the cause."""
 BY_CHANCE = 0.05
 """Probability that reports are multiples of a large unit by chance up to which the server has such blocks."""
 EXACT_BLOCK = 4
 """Tokens: in larger blocks the end of one of many messages agrees with a report too often by chance."""
-MOVING = 0.6
-"""Probability from which the explanation says that a template moves tools or system text, or marks the last turn: a
-large block, a minimum or another replica look the same in single reports."""
 PROVED = 0.9
 """Probability of templates that leave out ids, names and reasoning from which these fields are no cause."""
 
@@ -345,7 +335,7 @@ class MissCase(Struct, frozen=True, dict=True):
 
     def in_usual_blocks(self, size: Size) -> bool:
         """Return whether the report is what a server serves of so many tokens, with blocks that reports allow."""
-        return _in_blocks(self.cached, size, self.known)
+        return in_blocks(self.cached, size, self.known)
 
     @property
     def less_than_edit_leaves(self) -> bool:
@@ -381,7 +371,7 @@ class MissCase(Struct, frozen=True, dict=True):
         mine, theirs = (arranged(view, plain.order) for view in (self.now, self.earlier.view))
         edited = difference(mine, theirs)
         same = edited is not None and self._is_found(edited)
-        return not same or not _agrees(self.cached, plain.size(common_prefix(mine.text, theirs.text)), self.known)
+        return not same or not agrees(self.cached, plain.size(common_prefix(mine.text, theirs.text)), self.known)
 
     @property
     def _tools_doubtful(self) -> bool:
@@ -396,13 +386,13 @@ class MissCase(Struct, frozen=True, dict=True):
             mine, theirs = (arranged(view, one.order) for view in (self.now, self.earlier.view))
             size = one.size(common_prefix(mine.text, theirs.text))
             missed = size.tokens - self.cached >= max(PART, self.known.block) + 3 * size.error
-            if missed and not (self.cached and _agrees(self.cached, size, self.known)):
+            if missed and not (self.cached and agrees(self.cached, size, self.known)):
                 unserved += one.weight
         return unserved > 1 - PROVED
 
     def whole_blocks(self, size: Size) -> bool:
         """Return whether the report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
-        return _whole_blocks(self.cached, size, self.known)
+        return whole_blocks(self.cached, size, self.known)
 
     @cached_property
     def edit(self) -> Difference | None:
@@ -445,7 +435,7 @@ class MissCase(Struct, frozen=True, dict=True):
 
     def _ends(self, size: Size) -> bool:
         """Return whether the report is what a prefix of so many tokens gives."""
-        return self.fits(size) if self.cached else _agrees(0, size, self.known)
+        return self.fits(size) if self.cached else agrees(0, size, self.known)
 
     @property
     def in_plain_order(self) -> bool:
@@ -503,81 +493,5 @@ def case_of(
 ) -> MissCase:
     """Return the evidence of a report: `report` is cached and prompt tokens."""
     cached, prompt = report
-    best = _best_order(now, earlier.view, cached, known, likely_only=bool(parameters))
+    best = best_order(now, earlier.view, cached, known, likely_only=bool(parameters))
     return MissCase(now, document, earlier, parameters, known, cached, prompt, *best)
-
-
-def _best_order(
-    now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool
-) -> tuple[Difference | None, Size, Order | None, Order, float]:
-    """Return the first difference in the order that explains the report best, the tokens before it, this order if the
-    template causes it by moving tools or system text, or by marking the last turn; the order, and the share of the
-    probable orders in which the report is what the shared beginning gives.
-
-    `likely_only`: only in the most probable order, as something else may explain the report. If the prompt begins with
-    the whole earlier one, only a template can cause a difference: its order must be probable.
-    """
-    best: tuple[float, Order, CacheView, Size, bool] | None = None
-    most = max((one.plausible for one in known.orders), default=0.0)
-    extends = now.text.startswith(earlier.text)
-    least = most if likely_only else min(CONFIDENT if extends else PLAUSIBLE, most)
-    same = rewritten(earlier, now)
-    probable = agreeing = 0.0
-    for one in known.orders:
-        if one.plausible < least:
-            continue
-        fitting = False
-        mine = arranged(now, one.order)
-        for other in (earlier,) if same is None else (earlier, same):
-            theirs = arranged(other, one.order)
-            moved = moved_by_template(mine, theirs, one.order)
-            if moved and one.plausible < MOVING:
-                continue
-            size = one.size(common_prefix(mine.text, theirs.text))
-            fitting = fitting or _agrees(cached, size, known)
-            fit = (one.weight if other is earlier else one.weight * UNRENDERED) * sum(
-                share * agreement(cached, size, block) for block, share in known.blocks or ((known.block, 1.0),)
-            )
-            if best is None or fit > best[0] * 1.0001:
-                best = fit, one.order, other, size, moved
-        probable += one.weight
-        agreeing += one.weight if fitting else 0.0
-    _, order, other, size, moved = best or (0.0, "first", earlier, _canonical_size(now, earlier, known), False)
-    found = difference(arranged(now, order), arranged(other, order))
-    return found, size, order if moved else None, order, agreeing / probable if probable else 1.0
-
-
-def _agrees(cached: int, size: Size, known: MissKnowledge) -> bool:
-    """Return whether a report is what a server serves of so many shared tokens."""
-    if cached:
-        return _in_blocks(cached, size, known) or _whole_blocks(cached, size, known)
-    short = size.tokens < 1.1 * LARGE_BLOCK and known.none_so_short(size.tokens)
-    return short or size.tokens - 3 * size.error < known.block
-
-
-def _in_blocks(cached: int, size: Size, known: MissKnowledge) -> bool:
-    slack = 3 * size.error + NEAR
-    usual = [block for block, weight in known.blocks if weight >= PARTLY and not cached % block]
-    missed = size.tokens - cached
-    return any(-slack <= missed <= max(block, NEAR) + slack for block in usual or (1,))
-
-
-def _whole_blocks(cached: int, size: Size, known: MissKnowledge) -> bool:
-    missed, slack = size.tokens - cached, 3 * size.error + NEAR
-    if not cached or missed < -slack:
-        return False
-    units = (cached // parts for parts in range(1, 9) if not cached % parts)
-    return any(missed < unit + slack and not any(figure % unit for figure in known.figures) for unit in units)
-
-
-def _canonical_size(now: CacheView, earlier: CacheView, known: MissKnowledge) -> Size:
-    """Return the tokens that both share if tools are first."""
-    first = next((one for one in known.orders if one.order == "first"), None)
-    return first.size(common_prefix(now.text, earlier.text)) if first is not None else Size(0.0, 0.0)
-
-
-def agreement(cached: int, size: Size, block: int) -> float:
-    """Return how well a report agrees with a shared size in blocks of `block` tokens, from 0 to 1."""
-    served = size.tokens // block * block
-    apart = max(abs(cached - served) - block - 2 * size.error, 0.0)
-    return float(1.0 / (1.0 + (apart / (24.0 + 2 * size.error)) ** 2))

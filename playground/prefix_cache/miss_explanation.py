@@ -13,9 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache import miss_sentences
+from playground.prefix_cache.block_agreement import LARGE_BLOCK, agreement
 from playground.prefix_cache.causes import TITLES, Cause
 from playground.prefix_cache.difference import Difference, changed, that_may_matter, unrelated
-from playground.prefix_cache.miss_case import LARGE_BLOCK, MissCase, agreement, case_of
+from playground.prefix_cache.miss_case import MissCase, case_of
 from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
 from playground.prefix_cache.prediction import CacheUsage

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from playground.prefix_cache.cache_profile import CacheProfile
 from playground.prefix_cache.forecast import Forecast
-from playground.prefix_cache.forecaster import CacheForecaster, CacheProfile, forecast_of
+from playground.prefix_cache.forecaster import CacheForecaster, forecast_of
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prefix_cache.prediction import CacheUsage

@@ -1,0 +1,64 @@
+"""The order of prompts, as a template may write them, in which a report is explained best."""
+
+from __future__ import annotations
+
+from playground.prefix_cache.block_agreement import agreement, agrees
+from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
+from playground.prefix_cache.miss_evidence import CONFIDENT, MissKnowledge
+from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.view import CacheView, Order, arranged
+
+PLAUSIBLE = 0.1
+"""Probability from which another order than the most probable may explain a report."""
+UNRENDERED = 0.1
+"""Weight of a template that leaves out or rewrites what differs, against one that renders it as sent."""
+MOVING = 0.6
+"""Probability from which the explanation says that a template moves tools or system text, or marks the last turn: a
+large block, a minimum or another replica look the same in single reports."""
+
+
+def best_order(
+    now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool
+) -> tuple[Difference | None, Size, Order | None, Order, float]:
+    """Return the first difference in the order that explains the report best, the tokens before it, this order if the
+    template causes it by moving tools or system text, or by marking the last turn; the order, and the share of the
+    probable orders in which the report is what the shared beginning gives.
+
+    `likely_only`: only in the most probable order, as something else may explain the report. If the prompt begins with
+    the whole earlier one, only a template can cause a difference: its order must be probable.
+    """
+    best: tuple[float, Order, CacheView, Size, bool] | None = None
+    most = max((one.plausible for one in known.orders), default=0.0)
+    extends = now.text.startswith(earlier.text)
+    least = most if likely_only else min(CONFIDENT if extends else PLAUSIBLE, most)
+    same = rewritten(earlier, now)
+    probable = agreeing = 0.0
+    for one in known.orders:
+        if one.plausible < least:
+            continue
+        fitting = False
+        mine = arranged(now, one.order)
+        for other in (earlier,) if same is None else (earlier, same):
+            theirs = arranged(other, one.order)
+            moved = moved_by_template(mine, theirs, one.order)
+            if moved and one.plausible < MOVING:
+                continue
+            size = one.size(common_prefix(mine.text, theirs.text))
+            fitting = fitting or agrees(cached, size, known)
+            fit = (one.weight if other is earlier else one.weight * UNRENDERED) * sum(
+                share * agreement(cached, size, block) for block, share in known.blocks or ((known.block, 1.0),)
+            )
+            if best is None or fit > best[0] * 1.0001:
+                best = fit, one.order, other, size, moved
+        probable += one.weight
+        agreeing += one.weight if fitting else 0.0
+    _, order, other, size, moved = best or (0.0, "first", earlier, _canonical_size(now, earlier, known), False)
+    found = difference(arranged(now, order), arranged(other, order))
+    return found, size, order if moved else None, order, agreeing / probable if probable else 1.0
+
+
+def _canonical_size(now: CacheView, earlier: CacheView, known: MissKnowledge) -> Size:
+    """Return the tokens that both share if tools are first."""
+    first = next((one for one in known.orders if one.order == "first"), None)
+    return first.size(common_prefix(now.text, earlier.text)) if first is not None else Size(0.0, 0.0)
