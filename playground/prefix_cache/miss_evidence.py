@@ -26,7 +26,7 @@ from playground.prefix_cache.view import (
 from playground.prompt.document import Json
 
 NO_ROOM, LENGTH = 0.01, 0.6
-"""Probability of a limited cache up to which a lifetime is named from this confidence on."""
+"""If a cache of limited size has at most the first probability, a lifetime is named from the second confidence on."""
 PART, UNSURE_PART = 64.0, 128.0
 """Tokens of a part whose loss is stated; the latter if the size of the prefix is a mere estimate."""
 COUNTED = 6.0
@@ -64,7 +64,7 @@ class OrderEvidence(Struct, frozen=True):
 
     @property
     def plausible(self) -> float:
-        """Probability of where tools are."""
+        """Probability that tools are where this order has them, with and without `twin`'s way of writing parts."""
         return self.weight + self.twin
 
 

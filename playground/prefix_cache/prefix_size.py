@@ -114,7 +114,7 @@ class Measure:
 
 
 def _equal_parts(view: CacheView, other: CacheView) -> int:
-    """Return how many parts at the beginning have equal counts in both: the parts behind them decide nothing more."""
+    """Return how many parts at the beginning have equal counts in both, whatever parts follow them."""
     shared = common_prefix(view.text, other.text)
     count = bisect_right(view.parts, shared, key=lambda part: part.end)
     count = next(

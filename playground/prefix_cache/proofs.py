@@ -10,7 +10,7 @@ from playground.prefix_cache.reach import Reach
 from playground.prefix_cache.view import CacheView
 
 GROWN = 1.1
-"""Of the traffic that a prefix has outlived: what another one may have had and still not be short of room."""
+"""Factor of the traffic after which a prefix was still served, up to which lack of room explains no other loss."""
 
 
 CHECKPOINT = 256
@@ -18,7 +18,7 @@ CHECKPOINT = 256
 GENERATION = NEAR
 """Tokens: a counted prompt ends with the beginning of the answer, which is behind the end of its last message."""
 PROOF = 4.0
-"""Standard deviations of a size from which a report is no end of a message."""
+"""Standard deviations between a report and the size at the end of a message, from which it did not end there."""
 SAME = 2
 """Tokens by which two reports of the same text may differ."""
 CONTINUED = 4
@@ -30,7 +30,7 @@ PAUSES = 60
 CHANCE = 0.05
 """Probability that pauses separate hits from misses by chance, up to which a lifetime is the reason."""
 RESTARTS = 3
-"""Number of restarts, each in a long pause, that are not believed."""
+"""Number of restarts, each in a long pause, from which a lifetime is the more probable reason."""
 CLOSING = 4
 """Code points behind a generated message that the next prompt adds."""
 

@@ -18,6 +18,7 @@ from playground.prompt.document import Json
 from playground.prompt.json_bounds import JsonBoundsError, loads
 
 HELD = 0.95
+"""Probability with which the cache holds at least the stated tokens."""
 _NEAR = 1.5
 """Factor within which a lifetime counts as the same."""
 

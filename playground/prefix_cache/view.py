@@ -58,13 +58,14 @@ BARE: dict[Order, Order] = {
 }
 LATE: dict[Order, Order] = {"before_last_user": "before_last_user/late", "system_last": "system_last/late"}
 SENT: dict[Order, Order] = {bare: order for order, bare in BARE.items()}
+"""By bare order: the same order with all parts written as sent."""
 BASE: dict[Order, Order] = {**SENT, **{late: order for order, late in LATE.items()}}
-"""The order of the parts, of orders that differ from it in how parts are written."""
+"""By bare or late order: the order with the same sequence of parts, written as sent."""
 MOVING_ORDERS: frozenset[Order] = frozenset(("before_last_user", "system_last"))
 """Orders in which each new user message moves tools or system text; their bare orders do, too."""
 TURN_ORDERS: frozenset[Order] = frozenset((*TURNS, *(BARE[order] for order in TURNS)))
 TOOLS: dict[Order, Order] = {**BASE, **dict.fromkeys(TURN_ORDERS, "inside")}
-"""Where tools are, in orders that differ from another in something else."""
+"""By order that has tools where another one has them: that other order."""
 Reuse = Literal["all", "rewritten", "alone", "name", "text", "plain", "none"]
 """What of a generated message the next prompt finds in the cache: all of it · all up to the first argument that is
 spelled in another way after it was parsed and written again · the same, and nothing of a message with text beside tool
