@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.hypotheses import ROUTINGS
 from playground.prefix_cache.learned_parameters import LearnedParameters
-from playground.prefix_cache.traffic import lifetime_of
+from playground.prefix_cache.lifetime import lifetime_of
 from playground.prefix_cache.view import TOOLS
 
 ONE_CACHE = 0.85

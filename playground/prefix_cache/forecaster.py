@@ -13,12 +13,12 @@ from playground.prefix_cache.cache_profile import CacheProfile, profile
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import Forecast, Score, Scorer, ago, span
 from playground.prefix_cache.index import Match, Sent
+from playground.prefix_cache.lifetime import ColdClock, capacity_of, cold_clock, lifetime_of
 from playground.prefix_cache.miss_evidence import PART, EarlierRequest, MissKnowledge, knowledge_of
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage, Prediction
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.traffic import ColdClock, capacity_of, cold_clock, lifetime_of
 from playground.prefix_cache.view import CacheView, DocumentView, Order, arranged, view_of_document
 from playground.prefix_cache.zones import (
     Boundary,

@@ -494,4 +494,17 @@ def case_of(
     """Return the evidence of a report: `report` is cached and prompt tokens."""
     cached, prompt = report
     best = best_order(now, earlier.view, cached, known, likely_only=bool(parameters))
-    return MissCase(now, document, earlier, parameters, known, cached, prompt, *best)
+    return MissCase(
+        now=now,
+        document=document,
+        earlier=earlier,
+        parameters=parameters,
+        known=known,
+        cached=cached,
+        prompt=prompt,
+        found=best.found,
+        shared=best.shared,
+        moved=best.order if best.moved else None,
+        order=best.order,
+        agreeing=best.agreeing,
+    )

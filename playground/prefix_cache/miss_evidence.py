@@ -12,10 +12,10 @@ from playground.prefix_cache.block_size import CacheUnit, Estimate
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.learned_parameters import LearnedParameters
+from playground.prefix_cache.lifetime import lifetime_of
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.traffic import lifetime_of
 from playground.prefix_cache.view import (
     BASE,
     TURNS,
@@ -169,20 +169,22 @@ def knowledge_of(
     reach, beside = prediction.reach, prediction.beside
     needed = CONFIDENT if learned.hypotheses.room > NO_ROOM else LENGTH
     return MissKnowledge(
-        [one for one in evidence.values() if one.weight >= 0.005],
-        learned.units.step,
-        minimum.value if minimum.confidence >= CONFIDENT and minimum.value else None,
-        float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= needed else None,
-        assumed_s,
-        [(unit.block, unit.weight) for unit in learned.units.likely],
-        max((one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0),
-        _reuses(learned, prediction),
-        learned.reports > 0 and not learned.units.figures,
-        learned.units.figures,
-        learned.proofs.outlived(prediction.reach, learned.units.step),
-        prediction.now,
-        sorted(evidence.values(), key=lambda one: -one.weight),
-        learned.proofs.unserved,
+        orders=[one for one in evidence.values() if one.weight >= 0.005],
+        block=learned.units.step,
+        minimum=minimum.value if minimum.confidence >= CONFIDENT and minimum.value else None,
+        lifetime_s=float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= needed else None,
+        assumed_lifetime_s=assumed_s,
+        blocks=[(unit.block, unit.weight) for unit in learned.units.likely],
+        longest=max(
+            (one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0
+        ),
+        reuses=_reuses(learned, prediction),
+        never_served=learned.reports > 0 and not learned.units.figures,
+        figures=learned.units.figures,
+        outlived=learned.proofs.outlived(prediction.reach, learned.units.step),
+        at=prediction.now,
+        all_orders=sorted(evidence.values(), key=lambda one: -one.weight),
+        unserved=learned.proofs.unserved,
         shared_parameters=frozenset(learned.proofs.shared),
         running=prediction.ended_chars is not None,
         running_tokens=prediction.reach.size(beside.running).tokens if beside else 0.0,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import comb, gcd, inf
 
 from playground.prefix_cache.prefix_size import NEAR, Size
-from playground.prefix_cache.reach import Reach
+from playground.prefix_cache.reach import CLOSING, Reach
 from playground.prefix_cache.view import CacheView
 
 GROWN = 1.1
@@ -31,8 +31,6 @@ CHANCE = 0.05
 """Probability that pauses separate hits from misses by chance, up to which a lifetime is the reason."""
 RESTARTS = 3
 """Number of restarts, each in a long pause, from which a lifetime is the more probable reason."""
-CLOSING = 4
-"""Code points behind a generated message that the next prompt adds."""
 
 
 def message_ends(view: CacheView) -> list[int]:

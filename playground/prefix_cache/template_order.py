@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from playground.prefix_cache.block_agreement import agreement, agrees
 from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
 from playground.prefix_cache.miss_evidence import CONFIDENT, MissKnowledge
@@ -18,12 +20,24 @@ MOVING = 0.6
 large block, a minimum or another replica look the same in single reports."""
 
 
+class BestOrder(Struct, frozen=True):
+    """The order that explains a report best: `found` is the first difference in it, and `shared` the tokens before.
+
+    `moved`: whether the template causes this difference by moving tools or system text, or by marking the last turn.
+    `agreeing`: share of the probable orders in which the report is what the shared beginning gives, 0 to 1.
+    """
+
+    order: Order
+    found: Difference | None
+    shared: Size
+    moved: bool
+    agreeing: float
+
+
 def best_order(
     now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool
-) -> tuple[Difference | None, Size, Order | None, Order, float]:
-    """Return the first difference in the order that explains the report best, the tokens before it, this order if the
-    template causes it by moving tools or system text, or by marking the last turn; the order, and the share of the
-    probable orders in which the report is what the shared beginning gives.
+) -> BestOrder:
+    """Return the order in which a report for a prompt is explained best, beside an earlier prompt.
 
     `likely_only`: only in the most probable order, as something else may explain the report. If the prompt begins with
     the whole earlier one, only a template can cause a difference: its order must be probable.
@@ -55,7 +69,7 @@ def best_order(
         agreeing += one.weight if fitting else 0.0
     _, order, other, size, moved = best or (0.0, "first", earlier, _canonical_size(now, earlier, known), False)
     found = difference(arranged(now, order), arranged(other, order))
-    return found, size, order if moved else None, order, agreeing / probable if probable else 1.0
+    return BestOrder(order, found, size, moved, agreeing / probable if probable else 1.0)
 
 
 def _canonical_size(now: CacheView, earlier: CacheView, known: MissKnowledge) -> Size:

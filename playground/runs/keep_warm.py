@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import PER, Endpoint
 from playground.prefix_cache.forecaster import PromptForecast
-from playground.prefix_cache.traffic import ColdClock
+from playground.prefix_cache.lifetime import ColdClock
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import dollars

@@ -12,8 +12,8 @@ from playground.client.endpoint import Cost, Rates, cost
 from playground.client.events import Usage
 from playground.export.terminal import visible_line
 from playground.prefix_cache.forecast import NEAR_TOKENS, Forecast, clock_time, left
+from playground.prefix_cache.lifetime import ColdClock
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
-from playground.prefix_cache.traffic import ColdClock
 from playground.runs.metrics import Figure, dollars, finish_text, output_figure, percent, seconds, speed
 from playground.runs.state import Attempt, RunState
 

@@ -10,8 +10,8 @@ from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QScrollArea, QStackedWidget, QWidget
 
 from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.lifetime import ColdClock
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
-from playground.prefix_cache.traffic import ColdClock
 from playground.runs.metrics import UNKNOWN, seconds
 from playground.runs.state import Attempt, RunState
 from playground.ui.panes.inspector.figures import InspectorModel, status_text, until_line
