@@ -113,14 +113,14 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return whether the server may keep whole messages, requests or saved states only, and have served all of
         these: no report has shown that it finds anything else again, and this one is nothing, a figure reported
         before, the end of a message, or the last checkpoint before the difference."""
-        if self.known.inside or self.expected_less:
+        if self.known.inside:
             return False
         if not self.extends:
             checkpoint = self.cached & -self.cached  # the largest power of two that divides it
             before_next = checkpoint >= CHECKPOINT and self.shared.tokens - self.cached < checkpoint
             if not self.cached or before_next or near_figure(self.cached, self.known.figures):
                 return True
-        if not self.cached or self.known.block > EXACT_BLOCK:
+        if not self.cached or self.expected_less or self.known.block > EXACT_BLOCK:
             return False
         ends = message_ends(arranged(self.now, self.order))
         return any(ends_at(self.cached, self._evidence.size(end), self.known.block, PROOF) for end in ends)

@@ -120,7 +120,7 @@ def explain_miss(
     if found is not None and cached > shared.tokens * (1 + BEYOND) + known.block + NEAR + 3 * shared.error:
         return _made(case, "unknown", "unknown", "more_than_shared")
     emptied = earlier.lost and case.extends and cached < shared.tokens - known.block - 3 * shared.error
-    by_turn = case.known.in_turn and not known.running and case.expected_less
+    by_turn = case.known.in_turn and not known.running and not known.never_served and case.expected_less
     if by_turn and not case.parameters and not earlier.lost:
         return _made(case, "server", "server", "other_replica")
     if case.missed or emptied:

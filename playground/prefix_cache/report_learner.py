@@ -10,6 +10,7 @@ from playground.prefix_cache.kept_points import KINDS
 from playground.prefix_cache.learned_parameters import LearnedParameters
 from playground.prefix_cache.prediction import CacheUsage, Prediction
 from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure
+from playground.prefix_cache.proofs import SAME
 from playground.prefix_cache.reach import Reach
 from playground.prefix_cache.sent_requests import SentRequests
 from playground.prefix_cache.view import Order
@@ -101,9 +102,13 @@ class ReportLearner:
     def _prove(self, prediction: Prediction, cached: int) -> None:
         proofs, units = self._learned.proofs, self._learned.units
         proofs.add_served(prediction.reach, cached, units.step, prediction.now)
-        proofs.add_ended(prediction.reach, prediction.measure.view, cached, units.step, units.figures)
         compared = prediction.compared
-        tokens = None if compared is None else self._requests.usage_of(compared.run_id)[0]
+        tokens, generated = (None, None) if compared is None else self._requests.usage_of(compared.run_id)
+        ends = (tokens or 0, (tokens or 0) + (generated or 0))
+        if not any(
+            -SAME <= end - cached < max(units.step, SAME) for end in ends
+        ):  # else a state of the earlier request
+            proofs.add_ended(prediction.reach, prediction.measure.view, cached, units.step, units.figures)
         if compared is None or not tokens or not prediction.view.text.startswith(compared.text):
             return
         proofs.add_continued(tokens, cached, units.step, units.figures)
