@@ -133,10 +133,10 @@ def key_forms(key: str | None) -> tuple[str, ...]:
 
 
 def _forms_of(key: str) -> Iterator[str]:
-    escaped = json.dumps(key)[1:-1]
-    in_hex = key.encode().hex()
-    yield from (key, escaped, escaped.replace("/", "\\/"), quote(key, safe=""), in_hex, in_hex.upper())
-    yield from _in_base64(key.encode())
+    escaped, data = json.dumps(key)[1:-1], key.encode("utf-8", "surrogatepass")  # a damaged file has any character
+    in_hex = data.hex()
+    yield from (key, escaped, escaped.replace("/", "\\/"), quote(data, safe=""), in_hex, in_hex.upper())
+    yield from _in_base64(data)
 
 
 def _in_base64(key: bytes) -> Iterator[str]:

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from playground.prompt.encodings import encoding_of
 from playground.storage.paths import write_private
 
 _MAY_HAVE_SECRET = re.compile(
@@ -45,7 +46,7 @@ _UNIT_BYTES = {"utf-16": 2, "utf-32": 4}
 
 def without_secrets(data: bytes) -> bytes:
     """Return a file of settings or endpoints with its passwords and keys masked, also one that is not JSON."""
-    encoding: str = json.detect_encoding(data)
+    encoding = encoding_of(data)
     unit = _UNIT_BYTES.get(encoding[:6], 1)
     end = len(data) - len(data) % unit
     errors = "surrogateescape" if unit == 1 else "surrogatepass"

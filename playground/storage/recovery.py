@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from playground.prompt.document import Json
+from playground.prompt.encodings import encoding_of
 from playground.prompt.json_bounds import JsonBoundsError, check_depth, loads
 
 _MOST_FAILURES = 2_000
@@ -21,7 +22,7 @@ _DECODER = json.JSONDecoder()
 
 def text_of(data: bytes) -> str:
     """Return a damaged file's text. Bytes that its encoding does not allow are lone surrogates."""
-    encoding: str = json.detect_encoding(data)
+    encoding = encoding_of(data)
     errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
     return data.decode(encoding, errors)[:_MOST_CHARS]
 

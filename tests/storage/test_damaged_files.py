@@ -94,3 +94,18 @@ def test_copy_of_a_damaged_file_keeps_the_id_of_an_endpoint_and_masks_other_gene
     own, other = "c6724e8f7684fe8325d382287abf1281", "9f1b6c0d52aa7e4433c1d0e8b7a6f512"
     data = f'{{"id": "{own}", "name": "{other}", "base_url": "https://host/v1"'.encode()
     assert without_secrets(data) == data.replace(other.encode(), rb"sk_\u2026")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"endpoints": [{"name": "Own", "base_url": "http://u:Z\xff81PqLm55TrWq9@127.0.0.1:1/v1", "model": "m"}]}',
+        b'{\x00"endpoints": [{"name": "Own", "base_url": "https://h.example/hook/Zx81PqLm55TrWq9", "model": "m"}]}',
+    ],
+    ids=["byte that is no UTF-8 in a password", "zero as the second byte"],
+)
+def test_copy_of_a_damaged_file_has_no_secret_whatever_its_bytes_are(data: bytes) -> None:
+    copy = without_secrets(data)
+    assert b"81PqLm55" not in copy
+    assert b'"name": "Own"' in copy
+    assert copy.endswith(b'"model": "m"}]}')
