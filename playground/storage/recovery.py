@@ -11,7 +11,7 @@ from playground.prompt.encodings import encoding_of
 from playground.prompt.json_bounds import JsonBoundsError, check_depth, loads
 
 _MOST_FAILURES = 2_000
-"""Objects that cannot be read, after which the rest of the file is left."""
+"""Objects that are no row, or cannot be read, after which the rest of the file is left."""
 _MOST_CHARS = 4 * 1024 * 1024
 _ENTRY = re.compile(r'[\s,{]*"')
 _COLON = re.compile(r"\s*:\s*")
@@ -34,13 +34,12 @@ def rows(text: str, *, keys: Iterable[str]) -> list[Json]:
     wanted = frozenset(keys)
     while failures < _MOST_FAILURES and (at := text.find("{", at)) >= 0:
         value, end = _value_at(text, at)
-        if end is None:
-            failures += 1
-            at += 1
-            continue
-        if isinstance(value, dict) and wanted <= value.keys():
+        if end is not None and isinstance(value, dict) and wanted <= value.keys():
             found.append(value)
-        at = end
+            at = end
+        else:
+            failures += 1
+            at += 1  # an object in it may be one: the damage is in a name around it
     return found
 
 

@@ -523,3 +523,10 @@ def test_by_name_unknown_after_damage_names_the_copy(path: Path) -> None:
         with pytest.raises(InputError, match="was damaged") as failed:
             EndpointStore(path).by_name("S1")
         assert str(path.parent / "endpoints.damaged.json") in str(failed.value)
+
+
+def test_damage_in_the_name_of_the_list_loses_no_row(path: Path) -> None:
+    path.write_text(json.dumps({"endp_ints": THREE}), "utf-8")
+    book = EndpointStore(path)
+    assert [each.name for each in book.all()[2:]] == ["S0", "S1", "S2"]
+    assert book.notice.endswith("Recovered endpoints: S0, S1, S2.")
