@@ -270,8 +270,10 @@ def _connect_alone(path: Path) -> sqlite3.Connection:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Return whether the error means that the file is damaged."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES or str(error).startswith(_UNDECODABLE)
+    """Return whether the error means that the file is damaged: rows that refer to others are written after these."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    damaged = code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY or code & 0xFF in _DAMAGED_CODES
+    return damaged or str(error).startswith(_UNDECODABLE)
 
 
 def _is_wrong_schema(error: sqlite3.Error) -> bool:

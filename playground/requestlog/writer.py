@@ -321,7 +321,10 @@ class Writer:
             with self._transaction(durable):
                 numbers = [self._write(live) for live in owing]
         except sqlite3.IntegrityError as error:
-            return self._save_each(owing, durable, refused, error)
+            if not is_damage(error):
+                return self._save_each(owing, durable, refused, error)
+            self._error(error)
+            return False
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:

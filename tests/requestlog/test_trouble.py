@@ -446,6 +446,25 @@ def test_damage_of_a_large_file_that_a_write_finds_sets_it_aside_at_the_next_sta
     assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
 
 
+def test_row_without_the_one_it_refers_to_is_damage_and_not_a_refused_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_another(connection: sqlite3.Connection, *_of_run: object) -> int:
+        connection.execute("UPDATE runs SET target = 4711")
+        raise AssertionError
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await keep(log, record("before"), answered())
+        monkeypatch.setattr("playground.requestlog.rows.insert_run", write_another)
+        await keep(log, record("after"), answered())
+        await log.close()
+        assert log.unsaved == 1
+        assert (tmp_path / "request-log.check").exists()  # the next start checks the whole file
+
+    run(work())
+
+
 def test_damage_of_a_large_file_that_shows_after_opening_sets_it_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
