@@ -150,7 +150,9 @@ class BatchJob:
     def _count_earlier(self, number: int, run_id: str, state: RunState) -> None:
         """Count a logged request of an earlier run if it has no result: it was stopped, or its process was killed."""
         earlier = self._earlier.setdefault(number, Earlier())
-        if not state.attempts or run_id in earlier.ids or state.request_id in earlier.ids:
+        # A process that is killed at once has not stored whether its request was sent: it may be paid.
+        unsent = not state.attempts and state.phase != "interrupted"
+        if unsent or run_id in earlier.ids or state.request_id in earlier.ids:
             return
         if state.phase == "failed" and state.request_id is None and self._results.is_table:
             return  # a table has no run ids: this may be the request of one of its results

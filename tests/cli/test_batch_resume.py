@@ -29,14 +29,18 @@ def _event(value: object) -> bytes:
 
 
 class Server(QuietHandler):
-    """Answers by the question: in `cut` with a cut tool call, in `hanging` with text and no end."""
+    """Answers by the question: in `cut` with a cut tool call, in `hanging` with text and no end, in `silent` not."""
 
     cut: ClassVar[set[str]] = set()
     hanging: ClassVar[set[str]] = set()
-    ended = threading.Event()
+    silent: ClassVar[set[str]] = set()
+    arrived, ended = threading.Event(), threading.Event()
 
     def do_POST(self) -> None:
         question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        if question in self.silent:
+            self.arrived.set()
+            self.ended.wait(LIMIT_S)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -87,8 +91,9 @@ class Project:
 
 @pytest.fixture(params=[".jsonl", ".csv"])
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
-    Server.cut, Server.hanging = set(), set()
+    Server.cut, Server.hanging, Server.silent = set(), set(), set()
     Server.ended.clear()
+    Server.arrived.clear()
     with serving(Server) as address:
         yield Project(tmp_path, f"{address}/v1", request.param)
         Server.ended.set()
@@ -126,6 +131,19 @@ def test_resume_after_stop_counts_the_request_that_was_stopped(project: Project)
 def test_resume_after_kill_counts_the_request_that_was_cut(project: Project) -> None:
     _end_in_the_second_row(project, signal.SIGKILL)
     Server.hanging = set()
+    totals = project.run()
+    assert (totals["all_runs"]["prompt_tokens"], totals["all_runs"]["unreported"]) == (1400, 1)
+    assert (totals["prompt_tokens"], totals["unreported"]) == (700, 0)
+
+
+def test_resume_after_kill_as_soon_as_a_request_arrived_counts_it(project: Project) -> None:
+    """The log does not know yet that it was sent."""
+    Server.silent = {"beta"}
+    with start_text(project.arguments, project.environment) as process:
+        assert Server.arrived.wait(LIMIT_S)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=LIMIT_S)
+    Server.silent = set()
     totals = project.run()
     assert (totals["all_runs"]["prompt_tokens"], totals["all_runs"]["unreported"]) == (1400, 1)
     assert (totals["prompt_tokens"], totals["unreported"]) == (700, 0)
