@@ -277,9 +277,14 @@ class SplitKeys:
     `changed`: whether the last call of `events` altered or held back anything.
     """
 
-    def __init__(self, forms: tuple[str, ...]) -> None:
-        """`forms`: the forms of the key (redact.key_forms); if empty, everything passes."""
-        self._forms = forms
+    def __init__(self, forms: tuple[str, ...], heads: tuple[tuple[str, str], ...] = ()) -> None:
+        """Take what is masked.
+
+        Args:
+            forms: the forms of the key (redact.key_forms); if empty, everything passes.
+            heads: its beginnings (redact.key_heads), which are masked if the text goes on in another way.
+        """
+        self._forms, self._heads = forms, heads
         self._starts = tuple(dict.fromkeys(form[:SUSPECT_CHARS] for form in forms))
         self._texts: dict[_Stream, _Text] = {}
         self._names: dict[tuple[str, int], str] = {}
@@ -377,11 +382,19 @@ class SplitKeys:
         if found is not None and found.start() < len(known) < found.end():
             # Its first characters were displayed before they could be recognized.
             coming = MASK + coming[found.end() - len(known) :]
-        coming = mask(coming, self._forms)
+        coming = self._without_beginnings(known, mask(coming, self._forms))
         kept = max(len(coming) - self._suspicious(known + coming), 0)
         text.held = coming[kept:]
         text.tail = _last_units(known + coming[:kept], SUSPECT_CHARS - 1)
         return coming[:kept]
+
+    def _without_beginnings(self, known: str, coming: str) -> str:
+        """Mask the beginnings of a key that something else follows, but for the characters that were displayed."""
+        whole = known + coming
+        for start, end in reversed(_beginnings(whole, self._heads)):
+            if len(known) < end < len(whole):
+                whole = whole[: max(start, len(known))] + MASK + whole[end:]
+        return whole[len(known) :]
 
     def _suspicious(self, text: str) -> int:
         """Return how many characters at the end may be the beginning of a key, escaped or not."""

@@ -14,7 +14,7 @@ from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError, is_do
 from playground.client.error_body import is_error_name
 from playground.client.errors import bounds_error, cut_call_error, cut_error, empty_error, not_a_chunk, stream_error
 from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
-from playground.client.redact import SplitKeys, key_forms, mask, redact
+from playground.client.redact import SplitKeys, key_forms, key_heads, mask, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
 from playground.prompt.encodings import as_utf8
 from playground.prompt.json_bounds import JsonBoundsError, json_lines
@@ -80,7 +80,7 @@ class ResponseDecoder:
         """`content_type`: the header's media type in lower case, without parameters."""
         self._content_type, self._key, self._limits = content_type, key, limits
         self._forms = key_forms(key)
-        self._split = SplitKeys(self._forms)
+        self._split = SplitKeys(self._forms, key_heads(key))
         self._decoder = ChunkDecoder()
         self._framer = SseFramer()
         self._mode: Literal["unknown", "stream", "whole"] = "stream" if content_type == EVENT_STREAM else "unknown"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.client.events import AnyEvent, ContentDelta, Finished, ToolCallDelta
-from playground.client.redact import MASK, SplitKeys, key_forms
+from playground.client.redact import MASK, SplitKeys, key_forms, key_heads
 
 KEY = "sk_planted-0123456789/+AbCdEf"
 FORMS = key_forms(KEY)
@@ -68,3 +69,17 @@ def test_tool_calls_are_told_apart_and_the_end_lets_go() -> None:
 def test_without_a_key_nothing_is_looked_at() -> None:
     piece = ContentDelta(0.0, KEY)
     assert list(SplitKeys(()).events([piece])) == [piece]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 50])
+@pytest.mark.parametrize("after", ['"', " ", "…", "\n", ", and more"])
+@pytest.mark.parametrize("length", [9, 13, 20, 23])
+def test_beginning_of_a_key_that_something_else_follows_is_masked(length: int, after: str, size: int) -> None:
+    key = "Zx81PqLm55TrWq9bKd7Yv3Nc"
+    text = f"The key is {key[:length]}{after} and the end."
+    guard = SplitKeys(key_forms(key), key_heads(key))
+    pieces = [ContentDelta(0.0, text[at : at + size]) for at in range(0, len(text), size)]
+    events = [*guard.events(pieces), *guard.rest(0.0)]
+    shown = "".join(event.text for event in events if isinstance(event, ContentDelta))
+    assert key[:4] not in shown
+    assert shown.endswith(f"{MASK}{after} and the end.")
