@@ -252,7 +252,7 @@ def _of_value(value: Any, depth: int, *, texts: bool = True) -> Iterator[str]:
             if isinstance(one, str):
                 yield from _of_text(one, depth) if texts else ()
             else:
-                yield from _of_value(one, depth, texts=texts)
+                yield from _of_value(one, depth - isinstance(one, list), texts=texts)
 
 
 def _of_member(name: str, value: Any, depth: int, *, texts: bool, is_content: bool) -> Iterator[str]:

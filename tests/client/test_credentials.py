@@ -6,9 +6,17 @@ import json
 
 import pytest
 
-from playground.client.credentials import MAX_CREDENTIALS, credentials, has_secret, masked_address, stored_headers
+from playground.client.credentials import (
+    MAX_CREDENTIALS,
+    credentials,
+    has_secret,
+    masked_address,
+    secrets_of,
+    stored_headers,
+)
 from playground.client.endpoint import check_base_url
 from playground.client.redact import MASK, redact
+from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.secret_names import is_secret, looks_random
 
@@ -316,3 +324,12 @@ def test_short_last_part_of_a_webhook_is_masked_with_the_part_before_it(target: 
     assert "a1b2c3d" not in redact(body, found)
     assert "catch" not in (found or "")  # it would be masked first, and take the id away from the last part
     assert "a1b2c3d" not in masked_address(target)
+
+
+def test_lists_in_lists_are_searched_to_a_bounded_depth() -> None:
+    """Python 3.13 reads JSON that is nested more deeply than functions may be."""
+    value: Json = ["--api-key", "Zx81PqLm55TrWq9bKd7Yv3Nc"]
+    for _ in range(3_000):
+        value = [value]
+    assert not list(secrets_of(value))
+    assert list(secrets_of([["--api-key", "Zx81PqLm55TrWq9bKd7Yv3Nc"]])) == ["Zx81PqLm55TrWq9bKd7Yv3Nc"]
