@@ -314,7 +314,8 @@ class ObservedExchange:
         self._spooled: asyncio.Future[bool] | None = None
 
     def _at(self) -> float:
-        return time.monotonic() - self._started
+        # In whole microseconds: a logged event has the same time when it is read.
+        return round(time.monotonic() - self._started, 6)
 
     def begin(self, method: str, target: str, headers: RawHeaders) -> None:
         """Pass the head of the request on. Bodies that would not be recorded are not passed on."""

@@ -73,8 +73,8 @@ class Run:
         return self._events.subscribe(callback)
 
     def clock(self) -> float:
-        """Seconds since the run began."""
-        return time.monotonic() - self._began
+        """Seconds since the run began, in whole microseconds: a logged event has the same time when it is read."""
+        return round(time.monotonic() - self._began, 6)
 
     def _happen(self, event: AnyEvent) -> None:
         self.state.apply(event)

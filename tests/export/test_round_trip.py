@@ -63,21 +63,12 @@ def folder(tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]) -> P
 
 
 def rows(folder: Path, log_filter: LogFilter) -> list[LogRow]:
-    """Return the rows of a filter without what belongs to the log that has them. Events store microseconds."""
+    """Return the rows of a filter without what belongs to the log that has them."""
 
     async def read(log: RequestLog) -> list[LogRow]:
         return await log.rows_at(log_filter, 0, 100)
 
-    return [
-        replace(
-            row,
-            number=0,
-            imported=False,
-            ttft_s=None if row.ttft_s is None else round(row.ttft_s, 5),
-            duration_s=None if row.duration_s is None else round(row.duration_s, 5),
-        )
-        for row in with_log(folder, read)
-    ]
+    return [replace(row, number=0, imported=False) for row in with_log(folder, read)]
 
 
 def words(text: str) -> LogFilter:
