@@ -23,6 +23,7 @@ from playground.tools.json_position import JsonFault, read_json
 
 MAX_ERRORS = 20
 TIME_LIMIT_S = 0.1
+"""Seconds of processor time of one check: other programs and threads do not shorten it."""
 _MAX_CHOICES = 8
 _TYPE_NAMES = {
     "object": "an object",
@@ -313,7 +314,7 @@ def _as_json(value: Json) -> str:
 
 class _time_limit:  # noqa: N801 - used like a function
     def __enter__(self) -> None:
-        self._token = _DEADLINE.set(time.monotonic() + TIME_LIMIT_S)
+        self._token = _DEADLINE.set(time.thread_time() + TIME_LIMIT_S)
 
     def __exit__(self, *_: object) -> None:
         _DEADLINE.reset(self._token)
@@ -321,7 +322,7 @@ class _time_limit:  # noqa: N801 - used like a function
 
 def _check_time() -> float:
     """Return the seconds that are left. Raises _TimeLimitError if none are."""
-    left_s = _DEADLINE.get() - time.monotonic()
+    left_s = _DEADLINE.get() - time.thread_time()
     if left_s <= 0:
         raise _TimeLimitError
     return left_s

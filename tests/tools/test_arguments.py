@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import pytest
 
 from playground.prompt.document import Json
 from playground.runs.record import Asked, asked_in
-from playground.tools.schema import MAX_ERRORS, ArgumentCheck, check_arguments, check_schema, schemas_by_name
+from playground.tools.schema import (
+    MAX_ERRORS,
+    ArgumentCheck,
+    check_arguments,
+    check_schema,
+    preload,
+    schemas_by_name,
+)
 
 SCHEMA: Json = {
     "type": "object",
@@ -168,6 +176,26 @@ def test_check_schema_usual_nesting_is_checked_and_absurd_nesting_is_an_error() 
 
     assert [error.path[-1] for error in check_schema(nested(12))] == ["type"]
     assert [error.path for error in check_schema(nested(400))] == [()]
+
+
+def test_check_schema_beside_busy_threads_is_checked() -> None:
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.is_set():
+            sum(range(1_000))
+
+    preload()
+    busy = [threading.Thread(target=work) for _ in range(8)]
+    for thread in busy:
+        thread.start()
+    try:
+        errors = check_schema({"properties": {f"p{number}": {"type": "string"} for number in range(150)}, "type": "x"})
+    finally:
+        ended.set()
+        for thread in busy:
+            thread.join()
+    assert [error.path for error in errors] == [("type",)]
 
 
 def test_schemas_by_name_and_what_was_asked() -> None:
