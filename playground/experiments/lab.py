@@ -166,16 +166,19 @@ class Lab:
         progress: LabProgress,
         send: Callable[[Document], Awaitable[RunState]],
         read: Callable[[LabProgress], None],
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.progress = progress
-        self._send, self._read = send, read
+        self._send, self._read, self._clock, self._sleep = send, read, clock, sleep
         self.due: float | None = None
         """Unix seconds of the next send while the plan's pause before it runs; None otherwise."""
 
     @property
     def left_s(self) -> float | None:
         """Return the seconds until the next send; None if it does not wait."""
-        return None if self.due is None else max(self.due - time.time(), 0.0)
+        return None if self.due is None else max(self.due - self._clock(), 0.0)
 
     async def run(self) -> LabProgress:
         """Execute the remaining steps in order. Cancelling keeps the readings; a failed request ends the experiment."""
@@ -187,10 +190,10 @@ class Lab:
             if step.gap_s and before is not None:
                 self.due = before + step.gap_s
                 try:
-                    await asyncio.sleep(max(self.due - time.time(), 0.0))
+                    await self._sleep(max(self.due - self._clock(), 0.0))
                 finally:
                     self.due = None
-            at = time.time()
+            at = self._clock()
             state = await self._send(plan.document(number))
             self._take(_reading(number, at, before, state))
             if state.phase != "done":

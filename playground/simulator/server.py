@@ -101,11 +101,11 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
 
 
 class Simulator:
-    """One simulated account."""
+    """One simulated account. `clock`: seconds by which the cache forgets."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, clock: Callable[[], float] = time.monotonic) -> None:
         self._options = options
-        self._cache = Replicas(options.cache)
+        self._cache = Replicas(options.cache, clock)
         self._limiter = Limiter(PLANS[options.plan])
         self._faults = FaultQueue()
         self._served = 0

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from aiohttp import web
 from msgspec.structs import replace
 
 from playground.client.connection import Connection
@@ -29,7 +30,9 @@ from playground.experiments.lab import (
 from playground.prompt.document import Document, Json
 from playground.prompt.request import to_request
 from playground.runs.state import RunState
+from playground.simulator.engine import CacheOptions
 from playground.simulator.launch import SimulatorProcess
+from playground.simulator.server import Options, Simulator
 
 FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
 Start = Callable[..., SimulatorProcess]
@@ -86,14 +89,34 @@ def test_it_finds_the_block_size_and_the_minimum(make_simulator: Start, block: i
     assert any(f"{found.block:,} tokens" in sentence for sentence in sentences(progress))
 
 
-def test_it_finds_the_lifetime(make_simulator: Start) -> None:
-    simulator = make_simulator(*FAST, "--cache-ttl", "0.8")
-    progress = _run(simulator.base_url, plan_lifetime((0.2, 0.4, 1.3, 1.6)))
-    hit, missed = findings(progress).lifetime
-    assert hit is not None
-    assert missed is not None
-    assert hit <= 0.8 <= missed
-    assert findings(progress).lifetime_s == hit
+def test_it_finds_the_lifetime() -> None:
+    now = 1_000.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    async def story() -> LabProgress:
+        options = Options(plan="none", cache=CacheOptions(lifetime_s=100.0), ttft_ms=0.0, token_ms=0.0)
+        runner = web.AppRunner(Simulator(options, lambda: now).application())
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        endpoint = Endpoint("lab", "Lab", f"http://127.0.0.1:{runner.addresses[0][1]}/waves/v1", needs_key=False)
+        connection = Connection()
+        progress = await Lab(
+            LabProgress(plan_lifetime((40.0, 99.0, 101.0, 160.0)), "lab"),
+            lambda document: _state(connection, endpoint, document),
+            lambda _progress: None,
+            clock=lambda: now,
+            sleep=sleep,
+        ).run()
+        await connection.aclose()
+        await runner.cleanup()
+        return progress
+
+    found = findings(asyncio.run(story()))
+    assert found.lifetime == (99.0, 101.0)
+    assert found.lifetime_s == 99.0
 
 
 def test_it_counts_hits_and_times_first_tokens(make_simulator: Start) -> None:
