@@ -185,11 +185,14 @@ def _of_path(text: str, start: int, end: int, host: str) -> Iterator[SecretText]
         return
     path = text[start:end]
     is_known = host.endswith(WEBHOOK_HOSTS)
+    parts = path.split("/")
+    if not is_known and max(map(len, parts)) < LEAST_CHARS:
+        return
     hook = _HOOK.search(path)
     hook_end = 0 if is_known or _HOOK.search(host) else hook.start() if hook else end - start
     before, before_at, at = "", start, start
     last = start + path.rstrip("/").rfind("/") + 1
-    for part in path.split("/"):
+    for part in parts:
         plain = unquote(part)
         is_hook = is_known or at - start > hook_end
         if bot := _BOT.fullmatch(plain):

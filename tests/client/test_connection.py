@@ -7,13 +7,17 @@ import itertools
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import pytest
 
 from playground import __version__
+from playground.client import exchange
 from playground.client.connection import Connection, Timeouts
+from playground.client.credentials import credentials
 from playground.client.endpoint import Endpoint
 from playground.client.events import (
     AnyEvent,
@@ -29,6 +33,7 @@ from playground.client.events import (
     Usage,
     UsageReported,
 )
+from playground.client.redact import MASK
 from playground.prompt.request import Request
 from tests.client import servers
 from tests.client.servers import Peer, Script, Server, serve
@@ -186,6 +191,26 @@ def test_secret_headers_and_the_key_are_not_told() -> None:
     assert "set-cookie" not in dict(told.headers.headers)
     assert dict(told.headers.headers)["x-plain"] == "kept"
     assert KEY not in repr(told.events)
+
+
+@pytest.mark.parametrize(("addresses", "beside"), [(0, False), (12_000, True)])
+def test_secret_of_a_parameter_is_searched_beside_the_loop_in_a_large_body_and_masked(
+    monkeypatch: pytest.MonkeyPatch, addresses: int, beside: bool
+) -> None:
+    threads: list[int] = []
+
+    def noted(*values: Any) -> str | None:
+        threads.append(threading.get_ident())
+        return credentials(*values)
+
+    monkeypatch.setattr(exchange, "credentials", noted)
+    secret = "xoA7k2Lm9Qp4Zt8v"
+    metadata = {"seen": [f"https://api.example/v1/users/{n}?page={n}" for n in range(addresses)], "api_key": secret}
+    body = json.dumps({"model": "m", "messages": [], "metadata": metadata}).encode()
+    told = _run(_sends(servers.whole(b"{}", extra=f"X-Echo: {secret}\r\n")), request=Request(body, "m", False))
+    assert secret not in repr(told.events)
+    assert dict(told.headers.headers)["x-echo"] == MASK
+    assert [thread != threading.get_ident() for thread in threads] == [beside]
 
 
 def test_a_stream_cut_at_every_byte_tells_the_same() -> None:
