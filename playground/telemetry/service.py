@@ -155,8 +155,8 @@ class TelemetryService:
     def report(self, run: Run) -> None:
         """Queue a run that has ended. Returns at once."""
         if self._settings.flag("request_lines"):
-            text = line(run, contents=self._settings.flag("request_lines_contents"))
-            self._work(lambda: self._append(text))
+            contents = self._settings.flag("request_lines_contents")
+            self._work(lambda: self._append(run, contents=contents))
         collector = self._settings.text("otel_collector").strip()
         if collector or self._collector:
             self._work(lambda: self._send(lambda spans: spans.send(run), collector))
@@ -173,9 +173,9 @@ class TelemetryService:
             self._worker = ThreadPoolExecutor(1, "reporting")
         self._worker.submit(work)
 
-    def _append(self, text: str) -> None:
+    def _append(self, run: Run, *, contents: bool) -> None:
         try:
-            self._lines.append(text)
+            self._lines.append(line(run, contents=contents))
         except OSError as error:
             self._say(f"{FILE} cannot be written: {error.strerror or error}.")
 
