@@ -94,26 +94,24 @@ class EndpointStore:
             return _endpoints(value, cleaned, unusable, renamed)
 
         endpoints = self._file.read(read) or _built_in()
-        notice = self._file.notice
+        sentences = [self._file.notice]
         others = [endpoint for endpoint in endpoints.values() if endpoint not in BUILT_IN]
         if self._file.recovered:
-            names = ", ".join(endpoint.name for endpoint in others)
-            notice += f" Recovered endpoints: {names or 'none'}."
-            if unusable:
-                notice += f" Endpoints that cannot be used: {' '.join(unusable)}"
-            changed += others
+            sentences.append(f"Recovered endpoints: {_names(others) or 'none'}.")
         elif unusable:
-            notice = f"{self._file.set_aside()} Endpoints that cannot be used: {' '.join(unusable)}"
-            changed += others
-        elif renamed:
-            names = ", ".join(endpoint.name for endpoint in renamed)
-            notice = f"Two endpoints had the same id: {names} got another one. Enter its API key again."
-            changed += [*renamed, *cleaned]
-        elif cleaned:
-            names = ", ".join(endpoint.name for endpoint in cleaned)
-            notice = f"The password or key was removed from the base URL of {names}. The key has its own field."
-            changed += cleaned
-        return endpoints, notice
+            sentences = [self._file.set_aside()]
+        changed += others if self._file.recovered or unusable else [*renamed, *cleaned]
+        if unusable:
+            sentences.append(f"Endpoints that cannot be used: {' '.join(unusable)}")
+        if renamed:
+            sentences.append(
+                f"Two endpoints had the same id: {_names(renamed)} got another one. Enter its API key again."
+            )
+        if cleaned:
+            sentences.append(
+                f"The password or key was removed from the base URL of {_names(cleaned)}. The key has its own field."
+            )
+        return endpoints, " ".join(filter(None, sentences))
 
     def all(self) -> tuple[Endpoint, ...]:
         """Return every endpoint: the simulator, Electron, then those added, oldest first."""
@@ -129,7 +127,7 @@ class EndpointStore:
         for endpoint in self.all():
             if wanted in (endpoint.name.casefold(), endpoint.id.casefold()):
                 return endpoint
-        hint = f"There are: {', '.join(endpoint.name for endpoint in self.all())}."
+        hint = f"There are: {_names(self.all())}."
         if copies := self._file.copies():
             hint += f" The file of endpoints was damaged; copies: {', '.join(map(str, copies))}."
         raise InputError(FieldError(("endpoint",), f"there is no endpoint called {text!r}.", hint))
@@ -298,6 +296,10 @@ class _EndpointRow(TypedDict):
     """Missing in files of versions before it could be set."""
     context_source: NotRequired[str]
     """One of ContextSource; any other text is read as unknown."""
+
+
+def _names(endpoints: Iterable[Endpoint]) -> str:
+    return ", ".join(endpoint.name for endpoint in endpoints)
 
 
 class _EndpointsFile(TypedDict):

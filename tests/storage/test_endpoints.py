@@ -517,6 +517,15 @@ def test_endpoints_with_the_same_id_are_both_kept(path: Path) -> None:
     assert (again.notice, again.all()) == ("", book.all())
 
 
+@pytest.mark.parametrize("damage", ["}", '{"id": "e9"}]}'], ids=["syntax", "row"])
+def test_damaged_file_with_an_endpoint_under_a_used_id_names_it_in_the_notice(path: Path, damage: str) -> None:
+    rows = [*THREE, {**THREE[0], "name": "Other"}, {**THREE[1], "name": "Bare", "base_url": "http://u:p@h.example/v1"}]
+    path.write_text(json.dumps({"endpoints": rows})[:-2] + f", {damage}")
+    notice = EndpointStore(path).notice
+    assert "Other, Bare got another one" in notice
+    assert "base URL of Bare" in notice
+
+
 def test_by_name_unknown_after_damage_names_the_copy(path: Path) -> None:
     path.write_text(json.dumps({"endpoints": THREE}).replace('"S1"', '"S1'))
     for _ in range(2):
