@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from playground.prompt.encodings import encoding_of
@@ -148,9 +149,9 @@ def set_aside_without_secrets(path: Path, aside: Path, data: bytes) -> None:
         path.unlink()
 
 
-def clean_set_aside(path: Path) -> str:
-    """Mask the secrets in what earlier versions set aside of this file. Returns why that failed, as a sentence."""
-    for aside in path.parent.glob(f"{path.stem}.damaged*{path.suffix}"):
+def clean_copies(copies: Iterable[Path]) -> str:
+    """Mask the secrets in files that earlier versions set aside. Returns why that failed, as a sentence."""
+    for aside in copies:
         try:
             data = aside.read_bytes() if aside.is_file() else b""
             masked = without_secrets(data)

@@ -105,11 +105,12 @@ class JsonFile:
 
     def clean_set_aside(self) -> str:
         """Mask the secrets in files that earlier versions set aside. Returns why that failed, as a sentence."""
-        if not any(self._path.parent.glob(f"{self._path.stem}.damaged*")):
+        copies = self.copies()
+        if not copies:
             return ""
-        from playground.storage.damaged_files import clean_set_aside
+        from playground.storage.damaged_files import clean_copies
 
-        return clean_set_aside(self._path)
+        return clean_copies(copies)
 
     def write(self, value: Json) -> None:
         """Replace the file. Raises OSError, also if the present file could not be read: it may be the user's."""

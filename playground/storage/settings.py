@@ -247,15 +247,10 @@ class Settings:
         with self._lock:
             changed, self._unsaved, self._scheduled = self._unsaved, {}, False
         saved = self._file.read(_table) or {}
-        copied = ""
+        overwrites = not self._file.recovered and any(
+            name in saved and _is_damaged(name, saved[name]) for name in changed
+        )
         for name, value in changed.items():
-            if not copied and name in saved and _is_damaged(name, saved[name]) and not self._file.recovered:
-                try:
-                    copied = self._file.keep_copy().name
-                except OSError as error:
-                    with self._lock:
-                        self._unsaved = {**changed, **self._unsaved}
-                    return f"The settings cannot be saved: {error.strerror or error}."
             saved[name] = value
             if value == _TABLE[name].default:
                 del saved[name]
@@ -263,6 +258,7 @@ class Settings:
             if name in saved:
                 saved[name] = stored_form(saved[name])
         try:
+            copied = self._file.keep_copy().name if overwrites else ""
             self._file.write(saved)
         except OSError as error:
             with self._lock:
