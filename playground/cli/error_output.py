@@ -22,8 +22,8 @@ def install_masking() -> None:
 def masked_report(text: str) -> str:
     """Return a report with the keys of this process, and everything that looks like a key, masked."""
     # Imported here: an error is rare, and every command starts with this module.
-    from playground.client.credentials import masked_address
     from playground.client.redact import redact
+    from playground.client.secret_texts import masked_address
     from playground.storage.credentials import VARIABLE, known_secrets
 
     known = [*known_secrets(), os.environ.get(VARIABLE, "").strip()]

@@ -23,8 +23,8 @@ from msgspec.structs import replace
 from playground.child_process import program_command
 from playground.cli import BAD_INPUT, FINISHED
 from playground.cli.send import endpoint_of
-from playground.client.credentials import masked_address
 from playground.client.endpoint import Endpoint
+from playground.client.secret_texts import masked_address
 from playground.prompt.field_errors import FieldError, InputError
 from playground.recorder.access import AccessPolicy
 from playground.recorder.feed import RecordingFeed

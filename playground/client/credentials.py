@@ -15,8 +15,11 @@ import msgspec
 from playground.client import tolerant_json
 from playground.client.redact import LEAST_CHARS, MASK, redact
 from playground.client.secret_texts import (
+    COOKIES,
+    LONG_CHARS,
     ORDINARY,
     addresses_in,
+    has_digit,
     is_literal,
     is_value,
     masked_address,
@@ -26,16 +29,11 @@ from playground.client.secret_texts import (
 from playground.prompt.secret_names import is_placeholder, is_secret
 from playground.prompt.secret_words import PUBLIC_FIELDS
 
-__all__ = ["credentials", "has_secret", "masked_address", "secrets_of", "stored_headers", "without_secret"]
-
 MAX_CREDENTIALS = 32
 """Credentials of a request that are masked; each costs a search of the bodies."""
 LEFT_OUT = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
 """Response headers that are not stored."""
-_LONG = 16
-"""Characters from which on a part of a secret value is a secret although it has no digit."""
 _DEEPEST = 16
-_COOKIES = ("cookie", "set-cookie")
 
 
 def credentials(
@@ -54,7 +52,7 @@ def credentials(
     found = dict.fromkeys([added] if added else [])
     cookies: list[str] = []
     for name, value in headers:
-        if name.lower() in _COOKIES:
+        if name.lower() in COOKIES:
             cookies += of_field(name, value)
         else:
             found.update(dict.fromkeys((*of_field(name, value), *secrets_in(value))))
@@ -218,7 +216,7 @@ def _is_word(name: str, value: str) -> bool:
     """Return whether a parameter is a word, as in `{"key": "translation"}`, or a mark of a template, as <|im_end|>."""
     if value.startswith("<") and value.endswith(">"):
         return True
-    return name.lower() in ("key", "token") and len(value) < _LONG and not any(map(str.isdigit, value))
+    return name.lower() in ("key", "token") and len(value) < LONG_CHARS and not has_digit(value)
 
 
 _WORD = re.compile(r"[A-Za-z]?[a-z]{0,13}(?: [A-Za-z]?[a-z]{0,13})*")

@@ -1,7 +1,7 @@
 """Secrets in texts: in addresses, `name=value`, header lines, options, connection strings and keys of known forms.
 
 What is found here is masked wherever it stands: `credentials` collects it from a request, `masked_address` masks it in
-a text of any origin, and `strictly_masked` in a damaged file.
+a text of any origin.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from playground.client.redact import LEAST_CHARS, MASK
 from playground.prompt.secret_names import is_placeholder, is_secret, is_session_id, looks_random, may_be_secret
 from playground.prompt.secret_words import SECRET_HOSTS, WEBHOOK_HOSTS
 
-_LONG = 16
+LONG_CHARS = 16
 """Characters from which on a part of a secret value is a secret although it has no digit."""
-_COOKIES = ("cookie", "set-cookie")
+COOKIES = ("cookie", "set-cookie")
 _SCHEME_WORDS = (
     "basic bearer token digest apikey api-key key negotiate ntlm hoba mutual oauth vapid gnap dpop aws4-hmac-sha256 "
     "aws4-ecdsa-p256-sha256 scram-sha-1 scram-sha-256 sharedkey sharedkeylite sharedaccesssignature sapisidhash"
@@ -48,7 +48,7 @@ class SecretText(NamedTuple):
 
 def of_field(name: str, value: str) -> Iterator[str]:
     """Yield the secrets in the value of a header, a parameter or a query field."""
-    if name.lower() in _COOKIES and "=" in value:
+    if name.lower() in COOKIES and "=" in value:
         for pair in value.split(";"):
             cookie, _, text = pair.strip().partition("=")
             text = text.strip('"')
@@ -87,7 +87,7 @@ def _parts(text: str) -> Iterator[str]:
     # Only the value behind its name: the same characters may be in a secret.
     rest = _PAIR.sub(lambda found: " " if found[1].lower() in _PUBLIC_PARTS else found[0], " ".join(words))
     for part in _split(rest):
-        if len(part) >= _LONG or any(map(str.isdigit, part)):
+        if len(part) >= LONG_CHARS or has_digit(part):
             yield part
     if scheme == "basic" and words:
         with suppress(ValueError):
@@ -95,7 +95,7 @@ def _parts(text: str) -> Iterator[str]:
             yield user_and_password
             user, _, password = user_and_password.partition(":")
             yield password
-            if any(map(str.isdigit, user)):  # some servers take the key as the user's name
+            if has_digit(user):  # some servers take the key as the user's name
                 yield user
 
 
@@ -144,7 +144,7 @@ def _of_address(text: str, start: int, end: int, scheme: str) -> Iterator[Secret
     host = text[start:place].partition(":")[0].lower()
     if host.endswith(SECRET_HOSTS):
         label = host.partition(".")[0]
-        if len(label) >= LEAST_CHARS and _has_digit(label):
+        if len(label) >= LEAST_CHARS and has_digit(label):
             yield SecretText(start, start + len(label), (text[start : start + len(label)],))
     yield from _of_path_and_query(text, place, end, host)
 
@@ -167,7 +167,7 @@ def _of_user(text: str, start: int, at: int, end: int) -> Iterator[SecretText]:
             values += [raw, text[start : _first_of(text, "/?#", at, end)]]
         if looks_random(user):
             values.append(user)
-    elif user and (looks_random(user) or _has_digit(user)):
+    elif user and (looks_random(user) or has_digit(user)):
         values += [user, unquote(user)]
     if raw and raw != colon:
         yield SecretText(start, at, tuple(dict.fromkeys(values)))
@@ -199,7 +199,7 @@ def _of_path(text: str, start: int, end: int, host: str) -> Iterator[SecretText]
             yield SecretText(at + 3, at + len(part), (bot[1], bot[2], part[3:]))
         elif _is_secret_part(plain, before, is_hook=is_hook):
             yield SecretText(at, at + len(part), (plain, part))
-        elif is_known and at == last and len(part) < LEAST_CHARS <= len(before) + len(part) and _has_digit(part):
+        elif is_known and at == last and len(part) < LEAST_CHARS <= len(before) + len(part) and has_digit(part):
             yield SecretText(at, at + len(part), (text[before_at : at + len(part)],))
         if part:
             before, before_at = plain, at
@@ -209,9 +209,9 @@ def _of_path(text: str, start: int, end: int, host: str) -> Iterator[SecretText]
 def _is_secret_part(part: str, before: str, *, is_hook: bool) -> bool:
     if len(part) < LEAST_CHARS:
         return False
-    if is_hook and (_has_digit(part) or (len(part) >= _LONG and not part.islower() and not part.istitle())):
+    if is_hook and (has_digit(part) or (len(part) >= LONG_CHARS and not part.islower() and not part.istitle())):
         return True
-    if _has_digit(part) and is_secret(before) and not part.startswith((".", "v1")):
+    if has_digit(part) and is_secret(before) and not part.startswith((".", "v1")):
         return True
     return len(part) >= _RANDOM_PART and looks_random(part) and not _NAMED_ID.match(part)
 
@@ -223,7 +223,7 @@ def _of_query(text: str, start: int, end: int) -> Iterator[SecretText]:
         if not values:
             continue
         values += [field[2]]
-        if len(value) < LEAST_CHARS and _has_digit(value):
+        if len(value) < LEAST_CHARS and has_digit(value):
             values.append(field[0])
         yield SecretText(*field.span(2), tuple(dict.fromkeys(values)))
 
@@ -232,7 +232,7 @@ def _of_query_field(name: str, value: str) -> Iterator[str]:
     if _REFERENCE.fullmatch(value):
         return
     if name.lower() == "code":
-        if len(value) >= _CODE_CHARS and _has_digit(value):
+        if len(value) >= _CODE_CHARS and has_digit(value):
             yield value
     elif value[:1] in ("{", "["):
         yield from secrets_in(value)
@@ -242,7 +242,8 @@ def _of_query_field(name: str, value: str) -> Iterator[str]:
         yield from _named(name, value)
 
 
-def _has_digit(text: str) -> bool:
+def has_digit(text: str) -> bool:
+    """Return whether a text has a digit: most generated values do, and few words."""
     return any(map(str.isdigit, text))
 
 
@@ -310,7 +311,7 @@ def secrets_in(text: str) -> Iterator[str]:
         yield from (found[1] for found in _ORACLE.finditer(text))
     if "-" in text:
         yield from _of_options(text)
-    yield from (found[0] for found in _KNOWN.finditer(text) if _has_digit(found[0]))
+    yield from (found[0] for found in _KNOWN.finditer(text) if has_digit(found[0]))
 
 
 def _of_settings(text: str) -> Iterator[str]:

@@ -12,9 +12,10 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec.structs import replace
 
-from playground.client.credentials import credentials, masked_address
+from playground.client.credentials import credentials
 from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
 from playground.client.redact import MASK, key_spans, redact
+from playground.client.secret_texts import masked_address
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.runs.record import RequestRecord
 

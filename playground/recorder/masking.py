@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from playground.client.credentials import credentials, masked_address, stored_headers
+from playground.client.credentials import credentials, stored_headers
 from playground.client.redact import MASK, SUSPECT_CHARS, key_forms, redact
+from playground.client.secret_texts import masked_address
 from playground.recorder.feed_messages import (
     Begin,
     End,

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 from playground import install_advice
 from playground.agent.conversation import Result
-from playground.client.credentials import credentials, masked_address
+from playground.client.credentials import credentials
 from playground.client.endpoint import check_base_url, origin
 from playground.client.redact import redact
+from playground.client.secret_texts import masked_address
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run

@@ -10,12 +10,12 @@ from playground.client.credentials import (
     MAX_CREDENTIALS,
     credentials,
     has_secret,
-    masked_address,
     secrets_of,
     stored_headers,
 )
 from playground.client.endpoint import check_base_url
 from playground.client.redact import MASK, redact
+from playground.client.secret_texts import masked_address
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.secret_names import is_secret, looks_random
