@@ -21,13 +21,7 @@ class Sums(Struct):
 
     def add_figures(self, result: Mapping[str, Json]) -> None:
         """Add the figures of a result, without those of `earlier` in it."""
-        prompt, cached = tokens_of(result)
-        if prompt is None or cached is None:
-            self.unreported += 1
-        else:
-            self.prompt_tokens += prompt
-            self.cached_tokens += cached
-        self._add_cost(result.get("cost"))
+        self._add_request(*tokens_of(result), result.get("cost"))
 
     def add_sums(self, other: Sums) -> None:
         """Add other sums."""
@@ -39,12 +33,16 @@ class Sums(Struct):
     def add_state(self, state: RunState, rates: Rates) -> None:
         """Add a request that has no result."""
         usage = state.usage
-        if usage is None or usage.prompt_tokens is None or usage.cached_tokens is None:
+        tokens = (usage.prompt_tokens, usage.cached_tokens) if usage is not None else (None, None)
+        self._add_request(*tokens, cost_of(state, rates))
+
+    def _add_request(self, prompt: int | None, cached: int | None, price: Json) -> None:
+        if prompt is None or cached is None:
             self.unreported += 1
         else:
-            self.prompt_tokens += usage.prompt_tokens
-            self.cached_tokens += usage.cached_tokens
-        self._add_cost(cost_of(state, rates))
+            self.prompt_tokens += prompt
+            self.cached_tokens += cached
+        self._add_cost(price)
 
     def _add_cost(self, price: Json) -> None:
         if isinstance(price, int | float) and not isinstance(price, bool):
