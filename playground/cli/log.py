@@ -17,7 +17,7 @@ from typing import IO, TypeAlias, cast
 from playground.cli import FAILED, FINISHED, discard_output
 from playground.client.redact import redact
 from playground.export.jsonl import to_line
-from playground.export.log_files import FORMATS, Format, Imported, export_into, format_of, import_file, requests
+from playground.export.log_files import FORMATS, Format, Imported, export_into, format_of, import_file
 from playground.export.log_files import export as export_to
 from playground.export.pages import as_html, as_markdown
 from playground.export.redaction import Contents
@@ -29,7 +29,7 @@ from playground.prompt.field_errors import FieldError, InputError, UnwritableOut
 from playground.requestlog.filter import LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow, LogUnavailableError, StoredRun
-from playground.runs.metrics import Figure, seconds
+from playground.runs.metrics import Figure, counted, seconds
 from playground.storage.paths import data_folder, write_private, write_shared
 
 Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
@@ -180,7 +180,7 @@ def export(words: list[str], options: argparse.Namespace) -> Work:
                 visible_line(f"{path} cannot be written: {error.strerror or error}. An earlier file is unchanged.")
             )
             return FAILED
-        print(f"{requests(done)} in {visible_line(str(path))}", file=sys.stderr)
+        print(f"{counted(done, 'request')} in {visible_line(str(path))}", file=sys.stderr)
         return FINISHED
 
     return work
@@ -215,7 +215,7 @@ def delete(words: list[str], options: argparse.Namespace) -> Work:
         if n and not options.yes and not await asyncio.to_thread(_agreed, n):
             print("Nothing was deleted.", file=sys.stderr)
             return FAILED
-        print(f"{requests(await store.delete_matching(chosen))} deleted.", file=sys.stderr)
+        print(f"{counted(await store.delete_matching(chosen), 'request')} deleted.", file=sys.stderr)
         return FINISHED
 
     return work
@@ -225,10 +225,12 @@ def _agreed(n: int) -> bool:
     if not sys.stdin.isatty():
         raise InputError(
             FieldError(
-                ("--yes",), f"{requests(n)} would be deleted, and standard input is not a terminal.", "Add --yes."
+                ("--yes",),
+                f"{counted(n, 'request')} would be deleted, and standard input is not a terminal.",
+                "Add --yes.",
             )
         )
-    return input(f"Delete {requests(n)} with all contents? [y/N] ").strip().lower() in ("y", "yes")
+    return input(f"Delete {counted(n, 'request')} with all contents? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _writable(store: RequestLog) -> None:

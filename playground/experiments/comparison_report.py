@@ -20,7 +20,7 @@ from playground.experiments.comparison import (
 )
 from playground.prompt.diff import DiffRow, changes
 from playground.prompt.document import Json
-from playground.runs.metrics import UNKNOWN, dollars, percent, seconds, speed
+from playground.runs.metrics import UNKNOWN, counted, dollars, percent, seconds, speed
 
 WAITED_S = 0.5
 """Time before a request was sent from which it is stated, in seconds."""
@@ -254,7 +254,7 @@ def plan_text(requests: int, columns: Sequence[Variant]) -> str:
         for plan in plans.values()
         if plan.requests_per_minute is not None
     ]
-    count = f"{requests:,} request{'s' if requests != 1 else ''}"
+    count = counted(requests, "request")
     return f"{count} within {'; '.join(dict.fromkeys(limits))}" if limits else count
 
 

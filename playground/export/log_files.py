@@ -30,7 +30,7 @@ from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.requestlog.sent_body import SentBody
-from playground.runs.metrics import output_figure
+from playground.runs.metrics import counted, output_figure
 from playground.storage.paths import is_stream, open_stream, remove_stale, temporary_beside
 
 MOST_LINE_BYTES = 256 * 1024 * 1024
@@ -41,11 +41,6 @@ MOST_IDS = 10_000
 """Ids that are looked up at once."""
 LONGEST_ATTEMPTS = timedelta(hours=1)
 """Longest time between the beginning of a request and that of its last attempt."""
-
-
-def requests(count: int) -> str:
-    """Return a number of requests in words."""
-    return f"{count:,} request{'' if count == 1 else 's'}"
 
 
 class Imported(Struct, frozen=True):
@@ -60,7 +55,7 @@ class Imported(Struct, frozen=True):
         """Return the result for the user."""
         there = f"; {self.skipped:,} {'was' if self.skipped == 1 else 'were'} there already" if self.skipped else ""
         left_out = "".join(f"\n{n:,} left out: {reason}" for reason, n in self.unreadable.items())
-        return f"{requests(self.added)} imported{there}.{left_out}"
+        return f"{counted(self.added, 'request')} imported{there}.{left_out}"
 
 
 async def import_file(log: RequestLog, path: Path, progress: Callable[[int], None] = lambda _n: None) -> Imported:

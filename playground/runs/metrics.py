@@ -105,6 +105,11 @@ def percent(share: float | None) -> str:
     return f"{min(share * 100, 99.9) if share < 1 else share * 100:.1f} %"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural unless it is one: 1 request, 2,000 requests."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 EARLY = ("stopped", "interrupted", "failed")
 """The phases that end a request before its usage could come."""
 

@@ -11,7 +11,7 @@ from playground.agent.conversation import Conversation, Result, Sum, Turn
 from playground.agent.loop import AgentLoopEnded
 from playground.export.terminal import visible, visible_line
 from playground.prompt.document import ToolCall
-from playground.runs.metrics import UNKNOWN, Figure, finish_text, seconds
+from playground.runs.metrics import UNKNOWN, Figure, counted, finish_text, seconds
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
@@ -77,7 +77,7 @@ def result_words(result: Result, now: float) -> str:
 
 def end_words(ended: AgentLoopEnded) -> str:
     """Return the reason for the end of the loop, as a sentence."""
-    many = f"{ended.requests} request{'' if ended.requests == 1 else 's'}"
+    many = counted(ended.requests, "request")
     return f"{END_WORDS[ended.reason]}, after {many}. {ended.error}".strip()
 
 

@@ -15,6 +15,7 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
+from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.storage.paths import write_shared
@@ -343,9 +344,7 @@ class DialogController(QObject):
         length = next((model.context_length for model in found if model.id == chosen), None)
         if names and endpoint.model and endpoint.model not in names:
             return ProbeResult(False, f"The server answers, but offers no model {endpoint.model}.", names)
-        return ProbeResult(
-            True, f"Connected. {len(names):,} model{'' if len(names) == 1 else 's'} offered.", names, length
-        )
+        return ProbeResult(True, f"Connected. {counted(len(names), 'model')} offered.", names, length)
 
     def settings_dialog(self, section: str = "") -> None:
         """Open the settings, at a section if one is named."""

@@ -13,7 +13,7 @@ from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
 from PySide6.QtGui import QActionGroup
 from PySide6.QtWidgets import QHeaderView, QInputDialog, QMenu, QWidget
 
-from playground.runs.metrics import received_tokens
+from playground.runs.metrics import counted, received_tokens
 from playground.runs.run import Run
 from playground.services import AppServices
 from playground.storage.settings import Settings
@@ -401,8 +401,8 @@ class LogPaths(QObject):
 
     async def _keep_bounds(self) -> None:
         if deleted := await self._workspace.keep_bounds():
-            old = "old request was" if deleted == 1 else "old requests were"
-            self.notice.emit(f"{deleted:,} {old} deleted from the log, as the settings say.")
+            were = "was" if deleted == 1 else "were"
+            self.notice.emit(f"{counted(deleted, 'old request')} {were} deleted from the log, as the settings say.")
 
     def ask(self, name: str) -> None:
         """Do something with the chosen rows."""

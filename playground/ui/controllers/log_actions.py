@@ -25,6 +25,7 @@ from playground.export.log_files import export, format_of, import_file
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.records import clean_tags
+from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.ui.dialogs.consent import asked
 from playground.ui.panes.log.pane import LogPane
@@ -325,7 +326,7 @@ class LogWork(QObject):
             if done is None:
                 self.notice.emit(f"Stopped: nothing was exported, and {path.name} is unchanged.")
             else:
-                self.notice.emit(f"{done:,} {'request is' if done == 1 else 'requests are'} in {path}.")
+                self.notice.emit(f"{counted(done, 'request')} {'is' if done == 1 else 'are'} in {path}.")
 
         self._workspace.tasks.start(self._see_through("exported", work()), "export requests")
 
@@ -362,7 +363,7 @@ class LogWork(QObject):
         self.notice.emit(
             "Stopped: the remaining requests stay."
             if deleted is None
-            else f"{deleted:,} {'request was' if deleted == 1 else 'requests were'} deleted."
+            else f"{counted(deleted, 'request')} {'was' if deleted == 1 else 'were'} deleted."
         )
 
     async def _stoppable(self, count: int, work: Callable[[Callable[[int], None]], Awaitable[T]]) -> T | None:

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.runs.metrics import percent
+from playground.runs.metrics import counted, percent
 from playground.services import AppServices
 from playground.ui.widgets.task_dialog import ask_save, open_once
 
@@ -154,7 +154,7 @@ class VersionPaths(QObject):
         self._displayed, self._overview, self._commits = identity, overview, known
         name = self._files.name or "Untitled"
         count = len(overview.versions)
-        foot = f"{name} · {count:,} version{'' if count == 1 else 's'}, stored on this computer"
+        foot = f"{name} · {counted(count, 'version')}, stored on this computer"
         foot += f" · {len(known):,} Git commits" if known else ""
         foot += f" · {overview.damaged:,} damaged entries" if overview.damaged else ""
         self.panel.show_history(overview, known, foot)
@@ -189,7 +189,7 @@ class VersionPaths(QObject):
         except OSError as error:
             self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
         else:
-            self.notice.emit(f"{count:,} version{'' if count == 1 else 's'} exported to {path}.")
+            self.notice.emit(f"{counted(count, 'version')} exported to {path}.")
 
     async def _document(self, item: Version | Commit) -> Document | None:
         """Return the content of a version or commit; None, and a message, if it cannot be read."""

@@ -21,6 +21,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.requestlog.filter import IsTerm, LogFilter, UntilTerm
 from playground.requestlog.log import RequestLog
 from playground.requestlog.log_queries import LogSize
+from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.settings import SETTINGS, Setting, Settings
 from playground.ui.dialogs.consent import asked
@@ -87,7 +88,7 @@ class LogSizeDialog(QDialog):
         self._workspace.settings.set("log_keep_days", days)
         self._workspace.settings.set("log_keep_mb", megabytes)
         deleted = await self._workspace.keep_bounds()
-        self.message.setText(f"{deleted:,} {'request was' if deleted == 1 else 'requests were'} deleted.")
+        self.message.setText(f"{counted(deleted, 'request')} {'was' if deleted == 1 else 'were'} deleted.")
         self.size_words.setText(show_size(await self._log.size()))
 
     async def _would_delete(self, days: int, megabytes: int) -> str:

@@ -23,7 +23,7 @@ from playground.export.terminal import visible
 from playground.prompt.diff import DiffRow, changes
 from playground.prompt.document import Document
 from playground.recorder.programs import ADVICE, Leak, Rewrite, Savings
-from playground.runs.metrics import UNKNOWN, Figure, dollars, percent
+from playground.runs.metrics import UNKNOWN, Figure, counted, dollars, percent
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, mono_font, ui_font
 from playground.ui.widgets.highlight import DifferenceView
@@ -80,7 +80,7 @@ class LeaksPanel(QScrollArea):
         self.none.setVisible(not leaks)
         for widget in (self.title, self.lost, self.basis):
             widget.setVisible(bool(leaks))
-        self.title.setText(f"Leaks found in {requests:,} request{'' if requests == 1 else 's'}")
+        self.title.setText(f"Leaks found in {counted(requests, 'request')}")
         price = None if saved is None else saved.per_1000(saved.saved_dollars)
         self.lost.setText(UNKNOWN if price is None else f"≈ {dollars(price)}")
         basis = "no rates are set for this endpoint" if price is None else "at the rates of the endpoint"

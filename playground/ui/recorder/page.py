@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from playground.recorder.programs import Analysis, Figures, Leak, figures
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import dollars, percent, seconds
+from playground.runs.metrics import counted, dollars, percent, seconds
 from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.inspector.pane import InspectorPane
 from playground.ui.panes.log.filter_line import FilterLine
@@ -290,7 +290,7 @@ class RecorderPage(QWidget):
         if arrived is None:
             self.paused.hide()
             return
-        requests = f"{arrived:,} new request{'' if arrived == 1 else 's'}"
+        requests = counted(arrived, "new request")
         text = f"Paused: the rows stay in place, recording continues. {requests}."
         if not self.paused.isVisibleTo(self) or self.paused.words != text:
             self.paused.show_message(text, [("Resume", self.resume_wanted.emit)])
@@ -413,7 +413,7 @@ class RecorderPage(QWidget):
 
 def summary(found: Figures) -> str:
     """Return the totals as one line."""
-    requests = f"{found.requests:,} request{'' if found.requests == 1 else 's'}"
+    requests = counted(found.requests, "request")
     ttft = f"TTFT cold {seconds(found.ttft_cold_s)}, warm {seconds(found.ttft_warm_s)}"
     return f"{requests} · hit rate {percent(found.hit_rate)} · {ttft} · input cost {dollars(found.dollars)}"
 

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 from playground.export.terminal import visible_line
 from playground.recorder.programs import Analysis, Figures, Program, figures
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import percent
+from playground.runs.metrics import counted, percent
 from playground.ui.theme import current_theme, scaled, ui_font
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -100,7 +100,7 @@ class ProgramList(QTreeWidget):
         for number, program in enumerate(analysis.programs):
             key = self._keys[number]
             leaks = sum(leak.program == number for leak in analysis.leaks)
-            found = f"{leaks} leak{'' if leaks == 1 else 's'}" if leaks else "no leaks"
+            found = counted(leaks, "leak") if leaks else "no leaks"
             item = self._show(
                 key, None, program.name, found, figures(self._known(program.run_ids, program)), bool(leaks)
             )
@@ -157,7 +157,7 @@ class ProgramList(QTreeWidget):
     ) -> QTreeWidgetItem:
         """Update the item of a key, created if it is new."""
         name = visible_line(name)
-        count = f"{found.requests:,} request{'' if found.requests == 1 else 's'}"
+        count = counted(found.requests, "request")
         lines = (name, percent(found.hit_rate), second, count, leaking)
         item = self._items.get(key)
         if item is None:

@@ -22,7 +22,7 @@ from playground.export.terminal import visible_line
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter, parse
 from playground.requestlog.records import LogGroup, LogRow, Totals
-from playground.runs.metrics import percent
+from playground.runs.metrics import counted, percent
 from playground.ui.panes.log.details import LogSource
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.model import LogModel
@@ -312,7 +312,7 @@ class LogPane(QWidget):
         self._show_copy()
 
     def _show_totals(self, totals: Totals) -> None:
-        requests = f"{totals.requests:,} request{'' if totals.requests == 1 else 's'}"
+        requests = counted(totals.requests, "request")
         self.totals.setText(f"{requests} · hit rate {percent(totals.hit_rate)}")
         known = f"Cached over prompt tokens of the {totals.compared:,} that reported both"
         self.totals.setToolTip(NONE_REPORTED if totals.hit_rate is None else known)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playground.client.events import ApiError, Queued, RetryScheduled
 from playground.export.terminal import visible_line
-from playground.runs.metrics import finish_text, whole_seconds
+from playground.runs.metrics import counted, finish_text, whole_seconds
 from playground.runs.state import Phase, RunState
 
 EMPTY = "Nothing sent yet"
@@ -65,7 +65,7 @@ def left_s(event: Queued, elapsed_s: float) -> float | None:
 def queued(event: Queued, elapsed_s: float) -> str:
     """Return the position in the queue and the remaining wait: `Queued behind 1 request, about 32 s`."""
     ahead = event.place - 1
-    head = f"Queued behind {ahead:,} request{'' if ahead == 1 else 's'}" if ahead > 0 else "Queued, next to be sent"
+    head = f"Queued behind {counted(ahead, 'request')}" if ahead > 0 else "Queued, next to be sent"
     left = left_s(event, elapsed_s)
     return head if left is None else f"{head}, about {whole_seconds(left)}"
 
