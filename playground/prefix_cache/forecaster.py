@@ -10,13 +10,14 @@ from msgspec.structs import replace
 
 from playground.prefix_cache import learned_state
 from playground.prefix_cache.cache_profile import CacheProfile, profile
-from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.endpoint_model import RECENT, EndpointCacheModel
 from playground.prefix_cache.forecast import Forecast, Score, Scorer, ago, span
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.lifetime import ColdClock, capacity_of, cold_clock, lifetime_of
-from playground.prefix_cache.miss_evidence import PART, EarlierRequest, MissKnowledge, knowledge_of
+from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge, knowledge_of
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage, Prediction
+from playground.prefix_cache.proofs import PART
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import CacheView, DocumentView, Order, arranged, view_of_document
@@ -34,10 +35,6 @@ from playground.prefix_cache.zones import (
 )
 from playground.prompt.document import Document
 
-RECENT = 8
-"""Number of newest requests that are compared with a prompt as possible versions of it."""
-CONFIDENT = 0.7
-"""Confidence from which an inferred value is used to explain a miss."""
 CANDIDATES = 24
 """How many earlier requests are offered for a comparison."""
 
@@ -185,7 +182,7 @@ class CacheForecaster:
         return self.model(endpoint_id, model).learned.estimator.snapshot()
 
     def record(self, endpoint_id: str, model: str, sent: Sent, prediction: Prediction | None = None) -> None:
-        """Record a request that the server accepted (status 200). `prediction`: a thorough one made just before."""
+        """Record a request that the server accepted. `prediction`: a thorough one made just before."""
         self.model(endpoint_id, model).record(sent, prediction)
         self.changes += 1
 

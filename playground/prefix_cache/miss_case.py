@@ -14,14 +14,13 @@ from playground.prefix_cache.difference import Difference, difference, moved_by_
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.miss_evidence import (
     COUNTED,
-    PART,
     UNSURE_PART,
     EarlierRequest,
     MissKnowledge,
     OrderEvidence,
 )
 from playground.prefix_cache.prefix_size import NEAR, Size
-from playground.prefix_cache.proofs import CHECKPOINT, PROOF, ends_at, message_ends, near_figure
+from playground.prefix_cache.proofs import CHECKPOINT, PART, PROOF, ends_at, message_ends, near_figure
 from playground.prefix_cache.template_order import best_order
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import (

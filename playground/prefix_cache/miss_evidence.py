@@ -16,6 +16,7 @@ from playground.prefix_cache.lifetime import lifetime_of
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.proofs import PART
 from playground.prefix_cache.view import (
     BASE,
     TURNS,
@@ -27,8 +28,8 @@ from playground.prompt.document import Json
 
 NO_ROOM, LENGTH = 0.01, 0.6
 """If a cache of limited size has at most the first probability, a lifetime is named from the second confidence on."""
-PART, UNSURE_PART = 64.0, 128.0
-"""Tokens of a part whose loss is stated; the latter if the size of the prefix is a mere estimate."""
+UNSURE_PART = 128.0
+"""Tokens of a part whose loss is stated if the size of the prefix is a mere estimate; otherwise `PART`."""
 COUNTED = 6.0
 """Tokens of doubt up to which the size of a prefix is as good as counted."""
 CORRECTED = 0.6
@@ -135,7 +136,6 @@ class MissKnowledge(Struct, frozen=True):
     """Whether nothing but the same start was served of any conversation, see `CacheProofs.serves_start_only`."""
     forgets: bool = True
     """Whether pauses longer than `lifetime_s` separate misses from hits, see `CacheProofs.forgets_after`."""
-
     point: Size | None = None
     """What a server serves that finds only certain points again, if this one does, see `KeptPoints`."""
     served_pauses: tuple[float, float] = (inf, 0.0)

@@ -11,8 +11,6 @@ from playground.prefix_cache.view import CacheView
 
 GROWN = 1.1
 """Factor of the traffic after which a prefix was still served, up to which lack of room explains no other loss."""
-
-
 CHECKPOINT = 256
 """Tokens: servers that keep states of certain positions keep those of multiples of this."""
 GENERATION = NEAR
