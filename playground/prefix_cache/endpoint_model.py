@@ -68,12 +68,12 @@ class EndpointCacheModel:
         if predict:
             prediction = prediction or self.predictor.predict(sent.view, sent.at, thorough=True)
             prediction.compared = self.compared_with(prediction, sent.tag)
-            prediction.beside = self.running_beside(sent.text)
+            prediction.running = self.running_with(sent.text)
             self._pending[sent.run_id] = prediction
             if len(self._pending) > PENDING:
                 del self._pending[next(iter(self._pending))]
         if prediction is not None and self.learned.several_possible:
-            prediction.in_turn = self.predictor.in_turn(sent.view, prediction)
+            prediction.shared_in_turn = self.predictor.shared_in_turn(sent.view, prediction)
         self.requests.add(sent)
 
     def prepare(self, view: CacheView) -> None:
@@ -138,7 +138,7 @@ class EndpointCacheModel:
         # It matters if both go on alike behind the part, in the next message at least.
         return same >= min(len(mine.text), len(theirs)) or (beyond is not None and beyond[0].index > here[0].index)
 
-    def running_beside(self, text: str) -> Running | None:
+    def running_with(self, text: str) -> Running | None:
         """Return how much a prompt shares with requests that are still running, and with those that have ended: the
         server may not have stored the former when this prompt arrives. None: nothing with running ones."""
         running = max((common_prefix(text, one.view.text) for one in self._pending.values()), default=0)

@@ -325,7 +325,7 @@ def _unserved(
     """Return an earlier request that shares more with a prompt than the compared one, and more than was served: what
     differs from the compared one was sent before, so that it is not the reason."""
     plain, cached = prediction.plain, usage.cached_tokens
-    if plain is None or compared is None or cached is None or prediction.beside is not None:
+    if plain is None or compared is None or cached is None or prediction.running is not None:
         return None
     reach, text = prediction.reaches[plain], prediction.view.text
     best = cache.requests.sent(reach.steps[-1].newest) if reach.steps else None
@@ -346,9 +346,9 @@ def forecast_of(cache: EndpointCacheModel, prediction: Prediction, related: Sent
         matched = cache.requests.sent(step.newest) if step is not None else None
     compared = matched or related
     shared = common_prefix(prediction.view.text, matched.text) if matched is not None else 0
-    low, beside = found.low, cache.running_beside(prediction.view.text)
-    if beside is not None and beside.running > beside.ended:
-        low = min(low, max(prediction.reach.size(beside.ended).tokens - 2 * cache.learned.units.step, 0))
+    low, running = found.low, cache.running_with(prediction.view.text)
+    if running is not None and running.shares_more:
+        low = min(low, max(prediction.reach.size(running.ended).tokens - 2 * cache.learned.units.step, 0))
     return Forecast(
         cached_tokens=found.tokens,
         low=low,

@@ -154,7 +154,7 @@ class Hypotheses:
         self._routing_logs = routing_priors()
         self._lost, self._kept = _LOST_PRIOR
         self._surprise = 0.0
-        self.in_turn = 0
+        self.replicas_in_turn = 0
         """Number of replicas that requests reach in turn: each finds one cache, with known requests; 0: unknown."""
         self.cleared_upto, self.cleared = -1, 0.0
         """Requests up to this number were probably lost, and how probable that is."""
@@ -251,16 +251,16 @@ class Hypotheses:
 
         What was learned of renderings before is doubtful: other replicas looked like another order.
         """
-        if replicas and replicas != self.in_turn:
+        if replicas and replicas != self.replicas_in_turn:
             for rendering, logs in self._logs.items():
                 self._logs[rendering] = [_DOUBT * value for value in logs]
             self._lost, self._kept = _LOST_PRIOR
             self._normalize()
-        self.in_turn = replicas
+        self.replicas_in_turn = replicas
 
     def routings(self) -> list[float]:
         """Return probabilities of ROUTINGS."""
-        if self.in_turn:
+        if self.replicas_in_turn:
             return [1.0, *(0.0 for _ in ROUTINGS[1:])]
         best = max(self._routing_logs)
         weights = [exp(value - best) for value in self._routing_logs]
@@ -375,7 +375,7 @@ class Hypotheses:
             if known is None:
                 known = logs[id(row)] = [log(factor * one + other) for one in row]
             self._logs[rendering] = list(map(add, values, known))
-        if not self.in_turn:
+        if not self.replicas_in_turn:
             self._weigh_routings(reaches, chance, fitting, lost, stray)
         self._normalize(learned=True)
         by_loss = single * rate * lost / total if total else 0.0

@@ -12,8 +12,8 @@ from playground.prefix_cache.token_estimator import TokenEstimator
 
 SEVERAL = 0.05
 """Probability of replicas at random from which reports are compared with replicas in turn."""
-BESIDE, FADING = 1.0, 0.75
-"""Reports beside the forecast from which reports are compared with replicas in turn; what is left of them after each
+WRONG, FADING = 1.0, 0.75
+"""Number of recent wrong forecasts from which reports are compared with replicas in turn; what is left of it after each
 further report."""
 
 
@@ -29,14 +29,14 @@ class LearnedParameters:
         self.proofs = CacheProofs()
         self.round_robin = RoundRobin()
         self.kept_points = KeptPoints()
-        self._beside = 0.0
-        """Number of recent reports that were not within a block of the forecast, see `FADING`."""
+        self._wrong = 0.0
+        """Number of recent forecasts that were more than a block from the report, see `FADING`."""
 
-    def add_beside(self, *, beside: bool) -> None:
-        """Count whether a report was beside the forecast, by more than a block."""
-        self._beside = FADING * self._beside + beside
+    def add_forecast(self, *, wrong: bool) -> None:
+        """Count a forecast. `wrong`: whether it was more than a block from the report."""
+        self._wrong = FADING * self._wrong + wrong
 
     @property
     def several_possible(self) -> bool:
         """Whether there may be several replicas, so that reports are compared with replicas in turn."""
-        return bool(self.round_robin.replicas or self.hypotheses.at_random >= SEVERAL or self._beside >= BESIDE)
+        return bool(self.round_robin.replicas or self.hypotheses.at_random >= SEVERAL or self._wrong >= WRONG)

@@ -116,7 +116,7 @@ def restore(learned: LearnedParameters, state: LearnedState) -> None:
     )
     learned.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
     learned.kept_points.restore(state.kept_points)
-    learned.hypotheses.in_turn = learned.round_robin.replicas
+    learned.hypotheses.replicas_in_turn = learned.round_robin.replicas
     learned.reports = state.reports
 
 

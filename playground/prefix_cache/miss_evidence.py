@@ -166,7 +166,7 @@ def knowledge_of(
         evidence[order] = OrderEvidence(order, weights[order], size, _others(order, weights), longest)
     minimum, lifetime = learned.units.minimum, lifetime_of(learned)
     # If the reports exclude a limited cache, only the lifetime's length is doubtful.
-    reach, beside = prediction.reach, prediction.beside
+    reach, running = prediction.reach, prediction.running
     needed = CONFIDENT if learned.hypotheses.room > NO_ROOM else LENGTH
     return MissKnowledge(
         orders=[one for one in evidence.values() if one.weight >= 0.005],
@@ -187,9 +187,9 @@ def knowledge_of(
         unserved=learned.proofs.unserved,
         shared_parameters=frozenset(learned.proofs.shared),
         running=prediction.ended_chars is not None,
-        running_tokens=prediction.reach.size(beside.running).tokens if beside else 0.0,
-        ended_tokens=prediction.reach.size(beside.ended).tokens if beside else 0.0,
-        ended_gap_s=prediction.now - beside.ended_at if beside and beside.ended_at is not None else None,
+        running_tokens=prediction.reach.size(running.running).tokens if running else 0.0,
+        ended_tokens=prediction.reach.size(running.ended).tokens if running else 0.0,
+        ended_gap_s=prediction.now - running.ended_at if running and running.ended_at is not None else None,
         expected=_expected(cache, prediction),
         units=learned.units.likely[:6],
         shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],
@@ -233,10 +233,10 @@ def _expected(cache: EndpointCacheModel, prediction: Prediction) -> list[Expecte
     for one in prediction.outcomes:
         reach = prediction.reaches[one.rendering]
         depth, least = reach.steps[-1].depth if reach.steps else 0, PART
-        if learned.round_robin.replicas and prediction.in_turn:
+        if learned.round_robin.replicas and prediction.shared_in_turn:
             if cache.requests.order_of(one.rendering) not in ("inside", "first"):
                 continue  # what other replicas share is only known in these
-            whole, prompt = prediction.in_turn[1]
+            whole, prompt = prediction.shared_in_turn[1]
             depth = max(depth, whole if one.rendering.answers else prompt)
             least = min(PART, 2.0 * learned.units.step) if learned.round_robin.alone else PART
         missing = reach.size(depth).tokens - one.size.tokens

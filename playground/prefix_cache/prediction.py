@@ -32,6 +32,11 @@ class Running(Struct, frozen=True):
     ended: int = 0
     ended_at: float | None = None
 
+    @property
+    def shares_more(self) -> bool:
+        """Whether one that is still running shares more than all that had ended."""
+        return self.running > self.ended
+
 
 class Prediction(Struct):
     """Everything that is computed of a prompt before it is sent.
@@ -50,18 +55,18 @@ class Prediction(Struct):
     rendering: Rendering
     compared: Sent | None = None
     """The earlier request that this one is compared with."""
-    in_turn: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    shared_in_turn: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """Code points shared with the requests of one replica, by number of replicas in turn, with their answers and
     without; empty: not computed."""
-    beside: Running | None = None
+    running: Running | None = None
     """What it shares with requests that were still running when it was recorded; None: nothing."""
 
     @property
     def ended_chars(self) -> int | None:
         """Code points shared with requests that had ended when this one was recorded; None: no request that was still
         running shares more."""
-        beside = self.beside
-        return beside.ended if beside is not None and beside.running > beside.ended else None
+        running = self.running
+        return running.ended if running is not None and running.shares_more else None
 
     @property
     def best(self) -> ReportOutcome | None:

@@ -231,8 +231,8 @@ class Predictor:
         each = share * 0.5 / len(shorter)
         return [(share * 0.5, Size(0.0, 0.0)), *((each, reach.size(step.depth)) for step in shorter)]
 
-    def in_turn(self, view: CacheView, prediction: Prediction) -> dict[int, tuple[int, int]]:
-        """Return what a prompt shares with the requests of one replica, see `Prediction.in_turn`."""
+    def shared_in_turn(self, view: CacheView, prediction: Prediction) -> dict[int, tuple[int, int]]:
+        """Return what a prompt shares with the requests of one replica, see `Prediction.shared_in_turn`."""
         rendering = prediction.plain
         if rendering is None:
             return {}

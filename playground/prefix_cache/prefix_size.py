@@ -109,6 +109,11 @@ class Measure:
                 counts = add(counts, TOOLS_HEAD)
         return add(counts, PROMPT_HEAD) if at == 0 else counts
 
+    def counts_between(self, start: int, end: int) -> Counts:
+        """Return characters by class between two code points of the view's text."""
+        pairs = zip(self.counts_upto(end), self.counts_upto(start), strict=True)
+        return tuple(upto - before for upto, before in pairs)
+
     def _tokens(self, counts: Counts) -> float:
         return self.estimator.tokens(counts)
 

@@ -49,15 +49,9 @@ class ReportLearner:
         assert usage.prompt_tokens is not None
         measure = prediction.measures.get("first", prediction.measure)
         order: Order = "first" if "first" in prediction.measures else self._requests.order_of(prediction.rendering)
-        start, tokens = 0, 0.0
-        for node, depth in self._requests.trees[order].path(measure.text):
-            if node.exact_prompt is not None and depth == node.depth < len(measure.text):
-                start, tokens = depth, node.exact_prompt
-        whole = measure.counts_upto(len(measure.text))
-        before = measure.counts_upto(start)
-        counts = tuple(one - other for one, other in zip(whole, before, strict=True))
-        known = start == len(measure.text)
-        if not known and usage.prompt_tokens > tokens and len(measure.text) - start >= 8:
+        start, tokens = self._counted(order, measure.text, len(measure.text) - 1)
+        if usage.prompt_tokens > tokens and len(measure.text) - start >= 8:
+            counts = measure.counts_between(start, len(measure.text))
             self._learned.estimator.learn(counts, usage.prompt_tokens - tokens)
         message = usage.message
         text = message.get("content") if message else None
@@ -81,12 +75,11 @@ class ReportLearner:
         self._prove(prediction, cached)
         plain = prediction.plain
         step = self._learned.units.step
-        beside = abs(cached - prediction.interval.tokens) > max(step, NEAR)
-        self._learned.add_beside(beside=beside)
-        if prediction.in_turn and plain is not None:
+        self._learned.add_forecast(wrong=abs(cached - prediction.interval.tokens) > max(step, NEAR))
+        if prediction.shared_in_turn and plain is not None:
             blocks = (unit.block for unit in units if unit.weight >= POSSIBLE and not cached % unit.block)
             block = max(blocks, default=step)
-            self._learned.round_robin.add(cached, prediction.in_turn, prediction.reaches[plain].size, block)
+            self._learned.round_robin.add(cached, prediction.shared_in_turn, prediction.reaches[plain].size, block)
             hypotheses.assume_round_robin(self._learned.round_robin.replicas)
         if reach.steps:
             depth = reach.steps[-1].depth
@@ -187,12 +180,15 @@ class ReportLearner:
 
     def _learn_prefix(self, order: Order, measure: Measure, depth: int, tokens: float, noise: float) -> None:
         """Learn from where a match ended: only this tells template text before the tools from text after them."""
-        start, known = 0, 0.0
-        for node, shared in self._requests.trees[order].path(measure.text):
-            if node.exact_prompt is not None and shared == node.depth <= depth:
-                start, known = shared, node.exact_prompt
-        if depth - start < 8 or tokens - known < 4:
-            return
-        whole, before = measure.counts_upto(depth), measure.counts_upto(start)
-        counts = tuple(one - other for one, other in zip(whole, before, strict=True))
-        self._learned.estimator.learn(counts, tokens - known, noise=noise)
+        start, known = self._counted(order, measure.text, depth)
+        if depth - start >= 8 and tokens - known >= 4:
+            self._learned.estimator.learn(measure.counts_between(start, depth), tokens - known, noise=noise)
+
+    def _counted(self, order: Order, text: str, most: int) -> tuple[int, float]:
+        """Return the code points of the longest whole earlier prompt that a text begins with, up to `most`, and its
+        counted tokens; 0 without one."""
+        found = 0, 0.0
+        for node, shared in self._requests.trees[order].path(text):
+            if node.exact_prompt is not None and shared == node.depth <= most:
+                found = shared, node.exact_prompt
+        return found
