@@ -285,7 +285,7 @@ def history_changes(
     walk = _Walk(earlier, now, theirs, mine)
     theirs_left, mine_left = theirs[same:], mine[same:]
     opcodes = _opcodes(old[same:], new[same:])
-    if (moved := _reordered(now, theirs_left, mine_left, (old[same:], new[same:]), opcodes)) is not None:
+    if (moved := _reordered(theirs_left, mine_left, (old[same:], new[same:]), opcodes)) is not None:
         return shared, [moved]
     for tag, i, j, k, m in opcodes:
         if tag != "equal":
@@ -297,7 +297,6 @@ def history_changes(
 
 
 def _reordered(
-    now: CacheView,
     theirs: Messages,
     mine: Messages,
     texts: tuple[Sequence[str], Sequence[str]],

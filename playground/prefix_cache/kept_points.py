@@ -44,9 +44,9 @@ class KeptPoints:
 
         A report tells of a kind only if it serves other blocks than a server that finds any beginning.
         """
-        whole = _agrees(cached, shared, block)
+        whole = ends_at_point(cached, shared, block)
         for kind, size in points.items():
-            found = _agrees(cached, size, block)
+            found = ends_at_point(cached, size, block)
             apart = shared.tokens - size.tokens > 2 * block + NEAR + 2 * (shared.error + size.error)
             if apart and (found or whole):
                 self._agreed[kind].append(found)
@@ -71,6 +71,7 @@ class KeptPoints:
                 self.kind = kind
 
 
-def _agrees(cached: int, size: Size, block: int) -> bool:
+def ends_at_point(cached: int, size: Size, block: int) -> bool:
+    """Return whether a report is all whole blocks up to a point after so many tokens."""
     slack = NEAR / 2 + 2 * size.error
     return -slack <= size.tokens - cached < max(block, NEAR) + slack

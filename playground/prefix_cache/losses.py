@@ -419,7 +419,7 @@ class _Program:
         charges = [self._charge(number, key, (start, same), served)] if key is not None and same > start else []
         seen: set[object] = set()
         for change in changes:
-            change_key = self._key(number, earlier, change)
+            change_key = self._key(number, change)
             if change_key not in seen:
                 seen.add(change_key)
                 self._changed(change_key, number)
@@ -442,7 +442,7 @@ class _Program:
         if not found.changed or found.changed[-1] != self._members[number]:
             found.changed.append(self._members[number])
 
-    def _key(self, number: int, earlier: int, change: HistoryChange) -> object:
+    def _key(self, number: int, change: HistoryChange) -> object:
         """Return the key of the span of a change, which is added if it is new."""
         kind = _history_kind(change)
         field_name = "" if kind in ("call_ids", "history_truncation", "reordered_text") else change.part.kind

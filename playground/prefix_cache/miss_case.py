@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.block_agreement import LARGE_BLOCK, PARTLY, agrees, in_blocks, whole_blocks
 from playground.prefix_cache.difference import Difference, difference, moved_by_template
+from playground.prefix_cache.kept_points import ends_at_point
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.miss_evidence import (
     COUNTED,
@@ -130,8 +131,7 @@ class MissCase(Struct, frozen=True, dict=True):
         point = self.known.point
         if point is None or not self.cached or self.parameters:
             return False
-        slack = NEAR / 2 + 2 * point.error
-        return -slack <= point.tokens - self.cached < max(self.known.block, NEAR) + slack
+        return ends_at_point(self.cached, point, self.known.block)
 
     @property
     def keeps_messages(self) -> bool:
@@ -367,7 +367,7 @@ class MissCase(Struct, frozen=True, dict=True):
         plain = max(orders, key=lambda one: one.weight, default=None)
         if plain is None:
             return False
-        mine, theirs = (arranged(view, plain.order) for view in (self.now, self.earlier.view))
+        mine, theirs = self._arranged(plain.order)
         edited = difference(mine, theirs)
         same = edited is not None and self._is_found(edited)
         return not same or not agrees(self.cached, plain.size(common_prefix(mine.text, theirs.text)), self.known)
@@ -382,12 +382,16 @@ class MissCase(Struct, frozen=True, dict=True):
             return False  # a loss would hardly end there by chance
         unserved = 0.0
         for one in self.known.orders:
-            mine, theirs = (arranged(view, one.order) for view in (self.now, self.earlier.view))
+            mine, theirs = self._arranged(one.order)
             size = one.size(common_prefix(mine.text, theirs.text))
             missed = size.tokens - self.cached >= max(PART, self.known.block) + 3 * size.error
             if missed and not (self.cached and agrees(self.cached, size, self.known)):
                 unserved += one.weight
         return unserved > 1 - PROVED
+
+    def _arranged(self, order: Order) -> tuple[CacheView, CacheView]:
+        """Return both prompts in an order."""
+        return arranged(self.now, order), arranged(self.earlier.view, order)
 
     def whole_blocks(self, size: Size) -> bool:
         """Return whether the report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
@@ -407,7 +411,7 @@ class MissCase(Struct, frozen=True, dict=True):
             if edited is not None:
                 return edited
         for one in self.known.all_orders:
-            mine, theirs = (arranged(view, one.order) for view in (self.now, self.earlier.view))
+            mine, theirs = self._arranged(one.order)
             found = difference(mine, theirs)
             if found is not None and moved_by_template(mine, theirs, one.order):
                 edited = _message_difference(self.now, self.earlier.view, found.part.index)

@@ -167,6 +167,7 @@ def knowledge_of(
     minimum, lifetime = learned.units.minimum, lifetime_of(learned)
     # If the reports exclude a limited cache, only the lifetime's length is doubtful.
     reach, running = prediction.reach, prediction.running
+    point = learned.kept_points.proved
     needed = CONFIDENT if learned.hypotheses.room > NO_ROOM else LENGTH
     return MissKnowledge(
         orders=[one for one in evidence.values() if one.weight >= 0.005],
@@ -198,9 +199,7 @@ def knowledge_of(
         inside=learned.proofs.inside,
         start_only=learned.proofs.serves_start_only,
         forgets=_forgets(learned, prediction, lifetime),
-        point=reach.kept(learned.kept_points.proved, reach.steps[-1].depth)
-        if learned.kept_points.proved is not None and reach.steps
-        else None,
+        point=reach.kept(point, reach.steps[-1].depth) if point is not None and reach.steps else None,
         served_pauses=learned.proofs.served_pauses,
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import comb, gcd, inf
 
+from msgspec import Struct
+
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.reach import CLOSING, Reach
 from playground.prefix_cache.view import CacheView
@@ -65,6 +67,19 @@ def _restarts(lost: Sequence[tuple[float, float]], kept: Sequence[tuple[float, f
     return count
 
 
+class _Pause(Struct, frozen=True):
+    """A prefix that was used again `seconds` after its last use, `at` Unix seconds. `hit`: whether it was served."""
+
+    seconds: float
+    hit: bool
+    at: float
+
+    @property
+    def time(self) -> tuple[float, float]:
+        """When it began and ended."""
+        return self.at - self.seconds, self.at
+
+
 class CacheProofs:
     """Proofs of one endpoint and model."""
 
@@ -79,10 +94,8 @@ class CacheProofs:
         beginning again, and not only whole messages or requests, as with explicit breakpoints or saved states."""
         self._continued = [0, 0]
         """Reports for continued prompts that had the same tokens as one before, and those that had more."""
-        self._pauses: list[tuple[float, bool]] = []
-        """Seconds since a prefix was used, and whether it was served."""
-        self._moments: list[float] = []
-        """Unix seconds of these reports' requests."""
+        self._pauses: list[_Pause] = []
+        """The newest ones, oldest first."""
         self._whole = self._less = 0
         """Reports of all that the newest of several requests shares, and of less."""
 
@@ -114,22 +127,19 @@ class CacheProofs:
     @property
     def served_pauses(self) -> tuple[float, float]:
         """Return the shortest and the longest pause after which a prefix was served."""
-        hits = [pause for pause, hit in self._pauses if hit]
+        hits = [one.seconds for one in self._pauses if one.hit]
         return min(hits, default=inf), max(hits, default=0.0)
 
     def forgets_after(self, seconds: float, pause: float, at: float) -> bool:
         """Return whether pauses longer than a lifetime alone separate misses from hits, which replicas and other
         losses do only by chance; with a miss after `pause` of a request that was sent `at`. Misses that one restart
         explains are one, and several restarts are no chance if each is in a long pause."""
-        pauses = [*self._pauses, (pause, False)]
-        misses = [each for each, hit in pauses if not hit]
-        hits = [each for each, hit in pauses if hit]
-        if not hits or min(misses) <= max(hits) or min(misses) < 0.8 * seconds:
+        misses = [*(one for one in self._pauses if not one.hit), _Pause(pause, False, at)]
+        hits = [one for one in self._pauses if one.hit]
+        shortest = min(one.seconds for one in misses)
+        if not hits or shortest <= max(one.seconds for one in hits) or shortest < 0.8 * seconds:
             return False
-        moments = [*self._moments, at]
-        times = [(moment - each, moment) for (each, _), moment in zip(pauses, moments, strict=True)]
-        lost = [time for time, (_, hit) in zip(times, pauses, strict=True) if not hit]
-        restarts = _restarts(lost, [time for time, (_, hit) in zip(times, pauses, strict=True) if hit])
+        restarts = _restarts([one.time for one in misses], [one.time for one in hits])
         enough = restarts is None or restarts >= RESTARTS
         losses = len(misses) if restarts is None else restarts
         return enough and 1 / comb(len(hits) + losses, losses) <= CHANCE
@@ -142,8 +152,7 @@ class CacheProofs:
             if size.tokens >= PART + least:
                 hit = missed < least + 2 * size.error
                 if hit or missed >= PART + least + 2 * size.error:
-                    self._pauses = [*self._pauses, (reach.ages[-1], hit)][-PAUSES:]
-                    self._moments = [*self._moments, at][-PAUSES:]
+                    self._pauses = [*self._pauses, _Pause(reach.ages[-1], hit, at)][-PAUSES:]
         for step, distance in zip(reach.steps, reach.distances, strict=True):
             size = reach.size(step.depth)
             if size.tokens - block - 2 * size.error <= cached:
@@ -194,8 +203,8 @@ class CacheProofs:
             "shared": sorted(self.shared),
             "inside": self.inside,
             "continued": self._continued,
-            "pauses": self._pauses,
-            "moments": self._moments,
+            "pauses": [(one.seconds, one.hit) for one in self._pauses],
+            "moments": [one.at for one in self._pauses],
         }
 
     def restore(
@@ -217,5 +226,6 @@ class CacheProofs:
         self.inside = inside
         self._continued = [max(count, 0) for count in (*continued, 0, 0)[:2]]
         known = len(pauses) == len(moments)  # an earlier version stored no moments
-        self._pauses, self._moments = ([*pauses][-PAUSES:], [*moments][-PAUSES:]) if known else ([], [])
+        rows = zip(pauses, moments, strict=True) if known else ()
+        self._pauses = [_Pause(seconds, hit, at) for (seconds, hit), at in rows][-PAUSES:]
         self._whole, self._less = (max(count, 0) for count in (*spread, 0, 0)[:2])
