@@ -73,8 +73,7 @@ def find_placeholders(text: str) -> list[tuple[int, int]]:
     found = []
     for match in _PLACEHOLDER.finditer(text):
         start, end = match.span()
-        line_start = text.rfind("\n", 0, start) + 1
-        if any(begin <= start < stop for begin, stop in code) or _is_as_typed(text, line_start, start, end):
+        if any(begin <= start < stop for begin, stop in code) or _is_as_typed(text, start, end):
             continue
         value = match.group()
         if value.startswith("<") and not value.startswith("<<") and f"</{value[1:]}" in text:
@@ -83,8 +82,9 @@ def find_placeholders(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _is_as_typed(text: str, line_start: int, start: int, end: int) -> bool:
+def _is_as_typed(text: str, start: int, end: int) -> bool:
     """Whether the words or the code in front of a placeholder say that it is meant as typed."""
+    line_start, _ = _line_of(text, start, end)
     if _STRING.search(text, line_start, start) or _ARGUMENT.match(text, end):
         return True
     if _INSERTED.search(text, start, end):
@@ -117,11 +117,14 @@ def _lines(text: str) -> set[str]:
 
 def _line(text: str, start: int, end: int) -> str:
     """Return a placeholder with the text in front of it on its line; with the whole line if that has no words."""
-    first = text.rfind("\n", 0, start) + 1
-    if sum(map(str.isalpha, text[first:start])) >= _LETTERS:
-        return text[first:end]
+    first, last = _line_of(text, start, end)
+    return text[first : end if sum(map(str.isalpha, text[first:start])) >= _LETTERS else last]
+
+
+def _line_of(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return code points [first, last) of the line of a placeholder."""
     last = text.find("\n", end)
-    return text[first : len(text) if last < 0 else last]
+    return text.rfind("\n", 0, start) + 1, len(text) if last < 0 else last
 
 
 def _is_template(facts: PromptFacts, role: str, text: str, start: int, end: int) -> bool:
@@ -131,8 +134,8 @@ def _is_template(facts: PromptFacts, role: str, text: str, start: int, end: int)
     templates = facts.setting.templates
     if templates is not None:
         return _line(text, start, end) in templates
-    first, last = text.rfind("\n", 0, start) + 1, text.find("\n", end)
-    line = f"{text[first:start]}\x00{text[end : len(text) if last < 0 else last]}"
+    first, last = _line_of(text, start, end)
+    line = f"{text[first:start]}\x00{text[end:last]}"
     return bool(_ALONE.fullmatch(line)) and not _UNNAMED.fullmatch(text, start, end)
 
 
@@ -191,7 +194,7 @@ def _is_left(facts: PromptFacts, message: Message, start: int, end: int) -> bool
     if facts.setting.templates is None:
         return True
     text = message.content or ""
-    typed = _is_as_typed(text, text.rfind("\n", 0, start) + 1, start, end)
+    typed = _is_as_typed(text, start, end)
     return message.role in _WRITTEN and not typed and _is_template(facts, message.role, text, start, end)
 
 
