@@ -278,6 +278,14 @@ def test_members_in_front_of_the_first_moved_one_are_not_part_of_the_finding() -
     assert keys.lost_tokens > 100 * time.lost_tokens
 
 
+def _assert_one_reordered_text(sent: Sent, fixed: Sent, *, within: float) -> None:
+    """Assert that the only finding costs what an ideal cache would have served of the requests without the fault."""
+    usage = _served(sent, answers=False)
+    (span,) = _losses(sent, usage).spans
+    assert span.kind == "reordered_text"
+    assert span.lost_tokens == pytest.approx(_fresh(usage) - _fresh(_served(fixed, answers=False)), rel=within)
+
+
 def test_lines_in_another_order_with_a_new_time_are_one_finding() -> None:
     rng = random.Random(3)
     state = {name: _text(rng, 1) for name in ("plan", "risk", "owner", "notes", "area", "cause")}
@@ -287,11 +295,7 @@ def test_lines_in_another_order_with_a_new_time_are_one_finding() -> None:
         one, other = ("\n".join(f"{key}: {text}" for key, text in row.items()) for row in (shuffled, state))
         return one, other
 
-    sent, fixed = _in_system(rng, versions)
-    usage = _served(sent, answers=False)
-    (span,) = _losses(sent, usage).spans
-    assert span.kind == "reordered_text"
-    assert span.lost_tokens == pytest.approx(_fresh(usage) - _fresh(_served(fixed, answers=False)), rel=0.05)
+    _assert_one_reordered_text(*_in_system(rng, versions), within=0.05)
 
 
 def test_documents_of_which_one_is_repeated_in_another_order_are_one_finding() -> None:
@@ -302,11 +306,7 @@ def test_documents_of_which_one_is_repeated_in_another_order_are_one_finding() -
     def versions(_: int) -> tuple[str, str]:
         return "\n\n".join(rng.sample(documents, len(documents))), "\n\n".join(documents)
 
-    sent, fixed = _in_system(rng, versions)
-    usage = _served(sent, answers=False)
-    (span,) = _losses(sent, usage).spans
-    assert span.kind == "reordered_text"
-    assert span.lost_tokens == pytest.approx(_fresh(usage) - _fresh(_served(fixed, answers=False)), rel=0.1)
+    _assert_one_reordered_text(*_in_system(rng, versions), within=0.1)
 
 
 def test_order_that_changed_once_is_not_the_reason_of_what_a_time_costs() -> None:
