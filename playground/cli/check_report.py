@@ -20,6 +20,7 @@ from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_line
 from playground.lint.model import SEVERITIES, Evidence, Finding, FindingPlace, Severity
 from playground.lint.rules.registry import rule_named
+from playground.prefix_cache.json_order import behind_space, member_at
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError
 from playground.prompt.field_errors import Path as FieldPath
@@ -280,7 +281,6 @@ _FORMATS: dict[str, Callable[[CheckReport], None]] = {
 
 # Positions in files
 
-_SPACE = re.compile(r"[ \t\r\n]*")
 _UNIT = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|.", re.DOTALL)
 
 
@@ -311,8 +311,8 @@ def _offset(text: str, at: int, path: FieldPath, inside: int) -> int:
     """Return the offset of a JSON value, or of code point `inside` of a string."""
     try:
         for step in path:
-            at = _child(text, _skip(text, at), step)
-        at = _skip(text, at)
+            _, at = member_at(text, behind_space(text, at), step)
+        at = behind_space(text, at)
     except (ValueError, IndexError):
         return at
     if text[at : at + 1] != '"':
@@ -324,27 +324,3 @@ def _offset(text: str, at: int, path: FieldPath, inside: int) -> int:
             break
         at = unit.end()
     return at
-
-
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
-
-
-def _child(text: str, at: int, step: str | int) -> int:
-    """Return the offset of a member's value. Raises ValueError or IndexError if there is none."""
-    decoder = json.JSONDecoder()
-    if text[at] != ("{" if isinstance(step, str) else "["):
-        raise ValueError("not a container")
-    at, number = _skip(text, at + 1), 0
-    while text[at] not in "]}":
-        key: Json = number
-        if isinstance(step, str):
-            key, at = decoder.raw_decode(text, at)
-            at = _skip(text, _skip(text, at) + 1)
-        if key == step:
-            return at
-        _, at = decoder.raw_decode(text, at)
-        at, number = _skip(text, at), number + 1
-        at = _skip(text, at + 1) if text[at] == "," else at
-    raise ValueError("no such member")

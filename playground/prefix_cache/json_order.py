@@ -112,7 +112,7 @@ def _moved(objects: Mapping[str, JsonObject], texts: Sequence[str]) -> tuple[dic
     if any(_length(row, stable) < _SAME_VALUES * _length(row, row) for row in leaves.values()):
         return {}, 0.0
     at = next(number for number, paths in enumerate(zip(*orders.values(), strict=True)) if len(set(paths)) > 1)
-    starts = {text: _member_start(text, one, orders[text][at][0]) for text, one in objects.items()}
+    starts = {text: member_at(text, one.start, orders[text][at][0])[0] for text, one in objects.items()}
     varying = _length(first, first) - _length(first, stable)
     return starts, max(1 - varying / (objects[texts[0]].end - starts[texts[0]]), 0.0)
 
@@ -146,19 +146,28 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def _member_start(text: str, found: JsonObject, key: str | int) -> int:
-    """Return the code point at which the member `key` of an object begins."""
-    at = found.start
-    while text[at] != "}":
-        start = _behind_space(text, at + 1)
-        name, end = _DECODER.raw_decode(text, start)
-        if name == key:
-            return start
-        _, end = _DECODER.raw_decode(text, _behind_space(text, _behind_space(text, end) + 1))
-        at = _behind_space(text, end)
-    return found.start
+def member_at(text: str, at: int, step: str | int) -> tuple[int, int]:
+    """Return where a member of the JSON object or list at code point `at` begins, and where its value does.
+
+    Raises ValueError or IndexError if there is none.
+    """
+    if text[at] != ("{" if isinstance(step, str) else "["):
+        raise ValueError("not a container")
+    at, number = behind_space(text, at + 1), 0
+    while text[at] not in "]}":
+        start, key = at, number
+        if isinstance(step, str):
+            key, at = _DECODER.raw_decode(text, at)
+            at = behind_space(text, behind_space(text, at) + 1)
+        if key == step:
+            return start, at
+        _, at = _DECODER.raw_decode(text, at)
+        at, number = behind_space(text, at), number + 1
+        at = behind_space(text, at + 1) if text[at] == "," else at
+    raise ValueError("no such member")
 
 
-def _behind_space(text: str, at: int) -> int:
+def behind_space(text: str, at: int) -> int:
+    """Return the first code point from `at` on that is no white space of JSON."""
     space = _SPACE.match(text, at)
     return space.end() if space else at
