@@ -1,182 +1,95 @@
-"""Servers that find only whole messages, requests or saved states again: what such a server served is not lost."""
+"""Servers that find only ends of requests or saved states again: the forecast ends there."""
 
 from __future__ import annotations
+
+import random
+from collections.abc import Callable
 
 import pytest
 
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.kept_points import KINDS, KeptPoints, PointKind
 from playground.prefix_cache.learned_state import restore, state_of
-from playground.prefix_cache.match_tree import MatchStep
-from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
-from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.proofs import CacheProofs, message_ends
-from playground.prefix_cache.reach import Reach
-from playground.prefix_cache.view import CacheView, Order, view_of_fields
-
-RULES = "You are a clerk of the harbour office. Name the crate, the shelf and the ship. " * 40
-LOG = "Crate 7 is on shelf 3. " * 60
-CLEARED = "The text of the prompt is not the cause"
-
-
-def view(*texts: str) -> CacheView:
-    """Return a prompt with a system message, and messages of user and assistant in turn."""
-    roles = ["system", *("user", "assistant") * 9]
-    return view_of_fields({"messages": [{"role": roles[at], "content": text} for at, text in enumerate(texts)]})
+from playground.prefix_cache.replay import ReplayResult, replay_traffic
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.traffic import TrafficRecord, usage_of
+from playground.prefix_cache.view import view_of_fields
+from playground.prompt.document import Json
+from tests.prefix_cache.test_round_robin import sentence
 
 
-def known(block: int, figures: tuple[int, ...] = (), *, inside: bool, orders: str = "inside") -> MissKnowledge:
-    names: tuple[Order, ...] = ("inside",) if orders == "inside" else ("before_last_user", "inside")
-    found = [
-        OrderEvidence(name, 0.95 if at == 0 else 0.05, lambda offset: Size(offset / 4, 1.0))
-        for at, name in enumerate(names)
-    ]
-    return MissKnowledge(found, block, blocks=[(block, 1.0)], figures=figures, all_orders=found, inside=inside)
-
-
-def explained(now: CacheView, earlier: CacheView, cached: int, found: MissKnowledge) -> MissExplanation | None:
-    prompt = len(now.text) // 4 + 10
-    return explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(prompt, cached), found)
-
-
-@pytest.mark.parametrize(("inside", "reason"), [(False, "whole_message_or_lost"), (True, "lost")])
-def test_explain_miss_changed_clock_in_a_long_message_is_not_cleared_before_a_part_of_a_message_was_served(
-    inside: bool, reason: str
-) -> None:
-    """The only breakpoint of the gateway is the end of the system text, with a clock in its last line."""
-    then, now = (view(f"{RULES * 2}Time: 08:{minute}", "Which crate?") for minute in ("00", "01"))
-    why = explained(now, then, 0, known(16, inside=inside))
-    assert why is not None
-    assert why.reason == reason
-    assert (why.cause == "unknown") == (CLEARED not in why.sentence) == (not inside)
-    assert inside or "00" in why.sentence
-
-
-@pytest.mark.parametrize(("inside", "reason"), [(False, "kept_points_or_lost"), (True, "partly_lost")])
-def test_explain_miss_report_of_whole_messages_is_no_loss_before_anything_else_was_served(
-    inside: bool, reason: str
-) -> None:
-    """The gateway's breakpoint is one message behind the end of the earlier request."""
-    texts = RULES, "Which crate?", LOG, "And the ship?", LOG
-    earlier = view(*texts)
-    end = message_ends(view(*texts, "x"))[3]
-    why = explained(view(*texts, "Thanks"), earlier, end // 4, known(1, (600,), inside=inside))
-    assert why is not None
-    assert why.reason == reason
-
-
-@pytest.mark.parametrize("cached", [960, 976])
-def test_explain_miss_figure_of_an_earlier_report_may_be_a_saved_state(cached: int) -> None:
-    """A hybrid model with a state at 960 tokens; 976 were never reported before and are no end of a message."""
-    then, now = (view(RULES, LOG + name, LOG, f"{name}: where is it?") for name in ("Ada", "Bob"))
-    why = explained(now, then, cached, known(16, (960, 416, 1_136), inside=False))
-    assert why is not None
-    assert why.reason == ("kept_points_or_lost" if cached == 960 else "partly_lost")
-
-
-def test_explain_miss_template_is_not_the_cause_if_all_whole_blocks_were_served_without_it() -> None:
-    """3,072 of 3,290 tokens in blocks of 256: a template that moves system text explains that as well."""
-    earlier = view(RULES * 4, "Which crate?")
-    now = view(RULES * 4, "Which crate?", "On shelf 3.", "And the ship?")
-    whole = len(earlier.text) // 4
-    found = known(256, (2_816,), inside=True, orders="moving")
-    assert explained(now, earlier, whole // 256 * 256, found) is None
-
-
-def reach(*depths: int, error: float = 0.5) -> Reach:
-    steps = [MatchStep(depth, number, 1) for number, depth in enumerate(depths)]
-    return Reach(steps, lambda depth: Size(depth / 4, error), [5.0] * len(steps), [0.0] * len(steps))
-
-
-def test_add_ended_report_up_to_a_difference_inside_a_message_proves_that_parts_are_found() -> None:
-    prompt = view(RULES, LOG, "Yes.")
-    inside = message_ends(prompt)[0] + 800
-    for depth, cached, error, figures, proof in (
-        (inside, inside // 4 // 16 * 16, 0.5, (), True),
-        (inside, inside // 4 // 16 * 16, 0.0, (), False),  # the end of a whole prompt, whose size is counted
-        (inside, inside // 4 // 16 * 16, 0.5, (inside // 4 // 16 * 16,), False),  # a state that was reported before
-        (inside + 128, 1024, 0.5, (), False),  # a checkpoint
-        (inside, message_ends(prompt)[0] // 4 // 16 * 16, 0.5, (), False),
-        (message_ends(prompt)[1], message_ends(prompt)[1] // 4 // 16 * 16, 0.5, (), False),
-    ):
-        proofs = CacheProofs()
-        proofs.add_ended(reach(depth, error=error), prompt, cached, 16, figures)
-        assert proofs.inside == proof, (depth, cached)
-
-
-def test_add_ended_report_that_is_no_end_and_no_checkpoint_proves_that_parts_are_found() -> None:
-    prompt = view(RULES, LOG, "Yes.")
-    depth = message_ends(prompt)[1]
-    for cached, figures, proof in ((624, (1_072,), True), (512, (1_072,), False), (528, (1_056,), False)):
-        proofs = CacheProofs()
-        proofs.add_ended(reach(depth), prompt, cached, 16, figures)
-        assert proofs.inside == proof, cached
-
-
-def test_proof_that_parts_of_messages_are_found_is_stored() -> None:
-    model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
-    model.learned.proofs.inside = True
-    restore(other.learned, state_of("e", "m", model.learned))
-    assert other.learned.proofs.inside
-
-
-def test_add_ended_report_a_few_tokens_before_a_counted_end_proves_nothing() -> None:
-    """The count of a prompt includes the beginning of the answer, which is behind its last message."""
-    prompt = view(RULES, LOG, "Yes.")
-    depth = message_ends(prompt)[1]
-    for apart, proof in ((6, False), (30, True), (-1, False), (-9, True)):
-        proofs = CacheProofs()
-        proofs.add_ended(reach(depth), prompt, depth // 4 - apart, 1, (1_073,))
-        assert proofs.inside == proof, apart
-
-
-HITS = [(60.0 * number, 30.0, True) for number in range(1, 30)]
+def replayed(served: Callable[[int, int], int]) -> list[ReplayResult]:
+    """Replay twelve questions about one long text, each sent with its answer and a further question. A token is four
+    characters. `served`: by the tokens shared with any request, and the longest whole request."""
+    rng = random.Random(7)
+    rules, records = sentence(rng, 900), []
+    held: list[str] = []
+    for number in range(12):
+        question, answer = sentence(rng, 12), sentence(rng, 20)
+        messages: list[Json] = [{"role": "system", "content": rules}, {"role": "user", "content": question}]
+        more: list[Json] = [{"role": "assistant", "content": answer}, {"role": "user", "content": sentence(rng, 9)}]
+        for turn, sent in enumerate((messages, [*messages, *more])):
+            body: dict[str, Json] = {"model": "m", "messages": sent}
+            text = view_of_fields(body).text
+            shared = max((common_prefix(text, one) for one in held), default=0) // 4
+            whole = max((len(one) for one in held if text.startswith(one)), default=0) // 4
+            held.append(text)
+            usage: dict[str, Json] = {
+                "prompt_tokens": len(text) // 4,
+                "completion_tokens": len(answer) // 4,
+                "prompt_tokens_details": {"cached_tokens": served(shared, whole) // 16 * 16},
+            }
+            message: dict[str, Json] = {"role": "assistant", "content": answer if turn == 0 else "Yes."}
+            at = 1_000.0 + 30 * number + 9 * turn
+            records.append(TrafficRecord(at, body, 200, f"r{number}.{turn}", usage_of(usage, message)))
+    return list(replay_traffic(records))
 
 
 @pytest.mark.parametrize(
-    ("late", "forgets"),
+    "served",
     [
-        ([(2_400, 400, False), (3_000, 500, False), (3_500, 450, False)], True),
-        ([], False),
-        ([(2_400, 400, False), (3_000, 20, False), (3_500, 450, False)], False),
-        ([(2_400, 400, False), (3_000, 600, True), (3_500, 450, False)], False),
-        ([(3_500, 400, False), (3_500, 500, False), (3_500, 450, False)], False),
-        ([(2_400, 400, False), (3_500, 450, False)], False),
+        lambda shared, whole: max(shared // 512 * 512, whole),
+        lambda _shared, whole: whole,
+        lambda shared, _whole: shared,
     ],
-    ids=["three pauses", "one pause", "short pause", "long hit", "one restart", "restart in each of two pauses"],
+    ids=["states", "requests", "any beginning"],
 )
-def test_forgets_after_needs_pauses_that_neither_chance_nor_few_restarts_separate(
-    late: list[tuple[float, float, bool]], forgets: bool
-) -> None:
-    """Reports as moment, seconds since the prefix was used, and whether it was served; then one more miss."""
+def test_forecast_ends_where_the_server_keeps_a_state(served: Callable[[int, int], int]) -> None:
+    found = replayed(served)[8:]
+    apart = [abs(one.forecast.cached_tokens - (one.usage.cached_tokens or 0)) for one in found if one.usage is not None]
+    assert max(apart) <= 16
+
+
+def points(**tokens: float) -> dict[PointKind, Size]:
+    return {kind: Size(tokens.get(kind, 0.0), 0.0) for kind in KINDS}
+
+
+def test_kind_of_points_is_stored_and_ends_with_reports_of_any_beginning() -> None:
     model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
-    for moment, pause, hit in (*HITS, *late):
-        one = reach(4_000)
-        one.ages = [pause]
-        model.learned.proofs.add_served(one, 992 if hit else 0, 16, moment)
+    for _ in range(3):
+        assert model.learned.kept_points.kind is None
+        model.learned.kept_points.add(512, points(states_512=512.0, requests=300.0), Size(900.0, 1.0), 16)
     restore(other.learned, state_of("", "", model.learned))
-    assert [each.learned.proofs.forgets_after(120.0, 350.0, 3_520.0) for each in (model, other)] == [forgets] * 2
+    assert other.learned.kept_points.kind == model.learned.kept_points.kind == "states_512"
+    for shared in (900, 940, 980):
+        other.learned.kept_points.add(shared, points(states_512=512.0), Size(float(shared), 1.0), 16)
+    assert other.learned.kept_points.kind is None
 
 
-def test_forgets_after_one_loss_is_enough_if_another_prefix_was_kept_meanwhile() -> None:
-    """No restart explains that a prefix was lost while another, which was in use, was not."""
-    proofs = CacheProofs()
-    for moment in range(0, 3_600, 40):
-        one = reach(4_000)
-        one.ages = [40.0]
-        proofs.add_served(one, 992, 16, float(moment))
-    assert proofs.forgets_after(120.0, 350.0, 3_520.0)
-    assert not proofs.forgets_after(120.0, 350.0, 3_900.0)
+def test_reports_that_are_neither_a_point_nor_all_that_is_shared_tell_nothing() -> None:
+    kept = KeptPoints()
+    for _ in range(9):
+        kept.add(128, points(states_512=512.0, requests=300.0), Size(900.0, 1.0), 16)
+        kept.add(512, points(states_512=512.0), Size(520.0, 1.0), 16)
+    assert kept.kind is None
 
 
-def test_serves_start_only_is_kept_and_ends_with_a_longer_report() -> None:
-    model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
-    for prompt, cached in ((2_000, 800), (2_200, 801), (2_400, 800), (2_600, 800), (2_800, 801)):
-        assert not model.learned.proofs.serves_start_only
-        model.learned.proofs.add_continued(prompt, cached, 16, () if prompt == 2_000 else (800,))
-    model.learned.proofs.add_continued(832, 800, 16, (800,))  # hardly more than the start was sent before
-    restore(other.learned, state_of("", "", model.learned))
-    assert other.learned.proofs.serves_start_only
-    other.learned.proofs.add_continued(3_000, 2_992, 16, (800,))
-    assert not other.learned.proofs.serves_start_only
+@pytest.mark.parametrize(("figures", "proved"), [((512, 1_024, 1_536), "states_512"), ((512, 512, 512, 512), None)])
+def test_kind_is_proved_by_different_figures_only(figures: tuple[int, ...], proved: str | None) -> None:
+    """A server that keeps only what is in use serves the same start again and again."""
+    kept = KeptPoints()
+    for figure in figures:
+        kept.add(figure, points(states_512=float(figure)), Size(figure + 300.0, 1.0), 16)
+    assert kept.kind == "states_512"
+    assert kept.proved == proved
