@@ -34,6 +34,8 @@ REWRITES: dict[Rewrite, str] = {
     "keep_order": "send the parts in one order in every request, for example sorted by name",
     "none": "send the same list in every request of a conversation",
 }
+SAMPLE_CHARS = 40
+"""Code points of a value that a finding quotes."""
 _CONTEXT = 24
 """Code points in front of a value by which a place of a lint rule is found in another request."""
 
@@ -170,10 +172,17 @@ def span_fields(one: SpanFinding, rates: Rates, place: Json) -> dict[str, Json]:
     return {**{name: where.get(name) for name in ("pointer", "line", "column")}, **fields}
 
 
+def _quoted(sample: str) -> str:
+    """Return the beginning of a value in quotation marks, with an ellipsis if it is cut."""
+    if not sample:
+        return "nothing"
+    return f"“{sample}”" if len(sample) <= SAMPLE_CHARS else f"“{sample[: SAMPLE_CHARS - 1]}…”"
+
+
 def _finding(span: VaryingSpan, rates: Rates, held: float, program: str) -> Finding:
     """Return the finding about a span: kind, place, cost and rewrite."""
     # Values that begin alike, such as objects in another order, are quoted once.
-    beginnings = dict.fromkeys(visible_line(sample)[:40] or "nothing" for sample in span.samples)
+    beginnings = dict.fromkeys(_quoted(visible_line(sample)) for sample in span.samples)
     samples = ", ".join(list(beginnings)[:3])
     cost = span.dollars(rates.fresh, rates.cached)
     what = "Varies between requests"

@@ -243,7 +243,12 @@ def _template_rewrites_calls(case: MissCase) -> str:
 
 
 def _lost(case: MissCase) -> str:
-    return f"{_shared(case)}, yet only {case.cached:,} tokens came from the cache. {_CLEARED}."
+    return f"{_shared(case)}, yet {_served(case)} came from the cache. {_CLEARED}."
+
+
+def _served(case: MissCase) -> str:
+    """Return the served tokens in words."""
+    return f"only {case.cached:,} tokens" if case.cached else "none of them"
 
 
 def _partly_lost(case: MissCase) -> str:
@@ -256,7 +261,7 @@ def _partly_lost(case: MissCase) -> str:
 def _other_replica(case: MissCase) -> str:
     count = f"{case.known.replicas} " if case.known.replicas else ""
     return (
-        f"{_shared(case)}, yet only {case.cached:,} tokens came from the cache, as forecast: this server probably "
+        f"{_shared(case)}, yet {_served(case)} came from the cache, as forecast: this server probably "
         f"sends requests to {count}replicas in turn, and the one that answered has seen no more of this "
         f"prompt. {_CLEARED}."
     )
@@ -265,7 +270,7 @@ def _other_replica(case: MissCase) -> str:
 def _tool_order_or_lost(case: MissCase) -> str:
     assert case.found is not None
     return (
-        f"{_shared(case)}, yet only {case.cached:,} tokens came from the cache. Either the server did not find them, "
+        f"{_shared(case)}, yet {_served(case)} came from the cache. Either the server did not find them, "
         f"or it puts tools into another order, in which the change is nearer to the beginning ({case.found.words})."
     )
 
@@ -320,7 +325,7 @@ def _order_or_lost(case: MissCase) -> str:
 def _whole_message_or_lost(case: MissCase) -> str:
     assert case.found is not None
     return (
-        f"{_shared(case)}, yet only {case.cached:,} tokens came from the cache. Either this server finds only whole "
+        f"{_shared(case)}, yet {_served(case)} came from the cache. Either this server finds only whole "
         f"messages again, as with explicit cache breakpoints, and the prefix ends there ({case.found.words}), or the "
         "server did not find the rest."
     )

@@ -159,7 +159,7 @@ def test_check_sarif_and_github_point_to_the_character_in_the_recording(check: C
     (result,) = (one for one in value["runs"][0]["results"] if one["ruleId"] == "varying-span")
     place = result["locations"][0]["physicalLocation"]["region"]
     line = (tmp_path / "recorded.jsonl").read_text("utf-8").splitlines()[place["startLine"] - 1]
-    sample = result["message"]["text"].partition("column 15). ")[2].split(", ")[1][:36]
+    sample = result["message"]["text"].partition("column 15). ")[2].split(", ")[1].strip("“”")[:36]
     assert line[place["startColumn"] - 1 :].startswith(sample)
     assert result["locations"][0]["logicalLocations"] == [{"fullyQualifiedName": "/messages/3/content"}]
     text = check(lines(case), "--format", "github", status=1)
