@@ -6,7 +6,7 @@ request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -312,16 +312,21 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     if case.earlier.gap_s is not None and case.earlier.gap_s < min(case.known.served_pauses[0], SHORT_PAUSE_S):
         found.append(Candidate("not_stored"))
     found += [Candidate("restart"), Candidate("room"), Candidate("replica")]
-    parts = (*case.now.parts, *case.earlier.view.parts)
-    if any(part.kind == "reasoning" for part in parts):
-        found.append(Candidate("reasoning_left_out"))
-    moving = sum(one.weight for one in case.known.orders if BASE.get(one.order, one.order) in MOVING_ORDERS)
-    if moving >= 0.02 and any(part.kind == "tool" or part.index > 1 for part in parts):
-        found.append(Candidate("tools_moved"))
+    if case.now.text != case.earlier.view.text:  # a template writes the same prompt in the same way
+        found += _template_candidates(case)
     at = case.known.at
     if at is not None and gap_s is not None and at // DAY_S != (at - gap_s) // DAY_S:
         found.append(Candidate("date"))
     return tuple(found)
+
+
+def _template_candidates(case: MissCase) -> Iterator[Candidate]:
+    parts = (*case.now.parts, *case.earlier.view.parts)
+    if any(part.kind == "reasoning" for part in parts):
+        yield Candidate("reasoning_left_out")
+    moving = sum(one.weight for one in case.known.orders if BASE.get(one.order, one.order) in MOVING_ORDERS)
+    if moving >= 0.02 and any(part.kind == "tool" or part.index > 1 for part in parts):
+        yield Candidate("tools_moved")
 
 
 def _differs(case: MissCase, found: Difference) -> MissExplanation:

@@ -9,6 +9,7 @@ import pytest
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.replay import ReplayResult, replay_traffic
 from playground.prefix_cache.traffic import TrafficRecord
+from playground.prompt.document import Json
 
 RULES = " ".join(f"Rule {number}: answer the customer in one sentence." for number in range(150))
 SIZE = 1_500
@@ -57,6 +58,22 @@ def test_running_request_and_the_pause_before_it_are_candidates_where_an_older_o
     assert ("gap" in codes(last)) == running
     assert last.explanation is not None
     assert ("the 10 h since" in last.explanation.sentence) == running
+
+
+def test_template_is_no_candidate_if_the_same_prompt_is_sent_again() -> None:
+    """It writes the same prompt in the same way."""
+    texts = [RULES, "Yes.", "And on Sunday?", "No.", "Why?"]
+    roles = ["user", "assistant"] * 3
+    messages: list[Json] = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
+    traffic = [
+        TrafficRecord(
+            START + 5.0 * number, {"messages": messages[:count]}, 200, f"r{number}", CacheUsage(SIZE, 0, 5, 0, {})
+        )
+        for number, count in enumerate((3, 3, 5))
+    ]
+    _, again, continued = replay_traffic(traffic)
+    assert "tools_moved" not in codes(again)
+    assert "tools_moved" in codes(continued)
 
 
 def test_parameter_that_did_not_matter_before_is_not_the_cause() -> None:
