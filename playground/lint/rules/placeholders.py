@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule
-from playground.lint.prompt_facts import PromptFacts, description
+from playground.lint.prompt_facts import PromptFacts, description, parameters
 from playground.prompt.document import Message
 from playground.prompt.document import places as variable_places
+from playground.prompt.field_errors import Path
 
 _WORD = r"0-9A-Za-z_\u00c0-\u024f"
 """Characters of words in scripts that separate words."""
@@ -26,14 +27,16 @@ _PLACEHOLDER = re.compile(
     r"\$\{[A-Za-z_][\w.]{0,60}\}"
     rf"|(?<![{_WORD}{{$\\/^}}])\{{[A-Za-z_]\w{{1,40}}(?:\.\w{{1,40}}){{0,3}}\}}(?![{_WORD}}}])"
     r"|(?<![\w{\\/_^}])\{\d?\}(?![\w}])"
+    r"|\{\{-? {0,4}[A-Za-z_]\w{0,40}(?:(?:\.\w{1,40}){1,3}|(?= {0,4}\|))(?: {0,4}\|[^{}\n]{1,60})? {0,4}-?\}\}"
+    r"|<%[=-]? ?[A-Za-z_@][^%<>\n]{0,60}%>"
     r"|\{%-? ?(?:if|for|elif|else|endif|endfor|set|include|block)\b[^%{}\n]{0,80}%\}"
     r"|<<[A-Za-z_][\w ]{0,60}>>"
     r"|(?<![\w<])<[a-z]{2,20}(?:_[a-z0-9]{1,20}){1,4}>"
     r"|(?<![\w<])<(?:[A-Z]{2,20}[_ -]?){1,4}>"
-    rf"|(?<![\w\]!])\[(?:[A-Z]{{2,20}}[ _'’-]){{0,4}}(?:{_CAPITALS})\](?![(\w\[])"
+    rf"|(?<![{_WORD}\]!])\[(?:[A-Z]{{2,20}}[ _'’-]){{0,4}}(?:{_CAPITALS})\](?![({_WORD}\[])"
     r"|(?<![\w\[])\[(?:insert|your|enter|add) [^\[\]\n]{2,40}\](?!\()"
     r"|(?<![\w%])(?!(?<=:)%s/)%(?:\([A-Za-z_]\w{0,40}\))?[sd](?![\w%])"
-    r"|(?<![\w_])__[A-Z][A-Z_]{2,40}__(?![\w_])",
+    rf"|(?<![{_WORD}])__[A-Z][A-Z_]{{2,40}}__(?![{_WORD}])",
 )
 """`:%s/old/new/` is a command of an editor."""
 _FENCE = re.compile(r"^[ \t]{0,3}(```|~~~).*?(?:^[ \t]{0,3}\1|\Z)|`[^`\n]{1,200}`", re.MULTILINE | re.DOTALL)
@@ -56,8 +59,9 @@ _ALONE = re.compile(
 )
 """A line whose placeholder, written as \\x00, is the value of a label, or which is a heading that ends in a colon."""
 _UNNAMED = re.compile(r"\{\d?\}|%[sd]")
-_LETTERS = 3
-"""Letters in front of a placeholder on its line from which on they tell one template from another text."""
+_LETTERS, _BEHIND = 3, 12
+"""Letters in front of a placeholder on its line from which on they tell one template from another text; with fewer, the
+characters behind it do."""
 _MESSAGES = 3
 """Different user messages with a placeholder from which on it is a template's."""
 _WRITTEN = ("system", "user", "developer")
@@ -116,9 +120,10 @@ def _lines(text: str) -> set[str]:
 
 
 def _line(text: str, start: int, end: int) -> str:
-    """Return a placeholder with the text in front of it on its line; with the whole line if that has no words."""
+    """Return a placeholder with the text in front of it on its line, or with what follows it if that has no words."""
     first, last = _line_of(text, start, end)
-    return text[first : end if sum(map(str.isalpha, text[first:start])) >= _LETTERS else last]
+    words = sum(map(str.isalpha, text[first:start])) >= _LETTERS
+    return text[first : end if words else min(end + _BEHIND, last)]
 
 
 def _line_of(text: str, start: int, end: int) -> tuple[int, int]:
@@ -149,10 +154,9 @@ def _report_placeholders(facts: PromptFacts) -> Iterator[Finding]:
             if _is_template(facts, message.role, text, start, end):
                 places.append(FindingPlace(("messages", index, "content"), start, end))
                 names.append(text[start:end])
-    for index, tool in enumerate(facts.document.tools):
-        text = description(tool)
+    for path, text, name in _described(facts):
         for start, end in find_placeholders(text):
-            places.append(FindingPlace(("tools", index, "function", "description"), start, end, tool.name))
+            places.append(FindingPlace(path, start, end, name))
             names.append(text[start:end])
     if not places:
         return
@@ -168,6 +172,14 @@ def _report_placeholders(facts: PromptFacts) -> Iterator[Finding]:
     )
 
 
+def _described(facts: PromptFacts) -> Iterator[tuple[Path, str, str]]:
+    """Yield the descriptions of tools and of their parameters, each with its path and the tool's name."""
+    for index, tool in enumerate(facts.document.tools):
+        yield ("tools", index, "function", "description"), description(tool), tool.name
+        for node in parameters(tool):
+            yield ("tools", index, *node.path, "description"), node.description, tool.name
+
+
 def _unset(facts: PromptFacts) -> Iterator[Finding]:
     """Find `{{name}}` in a request body of another program: a template, or values that it did not fill in."""
     if facts.body is None:
@@ -177,6 +189,11 @@ def _unset(facts: PromptFacts) -> Iterator[Finding]:
         for index, message in enumerate(facts.document.messages)
         for place in variable_places(message.content or "")
         if place.name not in facts.document.variables and _is_left(facts, message, place.start, place.end)
+    ]
+    places += [
+        FindingPlace(path, place.start, place.end, name)
+        for path, text, name in _described(facts)
+        for place in variable_places(text)
     ]
     if places:
         yield Finding(
