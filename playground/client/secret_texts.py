@@ -110,6 +110,8 @@ _HOOK = re.compile(
 )
 _BOT = re.compile(r"bot(\d{6,}:([\w-]{8,}))$")
 _NAMED_ID = re.compile(r"[a-z]{2,12}[_-](?=[A-Za-z0-9]+$)")
+_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{4,}+-?)++(?=\.|$)|(?:[0-9A-F]{4,}+-?)++(?=\.|$)")
+"""A UUID or hash, also with the ending of a file: the id of a commit or picture, unless a webhook is in front of it."""
 _RANDOM_PART = 20
 _QUERY_FIELD = re.compile(r"(?<=[?&#;])([^=?&#;\s]+)=([^&#;\s<>\"']+)")
 _CODE_CHARS = 10
@@ -213,7 +215,9 @@ def _is_secret_part(part: str, before: str, *, is_hook: bool) -> bool:
         return True
     if has_digit(part) and is_secret(before) and not part.startswith((".", "v1")):
         return True
-    return len(part) >= _RANDOM_PART and looks_random(part) and not _NAMED_ID.match(part)
+    if len(part) < _RANDOM_PART or _NAMED_ID.match(part) or _HEXADECIMAL.match(part):
+        return False
+    return looks_random(part)
 
 
 def _of_query(text: str, start: int, end: int) -> Iterator[SecretText]:

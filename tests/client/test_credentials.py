@@ -333,3 +333,18 @@ def test_lists_in_lists_are_searched_to_a_bounded_depth() -> None:
         value = [value]
     assert not list(secrets_of(value))
     assert set(secrets_of([["--api-key", "Zx81PqLm55TrWq9bKd7Yv3Nc"]])) == {"Zx81PqLm55TrWq9bKd7Yv3Nc"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://github.com/owner/repo/commit/3f786850e387550fdab836ed7e6dc881de23001b",
+        "https://cdn.example/6b1f5a6e-5b3f-4a0e-8f7e-1d2c3b4a5f60/img.png",
+        "https://cdn.example/6B1F5A6E-5B3F-4A0E-8F7E-1D2C3B4A5F60.png?size=2",
+    ],
+)
+def test_ids_of_commits_and_pictures_in_addresses_are_no_secrets(text: str) -> None:
+    assert masked_address(text) == text
+    assert masked_address(text.replace("https://", "https://host/hook/")) != text.replace(
+        "https://", "https://host/hook/"
+    )
