@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -93,8 +94,10 @@ def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
         worth = [at for at, span in enumerate(losses.spans) if span.tokens_behind >= BLOCK]
         renumbered = {at: position for position, at in enumerate(worth)}
         spans = [replace(losses.spans[at], behind=_front(losses.spans, at, renumbered)) for at in worth]
+        lost = _lost_by_part(spans)
         for at, span in zip(worth, in_one_list(spans, number, first), strict=True):
-            finding = _finding(span, rates, losses.held(at), names[number])
+            severity = _severity(span, max(losses.held(at), lost[span.part, span.index]))
+            finding = _finding(span, rates, losses.held(at), names[number], severity)
             found.append(SpanFinding(kept[span.request][0], span, finding, names[number], losses, losses.held(at)))
     return Losses(found, programs, members, len(again))
 
@@ -107,9 +110,23 @@ def _front(spans: Sequence[VaryingSpan], at: int, kept: Mapping[int, int]) -> in
     return None if front is None else kept[front]
 
 
-def _severity(span: VaryingSpan, held: float) -> Severity:
-    """Return the severity of a span by its cost and that of the spans behind it. A single payment is never serious."""
-    if held >= SERIOUS_TOKENS and not span.recurring and not span.once:
+def _lost_by_part(spans: Sequence[VaryingSpan]) -> Mapping[tuple[str, int], float]:
+    """Return ≈ tokens per request that all spans of a message or tool keep from the cache, single payments aside."""
+    lost: dict[tuple[str, int], float] = defaultdict(float)
+    for span in spans:
+        lost[span.part, span.index] += 0.0 if _is_single(span) else span.tokens_per_request
+    return lost
+
+
+def _is_single(span: VaryingSpan) -> bool:
+    """Return whether only the first request with a value pays for it."""
+    return span.recurring or span.once
+
+
+def _severity(span: VaryingSpan, lost: float) -> Severity:
+    """Return the severity of a span. `lost`: ≈ tokens per request that it costs with the spans behind it, or all of its
+    message or tool. A single payment is never serious."""
+    if lost >= SERIOUS_TOKENS and not _is_single(span):
         return "serious"
     return "warning" if span.tokens_behind >= SERIOUS_TOKENS else "hint"
 
@@ -179,7 +196,7 @@ def _quoted(sample: str) -> str:
     return f"“{sample}”" if len(sample) <= SAMPLE_CHARS else f"“{sample[: SAMPLE_CHARS - 1]}…”"
 
 
-def _finding(span: VaryingSpan, rates: Rates, held: float, program: str) -> Finding:
+def _finding(span: VaryingSpan, rates: Rates, held: float, program: str, severity: Severity) -> Finding:
     """Return the finding about a span: kind, place, cost and rewrite."""
     # Values that begin alike, such as objects in another order, are quoted once.
     beginnings = dict.fromkeys(_quoted(visible_line(sample)) for sample in span.samples)
@@ -197,7 +214,7 @@ def _finding(span: VaryingSpan, rates: Rates, held: float, program: str) -> Find
     of_program = f"Program “{visible_line(program)}”: " if program else ""
     both = held - span.tokens_per_request >= 1
     return Finding(
-        _severity(span, held),
+        severity,
         f"{what}: {span.kind.replace('_', ' ')}",
         f"{of_program}{samples}.{places} {span.changes:,} of {span.comparisons:,} requests differ here from the one "
         f"before; ≈ {span.tokens_behind:,.0f} tokens behind it, which that one had too, are not cached.{first} Fix: "

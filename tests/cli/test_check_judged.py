@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from playground.cli.check_losses import SERIOUS_TOKENS
 from playground.cli.main import main
 
 CASES = Path(__file__).parents[1] / "data" / "check_cases"
@@ -46,6 +47,12 @@ def test_check_states_the_loss_of_a_judged_recording(
 def test_check_single_change_in_a_short_recording_is_a_warning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, spans = _check(name, capsys)
     assert (status, [(one["severity"], one["once"]) for one in spans]) == (0, [("warning", True)])
+
+
+def test_check_cheap_values_of_one_message_are_serious_together(capsys: pytest.CaptureFixture[str]) -> None:
+    status, spans = _check("plan_in_system_prompt", capsys)
+    assert (status, {one["pointer"] for one in spans}) == (1, {"/messages/0/content"})
+    assert max(one["tokens_per_request"] for one in spans) < SERIOUS_TOKENS
 
 
 def test_check_requests_that_run_at_once_cannot_reuse_what_each_other_computes(
