@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playground.prefix_cache.varying_spans import HeadItem, VaryingSpan, numbered
+from playground.prefix_cache.varying_spans import MAX_SAMPLES, HeadItem, VaryingSpan, numbered
 
 _HEADS = 24
 """Newest heads that are compared at the beginning of a conversation."""
 _TOGETHER = 3
-"""Spans of one kind that always change together from which on they are one finding."""
+"""Spans of one kind that always change together, or are the states of a list, from which on they are one finding."""
+_STATES = frozenset(("text", "name", "number"))
+"""Kinds of values that can be the state of an entry of a list."""
 
 
 class Heads:
@@ -64,6 +66,7 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
     The same value in several places is one finding, and so are several spans of one kind that always change together
     and back, and those that change only with them: they follow from one value, such as the tenant of a white-label
     program. Reordered keys of all tools are one finding, and so are those of a message: the same code serializes them.
+    So are the states of a list in a message, such as the tasks of a plan, which change one after the other.
     """
     found: dict[int, int] = {}
     by_value: dict[object, int] = {}
@@ -88,7 +91,28 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
             if group[0] != at and first.span and _kind(first.span) == _kind(item.span) and _follows(item, first):
                 found.update((other, group[0]) for other, leader in list(found.items()) if leader == at)
                 break
+    for group in _lists_of_states(items):
+        joined = {found[at] for at in group}
+        found.update((at, group[0]) for at, leader in list(found.items()) if leader in joined)
     return _first_places(found)
+
+
+def _lists_of_states(items: Sequence[HeadItem]) -> list[list[int]]:
+    """Return the items with spans of one kind in one message that have two or more values in common."""
+    groups: list[tuple[object, set[str], list[int]]] = []
+    for at, item in enumerate(items):
+        span = item.span
+        if span is None or span.part != "message" or span.kind not in _STATES or len(span.samples) >= MAX_SAMPLES:
+            continue
+        values = {sample.casefold() for sample in span.samples}
+        for place, known, members in groups:
+            if place == (span.index, span.kind) and len(known & values) > 1:
+                known.update(values)
+                members.append(at)
+                break
+        else:
+            groups.append(((span.index, span.kind), values, [at]))
+    return [members for _, _, members in groups if len(members) >= _TOGETHER]
 
 
 def _kind(span: VaryingSpan) -> tuple[str, str]:

@@ -141,8 +141,8 @@ def _lead(messages: Sequence[Mapping[str, Any]]) -> int:
 
 _SAME_PARAGRAPHS, _LONG_MOVED = 0.75, 120
 """Share of values that is the same in another order, and bytes in UTF-8 from which on that is worth a price."""
-_ENDS = " \t\n.!?…。！？।"
-
+_ENDS = " \t\n.!?…。！？।*-–•·|"
+"""Characters around a paragraph or line that are not compared: space, full stops, marks of lists and tables."""
 
 _KEYS = re.compile(r"""["'”]\s*[:=]|[{,;(][ \t]*[\w.-]+[ \t]*[:=]|[&?][\w.-]+=|^[\w.-]+=\S""")
 """Keys of an object: with a quotation mark behind them, or between separators. `id="…"` in a tag is none."""
@@ -326,15 +326,15 @@ def _is_worth(values: Sequence[str]) -> bool:
 def are_moved(values: Sequence[str]) -> bool:
     """Whether values are the same long paragraphs in another order, but for text at their ends."""
     for separator in ("\n\n", "\n"):
-        # Where the values end, they may leave out a full stop that all have.
+        # Where the values begin or end, they may leave out a mark or a full stop that all have.
         rows = [Counter(one.strip(_ENDS) for one in value.split(separator) if one.strip(_ENDS)) for value in values]
-        if all(
-            len(row) > 1
-            and sum(len(one) * count for one, count in (row & rows[0]).items()) >= _SAME_PARAGRAPHS * len(value.strip())
-            for row, value in zip(rows, values, strict=True)
-        ):
+        if all(len(row) > 1 and _code_points(row & rows[0]) >= _SAME_PARAGRAPHS * _code_points(row) for row in rows):
             return _is_worth(values)
     return False
+
+
+def _code_points(texts: Counter[str]) -> int:
+    return sum(len(one) * count for one, count in texts.items())
 
 
 def numbered(values: Sequence[object]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from playground.cli.check_losses import SERIOUS_TOKENS
 from playground.cli.main import main
 from tests.leaks.agent_truth import BLOCK, Case, Sent, _body, _run, _system, _time, _uuid, cases, measured
 
@@ -126,6 +127,19 @@ def test_check_two_values_the_second_costs_what_remains_once_the_first_is_fixed(
     assert (first["behind"], second["behind"]) == (None, 0)
     assert second["lost_tokens"] == pytest.approx(only.lost, rel=0.05)
     assert first["lost_tokens"] == pytest.approx(both.lost - only.lost, rel=0.05)
+
+
+def test_check_cheap_values_of_one_message_are_serious_together(check: Check) -> None:
+    rules = [f"Rule {number}: answer in one short sentence and name the order." for number in range(40)]
+
+    def body(number: int) -> dict[str, Any]:
+        weather = "rain" if number // 4 % 2 else "sun"
+        system = [f"Revision {number // 5 + 7}.", *rules[:20], f"Weather: {weather}.", *rules[20:]]
+        return _body("\n".join(system), [{"role": "user", "content": f"Where is order {number * 7919}?"}])
+
+    found = check([{"body": body(number)} for number in range(16)])["varying"]
+    assert [span["severity"] for span in found] == ["serious", "serious"]
+    assert all(span["tokens_per_request"] < SERIOUS_TOKENS for span in found)
 
 
 def _middle(number: int) -> str:
