@@ -38,6 +38,7 @@ from playground.requestlog.store import (
 )
 from playground.requestlog.stored_runs import DAMAGE, StoredRuns
 from playground.requestlog.summary import summarize
+from playground.runs.metrics import counted
 from playground.runs.state import ENDED, RunState
 
 SMALL_BYTES = 256 * 1024
@@ -234,7 +235,8 @@ class Salvage:
     @property
     def message(self) -> str:
         """The result for the user."""
-        text = f"{self.copied:,} requests were copied from the damaged request log {self._aside.name}"
+        copied = counted(self.copied, "request") if self.copied else "No request"
+        text = f"{copied} {'were' if self.copied > 1 else 'was'} copied from the damaged request log {self._aside.name}"
         if not self.damaged:
             return f"{text}."
         return f"{text}; {damaged_message(self.damaged)}"
@@ -243,7 +245,7 @@ class Salvage:
 def damaged_message(run_ids: list[str]) -> str:
     """Count the damaged requests and name the first MAX_NAMED."""
     named = ", ".join(run_ids[:MAX_NAMED]) + (", …" if len(run_ids) > MAX_NAMED else "")
-    return f"{len(run_ids):,} damaged requests could not be read ({named})."
+    return f"{counted(len(run_ids), 'damaged request')} could not be read ({named})."
 
 
 def _numbers(connection: sqlite3.Connection) -> list[int]:

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication, QTextDocument
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
@@ -29,7 +29,7 @@ from playground.runs.state import RunState
 from playground.ui.panes.response.labels import EMPTY, NO_CONTENT, STOPPED
 from playground.ui.panes.response.pane import EVENTS, JSON, RENDERED, REQUEST, TOOLS, ResponsePane
 from playground.ui.panes.response.request_tab import SentRequest
-from playground.ui.theme import apply_colors, load_theme
+from playground.ui.theme import GRID, apply_colors, load_theme
 from tests.ui import runs_on_show as runs
 
 
@@ -52,6 +52,14 @@ def _button(pane: ResponsePane, label: str) -> QPushButton:
 def test_empty_says_how_to_begin(pane: ResponsePane) -> None:
     assert pane.text_tab.words_shown == EMPTY
     assert pane.footer.line == "nothing sent"
+
+
+def test_words_in_place_of_a_completion_begin_where_it_does(pane: ResponsePane) -> None:
+    state = RunState()
+    state.apply(runs.sent()[0])
+    pane.show_state(state)
+    label = next(one for one in pane.text_tab.findChildren(QLabel) if one.text().startswith("Sent"))
+    assert label.contentsRect().topLeft() == QPoint(GRID * 2, GRID * 2)
 
 
 def test_from_sending_to_the_end(pane: ResponsePane) -> None:
