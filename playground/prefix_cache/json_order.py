@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 from msgspec import Struct
@@ -13,13 +13,15 @@ from msgspec import Struct
 _MAX_TEXT, _MAX_FAILURES = 200_000, 64
 """Code points of a text in which objects are searched, and braces in it that begin none."""
 _SAME_VALUES = 0.5
-"""Share of the values of an object, by their length, that stay the same if it is one object in several orders."""
+"""Share of the values of an object, by their length, that an earlier text has if it is one object in several orders."""
 _OFTEN = 1 / 3
 """Share of the changes of an object that change its order, from which on the order is the reason of its cost."""
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
 _Path = tuple[str | int, ...]
 """Keys of objects and numbers of list items that lead to a value."""
+_Leaves = Mapping[_Path, str]
+"""Values of an object by their places, in its order."""
 
 
 class JsonObject(Struct, frozen=True):
@@ -53,21 +55,21 @@ class ReorderedObject(Struct, frozen=True):
     """An object that all texts have, in several orders.
 
     `start`, `end`: code points in the first text, from the first member that is not at the same place in all texts.
-    `values`: this part of the object in each text. `wholes`: the whole object in each text. `stable`: share of it that
-    is the same members in all texts, whatever their order.
+    `values`: this part of the object in each text. `wholes`: the whole object in each text. `known`: share of this part
+    that is members of an earlier text, whatever their order, for each text.
     """
 
     start: int
     end: int
     values: tuple[str, ...]
     wholes: tuple[str, ...]
-    stable: float
+    known: tuple[float, ...]
 
 
 def reordered_objects(texts: Sequence[str]) -> tuple[list[str], list[ReorderedObject]]:
     """Return the texts with every such object replaced by that of the first text, and the objects.
 
-    A few values in them may differ too, and are no differences of the returned texts.
+    Values in them may differ too, and members may come and go: that is no difference of the returned texts.
     """
     distinct = {text: json_objects(text) for text in dict.fromkeys(texts)}
     rows = list(distinct.values())
@@ -79,45 +81,60 @@ def reordered_objects(texts: Sequence[str]) -> tuple[list[str], list[ReorderedOb
     ends = dict.fromkeys(distinct, 0)
     for column in zip(*rows, strict=True):
         objects = dict(zip(distinct, column, strict=True))
-        starts, stable = _moved(objects, texts)
-        if not starts:
+        leaves = {text: dict(_leaves(one.value)) for text, one in objects.items()}
+        new = _new_code_points(texts, leaves)
+        if not _is_reordered(texts, leaves, new):
             continue
+        starts = _starts(objects, leaves)
         parts = {text: text[starts[text] : one.end] for text, one in objects.items()}
         for text, one in objects.items():
             same_order[text] += text[ends[text] : starts[text]] + parts[first]
             ends[text] = one.end
         wholes = tuple(text[objects[text].start : objects[text].end] for text in texts)
         values = tuple(parts[text] for text in texts)
-        found.append(ReorderedObject(starts[first], objects[first].end, values, wholes, stable))
+        known = tuple(max(1 - new[text] / len(parts[text]), 0.0) for text in texts)
+        found.append(ReorderedObject(starts[first], objects[first].end, values, wholes, known))
     return [same_order[text] + text[ends[text] :] for text in texts], found
 
 
-def _moved(objects: Mapping[str, JsonObject], texts: Sequence[str]) -> tuple[dict[str, int], float]:
-    """Return where the first moved member of an object begins in each text, and the share of it that is stable.
+def _is_reordered(texts: Sequence[str], leaves: Mapping[str, _Leaves], new: Mapping[str, int]) -> bool:
+    """Whether the texts have the same object, often in another order than the text before.
 
-    Nothing begins there if the texts do not have the same object in several orders.
+    `new`: code points of its values that no earlier text has.
     """
-    wholes = {text: text[one.start : one.end] for text, one in objects.items()}
-    changes = [(left, right) for left, right in pairwise(texts) if wholes[left] != wholes[right]]
-    if not changes:
-        return {}, 0.0
-    leaves = {text: dict(_leaves(one.value)) for text, one in objects.items()}
-    common = set.intersection(*(set(row) for row in leaves.values()))
-    orders = {text: tuple(path for path in row if path in common) for text, row in leaves.items()}
-    moves = sum(orders[left] != orders[right] for left, right in changes)
-    if not moves or moves < _OFTEN * len(changes):
-        return {}, 0.0
-    first = leaves[texts[0]]
-    stable = {path for path in common if 2 * len({row[path] for row in leaves.values()}) <= len(set(wholes.values()))}
-    if any(_length(row, stable) < _SAME_VALUES * _length(row, row) for row in leaves.values()):
-        return {}, 0.0
-    at = next(number for number, paths in enumerate(zip(*orders.values(), strict=True)) if len(set(paths)) > 1)
-    starts = {text: member_at(text, one.start, orders[text][at][0])[0] for text, one in objects.items()}
-    varying = _length(first, first) - _length(first, stable)
-    return starts, max(1 - varying / (objects[texts[0]].end - starts[texts[0]]), 0.0)
+    changes = moves = 0
+    for left, right in pairwise(texts):
+        before, after = leaves[left], leaves[right]
+        changes += list(before.items()) != list(after.items())
+        moves += [path for path in before if path in after] != [path for path in after if path in before]
+    later = [text for text in leaves if text != texts[0]]
+    size = sum(_length(leaves[text], leaves[text]) for text in later)
+    same = size - sum(new[text] for text in later)
+    return moves > 0 and moves >= _OFTEN * changes and same >= _SAME_VALUES * size
 
 
-def _length(leaves: Mapping[_Path, str], paths: Collection[_Path]) -> int:
+def _starts(objects: Mapping[str, JsonObject], leaves: Mapping[str, _Leaves]) -> dict[str, int]:
+    """Return the code point of the first member that is not at the same place in all texts, in each text."""
+    orders = {text: list(row) for text, row in leaves.items()}
+    at = next(number for number, paths in enumerate(zip_longest(*orders.values())) if len(set(paths)) > 1)
+    return {
+        text: member_at(text, one.start, orders[text][at][0])[0] if at < len(orders[text]) else one.end - 1
+        for text, one in objects.items()
+    }
+
+
+def _new_code_points(texts: Sequence[str], leaves: Mapping[str, _Leaves]) -> dict[str, int]:
+    """Return the code points of the values that no earlier text has, for each text; 0 for the first one."""
+    earlier: set[tuple[_Path, str]] = set(leaves[texts[0]].items())
+    new: dict[str, int] = {}
+    for text in texts:
+        row = leaves[text]
+        new.setdefault(text, _length(row, {path for path, value in row.items() if (path, value) not in earlier}))
+        earlier.update(row.items())
+    return new
+
+
+def _length(leaves: _Leaves, paths: Collection[_Path]) -> int:
     """Return the code points of the values at some paths."""
     return sum(len(value) for path, value in leaves.items() if path in paths)
 

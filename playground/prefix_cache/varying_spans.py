@@ -264,7 +264,7 @@ class _Head:
             if isinstance(found, ReorderedObject):
                 place = found.start, found.end
                 span = self._in_part(_span("reordered_keys", part, index, requests, place, found.values))
-                sizes = (estimate(found.values[0]) * found.stable,) * len(texts)
+                sizes = tuple(estimate(value) * share for value, share in zip(found.values, found.known, strict=True))
                 yield HeadItem(span, behind, numbered(found.values), sizes, _shares(found.values))
             else:
                 yield self._varying(found, part, index, requests, behind)

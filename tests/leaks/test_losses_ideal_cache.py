@@ -198,6 +198,17 @@ def _shuffled_growing_state(rng: random.Random) -> tuple[Sent, Sent]:
     return _in_system(rng, versions)
 
 
+def _shuffled_memory(rng: random.Random) -> tuple[Sent, Sent]:
+    """A memory gets one more member in each request, and is written in another order each time."""
+    members = {f"fact_{rng.randrange(10**6)}": _text(rng, 1) for _ in range(12)}
+
+    def versions(number: int) -> tuple[str, str]:
+        known = dict(list(members.items())[: 3 + number])
+        return json.dumps(_shuffled(known, rng)), json.dumps(members)
+
+    return _in_system(rng, versions)
+
+
 def _shuffled_results(rng: random.Random) -> tuple[Sent, Sent]:
     """Results of tools are written again in each request, with their age and in another order."""
     fixed = _agent(rng)
@@ -349,6 +360,7 @@ _SHUFFLED: dict[str, Callable[[random.Random], tuple[Sent, Sent]]] = {
     "record of a customer": _shuffled_customers,
     "objects in lines": _shuffled_lines,
     "state that grows": _shuffled_growing_state,
+    "memory that grows": _shuffled_memory,
     "results of tools": _shuffled_results,
     "bodies in results of tools": _shuffled_bodies,
 }
