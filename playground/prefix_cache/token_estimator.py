@@ -6,6 +6,7 @@ to what the server reported for whole prompts, for the text between two counted 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from math import sqrt
 from operator import mul
@@ -17,6 +18,10 @@ Row = Sequence[float]
 
 OUTLIER = 3.5
 """Standard deviations from which an observation has less influence."""
+MOST_OUTLIERS = 2
+"""Outliers in one direction, one after the other, from which the fit begins again with the newest prompts."""
+KEPT_PROMPTS = 12
+"""Newest prompts of which it begins again."""
 
 
 class RecursiveLeastSquares:
@@ -97,6 +102,8 @@ class TokenEstimator:
         self._squares, self._weight = RELATIVE**2 * RELATIVE_WEIGHT, RELATIVE_WEIGHT
         self._relative = RELATIVE
         self.reports = 0
+        self._outliers = 0
+        self._prompts: deque[tuple[Row, float, float]] = deque(maxlen=KEPT_PROMPTS)
         self._short: dict[str, Counts] = {}
         self._long: dict[str, Counts] = {}
 
@@ -178,7 +185,10 @@ class TokenEstimator:
         noise += self._noise(max(expected, reported))
         known = self._fit.variance(row)
         error = reported - expected
-        self._fit.update(row, reported, noise)
+        score = self._fit.update(row, reported, noise)
+        if not optional:
+            self._prompts.append((row, reported, noise))
+            self._refit(score)
         self._factors = tuple(
             prior * min(max(value, LEAST), MOST) for prior, value in zip(PRIOR, self._fit.values, strict=True)
         )
@@ -192,6 +202,18 @@ class TokenEstimator:
                 self._squares, self._weight = self._squares * 0.75, self._weight * 0.75
             self._relative = min(max(sqrt(self._squares / self._weight), 0.004), 0.06)
         return True
+
+    def _refit(self, score: float) -> None:
+        """Fit again to the newest prompts, without answers, if one after the other is far from the fit: an answer whose
+        reported tokens are not those of its text may have fixed it."""
+        outlier = 0 if abs(score) <= OUTLIER else 1 if score > 0 else -1
+        self._outliers = outlier + (self._outliers if outlier * self._outliers > 0 else 0)
+        if abs(self._outliers) < MOST_OUTLIERS:
+            return
+        self._outliers = 0
+        self._fit = RecursiveLeastSquares((1.0,) * len(PRIOR), DOUBT)
+        for row, reported, noise in self._prompts:
+            self._fit.update(row, reported, noise)
 
     def state(self) -> dict[str, object]:
         """Return the learned state as JSON values."""

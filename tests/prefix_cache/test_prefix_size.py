@@ -17,6 +17,7 @@ from playground.prefix_cache.prefix_size import (
     Residuals,
 )
 from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.value_kinds import NOTHING, Counts, add
 from playground.prefix_cache.view import view_of_fields
 from playground.prompt.document import Json
 
@@ -128,3 +129,19 @@ def test_streak_counts_latest_reports_inside() -> None:
     for reported in (2_000, 5_000, 2_000, 1_000):
         residuals.add(wide(), reported)
     assert residuals.streak == 2
+
+
+def test_estimator_answer_with_reported_tokens_of_something_else_is_forgotten() -> None:
+    """Recorded: the tokens before the tools decide where a template puts the tools."""
+
+    def text(letters: int, digits: int, other: int) -> Counts:
+        return (0.0, float(digits), float(other), *NOTHING[3:10], float(letters), 4.0, *NOTHING[12:])
+
+    estimator = TokenEstimator()
+    tools, heads = (*NOTHING[:12], 594.0, 0.0, 0.0, 0.0), (*NOTHING[:13], 1.0, 1.0, 1.0)
+    estimator.learn(add(add(text(553, 3, 105), tools), heads), 1116)
+    estimator.learn(text(148, 3, 19), 21, optional=True)
+    for letters, tokens in ((283, 253), (114, 111), (264, 232)):
+        estimator.learn(text(letters, 3, 40), tokens)
+    assert estimator.tokens(text(553, 3, 105)) == pytest.approx(464, rel=0.1)
+    assert estimator.tokens(tools) == pytest.approx(620, rel=0.1)
