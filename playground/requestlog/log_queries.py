@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -67,9 +67,7 @@ class IndexedIds:
         whole = WHOLE_ID.fullmatch(id_) is not None
         if not (whole or _BEGINS.fullmatch(id_)) or not self._is_indexed():
             return []
-        written = {id_, id_.lower()}
-        if _HEX_DIGITS.fullmatch(id_):  # typed with other hyphens than it is stored with
-            written |= {_with_hyphens(id_.lower()), id_.lower().replace("-", "")}
+        written = _written(id_) | {id_}
         found = (self._whole(one) if whole else self._beginning(one) for one in written)
         return sorted({row[0] for rows in found for row in rows})
 
@@ -102,6 +100,56 @@ class IndexedIds:
             sql = f"SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name IN ({names})"
             self._indexed = self._connection.execute(sql).fetchone()[0] == len(ID_INDEXES)
         return self._indexed
+
+
+_IDS = "SELECT number, run_id, request_id, body_id FROM runs WHERE number >= ? ORDER BY number"
+
+
+class ListedIds:
+    """Finds the requests that have one of many whole ids as a run_id, or within an id of an attempt or body.
+
+    Reads the ids of all requests once; for the same list again, only those of requests that ran then or are newer.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._ids: frozenset[str] = frozenset()
+        self._wanted: set[str] = set()
+        self._found: set[int] = set()
+        self._next = 0
+
+    def __call__(self, ids: frozenset[str]) -> list[int]:
+        """Return the numbers; deleted requests may be among them."""
+        if ids != self._ids:
+            self._ids, self._next, self._found = ids, 0, set()
+            self._wanted = {written for id_ in ids for written in _written(id_)}
+        first = following = self._next
+        lengths = sorted({len(one) for one in self._wanted})
+        rows = self._connection.execute(_IDS, (first,))
+        for number, run_id, *others in rows:
+            following = number + 1
+            whole = run_id.hex() if isinstance(run_id, bytes) else str(run_id).lower()
+            if whole in self._wanted or any(self._holds(text, lengths) for text in others):
+                self._found.add(number)
+        more = self._connection.execute("SELECT number, id FROM ids WHERE number >= ?", (first,))
+        self._found.update(number for number, text in more if self._holds(text, lengths))
+        running = self._connection.execute("SELECT min(number) FROM runs WHERE owner IS NOT NULL").fetchone()[0]
+        self._next = min(following, running or following)
+        return sorted(self._found)
+
+    def _holds(self, text: object, lengths: Sequence[int]) -> bool:
+        if not isinstance(text, str):
+            return False
+        text = text.lower()
+        if text in self._wanted:
+            return True
+        return any(text[at : at + length] in self._wanted for length in lengths for at in range(len(text) - length + 1))
+
+
+def _written(id_: str) -> set[str]:
+    """Return an id in lower case, and with the hyphens that it may be stored with."""
+    lower = id_.lower()
+    return {lower, _with_hyphens(lower), lower.replace("-", "")} if _HEX_DIGITS.fullmatch(lower) else {lower}
 
 
 _HEX_DIGITS = re.compile(r"[0-9a-f-]{8,36}", re.I)
