@@ -83,8 +83,8 @@ class Lookup(Struct, frozen=True):
 
     elements: Elements
     ids: Ids
-    listed: Callable[[frozenset[str]], list[int]]
-    """Returns the numbers of the requests with one of many whole ids."""
+    listed: Callable[[frozenset[str]], tuple[list[int], list[str]]]
+    """Returns the numbers of the requests with one of many whole ids, and some ids that must be compared."""
 
 
 def condition_of(term: Term, lookup: Lookup) -> Condition:
@@ -447,8 +447,9 @@ _MANY_IDS = 20
 def _any_of(terms: list[Term], lookup: Lookup) -> Condition:
     whole_ids = frozenset(term.part for term in terms if isinstance(term, IdTerm) and WHOLE_ID.fullmatch(term.part))
     if len(whole_ids) > _MANY_IDS:
-        others = [term for term in terms if term.part not in whole_ids]  # type: ignore[union-attr]  # all are ids
-        made = [_numbered(lookup.listed(whole_ids)), *(condition_of(term, lookup) for term in others)]
+        numbers, left = lookup.listed(whole_ids)
+        others = [term for term in terms if isinstance(term, IdTerm) and term.part not in whole_ids]
+        made = [_numbered(numbers), *(_id(term, lookup.ids) for term in (*map(IdTerm, left), *others))]
     else:
         made = [condition_of(term, lookup) for term in terms]
     row, whole = _balanced("OR", [each.row for each in made]), _balanced("OR", [each.whole for each in made])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -102,48 +102,66 @@ class IndexedIds:
         return self._indexed
 
 
+FEW_IDS = 20
+"""Number of ids that are compared one by one."""
 _IDS = "SELECT number, run_id, request_id, body_id FROM runs WHERE number >= ? ORDER BY number"
 
 
 class ListedIds:
     """Finds the requests that have one of many whole ids as a run_id, or within an id of an attempt or body.
 
-    Reads the ids of all requests once; for the same list again, only those of requests that ran then or are newer.
+    Uses the indexes, and reads the ids of all requests if they do not find more than FEW_IDS. For the same list again,
+    reads only the ids of requests that ran then or are newer.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, indexed: IndexedIds) -> None:
+        self._connection, self._indexed = connection, indexed
         self._ids: frozenset[str] = frozenset()
-        self._wanted: set[str] = set()
         self._found: set[int] = set()
+        self._left: list[str] = []
         self._next = 0
 
-    def __call__(self, ids: frozenset[str]) -> list[int]:
-        """Return the numbers; deleted requests may be among them."""
+    def __call__(self, ids: frozenset[str]) -> tuple[list[int], list[str]]:
+        """Return the numbers, deleted ones possibly among them, and at most FEW_IDS ids that may be parts of others."""
         if ids != self._ids:
-            self._ids, self._next, self._found = ids, 0, set()
-            self._wanted = {written for id_ in ids for written in _written(id_)}
-        first = following = self._next
-        lengths = sorted({len(one) for one in self._wanted})
-        rows = self._connection.execute(_IDS, (first,))
-        for number, run_id, *others in rows:
-            following = number + 1
-            whole = run_id.hex() if isinstance(run_id, bytes) else str(run_id).lower()
-            if whole in self._wanted or any(self._holds(text, lengths) for text in others):
-                self._found.add(number)
-        more = self._connection.execute("SELECT number, id FROM ids WHERE number >= ?", (first,))
-        self._found.update(number for number, text in more if self._holds(text, lengths))
-        running = self._connection.execute("SELECT min(number) FROM runs WHERE owner IS NOT NULL").fetchone()[0]
-        self._next = min(following, running or following)
-        return sorted(self._found)
+            self._begin(ids)
+        self._next = self._read(self._next, ids)
+        return sorted(self._found), self._left
 
-    def _holds(self, text: object, lengths: Sequence[int]) -> bool:
-        if not isinstance(text, str):
-            return False
-        text = text.lower()
-        if text in self._wanted:
-            return True
-        return any(text[at : at + length] in self._wanted for length in lengths for at in range(len(text) - length + 1))
+    def _begin(self, ids: frozenset[str]) -> None:
+        numbers = {id_: self._indexed(id_) for id_ in ids}
+        self._ids, self._found = frozenset(), {number for some in numbers.values() for number in some}
+        missing = [id_ for id_, some in numbers.items() if not some]
+        self._left = missing if len(missing) <= FEW_IDS else []
+        newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM runs").fetchone()[0]
+        self._next = self._following(newest) if self._left == missing else self._read(0, missing)
+        self._ids = ids
+
+    def _read(self, first: int, ids: Iterable[str]) -> int:
+        """Read the ids of requests from this number on. Returns the first number to read next time."""
+        last = first - 1
+        wanted = {written for id_ in ids for written in _written(id_)}
+        lengths = sorted({len(one) for one in wanted})
+        for last, run_id, *others in self._connection.execute(_IDS, (first,)):
+            whole = run_id.hex() if isinstance(run_id, bytes) else str(run_id).lower()
+            if whole in wanted or any(_holds(text, wanted, lengths) for text in others):
+                self._found.add(last)
+        more = self._connection.execute("SELECT number, id FROM ids WHERE number >= ?", (first,))
+        self._found.update(number for number, text in more if _holds(text, wanted, lengths))
+        return self._following(last)
+
+    def _following(self, last: int) -> int:
+        running = self._connection.execute("SELECT min(number) FROM runs WHERE owner IS NOT NULL").fetchone()[0]
+        return min(last + 1, running or last + 1)
+
+
+def _holds(text: object, wanted: set[str], lengths: Sequence[int]) -> bool:
+    if not isinstance(text, str):
+        return False
+    text = text.lower()
+    if text in wanted:
+        return True
+    return any(text[at : at + length] in wanted for length in lengths for at in range(len(text) - length + 1))
 
 
 def _written(id_: str) -> set[str]:

@@ -58,7 +58,7 @@ class Reader:
         connection.create_function("holds", -1, _holds, deterministic=True)
         connection.create_function("may_hold", 2, BlockTest(), deterministic=True)
         self._prompts, self._elements = PromptTest(connection), MatchingElements(connection)
-        self._lookup = Lookup(self._elements, IndexedIds(connection), ListedIds(connection))
+        self._lookup = Lookup(self._elements, indexed_ids := IndexedIds(connection), ListedIds(connection, indexed_ids))
         connection.create_function("prompt_holds", 2, self._prompts)
         self._sums = groups.GroupSums(connection, self.runs.rates_of)
         self._filter: LogFilter | None = None

@@ -33,7 +33,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "b": (bytes,),
     "J": (str, bytes, _NONE),
 }
-_STORED_KINDS = tuple(map(KINDS.__getitem__, "itiiittttttbbJitTtTJt"))
+_STORED_KINDS = tuple(map(KINDS.__getitem__, "itiiittttttbbJitTtTJtt"))
 
 
 @contextmanager
@@ -60,6 +60,10 @@ class StoredRuns:
         """Return one run; None if it does not exist. Raises DamagedRunError."""
         with one_moment(self._connection):
             return self._stored(run_id)
+
+    def numbered(self, number: int) -> StoredRun | None:
+        """Return one run without the use of an index; None if it does not exist. Raises DamagedRunError."""
+        return self._intact("r.number = ?", (number,), f"number {number}")
 
     def stored(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
         """Return these runs, ascending, and the run_ids of those that are damaged. Deleted runs are left out."""
@@ -126,24 +130,27 @@ class StoredRuns:
     def _stored(self, run_id: str) -> StoredRun | None:
         if not isinstance(run_id, str):  # the column of a damaged row
             raise DamagedRunError(str(run_id))
+        return self._intact("r.run_id IN (?, ?)", rows.both_ids(run_id), run_id)
+
+    def _intact(self, condition: str, values: tuple[str | bytes | int, ...], name: str) -> StoredRun | None:
         try:
-            return self._read_stored(run_id)
+            return self._read_stored(condition, values)
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
-            raise DamagedRunError(run_id) from error
+            raise DamagedRunError(name) from error
         except DAMAGE as error:
-            raise DamagedRunError(run_id) from error
+            raise DamagedRunError(name) from error
 
-    def _read_stored(self, run_id: str) -> StoredRun | None:
+    def _read_stored(self, condition: str, values: tuple[str | bytes | int, ...]) -> StoredRun | None:
         row = self._connection.execute(
             "SELECT r.number, r.phase, r.marked, r.dropped_raw, r.started_us, g.endpoint_id, g.endpoint_name, "
             "g.endpoint_kind, g.base_url, g.model, g.rates, t.body, t.document, t.forecast, r.imported, t.comment, "
             "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number), "
-            "r.source, r.conversation, t.explanation, t.question "
+            f"r.source, r.conversation, t.explanation, t.question, {rows.id_text('r.run_id')} "
             "FROM runs AS r JOIN texts AS t ON t.number = r.number JOIN targets AS g ON g.id = r.target "
-            "WHERE r.run_id IN (?, ?)",
-            rows.both_ids(run_id),
+            f"WHERE {condition}",
+            values,
         ).fetchone()
         if row is None:
             return None
@@ -151,7 +158,7 @@ class StoredRuns:
         joiner = Joiner(self._connection)
         body = joiner.join_body(row[11], row[20])
         record = RequestRecord(
-            run_id=run_id,
+            run_id=row[21],
             endpoint_id=row[5],
             endpoint_name=row[6],
             endpoint_kind=row[7],
