@@ -23,7 +23,7 @@ from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_reads import LogReads
 from playground.requestlog.records import EndedRun, LogUnavailableError, StoredRun
 from playground.requestlog.recovery import Ready, RecoveryProgress, advance, open_log, recovery_steps, reopen
-from playground.requestlog.store import FILE_NAME, is_damage
+from playground.requestlog.store import FILE_NAME, is_damage, is_undecodable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
 from playground.requestlog.writer import BATCH, IDLE_BATCH, SEALED_AT_ONCE, Writer
@@ -374,8 +374,8 @@ class RequestLog(LogReads):
     # The methods below run on the threads.
 
     def _will_replace_damaged(self, error: sqlite3.Error) -> bool:
-        """Let the damaged file be replaced soon. Returns False if that is impossible."""
-        if not self._can_replace():
+        """Let the damaged file be replaced soon. Returns False if that is impossible, or not worth it for one text."""
+        if not self._can_replace() or is_undecodable(error):
             return False
         self._on_loop(lambda: self._start_replacing(error))
         return True
@@ -388,21 +388,24 @@ class RequestLog(LogReads):
 
     def _reopen(self, damage: sqlite3.Error) -> Ready:
         """Write into the log that replaces a damaged one, first what is not saved. Raises LogUnavailableError."""
-        writer, self._writer = self._writer, None
+        writer = self._writer
         if writer is None:
             raise LogUnavailableError("The request log is closed.")
         writer.disconnect()
         try:
             ready = reopen(self._path.parent, damage, self._identity)
         except LogUnavailableError:
+            self._writer = None
             self.unsaved += writer.close()
             raise
         self._identity = ready.identity
         self._recovery_steps = recovery_steps(ready, self._seal_some, self._report, self._changed)
         if ready.files.writer is not None and ready.owner is not None:
             writer.connect(ready.files.writer, ready.owner)
-            self._writer = writer
             self._flush()
+        else:
+            self._writer = None
+            self.unsaved += writer.close()
         return ready
 
     def _take_notes(self) -> None:

@@ -125,8 +125,9 @@ def identity(path: Path) -> tuple[int, int] | None:
 def _replaced(path: Path, damage: Exception) -> OpenedStore:
     aside = _set_aside(path)
     write_private(copying(aside), b"0")
+    reason = "a text is not UTF-8" if isinstance(damage, sqlite3.Error) and is_undecodable(damage) else damage
     notice = (
-        f"The request log is damaged ({damage}). It was set aside as {aside.name}, and a new one was begun; "
+        f"The request log is damaged ({reason}). It was set aside as {aside.name}, and a new one was begun; "
         "requests that can still be read are being copied from it."
     )
     files = _open(path, notice, aside)
@@ -342,7 +343,12 @@ def is_damage(error: sqlite3.Error) -> bool:
     """Return whether the error means that the file is damaged: rows that refer to others are written after these."""
     code = getattr(error, "sqlite_errorcode", 0)
     damaged = code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY or code & 0xFF in _DAMAGED_CODES
-    return damaged or str(error).startswith(_UNDECODABLE)
+    return damaged or is_undecodable(error)
+
+
+def is_undecodable(error: sqlite3.Error) -> bool:
+    """Return whether a text is not UTF-8. The message of the error has the text."""
+    return str(error).startswith(_UNDECODABLE)
 
 
 def _is_wrong_schema(error: sqlite3.Error) -> bool:

@@ -9,6 +9,7 @@ import random
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -24,7 +25,7 @@ from playground.requestlog.log import SEAL_RETRY_S, RequestLog
 from playground.requestlog.migrations import CURRENT
 from playground.requestlog.process_lock import Owner
 from playground.requestlog.records import EndedRun, LogUnavailableError
-from playground.requestlog.recovery import open_log, recovery_steps
+from playground.requestlog.recovery import Ready, open_log, recovery_steps, reopen
 from playground.requestlog.store import FILE_NAME
 from playground.runs.state import fold
 from tests.forked_program import start_script
@@ -497,6 +498,40 @@ def test_damage_of_a_large_file_that_a_list_finds_is_replaced_at_once(
 
     run(work())
     assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+
+
+def test_request_that_begins_while_a_damaged_log_is_replaced_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)
+    is_closed, goes_on = threading.Event(), threading.Event()
+
+    def slow(*of_log: Any) -> Ready:
+        is_closed.set()
+        assert goes_on.wait(60)
+        return reopen(*of_log)
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await keep(log, record("before"), answered())
+        await log.close()
+        damage_index(tmp_path / FILE_NAME, "runs_started")
+        monkeypatch.setattr("playground.requestlog.log.reopen", slow)
+        log = await RequestLog.open(tmp_path)
+        log.waits_for_copies = True
+        await keep(log, record("found by this one"), answered())
+        assert await asyncio.to_thread(is_closed.wait, 60)
+        during = asyncio.create_task(keep(log, record("during"), answered()))
+        page = asyncio.create_task(log.page(EVERYTHING))
+        await asyncio.sleep(0)
+        goes_on.set()
+        await during
+        assert "found by this one" in {row.question for row in await page}
+        assert [row.question for row in await log.page(EVERYTHING)] == ["during", "found by this one", "before"]
+        await log.close()
+        assert log.unsaved == 0
+
+    run(work())
 
 
 @pytest.mark.parametrize("table", ["targets", "meta", "sqlite_autoindex_runs_1", "tags"])
