@@ -324,17 +324,18 @@ class RequestLog(LogReads):
 
     async def _replace(self, damage: sqlite3.Error) -> bool:
         self._replaced += 1
+        is_recovering = False
         self._is_open.clear()
         await self._close_readers()
         try:
             ready = await self._write_worker.call(lambda: self._reopen(damage))
         except LogUnavailableError as error:
             self._deliver(str(error))
-            self._recovered.set()
             return False
         else:
             self._connect_readers(ready.files)
             self._recovered.clear()
+            is_recovering = True
             if self.notice is not None:
                 self._deliver(self.notice)
             self._write_worker.submit(lambda: self._recover(RECOVERY_STEP_S))
@@ -345,6 +346,8 @@ class RequestLog(LogReads):
         finally:
             self._replacing = None
             self._is_open.set()
+            if not is_recovering:
+                self._recovered.set()
 
     async def _settled(self, run_id: str, change: Callable[[], None]) -> None:
         """Apply a change to a live run; changes made while the disk is busy share the next transaction."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -302,8 +304,8 @@ def test_result_file_table_of_an_earlier_version_is_continued(tmp_path: Path, co
     """Earlier versions had no `attempts`, and before that no `earlier`."""
     path = tmp_path / "out.csv"
     lines = format_results(some_results()[:1], path).decode("utf-8-sig")
-    old = "".join(line.rsplit(",", columns)[0] + "\r\n" for line in lines.splitlines())
-    path.write_bytes(("\ufeff" + old).encode())
+    with path.open("w", newline="", encoding="utf-8-sig") as made:
+        csv.writer(made).writerows(row[:-columns] for row in csv.reader(io.StringIO(lines, newline="")))
     file = ResultFile(path, resume=True)
     file.write({**some_results()[0], "row": 2})
     file.close(complete=True)

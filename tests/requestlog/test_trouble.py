@@ -519,13 +519,13 @@ def test_request_that_begins_while_a_damaged_log_is_replaced_is_saved(
         monkeypatch.setattr("playground.requestlog.log.reopen", slow)
         log = await RequestLog.open(tmp_path)
         log.waits_for_copies = True
-        await keep(log, record("found by this one"), answered())
+        finds = asyncio.create_task(keep(log, record("found by this one"), answered()))
         assert await asyncio.to_thread(is_closed.wait, 60)
         during = asyncio.create_task(keep(log, record("during"), answered()))
         page = asyncio.create_task(log.page(EVERYTHING))
         await asyncio.sleep(0)
         goes_on.set()
-        await during
+        await asyncio.gather(finds, during)
         assert "found by this one" in {row.question for row in await page}
         assert [row.question for row in await log.page(EVERYTHING)] == ["during", "found by this one", "before"]
         await log.close()
