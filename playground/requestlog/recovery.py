@@ -222,7 +222,7 @@ class Salvage:
     def __init__(self, connection: sqlite3.Connection, keeper: Keeper, aside: Path) -> None:
         """Take over `connection` and `keeper`, which belong to the new log's writer."""
         self._connection, self._keeper, self._aside = connection, keeper, aside
-        self.copied = 0
+        self.copied = self.without_events = 0
         self.damaged: list[str] = []
 
     def steps(self) -> Iterator[RecoveryProgress]:
@@ -257,7 +257,7 @@ class Salvage:
         found: list[tuple[int, EndedRun]] = []
         for number in numbers:
             try:
-                stored = reader.numbered(number)
+                stored = reader.salvaged(number)
             except (DamagedRunError, sqlite3.Error):
                 stored = None
             if stored is None:
@@ -272,12 +272,15 @@ class Salvage:
                 rows.insert_ended(self._connection, self._keeper, run, SentBody(run.record.body), free)
             self._keeper.end()
         self.copied += len(found)
+        self.without_events = len(reader.without_events)
 
     @property
     def message(self) -> str:
         """The result for the user."""
         copied = counted(self.copied, "request") if self.copied else "No request"
         text = f"{copied} {'were' if self.copied > 1 else 'was'} copied from the damaged request log {self._aside.name}"
+        if self.without_events:
+            text += f" ({self.without_events:,} without events: their times and tool calls are lost)"
         if not self.damaged:
             return f"{text}."
         return f"{text}; {damaged_message(self.damaged)}"

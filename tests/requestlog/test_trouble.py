@@ -29,7 +29,7 @@ from playground.requestlog.recovery import Ready, open_log, recovery_steps, reop
 from playground.requestlog.store import FILE_NAME
 from playground.runs.state import fold
 from tests.forked_program import start_script
-from tests.requestlog.samples import START, answered, keep, record, run, stopped
+from tests.requestlog.samples import START, answered, body_of, keep, record, run, stopped
 
 CHILD = """
 import asyncio, sys
@@ -219,7 +219,7 @@ def test_damaged_file_is_set_aside(tmp_path: Path, damage: Callable[[Path], None
         assert (await Hearing(log).first(1))[0] == log.notice
         kept = record("after")
         await keep(log, kept, answered())
-        assert [row.question for row in await log.page(EVERYTHING)] == ["after"]
+        assert next(row.question for row in await log.page(EVERYTHING)) == "after"
         await log.close()
         return log.notice
 
@@ -534,7 +534,7 @@ def test_request_that_begins_while_a_damaged_log_is_replaced_is_saved(
     run(work())
 
 
-@pytest.mark.parametrize("table", ["targets", "meta", "sqlite_autoindex_runs_1", "tags"])
+@pytest.mark.parametrize("table", ["targets", "meta", "sqlite_autoindex_runs_1", "tags", "streams"])
 def test_damage_of_a_small_table_loses_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)
 
@@ -548,7 +548,13 @@ def test_damage_of_a_small_table_loses_no_request(tmp_path: Path, monkeypatch: p
         log.waits_for_copies = True
         await keep(log, record("new"), answered())
         await log.recovered()
-        assert [row.question for row in await log.page(EVERYTHING)] == ["new", "q4", "q3", "q2", "q1", "q0"]
+        found = await log.page(EVERYTHING)
+        assert [row.question for row in found] == ["new", "q4", "q3", "q2", "q1", "q0"]
+        new = {
+            (row.answer, row.status, row.phase, row.request_id, row.prompt_tokens, row.cached_tokens) for row in found
+        }
+        assert len(new) == 1, "without the table, the figures and the answer are the same"
+        assert (await log.get(found[-1].run_id)).record.body == body_of("q0")  # type: ignore[union-attr]  # it is there
         await log.close()
         assert log.unsaved == 0
 
