@@ -43,7 +43,7 @@ from playground.experiments.batch_totals import BatchTotals
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.prompt.files import OpenedPrompt, dump, read_input
-from playground.runs.metrics import dollars, percent
+from playground.runs.metrics import counted, dollars, percent
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.storage.paths import data_folder, write_shared
@@ -184,6 +184,8 @@ class _Job:
         }
         prompt = dump(replace(self._document, variables={}, name="", id=""))
         results = ResultFile(output, resume=self._options.resume, rows=rows, prompt=prompt)
+        if results.is_changed:
+            _print_notice(f"{output} was changed since the batch wrote it. Its answers are taken as they are.")
         job = BatchJob(
             plan,
             self._columns,
@@ -245,16 +247,26 @@ class _Figures(Struct):
     sums: BatchTotals
 
     def fields(self) -> dict[str, Json]:
-        fields: dict[str, Json] = {"rows": self.rows, "done": self.done, "failed": self.failed}
-        fields |= {"prompt_tokens": self.sums.prompt_tokens, "cached_tokens": self.sums.cached_tokens}
-        return fields | {"unreported": self.sums.unreported, "cost": self.sums.cost, "checks": dict(self.sums.passed)}
+        sums = self.sums
+        return {
+            "rows": self.rows,
+            "done": self.done,
+            "failed": self.failed,
+            "requests": sums.requests,
+            "prompt_tokens": sums.prompt_tokens,
+            "cached_tokens": sums.cached_tokens,
+            "completion_tokens": sums.completion_tokens,
+            "unreported": sums.unreported,
+            "cost": sums.cost,
+            "checks": dict(sums.passed),
+        }
 
     def lines(self) -> Iterator[str]:
         sums = self.sums
         yield (
-            f"{self.done:,} of {self.rows:,} rows answered, {self.failed:,} failed; cached tokens "
-            f"{sums.cached_tokens:,} of {sums.prompt_tokens:,} ({percent(sums.cached_share)}), "
-            f"cost {dollars(sums.cost)}"
+            f"{self.done:,} of {self.rows:,} rows answered, {self.failed:,} failed, "
+            f"{counted(sums.requests, 'request')}; cached tokens {sums.cached_tokens:,} of {sums.prompt_tokens:,} "
+            f"({percent(sums.cached_share)}), completion tokens {sums.completion_tokens:,}, cost {dollars(sums.cost)}"
         )
         if sums.unreported:
             yield f"{sums.unreported:,} requests without reported tokens are not in these sums"

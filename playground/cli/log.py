@@ -309,6 +309,7 @@ async def _with_log(folder: Path, work: Work, *, reading: bool) -> int:
         if store.read_only_reason is not None:
             print_error(store.read_only_reason)
         store.on_notice(report)
+        store.waits_for_copies = True
         # Let a notice (a damaged file was set aside) be printed before the output.
         await asyncio.sleep(0)
         await store.recovered()

@@ -121,6 +121,7 @@ class BatchJob:
             lambda sent: began(sent.run),
             explicit=self._explicit,
             run_id=run_id,
+            before_attempt=lambda: asyncio.to_thread(self._results.note_attempt, run_id),
             tags=[group_tag("batch", self._results.batch_id[:8])],
         )
         state = pending.run.state
@@ -140,26 +141,31 @@ class BatchJob:
             run_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{self._results.batch_id}:{number}:{attempt}").hex
             self._run_ids[number] = run_id
             stored = await self._log.get(run_id) if self._log is not None else None
-            if stored is None:
+            if stored is None and run_id not in self._results.attempts:
                 return run_id, None
-            if (state := stored.state()).phase == "done":
+            state = stored.state() if stored is not None else RunState()
+            if state.phase == "done":
                 return run_id, state
             self._count_earlier(number, run_id, state)
             attempt += 1
 
     def _count_earlier(self, number: int, run_id: str, state: RunState) -> None:
-        """Count a logged request of an earlier run if it has no result: it was stopped, or its process was killed."""
+        """Count a run of an earlier run of the batch if it has no result: it was stopped, or its process was killed.
+
+        `state`: as logged. The log of a process that was killed does not have the newest attempts, and a log that
+        cannot be written has no run.
+        """
         earlier = self._earlier.setdefault(number, Earlier())
-        # A process that is killed at once has not stored whether its request was sent: it may be paid.
-        unsent = not state.attempts and state.phase != "interrupted"
-        if unsent or run_id in earlier.ids or state.request_id in earlier.ids:
+        if run_id in earlier.ids or state.request_id in earlier.ids:
             return
-        if state.phase == "failed" and state.request_id is None and self._results.is_table:
+        if self._results.is_table and state.phase in ("failed", "waiting") and state.request_id is None:
             return  # a table has no run ids: this may be the request of one of its results
-        before = Earlier()
-        before.add_request(run_id, state, self._endpoint.rates)
-        earlier.add(before)
-        self.totals.add_sums(before)
+        before = Earlier(ids=[run_id])
+        attempts = 0 if state.phase in ("stopped", "failed") else self._results.attempts[run_id]
+        before.add_state(state, self._endpoint.rates, attempts)
+        if before:
+            earlier.add(before)
+            self.totals.add_sums(before)
 
     async def _keep(self, item: PlannedRow, outcome: RunState | Exception) -> None:
         result = self._result(item, outcome)

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -42,9 +43,10 @@ COLUMNS = (
     "checks",
     "variables",
     "earlier",
+    "attempts",
 )
-_COLUMNS_WITHOUT_EARLIER = COLUMNS[:-1]
-"""Of a table that an earlier version wrote."""
+_COLUMN_NAMES = (COLUMNS, COLUMNS[:-1], COLUMNS[:-2])
+"""Of a table of this version and of earlier ones."""
 
 NOTE_SUFFIX = ".batch"
 """End of the name of the file beside the results that exists until every row was answered."""
@@ -65,8 +67,8 @@ def result_of(
     """Return a row's result.
 
     `cost` is in dollars at the endpoint's rates: of input and output, or of the input only if no rate for output is
-    set; null if it is unknown. `run_id` names the request in the request log of this computer. `earlier`: sums of the
-    row's requests before this one.
+    set; null if it is unknown. `run_id` names the request in the request log of this computer. `attempts`: how often it
+    was sent. `earlier`: sums of the row's requests before this one.
     """
     result: dict[str, Json] = {
         "row": number,
@@ -82,6 +84,7 @@ def result_of(
         "ttft_ms": None if state.ttft_s is None else round(state.ttft_s * 1000, 1),
         "error": error_object(state.error),
         "run_id": run_id,
+        "attempts": len(state.attempts),
     }
     if checks:
         result["checks"] = dict(checks)
@@ -102,7 +105,7 @@ def failed_result(
         "tool_calls": [],
     }
     result |= dict.fromkeys(("request_id", "status", "finish_reason", "usage", "cost", "ttft_ms", "run_id"))
-    result["error"] = {"kind": "input", "message": message}
+    result |= {"error": {"kind": "input", "message": message}, "attempts": 0}
     if earlier:
         result["earlier"] = earlier.fields()
     return result
@@ -115,6 +118,9 @@ class ResultFile:
     has the sums of the lines before; `close` removes those. A line that a crash cut off is removed when the file is
     opened again. Raises InputError if the file cannot be used: another process writes it, or it has results for other
     values than `rows` (by number) or of another `prompt`.
+
+    The note beside it has the batch's id, the digest of its prompt, and then lines: `sent RUN_ID` before each attempt,
+    and `file LENGTH DIGEST` after each result.
     """
 
     def __init__(
@@ -131,13 +137,22 @@ class ResultFile:
         """Names the batch in the request log. Kept in `<output>.batch` until every row was answered."""
         self.continued = False
         """Whether earlier runs of the batch had the same `batch_id`."""
+        self.attempts: Counter[str] = Counter()
+        """Attempts of earlier runs by run id, also of those whose process was killed before the log knew of them."""
+        self.is_changed = False
+        """Whether something else has changed the results since the batch wrote them."""
         self._rows = rows
         self._prompt = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:32] if prompt else ""
         self._note = None if path is None else path.with_name(path.name + NOTE_SUFFIX)
         self._path = path
         self._csv = path is not None and is_csv(path)
         self._has_older_lines = False
+        self._digest = hashlib.sha256()
+        """Of the whole file."""
+        self._written = (0, self._digest.hexdigest())
+        """Length and digest of the file when an earlier run last wrote it."""
         self._file: io.FileIO | None = None
+        self._notes: io.FileIO | None = None
         self._lock = _lock(path)
         if path is None:
             return
@@ -148,9 +163,11 @@ class ResultFile:
                 self._keep_whole_lines(path)
             self._file = path.open("ab" if resume else "xb", buffering=0)
             assert self._note is not None
-            write_shared(self._note, f"{self.batch_id}\n{self._prompt}\n".encode("ascii"))
+            write_shared(self._note, self._header().encode("ascii"))
+            self._notes = self._note.open("ab", buffering=0)
             if self._csv and self._file.tell() == 0:
                 self._append(("\ufeff" + _csv_line(COLUMNS)).encode())
+            self._note_line(self._file_line())
         except FileExistsError:
             raise _unusable(f"{path} exists.", "Name another file, or continue that batch with --resume.") from None
         except OSError as error:
@@ -167,8 +184,8 @@ class ResultFile:
 
     def _give_up(self, path: Path, *, new: bool) -> None:
         """Close the file, and remove it if this batch has made it: the same command can then run again."""
+        self._close_files()
         if self._file is not None:
-            self._file.close()
             self._file = None
             if new:
                 for made in (path, self._note):
@@ -176,34 +193,68 @@ class ResultFile:
                         assert made is not None
                         made.unlink()
 
+    def _close_files(self) -> None:
+        for file in (self._file, self._notes):
+            if file is not None:
+                file.close()
+
     def _keep_whole_lines(self, path: Path) -> None:
         data = path.read_bytes()
         newest = newest_results(parse_results(data, path))
+        hint = "Continue with the same data, or name another file."
         for number, result in newest.items():
-            (self.finished if result.get("phase") == "done" else self.failed)[number] = result
-        for number, result in self.finished.items():
-            if self._rows is not None and _masked(self._rows.get(number)) != _masked(result.get("variables")):
-                raise _unusable(
-                    f"{path} has an answer for other values of row {number}.",
-                    "Continue with the same data, or name another file.",
-                )
+            done = result.get("phase") == "done"
+            (self.finished if done else self.failed)[number] = result
+            if self._rows is None:
+                continue
+            if number not in self._rows:
+                raise _unusable(f"{path} has a result of row {number}, which the data does not have.", hint)
+            if done and _masked(self._rows[number]) != _masked(result.get("variables")):
+                raise _unusable(f"{path} has an answer for other values of row {number}.", hint)
+        length, digest = self._written
+        self.is_changed = hashlib.sha256(data[:length]).hexdigest() != digest
         self._rewrite(path, data, newest.values())
 
-    @staticmethod
-    def _rewrite(path: Path, data: bytes, results: Iterable[Mapping[str, Json]]) -> None:
+    def _rewrite(self, path: Path, data: bytes, results: Iterable[Mapping[str, Json]]) -> None:
         kept = format_results(results, path)
         if kept != data:
             write_shared(path, kept)
+        self._digest = hashlib.sha256(kept)
 
     def _read_note(self, path: Path) -> None:
         assert self._note is not None
-        batch_id, _, prompt = self._note.read_text("ascii").partition("\n")
+        batch_id, _, more = self._note.read_text("ascii", "replace").partition("\n")
+        prompt, _, lines = more.partition("\n")
+        for line in lines.splitlines():
+            match line.split():
+                case ["sent", run_id]:
+                    self.attempts[run_id] += 1
+                case ["file", length, digest] if length.isdecimal():
+                    self._written = int(length), digest
         self.batch_id = batch_id or self.batch_id  # empty after a full disk, in earlier versions
         self.continued = True
         self._prompt = self._prompt or prompt.strip()
         if prompt.strip() not in ("", self._prompt):
             hint = "Continue with the same prompt, or name another file."
             raise _unusable(f"{path} has answers to another prompt.", hint)
+
+    def _header(self) -> str:
+        """Return the first two lines of the note, and the lines of earlier attempts."""
+        sent = (f"sent {run_id}\n" * count for run_id, count in self.attempts.items())
+        return f"{self.batch_id}\n{self._prompt}\n{''.join(sent)}"
+
+    def _file_line(self) -> str:
+        assert self._file is not None
+        return f"file {os.fstat(self._file.fileno()).st_size} {self._digest.hexdigest()}\n"
+
+    def _note_line(self, line: str) -> None:
+        if self._notes is not None:
+            with suppress(OSError):  # a full disk: the write of the result reports it
+                self._notes.write(line.encode("ascii"))
+
+    def note_attempt(self, run_id: str) -> None:
+        """Note that a request is about to be sent: after a kill of this process, the next run counts it."""
+        self._note_line(f"sent {run_id}\n")
 
     def write(self, result: Mapping[str, Json]) -> None:
         """Append a result; it is on disk when this returns. Raises OSError."""
@@ -213,6 +264,7 @@ class ResultFile:
             print(text, end="", flush=True)
             return
         self._append(text.encode())
+        self._note_line(self._file_line())
 
     def _append(self, line: bytes) -> None:
         """Append a whole line, or nothing: what a full disk took of it is removed. Raises OSError."""
@@ -226,15 +278,16 @@ class ResultFile:
             with suppress(OSError):
                 os.ftruncate(self._file.fileno(), before)
             raise
+        self._digest.update(line)
 
     def close(self, *, complete: bool) -> None:
         """Close the file. `complete`: every row was answered, so that there is nothing to resume."""
-        if self._file is not None:
-            self._file.close()
         if self._has_older_lines and self._path is not None:
             with suppress(OSError, InputError):  # the older lines are no harm
                 data = self._path.read_bytes()
                 self._rewrite(self._path, data, newest_results(parse_results(data, self._path)).values())
+                self._note_line(f"file {self._path.stat().st_size} {self._digest.hexdigest()}\n")
+        self._close_files()
         if complete and self._note is not None:
             self._note.unlink(missing_ok=True)
         if self._lock is not None:
@@ -333,7 +386,7 @@ def merge_results(parts: Iterable[Iterable[Mapping[str, Json]]]) -> list[Mapping
 def _read_csv(data: bytes) -> Iterable[dict[str, Json]]:
     """Yield the results of a table; the last row is left out if it was cut off inside a quoted cell."""
     reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
-    if data and tuple(reader.fieldnames or ()) not in (COLUMNS, _COLUMNS_WITHOUT_EARLIER):
+    if data and tuple(reader.fieldnames or ()) not in _COLUMN_NAMES:
         raise ValueError
     for row in reader:
         if None in row or None in row.values():

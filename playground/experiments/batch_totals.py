@@ -12,36 +12,49 @@ from playground.runs.state import RunState
 
 
 class Sums(Struct):
-    """Sums over results. Figures that were not reported are counted in `unreported`, never added as 0."""
+    """Sums over results. `requests` counts every attempt. Those without reported prompt and cached tokens are also
+    counted in `unreported`, never added as 0."""
 
+    requests: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    completion_tokens: int = 0
     unreported: int = 0
     cost: float | None = None
 
     def add_figures(self, result: Mapping[str, Json]) -> None:
         """Add the figures of a result, without those of `earlier` in it."""
-        self._add_request(*tokens_of(result), result.get("cost"))
+        self._add_run(_attempts_of(result), *tokens_of(result), _completion_tokens_of(result), result.get("cost"))
 
     def add_sums(self, other: Sums) -> None:
         """Add other sums."""
+        self.requests += other.requests
         self.prompt_tokens += other.prompt_tokens
         self.cached_tokens += other.cached_tokens
+        self.completion_tokens += other.completion_tokens
         self.unreported += other.unreported
         self._add_cost(other.cost)
 
-    def add_state(self, state: RunState, rates: Rates) -> None:
-        """Add a request that has no result."""
+    def add_state(self, state: RunState, rates: Rates, attempts: int = 0) -> None:
+        """Add a run that has no result. `attempts`: at least so many were sent."""
         usage = state.usage
-        tokens = (usage.prompt_tokens, usage.cached_tokens) if usage is not None else (None, None)
-        self._add_request(*tokens, cost_of(state, rates))
-
-    def _add_request(self, prompt: int | None, cached: int | None, price: Json) -> None:
-        if prompt is None or cached is None:
-            self.unreported += 1
+        attempts = max(attempts, len(state.attempts))
+        if usage is None:
+            self._add_run(attempts, None, None, None, None)
         else:
+            tokens = (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+            self._add_run(attempts, *tokens, cost_of(state, rates))
+
+    def _add_run(
+        self, attempts: int, prompt: int | None, cached: int | None, completion: int | None, price: Json
+    ) -> None:
+        reported = prompt is not None and cached is not None
+        self.requests += max(attempts, reported)
+        self.unreported += max(attempts - reported, 0)
+        if prompt is not None and cached is not None:
             self.prompt_tokens += prompt
             self.cached_tokens += cached
+        self.completion_tokens += completion or 0
         self._add_cost(price)
 
     def _add_cost(self, price: Json) -> None:
@@ -55,7 +68,6 @@ class Earlier(Sums):
     `ids`: the run ids of these requests, or the request_ids if a table has no others.
     """
 
-    requests: int = 0
     ids: list[str] = field(default_factory=list)
 
     @classmethod
@@ -64,7 +76,7 @@ class Earlier(Sums):
         found = result.get("earlier") if result is not None else None
         earlier = cls()
         if isinstance(found, dict):
-            for name in ("prompt_tokens", "cached_tokens", "unreported", "requests"):
+            for name in _COUNTS:
                 if isinstance(value := found.get(name), int):
                     setattr(earlier, name, value)
             earlier._add_cost(found.get("cost"))
@@ -77,7 +89,6 @@ class Earlier(Sums):
         """Return the sums of a result and of the requests before it."""
         earlier = cls.of(result)
         if result is not None:
-            earlier.requests += 1
             earlier.add_figures(result)
             earlier.ids += [one for one in (result.get("run_id"), result.get("request_id")) if isinstance(one, str)][:1]
         return earlier
@@ -87,26 +98,15 @@ class Earlier(Sums):
 
     def add(self, other: Earlier) -> None:
         """Add other requests."""
-        self.requests += other.requests
         self.ids += other.ids
         self.add_sums(other)
 
-    def add_request(self, run_id: str, state: RunState, rates: Rates) -> None:
-        """Add a request that has no result."""
-        self.requests += 1
-        self.ids.append(run_id)
-        self.add_state(state, rates)
-
     def fields(self) -> dict[str, Json]:
         """Return the stored form."""
-        return {
-            "requests": self.requests,
-            "prompt_tokens": self.prompt_tokens,
-            "cached_tokens": self.cached_tokens,
-            "unreported": self.unreported,
-            "cost": self.cost,
-            "ids": list(self.ids),
-        }
+        return {**{name: getattr(self, name) for name in _COUNTS}, "cost": self.cost, "ids": list(self.ids)}
+
+
+_COUNTS = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens", "unreported")
 
 
 class BatchTotals(Sums):
@@ -139,11 +139,29 @@ def cost_of(state: RunState, rates: Rates) -> float | None:
 
 def tokens_of(result: Mapping[str, Json]) -> tuple[int | None, int | None]:
     """Return prompt tokens and cached tokens of a result; None for unreported figures."""
-    usage = result.get("usage")
-    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
-    found = (
-        usage.get("prompt_tokens") if isinstance(usage, dict) else None,
-        details.get("cached_tokens") if isinstance(details, dict) else None,
+    usage = _usage(result)
+    details = usage.get("prompt_tokens_details")
+    return _count(usage.get("prompt_tokens")), _count(
+        details.get("cached_tokens") if isinstance(details, dict) else None
     )
-    prompt, cached = (value if isinstance(value, int) else None for value in found)
-    return prompt, cached
+
+
+def _completion_tokens_of(result: Mapping[str, Json]) -> int | None:
+    return _count(_usage(result).get("completion_tokens"))
+
+
+def _attempts_of(result: Mapping[str, Json]) -> int:
+    """Return the attempts of a result. Earlier versions stored none: 1, or 0 for a row that was not sent."""
+    attempts, error = _count(result.get("attempts")), result.get("error")
+    if attempts is not None:
+        return attempts
+    return 0 if isinstance(error, dict) and error.get("kind") == "input" else 1
+
+
+def _usage(result: Mapping[str, Json]) -> Mapping[str, Json]:
+    usage = result.get("usage")
+    return usage if isinstance(usage, dict) else {}
+
+
+def _count(value: Json) -> int | None:
+    return value if type(value) is int and value >= 0 else None

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from playground import __version__
 from playground.client.chunks import DONE
@@ -159,22 +160,48 @@ def from_har(value: object) -> HarEntries:
     """Read the chat completions of a HAR, marked as imported. Entries of other requests are ignored.
 
     A completion that cannot be read is skipped and counted. Raises InputError if none can be read. A HAR has no times
-    of single events: all of a response get the time of its end.
+    of single events: all of a response get the time of its end. The attempts of a request that this program exported
+    become one request again; equal entries of other programs are several requests.
     """
-    runs: list[EndedRun] = []
+    runs: dict[str, dict[int, EndedRun]] = {}
+    equal: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
     first: InputError | None = None
     for place, entry in enumerate(_entries(value)):
         if not _is_completion(entry):
             continue
         try:
-            runs.append(_run(entry, ("log", "entries", place)))
+            run, attempt = _run(entry, ("log", "entries", place)), _attempt_of(entry)
         except InputError as error:
             first = first or error
             skipped[error.problems[0].message] += 1
+            continue
+        run_id = run.record.run_id
+        if attempt is None and (before := equal[run_id]):
+            run_id = uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id} {before}").hex
+            equal[run.record.run_id] += 1
+            run = replace(run, record=replace(run.record, run_id=run_id))
+        else:
+            equal[run_id] += 1
+        runs.setdefault(run_id, {}).setdefault(attempt or 1, run)
     if not runs:
         raise first or InputError(FieldError(("log", "entries"), f"there is no POST to …{COMPLETIONS} in it."))
-    return HarEntries(tuple(runs), dict(skipped))
+    return HarEntries(tuple(map(_joined, runs.values())), dict(skipped))
+
+
+def _joined(attempts: Mapping[int, EndedRun]) -> EndedRun:
+    """Return one request with the events of all its attempts, by number."""
+    numbers = sorted(attempts)
+    first, began = attempts[numbers[0]], attempts[numbers[0]].record.started_utc
+    events: list[AnyEvent] = []
+    for number in numbers:
+        later = max((attempts[number].record.started_utc - began).total_seconds(), events[-1].at if events else 0.0)
+        for event in attempts[number].events:
+            if isinstance(event, AttemptStarted):
+                events.append(AttemptStarted(later, number))
+            elif not isinstance(event, TimesUnknown) or number == numbers[0]:
+                events.append(replace(event, at=event.at + later))
+    return replace(first, events=tuple(events))
 
 
 def _entries(value: object) -> list[Any]:
@@ -233,7 +260,7 @@ def _run(entry: Any, path: Path) -> EndedRun:
     timings = _mapping(entry.get("timings"))
     took_s = _seconds(entry.get("time"))
     headers_s = max(took_s - _seconds(timings.get("receive")), 0.0)
-    events = tuple(_events(response, headers_s, took_s, key))
+    events = tuple(_events(response, headers_s, took_s, key, redact(_text(entry.get("_request_id")), key)))
     tags = [_text(tag) for tag in tags] if isinstance(tags := entry.get("_tags"), list) else []
     is_marked, comment = entry.get("_marked") is True, redact(_text(entry.get("comment")), key)
     run = masked_run(EndedRun(record, events, is_marked, clean_tags(tags), comment, imported=True))
@@ -247,20 +274,25 @@ def _run_id(entry: Mapping[str, Any]) -> str:
     """Return the same id for the same entry, so that it is not imported twice."""
     known = entry.get("_run_id")
     if isinstance(known, str) and known:
-        return f"{known}-har-{entry.get('_attempt', 1)}"
+        return known
     return uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(entry, sort_keys=True)).hex
 
 
+def _attempt_of(entry: Mapping[str, Any]) -> int | None:
+    """Return the number of the attempt in an export of this program; None for an entry of another program."""
+    if not _text(entry.get("_run_id")):
+        return None
+    number = entry.get("_attempt")
+    return number if type(number) is int and 0 < number < MOST_ATTEMPTS else 1
+
+
+MOST_ATTEMPTS = 1_000
+
+
 def other_forms(run: EndedRun) -> list[str]:
-    """Return the run ids under which the same request is stored if it was imported, or recorded, in another form."""
-    run_id = run.record.run_id
-    if one_attempt := _OF_ATTEMPT.fullmatch(run_id):
-        return [one_attempt[1]]
+    """Return the run ids under which earlier versions stored the attempts of a request of a HAR."""
     numbers = dict.fromkeys(event.attempt for event in run.events if isinstance(event, AttemptStarted))
-    return [f"{run_id}-har-{number}" for number in numbers]
-
-
-_OF_ATTEMPT = re.compile(r"(.+)-har-\d+")
+    return [f"{run.record.run_id}-har-{number}" for number in numbers]
 
 
 def _source(value: object) -> RequestSource:
@@ -302,7 +334,9 @@ def _pairs(value: object) -> Iterator[tuple[str, str]]:
         yield str(_mapping(item).get("name", "")), str(_mapping(item).get("value", ""))
 
 
-def _events(response: Mapping[str, Any], headers_s: float, took_s: float, key: str | None) -> Iterator[AnyEvent]:
+def _events(
+    response: Mapping[str, Any], headers_s: float, took_s: float, key: str | None, exported_id: str
+) -> Iterator[AnyEvent]:
     status = response.get("status")
     yield AttemptStarted(0.0, 1)
     yield TimesUnknown(0.0)
@@ -313,7 +347,7 @@ def _events(response: Mapping[str, Any], headers_s: float, took_s: float, key: s
     named = dict(headers)
     content = _mapping(response.get("content"))
     kind = (named.get("content-type") or str(content.get("mimeType", ""))).lower()
-    request_id = named.get("x-request-id")
+    request_id = exported_id or named.get("x-request-id")
     yield HeadersReceived(headers_s, status, request_id, kind, headers)
     text = _content(content)
     if not 200 <= status < 300:

@@ -91,7 +91,7 @@ async def _import_batches(
 
 
 async def _without_other_forms(log: RequestLog, batch: list[EndedRun]) -> list[EndedRun]:
-    """Leave out requests that the log has in their other form: whole, or one per attempt as a HAR stores them."""
+    """Leave out requests whose attempts an earlier version has imported from a HAR, one request each."""
     forms = [other_forms(run) for run in batch]
     wanted = list(dict.fromkeys(chain.from_iterable(forms)))
     known: dict[str, datetime] = {}
@@ -104,7 +104,7 @@ async def _without_other_forms(log: RequestLog, batch: list[EndedRun]) -> list[E
 
 
 def _same_time(run: EndedRun, started: datetime | None) -> bool:
-    """Return whether a request can be the other form of one that began at `started`: attempts begin later."""
+    """Return whether a request can have the attempt that began at `started`."""
     return started is not None and abs(started - run.record.started_utc) <= LONGEST_ATTEMPTS
 
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from playground.requestlog.filter import (
     GROUP_KINDS,
     PHASES,
+    WHOLE_ID,
     HasTerm,
     IdTerm,
     IsTerm,
@@ -82,6 +83,8 @@ class Lookup(Struct, frozen=True):
 
     elements: Elements
     ids: Ids
+    listed: Callable[[frozenset[str]], tuple[list[int], list[str]]]
+    """Returns the numbers of the requests with one of many whole ids, and some ids that must be compared."""
 
 
 def condition_of(term: Term, lookup: Lookup) -> Condition:
@@ -153,8 +156,7 @@ def _moment(term: SinceTerm | UntilTerm) -> Condition:
 
 def _id(term: IdTerm, ids: Ids) -> Condition:
     if found := ids(term.part):
-        listed = f"({', '.join(map(str, found))})"
-        return _simple(f"r.number IN {listed}", (), RowSource(f"SELECT number FROM runs WHERE number IN {listed}"))
+        return _numbered(found)
     # Ids are ASCII, for which SQLite's LIKE ignores case.
     if _RUN_ID.fullmatch(term.part):
         # The search does not index run ids; a whole one is found by the table's own index.
@@ -165,6 +167,11 @@ def _id(term: IdTerm, ids: Ids) -> Condition:
         )
         return _simple(f"(r.run_id IN (?, ?) OR {_HAS_ID})", (*run_id, *_has_id(term.part)[1]), by_run)
     return _searched(Condition(*_has_id(term.part)), pieces(term.part, ID_PIECES))
+
+
+def _numbered(numbers: list[int]) -> Condition:
+    listed = f"({', '.join(map(str, numbers))})"
+    return _simple(f"r.number IN {listed}", (), RowSource(f"SELECT number FROM runs WHERE number IN {listed}"))
 
 
 _HAS_ID = (
@@ -408,10 +415,7 @@ class Where(Struct, frozen=True):
         return tuple(each.source for each in self.conditions if each.source is not None)
 
 
-NO_LOOKUP = Lookup(lambda _part: [], lambda _id: [])
-
-
-def where(log_filter: LogFilter, lookup: Lookup = NO_LOOKUP) -> Where:
+def where(log_filter: LogFilter, lookup: Lookup) -> Where:
     """Return the conditions of a filter."""
     groups: dict[object, list[Term]] = {}
     for position, term in enumerate(log_filter.terms):
@@ -421,11 +425,11 @@ def where(log_filter: LogFilter, lookup: Lookup = NO_LOOKUP) -> Where:
 
 def _group(term: Term, position: int) -> object:
     """Group alternatives by OR: a request cannot have two statuses or two ids."""
-    if term.negated:
-        return position
     match term:
         case IdTerm():
-            return "id"
+            return "id", term.negated
+        case _ if term.negated:
+            return position
         case WordTerm(field=field) if field not in ("tag", "group"):
             return field
         case NumberTerm(field="status"):
@@ -436,8 +440,18 @@ def _group(term: Term, position: int) -> object:
             return position
 
 
+_MANY_IDS = 20
+"""Number of whole ids in a filter up to which each is a condition; more are looked for together."""
+
+
 def _any_of(terms: list[Term], lookup: Lookup) -> Condition:
-    made = [condition_of(term, lookup) for term in terms]
+    whole_ids = frozenset(term.part for term in terms if isinstance(term, IdTerm) and WHOLE_ID.fullmatch(term.part))
+    if len(whole_ids) > _MANY_IDS:
+        numbers, left = lookup.listed(whole_ids)
+        others = [term for term in terms if isinstance(term, IdTerm) and term.part not in whole_ids]
+        made = [_numbered(numbers), *(_id(term, lookup.ids) for term in (*map(IdTerm, left), *others))]
+    else:
+        made = [condition_of(term, lookup) for term in terms]
     row, whole = _balanced("OR", [each.row for each in made]), _balanced("OR", [each.whole for each in made])
     values = tuple(value for each in made for value in each.values)
     whole_values = tuple(value for each in made for value in each.whole_values)

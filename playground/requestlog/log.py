@@ -21,9 +21,9 @@ from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_reads import LogReads
-from playground.requestlog.records import EndedRun, StoredRun
-from playground.requestlog.recovery import Ready, RecoveryProgress, advance, open_log, recovery_steps
-from playground.requestlog.store import FILE_NAME
+from playground.requestlog.records import EndedRun, LogUnavailableError, StoredRun
+from playground.requestlog.recovery import Ready, RecoveryProgress, advance, open_log, recovery_steps, reopen
+from playground.requestlog.store import FILE_NAME, is_damage, is_undecodable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
 from playground.requestlog.writer import BATCH, IDLE_BATCH, SEALED_AT_ONCE, Writer
@@ -48,6 +48,9 @@ FLUSH_S = 0.2
 RETRY_S = 2.0
 """Seconds between attempts to write unsaved requests."""
 
+MOST_REPLACED = 3
+"""Number of damaged files that a process replaces: more are a fault of the disk."""
+
 T = TypeVar("T")
 
 
@@ -64,7 +67,15 @@ class RequestLog(LogReads):
         self._write_worker = worker
         self._writer: Writer | None = None
         if ready.files.writer is not None and ready.owner is not None:
-            self._writer = Writer(ready.files.writer, ready.owner, self._report, self._changed)
+            self._writer = Writer(
+                ready.files.writer, ready.owner, self._report, self._changed, self._will_replace_damaged
+            )
+        self._identity = ready.identity
+        self._replacing: asyncio.Task[bool] | None = None
+        self._replaced = 0
+        self._closing = False
+        self.waits_for_copies = False
+        """Whether a query that found damage waits until the readable requests are in the new log."""
         self._recovery_steps = recovery_steps(ready, self._seal_some, self._report, self._changed)
         self._notes: deque[tuple[str, AnyEvent]] = deque()
         self._changes: deque[tuple[str, Callable[[], None], asyncio.Future[None]]] = deque()
@@ -174,6 +185,8 @@ class RequestLog(LogReads):
         try:
             added = await self._write_worker.call(lambda: writer.add(runs))
         except sqlite3.Error as error:
+            if is_damage(error) and await self._replace_damaged(error):
+                return await self.add(runs)
             raise OSError(f"the request log could not take them up: {error}") from error
         self._write_worker.submit(self._seal_later)
         return added
@@ -285,13 +298,56 @@ class RequestLog(LogReads):
 
     async def close(self) -> None:
         """Write pending data and close the files. Can be called more than once."""
-        if self._closed:
+        if self._closing:
             return
+        self._closing = True
+        if self._writer is not None:
+            await self._write_worker.call(self._flush)  # finds damage while the file can still be replaced
+            await asyncio.sleep(0)
+        if self._replacing is not None:
+            await self._replacing
         self._closed = True
-        await self._close_reader()
-        self.unsaved = await self._write_worker.call(self._close_writer)
+        await self._close_readers()
+        self.unsaved += await self._write_worker.call(self._close_writer)
         self._read_worker.stop()
         self._write_worker.stop()
+
+    async def _replace_damaged(self, error: sqlite3.Error) -> bool:
+        if not self._can_replace():
+            return False
+        if self._replacing is None:
+            self._replacing = asyncio.create_task(self._replace(error), name="replacement of the damaged log")
+        return await asyncio.shield(self._replacing)
+
+    def _can_replace(self) -> bool:
+        return self._writer is not None and not self._closed and self._replaced < MOST_REPLACED
+
+    async def _replace(self, damage: sqlite3.Error) -> bool:
+        self._replaced += 1
+        is_recovering = False
+        self._is_open.clear()
+        await self._close_readers()
+        try:
+            ready = await self._write_worker.call(lambda: self._reopen(damage))
+        except LogUnavailableError as error:
+            self._deliver(str(error))
+            return False
+        else:
+            self._connect_readers(ready.files)
+            self._recovered.clear()
+            is_recovering = True
+            if self.notice is not None:
+                self._deliver(self.notice)
+            self._write_worker.submit(lambda: self._recover(RECOVERY_STEP_S))
+            if self.waits_for_copies:
+                await self.recovered()
+            self._on_changed("")
+            return True
+        finally:
+            self._replacing = None
+            self._is_open.set()
+            if not is_recovering:
+                self._recovered.set()
 
     async def _settled(self, run_id: str, change: Callable[[], None]) -> None:
         """Apply a change to a live run; changes made while the disk is busy share the next transaction."""
@@ -311,12 +367,49 @@ class RequestLog(LogReads):
             except sqlite3.IntegrityError:
                 raise
             except sqlite3.Error as error:
+                if is_damage(error):
+                    self._will_replace_damaged(error)
                 self._report(f"The request log could not be changed: {error}.")
             self._retry_later()
 
         await self._write_worker.call(work)
 
     # The methods below run on the threads.
+
+    def _will_replace_damaged(self, error: sqlite3.Error) -> bool:
+        """Let the damaged file be replaced soon. Returns False if that is impossible, or not worth it for one text."""
+        if not self._can_replace() or is_undecodable(error):
+            return False
+        self._on_loop(lambda: self._start_replacing(error))
+        return True
+
+    def _start_replacing(self, error: sqlite3.Error) -> None:
+        if self._replacing is None and self._can_replace():
+            self._replacing = asyncio.create_task(self._replace(error), name="replacement of the damaged log")
+        else:
+            self._recovered.set()
+
+    def _reopen(self, damage: sqlite3.Error) -> Ready:
+        """Write into the log that replaces a damaged one, first what is not saved. Raises LogUnavailableError."""
+        writer = self._writer
+        if writer is None:
+            raise LogUnavailableError("The request log is closed.")
+        writer.disconnect()
+        try:
+            ready = reopen(self._path.parent, damage, self._identity)
+        except LogUnavailableError:
+            self._writer = None
+            self.unsaved += writer.close()
+            raise
+        self._identity = ready.identity
+        self._recovery_steps = recovery_steps(ready, self._seal_some, self._report, self._changed)
+        if ready.files.writer is not None and ready.owner is not None:
+            writer.connect(ready.files.writer, ready.owner)
+            self._flush()
+        else:
+            self._writer = None
+            self.unsaved += writer.close()
+        return ready
 
     def _take_notes(self) -> None:
         if self._writer is None:
@@ -364,8 +457,8 @@ class RequestLog(LogReads):
             pause_s = 0.0 if idle else IDLE_S
             limit = SEALED_AT_ONCE if behind else 1
             more = self._writer is not None and (not idle or self._writer.seal(limit) > 0)
-        except sqlite3.Error:
-            more, pause_s = True, SEAL_RETRY_S
+        except sqlite3.Error as error:
+            more, pause_s = not (is_damage(error) and self._will_replace_damaged(error)), SEAL_RETRY_S
         if more and self._writer is not None:
             self._sealing = True
             self._write_worker.later(pause_s, self._seal)
@@ -419,6 +512,8 @@ class RequestLog(LogReads):
                 more = advance(self._recovery_steps, self._set_recovery)
         except sqlite3.Error as error:
             # Another process writes, or the disk is full: the next opening continues.
+            if is_damage(error) and self._will_replace_damaged(error):
+                return  # waits for the recovery of the new log
             self._report(f"Recovery of the request log stopped: {error}. It continues at the next start.")
             more = False
         if more and not self._closed:

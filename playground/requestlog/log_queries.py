@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -67,9 +67,7 @@ class IndexedIds:
         whole = WHOLE_ID.fullmatch(id_) is not None
         if not (whole or _BEGINS.fullmatch(id_)) or not self._is_indexed():
             return []
-        written = {id_, id_.lower()}
-        if _HEX_DIGITS.fullmatch(id_):  # typed with other hyphens than it is stored with
-            written |= {_with_hyphens(id_.lower()), id_.lower().replace("-", "")}
+        written = _written(id_) | {id_}
         found = (self._whole(one) if whole else self._beginning(one) for one in written)
         return sorted({row[0] for rows in found for row in rows})
 
@@ -102,6 +100,74 @@ class IndexedIds:
             sql = f"SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name IN ({names})"
             self._indexed = self._connection.execute(sql).fetchone()[0] == len(ID_INDEXES)
         return self._indexed
+
+
+FEW_IDS = 20
+"""Number of ids that are compared one by one."""
+_IDS = "SELECT number, run_id, request_id, body_id FROM runs WHERE number >= ? ORDER BY number"
+
+
+class ListedIds:
+    """Finds the requests that have one of many whole ids as a run_id, or within an id of an attempt or body.
+
+    Uses the indexes, and reads the ids of all requests if they do not find more than FEW_IDS. For the same list again,
+    reads only the ids of requests that ran then or are newer.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, indexed: IndexedIds) -> None:
+        self._connection, self._indexed = connection, indexed
+        self._ids: frozenset[str] = frozenset()
+        self._found: set[int] = set()
+        self._left: list[str] = []
+        self._next = 0
+
+    def __call__(self, ids: frozenset[str]) -> tuple[list[int], list[str]]:
+        """Return the numbers, deleted ones possibly among them, and at most FEW_IDS ids that may be parts of others."""
+        if ids != self._ids:
+            self._begin(ids)
+        self._next = self._read(self._next, ids)
+        return sorted(self._found), self._left
+
+    def _begin(self, ids: frozenset[str]) -> None:
+        numbers = {id_: self._indexed(id_) for id_ in ids}
+        self._ids, self._found = frozenset(), {number for some in numbers.values() for number in some}
+        missing = [id_ for id_, some in numbers.items() if not some]
+        self._left = missing if len(missing) <= FEW_IDS else []
+        newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM runs").fetchone()[0]
+        self._next = self._following(newest) if self._left == missing else self._read(0, missing)
+        self._ids = ids
+
+    def _read(self, first: int, ids: Iterable[str]) -> int:
+        """Read the ids of requests from this number on. Returns the first number to read next time."""
+        last = first - 1
+        wanted = {written for id_ in ids for written in _written(id_)}
+        lengths = sorted({len(one) for one in wanted})
+        for last, run_id, *others in self._connection.execute(_IDS, (first,)):
+            whole = run_id.hex() if isinstance(run_id, bytes) else str(run_id).lower()
+            if whole in wanted or any(_holds(text, wanted, lengths) for text in others):
+                self._found.add(last)
+        more = self._connection.execute("SELECT number, id FROM ids WHERE number >= ?", (first,))
+        self._found.update(number for number, text in more if _holds(text, wanted, lengths))
+        return self._following(last)
+
+    def _following(self, last: int) -> int:
+        running = self._connection.execute("SELECT min(number) FROM runs WHERE owner IS NOT NULL").fetchone()[0]
+        return min(last + 1, running or last + 1)
+
+
+def _holds(text: object, wanted: set[str], lengths: Sequence[int]) -> bool:
+    if not isinstance(text, str):
+        return False
+    text = text.lower()
+    if text in wanted:
+        return True
+    return any(text[at : at + length] in wanted for length in lengths for at in range(len(text) - length + 1))
+
+
+def _written(id_: str) -> set[str]:
+    """Return an id in lower case, and with the hyphens that it may be stored with."""
+    lower = id_.lower()
+    return {lower, _with_hyphens(lower), lower.replace("-", "")} if _HEX_DIGITS.fullmatch(lower) else {lower}
 
 
 _HEX_DIGITS = re.compile(r"[0-9a-f-]{8,36}", re.I)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +19,7 @@ from playground.requestlog.ordered import NEAR
 from playground.requestlog.reader import COUNT_UP_TO, Reader
 from playground.requestlog.records import Count, DamagedRunError, Found, LogRow, StoredRun, Totals
 from playground.requestlog.recovery import damaged_message
-from playground.requestlog.store import OpenedStore, connect_another
+from playground.requestlog.store import OpenedStore, connect_another, is_damage
 from playground.requestlog.worker import Worker
 from playground.runs.record import SentRow
 
@@ -34,19 +35,11 @@ A = TypeVar("A")
 class RowCounter:
     """`connect` opens the connection, on the thread, at the first count."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], error: Callable[[sqlite3.Error], None]) -> None:
-        self._connect, self._error = connect, error
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
         self._worker: Worker | None = None
         self._connection: sqlite3.Connection | None = None
         self._reader: Reader | None = None
-
-    async def count(self, log_filter: LogFilter, up_to: int | None) -> Count:
-        """Return the number of matches; 0 if stopped or if the log cannot be read."""
-        return await self.ask(lambda reader: reader.count(log_filter, up_to), Count(0, True))
-
-    async def totals(self, log_filter: LogFilter) -> Totals:
-        """Return sums over all matches; empty sums if stopped or if the log cannot be read."""
-        return await self.ask(lambda reader: reader.totals(log_filter), NO_TOTALS)
 
     def stop(self) -> None:
         """Interrupt the running count."""
@@ -54,14 +47,14 @@ class RowCounter:
             self._connection.interrupt()
 
     async def ask(self, question: Callable[[Reader], A], empty: A) -> A:
-        """Return the result of a long query; `empty` if stopped or if the log cannot be read."""
+        """Return the result of a long query; `empty` if stopped. Raises sqlite3.Error."""
 
         def work() -> A:
             try:
                 return question(self._opened())
-            except sqlite3.Error as error:
+            except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                    self._error(error)
+                    raise
                 return empty
 
         if self._worker is None:
@@ -90,14 +83,19 @@ class LogReads(ABC):
 
     def __init__(self, files: OpenedStore, path: Path) -> None:
         self._path = path
-        self._files = files
         self._read_worker = Worker("request-log-reader")
-        self._reader = Reader(files.reader)
-        self._counter = RowCounter(lambda: connect_another(path, files.writer is not None), self._read_error)
         self._closed = False
-        self._read_failed = False
         self._stops = 0
         """Number of calls of `stop_counting`."""
+        self._is_open = asyncio.Event()
+        self._is_open.set()
+        self._connect_readers(files)
+
+    def _connect_readers(self, files: OpenedStore) -> None:
+        self._files = files
+        self._reader = Reader(files.reader)
+        self._counter = RowCounter(lambda: connect_another(self._path, files.writer is not None))
+        self._read_failed = False
         self._damaged: set[str] = set()
 
     async def page(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> list[LogRow]:
@@ -124,21 +122,21 @@ class LogReads(ABC):
 
     async def _rows_in_order(self, log_filter: LogFilter, order: Order, first: int, limit: int) -> list[LogRow]:
         if first + limit > NEAR:
-            return await self._counter.ask(lambda reader: reader.rows_at(log_filter, first, limit), [])
+            return await self._ask(lambda reader: reader.rows_at(log_filter, first, limit), [])
         steps, stops = self._reader.first_in_order(log_filter, order, first, limit), self._stops
         while self._stops == stops:  # other queries are answered between two steps
-            found: list[LogRow] | None = await self._read(lambda: next(steps), [])
+            found: list[LogRow] | None = await self._read(lambda: next(steps, []), [])
             if found is not None:
                 return found
         return []
 
     async def count(self, log_filter: LogFilter, up_to: int | None = COUNT_UP_TO) -> Count:
         """Return the number of matches: exact up to `up_to`, or entirely if it is None or there is no filter."""
-        return await self._counter.count(log_filter, up_to)
+        return await self._ask(lambda reader: reader.count(log_filter, up_to), Count(0, True))
 
     async def totals(self, log_filter: LogFilter) -> Totals:
         """Return sums and the hit rate over all matches. Takes some tenths of a second for a million rows."""
-        return await self._counter.totals(log_filter)
+        return await self._ask(lambda reader: reader.totals(log_filter), NO_TOTALS)
 
     def stop_counting(self) -> None:
         """Cancel running counts and sums: they return an empty result."""
@@ -241,17 +239,35 @@ class LogReads(ABC):
             self._report(damaged_message([run_id]))
             return None
 
+    async def _ask(self, question: Callable[[Reader], A], empty: A) -> A:
+        """Return the result of a long query; `empty` if stopped or if the log cannot be read."""
+        return await self._again_if_damaged(lambda: self._counter.ask(question, empty), empty)
+
     async def _read(self, function: Callable[[], A], empty: A) -> A:
         def work() -> A:
             try:
                 return function()
-            except sqlite3.Error as error:
-                self._read_error(error)
-                return empty
             finally:
                 self._report_damaged_rows()
 
-        return await self._read_worker.call(work)
+        return await self._again_if_damaged(lambda: self._read_worker.call(work), empty)
+
+    async def _again_if_damaged(self, query: Callable[[], Awaitable[A]], empty: A) -> A:
+        """Repeat a query in the log that replaces a damaged one. Returns `empty` if the log cannot be read."""
+        while True:
+            await self._is_open.wait()
+            try:
+                return await query()
+            except sqlite3.Error as error:
+                if not self._is_open.is_set():  # interrupted, because the log is being replaced
+                    continue
+                if not is_damage(error) or not await self._replace_damaged(error):
+                    self._read_error(error)
+                    return empty
+
+    @abstractmethod
+    async def _replace_damaged(self, error: sqlite3.Error) -> bool:
+        """Set a damaged file aside and begin a new one, with the same numbers. Returns False if that is impossible."""
 
     def _report_damaged_rows(self) -> None:
         if new := sorted(self._reader.runs.damaged - self._damaged):
@@ -268,7 +284,7 @@ class LogReads(ABC):
     def _report(self, sentence: str) -> None:
         """Deliver a message to the callbacks, from any thread."""
 
-    async def _close_reader(self) -> None:
+    async def _close_readers(self) -> None:
         await self._counter.close()
         self._files.reader.interrupt()
         await self._read_worker.call(self._files.reader.close)

@@ -21,7 +21,7 @@ from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, 
 from playground.requestlog.filter_sql import Lookup, Where, where
 from playground.requestlog.groups import GroupLayout
 from playground.requestlog.index import BlockTest, fold
-from playground.requestlog.log_queries import IndexedIds
+from playground.requestlog.log_queries import IndexedIds, ListedIds
 from playground.requestlog.ordered import NEAR, FirstInOrder
 from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished
 from playground.requestlog.records import PREVIEW_CHARS, Count, Found, LogRow, Totals
@@ -58,7 +58,7 @@ class Reader:
         connection.create_function("holds", -1, _holds, deterministic=True)
         connection.create_function("may_hold", 2, BlockTest(), deterministic=True)
         self._prompts, self._elements = PromptTest(connection), MatchingElements(connection)
-        self._lookup = Lookup(self._elements, IndexedIds(connection))
+        self._lookup = Lookup(self._elements, indexed_ids := IndexedIds(connection), ListedIds(connection, indexed_ids))
         connection.create_function("prompt_holds", 2, self._prompts)
         self._sums = groups.GroupSums(connection, self.runs.rates_of)
         self._filter: LogFilter | None = None

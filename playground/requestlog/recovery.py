@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -25,8 +25,11 @@ from playground.requestlog.process_lock import Owner, is_alive, opening, sweep
 from playground.requestlog.records import DamagedRunError, EndedRun, LogUnavailableError, StoredRun
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import (
+    FILE_NAME,
     OpenedStore,
+    copying,
     end_opening,
+    identity,
     is_damage,
     open_aside,
     open_files,
@@ -35,8 +38,9 @@ from playground.requestlog.store import (
     replace_damaged,
     transaction,
     unavailable,
+    unfinished_copies,
 )
-from playground.requestlog.stored_runs import DAMAGE, StoredRuns
+from playground.requestlog.stored_runs import DAMAGE, KINDS, StoredRuns, check_types
 from playground.requestlog.summary import summarize
 from playground.runs.metrics import counted
 from playground.runs.state import ENDED, RunState
@@ -46,7 +50,6 @@ SMALL_BYTES = 256 * 1024
 MAX_TEXT_CHARS = 8 * 1024 * 1024
 """Characters of an answer that recovery keeps in memory. The rest stays in the events."""
 _BATCHES_PER_STEP = 16
-_ROWS_PER_STEP = 20
 PURGE_S = 0.2
 """Seconds that opening may spend on purging what an earlier process deleted."""
 MAX_NAMED = 5
@@ -72,6 +75,8 @@ class Ready(Struct, frozen=True):
     files: OpenedStore
     owner: Owner | None
     orphans: list[int] = field(default_factory=list)
+    identity: tuple[int, int] | None = None
+    """`store.identity` of the file."""
 
 
 def finish_purge(connection: sqlite3.Connection) -> None:
@@ -124,11 +129,25 @@ def _opened(folder: Path) -> Ready:
             files = replace_damaged(folder, error)
             if files.writer is not None:
                 end_opening(files.writer)
-            return Ready(files, owner)
+            return Ready(files, owner, [], identity(folder / FILE_NAME))
         if owner is not None:
             owner.release()
         raise LogUnavailableError(unavailable(folder, error)) from error
-    return Ready(files, owner, orphans)
+    return Ready(files, owner, orphans, identity(folder / FILE_NAME))
+
+
+def reopen(folder: Path, damage: sqlite3.Error, opened: tuple[int, int] | None) -> Ready:
+    """Set aside a log in which this process found damage, and begin a new one, or open the one that another process
+    has begun. Its connections are closed. Raises LogUnavailableError."""
+    try:
+        with opening(folder):
+            files = replace_damaged(folder, damage, opened)
+            if files.writer is None:
+                return Ready(files, None)
+            end_opening(files.writer)
+            return Ready(files, Owner(folder), [], identity(folder / FILE_NAME))
+    except (OSError, sqlite3.Error) as error:
+        raise LogUnavailableError(unavailable(folder, error)) from error
 
 
 def claim_orphans(connection: sqlite3.Connection, folder: Path, owner: str) -> list[int]:
@@ -195,48 +214,73 @@ def _events(connection: sqlite3.Connection, ids: list[int]) -> Iterator[AnyEvent
 
 
 class Salvage:
-    """Copies the requests that can still be read from a damaged log into the new one."""
+    """Copies the requests that can still be read from a damaged log into the new one, with their numbers.
+
+    A process that ends before the last one leaves the rest to the next start: see `store.copying`.
+    """
 
     def __init__(self, connection: sqlite3.Connection, keeper: Keeper, aside: Path) -> None:
         """Take over `connection` and `keeper`, which belong to the new log's writer."""
         self._connection, self._keeper, self._aside = connection, keeper, aside
-        self.copied = 0
+        self.copied = self.without_events = 0
         self.damaged: list[str] = []
 
     def steps(self) -> Iterator[RecoveryProgress]:
         """Copy some requests per step. A file of which nothing can be read yields nothing."""
+        marker = copying(self._aside)
         try:
-            connection = open_aside(self._aside)
-        except sqlite3.Error:
-            return
-        with closing(connection):
-            numbers = _numbers(connection)
+            done = int(marker.read_bytes())
+        except (OSError, ValueError):
+            done = 0
+        try:
+            yield from self._copy_all(marker, done)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if isinstance(error, sqlite3.Error) and not is_damage(error) and self._aside.exists():
+                raise
+        with suppress(OSError):
+            marker.unlink()
+
+    def _copy_all(self, marker: Path, done: int) -> Iterator[RecoveryProgress]:
+        with closing(open_aside(self._aside)) as connection:
             reader = StoredRuns(connection)
-            for first in range(0, len(numbers), _ROWS_PER_STEP):
-                self._copy(reader, connection, numbers[first : first + _ROWS_PER_STEP])
+            replace_damaged_tables(connection, reader)
+            numbers = [number for number in _numbers(connection) if number > done]
+            # All requests of a block of the text search in one transaction: it is not indexed before.
+            for _, some in groupby(numbers, lambda number: number >> index.SHIFT):
+                together = list(some)
+                self._copy(reader, together)
+                with suppress(OSError):  # the next start copies them again, and finds that they are there
+                    marker.write_bytes(str(together[-1]).encode())
                 yield RecoveryProgress(self.copied, len(numbers), len(self.damaged))
 
-    def _copy(self, reader: StoredRuns, connection: sqlite3.Connection, numbers: list[int]) -> None:
-        found: list[EndedRun] = []
+    def _copy(self, reader: StoredRuns, numbers: list[int]) -> None:
+        found: list[tuple[int, EndedRun]] = []
         for number in numbers:
             try:
-                run = _read(reader, connection, number)
-            except DamagedRunError as error:
-                self.damaged.append(str(error))
+                stored = reader.salvaged(number)
+            except (DamagedRunError, sqlite3.Error):
+                stored = None
+            if stored is None:
+                self.damaged.append(f"number {number}")
             else:
-                found.append(run)
+                found.append((number, _ended(stored)))
         with transaction(self._connection, durable=True):
             self._keeper.begin()
-            for run in found:
-                rows.insert_ended(self._connection, self._keeper, run, SentBody(run.record.body))
+            taken = set(rows.taken_numbers(self._connection, numbers))
+            for number, run in found:
+                free = None if number in taken else number
+                rows.insert_ended(self._connection, self._keeper, run, SentBody(run.record.body), free)
             self._keeper.end()
         self.copied += len(found)
+        self.without_events = len(reader.without_events)
 
     @property
     def message(self) -> str:
         """The result for the user."""
         copied = counted(self.copied, "request") if self.copied else "No request"
         text = f"{copied} {'were' if self.copied > 1 else 'was'} copied from the damaged request log {self._aside.name}"
+        if self.without_events:
+            text += f" ({self.without_events:,} without events: their times and tool calls are lost)"
         if not self.damaged:
             return f"{text}."
         return f"{text}; {damaged_message(self.damaged)}"
@@ -246,6 +290,59 @@ def damaged_message(run_ids: list[str]) -> str:
     """Count the damaged requests and name the first MAX_NAMED."""
     named = ", ".join(run_ids[:MAX_NAMED]) + (", …" if len(run_ids) > MAX_NAMED else "")
     return f"{counted(len(run_ids), 'damaged request')} could not be read ({named})."
+
+
+_UNKNOWN_TARGET = ("", "unknown", "electron", "", "unknown", "{}")
+"""Values of a row of `targets` that cannot be read."""
+
+
+def replace_damaged_tables(connection: sqlite3.Connection, reader: StoredRuns) -> None:
+    """Put a temporary table with what can be read in place of a small table that is damaged: `targets`, `tags`.
+
+    Every request needs a row of the first and reads the second.
+    """
+    if (targets := _good_targets(connection, reader)) is not None:
+        connection.execute("CREATE TEMP TABLE targets AS SELECT * FROM main.targets WHERE 0")
+        columns = "id, endpoint_id, endpoint_name, endpoint_kind, base_url, model, rates"
+        connection.executemany(f"INSERT INTO targets ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", targets)
+    try:
+        connection.execute("SELECT count(*), max(tag) FROM tags NOT INDEXED").fetchone()
+        connection.execute("PRAGMA quick_check(tags)").fetchone()
+        connection.execute("SELECT number, tag FROM tags INDEXED BY tags_number ORDER BY number").fetchall()
+    except sqlite3.Error:
+        connection.execute("CREATE TEMP TABLE tags (tag TEXT, number INTEGER)")
+        sql = "INSERT INTO temp.tags VALUES (?, ?)"
+        connection.executemany(sql, _readable(connection, "SELECT tag, number FROM main.tags"))
+
+
+def _good_targets(connection: sqlite3.Connection, reader: StoredRuns) -> list[tuple[object, ...]] | None:
+    """Return a row for each target of a request; None if all rows are intact."""
+    found: dict[object, tuple[object, ...]] = {}
+    columns = "id, endpoint_id, endpoint_name, endpoint_kind, base_url, model, rates"
+    for order in ("ASC", "DESC"):
+        for row in _readable(connection, f"SELECT {columns} FROM main.targets ORDER BY id {order}"):
+            with suppress(*DAMAGE):
+                check_types(row, (KINDS["i"], *[KINDS["t"]] * 6))
+                reader.rates_of(str(row[-1]))
+                found[row[0]] = row
+    used: set[object] = set()
+    for order in ("ASC", "DESC"):
+        used.update(
+            row[0] for row in _readable(connection, f"SELECT target FROM runs NOT INDEXED ORDER BY number {order}")
+        )
+    lost = used - found.keys()
+    if not lost:
+        return None
+    return [*found.values(), *((id_, *_UNKNOWN_TARGET) for id_ in lost)]
+
+
+def _readable(connection: sqlite3.Connection, sql: str) -> list[tuple[object, ...]]:
+    """Return the rows before the first one that cannot be read."""
+    found = []
+    with suppress(sqlite3.Error, *DAMAGE):
+        for row in connection.execute(sql):
+            found.append(row)  # list() would lose all
+    return found
 
 
 def _numbers(connection: sqlite3.Connection) -> list[int]:
@@ -262,18 +359,6 @@ def _numbers(connection: sqlite3.Connection) -> list[int]:
         except (sqlite3.Error, *DAMAGE):
             continue
     return sorted(found)
-
-
-def _read(reader: StoredRuns, connection: sqlite3.Connection, number: int) -> EndedRun:
-    """Read one run. Raises DamagedRunError."""
-    try:
-        row = connection.execute(f"SELECT {rows.id_text()} FROM runs WHERE number = ?", (number,)).fetchone()
-        stored = reader.get(row[0]) if row is not None else None
-    except (sqlite3.Error, *DAMAGE) as error:
-        raise DamagedRunError(f"number {number}") from error
-    if stored is None:
-        raise DamagedRunError(f"number {number}")
-    return _ended(stored)
 
 
 def _ended(stored: StoredRun) -> EndedRun:
@@ -349,8 +434,8 @@ def recovery_steps(
         if progress.done > done:
             done = progress.done
             changed([rows.run_id_of(connection, ready.orphans[done - 1])])
-    if ready.files.aside is not None:
-        salvage = Salvage(connection, Keeper(connection), ready.files.aside)
+    for aside in unfinished_copies(ready.owner.folder) if ready.owner is not None else ():
+        salvage = Salvage(connection, Keeper(connection), aside)
         yield from salvage.steps()
         report(salvage.message)
         changed([""])

@@ -51,7 +51,7 @@ _FIGURES = (
     "phase, status, finish_reason, request_id, body_id, attempts, prompt_tokens, cached_tokens, completion_tokens, "
     "total_tokens, ttft_s, duration_s, traits, dropped_raw"
 )
-_ENDED = _BEGUN.replace("owner, phase, ", "") + f", marked, imported, {_FIGURES}"
+_ENDED = "number, " + _BEGUN.replace("owner, phase, ", "") + f", marked, imported, {_FIGURES}"
 _INSERT_BEGUN = f"INSERT INTO runs ({_BEGUN}) VALUES ({', '.join('?' * len(_BEGUN.split(',')))})"
 _INSERT_ENDED = (
     f"INSERT INTO runs ({_ENDED}) VALUES ({', '.join('?' * len(_ENDED.split(',')))}) ON CONFLICT (run_id) DO NOTHING"
@@ -94,8 +94,13 @@ def numbers_of(connection: sqlite3.Connection, run_ids: Iterable[str]) -> list[i
     return [number for number in found if number is not None]
 
 
-def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun, body: SentBody) -> int | None:
-    """Insert a run that ended elsewhere; return its number. Returns None, without a change, if its run_id exists."""
+def insert_ended(
+    connection: sqlite3.Connection, keeper: Keeper, run: EndedRun, body: SentBody, number: int | None = None
+) -> int | None:
+    """Insert a run that ended elsewhere; return its number. Returns None, without a change, if its run_id exists.
+
+    `number`: one that no run has; None: the next one.
+    """
     record = run.record
     # A file from before version 6 may have the run_id as text, which does not conflict.
     if keeper.has_old_parts and number_of(connection, record.run_id) is not None:
@@ -109,7 +114,7 @@ def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun, 
     summary = summarize(state, ids)
     run_id, target, started, _, _, *more = _begun(connection, keeper, record, None)
     flags = (int(run.marked), int(run.imported))
-    values = (run_id, target, started, *more, *flags, *_figures(summary, run.dropped_raw))
+    values = (number, run_id, target, started, *more, *flags, *_figures(summary, run.dropped_raw))
     inserted = connection.execute(_INSERT_ENDED, values)
     if inserted.rowcount == 0:
         return None
@@ -229,6 +234,12 @@ def run_ids(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[str]
     listed = ", ".join(map(str, numbers))
     found = connection.execute(f"SELECT {id_text()} FROM runs WHERE number IN ({listed}) ORDER BY number")
     return [row[0] for row in found]
+
+
+def taken_numbers(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[int]:
+    """Return those of the numbers that runs have."""
+    listed = ", ".join(map(str, numbers))
+    return [row[0] for row in connection.execute(f"SELECT number FROM runs WHERE number IN ({listed})")]
 
 
 def add_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:

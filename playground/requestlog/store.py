@@ -14,7 +14,9 @@ from typing import Literal
 from msgspec import Struct
 
 from playground.requestlog import migrations
+from playground.requestlog.index import RUNS
 from playground.requestlog.records import LogUnavailableError
+from playground.storage.paths import write_private
 
 FILE_NAME = "request-log.sqlite3"
 _BUSY_S, _OPENING_BUSY_S = 5.0, 30.0
@@ -99,21 +101,69 @@ def _open_or_set_aside(path: Path) -> OpenedStore:
         return _replaced(path, damage)
 
 
-def replace_damaged(folder: Path, damage: sqlite3.Error) -> OpenedStore:
-    """Set aside a log whose damage was found after it was opened, and begin a new one. Raises LogUnavailableError."""
+def replace_damaged(folder: Path, damage: Exception, opened: tuple[int, int] | None = None) -> OpenedStore:
+    """Set aside a log whose damage was found after it was opened, and begin a new one. Raises LogUnavailableError.
+
+    `opened`: `identity` of the file in which the damage was found; another process may have set it aside already.
+    """
+    path = folder / FILE_NAME
     try:
-        return _replaced(folder / FILE_NAME, damage)
+        return _replaced(path, damage) if opened in (None, identity(path)) else _open_or_set_aside(path)
     except (OSError, sqlite3.Error) as error:
         raise LogUnavailableError(unavailable(folder, error)) from error
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what stays the same when a file is renamed; None if it does not exist."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _replaced(path: Path, damage: Exception) -> OpenedStore:
     aside = _set_aside(path)
+    write_private(copying(aside), b"0")
+    reason = "a text is not UTF-8" if isinstance(damage, sqlite3.Error) and is_undecodable(damage) else damage
     notice = (
-        f"The request log is damaged ({damage}). It was set aside as {aside.name}, and a new one was begun; "
+        f"The request log is damaged ({reason}). It was set aside as {aside.name}, and a new one was begun; "
         "requests that can still be read are being copied from it."
     )
-    return _open(path, notice, aside)
+    files = _open(path, notice, aside)
+    if files.writer is not None:
+        # Requests that are copied keep their numbers, and new ones follow them in other blocks of the text search.
+        newest = _newest_number(aside) | (RUNS - 1)
+        files.writer.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('runs', ?)", (newest,))
+    return files
+
+
+def copying(aside: Path) -> Path:
+    """Return the file that exists until all requests of a file set aside were copied. It has the last number."""
+    return aside.with_suffix(".copying")
+
+
+def unfinished_copies(folder: Path) -> list[Path]:
+    """Return the files set aside of which requests are still to be copied, oldest first."""
+    return [marker.with_suffix(".sqlite3") for marker in sorted(folder.glob("request-log.damaged-*.copying"))]
+
+
+_NEWEST = (
+    "SELECT seq FROM sqlite_sequence WHERE name = 'runs'",
+    "SELECT max(number) FROM runs",
+    "SELECT max(number) FROM texts",
+)
+_MOST_NUMBER = 2**40
+"""A greater number of a request is damaged."""
+
+
+def _newest_number(aside: Path) -> int:
+    found = [0]
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(open_aside(aside)) as connection:
+        for sql in _NEWEST:
+            with suppress(sqlite3.Error, UnicodeDecodeError):
+                found += [value for (value,) in connection.execute(sql) if isinstance(value, int)]
+    return max(number for number in found if number < _MOST_NUMBER)
 
 
 def _open(path: Path, notice: str | None, aside: Path | None) -> OpenedStore:
@@ -177,6 +227,7 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         WriterMemory(connection).fit()
         migrations.migrate(connection)
+        _check_small_tables(connection)
         _check(connection, path)
     except BaseException:
         connection.close()
@@ -204,6 +255,25 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise DamagedFileError(str(answer).splitlines()[-1])
     with suppress(OSError):
         noted.unlink()
+
+
+_LOST_TARGET = """WITH RECURSIVE used (id) AS (
+    SELECT min(target) FROM runs UNION ALL SELECT (SELECT min(target) FROM runs WHERE target > id) FROM used WHERE id
+) SELECT 1 FROM used WHERE id NOT NULL AND id NOT IN (SELECT id FROM targets) LIMIT 1"""
+
+
+def _check_small_tables(connection: sqlite3.Connection) -> None:
+    """Raise DamagedFileError if a row of the tables is missing that everything else needs.
+
+    A list would leave out the requests of a lost target without an error.
+    """
+    if connection.execute(_LOST_TARGET).fetchone() is not None:
+        raise DamagedFileError("a row of targets is missing")
+    if connection.execute(f"SELECT count(*) FROM meta WHERE name IN {_META}").fetchone()[0] < len(_META):
+        raise DamagedFileError("a row of meta is missing")
+
+
+_META = ("deletions", "elements", "parts_from", "purge")
 
 
 def connect_another(path: Path, writable: bool) -> sqlite3.Connection:
@@ -273,7 +343,12 @@ def is_damage(error: sqlite3.Error) -> bool:
     """Return whether the error means that the file is damaged: rows that refer to others are written after these."""
     code = getattr(error, "sqlite_errorcode", 0)
     damaged = code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY or code & 0xFF in _DAMAGED_CODES
-    return damaged or str(error).startswith(_UNDECODABLE)
+    return damaged or is_undecodable(error)
+
+
+def is_undecodable(error: sqlite3.Error) -> bool:
+    """Return whether a text is not UTF-8. The message of the error has the text."""
+    return str(error).startswith(_UNDECODABLE)
 
 
 def _is_wrong_schema(error: sqlite3.Error) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -13,6 +13,21 @@ from functools import partial
 import msgspec
 
 from playground.client.endpoint import Rates
+from playground.client.events import (
+    AnyEvent,
+    ApiError,
+    AttemptFailed,
+    AttemptStarted,
+    BodyIdReceived,
+    Completed,
+    ContentDelta,
+    Finished,
+    HeadersReceived,
+    Stopped,
+    TimesUnknown,
+    Usage,
+    UsageReported,
+)
 from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import rows
 from playground.requestlog.blob_store import Joiner
@@ -33,7 +48,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "b": (bytes,),
     "J": (str, bytes, _NONE),
 }
-_STORED_KINDS = tuple(map(KINDS.__getitem__, "itiiittttttbbJitTtTJt"))
+_STORED_KINDS = tuple(map(KINDS.__getitem__, "itiiittttttbbJitTtTJtt"))
 
 
 @contextmanager
@@ -55,11 +70,31 @@ class StoredRuns:
         connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         self._rates: dict[str, Rates] = {}
         self.damaged: set[str] = set()
+        self.without_events: set[int] = set()
+        """Numbers of salvaged runs whose events are lost."""
 
     def get(self, run_id: str) -> StoredRun | None:
         """Return one run; None if it does not exist. Raises DamagedRunError."""
         with one_moment(self._connection):
             return self._stored(run_id)
+
+    def salvaged(self, number: int) -> StoredRun | None:
+        """Return one run with all its events, without the use of an index. None if it does not exist.
+
+        If its events are damaged, others have its stored figures and answer. Raises DamagedRunError.
+        """
+        return self._intact("r.number = ?", (number,), f"number {number}", self._salvaged_events)
+
+    def _salvaged_events(self, number: int) -> Sequence[AnyEvent]:
+        try:
+            return tuple(rows.read_events(self._connection, number))
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+        except DAMAGE:
+            pass
+        self.without_events.add(number)
+        return events_of_figures(self._connection, number)
 
     def stored(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
         """Return these runs, ascending, and the run_ids of those that are damaged. Deleted runs are left out."""
@@ -126,24 +161,38 @@ class StoredRuns:
     def _stored(self, run_id: str) -> StoredRun | None:
         if not isinstance(run_id, str):  # the column of a damaged row
             raise DamagedRunError(str(run_id))
+        return self._intact("r.run_id IN (?, ?)", rows.both_ids(run_id), run_id)
+
+    def _intact(
+        self,
+        condition: str,
+        values: tuple[str | bytes | int, ...],
+        name: str,
+        read_events: Callable[[int], Sequence[AnyEvent]] | None = None,
+    ) -> StoredRun | None:
         try:
-            return self._read_stored(run_id)
+            return self._read_stored(condition, values, read_events or partial(rows.read_events, self._connection))
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
-            raise DamagedRunError(run_id) from error
+            raise DamagedRunError(name) from error
         except DAMAGE as error:
-            raise DamagedRunError(run_id) from error
+            raise DamagedRunError(name) from error
 
-    def _read_stored(self, run_id: str) -> StoredRun | None:
+    def _read_stored(
+        self,
+        condition: str,
+        values: tuple[str | bytes | int, ...],
+        read_events: Callable[[int], Sequence[AnyEvent]],
+    ) -> StoredRun | None:
         row = self._connection.execute(
             "SELECT r.number, r.phase, r.marked, r.dropped_raw, r.started_us, g.endpoint_id, g.endpoint_name, "
             "g.endpoint_kind, g.base_url, g.model, g.rates, t.body, t.document, t.forecast, r.imported, t.comment, "
             "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number), "
-            "r.source, r.conversation, t.explanation, t.question "
+            f"r.source, r.conversation, t.explanation, t.question, {rows.id_text('r.run_id')} "
             "FROM runs AS r JOIN texts AS t ON t.number = r.number JOIN targets AS g ON g.id = r.target "
-            "WHERE r.run_id IN (?, ?)",
-            rows.both_ids(run_id),
+            f"WHERE {condition}",
+            values,
         ).fetchone()
         if row is None:
             return None
@@ -151,7 +200,7 @@ class StoredRuns:
         joiner = Joiner(self._connection)
         body = joiner.join_body(row[11], row[20])
         record = RequestRecord(
-            run_id=run_id,
+            run_id=row[21],
             endpoint_id=row[5],
             endpoint_name=row[6],
             endpoint_kind=row[7],
@@ -165,11 +214,49 @@ class StoredRuns:
             source=row[17],
             conversation=row[18],
         )
-        events = rows.read_events(self._connection, row[0])
+        events = read_events(row[0])
         return StoredRun(
             *(record, row[0], row[1], bool(row[2]), events, bool(row[3]), bool(row[14]), row[15], tags_of(row[16])),
             explanation=msgspec.json.decode(row[19]) if row[19] else None,
         )
+
+
+_FIGURES = (
+    "SELECT r.phase, r.attempts, r.duration_s, r.status, r.request_id, r.body_id, r.finish_reason, r.prompt_tokens, "
+    "r.completion_tokens, r.total_tokens, r.cached_tokens, t.answer, t.trouble, t.error "
+    "FROM runs AS r JOIN texts AS t ON t.number = r.number WHERE r.number = ?"
+)
+_FIGURE_KINDS = tuple(map(KINDS.__getitem__, "tiFITTTIIIIttt"))
+_MOST_ATTEMPTS = 1_000
+
+
+def events_of_figures(connection: sqlite3.Connection, number: int) -> tuple[AnyEvent, ...]:
+    """Return events that add up to a run's stored figures and answer, without times. Raises a DAMAGE error."""
+    row = connection.execute(_FIGURES, (number,)).fetchone()
+    check_types(row, _FIGURE_KINDS)
+    phase, attempts, duration, status, request_id, body_id, reason, *tokens, answer, title, error = row
+    at = max(float(duration or 0.0), 0.0)
+    events: list[AnyEvent] = [AttemptStarted(0.0, one + 1) for one in range(min(attempts, _MOST_ATTEMPTS))]
+    if events:
+        events.append(TimesUnknown(0.0))
+        if status is not None:
+            events.append(HeadersReceived(at, status, request_id, ""))
+        if body_id is not None:
+            events.append(BodyIdReceived(at, body_id))
+        if answer:
+            events.append(ContentDelta(at, answer))
+        if reason is not None:
+            events.append(Finished(at, reason))
+        if any(count is not None for count in tokens):
+            prompt, completion, total, cached = tokens
+            events.append(UsageReported(at, Usage(prompt, completion, total, cached)))
+    if phase == "done":
+        events.append(Completed(at))
+    elif phase == "failed":
+        events.append(AttemptFailed(at, ApiError("http", title, error, status=status), request_id))
+    elif phase == "stopped":
+        events.append(Stopped(at))
+    return tuple(events)
 
 
 def check_types(values: Sequence[object], kinds: Sequence[tuple[type, ...]]) -> None:

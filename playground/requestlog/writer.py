@@ -101,21 +101,33 @@ class Writer:
         owner: Owner,
         report: Callable[[str], None],
         changed: Callable[[list[str]], None],
+        damaged: Callable[[sqlite3.Error], bool],
     ) -> None:
-        self._connection = connection
-        self._owner = owner
-        self._report = report
-        self._changed = changed
+        """`damaged` is told of damage, and returns whether the file will be replaced."""
+        self._report, self._changed, self._damaged = report, changed, damaged
         self._live: dict[str, LiveRun] = {}
+        self._given_up = 0
+        self.connect(connection, owner)
+
+    def connect(self, connection: sqlite3.Connection, owner: Owner) -> None:
+        """Write into another file, also the running requests. The one before is `disconnect`ed."""
+        self._connection, self._owner = connection, owner
+        for live in self._live.values():
+            live.number, live.written = None, 0
         self._memory = WriterMemory(connection)
         self._keeper = Keeper(connection)
         self._prompts = PromptIndex(connection)
         self._deletions = -1
         self._has_bounds = False
         self._failing = False
-        self._given_up = 0
         self.locked = False
         """Whether the last write failed because another process holds the file."""
+
+    def disconnect(self) -> None:
+        """Close the file; running and unsaved requests stay in memory."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        self._owner.release()
 
     @contextmanager
     def _transaction(self, durable: bool) -> Iterator[None]:
@@ -311,9 +323,7 @@ class Writer:
         unsaved = sum(live.owes for live in self._live.values()) + self._given_up
         if unsaved:
             self._report(f"{unsaved} request(s) could not be saved in the request log, and the program ends.")
-        with suppress(sqlite3.Error):
-            self._connection.close()
-        self._owner.release()
+        self.disconnect()
         return unsaved
 
     def _save(self, owing: list[LiveRun], durable: bool, refused: dict[str, sqlite3.IntegrityError]) -> bool:
@@ -379,6 +389,8 @@ class Writer:
             self._failing = True
             if is_damage(error):
                 note_damage(self._owner.folder)
+                if self._damaged(error):
+                    return
             self._report(_sentence(error))
 
     def _recovered(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -26,6 +26,8 @@ YIELD_S = 0.01
 """Seconds after which a run yields to the event loop, so that Stop and the window stay responsive."""
 
 Listener: TypeAlias = Callable[["Run", AnyEvent], None]
+BeforeAttempt: TypeAlias = Callable[[], Awaitable[None]]
+"""Awaited before the first byte of each attempt is sent. Never raises."""
 
 
 class ExchangeSource(Protocol):
@@ -53,6 +55,7 @@ class Run:
         retries: RetryPolicy = NO_RETRIES,
         rate_limiter: RateLimiter | None = None,
         limit_s: float | None = None,
+        before_attempt: BeforeAttempt | None = None,
     ) -> None:
         self.id = id
         self.document, self.request, self.endpoint = document, request, endpoint
@@ -63,6 +66,7 @@ class Run:
         self._connection, self._key, self._retries = connection, key, retries
         self._rate_limiter = rate_limiter or NoRateLimit()
         self._limit_s = limit_s
+        self._before_attempt = before_attempt
         self._events: Subscribers[[Run, AnyEvent]] = Subscribers()
         self._exchange: asyncio.Task[None] | None = None
         self._began = time.monotonic()
@@ -112,6 +116,8 @@ class Run:
         """Run one exchange within the plan's limits. Returns the seconds to wait for the next; None after the last."""
         ticket = await self._rate_limiter.acquire(self.endpoint, partial(self._queued, attempt))
         try:
+            if self._before_attempt is not None:
+                await self._before_attempt()
             await self._exchange_once(attempt)
         finally:
             self._rate_limiter.release(

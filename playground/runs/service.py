@@ -28,7 +28,7 @@ from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump
 from playground.prompt.request import to_request
-from playground.runs.run import Run
+from playground.runs.run import BeforeAttempt, Run
 from playground.runs.state import RunState
 from playground.runs.summary import wire_tool_calls
 
@@ -166,6 +166,7 @@ class RequestService:
         *,
         explicit: bool = False,
         run_id: str | None = None,
+        before_attempt: BeforeAttempt | None = None,
         tag: str = "",
         tags: Sequence[str] = (),
     ) -> PendingRequest:
@@ -201,6 +202,7 @@ class RequestService:
             retries=self.retries,
             rate_limiter=self._rate_limiter,
             limit_s=self.limit_s,
+            before_attempt=before_attempt,
         )
         sending = PendingRequest(run, view, forecast, tag, self._source, tuple(tags))
         run.subscribe(self._remember(sending, changes))

@@ -108,8 +108,10 @@ def write(name: str, key: str) -> None:
     found = availability()
     if not found.usable:
         raise CredentialStoreError(found.sentence)
-    keyring.set_password(SERVICE, name, key)
-    if keyring.get_password(SERVICE, name) != key:
+    # The same one for both: a call that is late must not ask another key store.
+    backend = keyring.get_keyring()
+    backend.set_password(SERVICE, name, key)
+    if backend.get_password(SERVICE, name) != key:
         raise CredentialStoreError(
             "The key store accepted the key but does not return it. Use it for this session only."
         )
@@ -119,8 +121,9 @@ def delete(name: str) -> None:
     """Delete a key if it is stored. Blocks."""
     import keyring
 
-    if availability().usable and keyring.get_password(SERVICE, name) is not None:
-        keyring.delete_password(SERVICE, name)
+    backend = keyring.get_keyring()
+    if availability().usable and backend.get_password(SERVICE, name) is not None:
+        backend.delete_password(SERVICE, name)
 
 
 LIMIT_S = 10.0

@@ -37,6 +37,8 @@ _SCHEME = re.compile(r"(?i)((?<!\w)(?:bearer|basic)[\s\0]{1,4}|(?<!\S)-[pk]\s{1,
 _GENERATED = re.compile(r"[A-Za-z0-9_+=~.-]{16,}")
 _OWN_ID = re.compile(r'"id": "[0-9a-f]{32}"')
 """The id of an endpoint, by which the key store knows its key."""
+_BEFORE_ID, _ID_DIGITS, _ID_LINE_CHARS = '"id": "', 29, 44
+"""The same in a line of its own, in which some characters are damaged: at most one of those before the id."""
 _NO_VALUE = re.compile(r"(?i)(?:true|false|null|none|~|[:=,|>-]+|\d{1,5}|value|name)?")
 _END = re.compile(r"(?:(?<=://)[^\s\"']+|(?<![^\s\"':=,\[{])[^\s\"':=,}\]]{4,})\Z")
 """The last word of a file that is cut may be the beginning of a key, or of a user and password."""
@@ -81,7 +83,18 @@ def _masked(text: str) -> str:
         text = _GENERATED.sub(_masked_generated, text)
     text = _masked_under_names(text)
     text = _SCHEME.sub(lambda found: f"{found[1]}{_mask(found[2])}", text)
-    return text if is_json else _END.sub(lambda found: _mask(found[0]), text)
+    return text if is_json else _END.sub(_masked_end, text)
+
+
+def _masked_end(found: re.Match[str]) -> str:
+    # Imported here: most starts find no damaged file.
+    from playground.storage.endpoints import member_names
+    from playground.storage.settings import SETTINGS
+
+    begins = found.start() > 0 and found.string[found.start() - 1] == '"'
+    names = (*member_names(), *(setting.name for setting in SETTINGS))
+    is_name = begins and any(name.startswith(found[0]) for name in names)
+    return found[0] if is_name else _mask(found[0])
 
 
 def _mask(value: str) -> str:
@@ -100,8 +113,18 @@ def _masked_addresses(text: str) -> str:
 def _masked_generated(found: re.Match[str]) -> str:
     from playground.prompt.secret_names import looks_random
 
-    own = _OWN_ID.match(found.string, max(found.start() - len('"id": "'), 0))
-    return found[0] if own or not looks_random(found[0]) else _mask(found[0])
+    return found[0] if _is_own_id(found) or not looks_random(found[0]) else _mask(found[0])
+
+
+def _is_own_id(found: re.Match[str]) -> bool:
+    if _OWN_ID.match(found.string, max(found.start() - len(_BEFORE_ID), 0)):
+        return True
+    begin = found.string.rfind("\n", 0, found.start()) + 1
+    end = found.string.find("\n", begin)
+    line = found.string[begin : None if end < 0 else end].strip()
+    same = sum(one == other for one, other in zip(line, _BEFORE_ID, strict=False))
+    digits = sum(char in "0123456789abcdef" for char in line[len(_BEFORE_ID) :])
+    return len(line) <= _ID_LINE_CHARS and same >= len(_BEFORE_ID) - 1 and digits >= _ID_DIGITS
 
 
 def _masked_under_names(text: str) -> str:

@@ -298,6 +298,11 @@ class _EndpointRow(TypedDict):
     """One of ContextSource; any other text is read as unknown."""
 
 
+def member_names() -> tuple[str, ...]:
+    """Return the names of the members of the file."""
+    return tuple(name for row in (_EndpointsFile, _EndpointRow, _PlanRow, _RatesRow) for name in row.__annotations__)
+
+
 def _names(endpoints: Iterable[Endpoint]) -> str:
     return ", ".join(endpoint.name for endpoint in endpoints)
 
@@ -310,7 +315,8 @@ def _recovered_rows(data: bytes) -> Json:
     # Imported here: most starts find no damaged file.
     from playground.storage import recovery
 
-    return {"endpoints": recovery.rows(recovery.text_of(data), keys=("id", "name", "base_url"))}
+    text = recovery.with_read_names(recovery.text_of(data), ("name", "source"))
+    return {"endpoints": recovery.rows(text, keys=("id", "name", "base_url"))}
 
 
 def _endpoints(

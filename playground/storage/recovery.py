@@ -27,6 +27,20 @@ def text_of(data: bytes) -> str:
     return data.decode(encoding, errors)[:_MOST_CHARS]
 
 
+def with_read_names(text: str, names: Iterable[str]) -> str:
+    """Return a text in which bytes that UTF-8 does not allow are read as Latin-1 within the values of these members.
+
+    An editor may have saved the file so. Elsewhere such a byte stays: it may be in an address, or be damage.
+    """
+    value = re.compile(rf'"(?:{"|".join(map(re.escape, names))})"\s*:\s*"(?:[^"\\]|\\.)*+"')
+    return value.sub(lambda found: _UNDECODED.sub(_latin_1, found[0]), text)
+
+
+def _latin_1(found: re.Match[str]) -> str:
+    char = chr(ord(found[0]) - 0xDC00)
+    return char if char.isprintable() else "\ufffd"
+
+
 def rows(text: str, *, keys: Iterable[str]) -> list[Json]:
     """Return the objects in a text that have all `keys`, in their order. Cut or damaged ones are left out."""
     found: list[Json] = []

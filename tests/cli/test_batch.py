@@ -174,8 +174,8 @@ def test_batch_failed_rows_alone_are_sent_again_by_resume(project: MakeProject) 
     assert every["prompt_tokens"] == sum(prompts)
     assert 0 < totals["prompt_tokens"] < every["prompt_tokens"]
     again = made.run("-o", str(out), "--resume")
-    assert again.stderr.splitlines()[-3].startswith("this run: 0 of 0 rows answered, 0 failed; cached tokens 0 of 0")
-    assert again.stderr.splitlines()[-2].startswith("all runs: 12 of 12 rows answered, 0 failed; cached tokens")
+    assert again.stderr.splitlines()[-3].startswith("this run: 0 of 0 rows answered, 0 failed, 0 requests;")
+    assert again.stderr.splitlines()[-2].startswith("all runs: 12 of 12 rows answered, 0 failed, 14 requests;")
     assert again.stderr.splitlines()[-1] == "all runs: 2 requests without reported tokens are not in these sums"
     with out.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))

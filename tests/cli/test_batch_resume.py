@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from msgspec.structs import replace
 
-from playground.client.endpoint import Endpoint, Rates
+from playground.client.endpoint import Endpoint, PlanLimits, Rates
 from playground.storage.endpoints import EndpointStore
 from tests.forked_program import run_text, start_text
 from tests.http_server import QuietHandler, serving
 
 LIMIT_S = 120
-SUMS = ("prompt_tokens", "cached_tokens", "unreported", "cost")
+SUMS = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens", "unreported", "cost")
 PAID = {"prompt_tokens": 700, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 64}}
 
 
@@ -29,15 +30,26 @@ def _event(value: object) -> bytes:
 
 
 class Server(QuietHandler):
-    """Answers by the question: in `cut` with a cut tool call, in `hanging` with text and no end, in `silent` not."""
+    """Answers by the question: in `cut` with a cut tool call, in `hanging` with text and no end, in `silent` not; each
+    question in `limited` once with 429."""
 
     cut: ClassVar[set[str]] = set()
     hanging: ClassVar[set[str]] = set()
     silent: ClassVar[set[str]] = set()
+    limited: ClassVar[set[str]] = set()
+    requests: ClassVar[int] = 0
     arrived, ended = threading.Event(), threading.Event()
 
     def do_POST(self) -> None:
         question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        type(self).requests += 1
+        if question in self.limited:
+            self.limited.remove(question)
+            self.send_response(429)
+            self.send_header("Retry-After", "0")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if question in self.silent:
             self.arrived.set()
             self.ended.wait(LIMIT_S)
@@ -91,7 +103,8 @@ class Project:
 
 @pytest.fixture(params=[".jsonl", ".csv"])
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
-    Server.cut, Server.hanging, Server.silent = set(), set(), set()
+    Server.cut, Server.hanging, Server.silent, Server.limited = set(), set(), set(), set()
+    Server.requests = 0
     Server.ended.clear()
     Server.arrived.clear()
     with serving(Server) as address:
@@ -110,13 +123,35 @@ def test_resume_paid_rows_that_failed_are_in_the_sums_of_all_runs(project: Proje
         totals = project.run()
         so_far = [before + now for before, now in zip(so_far, _sums(totals), strict=True)]
         assert _sums(totals["all_runs"]) == pytest.approx(so_far)
-    assert so_far[0] == 5 * 700
+    assert so_far == pytest.approx([5, 5 * 700, 5 * 64, 5 * 10, 0, 5 * (636 + 6.4 + 20) / 1e6])
+    assert Server.requests == 5
     rows = sorted(project.rows(), key=lambda row: row["row"])
     assert [row["phase"] for row in rows] == ["done", "done"]
     assert [row["earlier"]["requests"] for row in rows] == [1, 2]
     assert [row["earlier"]["prompt_tokens"] for row in rows] == [700, 1400]
     finished = project.run()
     assert _sums(finished["all_runs"]) == pytest.approx(so_far)
+
+
+def test_resume_attempts_that_were_refused_are_requests_without_tokens(project: Project) -> None:
+    Server.cut, Server.limited = {"alpha"}, {"alpha", "beta"}
+    first = project.run()
+    assert [first[name] for name in SUMS[:-1]] == [4, 1400, 128, 20, 2]
+    Server.cut, Server.limited = set(), {"alpha"}
+    totals = project.run()
+    assert [totals[name] for name in SUMS[:-1]] == [2, 700, 64, 10, 1]
+    assert [totals["all_runs"][name] for name in SUMS[:-1]] == [6, 2100, 192, 30, 3]
+    assert Server.requests == 6
+    assert [row["earlier"]["requests"] for row in project.rows() if row.get("earlier")] == [2]
+
+
+def test_resume_answer_that_was_changed_is_named(project: Project) -> None:
+    Server.cut = {"beta"}
+    project.run()
+    project.out.write_bytes(project.out.read_bytes().replace(b"yes", b"YES"))
+    done = run_text(project.arguments, project.environment)
+    assert "was changed since the batch wrote it" in done.stderr
+    assert "was changed" not in run_text(project.arguments, project.environment).stderr
 
 
 def test_resume_after_stop_counts_the_request_that_was_stopped(project: Project) -> None:
@@ -147,6 +182,24 @@ def test_resume_after_kill_as_soon_as_a_request_arrived_counts_it(project: Proje
     totals = project.run()
     assert (totals["all_runs"]["prompt_tokens"], totals["all_runs"]["unreported"]) == (1400, 1)
     assert (totals["prompt_tokens"], totals["unreported"]) == (700, 0)
+
+
+def test_resume_after_kill_does_not_count_a_request_that_waited_for_the_plan(project: Project) -> None:
+    store = EndpointStore(project.folder / "home" / "endpoints.json")
+    endpoint = next(one for one in store.all() if one.name == "X")
+    store.change(replace(endpoint, plan=PlanLimits("custom", 1, 2)))
+    with start_text(project.arguments, project.environment) as process:
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline and process.poll() is None:
+            if [row["phase"] for row in project.logged()] == ["waiting", "done"]:
+                break
+        assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=LIMIT_S)
+    store.change(endpoint)
+    totals = project.run()
+    assert [totals["all_runs"][name] for name in SUMS[:-1]] == [2, 1400, 128, 20, 0]
+    assert Server.requests == 2
 
 
 def _end_in_the_second_row(project: Project, number: signal.Signals) -> None:

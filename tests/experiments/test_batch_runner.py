@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,10 +160,22 @@ def test_totals_unreported_tokens_are_counted_and_not_summed() -> None:
     totals = BatchTotals()
     for result in some_results():
         totals.add(result)
-    assert (totals.rows, totals.done, totals.unreported) == (2, 1, 2)
+    assert (totals.rows, totals.done, totals.requests, totals.unreported) == (2, 1, 1, 1), "one row was not sent"
+    assert totals.completion_tokens == 2
     assert totals.cached_share is None
     assert totals.cost is None
     assert totals.passed == {"contains=x": 1}
+
+
+def test_totals_requests_of_an_earlier_version_are_one_a_result() -> None:
+    """Its results have no `attempts`."""
+    sent, unsent = some_results()[0], failed_result(3, {}, "no value")
+    for result in (sent, unsent):
+        del result["attempts"]
+    totals = BatchTotals()
+    totals.add(sent)
+    totals.add(unsent)
+    assert (totals.rows, totals.requests, totals.unreported) == (2, 1, 1)
 
 
 def spec() -> BatchSpec:
@@ -239,12 +254,58 @@ def test_result_file_row_sent_again_has_one_line_with_the_sums_of_both(tmp_path:
     assert (earlier.prompt_tokens, earlier.requests, earlier.ids) == (10, 1, ids)
 
 
-def test_result_file_table_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
+def test_result_file_note_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
+    """It had two lines: the batch and the prompt."""
+    path = tmp_path / "out.jsonl"
+    first = ResultFile(path, resume=False, prompt="x")
+    first.write(some_results()[0])
+    first.close(complete=False)
+    note = path.with_name("out.jsonl.batch")
+    note.write_text("".join(note.read_text().splitlines(keepends=True)[:2]))
+    second = ResultFile(path, resume=True, prompt="x")
+    assert (second.batch_id, second.continued, second.is_changed) == (first.batch_id, True, False)
+    second.close(complete=False)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_result_file_changed_answer_is_noticed_also_after_a_kill(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out.{suffix}"
+    killed = ResultFile(path, resume=False)
+    killed.write(some_results()[0])
+    copy = tmp_path / f"copy.{suffix}"
+    for name in (path, path.with_name(f"{path.name}.batch")):
+        shutil.copy(name, copy.with_name(name.name.replace("out", "copy", 1)))
+    killed.close(complete=False)
+    same = ResultFile(copy, resume=True)
+    assert not same.is_changed
+    same.write({**some_results()[0], "row": 2})
+    same.close(complete=False)
+    copy.write_bytes(copy.read_bytes().replace(b"calc", b"CALC", 1))
+    assert b"CALC" in copy.read_bytes()
+    changed = ResultFile(copy, resume=True)
+    assert changed.is_changed
+    changed.close(complete=False)
+    again = ResultFile(copy, resume=True)
+    assert not again.is_changed, "the changed answers were taken"
+    again.close(complete=True)
+
+
+def test_result_file_result_of_a_row_that_the_data_lacks_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    first = ResultFile(path, resume=False)
+    first.write(failed_result(999, {}, "no value"))
+    first.close(complete=False)
+    with pytest.raises(InputError, match="row 999"):
+        ResultFile(path, resume=True, rows={0: {}})
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_result_file_table_of_an_earlier_version_is_continued(tmp_path: Path, columns: int) -> None:
+    """Earlier versions had no `attempts`, and before that no `earlier`."""
     path = tmp_path / "out.csv"
     lines = format_results(some_results()[:1], path).decode("utf-8-sig")
-    old = lines.replace(",earlier\r\n", "\r\n").replace(",\r\n", "\r\n")
-    assert old != lines
-    path.write_bytes(("\ufeff" + old).encode())
+    with path.open("w", newline="", encoding="utf-8-sig") as made:
+        csv.writer(made).writerows(row[:-columns] for row in csv.reader(io.StringIO(lines, newline="")))
     file = ResultFile(path, resume=True)
     file.write({**some_results()[0], "row": 2})
     file.close(complete=True)

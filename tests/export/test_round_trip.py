@@ -12,6 +12,17 @@ from typing import TypeVar
 import pytest
 from msgspec.structs import replace
 
+from playground.client.events import (
+    AnyEvent,
+    AttemptStarted,
+    Completed,
+    ContentDelta,
+    Finished,
+    HeadersReceived,
+    RawEvent,
+    RetryScheduled,
+    Stopped,
+)
 from playground.export.har import from_har
 from playground.export.jsonl import from_line, to_line
 from playground.export.log_files import Format, export, import_file
@@ -20,6 +31,7 @@ from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow
 from playground.simulator.launch import SimulatorProcess
 from tests.recorder.test_record_command import BODY, Recording, post
+from tests.requestlog.samples import keep, record, refused
 
 FILTERS = (
     *("source:recorder", "tag:nightly", "is:marked", "is:failed", "group:batch", "slow comment", "source:import"),
@@ -134,3 +146,80 @@ def test_jsonl_tag_with_the_separator_of_tags_stays_one_tag(folder: Path) -> Non
     fields = json.loads(to_line(run))
     fields["tags"] = ["x\x1fsource", "\n"]
     assert from_line(json.dumps(fields)).tags == ("x source",)
+
+
+def _filled(folder: Path) -> Path:
+    """Return the folder of a log with a request that was retried twice, one that failed, and one that was not sent."""
+    choice = {"index": 0, "delta": {"content": "Yes."}, "finish_reason": "stop"}
+    events: list[AnyEvent] = [
+        *refused(request_id="first"),
+        RetryScheduled(0.2, 2, 3, 0.1),
+        AttemptStarted(0.3, 2),
+        *(replace(event, at=event.at + 0.3) for event in refused(request_id="second")[1:]),
+        RetryScheduled(0.5, 3, 3, 0.1),
+        AttemptStarted(0.6, 3),
+        HeadersReceived(0.7, 200, "third", "text/event-stream", (("x-request-id", "third"),)),
+        RawEvent(0.8, json.dumps({"choices": [choice]})),
+        ContentDelta(0.8, "Yes."),
+        Finished(0.8, "stop"),
+        Completed(0.9),
+    ]
+
+    async def fill(log: RequestLog) -> None:
+        await keep(log, record("retried", minute=1), events)
+        await keep(log, record("failed", minute=2), refused(400, "of failed"))
+        await keep(log, record("not sent", minute=3), [Stopped(0.1)])
+
+    with_log(folder, fill)
+    return folder
+
+
+@pytest.mark.parametrize("order", ["har jsonl har", "jsonl har jsonl", "har har jsonl"])
+def test_exports_of_both_formats_imported_in_any_order_are_the_same_requests(tmp_path: Path, order: str) -> None:
+    source, other = _filled(tmp_path / "source"), tmp_path / "other"
+    for kind in ("har", "jsonl"):
+        with_log(source, lambda log, kind=kind: export(log, EVERYTHING, tmp_path / f"all.{kind}", kind))  # type: ignore[misc]
+    assert len(json.loads((tmp_path / "all.har").read_bytes())["log"]["entries"]) == 4
+    for kind in order.split():
+        with_log(other, lambda log, kind=kind: import_file(log, tmp_path / f"all.{kind}"))  # type: ignore[misc]
+    # A HAR has nothing of a request that was not sent: its row comes after.
+    found = sorted(rows(other, EVERYTHING), key=lambda row: row.started_utc)
+    assert [(row.question, row.attempts, row.request_id, row.phase) for row in found] == [
+        ("retried", 3, "third", "done"),
+        ("failed", 1, "of failed", "failed"),
+        ("not sent", 0, None, "stopped"),
+    ]
+    assert [row.question for row in rows(other, words("id:first"))] == ["retried"]
+    into_own = with_log(source, lambda log: import_file(log, tmp_path / "all.har"))
+    assert (into_own.added, into_own.skipped) == (0, 2)
+
+
+def test_har_that_an_earlier_version_imported_as_one_request_an_attempt_is_not_imported_again(tmp_path: Path) -> None:
+    source, other = _filled(tmp_path / "source"), tmp_path / "other"
+    with_log(source, lambda log: export(log, EVERYTHING, tmp_path / "all.har", "har"))
+    runs = from_har(json.loads((tmp_path / "all.har").read_bytes())).runs
+    ids = [replace(run.record, run_id=f"{run.record.run_id}-har-1") for run in runs]
+
+    async def fill(log: RequestLog) -> None:
+        await log.add([replace(run, record=one) for run, one in zip(runs, ids, strict=True)])
+
+    with_log(other, fill)
+    again = with_log(other, lambda log: import_file(log, tmp_path / "all.har"))
+    assert (again.added, again.skipped) == (0, 2)
+
+
+def test_har_equal_entries_of_another_tool_are_requests_of_their_own(tmp_path: Path) -> None:
+    entry = {
+        "startedDateTime": "2026-11-27T10:00:00Z",
+        "request": {
+            "method": "POST",
+            "url": "https://api.example/v1/chat/completions",
+            "postData": {"text": json.dumps({"messages": [{"role": "user", "content": "hi"}]})},
+        },
+        "response": {"status": 200, "content": {"text": ""}},
+    }
+    path = tmp_path / "equal.har"
+    for count, (added, skipped) in ((1, (1, 0)), (3, (2, 1)), (3, (0, 3))):
+        path.write_text(json.dumps({"log": {"entries": [entry] * count}}))
+        imported = with_log(tmp_path / "log", lambda log: import_file(log, path))
+        assert (imported.added, imported.skipped) == (added, skipped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -299,5 +300,56 @@ def test_filter_of_thousands_of_terms_finds_the_same_as_of_one(folder: Path, man
             found = await log.page(chosen)
             assert "".join(str((row.started_utc - START) // timedelta(minutes=1)) for row in found) == minutes
             assert await log.count(chosen, None) == Count(len(minutes), True)
+
+    run(work())
+
+
+def test_filter_of_many_ids_finds_each_as_alone_also_when_it_comes_later(tmp_path: Path) -> None:
+    """An id of a body, of an earlier attempt, within a longer id, with other hyphens, in other case, and a run id."""
+
+    async def work() -> None:
+        async with opened(tmp_path) as log:
+            ids = [str(uuid.UUID(int=n << 96 | n)) for n in range(1, 8)]
+            second = [AttemptStarted(0.3, 2), *answered(request_id="second")[1:]]
+            kept = [record(minute=minute) for minute in range(6)]
+            await keep(log, kept[0], [*refused(request_id=ids[0]), *second])
+            await keep(log, kept[1], answered(request_id=f"zone_{ids[1]}_3"))
+            await keep(log, kept[2], answered(request_id=ids[2]))
+            await keep(log, kept[3], answered(request_id=ids[3].replace("-", "")))
+            await keep(log, kept[4], answered(request_id="req_0123456-x"))
+            await keep(log, kept[5], answered(request_id="unknown"))
+            others = [str(uuid.UUID(int=n)) for n in range(2**64, 2**64 + 40)]
+            asked = [ids[0], ids[1], ids[2].replace("-", "").upper(), ids[3], "req_0123456-x", kept[5].run_id]
+            assert all([len(await log.page(filter_of(f"id:{one}"))) == 1 for one in asked])
+            running = record(minute=6)
+            await log.begin(running)
+            many = filter_of(" ".join([*asked, ids[5], ids[6], *others]))
+            assert [row.run_id for row in await log.page(many)] == [one.run_id for one in reversed(kept)]
+            later = answered(request_id=ids[5])
+            for event in later:
+                log.note(running.run_id, event)
+            await log.finish(running.run_id, fold(later))
+            newest = record(minute=7)
+            await keep(log, newest, answered(request_id=ids[6]))
+            await log.delete([kept[2].run_id])
+            left = [one.run_id for one in (newest, running, *reversed(kept)) if one is not kept[2]]
+            assert [row.run_id for row in await log.page(many)] == left
+            assert await log.count(many, None) == Count(7, True)
+            assert await log.page(filter_of(" ".join(f"-id:{one}" for one in (*asked, ids[5], ids[6], *others)))) == []
+
+    run(work())
+
+
+def test_filter_of_thousands_of_unknown_ids_is_one_comparison(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with opened(tmp_path) as log:
+            numbers = range(100)
+            await log.add(
+                [EndedRun(record(f"q{n}"), tuple(answered(request_id=str(uuid.UUID(int=n))))) for n in numbers]
+            )
+            listed = filter_of(" ".join(str(uuid.UUID(int=n)) for n in (*numbers, *range(2**64, 2**64 + 3_000))))
+            before = time.process_time()
+            assert len(await log.page(listed)) == 100
+            assert time.process_time() - before < 2.0
 
     run(work())

@@ -19,7 +19,15 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import ELECTRON_BASE_URL, ELECTRON_ID, Endpoint
 from playground.prompt.field_errors import InputError
-from playground.storage.credentials import CredentialStore, CredentialStoreError, Secret, checked_key
+from playground.storage.credentials import (
+    SERVICE,
+    CredentialStore,
+    CredentialStoreError,
+    Secret,
+    checked_key,
+    delete,
+    write,
+)
 
 KEY = "sk_live-0123456789.abc"
 ELECTRON = Endpoint(ELECTRON_ID, "Electron", ELECTRON_BASE_URL, kind="electron")
@@ -69,6 +77,10 @@ def backend() -> Iterator[MemoryKeyring]:
     keyring.set_keyring(memory)
     yield memory
     memory.answers.set()
+    # A call of this test that waited for the answer must not read the key store of the next test.
+    for thread in threading.enumerate():
+        if thread.name == "key store":
+            thread.join(60)
     keyring.set_keyring(before)
 
 
@@ -372,6 +384,22 @@ def test_saving_to_one_that_does_not_answer_is_told(backend: MemoryKeyring) -> N
     backend.answers.clear()
     with pytest.raises(CredentialStoreError, match=r"within 0\.05 s\."):
         asyncio.run(CredentialStore({}, limit_s=0.05).save(ELECTRON, KEY))
+
+
+def test_call_that_is_late_reads_and_deletes_in_the_key_store_that_it_began_with(backend: MemoryKeyring) -> None:
+    other = MemoryKeyring()
+
+    class Changing(MemoryKeyring):
+        def _work(self) -> None:
+            keyring.set_keyring(other)
+
+    for call in (lambda: write("name", KEY), lambda: delete("name")):
+        changing = Changing()
+        changing.kept[SERVICE, "name"] = KEY
+        keyring.set_keyring(changing)
+        call()  # type: ignore[no-untyped-call]
+        assert other.reads == 0
+    assert changing.kept == {}
 
 
 def test_two_requests_at_once_ask_once(backend: MemoryKeyring) -> None:

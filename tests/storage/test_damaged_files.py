@@ -109,3 +109,30 @@ def test_copy_of_a_damaged_file_has_no_secret_whatever_its_bytes_are(data: bytes
     assert b"81PqLm55" not in copy
     assert b'"name": "Own"' in copy
     assert copy.endswith(b'"model": "m"}]}')
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"id": iac332d87b9db5d870958c385a66d6038",',
+        '"ia": "ac332d87b9db5d870958c385a66d6038",',
+        '"id": "ac332d87b9db5dX870958c385a66d6038",',
+        '"id": "ac332d87b9db5d70958c385a66d6038",',
+        '"id": "ac332d87b9db5d87\x95095c385a66d6038",',
+        '"id": "ac332d87b9db5d870958c385a66d6038,',
+    ],
+)
+def test_copy_of_a_damaged_file_keeps_an_id_with_a_damaged_character(line: str) -> None:
+    data = f'{{\n "endpoints": [\n  {{\n   {line}\n   "name": "Own",\n'.encode("latin-1")
+    assert without_secrets(data) == data
+    secret = data.replace(b'"i', b'"xi').replace(b'd": ', b'dx": ')
+    assert b"ac332d87b9db5d8709" not in without_secrets(secret)
+
+
+@pytest.mark.parametrize("name", ["requests_per_minute", "context_source", "cache_lifetime_s", "base_url"])
+def test_copy_of_a_file_that_is_cut_keeps_the_name_at_its_end(name: str) -> None:
+    for end in range(1, len(name)):
+        data = f'{{\n "base_url": "http://127.0.0.1/v1",\n "{name[:end]}'.encode()
+        assert without_secrets(data) == data
+    cut = b'{\n "base_url": "http://127.0.0.1/v1",\n "model": "correcthorse'
+    assert without_secrets(cut) == cut.replace(b"correcthorse", rb"sk_\u2026")

@@ -474,7 +474,7 @@ DEEP = "[" * 3_000 + "]" * 3_000
         ('"name": "S1"', '"name": "S1",,'),
         ('"name": "S1"', f'"name": {DEEP}'),
         ('"name": "S1"', f'"name": {"1" * 5_000}'),
-        ('"name": "S1"', '"name": "S\udcff"'),
+        ('"id": "e1"', '"id": "e\udcff"'),
         ('"id": "e1"', '"id": e1'),
     ],
 )
@@ -539,3 +539,12 @@ def test_damage_in_the_name_of_the_list_loses_no_row(path: Path) -> None:
     book = EndpointStore(path)
     assert [each.name for each in book.all()[2:]] == ["S0", "S1", "S2"]
     assert book.notice.endswith("Recovered endpoints: S0, S1, S2.")
+
+
+def test_file_in_latin_1_loses_no_endpoint(path: Path) -> None:
+    rows = [{**row, "name": f"Büro {row['name']}"} for row in THREE]
+    path.write_bytes(json.dumps({"endpoints": rows}, ensure_ascii=False).encode("latin-1"))
+    book = EndpointStore(path)
+    assert [each.name for each in book.all()[2:]] == ["Büro S0", "Büro S1", "Büro S2"]
+    assert book.notice.endswith("Recovered endpoints: Büro S0, Büro S1, Büro S2.")
+    assert EndpointStore(path).all() == book.all()
