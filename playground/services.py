@@ -34,7 +34,6 @@ from playground.tasks import Subscribers
 if TYPE_CHECKING:
     from playground.agent.conversation import Result
     from playground.client.connection import Network
-    from playground.client.retry import Load, RetryPolicy
     from playground.experiments.replay import CacheHistory
     from playground.lint.model import Finding
     from playground.lint.reorder import Effect
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from playground.requestlog.records import StoredRun
     from playground.runs.cache_memory import CacheMemory
     from playground.runs.record import RequestSource
+    from playground.runs.run import Load, RetryPolicy
     from playground.runs.service import PendingRequest, RequestService, SimulatorManager
     from playground.runs.shared_rate_limiter import SharedRateLimiter
     from playground.runs.state import RunState
@@ -407,7 +407,7 @@ async def _nobody_to_ask(_server: str) -> bool:
 
 def retry_policy(settings: Settings) -> RetryPolicy:
     """Return the retry policy in the settings."""
-    from playground.client.retry import NO_RETRIES, RetryPolicy
+    from playground.runs.run import NO_RETRIES, RetryPolicy
 
     if not settings.flag("retry"):
         return NO_RETRIES

@@ -8,8 +8,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from playground.client.endpoint import PLANS, PlanLimits, Rates
-from playground.client.retry import RETRIED, RetryPolicy
 from playground.prompt.limits import CONTEXT_TOKENS
+from playground.runs.run import RETRIED, RetryPolicy
 
 
 class PastRequest(Struct, frozen=True):

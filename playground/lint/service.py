@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
-from playground.client.retry import RetryPolicy
 from playground.lint.context import NO_HISTORY, LintContext, PastRequest, PromptHistory, Retries
 from playground.lint.engine import advise
 from playground.lint.model import Finding
@@ -22,6 +21,7 @@ from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import PREVIEW_CHARS, LogRow, StoredRun
 from playground.runs.record import SentRow
+from playground.runs.run import RetryPolicy
 from playground.runs.state import ENDED
 from playground.storage.settings import Settings
 

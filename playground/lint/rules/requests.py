@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from playground.client.endpoint import PlanLimits
-from playground.client.retry import RETRIED
 from playground.lint.context import Batch, Retries
 from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule, Severity
 from playground.lint.prompt_facts import PromptFacts
+from playground.runs.run import RETRIED
 
 
 def _request_ids_speak(facts: PromptFacts) -> Iterator[Finding]:

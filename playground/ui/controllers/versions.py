@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.panes.prompt.undo import PromptFile
     from playground.ui.versions.panel import VersionsPanel
-    from playground.versions.comparison import VersionComparison
-    from playground.versions.export import VersionForm
+    from playground.versions.comparison import VersionComparison, VersionForm
     from playground.versions.history import Version
     from playground.versions.service import Commit, Overview, PromptIdentity
 
