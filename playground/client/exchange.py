@@ -24,7 +24,7 @@ from playground.client.proxies import Proxy
 from playground.client.redact import redact_error
 from playground.client.response_decoder import EVENT_STREAM, SLICE_BYTES, ResponseDecoder, request_ids
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
-from playground.prompt.encodings import as_utf8
+from playground.prompt.json_bounds import as_utf8
 from playground.prompt.request import Request
 
 if TYPE_CHECKING:

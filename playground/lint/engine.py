@@ -7,9 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.lint.context import ALONE, LintContext
 from playground.lint.model import SEVERITIES, Evidence, Finding, Fix, Rule
-from playground.lint.prompt_facts import PromptFacts, TokenCounter
+from playground.lint.prompt_facts import ALONE, LintContext, PromptFacts, TokenCounter
 from playground.lint.rules.registry import RULES
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Json

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
-from playground.lint.context import NO_HISTORY, LintContext, PastRequest, PromptHistory, Retries
 from playground.lint.engine import advise
 from playground.lint.model import Finding
+from playground.lint.prompt_facts import NO_HISTORY, LintContext, PastRequest, PromptHistory, Retries
 from playground.prefix_cache.index import PromptFamilyMatcher, Sent
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document, view_of_fields

@@ -16,9 +16,9 @@ from playground.client.errors import http_error
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, RetryScheduled
 from playground.prompt.document import Document, Message
 from playground.prompt.request import to_request
+from playground.runs.metrics import summary
 from playground.runs.run import NO_RETRIES, RetryPolicy, Run
 from playground.runs.state import fold
-from playground.runs.summary import summary
 from playground.simulator.launch import SimulatorProcess
 
 QUICK = RetryPolicy(first_s=0.01, longest_s=0.02)

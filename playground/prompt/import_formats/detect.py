@@ -6,13 +6,12 @@ import json
 import re
 from collections.abc import Iterator
 
-from playground.prompt.encodings import as_utf8
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, parse
 from playground.prompt.import_formats.api_bodies import open_json, open_json_lines
 from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, ReadFile, open_curl, open_snippet, refuse_files
 from playground.prompt.import_formats.yaml_files import open_yaml
-from playground.prompt.json_bounds import JsonBoundsError, json_lines, loads
+from playground.prompt.json_bounds import JsonBoundsError, as_utf8, json_lines, loads
 from playground.prompt.secret_names import is_placeholder, is_secret, looks_random, may_be_secret
 
 ACCEPTED = (

@@ -286,7 +286,7 @@ class DialogController(QObject):
 
     def guide_dialog(self, rule: str) -> GuideDialog:
         """Open the guide, at `rule` if given."""
-        from playground.lint.examples import EXAMPLES
+        from playground.lint.rules.registry import EXAMPLES
         from playground.ui.dialogs.guide import GuideDialog
 
         dialog = self._page("guide", lambda: GuideDialog(EXAMPLES, self.window))

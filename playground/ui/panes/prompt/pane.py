@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
-from playground.prompt.parameters import invalid_errors
+from playground.prompt.limits import invalid_errors
 from playground.ui.panes.prompt.body_tab import go_to_field
 from playground.ui.panes.prompt.footer import ProblemBar, PromptFooter
 from playground.ui.panes.prompt.marks import Advised

@@ -19,9 +19,9 @@ from PySide6.QtWidgets import (
 
 from playground.client.events import RawEvent
 from playground.export.terminal import visible
+from playground.runs.metrics import wire_tool_calls
 from playground.runs.record import Asked
 from playground.runs.state import RunState
-from playground.runs.summary import wire_tool_calls
 from playground.tools.json_position import JsonFault, read_json
 from playground.ui.panes.response.growing_model import GrowingModel
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
