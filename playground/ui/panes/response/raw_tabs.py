@@ -104,7 +104,7 @@ def _short(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)[:LONGEST_CELL]
 
 
-NOTHING = "Server-sent events appear here with their times."
+NO_EVENTS = "Server-sent events appear here with their times."
 ROW_PX = 24
 
 
@@ -136,7 +136,7 @@ class EventsTab(QFrame):
         self.merged = LiveText("Merged text of all events")
         self.table = EventsTable(self.model)
         self._state: RunState | None = None
-        self._words = toned(NOTHING, "muted")
+        self._words = toned(NO_EVENTS, "muted")
         self._words.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
         self._split = QSplitter(Qt.Orientation.Vertical)
         self._split.setChildrenCollapsible(False)
@@ -220,7 +220,7 @@ def _usage(state: RunState) -> dict[str, object] | None:
     return fields
 
 
-NOTHING = "The response appears here as JSON."
+NO_ANSWER = "The response appears here as JSON."
 COMING = "The answer as it comes; it is checked when it is whole."
 ANSWER, WHOLE = "Show the answer only", "Show the whole response"
 
@@ -240,7 +240,7 @@ class JsonTab(Recolored, QFrame):
         self._title = "JSON"
         self._fault: JsonFault | None = None
         self._steps = SlowSteps()
-        self._what = toned(NOTHING, "muted", wraps=True)
+        self._what = toned(NO_ANSWER, "muted", wraps=True)
         self._copy = CopyButton("the answer's JSON")
         self.place = _link("Go to the fault", self._mark)
         self.switch = _link(WHOLE, self._switch)
@@ -272,7 +272,7 @@ class JsonTab(Recolored, QFrame):
             self._state, self._steps, self._fault = state, SlowSteps(), None
             self._mark()
         if state is None or not (state.raw or state.text or state.error or state.tool_calls):
-            self._show(NOTHING, "")
+            self._show(NO_ANSWER, "")
             self.switch.setVisible(False)
         else:
             self._steps.run(lambda: self._show_answer(state), now=state.ended)
