@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
 from playground.client.events import ApiError, Usage
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Json
-from playground.runs.run import Run
-from playground.runs.state import RunState
+
+if TYPE_CHECKING:
+    from playground.runs.run import Run
+    from playground.runs.state import RunState
 
 _TEXTS = {
     "stop": "finished",

@@ -155,7 +155,7 @@ def test_compare_shows_the_lines_of_disk_and_editor(tell: Tell, tmp_path: Path) 
         prompt_file(tmp_path, "a", "newer")
         await hand.until(window.prompt.file_bar.isVisible, "the banner")
         await window.files.compare()
-        from playground.ui.dialogs.consent import FileChangesDialog
+        from playground.ui.dialogs.rewrite import FileChangesDialog
 
         dialog = window.findChild(FileChangesDialog)
         assert dialog is not None

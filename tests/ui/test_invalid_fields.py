@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 from playground.cli.selftest import UiDriver
 from playground.ui.panes.prompt.pane import PARAMETERS, PROMPT
 from playground.ui.session import Session
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.labels import padded
 from tests.ui.test_window import Tell
 
 

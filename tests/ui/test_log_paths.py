@@ -26,7 +26,7 @@ from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.table import ATTEMPT_PX, DAY_PX
 from playground.ui.session import Session
 from playground.ui.theme import scaled
-from playground.ui.widgets.row_table import ROW_PX
+from playground.ui.widgets.plain_table import REQUEST_ROW_PX
 from tests.requestlog.samples import answered, body_of, record, refused
 from tests.ui.conftest import Story
 
@@ -88,7 +88,7 @@ def test_attempts_unfold_below_their_request_and_fold_again(tell: Tell) -> None:
         await hand.until(lambda: _cell(session, 1, "status") == "503 → 200 finished", "the attempts")
         _choose(session, 1)
         QTest.keyClick(table, Qt.Key.Key_Right)
-        await hand.until(lambda: table.rowHeight(1) == ROW_PX + 2 * ATTEMPT_PX, "room for two attempts")
+        await hand.until(lambda: table.rowHeight(1) == REQUEST_ROW_PX + 2 * ATTEMPT_PX, "room for two attempts")
         row = model.row(1)
         assert row is not None
         first, second = model.detail(row).attempts
@@ -97,10 +97,10 @@ def test_attempts_unfold_below_their_request_and_fold_again(tell: Tell) -> None:
         assert second.request_id == "aaaa0000-1111-4222-8333-444455556666"
         assert _cell(session, 1, "time").startswith("▾ ")
         QTest.keyClick(table, Qt.Key.Key_Left)
-        assert table.rowHeight(1) == ROW_PX
+        assert table.rowHeight(1) == REQUEST_ROW_PX
         _choose(session, 0)
         QTest.keyClick(table, Qt.Key.Key_Right)
-        assert table.rowHeight(0) == ROW_PX + DAY_PX  # a single attempt stays folded
+        assert table.rowHeight(0) == REQUEST_ROW_PX + DAY_PX  # a single attempt stays folded
 
     tell(story)
 
@@ -111,19 +111,19 @@ def test_days_are_told_apart_in_the_zone_that_is_shown(tell: Tell) -> None:
         session.window.answers.log_paths.set_clock("utc")
         table = session.window.log.table
         assert list(table._days) == [0, 2]  # both days are over
-        high = [ROW_PX + DAY_PX, ROW_PX]
+        high = [REQUEST_ROW_PX + DAY_PX, REQUEST_ROW_PX]
         assert [table.rowHeight(row) for row in range(4)] == [*high, *high]
         table.show_order(Order("in", True))
-        await hand.until(lambda: table.rowHeight(2) == ROW_PX, "rows that are not in the order of time")
+        await hand.until(lambda: table.rowHeight(2) == REQUEST_ROW_PX, "rows that are not in the order of time")
         table.show_order(None)
-        await hand.until(lambda: table.rowHeight(2) == ROW_PX + DAY_PX, "the day again")
+        await hand.until(lambda: table.rowHeight(2) == REQUEST_ROW_PX + DAY_PX, "the day again")
         newest = record(question="Now", body=body_of("Now", "Be kind."))
         newest = replace(newest, started_utc=datetime.now(UTC))
         assert session.workspace.log is not None
         await session.workspace.log.add([EndedRun(newest, tuple(answered()))])
         await hand.until(lambda: table.model().rowCount() == 5, "the newest request")
         await hand.until(lambda: list(table._days) == [1, 3], "the days below it")
-        assert [table.rowHeight(row) for row in range(5)] == [ROW_PX, *high, *high]
+        assert [table.rowHeight(row) for row in range(5)] == [REQUEST_ROW_PX, *high, *high]
         assert session.workspace.settings.text("log_clock") == "utc"
         session.window.answers.log_paths.set_clock("relative")
         assert _cell(session, 1, "time").endswith("ago") or "in" in _cell(session, 1, "time")
@@ -199,8 +199,8 @@ def test_imported_days_between_newer_rows_keep_their_headings(tell: Tell) -> Non
         table = session.window.log.table
         for number, started in enumerate((now, old, old, now, now)):
             await keep(number, started)
-        tall = scaled(ROW_PX + DAY_PX)
-        heights = [scaled(ROW_PX), scaled(ROW_PX), tall, scaled(ROW_PX), tall]
+        tall = scaled(REQUEST_ROW_PX + DAY_PX)
+        heights = [scaled(REQUEST_ROW_PX), scaled(REQUEST_ROW_PX), tall, scaled(REQUEST_ROW_PX), tall]
         await hand.until(lambda: [table.rowHeight(row) for row in range(5)] == heights, "two days with headings")
 
     tell(story)

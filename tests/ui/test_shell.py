@@ -19,15 +19,15 @@ from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS
 from playground.requestlog.recovery import RecoveryProgress
 from playground.runs.run import Load
-from playground.ui import notify
 from playground.ui.actions import ACTIONS
 from playground.ui.bars.edges import StatusBar
 from playground.ui.dialogs.palette import CommandPalette, KeysSheet
 from playground.ui.main_window import tab_stops
-from playground.ui.notify import LONG_S
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
+from playground.ui.widgets import notice
 from playground.ui.widgets.chart import SCALE, Chart, Series
+from playground.ui.widgets.notice import LONG_S
 from tests.ui.test_window import Tell, _send
 
 CONTROLS = frozenset(
@@ -289,7 +289,7 @@ def test_a_long_request_that_ends_in_the_background_is_notified(
         assert dispatch is not None
         monkeypatch.setattr(window, "isActiveWindow", lambda: active)
         badges: list[int] = []  # Qt's offscreen platform has no badge to read back
-        monkeypatch.setattr(notify, "_badge", badges.append)
+        monkeypatch.setattr(notice, "_badge", badges.append)
         window.end_notice.last = ""
         dispatch.run.state.ended_at = seconds
         window.requests.ended.emit(dispatch.run)

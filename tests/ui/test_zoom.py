@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 from playground.cli.selftest import StepFailed, UiDriver
 from playground.storage.settings import Settings
 from playground.ui.appearance import Appearance, ZoomScaler
-from playground.ui.batch.table import WIDTHS
+from playground.ui.batch.model import WIDTHS
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, scaled, zoom_factor

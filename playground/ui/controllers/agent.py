@@ -118,7 +118,7 @@ class Chaining(QObject):
         self.dialog = None
 
     async def _allow(self, url: str) -> bool:
-        from playground.ui.dialogs.consent import asked
+        from playground.ui.widgets.task_dialog import asked
 
         return await asked(
             self.dialog or self._window,

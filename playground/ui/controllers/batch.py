@@ -22,7 +22,7 @@ from playground.ui.batch.page import BatchPage, BatchTools
 from playground.ui.batch.setup import BatchPlanner, DisplayedBatch
 from playground.ui.modes import ModeView
 from playground.ui.widgets.icons import set_label
-from playground.ui.widgets.timers import repeating_timer
+from playground.ui.widgets.layouts import repeating_timer
 from playground.versions.service import PromptIdentity
 
 TICK_MS = 200

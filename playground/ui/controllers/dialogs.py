@@ -274,7 +274,7 @@ class DialogController(QObject):
 
     async def allow_server(self, server: str) -> bool:
         """Ask whether tools of a tool server may be called in this session."""
-        from playground.ui.dialogs.consent import asked
+        from playground.ui.widgets.task_dialog import asked
 
         return await asked(
             self.window,

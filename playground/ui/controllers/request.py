@@ -25,8 +25,8 @@ from playground.services import AppServices, Recalled
 from playground.simulator.launch import SimulatorError
 from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.prompt.undo import PromptPage
-from playground.ui.panes.response.request_tab import SentRequest
-from playground.ui.widgets.timers import repeating_timer, single_timer
+from playground.ui.panes.response.raw_tabs import SentRequest
+from playground.ui.widgets.layouts import repeating_timer, single_timer
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast

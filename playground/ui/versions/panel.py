@@ -34,10 +34,9 @@ from playground.runs.metrics import UNKNOWN, percent
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
 from playground.ui.widgets.labels import ElidedLabel, toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
-from playground.ui.widgets.timers import single_timer
 from playground.versions.comparison import VersionBoundary, VersionComparison, VersionFigures, VersionRow
 from playground.versions.history import Version
 from playground.versions.service import Commit, Overview

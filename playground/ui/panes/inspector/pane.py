@@ -15,8 +15,8 @@ from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.runs.metrics import UNKNOWN, seconds
 from playground.runs.state import Attempt, RunState
 from playground.ui.panes.inspector.figures import InspectorModel, status_text, until_line
-from playground.ui.panes.inspector.lint_section import AdviceSection
 from playground.ui.panes.inspector.sections import (
+    AdviceSection,
     CostSection,
     ForecastSection,
     IdSection,

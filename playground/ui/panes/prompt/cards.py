@@ -23,9 +23,9 @@ from playground.ui.panes.prompt.axis_paint import (
     paint_edge,
     paint_served,
 )
-from playground.ui.panes.prompt.call_fields import CallFields
 from playground.ui.panes.prompt.card_text import CardText
-from playground.ui.panes.prompt.geometry import GAP_PX
+from playground.ui.panes.prompt.field_text import CallFields
+from playground.ui.panes.prompt.marks import GAP_PX
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button
@@ -35,7 +35,7 @@ from playground.ui.widgets.lossless_text_edit import ExactEdit
 
 if TYPE_CHECKING:
     from playground.prefix_cache.stable_end import StableEnd
-    from playground.ui.panes.prompt.axes import MessageAxes, Served
+    from playground.ui.panes.prompt.axis_paint import MessageAxes, Served
 
 HEAD_PX = 30
 """Height of a card's head, and of a collapsed card."""
