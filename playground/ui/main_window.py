@@ -19,13 +19,13 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions, WindowActions
 from playground.ui.appearance import Appearance, WheelZoom
-from playground.ui.bars.edges import MenuRow, RecentFilesMenu, StatusBar
-from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
+from playground.ui.edges import MenuRow, RecentFilesMenu, StatusBar
 from playground.ui.modes import Modes, OtherModes
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import mono_font
+from playground.ui.topbar import TopBar
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import EndNotice, SlimBar
 from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places, WorkArea

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from playground.client.connection import KEEP_ALIVE_S, Connection
+from playground.client.connection import KEEP_ALIVE_S, Connection, Proxy, ProxyError, excepted, proxy_for
 from playground.client.events import AttemptStarted, RetryScheduled
 from playground.client.models import ModelInfo, parse_models
-from playground.client.proxies import Proxy, ProxyError, excepted, proxy_for
 from playground.runs.run import NO_RETRIES
 from playground.runs.state import RunState
 from tests.client import servers

@@ -10,11 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from playground.client.connection import Connection, Network, Timeouts
+from playground.client.connection import Connection, Network, ProxyError, Timeouts
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, Completed
 from playground.client.network_errors import network_error, setup_error
-from playground.client.proxies import ProxyError
 from playground.prompt.document import Document, Message
 from playground.prompt.request import Request, to_request
 from playground.simulator.launch import SimulatorProcess

@@ -8,10 +8,10 @@ from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import QLabel, QPushButton, QStyle, QStyleOptionButton
 
 from playground.cli.selftest import UiDriver
-from playground.ui.bars.topbar import VERIFY
 from playground.ui.modes import ModeView
 from playground.ui.session import Session
 from playground.ui.theme import zoom_factor
+from playground.ui.topbar import VERIFY
 from tests.ui.conftest import Story
 
 Tell = Callable[[Story], None]

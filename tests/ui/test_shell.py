@@ -20,13 +20,13 @@ from playground.client.endpoint import PLANS
 from playground.requestlog.recovery import RecoveryProgress
 from playground.runs.run import Load
 from playground.ui.actions import ACTIONS
-from playground.ui.bars.edges import StatusBar
 from playground.ui.dialogs.palette import CommandPalette, KeysSheet
+from playground.ui.edges import StatusBar
 from playground.ui.main_window import tab_stops
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
 from playground.ui.widgets import notice
-from playground.ui.widgets.chart import SCALE, Chart, Series
+from playground.ui.widgets.figure_row import SCALE, Chart, Series
 from playground.ui.widgets.notice import LONG_S
 from tests.ui.test_window import Tell, _send
 

@@ -14,8 +14,8 @@ from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message
 from playground.prompt.files import load
 from playground.ui.main_window import MainWindow
+from playground.ui.panes.versions import VersionsPanel
 from playground.ui.session import Session
-from playground.ui.versions.panel import VersionsPanel
 from playground.versions.service import VersionStore
 from tests.ui.test_window import Tell
 

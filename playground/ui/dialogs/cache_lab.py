@@ -45,7 +45,7 @@ from playground.runs.state import RunState
 from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import JsonFile
 from playground.ui.theme import GRID
-from playground.ui.widgets.chart import Chart, Series
+from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, repeating_timer, row_of
 from playground.ui.widgets.notice import words

@@ -23,10 +23,10 @@ from playground.agent.example import Example
 from playground.prompt.field_errors import InputError
 from playground.simulator.launch import SimulatorError
 from playground.storage.settings import Settings
+from playground.ui.controllers.voice import NOTHING, CurrentRun, TimelineSource
 from playground.ui.theme import GRID
 from playground.ui.voice.picture import milliseconds
 from playground.ui.voice.readiness_tab import ReadinessServices, ReadinessTab
-from playground.ui.voice.source import NOTHING, CurrentRun, TimelineSource
 from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import padded, push_button

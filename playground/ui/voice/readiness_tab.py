@@ -35,8 +35,8 @@ from playground.ui.widgets.labels import copy_text, spin_box
 from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.voice.readiness import Cache, Distribution, Group, Readiness, readiness
 from playground.voice.speech import SpeechSettings
+from playground.voice.timeline import Cache, Distribution, Group, Readiness, readiness
 from playground.voice.times import TurnTimes
 
 GUTTER, ROW_PX, HEAD_PX, AXIS_PX = 76, 30, 20, 20

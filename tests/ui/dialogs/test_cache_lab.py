@@ -15,7 +15,7 @@ from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.dialogs.cache_lab import CacheLabDialog, cost_words
 from playground.ui.session import Session
-from playground.ui.widgets.chart import Chart, Series, figure, round_up
+from playground.ui.widgets.figure_row import Chart, Series, figure, round_up
 from tests.ui.conftest import runner, tell
 
 __all__ = ["runner", "tell"]
