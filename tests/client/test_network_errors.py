@@ -130,24 +130,21 @@ def test_settings_that_keep_a_client_from_being_made(monkeypatch: pytest.MonkeyP
     assert "all_proxy" in setup_error(ProxyError("all_proxy is not an address")).detail
 
 
-def test_a_connection_that_the_server_closed_while_idle_is_made_anew() -> None:
+async def test_a_connection_that_the_server_closed_while_idle_is_made_anew() -> None:
     answer = servers.head() + servers.says("a") + servers.DONE + servers.LAST
 
     async def script(peer: Peer) -> None:
         await peer.send(answer)
         peer.hang_up()
 
-    async def main() -> None:
-        async with serve(script) as server:
-            connection = Connection()
-            for count in (1, 2):
-                events = await _exchange(connection, server.base_url)
-                assert isinstance(events[-1], Completed)
-                await asyncio.wait_for(server.all_left.wait(), 10)
-                assert server.connections == count
-            await connection.aclose()
-
-    asyncio.run(main())
+    async with serve(script) as server:
+        connection = Connection()
+        for count in (1, 2):
+            events = await _exchange(connection, server.base_url)
+            assert isinstance(events[-1], Completed)
+            await asyncio.wait_for(server.all_left.wait(), 10)
+            assert server.connections == count
+        await connection.aclose()
 
 
 def _request() -> Request:
@@ -158,36 +155,28 @@ async def _all(connection: Connection, endpoint: Endpoint) -> list[AnyEvent]:
     return [event async for event in connection.stream(endpoint, None, _request(), lambda: 0.0)]
 
 
-def test_a_certificate_file_that_is_none_is_named_and_nothing_is_sent(tmp_path: Path) -> None:
+async def test_a_certificate_file_that_is_none_is_named_and_nothing_is_sent(tmp_path: Path) -> None:
     file = tmp_path / "certificates.pem"
     file.write_text("not a certificate")
-
-    async def story() -> list[AnyEvent]:
-        connection = Connection(ca_file=str(file))
-        events = await _all(connection, Endpoint("e", "E", "https://127.255.0.1.example:1/v1", needs_key=False))
-        await connection.aclose()
-        return events
-
-    last = asyncio.run(story())[-1]
+    connection = Connection(ca_file=str(file))
+    events = await _all(connection, Endpoint("e", "E", "https://127.255.0.1.example:1/v1", needs_key=False))
+    await connection.aclose()
+    last = events[-1]
     assert isinstance(last, AttemptFailed)
     assert last.error.kind == "setup"
     assert str(file) in last.error.detail
     assert "Settings" in last.error.advice
 
 
-def test_other_settings_hold_from_the_next_request_on(simulator: SimulatorProcess) -> None:
+async def test_other_settings_hold_from_the_next_request_on(simulator: SimulatorProcess) -> None:
     endpoint = Endpoint("s", "Simulator", simulator.base_url, needs_key=False)
-
-    async def story() -> None:
-        connection = Connection()
-        first = connection.stream(endpoint, None, _request(), lambda: 0.0)
-        begun = [await anext(first), await anext(first)]
-        connection.use(Network(Timeouts(connect=3.0)))
-        second = await _all(connection, endpoint)
-        rest = [event async for event in first]
-        await connection.aclose()
-        assert begun
-        assert isinstance(second[-1], Completed)
-        assert isinstance(rest[-1], Completed)
-
-    asyncio.run(story())
+    connection = Connection()
+    first = connection.stream(endpoint, None, _request(), lambda: 0.0)
+    begun = [await anext(first), await anext(first)]
+    connection.use(Network(Timeouts(connect=3.0)))
+    second = await _all(connection, endpoint)
+    rest = [event async for event in first]
+    await connection.aclose()
+    assert begun
+    assert isinstance(second[-1], Completed)
+    assert isinstance(rest[-1], Completed)

@@ -19,7 +19,8 @@ from playground.prompt.files import dump, parse_bytes
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
-from tests.ui.test_window import Tell, _send
+from tests.ui.conftest import Tell
+from tests.ui.test_window import _send
 
 
 def prompt_file(folder: Path, name: str, text: str) -> Path:
@@ -260,18 +261,17 @@ def test_the_question_about_unsaved_changes_can_save(tell: Tell, tmp_path: Path)
     tell(story)
 
 
-def test_prompt_of_another_tool_is_opened_without_a_file(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        path = tmp_path / "greet.prompty"
-        text = "---\nname: greet\n---\nsystem:\nBe brief.\n\nuser:\nHi {{name}}\n"
-        path.write_text(text, "utf-8")
-        await session.window.files.open_file(path)
-        document = session.window.prompt.document()
-        assert [message.content for message in document.messages] == ["Be brief.", "Hi {{name}}"]
-        assert session.window.files.file.path is None
-        assert path.read_text("utf-8") == text
-
-    tell(story)
+async def test_prompt_of_another_tool_is_opened_without_a_file(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    path = tmp_path / "greet.prompty"
+    text = "---\nname: greet\n---\nsystem:\nBe brief.\n\nuser:\nHi {{name}}\n"
+    path.write_text(text, "utf-8")
+    await session.window.files.open_file(path)
+    document = session.window.prompt.document()
+    assert [message.content for message in document.messages] == ["Be brief.", "Hi {{name}}"]
+    assert session.window.files.file.path is None
+    assert path.read_text("utf-8") == text
 
 
 def _delete(folder: Path) -> None:
@@ -284,19 +284,18 @@ def _delete(folder: Path) -> None:
                 raise
 
 
-def test_a_deleted_data_folder_is_created_again_with_the_draft_and_a_new_log(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window, folder = session.window, session.workspace.folder
-        await _send(session, hand)
-        before = session.workspace.log
-        _delete(folder)
-        await hand.until(lambda: session.workspace.log not in (None, before), "a new log")
-        assert "was deleted" in window.notice_bar.words
-        await type_first(window, hand, "typed after it ")
-        await hand.until(lambda: "typed after it" in (folder / "draft.json").read_text(), "the draft")
-        await _send(session, hand)
-        log = session.workspace.log
-        assert log is not None
-        assert (await log.totals(EVERYTHING)).requests == 1
-
-    tell(story)
+async def test_a_deleted_data_folder_is_created_again_with_the_draft_and_a_new_log(
+    session: Session, hand: UiDriver
+) -> None:
+    window, folder = session.window, session.workspace.folder
+    await _send(session, hand)
+    before = session.workspace.log
+    _delete(folder)
+    await hand.until(lambda: session.workspace.log not in (None, before), "a new log")
+    assert "was deleted" in window.notice_bar.words
+    await type_first(window, hand, "typed after it ")
+    await hand.until(lambda: "typed after it" in (folder / "draft.json").read_text(), "the draft")
+    await _send(session, hand)
+    log = session.workspace.log
+    assert log is not None
+    assert (await log.totals(EVERYTHING)).requests == 1

@@ -8,8 +8,9 @@ from playground.cli.selftest import UiDriver
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.controllers.keep_warm import KeepWarmController
 from playground.ui.session import Session
+from tests.ui.conftest import Tell
 from tests.ui.test_files import type_first
-from tests.ui.test_window import Tell, _send
+from tests.ui.test_window import _send
 
 LIFETIME_S = 30
 

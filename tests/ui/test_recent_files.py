@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,7 @@ from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
 from playground.ui.session import Session
-from tests.ui.conftest import FAST, Story
-
-Tell = Callable[[Story], None]
+from tests.ui.conftest import FAST, Tell
 
 
 def saved(path: Path, text: str) -> Path:

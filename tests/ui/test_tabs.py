@@ -28,8 +28,9 @@ from playground.ui.dialogs.rewrite import RewriteDialog
 from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.session import Session
 from playground.ui.widgets.tab_bar import MORE_PX, tab_bar
+from tests.ui.conftest import Tell
 from tests.ui.test_files import content, press, prompt_file, type_first
-from tests.ui.test_window import Tell, _send
+from tests.ui.test_window import _send
 
 
 def first_text(session: Session) -> str | None:
@@ -82,49 +83,42 @@ def test_open_of_an_open_file_switches_to_its_tab(tell: Tell, tmp_path: Path) ->
     tell(story)
 
 
-def test_close_of_the_last_tab_leaves_an_empty_prompt(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await hand.press(Qt.Key.Key_W, CONTROL)
-        assert len(window.files.tabs.pages) == 1
-        assert window.files.tabs.blank
-        assert not window.files.dirty
-        assert not window.files.tabs.bar.isVisible()
-
-    tell(story)
+async def test_close_of_the_last_tab_leaves_an_empty_prompt(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    await hand.press(Qt.Key.Key_W, CONTROL)
+    assert len(window.files.tabs.pages) == 1
+    assert window.files.tabs.blank
+    assert not window.files.dirty
+    assert not window.files.tabs.bar.isVisible()
 
 
 @pytest.mark.parametrize(("answer", "pages"), [("Discard", 1), ("Cancel", 2)])
-def test_close_of_a_changed_tab_asks_and_follows_the_answer(tell: Tell, answer: str, pages: int) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await hand.press(Qt.Key.Key_T, CONTROL)
-        assert len(window.files.tabs.pages) == 2
-        await type_first(window, hand, "typed")
-        await hand.press(Qt.Key.Key_W, CONTROL)
-        box = window.findChild(QMessageBox)
-        assert box is not None
-        press(box, answer)
-        assert len(window.files.tabs.pages) == pages
+async def test_close_of_a_changed_tab_asks_and_follows_the_answer(
+    session: Session, hand: UiDriver, answer: str, pages: int
+) -> None:
+    window = session.window
+    await hand.press(Qt.Key.Key_T, CONTROL)
+    assert len(window.files.tabs.pages) == 2
+    await type_first(window, hand, "typed")
+    await hand.press(Qt.Key.Key_W, CONTROL)
+    box = window.findChild(QMessageBox)
+    assert box is not None
+    press(box, answer)
+    assert len(window.files.tabs.pages) == pages
 
-    tell(story)
 
-
-def test_a_request_that_ends_in_another_tab_is_shown_on_return(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        sender = window.files.tabs.page
-        window.requests.send_or_stop()
-        window.files.new_tab()
-        await hand.until(lambda: not window.requests.running, "the end of the request")
-        shown = window.requests.shown_run_id
-        assert shown is None
-        window.files.tabs.show_page(sender)
-        assert window.requests.current is not None
-        assert window.requests.shown_run_id == window.requests.current.run.id
-        assert window.requests.current.run.state.phase == "done"
-
-    tell(story)
+async def test_a_request_that_ends_in_another_tab_is_shown_on_return(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    sender = window.files.tabs.page
+    window.requests.send_or_stop()
+    window.files.new_tab()
+    await hand.until(lambda: not window.requests.running, "the end of the request")
+    shown = window.requests.shown_run_id
+    assert shown is None
+    window.files.tabs.show_page(sender)
+    assert window.requests.current is not None
+    assert window.requests.shown_run_id == window.requests.current.run.id
+    assert window.requests.current.run.state.phase == "done"
 
 
 def test_tabs_are_restored_with_their_place_after_a_restart(tell: Tell, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from datetime import UTC, datetime
@@ -83,36 +82,32 @@ def _keep(heard: list[AnyEvent], _run: Run, event: AnyEvent) -> None:
     heard.append(event)
 
 
-def test_the_simulators_scenario_is_the_vendors_example(simulator: SimulatorProcess) -> None:
+async def test_the_simulators_scenario_is_the_vendors_example(simulator: SimulatorProcess) -> None:
     """Through a real socket and the real decoder; the times are those that were scripted, so nothing is tolerated."""
     call = ToolCall("call_1_0", "get_balance", '{"account":"AC-10442"}')
     asked = (Message("user", "My balance?"),)
     again = (*asked, Message("assistant", "One sec!", (call,)), Message("tool", "412", tool_call_id=call.id))
-
-    async def main() -> list[list[AnyEvent]]:
-        connection = Connection()
-        endpoint = Endpoint("simulator", "Simulator", simulator.base_url, "simulator")
-        turns = []
-        for messages in (asked, again):
-            document = Document(messages=messages, parameters={"scenario": "voice_example"})
-            run = Run(
-                id=uuid.uuid4().hex,
-                document=document,
-                request=to_request(document, "electron"),
-                endpoint=endpoint,
-                forecast=None,
-                started_utc=datetime.now(UTC),
-                connection=connection,
-                key=None,
-            )
-            heard: list[AnyEvent] = []
-            run.subscribe(partial(_keep, heard))
-            await run.execute()
-            turns.append(heard)
-        await connection.aclose()
-        return turns
-
-    filler, answer = asyncio.run(main())
+    connection = Connection()
+    endpoint = Endpoint("simulator", "Simulator", simulator.base_url, "simulator")
+    turns = []
+    for messages in (asked, again):
+        document = Document(messages=messages, parameters={"scenario": "voice_example"})
+        run = Run(
+            id=uuid.uuid4().hex,
+            document=document,
+            request=to_request(document, "electron"),
+            endpoint=endpoint,
+            forecast=None,
+            started_utc=datetime.now(UTC),
+            connection=connection,
+            key=None,
+        )
+        heard: list[AnyEvent] = []
+        run.subscribe(partial(_keep, heard))
+        await run.execute()
+        turns.append(heard)
+    await connection.aclose()
+    filler, answer = turns
     exact = measure(retimed(filler)), measure(retimed(answer))
     assert_is_the_vendors((turn(0, exact[0], (280, 800)), turn(800, exact[1])))
     # What was really measured is never earlier than it was scripted, and has the same pieces.
@@ -327,36 +322,31 @@ def test_of_nothing_nothing_is_known(nothing: list[TurnTimes]) -> None:
     assert (ready.all.ttft.median, ready.all.within.value, ready.all.starving.value) == (None, None, None)
 
 
-def test_repeats_on_a_real_socket_are_cold_once(simulator: SimulatorProcess) -> None:
-    async def main() -> list[TurnTimes]:
-        connection = Connection()
-        endpoint = Endpoint("simulator", "Simulator", simulator.base_url, "simulator")
-        document = Document(
-            messages=(Message("user", f"{uuid.uuid4()} readiness " + "long enough to be cached " * 20),)
+async def test_repeats_on_a_real_socket_are_cold_once(simulator: SimulatorProcess) -> None:
+    connection = Connection()
+    endpoint = Endpoint("simulator", "Simulator", simulator.base_url, "simulator")
+    document = Document(messages=(Message("user", f"{uuid.uuid4()} readiness " + "long enough to be cached " * 20),))
+    measured = []
+    for _ in range(4):
+        run = Run(
+            id=uuid.uuid4().hex,
+            document=document,
+            request=to_request(document, "electron"),
+            endpoint=endpoint,
+            forecast=None,
+            started_utc=datetime.now(UTC),
+            connection=connection,
+            key=None,
         )
-        measured = []
-        for _ in range(4):
-            run = Run(
-                id=uuid.uuid4().hex,
-                document=document,
-                request=to_request(document, "electron"),
-                endpoint=endpoint,
-                forecast=None,
-                started_utc=datetime.now(UTC),
-                connection=connection,
-                key=None,
-            )
-            watch = Stopwatch()
-            run.subscribe(lambda _, event, watch=watch: watch.apply(event))  # type: ignore[misc]  # bound now
-            state = await run.execute()
-            measured.append(watch.times)
-            assert watch.times.text == state.text
-            assert watch.times.first_piece_at == state.first_token_at
-            assert watch.times.ended_at == state.ended_at
-        await connection.aclose()
-        return measured
-
-    ready = readiness(asyncio.run(main()))
+        watch = Stopwatch()
+        run.subscribe(lambda _, event, watch=watch: watch.apply(event))  # type: ignore[misc]  # bound now
+        state = await run.execute()
+        measured.append(watch.times)
+        assert watch.times.text == state.text
+        assert watch.times.first_piece_at == state.first_token_at
+        assert watch.times.ended_at == state.ended_at
+    await connection.aclose()
+    ready = readiness(measured)
     assert (ready.cold.turns, ready.warm.turns, ready.unknown.turns) == (1, 3, 0)
     assert ready.all.within.value == 1.0
     assert len(ready.all.ttft.values) == len(ready.all.first_clause.values) == 4
