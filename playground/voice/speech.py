@@ -21,7 +21,7 @@ from playground.client.events import AnyEvent, ApiError
 from playground.client.speech import DEFAULT, SAMPLE_BYTES, SpeechError, Voice, stream_speech
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.run import NoRateLimit, RateLimiter, Run
-from playground.voice.times import TurnTimes
+from playground.runs.state import TurnTimes
 
 if TYPE_CHECKING:
     from playground.storage.credentials import CredentialStore

@@ -15,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prompt.document import Document, Tool
+from playground.runs.state import TurnTimes
 from playground.voice.speech import DEFAULTS, AudioTimes, SpeechSettings, Spoken, lay_out
-from playground.voice.times import TurnTimes
 
 Variant: TypeAlias = Literal["parallel", "after_speech", "no_filler"]
 VARIANTS: tuple[Variant, ...] = ("parallel", "after_speech", "no_filler")

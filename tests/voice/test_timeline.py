@@ -17,10 +17,10 @@ from playground.prompt.document import Document, Message, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.prompt.request import to_request
 from playground.runs.run import Run
+from playground.runs.state import Stopwatch, TurnTimes, measure
 from playground.simulator.launch import SimulatorProcess
 from playground.voice.speech import AudioTimes, SpeechSettings, characters, lay_out, words
 from playground.voice.timeline import Distribution, MeasuredTool, MeasuredTurn, compare, readiness, timeline
-from playground.voice.times import Stopwatch, TurnTimes, measure
 from tests.voice.sample import events, ms, times, turn
 
 # The vendor's reckoning (electron-api.md): 250 first content, 280 tool started, 600 heard, 800 tool back, 850 first

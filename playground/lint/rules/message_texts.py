@@ -7,9 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from playground.lint.language import PHRASES, clause_at, fold, has_any, sentence_at
-from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
+from playground.lint.model import (
+    Evidence,
+    Finding,
+    FindingPlace,
+    Fix,
+    GuideSource,
+    LintRule,
+    with_parameter,
+    with_system_line,
+)
 from playground.lint.prompt_facts import PromptFacts, description, parameters
-from playground.lint.reorder import with_parameter, with_system_line
 from playground.prompt.document import Document, Message
 from playground.prompt.document import places as variable_places
 from playground.prompt.field_errors import Path

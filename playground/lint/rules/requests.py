@@ -9,9 +9,17 @@ from itertools import pairwise
 
 from playground.client.endpoint import PlanLimits
 from playground.lint.language import PHRASES, Phrases, has_any, sentence_at
-from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule, Severity
+from playground.lint.model import (
+    Evidence,
+    Finding,
+    FindingPlace,
+    Fix,
+    GuideSource,
+    LintRule,
+    Severity,
+    with_system_line,
+)
 from playground.lint.prompt_facts import Batch, PromptFacts, Retries
-from playground.lint.reorder import with_system_line
 from playground.prompt.document import Message
 from playground.runs.run import RETRIED
 

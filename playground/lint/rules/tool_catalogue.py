@@ -7,9 +7,18 @@ import re
 from collections.abc import Iterator, Mapping
 
 from playground.lint.language import sentences
-from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
+from playground.lint.model import (
+    Evidence,
+    Finding,
+    FindingPlace,
+    Fix,
+    GuideSource,
+    LintRule,
+    with_system_line,
+    with_tool,
+    without_tools,
+)
 from playground.lint.prompt_facts import PromptFacts, SchemaNode, description, edited, parameters
-from playground.lint.reorder import with_system_line, with_tool, without_tools
 from playground.prompt.document import Document, Json, Tool
 from playground.prompt.field_errors import Path
 

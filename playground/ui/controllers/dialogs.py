@@ -147,7 +147,7 @@ class DialogController(QObject):
 
     def rewrite_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
         """Offer ways to fix the prompt; applying one is one step of its undo history."""
-        from playground.lint.reorder import Option, options
+        from playground.lint.model import Option, options
 
         document = prompt.document()
         found = options(document, advice)

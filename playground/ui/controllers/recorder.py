@@ -30,8 +30,8 @@ from playground.ui.controllers.recorder_requests import RecordedRequests, leak_c
 from playground.ui.controllers.request import logged_model, logged_request
 from playground.ui.modes import ModeView
 from playground.ui.recorder.bars import Compared, RecorderTools
-from playground.ui.recorder.leaks import LeakDialog, previews
 from playground.ui.recorder.page import RecorderPage, Shown
+from playground.ui.recorder.programs import LeakDialog, previews
 from playground.ui.recorder.table import RowCause
 from playground.ui.theme import Theme
 from playground.ui.widgets.labels import copy_text

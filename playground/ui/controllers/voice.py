@@ -12,10 +12,10 @@ from PySide6.QtWidgets import QDialog, QWidget
 from playground.client.endpoint import SIMULATOR_ID
 from playground.client.events import AnyEvent
 from playground.runs.run import Run
+from playground.runs.state import Stopwatch, TurnTimes
 from playground.services import AppServices, Recalled
 from playground.ui.appearance import Appearance
 from playground.ui.controllers.request import Requests
-from playground.voice.times import Stopwatch, TurnTimes
 
 if TYPE_CHECKING:
     from playground.agent.example import Example

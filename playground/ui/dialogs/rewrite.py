@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.lint.reorder import Effect, Option
+from playground.lint.model import Effect, Option
 from playground.prompt.diff import DiffRow, changes
 from playground.prompt.document import Document
 from playground.runs.metrics import dollars

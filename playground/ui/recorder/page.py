@@ -27,8 +27,7 @@ from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import EmptyPage
 from playground.ui.panes.response.raw_tabs import RequestTab, SentRequest
 from playground.ui.recorder.bars import ConnectPanel, DifferenceStrip, TokenBars
-from playground.ui.recorder.leaks import LeaksPanel
-from playground.ui.recorder.programs import ProgramList
+from playground.ui.recorder.programs import LeaksPanel, ProgramList
 from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled

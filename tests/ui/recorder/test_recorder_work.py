@@ -12,7 +12,7 @@ from PySide6.QtTest import QTest
 
 from playground.cli.selftest import UiDriver
 from playground.requestlog.filter import EVERYTHING
-from playground.ui.recorder.leaks import LeaksPanel
+from playground.ui.recorder.programs import LeaksPanel
 from playground.ui.recorder.table import ASKS
 from playground.ui.session import Session
 from playground.ui.widgets.tab_bar import PaneTabs

@@ -16,6 +16,7 @@ from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
 from playground.requestlog.filter import EVERYTHING
+from playground.runs.state import TurnTimes
 from playground.storage.settings import Settings
 from playground.ui.session import Session
 from playground.ui.voice.canvas import Scale, pack
@@ -24,7 +25,6 @@ from playground.ui.voice.picture import CALLS, HEARD, TEXT, TOOLS, picture, rows
 from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
 from playground.voice.speech import DEFAULTS
 from playground.voice.timeline import MeasuredTool, MeasuredTurn, timeline
-from playground.voice.times import TurnTimes
 from tests.voice.sample import times, turn
 from tests.voice.test_timeline import VENDOR
 
