@@ -238,7 +238,7 @@ class MainWindow(QMainWindow):
         self.answers.adviser.look_soon()
         menus = [self._menu(title, ids) for title, ids in MENUS]
         self.menu_row.set_menus(menus)
-        self.top.set_file_menu(menus[0])
+        self.top.file_button.setMenu(menus[0])
         self._wheel = WheelZoom(self, self._appearance)
 
     @property

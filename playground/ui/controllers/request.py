@@ -433,23 +433,15 @@ class Requests(QObject):
 
 def _sent(pending: PendingRequest) -> SentRequest:
     run = pending.run
-    url = _shown_url(run.endpoint.base_url)
-    return SentRequest(run.request.body, url, run.endpoint.name, run.started_utc, keyed=run.endpoint.needs_key)
-
-
-def _shown_url(base_url: str) -> str:
-    # Imported here: the first frame needs no address.
-    from playground.client.secret_texts import masked_address
-
-    return masked_address(f"{base_url.rstrip('/')}/chat/completions")
+    endpoint: Endpoint = run.endpoint
+    return SentRequest(run.request.body, endpoint.base_url, endpoint.name, run.started_utc, keyed=endpoint.needs_key)
 
 
 def logged_request(recalled: Recalled) -> SentRequest:
     """Return a request of the log as the Request tab displays it."""
     record = recalled.stored.record
-    url = _shown_url(record.base_url)
     keyed = record.endpoint_kind != "simulator"
-    return SentRequest(record.body, url, record.endpoint_name, record.started_utc, keyed=keyed)
+    return SentRequest(record.body, record.base_url, record.endpoint_name, record.started_utc, keyed=keyed)
 
 
 def logged_model(recalled: Recalled) -> InspectorModel:

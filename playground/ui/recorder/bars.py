@@ -50,7 +50,9 @@ class RecorderTools(QWidget):
         self.port.setPrefix("Port ")
         self.port.setSpecialValueText("Any free port")
         self.pause = push_button("Pause", clicked=lambda _checked: self.pause_wanted.emit())
-        self.button = push_button("", clicked=lambda _checked: self._clicked())
+        self.button = push_button(
+            "", clicked=lambda _checked: (self.stop_wanted if self._running else self.start_wanted).emit()
+        )
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         row_of(
             STRETCH,
@@ -112,9 +114,6 @@ class RecorderTools(QWidget):
 
     def _fit(self) -> None:
         self.forwards.setVisible(bool(self.forwards.text()) and self.width() >= _FORWARDS_PX)
-
-    def _clicked(self) -> None:
-        (self.stop_wanted if self._running else self.start_wanted).emit()
 
 
 SNIPPETS = {

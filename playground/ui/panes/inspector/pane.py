@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from html import escape
 
 from PySide6.QtCore import QPoint, Qt, Signal
@@ -118,12 +117,9 @@ class WhyBox(QFrame):
         self.choices.clear()
         for run_id, label in self.comparable():
             action = self.choices.addAction(label.replace("&", "&&"))
-            action.triggered.connect(partial(self._chose, run_id))
+            action.triggered.connect(lambda _checked, run_id=run_id: self.compare_requested.emit(run_id))
         if self.choices.isEmpty():
             self.choices.addAction("No other request is remembered").setEnabled(False)
-
-    def _chose(self, run_id: str, _checked: bool = False) -> None:
-        self.compare_requested.emit(run_id)
 
     def _go(self) -> None:
         if self._why is not None and self._why.message is not None:

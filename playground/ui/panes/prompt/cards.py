@@ -175,7 +175,7 @@ class MessageCard(QWidget):
     def _build_menus(self) -> None:
         roles = QMenu(self)
         for role in ROLES:
-            roles.addAction(role).triggered.connect(partial(self._choose_role, role))
+            roles.addAction(role).triggered.connect(lambda _checked, role=role: self.role_chosen.emit(role))
         self.head.role.setMenu(roles)
         self.menu = QMenu(self)
         for name, words, key in ACTIONS:
@@ -188,9 +188,6 @@ class MessageCard(QWidget):
         self._collapse = self.menu.actions()[names.index("collapse")]
         self._add_call = self.menu.actions()[names.index("call")]
         self.head.menu.setMenu(self.menu)
-
-    def _choose_role(self, role: str, _checked: bool = False) -> None:
-        self.role_chosen.emit(role)
 
     def _act(self, name: str, _checked: bool = False) -> None:
         if name == "collapse":

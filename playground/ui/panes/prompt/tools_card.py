@@ -353,10 +353,8 @@ class ToolCard(QFrame):
         row.setContentsMargins(GRID // 2, 2, GRID // 2, 0)
         row.insertWidget(0, self.handle)
         self.head.role.clicked.connect(lambda: self.set_expanded(not self.expanded))
-        self.head.menu.clicked.connect(lambda: self.menu_wanted.emit(self._menu_place()))
-
-    def _menu_place(self) -> QPoint:
-        return self.head.menu.mapToGlobal(QPoint(0, self.head.menu.height()))
+        menu = self.head.menu
+        menu.clicked.connect(lambda: self.menu_wanted.emit(menu.mapToGlobal(QPoint(0, menu.height()))))
 
     def set_tool(self, tool: Tool) -> None:
         """Display a tool, unless it is displayed already."""

@@ -365,7 +365,7 @@ class ToolsTab(QWidget):
         card = ToolCard(tool)
         card.edited.connect(lambda new, key: self._put(card, new, key))
         card.answers_wanted.connect(lambda: self.answers_wanted.emit(card.tool.name))
-        card.menu_wanted.connect(lambda place: self._open_menu(card, place))
+        card.menu_wanted.connect(lambda place: self.menu_of(card).popup(place))
         card.head.role.clicked.connect(lambda: self._opened(card))
         card.handle.dragged.connect(self._drag)
         card.handle.dropped.connect(lambda place: self._drop(card, place))
@@ -396,9 +396,6 @@ class ToolsTab(QWidget):
     def _act_on(self, card: ToolCard, name: str, _checked: bool = False) -> None:
         if card in self.cards:
             self.act(self.cards.index(card), name)
-
-    def _open_menu(self, card: ToolCard, place: QPoint) -> None:
-        self.menu_of(card).popup(place)
 
     def _place_at(self, place: QPoint) -> int:
         """Before which card a drop would go."""

@@ -315,7 +315,7 @@ class ResponsePane(QFrame):
         state = self._state
         running = state is not None and not state.ended
         elapsed = self._since.elapsed() / 1000 if running else 0.0
-        self._current().refresh(state, elapsed)
+        self._tab(self._stack.currentIndex()).refresh(state, elapsed)
         phase = state.phase if state else None
         self._labels.run(self._refresh_labels, now=not running or phase != self._phase)
         self._phase = phase
@@ -376,9 +376,6 @@ class ResponsePane(QFrame):
         return cast(
             "_Tab", getattr(self, created_later[index]) if index in created_later else self._stack.widget(index)
         )
-
-    def _current(self) -> _Tab:
-        return self._tab(self._stack.currentIndex())
 
     def _choose(self, index: int) -> None:
         self._tab(index)

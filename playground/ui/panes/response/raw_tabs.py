@@ -339,10 +339,10 @@ LONGEST = 200_000
 
 
 class SentRequest(Struct, frozen=True):
-    """A request as it left this computer. `url` ends in /chat/completions; the key is not part of it."""
+    """A request as it left this computer; the key is not part of it."""
 
     body: bytes
-    url: str
+    base_url: str
     endpoint_name: str
     started_utc: datetime
     keyed: bool = False
@@ -351,6 +351,14 @@ class SentRequest(Struct, frozen=True):
     def text(self) -> str:
         """The body as text."""
         return self.body.decode("utf-8", "replace")
+
+    @property
+    def url(self) -> str:
+        """Where it was sent, with the secrets of the address masked."""
+        # Imported here: the first frame needs no address.
+        from playground.client.secret_texts import masked_address
+
+        return masked_address(f"{self.base_url.rstrip('/')}/chat/completions")
 
 
 class RequestTab(QFrame):
@@ -393,7 +401,6 @@ class RequestTab(QFrame):
         """Show another request; None: nothing was sent."""
         if sent != self.sent:
             self.sent, self._stale = sent, True
-            self._copy.set_text_to_copy(sent.text if sent else "")
             if self.isVisible():
                 self.refresh(None)
 
@@ -411,6 +418,7 @@ class RequestTab(QFrame):
             self._line.setText(NOTHING)
             self.text.show_text("")
             return
+        self._copy.set_text_to_copy(sent.text)
         when = sent.started_utc.astimezone()
         self._line.setText(f"Sent {when:%H:%M:%S} to {visible_line(sent.endpoint_name)}")
         text = exact_text(sent) if self.exact.isChecked() else readable(sent.text)

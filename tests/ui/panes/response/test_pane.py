@@ -340,9 +340,7 @@ BODY = (
 
 
 def test_request_tab_shows_messages_tools_and_parameters_and_the_exact_body(pane: ResponsePane) -> None:
-    sent = SentRequest(
-        BODY, "http://127.0.0.1/v1/chat/completions", "Mine", datetime(2026, 11, 27, tzinfo=UTC), keyed=True
-    )
+    sent = SentRequest(BODY, "http://127.0.0.1/v1", "Mine", datetime(2026, 11, 27, tzinfo=UTC), keyed=True)
     pane.show_state(runs.done(), sent=sent)
     pane.show_tab(REQUEST)
     shown = pane.request_tab.text.exact_text
