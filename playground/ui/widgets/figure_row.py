@@ -72,6 +72,7 @@ class FigureRow(QFrame):
         """`swatch` precedes the name. `whole`: the value is an id that is never shortened, on its own line."""
         super().__init__(parent)
         self._name = name
+        self._shown: tuple[str, str, str] | None = None
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setProperty("row", "figure")
         self._caption = QLabel(name, self)
@@ -106,6 +107,9 @@ class FigureRow(QFrame):
 
     def show_value(self, text: str, why: str = "", tone: str = "") -> None:
         """Show `text`; `why` says, in the tooltip and aloud, what an unknown or estimated figure rests on."""
+        if (text, why, tone) == self._shown:
+            return
+        self._shown = text, why, tone
         self._value.set_full_text(text, why)
         if self._id is not None:
             known = text != "—"
@@ -115,10 +119,9 @@ class FigureRow(QFrame):
         restyle(self._value, tone=tone)
         shown = visible_line(text)
         name = f"{self._name}: {'unknown' if text == '—' else shown}"
-        if name != self.accessibleName() or why != self.accessibleDescription():
-            self.setAccessibleName(name)
-            self.setAccessibleDescription(why)
-            self.setToolTip(plain_tip(visible(why) or f"{self._name}: {shown}"))
+        self.setAccessibleName(name)
+        self.setAccessibleDescription(why)
+        self.setToolTip(plain_tip(visible(why) or f"{self._name}: {shown}"))
 
     def copy(self) -> None:
         """Put the value on the clipboard."""
