@@ -185,14 +185,15 @@ class SharedRateLimiter:
             self._timer.cancel()
             self._timer = None
         releases, self._releases = self._releases, []
+
+        def given_back(done: asyncio.Future[None]) -> None:
+            self._writing.discard(done)
+            self._wake(releases)
+
         if releases:
             future = asyncio.get_running_loop().run_in_executor(None, self._give_back, releases)
             self._writing.add(future)
-            future.add_done_callback(lambda done: self._given_back(releases, done))
-
-    def _given_back(self, releases: Sequence[_Release], done: asyncio.Future[None]) -> None:
-        self._writing.discard(done)
-        self._wake(releases)
+            future.add_done_callback(given_back)
 
     def _wake(self, releases: Sequence[_Release]) -> None:
         for endpoint_id in {release.endpoint.id for release in releases}:

@@ -172,7 +172,9 @@ class RunState(Struct):
             case ToolCallDelta() | ReasoningDelta() | RefusalDelta():
                 _other_delta(self, event)
             case AttemptStarted():
-                _attempt(self, event)
+                # The previous attempt's error no longer applies to the run.
+                self.phase, self.error, self.ended_at, self.retry, self.queued = "sent", None, None, None, None
+                self.attempts.append(Attempt(event.attempt, event.at))
             case HeadersReceived():
                 _headers(self, event)
             case BodyIdReceived() | Finished() | UsageReported() | TokenProbabilities() | TimesUnknown():
@@ -215,17 +217,10 @@ def _joined(pieces: list[str]) -> str:
     return pieces[0] if pieces else ""
 
 
-def _attempt(state: RunState, event: AttemptStarted) -> None:
-    # The previous attempt's error no longer applies to the run.
-    state.phase, state.error, state.ended_at, state.retry, state.queued = "sent", None, None, None, None
-    state.attempts.append(Attempt(event.attempt, event.at))
-
-
 def _headers(state: RunState, event: HeadersReceived) -> None:
     attempt = state.attempts[-1]
     attempt.status, attempt.request_id, attempt.headers_at = event.status, event.request_id, event.at
-    attempt.connect_s = event.connect_s
-    attempt.request_ids = request_ids(event.headers)
+    attempt.connect_s, attempt.request_ids = event.connect_s, request_ids(event.headers)
 
 
 def _waits(state: RunState, event: Queued | RetryScheduled) -> None:

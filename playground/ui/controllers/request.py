@@ -312,7 +312,7 @@ class Requests(QObject):
         self._shown_document, self.shown_endpoint_id = self.current.run.document, self.current.run.endpoint.id
         self._response.show_state(
             self._shown,
-            sent=_sent(self.current),
+            sent=_sent_by(self.current.run),
             asked=asked_in(self.current.run.request.body),
             estimated_prompt_tokens=self.current.forecast.prompt_tokens,
         )
@@ -431,8 +431,7 @@ class Requests(QObject):
         self.looking_back.emit(recalled)
 
 
-def _sent(pending: PendingRequest) -> SentRequest:
-    run = pending.run
+def _sent_by(run: Run) -> SentRequest:
     endpoint: Endpoint = run.endpoint
     return SentRequest(run.request.body, endpoint.base_url, endpoint.name, run.started_utc, keyed=endpoint.needs_key)
 

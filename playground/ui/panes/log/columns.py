@@ -184,7 +184,10 @@ def _status(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(_going_on(detail.live), _sent_to(row), "accent")
     word, tone = _outcome(row)
-    words = _chain((*detail.earlier, *_failed_attempt(row), word))
+    if row.phase == "retrying":  # after an attempt that has ended
+        words = _chain((*detail.earlier, "failed" if row.status is None else str(row.status), word))
+    else:
+        words = _chain((*detail.earlier, word))
     if row.attempts > 1 and not detail.earlier:  # not read yet
         words = f"{word} · {row.attempts}×"
     return Cell(words, "\n".join(part for part in (_explained(row), _sent_to(row)) if part), tone)
@@ -215,13 +218,6 @@ def _outcome(row: LogRow) -> tuple[str, str]:
     if row.phase in ("stopped", "interrupted"):
         return " ".join(part for part in (str(row.status or ""), row.phase) if part), "variable_edge"
     return {"retrying": "retrying…", "waiting": "waiting…"}.get(row.phase, "running…"), "accent"
-
-
-def _failed_attempt(row: LogRow) -> tuple[str, ...]:
-    """Return the ended attempt after which the next one is waited for, the newest."""
-    if row.phase != "retrying":
-        return ()
-    return ("failed" if row.status is None else str(row.status),)
 
 
 def _chain(words: tuple[str, ...]) -> str:

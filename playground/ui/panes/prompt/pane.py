@@ -278,7 +278,9 @@ class PromptPane(QFrame):
 
         self._prompt_forecast = prompt_forecast
         self._zones = prompt_forecast.zones if prompt_forecast is not None else None
-        axes = axes_of(prompt_forecast, self._reported_total()) if prompt_forecast is not None else None
+        # The server's figure is for the document that it was reported for.
+        reported = self._report[2] if self._report is not None and self._report[0] == self.history.document else None
+        axes = axes_of(prompt_forecast, reported) if prompt_forecast is not None else None
         if axes is not None and self._held is not None:
             axes = axes.not_warmer_than(self._held)
         self.axes = axes
@@ -294,9 +296,6 @@ class PromptPane(QFrame):
         self._held = self.axes if running else None
         if not running:
             self.set_forecast(self._prompt_forecast)
-
-    def _reported_total(self) -> int | None:
-        return self._report[2] if self._report is not None and self._report[0] == self.history.document else None
 
     def _show_served(self) -> None:
         """Show what the server reported, until the text before that place is edited."""

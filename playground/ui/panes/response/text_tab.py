@@ -374,13 +374,9 @@ class TextTab(QFrame):
             part.show_text(content, final=ended)
         if not text:
             hidden = self.waiting.isVisibleTo(self) or self.refusal.isVisibleTo(self)
-            self._set_words("" if hidden else placeholder(state, elapsed_s))
+            self._words.setText("" if hidden else placeholder(state, elapsed_s))
         self.calls.show_state(state)
         line = ending(state)
         if line != self.ending.text():
             self.ending.setText(line)
             self.ending.setVisible(bool(line))
-
-    def _set_words(self, text: str) -> None:
-        if text != self._words.text():
-            self._words.setText(text)
