@@ -79,21 +79,19 @@ async def test_paste_of_plain_text_offers_nothing(session: Session, hand: UiDriv
     assert not window.prompt.paste_bar.isVisible()
 
 
-def test_drop_of_batch_lines_opens_a_prompt_and_of_log_lines_imports(tell: Tell, tmp_path: Path) -> None:
+async def test_drop_of_batch_lines_opens_a_prompt_and_of_log_lines_imports(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
     batch, log = tmp_path / "batch.jsonl", tmp_path / "log.jsonl"
     line = {"custom_id": "a", "url": "/v1/chat/completions", "body": json.loads(BODY)}
     batch.write_text(json.dumps(line) + "\n" + json.dumps(line) + "\n")
     log.write_text('{"run": 1}\n')
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        imported: list[Path] = []
-        window.prompt.set_document(Document(id="e"))
-        window.files.import_requested.disconnect()
-        window.files.import_requested.connect(imported.append)
-        window.files.open_path(batch)
-        await hand.until(lambda: len(window.prompt.document().messages) == 2, "opened")
-        window.files.open_path(log)
-        await hand.until(lambda: imported == [log], "imported")
-
-    tell(story)
+    window = session.window
+    imported: list[Path] = []
+    window.prompt.set_document(Document(id="e"))
+    window.files.import_requested.disconnect()
+    window.files.import_requested.connect(imported.append)
+    window.files.open_path(batch)
+    await hand.until(lambda: len(window.prompt.document().messages) == 2, "opened")
+    window.files.open_path(log)
+    await hand.until(lambda: imported == [log], "imported")

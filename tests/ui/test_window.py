@@ -43,25 +43,21 @@ async def _logged(session: Session) -> int:
     return (await session.workspace.log.count(EVERYTHING)).n
 
 
-def test_what_is_opened_is_what_is_sent_to_the_byte(tell: Tell, tmp_path: Path) -> None:
+async def test_what_is_opened_is_what_is_sent_to_the_byte(session: Session, hand: UiDriver, tmp_path: Path) -> None:
     document = Document(messages=(Message("system", ODD), Message("user", "{{q}}")), variables={"q": ODD})
     file = tmp_path / "odd.prompt.json"
     file.write_text(dump(document), "utf-8")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        await session.window.files.open_file(file)
-        assert session.window.prompt.document().messages == document.messages
-        await _send(session, hand)
-        dispatch = session.window.requests.current
-        assert dispatch is not None
-        opened = parse_bytes(file.read_bytes()).document
-        assert dispatch.run.request.body == encode(body_fields(opened, "electron"))
-        assert session.workspace.log is not None
-        stored = await session.workspace.log.get(dispatch.run.id)
-        assert stored is not None
-        assert stored.record.body == dispatch.run.request.body
-
-    tell(story)
+    await session.window.files.open_file(file)
+    assert session.window.prompt.document().messages == document.messages
+    await _send(session, hand)
+    dispatch = session.window.requests.current
+    assert dispatch is not None
+    opened = parse_bytes(file.read_bytes()).document
+    assert dispatch.run.request.body == encode(body_fields(opened, "electron"))
+    assert session.workspace.log is not None
+    stored = await session.workspace.log.get(dispatch.run.id)
+    assert stored is not None
+    assert stored.record.body == dispatch.run.request.body
 
 
 async def test_a_missing_value_is_said_and_nothing_is_sent(session: Session, hand: UiDriver) -> None:
@@ -85,23 +81,19 @@ async def test_a_missing_key_is_said_and_nothing_is_sent(session: Session, hand:
     assert await _logged(session) == 0
 
 
-def test_server_that_is_not_there_is_an_error_in_place(tell: Tell) -> None:
+async def test_server_that_is_not_there_is_an_error_in_place(session: Session, hand: UiDriver) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        mine = session.workspace.endpoints.add(
-            Endpoint("", "Mine", f"http://127.0.0.1:{port}/v1", "some-model", needs_key=False)
-        )
-        session.window.choose_endpoint(mine.id)
-        state = await _send(session, hand)
-        assert state.phase == "failed"
-        assert session.window.response.notice is not None
-        assert f"127.0.0.1:{port}" in session.window.response.notice.accessibleName()
-        assert await _logged(session) == 1
-
-    tell(story)
+    mine = session.workspace.endpoints.add(
+        Endpoint("", "Mine", f"http://127.0.0.1:{port}/v1", "some-model", needs_key=False)
+    )
+    session.window.choose_endpoint(mine.id)
+    state = await _send(session, hand)
+    assert state.phase == "failed"
+    assert session.window.response.notice is not None
+    assert f"127.0.0.1:{port}" in session.window.response.notice.accessibleName()
+    assert await _logged(session) == 1
 
 
 async def test_a_stop_before_the_first_byte(session: Session, hand: UiDriver) -> None:
@@ -197,17 +189,13 @@ async def test_a_logged_prompt_is_used_as_one_step_that_undo_takes_back(session:
     assert window.prompt.document() == other
 
 
-def test_a_file_that_is_no_prompt_changes_nothing(tell: Tell, tmp_path: Path) -> None:
+async def test_a_file_that_is_no_prompt_changes_nothing(session: Session, tmp_path: Path) -> None:
     file = tmp_path / "other.json"
     file.write_text(json.dumps({"messages": "none"}), "utf-8")
-
-    async def story(session: Session, _hand: UiDriver) -> None:
-        before = session.window.prompt.document()
-        await session.window.files.open_file(file)
-        assert session.window.prompt.document() is before
-        assert "other.json was not opened" in session.window.notice_bar.words
-
-    tell(story)
+    before = session.window.prompt.document()
+    await session.window.files.open_file(file)
+    assert session.window.prompt.document() is before
+    assert "other.json was not opened" in session.window.notice_bar.words
 
 
 def test_the_window_is_the_only_one_that_is_shown(tell: Tell, qapp: QApplication) -> None:
@@ -322,33 +310,29 @@ async def test_a_request_is_handed_over_as_a_ticket(session: Session, hand: UiDr
 MARKUP = "<img src='file:///etc/hostname'><b>bold</b> & more"
 
 
-def test_what_others_wrote_is_never_markup(tell: Tell, tmp_path: Path) -> None:
+async def test_what_others_wrote_is_never_markup(session: Session, hand: UiDriver, tmp_path: Path) -> None:
     file = tmp_path / "<b>name.prompt.json"
     tool = Tool.of({"type": "function", "function": {"name": MARKUP, "description": MARKUP, "parameters": {}}})
     messages = (Message("system", MARKUP), Message("user", f"{MARKUP} {{{{q}}}}"))
     file.write_text(dump(Document(tools=(tool,), messages=messages, variables={"q": MARKUP})), "utf-8")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await window.files.open_file(file)
-        await _send(session, hand)
-        window.prompt.set_document(replace(window.prompt.document(), parameters={"simulate": MARKUP}))
-        state = await _send(session, hand)
-        assert state.phase == "failed"
-        for index in range(5):
-            window.prompt.tabs.setCurrentIndex(index)
-            window.response.show_tab(index)
-        for widget in window.findChildren(QWidget):
-            assert "<img" not in widget.toolTip(), widget
-            if isinstance(widget, QLabel) and "<img" in widget.text():
-                assert widget.textFormat() == Qt.TextFormat.PlainText, widget.text()
-        model = window.log.model
-        for row in range(model.rowCount()):
-            for column in range(model.columnCount()):
-                tip = model.data(model.index(row, column), Qt.ItemDataRole.ToolTipRole)
-                assert "<img" not in str(tip)
-
-    tell(story)
+    window = session.window
+    await window.files.open_file(file)
+    await _send(session, hand)
+    window.prompt.set_document(replace(window.prompt.document(), parameters={"simulate": MARKUP}))
+    state = await _send(session, hand)
+    assert state.phase == "failed"
+    for index in range(5):
+        window.prompt.tabs.setCurrentIndex(index)
+        window.response.show_tab(index)
+    for widget in window.findChildren(QWidget):
+        assert "<img" not in widget.toolTip(), widget
+        if isinstance(widget, QLabel) and "<img" in widget.text():
+            assert widget.textFormat() == Qt.TextFormat.PlainText, widget.text()
+    model = window.log.model
+    for row in range(model.rowCount()):
+        for column in range(model.columnCount()):
+            tip = model.data(model.index(row, column), Qt.ItemDataRole.ToolTipRole)
+            assert "<img" not in str(tip)
 
 
 async def test_what_the_server_would_refuse_is_said_while_typing_and_sent_only_anyway(

@@ -220,28 +220,26 @@ def test_zoom_closed_window_filters_no_events(tmp_path: Path, qapp: QApplication
             qapp.setProperty(name, None)
 
 
-def test_zoom_of_hidden_modes_is_used_when_they_are_displayed(tell: Tell, tmp_path: Path) -> None:
+async def test_zoom_of_hidden_modes_is_used_when_they_are_displayed(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
     """A style sheet that changes while a widget is hidden resets the widget's own font."""
     rows = tmp_path / "rows.csv"
     rows.write_text("caller_name,question\nPriya,When?\n", "utf-8")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.resize(1600, 1000)
-        window.modes.show_mode("compare")
-        window.modes.show_mode("batch")
-        window.batch.files.open_file(rows)
-        batch, compare = window.batch.page, window.compare.page
-        await hand.until(lambda: batch.table.model().rowCount() == 1, "the row")
-        window.modes.show_mode("prompt")
-        session.workspace.settings.set("zoom", 150)
-        await hand.until(lambda: zoom_factor() == 1.5, "150 %")
-        for mode in ("compare", "batch"):
-            window.modes.show_mode(mode)
-        assert compare.values.fields["caller_name"].font().pixelSize() == 18
-        header, columns = batch.table.horizontalHeader(), [column.kind for column in batch.model.columns]
-        assert header.sectionSize(columns.index("request_id")) == scaled(WIDTHS["request_id"]) == 435
-        assert batch.table.verticalHeader().defaultSectionSize() == 36
-        assert batch.detail.minimumHeight() == 198
-
-    tell(story)
+    window = session.window
+    window.resize(1600, 1000)
+    window.modes.show_mode("compare")
+    window.modes.show_mode("batch")
+    window.batch.files.open_file(rows)
+    batch, compare = window.batch.page, window.compare.page
+    await hand.until(lambda: batch.table.model().rowCount() == 1, "the row")
+    window.modes.show_mode("prompt")
+    session.workspace.settings.set("zoom", 150)
+    await hand.until(lambda: zoom_factor() == 1.5, "150 %")
+    for mode in ("compare", "batch"):
+        window.modes.show_mode(mode)
+    assert compare.values.fields["caller_name"].font().pixelSize() == 18
+    header, columns = batch.table.horizontalHeader(), [column.kind for column in batch.model.columns]
+    assert header.sectionSize(columns.index("request_id")) == scaled(WIDTHS["request_id"]) == 435
+    assert batch.table.verticalHeader().defaultSectionSize() == 36
+    assert batch.detail.minimumHeight() == 198

@@ -77,31 +77,27 @@ async def test_the_limit_ends_a_chain_that_never_does(session: Session, hand: Ui
     assert len(dialog.cards) == 3
 
 
-def test_a_tool_that_hangs_is_stopped_and_answered_by_hand(tell: Tell) -> None:
+async def test_a_tool_that_hangs_is_stopped_and_answered_by_hand(session: Session, hand: UiDriver) -> None:
     hangs = ToolMocks({"get_balance": ToolMock(MockReply("fixed", "late", FixedDelay(600_000)))})
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        dialog = await _opened(session, prompt(FILLED), hangs)
-        dialog.go.click()
-        await hand.until(
-            lambda: bool(dialog.cards) and any("runs, " in row.state.text() for row in dialog.cards[0].call_rows),
-            "the running tool",
-        )
-        dialog.go.click()
-        await hand.until(lambda: not dialog.running, "the stop")
-        assert dialog.state.text() == "Stopped, after 1 request."
-        dialog.cards[0].call_rows[0].edit.click()
-        edit = _dialog(EditDialog)
-        assert isinstance(edit, EditDialog)
-        edit.text.setPlainText('{"balance": 1}')
-        edit.branch.click()
-        assert dialog.branch.count() == 2
-        dialog.cards[0].go_on.click()
-        await hand.until(lambda: not dialog.running, "the answer")
-        assert dialog.state.text().startswith("Answered")
-        assert dialog.cards[0].call_rows[0].state.text() == "returns what you typed"
-
-    tell(story)
+    dialog = await _opened(session, prompt(FILLED), hangs)
+    dialog.go.click()
+    await hand.until(
+        lambda: bool(dialog.cards) and any("runs, " in row.state.text() for row in dialog.cards[0].call_rows),
+        "the running tool",
+    )
+    dialog.go.click()
+    await hand.until(lambda: not dialog.running, "the stop")
+    assert dialog.state.text() == "Stopped, after 1 request."
+    dialog.cards[0].call_rows[0].edit.click()
+    edit = _dialog(EditDialog)
+    assert isinstance(edit, EditDialog)
+    edit.text.setPlainText('{"balance": 1}')
+    edit.branch.click()
+    assert dialog.branch.count() == 2
+    dialog.cards[0].go_on.click()
+    await hand.until(lambda: not dialog.running, "the answer")
+    assert dialog.state.text().startswith("Answered")
+    assert dialog.cards[0].call_rows[0].state.text() == "returns what you typed"
 
 
 async def test_a_call_waits_for_the_person_and_what_they_type_goes_back(session: Session, hand: UiDriver) -> None:
