@@ -25,7 +25,7 @@ from playground.services import AppServices, Recalled
 from playground.simulator.launch import SimulatorError
 from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.prompt.undo import PromptPage
-from playground.ui.panes.response.raw_tabs import SentRequest
+from playground.ui.panes.response.raw_tabs import DisplayedRequest
 from playground.ui.widgets.layouts import repeating_timer, single_timer
 
 if TYPE_CHECKING:
@@ -431,16 +431,18 @@ class Requests(QObject):
         self.looking_back.emit(recalled)
 
 
-def _sent_by(run: Run) -> SentRequest:
+def _sent_by(run: Run) -> DisplayedRequest:
     endpoint: Endpoint = run.endpoint
-    return SentRequest(run.request.body, endpoint.base_url, endpoint.name, run.started_utc, keyed=endpoint.needs_key)
+    return DisplayedRequest(
+        run.request.body, endpoint.base_url, endpoint.name, run.started_utc, keyed=endpoint.needs_key
+    )
 
 
-def logged_request(recalled: Recalled) -> SentRequest:
+def logged_request(recalled: Recalled) -> DisplayedRequest:
     """Return a request of the log as the Request tab displays it."""
     record = recalled.stored.record
     keyed = record.endpoint_kind != "simulator"
-    return SentRequest(record.body, record.base_url, record.endpoint_name, record.started_utc, keyed=keyed)
+    return DisplayedRequest(record.body, record.base_url, record.endpoint_name, record.started_utc, keyed=keyed)
 
 
 def logged_model(recalled: Recalled) -> InspectorModel:

@@ -25,7 +25,7 @@ from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.inspector.pane import InspectorPane
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import EmptyPage
-from playground.ui.panes.response.raw_tabs import RequestTab, SentRequest
+from playground.ui.panes.response.raw_tabs import DisplayedRequest, RequestTab
 from playground.ui.recorder.bars import ConnectPanel, DifferenceStrip, TokenBars
 from playground.ui.recorder.programs import LeaksPanel, ProgramList
 from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
@@ -263,7 +263,7 @@ class RecorderPage(QWidget):
         """Return the selected row if the tab Request or Inspector is chosen: its request is to be displayed there."""
         return self.table.current_row() if self.tabs.currentWidget() in (self.request, self.inspector) else None
 
-    def show_detail(self, sent: SentRequest | None, model: InspectorModel | None) -> None:
+    def show_detail(self, sent: DisplayedRequest | None, model: InspectorModel | None) -> None:
         """Show a request in the tabs Request and Inspector; None: nothing is selected."""
         self.request.show_request(sent)
         self.request.refresh(None)

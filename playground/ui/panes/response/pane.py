@@ -25,7 +25,7 @@ from playground.runs.metrics import Figure, output_figure, seconds, speed
 from playground.runs.record import Asked
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import SlowSteps
-from playground.ui.panes.response.raw_tabs import JsonTab, RequestTab, SentRequest
+from playground.ui.panes.response.raw_tabs import DisplayedRequest, JsonTab, RequestTab
 from playground.ui.panes.response.text_tab import TextTab, outcome, outcome_look
 from playground.ui.panes.response.tools_tab import ToolCallsTab
 from playground.ui.stylesheet import restyle
@@ -290,7 +290,7 @@ class ResponsePane(QFrame):
         self,
         state: RunState | None,
         *,
-        sent: SentRequest | None = None,
+        sent: DisplayedRequest | None = None,
         asked: Asked | None = None,
         estimated_prompt_tokens: float | None = None,
     ) -> None:

@@ -338,7 +338,7 @@ LONGEST = 200_000
 """Maximum number of code points shown of a body; Copy copies the whole body."""
 
 
-class SentRequest(Struct, frozen=True):
+class DisplayedRequest(Struct, frozen=True):
     """A request as it left this computer; the key is not part of it."""
 
     body: bytes
@@ -368,7 +368,7 @@ class RequestTab(QFrame):
         """`narrow`: time and endpoint are above the buttons."""
         super().__init__(parent)
         self.setProperty("look", "pane")
-        self.sent: SentRequest | None = None
+        self.sent: DisplayedRequest | None = None
         """The request on display."""
         self._stale = True
         self._line = QLabel(NOTHING, self)
@@ -397,7 +397,7 @@ class RequestTab(QFrame):
         column.addLayout(row)
         column.addWidget(self.text, 1)
 
-    def show_request(self, sent: SentRequest | None) -> None:
+    def show_request(self, sent: DisplayedRequest | None) -> None:
         """Show another request; None: nothing was sent."""
         if sent != self.sent:
             self.sent, self._stale = sent, True
@@ -426,7 +426,7 @@ class RequestTab(QFrame):
         self.text.show_text(cut)
 
 
-def exact_text(sent: SentRequest) -> str:
+def exact_text(sent: DisplayedRequest) -> str:
     """Return the request line, the headers with the key hidden, and the body as sent."""
     head = [f"POST {sent.url}", "Content-Type: application/json"]
     if sent.keyed:
