@@ -34,10 +34,8 @@ from playground.tasks import Subscribers
 if TYPE_CHECKING:
     from playground.agent.conversation import Result
     from playground.client.connection import Network
-    from playground.client.retry import Load, RetryPolicy
     from playground.experiments.replay import CacheHistory
-    from playground.lint.model import Finding
-    from playground.lint.reorder import Effect
+    from playground.lint.model import Effect, Finding
     from playground.lint.service import LintService
     from playground.prefix_cache.forecaster import PromptForecast
     from playground.prefix_cache.miss_explanation import MissExplanation
@@ -45,16 +43,16 @@ if TYPE_CHECKING:
     from playground.requestlog.records import StoredRun
     from playground.runs.cache_memory import CacheMemory
     from playground.runs.record import RequestSource
+    from playground.runs.run import Load, RetryPolicy
     from playground.runs.service import PendingRequest, RequestService, SimulatorManager
     from playground.runs.shared_rate_limiter import SharedRateLimiter
-    from playground.runs.state import RunState
+    from playground.runs.state import RunState, TurnTimes
     from playground.storage.credentials import CredentialStore
     from playground.storage.server_secrets import ServerSecrets
     from playground.tasks import Tasks
     from playground.telemetry.service import TelemetryService
     from playground.tools.mcp_servers import ToolServers
     from playground.versions.service import VersionService
-    from playground.voice.times import TurnTimes
 
 
 class Recalled(Struct, frozen=True):
@@ -225,7 +223,7 @@ class AppServices:
 
     def effect(self, document: Document) -> Effect:
         """Return the forecast of a document for the current endpoint, for example of a fix before it is applied."""
-        from playground.lint.reorder import effect
+        from playground.lint.model import effect
 
         endpoint = self.endpoint
         return effect(
@@ -360,7 +358,7 @@ class AppServices:
 
     async def recall(self, run_id: str) -> Recalled | None:
         """Return a logged request; None if the id is unknown."""
-        from playground.voice.times import measure  # not before the first paint
+        from playground.runs.state import measure  # not before the first paint
 
         if self.log is None:
             return None
@@ -407,7 +405,7 @@ async def _nobody_to_ask(_server: str) -> bool:
 
 def retry_policy(settings: Settings) -> RetryPolicy:
     """Return the retry policy in the settings."""
-    from playground.client.retry import NO_RETRIES, RetryPolicy
+    from playground.runs.run import NO_RETRIES, RetryPolicy
 
     if not settings.flag("retry"):
         return NO_RETRIES

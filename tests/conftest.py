@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import gc
+import inspect
+import itertools
 import os
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, TypeVar
 
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
@@ -52,6 +57,51 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+Value = TypeVar("Value")
+_NUMBERS = itertools.count()
+
+
+class Entered(AbstractAsyncContextManager[Value]):
+    """A fixture of async tests, entered and left on the test's loop. `value`: what the test gets, once entered."""
+
+    value: Value
+
+    def __init__(self, manager: AbstractAsyncContextManager[Value]) -> None:
+        self._manager = manager
+        self.number = next(_NUMBERS)
+        """Fixtures are made after those that they use."""
+
+    async def __aenter__(self) -> Value:
+        self.value = await self._manager.__aenter__()
+        return self.value
+
+    async def __aexit__(self, *raised: Any) -> bool | None:
+        return await self._manager.__aexit__(*raised)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test on the loop of the fixture `runner`, which the window needs, or on one of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    given = pyfuncitem.funcargs
+
+    async def test() -> None:
+        async with AsyncExitStack() as stack:
+            fixtures = [value for value in given.values() if isinstance(value, Entered)]
+            for fixture in sorted(fixtures, key=lambda fixture: fixture.number):
+                await stack.enter_async_context(fixture)
+            found = {name: given[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+            await pyfuncitem.obj(
+                **{name: value.value if isinstance(value, Entered) else value for name, value in found.items()}
+            )
+
+    runner = given.get("runner")
+    run = runner.run if isinstance(runner, asyncio.Runner) else asyncio.run
+    run(test())
+    return True
 
 
 FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")

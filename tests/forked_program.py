@@ -47,7 +47,7 @@ PRELOADED = (
     "playground.simulator.command",
     "playground.simulator.server",
     "playground.telemetry.service",
-    "playground.versions.export",
+    "playground.versions.comparison",
     "playground.versions.service",
 )
 PREPARED_FOR = ("batch", "check", "send")

@@ -274,7 +274,7 @@ FIGURES = [
     ("prefix_cache.md", "the newest 5,000", "playground.runs.cache_memory:LEARNED_FROM", 5_000),
     ("prefix_cache.md", "every 3 s at most", "playground.runs.cache_memory:SAVED_EVERY_S", 3.0),
     ("window.md", "Below 1,150 pixels", "playground.ui.window_state:NARROW_PX", 1_150),
-    ("window.md", "A request or experiment of 10 s", "playground.ui.notify:LONG_S", 10.0),
+    ("window.md", "A request or experiment of 10 s", "playground.ui.widgets.notice:LONG_S", 10.0),
     ("window.md", "the first 200 variables", "playground.ui.panes.prompt.variables_table:MOST_ROWS", 200),
     ("jobs/support-ticket.md", "at most 100 requests", "playground.cli.log:MOST_SHOWN", 100),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import random
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from importlib.metadata import requires, version
 from pathlib import Path
 
@@ -78,6 +80,26 @@ def _outside(*folders: str) -> list[str]:
 
 def _inside(folder: str) -> list[str]:
     return [name for name in _modules() if name.startswith(folder + ".")]
+
+
+def _bound(node: ast.stmt) -> list[str]:
+    """Return the names that a statement of a module binds."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
+        return []
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+
+
+def test_no_module_binds_a_name_twice() -> None:
+    """The second value would replace the first one everywhere: rows of one list had the height of another."""
+    found = {}
+    for file in (ROOT / "playground").rglob("*.py"):
+        names = Counter(name for node in ast.parse(file.read_text("utf-8")).body for name in _bound(node))
+        if twice := sorted(name for name, count in names.items() if count > 1):
+            found[file.relative_to(ROOT).as_posix()] = twice
+    assert found == {}
 
 
 CONTRACT_BREAKERS = {

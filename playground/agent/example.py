@@ -20,8 +20,8 @@ from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMoc
 from playground.client.events import AnyEvent, RawEvent
 from playground.prompt.document import Document, Message, Tool
 from playground.runs.run import Run
+from playground.runs.state import measure
 from playground.voice.timeline import MeasuredTool, MeasuredTurn
-from playground.voice.times import measure
 
 TOOL_S = 0.52
 """electron-api.md, Tools and the filler phrase: started at 280 ms, back at 800 ms."""

@@ -17,10 +17,9 @@ from playground.client.events import AnyEvent
 from playground.prompt.document import Document, Json, Message, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
-from playground.runs.state import ENDED, ToolCallState
+from playground.runs.state import ENDED, Stopwatch, ToolCallState
 from playground.tools.schema import schemas_by_name
 from playground.voice.timeline import MeasuredTool, MeasuredTurn
-from playground.voice.times import Stopwatch
 
 
 def measured(conversation: Conversation, turn_id: str) -> tuple[MeasuredTurn, ...]:

@@ -24,8 +24,8 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from playground.cli import FAILED, FINISHED
+from playground.client.connection import ProxyError, proxy_for
 from playground.client.endpoint import ELECTRON_BASE_URL
-from playground.client.proxies import ProxyError, proxy_for
 from playground.client.redact import redact
 from playground.export.terminal import print_line, visible_line
 from playground.prompt.field_errors import InputError

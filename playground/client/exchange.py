@@ -15,16 +15,16 @@ import httpx
 from msgspec.structs import replace
 
 from playground import __version__
+from playground.client.connection import Proxy
 from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
 from playground.client.errors import http_error, without_request_id
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, HeadersReceived
 from playground.client.network_errors import network_error, stalled_error
-from playground.client.proxies import Proxy
 from playground.client.redact import redact_error
 from playground.client.response_decoder import EVENT_STREAM, SLICE_BYTES, ResponseDecoder, request_ids
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
-from playground.prompt.encodings import as_utf8
+from playground.prompt.json_bounds import as_utf8
 from playground.prompt.request import Request
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from msgspec import Struct
 from playground import __version__
 from playground.client import tolerant_json
 from playground.client.chunks import whole_text
+from playground.client.connection import Proxy
 from playground.client.credentials import credentials
 from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint
 from playground.client.errors import http_error, not_a_chunk
 from playground.client.events import ApiError
 from playground.client.network_errors import network_error
-from playground.client.proxies import Proxy
 from playground.client.redact import redact, redact_error
 from playground.client.tolerant_json import count
 

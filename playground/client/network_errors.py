@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import httpx
 
+from playground.client.connection import Proxy, ProxyError
 from playground.client.errors import cut_error
 from playground.client.events import ApiError
-from playground.client.proxies import Proxy, ProxyError
 
 _CHECK_SERVER = "Check that the base URL is that of an OpenAI-compatible server."
 _CERTIFICATE_SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -17,9 +17,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.client.endpoint import Rates
-from playground.lint.model import Evidence, Finding, FindingPlace
+from playground.lint.model import Evidence, Finding, FindingPlace, spots
 from playground.lint.prompt_facts import price_per_1000
-from playground.lint.reorder import spots
 from playground.prefix_cache.block_size import ASSUMED_BLOCK
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Json

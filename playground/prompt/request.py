@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from playground.prompt.document import Document, Json, Message, Tool, ToolCall, names, places, render
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.parameters import invalid_errors
+from playground.prompt.limits import invalid_errors
 
 
 class Request(Struct, frozen=True):

@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
+from playground.client.connection import ProxyError, proxy_for
 from playground.client.endpoint import is_loopback
-from playground.client.proxies import ProxyError, proxy_for
 from playground.recorder.wire import HttpError, Wire, encode_head, header_lines, parse_response
 
 CONNECT_S = 10.0

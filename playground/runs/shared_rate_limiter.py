@@ -26,7 +26,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint, PlanLimits
-from playground.client.retry import LONGEST_ASKED_S, Load, QueueStatus
+from playground.runs.run import LONGEST_ASKED_S, Load, QueueStatus
 from playground.storage.paths import write_private
 
 FILE_NAME = "gate.json"
@@ -185,14 +185,15 @@ class SharedRateLimiter:
             self._timer.cancel()
             self._timer = None
         releases, self._releases = self._releases, []
+
+        def given_back(done: asyncio.Future[None]) -> None:
+            self._writing.discard(done)
+            self._wake(releases)
+
         if releases:
             future = asyncio.get_running_loop().run_in_executor(None, self._give_back, releases)
             self._writing.add(future)
-            future.add_done_callback(lambda done: self._given_back(releases, done))
-
-    def _given_back(self, releases: Sequence[_Release], done: asyncio.Future[None]) -> None:
-        self._writing.discard(done)
-        self._wake(releases)
+            future.add_done_callback(given_back)
 
     def _wake(self, releases: Sequence[_Release]) -> None:
         for endpoint_id in {release.endpoint.id for release in releases}:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from playground.prompt.encodings import encoding_of
+from playground.prompt.json_bounds import encoding_of
 from playground.storage.paths import write_private
 
 _MAY_HAVE_SECRET = re.compile(

@@ -24,8 +24,8 @@ from playground.client.redact import redact
 from playground.client.secret_texts import masked_address
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
+from playground.runs.metrics import summary
 from playground.runs.run import Run
-from playground.runs.summary import summary
 from playground.storage.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.storage.settings import Settings
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_colors, apply_theme, load_theme, mono_font, zoom_factor
-from playground.ui.widgets.timers import single_timer
+from playground.ui.widgets.layouts import single_timer
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QHeaderView

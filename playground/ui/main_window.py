@@ -17,21 +17,18 @@ from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QScrollArea, 
 from playground.export.terminal import visible_line
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
-from playground.ui.actions import MENUS, RECENT, Actions
+from playground.ui.actions import MENUS, RECENT, Actions, WindowActions
 from playground.ui.appearance import Appearance, WheelZoom
-from playground.ui.bars.edges import MenuRow, RecentFilesMenu, StatusBar
-from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
+from playground.ui.edges import MenuRow, RecentFilesMenu, StatusBar
 from playground.ui.modes import Modes, OtherModes
-from playground.ui.notify import EndNotice
 from playground.ui.panes.prompt.pane import PromptPane
-from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
+from playground.ui.topbar import TopBar
 from playground.ui.widgets.layouts import column_of
-from playground.ui.widgets.notice import SlimBar
-from playground.ui.window_actions import WindowActions
-from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
+from playground.ui.widgets.notice import EndNotice, SlimBar
+from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places, WorkArea
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast
@@ -241,7 +238,7 @@ class MainWindow(QMainWindow):
         self.answers.adviser.look_soon()
         menus = [self._menu(title, ids) for title, ids in MENUS]
         self.menu_row.set_menus(menus)
-        self.top.set_file_menu(menus[0])
+        self.top.file_button.setMenu(menus[0])
         self._wheel = WheelZoom(self, self._appearance)
 
     @property

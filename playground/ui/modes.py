@@ -11,7 +11,7 @@ from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from playground.prompt.document import Document
-from playground.ui.bars.topbar import TopBar
+from playground.ui.topbar import TopBar
 
 if TYPE_CHECKING:
     from playground.ui.appearance import Appearance

@@ -24,7 +24,7 @@ from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
 from playground.ui.main_window import MainWindow
 from playground.ui.theme import STYLED
-from playground.ui.widgets.timers import repeating_timer, single_timer
+from playground.ui.widgets.layouts import repeating_timer, single_timer
 
 EVERY_MS = 250
 

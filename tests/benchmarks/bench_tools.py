@@ -16,7 +16,7 @@ from playground.prompt.document import Document, Message, Tool
 from playground.tools.import_definitions import unique_names
 from playground.tools.schema import preload
 from playground.ui.panes.prompt.pane import TOOLS, PromptPane
-from playground.ui.panes.prompt.tools_paste import templates
+from playground.ui.panes.prompt.tools_json import templates
 from playground.ui.theme import apply_theme, load_theme
 
 FRAME_MS = 16.7

@@ -483,24 +483,21 @@ def test_cancelling_closes_the_connection_at_once(start: bytes) -> None:
     asyncio.run(_until_gone(start))
 
 
-def test_closing_the_generator_closes_the_connection_at_once() -> None:
-    async def main() -> None:
-        left = asyncio.Event()
+async def test_closing_the_generator_closes_the_connection_at_once() -> None:
+    left = asyncio.Event()
 
-        async def script(peer: Peer) -> None:
-            await peer.send(servers.head() + servers.says("a") + servers.says("b"))
-            await peer.gone()
-            left.set()
+    async def script(peer: Peer) -> None:
+        await peer.send(servers.head() + servers.says("a") + servers.says("b"))
+        await peer.gone()
+        left.set()
 
-        async with serve(script) as server, connected() as connection:
-            events = connection.stream(server.endpoint, KEY, REQUEST, float)
-            async for event in events:
-                if isinstance(event, ContentDelta):
-                    break
-            await events.aclose()
-            await asyncio.wait_for(left.wait(), 10)
-
-    asyncio.run(main())
+    async with serve(script) as server, connected() as connection:
+        events = connection.stream(server.endpoint, KEY, REQUEST, float)
+        async for event in events:
+            if isinstance(event, ContentDelta):
+                break
+        await events.aclose()
+        await asyncio.wait_for(left.wait(), 10)
 
 
 def test_a_proxy_is_not_asked_about_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -531,21 +528,18 @@ def test_httpx_is_imported_on_first_use_only() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_many_streams_at_once_do_not_wait_for_each_other() -> None:
-    async def main() -> None:
-        together = asyncio.Event()
-        count = 120
+async def test_many_streams_at_once_do_not_wait_for_each_other() -> None:
+    together = asyncio.Event()
+    count = 120
 
-        async def script(peer: Peer) -> None:
-            await peer.send(servers.head())
-            if len(server.requests) == count:
-                together.set()
-            await asyncio.wait_for(together.wait(), 20)
-            await peer.send(servers.says("a") + servers.DONE + servers.LAST)
+    async def script(peer: Peer) -> None:
+        await peer.send(servers.head())
+        if len(server.requests) == count:
+            together.set()
+        await asyncio.wait_for(together.wait(), 20)
+        await peer.send(servers.says("a") + servers.DONE + servers.LAST)
 
-        async with serve(script) as server, connected() as connection:
-            exchanges = [_exchange(connection, server.endpoint) for _ in range(count)]
-            for events in await asyncio.gather(*exchanges):
-                assert isinstance(events[-1], Completed)
-
-    asyncio.run(main())
+    async with serve(script) as server, connected() as connection:
+        exchanges = [_exchange(connection, server.endpoint) for _ in range(count)]
+        for events in await asyncio.gather(*exchanges):
+            assert isinstance(events[-1], Completed)

@@ -18,16 +18,13 @@ async def _silent(limit_s: float) -> None:
         await asyncio.Event().wait()
 
 
-def test_a_wait_that_is_too_long_is_a_timeout_and_the_task_goes_on() -> None:
-    async def main() -> float:
-        began = time.monotonic()
-        with pytest.raises(TimeoutError):
-            await _silent(LIMIT_S)
-        took_s = time.monotonic() - began
-        await asyncio.sleep(0)  # a cancellation that was left over would come here
-        return took_s
-
-    assert asyncio.run(main()) >= LIMIT_S
+async def test_a_wait_that_is_too_long_is_a_timeout_and_the_task_goes_on() -> None:
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await _silent(LIMIT_S)
+    took_s = time.monotonic() - began
+    await asyncio.sleep(0)  # a cancellation that was left over would come here
+    assert took_s >= LIMIT_S
 
 
 def test_the_limit_is_for_each_wait_also_where_the_timer_saw_an_earlier_one() -> None:
@@ -48,17 +45,14 @@ def test_the_limit_is_for_each_wait_also_where_the_timer_saw_an_earlier_one() ->
     assert time.monotonic() - last[0] >= LIMIT_S
 
 
-def test_what_is_done_between_two_waits_may_take_its_time() -> None:
-    async def main() -> None:
-        with SilenceLimit() as silence:
-            silence.begins(LIMIT_S)
-            silence.ends()
-            await asyncio.sleep(LIMIT_S * 3)
-            silence.begins(LIMIT_S)
-            await asyncio.sleep(0)
-            silence.ends()
-
-    asyncio.run(main())
+async def test_what_is_done_between_two_waits_may_take_its_time() -> None:
+    with SilenceLimit() as silence:
+        silence.begins(LIMIT_S)
+        silence.ends()
+        await asyncio.sleep(LIMIT_S * 3)
+        silence.begins(LIMIT_S)
+        await asyncio.sleep(0)
+        silence.ends()
 
 
 def test_the_wait_may_be_in_another_task_than_the_one_before() -> None:
@@ -78,15 +72,12 @@ def test_the_wait_may_be_in_another_task_than_the_one_before() -> None:
         asyncio.run(stall(SilenceLimit()))
 
 
-def test_cancelling_from_outside_stays_cancelling() -> None:
-    async def main() -> None:
-        task = asyncio.create_task(_silent(60))
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
+async def test_cancelling_from_outside_stays_cancelling() -> None:
+    task = asyncio.create_task(_silent(60))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 def test_a_shorter_limit_counts_from_the_wait_that_it_is_for() -> None:

@@ -43,113 +43,92 @@ class Source:
             self.closed = True
 
 
-def test_pieces_before_a_wait_are_joined_and_not_delayed_by_it() -> None:
-    async def main() -> None:
-        source = Source(b"a", b"b", None, b"c", b"d")
-        joined = joined_pieces(source.body())
-        assert await anext(joined) == b"ab"
-        assert not source.more.is_set()
-        source.more.set()
-        assert [piece async for piece in joined] == [b"cd"]
-        assert source.closed
-
-    asyncio.run(main())
+async def test_pieces_before_a_wait_are_joined_and_not_delayed_by_it() -> None:
+    source = Source(b"a", b"b", None, b"c", b"d")
+    joined = joined_pieces(source.body())
+    assert await anext(joined) == b"ab"
+    assert not source.more.is_set()
+    source.more.set()
+    assert [piece async for piece in joined] == [b"cd"]
+    assert source.closed
 
 
-def test_wait_that_ends_before_the_consumer_returns_loses_nothing() -> None:
-    async def main() -> None:
-        source = Source(b"a", None, b"b", None, b"c")
-        joined = joined_pieces(source.body())
-        assert await anext(joined) == b"a"
-        source.more.set()
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert [piece async for piece in joined] == [b"bc"]
-
-    asyncio.run(main())
+async def test_wait_that_ends_before_the_consumer_returns_loses_nothing() -> None:
+    source = Source(b"a", None, b"b", None, b"c")
+    joined = joined_pieces(source.body())
+    assert await anext(joined) == b"a"
+    source.more.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert [piece async for piece in joined] == [b"bc"]
 
 
-def test_pieces_before_an_error_come_before_it() -> None:
+async def test_pieces_before_an_error_come_before_it() -> None:
     async def broken() -> AsyncGenerator[bytes, None]:
         yield b"a"
         yield b"b"
         raise ConnectionResetError
 
-    async def main() -> None:
-        joined = joined_pieces(broken())
-        assert await anext(joined) == b"ab"
-        with pytest.raises(ConnectionResetError):
-            await anext(joined)
-
-    asyncio.run(main())
+    joined = joined_pieces(broken())
+    assert await anext(joined) == b"ab"
+    with pytest.raises(ConnectionResetError):
+        await anext(joined)
 
 
-def test_error_of_a_wait_is_raised() -> None:
+async def test_error_of_a_wait_is_raised() -> None:
     async def broken() -> AsyncGenerator[bytes, None]:
         yield b"a"
         await asyncio.sleep(0)
         raise ConnectionResetError
 
-    async def main() -> None:
-        joined = joined_pieces(broken())
-        assert await anext(joined) == b"a"
-        with pytest.raises(ConnectionResetError):
-            await anext(joined)
-
-    asyncio.run(main())
+    joined = joined_pieces(broken())
+    assert await anext(joined) == b"a"
+    with pytest.raises(ConnectionResetError):
+        await anext(joined)
 
 
-def test_close_during_a_wait_ends_the_source() -> None:
-    async def main() -> None:
-        source = Source(b"a", None, b"b")
-        joined = joined_pieces(source.body())
-        assert await anext(joined) == b"a"
-        await joined.aclose()
-        assert (source.closed, source.ended_by) == (True, asyncio.CancelledError)
-        task = asyncio.current_task()
-        assert task is not None
-        assert not task.cancelling()
-
-    asyncio.run(main())
+async def test_close_during_a_wait_ends_the_source() -> None:
+    source = Source(b"a", None, b"b")
+    joined = joined_pieces(source.body())
+    assert await anext(joined) == b"a"
+    await joined.aclose()
+    assert (source.closed, source.ended_by) == (True, asyncio.CancelledError)
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
 
 
 @pytest.mark.parametrize("pieces", [(None, b"b"), (b"a", None, b"b")])
-def test_cancellation_of_a_wait_reaches_the_source(pieces: tuple[bytes | None, ...]) -> None:
-    async def main() -> None:
-        source = Source(*pieces)
+async def test_cancellation_of_a_wait_reaches_the_source(pieces: tuple[bytes | None, ...]) -> None:
+    source = Source(*pieces)
 
-        async def consume() -> None:
-            async for _ in joined_pieces(source.body()):
-                waiting.set()
+    async def consume() -> None:
+        async for _ in joined_pieces(source.body()):
+            waiting.set()
 
-        waiting = asyncio.Event()
-        task = asyncio.create_task(consume())
-        if pieces[0] is None:
-            await asyncio.sleep(0)
-        else:
-            await waiting.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert (source.closed, source.ended_by) == (True, asyncio.CancelledError)
-
-    asyncio.run(main())
+    waiting = asyncio.Event()
+    task = asyncio.create_task(consume())
+    if pieces[0] is None:
+        await asyncio.sleep(0)
+    else:
+        await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (source.closed, source.ended_by) == (True, asyncio.CancelledError)
 
 
-def test_endless_pieces_are_joined_up_to_a_slice() -> None:
+async def test_endless_pieces_are_joined_up_to_a_slice() -> None:
     async def endless() -> AsyncGenerator[bytes, None]:
         while True:
             yield bytes(1000)
 
-    async def main() -> None:
-        joined = joined_pieces(endless())
-        assert SLICE_BYTES <= len(await anext(joined)) < SLICE_BYTES + 1000
-        await joined.aclose()
-
-    asyncio.run(main())
+    joined = joined_pieces(endless())
+    assert SLICE_BYTES <= len(await anext(joined)) < SLICE_BYTES + 1000
+    await joined.aclose()
 
 
-def test_chunks_of_one_read_share_their_time_and_a_later_read_has_its_own() -> None:
+async def test_chunks_of_one_read_share_their_time_and_a_later_read_has_its_own() -> None:
     parts = [servers.says(word) for word in "abcdefgh"]
     second = asyncio.Event()
 
@@ -158,46 +137,39 @@ def test_chunks_of_one_read_share_their_time_and_a_later_read_has_its_own() -> N
         await second.wait()
         await peer.send(b"".join(parts[5:]) + servers.ENDS + servers.DONE + servers.LAST)
 
-    async def main() -> list[float]:
-        connection, ticks, times = Connection(), itertools.count(), []
-        async with serve(script) as server:
-            completed = False
-            async for event in connection.stream(server.endpoint, None, REQUEST, lambda: float(next(ticks))):
-                if isinstance(event, ContentDelta):
-                    times.append(event.at)
-                    if event.text == "e":  # all of the first read have come before the second is sent
-                        second.set()
-                completed = isinstance(event, Completed)
-            assert completed
-            await connection.aclose()
-        return times
-
-    times = asyncio.run(main())
+    connection, ticks, times = Connection(), itertools.count(), []
+    async with serve(script) as server:
+        completed = False
+        async for event in connection.stream(server.endpoint, None, REQUEST, lambda: float(next(ticks))):
+            if isinstance(event, ContentDelta):
+                times.append(event.at)
+                if event.text == "e":  # all of the first read have come before the second is sent
+                    second.set()
+            completed = isinstance(event, Completed)
+        assert completed
+        await connection.aclose()
     assert len(set(times[:5])) == len(set(times[5:])) == 1
     assert times[4] < times[5]
 
 
-def test_cancellation_of_the_task_while_the_source_cleans_up_arrives() -> None:
-    async def main() -> None:
-        cleaning = asyncio.Event()
+async def test_cancellation_of_the_task_while_the_source_cleans_up_arrives() -> None:
+    cleaning = asyncio.Event()
 
-        async def slow() -> AsyncGenerator[bytes, None]:
-            yield b"a"
-            try:
-                await asyncio.Event().wait()
-            finally:
-                cleaning.set()
-                await asyncio.sleep(30)
+    async def slow() -> AsyncGenerator[bytes, None]:
+        yield b"a"
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await asyncio.sleep(30)
 
-        async def consume() -> None:
-            joined = joined_pieces(slow())
-            assert await anext(joined) == b"a"
-            await joined.aclose()
+    async def consume() -> None:
+        joined = joined_pieces(slow())
+        assert await anext(joined) == b"a"
+        await joined.aclose()
 
-        task = asyncio.create_task(consume())
-        await cleaning.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
+    task = asyncio.create_task(consume())
+    await cleaning.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from playground.client.connection import KEEP_ALIVE_S, Connection
+from playground.client.connection import KEEP_ALIVE_S, Connection, Proxy, ProxyError, excepted, proxy_for
 from playground.client.events import AttemptStarted, RetryScheduled
 from playground.client.models import ModelInfo, parse_models
-from playground.client.proxies import Proxy, ProxyError, excepted, proxy_for
-from playground.client.retry import NO_RETRIES
+from playground.runs.run import NO_RETRIES
 from playground.runs.state import RunState
 from tests.client import servers
 from tests.client.servers import Peer, Script, serve
@@ -277,49 +276,40 @@ def closing_at(number: int, how: str) -> Script:
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_reused_connection_closed_without_a_byte_is_retried_once_and_visibly(how: str) -> None:
-    async def main() -> None:
-        async with serve(closing_at(2, how)) as server:
-            connection = Connection()
-            for expected in (["done"], ["done", "retried"]):
-                conversation = new(connection, server.base_url, retries=NO_RETRIES)
-                await see_through(conversation)
-                assert conversation.state.phase == "done"
-                assert len(conversation.state.attempts) == len(expected)
-                assert sum(isinstance(event, AttemptStarted) for event in conversation.heard) == len(expected)
-            retries = [event for event in conversation.heard if isinstance(event, RetryScheduled)]
-            assert [(event.attempt, event.wait_s) for event in retries] == [(2, 0.0)]
-            assert len(server.requests) == 3
-            assert server.connections == 2
-            await connection.aclose()
-
-    asyncio.run(main())
+async def test_reused_connection_closed_without_a_byte_is_retried_once_and_visibly(how: str) -> None:
+    async with serve(closing_at(2, how)) as server:
+        connection = Connection()
+        for expected in (["done"], ["done", "retried"]):
+            conversation = new(connection, server.base_url, retries=NO_RETRIES)
+            await see_through(conversation)
+            assert conversation.state.phase == "done"
+            assert len(conversation.state.attempts) == len(expected)
+            assert sum(isinstance(event, AttemptStarted) for event in conversation.heard) == len(expected)
+        retries = [event for event in conversation.heard if isinstance(event, RetryScheduled)]
+        assert [(event.attempt, event.wait_s) for event in retries] == [(2, 0.0)]
+        assert len(server.requests) == 3
+        assert server.connections == 2
+        await connection.aclose()
 
 
-def test_new_connection_closed_without_a_byte_is_not_retried() -> None:
-    async def main() -> None:
-        async with serve(closing_at(1, "close")) as server:
-            state = await sent(server.base_url)
-            assert (state.phase, len(server.requests)) == ("failed", 1)
-
-    asyncio.run(main())
+async def test_new_connection_closed_without_a_byte_is_not_retried() -> None:
+    async with serve(closing_at(1, "close")) as server:
+        state = await sent(server.base_url)
+        assert (state.phase, len(server.requests)) == ("failed", 1)
 
 
-def test_reused_connection_cut_after_headers_is_not_retried() -> None:
-    async def main() -> None:
-        async with serve(closing_at(2, "headers")) as server:
-            connection = Connection()
-            await see_through(new(connection, server.base_url, retries=NO_RETRIES))
-            state = (await see_through(new(connection, server.base_url, retries=NO_RETRIES))).state
-            assert (state.phase, len(server.requests)) == ("failed", 2)
-            assert state.error is not None
-            assert state.error.kind == "cut"
-            await connection.aclose()
-
-    asyncio.run(main())
+async def test_reused_connection_cut_after_headers_is_not_retried() -> None:
+    async with serve(closing_at(2, "headers")) as server:
+        connection = Connection()
+        await see_through(new(connection, server.base_url, retries=NO_RETRIES))
+        state = (await see_through(new(connection, server.base_url, retries=NO_RETRIES))).state
+        assert (state.phase, len(server.requests)) == ("failed", 2)
+        assert state.error is not None
+        assert state.error.kind == "cut"
+        await connection.aclose()
 
 
-def test_stale_failure_leaves_other_requests_of_the_pool_alone() -> None:
+async def test_stale_failure_leaves_other_requests_of_the_pool_alone() -> None:
     """The pool with the stale connections is given up, not the requests that are in flight in it."""
     served, release = 0, asyncio.Event()
 
@@ -335,23 +325,20 @@ def test_stale_failure_leaves_other_requests_of_the_pool_alone() -> None:
         else:
             await peer.send(ANSWER)
 
-    async def main() -> None:
-        async with serve(script) as server:
-            connection = Connection()
-            await see_through(new(connection, server.base_url, retries=NO_RETRIES))
-            slow = new(connection, server.base_url, retries=NO_RETRIES)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(see_through(slow))
-                await slow.content.wait()
-                for _ in range(2):
-                    other = await see_through(new(connection, server.base_url, retries=NO_RETRIES))
-                    assert other.state.phase == "done"
-                release.set()
-            assert slow.state.phase == "done"
-            assert slow.state.text == "slow"
-            await connection.aclose()
-
-    asyncio.run(main())
+    async with serve(script) as server:
+        connection = Connection()
+        await see_through(new(connection, server.base_url, retries=NO_RETRIES))
+        slow = new(connection, server.base_url, retries=NO_RETRIES)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(see_through(slow))
+            await slow.content.wait()
+            for _ in range(2):
+                other = await see_through(new(connection, server.base_url, retries=NO_RETRIES))
+                assert other.state.phase == "done"
+            release.set()
+        assert slow.state.phase == "done"
+        assert slow.state.text == "slow"
+        await connection.aclose()
 
 
 def test_keep_alive_is_shorter_than_common_servers() -> None:
@@ -380,7 +367,7 @@ def test_parse_models_other_bodies_raise_value_error(text: str) -> None:
         parse_models(text)
 
 
-def test_models_over_a_socket_with_key_and_masked() -> None:
+async def test_models_over_a_socket_with_key_and_masked() -> None:
     key = "sk_models_0123456789"
 
     async def script(peer: Peer) -> None:
@@ -388,27 +375,21 @@ def test_models_over_a_socket_with_key_and_masked() -> None:
         assert peer.headers["authorization"] == f"Bearer {key}"
         await peer.send(servers.whole(f'{{"data":[{{"id":"m"}},{{"id":"{key}"}}]}}'.encode()))
 
-    async def main() -> None:
-        async with serve(script) as server:
-            connection = Connection()
-            found = await connection.models(server.endpoint, key)
-            assert found == (ModelInfo("m"), ModelInfo("sk_…"))
-            await connection.aclose()
-
-    asyncio.run(main())
+    async with serve(script) as server:
+        connection = Connection()
+        found = await connection.models(server.endpoint, key)
+        assert found == (ModelInfo("m"), ModelInfo("sk_…"))
+        await connection.aclose()
 
 
 @pytest.mark.parametrize("status", ["404 No", "401 No"])
-def test_models_refused_is_an_error_value(status: str) -> None:
+async def test_models_refused_is_an_error_value(status: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.send(servers.whole(b'{"error":{"message":"no models here"}}', status=status))
 
-    async def main() -> None:
-        async with serve(script) as server:
-            connection = Connection()
-            found = await connection.models(server.endpoint, None)
-            assert not isinstance(found, tuple)
-            assert (found.status, found.detail) == (int(status[:3]), "no models here")
-            await connection.aclose()
-
-    asyncio.run(main())
+    async with serve(script) as server:
+        connection = Connection()
+        found = await connection.models(server.endpoint, None)
+        assert not isinstance(found, tuple)
+        assert (found.status, found.detail) == (int(status[:3]), "no models here")
+        await connection.aclose()

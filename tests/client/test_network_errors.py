@@ -1,20 +1,22 @@
-"""Errors below HTTP: names, certificates, proxies, and connections that went stale."""
+"""Errors below HTTP: names, certificates, proxies, stale connections, unusable files; and when settings apply."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
+from pathlib import Path
 
 import httpx
 import pytest
 
-from playground.client.connection import Connection
+from playground.client.connection import Connection, Network, ProxyError, Timeouts
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, Completed
 from playground.client.network_errors import network_error, setup_error
-from playground.client.proxies import ProxyError
-from playground.prompt.request import Request
+from playground.prompt.document import Document, Message
+from playground.prompt.request import Request, to_request
+from playground.simulator.launch import SimulatorProcess
 from tests.client import servers
 from tests.client.servers import Peer, serve
 
@@ -128,21 +130,53 @@ def test_settings_that_keep_a_client_from_being_made(monkeypatch: pytest.MonkeyP
     assert "all_proxy" in setup_error(ProxyError("all_proxy is not an address")).detail
 
 
-def test_a_connection_that_the_server_closed_while_idle_is_made_anew() -> None:
+async def test_a_connection_that_the_server_closed_while_idle_is_made_anew() -> None:
     answer = servers.head() + servers.says("a") + servers.DONE + servers.LAST
 
     async def script(peer: Peer) -> None:
         await peer.send(answer)
         peer.hang_up()
 
-    async def main() -> None:
-        async with serve(script) as server:
-            connection = Connection()
-            for count in (1, 2):
-                events = await _exchange(connection, server.base_url)
-                assert isinstance(events[-1], Completed)
-                await asyncio.wait_for(server.all_left.wait(), 10)
-                assert server.connections == count
-            await connection.aclose()
+    async with serve(script) as server:
+        connection = Connection()
+        for count in (1, 2):
+            events = await _exchange(connection, server.base_url)
+            assert isinstance(events[-1], Completed)
+            await asyncio.wait_for(server.all_left.wait(), 10)
+            assert server.connections == count
+        await connection.aclose()
 
-    asyncio.run(main())
+
+def _request() -> Request:
+    return to_request(Document(messages=(Message("user", "hello"),)), "electron")
+
+
+async def _all(connection: Connection, endpoint: Endpoint) -> list[AnyEvent]:
+    return [event async for event in connection.stream(endpoint, None, _request(), lambda: 0.0)]
+
+
+async def test_a_certificate_file_that_is_none_is_named_and_nothing_is_sent(tmp_path: Path) -> None:
+    file = tmp_path / "certificates.pem"
+    file.write_text("not a certificate")
+    connection = Connection(ca_file=str(file))
+    events = await _all(connection, Endpoint("e", "E", "https://127.255.0.1.example:1/v1", needs_key=False))
+    await connection.aclose()
+    last = events[-1]
+    assert isinstance(last, AttemptFailed)
+    assert last.error.kind == "setup"
+    assert str(file) in last.error.detail
+    assert "Settings" in last.error.advice
+
+
+async def test_other_settings_hold_from_the_next_request_on(simulator: SimulatorProcess) -> None:
+    endpoint = Endpoint("s", "Simulator", simulator.base_url, needs_key=False)
+    connection = Connection()
+    first = connection.stream(endpoint, None, _request(), lambda: 0.0)
+    begun = [await anext(first), await anext(first)]
+    connection.use(Network(Timeouts(connect=3.0)))
+    second = await _all(connection, endpoint)
+    rest = [event async for event in first]
+    await connection.aclose()
+    assert begun
+    assert isinstance(second[-1], Completed)
+    assert isinstance(rest[-1], Completed)

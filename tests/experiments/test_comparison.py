@@ -46,7 +46,7 @@ from playground.experiments.comparison_report import (
 from playground.export.pages import export_comparison, table_text
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prompt.document import Document, Message
-from playground.ui.panes.prompt.axes import axes_of
+from playground.ui.panes.prompt.axis_paint import axes_of
 
 SYSTEM = (
     "You are the agent of a phone company.\nQuote prices in rupees.\n" + "Be brief and kind to every caller.\n" * 60

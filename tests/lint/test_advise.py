@@ -6,11 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from playground.client.endpoint import Rates
-from playground.lint.context import LintContext
-from playground.lint.engine import advise
 from playground.lint.model import SEVERITIES, Evidence, FindingPlace
-from playground.lint.rules.registry import RULES, rule_named
+from playground.lint.prompt_facts import LintContext
+from playground.lint.rules.registry import EXAMPLES, RULES, rule_named
+from playground.lint.service import advise
 from playground.prompt.document import Document, Json, Message
+from playground.prompt.limits import check
+from playground.prompt.request import to_request
 from tests.lint.corpus import tool
 from tests.lint.judge import PRICED, said, system, tools
 
@@ -104,3 +106,15 @@ def test_a_foreign_body_is_judged_as_its_own_client_sends_it() -> None:
     assert [a.rule for a in advise(document, body=body)] == ["usage-off"]
     assert [a.rule for a in advise(document, body={**body, "stream": False})] == []
     assert [a.rule for a in advise(document, body={**body, "stream": False, "tools": []})] == ["empty-tools"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_its_rule_speaks(name: str) -> None:
+    assert rule_named(name).reason
+    assert name in {advice.rule for advice in advise(EXAMPLES[name])}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_it_can_be_sent(name: str) -> None:
+    assert not any(finding.refused for finding in check(EXAMPLES[name]))
+    assert to_request(EXAMPLES[name], "electron").body

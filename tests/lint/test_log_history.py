@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from playground.lint import service
-from playground.lint.context import PromptHistory
+from playground.lint.prompt_facts import PromptHistory
 from playground.lint.service import PromptHistoryReader, past
 from playground.prompt.document import Document, Message
 from playground.requestlog.log import RequestLog

@@ -1,12 +1,36 @@
-"""Display of reported, estimated and unknown figures."""
+"""Figures of a run: as text and as JSON. Reported, estimated and unknown never mix."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.runs.metrics import UNKNOWN, Figure, dollars, percent, seconds, speed, whole_seconds
+from playground.client.endpoint import Endpoint
+from playground.client.events import (
+    AnyEvent,
+    ApiError,
+    AttemptFailed,
+    AttemptStarted,
+    Completed,
+    ContentDelta,
+    Finished,
+    HeadersReceived,
+    ReasoningDelta,
+    ToolCallDelta,
+    Usage,
+    UsageReported,
+)
+from playground.prefix_cache.forecast import Forecast
+from playground.prompt.document import Document, Message
+from playground.prompt.request import Request, to_request
+from playground.runs.metrics import UNKNOWN, Figure, dollars, percent, seconds, speed, summary, whole_seconds
+from playground.runs.run import Run
 
 
 def test_the_three_states() -> None:
@@ -81,3 +105,118 @@ def test_speed_and_percent() -> None:
 )
 def test_whole_seconds_counts_the_second_that_has_begun(value: float, text: str) -> None:
     assert whole_seconds(value) == text
+
+
+class _Recorded:
+    """A connection that is never used: the events are applied by the test."""
+
+    def stream(
+        self, endpoint: Endpoint, key: str | None, request: Request, clock: Callable[[], float], attempt: int = 1
+    ) -> AsyncGenerator[AnyEvent, None]:
+        raise AssertionError("nothing is sent")
+
+
+def _summary(*events: AnyEvent, forecast: Forecast | None = None) -> dict[str, Any]:
+    document = Document(messages=(Message("user", "Hello"),))
+    run = Run(
+        id="run-1",
+        document=document,
+        request=to_request(document, "electron"),
+        endpoint=Endpoint(id="e", name="E", base_url="http://127.0.0.1:1/v1"),
+        forecast=forecast,
+        started_utc=datetime.now(UTC),
+        connection=_Recorded(),
+        key=None,
+    )
+    for event in events:
+        run.state.apply(event)
+    told: dict[str, Any] = json.loads(json.dumps(summary(run)))
+    return told
+
+
+def test_all_that_was_reported() -> None:
+    forecast = Forecast(
+        cached_tokens=7.6,
+        low=5,
+        high=9,
+        prompt_tokens=10,
+        basis="shared with r0",
+        run_id=None,
+        request_id=None,
+        shared_chars=30,
+        sent_at=None,
+    )
+    told = _summary(
+        AttemptStarted(0.0, 1),
+        HeadersReceived(0.1, 200, "r1", "text/event-stream", (("request-id", "r0"), ("x-request-id", "r1"))),
+        ReasoningDelta(0.2, "hm"),
+        ContentDelta(0.2, "Hi"),
+        ToolCallDelta(0.3, 1, "b", "book", "{}"),
+        ToolCallDelta(0.3, 0, "a", "find", "{}"),
+        Finished(0.3, "tool_calls"),
+        UsageReported(0.4, Usage(10, 5, 15, 8)),
+        Completed(0.5),
+        forecast=forecast,
+    )
+    assert told == {
+        "request_id": "r1",
+        "request_ids": [{"source": "x-request-id", "id": "r1"}, {"source": "request-id", "id": "r0"}],
+        "status": 200,
+        "attempts": [{"request_id": "r1", "status": 200, "error_type": None, "wait_s": 0.0}],
+        "text": "Hi",
+        "reasoning": "hm",
+        "refusal": None,
+        "tool_calls": [
+            {
+                "id": id,
+                "type": "function",
+                "function": {"name": name, "arguments": "{}"},
+                "name": name,
+                "arguments": "{}",
+            }
+            for id, name in (("a", "find"), ("b", "book"))
+        ],
+        "finish_reason": "tool_calls",
+        "usage": {
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "total_tokens": 15,
+            "prompt_tokens_details": {"cached_tokens": 8},
+            "cached_tokens": 8,
+        },
+        "forecast": {"cached_tokens": 8, "basis": "shared with r0"},
+        "ttft_ms": 200.0,
+        "duration_ms": 500.0,
+        "error": None,
+    }
+
+
+def test_what_was_not_reported_is_null() -> None:
+    told = _summary(AttemptStarted(0.0, 1), UsageReported(0.4, Usage(10, 0, None, None)), Completed(0.5))
+    assert told["usage"] == {
+        "prompt_tokens": 10,
+        "completion_tokens": 0,
+        "total_tokens": None,
+        "prompt_tokens_details": {"cached_tokens": None},
+        "cached_tokens": None,
+    }
+    nothing = _summary(AttemptStarted(0.0, 1))
+    for name in ("request_id", "status", "finish_reason", "usage", "forecast", "ttft_ms", "duration_ms", "error"):
+        assert nothing[name] is None, name
+    assert (nothing["text"], nothing["tool_calls"]) == ("", [])
+
+
+def test_every_attempt_with_the_wait_before_it_and_the_error_of_the_last() -> None:
+    busy = ApiError("http", "Too many requests", "slow down", "Wait.", status=429, error_type="rate_limit_error")
+    told = _summary(
+        AttemptStarted(0.0, 1),
+        HeadersReceived(0.1, 429, "r0", "application/json"),
+        AttemptFailed(0.2, busy, "r0"),
+        AttemptStarted(0.7, 2),
+        AttemptFailed(0.9, ApiError("connect", "Nothing answers there")),
+    )
+    assert told["attempts"] == [
+        {"request_id": "r0", "status": 429, "error_type": "rate_limit_error", "wait_s": 0.0},
+        {"request_id": None, "status": None, "error_type": "connect", "wait_s": 0.5},
+    ]
+    assert (told["error"]["kind"], told["error"]["message"]) == ("connect", "Nothing answers there")

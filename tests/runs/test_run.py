@@ -13,9 +13,9 @@ from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, Completed, ContentDelta, HeadersReceived, Stopped
 from playground.prompt.document import Document, Message
 from playground.prompt.request import to_request
+from playground.runs.metrics import summary
 from playground.runs.run import Run
 from playground.runs.state import fold
-from playground.runs.summary import summary
 from playground.simulator.launch import SimulatorProcess
 from tests.client import servers
 from tests.client.servers import Peer, serve
@@ -63,158 +63,137 @@ async def _execute(run: Run) -> None:
     await run.execute()
 
 
-def test_a_run_from_start_to_end() -> None:
-    async def main() -> None:
-        async with serve(_answer) as server:
-
-            async def use(run: Run) -> None:
-                assert await run.execute() is run.state
-                assert (run.state.phase, run.state.text, run.state.request_id) == ("done", "Hello", servers.REQUEST_ID)
-                run.stop()
-                assert run.state.phase == "done"
-
-            heard = await _with(server.endpoint, use)
-            assert isinstance(heard[-1], Completed)
-
-    asyncio.run(main())
-
-
-def test_error_is_in_the_state_and_not_raised() -> None:
-    async def main() -> None:
-        async with serve(_answer) as server:
-            pass
+async def test_a_run_from_start_to_end() -> None:
+    async with serve(_answer) as server:
 
         async def use(run: Run) -> None:
-            state = await run.execute()
-            assert state.phase == "failed"
-            assert state.error is not None
-            assert (state.error.kind, state.attempts[0].error) == ("connect", state.error)
-            assert (state.status, state.request_id, state.usage) == (None, None, None)
+            assert await run.execute() is run.state
+            assert (run.state.phase, run.state.text, run.state.request_id) == ("done", "Hello", servers.REQUEST_ID)
+            run.stop()
+            assert run.state.phase == "done"
 
-        await _with(server.endpoint, use)
+        heard = await _with(server.endpoint, use)
+        assert isinstance(heard[-1], Completed)
 
-    asyncio.run(main())
+
+async def test_error_is_in_the_state_and_not_raised() -> None:
+    async with serve(_answer) as server:
+        pass
+
+    async def use(run: Run) -> None:
+        state = await run.execute()
+        assert state.phase == "failed"
+        assert state.error is not None
+        assert (state.error.kind, state.attempts[0].error) == ("connect", state.error)
+        assert (state.status, state.request_id, state.usage) == (None, None, None)
+
+    await _with(server.endpoint, use)
 
 
 @pytest.mark.parametrize("sent", [b"", servers.head(), servers.head() + servers.says("half")])
-def test_stop_ends_it_and_the_server_sees_it(sent: bytes) -> None:
-    async def main() -> None:
-        reached, left = asyncio.Event(), asyncio.Event()
+async def test_stop_ends_it_and_the_server_sees_it(sent: bytes) -> None:
+    reached, left = asyncio.Event(), asyncio.Event()
 
-        async def script(peer: Peer) -> None:
-            await peer.send(sent)
-            reached.set()
-            await peer.gone()
-            left.set()
+    async def script(peer: Peer) -> None:
+        await peer.send(sent)
+        reached.set()
+        await peer.gone()
+        left.set()
 
-        async with serve(script) as server:
+    async with serve(script) as server:
 
-            async def use(run: Run) -> None:
-                told = asyncio.Event()
-                run.subscribe(lambda _, event: told.set() if isinstance(event, ContentDelta) else None)
-                executing = asyncio.create_task(run.execute())
-                await reached.wait()
-                if b"half" in sent:
-                    await told.wait()
-                run.stop()
-                run.stop()
-                state = await executing
-                run.stop()
-                await asyncio.wait_for(left.wait(), 10)
-                assert state.phase == "stopped"
-                assert state.text == ("half" if b"half" in sent else "")
-                assert (state.usage, state.error) == (None, None)
+        async def use(run: Run) -> None:
+            told = asyncio.Event()
+            run.subscribe(lambda _, event: told.set() if isinstance(event, ContentDelta) else None)
+            executing = asyncio.create_task(run.execute())
+            await reached.wait()
+            if b"half" in sent:
+                await told.wait()
+            run.stop()
+            run.stop()
+            state = await executing
+            run.stop()
+            await asyncio.wait_for(left.wait(), 10)
+            assert state.phase == "stopped"
+            assert state.text == ("half" if b"half" in sent else "")
+            assert (state.usage, state.error) == (None, None)
 
-            heard = await _with(server.endpoint, use)
-            assert sum(isinstance(event, Stopped) for event in heard) == 1
-
-    asyncio.run(main())
+        heard = await _with(server.endpoint, use)
+        assert sum(isinstance(event, Stopped) for event in heard) == 1
 
 
-def test_stop_from_a_listener_keeps_what_had_come() -> None:
-    async def main() -> None:
-        async def script(peer: Peer) -> None:
-            await peer.send(servers.head() + servers.says("one") + servers.says("two") + ANSWER)
+async def test_stop_from_a_listener_keeps_what_had_come() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(servers.head() + servers.says("one") + servers.says("two") + ANSWER)
 
-        async with serve(script) as server:
+    async with serve(script) as server:
 
-            async def use(run: Run) -> None:
-                run.subscribe(lambda run, event: run.stop() if isinstance(event, HeadersReceived) else None)
-                state = await run.execute()
-                assert (state.phase, state.request_id) == ("stopped", servers.REQUEST_ID)
+        async def use(run: Run) -> None:
+            run.subscribe(lambda run, event: run.stop() if isinstance(event, HeadersReceived) else None)
+            state = await run.execute()
+            assert (state.phase, state.request_id) == ("stopped", servers.REQUEST_ID)
 
-            await _with(server.endpoint, use)
-
-    asyncio.run(main())
+        await _with(server.endpoint, use)
 
 
-def test_stop_before_it_began_sends_nothing() -> None:
-    async def main() -> None:
-        async with serve(_answer) as server:
+async def test_stop_before_it_began_sends_nothing() -> None:
+    async with serve(_answer) as server:
 
-            async def use(run: Run) -> None:
-                run.stop()
-                assert (await run.execute()).phase == "stopped"
+        async def use(run: Run) -> None:
+            run.stop()
+            assert (await run.execute()).phase == "stopped"
 
-            assert [type(event) for event in await _with(server.endpoint, use)] == [Stopped]
-            assert server.connections == 0
-
-    asyncio.run(main())
+        assert [type(event) for event in await _with(server.endpoint, use)] == [Stopped]
+        assert server.connections == 0
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_cancelling_from_outside_is_raised_and_leaves_it_stopped(begun: bool) -> None:
-    async def main() -> None:
-        reached, left = asyncio.Event(), asyncio.Event()
+async def test_cancelling_from_outside_is_raised_and_leaves_it_stopped(begun: bool) -> None:
+    reached, left = asyncio.Event(), asyncio.Event()
 
-        async def script(peer: Peer) -> None:
-            await peer.send(servers.head())
+    async def script(peer: Peer) -> None:
+        await peer.send(servers.head())
+        reached.set()
+        await peer.gone()
+        left.set()
+
+    async with serve(script) as server:
+
+        async def use(run: Run) -> None:
+            executing = asyncio.create_task(run.execute())
+            if begun:
+                await reached.wait()
+            else:
+                await asyncio.sleep(0)
+            executing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await executing
+            assert run.state.phase == "stopped"
+            if begun:
+                await asyncio.wait_for(left.wait(), 10)
+
+        await _with(server.endpoint, use)
+
+
+async def test_after_a_stop_the_next_run_goes_through() -> None:
+    reached = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        if not reached.is_set():
             reached.set()
             await peer.gone()
-            left.set()
+        else:
+            await _answer(peer)
 
-        async with serve(script) as server:
-
-            async def use(run: Run) -> None:
-                executing = asyncio.create_task(run.execute())
-                if begun:
-                    await reached.wait()
-                else:
-                    await asyncio.sleep(0)
-                executing.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await executing
-                assert run.state.phase == "stopped"
-                if begun:
-                    await asyncio.wait_for(left.wait(), 10)
-
-            await _with(server.endpoint, use)
-
-    asyncio.run(main())
-
-
-def test_after_a_stop_the_next_run_goes_through() -> None:
-    async def main() -> None:
-        reached = asyncio.Event()
-
-        async def script(peer: Peer) -> None:
-            if not reached.is_set():
-                reached.set()
-                await peer.gone()
-            else:
-                await _answer(peer)
-
-        async with serve(script) as server:
-            connection = Connection()
-            first, second = _run(connection, server.endpoint), _run(connection, server.endpoint)
-            executing = asyncio.create_task(first.execute())
-            await reached.wait()
-            first.stop()
-            assert (await executing).phase == "stopped"
-            assert (await second.execute()).text == "Hello"
-            await connection.aclose()
-
-    asyncio.run(main())
+    async with serve(script) as server:
+        connection = Connection()
+        first, second = _run(connection, server.endpoint), _run(connection, server.endpoint)
+        executing = asyncio.create_task(first.execute())
+        await reached.wait()
+        first.stop()
+        assert (await executing).phase == "stopped"
+        assert (await second.execute()).text == "Hello"
+        await connection.aclose()
 
 
 @pytest.mark.parametrize("stream", [True, False])

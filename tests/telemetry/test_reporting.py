@@ -273,20 +273,16 @@ def test_metrics_of_a_request_have_the_names_of_the_conventions(
     assert [point.count for points in found.values() for point in points] == [1, 1, 1, 1]
 
 
-def test_agent_turns_and_tools_share_the_conversation_id(collector: Collector, tmp_path: Path) -> None:
+async def test_agent_turns_and_tools_share_the_conversation_id(collector: Collector, tmp_path: Path) -> None:
     document = prompt([[says(1, "One sec!"), calls(5, "get_balance")], ANSWER])
     conversation = Conversation(document)
-
-    async def main() -> None:
-        services = AppServices(tmp_path, {}, Tasks(print), simulator_options=("--plan", "none"))
-        services.settings.set("otel_collector", collector.address)
-        agent = AgentService(services)
-        agent.keep_book(document, BOOK)
-        ended = await agent.loop(conversation, nobody, lambda _happening: None, 5).run()
-        assert ended.reason == "answered"
-        await services.close()
-
-    asyncio.run(main())
+    services = AppServices(tmp_path, {}, Tasks(print), simulator_options=("--plan", "none"))
+    services.settings.set("otel_collector", collector.address)
+    agent = AgentService(services)
+    agent.keep_book(document, BOOK)
+    ended = await agent.loop(conversation, nobody, lambda _happening: None, 5).run()
+    assert ended.reason == "answered"
+    await services.close()
     named = {span.name: attributes(span) for span in collector.spans()}
     tool = named["execute_tool get_balance"]
     assert tool["gen_ai.operation.name"] == "execute_tool"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 from playground.cli import selftest
 from playground.cli.selftest import UiDriver
 from playground.ui.session import Session, make_runner
+from tests.conftest import Entered
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +40,7 @@ def steps_have_time() -> Iterator[None]:
 
 FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
 Story = Callable[[Session, UiDriver], Coroutine[Any, Any, None]]
+Tell = Callable[[Story], None]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,24 +62,43 @@ def simulator_options() -> tuple[str, ...]:
     return FAST
 
 
+@asynccontextmanager
+async def _opened(qapp: QApplication, folder: Path, simulator_options: tuple[str, ...]) -> AsyncIterator[Session]:
+    (folder / "data").mkdir(exist_ok=True)
+    opened = Session(qapp, folder / "data", {}, simulator_options=simulator_options)
+    try:
+        opened.show()
+        await UiDriver(opened.window, None).until(opened.ready.is_set, "log and simulator ready")
+        yield opened
+    finally:
+        await opened.close()
+
+
 @pytest.fixture
-def tell(
+def session(
     runner: asyncio.Runner, qapp: QApplication, tmp_path: Path, simulator_options: tuple[str, ...]
-) -> Callable[[Story], None]:
+) -> Entered[Session]:
+    """A window, for an async test."""
+    return Entered(_opened(qapp, tmp_path, simulator_options))
+
+
+@pytest.fixture
+def hand(session: Entered[Session]) -> Entered[UiDriver]:
+    """What works in the window of the test."""
+
+    @asynccontextmanager
+    async def driver() -> AsyncIterator[UiDriver]:
+        yield UiDriver(session.value.window, None)
+
+    return Entered(driver())
+
+
+@pytest.fixture
+def tell(runner: asyncio.Runner, qapp: QApplication, tmp_path: Path, simulator_options: tuple[str, ...]) -> Tell:
     """Opens a window, lets a story happen in it, and closes it; the data folder is the same for all of a test."""
 
-    async def session(story: Story) -> None:
-        opened = Session(qapp, tmp_path / "data", {}, simulator_options=simulator_options)
-        hand = UiDriver(opened.window, None)
-        try:
-            opened.show()
-            await hand.until(opened.ready.is_set, "log and simulator ready")
-            await story(opened, hand)
-        finally:
-            await opened.close()
+    async def told(story: Story) -> None:
+        async with _opened(qapp, tmp_path, simulator_options) as opened:
+            await story(opened, UiDriver(opened.window, None))
 
-    def run(story: Story) -> None:
-        (tmp_path / "data").mkdir(exist_ok=True)
-        runner.run(session(story))
-
-    return run
+    return lambda story: runner.run(told(story))

@@ -12,40 +12,36 @@ from pytestqt.qtbot import QtBot
 from playground.cli.selftest import UiDriver
 from playground.ui.panes.prompt.pane import PARAMETERS, PROMPT
 from playground.ui.session import Session
-from playground.ui.widgets.form import padded
-from tests.ui.test_window import Tell
+from playground.ui.widgets.labels import padded
 
 
-def test_an_invalid_parameter_is_not_sent_and_gets_the_focus(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        for name, text in (("temperature", "0,7"), ("temperature", "7"), ("max_tokens", "many")):
-            before = window.requests.current
-            window.prompt.tabs.setCurrentIndex(PARAMETERS)
-            field = next(
-                line for line in window.prompt.parameters_tab.findChildren(QLineEdit) if line.accessibleName() == name
-            )
-            field.clear()
-            QTest.keyClicks(field, text)
-            assert window.prompt.tabs.marked == {PARAMETERS}
-            window.prompt.tabs.setCurrentIndex(PROMPT)
-            window.requests.send_or_stop()
-            await hand.until(lambda: not window.requests.running, "the refusal")
-            assert window.requests.current is before
-            assert window.prompt.tabs.currentIndex() == PARAMETERS
-            assert window.focusWidget() is field
-            assert field.text() == text
-            field.clear()
-            QTest.keyClicks(field, "1")
-            assert window.prompt.tabs.marked == set()
-            window.requests.send_or_stop()
-            await hand.until(lambda: not window.requests.running, "the answer")
-            current = window.requests.current
-            assert current is not None
-            assert current is not before
-            assert current.run.request.fields[name] == 1
-
-    tell(story)
+async def test_an_invalid_parameter_is_not_sent_and_gets_the_focus(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    for name, text in (("temperature", "0,7"), ("temperature", "7"), ("max_tokens", "many")):
+        before = window.requests.current
+        window.prompt.tabs.setCurrentIndex(PARAMETERS)
+        field = next(
+            line for line in window.prompt.parameters_tab.findChildren(QLineEdit) if line.accessibleName() == name
+        )
+        field.clear()
+        QTest.keyClicks(field, text)
+        assert window.prompt.tabs.marked == {PARAMETERS}
+        window.prompt.tabs.setCurrentIndex(PROMPT)
+        window.requests.send_or_stop()
+        await hand.until(lambda: not window.requests.running, "the refusal")
+        assert window.requests.current is before
+        assert window.prompt.tabs.currentIndex() == PARAMETERS
+        assert window.focusWidget() is field
+        assert field.text() == text
+        field.clear()
+        QTest.keyClicks(field, "1")
+        assert window.prompt.tabs.marked == set()
+        window.requests.send_or_stop()
+        await hand.until(lambda: not window.requests.running, "the answer")
+        current = window.requests.current
+        assert current is not None
+        assert current is not before
+        assert current.run.request.fields[name] == 1
 
 
 @pytest.mark.parametrize("kind", [QSpinBox, QDoubleSpinBox])

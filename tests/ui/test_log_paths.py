@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,11 +25,9 @@ from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.table import ATTEMPT_PX, DAY_PX
 from playground.ui.session import Session
 from playground.ui.theme import scaled
-from playground.ui.widgets.row_table import ROW_PX
+from playground.ui.widgets.plain_table import REQUEST_ROW_PX
 from tests.requestlog.samples import answered, body_of, record, refused
-from tests.ui.conftest import Story
 
-Tell = Callable[[Story], None]
 TITLES = [column.title for column in COLUMNS]
 
 
@@ -81,278 +78,239 @@ def _cell(session: Session, row: int, title: str) -> str:
     return str(model.data(model.index(row, TITLES.index(title))))
 
 
-def test_attempts_unfold_below_their_request_and_fold_again(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        await _filled(session, hand)
-        table, model = session.window.log.table, session.window.log.model
-        await hand.until(lambda: _cell(session, 1, "status") == "503 → 200 finished", "the attempts")
-        _choose(session, 1)
-        QTest.keyClick(table, Qt.Key.Key_Right)
-        await hand.until(lambda: table.rowHeight(1) == ROW_PX + 2 * ATTEMPT_PX, "room for two attempts")
-        row = model.row(1)
-        assert row is not None
-        first, second = model.detail(row).attempts
-        assert (first.status, second.status) == (503, 200)
-        assert first.wait_s == pytest.approx(0.8)
-        assert second.request_id == "aaaa0000-1111-4222-8333-444455556666"
-        assert _cell(session, 1, "time").startswith("▾ ")
-        QTest.keyClick(table, Qt.Key.Key_Left)
-        assert table.rowHeight(1) == ROW_PX
-        _choose(session, 0)
-        QTest.keyClick(table, Qt.Key.Key_Right)
-        assert table.rowHeight(0) == ROW_PX + DAY_PX  # a single attempt stays folded
-
-    tell(story)
+async def test_attempts_unfold_below_their_request_and_fold_again(session: Session, hand: UiDriver) -> None:
+    await _filled(session, hand)
+    table, model = session.window.log.table, session.window.log.model
+    await hand.until(lambda: _cell(session, 1, "status") == "503 → 200 finished", "the attempts")
+    _choose(session, 1)
+    QTest.keyClick(table, Qt.Key.Key_Right)
+    await hand.until(lambda: table.rowHeight(1) == REQUEST_ROW_PX + 2 * ATTEMPT_PX, "room for two attempts")
+    row = model.row(1)
+    assert row is not None
+    first, second = model.detail(row).attempts
+    assert (first.status, second.status) == (503, 200)
+    assert first.wait_s == pytest.approx(0.8)
+    assert second.request_id == "aaaa0000-1111-4222-8333-444455556666"
+    assert _cell(session, 1, "time").startswith("▾ ")
+    QTest.keyClick(table, Qt.Key.Key_Left)
+    assert table.rowHeight(1) == REQUEST_ROW_PX
+    _choose(session, 0)
+    QTest.keyClick(table, Qt.Key.Key_Right)
+    assert table.rowHeight(0) == REQUEST_ROW_PX + DAY_PX  # a single attempt stays folded
 
 
-def test_days_are_told_apart_in_the_zone_that_is_shown(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        await _filled(session, hand)
-        session.window.answers.log_paths.set_clock("utc")
-        table = session.window.log.table
-        assert list(table._days) == [0, 2]  # both days are over
-        high = [ROW_PX + DAY_PX, ROW_PX]
-        assert [table.rowHeight(row) for row in range(4)] == [*high, *high]
-        table.show_order(Order("in", True))
-        await hand.until(lambda: table.rowHeight(2) == ROW_PX, "rows that are not in the order of time")
-        table.show_order(None)
-        await hand.until(lambda: table.rowHeight(2) == ROW_PX + DAY_PX, "the day again")
-        newest = record(question="Now", body=body_of("Now", "Be kind."))
-        newest = replace(newest, started_utc=datetime.now(UTC))
-        assert session.workspace.log is not None
-        await session.workspace.log.add([EndedRun(newest, tuple(answered()))])
-        await hand.until(lambda: table.model().rowCount() == 5, "the newest request")
-        await hand.until(lambda: list(table._days) == [1, 3], "the days below it")
-        assert [table.rowHeight(row) for row in range(5)] == [ROW_PX, *high, *high]
-        assert session.workspace.settings.text("log_clock") == "utc"
-        session.window.answers.log_paths.set_clock("relative")
-        assert _cell(session, 1, "time").endswith("ago") or "in" in _cell(session, 1, "time")
-
-    tell(story)
+async def test_days_are_told_apart_in_the_zone_that_is_shown(session: Session, hand: UiDriver) -> None:
+    await _filled(session, hand)
+    session.window.answers.log_paths.set_clock("utc")
+    table = session.window.log.table
+    assert list(table._days) == [0, 2]  # both days are over
+    high = [REQUEST_ROW_PX + DAY_PX, REQUEST_ROW_PX]
+    assert [table.rowHeight(row) for row in range(4)] == [*high, *high]
+    table.show_order(Order("in", True))
+    await hand.until(lambda: table.rowHeight(2) == REQUEST_ROW_PX, "rows that are not in the order of time")
+    table.show_order(None)
+    await hand.until(lambda: table.rowHeight(2) == REQUEST_ROW_PX + DAY_PX, "the day again")
+    newest = record(question="Now", body=body_of("Now", "Be kind."))
+    newest = replace(newest, started_utc=datetime.now(UTC))
+    assert session.workspace.log is not None
+    await session.workspace.log.add([EndedRun(newest, tuple(answered()))])
+    await hand.until(lambda: table.model().rowCount() == 5, "the newest request")
+    await hand.until(lambda: list(table._days) == [1, 3], "the days below it")
+    assert [table.rowHeight(row) for row in range(5)] == [REQUEST_ROW_PX, *high, *high]
+    assert session.workspace.settings.text("log_clock") == "utc"
+    session.window.answers.log_paths.set_clock("relative")
+    assert _cell(session, 1, "time").endswith("ago") or "in" in _cell(session, 1, "time")
 
 
-def test_many_rows_are_copied_marked_and_tagged_at_once(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        await _filled(session, hand)
-        table = session.window.log.table
-        _choose(session, 0, 2, 3)
-        QTest.keyClick(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
-        copied = QGuiApplication.clipboard
-        await hand.until(lambda: len(copied().text().split("\n")) == 3, "three request_ids")
-        QTest.keyClick(table, Qt.Key.Key_M)
-        await hand.until(lambda: _cell(session, 3, "time").endswith("★"), "the marks")
-        assert not _cell(session, 1, "time").endswith("★")
-        QTest.keyClick(table, Qt.Key.Key_T)
-        await hand.until(lambda: _dialog(QInputDialog) is not None, "the question for tags")
-        dialog = _dialog(QInputDialog)
-        assert isinstance(dialog, QInputDialog)
-        dialog.setTextValue("billing, to\x1fdo, ")  # the separator of tags in the log
-        dialog.accept()
-        await hand.until(lambda: _cell(session, 2, "tags") == "billing, to do", "the tags")
-        session.window.log.filter_line.setText("tag:billing is:marked")
-        await hand.until(lambda: session.window.log.model.rowCount() == 3, "what is tagged")
-
-    tell(story)
+async def test_many_rows_are_copied_marked_and_tagged_at_once(session: Session, hand: UiDriver) -> None:
+    await _filled(session, hand)
+    table = session.window.log.table
+    _choose(session, 0, 2, 3)
+    QTest.keyClick(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    copied = QGuiApplication.clipboard
+    await hand.until(lambda: len(copied().text().split("\n")) == 3, "three request_ids")
+    QTest.keyClick(table, Qt.Key.Key_M)
+    await hand.until(lambda: _cell(session, 3, "time").endswith("★"), "the marks")
+    assert not _cell(session, 1, "time").endswith("★")
+    QTest.keyClick(table, Qt.Key.Key_T)
+    await hand.until(lambda: _dialog(QInputDialog) is not None, "the question for tags")
+    dialog = _dialog(QInputDialog)
+    assert isinstance(dialog, QInputDialog)
+    dialog.setTextValue("billing, to\x1fdo, ")  # the separator of tags in the log
+    dialog.accept()
+    await hand.until(lambda: _cell(session, 2, "tags") == "billing, to do", "the tags")
+    session.window.log.filter_line.setText("tag:billing is:marked")
+    await hand.until(lambda: session.window.log.model.rowCount() == 3, "what is tagged")
 
 
-def test_two_requests_are_compared(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        await _filled(session, hand)
-        _choose(session, 0, 3)
-        QTest.keyClick(session.window.log.table, Qt.Key.Key_C)
-        await hand.until(lambda: session.window.modes.current == "compare", "Compare mode")
-        compare = session.window.compare
-        await hand.until(lambda: len(compare.slots) == 2, "the two requests")
-        assert [slot.runs[0].request_id for slot in compare.slots] == [
-            "00000000-0000-4000-8000-000000000000",
-            "00000003-0000-4000-8000-000000000000",
-        ]
-        assert [view.input.text() for view in compare.page.columns] == ["1,204 in"] * 2
-        assert [slot.running for slot in compare.slots] == [False, False]
-
-    tell(story)
+async def test_two_requests_are_compared(session: Session, hand: UiDriver) -> None:
+    await _filled(session, hand)
+    _choose(session, 0, 3)
+    QTest.keyClick(session.window.log.table, Qt.Key.Key_C)
+    await hand.until(lambda: session.window.modes.current == "compare", "Compare mode")
+    compare = session.window.compare
+    await hand.until(lambda: len(compare.slots) == 2, "the two requests")
+    assert [slot.runs[0].request_id for slot in compare.slots] == [
+        "00000000-0000-4000-8000-000000000000",
+        "00000003-0000-4000-8000-000000000000",
+    ]
+    assert [view.input.text() for view in compare.page.columns] == ["1,204 in"] * 2
+    assert [slot.running for slot in compare.slots] == [False, False]
 
 
-def test_ticket_shortcut_with_several_rows_copies_all_of_them(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        await _filled(session, hand)
-        _choose(session, 0, 1, 3)
-        QTest.keyClick(session.window.log.table, Qt.Key.Key_T, CONTROL | SHIFT)
-        await hand.until(lambda: "ticket of 3 requests" in session.window.notice_bar.words, "the notice")
-        heads = re.findall("(?m)^# Request ([0-9a-f]{8})", QGuiApplication.clipboard().text())
-        assert heads == ["00000003", "aaaa0000", "00000000"]
-
-    tell(story)
+async def test_ticket_shortcut_with_several_rows_copies_all_of_them(session: Session, hand: UiDriver) -> None:
+    await _filled(session, hand)
+    _choose(session, 0, 1, 3)
+    QTest.keyClick(session.window.log.table, Qt.Key.Key_T, CONTROL | SHIFT)
+    await hand.until(lambda: "ticket of 3 requests" in session.window.notice_bar.words, "the notice")
+    heads = re.findall("(?m)^# Request ([0-9a-f]{8})", QGuiApplication.clipboard().text())
+    assert heads == ["00000003", "aaaa0000", "00000000"]
 
 
-def test_imported_days_between_newer_rows_keep_their_headings(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        log = session.workspace.log
-        assert log is not None
-        now = datetime.now(UTC)
-        old = now - timedelta(days=9)
+async def test_imported_days_between_newer_rows_keep_their_headings(session: Session, hand: UiDriver) -> None:
+    log = session.workspace.log
+    assert log is not None
+    now = datetime.now(UTC)
+    old = now - timedelta(days=9)
 
-        async def keep(number: int, started: datetime) -> None:
-            events = answered(request_id=f"{number:08x}-0000-4000-8000-000000000000")
-            await log.add([EndedRun(replace(record(question=f"{number}"), started_utc=started), tuple(events))])
+    async def keep(number: int, started: datetime) -> None:
+        events = answered(request_id=f"{number:08x}-0000-4000-8000-000000000000")
+        await log.add([EndedRun(replace(record(question=f"{number}"), started_utc=started), tuple(events))])
 
-        table = session.window.log.table
-        for number, started in enumerate((now, old, old, now, now)):
-            await keep(number, started)
-        tall = scaled(ROW_PX + DAY_PX)
-        heights = [scaled(ROW_PX), scaled(ROW_PX), tall, scaled(ROW_PX), tall]
-        await hand.until(lambda: [table.rowHeight(row) for row in range(5)] == heights, "two days with headings")
-
-    tell(story)
+    table = session.window.log.table
+    for number, started in enumerate((now, old, old, now, now)):
+        await keep(number, started)
+    tall = scaled(REQUEST_ROW_PX + DAY_PX)
+    heights = [scaled(REQUEST_ROW_PX), scaled(REQUEST_ROW_PX), tall, scaled(REQUEST_ROW_PX), tall]
+    await hand.until(lambda: [table.rowHeight(row) for row in range(5)] == heights, "two days with headings")
 
 
-def test_a_ticket_is_looked_at_before_it_is_saved(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        await _filled(session, hand)
-        _choose(session, 0, 1)
-        session.window.actions_table["ticket"].trigger()
-        await hand.until(lambda: _dialog(TicketDialog) is not None, "the ticket")
-        dialog = _dialog(TicketDialog)
-        assert isinstance(dialog, TicketDialog)
-        assert len(re.findall("(?m)^# Request ", dialog.preview.toPlainText())) == 2
-        assert "Be kind." not in dialog.preview.toPlainText()
-        dialog.contents.setCurrentText("included")
-        assert "Be kind." in dialog.preview.toPlainText()
-        dialog.workspace.setText("ws-9")
-        dialog.save_to(tmp_path / "ticket.zip")
-        with zipfile.ZipFile(tmp_path / "ticket.zip") as archive:
-            assert "ws-9" in archive.read("ticket.md").decode()
-        assert session.workspace.settings.text("ticket_workspace") == "ws-9"
-        dialog.close()
-
-    tell(story)
+async def test_a_ticket_is_looked_at_before_it_is_saved(session: Session, hand: UiDriver, tmp_path: Path) -> None:
+    await _filled(session, hand)
+    _choose(session, 0, 1)
+    session.window.actions_table["ticket"].trigger()
+    await hand.until(lambda: _dialog(TicketDialog) is not None, "the ticket")
+    dialog = _dialog(TicketDialog)
+    assert isinstance(dialog, TicketDialog)
+    assert len(re.findall("(?m)^# Request ", dialog.preview.toPlainText())) == 2
+    assert "Be kind." not in dialog.preview.toPlainText()
+    dialog.contents.setCurrentText("included")
+    assert "Be kind." in dialog.preview.toPlainText()
+    dialog.workspace.setText("ws-9")
+    dialog.save_to(tmp_path / "ticket.zip")
+    with zipfile.ZipFile(tmp_path / "ticket.zip") as archive:
+        assert "ws-9" in archive.read("ticket.md").decode()
+    assert session.workspace.settings.text("ticket_workspace") == "ws-9"
+    dialog.close()
 
 
-def test_chosen_rows_are_exported_deleted_and_imported_again(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        ids = await _filled(session, hand)
-        window = session.window
-        file = tmp_path / "some.jsonl"
-        _choose(session, 1, 2)
-        QTest.keyClick(window.log.table, Qt.Key.Key_E)
-        await hand.until(lambda: _dialog(QFileDialog) is not None, "where to")
-        dialog = _dialog(QFileDialog)
-        assert isinstance(dialog, QFileDialog)
-        dialog.fileSelected.emit(str(file))
-        dialog.close()
-        await hand.until(file.exists, "the file")
-        assert [json.loads(line)["record"]["run_id"] for line in file.read_text().splitlines()] == [ids[2], ids[1]]
-        QTest.keyClick(window.log.table, Qt.Key.Key_Delete)
-        await hand.until(lambda: _dialog(QMessageBox) is not None, "the question")
-        box = _dialog(QMessageBox)
-        assert isinstance(box, QMessageBox)
-        assert "these 2 requests" in box.text()
-        box.buttons()[0].click()
-        await hand.until(lambda: window.log.model.rowCount() == 2, "two rows less")
-        window.answers.log_paths.work.import_from(file)
-        await hand.until(lambda: window.log.model.rowCount() == 4, "all rows")
-        assert "2 requests imported." in window.notice_bar.words
-
-    tell(story)
-
-
-def test_pasted_ids_choose_their_rows_and_name_the_others(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        await _filled(session, hand)
-        pane = session.window.log
-        pane.filter_line.setText(
-            "00000003-0000-4000-8000-000000000000\n00000001-0000-4000-8000-000000000000 "
-            "deadbeef-0000-4000-8000-000000000000"
-        )
-        await hand.until(lambda: "1 of 3 ids are not in the log: deadbeef" in pane.wrong.text(), "the missing id")
-        await hand.until(lambda: len(pane.table.chosen_rows()) == 2, "two chosen rows")
-
-    tell(story)
+async def test_chosen_rows_are_exported_deleted_and_imported_again(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    ids = await _filled(session, hand)
+    window = session.window
+    file = tmp_path / "some.jsonl"
+    _choose(session, 1, 2)
+    QTest.keyClick(window.log.table, Qt.Key.Key_E)
+    await hand.until(lambda: _dialog(QFileDialog) is not None, "where to")
+    dialog = _dialog(QFileDialog)
+    assert isinstance(dialog, QFileDialog)
+    dialog.fileSelected.emit(str(file))
+    dialog.close()
+    await hand.until(file.exists, "the file")
+    assert [json.loads(line)["record"]["run_id"] for line in file.read_text().splitlines()] == [ids[2], ids[1]]
+    QTest.keyClick(window.log.table, Qt.Key.Key_Delete)
+    await hand.until(lambda: _dialog(QMessageBox) is not None, "the question")
+    box = _dialog(QMessageBox)
+    assert isinstance(box, QMessageBox)
+    assert "these 2 requests" in box.text()
+    box.buttons()[0].click()
+    await hand.until(lambda: window.log.model.rowCount() == 2, "two rows less")
+    window.answers.log_paths.work.import_from(file)
+    await hand.until(lambda: window.log.model.rowCount() == 4, "all rows")
+    assert "2 requests imported." in window.notice_bar.words
 
 
-def test_completions_come_while_typing_and_filters_are_kept(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        await _filled(session, hand)
-        window = session.window
-        line = window.log.filter_line
-        window.activateWindow()
-        line.setFocus()
-        QTest.keyClicks(line, "is:f")
-        assert line.offered == ["is:failed"]
-        QTest.keyClick(line.popup, Qt.Key.Key_Down)
-        QTest.keyClick(line.popup, Qt.Key.Key_Return)
-        assert line.text() == "is:failed "
-        filters = window.answers.log_paths.filters
-        filters.keep("What failed")
-        line.setText("")
-        filters.use("What failed")
-        assert line.text() == "is:failed"
-        filters.remove("What failed")
-        assert filters.all == {}
-
-    tell(story)
+async def test_pasted_ids_choose_their_rows_and_name_the_others(session: Session, hand: UiDriver) -> None:
+    await _filled(session, hand)
+    pane = session.window.log
+    pane.filter_line.setText(
+        "00000003-0000-4000-8000-000000000000\n00000001-0000-4000-8000-000000000000 "
+        "deadbeef-0000-4000-8000-000000000000"
+    )
+    await hand.until(lambda: "1 of 3 ids are not in the log: deadbeef" in pane.wrong.text(), "the missing id")
+    await hand.until(lambda: len(pane.table.chosen_rows()) == 2, "two chosen rows")
 
 
-def test_columns_are_the_users_and_come_back(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        layout = session.window.answers.log_paths.layout
-        header = session.window.log.table.horizontalHeader()
-        assert layout.text() == ""
-        layout.show_column(TITLES.index("tags"), True)
-        layout.show_column(TITLES.index("cost"), False)
-        header.moveSection(header.visualIndex(TITLES.index("TTFT")), 0)
-        kept = layout.text()
+async def test_completions_come_while_typing_and_filters_are_kept(session: Session, hand: UiDriver) -> None:
+    await _filled(session, hand)
+    window = session.window
+    line = window.log.filter_line
+    window.activateWindow()
+    line.setFocus()
+    QTest.keyClicks(line, "is:f")
+    assert line.offered == ["is:failed"]
+    QTest.keyClick(line.popup, Qt.Key.Key_Down)
+    QTest.keyClick(line.popup, Qt.Key.Key_Return)
+    assert line.text() == "is:failed "
+    filters = window.answers.log_paths.filters
+    filters.keep("What failed")
+    line.setText("")
+    filters.use("What failed")
+    assert line.text() == "is:failed"
+    filters.remove("What failed")
+    assert filters.all == {}
+
+
+async def test_columns_are_the_users_and_come_back(session: Session, hand: UiDriver) -> None:
+    layout = session.window.answers.log_paths.layout
+    header = session.window.log.table.horizontalHeader()
+    assert layout.text() == ""
+    layout.show_column(TITLES.index("tags"), True)
+    layout.show_column(TITLES.index("cost"), False)
+    header.moveSection(header.visualIndex(TITLES.index("TTFT")), 0)
+    kept = layout.text()
+    layout.reset()
+    assert layout.text() == ""
+    layout.restore(kept)
+    assert layout.text() == kept
+    assert header.isSectionHidden(TITLES.index("cost"))
+    assert header.logicalIndex(0) == TITLES.index("TTFT")
+    for wrong in ("no json", "[1]", '[["time", 96, false]]', '[["gone", 10, true]]'):
         layout.reset()
+        layout.restore(wrong)
         assert layout.text() == ""
-        layout.restore(kept)
-        assert layout.text() == kept
-        assert header.isSectionHidden(TITLES.index("cost"))
-        assert header.logicalIndex(0) == TITLES.index("TTFT")
-        for wrong in ("no json", "[1]", '[["time", 96, false]]', '[["gone", 10, true]]'):
-            layout.reset()
-            layout.restore(wrong)
-            assert layout.text() == ""
-
-    tell(story)
 
 
-def test_the_size_is_shown_and_bounds_are_kept(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        ids = await _filled(session, hand)
-        log = session.workspace.log
-        assert log is not None
-        await log.mark(ids[-1:])
-        session.window.actions_table["log_size"].trigger()
-        await hand.until(lambda: _dialog(LogSizeDialog) is not None, "the dialog")
-        dialog = _dialog(LogSizeDialog)
-        assert isinstance(dialog, LogSizeDialog)
-        assert dialog.size_words.text().startswith("4 requests, 1 of them marked, in ")
-        dialog.megabytes.setValue(1)
-        assert session.workspace.settings.number("log_keep_mb") == 0
-        dialog.apply.click()
-        await hand.until(lambda: _dialog(QMessageBox) is not None, "the requests that it would delete")
-        box = _dialog(QMessageBox)
-        assert isinstance(box, QMessageBox)
-        assert "below 1 MB" in box.text()
-        box.buttons()[0].click()
-        await hand.until(lambda: "0 requests were deleted" in dialog.message.text(), "nothing to delete")
-        assert session.workspace.settings.number("log_keep_mb") == 1
-        dialog.close()
-        assert (await log.count(EVERYTHING)).n == 4
-
-    tell(story)
+async def test_the_size_is_shown_and_bounds_are_kept(session: Session, hand: UiDriver) -> None:
+    ids = await _filled(session, hand)
+    log = session.workspace.log
+    assert log is not None
+    await log.mark(ids[-1:])
+    session.window.actions_table["log_size"].trigger()
+    await hand.until(lambda: _dialog(LogSizeDialog) is not None, "the dialog")
+    dialog = _dialog(LogSizeDialog)
+    assert isinstance(dialog, LogSizeDialog)
+    assert dialog.size_words.text().startswith("4 requests, 1 of them marked, in ")
+    dialog.megabytes.setValue(1)
+    assert session.workspace.settings.number("log_keep_mb") == 0
+    dialog.apply.click()
+    await hand.until(lambda: _dialog(QMessageBox) is not None, "the requests that it would delete")
+    box = _dialog(QMessageBox)
+    assert isinstance(box, QMessageBox)
+    assert "below 1 MB" in box.text()
+    box.buttons()[0].click()
+    await hand.until(lambda: "0 requests were deleted" in dialog.message.text(), "nothing to delete")
+    assert session.workspace.settings.number("log_keep_mb") == 1
+    dialog.close()
+    assert (await log.count(EVERYTHING)).n == 4
 
 
 @pytest.mark.parametrize("simulator_options", [("--ttft-ms", "20", "--token-ms", "20", "--plan", "none")])
-def test_what_is_running_is_shown_as_it_comes(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.actions_table["send"].trigger()
-        await hand.until(
-            lambda: window.log.model.rowCount() == 1 and _cell(session, 0, "out").startswith("≈ "), "≈ tokens"
-        )
-        assert _cell(session, 0, "status") == "streaming…"
-        await hand.until(lambda: _cell(session, 0, "status") == "200 finished", "the end")
-        assert not _cell(session, 0, "out").startswith("≈")
-
-    tell(story)
+async def test_what_is_running_is_shown_as_it_comes(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.actions_table["send"].trigger()
+    await hand.until(lambda: window.log.model.rowCount() == 1 and _cell(session, 0, "out").startswith("≈ "), "≈ tokens")
+    assert _cell(session, 0, "status") == "streaming…"
+    await hand.until(lambda: _cell(session, 0, "status") == "200 finished", "the end")
+    assert not _cell(session, 0, "out").startswith("≈")

@@ -2,115 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import QLabel, QPushButton, QStyle, QStyleOptionButton
 
 from playground.cli.selftest import UiDriver
-from playground.ui.bars.topbar import VERIFY
 from playground.ui.modes import ModeView
 from playground.ui.session import Session
 from playground.ui.theme import zoom_factor
-from tests.ui.conftest import Story
-
-Tell = Callable[[Story], None]
+from playground.ui.topbar import VERIFY
 
 
-def test_modes_added_mode_is_built_at_first_display_only(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        modes, top = session.window.modes, session.window.top
-        built: list[ModeView] = []
-        ran: list[str] = []
+async def test_modes_added_mode_is_built_at_first_display_only(session: Session, hand: UiDriver) -> None:
+    modes, top = session.window.modes, session.window.top
+    built: list[ModeView] = []
+    ran: list[str] = []
 
-        def build() -> ModeView:
-            built.append(ModeView(QLabel("page"), QLabel("tools"), send=lambda: ran.append("send")))
-            return built[-1]
+    def build() -> ModeView:
+        built.append(ModeView(QLabel("page"), QLabel("tools"), send=lambda: ran.append("send")))
+        return built[-1]
 
-        modes.add("other", "Other", "record", build)
-        assert built == []
-        assert top.modes.isVisible()
-        modes.show_mode("other")
-        modes.show_mode("prompt")
-        modes.show_mode("other")
-        assert len(built) == 1
-        assert built[0].page.isVisible()
-        tools = built[0].toolbar
-        assert tools is not None
-        assert tools.isVisible()
-        assert not top.context.isVisible()
-        session.window.actions_table["send"].trigger()
-        assert ran == ["send"]
-        assert not session.window.requests.running
-        session.window.actions_table["mode_prompt"].trigger()
-        assert session.window.prompt.isVisible()
-        assert top.context.isVisible()
-        assert not tools.isVisible()
-
-    tell(story)
+    modes.add("other", "Other", "record", build)
+    assert built == []
+    assert top.modes.isVisible()
+    modes.show_mode("other")
+    modes.show_mode("prompt")
+    modes.show_mode("other")
+    assert len(built) == 1
+    assert built[0].page.isVisible()
+    tools = built[0].toolbar
+    assert tools is not None
+    assert tools.isVisible()
+    assert not top.context.isVisible()
+    session.window.actions_table["send"].trigger()
+    assert ran == ["send"]
+    assert not session.window.requests.running
+    session.window.actions_table["mode_prompt"].trigger()
+    assert session.window.prompt.isVisible()
+    assert top.context.isVisible()
+    assert not tools.isVisible()
 
 
-def test_modes_open_logged_returns_to_the_prompt(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.modes.add("other", "Other", "record", lambda: ModeView(QLabel("page")))
-        window.requests.send_or_stop()
-        await hand.until(lambda: not window.requests.running, "the end of the request")
-        run_id = window.requests.shown_run_id
-        assert run_id is not None
-        window.modes.show_mode("other")
-        window.open_logged(run_id)
-        await hand.until(lambda: window.modes.current == "prompt", "the prompt's panes")
-        assert window.requests.shown_run_id == run_id
-
-    tell(story)
+async def test_modes_open_logged_returns_to_the_prompt(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.modes.add("other", "Other", "record", lambda: ModeView(QLabel("page")))
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running, "the end of the request")
+    run_id = window.requests.shown_run_id
+    assert run_id is not None
+    window.modes.show_mode("other")
+    window.open_logged(run_id)
+    await hand.until(lambda: window.modes.current == "prompt", "the prompt's panes")
+    assert window.requests.shown_run_id == run_id
 
 
-def test_toolbar_name_of_a_changed_prompt_takes_room_from_the_shortcut_before_a_button_loses_its_word(
-    tell: Tell,
+async def test_toolbar_name_of_a_changed_prompt_takes_room_from_the_shortcut_before_a_button_loses_its_word(
+    session: Session,
 ) -> None:
-    async def story(session: Session, _hand: UiDriver) -> None:
-        top = session.window.top
-        session.window.resize(1280, 800)
-        top.show_file("acme-phone-agent-2", changed=True)
-        verify, send = (
-            next(button for button in top.findChildren(QPushButton) if button.accessibleName() == name)
-            for name in (VERIFY, "Send the prompt")
-        )
-        assert verify.text() == "Verify"
-        assert "Ctrl" not in send.text()
-
-    tell(story)
+    top = session.window.top
+    session.window.resize(1280, 800)
+    top.show_file("acme-phone-agent-2", changed=True)
+    verify, send = (
+        next(button for button in top.findChildren(QPushButton) if button.accessibleName() == name)
+        for name in (VERIFY, "Send the prompt")
+    )
+    assert verify.text() == "Verify"
+    assert "Ctrl" not in send.text()
 
 
-def test_toolbar_current_mode_has_room_for_its_label_in_bold(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.resize(1280, 800)
-        for mode in ("mode_batch", "mode_prompt"):
-            window.actions_table[mode].trigger()
-            current = next(button for button in window.top.modes.findChildren(QPushButton) if button.isChecked())
-            option = QStyleOptionButton()
-            current.initStyleOption(option)
-            room = current.style().subElementRect(QStyle.SubElement.SE_PushButtonContents, option, current).width()
-            strong = QFont(current.font())
-            strong.setWeight(QFont.Weight.DemiBold)
-            needed = current.iconSize().width() + QFontMetrics(strong).horizontalAdvance(current.text())
-            assert current.text()
-            assert room > needed, current.text()
-
-    tell(story)
+async def test_toolbar_current_mode_has_room_for_its_label_in_bold(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.resize(1280, 800)
+    for mode in ("mode_batch", "mode_prompt"):
+        window.actions_table[mode].trigger()
+        current = next(button for button in window.top.modes.findChildren(QPushButton) if button.isChecked())
+        option = QStyleOptionButton()
+        current.initStyleOption(option)
+        room = current.style().subElementRect(QStyle.SubElement.SE_PushButtonContents, option, current).width()
+        strong = QFont(current.font())
+        strong.setWeight(QFont.Weight.DemiBold)
+        needed = current.iconSize().width() + QFontMetrics(strong).horizontalAdvance(current.text())
+        assert current.text()
+        assert room > needed, current.text()
 
 
-def test_toolbar_places_its_controls_at_once_after_a_change_of_mode(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.resize(1440, 900)
-        session.workspace.settings.set("zoom", 150)
-        await hand.until(lambda: zoom_factor() == 1.5, "150 %")
-        window.actions_table["mode_batch"].trigger()
-        # Without a turn of the event loop in between.
-        switch = window.top.modes
-        assert switch.width() == switch.sizeHint().width()
-
-    tell(story)
+async def test_toolbar_places_its_controls_at_once_after_a_change_of_mode(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.resize(1440, 900)
+    session.workspace.settings.set("zoom", 150)
+    await hand.until(lambda: zoom_factor() == 1.5, "150 %")
+    window.actions_table["mode_batch"].trigger()
+    # Without a turn of the event loop in between.
+    switch = window.top.modes
+    assert switch.width() == switch.sizeHint().width()

@@ -12,7 +12,7 @@ from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
-from tests.ui.test_window import Tell
+from tests.ui.conftest import Tell
 
 KEY = "gw-0123456789abcdef"
 BODY = json.dumps(
@@ -48,61 +48,50 @@ def test_paste_into_empty_prompt_opens_it_without_its_key(tell: Tell, tmp_path: 
     assert written == []
 
 
-def test_paste_into_a_prompt_stays_text_and_offers_to_open(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.prompt.set_document(Document(messages=(Message("system", "Rules"), Message("user", "Hi ")), id="e"))
-        paste(window, BODY)
-        await hand.until(window.prompt.paste_bar.isVisible, "offered")
-        assert window.prompt.document().messages[-1].content == "Hi " + BODY or BODY in str(window.prompt.document())
-        assert "gpt-4o" in window.prompt.paste_bar.words
-        window.prompt.paste_bar.press("Open as prompt")
-        assert [message.content for message in window.prompt.document().messages] == ["S", "Q"]
-        window.prompt.undo()
-        assert window.prompt.document().messages[0].content == "Rules"
-
-    tell(story)
+async def test_paste_into_a_prompt_stays_text_and_offers_to_open(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.prompt.set_document(Document(messages=(Message("system", "Rules"), Message("user", "Hi ")), id="e"))
+    paste(window, BODY)
+    await hand.until(window.prompt.paste_bar.isVisible, "offered")
+    assert window.prompt.document().messages[-1].content == "Hi " + BODY or BODY in str(window.prompt.document())
+    assert "gpt-4o" in window.prompt.paste_bar.words
+    window.prompt.paste_bar.press("Open as prompt")
+    assert [message.content for message in window.prompt.document().messages] == ["S", "Q"]
+    window.prompt.undo()
+    assert window.prompt.document().messages[0].content == "Rules"
 
 
-def test_paste_of_curl_with_an_image_names_the_place(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.prompt.set_document(Document(messages=(Message("user", ""),), id="e"))
-        parts = [{"type": "image_url", "image_url": {"url": "x"}}]
-        paste(window, f"curl u -d '{json.dumps({'messages': [{'role': 'user', 'content': parts}]})}'")
-        await hand.until(window.prompt.paste_bar.isVisible, "said")
-        assert "messages[0].content[0]" in window.prompt.paste_bar.words
-
-    tell(story)
+async def test_paste_of_curl_with_an_image_names_the_place(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.prompt.set_document(Document(messages=(Message("user", ""),), id="e"))
+    parts = [{"type": "image_url", "image_url": {"url": "x"}}]
+    paste(window, f"curl u -d '{json.dumps({'messages': [{'role': 'user', 'content': parts}]})}'")
+    await hand.until(window.prompt.paste_bar.isVisible, "said")
+    assert "messages[0].content[0]" in window.prompt.paste_bar.words
 
 
-def test_paste_of_plain_text_offers_nothing(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.prompt.set_document(Document(messages=(Message("user", ""),), id="e"))
-        for text in ("Call me at 5.", "{name}: prompt", "The curl of a field", f"api_key: {KEY}"):
-            paste(window, text)
-        assert KEY in (window.prompt.document().messages[0].content or "")
-        assert not window.prompt.paste_bar.isVisible()
-
-    tell(story)
+async def test_paste_of_plain_text_offers_nothing(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.prompt.set_document(Document(messages=(Message("user", ""),), id="e"))
+    for text in ("Call me at 5.", "{name}: prompt", "The curl of a field", f"api_key: {KEY}"):
+        paste(window, text)
+    assert KEY in (window.prompt.document().messages[0].content or "")
+    assert not window.prompt.paste_bar.isVisible()
 
 
-def test_drop_of_batch_lines_opens_a_prompt_and_of_log_lines_imports(tell: Tell, tmp_path: Path) -> None:
+async def test_drop_of_batch_lines_opens_a_prompt_and_of_log_lines_imports(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
     batch, log = tmp_path / "batch.jsonl", tmp_path / "log.jsonl"
     line = {"custom_id": "a", "url": "/v1/chat/completions", "body": json.loads(BODY)}
     batch.write_text(json.dumps(line) + "\n" + json.dumps(line) + "\n")
     log.write_text('{"run": 1}\n')
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        imported: list[Path] = []
-        window.prompt.set_document(Document(id="e"))
-        window.files.import_requested.disconnect()
-        window.files.import_requested.connect(imported.append)
-        window.files.open_path(batch)
-        await hand.until(lambda: len(window.prompt.document().messages) == 2, "opened")
-        window.files.open_path(log)
-        await hand.until(lambda: imported == [log], "imported")
-
-    tell(story)
+    window = session.window
+    imported: list[Path] = []
+    window.prompt.set_document(Document(id="e"))
+    window.files.import_requested.disconnect()
+    window.files.import_requested.connect(imported.append)
+    window.files.open_path(batch)
+    await hand.until(lambda: len(window.prompt.document().messages) == 2, "opened")
+    window.files.open_path(log)
+    await hand.until(lambda: imported == [log], "imported")

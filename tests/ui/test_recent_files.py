@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,7 @@ from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
 from playground.ui.session import Session
-from tests.ui.conftest import FAST, Story
-
-Tell = Callable[[Story], None]
+from tests.ui.conftest import FAST
 
 
 def saved(path: Path, text: str) -> Path:
@@ -75,25 +72,21 @@ def test_session_opens_the_file_of_the_command_line(
     runner.run(story())
 
 
-def test_recent_files_newest_first_without_duplicates(tell: Tell, tmp_path: Path) -> None:
+async def test_recent_files_newest_first_without_duplicates(session: Session, hand: UiDriver, tmp_path: Path) -> None:
     files = [saved(tmp_path / f"{number} & more.prompt.json", str(number)) for number in range(12)]
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        for file in (*files, files[5]):
-            await window.files.open_file(file)
-        expected = [files[5], *(file for file in reversed(files) if file != files[5])][:10]
-        assert window.recent.paths == expected
-        window.recent.aboutToShow.emit()
-        actions = window.recent.actions()
-        assert actions[1].text().replace("&&", "&").endswith(f"{files[11].name} — {tmp_path}")
-        files[11].unlink()
-        actions[1].trigger()
-        await hand.until(lambda: not window.notice_bar.isHidden(), "the notice about the missing file")
-        actions[2].trigger()
-        await hand.until(lambda: window.files.file.path == files[10], "the recent file")
-        window.recent.clear_files()
-        assert window.recent.paths == []
-        assert not window.recent.menuAction().isEnabled()
-
-    tell(story)
+    window = session.window
+    for file in (*files, files[5]):
+        await window.files.open_file(file)
+    expected = [files[5], *(file for file in reversed(files) if file != files[5])][:10]
+    assert window.recent.paths == expected
+    window.recent.aboutToShow.emit()
+    actions = window.recent.actions()
+    assert actions[1].text().replace("&&", "&").endswith(f"{files[11].name} — {tmp_path}")
+    files[11].unlink()
+    actions[1].trigger()
+    await hand.until(lambda: not window.notice_bar.isHidden(), "the notice about the missing file")
+    actions[2].trigger()
+    await hand.until(lambda: window.files.file.path == files[10], "the recent file")
+    window.recent.clear_files()
+    assert window.recent.paths == []
+    assert not window.recent.menuAction().isEnabled()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from msgspec.structs import replace
@@ -16,9 +16,8 @@ from playground.prompt.document import Document, Json, Message
 from playground.ui.session import Session
 from tests.recorder.test_secrets import Echo, forms, serve
 from tests.telemetry.test_reporting import Collector
-from tests.ui.conftest import Story
+from tests.ui.conftest import Tell
 
-Tell = Callable[[Story], None]
 KEY = "b7xWm2Zq7/Lm2+Xk9T"
 COPIES = ("ticket", "markdown", "curl", "python", "httpx", "javascript", "powershell", "smallestai")
 

@@ -17,18 +17,19 @@ from PySide6.QtWidgets import QApplication, QTableWidget, QWidget
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS
-from playground.client.retry import Load
 from playground.requestlog.recovery import RecoveryProgress
-from playground.ui import notify
+from playground.runs.run import Load
 from playground.ui.actions import ACTIONS
-from playground.ui.bars.edges import StatusBar
 from playground.ui.dialogs.palette import CommandPalette, KeysSheet
+from playground.ui.edges import StatusBar
 from playground.ui.main_window import tab_stops
-from playground.ui.notify import LONG_S
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
-from playground.ui.widgets.chart import SCALE, Chart, Series
-from tests.ui.test_window import Tell, _send
+from playground.ui.widgets import notice
+from playground.ui.widgets.figure_row import SCALE, Chart, Series
+from playground.ui.widgets.notice import LONG_S
+from tests.ui.conftest import Tell
+from tests.ui.test_window import _send
 
 CONTROLS = frozenset(
     (
@@ -83,54 +84,48 @@ def nameless(widget: QWidget) -> list[str]:
     return found
 
 
-def test_every_control_of_the_window_has_an_accessible_name(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await _send(session, hand)
-        window.files.new_tab()
-        window.prompt.show_find(replacing=True)
-        seen = 0
-        for tabs in (window.prompt.tabs, window.response.tabs, window.inspector.tabs):
-            for place in range(tabs.count()):
-                tabs.setCurrentIndex(place)
-                await asyncio.sleep(0.02)
-                seen = max(seen, len(list(controls(QAccessible.queryAccessibleInterface(window)))))
-                assert nameless(window) == [], tabs.tabText(place)
-        assert seen > 30
-
-    tell(story)
+async def test_every_control_of_the_window_has_an_accessible_name(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    await _send(session, hand)
+    window.files.new_tab()
+    window.prompt.show_find(replacing=True)
+    seen = 0
+    for tabs in (window.prompt.tabs, window.response.tabs, window.inspector.tabs):
+        for place in range(tabs.count()):
+            tabs.setCurrentIndex(place)
+            await asyncio.sleep(0.02)
+            seen = max(seen, len(list(controls(QAccessible.queryAccessibleInterface(window)))))
+            assert nameless(window) == [], tabs.tabText(place)
+    assert seen > 30
 
 
-def test_tab_reaches_every_pane_in_reading_order_and_only_named_widgets(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await _send(session, hand)
-        for card in window.prompt.prompt_tab.cards:
-            card.set_collapsed(False)
-        for stop in tab_stops(window):
-            stop.setFocus()  # after that, Qt lets Tab reach only the checked one of exclusive buttons
-        stops = list(tab_stops(window))
-        assert [type(stop).__name__ for stop in stops if not _name(stop)] == []
-        panes = (window.top, window.prompt, window.response, window.inspector, window.log)
-        first = [next(at for at, stop in enumerate(stops) if pane.isAncestorOf(stop)) for pane in panes]
-        assert first == sorted(first)
-        texts = [stops.index(card.text) for card in window.prompt.prompt_tab.cards if not card.collapsed]
-        assert texts == sorted(texts)
-        stops[0].setFocus()
-        for stop in (*stops[1:], stops[0]):
-            assert window.focusNextPrevChild(True)
-            assert window.focusWidget() is stop
-        QTest.keyClick(window.focusWidget(), Qt.Key.Key_Backtab, Qt.KeyboardModifier.ShiftModifier)
-        assert window.focusWidget() is stops[-1]
-        cards = window.prompt.prompt_tab.cards
-        cards[-1].text.setFocus()
-        document = window.prompt.document()
-        window.prompt.set_document(replace(document, messages=document.messages[:2]))
-        assert window.focusWidget() is cards[1].text
-        window.prompt.tabs.setCurrentIndex(1)  # hides the text: the focus stays in the pane
-        assert window.prompt.isAncestorOf(window.focusWidget())
-
-    tell(story)
+async def test_tab_reaches_every_pane_in_reading_order_and_only_named_widgets(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    await _send(session, hand)
+    for card in window.prompt.prompt_tab.cards:
+        card.set_collapsed(False)
+    for stop in tab_stops(window):
+        stop.setFocus()  # after that, Qt lets Tab reach only the checked one of exclusive buttons
+    stops = list(tab_stops(window))
+    assert [type(stop).__name__ for stop in stops if not _name(stop)] == []
+    panes = (window.top, window.prompt, window.response, window.inspector, window.log)
+    first = [next(at for at, stop in enumerate(stops) if pane.isAncestorOf(stop)) for pane in panes]
+    assert first == sorted(first)
+    texts = [stops.index(card.text) for card in window.prompt.prompt_tab.cards if not card.collapsed]
+    assert texts == sorted(texts)
+    stops[0].setFocus()
+    for stop in (*stops[1:], stops[0]):
+        assert window.focusNextPrevChild(True)
+        assert window.focusWidget() is stop
+    QTest.keyClick(window.focusWidget(), Qt.Key.Key_Backtab, Qt.KeyboardModifier.ShiftModifier)
+    assert window.focusWidget() is stops[-1]
+    cards = window.prompt.prompt_tab.cards
+    cards[-1].text.setFocus()
+    document = window.prompt.document()
+    window.prompt.set_document(replace(document, messages=document.messages[:2]))
+    assert window.focusWidget() is cards[1].text
+    window.prompt.tabs.setCurrentIndex(1)  # hides the text: the focus stays in the pane
+    assert window.prompt.isAncestorOf(window.focusWidget())
 
 
 async def _check_names_of_dialog(session: Session, hand: UiDriver, action: str) -> None:
@@ -153,12 +148,9 @@ async def _check_names_of_dialog(session: Session, hand: UiDriver, action: str) 
     await hand.until(lambda: not opened(), f"the end of {action}")
 
 
-def test_every_control_of_a_dialog_has_an_accessible_name(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        for action in ("settings", "keys", "connect", "about", "cache_lab", "repeat", "replay", "guide"):
-            await _check_names_of_dialog(session, hand, action)
-
-    tell(story)
+async def test_every_control_of_a_dialog_has_an_accessible_name(session: Session, hand: UiDriver) -> None:
+    for action in ("settings", "keys", "connect", "about", "cache_lab", "repeat", "replay", "guide"):
+        await _check_names_of_dialog(session, hand, action)
 
 
 def _sheet(session: Session) -> KeysSheet:
@@ -196,36 +188,30 @@ def test_a_changed_key_works_at_once_and_after_a_restart(tell: Tell) -> None:
 
 
 @pytest.mark.parametrize("taken", ["Ctrl+S", "Ctrl+D"])
-def test_a_key_of_another_action_is_refused(tell: Tell, taken: str) -> None:
-    async def story(session: Session, _hand: UiDriver) -> None:
-        sheet = _sheet(session)
-        _choose(sheet.table, "theme")
-        sheet.key.setKeySequence(taken)
-        sheet.set_key.click()
-        assert sheet.clash.isVisible()
-        assert session.window.actions_table["theme"].shortcut().toString() == "Ctrl+Shift+L"
-        assert session.workspace.settings.get("shortcuts") == {}
-
-    tell(story)
+async def test_a_key_of_another_action_is_refused(session: Session, taken: str) -> None:
+    sheet = _sheet(session)
+    _choose(sheet.table, "theme")
+    sheet.key.setKeySequence(taken)
+    sheet.set_key.click()
+    assert sheet.clash.isVisible()
+    assert session.window.actions_table["theme"].shortcut().toString() == "Ctrl+Shift+L"
+    assert session.workspace.settings.get("shortcuts") == {}
 
 
-def test_palette_goes_to_a_view_and_to_an_open_prompt(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        first = window.files.tabs.page
-        window.files.new_tab()
-        for label, done in (
-            ("Prompt: Tools", lambda: window.prompt.tabs.currentIndex() == 1),
-            (f"Go to prompt: {first.name}", lambda: window.files.tabs.page is first),
-            ("Message: Duplicate", lambda: len(window.prompt.prompt_tab.cards) == 3),
-        ):
-            window.program.palette()
-            palette = next(found for found in window.findChildren(CommandPalette) if found.isVisible())
-            palette.line.setText(label)
-            QTest.keyClick(palette.line, Qt.Key.Key_Return)
-            await hand.until(done, label)
-
-    tell(story)
+async def test_palette_goes_to_a_view_and_to_an_open_prompt(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    first = window.files.tabs.page
+    window.files.new_tab()
+    for label, done in (
+        ("Prompt: Tools", lambda: window.prompt.tabs.currentIndex() == 1),
+        (f"Go to prompt: {first.name}", lambda: window.files.tabs.page is first),
+        ("Message: Duplicate", lambda: len(window.prompt.prompt_tab.cards) == 3),
+    ):
+        window.program.palette()
+        palette = next(found for found in window.findChildren(CommandPalette) if found.isVisible())
+        palette.line.setText(label)
+        QTest.keyClick(palette.line, Qt.Key.Key_Return)
+        await hand.until(done, label)
 
 
 def chart() -> Chart:
@@ -279,74 +265,62 @@ def test_status_bar_names_more_requests_than_the_plan_allows(qapp: QApplication)
 
 
 @pytest.mark.parametrize(("seconds", "active", "told"), [(LONG_S, False, True), (9.9, False, False), (60, True, False)])
-def test_a_long_request_that_ends_in_the_background_is_notified(
-    tell: Tell, seconds: float, active: bool, told: bool, monkeypatch: pytest.MonkeyPatch
+async def test_a_long_request_that_ends_in_the_background_is_notified(
+    session: Session, hand: UiDriver, seconds: float, active: bool, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await _send(session, hand)
-        dispatch = window.requests.current
-        assert dispatch is not None
-        monkeypatch.setattr(window, "isActiveWindow", lambda: active)
-        badges: list[int] = []  # Qt's offscreen platform has no badge to read back
-        monkeypatch.setattr(notify, "_badge", badges.append)
-        window.end_notice.last = ""
-        dispatch.run.state.ended_at = seconds
-        window.requests.ended.emit(dispatch.run)
-        assert bool(window.end_notice.last) == told
-        assert badges == ([1] if told else [])
-        window.requests.ended.emit(dispatch.run)
-        monkeypatch.setattr(window, "isActiveWindow", lambda: True)
-        QApplication.sendEvent(window, QEvent(QEvent.Type.ActivationChange))
-        assert badges == ([1, 2, 0] if told else [])
-        assert window.end_notice.unseen == 0
-
-    tell(story)
+    window = session.window
+    await _send(session, hand)
+    dispatch = window.requests.current
+    assert dispatch is not None
+    monkeypatch.setattr(window, "isActiveWindow", lambda: active)
+    badges: list[int] = []  # Qt's offscreen platform has no badge to read back
+    monkeypatch.setattr(notice, "_badge", badges.append)
+    window.end_notice.last = ""
+    dispatch.run.state.ended_at = seconds
+    window.requests.ended.emit(dispatch.run)
+    assert bool(window.end_notice.last) == told
+    assert badges == ([1] if told else [])
+    window.requests.ended.emit(dispatch.run)
+    monkeypatch.setattr(window, "isActiveWindow", lambda: True)
+    QApplication.sendEvent(window, QEvent(QEvent.Type.ActivationChange))
+    assert badges == ([1, 2, 0] if told else [])
+    assert window.end_notice.unseen == 0
 
 
-def test_pasted_words_that_are_no_ids_are_named_at_the_filter(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        log = session.window.log
-        first, second = "6301ec8b-cb7c-4730-bdad-5bdd4d7d429d", "16c0d7a7-c0b3-4bd2-b955-a81d9c0901d2"
-        log.filter_line.setText(f"{first} 42ab {second}")
-        await hand.until(lambda: "42ab" in log.wrong.text() and first in log.wrong.text(), "both kinds of ids")
-        assert log.wrong.isVisible()
-
-    tell(story)
+async def test_pasted_words_that_are_no_ids_are_named_at_the_filter(session: Session, hand: UiDriver) -> None:
+    log = session.window.log
+    first, second = "6301ec8b-cb7c-4730-bdad-5bdd4d7d429d", "16c0d7a7-c0b3-4bd2-b955-a81d9c0901d2"
+    log.filter_line.setText(f"{first} 42ab {second}")
+    await hand.until(lambda: "42ab" in log.wrong.text() and first in log.wrong.text(), "both kinds of ids")
+    assert log.wrong.isVisible()
 
 
-def test_escape_in_the_response_pane_returns_from_a_logged_request(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await _send(session, hand)
-        first = window.requests.shown_run_id
-        await _send(session, hand)
-        newest = window.requests.shown_run_id
-        assert first is not None
-        window.requests.open_logged(first)
-        await hand.until(lambda: window.requests.shown_run_id == first, "the first request")
-        window.response.take_focus()
-        QTest.keyClick(window.response.tabs, Qt.Key.Key_Escape)
-        assert window.requests.shown_run_id == newest
-
-    tell(story)
+async def test_escape_in_the_response_pane_returns_from_a_logged_request(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    await _send(session, hand)
+    first = window.requests.shown_run_id
+    await _send(session, hand)
+    newest = window.requests.shown_run_id
+    assert first is not None
+    window.requests.open_logged(first)
+    await hand.until(lambda: window.requests.shown_run_id == first, "the first request")
+    window.response.take_focus()
+    QTest.keyClick(window.response.tabs, Qt.Key.Key_Escape)
+    assert window.requests.shown_run_id == newest
 
 
-def test_row_menu_sends_again_and_copies_code(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await _send(session, hand)
-        first = window.requests.current
-        await hand.until(lambda: window.log.current_run_id() is not None, "the row")
-        clipboard = QApplication.clipboard()
-        for name, part in (("curl", "curl"), ("python", "openai"), ("httpx", "httpx"), ("javascript", "fetch")):
-            clipboard.setText("")
-            window.log.asked.emit(name)
-            await hand.until(partial(_holds, clipboard, part), name)
-        window.log.asked.emit("resend")
-        await hand.until(lambda: window.requests.current is not first and not window.requests.running, "the second")
-        assert first is not None
-        assert window.requests.current is not None
-        assert window.requests.current.run.request.body == first.run.request.body
-
-    tell(story)
+async def test_row_menu_sends_again_and_copies_code(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    await _send(session, hand)
+    first = window.requests.current
+    await hand.until(lambda: window.log.current_run_id() is not None, "the row")
+    clipboard = QApplication.clipboard()
+    for name, part in (("curl", "curl"), ("python", "openai"), ("httpx", "httpx"), ("javascript", "fetch")):
+        clipboard.setText("")
+        window.log.asked.emit(name)
+        await hand.until(partial(_holds, clipboard, part), name)
+    window.log.asked.emit("resend")
+    await hand.until(lambda: window.requests.current is not first and not window.requests.running, "the second")
+    assert first is not None
+    assert window.requests.current is not None
+    assert window.requests.current.run.request.body == first.run.request.body

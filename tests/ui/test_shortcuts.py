@@ -14,7 +14,6 @@ from playground.cli.selftest import UiDriver
 from playground.ui.actions import ACTIONS
 from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.session import Session
-from tests.ui.test_window import Tell
 
 
 def _combination(shortcut: str) -> QKeyCombination:
@@ -45,51 +44,45 @@ def contexts(session: Session) -> Iterator[tuple[str, QWidget]]:
             yield name, focus
 
 
-def test_each_shortcut_triggers_its_action_once_in_every_focus_context(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        triggered: list[str] = []
+async def test_each_shortcut_triggers_its_action_once_in_every_focus_context(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    triggered: list[str] = []
+    for spec in ACTIONS:
+        action = window.actions_table[spec.id]
+        action.triggered.disconnect()
+        action.triggered.connect(lambda _checked=False, name=spec.id: triggered.append(name))
+    window.prompt.send_requested.disconnect()
+    window.prompt.send_requested.connect(lambda: triggered.append("send"))
+    for card in window.prompt.prompt_tab.cards:
+        card.text.undo_requested.disconnect()
+        card.text.undo_requested.connect(lambda: triggered.append("undo"))
+        card.text.redo_requested.disconnect()
+        card.text.redo_requested.connect(lambda: triggered.append("redo"))
+    wrong = []
+    for name, widget in contexts(session):
         for spec in ACTIONS:
-            action = window.actions_table[spec.id]
-            action.triggered.disconnect()
-            action.triggered.connect(lambda _checked=False, name=spec.id: triggered.append(name))
-        window.prompt.send_requested.disconnect()
-        window.prompt.send_requested.connect(lambda: triggered.append("send"))
-        for card in window.prompt.prompt_tab.cards:
-            card.text.undo_requested.disconnect()
-            card.text.undo_requested.connect(lambda: triggered.append("undo"))
-            card.text.redo_requested.disconnect()
-            card.text.redo_requested.connect(lambda: triggered.append("redo"))
-        wrong = []
-        for name, widget in contexts(session):
-            for spec in ACTIONS:
-                if not spec.shortcut or (spec.id in ("undo", "redo") and name != "message text"):
-                    continue  # a single line keeps its own undo
-                widget.setFocus()
-                triggered.clear()
-                combination = _combination(spec.shortcut)
-                QTest.keyClick(widget, combination.key(), combination.keyboardModifiers())
-                if triggered != [spec.id]:
-                    wrong.append((name, spec.id, spec.shortcut, list(triggered)))
-        assert wrong == []
-
-    tell(story)
+            if not spec.shortcut or (spec.id in ("undo", "redo") and name != "message text"):
+                continue  # a single line keeps its own undo
+            widget.setFocus()
+            triggered.clear()
+            combination = _combination(spec.shortcut)
+            QTest.keyClick(widget, combination.key(), combination.keyboardModifiers())
+            if triggered != [spec.id]:
+                wrong.append((name, spec.id, spec.shortcut, list(triggered)))
+    assert wrong == []
 
 
-def test_each_shortcut_of_a_message_works_in_its_text(tell: Tell) -> None:
-    async def story(session: Session, _hand: UiDriver) -> None:
-        card = session.window.prompt.prompt_tab.cards[1]
-        seen: list[str] = []
-        for (name, _, _), action in zip(CARD_ACTIONS, card.menu.actions(), strict=True):
-            action.triggered.disconnect()
-            action.triggered.connect(lambda _checked=False, name=name: seen.append(name))
-        card.set_collapsed(False)
-        card.text.setFocus()
-        for name, _, key in CARD_ACTIONS:
-            if key:
-                combination = _combination(key)
-                seen.clear()
-                QTest.keyClick(card.text, combination.key(), combination.keyboardModifiers())
-                assert seen == [name]
-
-    tell(story)
+async def test_each_shortcut_of_a_message_works_in_its_text(session: Session) -> None:
+    card = session.window.prompt.prompt_tab.cards[1]
+    seen: list[str] = []
+    for (name, _, _), action in zip(CARD_ACTIONS, card.menu.actions(), strict=True):
+        action.triggered.disconnect()
+        action.triggered.connect(lambda _checked=False, name=name: seen.append(name))
+    card.set_collapsed(False)
+    card.text.setFocus()
+    for name, _, key in CARD_ACTIONS:
+        if key:
+            combination = _combination(key)
+            seen.clear()
+            QTest.keyClick(card.text, combination.key(), combination.keyboardModifiers())
+            assert seen == [name]

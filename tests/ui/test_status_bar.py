@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytestqt.qtbot import QtBot
 
-from playground.ui.bars.edges import StatusBar
+from playground.ui.edges import StatusBar
 
 FULL = "The disk is full: the request log is not being saved. Free some room. Requests continue and stay in memory."
 

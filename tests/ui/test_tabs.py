@@ -28,103 +28,91 @@ from playground.ui.dialogs.rewrite import RewriteDialog
 from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.session import Session
 from playground.ui.widgets.tab_bar import MORE_PX, tab_bar
+from tests.ui.conftest import Tell
 from tests.ui.test_files import content, press, prompt_file, type_first
-from tests.ui.test_window import Tell, _send
+from tests.ui.test_window import _send
 
 
 def first_text(session: Session) -> str | None:
     return session.window.prompt.document().messages[0].content
 
 
-def test_each_tab_has_its_document_undo_steps_and_newest_request(tell: Tell, tmp_path: Path) -> None:
+async def test_each_tab_has_its_document_undo_steps_and_newest_request(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
     a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window, tabs = session.window, session.window.files.tabs
-        await window.files.open_all([a])
-        await _send(session, hand)
-        of_a = window.requests.shown_run_id
-        await type_first(window, hand, "edited ")
-        await window.files.open_all([b])
-        assert first_text(session) == "text of b"
-        assert window.requests.shown_run_id is None
-        assert window.prompt.history.stack.count() <= 1
-        await _send(session, hand)
-        of_b = window.requests.shown_run_id
-        await hand.press(Qt.Key.Key_Tab, CONTROL)
-        await hand.press(Qt.Key.Key_Tab, CONTROL | Qt.KeyboardModifier.ShiftModifier)
-        assert window.requests.shown_run_id == of_b
-        tabs.show_page(next(page for page in tabs.pages if page.file.path == a))
-        assert first_text(session) == "edited text of a"
-        assert window.requests.shown_run_id == of_a
-        window.prompt.undo()
-        assert first_text(session) == "text of a"
-        assert of_a != of_b
-
-    tell(story)
+    window, tabs = session.window, session.window.files.tabs
+    await window.files.open_all([a])
+    await _send(session, hand)
+    of_a = window.requests.shown_run_id
+    await type_first(window, hand, "edited ")
+    await window.files.open_all([b])
+    assert first_text(session) == "text of b"
+    assert window.requests.shown_run_id is None
+    assert window.prompt.history.stack.count() <= 1
+    await _send(session, hand)
+    of_b = window.requests.shown_run_id
+    await hand.press(Qt.Key.Key_Tab, CONTROL)
+    await hand.press(Qt.Key.Key_Tab, CONTROL | Qt.KeyboardModifier.ShiftModifier)
+    assert window.requests.shown_run_id == of_b
+    tabs.show_page(next(page for page in tabs.pages if page.file.path == a))
+    assert first_text(session) == "edited text of a"
+    assert window.requests.shown_run_id == of_a
+    window.prompt.undo()
+    assert first_text(session) == "text of a"
+    assert of_a != of_b
 
 
-def test_open_of_an_open_file_switches_to_its_tab(tell: Tell, tmp_path: Path) -> None:
+async def test_open_of_an_open_file_switches_to_its_tab(session: Session, hand: UiDriver, tmp_path: Path) -> None:
     a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await window.files.open_all([a, b])
-        tabs = len(window.files.tabs.pages)
-        await window.files.open_all([a])
-        assert (window.files.name, len(window.files.tabs.pages)) == ("a", tabs)
-        assert window.files.tabs.bar.isVisible()
-        link = tmp_path / "link.json"
-        link.symlink_to(b)
-        await window.files.open_all([link])
-        assert (window.files.name, len(window.files.tabs.pages)) == ("b", tabs)
-
-    tell(story)
+    window = session.window
+    await window.files.open_all([a, b])
+    tabs = len(window.files.tabs.pages)
+    await window.files.open_all([a])
+    assert (window.files.name, len(window.files.tabs.pages)) == ("a", tabs)
+    assert window.files.tabs.bar.isVisible()
+    link = tmp_path / "link.json"
+    link.symlink_to(b)
+    await window.files.open_all([link])
+    assert (window.files.name, len(window.files.tabs.pages)) == ("b", tabs)
 
 
-def test_close_of_the_last_tab_leaves_an_empty_prompt(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await hand.press(Qt.Key.Key_W, CONTROL)
-        assert len(window.files.tabs.pages) == 1
-        assert window.files.tabs.blank
-        assert not window.files.dirty
-        assert not window.files.tabs.bar.isVisible()
-
-    tell(story)
+async def test_close_of_the_last_tab_leaves_an_empty_prompt(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    await hand.press(Qt.Key.Key_W, CONTROL)
+    assert len(window.files.tabs.pages) == 1
+    assert window.files.tabs.blank
+    assert not window.files.dirty
+    assert not window.files.tabs.bar.isVisible()
 
 
 @pytest.mark.parametrize(("answer", "pages"), [("Discard", 1), ("Cancel", 2)])
-def test_close_of_a_changed_tab_asks_and_follows_the_answer(tell: Tell, answer: str, pages: int) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await hand.press(Qt.Key.Key_T, CONTROL)
-        assert len(window.files.tabs.pages) == 2
-        await type_first(window, hand, "typed")
-        await hand.press(Qt.Key.Key_W, CONTROL)
-        box = window.findChild(QMessageBox)
-        assert box is not None
-        press(box, answer)
-        assert len(window.files.tabs.pages) == pages
+async def test_close_of_a_changed_tab_asks_and_follows_the_answer(
+    session: Session, hand: UiDriver, answer: str, pages: int
+) -> None:
+    window = session.window
+    await hand.press(Qt.Key.Key_T, CONTROL)
+    assert len(window.files.tabs.pages) == 2
+    await type_first(window, hand, "typed")
+    await hand.press(Qt.Key.Key_W, CONTROL)
+    box = window.findChild(QMessageBox)
+    assert box is not None
+    press(box, answer)
+    assert len(window.files.tabs.pages) == pages
 
-    tell(story)
 
-
-def test_a_request_that_ends_in_another_tab_is_shown_on_return(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        sender = window.files.tabs.page
-        window.requests.send_or_stop()
-        window.files.new_tab()
-        await hand.until(lambda: not window.requests.running, "the end of the request")
-        shown = window.requests.shown_run_id
-        assert shown is None
-        window.files.tabs.show_page(sender)
-        assert window.requests.current is not None
-        assert window.requests.shown_run_id == window.requests.current.run.id
-        assert window.requests.current.run.state.phase == "done"
-
-    tell(story)
+async def test_a_request_that_ends_in_another_tab_is_shown_on_return(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    sender = window.files.tabs.page
+    window.requests.send_or_stop()
+    window.files.new_tab()
+    await hand.until(lambda: not window.requests.running, "the end of the request")
+    shown = window.requests.shown_run_id
+    assert shown is None
+    window.files.tabs.show_page(sender)
+    assert window.requests.current is not None
+    assert window.requests.shown_run_id == window.requests.current.run.id
+    assert window.requests.current.run.state.phase == "done"
 
 
 def test_tabs_are_restored_with_their_place_after_a_restart(tell: Tell, tmp_path: Path) -> None:
@@ -193,27 +181,25 @@ def test_draft_of_a_version_without_tabs_is_read(tmp_path: Path) -> None:
     assert (state.document.messages[0].content, state.others) == ("old", ())
 
 
-def test_dropped_files_open_in_tabs_and_logs_are_imported(tell: Tell, tmp_path: Path) -> None:
+async def test_dropped_files_open_in_tabs_and_logs_are_imported(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
     a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
     har = tmp_path / "traffic.har"
     har.write_text('{"log":{"version":"1.2","entries":[]}}', "utf-8")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        imported: list[Path] = []
-        window.files.import_requested.connect(imported.append)
-        data = QMimeData()
-        data.setUrls([QUrl.fromLocalFile(str(path)) for path in (a, b, har)])
-        none, left = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.LeftButton
-        enter = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, left, none)
-        QApplication.sendEvent(window, enter)
-        assert enter.isAccepted()
-        QApplication.sendEvent(window, QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, left, none))
-        await hand.until(lambda: bool(imported), "the import")
-        assert imported == [har]
-        assert {page.name for page in window.files.tabs.pages} >= {"a", "b"}
-
-    tell(story)
+    window = session.window
+    imported: list[Path] = []
+    window.files.import_requested.connect(imported.append)
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in (a, b, har)])
+    none, left = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.LeftButton
+    enter = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, left, none)
+    QApplication.sendEvent(window, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(window, QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, left, none))
+    await hand.until(lambda: bool(imported), "the import")
+    assert imported == [har]
+    assert {page.name for page in window.files.tabs.pages} >= {"a", "b"}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="ended by a signal")
@@ -233,80 +219,70 @@ def test_program_opens_the_files_of_its_command_line(tmp_path: Path) -> None:
     assert content(a) == "text of a"
 
 
-def test_a_missing_file_is_marked_and_named(tell: Tell, tmp_path: Path) -> None:
+async def test_a_missing_file_is_marked_and_named(session: Session, hand: UiDriver, tmp_path: Path) -> None:
     a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window, recent = session.window, session.window.recent
-        await window.files.open_all([a, b])
-        assert recent.paths == [b, a]
-        window.files.new_tab()
-        panel = window.prompt.prompt_tab._start
-        assert panel is not None
-        assert panel._files == [b, a]
-        window.files._close(next(page for page in window.files.tabs.pages if page.file.path == a))
-        a.unlink()
-        recent.aboutToShow.emit()
-        await hand.until(lambda: "(missing)" in recent.actions()[1].text(), "the mark")
-        assert "(missing)" not in recent.actions()[0].text()
-        recent.actions()[1].trigger()
-        await hand.until(lambda: str(a) in window.notice_bar.words, "the notice")
-
-    tell(story)
+    window, recent = session.window, session.window.recent
+    await window.files.open_all([a, b])
+    assert recent.paths == [b, a]
+    window.files.new_tab()
+    panel = window.prompt.prompt_tab._start
+    assert panel is not None
+    assert panel._files == [b, a]
+    window.files._close(next(page for page in window.files.tabs.pages if page.file.path == a))
+    a.unlink()
+    recent.aboutToShow.emit()
+    await hand.until(lambda: "(missing)" in recent.actions()[1].text(), "the mark")
+    assert "(missing)" not in recent.actions()[0].text()
+    recent.actions()[1].trigger()
+    await hand.until(lambda: str(a) in window.notice_bar.words, "the notice")
 
 
-def test_a_save_that_waits_writes_the_prompt_of_its_own_tab(tell: Tell, tmp_path: Path) -> None:
-    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        files = session.window.files
-        await files.open_all([a, b])
-        page = files.tabs.find(a)
-        assert page is not None
-        files.tabs.show_page(page)
-        saved: list[str] = []
-        files.saved.connect(saved.append)
-        async with files._saving:
-            files.save()
-            other = files.tabs.find(b)
-            assert other is not None
-            files.tabs.show_page(other)
-        await hand.until(lambda: bool(saved), "the save")
-        assert b"text of a" in a.read_bytes()
-        assert b"text of b" in b.read_bytes()
-        assert (page.file.path, other.file.path) == (a, b)
-
-    tell(story)
-
-
-def test_save_over_a_file_of_another_tab_closes_it_or_is_refused_with_unsaved_changes(
-    tell: Tell, tmp_path: Path
+async def test_a_save_that_waits_writes_the_prompt_of_its_own_tab(
+    session: Session, hand: UiDriver, tmp_path: Path
 ) -> None:
     a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        files, shown = window.files, window.notice_bar
-        await files.open_all([a, b])
-        of_a = files.tabs.find(a)
-        assert of_a is not None
-        files.tabs.show_page(of_a)
-        await type_first(window, hand, "edited ")
-        files.tabs.step(1)
-        await files.save_file(a, force=True)
-        assert "open in another tab" in shown.words
-        assert "text of a" in a.read_text()
-        of_a.file.saved = of_a.document
-        await files.save_file(a, force=True)
-        assert "text of b" in a.read_text()
-        assert of_a not in files.tabs.pages
-        assert files.file.path == a
-
-    tell(story)
+    files = session.window.files
+    await files.open_all([a, b])
+    page = files.tabs.find(a)
+    assert page is not None
+    files.tabs.show_page(page)
+    saved: list[str] = []
+    files.saved.connect(saved.append)
+    async with files._saving:
+        files.save()
+        other = files.tabs.find(b)
+        assert other is not None
+        files.tabs.show_page(other)
+    await hand.until(lambda: bool(saved), "the save")
+    assert b"text of a" in a.read_bytes()
+    assert b"text of b" in b.read_bytes()
+    assert (page.file.path, other.file.path) == (a, b)
 
 
-def test_save_that_waits_writes_the_prompt_of_the_key_press_to_its_own_file(
-    tell: Tell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_save_over_a_file_of_another_tab_closes_it_or_is_refused_with_unsaved_changes(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+    window = session.window
+    files, shown = window.files, window.notice_bar
+    await files.open_all([a, b])
+    of_a = files.tabs.find(a)
+    assert of_a is not None
+    files.tabs.show_page(of_a)
+    await type_first(window, hand, "edited ")
+    files.tabs.step(1)
+    await files.save_file(a, force=True)
+    assert "open in another tab" in shown.words
+    assert "text of a" in a.read_text()
+    of_a.file.saved = of_a.document
+    await files.save_file(a, force=True)
+    assert "text of b" in a.read_text()
+    assert of_a not in files.tabs.pages
+    assert files.file.path == a
+
+
+async def test_save_that_waits_writes_the_prompt_of_the_key_press_to_its_own_file(
+    session: Session, hand: UiDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
     free = threading.Event()
@@ -316,33 +292,29 @@ def test_save_that_waits_writes_the_prompt_of_the_key_press_to_its_own_file(
         write_shared(path, data)
 
     monkeypatch.setattr("playground.ui.controllers.files.write_shared", slow)
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        files, tabs = window.files, window.files.tabs
-        await files.open_all([a])
-        page, bar = tabs.page, window.prompt.file_bar
-        await type_first(window, hand, "one ")
-        first = asyncio.create_task(files.save_file(a))
-        second = asyncio.create_task(files.save_file(a))
-        await asyncio.sleep(0)
-        tabs.rename_file(page.file, PromptFile(b, page.file.format, page.document, page.file.digest))
-        free.set()
-        await asyncio.gather(first, second)
-        assert (content(a), content(b)) == ("one text of a", "text of b")
-        # A conflict is displayed over the prompt that it is about.
-        await files.open_all([a])
-        page = tabs.page
-        await type_first(window, hand, "two ")
-        a.write_text(a.read_text("utf-8").replace("text of a", "other"), "utf-8")
-        saving = asyncio.create_task(files.save_file(a))
-        await asyncio.sleep(0)
-        files.new_tab()
-        await saving
-        assert tabs.page is page
-        assert bar.isVisible()
-
-    tell(story)
+    window = session.window
+    files, tabs = window.files, window.files.tabs
+    await files.open_all([a])
+    page, bar = tabs.page, window.prompt.file_bar
+    await type_first(window, hand, "one ")
+    first = asyncio.create_task(files.save_file(a))
+    second = asyncio.create_task(files.save_file(a))
+    await asyncio.sleep(0)
+    tabs.rename_file(page.file, PromptFile(b, page.file.format, page.document, page.file.digest))
+    free.set()
+    await asyncio.gather(first, second)
+    assert (content(a), content(b)) == ("one text of a", "text of b")
+    # A conflict is displayed over the prompt that it is about.
+    await files.open_all([a])
+    page = tabs.page
+    await type_first(window, hand, "two ")
+    a.write_text(a.read_text("utf-8").replace("text of a", "other"), "utf-8")
+    saving = asyncio.create_task(files.save_file(a))
+    await asyncio.sleep(0)
+    files.new_tab()
+    await saving
+    assert tabs.page is page
+    assert bar.isVisible()
 
 
 def test_overflow_tabs_too_narrow_offer_a_menu_and_show_the_chosen_tab_beside_its_button(qtbot: QtBot) -> None:
@@ -358,29 +330,25 @@ def test_overflow_tabs_too_narrow_offer_a_menu_and_show_the_chosen_tab_beside_it
     assert not bar.more.isVisible()
 
 
-def test_findings_and_pasted_text_of_one_tab_do_nothing_in_another(tell: Tell) -> None:
+async def test_findings_and_pasted_text_of_one_tab_do_nothing_in_another(session: Session, hand: UiDriver) -> None:
     curl = 'curl https://x/v1/chat/completions -d \'{"model": "m", "messages": [{"role": "user", "content": "P"}]}\''
     late = Document(messages=(Message("system", "At {{now}}.\n" + "Be kind.\n" * 300), Message("user", "a")))
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window, tabs = session.window, session.window.files.tabs
-        adviser = window.answers.adviser
-        window.prompt.set_document(replace(late, variables={"now": "10:22"}))
-        adviser.look_soon()
-        await hand.until(lambda: bool(adviser.advice) and adviser.document is window.prompt.document(), "findings")
-        page = tabs.page
-        tabs.add()
-        window.prompt.set_document(Document(messages=(Message("user", "short"),)))
-        window.answers.advice.fix()
-        assert not [dialog for dialog in window.findChildren(RewriteDialog) if dialog.isVisible()]
-        reading = asyncio.create_task(window.files.offer_import(curl))
-        await asyncio.sleep(0)
-        tabs.show_page(page)
-        await reading
-        assert window.prompt.paste_bar.isHidden()
-        await window.files.offer_import(curl)
-        assert window.prompt.paste_bar.isVisible()
-        tabs.show_page(next(other for other in tabs.pages if other is not page))
-        assert window.prompt.paste_bar.isHidden()
-
-    tell(story)
+    window, tabs = session.window, session.window.files.tabs
+    adviser = window.answers.adviser
+    window.prompt.set_document(replace(late, variables={"now": "10:22"}))
+    adviser.look_soon()
+    await hand.until(lambda: bool(adviser.advice) and adviser.document is window.prompt.document(), "findings")
+    page = tabs.page
+    tabs.add()
+    window.prompt.set_document(Document(messages=(Message("user", "short"),)))
+    window.answers.advice.fix()
+    assert not [dialog for dialog in window.findChildren(RewriteDialog) if dialog.isVisible()]
+    reading = asyncio.create_task(window.files.offer_import(curl))
+    await asyncio.sleep(0)
+    tabs.show_page(page)
+    await reading
+    assert window.prompt.paste_bar.isHidden()
+    await window.files.offer_import(curl)
+    assert window.prompt.paste_bar.isVisible()
+    tabs.show_page(next(other for other in tabs.pages if other is not page))
+    assert window.prompt.paste_bar.isHidden()

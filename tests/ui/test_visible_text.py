@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 from playground.agent.conversation import Turn
 from playground.prompt.document import Document, ToolCall
 from playground.runs.state import RunState
-from playground.ui.agent.turn_card import CallRow, TurnCard
+from playground.ui.agent.view import CallRow, TurnCard
 from playground.ui.panes.response.pane import ResponseFooter
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import ElidedLabel

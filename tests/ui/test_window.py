@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,11 +21,10 @@ from playground.requestlog.filter import EVERYTHING
 from playground.runs.state import RunState
 from playground.ui.dialogs.palette import CommandPalette
 from playground.ui.panes.log.columns import COLUMNS
-from playground.ui.panes.response.labels import NEVER_SENT
+from playground.ui.panes.response.text_tab import NEVER_SENT
 from playground.ui.session import Session
-from tests.ui.conftest import FAST, Story
+from tests.ui.conftest import FAST, Tell
 
-Tell = Callable[[Story], None]
 ODD = "a\u00a0b\u2028c\u2029d\re\r\nf\u200bg\ud83dh\U0001f600 \u0928\u092e\u0938\u094d\u0924\u0947 \u05e9\u05dc\u05d5"
 
 
@@ -45,88 +43,71 @@ async def _logged(session: Session) -> int:
     return (await session.workspace.log.count(EVERYTHING)).n
 
 
-def test_what_is_opened_is_what_is_sent_to_the_byte(tell: Tell, tmp_path: Path) -> None:
+async def test_what_is_opened_is_what_is_sent_to_the_byte(session: Session, hand: UiDriver, tmp_path: Path) -> None:
     document = Document(messages=(Message("system", ODD), Message("user", "{{q}}")), variables={"q": ODD})
     file = tmp_path / "odd.prompt.json"
     file.write_text(dump(document), "utf-8")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        await session.window.files.open_file(file)
-        assert session.window.prompt.document().messages == document.messages
-        await _send(session, hand)
-        dispatch = session.window.requests.current
-        assert dispatch is not None
-        opened = parse_bytes(file.read_bytes()).document
-        assert dispatch.run.request.body == encode(body_fields(opened, "electron"))
-        assert session.workspace.log is not None
-        stored = await session.workspace.log.get(dispatch.run.id)
-        assert stored is not None
-        assert stored.record.body == dispatch.run.request.body
-
-    tell(story)
+    await session.window.files.open_file(file)
+    assert session.window.prompt.document().messages == document.messages
+    await _send(session, hand)
+    dispatch = session.window.requests.current
+    assert dispatch is not None
+    opened = parse_bytes(file.read_bytes()).document
+    assert dispatch.run.request.body == encode(body_fields(opened, "electron"))
+    assert session.workspace.log is not None
+    stored = await session.workspace.log.get(dispatch.run.id)
+    assert stored is not None
+    assert stored.record.body == dispatch.run.request.body
 
 
-def test_a_missing_value_is_said_and_nothing_is_sent(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.prompt.set_document(Document(messages=(Message("user", "hello {{nobody}}"),)))
-        window.requests.send_or_stop()
-        await hand.until(lambda: not window.requests.running, "the refusal")
-        assert window.prompt.problem_bar.isVisible()
-        assert await _logged(session) == 0
-
-    tell(story)
+async def test_a_missing_value_is_said_and_nothing_is_sent(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.prompt.set_document(Document(messages=(Message("user", "hello {{nobody}}"),)))
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running, "the refusal")
+    assert window.prompt.problem_bar.isVisible()
+    assert await _logged(session) == 0
 
 
-def test_a_missing_key_is_said_and_nothing_is_sent(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.choose_endpoint(ELECTRON_ID)
-        assert "simulated" not in window.simulated.words
-        assert urlsplit(session.workspace.endpoint.base_url).netloc in window.simulated.words
-        window.requests.send_or_stop()
-        await hand.until(lambda: not window.requests.running, "the refusal")
-        assert window.notice_bar.isVisible()
-        assert "no API key for Electron" in window.notice_bar.words
-        assert await _logged(session) == 0
-
-    tell(story)
+async def test_a_missing_key_is_said_and_nothing_is_sent(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.choose_endpoint(ELECTRON_ID)
+    assert "simulated" not in window.simulated.words
+    assert urlsplit(session.workspace.endpoint.base_url).netloc in window.simulated.words
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running, "the refusal")
+    assert window.notice_bar.isVisible()
+    assert "no API key for Electron" in window.notice_bar.words
+    assert await _logged(session) == 0
 
 
-def test_server_that_is_not_there_is_an_error_in_place(tell: Tell) -> None:
+async def test_server_that_is_not_there_is_an_error_in_place(session: Session, hand: UiDriver) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        mine = session.workspace.endpoints.add(
-            Endpoint("", "Mine", f"http://127.0.0.1:{port}/v1", "some-model", needs_key=False)
-        )
-        session.window.choose_endpoint(mine.id)
-        state = await _send(session, hand)
-        assert state.phase == "failed"
-        assert session.window.response.notice is not None
-        assert f"127.0.0.1:{port}" in session.window.response.notice.accessibleName()
-        assert await _logged(session) == 1
-
-    tell(story)
+    mine = session.workspace.endpoints.add(
+        Endpoint("", "Mine", f"http://127.0.0.1:{port}/v1", "some-model", needs_key=False)
+    )
+    session.window.choose_endpoint(mine.id)
+    state = await _send(session, hand)
+    assert state.phase == "failed"
+    assert session.window.response.notice is not None
+    assert f"127.0.0.1:{port}" in session.window.response.notice.accessibleName()
+    assert await _logged(session) == 1
 
 
-def test_a_stop_before_the_first_byte(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        document = replace(window.prompt.document(), parameters={"simulate": "slow_headers=60000"})
-        window.prompt.set_document(document)
-        window.requests.send_or_stop()
-        await hand.until(lambda: window.requests.current is not None, "a request on its way")
-        window.requests.stop()
-        await hand.until(lambda: not window.requests.running, "the end of the request")
-        current = window.requests.current
-        assert current is not None
-        assert current.run.state.phase == "stopped"
-        assert current.run.state.usage is None
-
-    tell(story)
+async def test_a_stop_before_the_first_byte(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    document = replace(window.prompt.document(), parameters={"simulate": "slow_headers=60000"})
+    window.prompt.set_document(document)
+    window.requests.send_or_stop()
+    await hand.until(lambda: window.requests.current is not None, "a request on its way")
+    window.requests.stop()
+    await hand.until(lambda: not window.requests.running, "the end of the request")
+    current = window.requests.current
+    assert current is not None
+    assert current.run.state.phase == "stopped"
+    assert current.run.state.usage is None
 
 
 def test_the_draft_and_the_log_are_there_again(tell: Tell) -> None:
@@ -170,61 +151,51 @@ def test_closing_while_it_streams_keeps_what_came(tell: Tell) -> None:
     tell(second)
 
 
-def test_a_wait_for_the_plan_is_said_and_can_be_stopped(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        mine = session.workspace.endpoint
-        session.workspace.endpoints.change(replace(mine, plan=PlanLimits("Custom", 1, 1)))
-        await _send(session, hand)
-        session.window.requests.send_or_stop()
-        text = session.window.response.text_tab
-        await hand.until(lambda: "Queued" in text.waiting.title.text(), "why it waits")
-        text.waiting.cancel.click()
-        await hand.until(lambda: not session.window.requests.running, "the end of the wait")
-        current = session.window.requests.current
-        assert current is not None
-        assert current.run.state.phase == "stopped"
-        assert current.run.state.attempts == []
-        assert text.ending.text() == NEVER_SENT
-        model = session.window.log.model
-        place = next(number for number, column in enumerate(COLUMNS) if column.title == "prefix")
-        await hand.until(lambda: model.index(0, place).data() == "stopped before it was sent", "the row")
-        assert await _logged(session) == 2
-
-    tell(story)
+async def test_a_wait_for_the_plan_is_said_and_can_be_stopped(session: Session, hand: UiDriver) -> None:
+    mine = session.workspace.endpoint
+    session.workspace.endpoints.change(replace(mine, plan=PlanLimits("Custom", 1, 1)))
+    await _send(session, hand)
+    session.window.requests.send_or_stop()
+    text = session.window.response.text_tab
+    await hand.until(lambda: "Queued" in text.waiting.title.text(), "why it waits")
+    text.waiting.cancel.click()
+    await hand.until(lambda: not session.window.requests.running, "the end of the wait")
+    current = session.window.requests.current
+    assert current is not None
+    assert current.run.state.phase == "stopped"
+    assert current.run.state.attempts == []
+    assert text.ending.text() == NEVER_SENT
+    model = session.window.log.model
+    place = next(number for number, column in enumerate(COLUMNS) if column.title == "prefix")
+    await hand.until(lambda: model.index(0, place).data() == "stopped before it was sent", "the row")
+    assert await _logged(session) == 2
 
 
-def test_a_logged_prompt_is_used_as_one_step_that_undo_takes_back(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await _send(session, hand)
-        dispatch = window.requests.current
-        assert dispatch is not None
-        other = Document(messages=(Message("user", "another prompt"),))
-        window.prompt.set_document(other)
-        await _send(session, hand)
-        window.requests.open_logged(dispatch.run.id)
-        await hand.until(lambda: window.from_log.isVisible(), "the logged request")
-        assert window.requests.request_id == dispatch.run.state.request_id
-        assert window.prompt.document() == other
-        window.from_log.press("Use its prompt")
-        assert window.prompt.document().messages == dispatch.run.document.messages
-        window.prompt.undo()
-        assert window.prompt.document() == other
-
-    tell(story)
+async def test_a_logged_prompt_is_used_as_one_step_that_undo_takes_back(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    await _send(session, hand)
+    dispatch = window.requests.current
+    assert dispatch is not None
+    other = Document(messages=(Message("user", "another prompt"),))
+    window.prompt.set_document(other)
+    await _send(session, hand)
+    window.requests.open_logged(dispatch.run.id)
+    await hand.until(lambda: window.from_log.isVisible(), "the logged request")
+    assert window.requests.request_id == dispatch.run.state.request_id
+    assert window.prompt.document() == other
+    window.from_log.press("Use its prompt")
+    assert window.prompt.document().messages == dispatch.run.document.messages
+    window.prompt.undo()
+    assert window.prompt.document() == other
 
 
-def test_a_file_that_is_no_prompt_changes_nothing(tell: Tell, tmp_path: Path) -> None:
+async def test_a_file_that_is_no_prompt_changes_nothing(session: Session, tmp_path: Path) -> None:
     file = tmp_path / "other.json"
     file.write_text(json.dumps({"messages": "none"}), "utf-8")
-
-    async def story(session: Session, _hand: UiDriver) -> None:
-        before = session.window.prompt.document()
-        await session.window.files.open_file(file)
-        assert session.window.prompt.document() is before
-        assert "other.json was not opened" in session.window.notice_bar.words
-
-    tell(story)
+    before = session.window.prompt.document()
+    await session.window.files.open_file(file)
+    assert session.window.prompt.document() is before
+    assert "other.json was not opened" in session.window.notice_bar.words
 
 
 def test_the_window_is_the_only_one_that_is_shown(tell: Tell, qapp: QApplication) -> None:
@@ -271,25 +242,22 @@ def test_saving_keeps_who_may_read_a_file(tell: Tell, tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o640
 
 
-def test_keys_reach_everything(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        control = Qt.KeyboardModifier.ControlModifier
-        await hand.press(Qt.Key.Key_L, control)
-        assert window.focusWidget() is window.log.filter_line
-        seen = set()
-        for _ in range(4):
-            await hand.press(Qt.Key.Key_F6)
-            focus = window.focusWidget()
-            panes = (window.prompt, window.response, window.inspector, window.log)
-            seen |= {pane for pane in panes if focus is not None and pane.isAncestorOf(focus)}
-        assert len(seen) == 4
-        await hand.press(Qt.Key.Key_K, control)
-        palettes = [w for w in QApplication.topLevelWidgets() if isinstance(w, CommandPalette) and w.isVisible()]
-        assert len(palettes) == 1
-        palettes[0].close()
-
-    tell(story)
+async def test_keys_reach_everything(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    control = Qt.KeyboardModifier.ControlModifier
+    await hand.press(Qt.Key.Key_L, control)
+    assert window.focusWidget() is window.log.filter_line
+    seen = set()
+    for _ in range(4):
+        await hand.press(Qt.Key.Key_F6)
+        focus = window.focusWidget()
+        panes = (window.prompt, window.response, window.inspector, window.log)
+        seen |= {pane for pane in panes if focus is not None and pane.isAncestorOf(focus)}
+    assert len(seen) == 4
+    await hand.press(Qt.Key.Key_K, control)
+    palettes = [w for w in QApplication.topLevelWidgets() if isinstance(w, CommandPalette) and w.isVisible()]
+    assert len(palettes) == 1
+    palettes[0].close()
 
 
 def test_the_room_is_shared_out_as_it_was(tell: Tell) -> None:
@@ -311,163 +279,140 @@ def test_the_room_is_shared_out_as_it_was(tell: Tell) -> None:
     tell(second)
 
 
-def test_both_themes(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        await _send(session, hand)
-        before = session.appearance.theme.name
-        session.appearance.toggle()
-        assert session.appearance.theme.name != before
-        shown = session.window.grab().toImage()
-        assert shown.pixelColor(5, 40).lightness() == session.appearance.theme.surface.lightness()
-
-    tell(story)
+async def test_both_themes(session: Session, hand: UiDriver) -> None:
+    await _send(session, hand)
+    before = session.appearance.theme.name
+    session.appearance.toggle()
+    assert session.appearance.theme.name != before
+    shown = session.window.grab().toImage()
+    assert shown.pixelColor(5, 40).lightness() == session.appearance.theme.surface.lightness()
 
 
-def test_verify_caching_sends_twice_and_says_what_it_proves(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.actions_table["verify"].trigger()
-        await hand.until(lambda: window.notice_bar.isVisible(), "the verdict")
-        assert "Caching works: 1,280 of 1,281 tokens" in window.notice_bar.words
-        assert await _logged(session) == 2
-        assert not window.requests.running
-
-    tell(story)
+async def test_verify_caching_sends_twice_and_says_what_it_proves(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.actions_table["verify"].trigger()
+    await hand.until(lambda: window.notice_bar.isVisible(), "the verdict")
+    assert "Caching works: 1,280 of 1,281 tokens" in window.notice_bar.words
+    assert await _logged(session) == 2
+    assert not window.requests.running
 
 
-def test_a_request_is_handed_over_as_a_ticket(tell: Tell, qapp: QApplication) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        state = await _send(session, hand)
-        clipboard = qapp.clipboard()
-        clipboard.clear()
-        session.window.actions_table["copy_ticket"].trigger()
-        await hand.until(lambda: "# Request" in clipboard.text(), "a ticket on the clipboard")
-        assert str(state.request_id) in clipboard.text()
-        assert "Mira" not in clipboard.text()
-
-    tell(story)
+async def test_a_request_is_handed_over_as_a_ticket(session: Session, hand: UiDriver, qapp: QApplication) -> None:
+    state = await _send(session, hand)
+    clipboard = qapp.clipboard()
+    clipboard.clear()
+    session.window.actions_table["copy_ticket"].trigger()
+    await hand.until(lambda: "# Request" in clipboard.text(), "a ticket on the clipboard")
+    assert str(state.request_id) in clipboard.text()
+    assert "Mira" not in clipboard.text()
 
 
 MARKUP = "<img src='file:///etc/hostname'><b>bold</b> & more"
 
 
-def test_what_others_wrote_is_never_markup(tell: Tell, tmp_path: Path) -> None:
+async def test_what_others_wrote_is_never_markup(session: Session, hand: UiDriver, tmp_path: Path) -> None:
     file = tmp_path / "<b>name.prompt.json"
     tool = Tool.of({"type": "function", "function": {"name": MARKUP, "description": MARKUP, "parameters": {}}})
     messages = (Message("system", MARKUP), Message("user", f"{MARKUP} {{{{q}}}}"))
     file.write_text(dump(Document(tools=(tool,), messages=messages, variables={"q": MARKUP})), "utf-8")
+    window = session.window
+    await window.files.open_file(file)
+    await _send(session, hand)
+    window.prompt.set_document(replace(window.prompt.document(), parameters={"simulate": MARKUP}))
+    state = await _send(session, hand)
+    assert state.phase == "failed"
+    for index in range(5):
+        window.prompt.tabs.setCurrentIndex(index)
+        window.response.show_tab(index)
+    for widget in window.findChildren(QWidget):
+        assert "<img" not in widget.toolTip(), widget
+        if isinstance(widget, QLabel) and "<img" in widget.text():
+            assert widget.textFormat() == Qt.TextFormat.PlainText, widget.text()
+    model = window.log.model
+    for row in range(model.rowCount()):
+        for column in range(model.columnCount()):
+            tip = model.data(model.index(row, column), Qt.ItemDataRole.ToolTipRole)
+            assert "<img" not in str(tip)
 
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        await window.files.open_file(file)
+
+async def test_what_the_server_would_refuse_is_said_while_typing_and_sent_only_anyway(
+    session: Session, hand: UiDriver
+) -> None:
+    window = session.window
+    wrong = Document(messages=(Message("user", "hello"),), parameters={"temperature": 3, "prompt_logprobs": 1})
+    window.prompt.set_document(wrong)
+    await hand.until(window.prompt.check_bar.isVisible, "the check")
+    assert "temperature: must be a number from 0 to 2." in window.prompt.check_bar.text
+    window.requests.send_or_stop()
+    assert not window.requests.running
+    assert await _logged(session) == 0
+    assert "so it was not sent" in window.prompt.problem_bar.text
+    window.prompt.problem_bar.anyway.click()
+    await hand.until(lambda: not window.requests.running, "the server's answer")
+    state = window.requests.current.run.state if window.requests.current else None
+    assert state is not None
+    assert state.status == 400
+    assert state.error is not None
+    assert [detail["path"] for detail in state.error.details] == [["temperature"], ["prompt_logprobs"]]
+
+
+async def test_the_context_meter_says_what_the_prompt_is_made_of(session: Session, hand: UiDriver) -> None:
+    window, meter = session.window, session.window.top.context
+    tool = Tool.of({"type": "function", "function": {"name": "look_up", "description": "Looks an order up."}})
+    talk = (
+        Message("system", "You are brief. " * 20),
+        Message("user", "Hello"),
+        Message("assistant", "Hello! " * 30),
+        Message("user", "Where is it?"),
+    )
+    window.prompt.set_document(Document(tools=(tool,), messages=talk, parameters={"max_tokens": 300}))
+    await hand.until(lambda: "tools: " in meter.words, "the composition")
+    assert [line.split(":")[0] for line in meter.words.splitlines()][:5] == [
+        "tools",
+        "system",
+        "history",
+        "rest",
+        "max_tokens",
+    ]
+    assert not meter.over
+    window.prompt.set_document(Document(messages=talk, parameters={"max_tokens": 32_768}))
+    await hand.until(lambda: meter.over, "the warning")
+    assert "tokens too many" in meter.words
+    assert "do not fit into 32,768" in window.prompt.check_bar.text
+    window.requests.send_or_stop()
+    assert window.requests.running, "an estimate holds nothing back"
+    await hand.until(lambda: not window.requests.running, "the end")
+
+
+async def test_where_usage_is_not_asked_for_it_is_said_to_stay_unknown(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.prompt.set_document(Document(messages=(Message("user", "hello"),), include_usage=False))
+    await hand.until(window.prompt.check_bar.isVisible, "the warning")
+    assert "will be unknown" in window.prompt.check_bar.text
+    state = await _send(session, hand)
+    assert state.phase == "done"
+    assert state.usage is None
+    assert window.inspector.usage.note.text() == "unknown: not asked for"
+
+
+async def test_why_is_held_against_another_request_and_the_forecast_is_scored(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    rules = "You are Mira. Speak in short sentences that sound well on the phone. " * 30
+    for ending in ("One", "Two", "Two"):
+        messages = (Message("system", f"{rules}{ending}"), Message("user", "Hi"))
+        window.prompt.set_document(Document(messages=messages, parameters={"max_tokens": 5}), undoable=True)
         await _send(session, hand)
-        window.prompt.set_document(replace(window.prompt.document(), parameters={"simulate": MARKUP}))
-        state = await _send(session, hand)
-        assert state.phase == "failed"
-        for index in range(5):
-            window.prompt.tabs.setCurrentIndex(index)
-            window.response.show_tab(index)
-        for widget in window.findChildren(QWidget):
-            assert "<img" not in widget.toolTip(), widget
-            if isinstance(widget, QLabel) and "<img" in widget.text():
-                assert widget.textFormat() == Qt.TextFormat.PlainText, widget.text()
-        model = window.log.model
-        for row in range(model.rowCount()):
-            for column in range(model.columnCount()):
-                tip = model.data(model.index(row, column), Qt.ItemDataRole.ToolTipRole)
-                assert "<img" not in str(tip)
-
-    tell(story)
-
-
-def test_what_the_server_would_refuse_is_said_while_typing_and_sent_only_anyway(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        wrong = Document(messages=(Message("user", "hello"),), parameters={"temperature": 3, "prompt_logprobs": 1})
-        window.prompt.set_document(wrong)
-        await hand.until(window.prompt.check_bar.isVisible, "the check")
-        assert "temperature: must be a number from 0 to 2." in window.prompt.check_bar.text
-        window.requests.send_or_stop()
-        assert not window.requests.running
-        assert await _logged(session) == 0
-        assert "so it was not sent" in window.prompt.problem_bar.text
-        window.prompt.problem_bar.anyway.click()
-        await hand.until(lambda: not window.requests.running, "the server's answer")
-        state = window.requests.current.run.state if window.requests.current else None
-        assert state is not None
-        assert state.status == 400
-        assert state.error is not None
-        assert [detail["path"] for detail in state.error.details] == [["temperature"], ["prompt_logprobs"]]
-
-    tell(story)
-
-
-def test_the_context_meter_says_what_the_prompt_is_made_of(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window, meter = session.window, session.window.top.context
-        tool = Tool.of({"type": "function", "function": {"name": "look_up", "description": "Looks an order up."}})
-        talk = (
-            Message("system", "You are brief. " * 20),
-            Message("user", "Hello"),
-            Message("assistant", "Hello! " * 30),
-            Message("user", "Where is it?"),
-        )
-        window.prompt.set_document(Document(tools=(tool,), messages=talk, parameters={"max_tokens": 300}))
-        await hand.until(lambda: "tools: " in meter.words, "the composition")
-        assert [line.split(":")[0] for line in meter.words.splitlines()][:5] == [
-            "tools",
-            "system",
-            "history",
-            "rest",
-            "max_tokens",
-        ]
-        assert not meter.over
-        window.prompt.set_document(Document(messages=talk, parameters={"max_tokens": 32_768}))
-        await hand.until(lambda: meter.over, "the warning")
-        assert "tokens too many" in meter.words
-        assert "do not fit into 32,768" in window.prompt.check_bar.text
-        window.requests.send_or_stop()
-        assert window.requests.running, "an estimate holds nothing back"
-        await hand.until(lambda: not window.requests.running, "the end")
-
-    tell(story)
-
-
-def test_where_usage_is_not_asked_for_it_is_said_to_stay_unknown(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.prompt.set_document(Document(messages=(Message("user", "hello"),), include_usage=False))
-        await hand.until(window.prompt.check_bar.isVisible, "the warning")
-        assert "will be unknown" in window.prompt.check_bar.text
-        state = await _send(session, hand)
-        assert state.phase == "done"
-        assert state.usage is None
-        assert window.inspector.usage.note.text() == "unknown: not asked for"
-
-    tell(story)
-
-
-def test_why_is_held_against_another_request_and_the_forecast_is_scored(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        rules = "You are Mira. Speak in short sentences that sound well on the phone. " * 30
-        for ending in ("One", "Two", "Two"):
-            messages = (Message("system", f"{rules}{ending}"), Message("user", "Hi"))
-            window.prompt.set_document(Document(messages=messages, parameters={"max_tokens": 5}), undoable=True)
-            await _send(session, hand)
-        window.inspector.why.choices.aboutToShow.emit()
-        labels = [action.text() for action in window.inspector.why.choices.actions()]
-        assert len(labels) == 2
-        assert all("shares" in label for label in labels)
-        before = window.requests.current.why if window.requests.current else None
-        window.inspector.why.choices.actions()[1].trigger()
-        after = window.requests.current.why if window.requests.current else None
-        assert after is not None
-        assert after != before
-        assert (after.before, after.after) != ("", "")
-        assert "3 forecasts" in window.inspector.forecast.rows["reported"].accessibleDescription()
-
-    tell(story)
+    window.inspector.why.choices.aboutToShow.emit()
+    labels = [action.text() for action in window.inspector.why.choices.actions()]
+    assert len(labels) == 2
+    assert all("shares" in label for label in labels)
+    before = window.requests.current.why if window.requests.current else None
+    window.inspector.why.choices.actions()[1].trigger()
+    after = window.requests.current.why if window.requests.current else None
+    assert after is not None
+    assert after != before
+    assert (after.before, after.after) != ("", "")
+    assert "3 forecasts" in window.inspector.forecast.rows["reported"].accessibleDescription()
 
 
 def test_the_first_frame_has_the_samples_messages_where_they_stay(

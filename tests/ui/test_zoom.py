@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,11 @@ from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
 from playground.cli.selftest import StepFailed, UiDriver
 from playground.storage.settings import Settings
 from playground.ui.appearance import Appearance, ZoomScaler
-from playground.ui.batch.table import WIDTHS
+from playground.ui.batch.model import WIDTHS
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, scaled, zoom_factor
-from tests.ui.conftest import Story
-
-Tell = Callable[[Story], None]
+from tests.ui.conftest import Tell
 
 
 @pytest.fixture(autouse=True)
@@ -67,25 +65,22 @@ async def zoom(window: MainWindow, hand: UiDriver, action: str, percent: int) ->
     await hand.until(lambda: zoom_factor() == percent / 100, f"{percent} %")
 
 
-def test_zoom_in_and_back_restores_every_size(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.resize(1440, 900)
-        before = sizes(window)
-        await zoom(window, hand, "zoom_in", 110)
-        await zoom(window, hand, "zoom_in", 125)
-        larger = sizes(window)
-        assert larger["editor"] == round(13 * 1.25)
-        assert larger["response"] == larger["editor"]
-        assert larger["top"] == 55
-        assert larger["rows"] == 31
-        assert session.workspace.settings.number("zoom") == 125
-        await zoom(window, hand, "zoom_reset", 100)
-        after = sizes(window)
-        assert after.pop("id column") == pytest.approx(before.pop("id column"), abs=2)  # the rest of the header's width
-        assert after == before
-
-    tell(story)
+async def test_zoom_in_and_back_restores_every_size(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.resize(1440, 900)
+    before = sizes(window)
+    await zoom(window, hand, "zoom_in", 110)
+    await zoom(window, hand, "zoom_in", 125)
+    larger = sizes(window)
+    assert larger["editor"] == round(13 * 1.25)
+    assert larger["response"] == larger["editor"]
+    assert larger["top"] == 55
+    assert larger["rows"] == 31
+    assert session.workspace.settings.number("zoom") == 125
+    await zoom(window, hand, "zoom_reset", 100)
+    after = sizes(window)
+    assert after.pop("id column") == pytest.approx(before.pop("id column"), abs=2)  # the rest of the header's width
+    assert after == before
 
 
 class _Polished(QObject):
@@ -98,82 +93,64 @@ class _Polished(QObject):
         return False
 
 
-def test_zoom_styles_no_widget_once_per_ancestor(tell: Tell, qapp: QApplication) -> None:
+async def test_zoom_styles_no_widget_once_per_ancestor(session: Session, hand: UiDriver, qapp: QApplication) -> None:
     """`QApplication.setStyleSheet` does: 5,000 times for the 460 widgets of a new window."""
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        polished = _Polished()
-        qapp.installEventFilter(polished)
-        await zoom(session.window, hand, "zoom_in", 110)
-        await zoom(session.window, hand, "zoom_reset", 100)
-        qapp.removeEventFilter(polished)
-        assert polished.count <= len(qapp.allWidgets())
-
-    tell(story)
+    polished = _Polished()
+    qapp.installEventFilter(polished)
+    await zoom(session.window, hand, "zoom_in", 110)
+    await zoom(session.window, hand, "zoom_reset", 100)
+    qapp.removeEventFilter(polished)
+    assert polished.count <= len(qapp.allWidgets())
 
 
-def test_zoom_and_back_restores_the_columns_of_the_log(tell: Tell) -> None:
+async def test_zoom_and_back_restores_the_columns_of_the_log(session: Session, hand: UiDriver) -> None:
     """At 150 % some do not fit and are hidden; no size drifts on the way back."""
+    window = session.window
+    window.resize(1280, 800)
+    header = window.log.table.horizontalHeader()
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running, "the end of the request")
 
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.resize(1280, 800)
-        header = window.log.table.horizontalHeader()
-        window.requests.send_or_stop()
-        await hand.until(lambda: not window.requests.running, "the end of the request")
+    def columns() -> list[int]:
+        return [header.sectionSize(number) * (not header.isSectionHidden(number)) for number in range(header.count())]
 
-        def columns() -> list[int]:
-            return [
-                header.sectionSize(number) * (not header.isSectionHidden(number)) for number in range(header.count())
-            ]
-
-        await hand.until(lambda: header.length() == header.width() > 1000, "the layout")
-        before = columns()
-        for action, percent in (("zoom_in", 110), ("zoom_in", 125), ("zoom_in", 150), ("zoom_out", 125)):
-            await zoom(window, hand, action, percent)
-            await hand.until(lambda: header.length() <= header.width(), f"all columns at {percent} %")
-        assert columns().count(0) > before.count(0)
-        await zoom(window, hand, "zoom_reset", 100)
-        await hand.until(lambda: columns() == before, f"the columns {before}")
-
-    tell(story)
+    await hand.until(lambda: header.length() == header.width() > 1000, "the layout")
+    before = columns()
+    for action, percent in (("zoom_in", 110), ("zoom_in", 125), ("zoom_in", 150), ("zoom_out", 125)):
+        await zoom(window, hand, action, percent)
+        await hand.until(lambda: header.length() <= header.width(), f"all columns at {percent} %")
+    assert columns().count(0) > before.count(0)
+    await zoom(window, hand, "zoom_reset", 100)
+    await hand.until(lambda: columns() == before, f"the columns {before}")
 
 
-def test_zoom_value_of_a_variable_stays_beside_its_name(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        edit = session.window.prompt.variables.rows["caller_name"].value
-        left = edit.x()
-        await zoom(session.window, hand, "zoom_in", 110)
-        await zoom(session.window, hand, "zoom_in", 125)
-        await hand.until(lambda: edit.x() == round(left * 1.25), "the value's place")
-        # Without the focus only the first line is visible, and that whole.
-        await hand.until(lambda: edit.text.mask().boundingRect().height() >= edit.text.fontMetrics().height(), "a line")
-
-    tell(story)
+async def test_zoom_value_of_a_variable_stays_beside_its_name(session: Session, hand: UiDriver) -> None:
+    edit = session.window.prompt.variables.rows["caller_name"].value
+    left = edit.x()
+    await zoom(session.window, hand, "zoom_in", 110)
+    await zoom(session.window, hand, "zoom_in", 125)
+    await hand.until(lambda: edit.x() == round(left * 1.25), "the value's place")
+    # Without the focus only the first line is visible, and that whole.
+    await hand.until(lambda: edit.text.mask().boundingRect().height() >= edit.text.fontMetrics().height(), "a line")
 
 
-def test_zoom_at_150_percent_clips_no_control(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.resize(1440, 900)
-        session.workspace.settings.set("zoom", 150)
-        await hand.until(lambda: zoom_factor() == 1.5, "150 %")
-        window.requests.send_or_stop()
-        await hand.until(lambda: not window.requests.running, "the end of the request")
-        assert clipped(window) == []
-        # Modes and pages that are created at this size use it too.
-        for name in ("mode_compare", "mode_batch", "mode_recorder", "cache_lab", "guide"):
-            window.actions_table[name].trigger()
-            await hand.until(
-                lambda: (shown := window.modes.currentWidget()) is not None and shown.height() > 0, "a page"
-            )
-            # The bar above the page changes with it, and its layout follows with a later event.
-            with contextlib.suppress(StepFailed):
-                await hand.until(lambda: not clipped(window), "the layout")
-            assert clipped(window) == [], name
-        assert window.width() == 1440
-
-    tell(story)
+async def test_zoom_at_150_percent_clips_no_control(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.resize(1440, 900)
+    session.workspace.settings.set("zoom", 150)
+    await hand.until(lambda: zoom_factor() == 1.5, "150 %")
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running, "the end of the request")
+    assert clipped(window) == []
+    # Modes and pages that are created at this size use it too.
+    for name in ("mode_compare", "mode_batch", "mode_recorder", "cache_lab", "guide"):
+        window.actions_table[name].trigger()
+        await hand.until(lambda: (shown := window.modes.currentWidget()) is not None and shown.height() > 0, "a page")
+        # The bar above the page changes with it, and its layout follows with a later event.
+        with contextlib.suppress(StepFailed):
+            await hand.until(lambda: not clipped(window), "the layout")
+        assert clipped(window) == [], name
+    assert window.width() == 1440
 
 
 def test_zoom_and_size_of_the_settings_are_used_from_the_start(tell: Tell, qapp: QApplication) -> None:
@@ -193,34 +170,31 @@ def test_zoom_and_size_of_the_settings_are_used_from_the_start(tell: Tell, qapp:
     tell(second)
 
 
-def test_zoom_by_wheel_needs_control(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
+async def test_zoom_by_wheel_needs_control(session: Session, hand: UiDriver) -> None:
+    window = session.window
 
-        def wheel(pane: QWidget, keys: Qt.KeyboardModifier, steps: float) -> None:
-            place = QPointF(pane.mapTo(window, pane.rect().center()))
-            screen = QPointF(pane.mapToGlobal(pane.rect().center()))
-            button, phase = Qt.MouseButton.NoButton, Qt.ScrollPhase.NoScrollPhase
-            event = QWheelEvent(place, screen, QPoint(), QPoint(0, round(120 * steps)), button, keys, phase, False)
-            QApplication.sendEvent(window.windowHandle(), event)
+    def wheel(pane: QWidget, keys: Qt.KeyboardModifier, steps: float) -> None:
+        place = QPointF(pane.mapTo(window, pane.rect().center()))
+        screen = QPointF(pane.mapToGlobal(pane.rect().center()))
+        button, phase = Qt.MouseButton.NoButton, Qt.ScrollPhase.NoScrollPhase
+        event = QWheelEvent(place, screen, QPoint(), QPoint(0, round(120 * steps)), button, keys, phase, False)
+        QApplication.sendEvent(window.windowHandle(), event)
 
-        settings = session.workspace.settings
-        for pane in (window.log.table.viewport(), window.response.text_tab.text, window.inspector, window.prompt):
-            wheel(pane, Qt.KeyboardModifier.NoModifier, 1)
-            assert settings.number("zoom") == 100, pane
-            wheel(pane, Qt.KeyboardModifier.ControlModifier, 1)
-            assert settings.number("zoom") == 110, pane
-            wheel(pane, Qt.KeyboardModifier.ControlModifier, -1)
-            assert settings.number("zoom") == 100, pane
-        for _ in range(9):
-            # A touchpad sends parts of a step.
-            wheel(window.prompt, Qt.KeyboardModifier.ControlModifier, 0.125)
-        assert settings.number("zoom") == 110
-        wheel(window.prompt, Qt.KeyboardModifier.ControlModifier, -1.125)
-        assert settings.number("zoom") == 100
-        await hand.until(lambda: zoom_factor() == 1.0, "100 %")
-
-    tell(story)
+    settings = session.workspace.settings
+    for pane in (window.log.table.viewport(), window.response.text_tab.text, window.inspector, window.prompt):
+        wheel(pane, Qt.KeyboardModifier.NoModifier, 1)
+        assert settings.number("zoom") == 100, pane
+        wheel(pane, Qt.KeyboardModifier.ControlModifier, 1)
+        assert settings.number("zoom") == 110, pane
+        wheel(pane, Qt.KeyboardModifier.ControlModifier, -1)
+        assert settings.number("zoom") == 100, pane
+    for _ in range(9):
+        # A touchpad sends parts of a step.
+        wheel(window.prompt, Qt.KeyboardModifier.ControlModifier, 0.125)
+    assert settings.number("zoom") == 110
+    wheel(window.prompt, Qt.KeyboardModifier.ControlModifier, -1.125)
+    assert settings.number("zoom") == 100
+    await hand.until(lambda: zoom_factor() == 1.0, "100 %")
 
 
 def test_zoom_closed_window_filters_no_events(tmp_path: Path, qapp: QApplication) -> None:
@@ -246,28 +220,26 @@ def test_zoom_closed_window_filters_no_events(tmp_path: Path, qapp: QApplication
             qapp.setProperty(name, None)
 
 
-def test_zoom_of_hidden_modes_is_used_when_they_are_displayed(tell: Tell, tmp_path: Path) -> None:
+async def test_zoom_of_hidden_modes_is_used_when_they_are_displayed(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
     """A style sheet that changes while a widget is hidden resets the widget's own font."""
     rows = tmp_path / "rows.csv"
     rows.write_text("caller_name,question\nPriya,When?\n", "utf-8")
-
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.resize(1600, 1000)
-        window.modes.show_mode("compare")
-        window.modes.show_mode("batch")
-        window.batch.files.open_file(rows)
-        batch, compare = window.batch.page, window.compare.page
-        await hand.until(lambda: batch.table.model().rowCount() == 1, "the row")
-        window.modes.show_mode("prompt")
-        session.workspace.settings.set("zoom", 150)
-        await hand.until(lambda: zoom_factor() == 1.5, "150 %")
-        for mode in ("compare", "batch"):
-            window.modes.show_mode(mode)
-        assert compare.values.fields["caller_name"].font().pixelSize() == 18
-        header, columns = batch.table.horizontalHeader(), [column.kind for column in batch.model.columns]
-        assert header.sectionSize(columns.index("request_id")) == scaled(WIDTHS["request_id"]) == 435
-        assert batch.table.verticalHeader().defaultSectionSize() == 36
-        assert batch.detail.minimumHeight() == 198
-
-    tell(story)
+    window = session.window
+    window.resize(1600, 1000)
+    window.modes.show_mode("compare")
+    window.modes.show_mode("batch")
+    window.batch.files.open_file(rows)
+    batch, compare = window.batch.page, window.compare.page
+    await hand.until(lambda: batch.table.model().rowCount() == 1, "the row")
+    window.modes.show_mode("prompt")
+    session.workspace.settings.set("zoom", 150)
+    await hand.until(lambda: zoom_factor() == 1.5, "150 %")
+    for mode in ("compare", "batch"):
+        window.modes.show_mode(mode)
+    assert compare.values.fields["caller_name"].font().pixelSize() == 18
+    header, columns = batch.table.horizontalHeader(), [column.kind for column in batch.model.columns]
+    assert header.sectionSize(columns.index("request_id")) == scaled(WIDTHS["request_id"]) == 435
+    assert batch.table.verticalHeader().defaultSectionSize() == 36
+    assert batch.detail.minimumHeight() == 198

@@ -16,8 +16,8 @@ from playground.client.events import (
     Usage,
     UsageReported,
 )
+from playground.runs.state import TurnTimes, measure
 from playground.voice.timeline import MeasuredTool, MeasuredTurn
-from playground.voice.times import TurnTimes, measure
 
 
 def events(

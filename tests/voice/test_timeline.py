@@ -1,8 +1,7 @@
-"""Voice timeline: figures equal those computed by hand from the events, to the millisecond."""
+"""Voice timeline and readiness: figures equal those computed by hand from the events, to the millisecond."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from datetime import UTC, datetime
@@ -18,10 +17,10 @@ from playground.prompt.document import Document, Message, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.prompt.request import to_request
 from playground.runs.run import Run
+from playground.runs.state import Stopwatch, TurnTimes, measure
 from playground.simulator.launch import SimulatorProcess
 from playground.voice.speech import AudioTimes, SpeechSettings, characters, lay_out, words
-from playground.voice.timeline import MeasuredTool, MeasuredTurn, compare, timeline
-from playground.voice.times import TurnTimes, measure
+from playground.voice.timeline import Distribution, MeasuredTool, MeasuredTurn, compare, readiness, timeline
 from tests.voice.sample import events, ms, times, turn
 
 # The vendor's reckoning (electron-api.md): 250 first content, 280 tool started, 600 heard, 800 tool back, 850 first
@@ -83,36 +82,32 @@ def _keep(heard: list[AnyEvent], _run: Run, event: AnyEvent) -> None:
     heard.append(event)
 
 
-def test_the_simulators_scenario_is_the_vendors_example(simulator: SimulatorProcess) -> None:
+async def test_the_simulators_scenario_is_the_vendors_example(simulator: SimulatorProcess) -> None:
     """Through a real socket and the real decoder; the times are those that were scripted, so nothing is tolerated."""
     call = ToolCall("call_1_0", "get_balance", '{"account":"AC-10442"}')
     asked = (Message("user", "My balance?"),)
     again = (*asked, Message("assistant", "One sec!", (call,)), Message("tool", "412", tool_call_id=call.id))
-
-    async def main() -> list[list[AnyEvent]]:
-        connection = Connection()
-        endpoint = Endpoint("simulator", "Simulator", simulator.base_url, "simulator")
-        turns = []
-        for messages in (asked, again):
-            document = Document(messages=messages, parameters={"scenario": "voice_example"})
-            run = Run(
-                id=uuid.uuid4().hex,
-                document=document,
-                request=to_request(document, "electron"),
-                endpoint=endpoint,
-                forecast=None,
-                started_utc=datetime.now(UTC),
-                connection=connection,
-                key=None,
-            )
-            heard: list[AnyEvent] = []
-            run.subscribe(partial(_keep, heard))
-            await run.execute()
-            turns.append(heard)
-        await connection.aclose()
-        return turns
-
-    filler, answer = asyncio.run(main())
+    connection = Connection()
+    endpoint = Endpoint("simulator", "Simulator", simulator.base_url, "simulator")
+    turns = []
+    for messages in (asked, again):
+        document = Document(messages=messages, parameters={"scenario": "voice_example"})
+        run = Run(
+            id=uuid.uuid4().hex,
+            document=document,
+            request=to_request(document, "electron"),
+            endpoint=endpoint,
+            forecast=None,
+            started_utc=datetime.now(UTC),
+            connection=connection,
+            key=None,
+        )
+        heard: list[AnyEvent] = []
+        run.subscribe(partial(_keep, heard))
+        await run.execute()
+        turns.append(heard)
+    await connection.aclose()
+    filler, answer = turns
     exact = measure(retimed(filler)), measure(retimed(answer))
     assert_is_the_vendors((turn(0, exact[0], (280, 800)), turn(800, exact[1])))
     # What was really measured is never earlier than it was scripted, and has the same pieces.
@@ -279,3 +274,82 @@ def test_settings_out_of_range_are_named() -> None:
         with pytest.raises(InputError):
             SpeechSettings(rate=rate)
     assert SpeechSettings().pipeline_s == pytest.approx(0.35, abs=1e-12)
+
+
+def test_a_distribution_by_hand() -> None:
+    tenths = Distribution.of([n / 10 for n in range(10, 0, -1)] + [None])
+    assert (tenths.median, tenths.p90, tenths.highest, tenths.missing) == (0.55, 0.9, 1.0, 1)
+    odd = Distribution.of([3.0, 1.0, 2.0])
+    assert (odd.median, odd.p90) == (2.0, 3.0)
+    nothing = Distribution.of([None])
+    assert (nothing.median, nothing.p90, nothing.highest, nothing.missing) == (None, None, None, 1)
+
+
+COLD = times((400, "Hello"), (500, " there! "), (3000, "How are you?"), ends=3100, cached=0)
+WARM = times((100, "Hello"), (120, " there! "), (300, "How are you?"), ends=12_000, cached=64)
+CALLS = times(calls=[(200, 0), (260, 0)], ends=300, cached=None)
+
+
+def test_groups_by_hand() -> None:
+    failed = measure([AttemptStarted(0.0, 1), AttemptFailed(0.5, ApiError("http", "busy"))])
+    stopped = measure([AttemptStarted(0.0, 1), Stopped(0.5)])
+    ready = readiness([COLD, WARM, CALLS, failed, stopped])
+    assert (ready.all.turns, ready.cold.turns, ready.warm.turns, ready.unknown.turns, ready.stopped) == (4, 1, 1, 2, 1)
+    assert [ms(value) for value in ready.all.ttft.values] == [100, 200, 400]
+    assert ready.all.ttft.missing == 1
+    assert [ms(value) for value in ready.all.first_clause.values] == [120, 500]
+    assert [ms(value) for value in ready.all.longest_gap.values] == [60, 180, 2500]
+    # Cold: "Hello there!" has 12 characters, heard 850 to 1,650; the rest is sure at 3,000 and ready at 3,350.
+    # Warm: heard 470 to 1,270; the rest is ready at 650 and waits.
+    assert [ms(value) for value in ready.all.starved.values] == [0, 1700]
+    assert (ready.all.starving.count, ready.all.starving.of) == (1, 2)
+    # The warm one took 12 s, one failed.
+    assert (ready.all.within.count, ready.all.within.of) == (2, 4)
+    assert (ready.cold.starving.value, ready.warm.starving.value, ready.unknown.starving.value) == (1.0, 0.0, None)
+    assert ready.warm.within.value == 0.0
+    assert readiness([WARM], limit_s=12.0).all.within.value == 1.0
+
+
+def test_the_rate_decides_whether_speech_starves() -> None:
+    # 12 characters at 5 a second are heard until 3,250, at 4 until 3,850; the rest is ready at 3,350.
+    assert readiness([COLD], SpeechSettings(rate=5.0)).all.starving.count == 1
+    assert readiness([COLD], SpeechSettings(rate=4.0)).all.starving.count == 0
+
+
+@pytest.mark.parametrize("nothing", [[], [TurnTimes()]])
+def test_of_nothing_nothing_is_known(nothing: list[TurnTimes]) -> None:
+    ready = readiness(nothing)
+    assert (ready.all.ttft.median, ready.all.within.value, ready.all.starving.value) == (None, None, None)
+
+
+async def test_repeats_on_a_real_socket_are_cold_once(simulator: SimulatorProcess) -> None:
+    connection = Connection()
+    endpoint = Endpoint("simulator", "Simulator", simulator.base_url, "simulator")
+    document = Document(messages=(Message("user", f"{uuid.uuid4()} readiness " + "long enough to be cached " * 20),))
+    measured = []
+    for _ in range(4):
+        run = Run(
+            id=uuid.uuid4().hex,
+            document=document,
+            request=to_request(document, "electron"),
+            endpoint=endpoint,
+            forecast=None,
+            started_utc=datetime.now(UTC),
+            connection=connection,
+            key=None,
+        )
+        watch = Stopwatch()
+        run.subscribe(lambda _, event, watch=watch: watch.apply(event))  # type: ignore[misc]  # bound now
+        state = await run.execute()
+        measured.append(watch.times)
+        assert watch.times.text == state.text
+        assert watch.times.first_piece_at == state.first_token_at
+        assert watch.times.ended_at == state.ended_at
+    await connection.aclose()
+    ready = readiness(measured)
+    assert (ready.cold.turns, ready.warm.turns, ready.unknown.turns) == (1, 3, 0)
+    assert ready.all.within.value == 1.0
+    assert len(ready.all.ttft.values) == len(ready.all.first_clause.values) == 4
+    assert all(
+        first <= clause for first, clause in zip(ready.all.ttft.values, ready.all.first_clause.values, strict=True)
+    )

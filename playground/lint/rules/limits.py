@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
+from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule, with_parameter
 from playground.lint.prompt_facts import PromptFacts
-from playground.lint.reorder import with_parameter
 from playground.prompt.document import Document, Json
 from playground.prompt.limits import COUNTS, check
 

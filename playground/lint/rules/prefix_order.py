@@ -6,10 +6,18 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from playground.lint.context import PastRequest
-from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule, Severity
-from playground.lint.prompt_facts import PromptFacts
-from playground.lint.reorder import ReorderSpot, spots
+from playground.lint.model import (
+    Evidence,
+    Finding,
+    FindingPlace,
+    Fix,
+    GuideSource,
+    LintRule,
+    ReorderSpot,
+    Severity,
+    spots,
+)
+from playground.lint.prompt_facts import PastRequest, PromptFacts
 from playground.prefix_cache.rewrites import proposals
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import PATTERN, Document

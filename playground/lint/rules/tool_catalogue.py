@@ -7,10 +7,19 @@ import re
 from collections.abc import Iterator, Mapping
 
 from playground.lint.language import sentences
-from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
+from playground.lint.model import (
+    Evidence,
+    Finding,
+    FindingPlace,
+    Fix,
+    GuideSource,
+    LintRule,
+    with_system_line,
+    with_tool,
+    without_tools,
+)
 from playground.lint.prompt_facts import PromptFacts, SchemaNode, description, edited, parameters
-from playground.lint.reorder import with_system_line, with_tool, without_tools
-from playground.prompt.document import Document, Json, Tool
+from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import Path
 
 MUCH = 48
@@ -374,14 +383,13 @@ def _unused(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("per 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars"),
         ),
         places=tuple(FindingPlace(("tools", index), tool=document.tools[index].name) for index in idle),
-        fix=Fix(f"Remove {len(idle)} tools" if len(idle) > 1 else f"Remove {names[0]}", _without(facts, names)),
+        fix=Fix(
+            f"Remove {len(idle)} tools" if len(idle) > 1 else f"Remove {names[0]}",
+            without_tools(document, frozenset(names)),
+        ),
         tokens=tokens,
         dollars=facts.cached_dollars(tokens),
     )
-
-
-def _without(facts: PromptFacts, names: list[str]) -> Document:
-    return without_tools(facts.document, frozenset(names))
 
 
 _SECTION = "Tools and the filler phrase"

@@ -15,8 +15,16 @@ from playground.agent.service import AgentService, see_through
 from playground.agent.tool_mocks import ToolMocks
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.ui.agent.turn_card import TurnCard, end_words, prefix_words, totals_words, usage_words
-from playground.ui.agent.view import AgentView, EditDialog, edited_answer
+from playground.ui.agent.view import (
+    AgentView,
+    EditDialog,
+    TurnCard,
+    edited_answer,
+    end_words,
+    prefix_words,
+    totals_words,
+    usage_words,
+)
 from playground.ui.theme import GRID
 
 if TYPE_CHECKING:

@@ -25,16 +25,14 @@ from playground.experiments.batch_lines import BatchLine
 from playground.experiments.batch_totals import BatchTotals
 from playground.export.terminal import visible, visible_line
 from playground.runs.metrics import dollars, finish_text, percent, seconds
-from playground.ui.batch.model import BatchModel
+from playground.ui.batch.model import BatchModel, BatchTable
 from playground.ui.batch.setup import BatchSetup
-from playground.ui.batch.table import BatchTable
 from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, Space, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, Space, column_of, row_of, single_timer
 from playground.ui.widgets.notice import SlimBar, words
-from playground.ui.widgets.timers import single_timer
 
 DETAIL_PX = 132
 VALUE_CHARS = 60

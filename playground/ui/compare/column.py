@@ -21,16 +21,15 @@ from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow
 from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds, speed
 from playground.runs.state import RunState
-from playground.ui.panes.inspector.bars import Bar, BarPiece
-from playground.ui.panes.response.labels import ending, outcome, outcome_look, waiting
 from playground.ui.panes.response.live_text import LiveText
+from playground.ui.panes.response.text_tab import ending, outcome, outcome_look, waiting
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, scaled, zoom_factor
+from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.timers import single_timer
 
 MOST_PIECES = 4_000
 AROUND, LONGEST_LINE = 16, 4_000

@@ -71,7 +71,9 @@ class CompareFiles(QObject):
             menu.addAction(f"Copy of {letter}").triggered.connect(
                 lambda _on=False, slot=slot: self.variant_chosen.emit(slot.variant)
             )
-        menu.addAction("From a file…").triggered.connect(lambda _on: self._ask_prompt())
+        menu.addAction("From a file…").triggered.connect(
+            lambda _on: self._ask("Add a prompt file as a column", self.add_file, "All files (*)")
+        )
         self.logged.clear()
         self.logged.addAction("Reading the log…").setEnabled(False)
         menu.addMenu(self.logged)
@@ -97,9 +99,6 @@ class CompareFiles(QObject):
             self.notice.emit("That request is no longer in the log.")
         else:
             self.variant_chosen.emit(variant)
-
-    def _ask_prompt(self) -> None:
-        self._ask("Add a prompt file as a column", self.add_file, "All files (*)")
 
     def ask_rows(self) -> None:
         """Ask for a data file whose rows give the values of the variables."""

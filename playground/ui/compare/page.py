@@ -37,17 +37,15 @@ from playground.experiments.comparison_report import (
     summary,
 )
 from playground.ui.compare.column import ColumnView
-from playground.ui.panes.inspector.bars import Bar, BarPiece
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled
-from playground.ui.widgets.form import padded, spin_box
+from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
+from playground.ui.widgets.labels import ElidedLabel, padded, push_button, spin_box, toned
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled, single_timer
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast

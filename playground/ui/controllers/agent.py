@@ -118,7 +118,7 @@ class Chaining(QObject):
         self.dialog = None
 
     async def _allow(self, url: str) -> bool:
-        from playground.ui.dialogs.consent import asked
+        from playground.ui.widgets.task_dialog import asked
 
         return await asked(
             self.dialog or self._window,
@@ -152,7 +152,7 @@ class Chaining(QObject):
             self.notice.emit("Copied as a Python script that runs until there is an answer; the prompt is in it.")
 
     def _show_timeline(self) -> None:
-        from playground.ui.voice.source import TimelineSource
+        from playground.ui.controllers.voice import TimelineSource
 
         if self.dialog is not None:
             dialog = self.dialog

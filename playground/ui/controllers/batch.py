@@ -22,7 +22,7 @@ from playground.ui.batch.page import BatchPage, BatchTools
 from playground.ui.batch.setup import BatchPlanner, DisplayedBatch
 from playground.ui.modes import ModeView
 from playground.ui.widgets.icons import set_label
-from playground.ui.widgets.timers import repeating_timer
+from playground.ui.widgets.layouts import repeating_timer
 from playground.versions.service import PromptIdentity
 
 TICK_MS = 200
@@ -81,7 +81,9 @@ class BatchController(QObject):
 
     def _connect(self, open_prompt: Callable[[], object], open_logged: Callable[[str], object]) -> None:
         page, tools, files = self.page, self.tools, self.files
-        files.rows_read.connect(lambda rows, name: self._take_rows(rows, name))
+        files.rows_read.connect(
+            lambda rows, name: self._services.tasks.start(self.use_rows(rows, name), "set up a batch")
+        )
         files.said.connect(self._show_notice)
         page.open_data_asked.connect(files.ask_for_file)
         page.paste_asked.connect(files.paste)
@@ -135,9 +137,6 @@ class BatchController(QObject):
         self._tick.stop()
 
     # Data
-
-    def _take_rows(self, rows: tuple[BatchRow, ...], name: str) -> None:
-        self._services.tasks.start(self.use_rows(rows, name), "set up a batch")
 
     async def use_rows(self, rows: tuple[BatchRow, ...], name: str) -> None:
         """Set up a batch with these rows. While a batch runs, its rows stay."""

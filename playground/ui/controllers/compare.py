@@ -22,8 +22,8 @@ from playground.ui.compare.files import CompareFiles
 from playground.ui.compare.page import ComparePage, CompareTools, VariantDialog
 from playground.ui.modes import ModeView
 from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.layouts import single_timer
 from playground.ui.widgets.task_dialog import open_once
-from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
     from playground.experiments.batch_rows import BatchRow

@@ -147,7 +147,7 @@ class DialogController(QObject):
 
     def rewrite_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
         """Offer ways to fix the prompt; applying one is one step of its undo history."""
-        from playground.lint.reorder import Option, options
+        from playground.lint.model import Option, options
 
         document = prompt.document()
         found = options(document, advice)
@@ -274,7 +274,7 @@ class DialogController(QObject):
 
     async def allow_server(self, server: str) -> bool:
         """Ask whether tools of a tool server may be called in this session."""
-        from playground.ui.dialogs.consent import asked
+        from playground.ui.widgets.task_dialog import asked
 
         return await asked(
             self.window,
@@ -286,7 +286,7 @@ class DialogController(QObject):
 
     def guide_dialog(self, rule: str) -> GuideDialog:
         """Open the guide, at `rule` if given."""
-        from playground.lint.examples import EXAMPLES
+        from playground.lint.rules.registry import EXAMPLES
         from playground.ui.dialogs.guide import GuideDialog
 
         dialog = self._page("guide", lambda: GuideDialog(EXAMPLES, self.window))

@@ -40,8 +40,8 @@ from playground.storage.prompt_files import (
 )
 from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
+from playground.ui.widgets.layouts import single_timer
 from playground.ui.widgets.task_dialog import ask_open, open_once
-from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
     from playground.tasks import Tasks
@@ -510,7 +510,7 @@ class Files(QObject):
         """Show the differences between the file on disk and the prompt."""
         # Imported here: rarely needed.
         from playground.prompt.diff import changes
-        from playground.ui.dialogs.consent import FileChangesDialog
+        from playground.ui.dialogs.rewrite import FileChangesDialog
 
         path, editor = self.file.path, self._prompt.document()
         read = await self._read(path) if path is not None else None

@@ -22,8 +22,8 @@ from playground.ui.panes.log.details import LiveRequests
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import scaled, zoom_factor
+from playground.ui.widgets.layouts import repeating_timer, single_timer
 from playground.ui.widgets.task_dialog import open_once
-from playground.ui.widgets.timers import repeating_timer, single_timer
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog

@@ -27,13 +27,12 @@ from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.records import clean_tags
 from playground.runs.metrics import counted
 from playground.services import AppServices
-from playground.ui.dialogs.consent import asked
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_save, asked, open_once
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog

@@ -29,14 +29,13 @@ from playground.simulator.launch import SimulatorError
 from playground.ui.controllers.recorder_requests import RecordedRequests, leak_causes
 from playground.ui.controllers.request import logged_model, logged_request
 from playground.ui.modes import ModeView
-from playground.ui.recorder.bars import RecorderTools
-from playground.ui.recorder.leaks import LeakDialog, previews
+from playground.ui.recorder.bars import Compared, RecorderTools
 from playground.ui.recorder.page import RecorderPage, Shown
-from playground.ui.recorder.strip import Compared
+from playground.ui.recorder.programs import LeakDialog, previews
 from playground.ui.recorder.table import RowCause
 from playground.ui.theme import Theme
 from playground.ui.widgets.labels import copy_text
-from playground.ui.widgets.timers import repeating_timer, single_timer
+from playground.ui.widgets.layouts import repeating_timer, single_timer
 
 LOOK_MS, QUIET_LOOK_MS = 300, 1000
 """Interval of reads of the log, also while nothing is recorded in this window and nothing new was found."""

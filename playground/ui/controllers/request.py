@@ -25,8 +25,8 @@ from playground.services import AppServices, Recalled
 from playground.simulator.launch import SimulatorError
 from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.prompt.undo import PromptPage
-from playground.ui.panes.response.request_tab import SentRequest
-from playground.ui.widgets.timers import repeating_timer, single_timer
+from playground.ui.panes.response.raw_tabs import DisplayedRequest
+from playground.ui.widgets.layouts import repeating_timer, single_timer
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast
@@ -312,7 +312,7 @@ class Requests(QObject):
         self._shown_document, self.shown_endpoint_id = self.current.run.document, self.current.run.endpoint.id
         self._response.show_state(
             self._shown,
-            sent=_sent(self.current),
+            sent=_sent_by(self.current.run),
             asked=asked_in(self.current.run.request.body),
             estimated_prompt_tokens=self.current.forecast.prompt_tokens,
         )
@@ -431,25 +431,18 @@ class Requests(QObject):
         self.looking_back.emit(recalled)
 
 
-def _sent(pending: PendingRequest) -> SentRequest:
-    run = pending.run
-    url = _shown_url(run.endpoint.base_url)
-    return SentRequest(run.request.body, url, run.endpoint.name, run.started_utc, keyed=run.endpoint.needs_key)
+def _sent_by(run: Run) -> DisplayedRequest:
+    endpoint: Endpoint = run.endpoint
+    return DisplayedRequest(
+        run.request.body, endpoint.base_url, endpoint.name, run.started_utc, keyed=endpoint.needs_key
+    )
 
 
-def _shown_url(base_url: str) -> str:
-    # Imported here: the first frame needs no address.
-    from playground.client.secret_texts import masked_address
-
-    return masked_address(f"{base_url.rstrip('/')}/chat/completions")
-
-
-def logged_request(recalled: Recalled) -> SentRequest:
+def logged_request(recalled: Recalled) -> DisplayedRequest:
     """Return a request of the log as the Request tab displays it."""
     record = recalled.stored.record
-    url = _shown_url(record.base_url)
     keyed = record.endpoint_kind != "simulator"
-    return SentRequest(record.body, url, record.endpoint_name, record.started_utc, keyed=keyed)
+    return DisplayedRequest(record.body, record.base_url, record.endpoint_name, record.started_utc, keyed=keyed)
 
 
 def logged_model(recalled: Recalled) -> InspectorModel:

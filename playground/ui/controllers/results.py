@@ -20,15 +20,14 @@ from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
 from playground.ui.controllers.log import LogPaths
 from playground.ui.controllers.request import Requests
-from playground.ui.panes.inspector.lint_section import AdviceSection
 from playground.ui.panes.inspector.pane import InspectorPane
+from playground.ui.panes.inspector.sections import AdviceSection
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.panes.response.pane import ResponsePane
-from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.layouts import column_of, single_timer
 from playground.ui.widgets.notice import SlimBar
-from playground.ui.widgets.timers import single_timer
 
 if TYPE_CHECKING:
     from playground.lint.model import Finding

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from playground.ui.controllers.files import Files
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.panes.prompt.undo import PromptFile
-    from playground.ui.versions.panel import VersionsPanel
-    from playground.versions.comparison import VersionComparison
-    from playground.versions.export import VersionForm
+    from playground.ui.panes.versions import VersionsPanel
+    from playground.versions.comparison import VersionComparison, VersionForm
     from playground.versions.history import Version
     from playground.versions.service import Commit, Overview, PromptIdentity
 
@@ -111,7 +110,7 @@ class VersionPaths(QObject):
             self.panel.deleteLater()
             self.panel = None
             return
-        from playground.ui.versions.panel import VersionsPanel
+        from playground.ui.panes.versions import VersionsPanel
 
         panel = self.panel = VersionsPanel()
         panel.closed.connect(self.toggle)

@@ -1,31 +1,114 @@
-"""Connects the voice timeline to its event sources and opens its dialog on demand."""
+"""The voice timeline: the run that it follows (current, logged, example, conversation), and its dialog on demand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
+from msgspec import Struct
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QDialog, QWidget
 
 from playground.client.endpoint import SIMULATOR_ID
-from playground.services import AppServices
+from playground.client.events import AnyEvent
+from playground.runs.run import Run
+from playground.runs.state import Stopwatch, TurnTimes
+from playground.services import AppServices, Recalled
 from playground.ui.appearance import Appearance
 from playground.ui.controllers.request import Requests
-from playground.ui.voice.source import CurrentRun
-from playground.voice.times import Stopwatch
 
 if TYPE_CHECKING:
     from playground.agent.example import Example
     from playground.prompt.document import Document
-    from playground.runs.run import Run
     from playground.runs.service import PendingRequest
     from playground.runs.state import RunState
     from playground.ui.dialogs.repeat import Ahead
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.voice.dialog import VoiceDialog
     from playground.ui.voice.speak_tab import SpeakTab
-    from playground.voice.times import TurnTimes
+    from playground.voice.speech import AudioTimes
+    from playground.voice.timeline import MeasuredTurn
+
+
+def _never() -> float | None:
+    return None
+
+
+class TimelineSource(Struct, frozen=True):
+    """`turns` returns the current turns; `now` the seconds on their axis while they run, None after the end."""
+
+    title: str
+    turns: Callable[[], tuple[MeasuredTurn, ...]]
+    now: Callable[[], float | None] = _never
+
+
+NOTHING = TimelineSource("No run yet", lambda: ())
+
+
+class CurrentRun(QObject):
+    """The run in the response pane, with its times from the first event on."""
+
+    changed = Signal()
+    """Emitted for every event; receivers redraw at most once per frame."""
+    begun = Signal(object)
+    """Emitted with a new Run of this window."""
+
+    def __init__(self, requests: Requests) -> None:
+        super().__init__()
+        self._requests = requests
+        self._run: Run | None = None
+        self._watch = Stopwatch()
+        self._logged: TurnTimes | None = None
+        self.audio: tuple[AudioTimes | None, ...] = ()
+        """Measurements of a real speech engine for the parts of the current run."""
+        requests.looking_back.connect(self._shown)
+
+    @property
+    def source(self) -> TimelineSource:
+        """Return the current run as a source."""
+        if self._logged is not None:
+            return TimelineSource("A logged request", self.turns)
+        return TimelineSource("The newest request" if self._run else NOTHING.title, self.turns, self.now)
+
+    def turns(self) -> tuple[MeasuredTurn, ...]:
+        """Return the turn; empty without a run."""
+        from playground.voice.timeline import MeasuredTurn  # the window starts without the patterns of speech
+
+        if self._logged is not None:
+            return (MeasuredTurn(0.0, self._logged),)
+        return (MeasuredTurn(0.0, self._watch.times, audio=self.audio),) if self._run is not None else ()
+
+    def now(self) -> float | None:
+        """Return the seconds since the run began; None if it has ended."""
+        run = self._run
+        return None if run is None or run.state.ended or self._logged is not None else run.clock()
+
+    def measured(self, audio: tuple[AudioTimes | None, ...]) -> None:
+        """Store the measurements of a speech engine for the current run."""
+        self.audio = audio
+        self.changed.emit()
+
+    def _shown(self, recalled: object) -> None:
+        if isinstance(recalled, Recalled):
+            self._logged = recalled.times
+        else:
+            self._logged = None
+            self._take_current()
+        self.changed.emit()
+
+    def _take_current(self) -> None:
+        current = self._requests.current
+        run = current.run if current is not None else None
+        if run is not self._run:
+            self._run, self._watch, self.audio = run, Stopwatch(), ()
+            if run is not None:
+                run.subscribe(self._heard)
+                self.begun.emit(run)
+
+    def _heard(self, run: Run, event: AnyEvent) -> None:
+        if run is self._run:
+            self._watch.apply(event)
+            self.changed.emit()
 
 
 WIDTH_PX = 640
@@ -102,7 +185,7 @@ class VoiceController(QObject):
 
     async def _measured(self, cold: bool, group: str) -> tuple[TurnTimes, RunState]:
         """Send the prompt once, tagged with the group of this series, and return its times."""
-        from playground.voice import readiness as unseen
+        from playground.voice.timeline import cold as unseen
 
         document, watch = self._prompt.document(), Stopwatch()
 
@@ -110,7 +193,7 @@ class VoiceController(QObject):
             self._requests.sent_beside(sent.run.id)
             sent.run.subscribe(lambda _run, event: watch.apply(event))
 
-        sent = await self._workspace.send(unseen.cold(document) if cold else document, began, tags=[group])
+        sent = await self._workspace.send(unseen(document) if cold else document, began, tags=[group])
         return watch.times, sent.run.state
 
     async def _play(self) -> Example:

@@ -45,13 +45,12 @@ from playground.runs.state import RunState
 from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import JsonFile
 from playground.ui.theme import GRID
-from playground.ui.widgets.chart import Chart, Series
+from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import column_of, repeating_timer, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save
-from playground.ui.widgets.timers import repeating_timer
 
 _COLUMNS = ("what ended the prefix", "in", "times", "≈ tokens lost", "cost")
 

@@ -1,4 +1,4 @@
-"""A proposed rewrite of the prompt: its changes, their effect on the forecast, and a button to apply it."""
+"""Dialogs that show changes of a prompt: a proposed rewrite with its effect on the forecast, a file changed on disk."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QLabel,
     QListWidget,
+    QPushButton,
     QSplitter,
     QWidget,
 )
 
-from playground.lint.reorder import Effect, Option
-from playground.prompt.diff import changes
+from playground.lint.model import Effect, Option
+from playground.prompt.diff import DiffRow, changes
 from playground.prompt.document import Document
 from playground.runs.metrics import dollars
 from playground.ui.theme import GRID
 from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
 
@@ -137,3 +138,33 @@ class _Figures(QWidget):
 
 def _money(effect: Effect) -> str:
     return "— (no rates set)" if effect.dollars is None else f"≈ {dollars(effect.dollars)}"
+
+
+class FileChangesDialog(QDialog):
+    """Removed lines are on disk only, added lines in the editor only."""
+
+    reload_requested = Signal()
+    keep_requested = Signal()
+
+    def __init__(self, name: str, rows: Sequence[DiffRow], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(f"{name}: disk and editor")
+        self.view = DifferenceView()
+        self.view.show_rows(rows or (DiffRow("same", "The prompts are identical."),))
+        column = column_of(
+            words(f"{name} changed on disk", "strong"),
+            words("− lines of the file on disk · + lines of the editor", "muted"),
+            (self.view, 1),
+            on=self,
+            margins=GRID * 2,
+            spacing=GRID,
+        )
+        row = row_of(STRETCH)
+        for label, signal in (("Reload", self.reload_requested), ("Keep mine", self.keep_requested), ("Close", None)):
+            button = QPushButton(label)
+            if signal is not None:
+                button.clicked.connect(signal)
+            button.clicked.connect(self.close)
+            row.addWidget(button)
+        column.addLayout(row)
+        self.resize(760, 520)

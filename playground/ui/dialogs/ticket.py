@@ -25,10 +25,9 @@ from playground.storage.paths import write_shared
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.labels import copy_text
-from playground.ui.widgets.layouts import Space, column_of, row_of
+from playground.ui.widgets.layouts import Space, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import ask_save
-from playground.ui.widgets.timers import single_timer
 
 REST_MS = 150
 """After the last letter of the workspace id."""

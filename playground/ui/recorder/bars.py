@@ -1,30 +1,26 @@
-"""Recorder mode around its tables: toolbar controls, bars of cached and fresh tokens, how to connect a program."""
+"""Recorder mode around its tables: toolbar, bars of tokens, how to connect, what changed since the last request."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import Struct
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import (
-    QComboBox,
-    QLabel,
-    QLineEdit,
-    QPlainTextEdit,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtWidgets import QComboBox, QFrame, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QSizePolicy, QWidget
 
+from playground.experiments.comparison import Piece
+from playground.recorder.difference import RequestDifference
 from playground.requestlog.records import LogRow
+from playground.runs.metrics import Figure
+from playground.ui.compare.column import PieceView
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
-from playground.ui.widgets.chart import figure, round_up
-from playground.ui.widgets.form import spin_box
+from playground.ui.widgets.figure_row import figure, round_up
 from playground.ui.widgets.icons import icon, set_icon
-from playground.ui.widgets.labels import CopyButton, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, spin_box, toned
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.timers import single_timer
 
 _URL_PX = 248
 _FORWARDS_PX = 780
@@ -54,7 +50,9 @@ class RecorderTools(QWidget):
         self.port.setPrefix("Port ")
         self.port.setSpecialValueText("Any free port")
         self.pause = push_button("Pause", clicked=lambda _checked: self.pause_wanted.emit())
-        self.button = push_button("", clicked=lambda _checked: self._clicked())
+        self.button = push_button(
+            "", clicked=lambda _checked: (self.stop_wanted if self._running else self.start_wanted).emit()
+        )
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         row_of(
             STRETCH,
@@ -116,9 +114,6 @@ class RecorderTools(QWidget):
 
     def _fit(self) -> None:
         self.forwards.setVisible(bool(self.forwards.text()) and self.width() >= _FORWARDS_PX)
-
-    def _clicked(self) -> None:
-        (self.stop_wanted if self._running else self.start_wanted).emit()
 
 
 SNIPPETS = {
@@ -349,3 +344,100 @@ class TokenBars(QWidget):
             place = self._place(number)
             if place.left() <= x <= place.right() + _GAP:
                 self.chosen.emit(row.run_id)
+
+
+_LINES = 3
+_NOTABLE = 64
+"""Tokens from which a report contradicts the estimate."""
+
+
+class Compared(Struct, frozen=True):
+    """A request, the one that it is compared with, and their difference. `within`: "conversation" or "program"."""
+
+    row: LogRow
+    earlier: LogRow
+    within: str
+    difference: RequestDifference
+    pieces: Sequence[Piece] = ()
+
+
+class DifferenceStrip(QFrame):
+    """Hidden without two requests to compare."""
+
+    earlier_wanted = Signal(str)
+    """The run_id of the earlier request, which is to be selected."""
+    compare_wanted = Signal(list)
+    """run_ids of both requests, the earlier first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "footer")
+        self.setAccessibleName("Difference from the request before")
+        self.compared: Compared | None = None
+        self.title = toned("", "strong")
+        self.place = ElidedLabel("First difference", Qt.TextElideMode.ElideRight)
+        self.place.setProperty("tone", "muted")
+        self.pieces = PieceView("Text at the first difference", margin=0)
+        self.pieces.setFont(mono_font(12))
+        self.show_zoom()
+        self.pieces.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.pieces.setStyleSheet("background: transparent;")
+        self.note = words("", "muted")
+        earlier, compare = QPushButton("Show earlier"), QPushButton("Compare…")
+        set_icon(compare, "diff", "accent")
+        head = row_of(self.title, (self.place, 1), spacing=GRID)
+        for button in (earlier, compare):
+            button.setProperty("look", "link")
+            head.addWidget(button)
+        earlier.setAccessibleName("Select the earlier request")
+        compare.setAccessibleName("Compare both requests in Compare mode")
+        earlier.clicked.connect(lambda _checked: self._emit_earlier())
+        compare.clicked.connect(lambda _checked: self._emit_compare())
+        column_of(head, self.pieces, self.note, on=self, margins=(GRID * 2, 6, GRID, 6), spacing=4)
+        self.hide()
+
+    def show_compared(self, compared: Compared | None) -> None:
+        """Show a difference, or hide."""
+        if compared == self.compared:
+            return
+        self.compared = compared
+        self.setVisible(compared is not None)
+        if compared is None:
+            return
+        found = compared.difference
+        times = [f"{row.started_utc.astimezone():%H:%M:%S}" for row in (compared.row, compared.earlier)]
+        self.title.setText(f"{times[0]} {'differs from' if found.place else 'continues'} {times[1]}")
+        shared = f"{Figure.estimated(found.shared_tokens).text} tokens shared"
+        place = found.place or found.words
+        self.place.set_full_text(f"{place} · {shared}", short=place)
+        self.title.setToolTip(f"Compared with the request before in its {compared.within}")
+        self.pieces.setVisible(bool(found.place))
+        self.pieces.show_pieces(compared.pieces)
+        self.note.setText(note(compared))
+
+    def show_zoom(self) -> None:
+        """Keep room for the same number of lines after the text size has changed."""
+        self.pieces.setFixedHeight(self.pieces.fontMetrics().lineSpacing() * _LINES + 2)
+
+    def _emit_earlier(self) -> None:
+        if self.compared is not None:
+            self.earlier_wanted.emit(self.compared.earlier.run_id)
+
+    def _emit_compare(self) -> None:
+        if self.compared is not None:
+            self.compare_wanted.emit([self.compared.earlier.run_id, self.compared.row.run_id])
+
+
+def note(compared: Compared) -> str:
+    """Return what the difference costs, with the reported figures."""
+    row, found = compared.row, compared.difference
+    if row.phase == "failed":
+        return "This request failed: no tokens were reported, and it does not change the cache."
+    cached, prompt = Figure.reported(row.cached_tokens).text, Figure.reported(row.prompt_tokens).text
+    reported = f"Reported: {cached} of {prompt} prompt tokens cached."
+    if row.cached_tokens is not None and row.cached_tokens > found.shared_tokens * 1.25 + _NOTABLE:
+        return f"{reported} Another earlier request shares more with this one."
+    if not found.place:
+        return reported
+    repeated = Figure.estimated(found.repeated_tokens).text
+    return f"{found.words}. {repeated} unchanged tokens behind it were sent again. {reported}"

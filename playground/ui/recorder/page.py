@@ -25,11 +25,9 @@ from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.inspector.pane import InspectorPane
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import EmptyPage
-from playground.ui.panes.response.request_tab import RequestTab, SentRequest
-from playground.ui.recorder.bars import ConnectPanel, TokenBars
-from playground.ui.recorder.leaks import LeaksPanel
-from playground.ui.recorder.programs import ProgramList
-from playground.ui.recorder.strip import DifferenceStrip
+from playground.ui.panes.response.raw_tabs import DisplayedRequest, RequestTab
+from playground.ui.recorder.bars import ConnectPanel, DifferenceStrip, TokenBars
+from playground.ui.recorder.programs import LeaksPanel, ProgramList
 from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled
@@ -37,7 +35,7 @@ from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import SlimBar, words
-from playground.ui.widgets.row_table import FIRST_PAD_PX
+from playground.ui.widgets.plain_table import FIRST_PAD_PX
 from playground.ui.widgets.tab_bar import PaneTabs
 
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.
@@ -265,7 +263,7 @@ class RecorderPage(QWidget):
         """Return the selected row if the tab Request or Inspector is chosen: its request is to be displayed there."""
         return self.table.current_row() if self.tabs.currentWidget() in (self.request, self.inspector) else None
 
-    def show_detail(self, sent: SentRequest | None, model: InspectorModel | None) -> None:
+    def show_detail(self, sent: DisplayedRequest | None, model: InspectorModel | None) -> None:
         """Show a request in the tabs Request and Inspector; None: nothing is selected."""
         self.request.show_request(sent)
         self.request.refresh(None)

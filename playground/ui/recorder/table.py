@@ -35,19 +35,19 @@ from playground.ui.panes.log.columns import COLUMNS, Cell, status_icon
 from playground.ui.panes.log.details import NOTHING
 from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon
-from playground.ui.widgets.plain_table import plain_tip
-from playground.ui.widgets.row_table import (
+from playground.ui.widgets.plain_table import (
     BAR_PX,
     FIGURE_PAD_PX,
     FIRST_PAD_PX,
     LEFT,
     MARK_PX,
     PAD_PX,
+    REQUEST_ROW_PX,
     RIGHT,
-    ROW_PX,
     Index,
     RowTable,
     paint_cached_bar,
+    plain_tip,
 )
 
 _NOWHERE = QModelIndex()
@@ -269,7 +269,7 @@ class _RowPainter:
         if drawn is None:
             if len(self._drawn) >= _MAX_DRAWN:
                 self._drawn.clear()
-            width, height = sum(width for _, _, width in spans), scaled(ROW_PX)
+            width, height = sum(width for _, _, width in spans), scaled(REQUEST_ROW_PX)
             drawn = QPixmap(round(width * ratio), round(height * ratio))
             drawn.setDevicePixelRatio(ratio)
             drawn.fill(self._theme.selection if selected else self._theme.surface)
@@ -319,7 +319,7 @@ class RecordedTable(RowTable):
     selected = Signal()
 
     def __init__(self, model: RecordedModel, theme: Theme) -> None:
-        super().__init__("Recorded requests", scaled(ROW_PX))
+        super().__init__("Recorded requests", scaled(REQUEST_ROW_PX))
         self.setModel(model)
         self.recorded = model
         self._look = _RowPainter(theme)
@@ -339,7 +339,7 @@ class RecordedTable(RowTable):
         """Apply the text size to rows and columns."""
         self.recorded.set_fonts()
         self._look.set_fonts()
-        self.verticalHeader().setDefaultSectionSize(scaled(ROW_PX))
+        self.verticalHeader().setDefaultSectionSize(scaled(REQUEST_ROW_PX))
         self._wide = None
         self._fit(wide=self.width() >= scaled(_WIDE_PX))
 

@@ -1,13 +1,22 @@
-"""Layouts: columns and rows from their items, rows of controls that wrap, scroll areas."""
+"""Layouts: columns and rows from their items, rows of controls that wrap, scroll areas; and timers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
-from PySide6.QtCore import QMargins, QPoint, QRect, QSize, Qt
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QLayout, QLayoutItem, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import QMargins, QObject, QPoint, QRect, QSize, Qt, QTimer
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QLayoutItem,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from playground.ui.theme import GRID
 
@@ -157,3 +166,18 @@ def _row(row: Sequence[tuple[QLayoutItem, QSize, int]], top: int) -> Iterator[tu
     height = max((size.height() for _, size, _ in row), default=0)
     for item, size, left in row:
         yield item, QRect(QPoint(left, top + (height - size.height()) // 2), size)
+
+
+def single_timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:
+    """Return a timer that calls `handler` once after each start; another start begins the interval again."""
+    timer = repeating_timer(owner, interval_ms, handler)
+    timer.setSingleShot(True)
+    return timer
+
+
+def repeating_timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:
+    """Return a timer that calls `handler` at each interval while it runs."""
+    timer = QTimer(owner)
+    timer.setInterval(interval_ms)
+    timer.timeout.connect(handler)
+    return timer

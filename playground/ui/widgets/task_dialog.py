@@ -1,4 +1,4 @@
-"""Dialogs that open without blocking: any dialog, file dialogs, and dialogs whose work runs in tasks."""
+"""Dialogs that open without blocking: any dialog, questions, file dialogs, dialogs whose work runs in tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QDialog, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QMessageBox, QWidget
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QFileDialog
@@ -90,3 +91,26 @@ class TaskDialog(QDialog):
 
         for task in tuple(running):
             task.add_done_callback(ended)
+
+
+async def asked(parent: QWidget, title: str, sentence: str, agree: str) -> bool:
+    """Return whether the user agrees. Escape, Enter and closing the box mean no."""
+    answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    box = QMessageBox(QMessageBox.Icon.Question, title, sentence, QMessageBox.StandardButton.NoButton, parent)
+    box.setTextFormat(Qt.TextFormat.PlainText)
+    yes = box.addButton(agree, QMessageBox.ButtonRole.AcceptRole)
+    no = box.addButton("No", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(no)
+    box.setEscapeButton(no)
+
+    def ended(_result: int) -> None:
+        if not answer.done():
+            answer.set_result(box.clickedButton() is yes)
+
+    box.finished.connect(ended)
+    box.open()
+    try:
+        return await answer
+    finally:
+        box.close()
+        box.deleteLater()

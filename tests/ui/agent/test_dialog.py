@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -24,9 +23,8 @@ from playground.ui.agent.view import EditDialog
 from playground.ui.panes.response.pane import TOOLS
 from playground.ui.session import Session
 from tests.agent.dialogue import ANSWER, BOOK, calls, prompt, says
-from tests.ui.conftest import Story
+from tests.ui.conftest import Tell
 
-Tell = Callable[[Story], None]
 FILLED = [[says(1, "One sec!"), calls(5, "get_balance")], ANSWER]
 
 
@@ -47,141 +45,121 @@ async def _run(dialog: AgentDialog, hand: UiDriver, limit: int = 5) -> None:
     await hand.until(lambda: not dialog.running, "the end of the chain")
 
 
-def test_filler_call_result_and_answer_are_shown_and_tied_in_the_log(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        dialog = await _opened(session, prompt(FILLED))
-        assert dialog.empty.isVisible()
-        await _run(dialog, hand)
-        assert not dialog.empty.isVisible()
-        assert dialog.state.text() == "Answered, after 2 requests."
-        first, second = dialog.cards
-        assert first.text.text() == "One sec!"
-        assert not first.filler.isHidden()
-        (call,) = first.call_rows
-        assert call.head.text() == "calls get_balance"
-        assert json.loads(call.result.text()) == {"account": "AC-1", "balance": 412}
-        assert call.state.text().startswith("returned in ")
-        assert second.text.text() == "It is ₹412. Anything else?"
-        assert "keeps it" in second.prefix.text()
-        assert "forecast ≈" in second.figures.text()
-        assert dialog.totals.text().startswith("2 requests · ")
-        log = session.workspace.log
-        assert log is not None
-        tag = tag_of(dialog.conversation.id)
-        chosen = parse(f"tag:{tag}", datetime.now(UTC))
-        assert len(await log.page(chosen)) == 2
-
-    tell(story)
+async def test_filler_call_result_and_answer_are_shown_and_tied_in_the_log(session: Session, hand: UiDriver) -> None:
+    dialog = await _opened(session, prompt(FILLED))
+    assert dialog.empty.isVisible()
+    await _run(dialog, hand)
+    assert not dialog.empty.isVisible()
+    assert dialog.state.text() == "Answered, after 2 requests."
+    first, second = dialog.cards
+    assert first.text.text() == "One sec!"
+    assert not first.filler.isHidden()
+    (call,) = first.call_rows
+    assert call.head.text() == "calls get_balance"
+    assert json.loads(call.result.text()) == {"account": "AC-1", "balance": 412}
+    assert call.state.text().startswith("returned in ")
+    assert second.text.text() == "It is ₹412. Anything else?"
+    assert "keeps it" in second.prefix.text()
+    assert "forecast ≈" in second.figures.text()
+    assert dialog.totals.text().startswith("2 requests · ")
+    log = session.workspace.log
+    assert log is not None
+    tag = tag_of(dialog.conversation.id)
+    chosen = parse(f"tag:{tag}", datetime.now(UTC))
+    assert len(await log.page(chosen)) == 2
 
 
-def test_the_limit_ends_a_chain_that_never_does(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        dialog = await _opened(session, prompt("no_end"))
-        dialog.answers.changed.emit(ToolMocks({"get_balance": ToolMock(MockReply("fixed", "{}"))}))
-        await _run(dialog, hand, limit=3)
-        assert dialog.state.text().startswith("Ended at the limit")
-        assert len(dialog.cards) == 3
-
-    tell(story)
+async def test_the_limit_ends_a_chain_that_never_does(session: Session, hand: UiDriver) -> None:
+    dialog = await _opened(session, prompt("no_end"))
+    dialog.answers.changed.emit(ToolMocks({"get_balance": ToolMock(MockReply("fixed", "{}"))}))
+    await _run(dialog, hand, limit=3)
+    assert dialog.state.text().startswith("Ended at the limit")
+    assert len(dialog.cards) == 3
 
 
-def test_a_tool_that_hangs_is_stopped_and_answered_by_hand(tell: Tell) -> None:
+async def test_a_tool_that_hangs_is_stopped_and_answered_by_hand(session: Session, hand: UiDriver) -> None:
     hangs = ToolMocks({"get_balance": ToolMock(MockReply("fixed", "late", FixedDelay(600_000)))})
+    dialog = await _opened(session, prompt(FILLED), hangs)
+    dialog.go.click()
+    await hand.until(
+        lambda: bool(dialog.cards) and any("runs, " in row.state.text() for row in dialog.cards[0].call_rows),
+        "the running tool",
+    )
+    dialog.go.click()
+    await hand.until(lambda: not dialog.running, "the stop")
+    assert dialog.state.text() == "Stopped, after 1 request."
+    dialog.cards[0].call_rows[0].edit.click()
+    edit = _dialog(EditDialog)
+    assert isinstance(edit, EditDialog)
+    edit.text.setPlainText('{"balance": 1}')
+    edit.branch.click()
+    assert dialog.branch.count() == 2
+    dialog.cards[0].go_on.click()
+    await hand.until(lambda: not dialog.running, "the answer")
+    assert dialog.state.text().startswith("Answered")
+    assert dialog.cards[0].call_rows[0].state.text() == "returns what you typed"
 
-    async def story(session: Session, hand: UiDriver) -> None:
-        dialog = await _opened(session, prompt(FILLED), hangs)
-        dialog.go.click()
-        await hand.until(
-            lambda: bool(dialog.cards) and any("runs, " in row.state.text() for row in dialog.cards[0].call_rows),
-            "the running tool",
-        )
-        dialog.go.click()
-        await hand.until(lambda: not dialog.running, "the stop")
-        assert dialog.state.text() == "Stopped, after 1 request."
-        dialog.cards[0].call_rows[0].edit.click()
-        edit = _dialog(EditDialog)
-        assert isinstance(edit, EditDialog)
-        edit.text.setPlainText('{"balance": 1}')
-        edit.branch.click()
-        assert dialog.branch.count() == 2
-        dialog.cards[0].go_on.click()
-        await hand.until(lambda: not dialog.running, "the answer")
+
+async def test_a_call_waits_for_the_person_and_what_they_type_goes_back(session: Session, hand: UiDriver) -> None:
+    asks = ToolMocks({"get_balance": ToolMock(MockReply("ask", "Look into the ledger"))})
+    dialog = await _opened(session, prompt(FILLED), asks)
+    dialog.go.click()
+    await hand.until(dialog.ask.isVisible, "the question")
+    assert dialog.ask.question.text() == 'get_balance({"account": "AC-1"}) waits for you'
+    assert dialog.ask.hint.text() == "Look into the ledger"
+    await hand.until(lambda: dialog.state.text() == "Running: request 1 of at most 5 · waits for you", "the step")
+    assert dialog.cards[0].call_rows[0].edit.isHidden()
+    dialog.ask.text.setPlainText("412 rupees")
+    dialog.ask.give.click()
+    await hand.until(lambda: not dialog.running, "the answer")
+    assert not dialog.ask.isVisible()
+    assert dialog.cards[0].call_rows[0].result.text() == "412 rupees"
+
+
+async def test_a_wrong_call_is_shown_and_answered_with_an_error(session: Session, hand: UiDriver) -> None:
+    for name, arguments, word in (
+        ("get_balance", '{"account": }', "its arguments are no JSON"),
+        ("get_balance", '{"account": 7}', "its arguments do not fit its schema"),
+        ("get_weather", "{}", "there is no such tool"),
+    ):
+        dialog = await _opened(session, prompt([[calls(1, name, arguments)], ANSWER]))
+        await _run(dialog, hand)
+        (call,) = dialog.cards[0].call_rows
+        assert word in call.state.text()
+        assert "error" in json.loads(call.result.text())
         assert dialog.state.text().startswith("Answered")
-        assert dialog.cards[0].call_rows[0].state.text() == "returns what you typed"
-
-    tell(story)
+        dialog.close()
 
 
-def test_a_call_waits_for_the_person_and_what_they_type_goes_back(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        asks = ToolMocks({"get_balance": ToolMock(MockReply("ask", "Look into the ledger"))})
-        dialog = await _opened(session, prompt(FILLED), asks)
-        dialog.go.click()
-        await hand.until(dialog.ask.isVisible, "the question")
-        assert dialog.ask.question.text() == 'get_balance({"account": "AC-1"}) waits for you'
-        assert dialog.ask.hint.text() == "Look into the ledger"
-        await hand.until(lambda: dialog.state.text() == "Running: request 1 of at most 5 · waits for you", "the step")
-        assert dialog.cards[0].call_rows[0].edit.isHidden()
-        dialog.ask.text.setPlainText("412 rupees")
-        dialog.ask.give.click()
-        await hand.until(lambda: not dialog.running, "the answer")
-        assert not dialog.ask.isVisible()
-        assert dialog.cards[0].call_rows[0].result.text() == "412 rupees"
-
-    tell(story)
+async def test_two_calls_at_once_and_the_conversation_goes_on(session: Session, hand: UiDriver) -> None:
+    script = [[calls(1, "get_balance"), calls(2, "get_plan")], ANSWER]
+    dialog = await _opened(session, prompt(script))
+    await _run(dialog, hand)
+    assert [row.call.name for row in dialog.cards[0].call_rows] == ["get_balance", "get_plan"]
+    dialog.reply.setText("And the plan?")
+    dialog.send_reply.click()
+    await hand.until(lambda: not dialog.running, "the next answer")
+    assert any(card.added.text() == "user: And the plan?" for card in dialog.cards)
+    turns = len(dialog.cards)
+    dialog.ways["trim"].click()
+    assert len(dialog.cards) == turns - 1
 
 
-def test_a_wrong_call_is_shown_and_answered_with_an_error(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        for name, arguments, word in (
-            ("get_balance", '{"account": }', "its arguments are no JSON"),
-            ("get_balance", '{"account": 7}', "its arguments do not fit its schema"),
-            ("get_weather", "{}", "there is no such tool"),
-        ):
-            dialog = await _opened(session, prompt([[calls(1, name, arguments)], ANSWER]))
-            await _run(dialog, hand)
-            (call,) = dialog.cards[0].call_rows
-            assert word in call.state.text()
-            assert "error" in json.loads(call.result.text())
-            assert dialog.state.text().startswith("Answered")
-            dialog.close()
-
-    tell(story)
-
-
-def test_two_calls_at_once_and_the_conversation_goes_on(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        script = [[calls(1, "get_balance"), calls(2, "get_plan")], ANSWER]
-        dialog = await _opened(session, prompt(script))
-        await _run(dialog, hand)
-        assert [row.call.name for row in dialog.cards[0].call_rows] == ["get_balance", "get_plan"]
-        dialog.reply.setText("And the plan?")
-        dialog.send_reply.click()
-        await hand.until(lambda: not dialog.running, "the next answer")
-        assert any(card.added.text() == "user: And the plan?" for card in dialog.cards)
-        turns = len(dialog.cards)
-        dialog.ways["trim"].click()
-        assert len(dialog.cards) == turns - 1
-
-    tell(story)
-
-
-def test_a_conversation_becomes_the_prompt_a_file_and_code(tell: Tell, tmp_path: Any) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        dialog = await _opened(session, prompt(FILLED))
-        await _run(dialog, hand)
-        dialog.ways["prompt"].click()
-        roles = [message.role for message in window.prompt.document().messages]
-        assert roles == ["system", "user", "assistant", "tool", "assistant"]
-        window.chaining.save_to(tmp_path / "talk.prompt.json", dialog.document)
-        assert json.loads((tmp_path / "talk.prompt.json").read_text())["messages"][3]["role"] == "tool"
-        dialog.ways["code"].click()
-        script = QGuiApplication.clipboard().text()
-        compile(script, "script", "exec")
-        assert "def get_plan(**arguments: object) -> str:\n    return 'Plus'" in script
-
-    tell(story)
+async def test_a_conversation_becomes_the_prompt_a_file_and_code(
+    session: Session, hand: UiDriver, tmp_path: Any
+) -> None:
+    window = session.window
+    dialog = await _opened(session, prompt(FILLED))
+    await _run(dialog, hand)
+    dialog.ways["prompt"].click()
+    roles = [message.role for message in window.prompt.document().messages]
+    assert roles == ["system", "user", "assistant", "tool", "assistant"]
+    window.chaining.save_to(tmp_path / "talk.prompt.json", dialog.document)
+    assert json.loads((tmp_path / "talk.prompt.json").read_text())["messages"][3]["role"] == "tool"
+    dialog.ways["code"].click()
+    script = QGuiApplication.clipboard().text()
+    compile(script, "script", "exec")
+    assert "def get_plan(**arguments: object) -> str:\n    return 'Plus'" in script
 
 
 def test_the_conversation_and_the_answers_come_back_after_a_restart(tell: Tell) -> None:
@@ -245,105 +223,92 @@ def test_an_address_of_the_persons_own_is_called_after_consent_only(tell: Tell, 
     server.server_close()
 
 
-def test_what_was_typed_for_one_question_is_no_answer_to_another(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        asks = ToolMocks({"get_balance": ToolMock(MockReply("ask")), "get_plan": ToolMock(MockReply("ask"))})
-        dialog = await _opened(session, prompt([[calls(1, "get_balance"), calls(2, "get_plan")], ANSWER]), asks)
-        dialog.go.click()
-        await hand.until(lambda: "(1 more wait)" in dialog.ask.question.text(), "two questions")
-        dialog.ask.text.setPlainText("meant for the balance")
-        dialog.go.click()
-        await hand.until(lambda: not dialog.running, "the stop")
-        assert not dialog.ask.isVisible()
-        dialog.cards[0].go_on.click()
-        await hand.until(dialog.ask.isVisible, "a question again")
-        assert dialog.ask.text.toPlainText() == ""
-        dialog.stop()
-        await hand.until(lambda: not dialog.running, "the stop")
-
-    tell(story)
+async def test_what_was_typed_for_one_question_is_no_answer_to_another(session: Session, hand: UiDriver) -> None:
+    asks = ToolMocks({"get_balance": ToolMock(MockReply("ask")), "get_plan": ToolMock(MockReply("ask"))})
+    dialog = await _opened(session, prompt([[calls(1, "get_balance"), calls(2, "get_plan")], ANSWER]), asks)
+    dialog.go.click()
+    await hand.until(lambda: "(1 more wait)" in dialog.ask.question.text(), "two questions")
+    dialog.ask.text.setPlainText("meant for the balance")
+    dialog.go.click()
+    await hand.until(lambda: not dialog.running, "the stop")
+    assert not dialog.ask.isVisible()
+    dialog.cards[0].go_on.click()
+    await hand.until(dialog.ask.isVisible, "a question again")
+    assert dialog.ask.text.toPlainText() == ""
+    dialog.stop()
+    await hand.until(lambda: not dialog.running, "the stop")
 
 
-def test_a_turn_is_kept_and_tied_before_the_chain_has_ended(tell: Tell, tmp_path: Any) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        asks = ToolMocks({"get_balance": ToolMock(MockReply("ask"))})
-        dialog = await _opened(session, prompt(FILLED), asks)
-        dialog.go.click()
-        await hand.until(dialog.ask.isVisible, "the question")
-        file = session.workspace.folder / "conversation.json"
-        await hand.until(lambda: file.exists() and "One sec!" in file.read_text("utf-8"), "the turn on disk")
-        log = session.workspace.log
-        assert log is not None
-        chosen = parse(f"tag:{tag_of(dialog.conversation.id)}", datetime.now(UTC))
-        assert len(await log.page(chosen)) == 1
-        dialog.stop()
-        await hand.until(lambda: not dialog.running, "the stop")
-
-    tell(story)
-
-
-def test_answers_are_edited_and_bad_ones_are_named_and_not_kept(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        dialog = await _opened(session, prompt(FILLED))
-        dialog.answers.show_book(dialog.conversation.root, dialog.book)
-        dialog.answers.choose("get_plan")
-        form = dialog.answers.form
-        assert form.text.toPlainText() == "Plus"
-        form.text.setPlainText("Family")
-        assert dialog.book.tools["get_plan"].otherwise.text == "Family"
-        form.delay.setCurrentText("between")
-        form.first.setValue(100)
-        form.second.setValue(50)
-        assert "high_ms" in form.wrong.text()
-        form.second.setValue(200)
-        assert form.wrong.isHidden()
-        form.cases.setPlainText('[{"when": {"account": "AC-*"}, "reply": {"kind": "error", "text": "Locked"}}]')
-        assert dialog.book.tools["get_plan"].reply({"account": "AC-9"}).text == "Locked"
-        form.cases.setPlainText("[{")
-        assert "not JSON" in form.wrong.text()
-        assert dialog.book.tools["get_plan"].reply({"account": "AC-9"}).text == "Locked"
-        form.kind.setCurrentIndex(4)
-        form.cases.setPlainText("")
-        form.text.setPlainText("http://example.com/x")
-        assert "not this machine" in form.wrong.text()
-
-    tell(story)
+async def test_a_turn_is_kept_and_tied_before_the_chain_has_ended(
+    session: Session, hand: UiDriver, tmp_path: Any
+) -> None:
+    asks = ToolMocks({"get_balance": ToolMock(MockReply("ask"))})
+    dialog = await _opened(session, prompt(FILLED), asks)
+    dialog.go.click()
+    await hand.until(dialog.ask.isVisible, "the question")
+    file = session.workspace.folder / "conversation.json"
+    await hand.until(lambda: file.exists() and "One sec!" in file.read_text("utf-8"), "the turn on disk")
+    log = session.workspace.log
+    assert log is not None
+    chosen = parse(f"tag:{tag_of(dialog.conversation.id)}", datetime.now(UTC))
+    assert len(await log.page(chosen)) == 1
+    dialog.stop()
+    await hand.until(lambda: not dialog.running, "the stop")
 
 
-def test_a_response_that_calls_tools_leads_to_the_chain(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.files.open_tools_sample()
-        window.requests.send_or_stop()
-        await hand.until(lambda: window.requests.current is not None and not window.requests.running, "the response")
-        window.response.show_tab(TOOLS)
-        assert not window.response.tools_tab.run.isHidden()
-        window.response.tools_tab.run.click()
-        dialog = window.chaining.dialog
-        assert dialog is not None
-        await hand.until(lambda: not dialog.running, "the answer")
-        assert dialog.state.text().startswith("Answered")
+async def test_answers_are_edited_and_bad_ones_are_named_and_not_kept(session: Session, hand: UiDriver) -> None:
+    dialog = await _opened(session, prompt(FILLED))
+    dialog.answers.show_book(dialog.conversation.root, dialog.book)
+    dialog.answers.choose("get_plan")
+    form = dialog.answers.form
+    assert form.text.toPlainText() == "Plus"
+    form.text.setPlainText("Family")
+    assert dialog.book.tools["get_plan"].otherwise.text == "Family"
+    form.delay.setCurrentText("between")
+    form.first.setValue(100)
+    form.second.setValue(50)
+    assert "high_ms" in form.wrong.text()
+    form.second.setValue(200)
+    assert form.wrong.isHidden()
+    form.cases.setPlainText('[{"when": {"account": "AC-*"}, "reply": {"kind": "error", "text": "Locked"}}]')
+    assert dialog.book.tools["get_plan"].reply({"account": "AC-9"}).text == "Locked"
+    form.cases.setPlainText("[{")
+    assert "not JSON" in form.wrong.text()
+    assert dialog.book.tools["get_plan"].reply({"account": "AC-9"}).text == "Locked"
+    form.kind.setCurrentIndex(4)
+    form.cases.setPlainText("")
+    form.text.setPlainText("http://example.com/x")
+    assert "not this machine" in form.wrong.text()
 
-    tell(story)
+
+async def test_a_response_that_calls_tools_leads_to_the_chain(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.files.open_tools_sample()
+    window.requests.send_or_stop()
+    await hand.until(lambda: window.requests.current is not None and not window.requests.running, "the response")
+    window.response.show_tab(TOOLS)
+    assert not window.response.tools_tab.run.isHidden()
+    window.response.tools_tab.run.click()
+    dialog = window.chaining.dialog
+    assert dialog is not None
+    await hand.until(lambda: not dialog.running, "the answer")
+    assert dialog.state.text().startswith("Answered")
 
 
-def test_the_sample_with_tools_runs_to_an_answer(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        window.files.open_tools_sample()
-        assert window.answers
-        dialog = window.chaining.run()
-        await hand.until(lambda: not dialog.running, "the answer")
-        assert dialog.state.text().startswith("Answered, after 2 requests.")
-        assert dialog.cards[0].call_rows[0].call.name == "get_balance"
-        assert "412" in dialog.cards[0].call_rows[0].result.text()
-        pane = window.prompt
-        await hand.until(lambda: pane.axes is not None and pane.axes.state.startswith("warm"), "the loop's requests")
-        dialog.ways["timeline"].click()
-        assert window.voicing.dialog is not None
-        assert len(dialog.measured()) == 2
-
-    tell(story)
+async def test_the_sample_with_tools_runs_to_an_answer(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.files.open_tools_sample()
+    assert window.answers
+    dialog = window.chaining.run()
+    await hand.until(lambda: not dialog.running, "the answer")
+    assert dialog.state.text().startswith("Answered, after 2 requests.")
+    assert dialog.cards[0].call_rows[0].call.name == "get_balance"
+    assert "412" in dialog.cards[0].call_rows[0].result.text()
+    pane = window.prompt
+    await hand.until(lambda: pane.axes is not None and pane.axes.state.startswith("warm"), "the loop's requests")
+    dialog.ways["timeline"].click()
+    assert window.voicing.dialog is not None
+    assert len(dialog.measured()) == 2
 
 
 def _dialog(kind: type) -> object | None:

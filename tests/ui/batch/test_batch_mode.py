@@ -7,7 +7,6 @@ import csv
 import json
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,8 @@ from playground.prompt.document import Document, Message
 from playground.ui.batch.files import MAX_EDITED, PasteRowsDialog
 from playground.ui.controllers.batch import BatchController
 from playground.ui.session import Session
-from tests.ui.conftest import Story
+from tests.ui.conftest import Tell
 
-Tell = Callable[[Story], None]
 PROMPT = Document(
     name="shop",
     messages=(
@@ -97,118 +95,111 @@ async def served(session: Session) -> int:
     return int((await control(session, "/simulator/stats"))["served"])
 
 
-def test_batch_every_row_is_sent_warm_first_and_measured(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        batch = await planned(session, hand, tmp_path)
-        page = batch.page
-        assert page.setup.isVisible()
-        assert page.model.rowCount() == 12 + 3, "three headings of groups"
-        assert page.model.line(1).prompt_tokens.state == "estimated"  # type: ignore[union-attr]
-        page.setup.concurrency.setValue(2)
-        await hand.until(lambda: batch.tools.run.isEnabled(), "the plan")
-        session.window.actions_table["send"].trigger()
-        await hand.until(lambda: batch.running, "the start")
-        await ended(batch, hand)
-        assert page.model.lines.counts["done"] == 12
-        cached = [line.cached_tokens for line in page.model.lines]
-        assert all(figure.state == "reported" for figure in cached)
-        assert sum(line.cold for line in page.model.lines) == 3
-        assert "Measured" in page.order_text.text()
-        assert batch.tools.run.text() == "New batch"
-        assert await served(session) == 12
-
-    tell(story)
-
-
-def test_batch_start_right_after_a_change_begins_with_the_new_plan(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        batch = await planned(session, hand, tmp_path)
-        batch.page.setup.concurrency.setValue(2)
-        assert not batch.tools.run.isEnabled()
-        session.window.actions_table["send"].trigger()
-        await hand.until(lambda: batch.running, "the start")
-        await ended(batch, hand)
-        assert batch.page.model.lines.counts["done"] == 12
-
-    tell(story)
+async def test_batch_every_row_is_sent_warm_first_and_measured(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    batch = await planned(session, hand, tmp_path)
+    page = batch.page
+    assert page.setup.isVisible()
+    assert page.model.rowCount() == 12 + 3, "three headings of groups"
+    assert page.model.line(1).prompt_tokens.state == "estimated"  # type: ignore[union-attr]
+    page.setup.concurrency.setValue(2)
+    await hand.until(lambda: batch.tools.run.isEnabled(), "the plan")
+    session.window.actions_table["send"].trigger()
+    await hand.until(lambda: batch.running, "the start")
+    await ended(batch, hand)
+    assert page.model.lines.counts["done"] == 12
+    cached = [line.cached_tokens for line in page.model.lines]
+    assert all(figure.state == "reported" for figure in cached)
+    assert sum(line.cold for line in page.model.lines) == 3
+    assert "Measured" in page.order_text.text()
+    assert batch.tools.run.text() == "New batch"
+    assert await served(session) == 12
 
 
-def test_batch_column_of_another_name_is_mapped_and_check_results_are_counted(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        session.window.prompt.set_document(PROMPT)
-        batch = batch_of(session)
-        QGuiApplication.clipboard().setText("store\tquestion\nA\twhy?\nB\twhen?\n")
-        paste_rows(batch)
-        setup = batch.page.setup
-        await hand.until(lambda: setup.error.isVisible(), "the missing column")
-        assert not batch.tools.run.isEnabled()
-        setup.combos["shop"].setCurrentIndex(setup.combos["shop"].findData("store"))
-        check = setup.add_check()
-        check.kind.setCurrentText("max-tokens")
-        check.value.setText("1")
-        check.changed.emit()
-        await hand.until(lambda: batch.tools.run.isEnabled(), "the plan")
-        assert not setup.error.isVisible()
-        batch.start_or_pause()
-        await ended(batch, hand)
-        assert [line.checks for line in batch.page.model.lines] == [{"max-tokens=1": False}] * 2
-        assert "passed 0 of 2" in batch.page.totals.text()
-
-    tell(story)
+async def test_batch_start_right_after_a_change_begins_with_the_new_plan(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    batch = await planned(session, hand, tmp_path)
+    batch.page.setup.concurrency.setValue(2)
+    assert not batch.tools.run.isEnabled()
+    session.window.actions_table["send"].trigger()
+    await hand.until(lambda: batch.running, "the start")
+    await ended(batch, hand)
+    assert batch.page.model.lines.counts["done"] == 12
 
 
-def test_batch_failed_rows_alone_are_retried(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        batch = await planned(session, hand, tmp_path)
-        await control(session, "/simulator/faults", {"fault": "403", "times": 2})
-        batch.start_or_pause()
-        await ended(batch, hand)
-        model = batch.page.model
-        assert model.lines.counts["failed"] == 2
-        assert batch.page.retry.isVisible()
-        batch.page.filter.setText("status:failed")
-        await hand.until(lambda: model.rowCount() == 2, "the filter")
-        line = model.line(0)
-        assert line is not None
-        assert line.output
-        assert line.cost is None
-        assert model.cell(line, next(c for c in model.columns if c.kind == "in")) == "—"
-        sent = await served(session)
-        batch.page.retry.click()
-        await ended(batch, hand)
-        assert model.lines.counts["done"] == 12
-        assert await served(session) == sent + 2
-
-    tell(story)
+async def test_batch_column_of_another_name_is_mapped_and_check_results_are_counted(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    session.window.prompt.set_document(PROMPT)
+    batch = batch_of(session)
+    QGuiApplication.clipboard().setText("store\tquestion\nA\twhy?\nB\twhen?\n")
+    paste_rows(batch)
+    setup = batch.page.setup
+    await hand.until(lambda: setup.error.isVisible(), "the missing column")
+    assert not batch.tools.run.isEnabled()
+    setup.combos["shop"].setCurrentIndex(setup.combos["shop"].findData("store"))
+    check = setup.add_check()
+    check.kind.setCurrentText("max-tokens")
+    check.value.setText("1")
+    check.changed.emit()
+    await hand.until(lambda: batch.tools.run.isEnabled(), "the plan")
+    assert not setup.error.isVisible()
+    batch.start_or_pause()
+    await ended(batch, hand)
+    assert [line.checks for line in batch.page.model.lines] == [{"max-tokens=1": False}] * 2
+    assert "passed 0 of 2" in batch.page.totals.text()
 
 
-def test_batch_paused_sends_nothing_and_stopped_continues_with_the_rest(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        batch = await planned(session, hand, tmp_path, rows=30)
-        model = batch.page.model
-        batch.start_or_pause()
-        await hand.until(lambda: model.lines.counts["done"] >= 3, "the first rows")
-        batch.start_or_pause()
-        await hand.until(lambda: not model.lines.counts["running"], "the requests in flight")
-        assert batch.tools.run.text() == "Resume"
-        sent = await served(session)
-        await asyncio.sleep(0.2)  # longer than several requests take
-        assert await served(session) == sent
-        batch.start_or_pause()
-        await hand.until(lambda: model.lines.counts["done"] >= sent + 2, "more rows")
-        batch.stop()
-        await ended(batch, hand)
-        assert model.lines.counts["queued"] > 0
-        assert model.lines.counts["running"] == 0
-        assert batch.tools.run.text() == "Continue"
-        before = {line.item.row.number: line.request_id for line in model.lines if line.status == "done"}
-        batch.start_or_pause()
-        await ended(batch, hand)
-        assert model.lines.counts["done"] == 30
-        after = {line.item.row.number: line.request_id for line in model.lines}
-        assert {number: after[number] for number in before} == before
+async def test_batch_failed_rows_alone_are_retried(session: Session, hand: UiDriver, tmp_path: Path) -> None:
+    batch = await planned(session, hand, tmp_path)
+    await control(session, "/simulator/faults", {"fault": "403", "times": 2})
+    batch.start_or_pause()
+    await ended(batch, hand)
+    model = batch.page.model
+    assert model.lines.counts["failed"] == 2
+    assert batch.page.retry.isVisible()
+    batch.page.filter.setText("status:failed")
+    await hand.until(lambda: model.rowCount() == 2, "the filter")
+    line = model.line(0)
+    assert line is not None
+    assert line.output
+    assert line.cost is None
+    assert model.cell(line, next(c for c in model.columns if c.kind == "in")) == "—"
+    sent = await served(session)
+    batch.page.retry.click()
+    await ended(batch, hand)
+    assert model.lines.counts["done"] == 12
+    assert await served(session) == sent + 2
 
-    tell(story)
+
+async def test_batch_paused_sends_nothing_and_stopped_continues_with_the_rest(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    batch = await planned(session, hand, tmp_path, rows=30)
+    model = batch.page.model
+    batch.start_or_pause()
+    await hand.until(lambda: model.lines.counts["done"] >= 3, "the first rows")
+    batch.start_or_pause()
+    await hand.until(lambda: not model.lines.counts["running"], "the requests in flight")
+    assert batch.tools.run.text() == "Resume"
+    sent = await served(session)
+    await asyncio.sleep(0.2)  # longer than several requests take
+    assert await served(session) == sent
+    batch.start_or_pause()
+    await hand.until(lambda: model.lines.counts["done"] >= sent + 2, "more rows")
+    batch.stop()
+    await ended(batch, hand)
+    assert model.lines.counts["queued"] > 0
+    assert model.lines.counts["running"] == 0
+    assert batch.tools.run.text() == "Continue"
+    before = {line.item.row.number: line.request_id for line in model.lines if line.status == "done"}
+    batch.start_or_pause()
+    await ended(batch, hand)
+    assert model.lines.counts["done"] == 30
+    after = {line.item.row.number: line.request_id for line in model.lines}
+    assert {number: after[number] for number in before} == before
 
 
 def test_batch_of_closed_window_continues_with_its_own_prompt(tell: Tell, tmp_path: Path) -> None:
@@ -248,85 +239,80 @@ def test_batch_of_closed_window_continues_with_its_own_prompt(tell: Tell, tmp_pa
     tell(third)
 
 
-def test_batch_row_opens_in_the_panes_and_exports_keep_the_data_order(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        batch = await planned(session, hand, tmp_path)
-        batch.start_or_pause()
-        await ended(batch, hand)
-        page = batch.page
-        assert batch.session is not None
-        for name in ("out.csv", "out.jsonl"):
-            batch.files.export(tmp_path / name, batch.session.results)
-            await hand.until((tmp_path / name).exists, name)
-        with (tmp_path / "out.csv").open(newline="", encoding="utf-8-sig") as file:
-            table = list(csv.DictReader(file))
-        lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
-        assert [int(row["row"]) for row in table] == [row["row"] for row in lines] == list(range(12))
-        assert [row["request_id"] for row in table] == [row["request_id"] for row in lines]
-        assert all(
-            row["usage"]["prompt_tokens"] == int(cells["prompt_tokens"])
-            for row, cells in zip(lines, table, strict=True)
-        )
-        page.table.select_number(7)
-        page.table.copy_row()
-        request_id = lines[7]["request_id"]
-        assert QGuiApplication.clipboard().text() == request_id
-        QTest.keyClick(page.table, Qt.Key.Key_Return)
-        await hand.until(lambda: session.window.requests.request_id == request_id, "the row in the panes")
-        assert session.window.modes.current == "prompt"
-
-    tell(story)
+async def test_batch_row_opens_in_the_panes_and_exports_keep_the_data_order(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    batch = await planned(session, hand, tmp_path)
+    batch.start_or_pause()
+    await ended(batch, hand)
+    page = batch.page
+    assert batch.session is not None
+    for name in ("out.csv", "out.jsonl"):
+        batch.files.export(tmp_path / name, batch.session.results)
+        await hand.until((tmp_path / name).exists, name)
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8-sig") as file:
+        table = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert [int(row["row"]) for row in table] == [row["row"] for row in lines] == list(range(12))
+    assert [row["request_id"] for row in table] == [row["request_id"] for row in lines]
+    assert all(
+        row["usage"]["prompt_tokens"] == int(cells["prompt_tokens"]) for row, cells in zip(lines, table, strict=True)
+    )
+    page.table.select_number(7)
+    page.table.copy_row()
+    request_id = lines[7]["request_id"]
+    assert QGuiApplication.clipboard().text() == request_id
+    QTest.keyClick(page.table, Qt.Key.Key_Return)
+    await hand.until(lambda: session.window.requests.request_id == request_id, "the row in the panes")
+    assert session.window.modes.current == "prompt"
 
 
-def test_batch_rows_of_the_log_have_the_values_of_logged_requests(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        for question in ("first?", "second?"):
-            filled = PROMPT.with_variable("shop", "A").with_variable("question", question)
-            window.prompt.set_document(filled)
-            window.requests.send_anyway()
-            await hand.until(lambda: not window.requests.running, "the request")
-        batch = batch_of(session)
-        batch.files.open_log("")
-        await hand.until(lambda: len(batch.page.model.lines) == 2, "the rows")
-        values = [line.item.row.values for line in batch.page.model.lines]
-        assert {row["question"] for row in values} == {"first?", "second?"}
-        batch.files.open_log("status:nonsense")
-        await hand.until(batch.page.notice.isVisible, "the error")
-        assert len(batch.page.model.lines) == 2
+async def test_batch_rows_of_the_log_have_the_values_of_logged_requests(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    window = session.window
+    for question in ("first?", "second?"):
+        filled = PROMPT.with_variable("shop", "A").with_variable("question", question)
+        window.prompt.set_document(filled)
+        window.requests.send_anyway()
+        await hand.until(lambda: not window.requests.running, "the request")
+    batch = batch_of(session)
+    batch.files.open_log("")
+    await hand.until(lambda: len(batch.page.model.lines) == 2, "the rows")
+    values = [line.item.row.values for line in batch.page.model.lines]
+    assert {row["question"] for row in values} == {"first?", "second?"}
+    batch.files.open_log("status:nonsense")
+    await hand.until(batch.page.notice.isVisible, "the error")
+    assert len(batch.page.model.lines) == 2
 
-    tell(story)
 
-
-def test_batch_rows_without_a_value_are_named_before_the_start(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        batch = await planned(session, hand, tmp_path)
-        assert not batch.page.gaps.isVisible()
-        file = tmp_path / "rows.jsonl"
-        file.write_text('{"shop": "A", "question": "When?"}\n{"shop": "B"}\n', "utf-8")
-        batch.files.open_file(file)
-        expected = "1 row has no value for question (row 1): sent with an empty text."
-        await hand.until(lambda: batch.page.gaps.text() == expected, "the row")
-        assert batch.page.gaps.isVisible()
-
-    tell(story)
+async def test_batch_rows_without_a_value_are_named_before_the_start(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    batch = await planned(session, hand, tmp_path)
+    assert not batch.page.gaps.isVisible()
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"shop": "A", "question": "When?"}\n{"shop": "B"}\n', "utf-8")
+    batch.files.open_file(file)
+    expected = "1 row has no value for question (row 1): sent with an empty text."
+    await hand.until(lambda: batch.page.gaps.text() == expected, "the row")
+    assert batch.page.gaps.isVisible()
 
 
 @pytest.mark.parametrize("text", ["a,b\n1\n", "only a header\n", '{"a": '])
-def test_batch_bad_data_is_reported_and_changes_nothing(tell: Tell, tmp_path: Path, text: str) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        batch = batch_of(session)
-        QGuiApplication.clipboard().setText(text)
-        dialog = paste_rows(batch)
-        await hand.until(dialog.error.isVisible, "the error")
-        assert batch.page.stack.currentIndex() == 0
-        dialog.text.setPlainText("a,b\n1,2\n")
-        assert not dialog.error.isVisible()
-        dialog.use.click()
-        await hand.until(lambda: len(batch.page.model.lines) == 1, "the row")
-        await hand.until(lambda: not session.window.findChildren(PasteRowsDialog), "the end of the dialog")
-
-    tell(story)
+async def test_batch_bad_data_is_reported_and_changes_nothing(
+    session: Session, hand: UiDriver, tmp_path: Path, text: str
+) -> None:
+    batch = batch_of(session)
+    QGuiApplication.clipboard().setText(text)
+    dialog = paste_rows(batch)
+    await hand.until(dialog.error.isVisible, "the error")
+    assert batch.page.stack.currentIndex() == 0
+    dialog.text.setPlainText("a,b\n1,2\n")
+    assert not dialog.error.isVisible()
+    dialog.use.click()
+    await hand.until(lambda: len(batch.page.model.lines) == 1, "the row")
+    await hand.until(lambda: not session.window.findChildren(PasteRowsDialog), "the end of the dialog")
 
 
 def test_paste_rows_dialog_uses_all_of_a_text_that_it_shows_in_part(qtbot: QtBot) -> None:
@@ -342,33 +328,29 @@ def test_paste_rows_dialog_uses_all_of_a_text_that_it_shows_in_part(qtbot: QtBot
     assert not empty.use.isEnabled()
 
 
-def test_batch_missing_key_sends_nothing(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        mine = session.workspace.endpoints.add(Endpoint("mine", "Mine", "http://127.0.0.1:9/v1", needs_key=True))
-        session.window.choose_endpoint(mine.id)
-        batch = await planned(session, hand, tmp_path)
-        batch.start_or_pause()
-        await ended(batch, hand)
-        await hand.until(batch.page.notice.isVisible, "the error")
-        assert batch.page.model.lines.counts["queued"] == 12
-        assert batch.page.model.lines.counts["failed"] == 0
-
-    tell(story)
+async def test_batch_missing_key_sends_nothing(session: Session, hand: UiDriver, tmp_path: Path) -> None:
+    mine = session.workspace.endpoints.add(Endpoint("mine", "Mine", "http://127.0.0.1:9/v1", needs_key=True))
+    session.window.choose_endpoint(mine.id)
+    batch = await planned(session, hand, tmp_path)
+    batch.start_or_pause()
+    await ended(batch, hand)
+    await hand.until(batch.page.notice.isVisible, "the error")
+    assert batch.page.model.lines.counts["queued"] == 12
+    assert batch.page.model.lines.counts["failed"] == 0
 
 
-def test_batch_plan_limit_bounds_concurrency_and_forecast(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        plan = PlanLimits("Small", 6, 2)
-        mine = session.workspace.endpoints.add(
-            Endpoint("mine", "Mine", "http://127.0.0.1:9/v1", needs_key=False, plan=plan)
-        )
-        session.window.choose_endpoint(mine.id)
-        batch = await planned(session, hand, tmp_path, rows=18)
-        assert batch.page.setup.concurrency.maximum() == 2
-        assert batch._prepared is not None
-        assert batch._prepared.plan.forecast.seconds >= 120
-
-    tell(story)
+async def test_batch_plan_limit_bounds_concurrency_and_forecast(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    plan = PlanLimits("Small", 6, 2)
+    mine = session.workspace.endpoints.add(
+        Endpoint("mine", "Mine", "http://127.0.0.1:9/v1", needs_key=False, plan=plan)
+    )
+    session.window.choose_endpoint(mine.id)
+    batch = await planned(session, hand, tmp_path, rows=18)
+    assert batch.page.setup.concurrency.maximum() == 2
+    assert batch._prepared is not None
+    assert batch._prepared.plan.forecast.seconds >= 120
 
 
 def test_batch_ten_thousand_rows_plan_filter_and_sort_without_freezing(tell: Tell, tmp_path: Path) -> None:
@@ -398,86 +380,78 @@ def test_batch_ten_thousand_rows_plan_filter_and_sort_without_freezing(tell: Tel
     tell(story)
 
 
-def test_batch_every_control_has_an_accessible_name(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        batch = await planned(session, hand, tmp_path)
-        batch.page.setup.add_check()
-        for root in (batch.page, batch.tools):
-            for widget in root.findChildren(QWidget):
-                if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isVisible():
-                    text = getattr(widget, "text", None)
-                    assert widget.accessibleName() or (callable(text) and text()), widget
-
-    tell(story)
+async def test_batch_every_control_has_an_accessible_name(session: Session, hand: UiDriver, tmp_path: Path) -> None:
+    batch = await planned(session, hand, tmp_path)
+    batch.page.setup.add_check()
+    for root in (batch.page, batch.tools):
+        for widget in root.findChildren(QWidget):
+            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isVisible():
+                text = getattr(widget, "text", None)
+                assert widget.accessibleName() or (callable(text) and text()), widget
 
 
-def test_batch_groups_fold_by_click_and_keys(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        batch = await planned(session, hand, tmp_path)
-        model, table = batch.page.model, batch.page.table
-        heading = table.visualRect(model.index(0, 1)).center()
-        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=heading)
-        assert model.rowCount() == 12 + 3 - 4
-        assert model.is_folded(0)
-        assert "folded" in model.data(model.index(0, 0), Qt.ItemDataRole.AccessibleTextRole)
-        QTest.keyClick(table, Qt.Key.Key_Space)
-        assert model.rowCount() == 12 + 3
-        table.select_number(7)
-        QTest.keyClick(table, Qt.Key.Key_Left)
-        assert model.rowCount() == 12 + 3 - 4
-        assert model.line(table.currentIndex().row()) is None, "the heading is the current row"
-        QTest.keyClick(table, Qt.Key.Key_Right)
-        assert model.row_of(7) is not None
-        model.fold_all(True)
-        assert model.rowCount() == 3
-        batch.page.filter.setText("question 7")
-        await hand.until(lambda: model.rowCount() == 1, "the filter, which ignores folded groups")
-        batch.page.filter.setText("")
-        await hand.until(lambda: model.rowCount() == 3, "the folded groups")
-
-    tell(story)
+async def test_batch_groups_fold_by_click_and_keys(session: Session, hand: UiDriver, tmp_path: Path) -> None:
+    batch = await planned(session, hand, tmp_path)
+    model, table = batch.page.model, batch.page.table
+    heading = table.visualRect(model.index(0, 1)).center()
+    QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=heading)
+    assert model.rowCount() == 12 + 3 - 4
+    assert model.is_folded(0)
+    assert "folded" in model.data(model.index(0, 0), Qt.ItemDataRole.AccessibleTextRole)
+    QTest.keyClick(table, Qt.Key.Key_Space)
+    assert model.rowCount() == 12 + 3
+    table.select_number(7)
+    QTest.keyClick(table, Qt.Key.Key_Left)
+    assert model.rowCount() == 12 + 3 - 4
+    assert model.line(table.currentIndex().row()) is None, "the heading is the current row"
+    QTest.keyClick(table, Qt.Key.Key_Right)
+    assert model.row_of(7) is not None
+    model.fold_all(True)
+    assert model.rowCount() == 3
+    batch.page.filter.setText("question 7")
+    await hand.until(lambda: model.rowCount() == 1, "the filter, which ignores folded groups")
+    batch.page.filter.setText("")
+    await hand.until(lambda: model.rowCount() == 3, "the folded groups")
 
 
-def test_batch_hidden_page_is_not_updated_and_is_current_when_displayed(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        batch = await planned(session, hand, tmp_path, rows=60)
-        batch.start_or_pause()
-        await hand.until(lambda: batch._tick.isActive(), "the tick")
-        session.window.modes.show_mode("prompt")
-        await hand.until(lambda: not batch._tick.isActive(), "the end of the tick")
-        await hand.until(lambda: batch.page.model.lines.counts["done"] >= 8, "some rows")
-        session.window.modes.show_mode("batch")
-        counts = batch.page.model.lines.counts
-        assert batch.page.bar.headline.text() == f"{counts['done'] + counts['failed']:,} of 60"
-        await ended(batch, hand)
-        assert not batch._tick.isActive()
-        assert batch.page.bar.headline.text() == "60 of 60"
+async def test_batch_hidden_page_is_not_updated_and_is_current_when_displayed(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    batch = await planned(session, hand, tmp_path, rows=60)
+    batch.start_or_pause()
+    await hand.until(lambda: batch._tick.isActive(), "the tick")
+    session.window.modes.show_mode("prompt")
+    await hand.until(lambda: not batch._tick.isActive(), "the end of the tick")
+    await hand.until(lambda: batch.page.model.lines.counts["done"] >= 8, "some rows")
+    session.window.modes.show_mode("batch")
+    counts = batch.page.model.lines.counts
+    assert batch.page.bar.headline.text() == f"{counts['done'] + counts['failed']:,} of 60"
+    await ended(batch, hand)
+    assert not batch._tick.isActive()
+    assert batch.page.bar.headline.text() == "60 of 60"
 
-    tell(story)
 
-
-def test_batch_two_thousand_results_of_an_earlier_run_are_shown(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        batch = await planned(session, hand, tmp_path, rows=2_000, shops=100)
-        prepared = batch._prepared
-        assert prepared is not None
-        saved = await asyncio.to_thread(batch._store.save, prepared.spec())
-        values = [dict(row.values) for row in prepared.settings.rows]
-        results = [
-            {**failed_result(number, values[number], ""), "phase": "done", "error": None, "text": f"answer {number}"}
-            for number in range(1_990)
-        ]
-        saved.results.write_bytes(format_results(results, saved.results))
-        batch.new_batch()
-        await batch.continue_saved(saved)
-        await ended(batch, hand)
-        model = batch.page.model
-        assert model.lines.counts["done"] == 2_000
-        assert await served(session) == 10
-        batch.page.filter.setText("answer 1989")
-        await hand.until(lambda: model.rowCount() == 1, "the filter")
-
-    tell(story)
+async def test_batch_two_thousand_results_of_an_earlier_run_are_shown(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    batch = await planned(session, hand, tmp_path, rows=2_000, shops=100)
+    prepared = batch._prepared
+    assert prepared is not None
+    saved = await asyncio.to_thread(batch._store.save, prepared.spec())
+    values = [dict(row.values) for row in prepared.settings.rows]
+    results = [
+        {**failed_result(number, values[number], ""), "phase": "done", "error": None, "text": f"answer {number}"}
+        for number in range(1_990)
+    ]
+    saved.results.write_bytes(format_results(results, saved.results))
+    batch.new_batch()
+    await batch.continue_saved(saved)
+    await ended(batch, hand)
+    model = batch.page.model
+    assert model.lines.counts["done"] == 2_000
+    assert await served(session) == 10
+    batch.page.filter.setText("answer 1989")
+    await hand.until(lambda: model.rowCount() == 1, "the filter")
 
 
 @pytest.mark.parametrize(

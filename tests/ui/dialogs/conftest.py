@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import keyring
 import pytest
 from PySide6.QtWidgets import QApplication, QWidget
 
-from playground.cli.selftest import UiDriver
 from playground.storage.credentials import CredentialStore
 from playground.storage.endpoints import EndpointStore
 from playground.tasks import Tasks
 from playground.ui.dialogs.connect import ConnectDialog
+from tests.conftest import Entered
 from tests.storage.test_credentials import MemoryKeyring
-
-ConnectStory = Callable[[ConnectDialog, UiDriver], Coroutine[Any, Any, None]]
-Connect = Callable[[ConnectStory], None]
 
 
 @pytest.fixture
@@ -44,28 +41,45 @@ def keys(store: MemoryKeyring) -> CredentialStore:
     return CredentialStore({}, limit_s=5.0)
 
 
-@pytest.fixture
-def connect(runner: asyncio.Runner, qapp: QApplication, book: EndpointStore, keys: CredentialStore) -> Connect:
-    """Lets a story happen in the dialog. An error in any task fails the test."""
-    errors: list[str] = []
+OpenDialog = Callable[[], ConnectDialog]
 
-    async def session(story: ConnectStory) -> None:
-        tasks = Tasks(lambda name, error: errors.append(f"{name}: {error!r}"))
-        host = QWidget()  # qasync's loop ends with the last window
-        host.show()
+
+@asynccontextmanager
+async def _dialogs(book: EndpointStore, keys: CredentialStore) -> AsyncIterator[OpenDialog]:
+    errors: list[str] = []
+    tasks = Tasks(lambda name, error: errors.append(f"{name}: {error!r}"))
+    host = QWidget()  # qasync's loop ends with the last window
+    host.show()
+
+    def opened() -> ConnectDialog:
         dialog = ConnectDialog(book, keys, tasks.start, host)
         dialog.open()
-        try:
-            await story(dialog, UiDriver(dialog, None))
-        finally:
-            await tasks.close()
+        return dialog
+
+    try:
+        yield opened
+    finally:
+        await tasks.close()
+        for dialog in host.findChildren(ConnectDialog):
             dialog.close()
-            host.close()
-            host.deleteLater()
-            qapp.processEvents()
+        host.close()
+        host.deleteLater()
+        QApplication.processEvents()
+    assert errors == []
 
-    def tell(story: ConnectStory) -> None:
-        runner.run(session(story))
-        assert errors == []
 
-    return tell
+@pytest.fixture
+def open_dialog(runner: asyncio.Runner, book: EndpointStore, keys: CredentialStore) -> Entered[OpenDialog]:
+    """Opens the dialog, in an async test. An error in any task fails the test."""
+    return Entered(_dialogs(book, keys))
+
+
+@pytest.fixture
+def dialog(open_dialog: Entered[OpenDialog]) -> Entered[ConnectDialog]:
+    """The dialog, open."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[ConnectDialog]:
+        yield open_dialog.value()
+
+    return Entered(opened())

@@ -15,10 +15,8 @@ from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.dialogs.cache_lab import CacheLabDialog, cost_words
 from playground.ui.session import Session
-from playground.ui.widgets.chart import Chart, Series, figure, round_up
-from tests.ui.conftest import runner, tell
+from playground.ui.widgets.figure_row import Chart, Series, figure, round_up
 
-__all__ = ["runner", "tell"]
 Story = Callable[..., None]
 
 
@@ -26,46 +24,40 @@ def _lab(session: Session) -> CacheLabDialog:
     return session.window.program.cache_lab(session.window.requests)
 
 
-def test_it_runs_is_stopped_goes_on_and_is_in_the_log(tell: Story, tmp_path: Path) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        lab = _lab(session)
-        assert "28 requests" in lab.cost.text()
-        lab.use_plan(plan_repeats(8))
-        lab.go.click()
-        await hand.until(lambda: lab.bar.value() >= 3, "three readings")
-        lab.go.click()
-        await hand.until(lambda: not lab.running, "the stop")
-        assert lab.progress is not None
-        taken = len(lab.progress.readings)
-        assert 3 <= taken < 8
-        lab.close()
-        other = _lab(session)
-        await hand.until(lambda: other.bar.value() == taken, "the saved progress")
-        assert other.go.text() == "Resume"
-        other.go.click()
-        await hand.until(lambda: not other.running and other.bar.value() == 8, "the rest")
-        assert "7 of 7 requests" in other.said.text()
-        assert session.workspace.log is not None
-        assert (await session.workspace.log.count(EVERYTHING)).n >= 8
-        file = tmp_path / "lab.csv"
-        await other.save_to(str(file))
-        assert len(file.read_text("utf-8").splitlines()) == 9
-        kept = (tmp_path / "data" / "cache_lab.json").read_text("utf-8")
-        assert json.loads(kept)["experiment"] == "repeats"
-        other.close()
-
-    tell(story)
+async def test_it_runs_is_stopped_goes_on_and_is_in_the_log(session: Session, hand: UiDriver, tmp_path: Path) -> None:
+    lab = _lab(session)
+    assert "28 requests" in lab.cost.text()
+    lab.use_plan(plan_repeats(8))
+    lab.go.click()
+    await hand.until(lambda: lab.bar.value() >= 3, "three readings")
+    lab.go.click()
+    await hand.until(lambda: not lab.running, "the stop")
+    assert lab.progress is not None
+    taken = len(lab.progress.readings)
+    assert 3 <= taken < 8
+    lab.close()
+    other = _lab(session)
+    await hand.until(lambda: other.bar.value() == taken, "the saved progress")
+    assert other.go.text() == "Resume"
+    other.go.click()
+    await hand.until(lambda: not other.running and other.bar.value() == 8, "the rest")
+    assert "7 of 7 requests" in other.said.text()
+    assert session.workspace.log is not None
+    assert (await session.workspace.log.count(EVERYTHING)).n >= 8
+    file = tmp_path / "lab.csv"
+    await other.save_to(str(file))
+    assert len(file.read_text("utf-8").splitlines()) == 9
+    kept = (tmp_path / "data" / "cache_lab.json").read_text("utf-8")
+    assert json.loads(kept)["experiment"] == "repeats"
+    other.close()
 
 
-def test_a_lifetime_that_was_found_is_used_in_forecasts(tell: Story) -> None:
-    async def story(session: Session, _hand: UiDriver) -> None:
-        lab = _lab(session)
-        lab.lifetime_found.emit(120.4)
-        assert session.workspace.settings.number("cache_lifetime_s") == 120
-        assert session.workspace.sender.forecaster.lifetime_s == 120
-        lab.close()
-
-    tell(story)
+async def test_a_lifetime_that_was_found_is_used_in_forecasts(session: Session) -> None:
+    lab = _lab(session)
+    lab.lifetime_found.emit(120.4)
+    assert session.workspace.settings.number("cache_lifetime_s") == 120
+    assert session.workspace.sender.forecaster.lifetime_s == 120
+    lab.close()
 
 
 def test_the_cost_is_said_with_what_is_not_known() -> None:
@@ -88,28 +80,25 @@ def test_the_chart_says_what_it_draws(qtbot: object) -> None:
     assert figure(0.25) == "0.25"
 
 
-def test_the_past_is_replayed_and_leads_to_the_request(tell: Story) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        rules = "\n".join(f"Rule {number}: be kind and brief on the phone." for number in range(80))
-        for day in (11, 12, 13):
-            text = f"Today is 2026-11-{day}.\n{rules}"
-            messages = (Message("system", text), Message("user", "Hi"))
-            window.prompt.set_document(Document(messages=messages, parameters={"max_tokens": 3}), undoable=True)
-            window.requests.send_or_stop()
-            await hand.until(lambda: not window.requests.running, "an answer")
-        dialog = window.program.replay_dialog(window.requests)
-        await hand.until(lambda: dialog.found is not None, "the replay")
-        assert "3 requests" in dialog.said.text()
-        assert dialog.table.rowCount() == 1
-        item = dialog.table.item(0, 0)
-        assert item is not None
-        assert item.text() == "A date varies"
-        dialog.table.cellActivated.emit(0, 0)
-        dialog.line.setText("status:")
-        dialog.run()
-        await hand.until(dialog.go.isEnabled, "the refusal")
-        assert "status" in dialog.said.text()
-        dialog.close()
-
-    tell(story)
+async def test_the_past_is_replayed_and_leads_to_the_request(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    rules = "\n".join(f"Rule {number}: be kind and brief on the phone." for number in range(80))
+    for day in (11, 12, 13):
+        text = f"Today is 2026-11-{day}.\n{rules}"
+        messages = (Message("system", text), Message("user", "Hi"))
+        window.prompt.set_document(Document(messages=messages, parameters={"max_tokens": 3}), undoable=True)
+        window.requests.send_or_stop()
+        await hand.until(lambda: not window.requests.running, "an answer")
+    dialog = window.program.replay_dialog(window.requests)
+    await hand.until(lambda: dialog.found is not None, "the replay")
+    assert "3 requests" in dialog.said.text()
+    assert dialog.table.rowCount() == 1
+    item = dialog.table.item(0, 0)
+    assert item is not None
+    assert item.text() == "A date varies"
+    dialog.table.cellActivated.emit(0, 0)
+    dialog.line.setText("status:")
+    dialog.run()
+    await hand.until(dialog.go.isEnabled, "the refusal")
+    assert "status" in dialog.said.text()
+    dialog.close()

@@ -20,9 +20,7 @@ from playground.ui.dialogs.repeat import RepeatDialog
 from playground.ui.session import Session
 from playground.ui.widgets.task_dialog import TaskDialog
 from tests.agent.dialogue import ANSWER, calls, prompt
-from tests.ui.conftest import runner, tell
 
-__all__ = ["runner", "tell"]
 Story = Callable[..., None]
 SLOW: dict[str, Json] = {"simulate": "token_ms=200", "max_tokens": 200}
 CLOSE: dict[str, Callable[[QDialog], object]] = {
@@ -63,24 +61,21 @@ def _agent(session: Session) -> TaskDialog:
 
 @pytest.mark.parametrize("way", list(CLOSE))
 @pytest.mark.parametrize("opened", [_repeat, _lab, _agent])
-def test_dialog_closed_while_running_stops_and_sends_nothing_after(
-    tell: Story, opened: Callable[[Session], TaskDialog], way: str
+async def test_dialog_closed_while_running_stops_and_sends_nothing_after(
+    session: Session, hand: UiDriver, opened: Callable[[Session], TaskDialog], way: str
 ) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window, log = session.window, session.workspace.log
-        assert log is not None
-        assert window.answers
-        dialog = opened(session)
-        gone: list[bool] = []
-        dialog.destroyed.connect(lambda: gone.append(True))
-        running = session.workspace.sender.running
-        await hand.until(lambda: bool(running), "a request in flight")
-        CLOSE[way](dialog)
-        await hand.until(lambda: not running and bool(gone), "the end of the work")
-        sent = (await log.count(EVERYTHING)).n
-        await asyncio.sleep(0.15)  # longer than two requests to the simulator take
-        assert (await log.count(EVERYTHING)).n == sent
-        assert not running
-        assert "RuntimeError" not in window.notice_bar.words
-
-    tell(story)
+    window, log = session.window, session.workspace.log
+    assert log is not None
+    assert window.answers
+    dialog = opened(session)
+    gone: list[bool] = []
+    dialog.destroyed.connect(lambda: gone.append(True))
+    running = session.workspace.sender.running
+    await hand.until(lambda: bool(running), "a request in flight")
+    CLOSE[way](dialog)
+    await hand.until(lambda: not running and bool(gone), "the end of the work")
+    sent = (await log.count(EVERYTHING)).n
+    await asyncio.sleep(0.15)  # longer than two requests to the simulator take
+    assert (await log.count(EVERYTHING)).n == sent
+    assert not running
+    assert "RuntimeError" not in window.notice_bar.words

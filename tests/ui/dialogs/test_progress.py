@@ -12,7 +12,6 @@ from PySide6.QtWidgets import QApplication
 from playground.cli.selftest import UiDriver
 from playground.ui.controllers.log_actions import ProgressDialog, watched
 from playground.ui.session import Session
-from tests.ui.conftest import Story
 
 
 def _dialog() -> ProgressDialog | None:
@@ -20,39 +19,35 @@ def _dialog() -> ProgressDialog | None:
     return next(found, None)
 
 
-def test_it_opens_when_it_takes_long_and_is_stopped_by_button_and_by_escape(tell: Callable[[Story], None]) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        results: list[int | None] = []
+async def test_it_opens_when_it_takes_long_and_is_stopped_by_button_and_by_escape(
+    session: Session, hand: UiDriver
+) -> None:
+    results: list[int | None] = []
 
-        async def endless(progress: Callable[[int], None]) -> int:
-            progress(3)
-            await asyncio.Event().wait()
-            return 3
+    async def endless(progress: Callable[[int], None]) -> int:
+        progress(3)
+        await asyncio.Event().wait()
+        return 3
 
-        async def work() -> None:
-            results.append(await watched(session.window, "Export", 10, endless))
+    async def work() -> None:
+        results.append(await watched(session.window, "Export", 10, endless))
 
-        for number, key in enumerate((Qt.Key.Key_Space, Qt.Key.Key_Escape), 1):
-            session.workspace.tasks.start(work(), "work")
-            await hand.until(lambda: _dialog() is not None, "the dialog")
-            dialog = _dialog()
-            assert dialog is not None
-            assert dialog.said.text() == "3 of 10 requests"
-            assert dialog.bar.value() == 3
-            QTest.keyClick(dialog.stop_button, key)
-            await hand.until(lambda number=number: len(results) == number, "the stop")  # type: ignore[misc]
-            assert _dialog() is None
-        assert results == [None, None]
-
-    tell(story)
-
-
-def test_what_is_done_at_once_opens_nothing(tell: Callable[[Story], None]) -> None:
-    async def story(session: Session, _hand: UiDriver) -> None:
-        async def quick(_progress: Callable[[int], None]) -> int:
-            return 3
-
-        assert await watched(session.window, "Import", None, quick) == 3
+    for number, key in enumerate((Qt.Key.Key_Space, Qt.Key.Key_Escape), 1):
+        session.workspace.tasks.start(work(), "work")
+        await hand.until(lambda: _dialog() is not None, "the dialog")
+        dialog = _dialog()
+        assert dialog is not None
+        assert dialog.said.text() == "3 of 10 requests"
+        assert dialog.bar.value() == 3
+        QTest.keyClick(dialog.stop_button, key)
+        await hand.until(lambda number=number: len(results) == number, "the stop")  # type: ignore[misc]
         assert _dialog() is None
+    assert results == [None, None]
 
-    tell(story)
+
+async def test_what_is_done_at_once_opens_nothing(session: Session) -> None:
+    async def quick(_progress: Callable[[int], None]) -> int:
+        return 3
+
+    assert await watched(session.window, "Import", None, quick) == 3
+    assert _dialog() is None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from PySide6.QtGui import QGuiApplication
 from pytestqt.qtbot import QtBot
 
@@ -12,59 +10,49 @@ from playground.prompt.document import Document, Message, Tool
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.session import Session
 from playground.ui.voice.readiness_tab import ReadinessRow, Spread, rows, smallness, verdict
-from playground.voice.readiness import Distribution, cold, readiness
-from tests.ui.conftest import Story, runner, tell
+from playground.voice.timeline import Distribution, cold, readiness
 from tests.voice.sample import times
 
-__all__ = ["runner", "tell"]
-Tell = Callable[[Story], None]
+
+async def test_repeats_cold_and_warm_are_in_the_log(session: Session, hand: UiDriver) -> None:
+    text = "You are Mira. " + "Be brief and kind to whoever calls. " * 40
+    session.window.prompt.set_document(Document(messages=(Message("system", text), Message("user", "Hello?"))))
+    dialog = session.window.voicing.open()
+    tab = dialog.readiness
+    dialog.tabs.setCurrentWidget(tab)
+    assert "10 requests" in tab.cost.text()
+    assert "Nothing measured yet" in tab.said.text()
+    tab.times.setValue(6)
+    tab.cold.setChecked(True)
+    tab.go.click()
+    await hand.until(lambda: not tab.running, "six requests")
+    assert session.workspace.log is not None
+    assert (await session.workspace.log.count(EVERYTHING)).n == 6
+    assert "6 of 6 (100.0 %)" in tab.said.text()
+    assert "6 turns are few" in tab.small.text()
+    found = {(row[0], row[1]): row for row in (_cells(tab.table, n) for n in range(tab.table.rowCount()))}
+    turns = {group: int(row[2]) for (what, group), row in found.items() if what == "Time to first token"}
+    # Three had a unique prefix; of the others, the first was the first of its kind.
+    assert turns == {"all": 6, "cold": 4, "warm": 2}
+    tab.limit.setValue(1)
+    assert session.workspace.settings.number("voice_limit_s") == 1
+    tab.copy.click()
+    assert "First speakable clause\tcold\t4" in QGuiApplication.clipboard().text()
+    dialog.close()
 
 
-def test_repeats_cold_and_warm_are_in_the_log(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        text = "You are Mira. " + "Be brief and kind to whoever calls. " * 40
-        session.window.prompt.set_document(Document(messages=(Message("system", text), Message("user", "Hello?"))))
-        dialog = session.window.voicing.open()
-        tab = dialog.readiness
-        dialog.tabs.setCurrentWidget(tab)
-        assert "10 requests" in tab.cost.text()
-        assert "Nothing measured yet" in tab.said.text()
-        tab.times.setValue(6)
-        tab.cold.setChecked(True)
-        tab.go.click()
-        await hand.until(lambda: not tab.running, "six requests")
-        assert session.workspace.log is not None
-        assert (await session.workspace.log.count(EVERYTHING)).n == 6
-        assert "6 of 6 (100.0 %)" in tab.said.text()
-        assert "6 turns are few" in tab.small.text()
-        found = {(row[0], row[1]): row for row in (_cells(tab.table, n) for n in range(tab.table.rowCount()))}
-        turns = {group: int(row[2]) for (what, group), row in found.items() if what == "Time to first token"}
-        # Three had a unique prefix; of the others, the first was the first of its kind.
-        assert turns == {"all": 6, "cold": 4, "warm": 2}
-        tab.limit.setValue(1)
-        assert session.workspace.settings.number("voice_limit_s") == 1
-        tab.copy.click()
-        assert "First speakable clause\tcold\t4" in QGuiApplication.clipboard().text()
-        dialog.close()
-
-    tell(story)
-
-
-def test_a_stop_keeps_what_has_come(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        dialog = session.window.voicing.open()
-        tab = dialog.readiness
-        dialog.tabs.setCurrentWidget(tab)
-        tab.times.setValue(200)
-        tab.go.click()
-        await hand.until(lambda: tab.progress.value() >= 2, "two")
-        tab.go.click()
-        await hand.until(lambda: not tab.running, "the stop")
-        assert tab.table.rowCount() > 0
-        assert tab.go.text() == "Start"
-        dialog.close()
-
-    tell(story)
+async def test_a_stop_keeps_what_has_come(session: Session, hand: UiDriver) -> None:
+    dialog = session.window.voicing.open()
+    tab = dialog.readiness
+    dialog.tabs.setCurrentWidget(tab)
+    tab.times.setValue(200)
+    tab.go.click()
+    await hand.until(lambda: tab.progress.value() >= 2, "two")
+    tab.go.click()
+    await hand.until(lambda: not tab.running, "the stop")
+    assert tab.table.rowCount() > 0
+    assert tab.go.text() == "Start"
+    dialog.close()
 
 
 def _cells(table: object, row: int) -> list[str]:

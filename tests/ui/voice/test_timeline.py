@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
 from playground.requestlog.filter import EVERYTHING
+from playground.runs.state import TurnTimes
 from playground.storage.settings import Settings
 from playground.ui.session import Session
 from playground.ui.voice.canvas import Scale, pack
@@ -24,13 +25,9 @@ from playground.ui.voice.picture import CALLS, HEARD, TEXT, TOOLS, picture, rows
 from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
 from playground.voice.speech import DEFAULTS
 from playground.voice.timeline import MeasuredTool, MeasuredTurn, timeline
-from playground.voice.times import TurnTimes
-from tests.ui.conftest import Story, runner, tell
 from tests.voice.sample import times, turn
 from tests.voice.test_timeline import VENDOR
 
-__all__ = ["runner", "tell"]
-Tell = Callable[[Story], None]
 VENDORS_MS = ["250 first content", "280 get_balance starts", "≈ 600 heard"]
 LATER_MS = ["800 get_balance back", "850 first content", "≈ 1,200 heard"]
 
@@ -49,55 +46,49 @@ def _shown(dialog: VoiceDialog) -> list[str]:
     return [item.label.split(" · turn")[0] for item in dialog.timeline.picture.moments]
 
 
-def test_the_vendors_example_is_one_click(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        session.window.actions_table["voice"].trigger()
-        dialog = session.window.voicing.dialog
-        assert dialog is not None
-        assert dialog.timeline.figures.text() == "No run yet."
-        dialog.example.click()
-        await hand.until(dialog.example.isEnabled, "the example's end")
-        shown = _shown(dialog)
-        assert [label for label in shown if label in (*VENDORS_MS, *LATER_MS)] == [*VENDORS_MS, *LATER_MS]
-        assert "First sound ≈ 600 ms" in dialog.timeline.figures.text()
-        assert "answer heard ≈ 1,200 ms" in dialog.timeline.figures.text()
-        assert "On this machine they came at" in dialog.note.text()
-        assert session.workspace.log is not None
-        assert (await session.workspace.log.count(EVERYTHING)).n == 2
-        dialog.tabs.setCurrentWidget(dialog.beside)
-        assert "≈ 853 ms earlier" in dialog.beside.said.text()
-        assert "≈ 580 ms earlier" in dialog.beside.said.text()
-        dialog.close()
-
-    tell(story)
+async def test_the_vendors_example_is_one_click(session: Session, hand: UiDriver) -> None:
+    session.window.actions_table["voice"].trigger()
+    dialog = session.window.voicing.dialog
+    assert dialog is not None
+    assert dialog.timeline.figures.text() == "No run yet."
+    dialog.example.click()
+    await hand.until(dialog.example.isEnabled, "the example's end")
+    shown = _shown(dialog)
+    assert [label for label in shown if label in (*VENDORS_MS, *LATER_MS)] == [*VENDORS_MS, *LATER_MS]
+    assert "First sound ≈ 600 ms" in dialog.timeline.figures.text()
+    assert "answer heard ≈ 1,200 ms" in dialog.timeline.figures.text()
+    assert "On this machine they came at" in dialog.note.text()
+    assert session.workspace.log is not None
+    assert (await session.workspace.log.count(EVERYTHING)).n == 2
+    dialog.tabs.setCurrentWidget(dialog.beside)
+    assert "≈ 853 ms earlier" in dialog.beside.said.text()
+    assert "≈ 580 ms earlier" in dialog.beside.said.text()
+    dialog.close()
 
 
-def test_the_run_in_hand_is_followed_and_a_logged_one_is_the_same(tell: Tell) -> None:
-    async def story(session: Session, hand: UiDriver) -> None:
-        window = session.window
-        dialog = window.voicing.open()
-        window.requests.send_or_stop()
-        await hand.until(lambda: dialog.title.text() == "The newest request", "the picture of the end")
-        live = rows(dialog.timeline.picture)
-        assert any("Answer heard" in row[3] for row in live)
-        first = window.requests.shown_run_id
-        assert first is not None
-        await hand.until(lambda: not window.requests.running, "the end")  # Send would still be Stop
-        document = window.prompt.document()
-        window.prompt.set_document(replace(document, parameters={"simulate": "stall=9"}))
-        window.requests.send_or_stop()
-        await hand.until(lambda: dialog.title.text().endswith("running"), "the title of a run that does not end")
-        await hand.until(lambda: any(bar.lane == TEXT for bar in dialog.timeline.picture.bars), "its text so far")
-        assert window.requests.running
-        window.requests.send_or_stop()
-        await hand.until(lambda: dialog.title.text() == "The newest request", "the picture of the stopped run")
-        window.requests.open_logged(first)
-        await hand.until(lambda: dialog.title.text() == "A logged request", "the logged one")
-        assert rows(dialog.timeline.picture) == live
-        dialog.close()
-        assert window.voicing.open() is not dialog
-
-    tell(story)
+async def test_the_run_in_hand_is_followed_and_a_logged_one_is_the_same(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    dialog = window.voicing.open()
+    window.requests.send_or_stop()
+    await hand.until(lambda: dialog.title.text() == "The newest request", "the picture of the end")
+    live = rows(dialog.timeline.picture)
+    assert any("Answer heard" in row[3] for row in live)
+    first = window.requests.shown_run_id
+    assert first is not None
+    await hand.until(lambda: not window.requests.running, "the end")  # Send would still be Stop
+    document = window.prompt.document()
+    window.prompt.set_document(replace(document, parameters={"simulate": "stall=9"}))
+    window.requests.send_or_stop()
+    await hand.until(lambda: dialog.title.text().endswith("running"), "the title of a run that does not end")
+    await hand.until(lambda: any(bar.lane == TEXT for bar in dialog.timeline.picture.bars), "its text so far")
+    assert window.requests.running
+    window.requests.send_or_stop()
+    await hand.until(lambda: dialog.title.text() == "The newest request", "the picture of the stopped run")
+    window.requests.open_logged(first)
+    await hand.until(lambda: dialog.title.text() == "A logged request", "the logged one")
+    assert rows(dialog.timeline.picture) == live
+    dialog.close()
+    assert window.voicing.open() is not dialog
 
 
 def test_what_is_drawn_is_what_was_computed() -> None:

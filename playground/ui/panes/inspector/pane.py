@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from html import escape
 
 from PySide6.QtCore import QPoint, Qt, Signal
@@ -15,8 +14,8 @@ from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.runs.metrics import UNKNOWN, seconds
 from playground.runs.state import Attempt, RunState
 from playground.ui.panes.inspector.figures import InspectorModel, status_text, until_line
-from playground.ui.panes.inspector.lint_section import AdviceSection
 from playground.ui.panes.inspector.sections import (
+    AdviceSection,
     CostSection,
     ForecastSection,
     IdSection,
@@ -118,12 +117,9 @@ class WhyBox(QFrame):
         self.choices.clear()
         for run_id, label in self.comparable():
             action = self.choices.addAction(label.replace("&", "&&"))
-            action.triggered.connect(partial(self._chose, run_id))
+            action.triggered.connect(lambda _checked, run_id=run_id: self.compare_requested.emit(run_id))
         if self.choices.isEmpty():
             self.choices.addAction("No other request is remembered").setEnabled(False)
-
-    def _chose(self, run_id: str, _checked: bool = False) -> None:
-        self.compare_requested.emit(run_id)
 
     def _go(self) -> None:
         if self._why is not None and self._why.message is not None:

@@ -184,7 +184,10 @@ def _status(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(_going_on(detail.live), _sent_to(row), "accent")
     word, tone = _outcome(row)
-    words = _chain((*detail.earlier, *_failed_attempt(row), word))
+    if row.phase == "retrying":  # after an attempt that has ended
+        words = _chain((*detail.earlier, "failed" if row.status is None else str(row.status), word))
+    else:
+        words = _chain((*detail.earlier, word))
     if row.attempts > 1 and not detail.earlier:  # not read yet
         words = f"{word} · {row.attempts}×"
     return Cell(words, "\n".join(part for part in (_explained(row), _sent_to(row)) if part), tone)
@@ -215,13 +218,6 @@ def _outcome(row: LogRow) -> tuple[str, str]:
     if row.phase in ("stopped", "interrupted"):
         return " ".join(part for part in (str(row.status or ""), row.phase) if part), "variable_edge"
     return {"retrying": "retrying…", "waiting": "waiting…"}.get(row.phase, "running…"), "accent"
-
-
-def _failed_attempt(row: LogRow) -> tuple[str, ...]:
-    """Return the ended attempt after which the next one is waited for, the newest."""
-    if row.phase != "retrying":
-        return ()
-    return ("failed" if row.status is None else str(row.status),)
 
 
 def _chain(words: tuple[str, ...]) -> str:
@@ -402,28 +398,12 @@ def _answer(row: LogRow, detail: RowDetail) -> Cell:
     return Cell(_one_line(row.answer), row.answer)
 
 
-def _endpoint(row: LogRow, _detail: RowDetail) -> Cell:
-    return Cell(row.endpoint_name)
-
-
-def _model(row: LogRow, _detail: RowDetail) -> Cell:
-    return Cell(row.model)
-
-
 def _attempts(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(str(row.attempts), "HTTP exchanges, retries included")
 
 
 def _question(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(_one_line(row.question), row.question)
-
-
-def _tags(row: LogRow, _detail: RowDetail) -> Cell:
-    return Cell(", ".join(row.tags))
-
-
-def _comment(row: LogRow, _detail: RowDetail) -> Cell:
-    return Cell(_one_line(row.comment), row.comment)
 
 
 def _one_line(text: str) -> str:
@@ -442,10 +422,10 @@ COLUMNS = (
     Column("cost", 92, _cost, "Input, by the rates when it was sent. Output is not priced here", figure=True),
     Column("prefix", 228, _prefix, "What the cache did with the prompt, and what ended the shared prefix"),
     Column("attempts", 72, _attempts, "HTTP exchanges, retries included", figure=True, shown=False),
-    Column("endpoint", 140, _endpoint, "Where it was sent", shown=False),
-    Column("model", 100, _model, "Requested model", shown=False),
-    Column("tags", 120, _tags, "Your tags: found by tag:", shown=False),
-    Column("comment", 160, _comment, "Your comment", shown=False),
+    Column("endpoint", 140, lambda row, _detail: Cell(row.endpoint_name), "Where it was sent", shown=False),
+    Column("model", 100, lambda row, _detail: Cell(row.model), "Requested model", shown=False),
+    Column("tags", 120, lambda row, _detail: Cell(", ".join(row.tags)), "Your tags: found by tag:", shown=False),
+    Column("comment", 160, lambda row, _detail: Cell(_one_line(row.comment), row.comment), "Your comment", shown=False),
     Column("question", 200, _question, "How the last user message begins", shown=False),
     Column("answer", 228, _answer, "How the completion begins, or what went wrong"),
 )

@@ -31,10 +31,8 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import copy_text, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
-from playground.ui.widgets.plain_table import plain_tip
-from playground.ui.widgets.row_table import FIRST_PAD_PX
-from playground.ui.widgets.timers import single_timer
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
+from playground.ui.widgets.plain_table import FIRST_PAD_PX, plain_tip
 
 
 class RowSelection(QObject):

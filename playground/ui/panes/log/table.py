@@ -43,19 +43,19 @@ from playground.ui.panes.log.details import AttemptLine
 from playground.ui.panes.log.model import LogModel
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import icon
-from playground.ui.widgets.row_table import (
+from playground.ui.widgets.layouts import repeating_timer
+from playground.ui.widgets.plain_table import (
     BAR_PX,
     FIGURE_PAD_PX,
     FIRST_PAD_PX,
     LEFT,
     MARK_PX,
     PAD_PX,
+    REQUEST_ROW_PX,
     RIGHT,
-    ROW_PX,
     RowTable,
     paint_cached_bar,
 )
-from playground.ui.widgets.timers import repeating_timer
 
 ATTEMPT_PX = 20
 DAY_PX = 22
@@ -119,7 +119,7 @@ class RowPainter:
             place = place.adjusted(0, scaled(DAY_PX), 0, 0)
         top = place.top()
         self._paint_ground(painter, number, place, row)
-        high, attempts = scaled(ROW_PX), scaled(ATTEMPT_PX)
+        high, attempts = scaled(REQUEST_ROW_PX), scaled(ATTEMPT_PX)
         unfolded = self._model.detail(row).attempts if row is not None and place.height() > high else ()
         for at in columns:
             text, color = self._model.painted(number, at.number)
@@ -322,17 +322,17 @@ class LogTable(RowTable):
     def fit_rows(self) -> None:
         """Give unfolded rows room for their attempts, and the first row of a day room for the day."""
         self._days = dict(self._find_days())
-        tall = {place: scaled(ROW_PX + DAY_PX) for place in self._days}
+        tall = {place: scaled(REQUEST_ROW_PX + DAY_PX) for place in self._days}
         for run_id in self._log.unfolded:
             place = self._log.find(run_id)
             row = self._log.row(place) if place is not None else None
             if place is not None and row is not None:
                 attempts = scaled(ATTEMPT_PX) * len(self._log.detail(row).attempts)
-                tall[place] = tall.get(place, scaled(ROW_PX)) + attempts
+                tall[place] = tall.get(place, scaled(REQUEST_ROW_PX)) + attempts
         header = self.verticalHeader()
         for place in {*self._tall, *tall}:
             if place < self._log.rowCount():
-                header.resizeSection(place, tall.get(place, scaled(ROW_PX)))
+                header.resizeSection(place, tall.get(place, scaled(REQUEST_ROW_PX)))
         self._tall = tall
 
     def _find_days(self) -> Iterator[tuple[int, str]]:
@@ -357,7 +357,7 @@ class LogTable(RowTable):
     def _flatten(self) -> None:
         for place in self._tall:
             if place < self._log.rowCount():
-                self.verticalHeader().resizeSection(place, scaled(ROW_PX))
+                self.verticalHeader().resizeSection(place, scaled(REQUEST_ROW_PX))
         self._tall, self._days = {}, {}
 
     def paintEvent(self, event: QPaintEvent) -> None:

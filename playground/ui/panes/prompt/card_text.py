@@ -24,9 +24,10 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
 from playground.ui.panes.prompt.axis_paint import RIGHT_PX, SIDE_PX
-from playground.ui.panes.prompt.geometry import GAP_PX, TextGeometry
 from playground.ui.panes.prompt.marks import (
+    GAP_PX,
     Advised,
+    TextGeometry,
     TextMark,
     ink,
     marks_between,

@@ -23,9 +23,9 @@ from playground.ui.panes.prompt.axis_paint import (
     paint_edge,
     paint_served,
 )
-from playground.ui.panes.prompt.call_fields import CallFields
 from playground.ui.panes.prompt.card_text import CardText
-from playground.ui.panes.prompt.geometry import GAP_PX
+from playground.ui.panes.prompt.field_text import CallFields
+from playground.ui.panes.prompt.marks import GAP_PX
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button
@@ -35,7 +35,7 @@ from playground.ui.widgets.lossless_text_edit import ExactEdit
 
 if TYPE_CHECKING:
     from playground.prefix_cache.stable_end import StableEnd
-    from playground.ui.panes.prompt.axes import MessageAxes, Served
+    from playground.ui.panes.prompt.axis_paint import MessageAxes, Served
 
 HEAD_PX = 30
 """Height of a card's head, and of a collapsed card."""
@@ -175,7 +175,7 @@ class MessageCard(QWidget):
     def _build_menus(self) -> None:
         roles = QMenu(self)
         for role in ROLES:
-            roles.addAction(role).triggered.connect(partial(self._choose_role, role))
+            roles.addAction(role).triggered.connect(lambda _checked, role=role: self.role_chosen.emit(role))
         self.head.role.setMenu(roles)
         self.menu = QMenu(self)
         for name, words, key in ACTIONS:
@@ -188,9 +188,6 @@ class MessageCard(QWidget):
         self._collapse = self.menu.actions()[names.index("collapse")]
         self._add_call = self.menu.actions()[names.index("call")]
         self.head.menu.setMenu(self.menu)
-
-    def _choose_role(self, role: str, _checked: bool = False) -> None:
-        self.role_chosen.emit(role)
 
     def _act(self, name: str, _checked: bool = False) -> None:
         if name == "collapse":

@@ -1,15 +1,23 @@
-"""A framed field as tall as its text, exact to the character: values, tool definitions, stop strings."""
+"""Framed fields as tall as their text, exact to the character; and those of the tool calls of a message."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from functools import partial
+
+from msgspec.structs import replace
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QAction, QContextMenuEvent, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QFrame, QLineEdit, QMenu
+from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QPlainTextEdit, QWidget
 
+from playground.prompt.document import Json, Message, ToolCall
+from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import mono_font
-from playground.ui.widgets.layouts import column_of
+from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.lossless_text_edit import is_key_of_undo
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -115,3 +123,112 @@ class FieldText(QFrame):
     def mark(self, bad: bool) -> None:
         """Mark the field as invalid, or remove the mark."""
         restyle(self, bad=bad)
+
+
+_CALLS_PX = 110
+_ARGUMENT_CHARS = 40
+
+
+class CallFields(QWidget):
+    """Two fields, each visible only for its role. Invalid input changes nothing and shows an error."""
+
+    changed = Signal(object)
+    """The Message with the new value."""
+
+    def __init__(self, open_calls: Callable[[], tuple[ToolCall, ...]], parent: QWidget | None = None) -> None:
+        """`open_calls` names the calls that a tool message here could answer."""
+        super().__init__(parent)
+        self._message = Message("user", "")
+        self._open_calls = open_calls
+        self.answers = QLineEdit()
+        self.answers.setFont(mono_font(12))
+        self.answers.setPlaceholderText("tool_call_id: the id of the call that this answers")
+        self.answers.setAccessibleName("tool_call_id")
+        self.choose = push_button("Calls ▾", "menu")
+        self.choose.setAccessibleName("Choose the call that this answers")
+        self.choices = QMenu(self)
+        self.choices.aboutToShow.connect(self._fill)
+        self.choose.setMenu(self.choices)
+        self.calls = QPlainTextEdit()
+        self.calls.setProperty("boxed", True)
+        self.calls.setFont(mono_font(12))
+        self.calls.setFixedHeight(_CALLS_PX)
+        self.calls.setTabChangesFocus(True)
+        self.calls.setAccessibleName("tool_calls as JSON")
+        self.error = toned("", "failure", wraps=True)
+        self.error.hide()
+        column = column_of(on=self, margins=(SIDE_PX, GRID // 2, SIDE_PX, 0))
+        row = row_of((self.answers, 1), self.choose)
+        column.addLayout(row)
+        for widget in (self.calls, self.error):
+            column.addWidget(widget)
+        self.answers.textEdited.connect(self._on_answers)
+        self.calls.textChanged.connect(self._on_calls)
+
+    def show_message(self, message: Message, *, visible: bool) -> None:
+        """Show the fields of a message; hide itself without fields."""
+        self._message = message
+        is_tool, has_calls = message.role == "tool", bool(message.tool_calls)
+        self.setVisible(visible and (is_tool or has_calls))
+        self.answers.setVisible(is_tool)
+        self.choose.setVisible(is_tool)
+        self.calls.setVisible(has_calls)
+        if self.answers.text() != (message.tool_call_id or ""):
+            self.answers.setText(message.tool_call_id or "")
+        if has_calls and _read(self.calls.toPlainText())[0] != message.tool_calls:
+            self.calls.blockSignals(True)
+            self.calls.setPlainText(_written(message.tool_calls))
+            self.calls.blockSignals(False)
+            self._update_text("")
+
+    def _fill(self) -> None:
+        self.choices.clear()
+        for call in self._open_calls():
+            label = f"{call.id}   {call.name}({call.arguments[:_ARGUMENT_CHARS]})".replace("&", "&&")
+            self.choices.addAction(label).triggered.connect(partial(self._chose, call.id))
+        if self.choices.isEmpty():
+            self.choices.addAction("No assistant message before this one makes a call").setEnabled(False)
+
+    def _chose(self, call_id: str, _checked: bool = False) -> None:
+        self.answers.setText(call_id)
+        self._on_answers(call_id)
+
+    def _on_answers(self, text: str) -> None:
+        self._message = replace(self._message, tool_call_id=text)
+        self.changed.emit(self._message)
+
+    def _on_calls(self) -> None:
+        calls, wrong = _read(self.calls.toPlainText())
+        self._update_text(wrong)
+        if calls is not None and calls != self._message.tool_calls:
+            # Without a call, an assistant message must have a text (electron-api.md, Request fields).
+            content = self._message.content if calls else self._message.content or ""
+            self._message = replace(self._message, tool_calls=calls, content=content)
+            self.changed.emit(self._message)
+
+    def _update_text(self, wrong: str) -> None:
+        self.error.setText(wrong)
+        self.error.setVisible(bool(wrong))
+        restyle(self.calls, bad=bool(wrong))
+
+
+def _written(calls: tuple[ToolCall, ...]) -> str:
+    fields = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
+    return json.dumps(fields, ensure_ascii=False, indent=1)
+
+
+def _read(text: str) -> tuple[tuple[ToolCall, ...] | None, str]:
+    try:
+        value: Json = json.loads(text)
+    except ValueError as error:
+        return None, f"tool_calls: this is not JSON yet ({error}). The last readable calls are kept."
+    if not isinstance(value, list):
+        return None, "tool_calls: should be a list of calls; an empty list takes them away."
+    calls = []
+    for index, item in enumerate(value):
+        fields = item if isinstance(item, dict) else {}
+        parts = [fields.get(key) for key in ("id", "name", "arguments")]
+        if not all(isinstance(part, str) for part in parts):
+            return None, f"tool_calls[{index}]: needs id, name and arguments, each as text."
+        calls.append(ToolCall(*(str(part) for part in parts)))
+    return tuple(calls), ""

@@ -1,16 +1,21 @@
-"""Marks in a message's text: `{{name}}` as a chip, invisible characters, and places of advice."""
+"""Positions of a text widget's characters, and the marks there: `{{name}}` as a chip, invisible characters, advice.
+
+Heights are stored per block: a keystroke measures one block. Qt finds a block's position by walking from the first
+visible block, which would be most of the time of a keystroke in a prompt of thousands of lines.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
+from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QTextBlock, QTextCursor, QTextLine
+from PySide6.QtWidgets import QPlainTextEdit
 
 from playground.prompt.document import places
 from playground.ui.theme import Theme
@@ -161,3 +166,210 @@ def _wave(painter: QPainter, color: QColor, area: QRectF) -> None:
     painter.setPen(QPen(color, 1))
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.drawPath(path)
+
+
+_KEEP = QTextCursor.MoveMode.KeepAnchor
+GAP_PX = 22
+"""Height of a row (boundary, served rule) inside a text."""
+
+
+class TextSpot(Struct, frozen=True):
+    """A character's left (or, right to left, right) side: `x`, and the `top` and `bottom` of its line, in pixels of the
+    widget's viewport."""
+
+    x: float
+    top: float
+    bottom: float
+    rtl: bool
+
+
+class TextGeometry:
+    """The heights of a QPlainTextEdit's blocks, kept up to date by what its document reports."""
+
+    def __init__(self, edit: QPlainTextEdit) -> None:
+        self._edit = edit
+        self._heights: list[float] = []
+        self._tops: list[float] | None = None
+        self._changed: tuple[int, int] | None = None
+        self._gap_cursors: list[QTextCursor] = []
+
+    def note_change(self, position: int, added: int) -> None:
+        """Note a change that Qt reported; it is measured on the next request."""
+        if self._changed is not None:
+            self.forget()
+        else:
+            self._changed = (position, added)
+
+    def forget(self) -> None:
+        """Discard all heights."""
+        self._heights = []
+        self._tops = None
+        self._changed = None
+
+    def forget_block(self, number: int) -> None:
+        """Discard the height of one block."""
+        if number < len(self._heights) and self._changed is None:
+            block = self._edit.document().findBlockByNumber(number)
+            self._changed = (block.position(), 0)
+
+    def height(self) -> float:
+        """Height of the whole text in pixels."""
+        return self.tops()[-1]
+
+    def tops(self) -> list[float]:
+        """Return the top of each block, and the bottom of the last."""
+        self._bring_up_to_date()
+        if self._tops is None:
+            self._tops = list(accumulate(self._heights, initial=0.0))
+        return self._tops
+
+    def blocks_between(self, top: float, bottom: float) -> tuple[int, int]:
+        """First and last block that show anything between two heights."""
+        tops = self.tops()
+        last = len(tops) - 2
+        first = bisect_right(tops, top) - 1
+        return min(max(first, 0), last), min(max(bisect_right(tops, bottom) - 1, 0), last)
+
+    def spot(self, unit: int) -> TextSpot:
+        """Return the position of the character at UTF-16 unit `unit`."""
+        block = self._edit.document().findBlock(unit)
+        if not block.isValid():
+            block = self._edit.document().lastBlock()
+        tops = self.tops()
+        top = tops[block.blockNumber()]
+        inside = unit - block.position()
+        rtl = block.textDirection() == Qt.LayoutDirection.RightToLeft
+        layout = block.layout()
+        line = layout.lineForTextPosition(min(inside, block.length() - 1))
+        if not line.isValid():
+            return TextSpot(0.0, top, tops[block.blockNumber() + 1], rtl)
+        return TextSpot(x_of(line, inside), top + line.y(), top + line.y() + line.height(), rtl)
+
+    def areas(self, start: int, end: int) -> list[QRectF]:
+        """Return the rectangles that UTF-16 units [start, end) of one block cover: one for each line."""
+        block = self._edit.document().findBlock(start)
+        if not block.isValid():
+            return []
+        top, layout = self.tops()[block.blockNumber()], block.layout()
+        start, end = start - block.position(), end - block.position()
+        found = []
+        for number in range(layout.lineCount()):
+            line = layout.lineAt(number)
+            first, last = max(start, line.textStart()), min(end, line.textStart() + line.textLength())
+            if first < last:
+                one, other = x_of(line, first), x_of(line, last)
+                found.append(QRectF(min(one, other), top + line.y(), abs(other - one), line.height()))
+        return found
+
+    def units_between(self, top: float, bottom: float) -> tuple[int, int]:
+        """UTF-16 units of the blocks that show anything between two heights."""
+        first, last = self.blocks_between(top, bottom)
+        document = self._edit.document()
+        end = document.findBlockByNumber(last)
+        return document.findBlockByNumber(first).position(), end.position() + end.length()
+
+    def open_gaps(self, units: Sequence[int]) -> None:
+        """Move the lines of these units, and those below them, down by GAP_PX each; no units: close all gaps.
+
+        QPlainTextEdit has no space between lines, but it takes a line's position from its layout, so the position is
+        changed there. It forgets that whenever it lays a block out again: call this after every change.
+        """
+        document = self._edit.document()
+        blocks: dict[int, tuple[QTextBlock, list[int]]] = {}
+        for unit in sorted(units):
+            block = document.findBlock(unit)
+            if block.isValid():
+                blocks.setdefault(block.blockNumber(), (block, []))[1].append(unit - block.position())
+        kept = [block for block, _ in blocks.values()]
+        for cursor in self._gap_cursors:  # a stored QTextBlock would dangle once its text is removed
+            block = document.findBlock(cursor.position())
+            if block.isValid() and block not in kept:
+                self._place_lines(block, ())
+        self._gap_cursors = [QTextCursor(block) for block in kept]
+        for block, inside in blocks.values():
+            self._place_lines(block, inside)
+
+    def _place_lines(self, block: QTextBlock, inside: Sequence[int]) -> None:
+        # Asking for its size lays the block out if it has no layout yet.
+        self._edit.document().documentLayout().blockBoundingRect(block)
+        layout = block.layout()
+        numbers = [layout.lineForTextPosition(unit).lineNumber() for unit in inside]
+        y, moved = 0.0, False
+        for index in range(layout.lineCount()):
+            line = layout.lineAt(index)
+            y += GAP_PX * numbers.count(index)
+            if line.y() != y:
+                line.setPosition(QPointF(line.x(), y))
+                moved = True
+            y += line.height()
+        if moved:
+            self._bring_up_to_date()
+            self._changed = (block.position(), 0)
+
+    def next_line(self, unit: int) -> int | None:
+        """Return the first unit of the line after the one that `unit` is in; None: it is in the last line."""
+        block = self._edit.document().findBlock(unit)
+        if not block.isValid():
+            return None
+        self._edit.document().documentLayout().blockBoundingRect(block)
+        layout = block.layout()
+        line = layout.lineForTextPosition(min(unit - block.position(), block.length() - 1))
+        if line.isValid() and line.lineNumber() + 1 < layout.lineCount():
+            return block.position() + layout.lineAt(line.lineNumber() + 1).textStart()
+        following = block.next()
+        return following.position() if following.isValid() else None
+
+    def _bring_up_to_date(self) -> None:
+        if not self._heights:
+            self._heights = self._measured(self._edit.document().firstBlock(), self._edit.blockCount())
+            self._tops = self._changed = None
+        if self._changed is None:
+            return
+        (position, added), self._changed = self._changed, None
+        document = self._edit.document()
+        first = document.findBlock(position)
+        end = min(position + added, document.characterCount() - 1)
+        count = document.findBlock(end).blockNumber() - first.blockNumber() + 1
+        start = first.blockNumber()
+        before = count - (document.blockCount() - len(self._heights))
+        if before < 1 or start + before > len(self._heights):
+            self.forget()
+            self._bring_up_to_date()
+            return
+        if start + before < len(self._heights):
+            # Qt lays the block behind a removed paragraph out again, which forgets its alignment.
+            count, before = count + 1, before + 1
+        measured = self._measured(first, count)
+        if measured != self._heights[start : start + before]:
+            self._heights[start : start + before] = measured
+            self._tops = None
+
+    def _measured(self, block: QTextBlock, count: int) -> list[float]:
+        document = self._edit.document()
+        measure = document.documentLayout().blockBoundingRect
+        selection = QTextCursor(block)
+        selection.setPosition(document.findBlockByNumber(block.blockNumber() + count - 1).position(), _KEEP)
+        selection.movePosition(QTextCursor.MoveOperation.EndOfBlock, _KEEP)
+        heights = []
+        for text in selection.selectedText().split("\u2029"):
+            heights.append(measure(block).height())
+            # Text in ASCII is never right to left, and the question costs as much as a measurement.
+            if not text.isascii() and block.textDirection() == Qt.LayoutDirection.RightToLeft:
+                _align_right(block)
+            block = block.next()
+        return heights
+
+
+def x_of(line: QTextLine, unit: int) -> float:
+    """Return the x of a block's UTF-16 unit in its line."""
+    # Qt hands back the unit beside its x, as it may have had to choose another.
+    x, _unit = cast("tuple[float, int]", line.cursorToX(unit))
+    return x
+
+
+def _align_right(block: QTextBlock) -> None:
+    """Align a right-to-left paragraph at the right; QPlainTextEdit by itself leaves it at the left."""
+    layout = block.layout()
+    option = layout.textOption()
+    option.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignAbsolute)
+    layout.setTextOption(option)

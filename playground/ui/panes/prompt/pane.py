@@ -13,11 +13,10 @@ from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
-from playground.prompt.parameters import invalid_errors
-from playground.ui.panes.prompt.body_tab import go_to_field
+from playground.prompt.limits import invalid_errors
 from playground.ui.panes.prompt.footer import ProblemBar, PromptFooter
 from playground.ui.panes.prompt.marks import Advised
-from playground.ui.panes.prompt.prompt_tab import PromptTab
+from playground.ui.panes.prompt.prompt_tab import BodyTab, PromptTab, go_to_field
 from playground.ui.panes.prompt.undo import PromptFile, UndoHistory
 from playground.ui.panes.prompt.variables_table import VariablesTable
 from playground.ui.widgets.icons import icon_button
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast
     from playground.prefix_cache.zones import ZoneMap
     from playground.prompt.limits import LimitFinding
-    from playground.ui.panes.prompt.axes import PromptAxes
-    from playground.ui.panes.prompt.body_tab import BodyTab
+    from playground.ui.panes.prompt.axis_paint import PromptAxes
     from playground.ui.panes.prompt.find import FindBar
     from playground.ui.panes.prompt.footer import CheckBar
     from playground.ui.panes.prompt.parameters_tab import ParametersTab
@@ -45,7 +43,6 @@ class OtherTabs:
 
     def __init__(self, parent: QWidget) -> None:
         # Imported here: the first paint does not need them.
-        from playground.ui.panes.prompt.body_tab import BodyTab
         from playground.ui.panes.prompt.parameters_tab import ParametersTab
         from playground.ui.panes.prompt.tools_tab import ToolsTab
 
@@ -277,11 +274,13 @@ class PromptPane(QFrame):
         """Paint the axes of a forecast; a forecast of an older document is ignored, the next one follows."""
         if prompt_forecast is not None and prompt_forecast.view.document is not self.history.document:
             return
-        from playground.ui.panes.prompt.axes import axes_of
+        from playground.ui.panes.prompt.axis_paint import axes_of
 
         self._prompt_forecast = prompt_forecast
         self._zones = prompt_forecast.zones if prompt_forecast is not None else None
-        axes = axes_of(prompt_forecast, self._reported_total()) if prompt_forecast is not None else None
+        # The server's figure is for the document that it was reported for.
+        reported = self._report[2] if self._report is not None and self._report[0] == self.history.document else None
+        axes = axes_of(prompt_forecast, reported) if prompt_forecast is not None else None
         if axes is not None and self._held is not None:
             axes = axes.not_warmer_than(self._held)
         self.axes = axes
@@ -298,14 +297,11 @@ class PromptPane(QFrame):
         if not running:
             self.set_forecast(self._prompt_forecast)
 
-    def _reported_total(self) -> int | None:
-        return self._report[2] if self._report is not None and self._report[0] == self.history.document else None
-
     def _show_served(self) -> None:
         """Show what the server reported, until the text before that place is edited."""
         served = None
         if self._report is not None and self.axes is not None and not self.axes.neutral:
-            from playground.ui.panes.prompt.axes import Served, first_difference, served_place
+            from playground.ui.panes.prompt.axis_paint import Served, first_difference, served_place
 
             document, cached, prompt, at = self._report
             changed = first_difference(document, self.history.document)

@@ -9,11 +9,12 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QScrollArea, QWidget
 
 from playground.prompt.document import Document, Json
-from playground.prompt.limits import NUMBERS, LimitFinding
-from playground.prompt.parameters import (
+from playground.prompt.limits import (
     EXTRA_FIELDS,
     NAMES,
+    NUMBERS,
     PARAMETERS,
+    LimitFinding,
     Parameter,
     invalid_errors,
     show,

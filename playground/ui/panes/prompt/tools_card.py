@@ -2,22 +2,252 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QPoint, QPointF, QSize, Qt, Signal
-from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QFrame, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from playground.prompt.document import Tool
-from playground.tools.form_model import description_of
+from playground.prompt.field_errors import InputError
+from playground.tools import form_model
+from playground.tools.form_model import KINDS, FormRow, description_of
 from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.panes.prompt.cards import CardHead
-from playground.ui.panes.prompt.tools_form import ToolForm
+from playground.ui.panes.prompt.field_text import FieldLine, FieldText
 from playground.ui.panes.prompt.tools_json import ToolJson, schema_problems
 from playground.ui.theme import GRID, current_theme
-from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
+
+
+class _Kind(QComboBox):
+    """Does not change under a page that is scrolled."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Scroll the page instead of changing the value."""
+        event.ignore()
+
+
+class ParameterRow(QFrame):
+    """Two lines: name, type, required; description and choices. Emits each edit; the form applies it."""
+
+    typed = Signal(str, str)
+    """(field, text): "name", "description" or "choices"."""
+    kind_chosen = Signal(str)
+    required_chosen = Signal(bool)
+    action = Signal(str)
+    """ "up", "down" or "remove"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = FieldLine("Name of the parameter", "name", mono=True)
+        self.kind = _Kind()
+        self.required = QCheckBox("required")
+        self.description = FieldLine("Description", "description: short, it is input on every turn")
+        self.choices = FieldLine("Choices", "choices: a, b, c")
+        self.lines = {"name": self.name, "description": self.description, "choices": self.choices}
+        self.inside = toned("", "muted", wraps=True)
+        for field, line in self.lines.items():
+            line.textEdited.connect(lambda text, chosen=field: self.typed.emit(chosen, text))
+        self.kind.activated.connect(lambda _index: self._choose())
+        self.required.clicked.connect(self.required_chosen)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        first = row_of((self.name, 1), self.kind, self.required, spacing=GRID // 2)
+        for name, sign, label in (
+            ("up", "↑", "Move the parameter up"),
+            ("down", "↓", "Move the parameter down"),
+            ("remove", "✕", "Remove the parameter"),
+        ):
+            first.addWidget(self._button(name, sign, label))
+        second = row_of((self.description, 3), (self.choices, 2), spacing=GRID // 2)
+        column_of(first, second, self.inside, on=self, margins=(0, 0, 0, GRID), spacing=GRID // 2)
+
+    def _button(self, name: str, sign: str, label: str) -> QToolButton:
+        button = QToolButton()
+        button.setText(sign)
+        button.setToolTip(label)
+        button.setAccessibleName(label)
+        button.clicked.connect(lambda: self.action.emit(name))
+        return button
+
+    def show_row(self, row: FormRow, skip: FieldLine | None, *, own: bool) -> None:
+        """Show a parameter. `skip` is the field that is being typed in; `own`: a wrong field keeps what was typed."""
+        for field, line in self.lines.items():
+            if line is skip or (own and line.bad):
+                continue
+            line.show_text(getattr(row, field))
+            line.mark("")
+        kinds = KINDS if row.kind in KINDS else (*KINDS, row.kind)
+        if [self.kind.itemText(index) for index in range(self.kind.count())] != list(kinds):
+            self.kind.clear()
+            self.kind.addItems(list(kinds))
+        self.kind.setCurrentText(row.kind)
+        self.kind.setAccessibleName(f"Type of {row.name}")
+        self.required.setChecked(row.required)
+        self.required.setAccessibleName(f"{row.name} is required")
+        self.choices.setEnabled(row.kind not in ("object", "array", "boolean"))
+        self.inside.setText(f"{row.inside}. Kept as it is; edit it as JSON." if row.inside else "")
+        self.inside.setVisible(bool(row.inside))
+
+    def _choose(self) -> None:
+        if self.kind.currentText() in KINDS:
+            self.kind_chosen.emit(self.kind.currentText())
+
+
+NO_FORM = "These parameters are no plain object with properties: edit them as JSON."
+_TYPED = {
+    "name": form_model.renamed_parameter,
+    "description": form_model.described_parameter,
+    "choices": form_model.limited_parameter,
+}
+
+
+class ToolForm(QWidget):
+    """Name, description, and the parameters in order."""
+
+    edited = Signal(object, str)
+    """The Tool, and the field, under which typing on merges into one undo step (empty: a step of its own)."""
+    undo_requested = Signal()
+    redo_requested = Signal()
+
+    def __init__(self, tool: Tool) -> None:
+        super().__init__()
+        self._tool = tool
+        self._names: tuple[str, ...] = ()
+        self.rows: list[ParameterRow] = []
+        self.name = FieldLine("Name of the function", "name", mono=True)
+        self.name.textEdited.connect(
+            lambda text: self._try(lambda: form_model.with_name(self._tool, text), "name", self.name)
+        )
+        self.description = FieldText("Description", "One sentence that says when to use it")
+        self.description.edited.connect(
+            lambda text: self._try(lambda: form_model.with_description(self._tool, text), "description", None)
+        )
+        for field in (self.name, self.description):
+            field.undo_requested.connect(self.undo_requested)
+            field.redo_requested.connect(self.redo_requested)
+        self.wrong = words("", "failure")
+        self.wrong.hide()
+        self.no_form = words(NO_FORM, "muted")
+        self.add = push_button("+ Add parameter", "quiet", self._add)
+        self._lay_out()
+        self._show(None, own=False)
+
+    def _lay_out(self) -> None:
+        fields = QFormLayout()
+        fields.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        fields.addRow("Name", self.name)
+        fields.addRow("Description", self.description)
+        self._column = column_of(spacing=0)
+        column_of(
+            fields,
+            self.no_form,
+            self._column,
+            self.wrong,
+            (self.add, 0, Qt.AlignmentFlag.AlignLeft),
+            on=self,
+            margins=0,
+            spacing=GRID,
+        )
+
+    def show_tool(self, tool: Tool) -> None:
+        """Show a tool, unless it is the one that the fields stand for."""
+        if tool != self._tool:
+            self._tool = tool
+            self._show(None, own=False)
+
+    def _show(self, skip: FieldLine | None, *, own: bool) -> None:
+        if self.name is not skip and not (own and self.name.bad):
+            self.name.show_text(self._tool.name)
+            self.name.mark("")
+        text = form_model.description_of(self._tool)
+        if self.description.exact != text:
+            self.description.set_exact(text)
+        rows = form_model.rows(self._tool)
+        self.no_form.setVisible(rows is None)
+        self.add.setVisible(rows is not None)
+        self._names = tuple(row.name for row in rows or ())
+        self._fit(len(self._names))
+        for widget, row in zip(self.rows, rows or (), strict=True):
+            widget.show_row(row, skip, own=own)
+        self._update_text()
+
+    def _fit(self, count: int) -> None:
+        while len(self.rows) > count:
+            row = self.rows.pop()
+            row.hide()
+            self._column.removeWidget(row)
+            row.deleteLater()
+        while len(self.rows) < count:
+            self.rows.append(self._row(len(self.rows)))
+            self._column.addWidget(self.rows[-1])
+
+    def _row(self, index: int) -> ParameterRow:
+        row = ParameterRow()
+        for line in row.lines.values():
+            line.undo_requested.connect(self.undo_requested)
+            line.redo_requested.connect(self.redo_requested)
+        row.typed.connect(lambda field, text: self._typed(index, field, text))
+        row.kind_chosen.connect(
+            lambda kind: self._try(lambda: form_model.typed_parameter(self._tool, self._names[index], kind), "", None)
+        )
+        row.required_chosen.connect(
+            lambda on: self._try(lambda: form_model.required_parameter(self._tool, self._names[index], on), "", None)
+        )
+        row.action.connect(lambda name: self._act(index, name))
+        return row
+
+    def _typed(self, index: int, field: str, text: str) -> None:
+        change, line = _TYPED[field], self.rows[index].lines[field]
+        self._try(lambda: change(self._tool, self._names[index], text), f"parameter {index} {field}", line)
+
+    def _act(self, index: int, name: str) -> None:
+        parameter = self._names[index]
+        if name == "remove":
+            self._try(lambda: form_model.without_parameter(self._tool, parameter), "", None)
+            self._focus_row(min(index, len(self.rows) - 1))
+        else:
+            step = -1 if name == "up" else 1
+            self._try(lambda: form_model.moved_parameter(self._tool, parameter, step), "", None)
+            self._focus_row(min(max(index + step, 0), len(self.rows) - 1))
+
+    def _add(self) -> None:
+        self._try(lambda: form_model.with_parameter(self._tool), "", None)
+        self._focus_row(len(self.rows) - 1)
+        if self.rows:
+            self.rows[-1].name.selectAll()
+
+    def _focus_row(self, index: int) -> None:
+        (self.rows[index].name if 0 <= index < len(self.rows) else self.add).setFocus()
+
+    def _try(self, change: Callable[[], Tool], field: str, line: FieldLine | None) -> None:
+        try:
+            tool = change()
+        except InputError as bad:
+            if line is not None:
+                line.mark(str(bad))
+            self._update_text()
+            return
+        if line is not None:
+            line.mark("")
+        before, self._tool = self._tool, tool
+        self._show(line, own=True)
+        if tool != before:
+            self.edited.emit(tool, field)
+
+    def _update_text(self) -> None:
+        lines = [self.name, *(line for row in self.rows for line in row.lines.values())]
+        said = dict.fromkeys(line.toolTip() for line in lines if line.bad)
+        self.wrong.setText(" ".join((*said, "The prompt keeps the last that was right.")) if said else "")
+        self.wrong.setVisible(bool(said))
+
 
 _DOT_PX = 3
 _STEP_PX = 5
@@ -123,10 +353,8 @@ class ToolCard(QFrame):
         row.setContentsMargins(GRID // 2, 2, GRID // 2, 0)
         row.insertWidget(0, self.handle)
         self.head.role.clicked.connect(lambda: self.set_expanded(not self.expanded))
-        self.head.menu.clicked.connect(lambda: self.menu_wanted.emit(self._menu_place()))
-
-    def _menu_place(self) -> QPoint:
-        return self.head.menu.mapToGlobal(QPoint(0, self.head.menu.height()))
+        menu = self.head.menu
+        menu.clicked.connect(lambda: self.menu_wanted.emit(menu.mapToGlobal(QPoint(0, menu.height()))))
 
     def set_tool(self, tool: Tool) -> None:
         """Display a tool, unless it is displayed already."""

@@ -14,7 +14,7 @@ from playground.prompt.document import Tool
 from playground.prompt.limits import COUNTS
 from playground.tools.import_definitions import unique_names
 from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
-from playground.ui.panes.prompt.tools_paste import blank_tool, hint, moved, templates, warm_after
+from playground.ui.panes.prompt.tools_json import blank_tool, hint, moved, templates, warm_after
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
@@ -23,7 +23,7 @@ from playground.ui.widgets.plain_table import hairline
 
 if TYPE_CHECKING:
     from playground.prefix_cache.zones import ZoneMap
-    from playground.ui.panes.prompt.tools_paste import PasteDialog
+    from playground.ui.panes.prompt.tools_json import PasteDialog
 
 
 WORDS = (
@@ -294,7 +294,7 @@ class ToolsTab(QWidget):
     def open_paste(self) -> None:
         """Open the dialog in which Python or JSON becomes tools."""
         # Imported here: reading Python is not needed before.
-        from playground.ui.panes.prompt.tools_paste import PasteDialog
+        from playground.ui.panes.prompt.tools_json import PasteDialog
 
         dialog = self.paste_dialog = PasteDialog(lambda: self._tools, self.window())
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -365,7 +365,7 @@ class ToolsTab(QWidget):
         card = ToolCard(tool)
         card.edited.connect(lambda new, key: self._put(card, new, key))
         card.answers_wanted.connect(lambda: self.answers_wanted.emit(card.tool.name))
-        card.menu_wanted.connect(lambda place: self._open_menu(card, place))
+        card.menu_wanted.connect(lambda place: self.menu_of(card).popup(place))
         card.head.role.clicked.connect(lambda: self._opened(card))
         card.handle.dragged.connect(self._drag)
         card.handle.dropped.connect(lambda place: self._drop(card, place))
@@ -396,9 +396,6 @@ class ToolsTab(QWidget):
     def _act_on(self, card: ToolCard, name: str, _checked: bool = False) -> None:
         if card in self.cards:
             self.act(self.cards.index(card), name)
-
-    def _open_menu(self, card: ToolCard, place: QPoint) -> None:
-        self.menu_of(card).popup(place)
 
     def _place_at(self, place: QPoint) -> int:
         """Before which card a drop would go."""

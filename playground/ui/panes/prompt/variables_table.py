@@ -23,7 +23,7 @@ from playground.ui.widgets.layouts import column_of, row_of, scrolled
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
-    from playground.ui.panes.prompt.axes import PromptAxes
+    from playground.ui.panes.prompt.axis_paint import PromptAxes
 
 HEAD_PX = 32
 ROW_PX = 24

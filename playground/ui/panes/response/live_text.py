@@ -165,13 +165,10 @@ class DisplayMap(Struct):
             cut = stop if stop - at <= room else _break_place(self.text, at, self.starts[-1] + LONG_PARAGRAPH, stop)
             shown[-1] += self.text[at:cut]
             self.ends[-1] = cut
-            if self._is_full(cut):
+            length = cut - self.starts[-1]
+            if length >= LONG_PARAGRAPH + _SLACK or (length >= LONG_PARAGRAPH and self.text[cut - 1].isspace()):
                 self._new_paragraph(shown, cut)
             at = cut
-
-    def _is_full(self, cut: int) -> bool:
-        length = cut - self.starts[-1]
-        return length >= LONG_PARAGRAPH + _SLACK or (length >= LONG_PARAGRAPH and self.text[cut - 1].isspace())
 
 
 def _break_place(text: str, at: int, soft: int, stop: int) -> int:
@@ -222,7 +219,8 @@ class LiveText(QPlainTextEdit):
     def show_text(self, text: str, *, final: bool = True) -> None:
         """Show `text`. If it only grew, append the new part and keep the scroll position and selection."""
         if not text.startswith(self._map.text) or (self._map.taken > len(text)):
-            self._start_again()
+            self._map = DisplayMap()
+            self.clear()
         if self.streaming == final:
             self.streaming = not final
             self.viewport().update()
@@ -300,10 +298,6 @@ class LiveText(QPlainTextEdit):
     def at_end(self) -> bool:
         """Whether the end is in view."""
         return self._follow.at_end()
-
-    def _start_again(self) -> None:
-        self._map = DisplayMap()
-        self.clear()
 
     def _exact(self, position: int) -> int:
         block = self.document().findBlock(position)

@@ -24,21 +24,18 @@ from playground.prompt.field_errors import FieldError
 from playground.runs.metrics import Figure, output_figure, seconds, speed
 from playground.runs.record import Asked
 from playground.runs.state import RunState
-from playground.ui.panes.response.labels import outcome, outcome_look
 from playground.ui.panes.response.live_text import SlowSteps
-from playground.ui.panes.response.raw_tabs import JsonTab
-from playground.ui.panes.response.request_tab import RequestTab, SentRequest
-from playground.ui.panes.response.text_tab import TextTab
+from playground.ui.panes.response.raw_tabs import DisplayedRequest, JsonTab, RequestTab
+from playground.ui.panes.response.text_tab import TextTab, outcome, outcome_look
 from playground.ui.panes.response.tools_tab import ToolCallsTab
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, IconLabel
 from playground.ui.widgets.labels import CopyButton
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import column_of, repeating_timer, row_of
 from playground.ui.widgets.notice import Notice, SlimBar, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
-from playground.ui.widgets.timers import repeating_timer
 
 if TYPE_CHECKING:
     from playground.ui.panes.response.probabilities_tab import ProbabilitiesTab
@@ -293,7 +290,7 @@ class ResponsePane(QFrame):
         self,
         state: RunState | None,
         *,
-        sent: SentRequest | None = None,
+        sent: DisplayedRequest | None = None,
         asked: Asked | None = None,
         estimated_prompt_tokens: float | None = None,
     ) -> None:
@@ -318,7 +315,7 @@ class ResponsePane(QFrame):
         state = self._state
         running = state is not None and not state.ended
         elapsed = self._since.elapsed() / 1000 if running else 0.0
-        self._current().refresh(state, elapsed)
+        self._tab(self._stack.currentIndex()).refresh(state, elapsed)
         phase = state.phase if state else None
         self._labels.run(self._refresh_labels, now=not running or phase != self._phase)
         self._phase = phase
@@ -379,9 +376,6 @@ class ResponsePane(QFrame):
         return cast(
             "_Tab", getattr(self, created_later[index]) if index in created_later else self._stack.widget(index)
         )
-
-    def _current(self) -> _Tab:
-        return self._tab(self._stack.currentIndex())
 
     def _choose(self, index: int) -> None:
         self._tab(index)

@@ -19,13 +19,11 @@ from PySide6.QtWidgets import (
 
 from playground.client.events import TokenProbability
 from playground.runs.state import RunState
-from playground.ui.panes.response.growing_model import GrowingModel
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
-from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.layouts import column_of, single_timer
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.plain_table import plain_tip, set_list_look
-from playground.ui.widgets.timers import single_timer
+from playground.ui.widgets.plain_table import GrowingModel, plain_tip, set_list_look
 
 UNKNOWN = "—"
 LONGEST = 80

@@ -1,16 +1,20 @@
-"""The Events tab (merged text, raw events with times) and the JSON tab (the response or the validated answer)."""
+"""The Request tab (bytes sent), the Events tab (merged text, raw events) and the JSON tab (response or answer)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
 
+from msgspec import Struct
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QButtonGroup,
     QFrame,
+    QLabel,
     QPushButton,
     QSplitter,
     QTableView,
@@ -18,19 +22,18 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.events import RawEvent
-from playground.export.terminal import visible
+from playground.export.terminal import visible, visible_line
+from playground.runs.metrics import wire_tool_calls
 from playground.runs.record import Asked
 from playground.runs.state import RunState
-from playground.runs.summary import wire_tool_calls
 from playground.tools.json_position import JsonFault, read_json
-from playground.ui.panes.response.growing_model import GrowingModel
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.highlight import JsonHighlighter
-from playground.ui.widgets.labels import CopyButton, copy_text, push_button, toned
+from playground.ui.widgets.labels import ChoiceButton, CopyButton, copy_text, push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
-from playground.ui.widgets.plain_table import set_list_look
+from playground.ui.widgets.plain_table import GrowingModel, set_list_look
 
 COLUMNS = ("time", "after", "kind", "carries", "data")
 LONGEST_CELL = 400
@@ -104,7 +107,7 @@ def _short(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)[:LONGEST_CELL]
 
 
-NOTHING = "Server-sent events appear here with their times."
+NO_EVENTS = "Server-sent events appear here with their times."
 ROW_PX = 24
 
 
@@ -136,7 +139,7 @@ class EventsTab(QFrame):
         self.merged = LiveText("Merged text of all events")
         self.table = EventsTable(self.model)
         self._state: RunState | None = None
-        self._words = toned(NOTHING, "muted")
+        self._words = toned(NO_EVENTS, "muted")
         self._words.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
         self._split = QSplitter(Qt.Orientation.Vertical)
         self._split.setChildrenCollapsible(False)
@@ -220,7 +223,7 @@ def _usage(state: RunState) -> dict[str, object] | None:
     return fields
 
 
-NOTHING = "The response appears here as JSON."
+NO_ANSWER = "The response appears here as JSON."
 COMING = "The answer as it comes; it is checked when it is whole."
 ANSWER, WHOLE = "Show the answer only", "Show the whole response"
 
@@ -240,7 +243,7 @@ class JsonTab(Recolored, QFrame):
         self._title = "JSON"
         self._fault: JsonFault | None = None
         self._steps = SlowSteps()
-        self._what = toned(NOTHING, "muted", wraps=True)
+        self._what = toned(NO_ANSWER, "muted", wraps=True)
         self._copy = CopyButton("the answer's JSON")
         self.place = _link("Go to the fault", self._mark)
         self.switch = _link(WHOLE, self._switch)
@@ -272,7 +275,7 @@ class JsonTab(Recolored, QFrame):
             self._state, self._steps, self._fault = state, SlowSteps(), None
             self._mark()
         if state is None or not (state.raw or state.text or state.error or state.tool_calls):
-            self._show(NOTHING, "")
+            self._show(NO_ANSWER, "")
             self.switch.setVisible(False)
         else:
             self._steps.run(lambda: self._show_answer(state), now=state.ended)
@@ -328,3 +331,142 @@ def _link(label: str, clicked: Callable[[], object]) -> QPushButton:
     button = push_button(label, "link", lambda: clicked())
     button.setVisible(False)
     return button
+
+
+NOTHING = "The request appears here when it is sent: messages, tools, parameters and the exact body."
+LONGEST = 200_000
+"""Maximum number of code points shown of a body; Copy copies the whole body."""
+
+
+class DisplayedRequest(Struct, frozen=True):
+    """A request as it left this computer; the key is not part of it."""
+
+    body: bytes
+    base_url: str
+    endpoint_name: str
+    started_utc: datetime
+    keyed: bool = False
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def url(self) -> str:
+        """Where it was sent, with the secrets of the address masked."""
+        # Imported here: the first frame needs no address.
+        from playground.client.secret_texts import masked_address
+
+        return masked_address(f"{self.base_url.rstrip('/')}/chat/completions")
+
+
+class RequestTab(QFrame):
+    """Readable parts, or the exact body with its headers. `show_request` selects the request."""
+
+    def __init__(self, parent: QWidget | None = None, *, narrow: bool = False) -> None:
+        """`narrow`: time and endpoint are above the buttons."""
+        super().__init__(parent)
+        self.setProperty("look", "pane")
+        self.sent: DisplayedRequest | None = None
+        """The request on display."""
+        self._stale = True
+        self._line = QLabel(NOTHING, self)
+        self._line.setProperty("tone", "muted")
+        self._line.setWordWrap(True)
+        self.parts, self.exact = ChoiceButton("Readable"), ChoiceButton("Exact body")
+        self.parts.setChecked(True)
+        group = QButtonGroup(self)
+        for button in (self.parts, self.exact):
+            group.addButton(button)
+        self.exact.toggled.connect(lambda _on: self._show())
+        self._copy = CopyButton("the request body")
+        self.text = LiveText("Request as sent", follows=False, parent=self)
+        row = row_of(margins=(GRID * 2, GRID // 2, GRID, 0), spacing=2)
+        if narrow:
+            self._line.setContentsMargins(GRID * 2, GRID, GRID, 0)
+            row.addStretch(1)
+        else:
+            row.addWidget(self._line, 1)
+        row.addWidget(self.parts)
+        row.addWidget(self.exact)
+        row.addWidget(self._copy)
+        column = column_of(on=self, margins=0, spacing=0)
+        if narrow:
+            column.addWidget(self._line)
+        column.addLayout(row)
+        column.addWidget(self.text, 1)
+
+    def show_request(self, sent: DisplayedRequest | None) -> None:
+        """Show another request; None: nothing was sent."""
+        if sent != self.sent:
+            self.sent, self._stale = sent, True
+            if self.isVisible():
+                self.refresh(None)
+
+    def refresh(self, _state: RunState | None, _elapsed_s: float = 0.0) -> None:
+        """Show the request, if it is another one."""
+        if self._stale:
+            self._stale = False
+            self._show()
+
+    def _show(self) -> None:
+        sent = self.sent
+        for button in (self.parts, self.exact, self._copy):
+            button.setVisible(sent is not None)
+        if sent is None:
+            self._line.setText(NOTHING)
+            self.text.show_text("")
+            return
+        self._copy.set_text_to_copy(sent.text)
+        when = sent.started_utc.astimezone()
+        self._line.setText(f"Sent {when:%H:%M:%S} to {visible_line(sent.endpoint_name)}")
+        text = exact_text(sent) if self.exact.isChecked() else readable(sent.text)
+        cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… {len(text) - LONGEST:,} more characters"
+        self.text.show_text(cut)
+
+
+def exact_text(sent: DisplayedRequest) -> str:
+    """Return the request line, the headers with the key hidden, and the body as sent."""
+    head = [f"POST {sent.url}", "Content-Type: application/json"]
+    if sent.keyed:
+        head.append("Authorization: Bearer (hidden)")
+    return "\n".join((*head, "", sent.text))
+
+
+def readable(body: str) -> str:
+    """Return messages, tools and parameters of a body; a body that is not an object unchanged."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    if not isinstance(fields, dict):
+        return body
+    sections = [_message(message) for message in _list(fields.get("messages"))]
+    tools = _list(fields.get("tools"))
+    if tools:
+        sections.append(f"── tools · {len(tools)}\n" + "\n".join(_json(tool) for tool in tools))
+    parameters = {name: value for name, value in fields.items() if name not in ("messages", "tools")}
+    sections.append(
+        "── parameters\n"
+        + "\n".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in parameters.items())
+    )
+    return "\n\n".join(sections)
+
+
+def _message(message: object) -> str:
+    if not isinstance(message, dict):
+        return _json(message)
+    content = message.get("content")
+    text = content if isinstance(content, str) else "" if content is None else _json(content)
+    other = {name: value for name, value in message.items() if name not in ("role", "content")}
+    lines = [f"── {message.get('role', 'message')}", *([text] if text else []), *([_json(other)] if other else [])]
+    return "\n".join(lines)
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtWidgets import QApplication
 
 from playground.requestlog.log import RequestLog
 from playground.tasks import Tasks
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.pane import LogPane
+from tests.conftest import Entered
 
 TITLES = [column.title for column in COLUMNS]
 
@@ -53,15 +54,12 @@ class Stage:
         return next(row for row in range(self.pane.model.rowCount()) if self.cell(row, title) == text)
 
 
-Story = Callable[[Stage], Coroutine[Any, Any, None]]
-
-
 @pytest.fixture
-def play(qapp: QApplication, tmp_path: Path) -> Callable[[Story], None]:
-    """Run a story on a stage; fail if one of the pane's tasks failed."""
-    from playground.ui.session import make_runner
+def stage(runner: asyncio.Runner, tmp_path: Path) -> Entered[Stage]:
+    """A log and its pane, for an async test, which fails if one of the pane's tasks fails."""
 
-    async def tell(story: Story) -> None:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Stage]:
         errors: list[tuple[str, BaseException]] = []
         tasks = Tasks(lambda name, error: errors.append((name, error)))
         log = await RequestLog.open(tmp_path)
@@ -69,7 +67,7 @@ def play(qapp: QApplication, tmp_path: Path) -> Callable[[Story], None]:
         pane.resize(1280, 240)
         pane.show()
         try:
-            await story(Stage(log, pane))
+            yield Stage(log, pane)
         finally:
             pane.set_source(None)
             await tasks.close()
@@ -78,8 +76,4 @@ def play(qapp: QApplication, tmp_path: Path) -> Callable[[Story], None]:
             pane.deleteLater()
         assert errors == []
 
-    def run(story: Story) -> None:
-        with make_runner(qapp) as runner:
-            runner.run(tell(story))
-
-    return run
+    return Entered(opened())

@@ -10,25 +10,21 @@ from playground.client.events import Usage
 from playground.experiments.comparison import LETTERS
 from tests.requestlog.samples import answered, keep, record
 from tests.ui.panes.log.conftest import Stage
-from tests.ui.panes.log.test_pane import Play
 
 
 @pytest.mark.parametrize("selected", [1, 2, 3, 4, 5])
-def test_compare_is_in_the_menu_for_as_many_rows_as_compare_mode_has_columns(play: Play, selected: int) -> None:
-    async def story(stage: Stage) -> None:
-        for number in range(5):
-            name = f"run-{number}"
-            await keep(stage.log, record(name, minute=number), answered(name, f"{number}-x", Usage(100, 5, 105, 20)))
-        await stage.shown(5)
-        table = stage.pane.table
-        table.setSelectionMode(QTableView.SelectionMode.MultiSelection)
-        table.clearSelection()
-        for row in range(selected):
-            table.selectRow(row)
-        assert table.chosen_requests() == selected
-        table.customContextMenuRequested.emit(QPoint(5, 5))
-        labels = [action.text() for menu in table.findChildren(QMenu) for action in menu.actions()]
-        assert "Delete…\tDel" in labels
-        assert ("Compare selected\tC" in labels) == (2 <= selected <= len(LETTERS))
-
-    play(story)
+async def test_compare_is_in_the_menu_for_as_many_rows_as_compare_mode_has_columns(stage: Stage, selected: int) -> None:
+    for number in range(5):
+        name = f"run-{number}"
+        await keep(stage.log, record(name, minute=number), answered(name, f"{number}-x", Usage(100, 5, 105, 20)))
+    await stage.shown(5)
+    table = stage.pane.table
+    table.setSelectionMode(QTableView.SelectionMode.MultiSelection)
+    table.clearSelection()
+    for row in range(selected):
+        table.selectRow(row)
+    assert table.chosen_requests() == selected
+    table.customContextMenuRequested.emit(QPoint(5, 5))
+    labels = [action.text() for menu in table.findChildren(QMenu) for action in menu.actions()]
+    assert "Delete…\tDel" in labels
+    assert ("Compare selected\tC" in labels) == (2 <= selected <= len(LETTERS))

@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from playground.prefix_cache.stable_end import StableEnd
 from playground.prompt.document import Message
 from playground.ui.panes.prompt import card_text
-from playground.ui.panes.prompt.axes import NOT_WARM, MessageAxes, Served
+from playground.ui.panes.prompt.axis_paint import NOT_WARM, MessageAxes, Served
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.cards import MessageCard
 

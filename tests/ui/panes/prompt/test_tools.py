@@ -14,10 +14,8 @@ from pytestqt.qtbot import QtBot
 from playground.prompt.document import Document, Message, Tool
 from playground.tools.schema import check_parameters
 from playground.ui.panes.prompt.pane import TOOLS
-from playground.ui.panes.prompt.tools_card import JSON
-from playground.ui.panes.prompt.tools_form import ToolForm
-from playground.ui.panes.prompt.tools_json import ToolJson
-from playground.ui.panes.prompt.tools_paste import PasteDialog, templates
+from playground.ui.panes.prompt.tools_card import JSON, ToolForm
+from playground.ui.panes.prompt.tools_json import PasteDialog, ToolJson, templates
 from playground.ui.panes.prompt.tools_tab import ToolsTab
 from tests.ui.panes.prompt.conftest import OpenPane
 

@@ -26,9 +26,9 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError
 from playground.runs.record import Asked
 from playground.runs.state import RunState
-from playground.ui.panes.response.labels import EMPTY, NO_CONTENT, STOPPED
 from playground.ui.panes.response.pane import EVENTS, JSON, RENDERED, REQUEST, TOOLS, ResponsePane
-from playground.ui.panes.response.request_tab import SentRequest
+from playground.ui.panes.response.raw_tabs import DisplayedRequest
+from playground.ui.panes.response.text_tab import EMPTY, NO_CONTENT, STOPPED
 from playground.ui.theme import GRID, apply_colors, load_theme
 from tests.ui import runs_on_show as runs
 
@@ -340,9 +340,7 @@ BODY = (
 
 
 def test_request_tab_shows_messages_tools_and_parameters_and_the_exact_body(pane: ResponsePane) -> None:
-    sent = SentRequest(
-        BODY, "http://127.0.0.1/v1/chat/completions", "Mine", datetime(2026, 11, 27, tzinfo=UTC), keyed=True
-    )
+    sent = DisplayedRequest(BODY, "http://127.0.0.1/v1", "Mine", datetime(2026, 11, 27, tzinfo=UTC), keyed=True)
     pane.show_state(runs.done(), sent=sent)
     pane.show_tab(REQUEST)
     shown = pane.request_tab.text.exact_text

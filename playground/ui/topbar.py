@@ -371,10 +371,6 @@ class TopBar(QFrame):
             tools.show()
         self._fit()
 
-    def set_file_menu(self, menu: QMenu) -> None:
-        """Set the menu of the button with the prompt's name."""
-        self.file_button.setMenu(menu)
-
     def show_endpoints(self, endpoints: Sequence[Endpoint], chosen: Endpoint) -> None:
         """List all endpoints in the menu, with the chosen one's name on the button."""
         menu = QMenu(self._endpoint)

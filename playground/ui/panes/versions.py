@@ -34,16 +34,15 @@ from playground.runs.metrics import UNKNOWN, percent
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
 from playground.ui.widgets.labels import ElidedLabel, toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
-from playground.ui.widgets.timers import single_timer
 from playground.versions.comparison import VersionBoundary, VersionComparison, VersionFigures, VersionRow
 from playground.versions.history import Version
 from playground.versions.service import Commit, Overview
 
 MAX_ROWS = 2_000
-BAR_PX, ROW_PX, NAME_PX, FIGURE_PX = 10, 20, 72, 110
+BAR_PX, EDGE_PX, NAME_PX, FIGURE_PX = 10, 20, 72, 110
 _UNCHANGED = ("same", "skipped", "head")
 _NARROW = 4
 """Digits of a line number."""
@@ -67,7 +66,7 @@ class BoundaryBars(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(260, ROW_PX * len(self._rows))
+        return QSize(260, EDGE_PX * len(self._rows))
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -76,15 +75,15 @@ class BoundaryBars(QWidget):
         room = max(self.width() - NAME_PX - FIGURE_PX, 1)
         align = Qt.AlignmentFlag.AlignVCenter
         for number, (name, edge) in enumerate(self._rows):
-            top = number * ROW_PX
+            top = number * EDGE_PX
             painter.setPen(current_theme().text)
-            painter.drawText(QRectF(0, top, NAME_PX, ROW_PX), align, name)
-            bar = top + (ROW_PX - BAR_PX) / 2
+            painter.drawText(QRectF(0, top, NAME_PX, EDGE_PX), align, name)
+            bar = top + (EDGE_PX - BAR_PX) / 2
             stable, whole = room * edge.tokens / longest, room * edge.total / longest
             painter.fillRect(QRectF(NAME_PX, bar, whole, BAR_PX), current_theme().variable_edge)
             painter.fillRect(QRectF(NAME_PX, bar, max(stable - 1, 0), BAR_PX), current_theme().stable_edge)
             painter.setPen(current_theme().muted)
-            area = QRectF(self.width() - FIGURE_PX, top, FIGURE_PX, ROW_PX)
+            area = QRectF(self.width() - FIGURE_PX, top, FIGURE_PX, EDGE_PX)
             painter.drawText(area, align | Qt.AlignmentFlag.AlignRight, f"≈ {edge.tokens:,.0f} stable")
 
 

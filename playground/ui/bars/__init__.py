@@ -1,1 +1,0 @@
-"""The bars at the top and bottom of the window."""

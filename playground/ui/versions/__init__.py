@@ -1,1 +1,0 @@
-"""Panel with the version history of the prompt."""
