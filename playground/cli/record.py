@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from playground.child_process import program_command
 from playground.cli import BAD_INPUT, FINISHED
 from playground.cli.send import endpoint_of
-from playground.client.endpoint import Endpoint
+from playground.client.endpoint import Endpoint, is_loopback
 from playground.client.secret_texts import masked_address
 from playground.prompt.field_errors import FieldError, InputError
 from playground.recorder.access import AccessPolicy
@@ -103,6 +103,8 @@ async def _run(
         _print_notice(f"Port {options.port} cannot be used: {error.strerror or error}.")
         return BAD_INPUT
     try:
+        if recorder.upstream.origin.port == port and is_loopback(endpoint.base_url):
+            raise InputError(FieldError(("--base-url",), "this is the address of the Recorder itself."))
         stopped = _stop_signal(options.stop_with_stdin)
         await feed.start(setup)
         # Objects of the start live until the end: the collector need not look at them while requests are forwarded.

@@ -245,6 +245,8 @@ class CapturedExchange:
         decoder = self._decoder
         if decoder is not None and decoder.ended and decoder.error is None:
             return []  # the answer was complete before the connection ended
+        if decoder is not None and decoder.error is not None:
+            return [*decoder.broken(at), self._failed(at, decoder.error)]  # clients close when they read the error
         if outcome == "caller_gone":
             return [*(decoder.broken(at) if decoder else ()), Stopped(at)]
         if outcome in ("upstream_unreachable", "upstream_invalid"):

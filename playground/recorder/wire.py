@@ -394,8 +394,9 @@ class Wire(asyncio.Protocol):
         return data
 
     def write(self, data: bytes) -> None:
-        """Send bytes."""
-        self.transport.write(data)
+        """Send bytes. On a connection that is closed they are dropped: its reader finds out."""
+        if not self.transport.is_closing():  # else asyncio prints a warning for each piece
+            self.transport.write(data)
 
     async def drain(self) -> None:
         """Wait until the send buffer has room. Raises OSError if the connection broke."""

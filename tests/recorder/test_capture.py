@@ -11,6 +11,7 @@ from playground.client.events import AnyEvent
 from playground.recorder import masking
 from playground.recorder.capture import Capture, CapturedExchange
 from playground.recorder.feed_messages import is_recorded
+from playground.recorder.proxy import Outcome
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState, fold
 
@@ -74,6 +75,24 @@ def test_response_before_the_end_of_the_request_is_recorded_with_it() -> None:
     seen.end(0.3, "complete", "")
     assert [record.body for record in sink.records] == [BODY]
     assert (sink.state.phase, sink.state.text, sink.ended, sink.reasons) == ("done", "Hi", 1, [])
+
+
+STREAM = b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n'
+STREAM_HEADERS = [(b"content-type", b"text/event-stream")]
+
+
+@pytest.mark.parametrize("outcome", ["complete", "caller_gone", "upstream_cut"])
+def test_error_in_a_stream_fails_the_request_whoever_closes_the_connection(outcome: Outcome) -> None:
+    sink = Sink()
+    seen = exchange(sink)
+    seen.request_data(BODY)
+    seen.request_end()
+    seen.response_head(0.1, 200, STREAM_HEADERS)
+    seen.response_data(0.2, STREAM + b'data: {"error": {"message": "overloaded", "type": "server_error"}}\n\n')
+    seen.end(0.3, outcome, "")
+    assert (sink.state.phase, sink.state.text, sink.ended) == ("failed", "Hi", 1)
+    assert sink.state.error is not None
+    assert "overloaded" in sink.state.error.detail
 
 
 def test_request_that_did_not_arrive_whole_is_reported_once() -> None:

@@ -608,6 +608,32 @@ def test_refusal_of_a_large_body_reaches_the_caller() -> None:
     run(story)
 
 
+def test_upload_after_an_early_refusal_prints_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.transport.abort()
+
+    async def story() -> None:
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        recorder = Recorder(
+            Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"), AccessPolicy("/v1"), Observer()
+        )
+        reader, writer = await asyncio.open_connection("127.0.0.1", await recorder.start())
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+        for _ in range(40):
+            writer.write(bytes(100_000))
+            await writer.drain()
+        await hang_up(writer)
+        await recorder.close()
+        server.close()
+
+    run(story)
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize("excepted", ["example.invalid", "*.invalid", "10.0.0.0/8"])
 def test_proxy_of_the_environment_is_chosen_as_for_own_requests(monkeypatch: pytest.MonkeyPatch, excepted: str) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NO_PROXY"):

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -231,6 +232,19 @@ def test_record_endpoint_that_is_down_is_logged_as_failed(tmp_path: Path) -> Non
     error = stored.state().error
     assert error is not None
     assert (stored.state().phase, error.kind) == ("failed", "connect")
+
+
+def test_record_address_of_the_recorder_itself_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    done = run_text(
+        ["record", "--port", str(port), "--base-url", f"http://localhost:{port}/v1"],
+        dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(tmp_path)),
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--base-url: this is the address of the Recorder itself" in done.stderr
 
 
 def test_record_killed_forwarding_process_loses_no_finished_request(recording: Recording) -> None:
