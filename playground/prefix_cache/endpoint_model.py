@@ -7,6 +7,7 @@ from bisect import bisect_left
 
 from msgspec.structs import replace
 
+from playground.prefix_cache.difference import unrelated
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
 from playground.prefix_cache.learned_parameters import LearnedParameters
@@ -165,7 +166,7 @@ class EndpointCacheModel:
         candidates = [*likely, *self.index.newest_first(RECENT)]
         usable = [sent for sent in candidates if sent is not None and sent.tag in ("", tag)]
         version = self.family.first(view, usable)
-        if not usable or usable[0] is version:
+        if not usable or usable[0] is version or (version and unrelated(view, usable[0].view)):
             return version
         mine = arranged(view, order).text
         most, less = (common_prefix(mine, arranged(one.view, order).text) if one else 0 for one in (usable[0], version))
