@@ -7,6 +7,7 @@ from bisect import bisect_left
 
 from msgspec.structs import replace
 
+from playground.prefix_cache.difference import unrelated
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
 from playground.prefix_cache.learned_parameters import LearnedParameters
@@ -31,6 +32,7 @@ from playground.prefix_cache.view import (
     ViewPart,
     answer_cuts,
     answer_text,
+    arranged,
     bare,
     bare_answer,
     continues_turn,
@@ -43,6 +45,8 @@ RECENT = 8
 """Number of newest requests that are compared with a prompt as possible versions of it."""
 SHARED_MUCH = 200
 """Code points from which another prompt with the same beginning is worth a comparison."""
+SHARED_MORE = 12
+"""Code points that another prompt shares more than a version, from which what differs in the version is not new."""
 
 
 class EndpointCacheModel:
@@ -154,15 +158,19 @@ class EndpointCacheModel:
         steps, view = prediction.reach.steps, prediction.view
         best = self.requests.sent(steps[-1].newest) if steps else None
         match = self.index.match(view.text, 0.0)
-        likely = [best, match.sent if match else None]
-        order = prediction.rendering.order
+        likely, order = [best, match.sent if match else None], prediction.rendering.order
         if self.learned.round_robin.replicas or TOOLS.get(order, order) in MOVING_ORDERS:
             # What such an order makes the same is not the same text; what another replica has is.
             likely.reverse()
+            order = "first"
         candidates = [*likely, *self.index.newest_first(RECENT)]
         usable = [sent for sent in candidates if sent is not None and sent.tag in ("", tag)]
-        found = self.family.first(view, usable)
-        return found or next((sent for sent in usable[:2] if common_prefix(view.text, sent.text) >= SHARED_MUCH), None)
+        version = self.family.first(view, usable)
+        if not usable or usable[0] is version or (version and unrelated(view, usable[0].view)):
+            return version
+        mine = arranged(view, order).text
+        most, less = (common_prefix(mine, arranged(one.view, order).text) if one else 0 for one in (usable[0], version))
+        return usable[0] if most >= (SHARED_MUCH if version is None else less + SHARED_MORE) else version
 
     def pending(self, run_id: str) -> Prediction | None:
         """Return the prediction for a recorded request without a report."""

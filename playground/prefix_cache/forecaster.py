@@ -17,7 +17,6 @@ from playground.prefix_cache.lifetime import ColdClock, capacity_of, cold_clock,
 from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge, knowledge_of
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage, Prediction
-from playground.prefix_cache.proofs import PART
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import CacheView, DocumentView, Order, arranged, view_of_document
@@ -240,7 +239,7 @@ class CacheForecaster:
         if other is not None and other[1].length > shared and other[1].length >= len(sent.text) / 4:
             compared = other[1].sent
             shared = other[1].length
-        compared = _continued(cache, sent, shared) or _unserved(cache, prediction, compared, usage) or compared
+        compared = _continued(cache, sent, shared) or compared
         earlier = None if compared is None else self._earlier(cache, sent, compared)
         return Settled(explain_miss(sent.view, sent.fields, earlier, usage, known, document), known)
 
@@ -317,23 +316,6 @@ def _continued(cache: EndpointCacheModel, sent: Sent, shared: int) -> Sent | Non
         if match.length > shared and match.length == len(other.text):
             return other
     return None
-
-
-def _unserved(
-    cache: EndpointCacheModel, prediction: Prediction, compared: Sent | None, usage: CacheUsage
-) -> Sent | None:
-    """Return an earlier request that shares more with a prompt than the compared one, and more than was served: what
-    differs from the compared one was sent before, so that it is not the reason."""
-    plain, cached = prediction.plain, usage.cached_tokens
-    if plain is None or compared is None or cached is None or prediction.running is not None:
-        return None
-    reach, text = prediction.reaches[plain], prediction.view.text
-    best = cache.requests.sent(reach.steps[-1].newest) if reach.steps else None
-    if best is None or best.run_id == compared.run_id or best.tag not in ("", compared.tag):
-        return None
-    whole, shared = (reach.size(common_prefix(text, one.text)) for one in (best, compared))
-    least = PART + cache.learned.units.step + 2 * (whole.error + shared.error)
-    return best if whole.tokens - max(shared.tokens, float(cached)) >= least else None
 
 
 def forecast_of(cache: EndpointCacheModel, prediction: Prediction, related: Sent | None) -> Forecast:

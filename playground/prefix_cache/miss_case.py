@@ -165,7 +165,7 @@ class MissCase(Struct, frozen=True, dict=True):
         more of a conversation."""
         same = near_figure(self.cached, self.known.figures)
         start_only = self.known.start_only and not self.known.inside
-        return self.extends and self.cached > 0 and same and start_only and not self.parameters
+        return self.extends and self.cached >= PART and same and start_only and not self.parameters
 
     @property
     def _evidence(self) -> OrderEvidence:
@@ -215,7 +215,7 @@ class MissCase(Struct, frozen=True, dict=True):
         missed = sure.tokens - self.cached
         known = self.served_as_long or sure.error <= COUNTED
         least = PART if known else UNSURE_PART
-        if not self.cached or missed < max(least, 2.0 * self.known.block) + 3 * sure.error:
+        if not self.cached or missed < max(least, self.known.block) + 3 * sure.error:
             return False
         slack = 3 * sure.error + NEAR
         return sum(weight for block, weight in self.blocks if missed < block + slack) < PARTLY

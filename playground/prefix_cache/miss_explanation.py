@@ -167,8 +167,11 @@ def _identical(case: MissCase) -> MissExplanation | None:
         return generated
     # A server that has served parts of messages in usual blocks does not keep one large block of an unusual size.
     usual = case.known.inside and bool(case.known.figures)
-    missing = case.part_missing or case.expected_less or (case.part_or_block and usual)
-    return _lost(case, "partly_lost") if missing else None
+    if case.part_missing or case.expected_less or (case.part_or_block and usual):
+        return _lost(case, "partly_lost")
+    if case.part_or_block:
+        return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
+    return None
 
 
 def _made(
@@ -206,6 +209,8 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
     it writes the assistant's messages of the last turn in another way."""
     if case.parameters:
         return None  # another model, or a part of the cache kept apart, explains it as well
+    if case.may_be_off and case.extends:
+        return _lost(case, "lost")
     if case.in_plain_order:
         return None
     if case.edit is not None:
@@ -311,7 +316,9 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
         found.append(Candidate("running"))
     if case.earlier.gap_s is not None and case.earlier.gap_s < min(case.known.served_pauses[0], SHORT_PAUSE_S):
         found.append(Candidate("not_stored"))
-    found += [Candidate("restart"), Candidate("room"), Candidate("replica")]
+    found += [Candidate("restart"), Candidate("room")]
+    if not case.may_be_off:
+        found.append(Candidate("replica"))
     if case.now.text != case.earlier.view.text:  # a template writes the same prompt in the same way
         found += _template_candidates(case)
     at = case.known.at

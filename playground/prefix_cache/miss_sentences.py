@@ -343,10 +343,10 @@ def _kept_points_or_lost(case: MissCase) -> str:
 
 
 def _block_or_partly_lost(case: MissCase) -> str:
-    assert case.found is not None
+    end = "another block did not fit" if case.found is None else f"the prefix ends there ({case.found.words})"
     return (
-        f"{_shared(case)}, yet only {case.cached:,} of them came from the cache. Either this server caches whole "
-        f"blocks of so many tokens and the prefix ends there ({case.found.words}), or the server did not find the rest."
+        f"{_shared(case)}, yet {_served(case)} came from the cache. Either this server caches whole "
+        f"blocks of so many tokens and {end}, or the server did not find the rest."
     )
 
 

@@ -87,13 +87,21 @@ def test_explain_miss_lost_answer_is_stated_if_the_server_caches_answers(
     assert continued(cached, knowledge(answers)) == reason
 
 
-@pytest.mark.parametrize(("inside", "reason"), [(True, "partly_lost"), (False, None)])
+@pytest.mark.parametrize(("inside", "reason"), [(True, "partly_lost"), (False, "block_or_partly_lost")])
 def test_explain_miss_only_figure_of_all_reports_is_a_loss_if_parts_of_messages_were_served(
-    inside: bool, reason: str | None
+    inside: bool, reason: str
 ) -> None:
     """One figure alone may be a large block or a breakpoint of a server that finds nothing else again."""
     assert continued(400, knowledge(0.6, inside=inside, figures=(400,))) == reason
-    assert continued(400, replace(knowledge(0.6, inside=inside, figures=(400,)), start_only=True)) == reason
+
+
+@pytest.mark.parametrize(("cached", "reason"), [(400, None), (25, "lost")])
+def test_explain_miss_figure_of_each_continued_prompt_is_no_loss_if_it_may_be_the_system_message(
+    cached: int, reason: str | None
+) -> None:
+    """A few tokens are the template's beginning, which other users of a slot have left."""
+    known = replace(knowledge(0.6, inside=False, figures=(cached,)), start_only=True)
+    assert continued(cached, known) == reason
 
 
 def test_short_turns_that_another_replica_has_not_seen_are_explained_by_it() -> None:

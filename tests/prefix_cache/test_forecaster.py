@@ -95,9 +95,13 @@ def _turns(answer: str = "On its way.") -> tuple[CacheView, CacheView]:
     return earlier, now
 
 
-@pytest.mark.parametrize("blocks", [[(16, 0.5), (128, 0.2), (64, 0.1), (32, 0.1)], []], ids=["unknown", "16"])
-def test_explain_miss_continued_conversation_and_improbable_order_names_nothing(
-    blocks: list[tuple[int, float]],
+@pytest.mark.parametrize(
+    ("blocks", "reason"),
+    [([(16, 0.5), (128, 0.2), (64, 0.1), (32, 0.1)], None), ([], "block_or_partly_lost")],
+    ids=["unknown", "16"],
+)
+def test_explain_miss_continued_conversation_and_improbable_order_names_no_template(
+    blocks: list[tuple[int, float]], reason: str | None
 ) -> None:
     earlier, now = _turns()
     orders = [
@@ -107,7 +111,8 @@ def test_explain_miss_continued_conversation_and_improbable_order_names_nothing(
     # 1,280 is what a server with blocks of 128 serves of 1,401 tokens.
     usage = CacheUsage(1_459, 1_280)
     known = MissKnowledge(orders, blocks=blocks)
-    assert explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), usage, known) is None
+    why = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), usage, known)
+    assert (why and why.reason) == reason
 
 
 def test_explain_miss_history_replaced_points_at_the_character_where_the_messages_part() -> None:

@@ -270,3 +270,33 @@ def test_replicas_are_not_named_for_a_server_that_has_served_nothing() -> None:
     assert found is not None
     assert (found.cause, found.reason) == ("server", "lost")
     assert found.candidates[0].code == "switched_off"
+
+
+def test_server_that_has_served_nothing_is_not_explained_by_a_template() -> None:
+    found = explained("m14_never_served")
+    assert found is not None
+    assert (found.cause, found.reason) == ("server", "lost")
+    codes = [one.code for one in found.candidates]
+    assert codes[0] == "switched_off"
+    assert "replica" not in codes
+
+
+def test_value_that_another_conversation_sent_before_is_not_blamed() -> None:
+    """The clock of the system message is the one of another conversation, whose first message differs."""
+    found = explained("m14_clock_sent_before")
+    assert found is not None
+    assert (found.reason, found.compared_with, found.message) == ("differs", "r7", 1)
+
+
+def test_first_figure_of_a_server_is_a_large_block_or_a_loss() -> None:
+    found = explained("m14_first_figure_of_replicas")
+    assert found is not None
+    assert (found.cause, found.reason) == ("unknown", "block_or_partly_lost")
+    assert "replica" in {one.code for one in found.candidates}
+
+
+@pytest.mark.parametrize("row", [-5, -4, -3, -2, -1])
+def test_prompt_of_which_a_slot_has_the_template_alone_is_lost(row: int) -> None:
+    found = explained("m11_slot_of_three_users", row)
+    assert found is not None
+    assert (found.cause, found.reason) == ("server", "lost")
