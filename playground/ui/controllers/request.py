@@ -439,7 +439,7 @@ def _sent(pending: PendingRequest) -> SentRequest:
 
 def _shown_url(base_url: str) -> str:
     # Imported here: the first frame needs no address.
-    from playground.client.secret_texts import masked_address
+    from playground.prompt.secret_addresses import masked_address
 
     return masked_address(f"{base_url.rstrip('/')}/chat/completions")
 
