@@ -23,11 +23,11 @@ def masked_report(text: str) -> str:
     """Return a report with the keys of this process, and everything that looks like a key, masked."""
     # Imported here: an error is rare, and every command starts with this module.
     from playground.client.redact import redact
-    from playground.client.secret_texts import masked_address
+    from playground.prompt.secret_texts import masked_secrets
     from playground.storage.credentials import VARIABLE, known_secrets
 
     known = [*known_secrets(), os.environ.get(VARIABLE, "").strip()]
-    return masked_address(redact(text, "\n".join(known)))
+    return masked_secrets(redact(text, "\n".join(known)))
 
 
 class _MaskingFormatter(logging.Formatter):

@@ -24,8 +24,8 @@ from playground.child_process import program_command
 from playground.cli import BAD_INPUT, FINISHED
 from playground.cli.send import endpoint_of
 from playground.client.endpoint import Endpoint, is_loopback
-from playground.client.secret_texts import masked_address
 from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.secret_addresses import masked_address
 from playground.recorder.access import AccessPolicy
 from playground.recorder.feed import RecordingFeed
 from playground.recorder.feed_messages import Setup

@@ -16,13 +16,13 @@ from playground.cli import FAILED, FINISHED, NOT_LOGGED, STOPPED
 from playground.client.endpoint import PLANS, Endpoint, Rates, check_base_url, refuse_key
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.redact import redact
-from playground.client.secret_texts import masked_address
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import OpenedPrompt, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.limits import check
+from playground.prompt.secret_addresses import masked_address
 from playground.runs.metrics import summary
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest

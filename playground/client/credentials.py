@@ -14,23 +14,22 @@ import msgspec
 
 from playground.client import tolerant_json
 from playground.client.redact import LEAST_CHARS, MASK, redact
-from playground.client.secret_texts import (
+from playground.prompt.secret_addresses import addresses_in
+from playground.prompt.secret_names import is_placeholder, is_secret
+from playground.prompt.secret_texts import masked_secrets, secrets_in, secrets_of_arguments
+from playground.prompt.secret_values import (
     COOKIES,
     LONG_CHARS,
-    ORDINARY,
-    addresses_in,
     has_digit,
     is_literal,
+    is_ordinary,
     is_value,
-    masked_address,
     of_field,
-    secrets_in,
 )
-from playground.prompt.secret_names import is_placeholder, is_secret
 from playground.prompt.secret_words import PUBLIC_FIELDS
 
-MAX_CREDENTIALS = 32
-"""Credentials of a request that are masked; each costs a search of the bodies."""
+MAX_CREDENTIALS = 64
+"""Credentials of a request that are masked; each costs a search of the bodies. A private key has up to 52 lines."""
 LEFT_OUT = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
 """Response headers that are not stored."""
 _DEEPEST = 16
@@ -178,6 +177,10 @@ _SCHEMAS = frozenset(("function", "properties", "input_schema", "inputSchema", "
 """Members with names of parameters, which are no settings."""
 
 
+_TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
+"""Values of `type` in a JSON schema."""
+
+
 def _below(name: str, value: Any, depth: int) -> Iterator[str]:
     """Yield the secrets in a list or object under the name of secrets: `api_keys`, `secrets: {prod: {eu: ...}}`.
 
@@ -186,7 +189,7 @@ def _below(name: str, value: Any, depth: int) -> Iterator[str]:
     if depth == 0:
         return
     if isinstance(value, dict):
-        for member, one in value.items():
+        for member, one in () if value.get("type") in _TYPES else value.items():
             if member.lower() not in PUBLIC_FIELDS and member not in _SCHEMAS:
                 yield from _below(name, one, depth - 1)
     elif isinstance(value, list):
@@ -194,22 +197,10 @@ def _below(name: str, value: Any, depth: int) -> Iterator[str]:
             yield from _below(name, one, depth - 1)
     else:
         text = _number(value) or value
-        if isinstance(text, str) and ORDINARY.fullmatch(text) is None and _DATE.fullmatch(text) is None:
+        if isinstance(text, str) and not is_ordinary(text) and _DATE.fullmatch(text) is None:
             if text.startswith("<") and text.endswith(">"):
                 return
             yield from of_field(name, text)
-
-
-def _of_strings(texts: list[Any]) -> Iterator[str]:
-    """Yield the secrets after an option in a list of the arguments of a command."""
-    option = ""
-    for text in texts:
-        if not isinstance(text, str):
-            option = ""
-            continue
-        if option and is_secret(option) and is_value(text):  # --api-key KEY
-            yield from of_field(option, text)
-        option = text.lstrip("-") if text.startswith("-") and "=" not in text else ""
 
 
 def _is_word(name: str, value: str) -> bool:
@@ -245,7 +236,9 @@ def _of_value(value: Any, depth: int, *, texts: bool = True) -> Iterator[str]:
                 _NAME.fullmatch(name) and is_secret(name) and not _is_word(name, one)
             ):  # a header as a pair
                 yield from of_field(name, one)
-        yield from _of_strings(value)
+        words = [one if isinstance(one, str) else "" for one in value]
+        for _, secret in secrets_of_arguments(words):
+            yield from secret.values
         for one in value:
             if isinstance(one, str):
                 yield from _of_text(one, depth) if texts else ()
@@ -259,7 +252,7 @@ def _of_member(name: str, value: Any, depth: int, *, texts: bool, is_content: bo
             yield from filter(is_literal, of_field(name, value))
         if texts and name not in _PROSE:
             yield from _of_text(value, depth)
-        elif "://" in value and len(value) <= _MAX_TEXT:
+        elif texts and "://" in value and len(value) <= _MAX_TEXT:
             yield from _of_target(value)
     elif name not in _SCHEMAS:
         if isinstance(value, list | dict):
@@ -275,7 +268,7 @@ def secrets_of(value: Any) -> Iterator[str]:
     yield from _of_value(value, _DEEPEST)
 
 
-_PROSE = frozenset(("description", "content", "text", "title", "name", "model", "user"))
+_PROSE = frozenset(("description", "content", "text", "title", "name", "model"))
 _MAX_TEXT = 64 * 1024
 
 
@@ -326,8 +319,7 @@ def _stored_header(name: str, value: str, key: str | None) -> tuple[str, str]:
     if name not in _NOT_SECRET and is_secret(name):
         return redact(name, key), MASK
     value = redact(value, key)
-    is_address = any(mark in value for mark in ("=", "@", "://"))
-    return redact(name, key), masked_address(value) if is_address else value
+    return redact(name, key), masked_secrets(value)
 
 
 _NOT_SECRET: Sequence[str] = ("www-authenticate", "proxy-authenticate", "authentication-info")

@@ -22,14 +22,15 @@ from playground.client.events import (
     TokenProbability,
     ToolCallDelta,
 )
+from playground.prompt import secret_words
 
 if TYPE_CHECKING:
     from playground.client.events import ApiError
 
 
-MASK = "sk_…"
+MASK = secret_words.MASK
 LEAST_BASE64 = 10
-LEAST_CHARS = 8
+LEAST_CHARS = secret_words.LEAST_CHARS
 """A shorter "key" is a placeholder that local servers ignore (x, none, EMPTY, ollama): masking it would garble text."""
 
 _LOOKS_LIKE_A_KEY = re.compile(r"\bsk[_-][A-Za-z0-9_\-]{8,}")

@@ -13,7 +13,7 @@ import msgspec
 
 from playground.client.credentials import credentials, stored_headers
 from playground.client.redact import MASK, SUSPECT_CHARS, key_forms, redact
-from playground.client.secret_texts import masked_address
+from playground.prompt.secret_addresses import masked_address
 from playground.recorder.feed_messages import (
     Begin,
     End,

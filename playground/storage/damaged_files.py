@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from playground.prompt.json_bounds import encoding_of
 from playground.storage.paths import write_private
 
-_MAY_HAVE_SECRET = re.compile(
+_MAY_END_IN_SECRET = re.compile(
     r"(?i)://|@|sk[_-]|\\|[=\0]|key|token|secret|pass|pwd|auth|credential|cookie|bearer|\d{6}| -[pk]\s"
 )
+_ESCAPE = re.compile(
+    r"(?<!\\)\\u(0[1-9a-fA-F][0-9a-fA-F]{2}|00[89a-fA-F][0-9a-fA-F]|[1-9a-cefA-CEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2})"
+)
+"""A letter that is no ASCII, as in the name `has\\u0142o`."""
 _PIECE = re.compile(r'"(?P<string>(?:[^"\\]|\\.)*+)(?P<end>"|\\?$)|[^"]+', re.DOTALL)
 _ADDRESSES = frozenset(("base_url", "otel_collector"))
 _NO_SECRETS = frozenset(("needs_key",))
@@ -58,8 +63,6 @@ def without_secrets(data: bytes) -> bytes:
     except UnicodeDecodeError:
         encoding, end = "latin-1", len(data)  # each byte is a character
         text = data.decode(encoding)
-    if not _MAY_HAVE_SECRET.search(text):
-        return data
     masked = _masked(text).replace("sk_\u2026", _ESCAPED_MASK)
     if masked == text:
         return data
@@ -72,18 +75,20 @@ def _masked(text: str) -> str:
     from playground.client.credentials import secrets_of
     from playground.client.redact import redact
 
-    is_json, value = True, None
-    try:
+    with suppress(ValueError, RecursionError):
         value = json.loads(text.removeprefix("\ufeff"), strict=False)
-    except (ValueError, RecursionError):
-        is_json = False
-    text = redact(text, "\n".join(dict.fromkeys(secrets_of(value))) if is_json else None)
-    text = _PIECE.sub(_masked_piece, text) if is_json else _masked_addresses(text)
-    if not is_json:
-        text = _GENERATED.sub(_masked_generated, text)
-    text = _masked_under_names(text)
-    text = _SCHEME.sub(lambda found: f"{found[1]}{_mask(found[2])}", text)
-    return text if is_json else _END.sub(_masked_end, text)
+        masked = _PIECE.sub(_masked_piece, redact(text, "\n".join(dict.fromkeys(secrets_of(value)))))
+        return _SCHEME.sub(_masked_scheme, _masked_under_names(masked))
+    plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    masked = _GENERATED.sub(_masked_generated, _masked_forms(redact(plain, None)))
+    masked = _SCHEME.sub(_masked_scheme, _masked_under_names(masked))
+    if _MAY_END_IN_SECRET.search(plain):
+        masked = _END.sub(_masked_end, masked)
+    return text if masked == plain else masked
+
+
+def _masked_scheme(found: re.Match[str]) -> str:
+    return f"{found[1]}{_mask(found[2])}"
 
 
 def _masked_end(found: re.Match[str]) -> str:
@@ -103,11 +108,11 @@ def _mask(value: str) -> str:
     return value if MASK in value or _ESCAPED_MASK in value else MASK
 
 
-def _masked_addresses(text: str) -> str:
-    from playground.client.secret_texts import masked_address
+def _masked_forms(text: str) -> str:
+    from playground.prompt.secret_texts import masked_secrets
 
     text = _UP_TO_USER.sub(lambda found: f"{_mask(found[0].removesuffix('@'))}@", text)
-    return masked_address(_QUERY.sub(lambda found: f"{found[1]}{_mask('')}", text))
+    return masked_secrets(_QUERY.sub(lambda found: f"{found[1]}{_mask('')}", text))
 
 
 def _masked_generated(found: re.Match[str]) -> str:
@@ -150,12 +155,12 @@ def _masked_piece(piece: re.Match[str]) -> str:
     from playground.prompt.secret_names import looks_random
 
     if piece["string"] is None:
-        return _masked_addresses(piece[0])
+        return _masked_forms(piece[0])
     try:
         value = json.loads(f'"{piece["string"]}"', strict=False)
     except ValueError:
         value = piece["string"]
-    masked = _masked_addresses(value)
+    masked = _masked_forms(value)
     before = _NAME.search(piece.string, max(0, piece.start() - _NAME_CHARS), piece.start())
     if before and before[1] in _ADDRESSES:
         masked = _SEGMENT.sub(lambda found: _mask(found[0]) if looks_random(found[0]) else found[0], masked)

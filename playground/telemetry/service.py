@@ -21,9 +21,9 @@ from playground.agent.conversation import Result
 from playground.client.credentials import credentials
 from playground.client.endpoint import check_base_url, origin
 from playground.client.redact import redact
-from playground.client.secret_texts import masked_address
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
+from playground.prompt.secret_addresses import masked_address
 from playground.runs.metrics import summary
 from playground.runs.run import Run
 from playground.storage.settings import Settings

@@ -17,6 +17,8 @@ from playground.prompt.import_formats.api_bodies import Report, open_json, open_
 from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, ReadFile, open_curl, open_snippet, refuse_files
 from playground.prompt.json_bounds import MAX_DEPTH, JsonBoundsError, as_utf8, check_depth, json_lines, loads
 from playground.prompt.secret_names import is_placeholder, is_secret, looks_random, may_be_secret
+from playground.prompt.secret_values import has_digit, of_field
+from playground.prompt.secret_words import LEAST_CHARS, MASK
 
 MAX_CHARS = 4_000_000
 _ROLE_LINE = re.compile(r"^(?:#\s*)?(system|user|assistant|developer)\s*:\s*$", re.MULTILINE | re.IGNORECASE)
@@ -223,8 +225,6 @@ ACCEPTED = (
     "Accepted: a prompt file, a request body, a list of messages, a curl command, Python or JavaScript with an SDK "
     "call, OpenAI batch lines, and the formats of Anthropic, Langfuse, GitHub Models, Prompty, dotprompt and promptfoo."
 )
-_MASK = "sk_…"
-_LEAST = 8
 _CURL = re.compile(r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
 _YAML_NAMES = (".yml", ".yaml", ".prompty", ".prompt")
 
@@ -273,7 +273,7 @@ def mask_secrets(text: str, mask: str) -> str:
     secrets = set(_secrets(text))
     text = _SECRET.sub(lambda match: match[0] if _is_code(match[2]) else match[1] + mask, text)
     for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _LEAST and not _is_code(secret) and not is_placeholder(secret) and "$" not in secret:
+        if len(secret) >= LEAST_CHARS and not _is_code(secret) and not is_placeholder(secret) and "$" not in secret:
             text = text.replace(secret, mask)
     return text
 
@@ -281,10 +281,7 @@ def mask_secrets(text: str, mask: str) -> str:
 def _secrets(text: str) -> Iterator[str]:
     for found in _HEADER_OPTION.finditer(text):
         name, _, value = "".join(filter(None, found.groups())).partition(":")
-        if name.strip().lower() == "cookie":
-            yield from _of_cookies(value)
-        elif is_secret(name.strip()):
-            yield from value.split()[-1:]
+        yield from of_field(name.strip(), value.strip())
     for found in _USER_OPTION.finditer(text):
         bearer, *values = found.groups()
         value = "".join(filter(None, values))
@@ -292,36 +289,24 @@ def _secrets(text: str) -> Iterator[str]:
         if bearer or colon:
             yield value
             yield password or user
-        elif _may_be_key(user):
+        elif has_digit(user):  # some servers take a key as the user's name
             yield user
     for found in _COOKIE_OPTION.finditer(text):
-        yield from _of_cookies("".join(filter(None, found.groups())))
+        yield from of_field("cookie", "".join(filter(None, found.groups())))
     for found in _HEADER_FIELD.finditer(text):
-        if is_secret(found[1]) and any(map(str.isdigit, found[3])):
-            yield found[3]
+        if has_digit(found[3]):
+            yield from of_field(found[1], found[3])
     yield from _of_addresses(text)
 
 
 def _of_addresses(text: str) -> Iterator[str]:
     for found in _ADDRESS.finditer(text):
         user, _, password = (found[1] or "").partition(":")
-        if password or _may_be_key(user):
+        if password or has_digit(user):
             yield password or user
         for name, value in (pair.partition("=")[::2] for pair in (found[2] or "").split("&")):
             if is_secret(name) or (may_be_secret(name) and looks_random(value)):
                 yield value
-
-
-def _may_be_key(user: str) -> bool:
-    """Return whether a user's name without a password may be a key, which some servers take in its place."""
-    return any(map(str.isdigit, user))
-
-
-def _of_cookies(value: str) -> Iterator[str]:
-    for pair in value.split(";"):
-        name, _, text = pair.strip().partition("=")
-        if is_secret(name) or looks_random(text):
-            yield text
 
 
 def _is_code(value: str) -> bool:
@@ -355,11 +340,11 @@ def open_any(text: str, name: str = "", read_file: ReadFile = refuse_files) -> O
     if start.startswith(("{", "[")) and not name.lower().endswith(_YAML_NAMES):
         return _json(text.lstrip("\ufeff"))
     if _CURL.match(start):
-        return open_curl(mask_secrets(start, _MASK), read_file)
+        return open_curl(mask_secrets(start, MASK), read_file)
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)
     if CALL.search(text):
-        return open_snippet(mask_secrets(text, _MASK))
+        return open_snippet(mask_secrets(text, MASK))
     if re.search(r"^(?:messages|prompts)\s*:", text, re.MULTILINE):
         return open_yaml(text, name)
     raise InputError(FieldError((), "this is no known prompt format.", ACCEPTED))
