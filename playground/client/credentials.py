@@ -85,8 +85,8 @@ def _of_body(body: bytes) -> Iterator[str]:
     rest, is_whole = body, True
     try:
         members = _members.decode(body)
-    except ValueError:
-        # NaN, lone surrogates: servers read them. Several objects, or a cut one.
+    except (ValueError, RecursionError):
+        # NaN, lone surrogates: servers read them. Several objects, a cut one, or one that is nested too deeply.
         is_whole = False
         with suppress(ValueError, RecursionError):
             fields = _parsed(body)

@@ -13,6 +13,7 @@ import msgspec
 
 from playground.client.credentials import credentials, stored_headers
 from playground.client.redact import MASK, SUSPECT_CHARS, key_forms, redact
+from playground.prompt.json_bounds import check_depth
 from playground.prompt.secret_addresses import masked_address
 from playground.recorder.feed_messages import (
     Begin,
@@ -238,7 +239,7 @@ def _may_have_split_key(text: str, key: str | None) -> bool:
             continue
         try:
             event = _usual_event.decode(line[6:])
-        except ValueError:
+        except (ValueError, RecursionError):
             return True
         repeated.add((event.id, event.object, event.model, event.system_fingerprint, event.service_tier))
         for choice in event.choices:
@@ -264,6 +265,7 @@ def _masked_events(text: str, key: str | None, *, whole: bool) -> str:
     for number, line in enumerate(lines):
         if line.startswith("data:"):
             try:
+                check_depth(line)
                 values[number] = msgspec.json.decode(line[5:].encode("utf-8", "replace"))
             except ValueError:
                 continue

@@ -323,3 +323,15 @@ def test_record_log_that_cannot_be_opened_forwards_and_reports_it(
         _, errors = process.communicate(timeout=60)
         assert "nothing is recorded" in errors
         assert process.returncode == 0
+
+
+@pytest.mark.parametrize("depth", [1_000, 3_000])
+def test_record_deeply_nested_body_is_reported_and_the_connection_stays(recording: Recording, depth: int) -> None:
+    url = f"{recording.base_url}/chat/completions"
+    nested = b'{"model": "electron", "messages": [], "metadata": %s%s}' % (b"[" * depth, b"]" * depth)
+    with httpx.Client(headers=HEADERS, trust_env=False, timeout=30) as client:
+        assert client.post(url, content=nested).status_code == 400
+        assert client.post(url, json=BODY).status_code == 200
+    errors = recording.end()
+    assert "Traceback" not in errors
+    assert "done" in [stored.state().phase for stored in recording.runs()]

@@ -308,6 +308,18 @@ def test_beginning_of_a_key_at_the_end_of_a_cut_response_is_masked(length: int, 
     assert (b"sk_" in masked, key[:4].encode() in masked) == (True, False)
 
 
+@pytest.mark.parametrize("depth", [90, 150, 3_000])
+def test_key_split_over_events_beside_a_deeply_nested_one_is_masked(depth: int) -> None:
+    key = "pk.planted/0123456789"
+    nested = b'data: {"choices": [], "note": %s%s}\n\n' % (b"[" * depth, b"]" * depth)
+    request = RequestData("a", b'{"messages": [], "metadata": %s%s}' % (b"[" * depth, b"]" * depth))
+    begin = Begin("a", 0.0, "POST", "/v1/chat/completions", [(b"Authorization", f"Bearer {key}".encode())])
+    data = ResponseData("a", 0.2, nested + split_stream(f"it is {key}."))
+    masked = b"".join(map(frame, masked_exchange([begin, request, data, End("a", 0.3, "complete", "")], None)))
+    assert b"sk_" in masked
+    assert not any(character in masked for character in (b'"p"', b'"k"'))
+
+
 WIDE = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
 
 
