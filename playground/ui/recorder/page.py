@@ -157,7 +157,6 @@ class RecorderPage(QWidget):
             margins=(GRID * 5, GRID * 4, GRID * 5, GRID * 4),
             spacing=GRID,
         )
-        self.start_button.setProperty("look", "primary")
         column.addWidget(self.start_button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
         return page
