@@ -305,7 +305,8 @@ def _line(state: RunState | None) -> str:
     cached = "—" if state.usage is None or state.usage.cached_tokens is None else f"{state.usage.cached_tokens:,}"
     total = "—" if state.usage is None or state.usage.prompt_tokens is None else f"{state.usage.prompt_tokens:,}"
     request_id = (state.request_id or "—")[:MAX_ID_CHARS]
-    return f"{state.status or '—'} {state.phase}  request_id {request_id}  cached {cached} of {total}"
+    reason = f"  {state.error.title}" if state.error is not None else ""
+    return f"{state.status or '—'} {state.phase}  request_id {request_id}  cached {cached} of {total}{reason}"
 
 
 def _report_ended(run_id: str, line: str) -> None:

@@ -212,6 +212,25 @@ def _send(base_url: str) -> int:
     return httpx.post(url, json=BODY, headers=HEADERS, trust_env=False, timeout=30).status_code
 
 
+def test_record_line_of_a_failed_request_has_the_reason(
+    tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]
+) -> None:
+    simulator = make_simulator("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
+    environment = dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(tmp_path))
+    with start_text(["record", "--port", "0", "--base-url", simulator.base_url], environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Recording ")
+        url = f"{process.stdout.readline().split()[-1]}/chat/completions"
+        headers = {**HEADERS, "X-Simulate": "cut=3"}
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.post(url, json={**BODY, "stream": True}, headers=headers, trust_env=False, timeout=30)
+        line = process.stdout.readline().strip()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert line.startswith("200 failed  request_id ")
+    assert line.endswith("  The stream was cut")
+
+
 def test_record_stop_with_stdin_ends_when_the_parent_closes_it(
     tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]
 ) -> None:
