@@ -7,6 +7,7 @@ from typing import Any
 
 from playground.prompt.document import Document, Json
 from playground.prompt.import_formats.detect import open_any
+from playground.runs.metrics import counted
 
 _GITHUB_NAMES = {"max_tokens": "maxTokens", "top_p": "topP"}
 PromptWriter = Callable[[Document, str], str]
@@ -51,14 +52,15 @@ def left_out(document: Document, text: str, name: str) -> tuple[str, ...]:
 
 def _lost(before: Document, after: Document) -> Iterator[str]:
     if before.tools and not after.tools:
-        yield f"{len(before.tools):,} tools are not in the file."
+        yield f"Not in the file: {counted(len(before.tools), 'tool')}."
     if any(message.tool_calls or message.tool_call_id for message in before.messages):
         yield "Tool calls and the ids of tool results are not in the file."
     contents = [[(message.role, message.content or "") for message in one.messages] for one in (before, after)]
     if contents[0] != contents[1]:
         changed = sum(one != other for one, other in zip(*contents, strict=False))
         changed += abs(len(contents[0]) - len(contents[1]))
-        yield f"{changed:,} messages read back differently: white space at an end, or a line that names a role."
+        messages = counted(changed, "message")
+        yield f"Read back differently: {messages} with white space at an end, or a line that names a role."
     if missing := sorted(set(before.parameters) - set(after.parameters)):
         yield f"Parameters that the format does not read: {', '.join(missing)}."
     if missing := sorted(set(before.variables) - set(after.variables)):

@@ -12,6 +12,7 @@ import msgspec
 
 from playground.client.events import ApiError
 from playground.prompt.document import Json
+from playground.runs.metrics import counted
 
 Contents = Literal["included", "hashed", "left out"]
 CHOICES: tuple[Contents, ...] = get_args(Contents)
@@ -178,8 +179,8 @@ class Outline:
         lines = ["The API key: it is never kept; anything that looks like one is masked."]
         if self._contents != "included":
             lines.append(
-                f"{self._texts:,} texts of {self._characters:,} characters: messages, tool definitions, arguments, "
-                "the completion."
+                f"{counted(self._texts, 'text')} of {self._characters:,} characters: messages, tool definitions, "
+                "arguments, the completion."
             )
         if self._errors:
             lines.append(

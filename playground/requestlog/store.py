@@ -16,6 +16,7 @@ from msgspec import Struct
 from playground.requestlog import migrations
 from playground.requestlog.index import RUNS
 from playground.requestlog.records import LogUnavailableError
+from playground.runs.metrics import counted
 from playground.storage.paths import write_private
 
 FILE_NAME = "request-log.sqlite3"
@@ -399,7 +400,7 @@ def health(folder: Path) -> Health:
             count = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
             _check(connection, path)
         damaged = len(list(folder.glob("request-log.damaged-*.sqlite3")))
-        text = f"{count:,} requests, {size}"
+        text = f"{counted(count, 'request')}, {size}"
         return Health("warning", f"{text}; {damaged} damaged set aside") if damaged else Health("ok", text)
     except (OSError, sqlite3.Error, DamagedFileError, UnicodeDecodeError) as error:
         return Health("failed", f"{path.name}: {error}")

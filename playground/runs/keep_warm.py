@@ -14,7 +14,7 @@ from playground.prefix_cache.forecaster import PromptForecast
 from playground.prefix_cache.lifetime import ColdClock
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.runs.metrics import dollars
+from playground.runs.metrics import counted, dollars
 from playground.runs.state import RunState
 
 SHARE = 2 / 3
@@ -112,7 +112,7 @@ class KeepWarm:
                 await self._sleep(BUSY_S)
             elif reason := await self._refresh():
                 return reason
-        return f"{self.sent:,} of {self.requests:,} requests were sent"
+        return f"{self.sent:,} of {counted(self.requests, 'request')} sent"
 
     def _due(self) -> float | None:
         """Return when the next request is due: requests of the user with the same prefix delay it."""

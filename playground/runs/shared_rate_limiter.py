@@ -26,6 +26,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint, PlanLimits
+from playground.runs.metrics import counted
 from playground.runs.run import LONGEST_ASKED_S, Load, QueueStatus
 from playground.storage.paths import write_private
 
@@ -461,9 +462,9 @@ def _is_alive(pid: str) -> bool:
 def _queue_status(record: SlotRecord, plan: PlanLimits, now_unix: float) -> QueueStatus | None:
     """Return why a request has to wait; None if it can be sent."""
     if plan.in_flight is not None and len(record.flights) >= plan.in_flight:
-        return QueueStatus(1, f"{plan.in_flight} requests are in flight, the plan's limit", None)
+        return QueueStatus(1, f"{counted(plan.in_flight, 'request')} in flight, the plan's limit", None)
     if plan.requests_per_minute is not None and len(record.starts) >= plan.requests_per_minute:
-        reason = f"{plan.requests_per_minute} requests within a minute, the plan's limit"
+        reason = f"{counted(plan.requests_per_minute, 'request')} within a minute, the plan's limit"
         # The oldest request frees a slot; one in flight does not before it has ended.
         expected_s = sorted(record.starts)[-plan.requests_per_minute] + MINUTE_S - now_unix
         return QueueStatus(1, reason, expected_s if expected_s > 0 else None)

@@ -16,6 +16,7 @@ from shiboken6 import isValid
 from playground.client.endpoint import PlanLimits
 from playground.export.terminal import visible_line
 from playground.prompt.document import Json
+from playground.runs.metrics import counted
 from playground.storage.settings import Settings
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme
@@ -76,9 +77,11 @@ class StatusBar(QFrame):
         """Show how much of a damaged log is recovered; nothing at the end, unless requests could not be read."""
         lost = f", {progress.damaged:,} could not be read" if progress.damaged else ""
         if progress.finished:
-            self._recovery.setText(f"Log recovered: {progress.done:,} requests{lost}" if lost else "")
+            self._recovery.setText(f"Log recovered: {counted(progress.done, 'request')}{lost}" if lost else "")
         else:
-            self._recovery.setText(f"Recovering the log: {progress.done:,} of {progress.total:,} requests{lost}")
+            self._recovery.setText(
+                f"Recovering the log: {progress.done:,} of {counted(progress.total, 'request')}{lost}"
+            )
 
     def show_error(self, sentence: str) -> None:
         """Show a message that does not stop the work, such as a log that cannot be written."""

@@ -62,7 +62,7 @@ def test_left_out_tools_and_calls_are_named(ending: str) -> None:
 
 def test_left_out_prompty_role_line_in_a_message_is_named() -> None:
     document = Document(messages=(Message("system", "Example:\nuser:\nhi"), Message("user", " q ")))
-    assert "read back differently" in " ".join(left_out(document, as_prompty(document), "x.prompty"))
+    assert "Read back differently" in " ".join(left_out(document, as_prompty(document), "x.prompty"))
 
 
 def record(body: dict[str, object], base_url: str = "https://api.smallest.ai/waves/v1") -> RequestRecord:

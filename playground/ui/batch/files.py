@@ -24,6 +24,7 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import load
 from playground.requestlog.filter import parse
+from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
@@ -204,4 +205,4 @@ class BatchFiles(QObject):
         except OSError as error:
             self.said.emit(f"{path.name} cannot be written: {error.strerror or error}.")
         else:
-            self.said.emit(f"Exported {len(results):,} rows to {path.name}.")
+            self.said.emit(f"Exported {counted(len(results), 'row')} to {path.name}.")

@@ -15,6 +15,7 @@ from playground.experiments.batch_rows import BatchRow, columns_of
 from playground.experiments.batch_session import BatchSession, BatchSettings, BatchStore, PreparedBatch, SavedBatch
 from playground.prompt.document import Document, names
 from playground.prompt.field_errors import FieldError, InputError
+from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.batch.files import BatchFiles
@@ -319,7 +320,7 @@ class BatchController(QObject):
         spec = saved.spec
         self.page.notice.show_message(
             f"Unfinished batch of {spec.started_utc.astimezone():%d %b %H:%M}: {spec.source}, "
-            f"{saved.finished:,} of {len(spec.rows):,} rows have results",
+            f"results for {saved.finished:,} of {counted(len(spec.rows), 'row')}",
             [
                 ("Continue", lambda: self._services.tasks.start(self.continue_saved(saved), "continue a batch")),
                 ("Discard", lambda: self._services.tasks.start(self._discard(saved), "discard a batch")),
@@ -365,7 +366,9 @@ class BatchController(QObject):
 
     def _show_tools(self) -> None:
         tools, session = self.tools, self.session
-        set_label(tools.data, f"{self._source[:40]} · {len(self._rows):,} rows" if self._rows else "Choose data")
+        set_label(
+            tools.data, f"{self._source[:40]} · {counted(len(self._rows), 'row')}" if self._rows else "Choose data"
+        )
         tools.stop.setVisible(self.running)
         tools.export.setEnabled(session is not None and bool(session.results))
         label, enabled = "Start", self._prepared is not None

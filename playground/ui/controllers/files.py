@@ -25,6 +25,7 @@ from playground.prompt.files import (
     missing_in,
 )
 from playground.prompt.saved_text import saved_bytes
+from playground.runs.metrics import counted
 from playground.storage.draft import Draft
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
@@ -554,7 +555,7 @@ class Files(QObject):
             self._show(opened.document, PromptFile(None, PROMPT_FORMAT, opened.document), "Open pasted text")
             report = " ".join(notes) or "Nothing was left out."
             count = len(opened.document.messages)
-            bar.show_message(f"{count:,} messages from the pasted {kind}. {report}", [("Dismiss", bar.hide)])
+            bar.show_message(f"{counted(count, 'message')} from the pasted {kind}. {report}", [("Dismiss", bar.hide)])
 
         document = self._prompt.document()
         whole = "".join(message.content or "" for message in document.messages)

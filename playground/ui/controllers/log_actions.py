@@ -53,7 +53,7 @@ class ProgressDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(title)
         self._total = total
-        self.said = words("Reading…" if total is None else f"0 of {total:,} requests")
+        self.said = words("Reading…" if total is None else f"0 of {counted(total, 'request')}")
         self.bar = QProgressBar()
         self.bar.setRange(0, total or 0)
         self.bar.setTextVisible(False)
@@ -73,7 +73,9 @@ class ProgressDialog(QDialog):
     def show_done(self, done: int) -> None:
         """So many are done."""
         self.said.setText(
-            f"{done:,} requests so far" if self._total is None else f"{done:,} of {self._total:,} requests"
+            f"{counted(done, 'request')} so far"
+            if self._total is None
+            else f"{done:,} of {counted(self._total, 'request')}"
         )
         if self._total is not None:
             self.bar.setValue(min(done, self._total))
@@ -271,8 +273,8 @@ class LogWork(QObject):
         if runs:
             copy_text(await asyncio.to_thread(tickets, runs))
             self.notice.emit(
-                f"Copied as a support ticket of {len(runs)} requests. Message contents are left out; a hash and a "
-                "length stand for each."
+                f"Copied as a support ticket of {counted(len(runs), 'request')}. Message contents are left out; "
+                "a hash and a length stand for each."
             )
 
     async def _chosen_for_ticket(self) -> list[str]:

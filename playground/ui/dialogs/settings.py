@@ -96,7 +96,7 @@ class LogSizeDialog(QDialog):
         if days:
             before = UntilTerm(datetime.now(UTC) - timedelta(days=days))
             count = await self._log.count(LogFilter((before, IsTerm("marked", negated=True))), None)
-            parts.append(f"{count.n:,} requests are older than {days:,} days, and are deleted with their contents.")
+            parts.append(f"Deletes {counted(count.n, 'request')} older than {counted(days, 'day')}, with all contents.")
         if megabytes:
             used = (await self._log.size()).used_bytes / 1_000_000
             fits = used <= megabytes
@@ -108,7 +108,7 @@ class LogSizeDialog(QDialog):
 def show_size(size: LogSize) -> str:
     """1,204 requests, 3 of them marked, in 5.2 MB (4.9 MB of it used)."""
     marked = f", {size.marked:,} of them marked," if size.marked else ""
-    return f"{size.requests:,} requests{marked} in {_mb(size.file_bytes)} ({_mb(size.used_bytes)} of it used)."
+    return f"{counted(size.requests, 'request')}{marked} in {_mb(size.file_bytes)} ({_mb(size.used_bytes)} of it used)."
 
 
 def _mb(count: int) -> str:

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import COUNTS
+from playground.runs.metrics import counted
 from playground.storage.server_secrets import ServerSecrets
 from playground.storage.settings import Settings
 from playground.tools.mcp_servers import ToolServerError
@@ -126,7 +127,7 @@ class ToolServerDialog(TaskDialog):
     def _show(self, tools: tuple[Tool, ...]) -> None:
         self._tools = tools
         taken = {tool.name for tool in self._document().tools}
-        self._update_text(f"{len(tools)} tools. Each that is added is input on every turn.")
+        self._update_text(f"{counted(len(tools), 'tool')}. Each that is added is input on every turn.")
         for tool in tools:
             item = QListWidgetItem(f"{tool.name}   {_description(tool)}", self.list)
             if tool.name in taken:

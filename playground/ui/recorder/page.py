@@ -372,7 +372,8 @@ class RecorderPage(QWidget):
         self.summary.setText(summary(found))
         self.summary.setToolTip(
             f"Hit rate: cached over prompt tokens of the {found.compared:,} requests that reported both. "
-            f"Cold: no cached token reported; warm: some. Input cost of {found.priced:,} requests with reported usage."
+            f"Cold: no cached token reported; warm: some. Input cost of "
+            f"{counted(found.priced, 'request')} with reported usage."
         )
         current = self.table.current_row()
         self.model.show_rows(rows, self._shown.causes)

@@ -436,7 +436,7 @@ class _TotalsBox(QFrame):
             self.figures[name].setToolTip("" if known else WHY_UNKNOWN)
             self.figures[name].setAccessibleName(f"{name}: {before}, {fixes.lower()} about {later}")
         self.note.setText(
-            f"Estimated from {saved.requests:,} requests"
+            f"Estimated from {counted(saved.requests, 'request')}"
             + (" with reported tokens." if saved.prompt_tokens is not None else "; no cached tokens were reported.")
             + " A fix is a preview; make the change in your program."
         )
