@@ -93,7 +93,8 @@ class Upstream:
             async with asyncio.timeout(CONNECT_S):
                 return await self._open()
         except TimeoutError:
-            raise UpstreamError(f"{self.origin.authority} did not accept a connection in {CONNECT_S:.0f} s.") from None
+            what = "a TLS connection" if self._tls else "a connection"
+            raise UpstreamError(f"{self.origin.authority} did not complete {what} in {CONNECT_S:.0f} s.") from None
         except ssl.SSLError as error:
             raise UpstreamError(f"The TLS handshake with {self.origin.authority} failed: {error.reason}.") from None
         except OSError as error:

@@ -656,7 +656,7 @@ def test_upstream_that_cannot_be_reached_is_named_with_the_reason(monkeypatch: p
 
     async def story() -> None:
         upstream = Upstream("http://models.test:81/v1")
-        for words in ("No route to host", "all attempts failed", "did not accept a connection"):
+        for words in ("No route to host", "all attempts failed", "did not complete a connection"):
             with pytest.raises(UpstreamError, match=rf"models\.test:81 .*{words}"):
                 await upstream.acquire()
 
