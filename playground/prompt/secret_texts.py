@@ -58,6 +58,11 @@ _PAIR = re.compile(
     r"(?:[\s{,]{0,8}\b(?:value|default)\s{0,4}=\s{0,4}\\?[\"']|\s{0,64}<\w+>|[^<>\"']{0,40}>|(?:\r?\n|\\n){2})(?P<value>[^\"'<\n\\]{1,4096})"
 )
 """`<add key="ApiKey" value="..."/>`, `<key>Password</key><string>...`, `name="password"` and an empty line"""
+_ENTRY = re.compile(
+    rf"\bname:[ \t]{{1,4}}(?:\\?[\"'])?{_NAME}(?:\\?[\"'])?[ \t]{{0,4}}(?:\r?\n|\\n)[ \t]{{0,24}}value:[ \t]{{1,4}}"
+    r"(?:\\?[\"'])?(?P<value>[^\s\"'\\]{1,4096})"
+)
+"""`name: PGPASSWORD` and `value: ...` in the next line, as in a manifest of Kubernetes"""
 _VALUE = re.compile(
     r"(?P<block>(?:[|>][+-]?)?[ \t]*(?:\r?\n|\\n)[ \t]+)?(?:\*\*|__)?[ \t「『“«„`]*"
     r"(?:\\?\"(?P<double>[^\"\\\n]{1,4096})|\\?'(?P<single>[^'\n]{0,4095}[^'\n\\])|\{(?!secret:)(?P<braces>[^{}\s]{1,4096})\}"
@@ -107,7 +112,7 @@ def _of_settings(text: str, *, lenient: bool) -> Iterator[SecretText]:
 
 
 def _of_named_forms(text: str) -> Iterator[SecretText]:
-    for form in (_QUOTED, _ELEMENT, _PAIR):
+    for form in (_QUOTED, _ELEMENT, _PAIR, _ENTRY):
         for found in form.finditer(text):
             if name := _full_name(text, found):
                 accepts = is_strong if form is _QUOTED and not found["call"] else is_value
@@ -240,7 +245,7 @@ _PEM = re.compile(
 )
 _PREFIXES = (
     r"sk[-_] gh[a-z]_ github_pat_ gl[a-z]{1,5}- xox[a-z]- xapp- hf_ r8_ gsk_ pplx- dop_v1_ dckr_pat_ npm_ pypi- AKIA"
-    r" ASIA AIza SG\. shp[a-z]{2}_ rk_live_ ya29\. hv[sb]\. lin_api_ pul- sntrys_ ATATT3"
+    r" ASIA AIza SG\. shp[a-z]{2}_ rk_live_ ya29\. hv[sb]\. lin_api_ pul- sntrys_ ATATT3 dapi(?=[0-9a-f]{32})"
 )
 _KNOWN = re.compile(
     "".join(rf"{prefix}[\w.-]{{8,}}|" for prefix in _PREFIXES.split()) + r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
@@ -296,7 +301,7 @@ def _of_generated(text: str) -> Iterator[SecretText]:
 
 def _behind_name(text: str, found: re.Match[str], most: int) -> Iterator[SecretText]:
     """Yield a value if the name of a secret is before it, with fewer than `most` short words between."""
-    before = text[max(0, found.start() - _BEFORE_GENERATED) : found.start()].rstrip(" \t\n\"'—–>-")
+    before = text[max(0, found.start() - _BEFORE_GENERATED) : found.start()].rstrip(" \t\n\"'—–>:-")
     words = _BREAK.split(before)[-1].split()
     for end in range(len(words), max(0, len(words) - most), -1):
         if is_secret(" ".join(words[max(0, end - 3) : end])):
@@ -324,7 +329,7 @@ def spans_in(text: str, *, lenient: bool = False) -> Iterator[SecretText]:
     if any(sign in text for sign in "=:：＝"):
         yield from _of_settings(text, lenient=lenient)
         yield from _of_connection(text)
-    if any(mark in text for mark in "\"'>"):
+    if any(mark in text for mark in ('"', "'", ">", "value:")):
         yield from _of_named_forms(text)
     if " -" in text or "set " in text or text[:1] == "-":
         yield from _of_options(text)

@@ -30,6 +30,7 @@ ENDINGS = _tuple(
 WHOLE = _set(
     "sig sas pwd pw pass sid sessid phpsessid otp totp hotp pin pat psk creds cred hmac mfa tan puk kennzahl "
     "mdp clave senha chave chiave cle clef haslo klucz heslo sifre sifresi sifreniz sifremiz jelszo "
+    "parool slaptazodis geslo "
     "parola parol kodeord lozinka пароль пароля паролем токен ключ секрет парола лозинка συνθημα "
     "キー トークン シークレット 暗証番号 비번 토큰 סיסמה סיסמא טוקן รหัสผ่าน पासवर्ड পাসওয়ার্ড گذرواژه mnemonic"
 )

@@ -90,6 +90,9 @@ hasło
 klucz_api
 heslo
 jelszó
+parool
+slaptažodis
+geslo
 parolă
 şifre
 σύνθημα
@@ -156,6 +159,8 @@ variable "db_password" { default = "§" }
 <property name="password" value="§"/>
 <user name="bob" password="§"/>
 <key>Password</key><string>§</string>
+- name: PGPASSWORD⏎  value: §
+- name: "API_TOKEN"⏎  value: "§"
 <add name="Main" connectionString="Server=h;Database=d;User Id=u;Password=§"/>
 Content-Disposition: form-data; name="password"⏎⏎§⏎--b
 password: |⏎  §
@@ -236,6 +241,8 @@ requirepass "§"
 """)
 
 GENERATED_TEXTS = _lines("""
+Incorrect API key provided: §
+Invalid token received: §
 postgres://bob:§@db.example:5432/shop
 redis://:§@h:6379/0
 amqps://svc:§@mq/vh
@@ -506,6 +513,13 @@ Hasło reklamowe: świeżość
 klucz: francuski
 heslo: povinné
 jelszó: kötelező
+parool: kohustuslik
+- name: PASSWORD_POLICY⏎  value: strict
+- name: LOG_LEVEL⏎  value: Info2Debug4x
+API key for the docs: see page 12
+Invalid token at line 4: expected '}'
+slaptažodis: privalomas
+geslo: obvezno
 şifre: zorunludur
 şifre: en az 8 karakter
 anahtar kelime: muhasebe2026
