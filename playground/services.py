@@ -34,6 +34,7 @@ from playground.tasks import Subscribers
 if TYPE_CHECKING:
     from playground.agent.conversation import Result
     from playground.client.connection import Network
+    from playground.client.retry import Load, RetryPolicy
     from playground.experiments.replay import CacheHistory
     from playground.lint.model import Effect, Finding
     from playground.lint.service import LintService
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from playground.requestlog.records import StoredRun
     from playground.runs.cache_memory import CacheMemory
     from playground.runs.record import RequestSource
-    from playground.runs.run import Load, RetryPolicy
     from playground.runs.service import PendingRequest, RequestService, SimulatorManager
     from playground.runs.shared_rate_limiter import SharedRateLimiter
     from playground.runs.state import RunState, TurnTimes
@@ -405,7 +405,7 @@ async def _nobody_to_ask(_server: str) -> bool:
 
 def retry_policy(settings: Settings) -> RetryPolicy:
     """Return the retry policy in the settings."""
-    from playground.runs.run import NO_RETRIES, RetryPolicy
+    from playground.client.retry import NO_RETRIES, RetryPolicy
 
     if not settings.flag("retry"):
         return NO_RETRIES

@@ -14,11 +14,11 @@ from typing import Protocol
 from msgspec import Struct
 
 from playground.client.endpoint import PLANS, PlanLimits, Rates
+from playground.client.retry import RETRIED, RetryPolicy
 from playground.lint.language import detect
 from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.field_errors import Path
 from playground.prompt.limits import CONTEXT_TOKENS
-from playground.runs.run import RETRIED, RetryPolicy
 
 
 class PastRequest(Struct, frozen=True):

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
+from playground.client.retry import RetryPolicy
 from playground.lint.model import SEVERITIES, Evidence, Finding, Fix, Rule
 from playground.lint.prompt_facts import (
     ALONE,
@@ -30,7 +31,6 @@ from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import PREVIEW_CHARS, LogRow, StoredRun
 from playground.runs.record import SentRow
-from playground.runs.run import RetryPolicy
 from playground.runs.state import ENDED
 from playground.storage.settings import Settings
 

@@ -19,6 +19,7 @@ from playground.client.errors import cut_error, http_error
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted, HeadersReceived, Stopped
 from playground.client.redact import redact, redact_error
 from playground.client.response_decoder import ResponseDecoder, request_ids
+from playground.client.retry import endpoint_hold_s
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
@@ -28,7 +29,6 @@ from playground.recorder.masking import MAX_BODY_BYTES, Decompressor, caller_cre
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import RawHeaders
 from playground.runs.record import RequestRecord
-from playground.runs.run import endpoint_hold_s
 
 REMEMBERED = 20_000
 """Requests that can be continued; the oldest are forgotten first."""

@@ -17,6 +17,7 @@ from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
 from playground.client.redact import key_forms
+from playground.client.retry import RateLimiter, RetryPolicy
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled
 from playground.prefix_cache.index import Match, Sent
@@ -28,7 +29,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump
 from playground.prompt.request import to_request
 from playground.runs.metrics import wire_tool_calls
-from playground.runs.run import BeforeAttempt, RateLimiter, RetryPolicy, Run
+from playground.runs.run import BeforeAttempt, Run
 from playground.runs.state import RunState
 
 if TYPE_CHECKING:

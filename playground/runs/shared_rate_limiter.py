@@ -26,8 +26,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint, PlanLimits
+from playground.client.retry import LONGEST_ASKED_S, Load, QueueStatus
 from playground.runs.metrics import counted
-from playground.runs.run import LONGEST_ASKED_S, Load, QueueStatus
 from playground.storage.paths import write_private
 
 FILE_NAME = "gate.json"

@@ -26,8 +26,8 @@ from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
+    from playground.client.retry import Load
     from playground.requestlog.recovery import RecoveryProgress
-    from playground.runs.run import Load
     from playground.tasks import Tasks
 
 

@@ -18,9 +18,10 @@ from msgspec import Struct
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, ApiError
+from playground.client.retry import NoRateLimit, RateLimiter
 from playground.client.speech import DEFAULT, SAMPLE_BYTES, SpeechError, Voice, stream_speech
 from playground.prompt.field_errors import FieldError, InputError
-from playground.runs.run import NoRateLimit, RateLimiter, Run
+from playground.runs.run import Run
 from playground.runs.state import TurnTimes
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from playground.client.error_body import parse
 from playground.client.errors import http_error, is_quota, retry_after_s, stream_error
-from playground.runs.run import RetryPolicy
+from playground.client.retry import RetryPolicy
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ import pytest
 from playground.client.connection import KEEP_ALIVE_S, Connection, Proxy, ProxyError, excepted, proxy_for
 from playground.client.events import AttemptStarted, RetryScheduled
 from playground.client.models import ModelInfo, parse_models
-from playground.runs.run import NO_RETRIES
+from playground.client.retry import NO_RETRIES
 from playground.runs.state import RunState
 from tests.client import servers
 from tests.client.servers import Peer, Script, serve

@@ -15,8 +15,8 @@ from msgspec.structs import replace as replaced
 from playground.client.connection import Connection, Timeouts
 from playground.client.events import ContentDelta
 from playground.client.response_decoder import RequestId
+from playground.client.retry import NO_RETRIES
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
-from playground.runs.run import NO_RETRIES
 from playground.runs.state import RunState
 from tests.client import servers
 from tests.client.servers import Peer, Script, serve

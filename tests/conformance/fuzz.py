@@ -48,8 +48,9 @@ from playground.client.events import (
     UsageReported,
 )
 from playground.client.exchange import Exchange
+from playground.client.retry import NO_RETRIES
 from playground.prompt.request import Request
-from playground.runs.run import NO_RETRIES, Run
+from playground.runs.run import Run
 from playground.runs.state import RunState, fold
 from tests.conformance.random_streams import KEY, Expected, Response, response, text
 from tests.conformance.talk import DOCUMENT, STARTED

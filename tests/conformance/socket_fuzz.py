@@ -6,7 +6,7 @@ from random import Random
 
 from playground.client.connection import Connection, Timeouts
 from playground.client.events import HeadersReceived
-from playground.runs.run import NO_RETRIES
+from playground.client.retry import NO_RETRIES
 from tests.client import servers
 from tests.client.servers import LAST, Peer, chunk
 from tests.conformance.fuzz import HANG_S, SEED, CaseFailed, check

@@ -12,9 +12,10 @@ from typing import Any
 from playground.client.connection import Connection, Timeouts
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, ContentDelta, RetryScheduled
+from playground.client.retry import RetryPolicy
 from playground.prompt.document import Document, Message
 from playground.prompt.request import Request, to_request
-from playground.runs.run import RetryPolicy, Run
+from playground.runs.run import Run
 from playground.runs.state import RunState, fold
 from playground.simulator.launch import SimulatorProcess
 from tests.client import servers

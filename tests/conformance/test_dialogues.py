@@ -13,7 +13,8 @@ import pytest
 
 from playground.client.connection import Connection
 from playground.client.events import AnyEvent, RetryScheduled, Usage
-from playground.runs.run import LONGEST_ASKED_S, RetryPolicy, Run
+from playground.client.retry import LONGEST_ASKED_S, RetryPolicy
+from playground.runs.run import Run
 from playground.simulator.launch import SimulatorProcess
 from tests.client import servers
 from tests.client.servers import DONE, ENDS, LAST, USAGE, Peer, event, head, says, whole

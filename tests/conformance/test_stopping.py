@@ -19,8 +19,9 @@ import pytest
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, Completed, ContentDelta, Finished, HeadersReceived, RetryScheduled
+from playground.client.retry import RetryPolicy
 from playground.requestlog.log import RequestLog
-from playground.runs.run import RetryPolicy, Run
+from playground.runs.run import Run
 from playground.runs.service import PendingRequest
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess

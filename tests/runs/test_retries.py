@@ -14,10 +14,11 @@ from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.errors import http_error
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, RetryScheduled
+from playground.client.retry import NO_RETRIES, RetryPolicy
 from playground.prompt.document import Document, Message
 from playground.prompt.request import to_request
 from playground.runs.metrics import summary
-from playground.runs.run import NO_RETRIES, RetryPolicy, Run
+from playground.runs.run import Run
 from playground.runs.state import fold
 from playground.simulator.launch import SimulatorProcess
 

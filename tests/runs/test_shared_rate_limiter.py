@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from playground.client.endpoint import Endpoint, PlanLimits
-from playground.runs.run import Load, QueueStatus
+from playground.client.retry import Load, QueueStatus
 from playground.runs.shared_rate_limiter import MAX_FILE_BYTES, MAX_HOLD_S, SharedRateLimiter
 
 URL = "http://127.0.0.1:1/v1"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from playground.client.endpoint import PlanLimits
+from playground.client.retry import RETRIED
 from playground.lint.language import PHRASES, Phrases, has_any, sentence_at
 from playground.lint.model import (
     Evidence,
@@ -21,7 +22,6 @@ from playground.lint.model import (
 )
 from playground.lint.prompt_facts import Batch, PromptFacts, Retries
 from playground.prompt.document import Message
-from playground.runs.run import RETRIED
 
 
 def _request_ids_speak(facts: PromptFacts) -> Iterator[Finding]:
