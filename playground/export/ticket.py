@@ -32,7 +32,7 @@ from playground.export.snippets import as_curl
 from playground.export.terminal import visible_line
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
-from playground.runs.metrics import Figure, output_figure, seconds, wire_tool_calls
+from playground.runs.metrics import Figure, has_input, output_figure, seconds, wire_tool_calls
 from playground.runs.record import RequestRecord
 from playground.runs.state import Attempt, RunState
 
@@ -132,7 +132,7 @@ def _cell(value: str) -> str:
 def _input(stored: StoredRun, state: RunState) -> Figure:
     reported = state.usage.prompt_tokens if state.usage else None
     forecast = stored.record.forecast
-    if reported is None and forecast is not None:
+    if reported is None and forecast is not None and has_input(state.phase, state.status):
         return Figure.estimated(forecast.prompt_tokens)
     return Figure.reported(reported)
 

@@ -125,9 +125,11 @@ def members(connection: sqlite3.Connection, newest: int) -> list[int]:
 
 
 _RUNNING = ", ".join(f"'{phase}'" for phase in PHASES["running"])
-# A refused request has no tokens to estimate.
+# The rule of metrics.has_input.
 _ESTIMATED = (
-    "coalesce(r.prompt_tokens, CASE WHEN r.phase IN ('stopped', 'interrupted') THEN r.prompt_tokens_estimated END)"
+    "coalesce(r.prompt_tokens, CASE WHEN r.phase IN ('stopped', 'interrupted') "
+    "OR (r.phase = 'failed' AND r.status < 400)"
+    " THEN r.prompt_tokens_estimated END)"
 )
 _SUMS = f"""SELECT g.rates, count(*),
 sum(r.phase IN ({_RUNNING})), sum(r.phase = 'failed'), sum(r.phase IN ('stopped', 'interrupted')),

@@ -13,7 +13,7 @@ from playground.prompt.document import Json
 
 if TYPE_CHECKING:
     from playground.runs.run import Run
-    from playground.runs.state import RunState
+    from playground.runs.state import Phase, RunState
 
 _TEXTS = {
     "stop": "finished",
@@ -117,6 +117,14 @@ def counted(count: int, noun: str) -> str:
 
 EARLY = ("stopped", "interrupted", "failed")
 """The phases that end a request before its usage could come."""
+
+
+def has_input(phase: Phase, status: int | None) -> bool:
+    """Return whether the server read the prompt of a request, or may have: the input tokens can be estimated.
+
+    A refused request, and one that reached no server, have none.
+    """
+    return phase != "failed" or (status is not None and status < 400)
 
 
 def received_tokens(state: RunState) -> float | None:

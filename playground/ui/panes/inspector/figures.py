@@ -14,7 +14,7 @@ from playground.export.terminal import visible_line
 from playground.prefix_cache.forecast import NEAR_TOKENS, Forecast, clock_time, left
 from playground.prefix_cache.lifetime import ColdClock
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
-from playground.runs.metrics import Figure, dollars, finish_text, output_figure, percent, seconds, speed
+from playground.runs.metrics import Figure, dollars, finish_text, has_input, output_figure, percent, seconds, speed
 from playground.runs.state import Attempt, RunState
 
 
@@ -84,8 +84,9 @@ def _output(state: RunState, why: str) -> Line:
 def _input(model: InspectorModel, usage: Usage | None, why: str) -> Line:
     if usage is not None and usage.prompt_tokens is not None:
         return Line(f"{usage.prompt_tokens:,} in", "Input tokens as reported; the cached ones are among them")
-    if model.state.phase == "failed" and (model.state.status or 0) >= 400:
-        return Line(f"{UNKNOWN} in", "The server refused the request: no input tokens were counted")
+    if not has_input(model.state.phase, model.state.status):
+        refused = "The server refused the request" if model.state.status else "No server answered the request"
+        return Line(f"{UNKNOWN} in", f"{refused}: no input tokens were counted")
     if model.forecast is not None:
         return Line(f"≈ {model.forecast.prompt_tokens:,.0f} in", f"Estimated. {why}")
     return Line(f"{UNKNOWN} in", why)

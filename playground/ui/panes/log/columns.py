@@ -15,7 +15,7 @@ from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.forecast import NEAR_TOKENS, ago
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.records import LogGroup, LogRow
-from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds, whole_seconds
+from playground.runs.metrics import EARLY, UNKNOWN, Figure, dollars, finish_text, has_input, seconds, whole_seconds
 from playground.runs.state import ENDED
 from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, RowDetail
 
@@ -260,8 +260,9 @@ def _figure(reported: int | None, row: LogRow, estimated: float | None = None, w
 
 
 def _prompt(row: LogRow, _detail: RowDetail) -> Cell:
-    early = row.phase in ("stopped", "interrupted")
-    return _figure(row.prompt_tokens, row, row.prompt_tokens_estimated if early else None, ESTIMATED_INPUT)
+    early = row.phase in EARLY and has_input(row.phase, row.status)
+    estimated = row.prompt_tokens_estimated if early else None
+    return _figure(row.prompt_tokens, row, estimated, ESTIMATED_INPUT)
 
 
 def _cached(row: LogRow, _detail: RowDetail) -> Cell:

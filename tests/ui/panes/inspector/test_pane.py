@@ -184,7 +184,7 @@ def test_nothing_is_cut_off_at_its_least_width(
     inside = scroll.widget()
     assert inside is not None
     QApplication.processEvents()  # the layouts follow the new texts
-    room = scroll.viewport().width() - scroll.verticalScrollBar().sizeHint().width()
+    room = scroll.width() - scroll.verticalScrollBar().sizeHint().width()  # the bar is visible or not
     qtbot.waitUntil(lambda: inside.width() <= scroll.viewport().width())
     assert inside.minimumSizeHint().width() <= room
     assert pane.id.id.whole

@@ -10,7 +10,8 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QApplication
 
 from playground.client.endpoint import Rates
-from playground.client.events import AnyEvent, AttemptStarted, ContentDelta, HeadersReceived, Usage
+from playground.client.errors import cut_error
+from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, ContentDelta, HeadersReceived, Usage
 from playground.prefix_cache.forecast import Forecast
 from playground.requestlog.log import RequestLog
 from playground.ui.theme import apply_colors, load_theme
@@ -67,6 +68,15 @@ async def test_a_stopped_request_is_estimated_where_it_can_be(stage: Stage) -> N
     assert stage.cell(0, "cached") == "—"
     assert "ended before" in stage.cell(0, "cached", TIP)
     assert stage.cell(0, "cost") == "—"
+
+
+async def test_input_is_estimated_only_if_a_server_began_to_answer(stage: Stage) -> None:
+    broken = [AttemptStarted(0.0, 1), *stopped("Let me look")[1:-1], AttemptFailed(0.5, cut_error())]
+    await keep(stage.log, show.of("Cut"), broken)
+    await keep(stage.log, show.of("Refused"), refused(429))
+    await keep(stage.log, show.of("No net"), show.unreachable())
+    await stage.shown(3)
+    assert [stage.cell(row, "in") for row in range(3)] == ["—", "—", "≈ 1,204"]
 
 
 async def test_a_long_stopped_answer_is_estimated_whole(stage: Stage) -> None:
