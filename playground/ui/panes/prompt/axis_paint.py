@@ -64,9 +64,11 @@ def boundary_text(end: StableEnd) -> str:
     return f"stable prefix ends · ≈ {end.tokens:,} tokens"
 
 
-def served_text(served: Served) -> str:
-    """Return the text of the served rule."""
-    return f"served from cache to here · {served.tokens:,}" if served.tokens else "served from cache · 0"
+def served_text(served: Served, *, inside: bool = False) -> str:
+    """Return the text of the served rule. `inside`: it is below a collapsed message in which the served part ends."""
+    if not served.tokens:
+        return "served from cache · 0"
+    return f"served from cache {'into this message' if inside else 'to here'} · {served.tokens:,}"
 
 
 def whole_words(text: str, metrics: QFontMetricsF, room: float) -> str:
@@ -111,8 +113,10 @@ def paint_boundary(painter: QPainter, theme: Theme, area: QRectF, end: StableEnd
         _notch(painter, theme, area, notch)
 
 
-def paint_served(painter: QPainter, theme: Theme, area: QRectF, served: Served, fill: QColor) -> None:
-    """Paint the served rule: text, thin line, and the time of the report."""
+def paint_served(
+    painter: QPainter, theme: Theme, area: QRectF, served: Served, fill: QColor, *, inside: bool = False
+) -> None:
+    """Paint the served rule: text, thin line, and the time of the report. `inside`: see served_text."""
     painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
     painter.fillRect(area.adjusted(EDGE_PX, 0, 0, 0), fill)
     inner = area.adjusted(SIDE_PX, 0, -RIGHT_PX, 0)
@@ -121,7 +125,7 @@ def paint_served(painter: QPainter, theme: Theme, area: QRectF, served: Served, 
     painter.setFont(font)
     painter.setPen(theme.warm_edge)
     metrics = QFontMetricsF(font)
-    text = whole_words(served_text(served), metrics, inner.width())
+    text = whole_words(served_text(served, inside=inside), metrics, inner.width())
     painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, text)
     start = inner.left() + metrics.horizontalAdvance(text) + 8
     stop = inner.right()
@@ -197,14 +201,15 @@ class ServedRow(QWidget):
         super().__init__()
         self._served: Served | None = None
         self._variable: bool | None = None
+        self._inside = False
         self.setFixedHeight(ROW_PX)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def show_served(self, served: Served, *, variable: bool | None) -> None:
-        """Show the rule on the fill of stable or variable text, or on none."""
-        if (served, variable) != (self._served, self._variable):
-            self._served, self._variable = served, variable
-            self.setAccessibleName(f"{served_text(served)}, reported {served.time}")
+    def show_served(self, served: Served, *, variable: bool | None, inside: bool = False) -> None:
+        """Show the rule on the fill of stable or variable text, or on none. `inside`: see served_text."""
+        if (served, variable, inside) != (self._served, self._variable, self._inside):
+            self._served, self._variable, self._inside = served, variable, inside
+            self.setAccessibleName(f"{served_text(served, inside=inside)}, reported {served.time}")
             self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
@@ -214,7 +219,7 @@ class ServedRow(QWidget):
         fill = theme.surface if self._variable is None else fill_color(theme, variable=self._variable)
         # The edge beside the rule is the message's own.
         painter.fillRect(area.adjusted(EDGE_PX, 0, 0, 0), fill)
-        paint_served(painter, theme, area, self._served, fill)
+        paint_served(painter, theme, area, self._served, fill, inside=self._inside)
 
 
 NOT_WARM = -1

@@ -204,6 +204,7 @@ class MessageCard(QWidget):
         self._show_fields()
         self._collapse.setText("Expand" if collapsed else "Collapse")
         self._update_text()
+        self.show_served(self._served)
 
     @property
     def calls(self) -> CallFields:
@@ -314,17 +315,17 @@ class MessageCard(QWidget):
         self._served = served
         at_end = served is not None and (line is None or self.collapsed)
         if at_end and served is not None:
-            self._show_row(served)
+            self._show_row(served, inside=line is not None)
         elif self._served_row is not None:
             self._served_row.hide()
         self.update()
 
-    def _show_row(self, served: Served) -> None:
+    def _show_row(self, served: Served, *, inside: bool) -> None:
         if self._served_row is None:
             self._served_row = ServedRow()
             self._column.insertWidget(2, self._served_row)
         variable = self.axes is not None and self.axes.variable_from is not None
-        self._served_row.show_served(served, variable=None if self.axes is None else variable)
+        self._served_row.show_served(served, variable=None if self.axes is None else variable, inside=inside)
         self._served_row.show()
 
     def _update_text(self) -> None:

@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from playground.prefix_cache.stable_end import StableEnd
 from playground.prompt.document import Message
 from playground.ui.panes.prompt import card_text
-from playground.ui.panes.prompt.axis_paint import NOT_WARM, MessageAxes, Served
+from playground.ui.panes.prompt.axis_paint import NOT_WARM, MessageAxes, Served, ServedRow, served_text
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.cards import MessageCard
 
@@ -131,6 +131,19 @@ def test_card_opaque_text_same_pixels(card: MessageCard, axes: MessageAxes, insi
     opaque = card.grab().toImage()
     card.text.set_opaque(False)
     assert card.grab().toImage() == opaque
+
+
+def test_card_collapsed_says_that_the_served_part_ends_inside(card: MessageCard) -> None:
+    card.show_served(Served(40, "12:00:00", 0, 150))
+    assert card.text.gap_top("served") is not None
+    assert card.findChild(ServedRow) is None
+    card.set_collapsed(True)
+    row = card.findChild(ServedRow)
+    assert row is not None
+    assert row.isVisible()
+    assert row.accessibleName() == served_text(Served(40, "12:00:00", 0, 150), inside=True) + ", reported 12:00:00"
+    card.set_collapsed(False)
+    assert not row.isVisible()
 
 
 def test_card_blink_paints_the_text_alone(card: MessageCard, qtbot: QtBot) -> None:
