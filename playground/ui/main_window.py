@@ -24,11 +24,12 @@ from playground.ui.controllers.files import Files
 from playground.ui.edges import MenuRow, RecentFilesMenu, StatusBar
 from playground.ui.modes import Modes, OtherModes
 from playground.ui.panes.prompt.pane import PromptPane
+from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.topbar import TopBar
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import EndNotice, SlimBar
-from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places, WorkArea
+from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast

@@ -1,18 +1,13 @@
-"""Division of the window: position and sizes, remembered between starts; and the side panel of Prompt mode."""
+"""Position of the window and division of its area, remembered from one start to the next."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QSplitter, QStackedWidget, QWidget
+from PySide6.QtWidgets import QMainWindow, QSplitter, QWidget
 
 from playground.storage.settings import Settings
 from playground.ui.controllers.dialogs import DialogController
-from playground.ui.theme import GRID, zoom_factor
-from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.layouts import column_of, repeating_timer, row_of
-from playground.ui.widgets.tab_bar import tab_bar
-from playground.ui.widgets.task_dialog import TaskDialog
+from playground.ui.theme import zoom_factor
+from playground.ui.widgets.layouts import repeating_timer
 
 COLUMNS = (520, 470, 290)
 """First widths of prompt, response and inspector, in device-independent pixels at 1280."""
@@ -176,151 +171,3 @@ class Places:
             self._beside = None
             self.show_panes()
             self._columns.setSizes(self._sizes)
-
-
-MIN_WORK_PX = 480
-"""Width that the work keeps when a page is opened."""
-MIN_PANEL_PX = 320
-
-
-class SidePanel(QFrame):
-    """Pages are dialogs, shown as tabs of the panel. A page that is closed, by any way, leaves it."""
-
-    emptied = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "pane")
-        self.setAccessibleName("Side panel")
-        self.tabs = tab_bar("Pages of the side panel", ())
-        self._stack = QStackedWidget()
-        close = icon_button("close", "Close this page")
-        close.clicked.connect(self.close_page)
-        head = row_of((self.tabs, 1), close, margins=(0, 0, GRID, 0))
-        column_of(head, (self._stack, 1), on=self, margins=0, spacing=0)
-        self.setMinimumWidth(MIN_PANEL_PX)
-        self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
-
-    @property
-    def page(self) -> QWidget | None:
-        """The page on display."""
-        return self._stack.currentWidget()
-
-    def show_page(self, page: QDialog) -> None:
-        """Add a page, or display it again. Its window title is the tab's label."""
-        at = self._stack.indexOf(page)
-        if at < 0:
-            at = self._add(page)
-        self.tabs.setCurrentIndex(at)
-        self._stack.setCurrentIndex(at)
-        page.show()
-
-    def _add(self, page: QDialog) -> int:
-        page.setWindowFlags(Qt.WindowType.Widget)
-        page.setAttribute(Qt.WidgetAttribute.WA_Moved)  # else a dialog moves to the middle of its parent when shown
-        from PySide6.QtWidgets import QDialogButtonBox
-
-        for box in page.findChildren(QDialogButtonBox):
-            if (button := box.button(QDialogButtonBox.StandardButton.Close)) is not None:
-                button.hide()  # the panel has a button for it
-        at = self._stack.addWidget(page)
-        self.tabs.insertTab(at, page.windowTitle())
-        page.windowTitleChanged.connect(lambda title: self.tabs.setTabText(self._stack.indexOf(page), title))
-        page.finished.connect(lambda _result: self._remove(page))
-        return at
-
-    def _remove(self, page: QDialog) -> None:
-        at = self._stack.indexOf(page)
-        if at < 0:
-            return
-        self._stack.removeWidget(page)
-        self.tabs.removeTab(at)
-        if not isinstance(page, TaskDialog):  # which is deleted when its work has ended
-            page.deleteLater()
-        if self._stack.count() == 0:
-            self.emptied.emit()
-
-    def close_page(self) -> None:
-        """Close the page on display; its running work ends."""
-        if isinstance(page := self.page, QDialog):
-            page.reject()
-
-    def take_focus(self) -> None:
-        """Set the focus to the first control of the page on display."""
-        page = self.page
-        first = page.nextInFocusChain() if page is not None else None
-        while first is not None and page is not None and first is not page:
-            if page.isAncestorOf(first) and first.focusPolicy() & Qt.FocusPolicy.TabFocus and first.isVisible():
-                first.setFocus(Qt.FocusReason.TabFocusReason)
-                return
-            first = first.nextInFocusChain()
-        self.tabs.setFocus(Qt.FocusReason.TabFocusReason)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Close the page on Escape, also with the focus in the tab bar."""
-        if event.key() == Qt.Key.Key_Escape:
-            self.close_page()
-        else:
-            super().keyPressEvent(event)
-
-
-class WorkArea(QSplitter):
-    """The work with the side panel at its right. `work_resized` has the width that the work has or is about to get."""
-
-    work_resized = Signal(int)
-    opening = Signal()
-    divided = Signal()
-    """The work has another width because the panel was opened or closed."""
-
-    def __init__(self, settings: Settings, parent: QWidget) -> None:
-        super().__init__(Qt.Orientation.Horizontal, parent)
-        self._settings = settings
-        self.work = QSplitter(Qt.Orientation.Vertical, self)
-        self.panel = SidePanel()
-        self.setHandleWidth(1)
-        self.setChildrenCollapsible(False)
-        self.addWidget(self.panel)
-        self.setStretchFactor(0, 1)
-        self.setStretchFactor(1, 0)
-        self.panel.hide()
-        self.panel.emptied.connect(self._close)
-        self.splitterMoved.connect(self._moved)
-
-    def show_page(self, page: QDialog, width: int) -> None:
-        """Show a page in the panel. `width`: of the panel in device-independent pixels, if the user has set none."""
-        opening = self.panel.isHidden()
-        wanted = int(self._settings.number("side_width")) or width
-        if not opening:
-            wanted = max(self.panel.width(), 0 if self._settings.number("side_width") else width)
-        panel = max(min(wanted, self.width() - MIN_WORK_PX), MIN_PANEL_PX)
-        if opening:
-            self.opening.emit()
-        # Panes are hidden first: with their minimum widths the panel would make the window wider.
-        self.work_resized.emit(self.width() - panel)
-        self.panel.show_page(page)
-        self.panel.show()
-        self.setSizes([self.width() - panel, panel])
-        if opening:
-            self.divided.emit()
-        self.panel.take_focus()
-
-    def _close(self) -> None:
-        self.panel.hide()
-        self.refresh()  # lays out at once, so that the panes get their sizes within the full width
-        self.work_resized.emit(self.width())
-        self.divided.emit()
-        self.work.setFocus()
-
-    def _moved(self, _place: int, _index: int) -> None:
-        self._settings.set("side_width", self.panel.width())
-        self.work_resized.emit(self.work.width())
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Announce the width of the work: before it shrinks, after it has grown."""
-        beside = 0 if self.panel.isHidden() else self.panel.width()
-        growing = event.size().width() > event.oldSize().width()
-        if growing:
-            super().resizeEvent(event)
-        self.work_resized.emit(event.size().width() - beside)
-        if not growing:
-            super().resizeEvent(event)

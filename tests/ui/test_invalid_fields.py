@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 from playground.cli.selftest import UiDriver
 from playground.ui.panes.prompt.pane import PARAMETERS, PROMPT
 from playground.ui.session import Session
-from playground.ui.widgets.labels import padded
+from playground.ui.widgets.form import padded
 
 
 async def test_an_invalid_parameter_is_not_sent_and_gets_the_focus(session: Session, hand: UiDriver) -> None:

@@ -21,7 +21,7 @@ from playground.requestlog.filter import EVERYTHING
 from playground.runs.state import RunState
 from playground.ui.dialogs.palette import CommandPalette
 from playground.ui.panes.log.columns import COLUMNS
-from playground.ui.panes.response.text_tab import NEVER_SENT
+from playground.ui.panes.response.labels import NEVER_SENT
 from playground.ui.session import Session
 from tests.ui.conftest import FAST, Tell
 

@@ -31,7 +31,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.labels import padded
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 

@@ -31,7 +31,8 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.metrics import UNKNOWN, Figure, counted, finish_text, seconds
 from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.labels import CopyButton, push_button, spin_box, toned
+from playground.ui.widgets.form import spin_box
+from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip

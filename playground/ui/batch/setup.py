@@ -31,8 +31,9 @@ from playground.services import AppServices
 from playground.ui.batch.model import Displayed
 from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.labels import padded, push_button, toned
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled, single_timer
 from playground.ui.widgets.notice import words
 

@@ -21,8 +21,8 @@ from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow
 from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds, speed
 from playground.runs.state import RunState
+from playground.ui.panes.response.labels import ending, outcome, outcome_look, waiting
 from playground.ui.panes.response.live_text import LiveText
-from playground.ui.panes.response.text_tab import ending, outcome, outcome_look, waiting
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, scaled, zoom_factor
 from playground.ui.widgets.figure_row import Bar, BarPiece

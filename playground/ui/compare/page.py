@@ -41,8 +41,9 @@ from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled
 from playground.ui.widgets.figure_row import Bar, BarPiece
+from playground.ui.widgets.form import padded, spin_box
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import ElidedLabel, padded, push_button, spin_box, toned
+from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled, single_timer
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table

@@ -24,7 +24,8 @@ from playground.client.endpoint import (
 from playground.client.models import PRESETS, EndpointPreset, preset_for
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import Form, padded, toned
+from playground.ui.widgets.form import Form, padded
+from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.notice import words
 

@@ -28,7 +28,8 @@ from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import copy_text, push_button, spin_box
+from playground.ui.widgets.form import spin_box
+from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table

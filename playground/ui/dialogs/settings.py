@@ -25,7 +25,8 @@ from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.settings import SETTINGS, Setting, Settings
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import CopyButton, Form, padded, push_button, toned
+from playground.ui.widgets.form import Form, padded
+from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import asked

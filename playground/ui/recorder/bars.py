@@ -17,8 +17,9 @@ from playground.ui.compare.column import PieceView
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.figure_row import figure, round_up
+from playground.ui.widgets.form import spin_box
 from playground.ui.widgets.icons import icon, set_icon
-from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, spin_box, toned
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 

@@ -28,8 +28,9 @@ from playground.ui.theme import GRID
 from playground.ui.voice.picture import milliseconds
 from playground.ui.voice.readiness_tab import ReadinessServices, ReadinessTab
 from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import padded, push_button
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog

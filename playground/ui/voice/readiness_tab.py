@@ -31,7 +31,8 @@ from playground.ui.dialogs.repeat import Ahead, what_it_takes
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
-from playground.ui.widgets.labels import copy_text, spin_box
+from playground.ui.widgets.form import spin_box
+from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table

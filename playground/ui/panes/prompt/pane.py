@@ -14,9 +14,10 @@ from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
 from playground.prompt.limits import invalid_errors
+from playground.ui.panes.prompt.body_tab import BodyTab, go_to_field
 from playground.ui.panes.prompt.footer import ProblemBar, PromptFooter
 from playground.ui.panes.prompt.marks import Advised
-from playground.ui.panes.prompt.prompt_tab import BodyTab, PromptTab, go_to_field
+from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.undo import PromptFile, UndoHistory
 from playground.ui.panes.prompt.variables_table import VariablesTable
 from playground.ui.widgets.icons import icon_button

@@ -24,9 +24,10 @@ from playground.prompt.field_errors import FieldError
 from playground.runs.metrics import Figure, output_figure, seconds, speed
 from playground.runs.record import Asked
 from playground.runs.state import RunState
+from playground.ui.panes.response.labels import outcome, outcome_look
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.panes.response.raw_tabs import DisplayedRequest, JsonTab, RequestTab
-from playground.ui.panes.response.text_tab import TextTab, outcome, outcome_look
+from playground.ui.panes.response.text_tab import TextTab
 from playground.ui.panes.response.tools_tab import ToolCallsTab
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled, ui_font

@@ -10,6 +10,7 @@ from PySide6.QtGui import QImage, QTextCursor, QTextDocument
 from PySide6.QtWidgets import QFrame, QTextBrowser
 
 from playground.runs.state import RunState
+from playground.ui.panes.response.labels import placeholder
 from playground.ui.panes.response.live_text import FollowEnd, SlowSteps, displayed
 from playground.ui.panes.response.markdown_view import (
     COPY_CODE,
@@ -19,7 +20,6 @@ from playground.ui.panes.response.markdown_view import (
     pieces,
     selected_text,
 )
-from playground.ui.panes.response.text_tab import placeholder
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.highlight import is_loaded, load
 from playground.ui.widgets.labels import copy_text, text_data, toned

@@ -26,9 +26,9 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError
 from playground.runs.record import Asked
 from playground.runs.state import RunState
+from playground.ui.panes.response.labels import EMPTY, NO_CONTENT, STOPPED
 from playground.ui.panes.response.pane import EVENTS, JSON, RENDERED, REQUEST, TOOLS, ResponsePane
 from playground.ui.panes.response.raw_tabs import DisplayedRequest
-from playground.ui.panes.response.text_tab import EMPTY, NO_CONTENT, STOPPED
 from playground.ui.theme import GRID, apply_colors, load_theme
 from tests.ui import runs_on_show as runs
 

@@ -1,0 +1,120 @@
+"""Texts of the response pane: the state of a run, and what an empty tab will display."""
+
+from __future__ import annotations
+
+from playground.client.events import ApiError, Queued, RetryScheduled
+from playground.export.terminal import visible_line
+from playground.runs.metrics import counted, finish_text, whole_seconds
+from playground.runs.state import Phase, RunState
+
+EMPTY = "Nothing sent yet"
+
+
+STOPPED = "Stopped by you · usage unknown: the server did not report it before the stop"
+
+
+NEVER_SENT = "Stopped by you before it was sent · no tokens were used"
+
+
+STOPPED_WITH_USAGE = "Stopped by you · the usage had already been reported"
+
+
+INTERRUPTED = "Interrupted · the program ended before the response; this is the text logged until then"
+
+
+NO_CONTENT = "The response ended without any text."
+
+
+ONLY_CALLS = "No text: the model called a tool."
+
+
+def outcome(state: RunState | None) -> str:
+    """Return how the run ended, or its phase."""
+    if state is None:
+        return "nothing sent"
+    if state.phase == "done":
+        return visible_line(finish_text(state.finish_reason))
+    if state.phase == "failed":
+        return f"failed · {state.status}" if state.status not in (None, 200) else "failed"
+    return {"waiting": "not sent yet", "sent": "sent"}.get(state.phase, state.phase)
+
+
+_LOOKS: dict[Phase, tuple[str, str, str]] = {
+    "done": ("check", "muted", "muted"),
+    "failed": ("error", "failure", "failure"),
+    "stopped": ("stop", "variable_edge", "variable"),
+    "interrupted": ("warn", "variable_edge", "variable"),
+    "streaming": ("play", "output", "output"),
+    "retrying": ("clock", "muted", "muted"),
+    "waiting": ("clock", "muted", "muted"),
+    "sent": ("clock", "muted", "muted"),
+}
+
+
+def outcome_look(phase: Phase | None) -> tuple[str, str, str]:
+    """Return the icon of a run's phase, the role of its color, and the tone of the text."""
+    return ("", "muted", "muted") if phase is None else _LOOKS[phase]
+
+
+def waiting(state: RunState, elapsed_s: float) -> str:
+    """Return the placeholder shown before the first token. `elapsed_s` is the wait so far, in seconds."""
+    if state.queued is not None:
+        return queued(state.queued, elapsed_s)
+    if state.phase == "waiting":
+        return "Waiting to be sent…"
+    if state.phase == "retrying" and state.retry is not None and state.error is not None:
+        return retrying(state.error, state.retry, state.retry.at + state.retry.wait_s - elapsed_s)
+    got_headers = bool(state.attempts) and state.attempts[-1].headers_at is not None
+    head = "Headers received" if got_headers else "Sent"
+    return f"{head} · waiting for the first token… {elapsed_s:.1f} s"
+
+
+def left_s(event: Queued, elapsed_s: float) -> float | None:
+    """Return the seconds until a queued request is sent; None if the wait cannot be known."""
+    return None if event.expected_s is None else max(event.at + event.expected_s - elapsed_s, 0.0)
+
+
+def queued(event: Queued, elapsed_s: float) -> str:
+    """Return the position in the queue and the remaining wait: `Queued behind 1 request, about 32 s`."""
+    ahead = event.place - 1
+    head = f"Queued behind {counted(ahead, 'request')}" if ahead > 0 else "Queued, next to be sent"
+    left = left_s(event, elapsed_s)
+    return head if left is None else f"{head}, about {whole_seconds(left)}"
+
+
+def retrying(error: ApiError, retry: RetryScheduled, left_s: float) -> str:
+    """Return the countdown to the next attempt."""
+    status = f"{error.status} " if error.status is not None else ""
+    asked = " (the server asked for it)" if error.retry_after_s is not None else ""
+    left = f"in {whole_seconds(left_s)}{asked}"
+    return f"{status}{error.title} · attempt {retry.attempt} of at most {retry.of} {left}. Ctrl+Enter stops."
+
+
+def placeholder(state: RunState | None, elapsed_s: float = 0.0) -> str:
+    """Return the Text tab's message while there is no text; empty if another place says it."""
+    if state is None:
+        return EMPTY
+    if not state.ended:
+        return ONLY_CALLS if state.tool_calls else waiting(state, elapsed_s)
+    if state.phase == "done":
+        return ONLY_CALLS if state.tool_calls else NO_CONTENT
+    return ""
+
+
+def ending(state: RunState | None) -> str:
+    """Return the line under a text that did not end as it should; empty otherwise."""
+    if state is None:
+        return ""
+    if state.phase == "stopped":
+        if not state.attempts:
+            return NEVER_SENT
+        return STOPPED if state.usage is None else STOPPED_WITH_USAGE
+    if state.phase == "interrupted":
+        return INTERRUPTED
+    if state.phase == "done" and not state.saw_done:
+        return "Ended without [DONE] · the server closed the stream early; the text may be incomplete"
+    if state.phase == "done" and state.finish_reason == "length":
+        return "Cut at the token limit (finish_reason length): raise max_tokens for the rest"
+    if state.phase == "done" and state.finish_reason == "content_filter":
+        return "Ended by the server's content filter"
+    return ""

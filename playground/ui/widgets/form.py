@@ -1,0 +1,139 @@
+"""A form that shows validation errors at its fields."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtGui import QValidator
+from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+
+from playground.prompt.field_errors import InputError
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID
+from playground.ui.widgets.labels import toned
+from playground.ui.widgets.layouts import column_of
+
+Box = TypeVar("Box", QSpinBox, QDoubleSpinBox)
+
+
+class _NoGroups(QValidator):
+    """The box's own validation, without the group separators that Qt would remove silently."""
+
+    def __init__(self, box: QSpinBox | QDoubleSpinBox) -> None:
+        super().__init__(box)
+        self._box = box
+
+    def validate(self, text: str, place: int) -> object:
+        """Return the state of a typed text."""
+        return QValidator.State.Invalid if "," in text else self._box.validate(text, place)
+
+    def fixup(self, text: str) -> str:
+        """Return the text that replaces an incomplete one."""
+        return self._box.fixup(text)
+
+
+def padded(box: Box) -> Box:
+    """Return the box, with its figure as far from the edge as in any other field.
+
+    It takes no group separators: `0,7` in a box for whole numbers must not be displayed while another value is used.
+    """
+    box.lineEdit().setValidator(_NoGroups(box))
+    box.lineEdit().setTextMargins(GRID - 2, 0, 0, 0)
+    return box
+
+
+def spin_box(low: int, high: int, value: int, name: str) -> QSpinBox:
+    """Return a padded box for a whole number from `low` to `high`; `name` is its accessible name."""
+    box = padded(QSpinBox())
+    box.setRange(low, high)
+    box.setValue(value)
+    box.setAccessibleName(name)
+    return box
+
+
+class Form(QWidget):
+    """Labelled fields, each with an error line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fields: dict[str, tuple[QWidget, QLabel]] = {}
+        self._last: QVBoxLayout | None = None
+        self.general = _wrong_label()
+        self._rows = QFormLayout()
+        self._rows.setHorizontalSpacing(GRID * 2)
+        self._rows.setVerticalSpacing(GRID)
+        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        column_of(self._rows, self.general, on=self, margins=0)
+
+    def add(self, name: str, label: str, field: QWidget) -> None:
+        """Add a field under the name that problems name it by."""
+        field.setAccessibleName(label)
+        for box in (field, *field.findChildren(QWidget)):
+            if isinstance(box, QComboBox | QSpinBox):
+                box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+                box.installEventFilter(self)
+            if isinstance(box, QSpinBox):
+                # The style sheet's padding does not reach the line inside a spin box without buttons.
+                box.lineEdit().setTextMargins(GRID - 2, 0, 0, 0)
+        if isinstance(field, QCheckBox):
+            field.setMinimumHeight(28)  # as high as other fields: labels are centred beside them
+        wrong = _wrong_label()
+        holder = QWidget()
+        column = column_of(field, wrong, on=holder, margins=0, spacing=2)
+        self._rows.addRow(label, holder)
+        self._fields[name] = (field, wrong)
+        self._last = column
+
+    def add_words(self, label: QWidget) -> None:
+        """Add a description under the previous field, with the same visibility."""
+        assert self._last is not None, "words belong to a field"
+        self._last.addWidget(label)
+
+    def set_shown(self, name: str, shown: bool) -> None:
+        """Show or hide a field with its label."""
+        holder = self._fields[name][0].parentWidget()
+        if holder is not None:
+            self._rows.setRowVisible(holder, shown)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ignore the wheel, so that scrolling the form changes no value that it passes over."""
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+    def show_errors(self, bad: InputError | None) -> None:
+        """Show each error at its field (at the end without one); None clears all errors."""
+        for field, wrong in self._fields.values():
+            _mark(field, wrong, "")
+        self.general.hide()
+        for problem in bad.problems if bad is not None else ():
+            name = ".".join(str(step) for step in problem.path)
+            words = f"{problem.message} {problem.hint}".strip()
+            if name in self._fields:
+                field, wrong = self._fields[name]
+                _mark(field, wrong, words[:1].upper() + words[1:])
+                field.setFocus()
+            else:
+                self.general.setText(words[:1].upper() + words[1:])
+                self.general.show()
+
+    def sentence(self, name: str) -> str:
+        """Return the error shown at a field; "" without one."""
+        wrong = self._fields[name][1]
+        return wrong.text() if not wrong.isHidden() else ""
+
+
+def _wrong_label() -> QLabel:
+    label = toned("", "failure", wraps=True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.hide()
+    return label
+
+
+def _mark(field: QWidget, wrong: QLabel, words: str) -> None:
+    wrong.setText(words)
+    wrong.setVisible(bool(words))
+    field.setAccessibleDescription(words)
+    restyle(field, bad=bool(words))
