@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
+from playground.client.events import AnyEvent
 from playground.export.log_files import FORMATS, export
 from playground.export.redaction import CHOICES, Contents, Outline
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
@@ -25,10 +26,12 @@ from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
+from playground.runs.state import fold
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
 from tests.http_server import QuietHandler, serving
+from tests.requestlog.samples import answered, record, refused, stopped
 
 KEY = "sk_planted-0123456789/+AbCdEf"
 SECRET = "Meera's balance"
@@ -263,3 +266,11 @@ def test_text_that_is_written_differently_in_each_language_is_taken_out_of_a_ser
     assert re.fullmatch(
         rf"not in: [\"\\']*\[{len(SPECIAL)} characters of the request\][\"\\']* \(param=messages\)", left
     )
+
+
+@pytest.mark.parametrize(("events", "stated"), [(refused(401), "—"), (stopped(), "≈ 1,204"), (answered(), "1,204")])
+def test_ticket_estimates_input_only_if_the_prompt_was_read(events: list[AnyEvent], stated: str) -> None:
+    phase = fold(events).phase
+    text = ticket(StoredRun(record(), 1, phase, False, tuple(events)))
+    (row,) = [line for line in text.splitlines() if "prompt tokens" in line]
+    assert row.split("|")[2].strip() == stated
