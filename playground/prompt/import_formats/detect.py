@@ -16,7 +16,8 @@ from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, parse
 from playground.prompt.import_formats.api_bodies import Report, open_json, open_json_lines, opened_body
 from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, ReadFile, open_curl, open_snippet, refuse_files
 from playground.prompt.json_bounds import MAX_DEPTH, JsonBoundsError, as_utf8, check_depth, json_lines, loads
-from playground.prompt.secret_names import is_placeholder, is_secret, looks_random, may_be_secret
+from playground.prompt.secret_addresses import addresses_in
+from playground.prompt.secret_names import is_placeholder
 from playground.prompt.secret_values import has_digit, of_field
 from playground.prompt.secret_words import LEAST_CHARS, MASK
 
@@ -262,7 +263,6 @@ _COOKIE_OPTION = re.compile(rf"(?<!\S)(?:-b\s*|--cookie[\s=]+){_QUOTED}")
 _HEADER_FIELD = re.compile(
     r"""["']((?:[A-Za-z0-9]+-)+[A-Za-z0-9]+|cookie)["']\s*:\s*f?["']((?:bearer\s+|basic\s+)?)([^\s"'$\\{}]{8,})""", re.I
 )
-_ADDRESS = re.compile(r"""https?://(?:([^\s/?#@"']+)@)?[^\s"'?#<>]*(?:\?([^\s"'<>]*))?""")
 
 
 def mask_secrets(text: str, mask: str) -> str:
@@ -296,17 +296,8 @@ def _secrets(text: str) -> Iterator[str]:
     for found in _HEADER_FIELD.finditer(text):
         if has_digit(found[3]):
             yield from of_field(found[1], found[3])
-    yield from _of_addresses(text)
-
-
-def _of_addresses(text: str) -> Iterator[str]:
-    for found in _ADDRESS.finditer(text):
-        user, _, password = (found[1] or "").partition(":")
-        if password or has_digit(user):
-            yield password or user
-        for name, value in (pair.partition("=")[::2] for pair in (found[2] or "").split("&")):
-            if is_secret(name) or (may_be_secret(name) and looks_random(value)):
-                yield value
+    for secret in addresses_in(text):
+        yield from secret.values
 
 
 def _is_code(value: str) -> bool:
