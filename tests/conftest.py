@@ -83,7 +83,7 @@ class Entered(AbstractAsyncContextManager[Value]):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an async test on the loop of the fixture `runner`, which the window needs, or on one of its own."""
+    """Run an async test on the loop of the fixture `runner`, which the window needs, or on a separate one."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     given = pyfuncitem.funcargs

@@ -31,7 +31,8 @@ from playground.client.events import (
     UsageReported,
 )
 from playground.client.sse import JSON_LINES, NamedData
-from playground.client.tolerant_json import ToolCallAssembler, UsageReader, count
+from playground.client.tolerant_json import UsageReader, count
+from playground.client.tool_call_assembler import ToolCallAssembler
 from playground.prompt.json_bounds import JsonBoundsError, check_depth, json_lines
 
 MOST_ALTERNATIVES = 20

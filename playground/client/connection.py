@@ -396,7 +396,7 @@ def _create_client(network: Network, route: _Route) -> httpx.AsyncClient | ApiEr
             follow_redirects=False,
             # No cookie is stored: a request has only the headers that are displayed.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            trust_env=False,  # proxies.py and _context read the environment
+            trust_env=False,  # proxy_for and _context read the environment
             proxy=proxy,
         )
     except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:  # ssl.SSLError is an OSError

@@ -107,7 +107,6 @@ class ProgramLosses(Struct, frozen=True):
     spans: tuple[VaryingSpan, ...]
     paid: Mapping[int, Mapping[int, float]]
     predecessors: Mapping[int, int]
-    scale: float = 1.0
 
     @property
     def lost(self) -> float:
@@ -543,7 +542,6 @@ class _Program:
             tuple(spans),
             paid,
             {members[number]: members[earlier] for number, earlier in self._predecessors.items()},
-            self._scale,
         )
 
     def _roots(self) -> list[int]:

@@ -243,10 +243,9 @@ class CapturedExchange:
 
     def _last_events(self, at: float, outcome: Outcome, detail: str) -> list[AnyEvent]:
         decoder = self._decoder
-        if decoder is not None and decoder.ended and decoder.error is None:
-            return []  # the answer was complete before the connection ended
-        if decoder is not None and decoder.error is not None:
-            return [*decoder.broken(at), self._failed(at, decoder.error)]  # clients close when they read the error
+        if decoder is not None and decoder.ended:
+            # Complete, or an error, before the connection ended: clients close when they read the error.
+            return [] if decoder.error is None else [self._failed(at, decoder.error)]
         if outcome == "caller_gone":
             return [*(decoder.broken(at) if decoder else ()), Stopped(at)]
         if outcome in ("upstream_unreachable", "upstream_invalid"):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,20 @@ def _file(folder: Path, body: Any, name: str = "prompt.json") -> str:
 def _body(text: str, **fields: Any) -> dict[str, Any]:
     messages = [{"role": "system", "content": text}, {"role": "user", "content": "Hello"}]
     return {"model": "electron", "messages": messages, "max_tokens": 100, **fields}
+
+
+def test_check_without_log_does_not_import_the_log(tmp_path: Path) -> None:
+    """Its import takes 20 ms of the command's start."""
+    code = (
+        "import sys; from playground.cli.main import main; main(['check', sys.argv[1]]);"
+        "sys.exit('sqlite3' in sys.modules)"
+    )
+    path = _file(tmp_path, _body("Be brief."))
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=False, timeout=LIMIT_S
+    )
+    assert "prompt.json" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_good_prompt_passes_in_silence_and_no_folder_is_made(run: Run, tmp_path: Path) -> None:

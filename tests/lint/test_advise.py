@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from playground.client.endpoint import Rates
+from playground.lint.engine import advise
 from playground.lint.model import SEVERITIES, Evidence, FindingPlace
 from playground.lint.prompt_facts import LintContext
 from playground.lint.rules.registry import EXAMPLES, RULES, rule_named
-from playground.lint.service import advise
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.limits import check
 from playground.prompt.request import to_request

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from playground.client.endpoint import PLANS, PUBLISHED_RATES
+from playground.lint.engine import advise
 from playground.lint.prompt_facts import AgentLoopContext, Batch, LintContext, PastRequest, PromptHistory, Retries
-from playground.lint.service import advise
 from playground.prompt.document import Document, Json, Tool
 from tests.prefix_cache.prompts import DOCUMENTS, ODD
 

@@ -347,6 +347,8 @@ def test_open_any_options_of_other_commands_in_a_prompt_are_kept(content: str) -
         ("--user b7xWm2Zq7Lm2", "b7xWm2Zq7Lm2"),
         ("--oauth2-bearer abcdefghijkl", "abcdefghijkl"),
         ("-x https://b7xWm2Zq7Lm2@proxy.example.com", "b7xWm2Zq7Lm2"),
+        ("-x socks5h://bob:b7xWm2Zq7Lm2@proxy.example.com", "b7xWm2Zq7Lm2"),
+        ("-x https://bob:hunter2@proxy.example.com", "bob:hunter2"),
     ],
 )
 def test_open_any_secret_of_an_option_is_masked_in_the_prompt(options: str, secret: str) -> None:
