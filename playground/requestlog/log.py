@@ -315,19 +315,21 @@ class RequestLog(LogReads):
     async def _replace_damaged(self, error: sqlite3.Error) -> bool:
         if not self._can_replace():
             return False
-        if self._replacing is None:
-            self._replacing = asyncio.create_task(self._replace(error), name="replacement of the damaged log")
-        return await asyncio.shield(self._replacing)
+        return await asyncio.shield(self._replacing or self._start_replacing(error))
 
     def _can_replace(self) -> bool:
         return self._writer is not None and not self._closed and self._replaced < MOST_REPLACED
+
+    def _start_replacing(self, error: sqlite3.Error) -> asyncio.Task[bool]:
+        self._replacing = asyncio.create_task(self._replace(error), name="replacement of the damaged log")
+        return self._replacing
 
     async def _replace(self, damage: sqlite3.Error) -> bool:
         self._replaced += 1
         is_recovering = False
         self._is_open.clear()
-        await self._close_readers()
         try:
+            await self._close_readers()
             ready = await self._write_worker.call(lambda: self._reopen(damage))
         except LogUnavailableError as error:
             self._deliver(str(error))
@@ -380,14 +382,15 @@ class RequestLog(LogReads):
         """Let the damaged file be replaced soon. Returns False if that is impossible, or not worth it for one text."""
         if not self._can_replace() or is_undecodable(error):
             return False
-        self._on_loop(lambda: self._start_replacing(error))
-        return True
 
-    def _start_replacing(self, error: sqlite3.Error) -> None:
-        if self._replacing is None and self._can_replace():
-            self._replacing = asyncio.create_task(self._replace(error), name="replacement of the damaged log")
-        else:
-            self._recovered.set()
+        def replace() -> None:
+            if self._replacing is None and self._can_replace():
+                self._start_replacing(error)
+            else:
+                self._recovered.set()
+
+        self._on_loop(replace)
+        return True
 
     def _reopen(self, damage: sqlite3.Error) -> Ready:
         """Write into the log that replaces a damaged one, first what is not saved. Raises LogUnavailableError."""

@@ -103,7 +103,7 @@ class Writer:
         changed: Callable[[list[str]], None],
         damaged: Callable[[sqlite3.Error], bool],
     ) -> None:
-        """`damaged` is told of damage, and returns whether the file will be replaced."""
+        """`damaged` is called with an error that damage causes. It returns whether the file will be replaced."""
         self._report, self._changed, self._damaged = report, changed, damaged
         self._live: dict[str, LiveRun] = {}
         self._given_up = 0
