@@ -103,15 +103,15 @@ class IndexedIds:
 
 
 FEW_IDS = 20
-"""Number of ids that are compared one by one."""
+"""Number of whole ids up to which each is compared alone; more are searched together."""
 _IDS = "SELECT number, run_id, request_id, body_id FROM runs WHERE number >= ? ORDER BY number"
 
 
 class ListedIds:
     """Finds the requests that have one of many whole ids as a run_id, or within an id of an attempt or body.
 
-    Uses the indexes, and reads the ids of all requests if they do not find more than FEW_IDS. For the same list again,
-    reads only the ids of requests that ran then or are newer.
+    Uses the indexes. If more than FEW_IDS of the ids are not in them, reads the ids of all requests; for the same list
+    again, only those of requests that ran then or are newer.
     """
 
     def __init__(self, connection: sqlite3.Connection, indexed: IndexedIds) -> None:
