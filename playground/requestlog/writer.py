@@ -23,6 +23,7 @@ from playground.requestlog.records import EndedRun
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import WriterMemory, is_damage, note_damage, transaction
 from playground.requestlog.summary import Summary, summarize
+from playground.runs.metrics import counted
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 
@@ -322,7 +323,7 @@ class Writer:
             self.settle(durable=False)
         unsaved = sum(live.owes for live in self._live.values()) + self._given_up
         if unsaved:
-            self._report(f"{unsaved} request(s) could not be saved in the request log, and the program ends.")
+            self._report(f"{counted(unsaved, 'request')} could not be saved in the request log, and the program ends.")
         self.disconnect()
         return unsaved
 

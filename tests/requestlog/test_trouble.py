@@ -331,7 +331,7 @@ def test_what_could_not_be_saved_is_said_at_the_end(tmp_path: Path) -> None:
         hearing = Hearing(log)
         await keep(log, record("question " + os.urandom(20_000).hex()), answered())
         await log.close()
-        assert "1 request(s) could not be saved" in (await hearing.first(2))[1]
+        assert "1 request could not be saved" in (await hearing.first(2))[1]
 
     run(work())
 
