@@ -237,6 +237,8 @@ class Salvage:
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if isinstance(error, sqlite3.Error) and not is_damage(error) and self._aside.exists():
                 raise
+        with transaction(self._connection, durable=True):
+            index.expire_caches(self._connection)  # requests were added below newer ones
         with suppress(OSError):
             marker.unlink()
 
