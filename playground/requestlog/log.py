@@ -23,7 +23,7 @@ from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_reads import LogReads
 from playground.requestlog.records import EndedRun, LogUnavailableError, StoredRun
 from playground.requestlog.recovery import Ready, RecoveryProgress, advance, open_log, recovery_steps, reopen
-from playground.requestlog.store import FILE_NAME, is_damage, is_undecodable
+from playground.requestlog.store import FILE_NAME, identity, is_damage, is_undecodable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
 from playground.requestlog.writer import BATCH, IDLE_BATCH, SEALED_AT_ONCE, Writer
@@ -67,9 +67,8 @@ class RequestLog(LogReads):
         self._write_worker = worker
         self._writer: Writer | None = None
         if ready.files.writer is not None and ready.owner is not None:
-            self._writer = Writer(
-                ready.files.writer, ready.owner, self._report, self._changed, self._will_replace_damaged
-            )
+            callbacks = (self._report, self._changed, self._will_replace_damaged, self._is_replaced)
+            self._writer = Writer(ready.files.writer, ready.owner, *callbacks)
         self._identity = ready.identity
         self._replacing: asyncio.Task[bool] | None = None
         self._replaced = 0
@@ -377,6 +376,10 @@ class RequestLog(LogReads):
         await self._write_worker.call(work)
 
     # The methods below run on the threads.
+
+    def _is_replaced(self) -> bool:
+        """Return whether another process has set the open file aside and has begun a new one."""
+        return self._can_replace() and identity(self._path) not in (None, self._identity)
 
     def _will_replace_damaged(self, error: sqlite3.Error) -> bool:
         """Let the damaged file be replaced soon. Returns False if that is impossible, or not worth it for one text."""

@@ -246,7 +246,8 @@ class Salvage:
         with closing(open_aside(self._aside)) as connection:
             reader = StoredRuns(connection)
             _replace_damaged_tables(connection, reader)
-            numbers = [number for number in _numbers(connection) if number > done]
+            running = self._running_elsewhere(connection)
+            numbers = [number for number in _numbers(connection) if number > done and number not in running]
             # All requests of a block of the text search in one transaction: it is not indexed before.
             for _, some in groupby(numbers, lambda number: number >> index.SHIFT):
                 together = list(some)
@@ -254,6 +255,13 @@ class Salvage:
                 with suppress(OSError):  # the next start copies them again, and finds that they are there
                     marker.write_bytes(str(together[-1]).encode())
                 yield RecoveryProgress(self.copied, len(numbers), len(self.damaged))
+
+    def _running_elsewhere(self, connection: sqlite3.Connection) -> set[object]:
+        """Return the requests of other living processes: these write them into the new log."""
+        owned = _readable(connection, "SELECT number, owner FROM runs NOT INDEXED WHERE owner NOT NULL")
+        owners = {owner for _, owner in owned if isinstance(owner, str)}
+        living = {owner for owner in owners if is_alive(self._aside.parent, owner)}
+        return {number for number, owner in owned if owner in living}
 
     def _copy(self, reader: StoredRuns, numbers: list[int]) -> None:
         found: list[tuple[int, EndedRun]] = []

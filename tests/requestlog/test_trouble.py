@@ -538,6 +538,41 @@ def test_request_that_begins_while_a_damaged_log_is_replaced_is_saved(
     run(work())
 
 
+def test_process_that_writes_a_log_which_another_one_has_set_aside_continues_in_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds no damage itself. Its running request is copied by neither."""
+
+    async def work() -> None:
+        other = await RequestLog.open(tmp_path)
+        await keep(other, record("before"), answered())
+        running = record("running")
+        await other.begin(running)
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        damage_index(tmp_path / FILE_NAME, "tags_number")
+        log = await RequestLog.open(tmp_path)
+        await log.recovered()
+        assert [row.question for row in await log.page(EVERYTHING)] == ["before"]
+        for event in answered():
+            other.note(running.run_id, event)
+        await other.finish(running.run_id, fold(answered()))
+        await keep(other, record("after"), answered())
+        await other.add([EndedRun(record("imported"), tuple(answered()))])
+        await other.close()
+        assert other.unsaved == 0
+        found = await log.page(EVERYTHING)
+        assert {(row.question, row.phase) for row in found} == {
+            (question, "done") for question in ("before", "running", "after", "imported")
+        }
+        assert len(found) == 4
+        await log.close()
+
+    run(work())
+    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+    assert not (tmp_path / "request-log.check").exists()
+
+
 @pytest.mark.parametrize("table", ["targets", "meta", "sqlite_autoindex_runs_1", "tags", "streams"])
 def test_damage_of_a_small_table_loses_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)
