@@ -96,7 +96,7 @@ def merge_batches(options: argparse.Namespace) -> int:
         _print_notice(f"{name}: its batch has not ended with all rows answered. Continue it with --resume.")
     failed = sum(result.get("phase") != "done" for result in merged)
     missing = row_number(merged[-1]) + 1 - len(merged) if merged else 0
-    print(f"{len(merged):,} rows, {failed:,} failed, {missing:,} missing before the last one", file=sys.stderr)
+    print(f"{counted(len(merged), 'row')}, {failed:,} failed, {missing:,} missing before the last one", file=sys.stderr)
     return FAILED if failed or missing or unfinished else FINISHED
 
 
@@ -158,7 +158,8 @@ class _Job:
         if self._options.json:
             print(json.dumps({"order": plan.order, **_forecast_fields(chosen), "file_order": _forecast_fields(other)}))
             return
-        print(f"{chosen.requests:,} requests, ≈ {chosen.prompt_tokens:,.0f} prompt tokens, ≈ {chosen.seconds:,.0f} s")
+        requests = counted(chosen.requests, "request")
+        print(f"{requests}, ≈ {chosen.prompt_tokens:,.0f} prompt tokens, ≈ {chosen.seconds:,.0f} s")
         print(f"cached: ≈ {chosen.cached_tokens:,.0f} ({chosen.cached_share:.0%})")
         print(f"cached in file order: ≈ {other.cached_tokens:,.0f} ({other.cached_share:.0%})")
         if plan.saved_cost is not None:
@@ -264,12 +265,13 @@ class _Figures(Struct):
     def lines(self) -> Iterator[str]:
         sums = self.sums
         yield (
-            f"{self.done:,} of {self.rows:,} rows answered, {self.failed:,} failed, "
+            f"{self.done:,} of {counted(self.rows, 'row')} answered, {self.failed:,} failed, "
             f"{counted(sums.requests, 'request')}; cached tokens {sums.cached_tokens:,} of {sums.prompt_tokens:,} "
             f"({percent(sums.cached_share)}), completion tokens {sums.completion_tokens:,}, cost {dollars(sums.cost)}"
         )
         if sums.unreported:
-            yield f"{sums.unreported:,} requests without reported tokens are not in these sums"
+            requests = counted(sums.unreported, "request")
+            yield f"{requests} without reported tokens {'is' if sums.unreported == 1 else 'are'} not in these sums"
         for name, passed in sums.passed.items():
             yield f"{name}: passed {passed:,} of {sums.done:,}"
 

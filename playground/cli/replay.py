@@ -20,6 +20,7 @@ from playground.prefix_cache.miss_sentences import Candidate
 from playground.prefix_cache.replay import ReplayResult, ReplaySummary, TrafficReplay, replay_traffic
 from playground.prefix_cache.traffic import TrafficError, TrafficRecord, read_traffic
 from playground.prompt.field_errors import FieldError, InputError
+from playground.runs.metrics import counted
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -176,7 +177,7 @@ def _text_lines(found: TrafficReplay) -> Iterator[str]:
     summary = found.summary
     fields = summary_fields(summary)
     yield (
-        f"{summary.requests:,} requests, {summary.reported:,} with reported cached tokens: within a block "
+        f"{counted(summary.requests, 'request')}, {summary.reported:,} with reported cached tokens: within a block "
         f"{_percent(summary.within_block)}, inside the interval {_percent(summary.coverage)}"
     )
     for name in ("block", "minimum", "lifetime", "answers_cached", "tools_position", "replicas"):

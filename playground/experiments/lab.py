@@ -20,7 +20,7 @@ from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from playground.prompt.document import Document, Json, Message
-from playground.runs.metrics import percent, seconds
+from playground.runs.metrics import counted, percent, seconds
 from playground.runs.state import RunState
 
 Experiment = Literal["blocks", "lifetime", "repeats", "first_token"]
@@ -399,7 +399,7 @@ def _first_token_sentences(found: Findings) -> Iterator[str]:
     for name, times in (("cold", found.cold_ttft), ("warm", found.warm_ttft)):
         if times:
             middle, late = seconds(statistics.median(times)), seconds(_ninetieth(times))
-            yield f"{name}: median {middle}, 90th percentile {late} ({len(times)} requests)."
+            yield f"{name}: median {middle}, 90th percentile {late} ({counted(len(times), 'request')})."
     if found.cold_ttft and found.warm_ttft:
         saved = statistics.median(found.cold_ttft) - statistics.median(found.warm_ttft)
         word = "saves" if saved >= 0 else "costs"

@@ -20,7 +20,7 @@ from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow
 from playground.runs.cache_memory import sent_from_log
-from playground.runs.metrics import percent
+from playground.runs.metrics import counted, percent
 from playground.runs.record import SentRow
 
 BINS = 24
@@ -75,7 +75,7 @@ class CacheHistory(Struct, frozen=True):
         if not self.compared:
             return ("None of these requests reported cached tokens: nothing is known of the cache.",)
         sentences = [
-            f"{self.compared:,} requests: {self.cached:,} of {self.prompt:,} tokens came from the cache "
+            f"{counted(self.compared, 'request')}: {self.cached:,} of {self.prompt:,} tokens came from the cache "
             f"({percent(self.cached / self.prompt if self.prompt else 0.0)}, weighted by tokens)."
         ]
         if self.unreported:

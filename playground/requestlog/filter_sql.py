@@ -29,6 +29,7 @@ from playground.requestlog.filter import (
     WordTerm,
 )
 from playground.requestlog.index import ID_PIECES, PIECES, RUNS, SHIFT, TEXTS, any_of, column_text, fold, pieces, query
+from playground.requestlog.log_queries import FEW_IDS
 from playground.requestlog.rows import both_ids, microseconds
 from playground.requestlog.summary import TRAITS
 
@@ -440,13 +441,9 @@ def _group(term: Term, position: int) -> object:
             return position
 
 
-_MANY_IDS = 20
-"""Number of whole ids in a filter up to which each is a condition; more are looked for together."""
-
-
 def _any_of(terms: list[Term], lookup: Lookup) -> Condition:
     whole_ids = frozenset(term.part for term in terms if isinstance(term, IdTerm) and WHOLE_ID.fullmatch(term.part))
-    if len(whole_ids) > _MANY_IDS:
+    if len(whole_ids) > FEW_IDS:
         numbers, left = lookup.listed(whole_ids)
         others = [term for term in terms if isinstance(term, IdTerm) and term.part not in whole_ids]
         made = [_numbered(numbers), *(_id(term, lookup.ids) for term in (*map(IdTerm, left), *others))]

@@ -296,7 +296,11 @@ def open_all(connection: sqlite3.Connection) -> None:
     for table in ("search_blocks", "prompt_blocks", "prompt_elements", "element_runs"):
         connection.execute(f"DELETE FROM {table}")
     connection.execute(f"INSERT OR IGNORE INTO open_blocks SELECT DISTINCT number >> {SHIFT} FROM runs")
-    # Caches of ids of elements are stale in every process.
+    expire_caches(connection)
+
+
+def expire_caches(connection: sqlite3.Connection) -> None:
+    """Let every process read again what it remembers of row numbers, parts and elements, as after a deletion."""
     connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'deletions'")
 
 

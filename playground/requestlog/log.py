@@ -23,7 +23,7 @@ from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_reads import LogReads
 from playground.requestlog.records import EndedRun, LogUnavailableError, StoredRun
 from playground.requestlog.recovery import Ready, RecoveryProgress, advance, open_log, recovery_steps, reopen
-from playground.requestlog.store import FILE_NAME, is_damage, is_undecodable
+from playground.requestlog.store import FILE_NAME, identity, is_damage, is_undecodable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
 from playground.requestlog.writer import BATCH, IDLE_BATCH, SEALED_AT_ONCE, Writer
@@ -67,9 +67,8 @@ class RequestLog(LogReads):
         self._write_worker = worker
         self._writer: Writer | None = None
         if ready.files.writer is not None and ready.owner is not None:
-            self._writer = Writer(
-                ready.files.writer, ready.owner, self._report, self._changed, self._will_replace_damaged
-            )
+            callbacks = (self._report, self._changed, self._will_replace_damaged, self._is_replaced)
+            self._writer = Writer(ready.files.writer, ready.owner, *callbacks)
         self._identity = ready.identity
         self._replacing: asyncio.Task[bool] | None = None
         self._replaced = 0
@@ -315,19 +314,21 @@ class RequestLog(LogReads):
     async def _replace_damaged(self, error: sqlite3.Error) -> bool:
         if not self._can_replace():
             return False
-        if self._replacing is None:
-            self._replacing = asyncio.create_task(self._replace(error), name="replacement of the damaged log")
-        return await asyncio.shield(self._replacing)
+        return await asyncio.shield(self._replacing or self._start_replacing(error))
 
     def _can_replace(self) -> bool:
         return self._writer is not None and not self._closed and self._replaced < MOST_REPLACED
+
+    def _start_replacing(self, error: sqlite3.Error) -> asyncio.Task[bool]:
+        self._replacing = asyncio.create_task(self._replace(error), name="replacement of the damaged log")
+        return self._replacing
 
     async def _replace(self, damage: sqlite3.Error) -> bool:
         self._replaced += 1
         is_recovering = False
         self._is_open.clear()
-        await self._close_readers()
         try:
+            await self._close_readers()
             ready = await self._write_worker.call(lambda: self._reopen(damage))
         except LogUnavailableError as error:
             self._deliver(str(error))
@@ -376,18 +377,23 @@ class RequestLog(LogReads):
 
     # The methods below run on the threads.
 
+    def _is_replaced(self) -> bool:
+        """Return whether another process has set the open file aside and has begun a new one."""
+        return self._can_replace() and identity(self._path) not in (None, self._identity)
+
     def _will_replace_damaged(self, error: sqlite3.Error) -> bool:
         """Let the damaged file be replaced soon. Returns False if that is impossible, or not worth it for one text."""
         if not self._can_replace() or is_undecodable(error):
             return False
-        self._on_loop(lambda: self._start_replacing(error))
-        return True
 
-    def _start_replacing(self, error: sqlite3.Error) -> None:
-        if self._replacing is None and self._can_replace():
-            self._replacing = asyncio.create_task(self._replace(error), name="replacement of the damaged log")
-        else:
-            self._recovered.set()
+        def replace() -> None:
+            if self._replacing is None and self._can_replace():
+                self._start_replacing(error)
+            else:
+                self._recovered.set()
+
+        self._on_loop(replace)
+        return True
 
     def _reopen(self, damage: sqlite3.Error) -> Ready:
         """Write into the log that replaces a damaged one, first what is not saved. Raises LogUnavailableError."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from playground.requestlog.filter import WHOLE_ID
+from playground.requestlog.prompt_index import deletions_of
 from playground.requestlog.retention import used_bytes
 from playground.requestlog.rows import stored_id
 
@@ -103,28 +104,31 @@ class IndexedIds:
 
 
 FEW_IDS = 20
-"""Number of ids that are compared one by one."""
+"""Number of whole ids up to which each is compared alone; more are searched together."""
 _IDS = "SELECT number, run_id, request_id, body_id FROM runs WHERE number >= ? ORDER BY number"
 
 
 class ListedIds:
     """Finds the requests that have one of many whole ids as a run_id, or within an id of an attempt or body.
 
-    Uses the indexes, and reads the ids of all requests if they do not find more than FEW_IDS. For the same list again,
-    reads only the ids of requests that ran then or are newer.
+    Uses the indexes. If more than FEW_IDS of the ids are not in them, reads the ids of all requests; for the same list
+    again, only those of requests that ran then or are newer, unless `deletions_of` has changed.
     """
 
     def __init__(self, connection: sqlite3.Connection, indexed: IndexedIds) -> None:
         self._connection, self._indexed = connection, indexed
         self._ids: frozenset[str] = frozenset()
+        self._deletions = -1
         self._found: set[int] = set()
         self._left: list[str] = []
         self._next = 0
 
     def __call__(self, ids: frozenset[str]) -> tuple[list[int], list[str]]:
-        """Return the numbers, deleted ones possibly among them, and at most FEW_IDS ids that may be parts of others."""
-        if ids != self._ids:
+        """Return the numbers of the requests, and at most FEW_IDS ids that may be parts of others."""
+        deletions = deletions_of(self._connection)
+        if ids != self._ids or deletions != self._deletions:
             self._begin(ids)
+            self._deletions = deletions
         self._next = self._read(self._next, ids)
         return sorted(self._found), self._left
 

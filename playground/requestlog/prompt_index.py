@@ -313,7 +313,10 @@ class MatchingElements:
 
 
 def deletions_of(connection: sqlite3.Connection) -> int:
-    """Return a number that every deletion of requests increments. Ids of parts and elements are stable meanwhile."""
+    """Return a number that every deletion of requests increments, and `index.expire_caches`.
+
+    While it is the same, ids of parts and elements are stable, and requests are added with greater numbers only.
+    """
     return int(connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0])
 
 

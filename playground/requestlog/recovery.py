@@ -237,14 +237,17 @@ class Salvage:
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if isinstance(error, sqlite3.Error) and not is_damage(error) and self._aside.exists():
                 raise
+        with transaction(self._connection, durable=True):
+            index.expire_caches(self._connection)  # requests were added below newer ones
         with suppress(OSError):
             marker.unlink()
 
     def _copy_all(self, marker: Path, done: int) -> Iterator[RecoveryProgress]:
         with closing(open_aside(self._aside)) as connection:
             reader = StoredRuns(connection)
-            replace_damaged_tables(connection, reader)
-            numbers = [number for number in _numbers(connection) if number > done]
+            _replace_damaged_tables(connection, reader)
+            running = self._running_elsewhere(connection)
+            numbers = [number for number in _numbers(connection) if number > done and number not in running]
             # All requests of a block of the text search in one transaction: it is not indexed before.
             for _, some in groupby(numbers, lambda number: number >> index.SHIFT):
                 together = list(some)
@@ -252,6 +255,13 @@ class Salvage:
                 with suppress(OSError):  # the next start copies them again, and finds that they are there
                     marker.write_bytes(str(together[-1]).encode())
                 yield RecoveryProgress(self.copied, len(numbers), len(self.damaged))
+
+    def _running_elsewhere(self, connection: sqlite3.Connection) -> set[object]:
+        """Return the requests of other living processes: these write them into the new log."""
+        owned = _readable(connection, "SELECT number, owner FROM runs NOT INDEXED WHERE owner NOT NULL")
+        owners = {owner for _, owner in owned if isinstance(owner, str)}
+        living = {owner for owner in owners if is_alive(self._aside.parent, owner)}
+        return {number for number, owner in owned if owner in living}
 
     def _copy(self, reader: StoredRuns, numbers: list[int]) -> None:
         found: list[tuple[int, EndedRun]] = []
@@ -292,19 +302,20 @@ def damaged_message(run_ids: list[str]) -> str:
     return f"{counted(len(run_ids), 'damaged request')} could not be read ({named})."
 
 
+_TARGETS = "id, endpoint_id, endpoint_name, endpoint_kind, base_url, model, rates"
+"""Columns of `targets`."""
 _UNKNOWN_TARGET = ("", "unknown", "electron", "", "unknown", "{}")
 """Values of a row of `targets` that cannot be read."""
 
 
-def replace_damaged_tables(connection: sqlite3.Connection, reader: StoredRuns) -> None:
+def _replace_damaged_tables(connection: sqlite3.Connection, reader: StoredRuns) -> None:
     """Put a temporary table with what can be read in place of a small table that is damaged: `targets`, `tags`.
 
     Every request needs a row of the first and reads the second.
     """
     if (targets := _good_targets(connection, reader)) is not None:
         connection.execute("CREATE TEMP TABLE targets AS SELECT * FROM main.targets WHERE 0")
-        columns = "id, endpoint_id, endpoint_name, endpoint_kind, base_url, model, rates"
-        connection.executemany(f"INSERT INTO targets ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", targets)
+        connection.executemany(f"INSERT INTO targets ({_TARGETS}) VALUES (?, ?, ?, ?, ?, ?, ?)", targets)
     try:
         connection.execute("SELECT count(*), max(tag) FROM tags NOT INDEXED").fetchone()
         connection.execute("PRAGMA quick_check(tags)").fetchone()
@@ -318,9 +329,8 @@ def replace_damaged_tables(connection: sqlite3.Connection, reader: StoredRuns) -
 def _good_targets(connection: sqlite3.Connection, reader: StoredRuns) -> list[tuple[object, ...]] | None:
     """Return a row for each target of a request; None if all rows are intact."""
     found: dict[object, tuple[object, ...]] = {}
-    columns = "id, endpoint_id, endpoint_name, endpoint_kind, base_url, model, rates"
     for order in ("ASC", "DESC"):
-        for row in _readable(connection, f"SELECT {columns} FROM main.targets ORDER BY id {order}"):
+        for row in _readable(connection, f"SELECT {_TARGETS} FROM main.targets ORDER BY id {order}"):
             with suppress(*DAMAGE):
                 check_types(row, (KINDS["i"], *[KINDS["t"]] * 6))
                 reader.rates_of(str(row[-1]))

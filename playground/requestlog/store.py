@@ -344,7 +344,11 @@ def is_damage(error: sqlite3.Error) -> bool:
     """Return whether the error means that the file is damaged: rows that refer to others are written after these."""
     code = getattr(error, "sqlite_errorcode", 0)
     damaged = code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY or code & 0xFF in _DAMAGED_CODES
-    return damaged or is_undecodable(error)
+    return damaged or is_undecodable(error) or isinstance(error, ReplacedFileError)
+
+
+class ReplacedFileError(sqlite3.DatabaseError):
+    """Another process has found damage in the open file, and has set it aside."""
 
 
 def is_undecodable(error: sqlite3.Error) -> bool:

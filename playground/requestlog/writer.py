@@ -21,8 +21,9 @@ from playground.requestlog.process_lock import Owner
 from playground.requestlog.prompt_index import PromptIndex, deletions_of, unsealed_elements
 from playground.requestlog.records import EndedRun
 from playground.requestlog.sent_body import SentBody
-from playground.requestlog.store import WriterMemory, is_damage, note_damage, transaction
+from playground.requestlog.store import ReplacedFileError, WriterMemory, is_damage, note_damage, transaction
 from playground.requestlog.summary import Summary, summarize
+from playground.runs.metrics import counted
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 
@@ -102,9 +103,13 @@ class Writer:
         report: Callable[[str], None],
         changed: Callable[[list[str]], None],
         damaged: Callable[[sqlite3.Error], bool],
+        is_replaced: Callable[[], bool],
     ) -> None:
-        """`damaged` is told of damage, and returns whether the file will be replaced."""
-        self._report, self._changed, self._damaged = report, changed, damaged
+        """`damaged` is called with an error that damage causes. It returns whether the file will be replaced.
+
+        `is_replaced`: whether another process has set the file aside.
+        """
+        self._report, self._changed, self._damaged, self._is_replaced = report, changed, damaged, is_replaced
         self._live: dict[str, LiveRun] = {}
         self._given_up = 0
         self.connect(connection, owner)
@@ -133,6 +138,8 @@ class Writer:
     def _transaction(self, durable: bool) -> Iterator[None]:
         try:
             with transaction(self._connection, durable):
+                if self._is_replaced():
+                    raise ReplacedFileError("Another process has set the request log aside")
                 self._keeper.begin()
                 self._forget_deleted(self._keeper.deletions)
                 yield
@@ -322,7 +329,7 @@ class Writer:
             self.settle(durable=False)
         unsaved = sum(live.owes for live in self._live.values()) + self._given_up
         if unsaved:
-            self._report(f"{unsaved} request(s) could not be saved in the request log, and the program ends.")
+            self._report(f"{counted(unsaved, 'request')} could not be saved in the request log, and the program ends.")
         self.disconnect()
         return unsaved
 
@@ -388,7 +395,8 @@ class Writer:
         if not self._failing:
             self._failing = True
             if is_damage(error):
-                note_damage(self._owner.folder)
+                if not isinstance(error, ReplacedFileError):
+                    note_damage(self._owner.folder)
                 if self._damaged(error):
                     return
             self._report(_sentence(error))

@@ -23,7 +23,8 @@ from playground.tools.json_position import JsonFault, read_json
 
 MAX_ERRORS = 20
 TIME_LIMIT_S = 0.1
-"""Seconds of processor time of one check: other programs and threads do not shorten it."""
+"""Seconds of processor time of one check: other programs do not shorten it. During the search of a pattern, the time
+of all threads counts."""
 _MAX_CHOICES = 8
 _TYPE_NAMES = {
     "object": "an object",

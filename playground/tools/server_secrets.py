@@ -20,7 +20,6 @@ _ID = re.compile(r"[0-9a-fA-F-]{32,}")
 _VARIABLE = re.compile(r"\$(?:[{(]|[A-Z_][A-Z0-9_]*(?![a-z]))")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=(.+)", re.DOTALL)
 _SETTING = re.compile(r"(?i)[\d.]+|true|false|yes|no|on|off|debug|info|warn(?:ing)?|error|production|development")
-_USER_OPTIONS = frozenset(("user", "u", "proxy-user"))
 
 
 def conceal(text: str, new_id: Callable[[Sequence[str]], str]) -> tuple[str, tuple[str, ...]]:

@@ -188,14 +188,7 @@ def test_resume_after_kill_does_not_count_a_request_that_waited_for_the_plan(pro
     store = EndpointStore(project.folder / "home" / "endpoints.json")
     endpoint = next(one for one in store.all() if one.name == "X")
     store.change(replace(endpoint, plan=PlanLimits("custom", 1, 2)))
-    with start_text(project.arguments, project.environment) as process:
-        deadline = time.monotonic() + LIMIT_S
-        while time.monotonic() < deadline and process.poll() is None:
-            if [row["phase"] for row in project.logged()] == ["waiting", "done"]:
-                break
-        assert process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=LIMIT_S)
+    _end_when_logged(project, ["waiting", "done"], signal.SIGKILL)
     store.change(endpoint)
     totals = project.run()
     assert [totals["all_runs"][name] for name in SUMS[:-1]] == [2, 1400, 128, 20, 0]
@@ -204,13 +197,19 @@ def test_resume_after_kill_does_not_count_a_request_that_waited_for_the_plan(pro
 
 def _end_in_the_second_row(project: Project, number: signal.Signals) -> None:
     Server.hanging = {"beta"}
-    with start_text(project.arguments, project.environment) as process:
-        deadline = time.monotonic() + LIMIT_S
-        while time.monotonic() < deadline and process.poll() is None:
-            if [row["phase"] for row in project.logged()] == ["streaming", "done"]:
-                break
-        assert process.poll() is None
-        process.send_signal(number)
-        out, error = process.communicate(timeout=LIMIT_S)
+    out, error = _end_when_logged(project, ["streaming", "done"], number)
     if number == signal.SIGINT:
         assert json.loads(out)["unreported"] == 1, error
+
+
+def _end_when_logged(project: Project, phases: list[str], number: signal.Signals) -> tuple[str, str]:
+    """Send a signal to the batch when the logged requests, newest first, have these phases. Returns its output."""
+    with start_text(project.arguments, project.environment) as process:
+        found: list[str] = []
+        deadline = time.monotonic() + LIMIT_S
+        while found != phases and time.monotonic() < deadline and process.poll() is None:
+            found = [row["phase"] for row in project.logged()]
+        assert found == phases
+        assert process.poll() is None
+        process.send_signal(number)
+        return process.communicate(timeout=LIMIT_S)

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -19,14 +20,17 @@ from typing import Any
 import pytest
 
 from playground.requestlog import rows
+from playground.requestlog.blob_store import Keeper
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.index import RUNS
 from playground.requestlog.log import SEAL_RETRY_S, RequestLog
 from playground.requestlog.migrations import CURRENT
 from playground.requestlog.process_lock import Owner
+from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun, LogUnavailableError
 from playground.requestlog.recovery import Ready, open_log, recovery_steps, reopen
-from playground.requestlog.store import FILE_NAME
+from playground.requestlog.sent_body import SentBody
+from playground.requestlog.store import FILE_NAME, transaction
 from playground.runs.state import fold
 from tests.forked_program import start_script
 from tests.requestlog.samples import START, answered, body_of, keep, record, run, stopped
@@ -331,7 +335,7 @@ def test_what_could_not_be_saved_is_said_at_the_end(tmp_path: Path) -> None:
         hearing = Hearing(log)
         await keep(log, record("question " + os.urandom(20_000).hex()), answered())
         await log.close()
-        assert "1 request(s) could not be saved" in (await hearing.first(2))[1]
+        assert "1 request could not be saved" in (await hearing.first(2))[1]
 
     run(work())
 
@@ -534,6 +538,41 @@ def test_request_that_begins_while_a_damaged_log_is_replaced_is_saved(
     run(work())
 
 
+def test_process_that_writes_a_log_which_another_one_has_set_aside_continues_in_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds no damage itself. Its running request is copied by neither."""
+
+    async def work() -> None:
+        other = await RequestLog.open(tmp_path)
+        await keep(other, record("before"), answered())
+        running = record("running")
+        await other.begin(running)
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        damage_index(tmp_path / FILE_NAME, "tags_number")
+        log = await RequestLog.open(tmp_path)
+        await log.recovered()
+        assert [row.question for row in await log.page(EVERYTHING)] == ["before"]
+        for event in answered():
+            other.note(running.run_id, event)
+        await other.finish(running.run_id, fold(answered()))
+        await keep(other, record("after"), answered())
+        await other.add([EndedRun(record("imported"), tuple(answered()))])
+        await other.close()
+        assert other.unsaved == 0
+        found = await log.page(EVERYTHING)
+        assert {(row.question, row.phase) for row in found} == {
+            (question, "done") for question in ("before", "running", "after", "imported")
+        }
+        assert len(found) == 4
+        await log.close()
+
+    run(work())
+    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+    assert not (tmp_path / "request-log.check").exists()
+
+
 @pytest.mark.parametrize("table", ["targets", "meta", "sqlite_autoindex_runs_1", "tags", "streams"])
 def test_damage_of_a_small_table_loses_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)
@@ -584,6 +623,38 @@ def test_copying_of_a_damaged_log_is_continued_by_the_next_start(tmp_path: Path)
 
     run(work())
     assert list(tmp_path.glob("*.copying")) == []
+
+
+def test_requests_that_are_copied_below_a_newer_one_are_in_a_list_that_was_read_before(tmp_path: Path) -> None:
+    """They keep their numbers, and a reader remembers the numbers of a list."""
+    ids = [str(uuid.UUID(int=n << 96 | n)) for n in range(1, 41)]
+    listed = parse(" ".join(ids), START)
+
+    async def fill() -> None:
+        log = await RequestLog.open(tmp_path)
+        await log.add([EndedRun(record(f"q{id_}"), tuple(answered(request_id=id_))) for id_ in ids])
+        await log.close()
+
+    run(fill())
+    damage_index(tmp_path / FILE_NAME, "runs_owner")
+    ready = open_log(tmp_path)
+    writer = ready.files.writer
+    assert writer is not None
+    keeper, newer = Keeper(writer), record("newer")
+    with transaction(writer, durable=True):
+        keeper.begin()
+        rows.insert_ended(writer, keeper, EndedRun(newer, tuple(answered())), SentBody(newer.body))
+        keeper.end()
+    reader = Reader(ready.files.reader)
+    assert (len(reader.numbers(EVERYTHING)), reader.page(listed, None, 100)) == (1, [])
+    for _ in recovery_steps(ready, lambda: 0, print, print):
+        pass
+    assert len(reader.numbers(EVERYTHING)) == 41
+    assert {row.request_id for row in reader.page(listed, None, 100)} == set(ids)
+    writer.close()
+    ready.files.reader.close()
+    assert ready.owner is not None
+    ready.owner.release()
 
 
 def test_row_without_the_one_it_refers_to_is_damage_and_not_a_refused_request(
