@@ -22,6 +22,8 @@ from playground.prompt.field_errors import Path as FieldPath
 RULE = "varying-span"
 SERIOUS_TOKENS = 128
 """Tokens per request that a span keeps from the cache."""
+STATE_SPANS = 3
+"""Values of one message that change at different times from which on they are a state."""
 REWRITES: dict[Rewrite, str] = {
     "move_behind_stable_text": "move it behind the stable text, for example into the last user message",
     "sort_keys": "serialize the object with sorted keys",
@@ -95,8 +97,11 @@ def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
         renumbered = {at: position for position, at in enumerate(worth)}
         spans = [replace(losses.spans[at], behind=_front(losses.spans, at, renumbered)) for at in worth]
         lost = _lost_by_part(spans)
+        states = _states(spans)
         for at, span in zip(worth, in_one_list(spans, number, first), strict=True):
-            severity = _severity(span, max(losses.held(at), lost[span.part, span.index]))
+            place = span.part, span.index
+            single = _is_single(span) and place not in states
+            severity = _severity(span, max(losses.held(at), lost[place]), single=single)
             finding = _finding(span, rates, losses.held(at), names[number], severity)
             found.append(SpanFinding(kept[span.request][0], span, finding, names[number], losses, losses.held(at)))
     return Losses(found, programs, members, len(again))
@@ -113,9 +118,22 @@ def _front(spans: Sequence[VaryingSpan], at: int, kept: Mapping[int, int]) -> in
 def _lost_by_part(spans: Sequence[VaryingSpan]) -> Mapping[tuple[str, int], float]:
     """Return ≈ tokens per request that all spans of a message or tool keep from the cache, single payments aside."""
     lost: dict[tuple[str, int], float] = defaultdict(float)
+    states = _states(spans)
     for span in spans:
-        lost[span.part, span.index] += 0.0 if _is_single(span) else span.tokens_per_request
+        single = _is_single(span) and (span.part, span.index) not in states
+        lost[span.part, span.index] += 0.0 if single else span.tokens_per_request
     return lost
+
+
+def _states(spans: Sequence[VaryingSpan]) -> set[tuple[str, int]]:
+    """Return the messages and tools with a state: values that change at STATE_SPANS different times.
+
+    Each of them may be used again, but hardly a combination.
+    """
+    changes: dict[tuple[str, int], set[tuple[int, ...]]] = defaultdict(set)
+    for span in spans:
+        changes[span.part, span.index].add(span.changed)
+    return {place for place, times in changes.items() if len(times) >= STATE_SPANS}
 
 
 def _is_single(span: VaryingSpan) -> bool:
@@ -123,10 +141,10 @@ def _is_single(span: VaryingSpan) -> bool:
     return span.recurring or span.once
 
 
-def _severity(span: VaryingSpan, lost: float) -> Severity:
+def _severity(span: VaryingSpan, lost: float, *, single: bool) -> Severity:
     """Return the severity of a span. `lost`: ≈ tokens per request that it costs with the spans behind it, or all of its
-    message or tool. A single payment is never serious."""
-    if lost >= SERIOUS_TOKENS and not _is_single(span):
+    message or tool. `single`: a single payment, which is never serious."""
+    if lost >= SERIOUS_TOKENS and not single:
         return "serious"
     return "warning" if span.tokens_behind >= SERIOUS_TOKENS else "hint"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from playground.cli.check_losses import SERIOUS_TOKENS
 from playground.cli.main import main
 
 CASES = Path(__file__).parents[1] / "data" / "check_cases"
@@ -48,6 +49,12 @@ def test_check_states_the_loss_of_a_judged_recording(
 def test_check_single_change_in_a_short_recording_is_a_warning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, spans = _check(name, capsys)
     assert (status, [(one["severity"], one["once"]) for one in spans]) == (0, [("warning", True)])
+
+
+def test_check_values_that_are_used_again_are_serious_if_they_are_a_state(capsys: pytest.CaptureFixture[str]) -> None:
+    status, spans = _check("dates_of_tasks", capsys)
+    assert status == 1
+    assert sum(one["tokens_per_request"] for one in spans) > 4 * SERIOUS_TOKENS
 
 
 @pytest.mark.parametrize("name", ["plan_in_system_prompt", "table_in_tool_result"])
