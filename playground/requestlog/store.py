@@ -375,12 +375,37 @@ def _set_aside(path: Path) -> Path:
 
 def open_aside(path: Path) -> sqlite3.Connection:
     """Open a file that was set aside, for reading without any change to it. Raises sqlite3.Error."""
-    connection = _connect_unchanged(path)
+    connection = _of_cut_file(path) or _connect_unchanged(path)
     # A file from before version 6 does not have this table. The schema of a damaged one may not be UTF-8.
     with suppress(sqlite3.Error, UnicodeDecodeError):
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'streams'").fetchone() is None:
             connection.execute("CREATE TEMP TABLE streams (number INTEGER PRIMARY KEY, data BLOB NOT NULL)")
     return connection
+
+
+MOST_CUT_BYTES = 512 * 1024 * 1024
+
+
+def _of_cut_file(path: Path) -> sqlite3.Connection | None:
+    """Open a file with fewer pages than its header says, in memory and with the right number: else nothing is read.
+
+    Returns None if the file is whole, above MOST_CUT_BYTES, or has pages in a write-ahead file.
+    Source: the SQLite file format, section 1.3 (byte 16: page size; 18, 19: 1 without a write-ahead file; 28: pages).
+    """
+    with suppress(OSError):
+        size, wal = path.stat().st_size, path.with_name(f"{path.name}-wal")
+        with path.open("rb") as file:
+            head = file.read(32)
+        page = int.from_bytes(head[16:18], "big")
+        pages = size // (65_536 if page == 1 else max(page, 512))
+        is_cut = head.startswith(b"SQLite format 3\0") and pages < int.from_bytes(head[28:32], "big")
+        if is_cut and size <= MOST_CUT_BYTES and not (wal.exists() and _has_frames(wal)):
+            data = bytearray(path.read_bytes())
+            data[18:20], data[28:32] = b"\1\1", pages.to_bytes(4, "big")
+            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            connection.deserialize(bytes(data))
+            return connection
+    return None
 
 
 class Health(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 from contextlib import closing
@@ -129,6 +130,26 @@ def test_open_schema_that_is_not_utf8_is_set_aside_with_a_notice(tmp_path: Path)
             await log.close()
 
     samples.run(work())
+    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+
+
+def test_open_cut_file_copies_what_is_readable(tmp_path: Path) -> None:
+    fill(tmp_path)
+    path = tmp_path / FILE_NAME
+    with closing(sqlite3.connect(path)) as connection:
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    os.truncate(path, path.stat().st_size - size)
+
+    async def work() -> int:
+        log = await RequestLog.open(tmp_path)
+        try:
+            assert log.notice is not None
+            await log.recovered()
+            return (await log.count(EVERYTHING)).n
+        finally:
+            await log.close()
+
+    assert samples.run(work()) > COUNT / 2
     assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
 
 
