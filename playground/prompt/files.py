@@ -45,28 +45,9 @@ class FileFormat(Struct, frozen=True):
     keys: tuple[str, ...] = ()
     stream_options: str = ""
 
-    def to_fields(self) -> dict[str, Json]:
-        """Return JSON values for `from_fields`."""
-        return {
-            "kind": self.kind,
-            "model": self.model,
-            "keys": list(self.keys),
-            "stream_options": self.stream_options,
-        }
-
-    @classmethod
-    def from_fields(cls, value: Json) -> FileFormat:
-        """Return the format in JSON values. Raises ValueError."""
-        if not isinstance(value, dict):
-            raise ValueError("a file format is an object")
-        kind, model, keys, options = (value.get(name) for name in ("kind", "model", "keys", "stream_options"))
-        kinds: tuple[FormatKind, ...] = get_args(FormatKind)
-        known = next((item for item in kinds if item == kind), None)
-        if known is None or not (model is None or isinstance(model, str)) or not isinstance(keys, list):
-            raise ValueError("unknown file format")
-        if not isinstance(options, str) or not isinstance(loads(options or "{}"), dict):
+    def __post_init__(self) -> None:
+        if not isinstance(loads(self.stream_options or "{}"), dict):
             raise ValueError("stream_options is not an object")
-        return cls(known, model, tuple(key for key in keys if isinstance(key, str)), options)
 
 
 PROMPT_FORMAT = FileFormat()
@@ -185,20 +166,18 @@ def load(text: str) -> Document:
 
 def parse_bytes(data: bytes) -> OpenedPrompt:
     """Parse a file's bytes: UTF-8, UTF-16 or UTF-32, with or without a byte-order mark. Raises InputError."""
+    return parse(file_text(data, "the file"))
+
+
+def file_text(data: bytes, name: str) -> str:
+    """Return the text of a file in UTF-8, UTF-16 or UTF-32. Raises InputError, with the file's `name`."""
     if len(data) > MAX_FILE_BYTES:
-        raise InputError(
-            FieldError((), f"the file has {len(data):,} bytes; a prompt file has at most {MAX_FILE_BYTES:,}.")
-        )
+        raise InputError(FieldError((), f"{name} has {len(data):,} bytes; the limit is {MAX_FILE_BYTES:,}."))
     try:
-        return parse(as_utf8(data).decode("utf-8-sig"))
+        return as_utf8(data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            FieldError(
-                (),
-                f"the file is not UTF-8 text (byte {error.start:,}).",
-                "Save it as UTF-8 and open it again.",
-            )
-        ) from None
+        sentence = f"{name} is not UTF-8 text (byte {error.start:,})."
+        raise InputError(FieldError((), sentence, "Save it as UTF-8 and open it again.")) from None
 
 
 def parse(text: str) -> OpenedPrompt:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from playground.prompt.document import Document, Json
@@ -312,7 +313,7 @@ def _row(state: DraftState) -> dict[str, Json]:
         "document": dump(state.document),
         "file": state.file,
         "saved": state.saved,
-        "format": state.format.to_fields(),
+        "format": msgspec.to_builtins(state.format),
         "others": [],
         "place": 0,
     }
@@ -332,7 +333,7 @@ def _state(value: Json) -> DraftState:
         load(document),
         None if file is None else str(file),
         saved,
-        PROMPT_FORMAT if fields is None else FileFormat.from_fields(fields),
+        PROMPT_FORMAT if fields is None else msgspec.convert(fields, FileFormat),
         behind,
         max(0, min(place, len(behind))),
     )

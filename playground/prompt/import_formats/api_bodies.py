@@ -34,7 +34,9 @@ def opened_body(
     Raises InputError with the path of a field that cannot be imported.
     """
     value = dict(fields)
-    value["messages"] = [_message(item, index, report) for index, item in enumerate(_items(value.get("messages")))]
+    value["messages"] = [
+        _message(item, index, report) for index, item in enumerate(_list(value.get("messages"), "messages"))
+    ]
     if not value["messages"]:
         raise InputError(
             FieldError(("messages",), "there are no messages.", "Import a prompt with at least one message.")
@@ -49,14 +51,6 @@ def opened_body(
     if name:
         document = replace(document, name=name)
     return OpenedPrompt(document, PROMPT_FORMAT, (*opened.notes, *report.notes), imported=True)
-
-
-def _items(value: Json) -> list[Json]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise InputError(FieldError(("messages",), "is not a list."))
-    return value
 
 
 def _message(item: Json, index: int, report: Report) -> Json:
@@ -86,21 +80,9 @@ def joined_parts(parts: Json, path: Path, report: Report) -> str:
     return "\n".join(texts)
 
 
-_RESPONSES_NAMES = {"max_output_tokens": "max_tokens"}
-_NOT_CARRIED = frozenset(
-    (
-        "input",
-        "instructions",
-        "previous_response_id",
-        "store",
-        "reasoning",
-        "text",
-        "include",
-        "truncation",
-        "background",
-    )
+_RESPONSES_ONLY = frozenset(
+    ["previous_response_id", "store", "reasoning", "text", "include", "truncation", "background"]
 )
-_ANTHROPIC_NAMES = {"stop_sequences": "stop"}
 
 
 def open_json(value: Json, text: str, *, is_file: bool = True) -> OpenedPrompt:
@@ -119,7 +101,9 @@ def open_json(value: Json, text: str, *, is_file: bool = True) -> OpenedPrompt:
     if isinstance(value.get("body"), dict) and ("custom_id" in value or "url" in value):
         return _batch_line(value, report)
     if "messages" in value:
-        return _with_messages(value, text if is_file else "", report)
+        if _is_anthropic(value):
+            return _anthropic(value, report)
+        return parse(text) if is_file else opened_body(value, report)
     if "input" in value:
         return _responses(value, report)
     if isinstance(value.get("prompt"), str | list):
@@ -127,12 +111,6 @@ def open_json(value: Json, text: str, *, is_file: bool = True) -> OpenedPrompt:
     if "log" in value:
         raise InputError(FieldError((), "this is a HAR file.", "Import it into the request log, then open a request."))
     raise InputError(FieldError((), "this JSON has no messages, input or prompt."))
-
-
-def _with_messages(value: dict[str, Json], text: str, report: Report) -> OpenedPrompt:
-    if _is_anthropic(value):
-        return _anthropic(value, report)
-    return parse(text) if text else opened_body(value, report)
 
 
 def open_json_lines(lines: list[str]) -> OpenedPrompt:
@@ -166,10 +144,13 @@ def _responses(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
         messages.append({"role": "user", "content": items})
     else:
         messages += [_responses_item(item, index, report) for index, item in enumerate(_list(items, "input"))]
+    left_out = {"input", "instructions", *_RESPONSES_ONLY}
     body: dict[str, Json] = {
-        _RESPONSES_NAMES.get(name, name): item for name, item in value.items() if name not in _NOT_CARRIED
+        "max_tokens" if name == "max_output_tokens" else name: item
+        for name, item in value.items()
+        if name not in left_out
     }
-    for name in sorted(_NOT_CARRIED.intersection(value) - {"input", "instructions"}):
+    for name in sorted(_RESPONSES_ONLY.intersection(value)):
         report.note(f"{name} was left out: it belongs to the Responses API.")
     tools = value.get("tools")
     if isinstance(tools, list):
@@ -245,7 +226,7 @@ def _anthropic(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
         messages += _anthropic_message(item, index, report)
     left_out = ("system", "messages", "tools", "anthropic_version", "thinking", "metadata", "top_k", "tool_choice")
     body: dict[str, Json] = {
-        _ANTHROPIC_NAMES.get(name, name): item for name, item in value.items() if name not in left_out
+        "stop" if name == "stop_sequences" else name: item for name, item in value.items() if name not in left_out
     }
     for name in left_out[4:]:
         if name in value:

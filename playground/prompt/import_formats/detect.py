@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, parse
+from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, file_text, parse
 from playground.prompt.import_formats.api_bodies import open_json, open_json_lines
-from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, ReadFile, open_curl, open_snippet, refuse_files
+from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, open_curl, open_snippet
 from playground.prompt.import_formats.yaml_files import open_yaml
-from playground.prompt.json_bounds import JsonBoundsError, as_utf8, json_lines, loads
+from playground.prompt.json_bounds import JsonBoundsError, json_lines, loads
 from playground.prompt.secret_addresses import addresses_in
 from playground.prompt.secret_names import is_placeholder
 from playground.prompt.secret_values import has_digit, of_field
@@ -60,16 +60,16 @@ _HEADER_FIELD = re.compile(
 )
 
 
-def mask_secrets(text: str, mask: str) -> str:
+def mask_secrets(text: str) -> str:
     """Replace keys, cookies and passwords in the headers, options and addresses of a command or program.
 
     Each is replaced everywhere in the text, also in a body that repeats it. Names of variables are kept.
     """
     secrets = set(_secrets(text))
-    text = _SECRET.sub(lambda match: match[0] if _is_code(match[2]) else match[1] + mask, text)
+    text = _SECRET.sub(lambda match: match[0] if _is_code(match[2]) else match[1] + MASK, text)
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= LEAST_CHARS and not _is_code(secret) and not is_placeholder(secret) and "$" not in secret:
-            text = text.replace(secret, mask)
+            text = text.replace(secret, MASK)
     return text
 
 
@@ -101,36 +101,23 @@ def _is_code(value: str) -> bool:
 
 def open_any_bytes(data: bytes, name: str = "") -> OpenedPrompt:
     """As `open_any`, for a file's bytes in UTF-8, UTF-16 or UTF-32."""
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(FieldError((), f"the file has {len(data):,} bytes; the limit is {MAX_FILE_BYTES:,}."))
-    try:
-        return open_any(as_utf8(data).decode("utf-8-sig"), name)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            FieldError(
-                (),
-                f"{name or 'the file'} is not UTF-8 text (byte {error.start:,}).",
-                "Save it as UTF-8 and open it again.",
-            )
-        ) from None
+    return open_any(file_text(data, name or "the file"), name)
 
 
-def open_any(text: str, name: str = "", read_file: ReadFile = refuse_files) -> OpenedPrompt:
+def open_any(text: str, name: str = "") -> OpenedPrompt:
     """Return the document in `text`, with notes about changes and omissions. Raises InputError.
 
-    Args:
-        name: the file's name; empty for pasted text.
-        read_file: reads a file that a curl command names; pasted commands do not read files.
+    `name`: the file's name; empty for pasted text.
     """
     start = text.lstrip("\ufeff \t\r\n")
     if start.startswith(("{", "[")) and not name.lower().endswith(_YAML_NAMES):
         return _json(text.lstrip("\ufeff"))
     if _CURL.match(start):
-        return open_curl(mask_secrets(start, MASK), read_file)
+        return open_curl(mask_secrets(start))
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)
     if CALL.search(text):
-        return open_snippet(mask_secrets(text, MASK))
+        return open_snippet(mask_secrets(text))
     if re.search(r"^(?:messages|prompts)\s*:", text, re.MULTILINE):
         return open_yaml(text, name)
     raise InputError(FieldError((), "this is no known prompt format.", ACCEPTED))

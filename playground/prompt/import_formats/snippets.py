@@ -6,7 +6,7 @@ import ast
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,53 +24,41 @@ _OPTIONS = (
 _WITH_VALUE = frozenset(f"{_OPTIONS} --proxy --url -e --referer -w --write-out --cacert --retry".split())
 _ANSI_C = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
 
-ReadFile = Callable[[str], str]
 
-
-def refuse_files(name: str) -> str:
-    """Refuse to read the file that a pasted command names: pasting must not read files."""
-    raise InputError(
-        FieldError(("--data",), f"the body is in the file {Path(name).name}.", "Open that file, or paste its content.")
-    )
-
-
-def open_curl(text: str, read_file: ReadFile = refuse_files) -> OpenedPrompt:
-    """Return the document in the body of a curl command. Raises InputError.
-
-    Args:
-        read_file: returns the text of a file that `@file` names.
-    """
-    words = _words(text)
-    bodies: list[str] = []
+def open_curl(text: str) -> OpenedPrompt:
+    """Return the document in the body of a curl command. Raises InputError, also for a body in a file."""
     notes: list[str] = []
-    position = 1
-    while position < len(words):
-        word = words[position]
-        name, equals, attached = word.partition("=") if word.startswith("--") else (word, "", "")
-        if name in _DATA or (name.startswith("-d") and not name.startswith("--")):
-            if name not in _DATA:
-                value = name[2:]
-            elif equals:
-                value = attached
-            else:
-                position += 1
-                value = _at(words, position, name)
-            bodies.append(_body(value, raw=name == "--data-raw", read_file=read_file))
-        elif name in _WITH_VALUE and not equals:
-            position += 1
-            if name in ("-H", "--header", "-u", "--user"):
-                _note_secret(_at(words, position, name), notes)
-        position += 1
+    bodies = list(_bodies(_words(text), notes))
     if not bodies:
         raise InputError(FieldError((), "the curl command has no body.", "Copy a command with -d or --data."))
     body = "&".join(bodies)
     try:
         opened = open_json(loads(body), body, is_file=False)
+    except InputError:
+        raise
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(FieldError(("--data",), f"is not JSON: {error}.")) from None
     return OpenedPrompt(opened.document, opened.format, (*opened.notes, *notes), imported=True)
+
+
+def _bodies(words: list[str], notes: list[str]) -> Iterator[str]:
+    """Yield the values of the options that give the body."""
+    rest = iter(words[1:])
+    for word in rest:
+        name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        if name.startswith("-d") and name not in _DATA:
+            name, equals, value = "-d", "=", name[2:]
+        if name not in _DATA and name not in _WITH_VALUE:
+            continue
+        if not equals:
+            value = _value_of(name, rest)
+        if name in ("-H", "--header", "-u", "--user"):
+            _note_secret(value, notes)
+        if name in _DATA:
+            if value.startswith("@") and name != "--data-raw":  # pasting must not read files
+                sentence = f"the body is in the file {Path(value[1:]).name}."
+                raise InputError(FieldError(("--data",), sentence, "Open that file, or paste its content."))
+            yield value
 
 
 def _words(text: str) -> list[str]:
@@ -100,14 +88,11 @@ def _unescaped(text: str) -> str:
     return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _at(words: list[str], position: int, option: str) -> str:
-    if position >= len(words):
+def _value_of(option: str, rest: Iterator[str]) -> str:
+    value = next(rest, None)
+    if value is None:
         raise InputError(FieldError((option,), "has no value.", "Copy the command whole."))
-    return words[position]
-
-
-def _body(value: str, *, raw: bool, read_file: ReadFile) -> str:
-    return read_file(value[1:]) if value.startswith("@") and not raw else value
+    return value
 
 
 def _note_secret(header: str, notes: list[str]) -> None:

@@ -177,10 +177,10 @@ class Files(QObject):
 
     def paste(self) -> None:
         """Open the request on the clipboard: a curl command, a body in JSON, or an array of messages."""
-        from playground.client.redact import MASK, redact
+        from playground.client.redact import redact
         from playground.prompt.import_formats.detect import import_kind, mask_secrets
 
-        text = redact(mask_secrets(QGuiApplication.clipboard().text(), MASK), None)
+        text = redact(mask_secrets(QGuiApplication.clipboard().text()), None)
         if import_kind(text):
             self._tasks.start(self.offer_import(text), "read the pasted text")
         else:

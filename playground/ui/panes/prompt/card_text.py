@@ -188,7 +188,7 @@ class CardText(Recolored, ExactEdit):
     def insertFromMimeData(self, source: QMimeData) -> None:
         """Insert plain text. API keys in a command or program are masked before they reach prompt and draft."""
         # Imported here: the first frame does not need them.
-        from playground.client.redact import MASK, redact
+        from playground.client.redact import redact
         from playground.prompt.import_formats.detect import import_kind, mask_secrets
 
         text = source.text() if source.hasText() and not self.isReadOnly() else ""
@@ -196,7 +196,7 @@ class CardText(Recolored, ExactEdit):
             super().insertFromMimeData(source)
             return
         masked = QMimeData()
-        masked.setText(redact(mask_secrets(text, MASK), None))
+        masked.setText(redact(mask_secrets(text), None))
         super().insertFromMimeData(masked)
         self.import_pasted.emit(masked.text())
 
