@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, Path
-from playground.tools.json_position import JsonFault, read_json
+from playground.prompt.json_position import JsonFault, read_json
 
 ReplyKind: TypeAlias = Literal["fixed", "template", "error", "ask", "http", "mcp"]
 KINDS: tuple[ReplyKind, ...] = get_args(ReplyKind)

@@ -14,15 +14,12 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import TypeAlias
 
-from msgspec import Struct
-
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import MAX_FILE_BYTES, FileFormat, dump, parse_bytes
 from playground.prompt.json_bounds import loads
+from playground.prompt.json_position import Member, after_space, members, value_end
 
-_SPACE = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
 _COMPARED = 32
 """Changed items side by side that are compared with each other; beyond it, in parts of this length."""
 
@@ -146,16 +143,7 @@ def _likeness(first: Json, second: Json) -> int:
     return 1 + 2 * sum(key in second and _same(value, second[key]) for key, value in first.items())
 
 
-class _Member(Struct, frozen=True):
-    """A member of an object (with a key) or an array. `start` is the key's or the value's, `end` the value's."""
-
-    key: str
-    start: int
-    value: int
-    end: int
-
-
-_Item: TypeAlias = tuple[_Member | None, str]
+_Item: TypeAlias = tuple[Member | None, str]
 """A member of the new object or array: the file's member (None: it is new), and its text."""
 
 
@@ -173,53 +161,35 @@ class _TextEdit:
 
     def edited(self, base: Json, new: Json) -> str:
         """Return the text with the changes from `base` to `new`."""
-        start = self._skip(1 if self._text.startswith("\ufeff") else 0)
-        end = _DECODER.raw_decode(self._text, start)[1]
+        start = after_space(self._text, 1 if self._text.startswith("\ufeff") else 0)
+        end = value_end(self._text, start)
         return self._text[:start] + self._value(start, end, base, new, "") + self._text[end:]
-
-    def _skip(self, at: int) -> int:
-        found = _SPACE.match(self._text, at)
-        return found.end() if found else at
-
-    def _members(self, at: int) -> Iterator[_Member]:
-        """Yield the members of the object or array at `at`."""
-        keyed = self._text[at] == "{"
-        at = self._skip(at + 1)
-        while self._text[at] not in "}]":
-            start, key = at, ""
-            if keyed:
-                key, at = _DECODER.raw_decode(self._text, at)
-                at = self._skip(self._skip(at) + 1)
-            value, (_, end) = at, _DECODER.raw_decode(self._text, at)
-            yield _Member(key, start, value, end)
-            at = self._skip(end)
-            if self._text[at] == ",":
-                at = self._skip(at + 1)
 
     def _value(self, start: int, end: int, base: Json, new: Json, indent: str) -> str:
         """Return the text of a value of the file that was read as `base` and becomes `new`."""
         if _same(base, new):
             return self._text[start:end]
-        opening, members = self._text[start], list(self._members(start)) if self._text[start] in "{[" else []
-        if members and new:
-            lead = self._text[start + 1 : members[0].start]
+        opening = self._text[start]
+        found = list(members(self._text, start)) if opening in "{[" else []
+        if found and new:
+            lead = self._text[start + 1 : found[0].start]
             inner = lead.rpartition("\n")[2] if "\n" in lead else None
             if isinstance(base, dict) and isinstance(new, dict) and opening == "{":
                 if [key for key in base if key in new] == [key for key in new if key in base]:
-                    return self._joined(start, end, members, self._object(members, base, new, inner))
-            elif isinstance(base, list) and isinstance(new, list) and opening == "[" and len(members) == len(base):
-                return self._joined(start, end, members, self._array(members, base, new, inner))
+                    return self._joined(start, end, found, self._object(found, base, new, inner))
+            elif isinstance(base, list) and isinstance(new, list) and opening == "[" and len(found) == len(base):
+                return self._joined(start, end, found, self._array(found, base, new, inner))
         multiline = "\n" in self._text[start:end] or opening not in "{["
         return self._formatted(new, indent if multiline else None)
 
     def _object(
-        self, members: list[_Member], base: Mapping[str, Json], new: Mapping[str, Json], indent: str | None
+        self, old: list[Member], base: Mapping[str, Json], new: Mapping[str, Json], indent: str | None
     ) -> list[_Item]:
         """Return the members of the new object. Keys that were not read, such as `"model": null`, stay."""
-        last = {member.key: member for member in members}
+        last = {member.key: member for member in old}
         items: list[_Item] = []
         keys: list[str] = []
-        for member in members:
+        for member in old:
             key, text = member.key, self._text[member.value : member.end]
             if key in base and key not in new:
                 continue
@@ -245,30 +215,30 @@ class _TextEdit:
             placed += [item, *added.pop(key, ())]
         return placed
 
-    def _array(self, members: list[_Member], base: list[Json], new: list[Json], indent: str | None) -> list[_Item]:
+    def _array(self, old: list[Member], base: list[Json], new: list[Json], indent: str | None) -> list[_Item]:
         """Return the items of the new array. Equal ones keep their text wherever they moved; see `_pairs`."""
         items: list[_Item] = []
         for value, at in zip(new, _pairs(base, new), strict=True):
             if at is None:
                 items.append((None, self._formatted(value, indent)))
             else:
-                member = members[at]
+                member = old[at]
                 items.append((member, self._value(member.value, member.end, base[at], value, indent or "")))
         return items
 
-    def _joined(self, start: int, end: int, members: list[_Member], items: list[_Item]) -> str:
+    def _joined(self, start: int, end: int, old: list[Member], items: list[_Item]) -> str:
         """Return the text of the object or array with `items`, separated as in the file."""
-        gaps = {one.start: self._text[one.end : two.start] for one, two in pairwise(members)}
-        lead = self._text[start + 1 : members[0].start]
+        gaps = {one.start: self._text[one.end : two.start] for one, two in pairwise(old)}
+        lead = self._text[start + 1 : old[0].start]
         usual = next(iter(gaps.values()), f",{lead}" if lead else self._comma)
-        parts = [self._text[start : members[0].start]]
-        before: _Member | None = None
+        parts = [self._text[start : old[0].start]]
+        before: Member | None = None
         for number, (member, text) in enumerate(items):
             if number:
                 parts.append(gaps.get(before.start, usual) if before is not None and member is not None else usual)
             parts.append(text)
             before = member
-        return "".join(parts) + self._text[members[-1].end : end]
+        return "".join(parts) + self._text[old[-1].end : end]
 
     def _formatted(self, value: Json, indent: str | None) -> str:
         """Return the text of a new value. `indent` is that of its line; None: on one line."""

@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
+from playground.prompt.json_position import JsonFault, read_json
 from playground.prompt.limits import COUNTS
-from playground.tools.json_position import JsonFault, read_json
 from playground.tools.schema import check_parameters
 
 MAX_CHARACTERS = 256 * 1024

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, Path
-from playground.tools.json_position import JsonFault, read_json
+from playground.prompt.json_position import JsonFault, read_json
 
 MAX_ERRORS = 20
 TIME_LIMIT_S = 0.1

@@ -15,10 +15,10 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QTextEd
 from playground import asset
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
+from playground.prompt.json_position import JsonFault, fault_at, read_json, span_at
 from playground.prompt.limits import COUNTS
 from playground.tools.form_model import description_of, rows
 from playground.tools.import_definitions import ImportedTools, from_json, unique_names
-from playground.tools.json_position import JsonFault, fault_at, read_json, span_at
 from playground.tools.schema import check_parameters
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import FieldText

@@ -6,9 +6,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QWidget
 
 from playground.prompt.field_errors import FieldError
+from playground.prompt.json_position import read_json
 from playground.runs.record import Asked
 from playground.runs.state import RunState, ToolCallState
-from playground.tools.json_position import read_json
 from playground.tools.schema import check_arguments
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
