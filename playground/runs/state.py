@@ -159,32 +159,73 @@ class RunState(Struct):
             return None
         return self.usage.completion_tokens / (self.last_token_at - self.first_token_at)
 
-    def apply(self, event: AnyEvent) -> None:
+    def apply(self, event: AnyEvent) -> None:  # noqa: C901 - one case per event
         """Add one event."""
         match event:
             case RawEvent():
                 self.raw.append(event)
             case ContentDelta():
                 self.pieces.append(event.text)
-                _token(self, event.at)
+                self.token(event.at)
                 if self.first_content_at is None:
                     self.first_content_at = event.at
-            case ToolCallDelta() | ReasoningDelta() | RefusalDelta():
-                _other_delta(self, event)
+            case ReasoningDelta():
+                self.reasoning_pieces.append(event.text)
+                self.token(event.at)
+            case RefusalDelta():
+                self.refusal_pieces.append(event.text)
+                self.token(event.at)
+            case ToolCallDelta():
+                call = self.tool_calls.setdefault(event.index, ToolCallState(event.index))
+                call.id, call.name = event.id or call.id, event.name or call.name
+                call.pieces.append(event.arguments)
+                self.token(event.at)
             case AttemptStarted():
                 # The previous attempt's error no longer applies to the run.
                 self.phase, self.error, self.ended_at, self.retry, self.queued = "sent", None, None, None, None
                 self.attempts.append(Attempt(event.attempt, event.at))
             case HeadersReceived():
-                _headers(self, event)
-            case BodyIdReceived() | Finished() | UsageReported() | TokenProbabilities() | TimesUnknown():
-                _metadata(self, event)
-            case Queued() | RetryScheduled():
-                _waits(self, event)
-            case Completed() | AttemptFailed() | Stopped():
-                _end(self, event)
+                attempt = self.attempts[-1]
+                attempt.status, attempt.request_id, attempt.headers_at = event.status, event.request_id, event.at
+                attempt.connect_s, attempt.request_ids = event.connect_s, request_ids(event.headers)
+            case BodyIdReceived():
+                self.body_id, self.response_model = event.id, event.model or self.response_model
+            case Finished():
+                self.finish_reason = event.reason
+            case UsageReported():
+                # Merged, so that a later, less complete usage never erases a known count.
+                self.usage = merged(self.usage, event.usage)
+            case TokenProbabilities():
+                self.probabilities_came += len(event.tokens)
+                self.probabilities += event.tokens[: MOST_PROBABILITIES - len(self.probabilities)]
+            case TimesUnknown():
+                self.times_known = False
+            case Queued():
+                self.phase, self.queued = "waiting", event
+            case RetryScheduled():
+                self.phase, self.ended_at, self.retry = "retrying", None, event
+            case Completed():
+                self.saw_done = event.saw_done
+                self._end("done", event.at)
+            case AttemptFailed():
+                self.error = event.error
+                self._end("failed", event.at)
+            case Stopped():
+                self._end("stopped", event.at)
             case _:
                 assert_never(event)
+
+    def token(self, at: float) -> None:
+        """Note that a piece of the answer came at this time."""
+        if self.first_token_at is None:
+            self.first_token_at = at
+        self.last_token_at = at
+        self.phase = "streaming"
+
+    def _end(self, phase: Phase, at: float) -> None:
+        self.phase, self.ended_at = phase, at
+        if self.attempts:
+            self.attempts[-1].ended_at, self.attempts[-1].error = at, self.error
 
 
 def fold(events: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
@@ -196,7 +237,7 @@ def fold(events: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
         # The same as `apply`, but faster: most events are pieces of a text that has begun.
         if type(event) is not ContentDelta:
             if last is not None:
-                _token(state, last.at)
+                state.token(last.at)
             last = None
             state.apply(event)
         elif last is None:
@@ -206,7 +247,7 @@ def fold(events: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
             last = event
             add(event.text)
     if last is not None:
-        _token(state, last.at)
+        state.token(last.at)
     return state
 
 
@@ -215,83 +256,6 @@ def _joined(pieces: list[str]) -> str:
     if len(pieces) > 1:
         pieces[:] = ["".join(pieces)]
     return pieces[0] if pieces else ""
-
-
-def _headers(state: RunState, event: HeadersReceived) -> None:
-    attempt = state.attempts[-1]
-    attempt.status, attempt.request_id, attempt.headers_at = event.status, event.request_id, event.at
-    attempt.connect_s, attempt.request_ids = event.connect_s, request_ids(event.headers)
-
-
-def _waits(state: RunState, event: Queued | RetryScheduled) -> None:
-    match event:
-        case Queued():
-            state.phase, state.queued = "waiting", event
-        case RetryScheduled():
-            state.phase, state.ended_at, state.retry = "retrying", None, event
-
-
-def _metadata(
-    state: RunState, event: BodyIdReceived | Finished | UsageReported | TokenProbabilities | TimesUnknown
-) -> None:
-    match event:
-        case BodyIdReceived():
-            state.body_id = event.id
-            state.response_model = event.model or state.response_model
-        case Finished():
-            state.finish_reason = event.reason
-        case UsageReported():
-            # Merged, so that a later, less complete usage never erases a known count.
-            state.usage = merged(state.usage, event.usage)
-        case TokenProbabilities():
-            _probabilities(state, event)
-        case TimesUnknown():
-            state.times_known = False
-
-
-def _token(state: RunState, at: float) -> None:
-    if state.first_token_at is None:
-        state.first_token_at = at
-    state.last_token_at = at
-    state.phase = "streaming"
-
-
-def _other_delta(state: RunState, event: ToolCallDelta | ReasoningDelta | RefusalDelta) -> None:
-    match event:
-        case ToolCallDelta():
-            _tool_call(state, event)
-        case ReasoningDelta():
-            state.reasoning_pieces.append(event.text)
-        case RefusalDelta():
-            state.refusal_pieces.append(event.text)
-    _token(state, event.at)
-
-
-def _tool_call(state: RunState, event: ToolCallDelta) -> None:
-    call = state.tool_calls.setdefault(event.index, ToolCallState(event.index))
-    call.id = event.id or call.id
-    call.name = event.name or call.name
-    call.pieces.append(event.arguments)
-
-
-def _probabilities(state: RunState, event: TokenProbabilities) -> None:
-    state.probabilities_came += len(event.tokens)
-    if room := MOST_PROBABILITIES - len(state.probabilities):
-        state.probabilities += event.tokens[:room]
-
-
-def _end(state: RunState, event: Completed | AttemptFailed | Stopped) -> None:
-    match event:
-        case Completed():
-            state.phase, state.saw_done = "done", event.saw_done
-        case AttemptFailed():
-            state.phase, state.error = "failed", event.error
-        case Stopped():
-            state.phase = "stopped"
-    state.ended_at = event.at
-    if state.attempts:
-        state.attempts[-1].ended_at = event.at
-        state.attempts[-1].error = state.error
 
 
 class CallTimes(Struct, frozen=True):

@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client import chunks, redact, response_decoder, sse
-from playground.client.events import AnyEvent, Completed, ToolCallDelta
+from playground.client.events import AnyEvent, Completed, HeadersReceived, ToolCallDelta
 from playground.runs import state
 from tests.conformance import fuzz, socket_fuzz
 
@@ -77,7 +78,12 @@ def _every_choice(patch: pytest.MonkeyPatch) -> None:
 
 def _forgets_the_id(patch: pytest.MonkeyPatch) -> None:
     """A response's request_id is not kept."""
-    patch.setattr(state, "_headers", lambda _state, _event: None)
+    apply = state.RunState.apply
+
+    def odd(run: state.RunState, event: AnyEvent) -> None:
+        apply(run, replace(event, request_id=None) if isinstance(event, HeadersReceived) else event)
+
+    patch.setattr(state.RunState, "apply", odd)
 
 
 def _done_is_not_needed(patch: pytest.MonkeyPatch) -> None:
@@ -92,14 +98,14 @@ def _done_is_not_needed(patch: pytest.MonkeyPatch) -> None:
 
 def _arguments_replaced(patch: pytest.MonkeyPatch) -> None:
     """A call's newest piece takes the place of those before it."""
-    kept = state._tool_call
+    apply = state.RunState.apply
 
-    def odd(run: state.RunState, event: ToolCallDelta) -> None:
-        if event.index in run.tool_calls:
+    def odd(run: state.RunState, event: AnyEvent) -> None:
+        if isinstance(event, ToolCallDelta) and event.index in run.tool_calls:
             run.tool_calls[event.index].pieces.clear()
-        kept(run, event)
+        apply(run, event)
 
-    patch.setattr(state, "_tool_call", odd)
+    patch.setattr(state.RunState, "apply", odd)
 
 
 def _raises(patch: pytest.MonkeyPatch) -> None:
