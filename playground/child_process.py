@@ -5,10 +5,13 @@ Standard library only. The child must accept `--json` and `--stop-with-stdin`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
+import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -178,3 +181,21 @@ def _first_url(stream: IO[bytes]) -> str:
         return found.get(timeout=START_S)
     except queue.Empty:
         return ""
+
+
+def stop_signal(with_stdin: bool) -> asyncio.Event:
+    """Return the event of SIGINT and SIGTERM in a server's process; `with_stdin`: also of the end of standard input."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+    if with_stdin:
+        # The parent holds the other end: reading ends as soon as the parent has exited for any reason.
+        threading.Thread(target=_watch_stdin, args=(loop, stopped), daemon=True).start()
+    return stopped
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    with contextlib.suppress(RuntimeError):  # a signal has ended the loop meanwhile
+        loop.call_soon_threadsafe(stopped.set)

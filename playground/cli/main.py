@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import math
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from playground import __version__
 from playground.cli import BAD_INPUT, FAILED, STOPPED
 from playground.cli.error_output import install_masking
 from playground.prompt.field_errors import InputError, UnwritableOutputError
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def build_parser(*, window_only: bool = False) -> argparse.ArgumentParser:
@@ -74,13 +78,87 @@ def _data_option(parser: argparse.ArgumentParser, default: object = argparse.SUP
     )
 
 
-def _add_simulator(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from playground.simulator.command import add_arguments
+def _number(kind: type[float], low: float, high: float, words: str) -> Callable[[str], float]:
+    """Return the type of an argument: an int or float from `low` to `high`, which are `words` in its error."""
 
-    add_arguments(commands.add_parser("simulator", help="run the built-in server that speaks Electron's API"))
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {words}")
+        return value
+
+    return parse
 
 
-def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+_port = _number(int, 0, 65_535, "a port from 0 to 65535")
+_positive = _number(int, 1, math.inf, "a whole number from 1 on")
+_count = _number(int, 0, 999_999_999, "a whole number from 0 on")
+_amount = _number(float, 0, 999_999_999, "a number from 0 on")
+_seconds = _number(float, 0.001, 86_400_000, "a positive number of seconds")
+
+
+def _endpoint_options(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible base URL")
+    where.add_argument("--endpoint", metavar="NAME", help="an endpoint set up in the window, by name")
+
+
+def _add_simulator(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "simulator",
+        help="run the built-in server that speaks Electron's API",
+        description="A server on this machine that speaks Electron's API. Its replies are simulated; its protocol is "
+        "real.",
+    )
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="listen on this port (default: a free one)")
+    parser.add_argument("--api-key", metavar="KEY", help="accept only this key (default: any, or none)")
+    parser.add_argument("--plan", choices=("standard", "enterprise", "none"), default="standard", help="plan limits")
+    parser.add_argument(
+        "--block-size", type=_positive, default=16, metavar="N", help="tokens per cache block (default 16)"
+    )
+    parser.add_argument(
+        "--cache-ttl", type=_amount, default=300.0, metavar="SECONDS", help="lifetime of an unused prefix (default 300)"
+    )
+    parser.add_argument(
+        "--cache-minimum", type=_count, default=0, metavar="N", help="serve no prefix shorter than this (default 0)"
+    )
+    parser.add_argument(
+        "--cache-capacity", type=_positive, metavar="N", help="tokens that fit; the least recently used are evicted"
+    )
+    parser.add_argument(
+        "--cache-slots",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="keep only the last prompt of N slots, without blocks",
+    )
+    parser.add_argument(
+        "--no-cached-answers", action="store_true", help="cache prompts only, not the generated answers"
+    )
+    parser.add_argument("--replicas", type=_positive, default=1, metavar="N", help="number of caches (default 1)")
+    parser.add_argument(
+        "--routing", choices=("random", "prefix", "round-robin"), default="random", help="how requests reach a replica"
+    )
+    parser.add_argument(
+        "--tools-position",
+        choices=("first", "system", "first-user", "last-user"),
+        default="first",
+        help="where the chat template puts tools (default first)",
+    )
+    parser.add_argument("--head-tokens", type=_count, default=0, metavar="N", help="constant tokens of the template")
+    parser.add_argument("--message-tokens", type=_count, default=0, metavar="N", help="constant tokens of each message")
+    parser.add_argument(
+        "--ttft-ms", type=_amount, default=180.0, metavar="N", help="time to first token when all is cached"
+    )
+    parser.add_argument("--token-ms", type=_amount, default=12.0, metavar="N", help="time between tokens")
+    parser.add_argument("--json", action="store_true", help="print the base URL as one JSON object")
+    parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_send(commands: _Commands) -> None:
     parser = commands.add_parser(
         "send",
         help="send a prompt file or an OpenAI request body",
@@ -88,9 +166,7 @@ def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "the built-in simulator answers. The key comes from the key store or SMALLEST_API_KEY.",
     )
     parser.add_argument("file", metavar="FILE", help="a prompt file or a request body; - reads standard input")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible base URL")
-    where.add_argument("--endpoint", metavar="NAME", help="an endpoint set up in the window, by name")
+    _endpoint_options(parser)
     parser.add_argument(
         "--var", action="append", default=[], metavar="NAME=VALUE", help="a variable's value; may be given again"
     )
@@ -101,7 +177,7 @@ def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _data_option(parser)
 
 
-def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_convert(commands: _Commands) -> None:
     parser = commands.add_parser(
         "convert",
         help="convert a prompt of another tool, or into another tool's format",
@@ -118,7 +194,7 @@ def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
 
 
-def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_log(commands: _Commands) -> None:
     # No positional argument: the words are what argparse leaves over, so options may come before, between and after.
     parser = commands.add_parser(
         "log",
@@ -151,7 +227,7 @@ def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _data_option(parser)
 
 
-def _add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_batch(commands: _Commands) -> None:
     parser = commands.add_parser(
         "batch",
         help="send a prompt for every row of a CSV or JSON lines file",
@@ -162,9 +238,7 @@ def _add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("file", metavar="PROMPT", help="a prompt file or a request body")
     parser.add_argument("--data", required=True, metavar="FILE", help="CSV with a header line, TSV, or JSON lines")
     parser.add_argument("-o", "--output", metavar="FILE", help="FILE.jsonl or FILE.csv; default: standard output")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible base URL")
-    where.add_argument("--endpoint", metavar="NAME", help="an endpoint set up in the window, by name")
+    _endpoint_options(parser)
     parser.add_argument("--map", action="append", default=[], metavar="VARIABLE=COLUMN", help="column of a variable")
     parser.add_argument(
         "--concurrency", type=_positive, metavar="N", help="requests at once (default: the plan's limit)"
@@ -188,7 +262,7 @@ def _add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _data_option(parser)
 
 
-def _add_batch_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_batch_merge(commands: _Commands) -> None:
     parser = commands.add_parser(
         "batch-merge",
         help="merge the results of a batch's shards",
@@ -200,7 +274,7 @@ def _add_batch_merge(commands: argparse._SubParsersAction[argparse.ArgumentParse
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="FILE.jsonl or FILE.csv; must not exist")
 
 
-def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_record(commands: _Commands) -> None:
     parser = commands.add_parser(
         "record",
         help="record the requests of another program",
@@ -208,9 +282,7 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "completions in the request log. Ends on Ctrl+C.",
     )
     parser.add_argument("--port", type=_port, default=8788, metavar="N", help="port (default 8788; 0: a free one)")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible base URL")
-    where.add_argument("--endpoint", metavar="NAME", help="an endpoint set up in the window, by name")
+    _endpoint_options(parser)
     parser.add_argument("--add-key", action="store_true", help="send the endpoint's own key instead of the caller's")
     parser.add_argument(
         "--token", action="store_true", help="require a random path segment, so that only its holders call"
@@ -227,13 +299,7 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     _data_option(parser)
 
 
-def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
-    return int(text)
-
-
-def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_check(commands: _Commands) -> None:
     parser = commands.add_parser(
         "check",
         help="check prompts and recorded requests for cache misses, in CI",
@@ -278,7 +344,7 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _data_option(parser)
 
 
-def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_replay(commands: _Commands) -> None:
     parser = commands.add_parser(
         "replay",
         help="forecast and explain recorded traffic",
@@ -295,17 +361,7 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
 
 
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 86_400_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
-    return value
-
-
-def _add_self_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_self_test(commands: _Commands) -> None:
     parser = commands.add_parser(
         "self-test",
         help="do the main job in the real window, on the simulator and a temporary data folder",
@@ -315,7 +371,7 @@ def _add_self_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--theme", choices=("light", "dark"), default="light")
 
 
-def _add_machine_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_machine_commands(commands: _Commands) -> None:
     parser = commands.add_parser(
         "doctor",
         help="check this machine and the data folder",
@@ -338,12 +394,6 @@ def _add_machine_commands(commands: argparse._SubParsersAction[argparse.Argument
         description="Installs a desktop entry and icons for this user, under XDG_DATA_HOME (Linux).",
     )
     parser.add_argument("--remove", action="store_true", help="remove them again")
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
-    return int(text)
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:

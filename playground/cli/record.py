@@ -14,13 +14,12 @@ import os
 import secrets
 import signal
 import sys
-import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from playground.child_process import program_command
+from playground.child_process import program_command, stop_signal
 from playground.cli import BAD_INPUT, FINISHED
 from playground.cli.send import endpoint_of
 from playground.client.endpoint import Endpoint, is_loopback
@@ -105,7 +104,7 @@ async def _run(
     try:
         if recorder.upstream.origin.port == port and is_loopback(endpoint.base_url):
             raise InputError(FieldError(("--base-url",), "this is the address of the Recorder itself."))
-        stopped = _stop_signal(options.stop_with_stdin)
+        stopped = stop_signal(options.stop_with_stdin)
         await feed.start(setup)
         # Objects of the start live until the end: the collector need not look at them while requests are forwarded.
         gc.collect()
@@ -130,23 +129,6 @@ async def _run(
 def _show(line: str) -> None:
     with contextlib.suppress(OSError):  # the reader has closed it, as `head` does: recording goes on
         print(line, flush=True)
-
-
-def _stop_signal(with_stdin: bool) -> asyncio.Event:
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
-    if with_stdin:
-        # The parent holds the other end: reading ends as soon as the parent has exited for any reason.
-        threading.Thread(target=_watch_stdin, args=(loop, stopped), daemon=True).start()
-    return stopped
-
-
-def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    with contextlib.suppress(RuntimeError):  # a signal has ended the loop meanwhile
-        loop.call_soon_threadsafe(stopped.set)
 
 
 def _print_notice(sentence: str) -> None:

@@ -71,11 +71,6 @@ class Template:
         return [MESSAGE_START, role, *(f"<|extra {number}|>" for number in range(self.message_tokens))]
 
 
-def prompt_tokens(fields: Mapping[str, Any]) -> list[str]:
-    """Return the prompt as tokens with the default template."""
-    return Template().prompt(fields)
-
-
 def pieces(text: str) -> list[str]:
     """Return the text cut into tokens; joined they are the text again."""
     return _PIECES.findall(text)
@@ -103,7 +98,6 @@ MAX_BLOCKS = 200_000
 ROUTED_TOKENS = 256
 """Length of a prompt's beginning, in tokens, that determines its replica with prefix routing."""
 Routing = Literal["random", "prefix", "round-robin"]
-ROUTINGS: tuple[Routing, ...] = ("random", "prefix", "round-robin")
 
 
 @dataclass(frozen=True)
@@ -144,17 +138,10 @@ Clock = Callable[[], float]
 class PrefixCache:
     """A cache of whole blocks. The key of a block is the hash of its tokens and of all tokens before it."""
 
-    def __init__(
-        self,
-        block_size: int,
-        lifetime_s: float,
-        clock: Clock = time.monotonic,
-        *,
-        minimum: int = 0,
-        capacity: int | None = None,
-    ) -> None:
-        self._block_size, self._lifetime_s, self._clock, self._minimum = block_size, lifetime_s, clock, minimum
-        self._max_blocks = MAX_BLOCKS if capacity is None else min(capacity // block_size, MAX_BLOCKS)
+    def __init__(self, options: CacheOptions, clock: Clock = time.monotonic) -> None:
+        self._options, self._clock = options, clock
+        capacity = options.capacity
+        self._max_blocks = MAX_BLOCKS if capacity is None else min(capacity // options.block_size, MAX_BLOCKS)
         self._used_at: OrderedDict[bytes, float] = OrderedDict()
 
     def __len__(self) -> int:
@@ -169,7 +156,7 @@ class PrefixCache:
                 break
             served = end
         self.add(tokens)
-        return served if served >= self._minimum else 0
+        return served if served >= self._options.minimum else 0
 
     def add(self, tokens: Sequence[str]) -> None:
         """See Cache."""
@@ -182,10 +169,10 @@ class PrefixCache:
 
     def _is_fresh(self, block: bytes, now: float) -> bool:
         used_at = self._used_at.get(block)
-        return used_at is not None and now - used_at <= self._lifetime_s
+        return used_at is not None and now - used_at <= self._options.lifetime_s
 
     def _blocks(self, tokens: Sequence[str]) -> Iterator[tuple[int, bytes]]:
-        before, size = b"", self._block_size
+        before, size = b"", self._options.block_size
         for start in range(0, len(tokens) - size + 1, size):
             text = "\0".join(tokens[start : start + size]).encode("utf-8", "surrogatepass")
             before = hashlib.blake2b(before + text, digest_size=16).digest()
@@ -229,19 +216,12 @@ class SlotCache:
         return next((at for at, (left, right) in pairs if left != right), min(len(tokens), len(slot)))
 
 
-def _cache(options: CacheOptions, clock: Clock) -> Cache:
-    if options.slots:
-        return SlotCache(options, clock)
-    return PrefixCache(
-        options.block_size, options.lifetime_s, clock, minimum=options.minimum, capacity=options.capacity
-    )
-
-
 class Replicas:
     """Several caches; each request is routed to one of them."""
 
-    def __init__(self, options: CacheOptions, clock: Clock = time.monotonic) -> None:
-        self._caches = [_cache(options, clock) for _ in range(options.replicas)]
+    def __init__(self, options: CacheOptions, clock: Clock) -> None:
+        kind = SlotCache if options.slots else PrefixCache
+        self._caches: list[Cache] = [kind(options, clock) for _ in range(options.replicas)]
         self._routing, self._chance, self._next = options.routing, random.Random(1), 0
 
     def __len__(self) -> int:
@@ -253,9 +233,8 @@ class Replicas:
             return self._caches[0]
         if self._routing == "prefix":
             head = "\0".join(tokens[:ROUTED_TOKENS]).encode("utf-8", "surrogatepass")
-            return self._caches[
-                int.from_bytes(hashlib.blake2b(head, digest_size=8).digest(), "big") % len(self._caches)
-            ]
+            number = int.from_bytes(hashlib.blake2b(head, digest_size=8).digest(), "big")
+            return self._caches[number % len(self._caches)]
         if self._routing == "round-robin":
             self._next += 1
             return self._caches[self._next % len(self._caches)]

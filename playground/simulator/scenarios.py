@@ -11,7 +11,6 @@ the turn; after the last turn, the last one is repeated. Every chunk has `simula
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,21 +66,6 @@ def parse(text: str) -> Fault:
     if not _NUMBER.fullmatch(number):
         raise UnknownFault(f"{number!r} is not a number from 0 to {10**MOST_DIGITS - 1:,}")
     return Fault(name, float(number))
-
-
-class FaultQueue:
-    """Queue of faults for the next requests."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[Fault] = deque()
-
-    def add(self, fault: Fault, times: int) -> None:
-        """Apply this fault to the next `times` requests."""
-        self._waiting.extend([fault] * times)
-
-    def take(self) -> Fault | None:
-        """Remove and return the fault of the next request."""
-        return self._waiting.popleft() if self._waiting else None
 
 
 MOST_MS = 600_000

@@ -8,7 +8,7 @@ import time
 import uuid
 import zlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from yarl import URL
 from playground.simulator import scenarios, wire
 from playground.simulator.engine import CacheOptions, Replicas, Template
 from playground.simulator.reply import compose
-from playground.simulator.scenarios import STATUSES, Fault, FaultQueue, Pace, UnknownFault, parse
+from playground.simulator.scenarios import STATUSES, Fault, Pace, UnknownFault, parse
 from playground.simulator.speech import SpeechRoutes
 from playground.simulator.wire import ErrorDetail, context_problem, problems
 
@@ -36,12 +36,20 @@ class PlanOptions:
 PLANS = {"standard": PlanOptions(10, 3), "enterprise": PlanOptions(200, 20), "none": PlanOptions(None, None)}
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Reason of a response with status 429. `retry_after_s`: None if the time is unknown."""
+class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
+    """Raised to answer the request with an error envelope. `retry_after_s`: None if the time is unknown."""
 
-    message: str
-    retry_after_s: float | None
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        details: Sequence[ErrorDetail] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.message, self.details = status, kind, message, details
+        self.retry_after_s = retry_after_s
 
 
 class Limiter:
@@ -52,20 +60,22 @@ class Limiter:
         self._starts: deque[float] = deque()
         self.in_flight = 0
 
-    def enter(self) -> Refusal | None:
-        """Take a slot; returns a Refusal if none is free. Release every slot with `leave`."""
+    def enter(self) -> None:
+        """Take a slot; raises Refused if none is free. Release every slot with `leave`."""
         now = self._clock()
         while self._starts and self._starts[0] <= now - MINUTE_S:
             self._starts.popleft()
         if self._plan.in_flight is not None and self.in_flight >= self._plan.in_flight:
-            return Refusal(f"Concurrency limit reached: {self._plan.in_flight} requests in flight", None)
+            raise Refused(
+                429, "rate_limit_error", f"Concurrency limit reached: {self._plan.in_flight} requests in flight"
+            )
         per_minute = self._plan.requests_per_minute
         if per_minute is not None and len(self._starts) >= per_minute:
             wait_s = self._starts[0] + MINUTE_S - now
-            return Refusal(f"Rate limit reached: {per_minute} requests a minute", wait_s)
+            message = f"Rate limit reached: {per_minute} requests a minute"
+            raise Refused(429, "rate_limit_error", message, retry_after_s=wait_s)
         self._starts.append(now)
         self.in_flight += 1
-        return None
 
     def leave(self) -> None:
         """Release a slot."""
@@ -91,15 +101,6 @@ class Options:
     token_ms: float = 12.0
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
-    """Raised to answer the request with an error envelope."""
-
-    def __init__(self, status: int, kind: str, message: str, details: list[ErrorDetail] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.kind, self.message, self.details = status, kind, message, details or []
-        self.retry_after_s: float | None = None
-
-
 class Simulator:
     """One simulated account. `clock`: seconds by which the cache forgets."""
 
@@ -107,7 +108,7 @@ class Simulator:
         self._options = options
         self._cache = Replicas(options.cache, clock)
         self._limiter = Limiter(PLANS[options.plan])
-        self._faults = FaultQueue()
+        self._faults: deque[Fault] = deque()
         self._served = 0
         self._disconnects = 0
 
@@ -159,7 +160,7 @@ class Simulator:
             raise Refused(400, "invalid_request_error", str(error)) from error
         if type(times) is not int or not 1 <= times <= MOST_QUEUED:
             raise Refused(400, "invalid_request_error", f"times is a whole number from 1 to {MOST_QUEUED:,}")
-        self._faults.add(fault, times)
+        self._faults.extend([fault] * times)
         return web.json_response({"queued": times}, headers=_id_header(request))
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
@@ -174,17 +175,10 @@ class Simulator:
         found = problems(fields) or scenarios.problems(fields)
         if found:
             raise Refused(400, "invalid_request_error", found[0].message, found)
-        refusal = self._limiter.enter()
-        if refusal is not None:
-            refused = Refused(429, "rate_limit_error", refusal.message)
-            refused.retry_after_s = refusal.retry_after_s
-            raise refused
+        self._limiter.enter()
         try:
             return await self._answer(request, fields, fault)
-        except ConnectionResetError:
-            self._disconnects += 1
-            raise
-        except asyncio.CancelledError:
+        except (ConnectionResetError, asyncio.CancelledError):
             self._disconnects += 1
             raise
         finally:
@@ -203,7 +197,7 @@ class Simulator:
     def _fault(self, request: web.Request, fields: Any) -> Fault | None:
         named = request.headers.get("X-Simulate") or (fields.get("simulate") if isinstance(fields, dict) else None)
         if named is None:
-            return self._faults.take()
+            return self._faults.popleft() if self._faults else None
         try:
             return parse(str(named))
         except UnknownFault as error:
@@ -252,25 +246,15 @@ class Simulator:
         headers = {**_id_header(request, fault), "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
-        await self._write_chunks(request, response, answer, pace, fault)
+        for moment, made, chunk in pace.chunks(answer):
+            await _until(moment)
+            await _break_off(request, response, fault, made)
+            await response.write(wire.event(chunk))
         if (fields.get("stream_options") or {}).get("include_usage"):
             await response.write(wire.event(wire.usage_chunk(answer)))
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
         return response
-
-    async def _write_chunks(
-        self,
-        request: web.Request,
-        response: web.StreamResponse,
-        answer: wire.AnswerBody,
-        pace: Pace,
-        fault: Fault | None,
-    ) -> None:
-        for moment, made, chunk in pace.chunks(answer):
-            await _until(moment)
-            await _break_off(request, response, fault, made)
-            await response.write(wire.event(chunk))
 
 
 async def _until(moment: float) -> None:
@@ -300,9 +284,7 @@ async def _misbehave(fault: Fault | None) -> None:
         return
     if fault.name in STATUSES:
         status, kind, message = STATUSES[fault.name]
-        refused = Refused(status, kind, f"{message} (simulated fault)")
-        refused.retry_after_s = fault.number
-        raise refused
+        raise Refused(status, kind, f"{message} (simulated fault)", retry_after_s=fault.number)
     if fault.name == "slow_headers":
         await asyncio.sleep((fault.number or 0) / 1000)
 

@@ -36,7 +36,7 @@ class SpeechRoutes:
         self._busy = 0
 
     def add_to(self, application: web.Application) -> None:
-        """Return the two routes."""
+        """Add the two routes."""
         application.router.add_post("/waves/v1/tts", self._whole)
         application.router.add_post("/waves/v1/tts/live", self._live)
 

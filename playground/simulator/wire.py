@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from playground.simulator.engine import pieces
@@ -32,9 +32,6 @@ class ErrorDetail:
     code: str
     message: str
     path: Path
-
-    def as_json(self) -> dict[str, Any]:
-        return {"code": self.code, "message": self.message, "path": list(self.path)}
 
 
 def problems(fields: Any) -> list[ErrorDetail]:
@@ -353,7 +350,7 @@ def error(kind: str, message: str, request_id: str, details: Sequence[ErrorDetai
     """Return the error envelope; `details` is present only if there are any."""
     body: dict[str, Any] = {"message": message, "type": kind}
     if details:
-        body["details"] = [detail.as_json() for detail in details]
+        body["details"] = [asdict(detail) for detail in details]
     body["request_id"] = request_id
     return {"error": body}
 

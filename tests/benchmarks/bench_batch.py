@@ -32,7 +32,7 @@ from playground.prompt.files import load
 from playground.prompt.request import body_fields
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
-from playground.simulator.engine import PrefixCache, Template
+from playground.simulator.engine import CacheOptions, PrefixCache, Template
 from playground.simulator.launch import SimulatorProcess
 from playground.storage.endpoints import EndpointStore
 
@@ -101,7 +101,7 @@ class Batch:
 
 def served(prompts: list[list[str]], order: tuple[int, ...], capacity: int | None) -> int:
     """Return the cached tokens of an order that is sent one request at a time."""
-    cache = PrefixCache(BLOCK_TOKENS, LIFETIME_S, capacity=capacity)
+    cache = PrefixCache(CacheOptions(BLOCK_TOKENS, LIFETIME_S, capacity=capacity))
     return sum(cache.serve(prompts[row]) for row in order)
 
 

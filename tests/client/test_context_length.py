@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_what_is_not_longer_is_not_over() -> None:
 def test_the_advice_says_by_how_much_for_the_simulators_own_refusal() -> None:
     problem = context_problem({"max_tokens": 1000}, 32_000)
     assert problem is not None
-    body = json.dumps({"error": {"message": "Too long", "details": [problem.as_json()]}})
+    body = json.dumps({"error": {"message": "Too long", "details": [asdict(problem)]}})
     error = http_error(400, {}, body, None)
     assert error.advice.startswith("232 tokens over: 33,000 asked for, 32,768 fit.")
 

@@ -27,7 +27,7 @@ from playground.prompt.document import Document, Message
 from playground.prompt.request import Request
 from playground.runs.run import Run
 from playground.runs.state import RunState
-from playground.simulator.engine import PrefixCache
+from playground.simulator.engine import CacheOptions, PrefixCache
 
 PROMPT = Document(messages=(Message("system", "Agent. {{sheet}}"), Message("user", "{{question}}")))
 COLUMNS = {"sheet": "sheet", "question": "question"}
@@ -69,7 +69,7 @@ class Server:
     def __init__(
         self, capacity: int | None, *, step_s: float = 0.004, reports: bool = True, seed: int | None = None
     ) -> None:
-        self.cache, self.step_s, self.reports = PrefixCache(BLOCK, 300.0, capacity=capacity), step_s, reports
+        self.cache, self.step_s, self.reports = PrefixCache(CacheOptions(BLOCK, capacity=capacity)), step_s, reports
         self.cached = self.prompt = self.requests = 0
         self.random = None if seed is None else random.Random(seed)
         self.slow = ""
@@ -119,7 +119,7 @@ def rows(prefixes: int, each: int, words: int = 200) -> tuple[BatchRow, ...]:
 
 def best(plan: tuple[PlannedRow, ...]) -> int:
     """Return the cached tokens of a cache without a limit that gets one request at a time."""
-    cache = PrefixCache(BLOCK, 300.0)
+    cache = PrefixCache(CacheOptions(BLOCK))
     return sum(cache.serve(tokens_of(item)) for item in plan)
 
 

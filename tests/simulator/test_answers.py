@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from playground.simulator.engine import PrefixCache, pieces, prompt_tokens
+from playground.simulator.engine import CacheOptions, PrefixCache, Template, pieces
 from playground.simulator.launch import SimulatorProcess
-from playground.simulator.server import Limiter, PlanOptions
+from playground.simulator.server import Limiter, PlanOptions, Refused
 from tests.simulator.talk import HELLO, request, send
 
 Make = Callable[..., SimulatorProcess]
@@ -149,7 +149,7 @@ def test_the_second_request_is_served_from_the_cache(make_simulator: Make) -> No
 
 def test_the_cache_forgets_after_its_idle_time() -> None:
     now = [0.0]
-    cache = PrefixCache(4, 10.0, lambda: now[0])
+    cache = PrefixCache(CacheOptions(4, 10.0), lambda: now[0])
     tokens = list("abcdefghij")
     assert cache.serve(tokens) == 0
     now[0] = 9
@@ -161,7 +161,7 @@ def test_the_cache_forgets_after_its_idle_time() -> None:
 
 
 def test_one_changed_token_ends_the_match() -> None:
-    cache = PrefixCache(4, 10.0)
+    cache = PrefixCache(CacheOptions(4, 10.0))
     cache.serve(list("abcdefghijkl"))
     assert cache.serve(list("abcdefgXijkl")) == 4
     assert cache.serve(list("Xbcdefghijkl")) == 0
@@ -170,27 +170,26 @@ def test_one_changed_token_ends_the_match() -> None:
 def test_tokens_are_pieces_of_the_text() -> None:
     for text in ("Hello, world! 12345", "नमस्ते दुनिया", "你好，世界", "مرحبا", "a\n\n b", "\U0001f600"):
         assert "".join(pieces(text)) == text
-    tools_first = prompt_tokens({"messages": HELLO, "tools": [TOOL]})
+    tools_first = Template().prompt({"messages": HELLO, "tools": [TOOL]})
     assert tools_first[1] == "tool"
 
 
 def test_plan_limits() -> None:
     now = [0.0]
     limiter = Limiter(PlanOptions(3, 2), lambda: now[0])
-    assert limiter.enter() is None
-    assert limiter.enter() is None
-    refusal = limiter.enter()
-    assert refusal is not None
-    assert "Concurrency" in refusal.message
+    limiter.enter()
+    limiter.enter()
+    with pytest.raises(Refused, match="Concurrency"):
+        limiter.enter()
     limiter.leave()
-    assert limiter.enter() is None
+    limiter.enter()
     limiter.leave()
     now[0] = 20
-    refusal = limiter.enter()
-    assert refusal is not None
-    assert refusal.retry_after_s == 40
+    with pytest.raises(Refused) as refused:
+        limiter.enter()
+    assert refused.value.retry_after_s == 40
     now[0] = 60
-    assert limiter.enter() is None
+    limiter.enter()
 
 
 def test_the_key(make_simulator: Make) -> None:
