@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 from msgspec import Struct, field
@@ -268,6 +268,7 @@ def with_unique_ids(calls: Iterable[tuple[str, str, str]], taken: Iterable[str])
 
 FORMAT_KEY = "electron_playground_conversation"
 FORMAT_VERSION = 1
+_TURN_FIELDS = [name for name in Turn.__struct_fields__ if name != "document"]
 _STORED = {"error": "trouble"}
 """Names of fields in files of all versions, where they differ."""
 
@@ -282,11 +283,7 @@ def to_fields(conversation: Conversation) -> dict[str, Json]:
     root = place(conversation.root)
     turns: list[Json] = []
     for turn in conversation.turns.values():
-        fields = {
-            _STORED.get(name, name): _plain(getattr(turn, name))
-            for name in Turn.__struct_fields__
-            if name != "document"
-        }
+        fields = {_STORED.get(name, name): msgspec.to_builtins(getattr(turn, name)) for name in _TURN_FIELDS}
         turns.append({**fields, "document": place(turn.document)})
     return {
         FORMAT_KEY: FORMAT_VERSION,
@@ -295,11 +292,6 @@ def to_fields(conversation: Conversation) -> dict[str, Json]:
         "turns": turns,
         "documents": list(texts),
     }
-
-
-def _plain(value: object) -> Json:
-    made: Json = msgspec.to_builtins(value)
-    return made
 
 
 def from_fields(value: Json) -> Conversation:
@@ -319,18 +311,12 @@ def from_fields(value: Json) -> Conversation:
 
 
 def _turn(fields: Mapping[str, Any], documents: list[Document]) -> Turn:
-    document = documents[fields["document"]]
+    kinds = get_type_hints(Turn, globals())
     made = {
-        name: msgspec.convert(fields[stored], kind)
-        for name, kind in _kinds().items()
-        if name != "document" and (stored := _STORED.get(name, name)) in fields
+        name: msgspec.convert(fields[stored], kinds[name])
+        for name in _TURN_FIELDS
+        if (stored := _STORED.get(name, name)) in fields
     }
-    turn = Turn(document=document, **made)
+    turn = Turn(document=documents[fields["document"]], **made)
     results = tuple(replace(result, kind="stopped") if result.kind == "running" else result for result in turn.results)
     return replace(turn, results=results)
-
-
-def _kinds() -> dict[str, Any]:
-    from typing import get_type_hints
-
-    return get_type_hints(Turn, globals())

@@ -16,7 +16,16 @@ from playground import asset
 from playground.agent.conversation import Conversation, Result, from_fields, to_fields
 from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, Happening, TurnStarted
 from playground.agent.tool_executor import Ask, ToolExecutionError, ToolExecutor
-from playground.agent.tool_mocks import MockReply, ToolMocks, all_replies, consent_key, dump, load, with_replies
+from playground.agent.tool_mocks import (
+    MockReply,
+    ToolMock,
+    ToolMocks,
+    all_replies,
+    consent_key,
+    dump,
+    load,
+    with_replies,
+)
 from playground.client.connection import LocalToolError, post_arguments
 from playground.client.redact import redact
 from playground.prompt.document import Document, Json, Tool
@@ -135,7 +144,7 @@ class AgentService:
         replies = [reply for each in self._books.values() for reply in all_replies(each)]
         self._host.server_secrets.want(reply.text for reply in replies if reply.kind in ("mcp", "http"))
         rows: dict[str, Json] = {key: dump(each) for key, each in self._books.items()}
-        self._submit(self._answers, rows, "The tool mocks")
+        self._host.writer.submit(lambda: _written(self._answers, rows, "The tool mocks"), self._host.on_notice)
         if self._keeping is not None:
             self._keeping.cancel()
         self._keeping = self._host.tasks.start(self._keep_secrets(), "store the secrets of tool servers")
@@ -160,9 +169,6 @@ class AgentService:
         if conversation is not self.conversation:
             return ""  # A newer version is queued.
         return _written(self._kept, to_fields(conversation), "The conversation")
-
-    def _submit(self, file: JsonFile, value: Json, label: str) -> None:
-        self._host.writer.submit(lambda: _written(file, value, label), self._host.on_notice)
 
     def loop(
         self, conversation: Conversation, ask: Ask, listener: Callable[[Happening], None], limit: int
@@ -265,8 +271,6 @@ def tag_of(conversation_id: str) -> str:
 
 def with_tool_servers(book: ToolMocks, names: list[str], server: str) -> ToolMocks:
     """Return the mocks with these tools answered by a tool server."""
-    from playground.agent.tool_mocks import ToolMock
-
     return replace(book, tools={**book.tools, **{name: ToolMock(MockReply("mcp", server)) for name in names}})
 
 

@@ -12,7 +12,8 @@ from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
-from msgspec import Struct, field
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import replace
 
 from playground.prompt.document import Json
@@ -29,7 +30,7 @@ MOST_DELAY_MS = 600_000.0
 """Ten minutes: longer than any caller waits."""
 
 
-class FixedDelay(Struct, frozen=True):
+class FixedDelay(Struct, frozen=True, tag="fixed", tag_field="kind"):
     """A constant delay."""
 
     ms: float = 0.0
@@ -39,7 +40,7 @@ class FixedDelay(Struct, frozen=True):
         return self.ms
 
 
-class UniformDelay(Struct, frozen=True):
+class UniformDelay(Struct, frozen=True, tag="uniform", tag_field="kind"):
     """A delay between `low_ms` and `high_ms`, uniformly distributed."""
 
     low_ms: float
@@ -50,7 +51,7 @@ class UniformDelay(Struct, frozen=True):
         return chance.uniform(self.low_ms, self.high_ms)
 
 
-class NormalDelay(Struct, frozen=True):
+class NormalDelay(Struct, frozen=True, tag="normal", tag_field="kind"):
     """A normally distributed delay, clamped to 0 and MOST_DELAY_MS."""
 
     mean_ms: float
@@ -65,16 +66,16 @@ Delay: TypeAlias = FixedDelay | UniformDelay | NormalDelay
 AT_ONCE = FixedDelay()
 
 
-class MockReply(Struct, frozen=True):
+class MockReply(Struct, frozen=True, omit_defaults=True):
     """One reply. `text`: the result, the template, the error's message, the question to the user, the address,
     or the tool server."""
 
-    kind: ReplyKind = "ask"
+    kind: ReplyKind
     text: str = ""
     delay: Delay = AT_ONCE
 
 
-ASK = MockReply()
+ASK = MockReply("ask")
 
 
 class Case(Struct, frozen=True):
@@ -92,7 +93,7 @@ class Case(Struct, frozen=True):
         return all(_fits(pattern, argument(arguments, path)) for path, pattern in self.when.items())
 
 
-class ToolMock(Struct, frozen=True):
+class ToolMock(Struct, frozen=True, omit_defaults=True):
     """A tool's replies: the first matching case, else `otherwise`."""
 
     otherwise: MockReply = ASK
@@ -133,15 +134,8 @@ def with_replies(book: ToolMocks, change: Callable[[MockReply], MockReply]) -> T
     return replace(book, tools={name: changed(mock) for name, mock in book.tools.items()})
 
 
-class _Absent:
-    """Marks a missing argument; null is not missing."""
-
-
-ABSENT = _Absent()
-
-
-def argument(arguments: Mapping[str, Json], path: str) -> Json | _Absent:
-    """Return the value at a path of names and indices joined by dots, or ABSENT.
+def argument(arguments: Mapping[str, Json], path: str) -> Json | UnsetType:
+    """Return the value at a path of names and indices joined by dots; UNSET if there is none: null is a value.
 
     An argument whose name contains the dots has precedence.
     """
@@ -154,12 +148,12 @@ def argument(arguments: Mapping[str, Json], path: str) -> Json | _Absent:
         elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
             value = value[int(step)]
         else:
-            return ABSENT
+            return UNSET
     return value  # type: ignore[return-value]  # a part of JSON is JSON
 
 
-def _fits(pattern: Json, value: Json | _Absent) -> bool:
-    if isinstance(value, _Absent):
+def _fits(pattern: Json, value: Json | UnsetType) -> bool:
+    if value is UNSET:
         return False
     if isinstance(pattern, str):
         return fnmatchcase(as_text(value), pattern)
@@ -198,31 +192,26 @@ def _filled(value: Json, arguments: Mapping[str, Json]) -> Json:
     if not isinstance(value, str):
         return value
     whole = _PLACE.fullmatch(value)
-    found = argument(arguments, whole[1]) if whole else ABSENT
-    return _filled_text(value, arguments) if isinstance(found, _Absent) else found
+    found = argument(arguments, whole[1]) if whole else UNSET
+    return _filled_text(value, arguments) if found is UNSET else found
 
 
 def _filled_text(template: str, arguments: Mapping[str, Json]) -> str:
     def put(match: re.Match[str]) -> str:
         found = argument(arguments, match[1])
-        return match[0] if isinstance(found, _Absent) else as_text(found)
+        return match[0] if found is UNSET else as_text(found)
 
     return _PLACE.sub(put, template)
 
 
 FORMAT_KEY = "electron_playground_answers"
 FORMAT_VERSION = 1
-_DELAYS: Mapping[str, tuple[str, ...]] = {
-    "fixed": ("ms",),
-    "uniform": ("low_ms", "high_ms"),
-    "normal": ("mean_ms", "deviation_ms"),
-}
+_DELAYS = {"fixed": FixedDelay, "uniform": UniformDelay, "normal": NormalDelay}
 
 
 def dump(book: ToolMocks) -> str:
     """Return the mocks as indented JSON."""
-    tools: dict[str, Json] = {name: _tool_fields(answer) for name, answer in book.tools.items()}
-    value = {FORMAT_KEY: FORMAT_VERSION, "seed": book.seed, "tools": tools}
+    value = {FORMAT_KEY: FORMAT_VERSION, **msgspec.to_builtins(book)}
     return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
 
 
@@ -271,32 +260,6 @@ def _on_this_machine(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _tool_fields(answer: ToolMock) -> Json:
-    fields: dict[str, Json] = {"otherwise": _reply_fields(answer.otherwise)}
-    if answer.cases:
-        fields["cases"] = [{"when": dict(case.when), "reply": _reply_fields(case.reply)} for case in answer.cases]
-    return fields
-
-
-def _reply_fields(reply: MockReply) -> Json:
-    fields: dict[str, Json] = {"kind": reply.kind}
-    if reply.text:
-        fields["text"] = reply.text
-    if reply.delay != AT_ONCE:
-        fields["delay"] = _delay_fields(reply.delay)
-    return fields
-
-
-def _delay_fields(delay: Delay) -> Json:
-    match delay:
-        case FixedDelay():
-            return {"kind": "fixed", "ms": delay.ms}
-        case UniformDelay():
-            return {"kind": "uniform", "low_ms": delay.low_ms, "high_ms": delay.high_ms}
-        case NormalDelay():
-            return {"kind": "normal", "mean_ms": delay.mean_ms, "deviation_ms": delay.deviation_ms}
 
 
 class _Reader:
@@ -349,7 +312,7 @@ class _Reader:
         kind = next((known for known in KINDS if known == fields.get("kind")), None)
         if kind is None:
             self.wrong((*path, "kind"), f"should be one of {', '.join(KINDS)}.")
-            return MockReply()
+            return ASK
         text = fields.get("text", "")
         if not isinstance(text, str):
             self.wrong((*path, "text"), "should be text.")
@@ -373,14 +336,11 @@ class _Reader:
         if not isinstance(kind, str) or kind not in _DELAYS:
             self.wrong((*path, "kind"), f"should be one of {', '.join(_DELAYS)}.")
             return AT_ONCE
-        numbers = [self.amount(fields.get(name), (*path, name)) for name in _DELAYS[kind]]
-        if kind == "fixed":
-            return FixedDelay(numbers[0])
-        if kind == "normal":
-            return NormalDelay(*numbers)
-        if numbers[0] > numbers[1]:
+        names = _DELAYS[kind].__struct_fields__
+        delay: Delay = _DELAYS[kind](*(self.amount(fields.get(name), (*path, name)) for name in names))
+        if isinstance(delay, UniformDelay) and delay.low_ms > delay.high_ms:
             self.wrong((*path, "high_ms"), "should not be below low_ms.")
-        return UniformDelay(*numbers)
+        return delay
 
     def amount(self, value: Json, path: Path) -> float:
         usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

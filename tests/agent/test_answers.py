@@ -10,6 +10,7 @@ import pytest
 
 from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor, ToolOutcome, judge
 from playground.agent.tool_mocks import (
+    ASK,
     Case,
     FixedDelay,
     MockReply,
@@ -93,10 +94,10 @@ def test_the_first_case_that_fits_answers() -> None:
 
 
 def test_true_is_not_one() -> None:
-    assert not Case({"n": 1}, MockReply()).fits({"n": True})
-    assert Case({"n": 1}, MockReply()).fits({"n": 1})
-    assert not Case({"n": None}, MockReply()).fits({})
-    assert Case({"n": None}, MockReply()).fits({"n": None})
+    assert not Case({"n": 1}, ASK).fits({"n": True})
+    assert Case({"n": 1}, ASK).fits({"n": 1})
+    assert not Case({"n": None}, ASK).fits({})
+    assert Case({"n": None}, ASK).fits({"n": None})
 
 
 def test_the_same_seed_gives_the_same_delays_in_any_order() -> None:
