@@ -16,7 +16,7 @@ from playground.client.events import Usage
 from playground.prompt.document import Document, Json, Message, ToolCall, places
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump, load
-from playground.runs.state import TurnTimes
+from playground.runs.turn_times import TurnTimes
 
 BRACES = "{{"
 _NAME = "two_braces"

@@ -20,7 +20,7 @@ from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMoc
 from playground.client.events import AnyEvent, RawEvent
 from playground.prompt.document import Document, Message, Tool
 from playground.runs.run import Run
-from playground.runs.state import measure
+from playground.runs.turn_times import measure
 from playground.voice.timeline import MeasuredTool, MeasuredTurn
 
 TOOL_S = 0.52

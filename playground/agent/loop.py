@@ -17,7 +17,8 @@ from playground.client.events import AnyEvent
 from playground.prompt.document import Document, Json, Message, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
-from playground.runs.state import ENDED, Stopwatch, ToolCallState
+from playground.runs.state import ENDED, ToolCallState
+from playground.runs.turn_times import Stopwatch
 from playground.tools.schema import schemas_by_name
 from playground.voice.timeline import MeasuredTool, MeasuredTurn
 
@@ -149,8 +150,8 @@ class Watch(Struct):
 
     def _calls(self) -> tuple[ToolCall, ...]:
         taken = [call.id for message in self.document.messages for call in message.tool_calls]
-        came = [call for _, call in sorted(self.run.state.tool_calls.items())]
-        return tuple(with_unique_ids([(call.id, call.name, call.arguments) for call in came], taken))
+        came = [(call.id, call.name, call.arguments) for call in self.run.state.calls]
+        return tuple(with_unique_ids(came, taken))
 
 
 DEFAULT_LIMIT = 5
@@ -204,9 +205,7 @@ class AgentLoop:
     @property
     def coming(self) -> tuple[ToolCallState, ...]:
         """Return the calls of the unfinished answer, with the arguments received so far."""
-        if self._watch is None:
-            return ()
-        return tuple(call for _, call in sorted(self._watch.run.state.tool_calls.items()))
+        return tuple(self._watch.run.state.calls) if self._watch is not None else ()
 
     def now(self) -> float:
         """Return the seconds since this run of the loop began."""

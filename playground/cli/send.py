@@ -23,9 +23,9 @@ from playground.prompt.files import OpenedPrompt, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.limits import check
 from playground.prompt.secret_addresses import masked_address
-from playground.runs.metrics import summary
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest
+from playground.runs.summary import summary
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.storage.paths import data_folder

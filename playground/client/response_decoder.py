@@ -16,7 +16,8 @@ from playground.client.errors import bounds_error, cut_call_error, cut_error, em
 from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
 from playground.client.redact import SplitKeys, key_forms, key_heads, mask, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
-from playground.prompt.json_bounds import JsonBoundsError, as_utf8, json_lines
+from playground.prompt.json_bounds import JsonBoundsError, json_lines
+from playground.prompt.text_encoding import as_utf8
 
 HEADERS = (
     "x-request-id",  # Electron, OpenAI, Groq, Together, vLLM

@@ -19,8 +19,8 @@ from playground.client.redact import redact
 from playground.experiments.batch_totals import Earlier, cost_of, tokens_of
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
-from playground.runs.metrics import error_object, wire_tool_calls, wire_usage
 from playground.runs.state import RunState
+from playground.runs.summary import error_object, wire_tool_calls, wire_usage
 from playground.storage.paths import write_shared
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from playground.export.masking import masked_run, masked_text
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.files import load
 from playground.requestlog.records import EndedRun, StoredRun, clean_tags
-from playground.runs.metrics import wire_tool_calls, wire_usage
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
+from playground.runs.summary import wire_tool_calls, wire_usage
 
 EARLIEST, LATEST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 LONGEST_S = 10 * 365 * 86_400.0

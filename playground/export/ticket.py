@@ -32,9 +32,10 @@ from playground.export.snippets import as_curl
 from playground.export.terminal import visible_line
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
-from playground.runs.metrics import Figure, has_input, output_figure, seconds, wire_tool_calls
+from playground.runs.metrics import Figure, has_input, output_figure, seconds
 from playground.runs.record import RequestRecord
 from playground.runs.state import Attempt, RunState
+from playground.runs.summary import wire_tool_calls
 
 MAX_ERROR_CHARS = 4_000
 

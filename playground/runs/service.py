@@ -28,9 +28,9 @@ from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump
 from playground.prompt.request import to_request
-from playground.runs.metrics import wire_tool_calls
 from playground.runs.run import BeforeAttempt, Run
 from playground.runs.state import RunState
+from playground.runs.summary import wire_tool_calls
 
 if TYPE_CHECKING:
     from playground.runs.record import RequestRecord, RequestSource

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 
 from playground.prompt.document import Json
-from playground.prompt.json_bounds import JsonBoundsError, check_depth, encoding_of, loads
+from playground.prompt.json_bounds import JsonBoundsError, check_depth, loads
+from playground.prompt.text_encoding import encoding_of
 
 _MOST_FAILURES = 2_000
 """Objects that are no row, or cannot be read, after which the rest of the file is left."""

@@ -24,8 +24,8 @@ from playground.client.redact import redact
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.secret_addresses import masked_address
-from playground.runs.metrics import summary
 from playground.runs.run import Run
+from playground.runs.summary import summary
 from playground.storage.settings import Settings
 
 if TYPE_CHECKING:

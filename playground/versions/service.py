@@ -25,15 +25,8 @@ from playground.prompt.json_bounds import MAX_BYTES
 from playground.storage.json_file import FileWriter, read_regular
 from playground.storage.paths import write_private, write_shared
 from playground.storage.settings import Settings
-from playground.versions.comparison import (
-    VersionComparison,
-    VersionFigures,
-    VersionForm,
-    compare,
-    export_versions,
-    summary,
-    version_figures,
-)
+from playground.versions.comparison import VersionComparison, compare, summary
+from playground.versions.export import VersionFigures, VersionForm, export_versions, version_figures
 from playground.versions.history import (
     MAX_LABEL_CHARS,
     MAX_NOTE_CHARS,

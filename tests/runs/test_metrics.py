@@ -29,8 +29,9 @@ from playground.client.events import (
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Document, Message
 from playground.prompt.request import Request, to_request
-from playground.runs.metrics import UNKNOWN, Figure, dollars, percent, seconds, speed, summary, whole_seconds
+from playground.runs.metrics import UNKNOWN, Figure, dollars, percent, seconds, speed, whole_seconds
 from playground.runs.run import Run
+from playground.runs.summary import summary
 
 
 def test_the_three_states() -> None:

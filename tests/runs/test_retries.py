@@ -17,9 +17,9 @@ from playground.client.events import AnyEvent, ApiError, AttemptFailed, RetrySch
 from playground.client.retry import NO_RETRIES, RetryPolicy
 from playground.prompt.document import Document, Message
 from playground.prompt.request import to_request
-from playground.runs.metrics import summary
 from playground.runs.run import Run
 from playground.runs.state import fold
+from playground.runs.summary import summary
 from playground.simulator.launch import SimulatorProcess
 
 QUICK = RetryPolicy(first_s=0.01, longest_s=0.02)

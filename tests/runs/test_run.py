@@ -13,9 +13,9 @@ from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, Completed, ContentDelta, HeadersReceived, Stopped
 from playground.prompt.document import Document, Message
 from playground.prompt.request import to_request
-from playground.runs.metrics import summary
 from playground.runs.run import Run
 from playground.runs.state import fold
+from playground.runs.summary import summary
 from playground.simulator.launch import SimulatorProcess
 from tests.client import servers
 from tests.client.servers import Peer, serve

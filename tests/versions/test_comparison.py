@@ -8,7 +8,8 @@ from pathlib import Path
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import load
-from playground.versions.comparison import VersionComparison, VersionFigures, compare, export_versions, summary
+from playground.versions.comparison import VersionComparison, compare, summary
+from playground.versions.export import VersionFigures, export_versions
 from playground.versions.history import History, version_id
 from playground.versions.service import VersionStore
 

@@ -21,7 +21,8 @@ from playground.prompt.document import Document, Message
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
-from playground.voice.speech import Lightning, Speaker, Start, as_wav, cuts
+from playground.voice.clauses import Start, cuts
+from playground.voice.speaker import Lightning, Speaker, as_wav
 from tests.client import servers
 from tests.client.servers import Peer
 

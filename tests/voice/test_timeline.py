@@ -17,10 +17,11 @@ from playground.prompt.document import Document, Message, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.prompt.request import to_request
 from playground.runs.run import Run
-from playground.runs.state import Stopwatch, TurnTimes, measure
+from playground.runs.turn_times import Stopwatch, TurnTimes, measure
 from playground.simulator.launch import SimulatorProcess
+from playground.voice.readiness import Distribution, readiness
 from playground.voice.speech import AudioTimes, SpeechSettings, characters, lay_out, words
-from playground.voice.timeline import Distribution, MeasuredTool, MeasuredTurn, compare, readiness, timeline
+from playground.voice.timeline import MeasuredTool, MeasuredTurn, compare, timeline
 from tests.voice.sample import events, ms, times, turn
 
 # The vendor's reckoning (electron-api.md): 250 first content, 280 tool started, 600 heard, 800 tool back, 850 first
@@ -37,7 +38,7 @@ def assert_is_the_vendors(turns: tuple[MeasuredTurn, ...]) -> None:
     contents = [mark.at for mark in picture.marks if mark.kind == "first_content"]
     assert [ms(at) for at in (contents[0], tool.starts_at, picture.first_sound_at)] == [250, 280, 600]
     assert [ms(at) for at in (tool.ends_at, contents[1], picture.answer_heard_at)] == [800, 850, 1200]
-    assert ms(picture.answer_ready_at) == 1200
+    assert ms(picture.spoken[1].ready_at) == 1200
     assert [(ms(s.starts_at), ms(s.ends_at), s.cause) for s in picture.silences] == [
         (0, 600, "start"),
         (1133, 1200, "tool"),
@@ -163,7 +164,7 @@ def test_an_answer_that_is_ready_while_the_filler_is_spoken_waits() -> None:
     filler = times((100, "I am going to look that up for you now!"), calls=[(150, 0)], ends=160)
     picture = timeline((turn(0, filler, (160, 200)), turn(200, times((50, "Done!"), ends=50))))
     # 39 characters: 450 to 3,050.
-    assert [ms(at) for at in (picture.answer_ready_at, picture.answer_heard_at)] == [600, 3050]
+    assert [ms(at) for at in (picture.spoken[-1].ready_at, picture.answer_heard_at)] == [600, 3050]
     assert [silence.cause for silence in picture.silences] == ["start"]
 
 
@@ -196,7 +197,7 @@ def test_a_chain_that_was_stopped_has_no_answer_and_a_silence_at_its_end() -> No
     filler = times((100, "Wait!"), calls=[(110, 0)], ends=120)
     stopped = MeasuredTurn(0.0, filler, (MeasuredTool("tool_0", 0.12, 5.0, stopped=True),))
     picture = timeline((stopped,))
-    assert (picture.answer_heard_at, picture.answer_ready_at) == (None, None)
+    assert picture.answer_heard_at is None
     # "Wait!" is heard from 450 to 783.
     assert [(ms(s.starts_at), ms(s.ends_at), s.cause) for s in picture.silences] == [
         (0, 450, "start"),

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.panes.prompt.undo import PromptFile
     from playground.ui.panes.versions import VersionsPanel
-    from playground.versions.comparison import VersionComparison, VersionForm
+    from playground.versions.comparison import VersionComparison
+    from playground.versions.export import VersionForm
     from playground.versions.history import Version
     from playground.versions.service import Commit, Overview, PromptIdentity
 
@@ -222,7 +223,7 @@ class VersionPaths(QObject):
             self.panel.show_comparison(found, headline(found), self._reported(found, old, new))
 
     def _reported(self, found: VersionComparison, old: Version | Commit, new: Version | Commit) -> str:
-        from playground.versions.comparison import VersionFigures
+        from playground.versions.export import VersionFigures
 
         changed = f"{found.added:,} line{'s' * (found.added != 1)} added, {found.removed:,} removed."
         one, other = (self._overview.figures.get(item.id, VersionFigures()) for item in (old, new))

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QDialog, QWidget
 from playground.client.endpoint import SIMULATOR_ID
 from playground.client.events import AnyEvent
 from playground.runs.run import Run
-from playground.runs.state import Stopwatch, TurnTimes
+from playground.runs.turn_times import Stopwatch, TurnTimes
 from playground.services import AppServices, Recalled
 from playground.ui.appearance import Appearance
 from playground.ui.controllers.request import Requests
@@ -185,7 +185,7 @@ class VoiceController(QObject):
 
     async def _measured(self, cold: bool, group: str) -> tuple[TurnTimes, RunState]:
         """Send the prompt once, tagged with the group of this series, and return its times."""
-        from playground.voice.timeline import cold as unseen
+        from playground.voice.readiness import cold as unseen
 
         document, watch = self._prompt.document(), Stopwatch()
 

@@ -37,7 +37,8 @@ from playground.ui.widgets.labels import ElidedLabel, toned
 from playground.ui.widgets.layouts import column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
-from playground.versions.comparison import VersionBoundary, VersionComparison, VersionFigures, VersionRow
+from playground.versions.comparison import VersionBoundary, VersionComparison, VersionRow
+from playground.versions.export import VersionFigures
 from playground.versions.history import Version
 from playground.versions.service import Commit, Overview
 

@@ -24,7 +24,8 @@ from playground.experiments.repeat import MOST, repeat
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
 from playground.runs.record import group_tag
-from playground.runs.state import RunState, TurnTimes
+from playground.runs.state import RunState
+from playground.runs.turn_times import TurnTimes
 from playground.simulator.launch import SimulatorError
 from playground.storage.settings import Settings
 from playground.ui.dialogs.repeat import Ahead, what_it_takes
@@ -36,8 +37,8 @@ from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
+from playground.voice.readiness import Cache, Distribution, Group, Readiness, readiness
 from playground.voice.speech import SpeechSettings
-from playground.voice.timeline import Cache, Distribution, Group, Readiness, readiness
 
 GUTTER, ROW_PX, HEAD_PX, AXIS_PX = 76, 30, 20, 20
 FEWEST_FOR_A_BOX = 8

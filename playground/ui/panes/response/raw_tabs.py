@@ -24,9 +24,9 @@ from PySide6.QtWidgets import (
 from playground.client.events import RawEvent
 from playground.export.terminal import visible, visible_line
 from playground.prompt.json_position import JsonFault, read_json
-from playground.runs.metrics import wire_tool_calls
 from playground.runs.record import Asked
 from playground.runs.state import RunState
+from playground.runs.summary import wire_tool_calls
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font

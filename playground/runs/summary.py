@@ -1,0 +1,104 @@
+"""The outcome of a run as one JSON object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from playground.client.events import ApiError, Usage
+from playground.prompt.document import Json
+
+if TYPE_CHECKING:
+    from playground.runs.run import Run
+    from playground.runs.state import RunState
+
+
+def summary(run: Run) -> dict[str, Json]:
+    """Return the run's outcome; times in milliseconds.
+
+    `usage` and `tool_calls` have the shape of the API's response, and the flat keys of earlier versions too.
+    """
+    state = run.state
+    forecast = run.forecast
+    usage = wire_usage(state.usage)
+    return {
+        "request_id": state.request_id,
+        "request_ids": _request_ids(state),
+        "status": state.status,
+        "attempts": _attempts(state),
+        "text": state.text,
+        "reasoning": state.reasoning or None,
+        "refusal": state.refusal or None,
+        "tool_calls": _tool_calls(state),
+        "finish_reason": state.finish_reason,
+        "usage": {**usage, "cached_tokens": state.usage.cached_tokens} if usage and state.usage else None,
+        "forecast": {"cached_tokens": round(forecast.cached_tokens), "basis": forecast.basis} if forecast else None,
+        "ttft_ms": _ms(state.ttft_s),
+        "duration_ms": _ms(state.ended_at),
+        "error": error_object(state.error),
+    }
+
+
+def _attempts(state: RunState) -> list[Json]:
+    rows: list[Json] = []
+    ended_at: float | None = None
+    for attempt in state.attempts:
+        rows.append(
+            {
+                "request_id": attempt.request_id,
+                "status": attempt.status,
+                "error_type": attempt.error.error_type or attempt.error.kind if attempt.error else None,
+                "wait_s": round(attempt.started_at - ended_at, 3) if ended_at is not None else 0.0,
+            }
+        )
+        ended_at = attempt.ended_at
+    return rows
+
+
+def wire_usage(usage: Usage | None) -> dict[str, Json] | None:
+    """Return usage in the shape of the API; figures that were not reported are null."""
+    if usage is None:
+        return None
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+
+
+def wire_tool_calls(state: RunState) -> list[Json]:
+    """Return the tool calls in the shape of the API, in the order of their index."""
+    return [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in state.calls
+    ]
+
+
+def _tool_calls(state: RunState) -> list[Json]:
+    wire = zip(wire_tool_calls(state), state.calls, strict=True)
+    return [{**item, "name": call.name, "arguments": call.arguments} for item, call in wire if isinstance(item, dict)]
+
+
+def _request_ids(state: RunState) -> list[Json]:
+    """Return the newest attempt's request ids, each with its header."""
+    newest = state.attempts[-1].request_ids if state.attempts else ()
+    return [{"source": found.source, "id": found.value} for found in newest]
+
+
+def _ms(value_s: float | None) -> float | None:
+    return None if value_s is None else round(value_s * 1000, 1)
+
+
+def error_object(error: ApiError | None) -> Json:
+    """Return an error as a JSON object; null if there is none."""
+    if error is None:
+        return None
+    return {
+        "kind": error.kind,
+        "status": error.status,
+        "type": error.error_type,
+        "code": error.code,
+        "message": error.title,
+        "detail": error.detail,
+        "advice": error.advice,
+    }
