@@ -72,7 +72,9 @@ class RowsOfPages:
                 voted.add((self._roots[page], name))
             if at % _PAGES_PER_STEP == 0:
                 yield
-        if not is_known and voted <= self._usual_names.items():
+        # The other shapes are less certain.
+        is_usual = {pair for pair in voted if pair[1] in ("runs", "texts")} <= self._usual_names.items()
+        if not is_known and is_usual:
             self._names = self._usual_names
         for at, page in enumerate(page for kind in INDEX_KINDS for page in kinds[kind]):
             self._put_index_rows(page)
