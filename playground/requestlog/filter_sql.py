@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from playground.requestlog.filter import (
     GROUP_KINDS,
     PHASES,
-    WHOLE_ID,
     HasTerm,
     IdTerm,
     IsTerm,
@@ -85,7 +84,7 @@ class Lookup(Struct, frozen=True):
     elements: Elements
     ids: Ids
     listed: Callable[[frozenset[str]], tuple[list[int], list[str]]]
-    """Returns the numbers of the requests with one of many whole ids, and some ids that must be compared."""
+    """Returns the numbers of the requests with one of many ids or parts of ids, and some that must be compared."""
 
 
 def condition_of(term: Term, lookup: Lookup) -> Condition:
@@ -442,11 +441,10 @@ def _group(term: Term, position: int) -> object:
 
 
 def _any_of(terms: list[Term], lookup: Lookup) -> Condition:
-    whole_ids = frozenset(term.part for term in terms if isinstance(term, IdTerm) and WHOLE_ID.fullmatch(term.part))
-    if len(whole_ids) > FEW_IDS:
-        numbers, left = lookup.listed(whole_ids)
-        others = [term for term in terms if isinstance(term, IdTerm) and term.part not in whole_ids]
-        made = [_numbered(numbers), *(_id(term, lookup.ids) for term in (*map(IdTerm, left), *others))]
+    ids = frozenset(term.part for term in terms if isinstance(term, IdTerm))
+    if len(ids) > FEW_IDS:
+        numbers, left = lookup.listed(ids)
+        made = [_numbered(numbers), *(_id(IdTerm(part), lookup.ids) for part in left)]
     else:
         made = [condition_of(term, lookup) for term in terms]
     row, whole = _balanced("OR", [each.row for each in made]), _balanced("OR", [each.whole for each in made])

@@ -21,8 +21,8 @@ from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_reads import LogReads
-from playground.requestlog.records import EndedRun, LogUnavailableError, StoredRun
-from playground.requestlog.recovery import Ready, RecoveryProgress, advance, open_log, recovery_steps, reopen
+from playground.requestlog.records import EndedRun, LogUnavailableError, RecoveryProgress, StoredRun
+from playground.requestlog.recovery import Ready, advance, open_log, recovery_steps, reopen
 from playground.requestlog.store import FILE_NAME, identity, is_damage, is_undecodable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker

@@ -104,12 +104,12 @@ class IndexedIds:
 
 
 FEW_IDS = 20
-"""Number of whole ids up to which each is compared alone; more are searched together."""
+"""Number of ids up to which each is compared alone; more are searched together."""
 _IDS = "SELECT number, run_id, request_id, body_id FROM runs WHERE number >= ? ORDER BY number"
 
 
 class ListedIds:
-    """Finds the requests that have one of many whole ids as a run_id, or within an id of an attempt or body.
+    """Finds the requests that have one of many ids as a run_id, or it or a part of it in an id of an attempt or body.
 
     Uses the indexes. If more than FEW_IDS of the ids are not in them, reads the ids of all requests; for the same list
     again, only those of requests that ran then or are newer, unless `deletions_of` has changed.
@@ -165,7 +165,8 @@ def _holds(text: object, wanted: set[str], lengths: Sequence[int]) -> bool:
     text = text.lower()
     if text in wanted:
         return True
-    return any(text[at : at + length] in wanted for length in lengths for at in range(len(text) - length + 1))
+    parts = (text[at : at + length] for length in lengths for at in range(len(text) - length + 1))
+    return not wanted.isdisjoint(parts)
 
 
 def _written(id_: str) -> set[str]:

@@ -17,8 +17,7 @@ from playground.requestlog.filter import IdTerm, LogFilter, Order
 from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
 from playground.requestlog.ordered import NEAR
 from playground.requestlog.reader import COUNT_UP_TO, Reader
-from playground.requestlog.records import Count, DamagedRunError, Found, LogRow, StoredRun, Totals
-from playground.requestlog.recovery import damaged_message
+from playground.requestlog.records import Count, DamagedRunError, Found, LogRow, StoredRun, Totals, damaged_message
 from playground.requestlog.store import OpenedStore, connect_another, is_damage
 from playground.requestlog.worker import Worker
 from playground.runs.record import SentRow

@@ -13,6 +13,7 @@ from msgspec import Struct
 from playground.client.endpoint import Rates
 from playground.client.events import AnyEvent
 from playground.prompt.document import Json
+from playground.runs.metrics import counted
 from playground.runs.record import EndpointKind, RequestRecord, RequestSource
 from playground.runs.state import Phase, RunState, fold
 
@@ -231,3 +232,26 @@ class Totals(Struct, frozen=True):
         if self.compared_prompt_tokens <= 0:
             return None
         return self.compared_cached_tokens / self.compared_prompt_tokens
+
+
+class RecoveryProgress(Struct, frozen=True):
+    """`done` of `total` requests are recovered; `damaged` could not be read."""
+
+    done: int
+    total: int
+    damaged: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.done + self.damaged >= self.total
+
+
+MAX_NAMED = 5
+"""Damaged requests that a message names; the others are counted."""
+
+
+def damaged_message(run_ids: list[str]) -> str:
+    """Count the damaged requests and name the first MAX_NAMED."""
+    named = ", ".join(run_ids[:MAX_NAMED]) + (", …" if len(run_ids) > MAX_NAMED else "")
+    return f"{counted(len(run_ids), 'damaged request')} could not be read ({named})."

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
-from itertools import chain, groupby
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -22,16 +22,14 @@ from playground.requestlog.codec import decode_events
 from playground.requestlog.log_queries import add_id_indexes
 from playground.requestlog.migrations import OLD_SEARCH
 from playground.requestlog.process_lock import Owner, is_alive, opening, sweep
-from playground.requestlog.records import DamagedRunError, EndedRun, LogUnavailableError, StoredRun
-from playground.requestlog.sent_body import SentBody
+from playground.requestlog.records import LogUnavailableError, RecoveryProgress
+from playground.requestlog.salvage import Salvage
 from playground.requestlog.store import (
     FILE_NAME,
     OpenedStore,
-    copying,
     end_opening,
     identity,
     is_damage,
-    open_aside,
     open_files,
     open_to_read,
     reason_of,
@@ -40,9 +38,8 @@ from playground.requestlog.store import (
     unavailable,
     unfinished_copies,
 )
-from playground.requestlog.stored_runs import DAMAGE, KINDS, StoredRuns, check_types
+from playground.requestlog.stored_runs import DAMAGE
 from playground.requestlog.summary import summarize
-from playground.runs.metrics import counted
 from playground.runs.state import ENDED, RunState
 
 SMALL_BYTES = 256 * 1024
@@ -52,21 +49,6 @@ MAX_TEXT_CHARS = 8 * 1024 * 1024
 _BATCHES_PER_STEP = 16
 PURGE_S = 0.2
 """Seconds that opening may spend on purging what an earlier process deleted."""
-MAX_NAMED = 5
-"""Damaged requests that a message names; the others are counted."""
-
-
-class RecoveryProgress(Struct, frozen=True):
-    """`done` of `total` requests are recovered; `damaged` could not be read."""
-
-    done: int
-    total: int
-    damaged: int = 0
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.done + self.damaged >= self.total
 
 
 class Ready(Struct, frozen=True):
@@ -211,177 +193,6 @@ def _events(connection: sqlite3.Connection, ids: list[int]) -> Iterator[AnyEvent
         if row is not None:
             with suppress(*DAMAGE):
                 yield from decode_events((row[0],))
-
-
-class Salvage:
-    """Copies the requests that can still be read from a damaged log into the new one, with their numbers.
-
-    A process that ends before the last one leaves the rest to the next start: see `store.copying`.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, keeper: Keeper, aside: Path) -> None:
-        """Take over `connection` and `keeper`, which belong to the new log's writer."""
-        self._connection, self._keeper, self._aside = connection, keeper, aside
-        self.copied = self.without_events = 0
-        self.damaged: list[str] = []
-
-    def steps(self) -> Iterator[RecoveryProgress]:
-        """Copy some requests per step. A file of which nothing can be read yields nothing."""
-        marker = copying(self._aside)
-        try:
-            done = int(marker.read_bytes())
-        except (OSError, ValueError):
-            done = 0
-        try:
-            yield from self._copy_all(marker, done)
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            if isinstance(error, sqlite3.Error) and not is_damage(error) and self._aside.exists():
-                raise
-        with transaction(self._connection, durable=True):
-            index.expire_caches(self._connection)  # requests were added below newer ones
-        with suppress(OSError):
-            marker.unlink()
-
-    def _copy_all(self, marker: Path, done: int) -> Iterator[RecoveryProgress]:
-        with closing(open_aside(self._aside)) as connection:
-            reader = StoredRuns(connection)
-            _replace_damaged_tables(connection, reader)
-            running = self._running_elsewhere(connection)
-            numbers = [number for number in _numbers(connection) if number > done and number not in running]
-            # All requests of a block of the text search in one transaction: it is not indexed before.
-            for _, some in groupby(numbers, lambda number: number >> index.SHIFT):
-                together = list(some)
-                self._copy(reader, together)
-                with suppress(OSError):  # the next start copies them again, and finds that they are there
-                    marker.write_bytes(str(together[-1]).encode())
-                yield RecoveryProgress(self.copied, len(numbers), len(self.damaged))
-
-    def _running_elsewhere(self, connection: sqlite3.Connection) -> set[object]:
-        """Return the requests of other living processes: these write them into the new log."""
-        owned = _readable(connection, "SELECT number, owner FROM runs NOT INDEXED WHERE owner NOT NULL")
-        owners = {owner for _, owner in owned if isinstance(owner, str)}
-        living = {owner for owner in owners if is_alive(self._aside.parent, owner)}
-        return {number for number, owner in owned if owner in living}
-
-    def _copy(self, reader: StoredRuns, numbers: list[int]) -> None:
-        found: list[tuple[int, EndedRun]] = []
-        for number in numbers:
-            try:
-                stored = reader.salvaged(number)
-            except (DamagedRunError, sqlite3.Error):
-                stored = None
-            if stored is None:
-                self.damaged.append(f"number {number}")
-            else:
-                found.append((number, _ended(stored)))
-        with transaction(self._connection, durable=True):
-            self._keeper.begin()
-            taken = set(rows.taken_numbers(self._connection, numbers))
-            for number, run in found:
-                free = None if number in taken else number
-                rows.insert_ended(self._connection, self._keeper, run, SentBody(run.record.body), free)
-            self._keeper.end()
-        self.copied += len(found)
-        self.without_events = len(reader.without_events)
-
-    @property
-    def message(self) -> str:
-        """The result for the user."""
-        copied = counted(self.copied, "request") if self.copied else "No request"
-        text = f"{copied} {'were' if self.copied > 1 else 'was'} copied from the damaged request log {self._aside.name}"
-        if self.without_events:
-            text += f" ({self.without_events:,} without events: their times and tool calls are lost)"
-        if not self.damaged:
-            return f"{text}."
-        return f"{text}; {damaged_message(self.damaged)}"
-
-
-def damaged_message(run_ids: list[str]) -> str:
-    """Count the damaged requests and name the first MAX_NAMED."""
-    named = ", ".join(run_ids[:MAX_NAMED]) + (", …" if len(run_ids) > MAX_NAMED else "")
-    return f"{counted(len(run_ids), 'damaged request')} could not be read ({named})."
-
-
-_TARGETS = "id, endpoint_id, endpoint_name, endpoint_kind, base_url, model, rates"
-"""Columns of `targets`."""
-_UNKNOWN_TARGET = ("", "unknown", "electron", "", "unknown", "{}")
-"""Values of a row of `targets` that cannot be read."""
-
-
-def _replace_damaged_tables(connection: sqlite3.Connection, reader: StoredRuns) -> None:
-    """Put a temporary table with what can be read in place of a small table that is damaged: `targets`, `tags`.
-
-    Every request needs a row of the first and reads the second.
-    """
-    if (targets := _good_targets(connection, reader)) is not None:
-        connection.execute("CREATE TEMP TABLE targets AS SELECT * FROM main.targets WHERE 0")
-        connection.executemany(f"INSERT INTO targets ({_TARGETS}) VALUES (?, ?, ?, ?, ?, ?, ?)", targets)
-    try:
-        connection.execute("SELECT count(*), max(tag) FROM tags NOT INDEXED").fetchone()
-        connection.execute("PRAGMA quick_check(tags)").fetchone()
-        connection.execute("SELECT number, tag FROM tags INDEXED BY tags_number ORDER BY number").fetchall()
-    except sqlite3.Error:
-        connection.execute("CREATE TEMP TABLE tags (tag TEXT, number INTEGER)")
-        sql = "INSERT INTO temp.tags VALUES (?, ?)"
-        connection.executemany(sql, _readable(connection, "SELECT tag, number FROM main.tags"))
-
-
-def _good_targets(connection: sqlite3.Connection, reader: StoredRuns) -> list[tuple[object, ...]] | None:
-    """Return a row for each target of a request; None if all rows are intact."""
-    found: dict[object, tuple[object, ...]] = {}
-    for order in ("ASC", "DESC"):
-        for row in _readable(connection, f"SELECT {_TARGETS} FROM main.targets ORDER BY id {order}"):
-            with suppress(*DAMAGE):
-                check_types(row, (KINDS["i"], *[KINDS["t"]] * 6))
-                reader.rates_of(str(row[-1]))
-                found[row[0]] = row
-    used: set[object] = set()
-    for order in ("ASC", "DESC"):
-        used.update(
-            row[0] for row in _readable(connection, f"SELECT target FROM runs NOT INDEXED ORDER BY number {order}")
-        )
-    lost = used - found.keys()
-    if not lost:
-        return None
-    return [*found.values(), *((id_, *_UNKNOWN_TARGET) for id_ in lost)]
-
-
-def _readable(connection: sqlite3.Connection, sql: str) -> list[tuple[object, ...]]:
-    """Return the rows before the first one that cannot be read."""
-    found = []
-    with suppress(sqlite3.Error, *DAMAGE):
-        for row in connection.execute(sql):
-            found.append(row)  # list() would lose all
-    return found
-
-
-def _numbers(connection: sqlite3.Connection) -> list[int]:
-    """Return the numbers to try, from whichever b-tree can be read."""
-    found: set[int] = set()
-    for sql in (
-        "SELECT number FROM runs NOT INDEXED ORDER BY number",
-        "SELECT number FROM runs NOT INDEXED ORDER BY number DESC",
-        "SELECT number FROM texts ORDER BY number",
-        "SELECT number FROM runs INDEXED BY runs_started",
-    ):
-        try:
-            found.update(row[0] for row in connection.execute(sql) if isinstance(row[0], int))
-        except (sqlite3.Error, *DAMAGE):
-            continue
-    return sorted(found)
-
-
-def _ended(stored: StoredRun) -> EndedRun:
-    return EndedRun(
-        stored.record,
-        tuple(stored.events),
-        stored.marked,
-        stored.tags,
-        stored.comment,
-        stored.imported,
-        stored.dropped_raw,
-        stored.explanation,
-    )
 
 
 def is_index_damaged(connection: sqlite3.Connection) -> bool:

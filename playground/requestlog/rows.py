@@ -13,8 +13,9 @@ from functools import partial
 from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
-from playground.client.events import AnyEvent, BodyIdReceived
+from playground.client.events import AnyEvent, BodyIdReceived, TimesUnknown
 from playground.requestlog import blob_store, index, prompt_index
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import (
@@ -133,6 +134,32 @@ def insert_ended(
     _put_ended(connection, number, blocks, summary.answer, _ids_text(summary.request_id, summary.body_id))
     keeper.open_block(number)
     return number
+
+
+def rounded(connection: sqlite3.Connection, run: EndedRun) -> tuple[int, EndedRun] | None:
+    """Return the number of a run that was imported from a HAR, without exact times, if `run` is the same with them.
+
+    Also returns `run` with the stored tags, comment and mark.
+    """
+    if not _has_times(run.events):
+        return None
+    row = connection.execute(
+        "SELECT number, marked, comment, (SELECT json_group_array(tag) FROM tags WHERE tags.number = runs.number) "
+        "FROM runs JOIN texts USING (number) WHERE run_id IN (?, ?) AND imported",
+        both_ids(run.record.run_id),
+    ).fetchone()
+    if row is None:
+        return None
+    with suppress(ValueError, TypeError, LookupError, zlib.error):  # damaged: the other one is better
+        if _has_times(read_events(connection, row[0])):
+            return None
+    tags = dict.fromkeys((*json.loads(row[3]), *run.tags))
+    marked = bool(row[1]) or run.marked
+    return row[0], replace(run, tags=tuple(tags), comment=row[2] or run.comment, marked=marked)
+
+
+def _has_times(events: Iterable[AnyEvent]) -> bool:
+    return not any(type(event) is TimesUnknown for event in events)
 
 
 def insert_run(

@@ -15,14 +15,19 @@ from msgspec import Struct
 
 from playground.requestlog import migrations
 from playground.requestlog.index import RUNS
+from playground.requestlog.pages import Pages
 from playground.requestlog.records import LogUnavailableError
 from playground.runs.metrics import counted
 from playground.storage.paths import write_private
 
 FILE_NAME = "request-log.sqlite3"
+MOST_NUMBER = 2**40
+"""A greater number of a request is damaged."""
+RUNS_VALUES = 21
+"""Least number of values in a row of `runs`, of any version."""
 _BUSY_S, _OPENING_BUSY_S = 5.0, 30.0
 """Timeouts for the lock of another process's write, and for that of one that creates, upgrades or closes the file."""
-_PAGE_BYTES = 8192
+PAGE_BYTES = 8192
 _WRITER_CACHE_KB, _READER_CACHE_KB = (1_000, 16_000), (500, 2_000)
 """Least and greatest page cache of the writing thread, and of each reading one: a tenth of the file in between. Ids and
 digests are unordered, so every page is equally likely to be needed. The system caches a small file as a whole."""
@@ -149,22 +154,14 @@ def unfinished_copies(folder: Path) -> list[Path]:
     return [marker.with_suffix(".sqlite3") for marker in sorted(folder.glob("request-log.damaged-*.copying"))]
 
 
-_NEWEST = (
-    "SELECT seq FROM sqlite_sequence WHERE name = 'runs'",
-    "SELECT max(number) FROM runs",
-    "SELECT max(number) FROM texts",
-)
-_MOST_NUMBER = 2**40
-"""A greater number of a request is damaged."""
-
-
 def _newest_number(aside: Path) -> int:
-    found = [0]
-    with suppress(sqlite3.Error, UnicodeDecodeError), closing(open_aside(aside)) as connection:
-        for sql in _NEWEST:
-            with suppress(sqlite3.Error, UnicodeDecodeError):
-                found += [value for (value,) in connection.execute(sql) if isinstance(value, int)]
-    return max(number for number in found if number < _MOST_NUMBER)
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(_connect_unchanged(aside)) as connection:
+        found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
+        if found and isinstance(found[0], int) and 0 < found[0] < MOST_NUMBER:
+            return int(found[0])
+    with suppress(OSError), closing(Pages(aside, PAGE_BYTES)) as pages:
+        return pages.greatest_rowid(RUNS_VALUES, MOST_NUMBER)
+    return 0
 
 
 def _open(path: Path, notice: str | None, aside: Path | None) -> OpenedStore:
@@ -219,7 +216,7 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
     try:
         if path.stat().st_size == 0:
             # What is deleted gives its room back; and a page holds several streams.
-            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         # What is replaced or deleted is overwritten, also the batches of events that a run's end makes one of.
         connection.execute("PRAGMA secure_delete = ON")
@@ -371,41 +368,6 @@ def _set_aside(path: Path) -> Path:
         with suppress(FileNotFoundError):
             path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
     return aside
-
-
-def open_aside(path: Path) -> sqlite3.Connection:
-    """Open a file that was set aside, for reading without any change to it. Raises sqlite3.Error."""
-    connection = _of_cut_file(path) or _connect_unchanged(path)
-    # A file from before version 6 does not have this table. The schema of a damaged one may not be UTF-8.
-    with suppress(sqlite3.Error, UnicodeDecodeError):
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'streams'").fetchone() is None:
-            connection.execute("CREATE TEMP TABLE streams (number INTEGER PRIMARY KEY, data BLOB NOT NULL)")
-    return connection
-
-
-MOST_CUT_BYTES = 512 * 1024 * 1024
-
-
-def _of_cut_file(path: Path) -> sqlite3.Connection | None:
-    """Open a file with fewer pages than its header says, in memory and with the right number: else nothing is read.
-
-    Returns None if the file is whole, above MOST_CUT_BYTES, or has pages in a write-ahead file.
-    Source: the SQLite file format, section 1.3 (byte 16: page size; 18, 19: 1 without a write-ahead file; 28: pages).
-    """
-    with suppress(OSError):
-        size, wal = path.stat().st_size, path.with_name(f"{path.name}-wal")
-        with path.open("rb") as file:
-            head = file.read(32)
-        page = int.from_bytes(head[16:18], "big")
-        pages = size // (65_536 if page == 1 else max(page, 512))
-        is_cut = head.startswith(b"SQLite format 3\0") and pages < int.from_bytes(head[28:32], "big")
-        if is_cut and size <= MOST_CUT_BYTES and not (wal.exists() and _has_frames(wal)):
-            data = bytearray(path.read_bytes())
-            data[18:20], data[28:32] = b"\1\1", pages.to_bytes(4, "big")
-            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            connection.deserialize(bytes(data))
-            return connection
-    return None
 
 
 class Health(Struct, frozen=True):

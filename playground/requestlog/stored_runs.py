@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from playground.client.endpoint import Rates
 from playground.client.events import (
@@ -35,6 +37,7 @@ from playground.requestlog.index import column_text
 from playground.requestlog.records import DamagedRunError, StoredRun
 from playground.requestlog.store import is_damage
 from playground.runs.record import RequestRecord, SentRow
+from playground.runs.state import fold
 
 DAMAGE = (zlib.error, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """Exceptions from decoding a damaged row or blob; msgspec's errors are ValueErrors."""
@@ -72,6 +75,8 @@ class StoredRuns:
         self.damaged: set[str] = set()
         self.without_events: set[int] = set()
         """Numbers of salvaged runs whose events are lost."""
+        self.incomplete: set[int] = set()
+        """Numbers of salvaged runs of whose prompt a part is lost."""
 
     def get(self, run_id: str) -> StoredRun | None:
         """Return one run; None if it does not exist. Raises DamagedRunError."""
@@ -81,13 +86,21 @@ class StoredRuns:
     def salvaged(self, number: int) -> StoredRun | None:
         """Return one run with all its events, without the use of an index. None if it does not exist.
 
-        If its events are damaged, others have its stored figures and answer. Raises DamagedRunError.
+        If its events are damaged, others have its stored figures and answer. A lost part of the prompt is replaced by
+        LOST, with a comment. Raises DamagedRunError.
         """
-        return self._intact("r.number = ?", (number,), f"number {number}", self._salvaged_events)
+        joiner = _LossyJoiner(self._connection)
+        stored = self._intact("r.number = ?", (number,), f"number {number}", self._salvaged_events, joiner)
+        if stored is not None and joiner.is_incomplete:
+            self.incomplete.add(number)
+            return replace(stored, comment=stored.comment or INCOMPLETE)
+        return stored
 
     def _salvaged_events(self, number: int) -> Sequence[AnyEvent]:
         try:
-            return tuple(rows.read_events(self._connection, number))
+            events = tuple(rows.read_events(self._connection, number))
+            if not self._are_lost(number, events):
+                return events
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
@@ -95,6 +108,18 @@ class StoredRuns:
             pass
         self.without_events.add(number)
         return events_of_figures(self._connection, number)
+
+    def _are_lost(self, number: int, events: Sequence[AnyEvent]) -> bool:
+        """Return whether the events of an ended run do not add up to its stored phase and answer."""
+        row = self._connection.execute(
+            "SELECT phase, answer FROM runs JOIN texts USING (number) LEFT JOIN streams USING (number) "
+            "WHERE number = ? AND owner IS NULL AND data IS NULL",
+            (number,),
+        ).fetchone()
+        if row is None:
+            return False
+        state = fold(events)
+        return bool(row[1] != state.text or (row[0] in ("done", "failed", "stopped") and row[0] != state.phase))
 
     def stored(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
         """Return these runs, ascending, and the run_ids of those that are damaged. Deleted runs are left out."""
@@ -169,9 +194,11 @@ class StoredRuns:
         values: tuple[str | bytes | int, ...],
         name: str,
         read_events: Callable[[int], Sequence[AnyEvent]] | None = None,
+        joiner: Joiner | None = None,
     ) -> StoredRun | None:
+        read_events = read_events or partial(rows.read_events, self._connection)
         try:
-            return self._read_stored(condition, values, read_events or partial(rows.read_events, self._connection))
+            return self._read_stored(condition, values, read_events, joiner or Joiner(self._connection))
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
@@ -184,6 +211,7 @@ class StoredRuns:
         condition: str,
         values: tuple[str | bytes | int, ...],
         read_events: Callable[[int], Sequence[AnyEvent]],
+        joiner: Joiner,
     ) -> StoredRun | None:
         row = self._connection.execute(
             "SELECT r.number, r.phase, r.marked, r.dropped_raw, r.started_us, g.endpoint_id, g.endpoint_name, "
@@ -197,7 +225,6 @@ class StoredRuns:
         if row is None:
             return None
         check_types(row, _STORED_KINDS)
-        joiner = Joiner(self._connection)
         body = joiner.join_body(row[11], row[20])
         record = RequestRecord(
             run_id=row[21],
@@ -219,6 +246,40 @@ class StoredRuns:
             *(record, row[0], row[1], bool(row[2]), events, bool(row[3]), bool(row[14]), row[15], tags_of(row[16])),
             explanation=msgspec.json.decode(row[19]) if row[19] else None,
         )
+
+
+LOST = "\N{REPLACEMENT CHARACTER}".encode()
+"""Replaces a lost part of a salvaged body."""
+INCOMPLETE = "Incomplete: parts of the prompt were lost with a damaged log."
+"""Comment of a salvaged request without a part of its prompt."""
+
+
+class _LossyJoiner(Joiner):
+    """Joins what is left. The document of an incomplete body is a body with the question only."""
+
+    is_incomplete = False
+    _question = ""
+
+    def read(self, id_: int) -> bytes:
+        try:
+            return super().read(id_)
+        except DAMAGE:
+            self.is_incomplete = True
+            return LOST
+
+    def join_body(self, manifest: bytes, question: str) -> bytes:
+        self._question = question
+        return super().join_body(manifest, question)
+
+    def join_document(self, manifest: bytes, body: bytes) -> bytes:
+        if not self.is_incomplete:
+            with suppress(*DAMAGE):
+                document = super().join_document(manifest, body)
+                if not self.is_incomplete:
+                    return document
+            self.is_incomplete = False
+            return body
+        return json.dumps({"messages": [{"role": "user", "content": self._question}]}).encode()
 
 
 _FIGURES = (

@@ -194,17 +194,35 @@ class Writer:
             live.end = replace(end, ids=tuple(sorted({*end.ids, *live.body_ids})))
 
     def add(self, runs: Sequence[EndedRun]) -> list[str]:
-        """Store ended runs, all or none. Runs with an existing run_id are skipped."""
+        """Store ended runs, all or none. Runs with an existing run_id are skipped.
+
+        One that was imported from a HAR is replaced by the same run with exact times.
+        """
         added = []
         with self._transaction(durable=True):
-            for run in runs:
+            replaced = self._remove_rounded(runs)
+            for each in runs:
+                number, run = replaced.get(each.record.run_id, (None, each))
                 body = SentBody(run.record.body)
-                number = rows.insert_ended(self._connection, self._keeper, run, body)
-                if number is not None:
-                    added.append(run.record.run_id)
-                    self._prompts.note(number, body.prompt)
-        self._changed(added)
+                stored = rows.insert_ended(self._connection, self._keeper, run, body, number)
+                if stored is not None:
+                    self._prompts.note(stored, body.prompt)
+                    if number is None:
+                        added.append(run.record.run_id)
+        self._changed([*added, *replaced])
         return added
+
+    def _remove_rounded(self, runs: Sequence[EndedRun]) -> dict[str, tuple[int, EndedRun]]:
+        """Delete the stored forms of runs that are replaced; return their numbers and the runs to store."""
+        found = {run.record.run_id: rows.rounded(self._connection, run) for run in runs}
+        replaced = {run_id: each for run_id, each in found.items() if each is not None}
+        if replaced:
+            self._keeper.end()
+            rows.delete_runs(self._connection, list(replaced))
+            retention.owe(self._connection)
+            self._keeper.begin()
+            self._forget_deleted(self._keeper.deletions)
+        return replaced
 
     def settle(self, durable: bool) -> dict[str, sqlite3.IntegrityError]:
         """Write unsaved data in one transaction. Returns the runs that were rejected because their id exists.

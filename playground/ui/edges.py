@@ -27,7 +27,7 @@ from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
     from playground.client.retry import Load
-    from playground.requestlog.recovery import RecoveryProgress
+    from playground.requestlog.records import RecoveryProgress
     from playground.tasks import Tasks
 
 

@@ -190,6 +190,10 @@ def test_exports_of_both_formats_imported_in_any_order_are_the_same_requests(tmp
         ("not sent", 0, None, "stopped"),
     ]
     assert [row.question for row in rows(other, words("id:first"))] == ["retried"]
+    for row in found:
+        exact, imported = (with_log(folder, lambda log, row=row: log.get(row.run_id)) for folder in (source, other))  # type: ignore[misc]
+        assert (imported.events, imported.record.started_utc) == (exact.events, exact.record.started_utc)
+        assert imported.record.document == exact.record.document
     into_own = with_log(source, lambda log: import_file(log, tmp_path / "all.har"))
     assert (into_own.added, into_own.skipped) == (0, 2)
 

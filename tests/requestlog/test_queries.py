@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -336,6 +337,22 @@ def test_filter_of_many_ids_finds_each_as_alone_also_when_it_comes_later(tmp_pat
             assert [row.run_id for row in await log.page(many)] == left
             assert await log.count(many, None) == Count(7, True)
             assert await log.page(filter_of(" ".join(f"-id:{one}" for one in (*asked, ids[5], ids[6], *others)))) == []
+
+    run(work())
+
+
+def test_filter_of_thousands_of_unknown_beginnings_of_ids_is_one_comparison(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with opened(tmp_path) as log:
+            rng = random.Random(1)
+            ids = [str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(600)]
+            await log.add([EndedRun(record(one), tuple(answered(request_id=one))) for one in ids])
+            listed = filter_of(f"id:{','.join([one[:8] for one in ids[:50]] + [f'{n:08x}' for n in range(1_000)])}")
+            before = time.process_time()
+            assert {row.request_id for row in await log.page(listed)} == set(ids[:50])
+            assert time.process_time() - before < 2.0
+            within = filter_of(f"id:{','.join([ids[3][5:12], ids[4][-6:], *(f'nothing-{n}' for n in range(30))])}")
+            assert {row.request_id for row in await log.page(within)} == {ids[3], ids[4]}
 
     run(work())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,14 +13,17 @@ import pytest
 
 from playground.client.events import AttemptStarted, ContentDelta, HeadersReceived
 from playground.export.log_files import export
+from playground.prompt.files import load
 from playground.requestlog import log as log_module
 from playground.requestlog import rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import EndedRun
+from playground.requestlog.records import EndedRun, StoredRun
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import FILE_NAME, transaction
+from playground.requestlog.stored_runs import INCOMPLETE, LOST
+from playground.runs.state import fold
 from tests.requestlog import samples
 
 COUNT = 60
@@ -177,6 +181,84 @@ def test_open_damaged_page_copies_what_is_readable_and_counts_the_rest(tmp_path:
         return messages
 
     assert any(f"{COUNT} requests were copied" in message for message in samples.run(work()))
+
+
+MANY = 300
+"""Requests with which `runs`, `texts` and `streams` have several pages."""
+
+
+async def recover(folder: Path) -> tuple[list[StoredRun], list[str]]:
+    log = await RequestLog.open(folder)
+    messages: list[str] = []
+    log.on_notice(messages.append)
+    try:
+        await log.recovered()
+        return await log.stored(await log.numbers(EVERYTHING)), messages
+    finally:
+        await log.close()
+
+
+@pytest.mark.parametrize("in_wal", [False, True])
+@pytest.mark.parametrize("name", ["sqlite_schema", "runs", "texts", "targets", "streams", "tags", "part_data"])
+def test_open_file_without_a_root_page_copies_all_requests(tmp_path: Path, name: str, in_wal: bool) -> None:
+    records = [samples.record(f"question {n}", minute=n) for n in range(MANY)]
+    ended = [EndedRun(each, tuple(samples.answered(f"answer {n}")), tags=("one",)) for n, each in enumerate(records)]
+    good, damaged = tmp_path / "good", tmp_path / "damaged"
+
+    async def fill_and_copy() -> None:
+        log = await RequestLog.open(good)
+        await log.add(ended)
+        if in_wal:
+            shutil.copytree(good, damaged)
+        await log.close()
+
+    samples.run(fill_and_copy())
+    if not in_wal:
+        shutil.copytree(good, damaged)
+    with closing(sqlite3.connect(good / FILE_NAME)) as connection:
+        roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_schema"))
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    at = (roots.get(name, 1) - 1) * size
+    with (damaged / FILE_NAME).open("r+b") as file:
+        file.seek(at)
+        file.write(random.Random(1).randbytes(size))
+    stored, messages = samples.run(recover(damaged))
+    assert [one.number for one in stored] == list(range(1, MANY + 1))
+    for one, given in zip(stored, ended, strict=True):
+        expected = fold(given.events)
+        assert (one.state().text, one.state().usage) == (expected.text, expected.usage)
+        assert (one.record.body, one.record.document) == (given.record.body, given.record.document)
+        assert (one.tags, one.comment) == (given.tags, "")
+    assert not list(damaged.glob("*.rows"))
+    assert messages or in_wal
+
+
+def test_open_file_without_a_part_of_a_prompt_copies_the_rest_and_comments_on_it(tmp_path: Path) -> None:
+    fill(tmp_path)
+    change(tmp_path, "DELETE FROM part_data WHERE id = 1")
+    with (tmp_path / FILE_NAME).open("r+b") as file:
+        file.write(bytes(100))
+    stored, _ = samples.run(recover(tmp_path))
+    assert [one.state().text for one in stored] == [f"answer {n}" for n in range(COUNT)]
+    assert {one.comment for one in stored} == {INCOMPLETE}
+    assert LOST in stored[0].record.body
+    assert [message.content for message in load(stored[0].record.document).messages] == ["question 0"]
+
+
+def test_open_file_of_random_damage_invents_no_request(tmp_path: Path) -> None:
+    fill(tmp_path)
+    good = (tmp_path / FILE_NAME).read_bytes()
+    rng = random.Random(7)
+    for n in range(8):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        data = bytearray(good)
+        for _ in range(200):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        (folder / FILE_NAME).write_bytes(data)
+        stored, _ = samples.run(recover(folder))
+        assert len(stored) > COUNT / 3
+        assert {one.number for one in stored} <= set(range(1, COUNT + 1))
 
 
 def test_open_index_that_misses_rows_is_rebuilt(tmp_path: Path) -> None:

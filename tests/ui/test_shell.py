@@ -18,7 +18,7 @@ from PySide6.QtWidgets import QApplication, QTableWidget, QWidget
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS
 from playground.client.retry import Load
-from playground.requestlog.recovery import RecoveryProgress
+from playground.requestlog.records import RecoveryProgress
 from playground.ui.actions import ACTIONS
 from playground.ui.dialogs.palette import CommandPalette, KeysSheet
 from playground.ui.edges import StatusBar

@@ -1,0 +1,248 @@
+"""Rows of a damaged SQLite file, read from its pages: no root page, schema or index is needed.
+
+Source: the SQLite file format, sections 1.2 (header), 1.6 (pages, records), 1.8 (pointer map), 4.1 (write-ahead file).
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeAlias
+
+Value: TypeAlias = int | float | str | bytes | None
+Row: TypeAlias = tuple[int, list[Value]]
+"""Rowid (0 in an index and in a table without rowids) and values."""
+
+_MAGIC = b"SQLite format 3\0"
+_INDEX_INTERIOR, _TABLE_INTERIOR, _INDEX_LEAF, TABLE_LEAF = 2, 5, 10, 13
+_INTERIOR, INDEX_KINDS = (_INDEX_INTERIOR, _TABLE_INTERIOR), (_INDEX_INTERIOR, _INDEX_LEAF)
+_KINDS = (*_INTERIOR, _INDEX_LEAF, TABLE_LEAF)
+_POINTER, _ROOT, _CHILD = 5, 1, 5
+"""Bytes of an entry of the pointer map; its types of a root and of another page of a b-tree."""
+_LOCK_BYTE = 2**30
+_WAL_HEAD, _FRAME_HEAD = struct.Struct(">8I"), struct.Struct(">6I")
+_WAL_MAGIC = 0x377F0682
+_MOST_DEPTH = 40
+_SAMPLED = 2_000
+"""Pages by which the page size is chosen if the header has lost it."""
+_ERRORS = (IndexError, ValueError, struct.error)
+
+
+class Pages:
+    """The pages of a database file, with those of its write-ahead file. Raises OSError."""
+
+    def __init__(self, path: Path, page_bytes: int) -> None:
+        """`page_bytes`: the page size if neither the header nor the write-ahead file has a plausible one."""
+        self._file = path.open("rb")
+        self._wal = path.with_name(f"{path.name}-wal")
+        self._wal_file = self._wal.open("rb") if self._wal.exists() else None
+        self._newer: dict[int, int] = {}
+        self._length = path.stat().st_size
+        self.page_bytes = self._read_wal() or self._page_bytes(page_bytes)
+        self.count = max(self._length // self.page_bytes, *self._newer, 1)
+        head = self.page(1)
+        is_whole = head.startswith(_MAGIC)
+        self._usable = self.page_bytes - (head[20] if is_whole else 0)
+        self._has_map = not is_whole or any(head[52:56])
+        self._overflow = bytearray(self.count + 1)
+        """1 for each overflow page that a row used: a damaged chain ends, and belongs to one row."""
+
+    def close(self) -> None:
+        """Close the files."""
+        self._file.close()
+        if self._wal_file is not None:
+            self._wal_file.close()
+
+    def page(self, number: int) -> bytes:
+        """Return a page; shorter if the file ends in it."""
+        if self._wal_file is not None and (place := self._newer.get(number)) is not None:
+            self._wal_file.seek(place)
+            if len(found := self._wal_file.read(self.page_bytes)) == self.page_bytes:
+                return found
+        self._file.seek((number - 1) * self.page_bytes)
+        return self._file.read(self.page_bytes)
+
+    def _page_bytes(self, usual: int) -> int:
+        head = self._file.read(18)
+        written = int.from_bytes(head[16:18], "big")
+        written = 65_536 if written == 1 else written
+        sizes = [size for size in (written, usual, 4_096) if size in [2**n for n in range(9, 17)]]
+
+        def share(size: int) -> float:
+            numbers = range(1, min(self._length // size, _SAMPLED))
+            found = 0
+            for number in numbers:
+                self._file.seek(number * size)
+                found += self._file.read(1) in [bytes([kind]) for kind in _KINDS]
+            return found / max(len(numbers), 1)
+
+        return max(sizes, key=share)
+
+    def _read_wal(self) -> int:
+        """Find the committed pages of the write-ahead file; return its page size, 0 without one."""
+        if self._wal_file is None or len(head := self._wal_file.read(_WAL_HEAD.size)) < _WAL_HEAD.size:
+            return 0
+        magic, _, size, _, *salts, _, _ = _WAL_HEAD.unpack(head)
+        if magic & ~1 != _WAL_MAGIC or _checksum(head[:24], magic, (0, 0)) != _WAL_HEAD.unpack(head)[6:]:
+            return 0
+        sums, pending = _WAL_HEAD.unpack(head)[6:], dict[int, int]()
+        while len(frame := self._wal_file.read(_FRAME_HEAD.size + size)) == _FRAME_HEAD.size + size:
+            number, pages, *found = _FRAME_HEAD.unpack_from(frame)
+            sums = _checksum(frame[_FRAME_HEAD.size :], magic, _checksum(frame[:8], magic, sums))
+            if found != [*salts, *sums]:
+                break
+            pending[number] = self._wal_file.tell() - size
+            if pages:
+                self._newer |= pending
+                pending.clear()
+        return int(size)
+
+    def roots(self) -> array[int]:
+        """Return the root page of each page's b-tree, by the pointer map or the pages above it; 0 if unknown."""
+        above = array("I", bytes(4 * (self.count + 1)))
+        for page in range(1, self.count + 1):
+            with suppress(*_ERRORS):
+                for child in self._children(page):
+                    above[child] = page
+        mapped = self._mapped() if self._has_map else above
+        roots = array("I", bytes(4 * (self.count + 1)))
+        for page in range(1, self.count + 1):
+            at = page
+            for _ in range(_MOST_DEPTH):
+                if not 0 < at <= self.count:
+                    break
+                if at == 1 or mapped[at] == at or not (up := mapped[at] or above[at]):
+                    roots[page] = at
+                    break
+                at = up
+        return roots
+
+    def _mapped(self) -> array[int]:
+        """Return the parents of the pages by the pointer map; the page itself if it is a root, 0 if unknown."""
+        found = array("I", bytes(4 * (self.count + 1)))
+        per_map = self._usable // _POINTER
+        for first in range(2, self.count + 1, per_map + 1):
+            page = first + (first == _LOCK_BYTE // self.page_bytes + 1)
+            data = self.page(page)[: per_map * _POINTER]
+            if max(data[::_POINTER], default=9) > _CHILD:  # damaged
+                continue
+            for at in range(min(len(data) // _POINTER, self.count - page)):
+                kind, up = data[_POINTER * at], int.from_bytes(data[_POINTER * at + 1 : _POINTER * (at + 1)], "big")
+                if kind == _ROOT or (kind == _CHILD and up <= self.count):
+                    found[page + 1 + at] = page + 1 + at if kind == _ROOT else up
+        return found
+
+    def _children(self, page: int) -> Iterator[int]:
+        data, start = self.page(page), 100 * (page == 1)
+        if data[start] in _INTERIOR:
+            places = struct.unpack_from(f">{int.from_bytes(data[start + 3 : start + 5], 'big')}H", data, start + 12)
+            for place in (start + 8, *places):
+                (child,) = struct.unpack_from(">I", data, place)
+                if 1 < child <= self.count and child != page:
+                    yield child
+
+    def kind(self, page: int) -> int:
+        """Return the first byte of a page's header."""
+        return int.from_bytes(self.page(page)[100 * (page == 1) :][:1], "big")
+
+    def rows(self, page: int) -> Iterator[Row]:
+        """Yield the rows of a page that are intact."""
+        data, start = self.page(page), 100 * (page == 1)
+        kind = data[start] if start < len(data) else 0
+        if kind not in _KINDS or kind == _TABLE_INTERIOR:
+            return
+        count = int.from_bytes(data[start + 3 : start + 5], "big")
+        first = start + (12 if kind in _INTERIOR else 8)
+        for at in range(first, min(first + 2 * count, len(data) - 1), 2):
+            with suppress(*_ERRORS):
+                yield self._row(data, int.from_bytes(data[at : at + 2], "big"), kind)
+
+    def greatest_rowid(self, least_values: int, below: int) -> int:
+        """Return the greatest rowid of a row with at least so many values; 0 without one."""
+        found = [0]
+        for page in range(1, self.count + 1):
+            data = self.page(page)
+            if data[:1] == bytes([TABLE_LEAF]):
+                found += [rowid for rowid, values in self.rows(page) if len(values) >= least_values and rowid < below]
+        return max(found)
+
+    def _row(self, data: bytes, at: int, kind: int) -> Row:
+        rowid = 0
+        length, at = _varint(data, at + 4 * (kind == _INDEX_INTERIOR))
+        if kind == TABLE_LEAF:
+            rowid, at = _varint(data, at)
+        most = (self._usable - 12) * 64 // 255 - 23 if kind in INDEX_KINDS else self._usable - 35
+        local = length
+        if length > most:
+            least = (self._usable - 12) * 32 // 255 - 23
+            local = least + (length - least) % (self._usable - 4)
+            local = local if local <= most else least
+        payload = data[at : at + local]
+        if local < length:
+            payload += self._chain(int.from_bytes(data[at + local : at + local + 4], "big"), length - local)
+        return rowid, _record(payload)
+
+    def _chain(self, page: int, length: int) -> bytes:
+        """Return the part of a row in overflow pages. Raises ValueError if the chain is damaged."""
+        pages, found, left = [], [], length
+        while left > 0:
+            if not 1 < page <= self.count or self._overflow[page]:
+                raise ValueError("damaged chain")
+            self._overflow[page] = 1
+            pages.append(page)
+            data = self.page(page)
+            found.append(data[4 : min(4 + left, self._usable)])
+            left -= self._usable - 4
+            page = int.from_bytes(data[:4], "big")
+        return b"".join(found)
+
+
+def _checksum(data: bytes, magic: int, sums: tuple[int, ...]) -> tuple[int, ...]:
+    words = struct.unpack(f"{'>' if magic & 1 else '<'}{len(data) // 4}I", data)
+    one, two = sums
+    for first, second in zip(words[::2], words[1::2], strict=True):
+        one = (one + first + two) & 0xFFFFFFFF
+        two = (two + second + one) & 0xFFFFFFFF
+    return one, two
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number of one to nine bytes and the place after it."""
+    value = 0
+    for place in range(at, at + 8):
+        value = value << 7 | data[place] & 127
+        if data[place] < 128:
+            return value, place + 1
+    value = value << 8 | data[at + 8]
+    return value - (value >> 63 << 64), at + 9
+
+
+_INTEGER_BYTES = (0, 1, 2, 3, 4, 6, 8)
+
+
+def _record(data: bytes) -> list[Value]:
+    """Decode a record. Raises ValueError or IndexError if its parts do not have its length."""
+    end, at = _varint(data, 0)
+    place = end
+    values: list[Value] = []
+    while at < end:
+        kind, at = _varint(data, at)
+        size = (kind - 12) // 2 if kind >= 12 else 8 if kind == 7 else 0 if kind > 6 else _INTEGER_BYTES[kind]
+        piece = data[place : place + size]
+        place += size
+        if kind in (8, 9):
+            values.append(kind - 8)
+        elif kind == 7:
+            values.append(struct.unpack(">d", piece)[0])
+        elif kind >= 12:
+            values.append(piece.decode("utf-8", "replace") if kind % 2 else piece)
+        elif kind < 7:
+            values.append(int.from_bytes(piece, "big", signed=True) if kind else None)
+        else:
+            raise ValueError("an unknown type")
+    if place != len(data) or at != end:
+        raise ValueError("an incomplete record")
+    return values
