@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from playground.prompt.document import Json
@@ -21,12 +20,17 @@ _HEAD = 6_000
 """Code points of the first message that decide which family a request belongs to."""
 _FEW_WORDS = 12
 """A head with fewer words is compared by groups of characters."""
-_SHORT, _GRAM = 400, 5
-"""Code points of such a head that are compared, and the size of a group."""
+_GRAM, _LONG_WORDS = 5, 14
+"""Characters in a group, and the average length of words that are clauses of a script without spaces."""
 _WORD = 16
 """Code points up to which a head is one word or two, such as the name of a task."""
 _FEW_UNITS = 2
 """Units up to which a head may be like another one by its role alone."""
+_MANY = 40
+"""Groups of words from which on heads of many lines are compared by them, too."""
+_CORE, _VERSIONS = 0.2, 3
+"""Share of groups of words that all heads of a program have in common that are never sent again, and the number of
+such heads."""
 _SWITCHES = 3
 """Times that conversations go on with another system prompt from which on two such prompts belong to one program."""
 
@@ -67,7 +71,9 @@ def families(bodies: Sequence[Body]) -> list[list[int]]:
     for index, body in enumerate(bodies):
         if messages := body_messages(body):
             family_of[index] = groups.family(messages[0], body)
-    joined = _joined_by_history(bodies, family_of) if groups.count > 1 else {}
+    versions = groups.versions(Counter(family_of.values())) if groups.count >= _VERSIONS else {}
+    family_of = {index: versions.get(family, family) for index, family in family_of.items()}
+    joined = _joined_by_history(bodies, family_of) if len(set(family_of.values())) > 1 else {}
     found: dict[int, list[int]] = {}
     for index, family in family_of.items():
         found.setdefault(joined.get(family, family), []).append(index)
@@ -79,6 +85,7 @@ class _Heads:
 
     def __init__(self) -> None:
         self._units: list[set[str]] = []
+        self._groups: list[set[str]] = []
         self._words: list[bool] = []
         self._of_head: dict[tuple[str, str], int] = {}
         self._having: dict[str, list[int]] = {}
@@ -95,24 +102,49 @@ class _Heads:
         found = self._of_head.get((head, role))
         if found is None:
             units, word = _head_units(role, head, body), len(head) <= _WORD
-            found = self._first_alike(units, role, word=word)
+            groups = _word_groups(head, 3)
+            found = self._first_alike(units, groups, role, word=word)
             if found is None:
                 found = self.count
                 self._units.append(units)
+                self._groups.append(groups)
                 self._words.append(word)
-                for unit in units:
+                for unit in units | groups:
                     self._having.setdefault(unit, []).append(found)
                 if len(units) <= _FEW_UNITS:
                     self._short.append(found)
             self._of_head[head, role] = found
         return found
 
-    def _first_alike(self, units: set[str], role: str, *, word: bool) -> int | None:
+    def _first_alike(self, units: set[str], groups: set[str], role: str, *, word: bool) -> int | None:
         # All heads have a role: as the only common unit, it makes heads alike only if one of them has few others.
         searched = units if len(units) <= _FEW_UNITS else units - {f"role:{role}"}
-        candidates = {number for unit in searched for number in self._having.get(unit, ())}.union(self._short)
-        same = (n for n in sorted(candidates) if _alike(units, self._units[n], word=word or self._words[n]))
+        candidates = {number for unit in searched | groups for number in self._having.get(unit, ())}.union(self._short)
+        same = (
+            n
+            for n in sorted(candidates)
+            if _alike(units, self._units[n], word=word or self._words[n])
+            or (min(len(groups), len(self._groups[n])) >= _MANY and _alike(groups, self._groups[n], word=False))
+        )
         return next(same, None)
+
+    def versions(self, requests: Mapping[int, int]) -> dict[int, int]:
+        """Return families whose heads are versions of one text that changes a lot, with the first of them.
+
+        `requests`: how many each family has. Two programs repeat their heads; such a head is never sent again.
+        """
+        heads = Counter(self._of_head.values())
+        groups: list[tuple[int, set[str], list[int]]] = []
+        for family in (number for number in range(self.count) if requests[number] <= 2 * heads[number]):
+            words = self._groups[family]
+            for _, core, members in groups:
+                if len(core & words) >= max(_CORE * len(words), _FEW_WORDS):
+                    core.intersection_update(words)
+                    members.append(family)
+                    break
+            else:
+                groups.append((family, set(words), [family]))
+        return {one: first for first, _, members in groups if len(members) >= _VERSIONS for one in members}
 
 
 def _content(message: Mapping[str, Any]) -> str:
@@ -126,15 +158,20 @@ def _head_units(role: str, head: str, body: Body) -> set[str]:
     """Return the units by which heads are compared: lines, or in a head of few lines pairs of words without digits."""
     units = {_unordered(line.strip()) for line in head[:_HEAD].splitlines()}
     if len(units) < 6:
-        words = [word for word in head[:_HEAD].split() if not any(map(str.isdigit, word))]
-        units = set(map(" ".join, pairwise(words)))
-        if len(words) < _FEW_WORDS:
-            # A short head, or a script without spaces between words.
-            text = "".join(character for character in head[:_SHORT] if not character.isdigit())
-            units = {text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))}
+        units = _word_groups(head, 2)
     # The role is one unit of many. Of a head of one word it would be half, and the word itself is part of others.
     role_or_word = f"word:{head}" if len(head) <= _WORD else f"role:{role}"
     return {role_or_word, *(f"tool:{tool_name(tool)}" for tool in body_tools(body)), *units}
+
+
+def _word_groups(head: str, size: int) -> set[str]:
+    """Return the groups of `size` words without digits in a head; of a short one, groups of characters."""
+    words = [word for word in head[:_HEAD].split() if not any(map(str.isdigit, word))]
+    if len(words) >= _FEW_WORDS and sum(map(len, words)) < _LONG_WORDS * len(words):
+        return {" ".join(words[at : at + size]) for at in range(len(words) - size + 1)}
+    # A short head, or a script without spaces between words.
+    text = "".join(character for character in head[:_HEAD] if not character.isdigit())
+    return {text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))}
 
 
 def _unordered(line: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,3 +49,33 @@ def test_families_of_independent_requests_with_two_prompts_are_two() -> None:
     prompts = [_prompt(("Harbour", "Garden")[number % 2]) for number in range(6)]
     bodies: list[Body] = [{"messages": [prompt, _turn(number)[0]]} for number, prompt in enumerate(prompts)]
     assert families(bodies) == [[0, 2, 4], [1, 3, 5]]
+
+
+def _prose(rng: random.Random, words: int) -> str:
+    return " ".join("".join(rng.choices("aeiklmnorstu", k=rng.randint(3, 8))) for _ in range(words))
+
+
+def _asked(prompts: Sequence[str]) -> list[Body]:
+    return [
+        {"messages": [{"role": "system", "content": prompt}, _turn(number)[0]]} for number, prompt in enumerate(prompts)
+    ]
+
+
+def test_families_of_prose_that_is_mostly_written_again_in_each_request_are_one() -> None:
+    rng = random.Random(1)
+    stable = _prose(rng, 30)
+    assert families(_asked([f"{stable} {_prose(rng, 70)}" for _ in range(5)])) == [[0, 1, 2, 3, 4]]
+
+
+def test_families_of_two_programs_with_the_same_introduction_are_two() -> None:
+    rng = random.Random(1)
+    introduction = _prose(rng, 30)
+    prompts = [f"{introduction} {_prose(rng, 70)}" for _ in range(2)]
+    assert families(_asked(prompts * 3)) == [[0, 2, 4], [1, 3, 5]]
+
+
+def test_families_of_a_plan_whose_tasks_all_change_are_one() -> None:
+    rng = random.Random(1)
+    introduction, tasks = _prose(rng, 40), [_prose(rng, 4) for _ in range(8)]
+    plans = ["\n".join(f"- {task}: {number}{at} %" for at, task in enumerate(tasks)) for number in range(6)]
+    assert families(_asked([f"{introduction}\n{plan}" for plan in plans])) == [[0, 1, 2, 3, 4, 5]]
