@@ -262,7 +262,9 @@ class CacheForecaster:
         lost = "the cache was emptied since: the simulator was restarted" if emptied else ""
         gap_s = max(sent.at - other.at, 0.0)
         counted, answer = cache.requests.usage_of(other.run_id), cache.requests.answer_of(other.run_id)
-        return EarlierRequest(other.view, other.fields, other.request_id, gap_s, lost, *counted, answer)
+        return EarlierRequest(
+            other.view, other.fields, other.request_id, gap_s, lost, *counted, answer, other.cached_tokens
+        )
 
     def sent(self, run_id: str) -> Sent | None:
         """Return a recorded request, whichever endpoint it went to."""

@@ -21,7 +21,7 @@ from playground.prefix_cache.miss_evidence import (
     OrderEvidence,
 )
 from playground.prefix_cache.prefix_size import NEAR, Size
-from playground.prefix_cache.proofs import CHECKPOINT, PART, PROOF, ends_at, message_ends, near_figure
+from playground.prefix_cache.proofs import CHECKPOINT, GENERATION, PART, PROOF, SAME, ends_at, message_ends, near_figure
 from playground.prefix_cache.template_order import best_order
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import (
@@ -192,22 +192,26 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @cached_property
     def sure(self) -> Size:
-        """Return what a server without losses finds again: of a prompt that was continued also the part of the answer
-        that almost all renderings find."""
+        """Return what a server without losses finds again: of a prompt that was continued all but the opening of the
+        answer, and also the part of the answer that almost all renderings find."""
         if not self.extends or self.found is not None:
             return self.shared
+        sizes = [self.shared]
+        if self.earlier.prompt_tokens is not None:
+            sizes.append(Size(self.earlier.prompt_tokens - GENERATION / 2, GENERATION / 6))
         total, weight = sum(one.weight for one in self.known.reuses), 0.0
         for one in sorted(self.known.reuses, key=lambda each: -each.size.tokens):
             weight += one.weight
             if weight >= PROVED * total:
-                return one.size if one.size.tokens > self.shared.tokens else self.shared
-        return self.shared
+                sizes.append(one.size)
+                break
+        return max(sizes, key=lambda size: size.tokens - 3 * size.error)
 
     @property
     def part_or_block(self) -> bool:
         """Return whether the server found a part of a shared beginning only, unless it has large blocks of an unusual
-        size, for which no other report speaks: one figure alone tells nothing of a block."""
-        return self._less_than_usual and not any(figure != self.cached for figure in self.known.figures)
+        size, which too few reports prove."""
+        return self._less_than_usual and not self.proved_blocks
 
     @property
     def _less_than_usual(self) -> bool:
@@ -217,8 +221,12 @@ class MissCase(Struct, frozen=True, dict=True):
         least = PART if known else UNSURE_PART
         if not self.cached or missed < max(least, self.known.block) + 3 * sure.error:
             return False
-        slack = 3 * sure.error + NEAR
-        return sum(weight for block, weight in self.blocks if missed < block + slack) < PARTLY
+        if known:
+            least = sure.tokens - 3 * sure.error - SAME
+            allowed = (weight for block, weight in self.blocks if least // block * block <= self.cached)
+        else:
+            allowed = (weight for block, weight in self.blocks if missed < block + 3 * sure.error + NEAR)
+        return sum(allowed) < PARTLY
 
     @property
     def newer_alone(self) -> bool:
@@ -297,6 +305,12 @@ class MissCase(Struct, frozen=True, dict=True):
         may be switched off, whatever differs."""
         known = self.known
         return not self.cached and known.never_served and inf > known.unserved >= min(self.prompt, LARGE_BLOCK)
+
+    @property
+    def may_be_bypassed(self) -> bool:
+        """Return whether the cache may have been off for this request, or for the earlier one, which was then not stored:
+        nothing was served of one of them, though this server serves others."""
+        return not self.cached or self.earlier.cached_tokens == 0
 
     @property
     def at_the_end(self) -> bool:

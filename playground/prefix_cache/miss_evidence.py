@@ -50,6 +50,7 @@ class EarlierRequest(Struct, frozen=True):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     answer: str = ""
+    cached_tokens: int | None = None
 
 
 class OrderEvidence(Struct, frozen=True):
@@ -255,8 +256,9 @@ def _family(order: Order) -> Order:
 
 def _reuses(learned: LearnedParameters, prediction: Prediction) -> list[ReuseEvidence]:
     """Return what may be found again of the answer that a prompt continues."""
-    reaches = {one: reach for one, reach in prediction.reaches.items() if reach.steps}
-    if len({id(reach) for one, reach in reaches.items() if one.answers}) < 2:
-        return []
     weights = learned.hypotheses.weights
-    return [ReuseEvidence(one.reuse, weights[one], reach.size(reach.steps[-1].depth)) for one, reach in reaches.items()]
+    return [
+        ReuseEvidence(one.reuse, weights[one], reach.size(reach.steps[-1].depth))
+        for one, reach in prediction.reaches.items()
+        if reach.steps
+    ]

@@ -162,8 +162,11 @@ def _identical(case: MissCase) -> MissExplanation | None:
     """Explain a report for a prompt without a difference, which is too short to tell by the tokens that were missed."""
     if case.cached == 0 and case.minimum is not None and case.shared.tokens < case.minimum:
         return _below_minimum(case)
+    if case.parameters:
+        partly = case.part_missing or case.part_or_block
+        return _made(case, "parameters", "parameters", "parameters") if partly else None
     generated = _generated_again(case)
-    if generated is not None or case.parameters:
+    if generated is not None:
         return generated
     # A server that has served parts of messages in usual blocks does not keep one large block of an unusual size.
     usual = case.known.inside and bool(case.known.figures)
@@ -307,6 +310,8 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     gap_s = case.unused_s
     if case.known.never_served and not case.cached:
         found.append(Candidate("switched_off"))
+    elif case.may_be_bypassed:
+        found.append(Candidate("bypassed"))
     longest_pause = min(case.known.assumed_lifetime_s, 120.0)
     if gap_s is not None and gap_s > min(longest_pause, max(case.known.served_pauses[1], SHORT_PAUSE_S)):
         found.append(Candidate("gap", gap_s))

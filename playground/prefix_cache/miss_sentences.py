@@ -49,6 +49,7 @@ Reason = Literal[
 earlier version."""
 CandidateCode = Literal[
     "switched_off",
+    "bypassed",
     "gap",
     "minimum",
     "restart",
@@ -76,6 +77,7 @@ class Candidate(Struct, frozen=True):
 
 _CANDIDATES: dict[CandidateCode, str] = {
     "switched_off": "a cache that is switched off (this server has reported no cached token so far)",
+    "bypassed": "a cache that is off for some requests (by a parameter, a user, or at random)",
     "minimum": "a minimum that this prefix does not reach",
     "restart": "a restart",
     "running": "an earlier request with this beginning that was still running (its prefix may not be stored yet)",

@@ -67,13 +67,14 @@ def knowledge(answers: float, *, inside: bool = True, figures: tuple[int, ...] =
     return MissKnowledge([order], blocks=[(16, 1.0)], all_orders=[order], figures=figures, reuses=reuses, inside=inside)
 
 
-def continued(cached: int, known: MissKnowledge) -> str | None:
+def continued(cached: int, known: MissKnowledge, fields: dict[str, Json] | None = None) -> str | None:
     """Return why a continued prompt, whose earlier part had 815 tokens and 185 of an answer, had so many cached."""
     parts: list[Json] = [{"role": "system", "content": RULES}, {"role": "user", "content": "Where is crate 7? Say it."}]
     earlier = view_of_fields({"messages": parts})
     answer: Json = {"role": "assistant", "content": "On shelf 3. " * 60}
     now = view_of_fields({"messages": [*parts, answer, {"role": "user", "content": "And the ship?"}]})
-    why = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(1_020, cached), known)
+    other = EarlierRequest(earlier, {} if fields else None, "id", 10.0)
+    why = explain_miss(now, fields, other, CacheUsage(1_020, cached), known)
     return None if why is None else why.reason
 
 
@@ -102,6 +103,35 @@ def test_explain_miss_figure_of_each_continued_prompt_is_no_loss_if_it_may_be_th
     """A few tokens are the template's beginning, which other users of a slot have left."""
     known = replace(knowledge(0.6, inside=False, figures=(cached,)), start_only=True)
     assert continued(cached, known) == reason
+
+
+@pytest.mark.parametrize(("cached", "reason"), [(1_024, None), (896, "partly_lost")])
+def test_explain_miss_one_block_of_a_counted_prefix_is_a_loss(cached: int, reason: str | None) -> None:
+    """1,030 tokens are eight blocks of 128, and six more."""
+    reuses = [ReuseEvidence("all", 1.0, Size(1_030.0, 0.0))]
+    known = replace(knowledge(1.0), blocks=[(128, 1.0)], block=128, figures=(896, 1_024, 384), reuses=reuses)
+    assert continued(cached, known) == reason
+
+
+def test_explain_miss_part_of_a_prompt_with_other_parameters_is_explained_by_these() -> None:
+    reuses = [ReuseEvidence("all", 1.0, Size(1_030.0, 0.0))]
+    known = replace(knowledge(1.0), blocks=[(128, 1.0)], block=128, figures=(768, 896, 384), reuses=reuses)
+    assert continued(768, known, {"use_cache": False}) == "parameters"
+
+
+@pytest.mark.parametrize(("served", "candidate"), [(True, "bypassed"), (False, "switched_off")])
+def test_single_request_of_which_nothing_was_served_may_have_bypassed_the_cache(served: bool, candidate: str) -> None:
+    """The next request is served again. On a server that never served a token the whole cache may be off."""
+    sent = [
+        one
+        if one.usage is None or (served and number != 20)
+        else replace(one, usage=replace(one.usage, cached_tokens=0))
+        for number, one in enumerate(chat(3, lambda _number: 0, conversations=1))
+    ]
+    why = list(replay_traffic(sent))[20].explanation
+    assert why is not None
+    codes = {one.code for one in why.candidates}
+    assert codes & {"bypassed", "switched_off"} == {candidate}
 
 
 def test_short_turns_that_another_replica_has_not_seen_are_explained_by_it() -> None:

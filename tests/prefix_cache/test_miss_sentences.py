@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from playground.prefix_cache.miss_explanation import MissExplanation
-from playground.prefix_cache.miss_sentences import Reason
+from playground.prefix_cache.miss_sentences import Candidate, CandidateCode, Reason
 from playground.prefix_cache.replay import replay_traffic
 from playground.prefix_cache.traffic import read_traffic
 
@@ -52,6 +53,13 @@ def test_sentence_says_what_reason_and_candidates_say(path: Path) -> None:
             where = f"message {found.position.index + 1}"
             assert where in found.sentence
             assert f"line {found.position.line}, character {found.position.column:,}:" in found.sentence
+
+
+def test_words_differ_for_every_candidate() -> None:
+    words = {Candidate(code, 600.0).words for code in get_args(CandidateCode)}
+    assert len(words) == len(get_args(CandidateCode))
+    assert all(text and not text.endswith(".") for text in words)
+    assert "off for some requests" in Candidate("bypassed").words
 
 
 def test_sentences_of_most_reasons_are_among_the_judged_sessions() -> None:
