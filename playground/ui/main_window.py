@@ -314,7 +314,6 @@ class MainWindow(QMainWindow):
         requests.running_changed.connect(self.prompt.set_running)
         requests.forecast_changed.connect(self._show_forecast)
         requests.ticked.connect(self._show_load)
-        requests.ticked.connect(self.keep_warm.refresh)
         self.keep_warm.row_changed.connect(requests.sent_beside)
         self.keep_warm.notice.connect(self.show_notice)
         self.program.endpoint_edited.connect(lambda: self.keep_warm.stop_all("an endpoint or its key was changed"))
