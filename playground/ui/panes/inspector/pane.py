@@ -62,9 +62,8 @@ class WhyBox(QFrame):
         self._button = push_button("Show the place", clicked=self._go)
         self.comparable: Callable[[], Sequence[tuple[str, str]]] = tuple
         """Names the earlier requests to choose from: (run_id, words)."""
-        self.compare = push_button("Compare with ▾", "link")
+        self.compare = push_button("Compare with ▾", "link", tip="Compare this request with another earlier one")
         self.compare.setProperty("flush", "true")
-        self.compare.setToolTip("Compare this request with another earlier one")
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
         self.compare.setMenu(self.choices)
