@@ -101,7 +101,7 @@ class PendingRequest:
 
     `settled` and `why` are set when it ends. `tag` names the purpose of a request that the program sends on its own
     (experiment, example, voice demo): it explains no other prompt. `tags` are stored with the request in the log.
-    `after_fix`: it is the first one after an automatic fix of the prompt.
+    `after_fix`: it is the first one after an automatic fix of the prompt. `events`: those of the run so far.
     """
 
     run: Run
@@ -113,6 +113,7 @@ class PendingRequest:
     settled: Settled | None = None
     why: MissExplanation | None = None
     after_fix: bool = False
+    events: list[AnyEvent] = field(default_factory=list)
     forecast_at_begin: Forecast = field(init=False)
 
     def __post_init__(self) -> None:
@@ -243,6 +244,7 @@ class RequestService:
 
         def heard(run: Run, event: AnyEvent) -> None:
             nonlocal changes
+            sending.events.append(event)
             if isinstance(event, AttemptStarted) and self.forecaster.changes != changes:
                 # Other requests were answered while this one waited for the log, a connection, a slot or a retry.
                 changes = self.forecaster.changes

@@ -168,6 +168,11 @@ class Settings:
             self._unsaved = dict(self._values)
             self._file.notice += f" Recovered settings: {', '.join(self._values) or 'none'}."
         cleaned = self._remove_secrets()
+        self._valid = {
+            name: _valid_part(_TABLE[name], value) if _error(name, value) else value
+            for name, value in self._values.items()
+            if name in _TABLE
+        }
         self.notice = self._file.notice or cleaned or _notice_of_errors(self._values)
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
         if self._unsaved:
@@ -191,9 +196,7 @@ class Settings:
 
         Of a table or a list of texts with invalid entries, the valid ones.
         """
-        default = _TABLE[name].default
-        value = self._values.get(name, default)
-        return copy.deepcopy(_valid_part(_TABLE[name], value) if _error(name, value) else value)
+        return copy.deepcopy(self._valid.get(name, _TABLE[name].default))
 
     def number(self, name: str) -> float:
         """Return the value of a number setting, in its unit."""
@@ -228,7 +231,7 @@ class Settings:
             raise InputError(FieldError((name,), f"{setting.label or name} {error}.", _hint(setting)))
         if self.get(name) == value:
             return
-        self._values[name] = copy.deepcopy(value)
+        self._values[name] = self._valid[name] = copy.deepcopy(value)
         with self._lock:
             scheduled, self._scheduled = self._scheduled, True
             self._unsaved[name] = copy.deepcopy(value)

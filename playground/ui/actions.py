@@ -103,123 +103,55 @@ ACTIONS = (
 
 RECENT = "recent"
 """Position of the submenu with recent files."""
-MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        "File",
-        (
-            "new",
-            "new_tab",
-            "open",
-            RECENT,
-            "sample",
-            "tools_sample",
-            "broken_sample",
-            "paste_prompt",
-            "|",
-            "save",
-            "save_as",
-            "close_tab",
-            "|",
-            "import_log",
-            "export_log",
-            "|",
-            "quit",
-        ),
+
+MENUS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "File": (
+        ("new", "new_tab", "open", RECENT, "sample", "tools_sample", "broken_sample", "paste_prompt"),
+        ("save", "save_as", "close_tab"),
+        ("import_log", "export_log"),
+        ("quit",),
     ),
-    (
-        "Edit",
-        (
-            "undo",
-            "redo",
-            "|",
-            "find",
-            "find_next",
-            "find_previous",
-            "replace",
-            "|",
-            "mend",
-            "tool_server",
-            "|",
-            "settings",
-        ),
+    "Edit": (
+        ("undo", "redo"),
+        ("find", "find_next", "find_previous", "replace"),
+        ("mend", "tool_server"),
+        ("settings",),
     ),
-    (
-        "View",
+    "View": (
         (
-            "filter_log",
-            "next_pane",
-            "previous_pane",
-            "next_tab",
-            "previous_tab",
-            "toggle_response",
-            "toggle_inspector",
-            "toggle_log",
-            "maximise",
-            "versions",
-            "|",
-            "mode_prompt",
-            "mode_compare",
-            "mode_batch",
-            "mode_recorder",
-            "|",
-            "voice",
-            "|",
-            "zoom_in",
-            "zoom_out",
-            "zoom_reset",
-            "theme",
+            *("filter_log", "next_pane", "previous_pane", "next_tab", "previous_tab"),
+            *("toggle_response", "toggle_inspector", "toggle_log", "maximise", "versions"),
         ),
+        ("mode_prompt", "mode_compare", "mode_batch", "mode_recorder"),
+        ("voice",),
+        ("zoom_in", "zoom_out", "zoom_reset", "theme"),
     ),
-    (
-        "Request",
+    "Request": (
+        ("send", "stop", "verify", "resend"),
+        ("chain", "repeat", "cache_lab", "replay", "keep_warm"),
         (
-            "send",
-            "stop",
-            "verify",
-            "resend",
-            "|",
-            "chain",
-            "repeat",
-            "cache_lab",
-            "replay",
-            "keep_warm",
-            "|",
-            "copy_request_id",
-            "copy_ticket",
-            "ticket",
-            "copy_curl",
-            "copy_powershell",
-            "copy_python",
-            "copy_httpx",
-            "copy_smallestai",
-            "copy_javascript",
-            "copy_markdown",
-            "save_page",
-            "|",
-            "compare_requests",
-            "log_size",
-            "|",
-            "connect",
-            "connect_electron",
+            *("copy_request_id", "copy_ticket", "ticket"),
+            *("copy_curl", "copy_powershell", "copy_python", "copy_httpx", "copy_smallestai", "copy_javascript"),
+            *("copy_markdown", "save_page"),
         ),
+        ("compare_requests", "log_size"),
+        ("connect", "connect_electron"),
     ),
-    ("Help", ("guide", "palette", "keys", "|", "about")),
-)
-"""The menus by title, with the ids of their actions; | is a separator, `RECENT` the recent files."""
+    "Help": (("guide", "palette", "keys"), ("about",)),
+}
+"""The menus by title: the ids of their actions in groups, between which is a separator."""
 
 
 class Actions:
-    """The table as QActions on a window, each bound to its handler."""
+    """The table as QActions on a window."""
 
-    def __init__(
-        self, owner: QWidget, handlers: Mapping[str, Callable[[], object]], changed: Mapping[str, str] | None = None
-    ) -> None:
-        """`handlers` has one entry per action; `changed` holds the user's own shortcuts by action id."""
+    def __init__(self, owner: QWidget, run: Callable[[str], object], changed: Mapping[str, str]) -> None:
+        """`run` is called with the id of a triggered action; `changed` holds the user's own shortcuts by action id."""
         self._actions: dict[str, QAction] = {}
         for spec in ACTIONS:
             action = QAction(spec.label, owner)
-            action.setShortcuts(_sequences((changed or {}).get(spec.id, spec.shortcut)))
-            action.triggered.connect(_plain(handlers[spec.id]))
+            action.setShortcuts(_sequences(changed.get(spec.id, spec.shortcut)))
+            action.triggered.connect(lambda _checked, name=spec.id: run(name))
             owner.addAction(action)
             self._actions[spec.id] = action
 
@@ -262,11 +194,9 @@ def _sequences(shortcut: str) -> list[QKeySequence]:
     return sequences
 
 
-def _plain(handler: Callable[[], object]) -> Callable[[bool], None]:
-    def run(_checked: bool) -> None:
-        handler()
-
-    return run
+COPY_FORMS = ("ticket", "curl", "python", "httpx", "javascript", "powershell", "smallestai", "markdown")
+"""Forms in which a request is copied, each by the action `copy_FORM`."""
+_MODES = ("prompt", "compare", "batch", "recorder")
 
 
 class WindowActions:
@@ -277,76 +207,67 @@ class WindowActions:
 
     def table(self) -> dict[str, Callable[[], object]]:
         """Return the handler of each action of `ui/actions.py`."""
+        window, files, prompt, program = self._window, self._window.files, self._window.prompt, self._window.program
         return {
-            "send": self._window.send,
-            "stop": lambda: self._window.requests.stop(),
-            "verify": lambda: self._window.requests.verify(),
-            "chain": lambda: self._window.answers and self._window.chaining.run(),
-            "repeat": lambda: self._window.program.repeat_dialog(self._window.prompt, self._window.requests),
-            "cache_lab": lambda: self._window.program.cache_lab(self._window.requests),
-            "replay": lambda: self._window.program.replay_dialog(self._window.requests),
-            "keep_warm": lambda: self._window.answers and self._window.keep_warm.ask(),
+            **{f"copy_{form}": partial(self.copy_request, form) for form in COPY_FORMS},
+            **{f"mode_{mode}": partial(window.modes.show_mode, mode) for mode in _MODES},
+            "send": window.send,
+            "stop": lambda: window.requests.stop(),
+            "verify": lambda: window.requests.verify(),
+            "resend": lambda: window.requests.resend(),
+            "chain": lambda: window.answers and window.chaining.run(),
+            "repeat": lambda: program.repeat_dialog(prompt, window.requests),
+            "cache_lab": lambda: program.cache_lab(window.requests),
+            "replay": lambda: program.replay_dialog(window.requests),
+            "keep_warm": lambda: window.answers and window.keep_warm.ask(),
             "copy_request_id": self.copy_request_id,
-            "copy_ticket": lambda: self.copy_request("ticket"),
             "ticket": self._ticket,
-            "compare_requests": lambda: self._window.answers.log_paths.ask("compare"),
-            "export_log": lambda: self._window.answers.log_paths.ask("export_shown"),
-            "import_log": lambda: self._window.answers.log_paths.ask("import"),
-            "log_size": lambda: self._window.answers.log_paths.ask("size"),
-            "copy_curl": lambda: self.copy_request("curl"),
-            "copy_python": lambda: self.copy_request("python"),
-            "copy_httpx": lambda: self.copy_request("httpx"),
-            "copy_javascript": lambda: self.copy_request("javascript"),
-            "copy_powershell": lambda: self.copy_request("powershell"),
-            "copy_smallestai": lambda: self.copy_request("smallestai"),
-            "copy_markdown": lambda: self.copy_request("markdown"),
-            "save_page": lambda: self._window.program.save_page(self.current_run_id()),
-            "new": self._window.files.new,
-            "new_tab": self._window.files.new_tab,
-            "close_tab": self._window.files.close_tab,
-            "next_tab": lambda: self._window.files.tabs.step(1),
-            "previous_tab": lambda: self._window.files.tabs.step(-1),
-            "sample": self._window.files.open_sample,
-            "tools_sample": self._window.files.open_tools_sample,
-            "broken_sample": self._window.files.open_broken_sample,
-            "paste_prompt": self._window.files.paste,
-            "open": self._window.files.open,
-            "save": self._window.files.save,
-            "save_as": self._window.files.save_as,
-            "mend": lambda: self._window.answers.advice.fix(),
+            "save_page": lambda: program.save_page(self.current_run_id()),
+            "compare_requests": lambda: window.answers.log_paths.ask("compare"),
+            "export_log": lambda: window.answers.log_paths.ask("export_shown"),
+            "import_log": lambda: window.answers.log_paths.ask("import"),
+            "log_size": lambda: window.answers.log_paths.ask("size"),
+            "new": files.new,
+            "new_tab": files.new_tab,
+            "close_tab": files.close_tab,
+            "next_tab": lambda: files.tabs.step(1),
+            "previous_tab": lambda: files.tabs.step(-1),
+            "sample": files.open_sample,
+            "tools_sample": files.open_tools_sample,
+            "broken_sample": files.open_broken_sample,
+            "paste_prompt": files.paste,
+            "open": files.open,
+            "save": files.save,
+            "save_as": files.save_as,
+            "mend": lambda: window.answers.advice.fix(),
             "tool_server": self._tools_of_a_server,
-            "undo": self._window.prompt.undo,
-            "redo": self._window.prompt.redo,
-            "find": self._window.prompt.show_find,
-            "find_next": self._window.prompt.find_next,
-            "find_previous": lambda: self._window.prompt.find_next(-1),
-            "replace": self._window.prompt.show_replace,
-            "filter_log": lambda: self._window.log.focus_filter(),
+            "undo": prompt.undo,
+            "redo": prompt.redo,
+            "find": prompt.show_find,
+            "find_next": prompt.find_next,
+            "find_previous": lambda: prompt.find_next(-1),
+            "replace": prompt.show_replace,
+            "filter_log": lambda: window.log.focus_filter(),
             "next_pane": lambda: self._step_pane(1),
             "previous_pane": lambda: self._step_pane(-1),
-            "voice": lambda: self._window.answers and self._window.voicing.open(),
+            "voice": lambda: window.answers and window.voicing.open(),
+            "toggle_response": lambda: window.places.toggle("response"),
+            "toggle_inspector": lambda: window.places.toggle("inspector"),
+            "toggle_log": lambda: window.places.toggle("log"),
+            "maximise": self._maximise,
+            "versions": self._toggle_versions,
             "zoom_in": lambda: self._appearance.zoom(1),
             "zoom_out": lambda: self._appearance.zoom(-1),
             "zoom_reset": lambda: self._appearance.zoom(0),
             "theme": self._appearance.toggle,
-            "mode_prompt": lambda: self._window.modes.show_mode("prompt"),
-            "mode_compare": lambda: self._window.modes.show_mode("compare"),
-            "mode_batch": lambda: self._window.modes.show_mode("batch"),
-            "mode_recorder": lambda: self._window.modes.show_mode("recorder"),
-            "connect": lambda: self._window.program.connect_dialog(),
-            "connect_electron": self._window.program.connect_to_electron,
-            "resend": lambda: self._window.requests.resend(),
-            "toggle_response": lambda: self._window.places.toggle("response"),
-            "toggle_inspector": lambda: self._window.places.toggle("inspector"),
-            "toggle_log": lambda: self._window.places.toggle("log"),
-            "maximise": self._maximise,
-            "versions": self._toggle_versions,
-            "about": self._window.program.about,
-            "settings": self._window.program.settings_dialog,
-            "guide": lambda: self._window.answers.advice.guide(),
-            "palette": self._window.program.palette,
-            "keys": self._window.program.keys_sheet,
-            "quit": self._window.close,
+            "connect": lambda: program.connect_dialog(),
+            "connect_electron": program.connect_to_electron,
+            "settings": program.settings_dialog,
+            "about": program.about,
+            "guide": lambda: window.answers.advice.guide(),
+            "palette": program.palette,
+            "keys": program.keys_sheet,
+            "quit": window.close,
         }
 
     def more_commands(self) -> list[tuple[str, Callable[[], object]]]:

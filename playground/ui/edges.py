@@ -110,9 +110,8 @@ class Destination(Recolored, QFrame):
         self._icon = QLabel()
         self._text = toned("", "muted")
         self._text.setMinimumWidth(40)
-        self._button = push_button("", "link")
+        self._button = push_button("", "link", lambda: self._run())
         self._run: Callable[[], object] = lambda: None
-        self._button.clicked.connect(lambda: self._run())
         row_of(self._icon, self._text, self._button, on=self, margins=(0, 0, GRID, 0), spacing=6)
         self.hide()
         self.colored()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -143,22 +142,16 @@ class MainWindow(QMainWindow):
         self.files.file_used.connect(self.recent.add)
         self.handlers = WindowActions(self, self._appearance)
         self.program.extra_commands = self.handlers.more_commands
-        handlers = {name: partial(self._run, name, handler) for name, handler in self.handlers.table().items()}
-        self.actions_table = Actions(self, handlers, self.program.shortcuts())
+        table = self.handlers.table()
+        self.actions_table = Actions(self, lambda name: self.modes.run(name, table[name]), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
 
-    def _run(self, action_id: str, handler: Callable[[], object]) -> None:
-        self.modes.run(action_id, handler)
-
-    def _menu(self, title: str, ids: Sequence[str]) -> QMenu:
+    def _menu(self, title: str) -> QMenu:
         menu = QMenu(title, self)
-        for action_id in ids:
-            if action_id == "|":
-                menu.addSeparator()
-            elif action_id == RECENT:
-                menu.addMenu(self.recent)
-            else:
-                menu.addAction(self.actions_table[action_id])
+        for group in MENUS[title]:
+            menu.addSeparator()  # Qt shows none at the top
+            for action_id in group:
+                menu.addAction(self.recent.menuAction() if action_id == RECENT else self.actions_table[action_id])
         return menu
 
     def _lay_out(self) -> None:
@@ -237,7 +230,7 @@ class MainWindow(QMainWindow):
         """Build what the first frame did not need."""
         self.requests.refresh_forecast()
         self.answers.adviser.look_soon()
-        menus = [self._menu(title, ids) for title, ids in MENUS]
+        menus = list(map(self._menu, MENUS))
         self.menu_row.set_menus(menus)
         self.top.file_button.setMenu(menus[0])
         self._wheel = WheelZoom(self, self._appearance)
@@ -321,7 +314,6 @@ class MainWindow(QMainWindow):
         requests.running_changed.connect(self.prompt.set_running)
         requests.forecast_changed.connect(self._show_forecast)
         requests.ticked.connect(self._show_load)
-        requests.ticked.connect(self.keep_warm.refresh)
         self.keep_warm.row_changed.connect(requests.sent_beside)
         self.keep_warm.notice.connect(self.show_notice)
         self.program.endpoint_edited.connect(lambda: self.keep_warm.stop_all("an endpoint or its key was changed"))

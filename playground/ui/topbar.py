@@ -293,8 +293,7 @@ class TopBar(QFrame):
         self._endpoint = _menu_button("Endpoint: where requests are sent")
         self.file_button = _menu_button("Prompt file")
         set_icon(self.file_button, "file", "text")
-        self._new = icon_button("plus", "New prompt")
-        self._new.clicked.connect(self.new_requested)
+        self._new = icon_button("plus", "New prompt", clicked=self.new_requested)
         self.context = ContextMeter()
         self._send = push_button("", "primary", self.send_clicked)
         self._verify = QPushButton(VERIFY)
@@ -430,7 +429,4 @@ def _shortened(name: str, most: int) -> str:
 
 
 def _menu_button(name: str) -> QPushButton:
-    button = push_button("", "menu")
-    button.setAccessibleName(name)
-    button.setToolTip(name)
-    return button
+    return push_button("", "menu", name=name, tip=name)

@@ -7,7 +7,6 @@ import json
 from msgspec.structs import replace
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
-    QComboBox,
     QDoubleSpinBox,
     QLabel,
     QListWidget,
@@ -31,7 +30,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import combo_box, padded
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
@@ -57,15 +56,12 @@ class AnswerForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._showing = False
-        self.kind = QComboBox()
+        self.kind = combo_box("What a call returns")
         for label, _ in KINDS.values():
             self.kind.addItem(label)
-        self.kind.setAccessibleName("What a call returns")
         self.text = QPlainTextEdit()
         self.text.setAccessibleName("The result, template, error, address or question")
-        self.delay = QComboBox()
-        self.delay.addItems(list(DELAYS))
-        self.delay.setAccessibleName("How long it takes")
+        self.delay = combo_box("How long it takes", list(DELAYS))
         self.first, self.second = _milliseconds("Milliseconds"), _milliseconds("Milliseconds, the second figure")
         self.between = QLabel("and")
         self.cases = QPlainTextEdit()

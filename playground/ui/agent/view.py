@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QFrame,
     QLabel,
-    QLineEdit,
     QPlainTextEdit,
     QPushButton,
     QScrollArea,
@@ -31,7 +30,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.metrics import UNKNOWN, Figure, counted, finish_text, seconds
 from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.form import spin_box
+from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
@@ -437,17 +436,14 @@ class AgentView(TaskDialog):
         self.go = push_button("Run agent loop", "primary")
         self.go.setAutoDefault(False)
         self.limit = spin_box(1, MOST_REQUESTS, DEFAULT_LIMIT, "Requests at most")
-        self.branch = QComboBox()
-        self.branch.setAccessibleName("Branch of the conversation")
+        self.branch = combo_box("Branch of the conversation")
         self.branch.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.state = words(
             "Runs the current prompt: request, tool calls, results, next request, until the model answers."
         )
         self.totals = words("", "muted")
         self.ask = AskBar()
-        self.reply = QLineEdit()
-        self.reply.setPlaceholderText("Next user message")
-        self.reply.setAccessibleName("Next user message")
+        self.reply = line_edit("Next user message", "Next user message")
         self.send_reply = QPushButton("Send reply")
         self.send_reply.setAutoDefault(False)
         self.answers = AnswersPane()

@@ -41,7 +41,7 @@ from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled
 from playground.ui.widgets.figure_row import Bar, BarPiece
-from playground.ui.widgets.form import padded, spin_box
+from playground.ui.widgets.form import combo_box, padded, spin_box
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled, single_timer
@@ -76,8 +76,7 @@ class VariantDialog(QDialog):
         self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
         self.name = QLineEdit(variant.document.name)
         self.name.setAccessibleName("Name of the column")
-        self.endpoint = QComboBox()
-        self.endpoint.setAccessibleName("Endpoint")
+        self.endpoint = combo_box("Endpoint")
         for endpoint in endpoints:
             self.endpoint.addItem(endpoint.name, endpoint.id)
         self.endpoint.setCurrentIndex(max(self.endpoint.findData(variant.endpoint.id), 0))
@@ -129,16 +128,14 @@ class CompareTools(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add = push_button("Add column", "menu")
-        set_icon(self.add, "plus", "text")
+        self.add = push_button("Add column", "menu", icon=("plus", "text"))
         self.sources = QMenu(self.add)
         self.add.setMenu(self.sources)
         self.differences = QCheckBox("Word differences from A")
         self.differences.setChecked(True)
         self.runs = spin_box(1, MOST_RUNS, 1, "Runs per column")
         self.runs.setFixedWidth(52)
-        self.stop = QPushButton("Stop all")
-        set_icon(self.stop, "stop", "text")
+        self.stop = push_button("Stop all", icon=("stop", "text"))
         self.send = push_button("", "primary")
         self._shortcut, self._compact = "", False
         row_of(
@@ -346,8 +343,7 @@ class ValueRow(QFrame):
 
 
 def _choice(name: str, labels: Mapping[str, str], tips: Sequence[str]) -> QComboBox:
-    box = QComboBox()
-    box.setAccessibleName(name)
+    box = combo_box(name)
     for at, (value, label) in enumerate(labels.items()):
         box.addItem(label, value)
         box.setItemData(at, tips[at], Qt.ItemDataRole.ToolTipRole)
@@ -400,9 +396,7 @@ class ComparePage(QWidget):
             ("Export HTML…", "export", self.html_asked),
             ("Export Markdown…", "export", self.markdown_asked),
         ):
-            button = push_button(label, "link")
-            set_icon(button, icon, "accent")
-            button.clicked.connect(signal)
+            button = push_button(label, "link", signal, icon=(icon, "accent"))
             head.addWidget(button)
             self.exports.append(button)
         self.summary.verticalHeader().setDefaultSectionSize(24)

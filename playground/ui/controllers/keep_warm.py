@@ -22,10 +22,11 @@ from playground.ui.controllers.tabs import PromptTabs
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptPage
 from playground.ui.theme import GRID
-from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.layouts import column_of, repeating_timer
 from playground.ui.widgets.notice import words
 
 MOST_REQUESTS, MOST_HOURS = 500, 24
+TICK_MS = 1_000
 
 
 class _Session(Struct):
@@ -97,6 +98,7 @@ class KeepWarmController(QObject):
         self._sessions: dict[int, _Session] = {}
         """Running sessions by the id of their page."""
         self._ended: WeakKeyDictionary[PromptPage, str] = WeakKeyDictionary()
+        self._tick = repeating_timer(self, TICK_MS, self.refresh)
         prompt.edited.connect(lambda _document: self._check())
         prompt.document_shown.connect(lambda _document: self._check())
         tabs.switched.connect(lambda _page: self.refresh())
@@ -166,6 +168,7 @@ class KeepWarmController(QObject):
         )
         session = self._sessions[id(page)] = _Session(page, work, offered)
         self._ended.pop(page, None)
+        self._tick.start()
         session.task = services.tasks.start(self._run(session), "keep the cache warm")
         self.refresh()
 
@@ -203,10 +206,12 @@ class KeepWarmController(QObject):
     def _forget(self, page: PromptPage, reason: str) -> None:
         if self._sessions.pop(id(page), None) is not None and reason and page in self._tabs.pages:
             self._ended[page] = reason
+        if not self._sessions:
+            self._tick.stop()
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the session of the prompt on display, the reason for its end, or nothing. Called every second."""
+        """Show the session of the prompt on display, the reason for its end, or nothing."""
         page, bar = self._tabs.page, self._prompt.warm_bar
         session, reason = self._sessions.get(id(page)), self._ended.get(page)
         if session is not None:

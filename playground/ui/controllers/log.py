@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -296,16 +296,16 @@ COUNT_S = 0.5
 
 
 class LiveRows:
-    """`running` holds what this process is sending, by run_id."""
+    """What this process is sending, by run_id."""
 
-    def __init__(self, running: Mapping[str, Run]) -> None:
-        self._running = running
+    def __init__(self, workspace: AppServices) -> None:
+        self._workspace = workspace
         self._seen: dict[str, tuple[float, LiveRequests]] = {}
         self._counted: dict[str, tuple[float, float]] = {}
 
     def of(self, run_id: str) -> LiveRequests | None:
         """Return a recent snapshot of a running request; None if this window is not sending it."""
-        run = self._running.get(run_id)
+        run = self._workspace.sender.running.get(run_id)
         if run is None:
             self._seen.pop(run_id, None)
             self._counted.pop(run_id, None)
@@ -353,8 +353,7 @@ class LogPaths(QObject):
         pane.zoomed.connect(self.layout.show_zoom)
         self.filters = SavedFilters(settings, pane.filter_line)
         self._work: LogWork | None = None
-        self._live_rows: LiveRows | None = None
-        pane.model.live = lambda run_id: self.live.of(run_id)
+        pane.model.live = LiveRows(workspace).of
         pane.asked.connect(self.ask)
         pane.ids_pasted.connect(lambda ids: self.start(self._find(ids), "look for pasted ids"))
         pane.filter_line.words_wanted.connect(lambda: self.start(self._read_words(), "read the filter's words"))
@@ -370,13 +369,6 @@ class LogPaths(QObject):
     def log(self) -> RequestLog | None:
         """Return the log, or None without one."""
         return self._workspace.log
-
-    @property
-    def live(self) -> LiveRows:
-        """Return the requests that this window is sending; the service is created on first use."""
-        if self._live_rows is None:
-            self._live_rows = LiveRows(self._workspace.sender.running)
-        return self._live_rows
 
     @property
     def work(self) -> LogWork:

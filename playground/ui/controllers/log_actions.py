@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QInputDialog,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QWidget,
 )
@@ -29,6 +28,7 @@ from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import GRID
+from playground.ui.widgets.form import progress_bar
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
@@ -54,10 +54,8 @@ class ProgressDialog(QDialog):
         self.setWindowTitle(title)
         self._total = total
         self.said = words("Reading…" if total is None else f"0 of {counted(total, 'request')}")
-        self.bar = QProgressBar()
+        self.bar = progress_bar(title)
         self.bar.setRange(0, total or 0)
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName(title)
         self.stop_button = QPushButton("Stop")
         buttons = QDialogButtonBox()
         buttons.addButton(self.stop_button, QDialogButtonBox.ButtonRole.RejectRole)

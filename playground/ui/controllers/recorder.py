@@ -26,6 +26,7 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import seconds
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
+from playground.ui.actions import COPY_FORMS
 from playground.ui.controllers.recorder_requests import RecordedRequests, leak_causes
 from playground.ui.controllers.request import logged_model, logged_request
 from playground.ui.modes import ModeView
@@ -46,8 +47,6 @@ ANALYSE_S = 1.5
 NO_LOG = "The request log cannot be opened: requests are forwarded, and nothing is recorded or listed."
 _PREFIX = "electron-playground: "
 _NOT_RECORDED, _IN_PART = "not recorded", "not recorded in full"
-_FORMS = ("ticket", "curl", "python", "httpx", "javascript", "powershell", "smallestai", "markdown")
-"""Forms in which the selected request is copied, each by the action `copy_FORM`."""
 
 
 class RecorderController(QObject):
@@ -138,7 +137,7 @@ class RecorderController(QObject):
                 "previous_pane": lambda: self.page.step_pane(-1),
                 "copy_request_id": lambda: self.page.ask("copy"),
                 "ticket": lambda: self.page.ask("ticket"),
-                **{f"copy_{form}": partial(self._copy_as, form) for form in _FORMS},
+                **{f"copy_{form}": partial(self._copy_as, form) for form in COPY_FORMS},
                 "resend": lambda: self.page.ask("resend"),
                 "compare_requests": lambda: self.page.ask("compare"),
             },

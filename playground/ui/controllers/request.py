@@ -86,7 +86,8 @@ class Requests(QObject):
         self.shown_endpoint_id = ""
         """The id of the endpoint of the request on display; empty if there is none."""
         self._checks: tuple[Document | None, tuple[LimitFinding, ...]] = (None, ())
-        self._looking_back = False
+        self.recalled: Recalled | None = None
+        """The logged request on display."""
         self._wanted_run_id: str | None = None
         """The logged request that is being read for display."""
         self._resting = False
@@ -180,7 +181,7 @@ class Requests(QObject):
         if self._shown is None:
             neutral = self._prompt.axes is None or self._prompt.axes.neutral
             self._inspector.show_forecast(None if neutral else prompt_forecast.forecast, prompt_forecast.clock)
-        elif not self._looking_back:
+        elif self.recalled is None:
             self._inspector.show_next(prompt_forecast.forecast, prompt_forecast.new_values, prompt_forecast.clock)
         self.forecast_changed.emit(prompt_forecast)
         return prompt_forecast
@@ -295,12 +296,12 @@ class Requests(QObject):
         if self._sending_page is self._page:
             self.current = dispatch
             self._prompt.set_reported(None, None)
+            self._prompt.paint_forecast()
             self.show_current()
 
     def show_current(self) -> None:
         """Show the newest request (also after a look back)."""
-        self._looking_back = False
-        self._wanted_run_id = None
+        self.recalled = self._wanted_run_id = None
         self.looking_back.emit(None)
         if self.current is None:
             self._shown = self.shown_run_id = None
@@ -327,7 +328,7 @@ class Requests(QObject):
             self._frame.start()
 
     def _paint(self) -> None:
-        if self.current is None or self._looking_back:
+        if self.current is None or self.recalled is not None:
             return
         self._response.refresh()
         self._inspector.show_model(self._live_model(self.current))
@@ -379,7 +380,7 @@ class Requests(QObject):
 
     def comparable(self) -> list[tuple[str, str]]:
         """Return the earlier requests that the newest can be compared with: run_id and description."""
-        if self.current is None or self._looking_back:
+        if self.current is None or self.recalled is not None:
             return []
         found = self._workspace.sender.comparable(self.current)
         began = self.current.run.started_utc.timestamp()
@@ -394,7 +395,7 @@ class Requests(QObject):
 
     def compare(self, run_id: str) -> None:
         """Compare the newest request with this earlier one."""
-        if self.current is not None and not self._looking_back:
+        if self.current is not None and self.recalled is None:
             self._workspace.sender.compare(self.current, run_id)
             self._inspector.show_model(self._live_model(self.current))
 
@@ -416,7 +417,7 @@ class Requests(QObject):
         if recalled is None:
             self.notice.emit("That request is no longer in the log.")
             return
-        self._looking_back = True
+        self.recalled = recalled
         self._shown, self.shown_run_id = recalled.state, recalled.stored.record.run_id
         self._shown_document, self.shown_endpoint_id = recalled.document, recalled.stored.record.endpoint_id
         record = recalled.stored.record

@@ -10,10 +10,9 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QDialog, QWidget
 
 from playground.client.endpoint import SIMULATOR_ID
-from playground.client.events import AnyEvent
 from playground.runs.run import Run
-from playground.runs.turn_times import Stopwatch, TurnTimes
-from playground.services import AppServices, Recalled
+from playground.runs.turn_times import Stopwatch
+from playground.services import AppServices
 from playground.ui.appearance import Appearance
 from playground.ui.controllers.request import Requests
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from playground.agent.example import Example
     from playground.prompt.document import Document
     from playground.runs.service import PendingRequest
-    from playground.runs.state import RunState
+    from playground.runs.state import RunState, TurnTimes
     from playground.ui.dialogs.repeat import Ahead
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.voice.dialog import VoiceDialog
@@ -46,7 +45,7 @@ NOTHING = TimelineSource("No run yet", lambda: ())
 
 
 class CurrentRun(QObject):
-    """The run in the response pane, with its times from the first event on."""
+    """The run in the response pane with its times. Its signals are emitted between `follow` and `leave`."""
 
     changed = Signal()
     """Emitted for every event; receivers redraw at most once per frame."""
@@ -56,59 +55,66 @@ class CurrentRun(QObject):
     def __init__(self, requests: Requests) -> None:
         super().__init__()
         self._requests = requests
-        self._run: Run | None = None
-        self._watch = Stopwatch()
-        self._logged: TurnTimes | None = None
+        self._pending: PendingRequest | None = None
+        self._watch, self._taken = Stopwatch(), 0
+        self._unsubscribe: Callable[[], object] = _never
         self.audio: tuple[AudioTimes | None, ...] = ()
         """Measurements of a real speech engine for the parts of the current run."""
-        requests.looking_back.connect(self._shown)
+
+    def follow(self) -> None:
+        """Follow the runs in the response pane."""
+        self._requests.looking_back.connect(self._shown)
+        self._take_current()
+
+    def leave(self) -> None:
+        """Follow no run: the timeline is closed."""
+        self._requests.looking_back.disconnect(self._shown)
+        self._unsubscribe()
 
     @property
     def source(self) -> TimelineSource:
         """Return the current run as a source."""
-        if self._logged is not None:
+        if self._requests.recalled is not None:
             return TimelineSource("A logged request", self.turns)
-        return TimelineSource("The newest request" if self._run else NOTHING.title, self.turns, self.now)
+        return TimelineSource("The newest request" if self._pending else NOTHING.title, self.turns, self.now)
 
     def turns(self) -> tuple[MeasuredTurn, ...]:
         """Return the turn; empty without a run."""
         from playground.voice.timeline import MeasuredTurn  # the window starts without the patterns of speech
 
-        if self._logged is not None:
-            return (MeasuredTurn(0.0, self._logged),)
-        return (MeasuredTurn(0.0, self._watch.times, audio=self.audio),) if self._run is not None else ()
+        if self._requests.recalled is not None:
+            return (MeasuredTurn(0.0, self._requests.recalled.times),)
+        if self._pending is None:
+            return ()
+        for event in self._pending.events[self._taken :]:
+            self._watch.apply(event)
+        self._taken = len(self._pending.events)
+        return (MeasuredTurn(0.0, self._watch.times, audio=self.audio),)
 
     def now(self) -> float | None:
         """Return the seconds since the run began; None if it has ended."""
-        run = self._run
-        return None if run is None or run.state.ended or self._logged is not None else run.clock()
+        run = self._pending.run if self._pending is not None else None
+        return None if run is None or run.state.ended or self._requests.recalled is not None else run.clock()
 
     def measured(self, audio: tuple[AudioTimes | None, ...]) -> None:
         """Store the measurements of a speech engine for the current run."""
         self.audio = audio
         self.changed.emit()
 
-    def _shown(self, recalled: object) -> None:
-        if isinstance(recalled, Recalled):
-            self._logged = recalled.times
-        else:
-            self._logged = None
-            self._take_current()
+    def _shown(self, _recalled: object) -> None:
+        self._take_current()
         self.changed.emit()
 
     def _take_current(self) -> None:
-        current = self._requests.current
-        run = current.run if current is not None else None
-        if run is not self._run:
-            self._run, self._watch, self.audio = run, Stopwatch(), ()
-            if run is not None:
-                run.subscribe(self._heard)
-                self.begun.emit(run)
-
-    def _heard(self, run: Run, event: AnyEvent) -> None:
-        if run is self._run:
-            self._watch.apply(event)
-            self.changed.emit()
+        self._unsubscribe()
+        pending = self._requests.current
+        begun = pending is not self._pending
+        if begun:
+            self._pending, self._watch, self._taken, self.audio = pending, Stopwatch(), 0, ()
+        if pending is not None:
+            self._unsubscribe = pending.run.subscribe(lambda _run, _event: self.changed.emit())
+            if begun:
+                self.begun.emit(pending.run)
 
 
 WIDTH_PX = 640
@@ -148,6 +154,7 @@ class VoiceController(QObject):
         from playground.ui.voice.dialog import VoiceDialog
         from playground.ui.voice.readiness_tab import ReadinessServices
 
+        self.current_run.follow()
         dialog = VoiceDialog(
             self._workspace.settings,
             self.current_run,
@@ -175,6 +182,7 @@ class VoiceController(QObject):
             self.speak.turn_began(run)
 
     def _gone(self, _result: int) -> None:
+        self.current_run.leave()
         self.dialog = None
 
     def _ahead(self) -> Ahead:

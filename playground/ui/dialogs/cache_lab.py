@@ -11,12 +11,10 @@ from typing import Any
 from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QWidget,
 )
@@ -46,6 +44,7 @@ from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import JsonFile
 from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import Chart, Series
+from playground.ui.widgets.form import combo_box, progress_bar
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, repeating_timer, row_of
 from playground.ui.widgets.notice import words
@@ -178,16 +177,12 @@ class CacheLabDialog(TaskDialog):
         self._kept = JsonFile(services.file, "The cache lab's file")
         self.progress: LabProgress | None = None
         self._keeping: asyncio.Task[None] | None = None
-        self.choice = QComboBox()
-        self.choice.setAccessibleName("Experiment")
-        self.choice.addItems([TITLES[experiment] for experiment in EXPERIMENTS])
+        self.choice = combo_box("Experiment", [TITLES[experiment] for experiment in EXPERIMENTS])
         self.cost, self.said, self.waits = words(""), words("", "strong"), words("", "muted")
         self._lab: Lab | None = None
         self._second = repeating_timer(self, SECOND_MS, self._show_wait)
         self.waits.hide()
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Requests sent")
+        self.bar = progress_bar("Requests sent")
         self.chart = Chart("What was measured", services.start)
         self.chart.notice.connect(lambda sentence: self.said.setText(sentence))
         self.go, self.again = QPushButton("Start"), QPushButton("Start over")

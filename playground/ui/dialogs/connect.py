@@ -30,6 +30,7 @@ from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
@@ -55,13 +56,10 @@ class KeyBox(QFrame):
         self._endpoint: Endpoint | None = None
         self._found: Availability | None = None
         self.setProperty("look", "card")
-        self.field = QLineEdit()
+        self.field = line_edit("API key", "Paste the API key here")
         self.field.setEchoMode(QLineEdit.EchoMode.Password)
-        self.field.setPlaceholderText("Paste the API key here")
-        self.field.setAccessibleName("API key")
         self.field.textEdited.connect(lambda _text: self._show_place())
-        self._reveal = push_button("Show", "quiet")
-        self._reveal.setAccessibleName("Show the key")
+        self._reveal = push_button("Show", "quiet", name="Show the key")
         self._reveal.setCheckable(True)
         self._reveal.toggled.connect(self._show_key)
         self.source = QLabel()
@@ -69,11 +67,10 @@ class KeyBox(QFrame):
         self.in_store = QRadioButton("Keep it in the key store")
         self.in_store.setChecked(True)
         self.for_session = QRadioButton("Use it for this session only")
-        self.remove = push_button("Remove the key", "quiet")
+        self.remove = push_button("Remove the key", "quiet", lambda: self._run(self._delete(), "remove the key"))
         room = self.remove.sizePolicy()
         room.setRetainSizeWhenHidden(True)  # nothing below moves when a key comes or goes
         self.remove.setSizePolicy(room)
-        self.remove.clicked.connect(lambda: self._run(self._delete(), "remove the key"))
         self._build()
         self._run(self._look(), "look for a key store")
 

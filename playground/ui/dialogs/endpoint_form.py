@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QCompleter, QLabel, QLineEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import QCheckBox, QCompleter, QLabel, QLineEdit, QSpinBox, QWidget
 
 from playground.client import endpoint
 from playground.client.endpoint import (
@@ -24,7 +24,7 @@ from playground.client.endpoint import (
 from playground.client.models import PRESETS, EndpointPreset, preset_for
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.theme import GRID
-from playground.ui.widgets.form import Form, padded
+from playground.ui.widgets.form import Form, combo_box, padded
 from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.notice import words
@@ -57,8 +57,7 @@ class EndpointForm(Form):
         self.base_url.textChanged.connect(self._show_exposed)
         self.exposed = words("", "variable")
         self.exposed.hide()
-        self._plan = QComboBox()
-        self._plan.addItems([*(plan.name for plan in PLANS.values()), CUSTOM])
+        self._plan = combo_box("Plan limits", [*(plan.name for plan in PLANS.values()), CUSTOM])
         self._plan.currentTextChanged.connect(self._plan_chosen)
         self._per_minute, self._in_flight = _limit(100_000), _limit(1_000)
         self.context = _limit(100_000_000, "not known", 120)
@@ -71,15 +70,12 @@ class EndpointForm(Form):
         for field in (self.base_url, self.model):
             field.textEdited.connect(lambda _text: self._forget_context())
         self.base_url.textChanged.connect(lambda _text: self._show_server())
-        self.preset = QComboBox()
-        self.preset.setAccessibleName("Server")
-        self.preset.addItems([CUSTOM, *(preset.name for preset in OFFERED)])
+        self.preset = combo_box("Server", [CUSTOM, *(preset.name for preset in OFFERED)])
         self.preset.activated.connect(self._fill_from_preset)
         self.rates = {name: QLineEdit() for name in ("fresh", "cached", "output")}
         self._source = toned("", "muted", wraps=True)
         self._per_minute.setAccessibleName("Requests per minute")
         self._in_flight.setAccessibleName("Requests in parallel")
-        self._plan.setAccessibleName("Plan limits")
         self._build()
 
     def _build(self) -> None:

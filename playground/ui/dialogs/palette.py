@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.ui.theme import GRID
+from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 
@@ -47,9 +48,7 @@ class KeysSheet(QDialog):
         super().__init__(parent)
         self._rebind = rebind
         self.setWindowTitle("All keys")
-        self.line = QLineEdit()
-        self.line.setPlaceholderText("Find an action or a key")
-        self.line.setAccessibleName("Find an action or a key")
+        self.line = line_edit("Find an action or a key", "Find an action or a key")
         self.line.textChanged.connect(self._filter)
         self.table = QTableWidget(len(rows), 3)
         self.table.setAccessibleName("Actions and their keys")
@@ -139,9 +138,7 @@ class CommandPalette(QDialog):
         self._use = dict(use or {})
         self.setAccessibleName("All commands")
         self.setProperty("look", "popup")
-        self.line = QLineEdit()
-        self.line.setPlaceholderText("Type a few letters of a command")
-        self.line.setAccessibleName("Command")
+        self.line = line_edit("Command", "Type a few letters of a command")
         self.line.installEventFilter(self)
         self.list = QListWidget()
         self.list.setAccessibleName("Commands")

@@ -12,7 +12,6 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QDialogButtonBox,
     QLabel,
-    QProgressBar,
     QWidget,
 )
 
@@ -28,7 +27,7 @@ from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.theme import GRID
-from playground.ui.widgets.form import spin_box
+from playground.ui.widgets.form import progress_bar, spin_box
 from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
@@ -84,9 +83,7 @@ class RepeatDialog(TaskDialog):
         if ahead.plan.in_flight:
             self.at_once.setMaximum(ahead.plan.in_flight)
         self.cost = words("")
-        self.progress = QProgressBar()
-        self.progress.setAccessibleName("Requests that have ended")
-        self.progress.setTextVisible(False)
+        self.progress = progress_bar("Requests that have ended")
         self.progress.hide()
         self.found = words("", "strong")
         self.table = plain_table("Different answers", _COLUMNS, 2, {0: 60, 1: 150})

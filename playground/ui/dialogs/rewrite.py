@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QLabel,
     QListWidget,
-    QPushButton,
     QSplitter,
     QWidget,
 )
@@ -161,10 +160,9 @@ class FileChangesDialog(QDialog):
         )
         row = row_of(STRETCH)
         for label, signal in (("Reload", self.reload_requested), ("Keep mine", self.keep_requested), ("Close", None)):
-            button = QPushButton(label)
+            button = push_button(label, clicked=self.close)
             if signal is not None:
                 button.clicked.connect(signal)
-            button.clicked.connect(self.close)
             row.addWidget(button)
         column.addLayout(row)
         self.resize(760, 520)

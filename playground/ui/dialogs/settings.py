@@ -25,7 +25,7 @@ from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.settings import SETTINGS, Setting, Settings
 from playground.ui.theme import GRID
-from playground.ui.widgets.form import Form, padded
+from playground.ui.widgets.form import Form, line_edit, padded
 from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
@@ -146,9 +146,7 @@ class SettingsDialog(QDialog):
         shown = [setting for setting in SETTINGS if setting.label]
         for setting in shown:
             self._add(setting)
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("Search settings")
-        self.search.setAccessibleName("Search settings")
+        self.search = line_edit("Search settings", "Search settings")
         self.search.setClearButtonEnabled(True)
         self.sections = QListWidget()
         self.sections.setAccessibleName("Sections")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QLabel,
@@ -24,7 +23,8 @@ from playground.requestlog.records import StoredRun
 from playground.storage.paths import write_shared
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.form import combo_box
+from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import Space, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import ask_save
@@ -44,10 +44,8 @@ class TicketDialog(QDialog):
         super().__init__(parent)
         self._runs, self._settings = runs, settings
         self.setWindowTitle("Support ticket" if len(runs) == 1 else f"Support ticket of {len(runs)} requests")
-        self.contents = QComboBox()
-        self.contents.addItems(list(CHOICES))
+        self.contents = combo_box("What people and models wrote", list(CHOICES))
         self.contents.setCurrentText(settings.text("ticket_contents"))
-        self.contents.setAccessibleName("What people and models wrote")
         self.workspace = QLineEdit(settings.text("ticket_workspace"))
         self.workspace.setPlaceholderText("workspace id, if you have one")
         self.workspace.setAccessibleName("Workspace id")
@@ -67,20 +65,17 @@ class TicketDialog(QDialog):
     def _lay_out(self) -> None:
         row = row_of(QLabel("Contents"), self.contents, Space(GRID), QLabel("Workspace"), (self.workspace, 1))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        self.copy = self._button(buttons, "Copy", self._copy, primary=True)
+        self.copy = self._button(buttons, "Copy", self._copy, "primary")
         self.save = self._button(buttons, "Save as Markdown…", lambda: self._ask("ticket.md", "Markdown (*.md)"))
         self.save_zip = self._button(buttons, "Save as zip…", lambda: self._ask("ticket.zip", "Zip (*.zip)"))
         buttons.rejected.connect(self.close)
         column_of(row, (self.preview, 1), self.message, buttons, on=self, margins=GRID * 2)
         self.resize(820, 640)
 
-    def _button(self, box: QDialogButtonBox, label: str, handler: object, *, primary: bool = False) -> QPushButton:
-        button = QPushButton(label)
+    def _button(self, box: QDialogButtonBox, label: str, handler: Callable[..., object], look: str = "") -> QPushButton:
+        button = push_button(label, look, handler)
         button.setAutoDefault(False)
-        if primary:
-            button.setProperty("look", "primary")
         box.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
-        button.clicked.connect(handler)
         return button
 
     @property

@@ -32,8 +32,9 @@ from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, percent
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
+from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
-from playground.ui.widgets.labels import ElidedLabel, toned
+from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
@@ -307,16 +308,13 @@ class VersionsPanel(QFrame):
         self._rows: Mapping[str, LogRow] = {}
         self._found: tuple[str, frozenset[str]] = ("", frozenset())
         """The newest search and the ids of the versions whose prompt has its text."""
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("Search versions")
+        self.search = line_edit("Search the versions", "Search versions")
         self.search.setToolTip("Searches labels, notes and prompts")
-        self.search.setAccessibleName("Search the versions")
         self.search.setClearButtonEnabled(True)
         self._search_timer = single_timer(
             self, SEARCH_MS, lambda: self.search_requested.emit(self.search.text().strip())
         )
-        self.save = QPushButton("Save version…")
-        set_icon(self.save, "bookmark")
+        self.save = push_button("Save version…", icon=("bookmark", "muted"))
         self.more = icon_button("more", "More")
         self.close_button = icon_button("close", "Close the versions")
         self.list = QListWidget()
@@ -329,8 +327,7 @@ class VersionsPanel(QFrame):
         self.subject = QLabel()
         self.answers = QPushButton("Answers")
         self.answers.setMenu(QMenu(self.answers))
-        self.restore = QPushButton("Restore")
-        set_icon(self.restore, "restore")
+        self.restore = push_button("Restore", icon=("restore", "muted"))
         self.restore.setEnabled(False)
         self.answers.setEnabled(False)
         self.headline, self.detail = words("", "strong"), words("", "muted")

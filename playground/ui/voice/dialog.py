@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialogButtonBox,
     QDoubleSpinBox,
-    QPushButton,
     QSizePolicy,
     QSpinBox,
     QTabWidget,
@@ -83,7 +82,7 @@ class SpeechForm(QWidget):
         self.start.setAccessibleName("Speech starts after")
         for rule, name in _STARTS.items():
             self.start.addItem(name, rule)
-        self.defaults = QPushButton("Vendor's figures")
+        self.defaults = push_button("Vendor's figures", clicked=self._reset)
         self.said = words("", "muted")
         self._lay_out()
         self._show()
@@ -91,7 +90,6 @@ class SpeechForm(QWidget):
             box.valueChanged.connect(self._take)
         self.unit.activated.connect(self._other_unit)
         self.start.activated.connect(self._take)
-        self.defaults.clicked.connect(self._reset)
 
     def _lay_out(self) -> None:
         flow = FlowLayout(spacing=GRID)

@@ -13,7 +13,6 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QCheckBox,
     QGridLayout,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -32,7 +31,7 @@ from playground.ui.dialogs.repeat import Ahead, what_it_takes
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
-from playground.ui.widgets.form import spin_box
+from playground.ui.widgets.form import progress_bar, spin_box
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
@@ -192,9 +191,7 @@ class ReadinessTab(QWidget):
         self.cold = QCheckBox("Alternate cold and warm")
         self.cold.setToolTip("Its own words before the first message (and in the first tool): no cache can know it")
         self.cost, self.said, self.small = words("", "muted"), words("", "strong"), words("", "variable")
-        self.progress = QProgressBar()
-        self.progress.setAccessibleName("Requests that have ended")
-        self.progress.setTextVisible(False)
+        self.progress = progress_bar("Requests that have ended")
         self.progress.hide()
         self.go, self.copy = QPushButton("Start"), QPushButton("Copy the table")
         self.go.setProperty("look", "primary")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QLineEdit,
     QWidget,
 )
@@ -25,6 +24,7 @@ from playground.runs.metrics import seconds
 from playground.runs.run import Run
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID
+from playground.ui.widgets.form import combo_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words
@@ -180,15 +180,12 @@ class SpeakTab(QWidget):
         self.on = QCheckBox("Speak each new completion")
         self.consent = words("")
         self.system = system_voice()
-        self.engine = QComboBox()
-        self.engine.addItems(["Lightning", "the system's voice"])
-        self.engine.setAccessibleName("Speech engine")
+        self.engine = combo_box("Speech engine", ["Lightning", "the system's voice"])
         self.engine.currentIndexChanged.connect(lambda _index: self.show_endpoint())
         self.voice = QLineEdit(DEFAULT.voice_id)
         self.voice.setAccessibleName("Voice")
         self.voice.setMaximumWidth(160)
-        self.rate = QComboBox()
-        self.rate.setAccessibleName("Sample rate")
+        self.rate = combo_box("Sample rate")
         for rate in SAMPLE_RATES:
             self.rate.addItem(f"{rate:,} Hz", rate)
         self.rate.setCurrentIndex(SAMPLE_RATES.index(DEFAULT.sample_rate))

@@ -1,12 +1,25 @@
-"""A form that shows validation errors at its fields."""
+"""Fields, and a form that shows validation errors at its fields."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QValidator
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtGui import QFont, QValidator
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QProgressBar,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
@@ -50,6 +63,42 @@ def spin_box(low: int, high: int, value: int, name: str) -> QSpinBox:
     box.setValue(value)
     box.setAccessibleName(name)
     return box
+
+
+def line_edit(name: str, placeholder: str = "") -> QLineEdit:
+    """Return a field for one line; `name` is its accessible name."""
+    line = QLineEdit()
+    line.setAccessibleName(name)
+    line.setPlaceholderText(placeholder)
+    return line
+
+
+def combo_box(name: str, items: Sequence[str] = ()) -> QComboBox:
+    """Return a list to choose from; `name` is its accessible name."""
+    box = QComboBox()
+    box.setAccessibleName(name)
+    box.addItems(items)
+    return box
+
+
+def text_box(name: str, placeholder: str = "", font: QFont | None = None) -> QPlainTextEdit:
+    """Return a bordered field for several lines, which Tab leaves; `name` is its accessible name."""
+    box = QPlainTextEdit()
+    box.setProperty("boxed", "true")
+    box.setTabChangesFocus(True)
+    box.setAccessibleName(name)
+    box.setPlaceholderText(placeholder)
+    if font is not None:
+        box.setFont(font)
+    return box
+
+
+def progress_bar(name: str) -> QProgressBar:
+    """Return a bar without a text; `name` is its accessible name."""
+    bar = QProgressBar()
+    bar.setTextVisible(False)
+    bar.setAccessibleName(name)
+    return bar
 
 
 class Form(QWidget):

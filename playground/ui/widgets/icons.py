@@ -7,10 +7,11 @@ follow a change of theme, and `paint_icon` in custom painting.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from math import ceil
 
-from PySide6.QtCore import QByteArray, QEvent, QObject, QRectF, QSize, Qt
+from PySide6.QtCore import QByteArray, QEvent, QObject, QRectF, QSize, Qt, SignalInstance
 from PySide6.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QAbstractButton, QPushButton, QSizePolicy, QToolButton, QWidget
@@ -149,7 +150,14 @@ def set_label(button: QAbstractButton, text: str) -> None:
             tint.apply()
 
 
-def icon_button(name: str, label: str, role: str = "muted", *, px: int = HIT_PX) -> QToolButton:
+def icon_button(
+    name: str,
+    label: str,
+    role: str = "muted",
+    *,
+    px: int = HIT_PX,
+    clicked: Callable[..., object] | SignalInstance | None = None,
+) -> QToolButton:
     """Return a square button that shows only an icon; `label` is its tooltip and accessible name."""
     button = QToolButton()
     button.setProperty("look", "icon")
@@ -157,4 +165,6 @@ def icon_button(name: str, label: str, role: str = "muted", *, px: int = HIT_PX)
     button.setToolTip(label)
     button.setAccessibleName(label)
     set_icon(button, name, role)
+    if clicked is not None:
+        button.clicked.connect(clicked)
     return button

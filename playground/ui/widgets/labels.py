@@ -29,6 +29,7 @@ from PySide6.QtWidgets import (
 
 from playground.export.terminal import visible_line
 from playground.ui.theme import current_theme, mono_font
+from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.layouts import single_timer
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -74,14 +75,27 @@ def toned(text: str, tone: str, *, wraps: bool = False) -> QLabel:
 
 
 def push_button(
-    text: str, look: str = "", clicked: Callable[..., object] | SignalInstance | None = None
+    text: str,
+    look: str = "",
+    clicked: Callable[..., object] | SignalInstance | None = None,
+    *,
+    icon: tuple[str, str] | None = None,
+    name: str = "",
+    tip: str = "",
 ) -> QPushButton:
-    """Return a button in a look of the style sheet. `clicked`: what a click calls or emits."""
+    """Return a button in a look of the style sheet.
+
+    `icon`: its name and the role of its color. `name`: the accessible name.
+    """
     button = QPushButton(text)
     if look:
         button.setProperty("look", look)
     if clicked is not None:
         button.clicked.connect(clicked)
+    if icon is not None:
+        set_icon(button, *icon)
+    button.setAccessibleName(name)
+    button.setToolTip(tip)
     return button
 
 

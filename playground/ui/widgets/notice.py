@@ -108,10 +108,9 @@ class Notice(QFrame):
     def _row(self, buttons: Sequence[tuple[str, str]]) -> QHBoxLayout:
         row = row_of(margins=(0, GRID // 2, 0, 0), spacing=GRID)
         for place, (label, name) in enumerate(buttons):
-            button = QPushButton(label)
+            button = push_button(label, clicked=lambda _checked=False, chosen=name: self.action.emit(chosen))
             if not place:
                 button.setProperty("look", "primary")
-            button.clicked.connect(lambda _checked=False, chosen=name: self.action.emit(chosen))
             row.addWidget(button)
         row.addStretch(1)
         return row

@@ -31,10 +31,9 @@ class OverflowTabs(QTabBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self.more = icon_button("down", "All tabs")
+        self.more = icon_button("down", "All tabs", clicked=self._show_menu)
         self.more.setParent(self)
         self.more.setProperty("look", "more")
-        self.more.clicked.connect(self._show_menu)
         self.more.hide()
         self.setDrawBase(False)
         self.setExpanding(False)

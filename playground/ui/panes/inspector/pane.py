@@ -62,9 +62,8 @@ class WhyBox(QFrame):
         self._button = push_button("Show the place", clicked=self._go)
         self.comparable: Callable[[], Sequence[tuple[str, str]]] = tuple
         """Names the earlier requests to choose from: (run_id, words)."""
-        self.compare = push_button("Compare with ▾", "link")
+        self.compare = push_button("Compare with ▾", "link", tip="Compare this request with another earlier one")
         self.compare.setProperty("flush", "true")
-        self.compare.setToolTip("Compare this request with another earlier one")
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
         self.compare.setMenu(self.choices)
@@ -263,6 +262,7 @@ class InspectorPane(QWidget):
         super().setVisible(visible)
         if self.strip.parentWidget() is not None:
             self.strip.setVisible(not visible)
+            self.strip.show_model(self._model)
 
     def _act(self, name: str) -> None:
         if name == "compare_with":
@@ -285,7 +285,8 @@ class InspectorPane(QWidget):
         self._seen, self._model = seen, model
         self._show_sections(True)
         self.id.show_model(model)
-        self.strip.show_model(model)
+        if not self.strip.isHidden():
+            self.strip.show_model(model)
         self.usage.show_model(model)
         self.forecast.show_forecast(model.forecast, model.state, model.score)
         self.latency.show_state(model.state)
@@ -296,7 +297,7 @@ class InspectorPane(QWidget):
 
     def show_forecast(self, forecast: Forecast | None, clock: ColdClock | None = None) -> None:
         """Show the forecast of the first request, before anything was sent."""
-        self._seen = None
+        self._seen = self._model = None
         self._show_sections(False)
         self.id.show_model(None)
         self.strip.show_model(None)

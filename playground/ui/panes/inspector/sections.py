@@ -184,8 +184,7 @@ class CostSection(Section):
         self.add_row("input", "input")
         self.add_row("saved", "saved by the cache")
         output = self.add_row("output", "output")
-        self.set_rate = push_button("Set a rate…", "link")
-        self.set_rate.setAccessibleName("Set rates for this endpoint")
+        self.set_rate = push_button("Set a rate…", "link", name="Set rates for this endpoint")
         output.row.addWidget(self.set_rate)
         self.note = toned("", "muted", wraps=True)
         self.column.addWidget(self.note)
@@ -220,8 +219,7 @@ class IdSection(QWidget):
         self.status.setProperty("tone", "muted")
         self.status.setFont(ui_font(12, tabular=True))
         self.id = IdLabel("request_id")
-        self.copy = icon_button("copy", "Copy request_id", "text")
-        self.copy.clicked.connect(self._copy)
+        self.copy = icon_button("copy", "Copy request_id", "text", clicked=self._copy)
         self._copied = single_timer(self, COPIED_MS, lambda: self._show_copied(False))
         self.hint = toned(
             "The id that support asks for. It appears here, whole, with each request.", "muted", wraps=True

@@ -104,12 +104,11 @@ class RowPainter:
             left, width = table.columnViewportPosition(number), table.columnWidth(number)
             if not table.isColumnHidden(number) and left < area.right() and left + width > area.left():
                 font = self._model.font_of(column)
-                key = f"{font.key()} {font.pixelSize()}"
                 pad = PAD_PX if left + table.horizontalOffset() else FIRST_PAD_PX
                 if column.figure and column.title != "cached":
                     pad = FIGURE_PAD_PX
                 flags = (RIGHT if column.figure else LEFT).value
-                found.append(_Column(number, left + pad, width - pad - PAD_PX, column, font, key, flags))
+                found.append(_Column(number, left + pad, width - pad - PAD_PX, column, font, _key_of(font), flags))
         return found
 
     def _paint_row(self, painter: QPainter, number: int, place: QRect, columns: Sequence[_Column]) -> None:
@@ -135,7 +134,7 @@ class RowPainter:
             if text:
                 painter.setFont(at.font)
                 painter.setPen(color or current_theme().text)
-                shown = _elide(text, at.key, at.width - indent, _Font(at.font))
+                shown = _elide(text, at.key, at.width - indent)
                 painter.drawText(at.left + indent, top, at.width - indent, high, at.flags, shown)
             if row is not None and at.column.title == "cached":
                 self._paint_cached(painter, at, top + high // 2, row, QFontMetrics(at.font).horizontalAdvance(text))
@@ -181,7 +180,7 @@ class RowPainter:
         font = mono_font(11) if at.column.mono else ui_font(11, tabular=at.column.figure)
         painter.setFont(font)
         painter.setPen(getattr(current_theme(), cell.tone) if cell.tone else current_theme().muted)
-        text = _elide(visible_line(cell.text), f"{font.key()} {font.pixelSize()}", place.width(), _Font(font))
+        text = _elide(visible_line(cell.text), _key_of(font), place.width())
         painter.drawText(place, at.flags, text)
 
 
@@ -190,25 +189,20 @@ def _icon(name: str, color: str) -> QIcon:
     return icon(name, QColor(color), _ICON_PX)
 
 
-class _Font:
-    """A font that takes no part in the cache's key: its key and size do."""
+_fonts: dict[str, QFont] = {}
+"""The fonts of rows by the key under which `_elide` finds them."""
 
-    __slots__ = ("font",)
 
-    def __init__(self, font: QFont) -> None:
-        self.font = font
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Font)
+def _key_of(font: QFont) -> str:
+    key = f"{font.key()} {font.pixelSize()}"
+    _fonts.setdefault(key, font)
+    return key
 
 
 @lru_cache(maxsize=1_024)
-def _elide(text: str, _key: str, width: int, font: _Font) -> str:
-    """`_key`: of the font."""
-    return QFontMetrics(font.font).elidedText(text, Qt.TextElideMode.ElideRight, width)
+def _elide(text: str, font: str, width: int) -> str:
+    """`font`: as `_key_of` returns it."""
+    return QFontMetrics(_fonts[font]).elidedText(text, Qt.TextElideMode.ElideRight, width)
 
 
 FADE_MS = 600

@@ -53,14 +53,13 @@ class CardHead(QWidget):
         super().__init__()
         self.note = ""
         self.count = ""
-        self.fold = icon_button("right", "Expand the message", px=20)
+        self.fold = icon_button("right", "Expand the message", px=20, clicked=self.toggled)
         self.role = push_button("", "role")
         self.role.setFont(ui_font(bold=True))
         self.menu = icon_button("more", "Message menu", px=24)
         self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         items = self.fold, self.role, STRETCH, self.menu
         self._row = row_of(*items, on=self, margins=(SIDE_PX - 5, 0, 18, 0), spacing=2)
-        self.fold.clicked.connect(self.toggled)
         self.fold.hide()
         self.setFixedHeight(HEAD_PX)
 

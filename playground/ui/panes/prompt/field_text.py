@@ -9,13 +9,14 @@ from functools import partial
 from msgspec.structs import replace
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QAction, QContextMenuEvent, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QWidget
 
 from playground.prompt.document import Json, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.form import line_edit, text_box
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.lossless_text_edit import is_key_of_undo
@@ -140,21 +141,14 @@ class CallFields(QWidget):
         super().__init__(parent)
         self._message = Message("user", "")
         self._open_calls = open_calls
-        self.answers = QLineEdit()
+        self.answers = line_edit("tool_call_id", "tool_call_id: the id of the call that this answers")
         self.answers.setFont(mono_font(12))
-        self.answers.setPlaceholderText("tool_call_id: the id of the call that this answers")
-        self.answers.setAccessibleName("tool_call_id")
-        self.choose = push_button("Calls ▾", "menu")
-        self.choose.setAccessibleName("Choose the call that this answers")
+        self.choose = push_button("Calls ▾", "menu", name="Choose the call that this answers")
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
         self.choose.setMenu(self.choices)
-        self.calls = QPlainTextEdit()
-        self.calls.setProperty("boxed", True)
-        self.calls.setFont(mono_font(12))
+        self.calls = text_box("tool_calls as JSON", font=mono_font(12))
         self.calls.setFixedHeight(_CALLS_PX)
-        self.calls.setTabChangesFocus(True)
-        self.calls.setAccessibleName("tool_calls as JSON")
         self.error = toned("", "failure", wraps=True)
         self.error.hide()
         column = column_of(on=self, margins=(SIDE_PX, GRID // 2, SIDE_PX, 0))

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
 
 from playground.prompt.document import Message
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of, row_of
@@ -39,9 +40,9 @@ class FindBar(QFrame):
         self._matches: list[Match] = []
         self._current = -1
         self._start = (0, 0)
-        self.line = _line("Find in the prompt")
+        self.line = line_edit("Find in the prompt", "Find in the prompt")
         self.line.textChanged.connect(self._search)
-        self.replacement = _line("Replace with")
+        self.replacement = line_edit("Replace with", "Replace with")
         self._count = toned("", "muted")
         self._replacing = QWidget()
         column_of(self._find_row(), self._replacing, on=self, margins=(14, 4, GRID, 4), spacing=4)
@@ -51,10 +52,9 @@ class FindBar(QFrame):
     def _find_row(self) -> QHBoxLayout:
         row = row_of((self.line, 1), self._count, spacing=4)
         up, down = icon_button("up", "Previous match (Shift+Enter)"), icon_button("down", "Next match (Enter)")
-        close = icon_button("close", "Close find (Esc)")
+        close = icon_button("close", "Close find (Esc)", clicked=self.close_bar)
         up.clicked.connect(lambda: self.step(-1))
         down.clicked.connect(lambda: self.step(1))
-        close.clicked.connect(self.close_bar)
         for button in (up, down, close):
             row.addWidget(button)
         return row
@@ -163,13 +163,6 @@ class FindBar(QFrame):
                 self.step(-1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1)
         else:
             super().keyPressEvent(event)
-
-
-def _line(name: str) -> QLineEdit:
-    line = QLineEdit()
-    line.setPlaceholderText(name)
-    line.setAccessibleName(name)
-    return line
 
 
 def folded(text: str) -> str:

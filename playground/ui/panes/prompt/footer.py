@@ -44,8 +44,7 @@ class ProblemBar(QFrame):
         self.setProperty("look", "error")
         self._words = words("")
         self._overrule: Callable[[], object] | None = None
-        self.anyway = push_button("Send anyway", clicked=self._go_on)
-        self.anyway.setToolTip("To see what the server says")
+        self.anyway = push_button("Send anyway", clicked=self._go_on, tip="To see what the server says")
         dismiss = push_button("Dismiss", "quiet", self.hide)
         row_of((self._words, 1), self.anyway, dismiss, on=self, margins=(GRID + 4, GRID // 2, GRID, GRID // 2))
         self.hide()

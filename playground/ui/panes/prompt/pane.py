@@ -275,10 +275,15 @@ class PromptPane(QFrame):
         """Paint the axes of a forecast; a forecast of an older document is ignored, the next one follows."""
         if prompt_forecast is not None and prompt_forecast.view.document is not self.history.document:
             return
-        from playground.ui.panes.prompt.axis_paint import axes_of
-
         self._prompt_forecast = prompt_forecast
         self._zones = prompt_forecast.zones if prompt_forecast is not None else None
+        self.paint_forecast()
+
+    def paint_forecast(self) -> None:
+        """Paint the axes of the newest forecast, with what the server reported."""
+        from playground.ui.panes.prompt.axis_paint import axes_of
+
+        prompt_forecast = self._prompt_forecast
         # The server's figure is for the document that it was reported for.
         reported = self._report[2] if self._report is not None and self._report[0] == self.history.document else None
         axes = axes_of(prompt_forecast, reported) if prompt_forecast is not None else None
@@ -294,9 +299,9 @@ class PromptPane(QFrame):
 
     def set_running(self, running: bool) -> None:
         """While a request runs nothing is painted warm that was not expected to be warm before."""
-        self._held = self.axes if running else None
-        if not running:
-            self.set_forecast(self._prompt_forecast)
+        held, self._held = self._held, self.axes if running else None
+        if held is not None and not running:
+            self.paint_forecast()
 
     def _show_served(self) -> None:
         """Show what the server reported, until the text before that place is edited."""
@@ -332,13 +337,15 @@ class PromptPane(QFrame):
     def set_reported(
         self, cached_tokens: int | None, prompt_tokens: int | None, document: Document | None = None
     ) -> None:
-        """Show up to where the server served `document` (None: the present one) from its cache; None: not reported."""
+        """Set up to where the server served `document` (None: the present one) from its cache; None: not reported.
+
+        It is painted with the next forecast.
+        """
         self._served_at = None
         self._report = None
         if cached_tokens is not None and prompt_tokens:
             at = datetime.now().astimezone().strftime("%H:%M:%S")
             self._report = (document or self.history.document, cached_tokens, prompt_tokens, at)
-        self.set_forecast(self._prompt_forecast)
 
     def set_model(self, model: str) -> None:
         """Set the model that the body preview names."""

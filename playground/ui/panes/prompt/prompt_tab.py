@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QPushButton, QScrollArea, QScrollBar, QSizePolicy, QWidget
+from PySide6.QtWidgets import QAbstractButton, QScrollArea, QScrollBar, QSizePolicy, QWidget
 
 from playground.prompt.document import Document, Message, Role, Tool, open_calls, with_new_call
 from playground.ui.panes.prompt.axis_paint import SIDE_PX, BoundaryRow, ServedRow, paint_edge, whole_words
@@ -18,7 +18,7 @@ from playground.ui.panes.prompt.footer import Ruler
 from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme, ui_font
-from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 
@@ -124,8 +124,7 @@ class PromptTab(QWidget):
         self.served_row = ServedRow()
         """The rule above the first message: nothing was served."""
         self.ruler = Ruler()
-        self.add = QPushButton("Add message")
-        set_icon(self.add, "plus")
+        self.add = push_button("Add message", icon=("plus", "muted"))
         self._page = QWidget()
         self._column = column_of(on=self._page, margins=0, spacing=0)
         self._build()

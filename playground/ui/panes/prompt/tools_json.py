@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QTextEdit, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QTextEdit, QWidget
 
 from playground import asset
 from playground.prompt.document import Json, Tool
@@ -24,6 +24,7 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.marks import ink, marks_of
 from playground.ui.theme import GRID, current_theme, mono_font
+from playground.ui.widgets.form import text_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
 from playground.ui.widgets.lossless_text import utf16_length
@@ -303,12 +304,7 @@ class PasteDialog(QDialog):
         self._there = there
         self._tools: tuple[Tool, ...] = ()
         self._rest = single_timer(self, _PASTE_REST_MS, self.look)
-        self.text = QPlainTextEdit()
-        self.text.setProperty("boxed", "true")
-        self.text.setFont(mono_font())
-        self.text.setAccessibleName("JSON definitions of tools")
-        self.text.setPlaceholderText(EXAMPLE)
-        self.text.setTabChangesFocus(True)
+        self.text = text_box("JSON definitions of tools", EXAMPLE, font=mono_font())
         self.text.textChanged.connect(lambda: self._rest.start())
         self.made = words("", "strong")
         self.wrong = words("", "failure")

@@ -54,9 +54,7 @@ class NoTools(QWidget):
         super().showEvent(event)
 
     def _link(self, title: str, tool: Tool) -> QPushButton:
-        button = push_button(title, "link", lambda: self.tool_chosen.emit(tool))
-        button.setAccessibleName(f"Add a tool: {title}")
-        return button
+        return push_button(title, "link", lambda: self.tool_chosen.emit(tool), name=f"Add a tool: {title}")
 
 
 def assigned(cards: Sequence[ToolCard], tools: Sequence[Tool]) -> list[ToolCard | None]:

@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QStackedLayout,
@@ -22,6 +21,7 @@ from playground.runs.state import RunState
 from playground.ui.panes.response.labels import ending, left_s, placeholder, queued
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.form import progress_bar
 from playground.ui.widgets.icons import IconLabel, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
@@ -38,8 +38,7 @@ class CallStrip(QFrame):
         self._calls = ElidedLabel("tool calls", parent=self)
         self._calls.setFont(mono_font())
         self._calls.setProperty("mono", True)
-        self._show = push_button("show", "link", self.show_requested)
-        self._show.setAccessibleName("Show the tool calls")
+        self._show = push_button("show", "link", self.show_requested, name="Show the tool calls")
         row_of((self._calls, 1), self._show, on=self, margins=(GRID * 2, GRID // 2, GRID, GRID // 2), spacing=GRID)
         self.setVisible(False)
 
@@ -66,10 +65,8 @@ class WaitBox(QFrame):
         super().__init__(parent)
         self.title = words("", "strong")
         self.reason = words("", "muted")
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
+        self.bar = progress_bar("Elapsed part of the wait")
         self.bar.setFixedHeight(4)
-        self.bar.setAccessibleName("Elapsed part of the wait")
         self.cancel = push_button("Cancel", clicked=self.cancelled)
         column = column_of(on=self, margins=(GRID * 2, GRID * 2, GRID * 2, GRID), spacing=GRID // 2)
         head = row_of(IconLabel("clock"), (self.title, 1), spacing=GRID)

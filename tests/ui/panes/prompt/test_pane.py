@@ -149,6 +149,7 @@ def test_figures_add_up_to_the_total(open_pane: Open) -> None:
     opened = open_pane(document)
     for reported in (None, 531, 777):
         opened.pane.set_reported(0 if reported else None, reported)
+        opened.pane.paint_forecast()
         axes = opened.pane.axes
         assert axes is not None
         assert reported in (None, axes.total)
@@ -200,6 +201,7 @@ def test_the_served_rule_goes_with_the_first_edit_before_it(open_pane: Open) -> 
     assert pane.axes is not None
     total, system = pane.axes.total, pane.axes.tools_tokens + pane.axes.messages[0].tokens
     pane.set_reported(system - 2, total)
+    pane.paint_forecast()
     assert str(system - 2) in pane.prompt_tab.ruler.accessibleDescription()
     # After that place: the rule stays.
     pane.show_place(1, 0)
@@ -211,6 +213,7 @@ def test_the_served_rule_goes_with_the_first_edit_before_it(open_pane: Open) -> 
     pane.undo()
     assert pane.prompt_tab.ruler.accessibleDescription() != ""
     pane.set_reported(None, total)
+    pane.paint_forecast()
     assert pane.prompt_tab.ruler.accessibleDescription() == ""
 
 
