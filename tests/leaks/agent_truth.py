@@ -62,7 +62,7 @@ class IdealCache:
 
 @cache
 def _digests(prompt: str) -> tuple[int, tuple[int, ...]]:
-    """Return the number of tokens and a hash of each prefix of whole blocks. Cases share most prompts without a fault."""
+    """Return the number of tokens and a hash of each prefix of whole blocks. Cases share most prompts."""
     tokens = _TOKEN.findall(prompt)
     blocks = (tuple(tokens[at : at + BLOCK]) for at in range(0, len(tokens) - BLOCK + 1, BLOCK))
     digests = itertools.accumulate(blocks, lambda digest, block: hash((digest, *block)), initial=0)
