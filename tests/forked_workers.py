@@ -27,7 +27,7 @@ import pytest
 from tests import forked_program
 
 LONGEST_CHUNK = 16
-"""The most tests that a worker gets at a time: neighbours, which often share a fixture of their module."""
+"""The most tests that a worker gets at a time, unless more share a fixture. They are neighbours in one file."""
 
 ENDS_S = 60
 """A worker that was interrupted and does not end in this time is killed."""
@@ -48,15 +48,39 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return True
 
 
+def _units(items: list[pytest.Item]) -> list[list[int]]:
+    """Return the tests in the order in which they are given to workers, those that share a fixture in one list.
+
+    A fixture of a module or class is set up by each worker that runs one of its tests.
+    """
+    units: dict[object, list[int]] = {}
+    for number, item in enumerate(items):
+        units.setdefault(_shared(item) or number, []).append(number)
+
+    # The longest tests are among these: one of them at the end would run alone.
+    def is_first(unit: list[int]) -> bool:
+        return len(unit) > 1 or items[unit[0]].get_closest_marker("exhaustive") is not None
+
+    return sorted(units.values(), key=is_first, reverse=True)
+
+
+def _shared(item: pytest.Item) -> object:
+    """Return what tests with the same fixtures of their module have in common, or None."""
+    if not isinstance(item, pytest.Function):
+        return None
+    fixtures = item._fixtureinfo.name2fixturedefs
+    names = [name for name, found in fixtures.items() if found[-1].scope not in ("function", "session")]
+    given = item.callspec.indices if hasattr(item, "callspec") else {}
+    return (item.path, *(given.get(name) for name in names)) if names else None
+
+
 class _Controller:
     """Gives tests to workers and reports their results."""
 
     def __init__(self, session: pytest.Session, count: int) -> None:
         self._session = session
         self._hook = session.config.hook
-        # The longest tests are among these: one of them at the end would run alone.
-        last = [item.get_closest_marker("exhaustive") is None for item in session.items]
-        self._waiting = deque(sorted(range(len(last)), key=last.__getitem__))
+        self._waiting = deque(_units(session.items))
         self._count = count
         self._workers: dict[Connection, _Worker] = {}
 
@@ -126,10 +150,10 @@ class _Controller:
         if not self._waiting:
             return []
         items = self._session.items
-        chunk = [self._waiting.popleft()]
+        chunk = self._waiting.popleft()
         most = min(LONGEST_CHUNK, len(self._waiting) // (8 * self._count))
-        while self._waiting and len(chunk) < most and items[self._waiting[0]].path == items[chunk[0]].path:
-            chunk.append(self._waiting.popleft())
+        while self._waiting and len(chunk) < most and items[self._waiting[0][0]].path == items[chunk[0]].path:
+            chunk = chunk + self._waiting.popleft()
         return chunk
 
     def _ended(self, worker: _Worker) -> None:
@@ -144,7 +168,7 @@ class _Controller:
         report = pytest.TestReport(item.nodeid, item.location, {}, "failed", text, "call")
         self._hook.pytest_runtest_logreport(report=report)
         self._hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-        self._waiting.extendleft(reversed(worker.chunk))
+        self._waiting.extendleft([number] for number in reversed(worker.chunk))
         if self._waiting and not self._is_stopped():
             self._start(worker.number, worker.folder, worker.link)
 

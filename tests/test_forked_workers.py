@@ -116,3 +116,27 @@ def test_many(number): assert number < 0
     assert "stopping after 3 failures" in text
     assert "3 failed in" in text
     assert list(tmp_path.glob("up-*")) == []
+
+
+def test_tests_with_a_fixture_of_their_module_run_in_one_worker(tmp_path: Path) -> None:
+    status, text = run(
+        tmp_path,
+        f"""
+FOLDER = Path({str(tmp_path)!r})
+@pytest.fixture(scope="module")
+def shared():
+    (FOLDER / f"up-{{os.getpid()}}").touch(exist_ok=False)
+@pytest.fixture(scope="module", params=[0, 1])
+def given(request): (FOLDER / f"given-{{request.param}}").touch(exist_ok=False)
+@pytest.mark.parametrize("number", range(40))
+def test_many(shared, number): time.sleep(0.002)
+@pytest.mark.parametrize("number", range(40))
+def test_alone(number): pass
+@pytest.mark.parametrize("number", range(40))
+def test_more(shared, number): pass
+@pytest.mark.parametrize("number", range(40))
+def test_given(given, number): time.sleep(0.002)
+""",
+    )
+    assert (status, re.findall(r"\d+ passed", text)) == (0, ["200 passed"])
+    assert len(list(tmp_path.glob("up-*"))) == 1

@@ -7,7 +7,9 @@ fresh tokens with the fault minus its fresh tokens without it.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
+import pickle
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -52,14 +54,19 @@ class IdealCache:
 
     def send(self, body: dict[str, Any]) -> tuple[int, int]:
         """Return prompt tokens and cached tokens."""
-        tokens = _TOKEN.findall(render(body))
-        cached, digest, hit = 0, 0, True
-        for at in range(0, len(tokens) - BLOCK + 1, BLOCK):
-            digest = hash((digest, *tokens[at : at + BLOCK]))
-            hit = hit and digest in self._known
-            cached = at + BLOCK if hit else cached
-            self._known.add(digest)
-        return len(tokens), min(cached, len(tokens) - 1)
+        count, digests = _digests(render(body))
+        hits = sum(1 for _ in itertools.takewhile(self._known.__contains__, digests))
+        self._known.update(digests)
+        return count, min(hits * BLOCK, count - 1)
+
+
+@cache
+def _digests(prompt: str) -> tuple[int, tuple[int, ...]]:
+    """Return the number of tokens and a hash of each prefix of whole blocks. Cases share most prompts."""
+    tokens = _TOKEN.findall(prompt)
+    blocks = (tuple(tokens[at : at + BLOCK]) for at in range(0, len(tokens) - BLOCK + 1, BLOCK))
+    digests = itertools.accumulate(blocks, lambda digest, block: hash((digest, *block)), initial=0)
+    return len(tokens), tuple(digests)[1:]
 
 
 def render(body: dict[str, Any]) -> str:
@@ -94,6 +101,7 @@ def _prose(rng: random.Random, words: int) -> str:
     return " ".join(rng.choices(_WORDS, k=words)).capitalize() + "."
 
 
+@cache
 def _system(shop: str = "Fault Forks", seed: int = 1) -> str:
     rng = random.Random(seed)
     rules = (f"## Rule {number}\n{_prose(rng, 60)} {shop} keeps this rule." for number in range(20))
@@ -168,8 +176,9 @@ def _run(build: Build, *, sessions: int = 3, at_once: bool = False) -> list[Sent
             continue
         order = [*order, iterator] if at_once else [iterator, *order]
         turn.number = len(sent)
-        body, fixed = build(turn)
-        sent.append(Sent(copy.deepcopy(body), copy.deepcopy(fixed), turn.session))
+        # A copy: the history grows.
+        body, fixed = (pickle.loads(pickle.dumps(one)) for one in build(turn))
+        sent.append(Sent(body, fixed, turn.session))
     return sent
 
 
