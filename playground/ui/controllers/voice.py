@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from playground.agent.example import Example
     from playground.prompt.document import Document
     from playground.runs.service import PendingRequest
-    from playground.runs.state import RunState, TurnTimes
+    from playground.runs.state import RunState
+    from playground.runs.turn_times import TurnTimes
     from playground.ui.dialogs.repeat import Ahead
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.voice.dialog import VoiceDialog
