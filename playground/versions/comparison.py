@@ -22,7 +22,7 @@ from playground.prompt.diff import AROUND, changes, opcodes
 from playground.prompt.document import Document, Json
 from playground.prompt.files import dump, load
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import UNKNOWN, percent
+from playground.runs.metrics import UNKNOWN, counted, percent
 from playground.versions.history import History, Version, version_id
 
 
@@ -147,8 +147,8 @@ def _counts(old: Sequence[str], new: Sequence[str]) -> str:
         if tag != "equal":
             added, removed = added + d - c, removed + b - a
     if added == removed:
-        return f"{added} line{'s' * (added != 1)} changed"
-    return f"{added} line{'s' * (added != 1)} added, {removed} removed"
+        return f"{counted(added, 'line')} changed"
+    return f"{counted(added, 'line')} added, {removed} removed"
 
 
 class _Part(Struct, frozen=True):
@@ -228,9 +228,7 @@ def _shortened(title: str, lines: Sequence[VersionRow]) -> Iterator[VersionRow]:
             near.update(range(number - AROUND, number + AROUND + 1))
     if not near:
         if any(row.text for row in lines):
-            yield VersionRow(
-                "skipped", f"{title}: {len(lines):,} line{'s' * (len(lines) != 1)} unchanged", lines[0].zone
-            )
+            yield VersionRow("skipped", f"{title}: {counted(len(lines), 'line')} unchanged", lines[0].zone)
         return
     yield VersionRow("head", title)
     number = 0
@@ -308,8 +306,8 @@ def _markdown(
         known = figures.get(version.id, VersionFigures())
         cost = UNKNOWN if known.per_thousand is None else f"${known.per_thousand:,.3f}"
         yield f"\n## Version {version.number}: {_line(version.title)}\n\n"
-        yield f"{_utc(version.at)}, {version.reason}, {known.requests:,} requests, {percent(known.cached)} cached, "
-        yield f"{cost} per 1,000 requests (input). Id `{version.id}`.\n"
+        yield f"{_utc(version.at)}, {version.reason}, {counted(known.requests, 'request')}, "
+        yield f"{percent(known.cached)} cached, {cost} per 1,000 requests (input). Id `{version.id}`.\n"
         if version.note:
             yield f"\n{_fenced(version.note)}\n"
         if document is None:
