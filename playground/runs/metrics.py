@@ -107,9 +107,9 @@ def percent(share: float | None) -> str:
     return f"{min(share * 100, 99.9) if share < 1 else share * 100:.1f} %"
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, plural: str = "") -> str:
     """Return a count with its noun, in the plural unless it is one: 1 request, 2,000 requests."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 EARLY = ("stopped", "interrupted", "failed")

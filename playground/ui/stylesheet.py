@@ -184,9 +184,9 @@ QTabWidget::pane { border: none; border-top: 1px solid $line; top: -1px; backgro
 QTabWidget > QWidget { background: $surface; }
 QTabWidget[look="inside"]::pane { border-top: none; }
 QTabWidget[look="inside"] > QTabBar::tab:first { margin-left: 0; }
-QTabBar { background: $surface; border: none; qproperty-drawBase: 0; }
+QTabBar { background: $surface; border: none; qproperty-drawBase: 0; font-weight: 600; }
 QTabBar::tab {
-    background: transparent; color: $muted; border: none; border-bottom: 2px solid transparent;
+    background: transparent; color: $muted; border: none; border-bottom: 2px solid transparent; font-weight: 400;
     padding: 7px 1px 7px 1px; margin: 0 9px; min-height: 18px;
 }
 QTabBar::tab:first { margin-left: 14px; }

@@ -117,7 +117,9 @@ class Places:
 
     def share(self) -> None:
         """Divide the present width in the remembered proportions."""
-        if self._beside is None and self._sizes:
+        if self._beside is not None:
+            self._share_with_widget()
+        elif self._sizes:
             panes = [self._columns.widget(place) for place in range(len(self._sizes))]
             shown = [0 if pane is None or pane.isHidden() else px for pane, px in zip(panes, self._sizes, strict=True)]
             scale = self._columns.width() / (sum(shown) or 1)
@@ -164,10 +166,15 @@ class Places:
             self._sizes, self._beside = self._columns.sizes(), widget
             self.show_panes()
             self._columns.addWidget(widget)
-            prompt = max(self._sizes[0] * 4 // 5, MIN_PROMPT_PX)
-            self._columns.setSizes([prompt, 0, 0, max(sum(self._sizes) - prompt, 1)])
+            self._share_with_widget()
         elif self._beside is not None:
             self._beside.setParent(None)
             self._beside = None
             self.show_panes()
             self._columns.setSizes(self._sizes)
+
+    def _share_with_widget(self) -> None:
+        """Divide the present width between the prompt and the widget beside it."""
+        width = self._columns.width()
+        prompt = max(min(self._sizes[0] * 4 // 5, width // 2), MIN_PROMPT_PX)
+        self._columns.setSizes([prompt, 0, 0, max(width - prompt, 1)])

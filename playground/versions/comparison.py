@@ -14,6 +14,7 @@ from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document
 from playground.prompt.diff import AROUND, opcodes
 from playground.prompt.document import Document
+from playground.runs.metrics import counted
 
 Sign = Literal["head", "same", "gone", "come", "skipped", "old_boundary", "new_boundary"]
 Zone = Literal["stable", "variable", ""]
@@ -109,8 +110,8 @@ def _counts(old: Sequence[str], new: Sequence[str]) -> str:
         if tag != "equal":
             added, removed = added + d - c, removed + b - a
     if added == removed:
-        return f"{added} line{'s' * (added != 1)} changed"
-    return f"{added} line{'s' * (added != 1)} added, {removed} removed"
+        return f"{counted(added, 'line')} changed"
+    return f"{counted(added, 'line')} added, {removed} removed"
 
 
 class _Part(Struct, frozen=True):
@@ -190,9 +191,7 @@ def _shortened(title: str, lines: Sequence[VersionRow]) -> Iterator[VersionRow]:
             near.update(range(number - AROUND, number + AROUND + 1))
     if not near:
         if any(row.text for row in lines):
-            yield VersionRow(
-                "skipped", f"{title}: {len(lines):,} line{'s' * (len(lines) != 1)} unchanged", lines[0].zone
-            )
+            yield VersionRow("skipped", f"{title}: {counted(len(lines), 'line')} unchanged", lines[0].zone)
         return
     yield VersionRow("head", title)
     number = 0

@@ -17,7 +17,7 @@ from playground.prompt.diff import changes
 from playground.prompt.document import Document, Json
 from playground.prompt.files import dump, load
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import UNKNOWN, percent
+from playground.runs.metrics import UNKNOWN, counted, percent
 from playground.versions.history import History, Version, version_id
 
 
@@ -112,8 +112,8 @@ def _markdown(
         known = figures.get(version.id, VersionFigures())
         cost = UNKNOWN if known.per_thousand is None else f"${known.per_thousand:,.3f}"
         yield f"\n## Version {version.number}: {_line(version.title)}\n\n"
-        yield f"{_utc(version.at)}, {version.reason}, {known.requests:,} requests, {percent(known.cached)} cached, "
-        yield f"{cost} per 1,000 requests (input). Id `{version.id}`.\n"
+        yield f"{_utc(version.at)}, {version.reason}, {counted(known.requests, 'request')}, "
+        yield f"{percent(known.cached)} cached, {cost} per 1,000 requests (input). Id `{version.id}`.\n"
         if version.note:
             yield f"\n{_fenced(version.note)}\n"
         if document is None:

@@ -15,6 +15,7 @@ from playground.ui.dialogs.cache_lab import CacheLabDialog
 from playground.ui.dialogs.guide import GuideDialog
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
+from playground.ui.window_state import MIN_PROMPT_PX
 
 Story = Callable[..., None]
 PAGES = ("cache_lab", "replay", "guide", "voice", "chain", "repeat")
@@ -50,6 +51,19 @@ async def test_side_panel_every_page_opens_beside_the_work_without_a_window(
     assert (window.width(), window.height()) == size
     assert shown(window)[0]
     assert window.area.sizes()[0] >= 480
+
+
+async def test_side_panel_beside_versions_leaves_room_for_the_prompt(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.resize(1500, 850)
+    window.actions_table["versions"].trigger()
+    window.actions_table["cache_lab"].trigger()
+    panel = window.versions.panel
+    assert panel is not None
+    await hand.until(lambda: panel.isVisible() and window.area.panel.isVisible(), "both panels")
+    assert window.prompt.width() >= MIN_PROMPT_PX
+    window.actions_table["versions"].trigger()
+    assert shown(window)[0]
 
 
 async def test_side_panel_narrow_work_hides_panes_and_closing_restores_them(session: Session, hand: UiDriver) -> None:

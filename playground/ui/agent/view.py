@@ -109,7 +109,7 @@ def totals_words(conversation: Conversation, turn_id: str | None) -> str:
     if not totals.requests:
         return ""
     parts = (
-        f"{totals.requests} requests" if totals.requests > 1 else "1 request",
+        counted(totals.requests, "request"),
         f"{_sum(totals.prompt_tokens)} in ({_sum(totals.cached_tokens)} cached)",
         f"{_sum(totals.completion_tokens)} out",
     )

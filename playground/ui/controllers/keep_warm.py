@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QSpinBox, 
 from playground.prefix_cache.forecast import clock_time, left
 from playground.prompt.document import Document
 from playground.runs.keep_warm import KeepWarm, KeepWarmOffer, offer
+from playground.runs.metrics import counted
 from playground.runs.record import group_tag
 from playground.runs.state import RunState
 from playground.services import AppServices
@@ -237,4 +238,5 @@ def _progress(session: _Session) -> str:
     if work.next_unix is not None:
         wait_s = work.next_unix - time.time()
         following = f"next in {left(wait_s)}" if wait_s < 60 else f"next {clock_time(work.next_unix)}"
-    return f"Keeping the cache warm: {work.sent:,} of {work.requests:,} requests, {following} · {session.offer.text}"
+    sent = f"{work.sent:,} of {counted(work.requests, 'request')}"
+    return f"Keeping the cache warm: {sent}, {following} · {session.offer.text}"

@@ -155,7 +155,7 @@ class VersionPaths(QObject):
         name = self._files.name or "Untitled"
         count = len(overview.versions)
         foot = f"{name} · {counted(count, 'version')}, stored on this computer"
-        foot += f" · {len(known):,} Git commits" if known else ""
+        foot += f" · {counted(len(known), 'Git commit')}" if known else ""
         foot += f" · {overview.damaged:,} damaged entries" if overview.damaged else ""
         self.panel.show_history(overview, known, foot)
 
@@ -225,7 +225,7 @@ class VersionPaths(QObject):
     def _reported(self, found: VersionComparison, old: Version | Commit, new: Version | Commit) -> str:
         from playground.versions.export import VersionFigures
 
-        changed = f"{found.added:,} line{'s' * (found.added != 1)} added, {found.removed:,} removed."
+        changed = f"{counted(found.added, 'line')} added, {found.removed:,} removed."
         one, other = (self._overview.figures.get(item.id, VersionFigures()) for item in (old, new))
         if one.cached is None or other.cached is None:
             return changed

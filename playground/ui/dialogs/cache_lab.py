@@ -38,7 +38,7 @@ from playground.experiments.replay import Breaker, CacheHistory, saved
 from playground.lint.rules.requests import plan_batch
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.runs.metrics import dollars, seconds, whole_seconds
+from playground.runs.metrics import counted, dollars, seconds, whole_seconds
 from playground.runs.state import RunState
 from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import JsonFile
@@ -367,7 +367,7 @@ def cost_words(plan: LabPlan, endpoint: Endpoint) -> str:
         "cost unknown: no rate is set" if rate is None else f"at most ≈ {dollars(plan.tokens * rate / 1e6)} of input"
     )
     within = f" within {limits.name}'s limits" if limits.requests_per_minute else ""
-    return f"{len(plan.steps)} requests, ≈ {plan.tokens:,.0f} tokens, {money}, about {time}{within}."
+    return f"{counted(len(plan.steps), 'request')}, ≈ {plan.tokens:,.0f} tokens, {money}, about {time}{within}."
 
 
 def chart_of(progress: LabProgress | None) -> tuple[list[Series], str, str]:

@@ -21,7 +21,7 @@ from playground.lint.rules.requests import plan_batch
 from playground.prefix_cache.text_compare import snippet
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.runs.metrics import dollars, seconds
+from playground.runs.metrics import counted, dollars, seconds
 from playground.runs.record import group_tag
 from playground.runs.state import RunState
 from playground.services import AppServices
@@ -188,7 +188,7 @@ def what_it_takes(ahead: Ahead, times: int, at_once: int) -> str:
     else:
         time = f"in ≈ {seconds(plan_batch(times, side_by_side, limits[1], ahead.seconds_each))}"
     within = f" within {ahead.plan.name}'s limits" if any(limits) else ""
-    return f"{times} requests {time}{within}. {_money(ahead, times)} Each is in the request log."
+    return f"{counted(times, 'request')} {time}{within}. {_money(ahead, times)} Each is in the request log."
 
 
 def _money(ahead: Ahead, times: int) -> str:

@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import UNKNOWN, percent
+from playground.runs.metrics import UNKNOWN, counted, percent
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
@@ -120,7 +120,7 @@ class VersionDiffView(Recolored, QTextEdit):
             cursor.insertText(self._text(row, found, old, new), self._form(row))
         if len(found.rows) > MAX_ROWS:
             cursor.insertBlock()
-            cursor.insertText(f"{len(found.rows) - MAX_ROWS:,} more rows", self._form(VersionRow("skipped", "")))
+            cursor.insertText(counted(len(found.rows) - MAX_ROWS, "more row"), self._form(VersionRow("skipped", "")))
         self.moveCursor(QTextCursor.MoveOperation.Start)
 
     def next_change(self) -> None:
@@ -328,6 +328,8 @@ class VersionsPanel(QFrame):
         self.answers = QPushButton("Answers")
         self.answers.setMenu(QMenu(self.answers))
         self.restore = push_button("Restore", icon=("restore", "muted"))
+        for button in (self.answers, self.restore):
+            button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.restore.setEnabled(False)
         self.answers.setEnabled(False)
         self.headline, self.detail = words("", "strong"), words("", "muted")

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QComboBox, QFrame, QLabel, QLineEdit, QPlainTextEd
 from playground.experiments.comparison import Piece
 from playground.recorder.difference import RequestDifference
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import Figure
+from playground.runs.metrics import Figure, counted
 from playground.ui.compare.column import PieceView
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
@@ -220,7 +220,7 @@ class TokenBars(QWidget):
         both = self._reported()
         cached, prompt = sum(cached for _, cached in both), sum(prompt for prompt, _ in both)
         leaks = sum(row.run_id in leaking for row in shown)
-        text = f"{len(shown)} requests, {cached:,} of {prompt:,} prompt tokens cached, {leaks} with a leak"
+        text = f"{counted(len(shown), 'request')}, {cached:,} of {prompt:,} prompt tokens cached, {leaks} with a leak"
         self.setAccessibleDescription(text if both else "No request has reported cached tokens")
         self._repaint.start()
 

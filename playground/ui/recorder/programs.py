@@ -381,7 +381,7 @@ class LeakCard(QFrame):
         places = f" and {leak.span.places - 1:,} more places" if leak.span.places > 1 else ""
         self.place.setText(visible(f"{leak.place}{places}"))
         behind = f"{Figure.estimated(leak.span.tokens_behind).text} tokens each"
-        self.tokens.setText(f"{leak.span.changes:,} of {leak.span.comparisons:,} requests · {behind}")
+        self.tokens.setText(f"{leak.span.changes:,} of {counted(leak.span.comparisons, 'request')} · {behind}")
         self.tokens.setToolTip("Requests that differ here from the one before · tokens behind it that both have")
         self.blocked.setVisible(bool(leak.blocked_by))
         self.blocked.setText(f"Behind “{leak.blocked_by}”: this is saved once that is fixed.")

@@ -18,6 +18,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QTextEdit
 
 from playground.prompt.diff import DiffRow
+from playground.runs.metrics import counted
 from playground.ui.theme import Theme, current_theme, mono_font
 
 _SIGNS = {"head": "", "same": "   ", "gone": "−  ", "come": "+  ", "skipped": "⋯  "}
@@ -48,7 +49,7 @@ class DifferenceView(QTextEdit):
             cursor.insertText(row.text, self._form(row))
         if len(rows) > MOST_ROWS:
             cursor.insertBlock()
-            cursor.insertText(f"⋯  {len(rows) - MOST_ROWS:,} lines more", self._form(DiffRow("skipped", "")))
+            cursor.insertText(f"⋯  {counted(len(rows) - MOST_ROWS, 'line')} more", self._form(DiffRow("skipped", "")))
         self.moveCursor(QTextCursor.MoveOperation.Start)
 
     def _block(self, row: DiffRow) -> QTextBlockFormat:

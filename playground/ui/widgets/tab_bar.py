@@ -171,6 +171,6 @@ def split(text: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (text, "")
 
 
-def counted(title: str, count: int, *, zero: bool = False) -> str:
+def with_count(title: str, count: int, *, zero: bool = False) -> str:
     """Return a title with its count; 0 is left out unless `zero`."""
     return f"{title} {count:,}" if count or zero else title

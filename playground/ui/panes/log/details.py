@@ -4,58 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.miss_explanation import MissExplanation
-from playground.prompt.document import Json
-from playground.requestlog.filter import LogFilter
-from playground.requestlog.records import Count, Found, LogRow, StoredRun, Totals
+from playground.requestlog.records import LogRow
 from playground.runs.metrics import received_tokens
 from playground.runs.record import read_explanation
 from playground.runs.state import RunState
 
-
-class LogSource(Protocol):
-    """A store of requests, newest first. Satisfied by requestlog.log.RequestLog."""
-
-    def subscribe(self, callback: Callable[[str], None], /) -> Callable[[], None]:
-        """Call `callback` with the run_id of each new, changed or deleted request. Returns an unsubscribe function."""
-
-    async def count(self, log_filter: LogFilter, up_to: int | None = ..., /) -> Count:
-        """How many requests match."""
-
-    def stop_counting(self) -> None:
-        """Cancel counts and sums that are being made."""
-
-    async def rows_at(self, log_filter: LogFilter, first: int, limit: int = ..., /) -> list[LogRow]:
-        """Return matching requests from place `first` (0 is the newest) on."""
-
-    async def search(self, log_filter: LogFilter, before: int | None = ..., limit: int = ..., /) -> Found:
-        """Return the matching requests older than `before` that one step finds, and the place of the next step."""
-
-    async def numbers(self, log_filter: LogFilter, /) -> Sequence[int]:
-        """Return the numbers of all matching requests, oldest first; headings of groups are negative."""
-
-    async def members(self, numbers: Sequence[int], /) -> list[int]:
-        """Return the numbers of requests, oldest first, with those of its group in place of each heading."""
-
-    async def request_ids(self, chosen: LogFilter | Sequence[int], /) -> list[str]:
-        """Return the request_ids of these numbers, newest first."""
-
-    async def explanations(self, numbers: Sequence[int], /) -> dict[int, Json]:
-        """Return the stored cache explanations of these numbers; {}: no cached token was missed."""
-
-    async def totals(self, log_filter: LogFilter, /) -> Totals:
-        """Return sums over the matching requests."""
-
-    async def get(self, run_id: str, /) -> StoredRun | None:
-        """Return one request with its events; None if the run_id is unknown."""
-
+if TYPE_CHECKING:
+    from playground.requestlog.log import RequestLog
 
 KEPT = 512
 """How many rows' details stay in memory."""
@@ -119,12 +82,12 @@ class Details:
 
     def __init__(self, start: Start, came: Callable[[str], None]) -> None:
         self._start, self._came = start, came
-        self._source: LogSource | None = None
+        self._source: RequestLog | None = None
         self._known: OrderedDict[str, tuple[_Version, RowDetail]] = OrderedDict()
         self._waiting: OrderedDict[str, LogRow] = OrderedDict()
         self._reading = False
 
-    def set_source(self, source: LogSource | None) -> None:
+    def set_source(self, source: RequestLog | None) -> None:
         """Ask another log from here on."""
         self._source = source
         self._known.clear()
@@ -170,14 +133,14 @@ class Details:
         finally:
             self._reading = False
 
-    async def _read_explanations(self, source: LogSource, rows: list[LogRow]) -> None:
+    async def _read_explanations(self, source: RequestLog, rows: list[LogRow]) -> None:
         found = await source.explanations([row.number for row in rows])
         if source is self._source:
             for row in rows:
                 known = row.number in found
                 self._keep(row, RowDetail(explained=known, missed=read_explanation(found.get(row.number))))
 
-    async def _read_one(self, source: LogSource, row: LogRow) -> None:
+    async def _read_one(self, source: RequestLog, row: LogRow) -> None:
         stored = await source.get(row.run_id)
         if source is not self._source:
             return

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
@@ -15,12 +15,15 @@ from PySide6.QtGui import QColor, QFont
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order
 from playground.requestlog.records import LogGroup, LogRow
-from playground.runs.metrics import APPROXIMATELY, UNKNOWN
+from playground.runs.metrics import APPROXIMATELY, UNKNOWN, counted
 from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, cell_of
-from playground.ui.panes.log.details import Clock, Details, LiveRequests, LogSource, RowDetail, Start
+from playground.ui.panes.log.details import Clock, Details, LiveRequests, RowDetail, Start
 from playground.ui.theme import current_theme, mono_font, ui_font
 from playground.ui.widgets.plain_table import plain_tip
+
+if TYPE_CHECKING:
+    from playground.requestlog.log import RequestLog
 
 PAGE = 128
 _SEARCHING_S = 0.15
@@ -44,7 +47,7 @@ class LogModel(QAbstractTableModel):
     def __init__(self, start: Start) -> None:
         super().__init__()
         self._start = start
-        self._source: LogSource | None = None
+        self._source: RequestLog | None = None
         self.filter = EVERYTHING
         """The current filter."""
         self._shown = EVERYTHING
@@ -78,7 +81,7 @@ class LogModel(QAbstractTableModel):
         """Return whether the rows match the current filter."""
         return self._shown is self.filter and not self.searching
 
-    def set_source(self, source: LogSource | None, chosen: LogFilter = EVERYTHING) -> None:
+    def set_source(self, source: RequestLog | None, chosen: LogFilter = EVERYTHING) -> None:
         """Show what matches of another log, from its newest request on."""
         self._source, self.filter = source, replace(chosen, order=self.filter.order, folding=self.filter.folding)
         self._details.set_source(source)
@@ -129,7 +132,7 @@ class LogModel(QAbstractTableModel):
         finally:
             self._reading = False
 
-    async def _read_once(self, source: LogSource, chosen: LogFilter) -> None:
+    async def _read_once(self, source: RequestLog, chosen: LogFilter) -> None:
         if not self._is_same_list(chosen) and (chosen.terms or chosen.order):
             whole = await (self._search(source, chosen) if chosen.order is None else self._read_first(source, chosen))
             if whole or not self._is_asked(source, chosen):
@@ -141,12 +144,12 @@ class LogModel(QAbstractTableModel):
         self._take(count.n, pages, chosen)
         await self._sum_up(source, chosen)
 
-    async def _sum_up(self, source: LogSource, chosen: LogFilter) -> None:
+    async def _sum_up(self, source: RequestLog, chosen: LogFilter) -> None:
         totals = await source.totals(chosen)
         if self._is_asked(source, chosen):
             self.summed.emit(totals)
 
-    async def _read_first(self, source: LogSource, chosen: LogFilter) -> bool:
+    async def _read_first(self, source: RequestLog, chosen: LogFilter) -> bool:
         """Show the first rows of another order before it is known how many there are: counting may take seconds."""
         rows = await source.rows_at(chosen, 0, PAGE)
         if rows and self._is_asked(source, chosen):
@@ -154,7 +157,7 @@ class LogModel(QAbstractTableModel):
             self._provisional = len(rows) == PAGE
         return False
 
-    async def _search(self, source: LogSource, chosen: LogFilter) -> bool:
+    async def _search(self, source: RequestLog, chosen: LogFilter) -> bool:
         """Show the newest rows of another filter during the search. Return whether they are all; then sum them up."""
         rows: list[LogRow] = []
         before, began = None, time.monotonic()
@@ -180,7 +183,7 @@ class LogModel(QAbstractTableModel):
             return False
         return chosen is shown or (chosen.terms, chosen.order) == (shown.terms, shown.order)
 
-    def _is_asked(self, source: LogSource, chosen: LogFilter) -> bool:
+    def _is_asked(self, source: RequestLog, chosen: LogFilter) -> bool:
         return source is self._source and chosen is self.filter
 
     def _wanted(self, count: int, chosen: LogFilter) -> list[int]:
@@ -316,7 +319,7 @@ class LogModel(QAbstractTableModel):
         work = self._read_page(self._source, page, self._generation)
         self._start(work, "read a page of the request log")
 
-    async def _read_page(self, source: LogSource, page: int, generation: int) -> None:
+    async def _read_page(self, source: RequestLog, page: int, generation: int) -> None:
         rows = await source.rows_at(self._shown, page * PAGE, PAGE)
         if generation != self._generation:
             return
@@ -427,7 +430,8 @@ def _spoken_cell(title: str, text: str, row: LogRow) -> str:
     if title == "time" and row.group is None and row.attempts > 1:
         state = f", {row.attempts} attempts"
     if title == "time" and row.group is not None:
-        state = f", group of {row.group.requests:,} requests, {'expanded' if row.group.expanded else 'collapsed'}"
+        expanded = "expanded" if row.group.expanded else "collapsed"
+        state = f", group of {counted(row.group.requests, 'request')}, {expanded}"
     return f"{title}: {_spoken(text)}{state}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QModelIndex, QObject, Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
@@ -23,7 +23,6 @@ from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter, parse
 from playground.requestlog.records import LogGroup, LogRow, Totals
 from playground.runs.metrics import counted, percent
-from playground.ui.panes.log.details import LogSource
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.table import LogTable
@@ -33,6 +32,9 @@ from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import copy_text, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
 from playground.ui.widgets.plain_table import FIRST_PAD_PX, plain_tip
+
+if TYPE_CHECKING:
+    from playground.requestlog.log import RequestLog
 
 
 class RowSelection(QObject):
@@ -117,7 +119,7 @@ _LINKS = (
 
 
 class LogPane(QWidget):
-    """Shows a LogSource."""
+    """Shows the request log."""
 
     open_requested = Signal(str)
     """A run_id that the user opens, by Enter or a double click."""
@@ -143,7 +145,7 @@ class LogPane(QWidget):
     ) -> None:
         """`start` runs a task of the pane. `place` gives the empty pane its parent."""
         super().__init__()
-        self._source: LogSource | None = None
+        self._source: RequestLog | None = None
         self._start = start
         self._shown_request_id: str | None = None
         self._unsubscribe: Callable[[], None] | None = None
@@ -216,7 +218,7 @@ class LogPane(QWidget):
         self._choice.changed.connect(self._show_copy)
         self._choice.chosen.connect(self._preview)
 
-    def set_source(self, source: LogSource | None, notice: str = "") -> None:
+    def set_source(self, source: RequestLog | None, notice: str = "") -> None:
         """Show a log, through the filter that is there. None: `notice` says why there is none."""
         if self._unsubscribe is not None:
             self._unsubscribe()

@@ -12,6 +12,7 @@ from PySide6.QtGui import QAction, QKeySequence, QMouseEvent, QPainter, QPaintEv
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from playground.prompt.document import ROLES, Message, ToolCall
+from playground.runs.metrics import counted
 from playground.ui.panes.prompt.axis_paint import (
     EDGE_PX,
     SIDE_PX,
@@ -82,11 +83,12 @@ class CardHead(QWidget):
         painter.setFont(ui_font(12, tabular=True))
         painter.setPen(theme.muted)
         metrics = painter.fontMetrics()
+        left = self.role.geometry().right() + GRID // 2
         right = self.width() - COUNT_RIGHT_PX
         width = metrics.horizontalAdvance(self.count)
-        room = QRectF(right - width, 0, width + 1, self.height())
-        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.count)
-        left = self.role.geometry().right() + GRID // 2
+        if right - width >= left:
+            room = QRectF(right - width, 0, width + 1, self.height())
+            painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.count)
         space = right - width - GRID * 2 - left
         if self.note and space > 0:
             painter.setFont(mono_font(12) if self.fold.isVisible() else ui_font(12))
@@ -335,7 +337,7 @@ class MessageCard(QWidget):
             image = self.text.exact.image
             note = note or " ".join(image[:_NOTE_CHARACTERS].split())
             lines = image.count("\n") + 1
-            count = " · ".join(part for part in (f"{lines:,} {'line' if lines == 1 else 'lines'}", count) if part)
+            count = " · ".join(part for part in (counted(lines, "line"), count) if part)
         self.head.show_note(note, count)
         self.head.role.setAccessibleName(f"Role: {self.message.role}")
         self.text.setAccessibleName(", ".join((f"Text of the {self.message.role} message", *self._state_words())))

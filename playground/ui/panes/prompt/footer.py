@@ -12,6 +12,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QHelpEvent, QMouseEvent, QPaint
 from PySide6.QtWidgets import QFrame, QGridLayout, QSizePolicy, QToolTip, QWidget
 
 from playground.prompt.limits import LimitFinding
+from playground.runs.metrics import counted
 from playground.ui.panes.prompt.axis_paint import (
     EDGE_PX,
     EXPECTED,
@@ -211,7 +212,7 @@ class PromptFooter(QFrame):
 
     def show_marked(self, count: int) -> None:
         """Show how many values of the stable prefix are marked: they look as if they vary."""
-        text = f"{count} {'value' if count == 1 else 'values'} may vary" if count else ""
+        text = f"{counted(count, 'value')} may vary" if count else ""
         if text != self.may_vary:
             self.may_vary = text
             self._describe()

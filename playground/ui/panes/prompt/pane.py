@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
 from playground.prompt.limits import invalid_errors
+from playground.runs.metrics import counted
 from playground.ui.panes.prompt.body_tab import BodyTab, go_to_field
 from playground.ui.panes.prompt.footer import ProblemBar, PromptFooter
 from playground.ui.panes.prompt.marks import Advised
@@ -25,7 +26,7 @@ from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.widgets.plain_table import hairline
-from playground.ui.widgets.tab_bar import counted, tab_bar
+from playground.ui.widgets.tab_bar import tab_bar, with_count
 
 if TYPE_CHECKING:
     from playground.lint.model import Finding as LintFinding
@@ -238,9 +239,9 @@ class PromptPane(QFrame):
 
     def _on_replaced(self, before: Document, after: Document) -> None:
         self._show_variables()
-        self.tabs.setTabText(TOOLS, counted("Tools", len(after.tools), zero=True))
+        self.tabs.setTabText(TOOLS, with_count("Tools", len(after.tools), zero=True))
         count = len({*after.parameters, *after.invalid})
-        self.tabs.setTabText(PARAMETERS, counted("Parameters", count, zero=True))
+        self.tabs.setTabText(PARAMETERS, with_count("Parameters", count, zero=True))
         self._mark_tabs()
         if self._other_tabs is not None:
             self.parameters_tab.show_document(after)
@@ -416,7 +417,7 @@ class PromptPane(QFrame):
         messages = list(self.history.document.messages)
         for index, text in texts.items():
             messages[index] = replace(messages[index], content=text)
-        label = f"Replace {count:,} matches"
+        label = f"Replace {counted(count, 'match', 'matches')}"
         self.history.replace(replace(self.history.document, messages=tuple(messages)), label)
 
     def focus_editor(self) -> None:

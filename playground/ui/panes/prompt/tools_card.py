@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QFrame, QHBoxLa
 
 from playground.prompt.document import Tool
 from playground.prompt.field_errors import InputError
+from playground.runs.metrics import counted
 from playground.tools import form_model
 from playground.tools.form_model import KINDS, FormRow, description_of
 from playground.ui.panes.prompt.axis_paint import SIDE_PX
@@ -385,7 +386,7 @@ class ToolCard(QFrame):
             return "✗ the JSON is not right yet"
         faults = len(schema_problems(self.tool))
         if faults:
-            return f"✗ {faults} {'fault' if faults == 1 else 'faults'} in its schema"
+            return f"✗ {counted(faults, 'fault')} in its schema"
         return "" if self.expanded else " ".join(description_of(self.tool).split())
 
     def set_expanded(self, expanded: bool) -> None:

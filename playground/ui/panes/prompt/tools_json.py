@@ -17,6 +17,7 @@ from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.json_position import JsonFault, fault_at, read_json, span_at
 from playground.prompt.limits import COUNTS
+from playground.runs.metrics import counted
 from playground.tools.form_model import description_of, rows
 from playground.tools.import_definitions import ImportedTools, from_json, unique_names
 from playground.tools.schema import check_parameters
@@ -356,7 +357,7 @@ class PasteDialog(QDialog):
         if len(self._tools) > room:
             wrong = f"There is room for {max(room, 0)} more: a request takes {COUNTS['tools'].high:g} tools at most."
         count = len(self._tools)
-        self.made.setText(f"{count} {'tool' if count == 1 else 'tools'}" if count else "")
+        self.made.setText(counted(count, "tool") if count else "")
         self.wrong.setText(wrong)
         self.notes.setText("\n".join(f"• {note}" for note in notes[:12]))
         fill_table(self.table, [_cells(tool) for tool in self._tools])

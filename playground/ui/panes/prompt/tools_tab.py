@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QWidget
 
 from playground.prompt.document import Tool
 from playground.prompt.limits import COUNTS
+from playground.runs.metrics import counted
 from playground.tools.import_definitions import unique_names
 from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
 from playground.ui.panes.prompt.tools_json import blank_tool, hint, moved, templates, warm_after
@@ -261,7 +262,7 @@ class ToolsTab(QWidget):
         for at, card in enumerate(self.cards):
             card.set_tokens(f"{zones.tool_zones[at]} · ≈ {zones.tool_tokens[at]:,.0f}" if zones else "")
         most = int(COUNTS["tools"].high or 0)
-        words = f"{count} {'tool' if count == 1 else 'tools'}" if count else "No tools"
+        words = counted(count, "tool") if count else "No tools"
         if count >= most:
             words += ", the most that a request takes"
         if zones and count:

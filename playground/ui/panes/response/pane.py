@@ -36,7 +36,7 @@ from playground.ui.widgets.labels import CopyButton
 from playground.ui.widgets.layouts import column_of, repeating_timer, row_of
 from playground.ui.widgets.notice import Notice, SlimBar, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
-from playground.ui.widgets.tab_bar import counted, tab_bar
+from playground.ui.widgets.tab_bar import tab_bar, with_count
 
 if TYPE_CHECKING:
     from playground.ui.panes.response.probabilities_tab import ProbabilitiesTab
@@ -391,10 +391,10 @@ class ResponsePane(QFrame):
         events = len(state.raw) if state else 0
         tokens = state.probabilities_came if state else 0
         for index, text in (
-            (TOOLS, counted("Tool calls", calls)),
-            (EVENTS, counted("Events", events)),
+            (TOOLS, with_count("Tool calls", calls)),
+            (EVENTS, with_count("Events", events)),
             (JSON, self.json_tab.title(state)),
-            (PROBABILITIES, counted("Probabilities", tokens)),
+            (PROBABILITIES, with_count("Probabilities", tokens)),
         ):
             if self.tabs.tabText(index) != text:
                 self.tabs.setTabText(index, text)

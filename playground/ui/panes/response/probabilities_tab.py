@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.events import TokenProbability
+from playground.runs.metrics import counted
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
@@ -72,7 +73,7 @@ def sentence(token: TokenProbability, index: int) -> str:
 
 def summary(tokens: list[TokenProbability], came: int) -> str:
     """How many, and how sure the model was on the whole: the geometric mean, which is 1 ÷ perplexity."""
-    count = f"{came:,} {'token' if came == 1 else 'tokens'}"
+    count = counted(came, "token")
     if came > len(tokens):
         count = f"the first {len(tokens):,} of {count}"
     known = [token.logprob for token in tokens if token.logprob is not None]

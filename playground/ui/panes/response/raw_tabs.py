@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 from playground.client.events import RawEvent
 from playground.export.terminal import visible, visible_line
 from playground.prompt.json_position import JsonFault, read_json
+from playground.runs.metrics import counted
 from playground.runs.record import Asked
 from playground.runs.state import RunState
 from playground.runs.summary import wire_tool_calls
@@ -171,7 +172,7 @@ def answer_json(state: RunState) -> tuple[str, str]:
         return "The error's body, as received", _pretty(state.error.body)
     if len(state.raw) == 1 and not _is_chunk(state.raw[0].data):
         return "The response's body, as received", _pretty(state.raw[0].data)
-    pieces = f"{len(state.raw):,} events" if state.raw else "the stream"
+    pieces = counted(len(state.raw), "event") if state.raw else "the stream"
     return f"Put together from {pieces}", json.dumps(_merged(state), indent=2, ensure_ascii=False)
 
 

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.runs.metrics import whole_seconds
+from playground.runs.metrics import counted, whole_seconds
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import ending, left_s, placeholder, queued
 from playground.ui.panes.response.live_text import LiveText
@@ -210,7 +210,7 @@ class FoldedText(QFrame):
             return
         self._has_text = bool(text)
         self.text.show_text(text, final=final)
-        label = f"{self._name} · {len(text):,} characters"
+        label = f"{self._name} · {counted(len(text), 'character')}"
         if self.head.text() != label:
             self.head.setText(label)
         self.setVisible(bool(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import msgspec
 import pytest
@@ -248,7 +249,7 @@ async def test_the_chosen_request_is_in_sight_when_the_filter_goes(stage: Stage)
 async def test_only_what_is_looked_at_is_read_and_a_place_far_down_comes(stage: Stage) -> None:
     ids = await show.fill_plain(stage.log, 5 * PAGE + 5)
     counting = Counting(stage.log)
-    stage.pane.set_source(counting)
+    stage.pane.set_source(cast("RequestLog", counting))
     await stage.rows(len(ids))
     assert set(counting.firsts) == {0}
     stage.pane.take_focus()
@@ -264,7 +265,7 @@ async def test_only_what_is_looked_at_is_read_and_a_place_far_down_comes(stage: 
 async def test_a_letter_on_the_rows_does_not_read_them_all(stage: Stage) -> None:
     ids = await show.fill_plain(stage.log, 3 * PAGE)
     counting = Counting(stage.log)
-    stage.pane.set_source(counting)
+    stage.pane.set_source(cast("RequestLog", counting))
     await stage.rows(len(ids))
     stage.pane.take_focus()
     QTest.keyClick(stage.pane.table, Qt.Key.Key_X)
@@ -274,7 +275,7 @@ async def test_a_letter_on_the_rows_does_not_read_them_all(stage: Stage) -> None
 
 async def test_a_burst_of_changes_is_read_a_few_times_and_shown(stage: Stage) -> None:
     counting = Counting(stage.log)
-    stage.pane.set_source(counting)
+    stage.pane.set_source(cast("RequestLog", counting))
     await stage.until(lambda: counting.counts == 1, "the first look")
     for _ in range(1000):
         stage.pane.row_changed("any")
@@ -285,7 +286,7 @@ async def test_a_burst_of_changes_is_read_a_few_times_and_shown(stage: Stage) ->
 
 async def test_changes_that_never_pause_are_shown_all_the_same(stage: Stage) -> None:
     counting = Counting(stage.log)
-    stage.pane.set_source(counting)
+    stage.pane.set_source(cast("RequestLog", counting))
 
     def restless() -> bool:
         stage.pane.row_changed("any")
@@ -298,7 +299,7 @@ async def test_what_is_asked_while_an_answer_is_waited_for_is_asked_once(stage: 
     await show.fill_plain(stage.log, 2)
     counting = Counting(stage.log)
     counting.open.clear()
-    stage.pane.set_source(counting)
+    stage.pane.set_source(cast("RequestLog", counting))
     await started()
     for _ in range(10):
         stage.pane.model.refresh()
@@ -313,7 +314,7 @@ async def test_an_answer_that_comes_after_its_log_has_gone_is_not_shown(stage: S
     await show.fill_plain(stage.log, 2)
     counting = Counting(stage.log)
     counting.open.clear()
-    stage.pane.set_source(counting)
+    stage.pane.set_source(cast("RequestLog", counting))
     await started()
     stage.pane.set_source(None, "Closed.")
     counting.open.set()
@@ -346,7 +347,7 @@ async def test_long_search_shows_that_nothing_is_found_so_far_and_then_rows_as_t
     monkeypatch.setattr(model, "_SEARCHING_S", -1.0)
     await show.fill_plain(stage.log, 3)
     slow = Slow(stage.log)
-    stage.pane.set_source(slow)
+    stage.pane.set_source(cast("RequestLog", slow))
     await stage.rows(3)
     counted = slow.counts
     stage.pane.filter_line.setText("status:200")
@@ -471,7 +472,7 @@ async def test_from_the_filter_down_to_the_rows(stage: Stage) -> None:
 async def test_a_log_that_is_taken_away_is_no_longer_listened_to(stage: Stage, stays: bool) -> None:
     await show.fill_plain(stage.log, 2)
     counting = Counting(stage.log)
-    stage.pane.set_source(counting)
+    stage.pane.set_source(cast("RequestLog", counting))
     await stage.rows(2)
     assert counting.listeners == 1
     stage.pane.set_source(stage.log if stays else None, "Closed.")
@@ -482,7 +483,7 @@ async def test_a_log_that_is_taken_away_is_no_longer_listened_to(stage: Stage, s
 async def test_the_newest_rows_of_a_filter_come_before_they_are_counted(stage: Stage) -> None:
     await show.fill_plain(stage.log, PAGE * 2 + 5)
     counting = Counting(stage.log)
-    stage.pane.set_source(counting)
+    stage.pane.set_source(cast("RequestLog", counting))
     await stage.rows(PAGE * 2 + 5)
     counting.open.clear()
     stage.pane.filter_line.setText("is:done")
