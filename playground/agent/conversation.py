@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from playground.agent.tool_executor import ResultKind
 from playground.client.events import Usage
+from playground.prompt.diff import common_items
 from playground.prompt.document import Document, Json, Message, ToolCall, places
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump, load
@@ -176,7 +177,7 @@ class Conversation(Struct, frozen=True):
         """Return the messages that this turn's request adds to the request before."""
         turn = self.turns[turn_id]
         before = self.turns[turn.parent].document.messages if turn.parent else ()
-        return turn.document.messages[_shared(before, turn.document.messages) :]
+        return turn.document.messages[common_items(before, turn.document.messages) :]
 
     def keeps_prefix(self, turn_id: str) -> bool:
         """Return whether this turn's request begins with the whole previous request, so that the cached prefix stays
@@ -187,7 +188,7 @@ class Conversation(Struct, frozen=True):
             return True
         before = self.turns[turn.parent].document
         same = before.tools == turn.document.tools
-        return same and _shared(before.messages, turn.document.messages) == len(before.messages)
+        return same and common_items(before.messages, turn.document.messages) == len(before.messages)
 
     def totals(self, turn_id: str | None) -> ConversationTotals:
         """Return the sums over the requests on the path to a turn."""
@@ -241,11 +242,6 @@ class Conversation(Struct, frozen=True):
             if turn.parent in gone:
                 gone.add(turn.id)
         return replace(self, turns={key: turn for key, turn in self.turns.items() if key not in gone})
-
-
-def _shared(before: tuple[Message, ...], after: tuple[Message, ...]) -> int:
-    pairs = zip(before, after, strict=False)
-    return next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(before), len(after)))
 
 
 def _sum(values: Iterable[int | None]) -> Sum:

@@ -74,26 +74,17 @@ def _sample() -> tuple[tuple[Tool, ...], ToolMocks]:
 class AgentHost(Protocol):
     """The application services that agent loops use."""
 
-    @property
-    def folder(self) -> Path: ...
-
-    @property
-    def tasks(self) -> Tasks: ...
-
-    @property
-    def log(self) -> RequestLog | None: ...
+    folder: Path
+    tasks: Tasks
+    log: RequestLog | None
+    writer: FileWriter
+    on_notice: Subscribers[[str]]
 
     @property
     def tool_servers(self) -> ToolServers: ...
 
     @property
     def server_secrets(self) -> ServerSecrets: ...
-
-    @property
-    def writer(self) -> FileWriter: ...
-
-    @property
-    def on_notice(self) -> Callable[[str], None]: ...
 
     async def send(
         self, document: Document, on_dispatch: Callable[[PendingRequest], None], *, tags: Sequence[str] = ()

@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import replace
 
 from playground.prompt.document import Json
-from playground.prompt.field_errors import FieldError, InputError, Path
+from playground.prompt.field_errors import FieldError, FieldReader, InputError, Path
 from playground.prompt.json_position import JsonFault, read_json
 
 ReplyKind: TypeAlias = Literal["fixed", "template", "error", "ask", "http", "mcp"]
@@ -222,8 +222,7 @@ def load(text: str) -> ToolMocks:
         raise InputError(FieldError((), f"this is not JSON: {value}.", offset=value.offset))
     reader = _Reader()
     book = reader.book(reader.mapping(value, ()))
-    if reader.problems:
-        raise InputError(*reader.problems)
+    reader.check()
     return book
 
 
@@ -262,21 +261,7 @@ def _on_this_machine(host: str) -> bool:
         return False
 
 
-class _Reader:
-    """Reads fields and collects errors, so that the user sees all of them at once."""
-
-    def __init__(self) -> None:
-        self.problems: list[FieldError] = []
-
-    def wrong(self, path: Path, message: str, hint: str = "") -> None:
-        self.problems.append(FieldError(path, message, hint))
-
-    def mapping(self, value: Json, path: Path) -> dict[str, Json]:
-        if isinstance(value, dict):
-            return value
-        self.wrong(path, "should be an object.")
-        return {}
-
+class _Reader(FieldReader):
     def book(self, fields: dict[str, Json]) -> ToolMocks:
         version = fields.get(FORMAT_KEY)
         if version != FORMAT_VERSION or isinstance(version, bool):
@@ -292,10 +277,7 @@ class _Reader:
 
     def tool(self, value: Json, path: Path) -> ToolMock:
         fields = self.mapping(value, path)
-        cases = fields.get("cases", [])
-        if not isinstance(cases, list):
-            self.wrong((*path, "cases"), "should be a list.")
-            cases = []
+        cases = self.items(fields.get("cases", []), (*path, "cases"))
         return ToolMock(
             self.reply(fields.get("otherwise", {"kind": "ask"}), (*path, "otherwise")),
             tuple(self.case(item, (*path, "cases", index)) for index, item in enumerate(cases)),
@@ -313,10 +295,7 @@ class _Reader:
         if kind is None:
             self.wrong((*path, "kind"), f"should be one of {', '.join(KINDS)}.")
             return ASK
-        text = fields.get("text", "")
-        if not isinstance(text, str):
-            self.wrong((*path, "text"), "should be text.")
-            text = ""
+        text = self.text(fields.get("text", ""), (*path, "text"))
         if kind == "http":
             self.address(text, path)
         if kind == "mcp" and not text.strip():

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ def replay(options: argparse.Namespace) -> int:
     """Print one line per request and a summary. Returns 0; raises InputError (2) for a file that cannot be replayed."""
     memory: Path | None = options.learned
     try:
-        learned = _read(memory) if memory is not None and memory.exists() else None
+        learned = None
+        if memory is not None and memory.exists():
+            with _errors_of(memory):
+                learned = memory.read_bytes()
         # The whole file first: a bad line is reported before anything is printed.
         records = list(read_traffic(options.file, exported_request))
         found = replay_traffic(records, lifetime_s=options.lifetime, learned=learned)
@@ -35,7 +39,8 @@ def replay(options: argparse.Namespace) -> int:
         for line in lines:
             sys.stdout.write(line + "\n")
         if memory is not None:
-            _write(memory, found.learned)
+            with _errors_of(memory):
+                memory.write_bytes(found.learned)
         sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
@@ -44,16 +49,10 @@ def replay(options: argparse.Namespace) -> int:
     return FINISHED
 
 
-def _read(memory: Path) -> bytes:
+@contextmanager
+def _errors_of(memory: Path) -> Iterator[None]:
     try:
-        return memory.read_bytes()
-    except OSError as error:
-        raise InputError(FieldError(("--learned",), f"{memory}: {error.strerror or error}.")) from error
-
-
-def _write(memory: Path, learned: bytes) -> None:
-    try:
-        memory.write_bytes(learned)
+        yield
     except OSError as error:
         raise InputError(FieldError(("--learned",), f"{memory}: {error.strerror or error}.")) from error
 
@@ -167,11 +166,10 @@ def _text_lines(found: TrafficReplay) -> Iterator[str]:
         cached, prompt = fields["cached_tokens"], fields["prompt_tokens"]
         reported = "—" if cached["reported"] is None else f"{cached['reported']:,}"
         size = f"≈ {prompt['forecast']:,}" if prompt["reported"] is None else f"{prompt['reported']:,}"
-        text = (
+        yield (
             f"{result.record.request_id or '—'}  cached ≈ {cached['forecast']:,} "
             f"({cached['low']:,} to {cached['high']:,}), reported {reported} of {size}  {fields['basis']}"
         )
-        yield text
         if result.explanation is not None:
             yield f"    {result.explanation.cause}: {result.explanation.sentence}"
     summary = found.summary

@@ -30,8 +30,8 @@ def opcodes(old: Sequence[Hashable], new: Sequence[Hashable]) -> Iterator[Opcode
     Unlike difflib, it takes less than quadratic time: what many equal items make expensive is divided at items that
     occur once in both; a part without such items is replaced whole.
     """
-    first = _common(old, new)
-    last = _common(old[first:][::-1], new[first:][::-1])
+    first = common_items(old, new)
+    last = common_items(old[first:][::-1], new[first:][::-1])
     if first:
         yield "equal", 0, first, 0, first
     yield from _between(old, new, first, len(old) - last, first, len(new) - last)
@@ -39,7 +39,8 @@ def opcodes(old: Sequence[Hashable], new: Sequence[Hashable]) -> Iterator[Opcode
         yield "equal", len(old) - last, len(old), len(new) - last, len(new)
 
 
-def _common(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
+def common_items(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
+    """Return the number of leading items that two sequences share."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
 
@@ -123,10 +124,10 @@ def _tools(before: Document, after: Document) -> Iterator[DiffRow]:
         other = by_name.get(tool.name)
         if other is not None and other != tool:
             yield DiffRow("head", f"tool {tool.name}")
-            yield from line_changes(_broken(other.json_text), _broken(tool.json_text))
+            yield from line_changes(tool_lines(other.json_text), tool_lines(tool.json_text))
 
 
-def _broken(json_text: str) -> list[str]:
+def tool_lines(json_text: str) -> list[str]:
     """Return a definition with one line for each member, so that a difference is not the whole of it."""
     return json_text.replace('","', '",\n"').replace("},", "},\n").split("\n")
 

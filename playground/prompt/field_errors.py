@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 Path = tuple[str | int, ...]
@@ -42,3 +44,51 @@ class InputError(ValueError):
 
 class UnwritableOutputError(InputError):
     """An output that cannot be written. Commands end with status 1, not with the 2 of invalid input."""
+
+
+class FieldReader:
+    """Reads fields of JSON and collects the errors, so that the user sees all of them at once."""
+
+    def __init__(self) -> None:
+        self.problems: list[FieldError] = []
+
+    def wrong(self, path: Path, message: str, hint: str = "") -> None:
+        """Note an error."""
+        self.problems.append(FieldError(path, message, hint))
+
+    def check(self) -> None:
+        """Raise InputError if there were errors."""
+        if self.problems:
+            raise InputError(*self.problems)
+
+    def text(self, value: Any, path: Path) -> str:
+        """Return a text; for any other value an empty one, and note the error."""
+        if isinstance(value, str):
+            return value
+        self.wrong(path, f"should be text, but is {_kind(value)}.")
+        return ""
+
+    def flag(self, value: Any, path: Path) -> bool:
+        """Return true or false, and note an error for any other value."""
+        if not isinstance(value, bool):
+            self.wrong(path, f"should be true or false, but is {_kind(value)}.")
+        return bool(value)
+
+    def items(self, value: Any, path: Path) -> list[Any]:
+        """Return a list; for any other value an empty one, and note the error."""
+        if isinstance(value, list):
+            return value
+        self.wrong(path, f"should be a list, but is {_kind(value)}.")
+        return []
+
+    def mapping(self, value: Any, path: Path) -> dict[str, Any]:
+        """Return an object; for any other value an empty one, and note the error."""
+        if isinstance(value, dict):
+            return value
+        self.wrong(path, f"should be an object, but is {_kind(value)}.")
+        return {}
+
+
+def _kind(value: object) -> str:
+    kinds = {type(None): "null", bool: "true or false", str: "text", list: "a list", dict: "an object"}
+    return kinds.get(type(value), "a number")

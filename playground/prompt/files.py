@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prompt.document import ROLES, Document, Json, Message, Role, Tool, ToolCall
-from playground.prompt.field_errors import FieldError, InputError, Path
+from playground.prompt.field_errors import FieldError, FieldReader, InputError, Path
 from playground.prompt.json_bounds import JsonBoundsError, loads
 from playground.prompt.limits import OWN_PLACE
 from playground.prompt.request import body_fields, encode, message_fields
@@ -213,43 +213,12 @@ def _json(text: str) -> Json:
     return value
 
 
-class _Reader:
-    """Reads fields and collects errors, so that the user sees all of them at once."""
+class _Reader(FieldReader):
+    """Reads the fields of a document. `joined_parts` counts the messages whose text parts were joined."""
 
     def __init__(self) -> None:
-        self.problems: list[FieldError] = []
+        super().__init__()
         self.joined_parts = 0
-        """Messages whose text parts were joined."""
-
-    def wrong(self, path: Path, message: str, hint: str = "") -> None:
-        self.problems.append(FieldError(path, message, hint))
-
-    def check(self) -> None:
-        if self.problems:
-            raise InputError(*self.problems)
-
-    def text(self, value: Json, path: Path) -> str:
-        if isinstance(value, str):
-            return value
-        self.wrong(path, f"should be text, but is {_kind(value)}.")
-        return ""
-
-    def flag(self, value: Json, path: Path) -> bool:
-        if not isinstance(value, bool):
-            self.wrong(path, f"should be true or false, but is {_kind(value)}.")
-        return bool(value)
-
-    def items(self, value: Json, path: Path) -> list[Json]:
-        if isinstance(value, list):
-            return value
-        self.wrong(path, f"should be a list, but is {_kind(value)}.")
-        return []
-
-    def mapping(self, value: Json, path: Path) -> dict[str, Json]:
-        if isinstance(value, dict):
-            return value
-        self.wrong(path, f"should be an object, but is {_kind(value)}.")
-        return {}
 
     def messages(self, value: Json) -> tuple[Message, ...]:
         return tuple(
@@ -317,11 +286,6 @@ class _Reader:
     def texts(self, value: Json, name: str) -> Mapping[str, str]:
         fields = self.mapping(value, (name,))
         return {key: self.text(item, (name, key)) for key, item in fields.items()}
-
-
-def _kind(value: Json) -> str:
-    kinds = {type(None): "null", bool: "true or false", str: "text", list: "a list", dict: "an object"}
-    return kinds.get(type(value), "a number")
 
 
 def _prompt_file(value: dict[str, Json]) -> OpenedPrompt:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -156,11 +155,9 @@ def build_model(assumed_s: float, rows: Sequence[SentRow], state: LearnedState |
 
 def sent_from_log(row: SentRow) -> tuple[Sent, CacheUsage]:
     """Return a logged request and its report as the cache model reads them."""
-    try:
-        value = json.loads(row.body)
-    except (ValueError, RecursionError):
-        value = {}
-    fields = value if isinstance(value, dict) else {}
+    from playground.runs.record import sent_fields
+
+    fields = sent_fields(row.body)
     view = view_of_fields(fields)
     rest = {name: value for name, value in fields.items() if name not in ("messages", "tools")}
     tag = row.source if row.source in ("experiment", "keep_warm") else ""

@@ -17,7 +17,7 @@ from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge,
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prefix_size import Measure, Size
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.view import CacheView, view_of_document, view_of_fields
+from playground.prefix_cache.view import view_of_document, view_of_fields
 from playground.prompt.document import Document, Json
 from playground.runs.service import cache_usage
 from playground.runs.state import RunState
@@ -37,12 +37,7 @@ class Asked(Struct, frozen=True):
 
 def asked_in(body: bytes) -> Asked:
     """Parse a sent request body. Returns no expectations if the body is not a JSON object."""
-    try:
-        fields = json.loads(body)
-    except ValueError:
-        return Asked()
-    if not isinstance(fields, dict):
-        return Asked()
+    fields = sent_fields(body)
     form = fields.get("response_format")
     kind = form.get("type") if isinstance(form, dict) else None
     return Asked(kind in ("json_object", "json_schema"), schemas_by_name(fields.get("tools")), _usage(fields))
@@ -128,24 +123,25 @@ def explain_stored(
     record: RequestRecord, state: RunState, earlier: RequestRecord | None, document: Document
 ) -> MissExplanation | None:
     """Explain a logged request without a stored explanation, knowing only both requests and the report."""
-    view, fields = _read(record)
+    fields = sent_fields(record.body)
+    view = view_of_fields(fields)
     usage = cache_usage(state)
     measure = Measure(view, TokenEstimator())
     scale = usage.prompt_tokens / measure.total if usage.prompt_tokens and measure.total else 1.0
     known = MissKnowledge([OrderEvidence("first", 1.0, lambda offset: Size(measure.upto(offset) * scale, 4.0))])
     other = None
     if earlier is not None:
-        before, before_fields = _read(earlier)
+        before = sent_fields(earlier.body)
         gap_s = (record.started_utc - earlier.started_utc).total_seconds()
         forecast = record.forecast
-        other = EarlierRequest(before, before_fields, forecast.request_id if forecast else None, gap_s)
+        other = EarlierRequest(view_of_fields(before), before, forecast.request_id if forecast else None, gap_s)
     return explain_miss(view, fields, other, usage, known, view_of_document(document))
 
 
-def _read(record: RequestRecord) -> tuple[CacheView, dict[str, Json]]:
+def sent_fields(body: bytes) -> dict[str, Json]:
+    """Return the fields of a sent request body; none if it is not a JSON object."""
     try:
-        value = json.loads(record.body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
-        value = {}
-    fields = value if isinstance(value, dict) else {}
-    return view_of_fields(fields), fields
+        return {}
+    return value if isinstance(value, dict) else {}

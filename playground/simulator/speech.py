@@ -12,7 +12,7 @@ import json
 import math
 import struct
 import wave
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -24,6 +24,9 @@ FIRST_AUDIO_S = 0.2
 FRAME_S = 0.25
 """Seconds of audio in one frame; frames are sent ten times as fast as they play."""
 HZ, LOUDNESS = 220.0, 900
+
+
+_Respond = Callable[[web.Request, Mapping[str, Any]], Awaitable[web.StreamResponse]]
 
 
 class SpeechRoutes:
@@ -41,26 +44,33 @@ class SpeechRoutes:
         application.router.add_post("/waves/v1/tts/live", self._live)
 
     async def _whole(self, request: web.Request) -> web.StreamResponse:
-        fields = await self._taken(request)
-        if isinstance(fields, web.Response):
-            return fields
+        return await self._spoken(request, self._wav)
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        return await self._spoken(request, self._stream)
+
+    async def _spoken(self, request: web.Request, respond: _Respond) -> web.StreamResponse:
+        """Take a slot and respond to the request's fields, or answer with an error."""
+        self._authenticate(request)
         try:
-            await asyncio.sleep(FIRST_AUDIO_S)
-            rate = int(fields.get("sample_rate", 24000))
-            return web.Response(
-                body=as_wav(tone(fields), rate), content_type="audio/wav", headers=self._headers(request)
-            )
+            fields = json.loads(await request.read())
+        except (ValueError, RecursionError):
+            return self._refused(request, 400, "invalid_request", "The body is not JSON")
+        wrong = problem(fields)
+        if wrong:
+            return self._refused(request, 400, "invalid_request", wrong)
+        if self._at_once is not None and self._busy >= self._at_once:
+            return self._refused(request, 429, "rate_limit", "One speech request at a time on this account")
+        self._busy += 1
+        try:
+            return await respond(request, fields)
         finally:
             self._busy -= 1
 
-    async def _live(self, request: web.Request) -> web.StreamResponse:
-        fields = await self._taken(request)
-        if isinstance(fields, web.Response):
-            return fields
-        try:
-            return await self._stream(request, fields)
-        finally:
-            self._busy -= 1
+    async def _wav(self, request: web.Request, fields: Mapping[str, Any]) -> web.StreamResponse:
+        await asyncio.sleep(FIRST_AUDIO_S)
+        audio = as_wav(tone(fields), int(fields.get("sample_rate", 24000)))
+        return web.Response(body=audio, content_type="audio/wav", headers=self._headers(request))
 
     async def _stream(self, request: web.Request, fields: Mapping[str, Any]) -> web.StreamResponse:
         response = web.StreamResponse(headers={**self._headers(request), "Content-Type": "text/event-stream"})
@@ -75,22 +85,6 @@ class SpeechRoutes:
         await response.write(_frame({"status": "200", "done": True}))
         await response.write_eof()
         return response
-
-    async def _taken(self, request: web.Request) -> dict[str, Any] | web.Response:
-        """Return the request's fields and take a slot for it, or return the error response."""
-        self._authenticate(request)
-        try:
-            fields = json.loads(await request.read())
-        except (ValueError, RecursionError):
-            return self._refused(request, 400, "invalid_request", "The body is not JSON")
-        wrong = problem(fields)
-        if wrong:
-            return self._refused(request, 400, "invalid_request", wrong)
-        if self._at_once is not None and self._busy >= self._at_once:
-            return self._refused(request, 429, "rate_limit", "One speech request at a time on this account")
-        self._busy += 1
-        made: dict[str, Any] = fields
-        return made
 
     def _refused(self, request: web.Request, status: int, error: str, message: str) -> web.Response:
         """Return the error envelope of this service, which differs from that of chat completions."""

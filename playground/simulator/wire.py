@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from playground.simulator.engine import pieces
@@ -43,13 +44,8 @@ def problems(fields: Any) -> list[ErrorDetail]:
         *_messages(fields.get("messages")),
         *_tools(fields.get("tools"), "tools" in fields),
         *_tool_choice(fields),
-        *_numbers(fields),
-        *_whole_numbers(fields),
-        *_stop(fields.get("stop")),
-        *_response_format(fields.get("response_format")),
-        *_switches(fields),
-        *_logit_bias(fields.get("logit_bias")),
-        *_refused(fields),
+        *_parameters(fields),
+        *_dependent(fields),
     ]
 
 
@@ -137,65 +133,66 @@ def tool_names(fields: dict[str, Any]) -> list[str]:
     return [function["name"] for function in functions if isinstance(function, dict) and "name" in function]
 
 
-def _numbers(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
-    for name, (low, high) in NUMBERS.items():
+def _parameters(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
+    for name, (code, words, is_valid) in _PARAMETERS.items():
         value = fields.get(name)
-        if value is not None and not (_is_number(value) and low <= value <= high):
-            yield ErrorDetail("out_of_range", f"{name} must be a number from {low:g} to {high:g}", (name,))
+        if value is not None and not is_valid(value):
+            yield ErrorDetail(code, f"{name} must be {words}", (name,))
 
 
-def _whole_numbers(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
-    limit, seed, top = fields.get("max_tokens"), fields.get("seed"), fields.get("top_logprobs")
-    if limit is not None and not (_is_whole(limit) and limit >= 1):
-        yield ErrorDetail("out_of_range", "max_tokens must be a whole number from 1 on", ("max_tokens",))
-    if seed is not None and not _is_whole(seed):
-        yield ErrorDetail("invalid_type", "seed must be a whole number", ("seed",))
-    if top is not None:
-        if not (_is_whole(top) and 0 <= top <= 20):
-            yield ErrorDetail("out_of_range", "top_logprobs must be a whole number from 0 to 20", ("top_logprobs",))
-        elif fields.get("logprobs") is not True:
-            yield ErrorDetail("required", "top_logprobs needs logprobs: true", ("logprobs",))
+def _is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
-def _stop(stop: Any) -> Iterator[ErrorDetail]:
-    if stop is None or isinstance(stop, str):
-        return
-    if not isinstance(stop, list) or len(stop) > 4 or not all(isinstance(item, str) for item in stop):
-        yield ErrorDetail("invalid_type", "stop must be a string or up to 4 strings", ("stop",))
+def _is_whole(value: Any, low: float = -math.inf, high: float = math.inf) -> bool:
+    return isinstance(value, int) and _is_number(value, low, high)
 
 
-def _response_format(value: Any) -> Iterator[ErrorDetail]:
-    if value is None:
-        return
-    if not isinstance(value, dict) or value.get("type") not in ("text", "json_object"):
-        yield ErrorDetail(
-            "invalid_enum_value", "response_format type must be text or json_object", ("response_format", "type")
-        )
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
-def _switches(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
-    for name in ("stream", "logprobs"):
-        if fields.get(name) is not None and not isinstance(fields[name], bool):
-            yield ErrorDetail("invalid_type", f"{name} must be true or false", (name,))
-    options = fields.get("stream_options")
-    if options is not None and not isinstance(options, dict):
-        yield ErrorDetail("invalid_type", "stream_options must be an object", ("stream_options",))
-    elif options and not isinstance(options.get("include_usage", False), bool):
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_stop(value: Any) -> bool:
+    return _is_text(value) or (isinstance(value, list) and len(value) <= 4 and all(map(_is_text, value)))
+
+
+def _is_bias(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_number(bias, -100, 100) for bias in value.values())
+
+
+_PARAMETERS: Mapping[str, tuple[str, str, Callable[[Any], bool]]] = {
+    **{
+        name: ("out_of_range", f"a number from {low:g} to {high:g}", partial(_is_number, low=low, high=high))
+        for name, (low, high) in NUMBERS.items()
+    },
+    "max_tokens": ("out_of_range", "a whole number from 1 on", partial(_is_whole, low=1)),
+    "seed": ("invalid_type", "a whole number", _is_whole),
+    "top_logprobs": ("out_of_range", "a whole number from 0 to 20", partial(_is_whole, low=0, high=20)),
+    "stop": ("invalid_type", "a string or up to 4 strings", _is_stop),
+    "stream": ("invalid_type", "true or false", _is_flag),
+    "logprobs": ("invalid_type", "true or false", _is_flag),
+    "stream_options": ("invalid_type", "an object", lambda value: isinstance(value, dict)),
+    "user": ("invalid_type", "a string", _is_text),
+    "logit_bias": ("invalid_type", "a map of token ids to numbers from -100 to 100", _is_bias),
+}
+"""Code and words of the error, and the check, of each parameter that has a rule by itself."""
+
+
+def _dependent(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
+    """Yield the errors inside objects, of parameters that need others, and of those that are not supported."""
+    if fields.get("top_logprobs") is not None and fields.get("logprobs") is not True:
+        yield ErrorDetail("required", "top_logprobs needs logprobs: true", ("logprobs",))
+    form, options = fields.get("response_format"), fields.get("stream_options")
+    if form is not None and not (isinstance(form, dict) and form.get("type") in ("text", "json_object")):
+        path = ("response_format", "type")
+        yield ErrorDetail("invalid_enum_value", "response_format type must be text or json_object", path)
+    if isinstance(options, dict) and not _is_flag(options.get("include_usage", False)):
         yield ErrorDetail("invalid_type", "include_usage must be true or false", ("stream_options", "include_usage"))
-    if fields.get("user") is not None and not isinstance(fields["user"], str):
-        yield ErrorDetail("invalid_type", "user must be a string", ("user",))
-
-
-def _logit_bias(value: Any) -> Iterator[ErrorDetail]:
-    if value is None:
-        return
-    if not isinstance(value, dict) or not all(_is_number(bias) and -100 <= bias <= 100 for bias in value.values()):
-        yield ErrorDetail("invalid_type", "logit_bias must map token ids to numbers from -100 to 100", ("logit_bias",))
-
-
-def _refused(fields: dict[str, Any]) -> Iterator[ErrorDetail]:
-    count = fields.get("n")
-    if count is not None and count != 1:
+    if fields.get("n") not in (None, 1):
         yield ErrorDetail("unsupported_parameter", "n above 1 is not supported", ("n",))
     if fields.get("prompt_logprobs") is not None:
         yield ErrorDetail("unsupported_parameter", "prompt_logprobs is not supported", ("prompt_logprobs",))
@@ -211,14 +208,6 @@ def context_problem(fields: dict[str, Any], prompt_tokens: int) -> ErrorDetail |
         f"{prompt_tokens} prompt tokens and max_tokens {fields.get('max_tokens') or 0} are more than {CONTEXT_TOKENS}",
         ("messages",),
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 ARGUMENT_PIECE = 4

@@ -21,19 +21,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as gen_ai
-from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
-    GenAiOperationNameValues,
-    GenAiOutputTypeValues,
-    GenAiProviderNameValues,
-)
 from opentelemetry.semconv._incubating.attributes.http_attributes import HTTP_REQUEST_RESEND_COUNT
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
+from opentelemetry.semconv.attributes import http_attributes as http
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
-from opentelemetry.semconv.attributes.http_attributes import (
-    HTTP_REQUEST_METHOD,
-    HTTP_RESPONSE_HEADER_TEMPLATE,
-    HTTP_RESPONSE_STATUS_CODE,
-)
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME, SERVICE_VERSION
 from opentelemetry.semconv.attributes.url_attributes import URL_FULL
@@ -48,21 +39,21 @@ from playground.runs.state import Attempt
 
 SCHEMA_URL = list(Schemas)[-1].value
 """Schema of the installed conventions."""
-CHAT, EXECUTE_TOOL = GenAiOperationNameValues.CHAT.value, GenAiOperationNameValues.EXECUTE_TOOL.value
+CHAT, EXECUTE_TOOL = gen_ai.GenAiOperationNameValues.CHAT.value, gen_ai.GenAiOperationNameValues.EXECUTE_TOOL.value
 COMPLETIONS = "/chat/completions"
 Attribute: TypeAlias = str | int | float | bool | tuple[str, ...]
 _PROVIDERS = {
     "smallest.ai": "smallest_ai",
-    "openai.com": GenAiProviderNameValues.OPENAI.value,
-    "azure.com": GenAiProviderNameValues.AZURE_AI_OPENAI.value,
-    "anthropic.com": GenAiProviderNameValues.ANTHROPIC.value,
-    "deepseek.com": GenAiProviderNameValues.DEEPSEEK.value,
-    "groq.com": GenAiProviderNameValues.GROQ.value,
-    "mistral.ai": GenAiProviderNameValues.MISTRAL_AI.value,
-    "perplexity.ai": GenAiProviderNameValues.PERPLEXITY.value,
-    "x.ai": GenAiProviderNameValues.X_AI.value,
-    "cohere.com": GenAiProviderNameValues.COHERE.value,
-    "googleapis.com": GenAiProviderNameValues.GCP_GEMINI.value,
+    "openai.com": gen_ai.GenAiProviderNameValues.OPENAI.value,
+    "azure.com": gen_ai.GenAiProviderNameValues.AZURE_AI_OPENAI.value,
+    "anthropic.com": gen_ai.GenAiProviderNameValues.ANTHROPIC.value,
+    "deepseek.com": gen_ai.GenAiProviderNameValues.DEEPSEEK.value,
+    "groq.com": gen_ai.GenAiProviderNameValues.GROQ.value,
+    "mistral.ai": gen_ai.GenAiProviderNameValues.MISTRAL_AI.value,
+    "perplexity.ai": gen_ai.GenAiProviderNameValues.PERPLEXITY.value,
+    "x.ai": gen_ai.GenAiProviderNameValues.X_AI.value,
+    "cohere.com": gen_ai.GenAiProviderNameValues.COHERE.value,
+    "googleapis.com": gen_ai.GenAiProviderNameValues.GCP_GEMINI.value,
     "openrouter.ai": "openrouter",
     "together.xyz": "together_ai",
     "moonshot.ai": "moonshot_ai",
@@ -133,11 +124,11 @@ def metric_attributes(run: Run) -> dict[str, Attribute]:
 def attempt_attributes(run: Run, attempt: Attempt) -> dict[str, Attribute]:
     """Return the attributes of one HTTP exchange."""
     found: dict[str, Attribute | None] = {
-        HTTP_REQUEST_METHOD: "POST",
+        http.HTTP_REQUEST_METHOD: "POST",
         URL_FULL: run.endpoint.base_url + COMPLETIONS,
-        HTTP_RESPONSE_STATUS_CODE: attempt.status,
+        http.HTTP_RESPONSE_STATUS_CODE: attempt.status,
         HTTP_REQUEST_RESEND_COUNT: attempt.number - 1 or None,
-        f"{HTTP_RESPONSE_HEADER_TEMPLATE}.x-request-id": (attempt.request_id,) if attempt.request_id else None,
+        f"{http.HTTP_RESPONSE_HEADER_TEMPLATE}.x-request-id": (attempt.request_id,) if attempt.request_id else None,
         **_server(run),
     }
     return _known(found)
@@ -193,7 +184,7 @@ def _output_type(run: Run) -> str:
     wanted = run.document.parameters.get("response_format")
     kind = wanted.get("type") if isinstance(wanted, dict) else wanted
     json = kind in ("json_object", "json_schema")
-    return str((GenAiOutputTypeValues.JSON if json else GenAiOutputTypeValues.TEXT).value)
+    return str((gen_ai.GenAiOutputTypeValues.JSON if json else gen_ai.GenAiOutputTypeValues.TEXT).value)
 
 
 def _known(found: dict[str, Attribute | None]) -> dict[str, Attribute]:
@@ -318,10 +309,7 @@ def _provider(collector: str, on_notice: Callable[[str], None]) -> TracerProvide
                 on_notice(f"The collector at {collector} took no spans of the last requests.")
             return result
 
-    provider = TracerProvider(
-        resource=_resource(),
-        shutdown_on_exit=False,
-    )
+    provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(Exporter(endpoint=collector, timeout=EXPORT_S)))
     return provider
 

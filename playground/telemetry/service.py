@@ -93,7 +93,7 @@ def line(run: Run, *, contents: bool) -> str:
     """
     described = summary(run)
     written = {name: described.pop(name) for name in CONTENTS}
-    forecast = described.pop("forecast")
+    del described["forecast"]
     fields: dict[str, Json] = {
         "timestamp": run.started_utc.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": "error" if run.state.phase == "failed" else "info",
@@ -106,14 +106,19 @@ def line(run: Run, *, contents: bool) -> str:
         "simulated": run.endpoint.kind == "simulator",
         "model": run.request.model,
         **described,
-        "estimated": _estimated(run) if forecast is not None else None,
+        "estimated": None
+        if run.forecast is None
+        else {
+            "prompt_tokens": round(run.forecast.prompt_tokens),
+            "cached_tokens": round(run.forecast.cached_tokens),
+        },
     }
     error = fields["error"]
     if isinstance(error, dict) and not contents:
         fields["error"] = {name: error[name] for name in ("kind", "status", "type")}
     key = None
     if contents:
-        fields |= {"request": _parsed(run.request.body), **written}
+        fields |= {"request": json.loads(run.request.body), **written}
         key = credentials(run.endpoint.base_url, (), body=run.request.body)
     return redact(json.dumps(fields, ensure_ascii=True, separators=(",", ":")), key)
 
@@ -122,19 +127,6 @@ def _message(run: Run) -> str:
     state = run.state
     outcome = state.finish_reason if state.phase == "done" else state.phase
     return " ".join(str(word) for word in ("chat.completions", state.status, outcome) if word is not None)
-
-
-def _estimated(run: Run) -> Json:
-    assert run.forecast is not None
-    return {
-        "prompt_tokens": round(run.forecast.prompt_tokens),
-        "cached_tokens": round(run.forecast.cached_tokens),
-    }
-
-
-def _parsed(body: bytes) -> Json:
-    fields: Json = json.loads(body)
-    return fields
 
 
 MISSING = (

@@ -133,7 +133,8 @@ class McpSession:
                 self._error = redact(_sentence(self._name, error, words), self._secrets)
             self._error = self._error or f"The tool server {self._name} was closed."
             while not self._asked.empty():
-                self._refuse(self._asked.get_nowait())
+                if (asked := self._asked.get_nowait()) is not None:
+                    _settle(asked[2], error=ToolServerError(self._error))
 
     @asynccontextmanager
     async def _connected(self, said: IO[str]) -> AsyncGenerator[Client, None]:
@@ -175,10 +176,6 @@ class McpSession:
                 raise
             else:
                 _settle(answer, redact_value(found, self._secrets) if self._secrets else found)
-
-    def _refuse(self, asked: tuple[object, float, asyncio.Future[Any]] | None) -> None:
-        if asked is not None:
-            _settle(asked[2], error=ToolServerError(self._error or ""))
 
     async def ask(self, question: Callable[[Client], Awaitable[Answer]], limit_s: float) -> Answer:
         """Have a request answered. Raises ToolServerError."""
@@ -272,11 +269,6 @@ Allowed = Callable[[str], Coroutine[Any, Any, bool]]
 SecretsOf = Callable[[str], Coroutine[Any, Any, tuple[str, ...]]]
 
 
-async def no_secrets(_server: str) -> tuple[str, ...]:
-    """Return the secrets of a text without placeholders."""
-    return ()
-
-
 class ToolServers:
     """Connects on first use, keeps connections, and ends them with `close`.
 
@@ -284,7 +276,7 @@ class ToolServers:
     secrets.
     """
 
-    def __init__(self, allowed: Allowed, secrets: SecretsOf = no_secrets) -> None:
+    def __init__(self, allowed: Allowed, secrets: SecretsOf) -> None:
         """Take `allowed`, which asks the user before the first call whether a prompt may call a server's tools.
 
         `secrets` returns the secrets of a text with placeholders, or raises InputError.
@@ -304,8 +296,7 @@ class ToolServers:
         found = await self._in_thread(self._ask(server, where, secrets, list_tools, CONNECT_S))
         if not found:
             raise ToolServerError(f"{server} has no tools.")
-        pasted = [from_json(json.dumps(_definition(fields))).tools[0] for fields in found]
-        return tuple(pasted)
+        return tuple(from_json(json.dumps(_definition(fields))).tools[0] for fields in found)
 
     async def call(self, server: str, name: str, arguments: Mapping[str, Json], owner: str) -> str:
         """Return a tool's result. `owner` is the prompt that the consent belongs to.

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document
-from playground.prompt.diff import AROUND, opcodes
+from playground.prompt.diff import AROUND, opcodes, tool_lines
 from playground.prompt.document import Document
 from playground.runs.metrics import counted
 
@@ -124,9 +124,7 @@ _NO_PART = _Part(0, "", ())
 
 
 def _parts(document: Document) -> list[_Part]:
-    texts = [
-        (f"tool {tool.name}", tool.json_text.replace('","', '",\n"').replace("},", "},\n")) for tool in document.tools
-    ]
+    texts = [(f"tool {tool.name}", "\n".join(tool_lines(tool.json_text))) for tool in document.tools]
     for message in document.messages:
         calls = "".join(f"\n{call.name}({call.arguments})" for call in message.tool_calls)
         texts.append((message.role, (message.content or "") + calls))

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prompt.diff import opcodes
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
@@ -173,11 +174,8 @@ class History(Struct, eq=False):
 
     def text(self, id_: str) -> str | None:
         """Return the text of a version; None if it, or a version that it builds on, is damaged."""
-        chain: list[Content] = []
-        content = self.contents.get(id_)
-        while content is not None and not content.whole and len(chain) < 2 * MAX_CHAIN:
-            chain.append(content)
-            content = self.contents.get(content.base)
+        chain = self._chain(id_)
+        content = self.contents.get(chain[-1].base if chain else id_)
         if content is None or not content.whole:
             return None
         try:
@@ -242,19 +240,20 @@ class History(Struct, eq=False):
         id_, text = version_id(document), version_text(document)
         newest = self.newest()
         self._newest = (id_, text)  # used once the record has been added
-        if newest is not None and self._chain(newest[0]) < MAX_CHAIN:
+        if newest is not None and len(self._chain(newest[0])) < MAX_CHAIN:
             edits = edits_between(newest[1], text)
             if sum(len(edit[2]) + 12 for edit in edits) * 4 < len(text) + 4_000:
                 return Content(id_, at, reason, summary, run_id, base=newest[0], edits=edits)
         return Content(id_, at, reason, summary, run_id, whole=_deflated(text))
 
-    def _chain(self, id_: str) -> int:
-        length = 0
+    def _chain(self, id_: str) -> list[Content]:
+        """Return the differences from a version back to one that is stored whole."""
+        chain: list[Content] = []
         content = self.contents.get(id_)
-        while content is not None and not content.whole and length <= MAX_CHAIN:
-            length += 1
+        while content is not None and not content.whole and len(chain) < 2 * MAX_CHAIN:
+            chain.append(content)
             content = self.contents.get(content.base)
-        return length
+        return chain
 
 
 def _unescaped(text: str) -> str:
@@ -288,8 +287,8 @@ def _edited(text: str, edits: list[tuple[int, int, str]]) -> str:
 
 def edits_between(old: str, new: str) -> list[tuple[int, int, str]]:
     """Return edits that turn `old` into `new`, in ascending order."""
-    start = _common(old, new)
-    end = min(_common(old[::-1], new[::-1]), len(old) - start, len(new) - start)
+    start = common_prefix(old, new)
+    end = common_suffix(old, new, min(len(old), len(new)) - start)
     left, right = old[start : len(old) - end], new[start : len(new) - end]
     if not left and not right:
         return []
@@ -303,15 +302,3 @@ def edits_between(old: str, new: str) -> list[tuple[int, int, str]]:
         if tag != "equal":
             edits.append((at[a], at[b], "".join(lines[1][c:d])))
     return edits
-
-
-def _common(one: str, other: str) -> int:
-    """Return the length of the common beginning."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -34,11 +34,15 @@ async def no(_server: str) -> bool:
     return False
 
 
+async def no_secrets(_server: str) -> tuple[str, ...]:
+    return ()
+
+
 def use(story: Callable[[ToolServers], Awaitable[Any]], allowed: Callable[[str], Any] = yes) -> Any:
     """Let a story happen with servers that end with it."""
 
     async def main() -> Any:
-        servers = ToolServers(allowed)
+        servers = ToolServers(allowed, no_secrets)
         try:
             return await asyncio.wait_for(story(servers), 60)
         finally:

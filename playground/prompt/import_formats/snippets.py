@@ -285,50 +285,38 @@ class _JavaScriptReader:
         return self._name()
 
     def _object(self, depth: int) -> dict[str, Json]:
-        self._at += 1
         fields: dict[str, Json] = {}
-        while (start := self._next()) != "}":
-            if start == "":
-                self._fail("the object is not closed")
-            if self._text.startswith("...", self._at):
-                self._at += 3
-                name = self._name()
-                self._report.note(f"...{name} was left out: its value is not in the snippet.")
+        for start in self._items("}", "the object"):
+            if start in ("'", '"'):
+                key = self._string(start)
+            elif match := self._KEY.match(self._text, self._at):
+                key, self._at = match[0], match.end()
             else:
-                self._field(fields, start, depth)
-            if self._next() == ",":
+                self._fail("a key was expected")
+            if self._next() == ":":
                 self._at += 1
-        self._at += 1
+                fields[key] = self.value(depth + 1)
+            else:
+                fields[key] = self._variable(key)
         return fields
 
-    def _field(self, fields: dict[str, Json], start: str, depth: int) -> None:
-        if start in ("'", '"'):
-            key = self._string(start)
-        elif match := self._KEY.match(self._text, self._at):
-            key, self._at = match[0], match.end()
-        else:
-            self._fail("a key was expected")
-        if self._next() == ":":
-            self._at += 1
-            fields[key] = self.value(depth + 1)
-        else:
-            fields[key] = self._variable(key)
-
     def _array(self, depth: int) -> list[Json]:
+        return [self.value(depth + 1) for _ in self._items("]", "the array")]
+
+    def _items(self, end: str, what: str) -> Iterator[str]:
+        """Yield the first character of each item up to `end`; spread values are left out and reported."""
         self._at += 1
-        items: list[Json] = []
-        while (start := self._next()) != "]":
+        while (start := self._next()) != end:
             if start == "":
-                self._fail("the array is not closed")
+                self._fail(f"{what} is not closed")
             if self._text.startswith("...", self._at):
                 self._at += 3
                 self._report.note(f"...{self._name()} was left out: its value is not in the snippet.")
             else:
-                items.append(self.value(depth + 1))
+                yield start
             if self._next() == ",":
                 self._at += 1
         self._at += 1
-        return items
 
     def _string(self, quote: str) -> str:
         self._at += 1

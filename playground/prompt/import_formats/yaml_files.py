@@ -15,16 +15,10 @@ from playground.prompt.json_bounds import MAX_DEPTH, JsonBoundsError, check_dept
 MAX_CHARS = 4_000_000
 _ROLE_LINE = re.compile(r"^(?:#\s*)?(system|user|assistant|developer)\s*:\s*$", re.MULTILINE | re.IGNORECASE)
 _ROLE_TAG = re.compile(r"\{\{\s*role\s+[\"'](\w+)[\"']\s*\}\}")
-_PARAMETERS = (
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "stop",
-    "seed",
-    "response_format",
-    "presence_penalty",
-    "frequency_penalty",
+_PARAMETERS = frozenset(
+    ["temperature", "top_p", "max_tokens", "stop", "seed", "response_format", "presence_penalty", "frequency_penalty"]
 )
+_GITHUB_NAMES = {"maxTokens": "max_tokens", "topP": "top_p"}
 _DOTPROMPT_NAMES = {
     "maxOutputTokens": "max_tokens",
     "topP": "top_p",
@@ -90,22 +84,36 @@ def open_yaml(text: str, name: str = "") -> OpenedPrompt:
 
 def _github_models(value: Mapping[str, Any]) -> OpenedPrompt:
     report = Report()
-    names = {"maxTokens": "max_tokens", "topP": "top_p"}
     parameters: dict[str, Json] = {}
     for name, item in _mapping(value.get("modelParameters"), "modelParameters").items():
-        if names.get(name, name) in _PARAMETERS:
-            parameters[names.get(name, name)] = _plain(item)
+        own = _GITHUB_NAMES.get(name, name)
+        if own in _PARAMETERS:
+            parameters[own] = _plain(item)
         else:
             report.note(f"modelParameters.{name} was left out.")
     if value.get("testData"):
         report.note("testData was left out, apart from the variables of the first entry.")
     if value.get("evaluators"):
         report.note("evaluators was left out.")
-    data = value.get("testData")
-    first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
-    variables = {key: str(item) for key, item in first.items() if key != "expected"}
+    variables = _texts(_first(value.get("testData")))
+    variables.pop("expected", None)
     body: dict[str, Json] = {**parameters, "model": value.get("model"), "messages": _plain(value["messages"])}
     return opened_body(body, report, variables=variables, name=str(value.get("name") or ""))
+
+
+def _first(value: Any) -> Any:
+    """Return the first item of a list; None without one."""
+    return value[0] if isinstance(value, list) and value else None
+
+
+def _dict(value: Any) -> dict[Any, Any]:
+    """Return a mapping; for any other value an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: Any) -> dict[str, str]:
+    """Return a mapping's names and values as text; for any other value an empty one."""
+    return {str(name): str(item) for name, item in _dict(value).items()}
 
 
 def _mapping(value: Any, *path: str) -> Mapping[str, Any]:
@@ -128,52 +136,42 @@ def _plain(value: Any) -> Json:
 
 def _prompty(settings: Mapping[str, Any], text: str) -> OpenedPrompt:
     report = Report()
-    model = settings.get("model") or {}
-    options = model.get("parameters") or model.get("options") if isinstance(model, dict) else None
+    model = _dict(settings.get("model"))
+    options = model.get("parameters") or model.get("options")
     parameters = {name: _plain(item) for name, item in _mapping(options, "model", "parameters").items()}
     for name in ("configuration", "connection"):
-        if isinstance(model, dict) and model.get(name):
+        if model.get(name):
             report.note(f"model.{name} was left out: choose an endpoint instead.")
-    sample = settings.get("sample")
-    inputs = settings.get("inputs") if isinstance(settings.get("inputs"), dict) else {}
-    variables = {str(k): str(v) for k, v in (sample if isinstance(sample, dict) else {}).items()}
-    for key, item in (inputs or {}).items():
+    variables = _texts(settings.get("sample"))
+    for key, item in _dict(settings.get("inputs")).items():
         default = item.get("default", item.get("sample")) if isinstance(item, dict) else item
         if default is not None:
             variables.setdefault(str(key), str(default))
     _note_templates(text, report)
-    body: dict[str, Json] = {**parameters, "messages": _role_sections(text)}
+    body: dict[str, Json] = {**parameters, "messages": _sections(_ROLE_LINE, text, "system")}
     return opened_body(body, report, variables=variables, name=str(settings.get("name") or ""))
 
 
-def _role_sections(text: str) -> list[Json]:
-    parts = _ROLE_LINE.split(text)
-    messages: list[Json] = []
-    if parts[0].strip():
-        messages.append({"role": "system", "content": parts[0].strip()})
-    for role, content in zip(parts[1::2], parts[2::2], strict=True):
-        messages.append({"role": role.lower(), "content": content.strip()})
+def _sections(role: re.Pattern[str], text: str, first: str) -> list[Json]:
+    """Return the messages of a text with roles between them; `first` is the role of text before any."""
+    head, *parts = role.split(text)
+    messages: list[Json] = [{"role": first, "content": head.strip()}] if head.strip() else []
+    for name, content in zip(parts[::2], parts[1::2], strict=True):
+        messages.append({"role": "assistant" if name == "model" else name.lower(), "content": content.strip()})
     return messages
 
 
 def _dotprompt(settings: Mapping[str, Any], text: str) -> OpenedPrompt:
     report = Report()
-    config = settings.get("config") if isinstance(settings.get("config"), dict) else {}
     parameters: dict[str, Json] = {}
-    for name, item in (config or {}).items():
+    for name, item in _dict(settings.get("config")).items():
         if name in _DOTPROMPT_NAMES:
             parameters[_DOTPROMPT_NAMES[name]] = _plain(item)
         else:
             report.note(f"config.{name} was left out.")
     _note_templates(_ROLE_TAG.sub("", text), report)
-    parts = _ROLE_TAG.split(text)
-    messages: list[Json] = [{"role": "user", "content": parts[0].strip()}] if parts[0].strip() else []
-    roles = {"model": "assistant"}
-    for role, content in zip(parts[1::2], parts[2::2], strict=True):
-        messages.append({"role": roles.get(role, role), "content": content.strip()})
-    given = settings.get("input") if isinstance(settings.get("input"), dict) else {}
-    default = (given or {}).get("default")
-    variables = {str(k): str(v) for k, v in (default if isinstance(default, dict) else {}).items()}
+    variables = _texts(_dict(settings.get("input")).get("default"))
+    messages = _sections(_ROLE_TAG, text, "user")
     body: dict[str, Json] = {**parameters, "model": _plain(settings.get("model")), "messages": messages}
     return opened_body(body, report, variables=variables, name=str(settings.get("name") or ""))
 
@@ -186,7 +184,7 @@ def _note_templates(text: str, report: Report) -> None:
 def _promptfoo(value: Mapping[str, Any]) -> OpenedPrompt:
     report = Report()
     prompts = value["prompts"]
-    first = prompts[0] if isinstance(prompts, list) and prompts else prompts
+    first = _first(prompts) if isinstance(prompts, list) else prompts
     if isinstance(first, dict):
         first = first.get("raw") or first.get("id") or first.get("label")
     if not isinstance(first, str):
@@ -197,10 +195,7 @@ def _promptfoo(value: Mapping[str, Any]) -> OpenedPrompt:
         report.note(f"The first of {len(prompts):,} prompts was imported.")
     if value.get("tests"):
         report.note("tests were left out, apart from the variables of the first.")
-    tests = value.get("tests")
-    test = tests[0] if isinstance(tests, list) and tests and isinstance(tests[0], dict) else {}
-    found = test.get("vars") if isinstance(test.get("vars"), dict) else {}
-    variables = {str(k): str(v) for k, v in (found or {}).items()}
+    variables = _texts(_dict(_first(value.get("tests"))).get("vars"))
     _note_templates(first, report)
     return opened_body({"messages": _promptfoo_messages(first)}, report, variables=variables)
 
