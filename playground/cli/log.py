@@ -299,16 +299,10 @@ def log(options: argparse.Namespace) -> int:
 
 async def _with_log(folder: Path, work: Work, *, reading: bool) -> int:
     store = await RequestLog.open(folder, reading=reading)
-    errors: list[str] = []
-
-    def report(message: str) -> None:
-        errors.append(message)
-        print_error(message)
-
     try:
         if store.read_only_reason is not None:
             print_error(store.read_only_reason)
-        store.on_notice(report)
+        store.on_notice(print_error)
         store.waits_for_copies = True
         # Let a notice (a damaged file was set aside) be printed before the output.
         await asyncio.sleep(0)
@@ -316,7 +310,7 @@ async def _with_log(folder: Path, work: Work, *, reading: bool) -> int:
         status = await work(store)
     finally:
         await store.close()
-    return FAILED if errors and status == FINISHED else status
+    return FAILED if store.has_failed and status == FINISHED else status
 
 
 def _list(words: list[str], options: argparse.Namespace) -> Work:

@@ -75,7 +75,7 @@ class RequestLog(LogReads):
         self._closing = False
         self.waits_for_copies = False
         """Whether a query that found damage waits until the readable requests are in the new log."""
-        self._recovery_steps = recovery_steps(ready, self._seal_some, self._report, self._changed)
+        self._recovery_steps = recovery_steps(ready, self._seal_some, self._report, self._inform, self._changed)
         self._notes: deque[tuple[str, AnyEvent]] = deque()
         self._changes: deque[tuple[str, Callable[[], None], asyncio.Future[None]]] = deque()
         self._refused: dict[str, BaseException] = {}
@@ -83,6 +83,8 @@ class RequestLog(LogReads):
         self._retrying = False
         self._sealing = False
         self._written_at = 0.0
+        self.has_failed = False
+        """Whether a message was delivered of something that was lost, not done or not read."""
         self.unsaved = 0
         """Requests that could not be written; known after `close`."""
         self._recovered = asyncio.Event()
@@ -179,13 +181,10 @@ class RequestLog(LogReads):
 
         Raises OSError with a message if they cannot be written.
         """
-        if (writer := self._writer) is None:
-            return []
+        nothing: list[str] = []
         try:
-            added = await self._write_worker.call(lambda: writer.add(runs))
+            added = await self._attempt(lambda writer: writer.add(runs), nothing)
         except sqlite3.Error as error:
-            if is_damage(error) and await self._replace_damaged(error):
-                return await self.add(runs)
             raise OSError(f"the request log could not take them up: {error}") from error
         self._write_worker.submit(self._seal_later)
         return added
@@ -204,7 +203,7 @@ class RequestLog(LogReads):
             while done < len(ids):
                 at_once = IDLE_BATCH if len(ids) > BATCH and not writer.is_live else BATCH
                 some, is_last = ids[done : done + at_once], done + at_once >= len(ids)
-                await self._write(lambda some=some, is_last=is_last: writer.delete(some, is_last))  # type: ignore[misc]
+                await self._write(lambda each, some=some, is_last=is_last: each.delete(some, is_last))  # type: ignore[misc]
                 done += len(some)
                 progress(done)
                 await asyncio.sleep(0)  # a cancellation by `progress` comes before the next transaction
@@ -226,14 +225,16 @@ class RequestLog(LogReads):
 
         Returns the number of deleted requests. None: no bound.
         """
-        if (writer := self._writer) is None:
+        if self._writer is None:
             return 0
         old: list[str] = []
         if max_age is not None:
             moment = datetime.now(UTC) - max_age
-            old = await self._write_worker.call(lambda: writer.older_than(moment))
+            old = await self._attempt(lambda writer: writer.older_than(moment), [])
             await self.delete(old)
-        deleted = 0 if max_bytes is None else await self._write_worker.call(lambda: writer.delete_oldest(max_bytes))
+        deleted = 0
+        if max_bytes is not None:
+            deleted = await self._attempt(lambda writer: writer.delete_oldest(max_bytes), 0)
         if deleted:
             await self._purge()
         return len(old) + deleted
@@ -241,20 +242,16 @@ class RequestLog(LogReads):
     async def set_tags(self, run_ids: Iterable[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
         """Add tags to runs and remove others. Tags ignore case."""
         ids = tuple(run_ids)
-        if (writer := self._writer) is not None:
-            await self._write(lambda: writer.set_tags(ids, add, remove))
+        await self._write(lambda writer: writer.set_tags(ids, add, remove))
 
     async def set_comment(self, run_id: str, comment: str) -> None:
         """Set the comment of an ended run; an empty text removes it."""
-        if (writer := self._writer) is not None:
-            await self._write(lambda: writer.set_comment(run_id, comment))
+        await self._write(lambda writer: writer.set_comment(run_id, comment))
 
     async def set_explanation(self, run_id: str, explanation: Json) -> None:
         """Store why the prompt cache was or was not used for a run, as JSON; None removes it."""
         text = None if explanation is None else json.dumps(explanation)
-        if (writer := self._writer) is not None:
-            await self._write(lambda: writer.set_explanation(run_id, text))
-            self._changed([run_id])
+        await self._write(lambda writer: writer.set_explanation(run_id, text))
 
     async def _purge(self) -> None:
         """Purge step by step, so that requests are written in between."""
@@ -272,8 +269,7 @@ class RequestLog(LogReads):
     async def mark(self, run_ids: Iterable[str], marked: bool = True) -> None:
         """Set or clear the mark that `is:marked` finds."""
         ids = tuple(run_ids)
-        if (writer := self._writer) is not None:
-            await self._write(lambda: writer.mark(ids, marked))
+        await self._write(lambda writer: writer.mark(ids, marked))
 
     async def get(self, run_id: str) -> StoredRun | None:
         """Return a run with every event noted so far. `.state()` folds them."""
@@ -360,22 +356,37 @@ class RequestLog(LogReads):
             self._write_worker.submit(self._settle)
         await asyncio.shield(waiting)
 
-    async def _write(self, function: Callable[[], None]) -> None:
-        def work() -> None:
-            self._take_notes()
-            try:
-                function()
-            except sqlite3.IntegrityError:
-                raise
-            except sqlite3.Error as error:
-                if is_damage(error):
-                    self._will_replace_damaged(error)
-                self._report(f"The request log could not be changed: {error}.")
-            self._retry_later()
+    async def _write(self, function: Callable[[Writer], None]) -> None:
+        """Change the log; report a failure."""
+        try:
+            await self._attempt(function, None)
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            self._report(f"The request log could not be changed: {error}.")
 
-        await self._write_worker.call(work)
+    async def _attempt(self, function: Callable[[Writer], T], nothing: T) -> T:
+        """Call a function on the writer's thread, again if the log is replaced, which it needs the copies of.
+
+        Returns `nothing` if the log is read-only. Raises sqlite3.Error.
+        """
+        while self._writer is not None:
+            try:
+                return await self._write_worker.call(lambda: self._on_writer(function, nothing))
+            except sqlite3.Error as error:
+                if not is_damage(error) or is_undecodable(error) or not await self._replace_damaged(error):
+                    raise
+                await self.recovered()
+        return nothing
 
     # The methods below run on the threads.
+
+    def _on_writer(self, function: Callable[[Writer], T], nothing: T) -> T:
+        self._take_notes()
+        try:
+            return function(self._writer) if self._writer is not None else nothing
+        finally:
+            self._retry_later()
 
     def _is_replaced(self) -> bool:
         """Return whether another process has set the open file aside and has begun a new one."""
@@ -408,7 +419,7 @@ class RequestLog(LogReads):
             self.unsaved += writer.close()
             raise
         self._identity = ready.identity
-        self._recovery_steps = recovery_steps(ready, self._seal_some, self._report, self._changed)
+        self._recovery_steps = recovery_steps(ready, self._seal_some, self._report, self._inform, self._changed)
         if ready.files.writer is not None and ready.owner is not None:
             writer.connect(ready.files.writer, ready.owner)
             self._flush()
@@ -531,6 +542,10 @@ class RequestLog(LogReads):
         self._on_loop(lambda: self._on_recovery(progress))
 
     def _report(self, sentence: str) -> None:
+        self.has_failed = True
+        self._inform(sentence)
+
+    def _inform(self, sentence: str) -> None:
         self._on_loop(lambda: self._deliver(sentence))
 
     def _deliver(self, message: str) -> None:

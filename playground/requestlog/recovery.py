@@ -240,11 +240,13 @@ def recovery_steps(
     ready: Ready,
     seal: Callable[[], int],
     report: Callable[[str], None],
+    inform: Callable[[str], None],
     changed: Callable[[list[str]], None],
 ) -> Iterator[RecoveryProgress]:
     """Yield after each step of the recovery of an opened log. Raises sqlite3.Error.
 
-    `seal` adds blocks to the text search and returns their number. `changed` gets run_ids; "" stands for all.
+    `seal` adds blocks to the text search and returns their number. `report` receives messages of what is lost, `inform`
+    others. `changed` gets run_ids; "" stands for all.
     """
     connection = ready.files.writer
     if connection is None:
@@ -258,11 +260,11 @@ def recovery_steps(
     for aside in unfinished_copies(ready.owner.folder) if ready.owner is not None else ():
         salvage = Salvage(connection, Keeper(connection), aside)
         yield from salvage.steps()
-        report(salvage.message)
+        (report if salvage.is_incomplete else inform)(salvage.message)
         changed([""])
     if retention.used_bytes(connection) <= CHECK_INDEXES_BYTES and is_index_damaged(connection):
         rebuild_indexes(connection)
-        report("Indexes of the request log were damaged, so that searches missed requests. They were rebuilt.")
+        inform("Indexes of the request log were damaged, so that searches missed requests. They were rebuilt.")
         changed([""])
         yield RecoveryProgress(1, 1)
     for _ in chain(add_id_indexes(connection), ordered.add_bounds(connection)):

@@ -214,6 +214,11 @@ class Salvage:
         self.without_events, self.incomplete = len(reader.without_events), len(reader.incomplete)
 
     @property
+    def is_incomplete(self) -> bool:
+        """Whether a request or a part of one is known to be lost."""
+        return not self.copied or bool(self.damaged or self.without_events or self.incomplete)
+
+    @property
     def message(self) -> str:
         """The result for the user."""
         copied = counted(self.copied, "request") if self.copied else "No request"

@@ -135,11 +135,17 @@ class Writer:
         self._owner.release()
 
     @contextmanager
+    def _change(self, durable: bool) -> Iterator[None]:
+        """Run a transaction in a file that no other process has set aside."""
+        with transaction(self._connection, durable):
+            if self._is_replaced():
+                raise ReplacedFileError("Another process has set the request log aside")
+            yield
+
+    @contextmanager
     def _transaction(self, durable: bool) -> Iterator[None]:
         try:
-            with transaction(self._connection, durable):
-                if self._is_replaced():
-                    raise ReplacedFileError("Another process has set the request log aside")
+            with self._change(durable):
                 self._keeper.begin()
                 self._forget_deleted(self._keeper.deletions)
                 yield
@@ -272,7 +278,7 @@ class Writer:
         gone = [run_id for run_id in run_ids if run_id not in self._live]
         if len(run_ids) >= BATCH:
             self._memory.widen()
-        with transaction(self._connection, durable):
+        with self._change(durable):
             gone = rows.delete_runs(self._connection, gone)
             if gone:
                 retention.owe(self._connection)
@@ -308,13 +314,13 @@ class Writer:
     def set_tags(self, run_ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> None:
         """Add tags to runs and remove others. Raises sqlite3.Error."""
         ids = list(run_ids)
-        with transaction(self._connection, durable=True):
+        with self._change(durable=True):
             retention.set_tags(self._connection, ids, add, remove)
         self._changed(ids)
 
     def set_comment(self, run_id: str, comment: str) -> None:
         """Set the comment of an ended run. Raises sqlite3.Error."""
-        with transaction(self._connection, durable=True):
+        with self._change(durable=True):
             done = retention.set_comment(self._connection, run_id, comment)
             if done:
                 retention.owe(self._connection)
@@ -322,7 +328,7 @@ class Writer:
 
     def set_explanation(self, run_id: str, explanation: str | None) -> None:
         """Store a cache explanation (JSON text) with a run. Raises sqlite3.Error."""
-        with transaction(self._connection, durable=False):
+        with self._change(durable=False):
             if (number := rows.number_of(self._connection, run_id)) is not None:
                 retention.set_explanation(self._connection, number, explanation)
         self._changed([run_id])
@@ -330,7 +336,7 @@ class Writer:
     def mark(self, run_ids: Iterable[str], marked: bool) -> None:
         """Set or clear the mark of runs. Raises sqlite3.Error."""
         ids = list(run_ids)
-        with transaction(self._connection, durable=True):
+        with self._change(durable=True):
             self._connection.executemany(
                 "UPDATE runs SET marked = ? WHERE run_id IN (?, ?)",
                 ((int(marked), *rows.both_ids(run_id)) for run_id in ids),

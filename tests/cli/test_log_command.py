@@ -7,11 +7,13 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ import pytest
 from playground.cli.main import main
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
+from playground.requestlog.store import FILE_NAME
 from tests import forked_program
 from tests.requestlog.samples import answered, body_of, record, refused
 
@@ -125,6 +128,25 @@ def test_a_file_that_is_none_changes_nothing(run: Run) -> None:
     assert b"line 1" in done.stderr
     assert run("import", "missing.jsonl").returncode == 2
     assert len(run("--json").stdout.splitlines()) == 3
+
+
+def test_list_after_a_recovery_that_lost_nothing_returns_0(run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "data" / FILE_NAME).open("r+b") as file:
+        file.write(bytes(4096))
+    done = run("list", "--json")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
+    assert b"request-log.damaged-" in done.stderr
+    assert run("list").stderr == b""
+
+
+def test_list_after_a_recovery_that_lost_a_request_returns_1(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "data" / FILE_NAME
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM texts WHERE number = 1")
+    with path.open("r+b") as file:
+        file.write(bytes(4096))
+    done = run("list", "--json")
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 2)
 
 
 def test_deleting_asks_and_where_nobody_answers_it_must_be_said(run: Run) -> None:

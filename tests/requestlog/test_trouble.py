@@ -12,8 +12,9 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -573,6 +574,41 @@ def test_process_that_writes_a_log_which_another_one_has_set_aside_continues_in_
     assert not (tmp_path / "request-log.check").exists()
 
 
+CHANGES: dict[str, Callable[[RequestLog, str], Awaitable[object]]] = {
+    "is:marked": lambda log, run_id: log.mark([run_id]),
+    "tag:new": lambda log, run_id: log.set_tags([run_id], ["new"]),
+    "has:comment": lambda log, run_id: log.set_comment(run_id, "noted"),
+    "-before": lambda log, run_id: log.delete([run_id]),
+    "since:2000-01-01 -before": lambda log, _run_id: log.keep_within(timedelta(0), None),
+}
+
+
+@pytest.mark.parametrize("found_by", CHANGES)
+def test_change_in_a_log_which_another_process_has_set_aside_is_made_in_the_new_one(
+    tmp_path: Path, found_by: str
+) -> None:
+    async def work() -> None:
+        other = await RequestLog.open(tmp_path)
+        before = record("before")
+        await keep(other, before, answered())
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        damage_index(tmp_path / FILE_NAME, "tags_number")
+        log = await RequestLog.open(tmp_path)
+        try:
+            await log.recovered()
+            await CHANGES[found_by](other, before.run_id)
+            expected = [] if "before" in found_by else [before.run_id]
+            assert [row.run_id for row in await log.page(parse(found_by, START))] == expected
+            assert [row.run_id for row in await other.page(EVERYTHING)] == expected
+            assert not other.has_failed
+        finally:
+            await other.close()
+            await log.close()
+
+    run(work())
+
+
 @pytest.mark.parametrize("table", ["targets", "meta", "sqlite_autoindex_runs_1", "tags", "streams"])
 def test_damage_of_a_small_table_loses_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)
@@ -610,7 +646,7 @@ def test_copying_of_a_damaged_log_is_continued_by_the_next_start(tmp_path: Path)
         damage_index(tmp_path / FILE_NAME, "runs_owner")
         ready = open_log(tmp_path)
         assert ready.files.writer is not None
-        next(recovery_steps(ready, lambda: 0, print, print))
+        next(recovery_steps(ready, lambda: 0, print, print, print))
         ready.files.writer.close()
         ready.files.reader.close()
         assert ready.owner is not None
@@ -647,7 +683,7 @@ def test_requests_that_are_copied_below_a_newer_one_are_in_a_list_that_was_read_
         keeper.end()
     reader = Reader(ready.files.reader)
     assert (len(reader.numbers(EVERYTHING)), reader.page(listed, None, 100)) == (1, [])
-    for _ in recovery_steps(ready, lambda: 0, print, print):
+    for _ in recovery_steps(ready, lambda: 0, print, print, print):
         pass
     assert len(reader.numbers(EVERYTHING)) == 41
     assert {row.request_id for row in reader.page(listed, None, 100)} == set(ids)
