@@ -235,8 +235,12 @@ async def _continue_conversations(capture: Capture, log: RequestLog) -> None:
         with suppress(ValueError):  # a damaged body continues nothing
             body = loads(run.record.body)
             messages = body.get("messages") if isinstance(body, dict) else None
-            if run.record.conversation and isinstance(messages, list):
-                capture.conversations.remember(messages, run.record.conversation)
+            conversation = run.record.conversation
+            if conversation and isinstance(messages, list):
+                capture.conversations.remember(messages, conversation)
+                if run.phase != "done":
+                    at_unix = run.record.started_utc.timestamp() + (run.state().ended_at or 0.0)
+                    capture.conversations.fail(run.record.body, conversation, at_unix)
 
 
 class Exchanges:
@@ -290,7 +294,7 @@ class Exchanges:
     def close(self) -> None:
         """End the exchanges that the forwarding process left open: it was killed."""
         for exchange in self._open.values():
-            exchange.end(exchange.last_at, "caller_gone", "The Recorder was stopped.")
+            exchange.end(exchange.last_at, "killed", "")
         self._open.clear()
 
 

@@ -20,6 +20,7 @@ from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptS
 from playground.client.redact import redact, redact_error
 from playground.client.response_decoder import ResponseDecoder, request_ids
 from playground.client.retry import endpoint_hold_s
+from playground.prefix_cache.attempts import RETRY_S
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
@@ -32,6 +33,8 @@ from playground.runs.record import RequestRecord
 
 REMEMBERED = 20_000
 """Requests that can be continued; the oldest are forgotten first."""
+MAX_FAILED = 1_000
+"""Failed requests that can be sent again; the oldest are forgotten first."""
 
 
 class Conversations:
@@ -39,15 +42,22 @@ class Conversations:
 
     def __init__(self) -> None:
         self._ids: OrderedDict[bytes, str] = OrderedDict()
+        self._failed: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        """Conversation and end of the newest failed request with each body, until it is sent again."""
 
-    def assign(self, messages: Sequence[object]) -> str:
-        """Return the id of the conversation that these messages continue, or a new one.
+    def assign(self, messages: Sequence[object], body: bytes, at_unix: float) -> str:
+        """Return the id of the conversation that a request continues, or a new one.
 
         A request continues the earlier request whose messages are the longest beginning of its own, if these include a
-        message of the user. Identical requests are separate conversations, unless they continue one.
+        message of the user. Identical requests are separate conversations, unless they continue one, or are sent again
+        within RETRY_S seconds of a failure.
         """
         chain = _digests(messages)
-        found = next((self._ids[digest] for digest in reversed(chain[:-1]) if digest in self._ids), None)
+        found, failed_unix = self._failed.pop(_digest(body), (None, 0.0))
+        if at_unix > failed_unix + RETRY_S:
+            found = None
+        if found is None:
+            found = next((self._ids[digest] for digest in reversed(chain[:-1]) if digest in self._ids), None)
         conversation = found or uuid.uuid4().hex[:12]
         self._keep(chain, messages, conversation)
         return conversation
@@ -56,12 +66,22 @@ class Conversations:
         """Let later requests continue a request of the log."""
         self._keep(_digests(messages), messages, conversation)
 
+    def fail(self, body: bytes, conversation: str, at_unix: float) -> None:
+        """Let the same body, if it is sent again soon, belong to the conversation of a request that failed."""
+        self._failed[_digest(body)] = conversation, at_unix
+        while len(self._failed) > MAX_FAILED:
+            self._failed.popitem(last=False)
+
     def _keep(self, chain: Sequence[bytes], messages: Sequence[object], conversation: str) -> None:
         if chain and any(_role(message) == "user" for message in messages):
             self._ids[chain[-1]] = conversation
             self._ids.move_to_end(chain[-1])
             while len(self._ids) > REMEMBERED:
                 self._ids.popitem(last=False)
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()
 
 
 def _digests(messages: Sequence[object]) -> list[bytes]:
@@ -145,6 +165,7 @@ class CapturedExchange:
         self._on_end = capture.limits.count(capture.endpoint) if is_post else lambda: None
         self._request = Decompressor(header(headers, b"content-encoding"))
         self._body = bytearray()
+        self._record: RequestRecord | None = None
         self._begun = self._ended = self._request_ended = False
         self._is_whole = True
         self._early: list[Callable[[], None]] = []
@@ -226,7 +247,15 @@ class CapturedExchange:
             self._emit(event)
             if isinstance(event, AttemptFailed):
                 self._hold(event.error)
+            if isinstance(event, AttemptFailed | Stopped):
+                self._fail(at)
         self._sink.end(self._run_id)
+
+    def _fail(self, at: float) -> None:
+        """Let the same request, sent again soon, belong to the same conversation."""
+        record = self._record
+        if record is not None and record.conversation is not None:
+            self._capture.conversations.fail(record.body, record.conversation, self._started_utc.timestamp() + at)
 
     def abandon(self) -> None:
         """End the record here: the rest of the exchange cannot be understood."""
@@ -246,6 +275,10 @@ class CapturedExchange:
         if decoder is not None and decoder.ended:
             # Complete, or an error, before the connection ended: clients close when they read the error.
             return [] if decoder.error is None else [self._failed(at, decoder.error)]
+        if outcome == "killed":
+            return [*decoder.broken(at)] if decoder else []
+        if outcome == "not_recorded":
+            return [*(decoder.broken(at) if decoder else ()), self._failed(at, _unrecorded_error(detail))]
         if outcome == "caller_gone":
             return [*(decoder.broken(at) if decoder else ()), Stopped(at)]
         if outcome in ("upstream_unreachable", "upstream_invalid"):
@@ -286,7 +319,8 @@ class CapturedExchange:
             return False
         messages = fields.get("messages")
         model = fields.get("model")
-        record = RequestRecord(
+        text_body = text.encode("utf-8", "surrogateescape")
+        record = self._record = RequestRecord(
             run_id=self._run_id,
             endpoint_id=self._capture.endpoint.id,
             endpoint_name=self._capture.endpoint.name,
@@ -294,16 +328,22 @@ class CapturedExchange:
             base_url=self._capture.endpoint.base_url,
             model=model if isinstance(model, str) else "",
             started_utc=self._started_utc,
-            body=text.encode("utf-8", "surrogateescape"),
+            body=text_body,
             document=dump(document_of(fields, text)),
             rates=self._capture.endpoint.rates,
             source="recorder",
-            conversation=self._capture.conversations.assign(messages if isinstance(messages, list) else ()),
+            conversation=self._capture.conversations.assign(
+                messages if isinstance(messages, list) else (), text_body, self._started_utc.timestamp()
+            ),
         )
         self._sink.begin(record)
         self._begun = True
         self._emit(AttemptStarted(0.0, 1))
         return True
+
+
+def _unrecorded_error(detail: str) -> ApiError:
+    return ApiError("protocol", "The rest of the response was forwarded and is not recorded", detail)
 
 
 def _unreadable_error(coding: str) -> ApiError:

@@ -344,11 +344,11 @@ class ObservedExchange:
             self._feed.send(ResponseData(self._exchange, self._at(), data))
 
     def _has_room(self) -> bool:
-        """Return whether a piece of a body is recorded. If too much waits, the record ends here as stopped."""
+        """Return whether a piece of a body is recorded. If too much waits, the record ends here."""
         if not self._is_understood or self._ended:
             return False
         if self._feed.is_overloaded():
-            self.end("caller_gone", "The rest is not recorded.")
+            self.end("not_recorded", "More waited to be recorded than the Recorder keeps in memory.")
             return False
         return True
 

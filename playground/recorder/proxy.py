@@ -29,7 +29,10 @@ from playground.recorder.wire import (
     peer_is_closed,
 )
 
-Outcome = Literal["complete", "upstream_cut", "caller_gone", "upstream_unreachable", "upstream_invalid"]
+Outcome = Literal[
+    "complete", "upstream_cut", "caller_gone", "upstream_unreachable", "upstream_invalid", "not_recorded", "killed"
+]
+"""How an exchange ended. not_recorded: its rest is forwarded only. killed: the forwarding process was killed."""
 
 MARK = (b"X-Electron-Playground", b"recorder")
 """Header of responses that the Recorder made itself."""

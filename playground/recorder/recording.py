@@ -131,6 +131,8 @@ class _Run(Struct):
     steps: asyncio.Queue[AnyEvent | None] = field(default_factory=asyncio.Queue)
     """Events to write; None is the end."""
     explanation: Json = None
+    last_at: float | None = None
+    """Time of the newest event."""
 
 
 class Recording:
@@ -172,6 +174,7 @@ class Recording:
         """Queue an event."""
         run = self._open[run_id]
         run.state.apply(event)
+        run.last_at = event.at
         model = self._model
         if model is not None and isinstance(event, HeadersReceived) and event.status == 200:
             request_id = event.request_id
@@ -179,8 +182,10 @@ class Recording:
         run.steps.put_nowait(event)
 
     def end(self, run_id: str) -> None:
-        """Explain a request and queue its end."""
+        """Explain a request and queue its end. One without a last event is interrupted."""
         run = self._open.pop(run_id)
+        if not run.state.ended:  # the forwarding process was killed, or the rest cannot be understood
+            run.state.phase, run.state.ended_at = "interrupted", run.last_at
         model = self._model
         if model is not None:
             run.explanation = self._guarded(lambda: model.settle(run.record, run.state), None)

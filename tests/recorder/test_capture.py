@@ -9,7 +9,7 @@ import pytest
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent
 from playground.recorder import masking
-from playground.recorder.capture import Capture, CapturedExchange
+from playground.recorder.capture import Capture, CapturedExchange, Conversations
 from playground.recorder.feed_messages import is_recorded
 from playground.recorder.proxy import Outcome
 from playground.runs.record import RequestRecord
@@ -93,6 +93,27 @@ def test_error_in_a_stream_fails_the_request_whoever_closes_the_connection(outco
     assert (sink.state.phase, sink.state.text, sink.ended) == ("failed", "Hi", 1)
     assert sink.state.error is not None
     assert "overloaded" in sink.state.error.detail
+
+
+@pytest.mark.parametrize(("outcome", "phase"), [("killed", "streaming"), ("not_recorded", "failed")])
+def test_end_of_the_recording_is_no_stop_by_the_caller(outcome: Outcome, phase: str) -> None:
+    sink = Sink()
+    seen = exchange(sink)
+    seen.request_data(BODY)
+    seen.request_end()
+    seen.response_head(0.1, 200, STREAM_HEADERS)
+    seen.response_data(0.2, STREAM)
+    seen.end(0.3, outcome, "")
+    assert (sink.state.phase, sink.state.text, sink.ended) == (phase, "Hi", 1)
+
+
+@pytest.mark.parametrize(("wait_s", "is_same"), [(59.0, True), (61.0, False)])
+def test_conversation_of_a_failed_request_is_kept_for_a_minute(wait_s: float, is_same: bool) -> None:
+    conversations, messages = Conversations(), [{"role": "user", "content": "Hello"}]
+    first = conversations.assign(messages, BODY, 0.0)
+    conversations.fail(BODY, first, 5.0)
+    assert (conversations.assign(messages, BODY, 5.0 + wait_s) == first) is is_same
+    assert conversations.assign(messages, BODY, 6.0 + wait_s) != first
 
 
 def test_request_that_did_not_arrive_whole_is_reported_once() -> None:

@@ -164,7 +164,7 @@ def test_feed_response_beyond_the_backlog_is_cut_in_the_log_only(
             seen.end("complete", "")
             await seen.handed_over()
             child.send_signal(signal.SIGCONT)
-        assert [stored.state().phase for stored in await logged(tmp_path)] == ["stopped"]
+        assert [stored.state().phase for stored in await logged(tmp_path)] == ["failed"]
         assert len(problems) == 1
 
     run(story())

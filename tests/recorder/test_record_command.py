@@ -275,6 +275,41 @@ def test_record_killed_forwarding_process_loses_no_finished_request(recording: R
     assert [state.phase for state in states] == ["done"] * 5
 
 
+@pytest.mark.parametrize(("is_killed", "phase"), [(True, "interrupted"), (False, "stopped")])
+def test_record_open_stream_is_interrupted_by_a_kill_and_stopped_by_its_caller(
+    tmp_path: Path, make_simulator: Callable[..., SimulatorProcess], is_killed: bool, phase: str
+) -> None:
+    simulator = make_simulator("--ttft-ms", "5", "--token-ms", "200", "--plan", "none")
+    recording = Recording(tmp_path / "data", simulator.base_url)
+    body = {**BODY, "stream": True, "max_tokens": 500}
+    url = f"{recording.base_url}/chat/completions"
+    with httpx.stream("POST", url, json=body, headers=HEADERS, trust_env=False, timeout=30) as response:
+        lines = response.iter_lines()
+        for _ in range(2):  # the first one may wait to be passed on with others, for 5 ms
+            next(line for line in lines if '"content":' in line)
+        if is_killed:
+            recording._process.kill()
+    if is_killed:
+        recording._process.communicate(timeout=60)
+    else:
+        recording.end()
+    (stored,) = recording.runs()
+    state = stored.state()
+    assert (stored.phase, state.phase, state.status, state.error) == (phase, phase, 200, None)
+    assert state.request_id == response.headers["x-request-id"]
+    assert state.ended_at is not None
+
+
+def test_record_first_turn_sent_again_after_a_failure_stays_in_its_conversation(recording: Recording) -> None:
+    post(recording, BODY, **{"X-Simulate": "503"})
+    post(recording, BODY)
+    post(recording, BODY)
+    recording.end()
+    first, again, other = (stored.record.conversation for stored in recording.runs())
+    assert first == again
+    assert other not in (None, first)
+
+
 def test_record_both_processes_killed_finished_requests_are_in_the_log_after_the_next_start(
     recording: Recording,
 ) -> None:
