@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import cast
 
@@ -11,6 +10,7 @@ from msgspec import Struct
 
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.json_bounds import loads
 
 KINDS = ("string", "integer", "number", "boolean", "array", "object")
 """The types that a form offers; the user edits others as JSON."""
@@ -233,8 +233,8 @@ def _choices(typed: str, kind: str) -> list[Json]:
     text = typed.strip()
     if text.startswith("["):
         try:
-            found: Json = json.loads(text)
-        except (ValueError, RecursionError):
+            found: Json = loads(text)
+        except ValueError:
             raise InputError(FieldError((), "This is no JSON list.")) from None
         values = found if isinstance(found, list) else []
     else:
@@ -250,10 +250,10 @@ def _choice(text: str, kind: str) -> Json:
     if kind == "string":
         return text
     try:
-        number: Json = json.loads(text)
-    except (ValueError, RecursionError):
+        number: Json = loads(text)
+    except ValueError:
         return text
-    return text if isinstance(number, float) and not math.isfinite(number) else number
+    return number
 
 
 def _fits(value: Json, kind: str) -> bool:

@@ -83,11 +83,12 @@ def compare(old: Document, new: Document, estimator: TokenEstimator) -> VersionC
     edges = boundary(old, estimator), boundary(new, estimator)
     rows: list[VersionRow] = []
     added = removed = 0
-    for one, other in _aligned(_parts(old), _parts(new)):
+    for title, one, other in _aligned(_parts(old), _parts(new)):
         lines = list(_lines(one, other, *edges))
         added += sum(row.sign == "come" for row in lines)
         removed += sum(row.sign == "gone" for row in lines)
-        rows += _shortened(_title(one, other), lines)
+        state = ", added" if one is None else ", removed" if other is None else ""
+        rows += _shortened(title + state, lines)
     return VersionComparison(*edges, tuple(rows), added, removed)
 
 
@@ -96,11 +97,11 @@ def summary(before: Document | None, after: Document) -> str:
     if before is None:
         return f"From {after.name}" if after.name else "First version"
     found: list[str] = []
-    for one, other in _aligned(_parts(before), _parts(after)):
+    for title, one, other in _aligned(_parts(before), _parts(after)):
         if one is None or other is None or one.lines != other.lines:
             counts = _counts(one.lines if one else (), other.lines if other else ())
             state = " added" if one is None else " removed" if other is None else f": {counts}"
-            found.append(f"{(other or one or _NO_PART).title}{state}")
+            found.append(title + state)
     return "; ".join(found[:2]) + (f"; {len(found) - 2} more" if len(found) > 2 else "") if found else "No text changed"
 
 
@@ -120,9 +121,6 @@ class _Part(Struct, frozen=True):
     lines: tuple[str, ...]
 
 
-_NO_PART = _Part(0, "", ())
-
-
 def _parts(document: Document) -> list[_Part]:
     texts = [(f"tool {tool.name}", "\n".join(tool_lines(tool.json_text))) for tool in document.tools]
     for message in document.messages:
@@ -134,26 +132,20 @@ def _parts(document: Document) -> list[_Part]:
     return [_Part(number, title, tuple(text.split("\n"))) for number, (title, text) in enumerate(texts)]
 
 
-def _aligned(old: list[_Part], new: list[_Part]) -> Iterator[tuple[_Part | None, _Part | None]]:
-    """Pair the parts of two versions: equal ones first, then those of one title, in order."""
+def _aligned(old: list[_Part], new: list[_Part]) -> Iterator[tuple[str, _Part | None, _Part | None]]:
+    """Yield the title and the parts of both versions: equal ones first, then those of one title, in order."""
     names = [[(part.title, part.lines) for part in parts] for parts in (old, new)]
     for tag, a, b, c, d in opcodes(names[0], names[1]):
         if tag == "equal":
-            yield from zip(old[a:b], new[c:d], strict=True)
+            yield from ((other.title, one, other) for one, other in zip(old[a:b], new[c:d], strict=True))
             continue
         titles = [[part.title for part in parts] for parts in (old[a:b], new[c:d])]
         for _, e, f, g, h in opcodes(titles[0], titles[1]):
             if titles[0][e:f] == titles[1][g:h]:
-                yield from zip(old[a + e : a + f], new[c + g : c + h], strict=True)
+                yield from zip(titles[0][e:f], old[a + e : a + f], new[c + g : c + h], strict=True)
             else:
-                yield from ((part, None) for part in old[a + e : a + f])
-                yield from ((None, part) for part in new[c + g : c + h])
-
-
-def _title(one: _Part | None, other: _Part | None) -> str:
-    if other is None:
-        return f"{(one or _NO_PART).title}, removed"
-    return f"{other.title}, added" if one is None else other.title
+                yield from ((part.title, part, None) for part in old[a + e : a + f])
+                yield from ((part.title, None, part) for part in new[c + g : c + h])
 
 
 def _lines(one: _Part | None, other: _Part | None, old: VersionBoundary, new: VersionBoundary) -> Iterator[VersionRow]:
@@ -171,10 +163,11 @@ def _lines(one: _Part | None, other: _Part | None, old: VersionBoundary, new: Ve
                 yield VersionRow("old_boundary", old.cause)
             if j is not None and j == new_at:
                 yield VersionRow("new_boundary", new.cause)
-            edge, at = (new, (other or _NO_PART).number) if j is not None else (old, (one or _NO_PART).number)
+            edge, part = (old, one) if j is None else (new, other)
+            assert part is not None
             line = j if j is not None else i or 0
-            zone: Zone = "stable" if (at, line) < (edge.part, edge.line) else "variable"
-            if (other or one or _NO_PART).title == PARAMETERS:
+            zone: Zone = "stable" if (part.number, line) < (edge.part, edge.line) else "variable"
+            if part.title == PARAMETERS:
                 zone = ""
             sign: Sign = "same" if tag == "equal" else "gone" if j is None else "come"
             text = news[j] if j is not None else olds[line]

@@ -49,12 +49,8 @@ def version_figures(version: Version, rows: Mapping[str, LogRow]) -> VersionFigu
 
 
 VersionForm = Literal["jsonl", "markdown"]
-
-
 MOST_LINES = 400
 """Lines of one difference in Markdown."""
-
-
 _SIGNS = {"head": "@@ ", "same": "  ", "gone": "- ", "come": "+ ", "skipped": "  … "}
 
 

@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    pass
-
 
 Start: TypeAlias = Literal["piece", "clause", "sentence"]
 """Where the first part may end: after the first piece of text, a clause or a sentence.
 
 Later parts are clauses or sentences.
 """
-
-
 _SENTENCE = "!?…‼⁇⁈⁉।॥。！？．｡؟۔։။។៕።፧\n"
-
-
 _CLAUSE = "—，、；：､،؛၊፣፤፥།·՝"
-
-
 _SENTENCE_IF_SPACE, _CLAUSE_IF_SPACE = ".", ",;:–"
 """ASCII marks do not end a clause inside a number, a time or an address: 3.5, 1,200, 10:30, example.com."""
-
-
 _CLOSERS = "\"'”’»)]}」』）】"
-
-
 _SPACED_CLAUSES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 """Thai, Lao, Burmese and Khmer use spaces between clauses, not between words."""
-
-
 _ABBREVIATIONS = frozenset(("mr", "mrs", "ms", "dr", "prof", "vs", "approx", "jr", "sr", "sra", "dra"))
-
-
 _WORD = re.compile(r"[^\W\d_]+$")
 
 

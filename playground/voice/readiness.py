@@ -44,11 +44,7 @@ def _other(document: Document, words: str) -> tuple[Tool, ...]:
 
 Cache: TypeAlias = Literal["cold", "warm", "unknown"]
 """Cache state as the server reported it: no cached tokens, some, or not reported."""
-
-
 DEFAULT_LIMIT_S = 10.0
-
-
 TOLERATED_S = 0.0005
 """Pauses up to this length are rounding differences: figures are rounded to the millisecond."""
 

@@ -116,6 +116,13 @@ def test_choices_have_the_type_of_the_parameter() -> None:
             form.limited_parameter(tool, "id", typed)
 
 
+@pytest.mark.parametrize("typed", ["[NaN]", "[1, 1e999]", "NaN", "-Infinity"])
+def test_choices_that_json_does_not_have_are_refused(typed: str) -> None:
+    tool = form.typed_parameter(TOOL, "id", "number")
+    with pytest.raises(InputError):
+        form.limited_parameter(tool, "id", typed)
+
+
 @pytest.mark.parametrize(
     "parameters_",
     [{"type": "array"}, {"properties": 3}, {"required": "a"}, {"anyOf": [{}]}, {"$ref": "#/x"}, 3],

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.files import FORMAT_KEY, PROMPT_FORMAT, OpenedPrompt, parse
+from playground.prompt.json_bounds import loads
 
 _IMAGES = "Electron accepts text only: images, audio and files cannot be imported."
 
@@ -116,8 +117,8 @@ def open_json(value: Json, text: str, *, is_file: bool = True) -> OpenedPrompt:
 def open_json_lines(lines: list[str]) -> OpenedPrompt:
     """Return the first request of JSON lines; the others are counted in a note."""
     try:
-        first = json.loads(lines[0])
-    except (ValueError, RecursionError) as error:
+        first = loads(lines[0])
+    except ValueError as error:
         raise InputError(FieldError((1,), f"is not JSON: {error}.")) from None
     opened = open_json(first, lines[0])
     note = f"The first of {len(lines):,} requests was opened. Send all of them with the batch command."

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.panes.prompt.undo import PromptFile
     from playground.ui.panes.versions import VersionsPanel
+    from playground.versions.commits import Commit
     from playground.versions.comparison import VersionComparison
     from playground.versions.export import VersionForm
     from playground.versions.history import Version
-    from playground.versions.service import Commit, Overview, PromptIdentity
+    from playground.versions.service import Overview, PromptIdentity
 
 EXPORT_SUFFIXES = {"JSON lines (*.jsonl)": "jsonl", "Markdown (*.md)": "md"}
 MIN_DOLLARS = 0.0005
