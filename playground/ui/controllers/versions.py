@@ -113,15 +113,15 @@ class VersionPaths(QObject):
         from playground.ui.panes.versions import VersionsPanel
 
         panel = self.panel = VersionsPanel()
-        panel.closed.connect(self.toggle)
-        panel.save_requested.connect(self._save)
+        panel.close_button.clicked.connect(self.toggle)
+        panel.save.clicked.connect(self._save)
         panel.delete_requested.connect(self._delete)
         panel.export_requested.connect(self._ask_export)
         panel.search_requested.connect(lambda text: self._start(self._search(text), "search the versions"))
         panel.label_requested.connect(self._label)
         panel.restore_requested.connect(lambda item: self._start(self._restore(item), "restore a version"))
         panel.comparison_requested.connect(lambda a, b: self._start(self._compare(a, b), "compare versions"))
-        panel.fix_requested.connect(self.fix_requested)
+        panel.fix.clicked.connect(self.fix_requested)
         panel.answer_requested.connect(self._show_answer)
         self._show(panel)
         panel.list.setFocus(Qt.FocusReason.OtherFocusReason)

@@ -128,7 +128,6 @@ class FigureRow(QFrame):
         copy_text(self.value)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ctrl+C copies the value."""
         if event.matches(QKeySequence.StandardKey.Copy):
             self.copy()
         else:
@@ -169,11 +168,9 @@ class Bar(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        """As wide as there is room."""
         return QSize(120, self._height)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint the track, then the pieces."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -350,11 +347,9 @@ class Chart(QWidget):
         return bytes(buffer.data().data())
 
     def sizeHint(self) -> QSize:
-        """Wide and low."""
         return QSize(420, 210)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Axes, legend, points."""
         painter = QPainter(self)
         self._paint(painter)
         if self.hasFocus():
