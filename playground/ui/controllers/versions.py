@@ -15,6 +15,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, percent
 from playground.services import AppServices
+from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.task_dialog import ask_save, open_once
 
 if TYPE_CHECKING:
@@ -183,11 +184,8 @@ class VersionPaths(QObject):
         """Write all versions to a file: Markdown for .md, else JSON lines."""
         form: VersionForm = "markdown" if path.suffix.lower() in (".md", ".markdown") else "jsonl"
         name = self._files.name or "Untitled"
-        try:
+        with write_errors(path, self.notice.emit):
             count = await self._workspace.versions.export(self._shown, path, form, name, self._overview)
-        except OSError as error:
-            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
-        else:
             self.notice.emit(f"{counted(count, 'version')} exported to {path}.")
 
     async def _document(self, item: Version | Commit) -> Document | None:

@@ -46,7 +46,7 @@ from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.form import combo_box, progress_bar
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, repeating_timer, row_of
-from playground.ui.widgets.notice import words
+from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save, button_box
 
@@ -336,10 +336,8 @@ class CacheLabDialog(TaskDialog):
             with Path(path).open("w", encoding="utf-8", newline="") as file:
                 csv.writer(file).writerows(csv_rows(progress))
 
-        try:
+        with write_errors(path, self.said.setText):
             await asyncio.to_thread(write)
-        except OSError as error:
-            self.said.setText(f"{path} cannot be written: {error.strerror or error}.")
 
     def work(self) -> tuple[asyncio.Task[None] | None, ...]:
         """Return the running experiment; it can be resumed later."""

@@ -33,6 +33,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.labels import ElidedLabel, IdLabel, copy_text
 from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.task_dialog import ask_save
 
@@ -318,10 +319,8 @@ class Chart(QWidget):
     async def save(self, path: Path) -> None:
         """Write the chart as PNG at twice its size, or as SVG if the name ends in .svg. Reports through `notice`."""
         data = self.as_svg() if path.suffix.lower() == ".svg" else self.as_png()
-        try:
+        with write_errors(path, self.notice.emit):
             await asyncio.to_thread(write_shared, path, data)
-        except OSError as error:
-            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
 
     def as_png(self) -> bytes:
         """Return the chart as PNG."""
