@@ -270,7 +270,6 @@ class MainWindow(QMainWindow):
         self.prompt.edited.connect(self.files.edited)
         self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
         self.prompt.action_requested.connect(lambda name: self.actions_table[name].trigger())
-        self.prompt.tool_server_wanted.connect(lambda: self.actions_table["tool_server"].trigger())
         self.top.send_clicked.connect(lambda: self.requests.send_or_stop())
         self.top.endpoint_chosen.connect(self.choose_endpoint)
         self.top.new_requested.connect(self.files.new)

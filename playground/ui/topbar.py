@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec.structs import replace
@@ -34,7 +35,7 @@ from playground.client.endpoint import Endpoint
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
-from playground.ui.widgets.labels import ChoiceButton, push_button, toned
+from playground.ui.widgets.labels import ChoiceButton, add_choice, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -123,7 +124,6 @@ class ContextMeter(QAbstractButton):
         popup.open()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint figure, bar and focus ring."""
         painter, theme = QPainter(self), current_theme()
         painter.setFont(ui_font(12, tabular=True))
         painter.setPen(theme.failure if self.over else theme.muted)
@@ -374,11 +374,9 @@ class TopBar(QFrame):
         """List all endpoints in the menu, with the chosen one's name on the button."""
         menu = QMenu(self._endpoint)
         for endpoint in endpoints:
-            action = menu.addAction(endpoint.name)
+            choose = partial(self.endpoint_chosen.emit, endpoint.id)
+            action = add_choice(menu, endpoint.name, checked=endpoint.id == chosen.id, chosen=choose)
             action.setToolTip(plain_tip(endpoint.name))
-            action.setCheckable(True)
-            action.setChecked(endpoint.id == chosen.id)
-            action.triggered.connect(lambda _checked, key=endpoint.id: self.endpoint_chosen.emit(key))
         menu.addSeparator()
         menu.addAction(self._action("connect"))
         self._endpoint.setMenu(menu)

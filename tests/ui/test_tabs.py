@@ -341,7 +341,7 @@ async def test_findings_and_pasted_text_of_one_tab_do_nothing_in_another(session
     page = tabs.page
     tabs.add()
     window.prompt.set_document(Document(messages=(Message("user", "short"),)))
-    window.answers.advice.fix()
+    window.answers.adviser.fix()
     assert not [dialog for dialog in window.findChildren(RewriteDialog) if dialog.isVisible()]
     reading = asyncio.create_task(window.files.offer_import(curl))
     await asyncio.sleep(0)

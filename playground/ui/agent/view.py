@@ -10,7 +10,6 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
-    QDialogButtonBox,
     QFrame,
     QLabel,
     QPlainTextEdit,
@@ -35,7 +34,7 @@ from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip
-from playground.ui.widgets.task_dialog import TaskDialog
+from playground.ui.widgets.task_dialog import TaskDialog, button_box
 
 RESULT_WORDS = {
     "answered": "returned",
@@ -296,9 +295,7 @@ class EditDialog(QDialog):
         self.wrong = words("", "failure")
         self.wrong.hide()
         self.branch = push_button("Make a branch", "primary", self._take)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        buttons.addButton(self.branch, QDialogButtonBox.ButtonRole.ActionRole)
-        buttons.rejected.connect(self.reject)
+        buttons = button_box(self.reject, self.branch, label="Cancel")
         column = column_of(on=self, margins=GRID * 2)
         if as_answer:
             column.addWidget(words('As JSON: "content", and "tool_calls" if any.', "muted"))

@@ -23,6 +23,7 @@ from playground.requestlog.filter import EVERYTHING
 from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
+from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.task_dialog import ANY_FILE, ask_open, ask_save
 
 MOST_LISTED = 12
@@ -146,9 +147,6 @@ class CompareFiles(QObject):
         def write() -> None:
             write_shared(path, export_comparison(report, form).encode("utf-8", "backslashreplace"))
 
-        try:
+        with write_errors(path, self.notice.emit):
             await asyncio.to_thread(write)
-        except OSError as error:
-            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
-            return
-        self.notice.emit(f"The comparison is in {path}.")
+            self.notice.emit(f"The comparison is in {path}.")

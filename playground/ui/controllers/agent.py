@@ -17,6 +17,7 @@ from playground.storage.paths import write_shared
 from playground.ui.controllers.files import FILTER, SUFFIX, Files
 from playground.ui.controllers.voice import VoiceController
 from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.task_dialog import ask_save
 
 if TYPE_CHECKING:
@@ -135,10 +136,8 @@ class Chaining(QObject):
 
     def save_to(self, path: Path, document: Document) -> None:
         """Write a conversation as a prompt file, whole or not at all."""
-        try:
+        with write_errors(path, self.notice.emit):
             write_shared(path, dump(document).encode())
-        except OSError as error:
-            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
 
     def _copy_code(self, document: Document, book: ToolMocks, limit: int) -> None:
         from playground.export.snippets import as_loop

@@ -22,6 +22,7 @@ from playground.storage.paths import write_shared
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
 from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.task_dialog import ask_save, open_once
 
 if TYPE_CHECKING:
@@ -138,11 +139,8 @@ class DialogController(QObject):
             self.notice.emit("That request is not in the log.")
             return
         text = (as_markdown if path.suffix.lower() == ".md" else as_html)(recalled.stored)
-        try:
+        with write_errors(path, self.notice.emit):
             await asyncio.to_thread(write_shared, path, text.encode("utf-8", "replace"))
-        except OSError as error:
-            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
-        else:
             self.notice.emit(f"Exported to {path.name}. Keys are masked; prompt and answer are in it.")
 
     def rewrite_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:

@@ -42,6 +42,7 @@ from playground.storage.prompt_files import (
 from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
 from playground.ui.widgets.layouts import single_timer
+from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.task_dialog import ask_open, open_once
 
 if TYPE_CHECKING:
@@ -312,11 +313,8 @@ class Files(QObject):
             write_shared(path, text.encode())
             return left_out(document, text, f"x{ending}")
 
-        try:
+        with write_errors(path, self.notice.emit):
             lost = await asyncio.to_thread(write)
-        except OSError as error:
-            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
-        else:
             self.notice.emit(" ".join((f"Exported to {path.name}.", *lost)))
 
     def _format(self, name_filter: str) -> FileFormat:

@@ -22,6 +22,7 @@ from playground.ui.panes.log.details import LiveRequests
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import scaled, zoom_factor
+from playground.ui.widgets.labels import add_choice
 from playground.ui.widgets.layouts import repeating_timer, single_timer
 from playground.ui.widgets.task_dialog import open_once
 
@@ -217,11 +218,9 @@ class ColumnLayout(QObject):
         menu = QMenu(self._header)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for number, column in enumerate(COLUMNS):
-            action = menu.addAction(column.header)
-            action.setCheckable(True)
-            action.setChecked(self._is_chosen(number))
-            action.setToolTip(column.hint)
-            action.toggled.connect(lambda shown, number=number: self.show_column(number, shown))
+            shown = self._is_chosen(number)
+            show = partial(self.show_column, number, not shown)
+            add_choice(menu, column.header, checked=shown, chosen=show).setToolTip(column.hint)
         menu.addSeparator()
         menu.addAction("Reset columns").triggered.connect(lambda _checked: self.reset())
         return menu
@@ -455,15 +454,11 @@ class LogPaths(QObject):
         menu.addSeparator()
         group = QActionGroup(menu)
         for clock, label in CLOCKS:
-            action = menu.addAction(label)
-            action.setCheckable(True)
-            action.setChecked(self._pane.model.clock == clock)
-            action.setActionGroup(group)
-            action.triggered.connect(lambda _checked, clock=clock: self.set_clock(clock))
-        groups = menu.addAction("Group requests of experiments")
-        groups.setCheckable(True)
-        groups.setChecked(self._pane.model.filter.folding is not None)
-        groups.toggled.connect(self.fold_groups)
+            checked = self._pane.model.clock == clock
+            group.addAction(add_choice(menu, label, checked=checked, chosen=partial(self.set_clock, clock)))
+        folded = self._pane.model.filter.folding is not None
+        fold = partial(self.fold_groups, not folded)
+        add_choice(menu, "Group requests of experiments", checked=folded, chosen=fold)
         columns = self.layout.menu()
         columns.setTitle("Columns")
         menu.addMenu(columns)

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QSplitter, QWidget
 
 from playground.export.terminal import visible_line
@@ -39,19 +39,31 @@ REST_MS = 400
 
 
 class Adviser(QObject):
-    """One a window. Emits the advice with the document it is on."""
+    """Looks at the prompt when it rests, and passes the advice to everything that shows or uses it. One per window."""
 
-    advised = Signal(object, object)
-    """(tuple of Finding, Document)."""
-
-    def __init__(self, workspace: AppServices, prompt: PromptPane) -> None:
+    def __init__(
+        self,
+        workspace: AppServices,
+        prompt: PromptPane,
+        section: AdviceSection,
+        requests: Requests,
+        files: Files,
+        program: DialogController,
+    ) -> None:
         super().__init__()
-        self._workspace, self._prompt = workspace, prompt
+        self._workspace, self._prompt, self._section = workspace, prompt, section
+        self._files, self._program = files, program
         self._judging = self._resting = False
         self._rest = single_timer(self, REST_MS, self._begin)
         self.advice: tuple[Finding, ...] = ()
         self.document: Document | None = None
         """What `advice` is on."""
+        prompt.edited.connect(self.look_soon)
+        requests.settled.connect(self.look_again)
+        section.place_requested.connect(self._show_place)
+        section.fix_requested.connect(lambda advice: self._apply_fixes((advice,)))
+        section.dismissed.connect(lambda advice, for_good: self.dismiss(advice, for_good=for_good))
+        section.guide_requested.connect(self.guide)
 
     def look_soon(self) -> None:
         """Schedule advice after a change of the prompt, the endpoint or a setting. No effect after `rest`."""
@@ -93,7 +105,34 @@ class Adviser(QObject):
         if document is not self._prompt.document():
             return  # edited meanwhile: the next look is on its way
         self.advice, self.document = advice, document
-        self.advised.emit(advice, document)
+        self._section.show_advice(advice)
+        self._prompt.set_advice(advice, document)
+
+    def fix(self) -> None:
+        """Offer to fix all that was found."""
+        self._apply_fixes(self.advice if self._current else ())
+
+    def guide(self, rule: str = "") -> None:
+        """Open the guide, at a rule if one is given."""
+        dialog = self._program.guide_dialog(rule)
+        dialog.recall_requested.connect(self.recall)
+        dialog.example_requested.connect(self._files.show_example)
+
+    @property
+    def _current(self) -> bool:
+        """Whether the findings are about the prompt on display, and not about another one or an earlier text."""
+        return self.document is self._prompt.document()
+
+    def _show_place(self, advice: Finding) -> None:
+        if not self._current:
+            return
+        place = next(place for place in advice.places if place.path)
+        self._prompt.go_to(FieldError(place.path, advice.title, offset=place.start))
+
+    def _apply_fixes(self, advice: tuple[Finding, ...]) -> None:
+        if advice and not self._current:
+            return  # the next check is on its way
+        self._program.rewrite_dialog(self._prompt, advice)
 
 
 class LookingBack:
@@ -149,8 +188,7 @@ class Answers:
         self.requests = Requests(workspace, prompt, self.response, self.inspector, self.log)
         self.log_paths = LogPaths(program.window, workspace, self.log)
         self.looking_back = LookingBack(self.response.from_log, prompt, self.requests)
-        self.adviser = Adviser(workspace, prompt)
-        self.advice = AdvicePaths(self.adviser, self.inspector.advice, self.requests, prompt, files, program)
+        self.adviser = Adviser(workspace, prompt, self.inspector.advice, self.requests, files, program)
         column_of((self.response, 1), self.inspector.strip, on=self.column, margins=0, spacing=0)
 
     def rest(self) -> None:
@@ -166,56 +204,3 @@ def _place(splitter: QSplitter, index: int, pane: QWidget) -> None:
     if blank is not None:
         blank.deleteLater()
     splitter.setSizes(sizes)
-
-
-class AdvicePaths:
-    """Connects the adviser, which looks when the prompt rests, with everything that shows or uses its advice."""
-
-    def __init__(
-        self,
-        adviser: Adviser,
-        section: AdviceSection,
-        requests: Requests,
-        prompt: PromptPane,
-        files: Files,
-        program: DialogController,
-    ) -> None:
-        self._adviser, self._section, self._prompt = adviser, section, prompt
-        self._files, self._program = files, program
-        prompt.edited.connect(adviser.look_soon)
-        requests.settled.connect(adviser.look_again)
-        adviser.advised.connect(self._show)
-        section.place_requested.connect(self._show_place)
-        section.fix_requested.connect(lambda advice: self._apply_fixes((advice,)))
-        section.dismissed.connect(lambda advice, for_good: adviser.dismiss(advice, for_good=for_good))
-        section.guide_requested.connect(self.guide)
-
-    def fix(self) -> None:
-        """Offer to fix all that the adviser has found."""
-        self._apply_fixes(self._adviser.advice if self._current else ())
-
-    def guide(self, rule: str = "") -> None:
-        """Open the guide, at a rule if one is given."""
-        dialog = self._program.guide_dialog(rule)
-        dialog.recall_requested.connect(self._adviser.recall)
-        dialog.example_requested.connect(self._files.show_example)
-
-    @property
-    def _current(self) -> bool:
-        """Whether the findings are about the prompt on display, and not about another one or an earlier text."""
-        return self._adviser.document is self._prompt.document()
-
-    def _show(self, advice: tuple[Finding, ...], document: Document) -> None:
-        self._section.show_advice(advice)
-        self._prompt.set_advice(advice, document)
-
-    def _show_place(self, advice: Finding) -> None:
-        if not self._current:
-            return
-        place = next(place for place in advice.places if place.path)
-        self._prompt.go_to(FieldError(place.path, advice.title, offset=place.start))
-
-    def _apply_fixes(self, advice: tuple[Finding, ...]) -> None:
-        if advice and not self._current:
-            return  # the next check is on its way
-        self._program.rewrite_dialog(self._prompt, advice)

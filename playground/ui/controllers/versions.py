@@ -15,6 +15,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, percent
 from playground.services import AppServices
+from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.task_dialog import ask_save, open_once
 
 if TYPE_CHECKING:
@@ -115,15 +116,15 @@ class VersionPaths(QObject):
         from playground.ui.panes.versions import VersionsPanel
 
         panel = self.panel = VersionsPanel()
-        panel.closed.connect(self.toggle)
-        panel.save_requested.connect(self._save)
+        panel.close_button.clicked.connect(self.toggle)
+        panel.save.clicked.connect(self._save)
         panel.delete_requested.connect(self._delete)
         panel.export_requested.connect(self._ask_export)
         panel.search_requested.connect(lambda text: self._start(self._search(text), "search the versions"))
         panel.label_requested.connect(self._label)
         panel.restore_requested.connect(lambda item: self._start(self._restore(item), "restore a version"))
         panel.comparison_requested.connect(lambda a, b: self._start(self._compare(a, b), "compare versions"))
-        panel.fix_requested.connect(self.fix_requested)
+        panel.fix.clicked.connect(self.fix_requested)
         panel.answer_requested.connect(self._show_answer)
         self._show(panel)
         panel.list.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -185,11 +186,8 @@ class VersionPaths(QObject):
         """Write all versions to a file: Markdown for .md, else JSON lines."""
         form: VersionForm = "markdown" if path.suffix.lower() in (".md", ".markdown") else "jsonl"
         name = self._files.name or "Untitled"
-        try:
+        with write_errors(path, self.notice.emit):
             count = await self._workspace.versions.export(self._shown, path, form, name, self._overview)
-        except OSError as error:
-            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
-        else:
             self.notice.emit(f"{counted(count, 'version')} exported to {path}.")
 
     async def _document(self, item: Version | Commit) -> Document | None:

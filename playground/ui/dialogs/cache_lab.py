@@ -12,7 +12,6 @@ from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QDialog,
-    QDialogButtonBox,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -47,9 +46,9 @@ from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.form import combo_box, progress_bar
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, repeating_timer, row_of
-from playground.ui.widgets.notice import words
+from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save
+from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save, button_box
 
 _COLUMNS = ("what ended the prefix", "in", "times", "≈ tokens lost", "cost")
 
@@ -86,8 +85,7 @@ class ReplayDialog(QDialog):
 
     def _lay_out(self) -> None:
         row = row_of((self.line, 1), self.go)
-        close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        close.rejected.connect(self.close)
+        close = button_box(self.close)
         column_of(
             row,
             self.said,
@@ -209,10 +207,7 @@ class CacheLabDialog(TaskDialog):
     def _lay_out(self) -> None:
         self.go.setProperty("look", "primary")
         row = row_of(QLabel("Experiment"), (self.choice, 1))
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        for button in (self.go, self.again, self.use, self.save):
-            buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
-        buttons.rejected.connect(self.close)
+        buttons = button_box(self.close, self.go, self.again, self.use, self.save)
         column = column_of(
             words(
                 f"Block size, minimum and lifetime of {self._services.endpoint.name}'s cache are not published. "
@@ -341,10 +336,8 @@ class CacheLabDialog(TaskDialog):
             with Path(path).open("w", encoding="utf-8", newline="") as file:
                 csv.writer(file).writerows(csv_rows(progress))
 
-        try:
+        with write_errors(path, self.said.setText):
             await asyncio.to_thread(write)
-        except OSError as error:
-            self.said.setText(f"{path} cannot be written: {error.strerror or error}.")
 
     def work(self) -> tuple[asyncio.Task[None] | None, ...]:
         """Return the running experiment; it can be resumed later."""

@@ -24,6 +24,7 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.labels import copy_text, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.task_dialog import button_box
 
 
 def versions(folder: Path) -> str:
@@ -44,9 +45,7 @@ class AboutDialog(QDialog):
         shown = words(self.text)
         shown.setFont(mono_font(12))
         self.copy = push_button("Copy versions", clicked=lambda: copy_text(self.text))
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
-        buttons.rejected.connect(self.accept)
+        buttons = button_box(self.accept, self.copy)
         column_of(title, shown, buttons, on=self, margins=GRID * 2, spacing=GRID)
         self.resize(520, self.sizeHint().height())
 

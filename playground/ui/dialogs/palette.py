@@ -9,7 +9,6 @@ from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QDialog,
-    QDialogButtonBox,
     QHeaderView,
     QKeySequenceEdit,
     QLabel,
@@ -26,6 +25,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.task_dialog import button_box
 
 
 class Rebound(Struct, frozen=True):
@@ -66,8 +66,7 @@ class KeysSheet(QDialog):
         self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
         self.nothing = toned("No matching action or key", "muted")
         self.nothing.hide()
-        close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        close.rejected.connect(self.accept)
+        close = button_box(self.accept)
         column_of(self.line, self.nothing, (self.table, 1), self._editor(), close, on=self, margins=GRID * 2)
         self.resize(560, 620)
 

@@ -10,7 +10,6 @@ from typing import Any
 from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
-    QDialogButtonBox,
     QLabel,
     QWidget,
 )
@@ -32,7 +31,7 @@ from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import TaskDialog
+from playground.ui.widgets.task_dialog import TaskDialog, button_box
 
 _COLUMNS = ("times", "differs at", "answer", "request_ids")
 _PREVIEW = 120
@@ -97,10 +96,7 @@ class RepeatDialog(TaskDialog):
 
     def _lay_out(self) -> None:
         row = row_of(QLabel("Runs"), self.times, QLabel("In parallel"), self.at_once, STRETCH)
-        close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        close.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
-        close.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
-        close.rejected.connect(self.close)
+        close = button_box(self.close, self.go, self.copy)
         column_of(
             words("A seed is best effort: how far do the answers to one request drift apart?"),
             row,

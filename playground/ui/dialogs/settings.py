@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDialog,
-    QDialogButtonBox,
     QLineEdit,
     QListWidget,
     QSpinBox,
@@ -29,7 +28,7 @@ from playground.ui.widgets.form import Form, line_edit, padded
 from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import asked
+from playground.ui.widgets.task_dialog import asked, button_box
 
 
 class LogSizeDialog(QDialog):
@@ -56,10 +55,7 @@ class LogSizeDialog(QDialog):
         self.apply.setAutoDefault(False)
         self.everything = push_button("Delete all…", clicked=self.delete_all)
         self.everything.setAutoDefault(False)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        for button in (self.apply, self.everything):
-            buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
-        buttons.rejected.connect(self.close)
+        buttons = button_box(self.close, self.apply, self.everything)
         where = CopyButton("the folder's path")
         where.set_text_to_copy(str(workspace.folder))
         column = column_of(on=self, margins=GRID * 2, spacing=GRID)
@@ -155,8 +151,7 @@ class SettingsDialog(QDialog):
         self.sections.addItems([title for title in (*(title for title, _ in SECTIONS), OTHER) if title in used])
         self.nothing = words("No matching setting", "muted")
         self.nothing.hide()
-        close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        close.rejected.connect(self.accept)
+        close = button_box(self.accept)
         self.form.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
         page = QWidget()
         column_of(self.form, self.nothing, STRETCH, on=page, margins=0)

@@ -26,7 +26,7 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import combo_box
 from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import Space, column_of, row_of, single_timer
-from playground.ui.widgets.notice import words
+from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.task_dialog import ask_save
 
 REST_MS = 150
@@ -109,9 +109,6 @@ class TicketDialog(QDialog):
         self._catch_up()
         zipped = path.suffix.lower() == ".zip"
         data = bundle(self._runs, self.choice) if zipped else self._text.encode("utf-8", "replace")
-        try:
+        with write_errors(path, self.message.setText):
             write_shared(path, data)
-        except OSError as error:
-            self.message.setText(f"{path} cannot be written: {error.strerror or error}.")
-            return
-        self.message.setText(f"Saved as {path}.")
+            self.message.setText(f"Saved as {path}.")

@@ -8,7 +8,6 @@ from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QDialogButtonBox,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
@@ -27,7 +26,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import TaskDialog
+from playground.ui.widgets.task_dialog import TaskDialog, button_box
 
 HINT = "python my_server.py   or   http://localhost:8000/mcp"
 
@@ -74,9 +73,7 @@ class ToolServerDialog(TaskDialog):
 
     def _lay_out(self) -> None:
         row = row_of((self.server, 1), self.go)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.addButton(self.add, QDialogButtonBox.ButtonRole.ActionRole)
-        buttons.rejected.connect(self.close)
+        buttons = button_box(self.close, self.add)
         column_of(
             words(
                 "A command line is started on this machine, with your rights and without your API key; an address is "

@@ -283,8 +283,6 @@ NOTE = (
 class VersionsPanel(QFrame):
     """Displays versions; the controller reads and stores them."""
 
-    closed = Signal()
-    save_requested = Signal()
     delete_requested = Signal()
     export_requested = Signal()
     search_requested = Signal(str)
@@ -295,8 +293,6 @@ class VersionsPanel(QFrame):
     """The Version or Commit to restore."""
     comparison_requested = Signal(object, object)
     """(old, new), each a Version or Commit."""
-    fix_requested = Signal()
-    """Fixes of the prompt's structure are requested."""
     answer_requested = Signal(str)
     """The run_id of the request to display."""
 
@@ -386,9 +382,6 @@ class VersionsPanel(QFrame):
 
     def _connect(self) -> None:
         self.search.textChanged.connect(lambda _text: self._searched())
-        self.save.clicked.connect(self.save_requested)
-        self.close_button.clicked.connect(self.closed)
-        self.fix.clicked.connect(self.fix_requested)
         self.next.clicked.connect(self.diff.next_change)
         self.list.currentRowChanged.connect(lambda _row: self._chosen())
         self.list.itemActivated.connect(lambda _item: self._edit_label())

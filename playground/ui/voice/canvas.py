@@ -178,7 +178,6 @@ class Canvas(QWidget):
         return QRectF(begins, self._top(item.lane), width, BAR_PX)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint axis, lanes, bars, events, and the focus ring of the selected item."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(ui_font(11, tabular=True))
@@ -358,12 +357,10 @@ class Canvas(QWidget):
         self._choose(item)
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        """Clear the selection."""
         self._choose(None)
         super().focusOutEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Lay out the labels again."""
         super().resizeEvent(event)
         self._place()
 

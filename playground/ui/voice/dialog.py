@@ -10,7 +10,6 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
-    QDialogButtonBox,
     QDoubleSpinBox,
     QSizePolicy,
     QSpinBox,
@@ -32,7 +31,7 @@ from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import TaskDialog
+from playground.ui.widgets.task_dialog import TaskDialog, button_box
 from playground.voice.speech import DEFAULTS, FASTEST, SpeechSettings, Unit
 from playground.voice.timeline import timeline
 
@@ -231,8 +230,7 @@ class VoiceDialog(TaskDialog):
 
     def _lay_out(self) -> None:
         head = row_of((self.title, 1), self.current, self.example)
-        close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        close.rejected.connect(self.close)
+        close = button_box(self.close)
         column_of(
             head, self.note, self.speech, self.form, (self.tabs, 1), close, on=self, margins=GRID * 2, spacing=GRID
         )

@@ -77,7 +77,6 @@ class Spread(QWidget):
         return QSize(420, HEAD_PX + ROW_PX * max(len(self._rows), 2) + AXIS_PX)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint name, axis and rows."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(self.rect(), current_theme().surface)

@@ -27,7 +27,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.form import combo_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import FlowLayout, column_of
-from playground.ui.widgets.notice import words
+from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import ask_save
 from playground.voice.clauses import Start
@@ -318,11 +318,8 @@ class SpeakTab(QWidget):
         """Write the spoken parts as a WAV file."""
         if self._speaker is None:
             return
-        try:
+        with write_errors(path, self.message.setText):
             write_shared(path, as_wav(self._speaker.parts, self._spoken_at))
-        except OSError as error:
-            self.message.setText(f"{path} cannot be written: {error.strerror or error}.")
-        else:
             self.message.setText(f"Saved as {path}.")
 
 

@@ -33,6 +33,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.labels import ElidedLabel, IdLabel, copy_text
 from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.task_dialog import ask_save
 
@@ -128,7 +129,6 @@ class FigureRow(QFrame):
         copy_text(self.value)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ctrl+C copies the value."""
         if event.matches(QKeySequence.StandardKey.Copy):
             self.copy()
         else:
@@ -169,11 +169,9 @@ class Bar(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        """As wide as there is room."""
         return QSize(120, self._height)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint the track, then the pieces."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -321,10 +319,8 @@ class Chart(QWidget):
     async def save(self, path: Path) -> None:
         """Write the chart as PNG at twice its size, or as SVG if the name ends in .svg. Reports through `notice`."""
         data = self.as_svg() if path.suffix.lower() == ".svg" else self.as_png()
-        try:
+        with write_errors(path, self.notice.emit):
             await asyncio.to_thread(write_shared, path, data)
-        except OSError as error:
-            self.notice.emit(f"{path} cannot be written: {error.strerror or error}.")
 
     def as_png(self) -> bytes:
         """Return the chart as PNG."""
@@ -350,11 +346,9 @@ class Chart(QWidget):
         return bytes(buffer.data().data())
 
     def sizeHint(self) -> QSize:
-        """Wide and low."""
         return QSize(420, 210)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Axes, legend, points."""
         painter = QPainter(self)
         self._paint(painter)
         if self.hasFocus():

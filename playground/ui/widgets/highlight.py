@@ -145,7 +145,6 @@ class JsonHighlighter(QSyntaxHighlighter):
         super().__init__(document)
 
     def highlightBlock(self, text: str) -> None:
-        """Qt's hook: one paragraph."""
         inside = self.previousBlockState() == _IN_STRING
         open_at_end = _string_open(text, inside)
         self.setCurrentBlockState(_IN_STRING if open_at_end else 0)

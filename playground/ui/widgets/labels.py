@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from PySide6.QtCore import QEvent, QMimeData, QRect, QSize, Qt, SignalInstance
 from PySide6.QtGui import (
+    QAction,
     QFont,
     QFontMetrics,
     QGuiApplication,
@@ -22,6 +23,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import (
     QLabel,
+    QMenu,
     QPushButton,
     QSizePolicy,
     QWidget,
@@ -97,6 +99,15 @@ def push_button(
     button.setAccessibleName(name)
     button.setToolTip(tip)
     return button
+
+
+def add_choice(menu: QMenu, label: str, *, checked: bool, chosen: Callable[[], object]) -> QAction:
+    """Add a checkable entry to a menu and return it; `chosen` is called when it is triggered."""
+    action = menu.addAction(label)
+    action.setCheckable(True)
+    action.setChecked(checked)
+    action.triggered.connect(lambda _checked: chosen())
+    return action
 
 
 class ChoiceButton(QPushButton):
@@ -233,7 +244,6 @@ class IdLabel(QWidget):
             self.updateGeometry()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint the id, and a focus ring."""
         painter, theme = QPainter(self), current_theme()
         font, text = self._fitted(self.width())
         painter.setFont(font)
@@ -244,7 +254,6 @@ class IdLabel(QWidget):
             painter.drawRoundedRect(self.rect().adjusted(1, 1, -1, -1), 3, 3)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ctrl+C copies the id."""
         if event.matches(QKeySequence.StandardKey.Copy):
             copy_text(self._id)
         else:
@@ -292,7 +301,6 @@ class ElidedLabel(QLabel):
         self.setAccessibleDescription(why)
 
     def minimumSizeHint(self) -> QSize:
-        """Little: the rest is elided."""
         return QSize(self.fontMetrics().horizontalAdvance("…") * 4, super().minimumSizeHint().height())
 
     def paintEvent(self, _event: QPaintEvent) -> None:
@@ -312,7 +320,6 @@ class ElidedLabel(QLabel):
             self.style().drawPrimitive(QStyle.PrimitiveElement.PE_FrameFocusRect, option, painter, self)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ctrl+C copies the whole text."""
         if event.matches(QKeySequence.StandardKey.Copy):
             copy_text(self._full)
         else:

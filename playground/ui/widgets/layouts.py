@@ -134,7 +134,6 @@ class FlowLayout(QLayout):
         return QSize(max((s.width() for s in sizes), default=0), max((s.height() for s in sizes), default=0))
 
     def sizeHint(self) -> QSize:
-        """Return the size of one row."""
         sizes = [item.sizeHint() for item in self._shown()]
         width = sum(size.width() + self.spacing() for size in sizes) - self.spacing()
         return QSize(max(width, 0), max((size.height() for size in sizes), default=0))

@@ -374,7 +374,6 @@ class ExactEdit(QPlainTextEdit):
         self.composing = False
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Move the cursor."""
         super().mousePressEvent(event)
         self.caret_moved.emit()
 
@@ -403,11 +402,9 @@ class ExactEdit(QPlainTextEdit):
         return text_data(self.exact.text[start:end])
 
     def canInsertFromMimeData(self, source: QMimeData) -> bool:
-        """Plain text only."""
         return source.hasText()
 
     def insertFromMimeData(self, source: QMimeData) -> None:
-        """Pasted and dropped text, to the character."""
         if source.hasText() and not self.isReadOnly():
             self.insert_exact(source.text())
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
@@ -128,6 +129,15 @@ def words(text: str, tone: str = "") -> QLabel:
         Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
     )
     return label
+
+
+@contextmanager
+def write_errors(path: object, report: Callable[[str], object]) -> Iterator[None]:
+    """Report that a file cannot be written if the body raises OSError, and go on after it."""
+    try:
+        yield
+    except OSError as error:
+        report(f"{path} cannot be written: {error.strerror or error}.")
 
 
 LONG_S = 10.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QMenu, QTabBar, QToolButton
 
 from playground.ui.theme import current_theme, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.labels import add_choice
 
 HEIGHT_PX = 34
 _SIDE = 14
@@ -63,10 +64,8 @@ class OverflowTabs(QTabBar):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for index in filter(self.isTabVisible, range(self.count())):
-            action = menu.addAction(self.tabText(index))
-            action.setCheckable(True)
-            action.setChecked(index == self.currentIndex())
-            action.triggered.connect(lambda _checked, index=index: self.setCurrentIndex(index))
+            checked = index == self.currentIndex()
+            add_choice(menu, self.tabText(index), checked=checked, chosen=partial(self.setCurrentIndex, index))
         return menu
 
     def _show_menu(self) -> None:

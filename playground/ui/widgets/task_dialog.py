@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QMessageBox, QWidget
 
 if TYPE_CHECKING:
-    from PySide6.QtWidgets import QFileDialog
+    from PySide6.QtWidgets import QDialogButtonBox, QFileDialog, QPushButton
 
 ANY_FILE = "All files (*)"
 
@@ -54,6 +54,17 @@ def ask_save(
     dialog.fileSelected.connect(lambda path: take(Path(path)))
     open_once(dialog)
     return dialog
+
+
+def button_box(close: Callable[[], object], *buttons: QPushButton, label: str = "Close") -> QDialogButtonBox:
+    """Return the buttons of a dialog: `buttons`, and "Close" or "Cancel" (`label`), which calls `close`."""
+    from PySide6.QtWidgets import QDialogButtonBox  # not for the first frame
+
+    box = QDialogButtonBox(QDialogButtonBox.StandardButton[label])
+    for button in buttons:
+        box.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
+    box.rejected.connect(close)
+    return box
 
 
 class TaskDialog(QDialog):

@@ -201,7 +201,7 @@ async def test_recorder_mode_window_actions_act_on_the_selected_recorded_request
     page.tabs.setCurrentWidget(page.inspector)
     page.table.selectRow(0)
     await hand.until(lambda: page.request.sent is not None and "Question 1?" in page.request.sent.text, "the other")
-    assert page.inspector.strip.id.displayed == ids[1]
+    assert page.inspector.id.id.displayed == ids[1]
     seen = []
     for _ in range(3):
         actions["next_pane"].trigger()

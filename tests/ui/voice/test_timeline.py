@@ -91,6 +91,18 @@ async def test_the_run_in_hand_is_followed_and_a_logged_one_is_the_same(session:
     assert window.voicing.open() is not dialog
 
 
+async def test_timeline_opened_after_a_run_has_the_times_of_its_events(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.requests.send_or_stop()
+    await hand.until(lambda: window.requests.current is not None and not window.requests.running, "the end")
+    dialog = window.voicing.open()
+    shown = rows(dialog.timeline.picture)
+    assert dialog.title.text() == "The newest request"
+    assert any("Answer heard" in row[3] for row in shown)
+    dialog.close()
+    assert rows(window.voicing.open().timeline.picture) == shown
+
+
 def test_what_is_drawn_is_what_was_computed() -> None:
     shown = picture(timeline(VENDOR), VENDOR)
     assert shown.lanes == ("Caller hears", "Request", "Text", "Tool calls", "Tools")

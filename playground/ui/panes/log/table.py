@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from msgspec import Struct
 from PySide6.QtCore import (
@@ -43,6 +43,7 @@ from playground.ui.panes.log.details import AttemptLine
 from playground.ui.panes.log.model import LogModel
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import icon
+from playground.ui.widgets.labels import add_choice
 from playground.ui.widgets.layouts import repeating_timer
 from playground.ui.widgets.plain_table import (
     BAR_PX,
@@ -302,15 +303,10 @@ class LogTable(RowTable):
         """Return a menu of the columns to sort by, for the keyboard."""
         menu, order = QMenu("Sort by", self), self._log.filter.order
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        newest = menu.addAction("Newest first")
-        newest.setCheckable(True)
-        newest.setChecked(order is None)
-        newest.triggered.connect(lambda _checked: self.show_order(None))
+        add_choice(menu, "Newest first", checked=order is None, chosen=lambda: self.show_order(None))
         for number, column in enumerate(COLUMNS):
-            action = menu.addAction(column.header)
-            action.setCheckable(True)
-            action.setChecked(order is not None and order.key == column.title)
-            action.triggered.connect(lambda _checked, number=number: self.sort_by(number))
+            checked = order is not None and order.key == column.title
+            add_choice(menu, column.header, checked=checked, chosen=partial(self.sort_by, number))
         return menu
 
     def fit_rows(self) -> None:

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QWidget
 from playground.prompt.document import Json, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.panes.prompt.card_text import CardText
+from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import line_edit, text_box
@@ -29,8 +30,9 @@ class FieldLine(QLineEdit):
     undo_requested = Signal()
     redo_requested = Signal()
 
-    def __init__(self, name: str, placeholder: str = "", *, mono: bool = False) -> None:
+    def __init__(self, history: UndoHistory, name: str, placeholder: str = "", *, mono: bool = False) -> None:
         super().__init__()
+        history.serve(self)
         self.setAccessibleName(name)
         self.setPlaceholderText(placeholder)
         if mono:
@@ -82,7 +84,6 @@ class FieldLine(QLineEdit):
         return menu
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        """Open the menu at the cursor."""
         menu = self.menu()
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(event.globalPos())
@@ -93,20 +94,15 @@ class FieldText(QFrame):
 
     edited = Signal(str)
     """The whole exact text, after every edit by the user."""
-    undo_requested = Signal()
-    redo_requested = Signal()
-    caret_moved = Signal()
 
-    def __init__(self, name: str, placeholder: str = "", text: CardText | None = None) -> None:
+    def __init__(self, history: UndoHistory, name: str, placeholder: str = "", text: CardText | None = None) -> None:
         super().__init__()
         self.setProperty("look", "field")
         self.text = text or CardText(sides=(8, 8))
         self.text.setAccessibleName(name)
         self.text.setPlaceholderText(placeholder)
         self.text.typed.connect(lambda _splice: self.edited.emit(self.text.exact.text))
-        self.text.undo_requested.connect(self.undo_requested)
-        self.text.redo_requested.connect(self.redo_requested)
-        self.text.caret_moved.connect(self.caret_moved)
+        history.serve(self.text)
         self.setFocusProxy(self.text)
         column_of(self.text, on=self, margins=(0, 5, 0, 5))
 

@@ -40,20 +40,6 @@ if TYPE_CHECKING:
     from playground.ui.panes.prompt.tools_tab import ToolsTab
 
 
-class OtherTabs:
-    """Tools, parameters and the body."""
-
-    def __init__(self, parent: QWidget) -> None:
-        # Imported here: the first paint does not need them.
-        from playground.ui.panes.prompt.parameters_tab import ParametersTab
-        from playground.ui.panes.prompt.tools_tab import ToolsTab
-
-        self.tools = ToolsTab()
-        self.parameters = ParametersTab(parent)
-        self.body = BodyTab()
-        self.pages = (self.tools, self.parameters, self.body)
-
-
 PROMPT, TOOLS, PARAMETERS, BODY = range(4)
 _TABS = {"messages": PROMPT, "variables": PROMPT, "tools": TOOLS, "parameters": PARAMETERS}
 
@@ -73,8 +59,6 @@ class PromptPane(QFrame):
     """The id of an action of the window."""
     answers_wanted = Signal(str)
     """The mock results of this tool are requested; offered in the tool's menu if the signal is connected."""
-    tool_server_wanted = Signal()
-    """Tools of a Model Context Protocol server are requested."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -83,7 +67,7 @@ class PromptPane(QFrame):
         self._model = "electron"
         self.history = UndoHistory(self)
         self.prompt_tab = PromptTab(self.history)
-        self._other_tabs: OtherTabs | None = None
+        self._other_tabs: tuple[ToolsTab, ParametersTab, BodyTab] | None = None
         self._searching: FindBar | None = None
         self.problem_bar = ProblemBar()
         self.file_bar = SlimBar("The prompt's file")
@@ -97,7 +81,7 @@ class PromptPane(QFrame):
         self._held: PromptAxes | None = None
         self._report: tuple[Document, int, int, str] | None = None
         self._served_at: tuple[int, int] | None = None
-        self.variables = VariablesTable()
+        self.variables = VariablesTable(self.history)
         self.footer = PromptFooter()
         self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Tools 0", "Parameters 0", "Body"))
         self.tabs.tightens = True
@@ -125,34 +109,33 @@ class PromptPane(QFrame):
         self.tabs.currentChanged.connect(self._show_tab)
         self._find.clicked.connect(lambda: self.show_find())
         self.variables.value_edited.connect(self._set_value)
-        self.variables.undo_requested.connect(self.undo)
-        self.variables.redo_requested.connect(self.redo)
-        self.variables.caret_moved.connect(self.history.seal)
 
     @property
-    def _others(self) -> OtherTabs:
+    def _others(self) -> tuple[ToolsTab, ParametersTab, BodyTab]:
         """The tabs behind the first one, created on first use: the first paint does not need them."""
         if self._other_tabs is None:
             self._other_tabs = self._build_others()
         return self._other_tabs
 
-    def _build_others(self) -> OtherTabs:
-        others = OtherTabs(self._stack)
-        others.tools.tools_edited.connect(self._set_tools)
-        others.tools.answers_wanted.connect(self.answers_wanted)
-        others.tools.server_wanted.connect(self.tool_server_wanted)
-        others.tools.answers_offered = lambda: self.receivers("2answers_wanted(QString)") > 0
-        others.parameters.edited.connect(lambda document, key: self.history.replace(document, "Set parameter", key))
-        others.tools.undo_requested.connect(self.undo)
-        others.tools.redo_requested.connect(self.redo)
-        for page in others.pages:
+    def _build_others(self) -> tuple[ToolsTab, ParametersTab, BodyTab]:
+        # Imported here: the first paint does not need them.
+        from playground.ui.panes.prompt.parameters_tab import ParametersTab
+        from playground.ui.panes.prompt.tools_tab import ToolsTab
+
+        tools, parameters, body = ToolsTab(self.history), ParametersTab(self.history, self._stack), BodyTab()
+        tools.tools_edited.connect(self._set_tools)
+        tools.answers_wanted.connect(self.answers_wanted)
+        tools.server_wanted.connect(lambda: self.action_requested.emit("tool_server"))
+        tools.answers_offered = lambda: self.receivers("2answers_wanted(QString)") > 0
+        parameters.edited.connect(lambda document, key: self.history.replace(document, "Set parameter", key))
+        for page in (tools, parameters, body):
             self._stack.addWidget(page)
         document = self.history.document
-        others.tools.show_tools(document.tools)
-        others.tools.show_zones(self._zones)
-        others.parameters.show_document(document)
-        others.parameters.show_findings(self._findings)
-        return others
+        tools.show_tools(document.tools)
+        tools.show_zones(self._zones)
+        parameters.show_document(document)
+        parameters.show_findings(self._findings)
+        return tools, parameters, body
 
     @cached_property
     def check_bar(self) -> CheckBar:
@@ -185,17 +168,17 @@ class PromptPane(QFrame):
     @property
     def tools_tab(self) -> ToolsTab:
         """The tool catalogue."""
-        return self._others.tools
+        return self._others[0]
 
     @property
     def parameters_tab(self) -> ParametersTab:
         """Every documented parameter."""
-        return self._others.parameters
+        return self._others[1]
 
     @property
     def body_tab(self) -> BodyTab:
         """The exact body."""
-        return self._others.body
+        return self._others[2]
 
     def document(self) -> Document:
         """Return the present document, exact to the character."""

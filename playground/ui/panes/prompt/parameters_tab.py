@@ -22,6 +22,7 @@ from playground.prompt.limits import (
     with_typed_extra,
 )
 from playground.ui.panes.prompt.field_text import FieldText
+from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.layouts import column_of
@@ -43,8 +44,9 @@ class _Field(QWidget):
 
     typed = Signal(str)
 
-    def __init__(self, parameter: Parameter) -> None:
+    def __init__(self, parameter: Parameter, history: UndoHistory) -> None:
         super().__init__()
+        self._history = history
         self._wrong = words("", "failure")
         self._wrong.hide()
         self.editor = self._make(parameter)
@@ -63,7 +65,7 @@ class _Field(QWidget):
             box.currentTextChanged.connect(lambda text: self.typed.emit("" if text == NOT_SENT else text))
             return box
         if parameter.kind == "stop":
-            lines = FieldText(parameter.name, NOT_SENT)
+            lines = FieldText(self._history, parameter.name, NOT_SENT)
             lines.edited.connect(self.typed)
             return lines
         line = QLineEdit()
@@ -100,8 +102,9 @@ class ParametersTab(QScrollArea):
 
     edited = Signal(object, str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, history: UndoHistory, parent: QWidget) -> None:
         super().__init__(parent)
+        self._history = history
         self._document = Document()
         self._typed_extra: dict[str, Json] = {}
         self._fields: dict[str, _Field] = {}
@@ -111,7 +114,7 @@ class ParametersTab(QScrollArea):
         self._usage = QCheckBox("stream_options.include_usage: always ask for usage when streaming")
         self._stream.toggled.connect(lambda on: self._change(replace(self._document, stream=on), ""))
         self._usage.toggled.connect(lambda on: self._change(replace(self._document, include_usage=on), ""))
-        self._extra = _Field(Parameter("extra fields", "stop", ""))
+        self._extra = _Field(Parameter("extra fields", "stop", ""), history)
         self._extra.typed.connect(self._extra_typed)
         inside = QWidget()
         self.setWidget(inside)
@@ -128,7 +131,7 @@ class ParametersTab(QScrollArea):
         grid.addWidget(self._stream, 0, 0, 1, 3)
         grid.addWidget(self._usage, 1, 0, 1, 3)
         for row, parameter in enumerate(PARAMETERS, 2):
-            field = self._fields[parameter.name] = _Field(parameter)
+            field = self._fields[parameter.name] = _Field(parameter, self._history)
             field.setToolTip(parameter.help)
             field.typed.connect(lambda text, chosen=parameter: self._typed(chosen, text))
             grid.addWidget(_label(parameter.name, parameter.help), row, 0)

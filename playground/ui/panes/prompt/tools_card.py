@@ -17,6 +17,7 @@ from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.panes.prompt.cards import CardHead
 from playground.ui.panes.prompt.field_text import FieldLine, FieldText
 from playground.ui.panes.prompt.tools_json import ToolJson, schema_problems
+from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
@@ -29,7 +30,6 @@ class _Kind(QComboBox):
     """Does not change under a page that is scrolled."""
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """Scroll the page instead of changing the value."""
         event.ignore()
 
 
@@ -43,13 +43,13 @@ class ParameterRow(QFrame):
     action = Signal(str)
     """ "up", "down" or "remove"."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: UndoHistory) -> None:
         super().__init__()
-        self.name = FieldLine("Name of the parameter", "name", mono=True)
+        self.name = FieldLine(history, "Name of the parameter", "name", mono=True)
         self.kind = _Kind()
         self.required = QCheckBox("required")
-        self.description = FieldLine("Description", "description: short, it is input on every turn")
-        self.choices = FieldLine("Choices", "choices: a, b, c")
+        self.description = FieldLine(history, "Description", "description: short, it is input on every turn")
+        self.choices = FieldLine(history, "Choices", "choices: a, b, c")
         self.lines = {"name": self.name, "description": self.description, "choices": self.choices}
         self.inside = toned("", "muted", wraps=True)
         for field, line in self.lines.items():
@@ -114,25 +114,20 @@ class ToolForm(QWidget):
 
     edited = Signal(object, str)
     """The Tool, and the field, under which typing on merges into one undo step (empty: a step of its own)."""
-    undo_requested = Signal()
-    redo_requested = Signal()
 
-    def __init__(self, tool: Tool) -> None:
+    def __init__(self, history: UndoHistory, tool: Tool) -> None:
         super().__init__()
-        self._tool = tool
+        self._history, self._tool = history, tool
         self._names: tuple[str, ...] = ()
         self.rows: list[ParameterRow] = []
-        self.name = FieldLine("Name of the function", "name", mono=True)
+        self.name = FieldLine(history, "Name of the function", "name", mono=True)
         self.name.textEdited.connect(
             lambda text: self._try(lambda: form_model.with_name(self._tool, text), "name", self.name)
         )
-        self.description = FieldText("Description", "One sentence that says when to use it")
+        self.description = FieldText(history, "Description", "One sentence that says when to use it")
         self.description.edited.connect(
             lambda text: self._try(lambda: form_model.with_description(self._tool, text), "description", None)
         )
-        for field in (self.name, self.description):
-            field.undo_requested.connect(self.undo_requested)
-            field.redo_requested.connect(self.redo_requested)
         self.wrong = words("", "failure")
         self.wrong.hide()
         self.no_form = words(NO_FORM, "muted")
@@ -191,10 +186,7 @@ class ToolForm(QWidget):
             self._column.addWidget(self.rows[-1])
 
     def _row(self, index: int) -> ParameterRow:
-        row = ParameterRow()
-        for line in row.lines.values():
-            line.undo_requested.connect(self.undo_requested)
-            line.redo_requested.connect(self.redo_requested)
+        row = ParameterRow(self._history)
         row.typed.connect(lambda field, text: self._typed(index, field, text))
         row.kind_chosen.connect(
             lambda kind: self._try(lambda: form_model.typed_parameter(self._tool, self._names[index], kind), "", None)
@@ -270,24 +262,20 @@ class DragHandle(QWidget):
         self.setFixedSize(QSize(16, 20))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Note where a drag may begin."""
         self._held = event.button() == Qt.MouseButton.LeftButton
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """On its way."""
         if self._held:
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
             self.dragged.emit(event.globalPosition().toPoint())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """There."""
         if self._held:
             self._held = False
             self.setCursor(Qt.CursorShape.OpenHandCursor)
             self.dropped.emit(event.globalPosition().toPoint())
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint the dots."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -314,7 +302,6 @@ class DropLine(QWidget):
         self.show()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint a bar in the accent's color."""
         QPainter(self).fillRect(self.rect(), current_theme().accent)
 
 
@@ -329,11 +316,10 @@ class ToolCard(QFrame):
     answers_wanted = Signal()
     menu_wanted = Signal(QPoint)
     """The card's menu, at this global place."""
-    undo_requested = Signal()
-    redo_requested = Signal()
 
-    def __init__(self, tool: Tool) -> None:
+    def __init__(self, history: UndoHistory, tool: Tool) -> None:
         super().__init__()
+        self._history = history
         self.tool = tool
         self.expanded = False
         self.form: ToolForm | None = None
@@ -428,20 +414,18 @@ class ToolCard(QFrame):
             self.json.setVisible(index == JSON)
 
     def _add_form(self) -> None:
-        form = self.form = ToolForm(self.tool)
+        form = self.form = ToolForm(self._history, self.tool)
         form.edited.connect(self._edited)
         self._add_view(form)
 
     def _add_json(self) -> None:
-        view = self.json = ToolJson(self.tool.name)
+        view = self.json = ToolJson(self._history, self.tool.name)
         view.show_tool(self.tool)
         view.edited.connect(lambda tool: self._edited(tool, "json"))
         view.edit.edited.connect(lambda _text: self._name_it())
         self._add_view(view)
 
     def _add_view(self, view: ToolForm | ToolJson) -> None:
-        view.undo_requested.connect(self.undo_requested)
-        view.redo_requested.connect(self.redo_requested)
         assert self._body_column is not None
         self._body_column.addWidget(view)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QTextEdit, QWidget
+from PySide6.QtWidgets import QDialog, QTextEdit, QWidget
 
 from playground import asset
 from playground.prompt.document import Json, Tool
@@ -24,6 +24,7 @@ from playground.tools.schema import check_parameters
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.marks import ink, marks_of
+from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme, mono_font
 from playground.ui.widgets.form import text_box
 from playground.ui.widgets.labels import push_button
@@ -31,6 +32,7 @@ from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_tim
 from playground.ui.widgets.lossless_text import utf16_length
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
+from playground.ui.widgets.task_dialog import button_box
 
 if TYPE_CHECKING:
     from playground.prefix_cache.zones import ZoneMap
@@ -162,18 +164,14 @@ class ToolJson(QWidget):
 
     edited = Signal(object)
     """Emitted with the Tool if the text is valid or the user accepts it anyway."""
-    undo_requested = Signal()
-    redo_requested = Signal()
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, history: UndoHistory, name: str) -> None:
         super().__init__()
         self._tool: Tool | None = None
         self._read = Read(None)
         self._text = JsonText()
-        self.edit = FieldText(f"Definition of {name} as JSON", text=self._text)
+        self.edit = FieldText(history, f"Definition of {name} as JSON", text=self._text)
         self.edit.edited.connect(self._typed)
-        self.edit.undo_requested.connect(self.undo_requested)
-        self.edit.redo_requested.connect(self.redo_requested)
         self.wrong = words("", "failure")
         self.go = push_button("Go there", "link", self._go)
         self.anyway = push_button("Use it all the same", "link", self._use)
@@ -316,9 +314,7 @@ class PasteDialog(QDialog):
         self.look()
 
     def _lay_out(self) -> None:
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        buttons.addButton(self.add, QDialogButtonBox.ButtonRole.ActionRole)
-        buttons.rejected.connect(self.reject)
+        buttons = button_box(self.reject, self.add, label="Cancel")
         column_of(
             words(HINT),
             (self.text, 3),

@@ -16,6 +16,7 @@ from playground.runs.metrics import counted
 from playground.tools.import_definitions import unique_names
 from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
 from playground.ui.panes.prompt.tools_json import blank_tool, hint, moved, templates, warm_after
+from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
@@ -85,25 +86,20 @@ class ToolsBar(QFrame):
     """A blank tool or a template."""
     paste_wanted = Signal()
     server_wanted = Signal()
-    collapse_wanted = Signal()
-    undo_wanted = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self.total = toned("", "muted")
-        self.collapse = _button("Collapse all", "quiet")
-        self.collapse.clicked.connect(self.collapse_wanted)
-        self.paste = _button("Paste…", "")
-        self.paste.setToolTip("JSON definitions of OpenAI, Anthropic, Gemini, Bedrock or MCP")
-        self.paste.clicked.connect(self.paste_wanted)
-        self.add = _button("Add a tool", "menu")
+        self.collapse = push_button("Collapse all", "quiet")
+        kinds = "JSON definitions of OpenAI, Anthropic, Gemini, Bedrock or MCP"
+        self.paste = push_button("Paste…", clicked=self.paste_wanted, tip=kinds)
+        self.add = push_button("Add a tool", "menu")
         self.menu = QMenu(self)
         self.menu.aboutToShow.connect(self._fill)
         self.add.setMenu(self.menu)
         self.hint = words("", "muted")
         self.moved = words("")
-        self._undo = _button("Undo", "link")
-        self._undo.clicked.connect(self.undo_wanted)
+        self.undo = push_button("Undo", "link")
         self.notice = QFrame()
         self._lay_out()
         self.show_moved("")
@@ -113,7 +109,7 @@ class ToolsBar(QFrame):
         self.notice.setProperty("look", "callout")
         row_of(
             (self.moved, 1),
-            (self._undo, 0, Qt.AlignmentFlag.AlignTop),
+            (self.undo, 0, Qt.AlignmentFlag.AlignTop),
             on=self.notice,
             margins=(GRID, GRID // 2, GRID, GRID // 2),
         )
@@ -149,13 +145,6 @@ class ToolsBar(QFrame):
         self.menu.addAction(title).triggered.connect(lambda: self.tool_chosen.emit(tool))
 
 
-def _button(label: str, look: str) -> QPushButton:
-    button = QPushButton(label)
-    if look:
-        button.setProperty("look", look)
-    return button
-
-
 ACTIONS = (
     ("up", "Move up", "Alt+Up"),
     ("down", "Move down", "Alt+Down"),
@@ -174,11 +163,10 @@ class ToolsTab(QWidget):
     answers_wanted = Signal(str)
     """What calls of this tool return."""
     server_wanted = Signal()
-    undo_requested = Signal()
-    redo_requested = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, history: UndoHistory) -> None:
         super().__init__()
+        self._history = history
         self._tools: tuple[Tool, ...] = ()
         self._zones: ZoneMap | None = None
         self._cards: list[ToolCard] = []
@@ -204,8 +192,8 @@ class ToolsTab(QWidget):
         self.empty.tool_chosen.connect(self.add_tool)
         self.bar.paste_wanted.connect(self.open_paste)
         self.bar.server_wanted.connect(self.server_wanted)
-        self.bar.undo_wanted.connect(self.undo_requested)
-        self.bar.collapse_wanted.connect(self._collapse_all)
+        self.bar.undo.clicked.connect(self._history.undo)
+        self.bar.collapse.clicked.connect(self._collapse_all)
         for name, label, key in ACTIONS:
             action = QAction(label, self)
             action.setShortcut(QKeySequence(key))
@@ -252,7 +240,6 @@ class ToolsTab(QWidget):
             self._update_text()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Apply pending updates."""
         self._update_text()
         super().showEvent(event)
 
@@ -361,15 +348,13 @@ class ToolsTab(QWidget):
                 return
 
     def _card(self, tool: Tool) -> ToolCard:
-        card = ToolCard(tool)
+        card = ToolCard(self._history, tool)
         card.edited.connect(lambda new, key: self._put(card, new, key))
         card.answers_wanted.connect(lambda: self.answers_wanted.emit(card.tool.name))
         card.menu_wanted.connect(lambda place: self.menu_of(card).popup(place))
         card.head.role.clicked.connect(lambda: self._opened(card))
         card.handle.dragged.connect(self._drag)
         card.handle.dropped.connect(lambda place: self._drop(card, place))
-        card.undo_requested.connect(self.undo_requested)
-        card.redo_requested.connect(self.redo_requested)
         return card
 
     def _put(self, card: ToolCard, tool: Tool, key: str) -> None:

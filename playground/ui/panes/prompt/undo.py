@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -12,6 +13,10 @@ from PySide6.QtGui import QUndoCommand, QUndoStack
 from playground.prompt.document import Document
 from playground.prompt.files import PROMPT_FORMAT, FileFormat, dump
 from playground.ui.widgets.lossless_text import Splice
+
+if TYPE_CHECKING:
+    from playground.ui.panes.prompt.field_text import FieldLine
+    from playground.ui.widgets.lossless_text_edit import ExactEdit
 
 _TYPING = 1
 _FIELD = 2
@@ -106,6 +111,11 @@ class UndoHistory(QObject):
     def redo(self) -> None:
         """Redo the last undone step."""
         self.stack.redo()
+
+    def serve(self, text: ExactEdit | FieldLine) -> None:
+        """Undo and redo steps of the prompt when a text asks for it."""
+        text.undo_requested.connect(self.undo)
+        text.redo_requested.connect(self.redo)
 
     def show_page(self, page: PromptPage) -> None:
         """Display another prompt with its own undo steps."""

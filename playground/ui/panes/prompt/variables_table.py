@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 
 from playground.prompt.document import Document, places, render
 from playground.ui.panes.prompt.card_text import CardText
+from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
 from playground.ui.widgets.labels import toned
@@ -224,12 +225,10 @@ class VariablesTable(QFrame):
 
     value_edited = Signal(str, object)
     """Name, and the value or None to remove it."""
-    undo_requested = Signal()
-    redo_requested = Signal()
-    caret_moved = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, history: UndoHistory) -> None:
         super().__init__()
+        self._history = history
         self.setProperty("fitsContents", True)
         self.rows: dict[str, _Row] = {}
         """The rows by variable name."""
@@ -280,9 +279,8 @@ class VariablesTable(QFrame):
     def _add(self, name: str) -> _Row:
         row = self.rows[name] = _Row(name)
         row.value_edited.connect(self.value_edited)
-        row.edit.undo_requested.connect(self.undo_requested)
-        row.edit.redo_requested.connect(self.redo_requested)
-        row.edit.caret_moved.connect(self.caret_moved)
+        self._history.serve(row.edit)
+        row.edit.caret_moved.connect(self._history.seal)
         row.value.resized.connect(self._fit)
         return row
 

@@ -165,7 +165,7 @@ def test_a_move_says_what_was_warm(open_pane: Open) -> None:
     assert names_of(opened) == ["a", "c", "b"]
     assert "b is number 3 now" in tab.bar.moved.text()
     assert "tokens that were warm will be fresh" in tab.bar.moved.text()
-    tab.bar.undo_wanted.emit()
+    tab.bar.undo.click()
     assert names_of(opened) == ["a", "b", "c"]
     assert tab.bar.moved.text() == ""
 
