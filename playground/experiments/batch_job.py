@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -14,7 +16,9 @@ from playground.experiments.batch_rows import AnswerCheck, run_checks
 from playground.experiments.batch_runner import BatchProgress, BatchRunner, prefixes_held
 from playground.experiments.batch_totals import BatchTotals, Earlier
 from playground.prompt.document import Json
-from playground.requestlog.records import StoredRun
+from playground.requestlog.filter import LogFilter, WordTerm
+from playground.requestlog.log_queries import FoundIds
+from playground.requestlog.records import LogRow, StoredRun
 from playground.runs.record import group_tag
 from playground.runs.run import Run
 from playground.runs.service import RequestService
@@ -25,12 +29,26 @@ DEFAULT_CONCURRENCY = 4
 """Requests at once if the endpoint's plan has no limit."""
 
 
+_IDS_AT_ONCE = 1_000
+_GROUP = re.compile(r"\bbatch:([0-9a-f]{8})\b")
 CHARS_PER_TOKEN = 3.0
 """A low estimate, so that the number of prefixes in the cache is not overestimated."""
 
 
 class RunReader(Protocol):
-    """The part of the request log that a batch reads."""
+    """The part of the request log that a batch reads: see `RequestLog`."""
+
+    async def find_many(self, ids: Sequence[str]) -> FoundIds:
+        """Find requests by ids."""
+
+    async def rows_of(self, run_ids: Sequence[str]) -> list[LogRow]:
+        """Return the rows of runs."""
+
+    async def numbers(self, log_filter: LogFilter) -> array[int]:
+        """Return the numbers of all matches."""
+
+    async def run_ids(self, numbers: Sequence[int]) -> list[str]:
+        """Return the run_ids of numbers."""
 
     async def get(self, run_id: str) -> StoredRun | None:
         """Return a logged request; None if the id is unknown."""
@@ -72,6 +90,7 @@ class BatchJob:
         """
         self._columns, self._checks, self._endpoint, self._explicit = columns, checks, endpoint, explicit
         self._service, self._results = service, results
+        self._whole_log = log
         self._log = log if results.continued else None
         """Has answers of this batch's earlier runs; None: there are no such runs."""
         self.on_result: Subscribers[[dict[str, Json]]] = Subscribers()
@@ -106,6 +125,7 @@ class BatchJob:
         written. The result file is closed in any case."""
         try:
             await self._service.check_ready(self._endpoint, explicit=self._explicit)
+            await self._count_removed()
             return await self.runner.execute()
         finally:
             progress = self.runner.progress
@@ -148,6 +168,30 @@ class BatchJob:
                 return run_id, state
             self._count_earlier(number, run_id, state)
             attempt += 1
+
+    async def _count_removed(self) -> None:
+        """Count the logged requests of earlier, complete runs of the batch whose results were removed from the file.
+
+        A complete batch has no note: its group in the log is that of the results that are left, and is used again.
+        """
+        ids = self._results.known_ids()
+        if (log := self._whole_log) is None or not ids:
+            return
+        known = set(self._results.attempts)
+        groups: set[str] = set()
+        for first in range(0, len(ids), _IDS_AT_ONCE):
+            some = ids[first : first + _IDS_AT_ONCE]
+            rows = await log.rows_of((await log.find_many(some)).run_ids if self._results.is_table else some)
+            known.update(row.run_id for row in rows)
+            groups.update(_GROUP.findall(" ".join(tag for row in rows for tag in row.tags)))
+        if groups and not self._results.continued:
+            await asyncio.to_thread(self._results.join_group, min(groups))
+        for group in groups:
+            tag = group_tag("batch", group)
+            tagged = await log.run_ids(await log.numbers(LogFilter((WordTerm("tag", tag),))))
+            for run_id in set(tagged) - known:
+                if (stored := await log.get(run_id)) is not None:
+                    self.totals.add_state(stored.state(), self._endpoint.rates)
 
     def _count_earlier(self, number: int, run_id: str, state: RunState) -> None:
         """Count a run of an earlier run of the batch if it has no result: it was stopped, or its process was killed.

@@ -182,6 +182,19 @@ class ResultFile:
         """Whether the file is a table, which has no run ids."""
         return self._csv
 
+    def join_group(self, group: str) -> None:
+        """Use a group of the log (8 digits) of an earlier, complete run from now on. Raises OSError."""
+        self.batch_id = group + self.batch_id[len(group) :]
+        if self._note is not None and self._notes is not None:
+            self._notes.close()
+            write_shared(self._note, (self._header() + self._file_line()).encode("ascii"))
+            self._notes = self._note.open("ab", buffering=0)
+
+    def known_ids(self) -> list[str]:
+        """Return the run ids of all results and of the requests before them; request_ids if a table has no others."""
+        results = (*self.finished.values(), *self.failed.values())
+        return list(dict.fromkeys(one for result in results for one in Earlier.with_result(result).ids))
+
     def _give_up(self, path: Path, *, new: bool) -> None:
         """Close the file, and remove it if this batch has made it: the same command can then run again."""
         self._close_files()

@@ -316,7 +316,7 @@ def _recovered_rows(data: bytes) -> Json:
     from playground.storage import recovery
 
     text = recovery.with_read_names(recovery.text_of(data), ("name", "source"))
-    return {"endpoints": recovery.rows(text, keys=("id", "name", "base_url"))}
+    return {"endpoints": recovery.rows(text, keys=("id", "name", "base_url"), names=_EndpointRow.__annotations__)}
 
 
 def _endpoints(

@@ -14,6 +14,7 @@ _MOST_FAILURES = 2_000
 """Objects that are no row, or cannot be read, after which the rest of the file is left."""
 _MOST_CHARS = 4 * 1024 * 1024
 _ENTRY = re.compile(r'[\s,{]*"')
+_TABLE_END = re.compile(r"[\s,]*}")
 _COLON = re.compile(r"\s*:\s*")
 _AFTER = re.compile(r"\s*[,}]")
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -41,19 +42,23 @@ def _latin_1(found: re.Match[str]) -> str:
     return char if char.isprintable() else "\ufffd"
 
 
-def rows(text: str, *, keys: Iterable[str]) -> list[Json]:
-    """Return the objects in a text that have all `keys`, in their order. Cut or damaged ones are left out."""
+def rows(text: str, *, keys: Iterable[str], names: Iterable[str]) -> list[Json]:
+    """Return the objects in a text that have all `keys`, in their order. Cut or damaged ones are left out.
+
+    `names`: all members that they may have. The first one is one of these.
+    """
     found: list[Json] = []
     at = failures = 0
     wanted = frozenset(keys)
-    while failures < _MOST_FAILURES and (at := text.find("{", at)) >= 0:
-        value, end = _value_at(text, at)
+    begins = re.compile(rf'\{{\s*"(?:{"|".join(map(re.escape, names))})"')
+    while failures < _MOST_FAILURES and (begun := begins.search(text, at)):
+        value, end = _value_at(text, begun.start())
         if end is not None and isinstance(value, dict) and wanted <= value.keys():
             found.append(value)
             at = end
         else:
             failures += 1
-            at += 1  # an object in it may be one: the damage is in a name around it
+            at = begun.end()  # an object in it may be one: the damage is in a name around it
     return found
 
 
@@ -79,7 +84,7 @@ def members(text: str, names: Iterable[str], tables: Iterable[str]) -> dict[str,
 def _entries(text: str, at: int, begins: re.Pattern[str]) -> tuple[dict[str, Json], int]:
     """Return the texts by name of a table from `at`; a damaged line is left out. Returns also where the table ends."""
     found: dict[str, Json] = {}
-    while (entry := _ENTRY.match(text, at)) and not begins.match(text, entry.end() - 1):
+    while entry := _next_entry(text, at, begins):
         name, end = _value_at(text, entry.end() - 1)
         colon = _COLON.match(text, end) if end is not None else None
         value, end = _value_at(text, colon.end()) if colon else (None, None)
@@ -92,6 +97,14 @@ def _entries(text: str, at: int, begins: re.Pattern[str]) -> tuple[dict[str, Jso
         found[str(name)] = value
         at = end
     return found, at
+
+
+def _next_entry(text: str, at: int, begins: re.Pattern[str]) -> re.Match[str] | None:
+    """Return the beginning of the next entry of a table, after what is damaged; None at the table's end."""
+    entry = _ENTRY.match(text, at)
+    if entry is None and not _TABLE_END.match(text, at) and (quote := text.find('"', at)) >= 0:
+        entry = _ENTRY.match(text, quote)
+    return None if entry is None or begins.match(text, entry.end() - 1) else entry
 
 
 def _value_at(text: str, at: int) -> tuple[Json, int | None]:

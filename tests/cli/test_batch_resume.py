@@ -37,6 +37,8 @@ class Server(QuietHandler):
     hanging: ClassVar[set[str]] = set()
     silent: ClassVar[set[str]] = set()
     limited: ClassVar[set[str]] = set()
+    named: ClassVar[bool] = False
+    """Whether answers have a request_id, which a table needs."""
     requests: ClassVar[int] = 0
     arrived, ended = threading.Event(), threading.Event()
 
@@ -55,6 +57,8 @@ class Server(QuietHandler):
             self.ended.wait(LIMIT_S)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
+        if self.named:
+            self.send_header("X-Request-Id", f"request-{type(self).requests}")
         self.send_header("Connection", "close")
         self.end_headers()
         call = {"index": 0, "id": "c", "type": "function", "function": {"name": "pay", "arguments": '{"a": 1'}}
@@ -104,7 +108,7 @@ class Project:
 @pytest.fixture(params=[".jsonl", ".csv"])
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
     Server.cut, Server.hanging, Server.silent, Server.limited = set(), set(), set(), set()
-    Server.requests = 0
+    Server.requests, Server.named = 0, False
     Server.ended.clear()
     Server.arrived.clear()
     with serving(Server) as address:
@@ -131,6 +135,18 @@ def test_resume_paid_rows_that_failed_are_in_the_sums_of_all_runs(project: Proje
     assert [row["earlier"]["prompt_tokens"] for row in rows] == [700, 1400]
     finished = project.run()
     assert _sums(finished["all_runs"]) == pytest.approx(so_far)
+
+
+def test_resume_row_that_was_removed_from_complete_results_is_in_the_sums_of_all_runs(project: Project) -> None:
+    Server.named = True
+    project.run()
+    lines = project.out.read_bytes().splitlines(keepends=True)
+    for sent in (3, 4):
+        project.out.write_bytes(b"".join(lines[:-1]))
+        totals = project.run()
+        assert [totals["all_runs"][name] for name in SUMS[:-1]] == [sent, sent * 700, sent * 64, sent * 10, 0]
+        assert [totals[name] for name in SUMS[:-1]] == [1, 700, 64, 10, 0]
+        assert Server.requests == sent
 
 
 def test_resume_attempts_that_were_refused_are_requests_without_tokens(project: Project) -> None:

@@ -476,6 +476,7 @@ DEEP = "[" * 3_000 + "]" * 3_000
         ('"name": "S1"', f'"name": {"1" * 5_000}'),
         ('"id": "e1"', '"id": "e\udcff"'),
         ('"id": "e1"', '"id": e1'),
+        ('"name": "S1"', '{"a":' * 3_000),
     ],
 )
 def test_syntax_error_in_one_row_loses_that_row_only(path: Path, good: str, bad: str, indent: int | None) -> None:

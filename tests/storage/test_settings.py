@@ -394,6 +394,15 @@ def test_syntax_error_in_one_saved_filter_loses_that_one_only(path: Path) -> Non
     assert (settings.get("theme"), settings.get("zoom")) == ("dark", 110)
 
 
+@pytest.mark.parametrize("junk", ["1e999\n", "\xfa\xa0", '_filters": {\n', "{", ",,"])
+def test_junk_between_saved_filters_loses_none(path: Path, junk: str) -> None:
+    text = json.dumps({"theme": "dark", "saved_filters": FILTERS, "zoom": 110}, indent=1)
+    path.write_text(text.replace('  "mine": ', junk + '  "mine": '))
+    settings = Settings(path)
+    assert settings.get("saved_filters") == FILTERS
+    assert (settings.get("theme"), settings.get("zoom")) == ("dark", 110)
+
+
 def test_cut_settings_keep_what_is_whole(path: Path) -> None:
     text = json.dumps({"theme": "dark", "saved_filters": FILTERS, "zoom": 110}, indent=1)
     path.write_text(text[: text.index('"third"') + 4])
