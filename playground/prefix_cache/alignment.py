@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate, chain
@@ -11,6 +10,7 @@ from itertools import accumulate, chain
 from msgspec import Struct
 from msgspec.structs import replace
 
+from playground.prefix_cache.moved_text import MovedText, increasing, moved_text
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.value_kinds import REACH, kind_of, typed_values
 
@@ -33,7 +33,8 @@ class VaryingRange(Struct, frozen=True):
 
     `start`, `end`: code points in the first text. `values[i]`, `heads[i]`: its text and the rest of the line in front,
     in sampled version i. `versions[n]`: which version text n has. `exact`: `values` holds every version, so `versions`
-    are indexes of `values`. `reordered`: all versions have the same words in another order.
+    are indexes of `values`. `reordered`: all versions have the same words in another order; `known`: the share of the
+    range that these are.
     """
 
     start: int
@@ -43,6 +44,7 @@ class VaryingRange(Struct, frozen=True):
     versions: tuple[int, ...]
     exact: bool
     reordered: bool = False
+    known: float = 1.0
 
 
 def varying_ranges(texts: Sequence[str]) -> list[VaryingRange]:
@@ -57,13 +59,25 @@ def varying_ranges(texts: Sequence[str]) -> list[VaryingRange]:
     numbers = [version_of[text] for text in texts]
     if head:
         distinct = [text[head:] for text in distinct]
+    found = _ranges(distinct, numbers)
+    return [replace(one, start=one.start + head, end=one.end + head) for one in found]
+
+
+def _ranges(distinct: Sequence[str], numbers: Sequence[int]) -> list[VaryingRange]:
+    """Return the ranges that differ between versions; `numbers`: which version each text has."""
+    if (moved := moved_text(distinct)) is not None:
+        begins, ends = ([bounds[at] for bounds in moved.bounds] for at in (0, 1))
+        front = _ranges([text[:begin] for text, begin in zip(distinct, begins, strict=True)], numbers)
+        blocks = _in_region(distinct, begins, ends, numbers, moved)
+        behind = _ranges([text[end:] for text, end in zip(distinct, ends, strict=True)], numbers)
+        return [*front, *blocks, *(replace(one, start=one.start + ends[0], end=one.end + ends[0]) for one in behind)]
     rows = [_units(text) for text in distinct]
     starts = [_starts(row) for row in rows]
     found: list[VaryingRange] = []
     for region in _regions(rows):
         for part in _by_position(rows, region):
             found += _in_units(distinct, starts, part, numbers)
-    return [replace(one, start=one.start + head, end=one.end + head) for one in found]
+    return found
 
 
 def _shared_lines(texts: Sequence[str]) -> int:
@@ -196,7 +210,7 @@ def _anchors(rows: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
     for row in positions[1:]:
         order = [row[key] for key in common]
         if order != sorted(order):
-            common = [common[index] for index in _increasing(order)]
+            common = [common[index] for index in increasing(order)]
     return list(zip(*([row[key] for key in common] for row in positions), strict=True))
 
 
@@ -208,26 +222,12 @@ def _once(row: Sequence[str]) -> dict[str, int]:
     return {key: position for key, position in found.items() if counts[key] == 1}
 
 
-def _increasing(values: Sequence[int]) -> list[int]:
-    """Return the indexes of a longest increasing subsequence."""
-    tails: list[int] = []
-    tail_index: list[int] = []
-    before: list[int] = []
-    for index, value in enumerate(values):
-        at = bisect_left(tails, value)
-        tails[at : at + 1] = [value]
-        tail_index[at : at + 1] = [index]
-        before.append(tail_index[at - 1] if at else -1)
-    found: list[int] = []
-    index = tail_index[-1] if tail_index else -1
-    while index >= 0:
-        found.append(index)
-        index = before[index]
-    return found[::-1]
-
-
 def _in_region(
-    texts: Sequence[str], begins: Sequence[int], ends: Sequence[int], numbers: Sequence[int]
+    texts: Sequence[str],
+    begins: Sequence[int],
+    ends: Sequence[int],
+    numbers: Sequence[int],
+    moved: MovedText | None = None,
 ) -> list[VaryingRange]:
     version_of: dict[str, int] = {}
     of_text = []
@@ -256,8 +256,9 @@ def _in_region(
             versions,
             exact,
             reordered,
+            moved.known if moved else 1.0,
         )
-        for spans, reordered in _spans([region for region, _ in sample])
+        for spans, reordered in _spans([region for region, _ in sample], whole=moved is not None)
     ]
 
 
@@ -280,23 +281,28 @@ _Spans = list[tuple[int, int]]
 """Code points of one range in each version of a region."""
 
 
-def _spans(regions: Sequence[str]) -> list[tuple[_Spans, bool]]:
-    """Return the ranges that differ inside a region, and whether each is only a change of order."""
+def _spans(regions: Sequence[str], *, whole: bool) -> list[tuple[_Spans, bool]]:
+    """Return the ranges that differ inside a region, and whether each is only a change of order.
+
+    `whole`: the region is one in any case.
+    """
+    if whole:
+        return [([(0, len(region)) for region in regions], True)]
     rows = [_TOKENS.findall(region) for region in regions]
     head, tail = _shared_ends(rows)
     starts = [_starts(row) for row in rows]
-    whole = [(start[head], start[len(row) - tail]) for start, row in zip(starts, rows, strict=True)]
+    middle = [(start[head], start[len(row) - tail]) for start, row in zip(starts, rows, strict=True)]
     middles = [row[head : len(row) - tail] for row in rows]
     if _reordered(middles):
-        return [(whole, True)]
+        return [(middle, True)]
     if len({"".join(region.split()) for region in regions}) == 1:
-        return [(whole, False)]
+        return [(middle, False)]
     found = [
         [(start[head + a], start[head + b]) for start, (a, b) in zip(starts, gap, strict=True)]
         for gap in _gaps(middles)
     ]
-    if _is_block(regions, whole, found):
-        return [(whole, False)]
+    if _is_block(regions, middle, found):
+        return [(middle, False)]
     return [(spans, False) for spans in _completed(regions, found)]
 
 

@@ -15,6 +15,7 @@ from playground.prefix_cache.alignment import varying_ranges
 from playground.prefix_cache.difference import edited
 from playground.prefix_cache.json_order import reordered_objects
 from playground.prefix_cache.message_content import is_text_part, part_at
+from playground.prefix_cache.moved_text import moved_share
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.view import END, CacheView, PartKind, ViewPart, bare_text
 from playground.prompt.document import Json
@@ -250,15 +251,18 @@ def _is_edit(theirs: HistoryText, mine: HistoryText) -> bool:
 
 
 def _edited(one: str, other: str) -> bool:
-    """Whether a text is an edit of another one, or has a JSON object whose members are in another order."""
-    return edited(one, other) or ("{" in one and "{" in other and bool(reordered_objects([one, other])[1]))
+    """Whether a text is an edit of another one, or has blocks or members of a JSON object in another order."""
+    if edited(one, other) or ("{" in one and "{" in other and bool(reordered_objects([one, other])[1])):
+        return True
+    return moved_share(one, other) > 0
 
 
-def _common(one: str, other: str) -> int:
-    """Return the code points that two texts begin and end with."""
+def _common(one: str, other: str) -> float:
+    """Return the code points that two texts begin and end with, or have in another order."""
     shorter = min(len(one), len(other))
     start = common_prefix(one, other)
-    return start + common_suffix(one, other, shorter - start)
+    ends = start + common_suffix(one, other, shorter - start)
+    return ends if 2 * ends >= shorter else max(ends, moved_share(one, other) * len(one))
 
 
 Messages = Sequence[MessageSpan]

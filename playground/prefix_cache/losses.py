@@ -8,13 +8,12 @@ saves, once those in front are fixed. So the prices of all spans add up to all l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from playground.prefix_cache.alignment import VaryingRange
 from playground.prefix_cache.attempts import RunTime
 from playground.prefix_cache.conversations import (
     HistoryChange,
@@ -26,21 +25,19 @@ from playground.prefix_cache.conversations import (
     messages_of,
 )
 from playground.prefix_cache.earlier_heads import Heads, merged_items
-from playground.prefix_cache.json_order import reordered_objects
 from playground.prefix_cache.part_tree import PartTree
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.program_groups import Body, families
 from playground.prefix_cache.repeated_text import RepeatedText, repeated_texts
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.value_kinds import kind_of
 from playground.prefix_cache.varying_spans import (
     MAX_SAMPLES,
     SpanKind,
     VaryingSpan,
-    are_moved,
     head_items,
-    kind_of_range,
+    history_kind,
     numbered,
+    repeated_kind,
 )
 from playground.prefix_cache.view import view_of_fields
 
@@ -55,10 +52,6 @@ _FEW, _STEPS = 4, 3
 change from which on none of them is a single change."""
 _LONG = 128
 """Tokens from which on text that independent requests repeat in their newest message is worth a finding."""
-_AROUND = " \n:：,;.()[]<>\"'"
-"""Punctuation around a value."""
-_SHORT_WORDS = 3
-"""Words up to which text in front of repeated text may be one value, such as a date with its time."""
 _MEASURES = 32
 """Measures of prompts that are kept."""
 _PROOFS = 2
@@ -76,6 +69,11 @@ _LASTING: frozenset[SpanKind] = frozenset(
     )
 )
 """Kinds of values of which a few may be used again and again, such as the prompts of several agents."""
+
+_OF_MESSAGES: frozenset[SpanKind] = frozenset(
+    ("history_truncation", "inserted_messages", "removed_messages", "call_ids", "arguments")
+)
+"""Kinds of changes of a history that are no values in the text of a message."""
 
 
 class PromptUsage(Struct, frozen=True):
@@ -348,7 +346,7 @@ class _Program:
             key = ("repeated", at)
             if key not in self._found:
                 path, place = field_place(self._bodies[text.first], text.part, text.start - text.part.start)
-                kind: SpanKind = "history_truncation" if text.kind == "cut" else _kind_in_front(text)
+                kind = repeated_kind(text)
                 span = VaryingSpan(
                     kind,
                     "message",
@@ -409,7 +407,9 @@ class _Program:
         same, changes = history_changes(self._views[earlier], view, rows, self._lead)
         # Most servers leave earlier reasoning out by themselves: it matters only if their reports do not contradict.
         known = self._usage[number].fresh is not None
-        changes = [change for change in changes if change.runs and (known or change.part.kind != "reasoning")]
+        changes = [change for change in changes if known or change.part.kind != "reasoning"]
+        while changes and not changes[-1].runs:
+            del changes[-1]
         if key is None and not changes:
             return []
         start = next((part.start for part in view.parts if part.kind != "tool" and part.index >= self._lead), None)
@@ -443,7 +443,7 @@ class _Program:
 
     def _key(self, number: int, change: HistoryChange) -> object:
         """Return the key of the span of a change, which is added if it is new."""
-        kind = _history_kind(change)
+        kind = history_kind(change)
         field_name = "" if kind in ("call_ids", "history_truncation", "reordered_text") else change.part.kind
         key = ("history", field_name, change.role if field_name else "", kind)
         found = self._found.get(key)
@@ -502,7 +502,26 @@ class _Program:
             paid = {key: tokens * usage.fresh / whole for key, tokens in paid.items()}
         self._paid[index] = paid
 
+    def _join_moved(self) -> None:
+        """Count values of a message with text in another order as part of that finding: they are in the text."""
+        moved = {found.span.path: key for key, found in self._found.items() if _is_moved(found.span)}
+        joined: dict[object, object] = {
+            key: moved[found.span.path]
+            for key, found in self._found.items()
+            if found.span.history and found.span.kind not in _OF_MESSAGES and moved.get(found.span.path, key) != key
+        }
+        for key, first in joined.items():
+            found, into = self._found.pop(key), self._found[first]
+            into.changed = sorted({*into.changed, *found.changed})
+            for index, tokens in found.behind.items():
+                into.behind[index] = max(into.behind.get(index, 0.0), tokens)
+        self._paid = {
+            index: _summed((joined.get(key, key), tokens) for key, tokens in row.items())
+            for index, row in self._paid.items()
+        }
+
     def _result(self) -> ProgramLosses:
+        self._join_moved()
         keys = [key for key in self._found if self._is_reported(key)]
         numbers = {key: number for number, key in enumerate(keys)}
         continued = {self._members[number] for number in self._predecessors}
@@ -597,30 +616,12 @@ class _Program:
         return sum(item.tokens for item in self._items[key:]) >= BLOCK
 
 
-def _kind_in_front(text: RepeatedText) -> SpanKind:
-    """Return the kind of what differs in front of a repeated text: of short values such as a time, else text."""
-    values = [value.strip(_AROUND) for value in text.samples[:2]]
-    if len(values) < 2 or any(len(value.split()) > _SHORT_WORDS for value in values):
-        return "retrieved_text"
-    kind = kind_of(*values)
-    return "retrieved_text" if kind in ("text", "whitespace", "name") else kind
+def _is_moved(span: VaryingSpan) -> bool:
+    return span.history and span.kind == "reordered_text"
 
 
-def _history_kind(change: HistoryChange) -> SpanKind:
-    match change.kind:
-        case "arguments" | "call_ids":
-            return change.kind
-        case "truncated":
-            return "history_truncation"
-        case "reordered":
-            return "reordered_text"
-        case "inserted":
-            return "inserted_messages"
-        case "removed":
-            return "removed_messages"
-    values = (change.before, change.after)
-    if reordered_objects(values)[1]:
-        return "reordered_keys"
-    if are_moved(values):
-        return "reordered_text"
-    return kind_of_range(VaryingRange(0, 0, values, ("", ""), (0, 1), True))
+def _summed(pairs: Iterable[tuple[object, float]]) -> dict[object, float]:
+    found: dict[object, float] = {}
+    for key, tokens in pairs:
+        found[key] = found.get(key, 0.0) + tokens
+    return found

@@ -1,7 +1,7 @@
 """Long text in user messages of independent requests that follows text that differs.
 
 Such requests continue no earlier one: a template behind its input, a document between a value and a question, a
-template behind retrieved examples, and a history in one text, cut in front. Pure functions.
+template behind retrieved examples, blocks in another order, and a history in one text, cut in front. Pure functions.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Literal
 from msgspec import Struct
 
 from playground.prefix_cache.conversations import MessageSpan
+from playground.prefix_cache.moved_text import moved_text
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.view import CacheView, ViewPart
 
@@ -38,7 +39,7 @@ class RepeatedText(Struct, frozen=True):
     view of request `first`. `samples`: what differs, in some requests.
     """
 
-    kind: Literal["template", "examples", "cut"]
+    kind: Literal["template", "examples", "cut", "moved"]
     ranges: Mapping[int, tuple[int, int]]
     first: int
     part: ViewPart
@@ -73,11 +74,14 @@ def repeated_texts(
     rows = [row for number in independent if (row := _newest(number, views[number], messages[number], lead))]
     if len(rows) < LEAST_REQUESTS:
         return []
-    found = [_examples(rows, views, is_long), _template(rows, views, is_long)]
     least = max(LEAST_REQUESTS, (len(views) + 1) // 2)
+    first = [row for number in independent if (row := _first(number, views[number], messages[number], lead))]
+    for group in (rows, first):
+        if len(group) >= least and (moved := _moved(group)) is not None:
+            return [moved]
+    found = [_examples(rows, views, is_long), _template(rows, views, is_long)]
     texts = [one for one in found if one is not None and len(one.ranges) >= least]
     if not texts:
-        first = [row for number in independent if (row := _first(number, views[number], messages[number], lead))]
         middle = _middle(rows, views, is_long) or _middle(first, views, is_long)
         texts = [middle] if middle is not None and len(middle.ranges) >= least else []
     cut = None if texts else _cut(rows, is_long)
@@ -126,6 +130,25 @@ def _end(rows: Sequence[_Newest]) -> int:
 def _varied(rows: Sequence[_Newest], fronts: Sequence[str]) -> bool:
     """Whether what is in front differs in most requests."""
     return len(rows) >= LEAST_REQUESTS and 2 * len(set(fronts)) > max(len(rows), LEAST_REQUESTS)
+
+
+def _moved(rows: Sequence[_Newest]) -> RepeatedText | None:
+    """Return blocks that all messages have, in several orders, with the text behind them that all have."""
+    texts = list(dict.fromkeys(row.text for row in rows))
+    moved = moved_text(texts)
+    if moved is None:
+        return None
+    bounds = dict(zip(texts, moved.bounds, strict=True))
+    behind = [text[end:] for text, (_, end) in bounds.items()]
+    same = common_prefix(min(behind), max(behind))
+    ranges = {
+        row.number: (row.part.start + bounds[row.text][0], row.part.start + bounds[row.text][1] + same) for row in rows
+    }
+    first = rows[0]
+    start, end = bounds[first.text]
+    samples = [text[slice(*place)] for text, place in bounds.items()]
+    place = first.part.start + start, first.part.start + end
+    return RepeatedText("moved", ranges, first.number, first.part, *place, _some(samples))
 
 
 def _examples(

@@ -18,10 +18,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import VaryingRange, varying_ranges
-from playground.prefix_cache.conversations import field_place
+from playground.prefix_cache.conversations import HistoryChange, field_place
 from playground.prefix_cache.json_order import ReorderedObject, reordered_objects
 from playground.prefix_cache.message_content import content_text
+from playground.prefix_cache.moved_text import moved_share
 from playground.prefix_cache.program_groups import Body, body_messages, body_tools, leading_messages, tool_name
+from playground.prefix_cache.repeated_text import RepeatedText
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.value_kinds import kind_of
 from playground.prefix_cache.view import ViewPart
@@ -76,6 +78,10 @@ _REWRITES: dict[SpanKind, Rewrite] = {
 MAX_SAMPLES = 5
 _LONG_VALUE, _MANY_WORDS = 90, 12
 """Code points or words from which a value is retrieved text."""
+_AROUND = " \n:：,;.()[]<>\"'"
+"""Punctuation around a value."""
+_SHORT_WORDS = 3
+"""Words up to which text in front of repeated text may be one value, such as a date with its time."""
 _LONG_NAME, _SENTENCE = 60, 8
 """Code points or words from which words of no other kind are retrieved text."""
 
@@ -144,7 +150,7 @@ _SAME_PARAGRAPHS, _LONG_MOVED = 0.75, 120
 _ENDS = " \t\n.!?…。！？।*-–•·|"
 """Characters around a paragraph or line that are not compared: space, full stops, marks of lists and tables."""
 
-_KEYS = re.compile(r"""["'”]\s*[:=]|[{,;(][ \t]*[\w.-]+[ \t]*[:=]|[&?][\w.-]+=|^[\w.-]+=\S""")
+_KEYS = re.compile(r"""([\w.-]+)["'”]\s*[:=]|[{,;(][ \t]*([\w.-]+)[ \t]*[:=]|[&?]([\w.-]+)=|^([\w.-]+)=\S""")
 """Keys of an object: with a quotation mark behind them, or between separators. `id="…"` in a tag is none."""
 
 _LINE_KEYS = re.compile(r"^[\w.-]+(?=\s*:\s)", re.MULTILINE)
@@ -284,7 +290,7 @@ class _Head:
         if not found.exact:
             changed = _changed(requests, found.versions)
             span = replace(span, changes=len(changed), changed=changed, distinct=len(set(found.versions)))
-        known = [estimate(value) for value in found.values]
+        known = [estimate(value) * found.known for value in found.values]
         usual = sum(known) / len(known)
         sizes = tuple(known[version] if version < len(known) else usual for version in found.versions)
         span = self._in_part(span)
@@ -379,9 +385,10 @@ def kind_of_range(found: VaryingRange) -> SpanKind:
     if len({"".join(value.split()) for value in values}) == 1:
         return "whitespace"
     if found.reordered:
-        lines = _LINE_KEYS.findall(values[0])
-        # Of examples, lines with the same words in front are repeated.
-        keyed = len(_KEYS.findall(values[0])) > 1 or 1 < len(lines) == len(set(lines))
+        lines, keys = _LINE_KEYS.findall(values[0]), _KEYS.findall(values[0])
+        same_words = len({tuple(sorted(value.split())) for value in values}) == 1
+        # Examples and documents repeat the words in front of their lines and values.
+        keyed = 1 < len(keys) < 2 * len(set(keys)) or (same_words and 1 < len(lines) == len(set(lines)))
         return "reordered_keys" if keyed else "reordered_text"
     if any(_is_long(value) for value in values):
         return "retrieved_text"
@@ -418,3 +425,35 @@ def _looks_like_name(value: str) -> bool:
         and not any(character.isdigit() for character in value)
         and (not cased or all(word[0].isupper() or word == "&" for word in words))
     )
+
+
+def history_kind(change: HistoryChange) -> SpanKind:
+    """Return the kind of a change of a history."""
+    match change.kind:
+        case "arguments" | "call_ids":
+            return change.kind
+        case "truncated":
+            return "history_truncation"
+        case "reordered":
+            return "reordered_text"
+        case "inserted":
+            return "inserted_messages"
+        case "removed":
+            return "removed_messages"
+    values = (change.before, change.after)
+    if reordered_objects(values)[1]:
+        return "reordered_keys"
+    if are_moved(values) or moved_share(*values):
+        return "reordered_text"
+    return kind_of_range(VaryingRange(0, 0, values, ("", ""), (0, 1), True))
+
+
+def repeated_kind(text: RepeatedText) -> SpanKind:
+    """Return the kind of what differs in front of a repeated text: of short values such as a time, else text."""
+    if text.kind in ("cut", "moved"):
+        return "history_truncation" if text.kind == "cut" else "reordered_text"
+    values = [value.strip(_AROUND) for value in text.samples[:2]]
+    if len(values) < 2 or any(len(value.split()) > _SHORT_WORDS for value in values):
+        return "retrieved_text"
+    kind = kind_of(*values)
+    return "retrieved_text" if kind in ("text", "whitespace", "name") else kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -307,6 +307,59 @@ def test_lines_in_another_order_with_a_new_time_are_one_finding() -> None:
         return one, other
 
     _assert_one_reordered_text(*_in_system(rng, versions), within=0.05)
+
+
+def _record(form: str, at: int, text: str, value: str) -> str:
+    return {
+        "xml": f'<document id="{at}">\n<checked>{value}</checked>\n<text>{text}</text>\n</document>',
+        "markdown": f"## Rule {text[:20]}\n\n{text} *Checked: {value}*",
+        "list": f"- {text} (checked {value})",
+    }[form]
+
+
+def _shuffled_records(rng: random.Random, form: str) -> Callable[[int], tuple[str, str]]:
+    texts = [_text(rng, 3) for _ in range(6)]
+
+    def rendered(order: Sequence[int], number: int) -> str:
+        separator = "\n\n" if form == "markdown" else "\n"
+        return separator.join(_record(form, at, texts[at], f"2026-{number + 1:02}-{at + 10}") for at in order)
+
+    return lambda number: (rendered(rng.sample(range(6), 6), number), rendered(range(6), 0))
+
+
+@pytest.mark.parametrize("form", ["xml", "markdown", "list"])
+def test_records_in_another_order_with_a_new_value_in_each_are_one_finding(form: str) -> None:
+    rng = random.Random(7)
+    _assert_one_reordered_text(*_in_system(rng, _shuffled_records(rng, form)), within=0.2)
+
+
+@pytest.mark.parametrize("form", ["xml", "markdown", "list"])
+def test_records_in_another_order_in_a_user_message_are_one_finding(form: str) -> None:
+    rng = random.Random(7)
+    versions = _shuffled_records(rng, form)
+    rules = {"role": "system", "content": _text(rng, 5)}
+    rows: tuple[Sent, Sent] = ([], [])
+    for number in range(8):
+        question = f"\n\n{_text(random.Random(f'question {number}'), 1)}"
+        for row, records in zip(rows, versions(number), strict=True):
+            row.append(({"messages": [rules, {"role": "user", "content": records + question}]}, ""))
+    _assert_one_reordered_text(*rows, within=0.2)
+
+
+@pytest.mark.parametrize("form", ["xml", "markdown", "list"])
+def test_records_in_another_order_in_an_earlier_turn_are_one_finding(form: str) -> None:
+    rng = random.Random(7)
+    versions = _shuffled_records(rng, form)
+    turns: list[dict[str, Any]] = []
+    rows: tuple[Sent, Sent] = ([], [])
+    for number in range(8):
+        turns.append({"role": "user", "content": _text(rng, 1)})
+        for row, records in zip(rows, versions(number), strict=True):
+            system, first = ({"role": role, "content": records} for role in ("system", "user"))
+            system["content"] = "Answer in one sentence."
+            row.append(({"messages": [system, first, {"role": "assistant", "content": "I have read it."}, *turns]}, ""))
+        turns.append({"role": "assistant", "content": _text(rng, 2)})
+    _assert_one_reordered_text(*rows, within=0.2)
 
 
 def test_documents_of_which_one_is_repeated_in_another_order_are_one_finding() -> None:

@@ -1,0 +1,209 @@
+"""Blocks that versions of a text have in another order, also if a value in each of them changes.
+
+Blocks may be documents, examples, rules or entries of a list, in any format: a block is found by its groups of words.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from itertools import pairwise
+
+from msgspec import Struct
+
+from playground.prefix_cache.text_compare import common_prefix
+
+_UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_WORDS = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+_UNSPACED_WORDS = re.compile(rf"[{_UNSPACED}]")
+_DIGITS = re.compile(r"\d+")
+_LINE = re.compile(r"[^\w\s]*\w*")
+"""Mark or tag that a line begins with."""
+_GROUP, _UNSPACED_GROUP = 3, 8
+"""Words of a group; characters of one in a script without spaces."""
+_VALUE = 60
+"""Code points between known words up to which a text is a value of a block."""
+_LONG_MOVED = 120
+"""Bytes in UTF-8 of moved text from which on its order is worth a finding."""
+_KNOWN, _WITH_VALUES = 0.4, 0.75
+"""Share of the blocks, without and with their values, that all versions have at least."""
+_OFTEN = 1 / 3
+"""Share of the changes that change the order, from which on it is the reason of their cost."""
+_MAX_TEXTS = 4_000_000
+"""Code points of all versions up to which moved blocks are searched."""
+_PROBES, _PROBE = 16, 12
+"""Places, and code points at each, by which two texts without a common block are told apart."""
+
+Bounds = tuple[int, int]
+
+
+class MovedText(Struct, frozen=True):
+    """The blocks in each version: code points [from, to), and the share of them that all versions have."""
+
+    bounds: tuple[Bounds, ...]
+    known: float
+
+
+def moved_share(one: str, other: str) -> float:
+    """Return the share of a text that is blocks of another text in another order; 0 without any."""
+    step = max(len(one) // _PROBES, 1)
+    probes = [one[at : at + _PROBE] for at in range(0, len(one), step)]
+    if 4 * sum(probe in other for probe in probes) < len(probes):
+        return 0.0
+    moved = moved_text([one, other])
+    if moved is None:
+        return 0.0
+    begin, end = moved.bounds[0]
+    return moved.known * (end - begin) / max(len(one), 1)
+
+
+class _Version(Struct, frozen=True):
+    """A version of a text: code points of its words, and a number for the group that begins with each word.
+
+    `plain`: numbers for the groups without digits.
+    """
+
+    text: str
+    words: Sequence[Bounds]
+    groups: Sequence[int]
+    plain: Sequence[int]
+    size: int
+
+    def end(self, at: int) -> int:
+        """Return the code point behind a group."""
+        return self.words[at + self.size - 1][1]
+
+
+def moved_text(texts: Sequence[str]) -> MovedText | None:
+    """Return the blocks that different texts have in several orders; None if there are none."""
+    if len(texts) < 2 or sum(map(len, texts)) > _MAX_TEXTS:
+        return None
+    unspaced = 2 * len(_UNSPACED_WORDS.findall(texts[0])) > len(_WORDS.findall(texts[0]))
+    versions = [_version(text, _UNSPACED_GROUP if unspaced else _GROUP) for text in texts]
+    places = [_once(version.groups) for version in versions]
+    shared = set(places[0]).intersection(*places[1:])
+    orders = [[group for group in row if group in shared] for row in places]
+    front = next((at for at, column in enumerate(zip(*orders, strict=True)) if len(set(column)) > 1), None)
+    if front is None:
+        return None
+    back = next(at for at, column in enumerate(zip(*map(reversed, orders), strict=True)) if len(set(column)) > 1)
+    moves = sum(left != right for left, right in pairwise(orders))
+    if moves < _OFTEN * (len(orders) - 1) or not any(
+        _is_worth(versions[0], places[0], orders[0][front:], order[front:]) for order in orders[1:]
+    ):
+        return None
+    inside = [
+        (row[order[front - 1]] + 1 if front else 0, row[order[-back]] if back else len(version.groups))
+        for version, row, order in zip(versions, places, orders, strict=True)
+    ]
+    starts = [version.end(begin - 1) if begin else 0 for version, (begin, _) in zip(versions, inside, strict=True)]
+    common = set(versions[0].plain[slice(*inside[0])])
+    common.intersection_update(*(one.plain[slice(*rows)] for one, rows in zip(versions[1:], inside[1:], strict=True)))
+    ends = [
+        version.words[end][0] if end < len(version.groups) else len(version.text)
+        for version, (_, end) in zip(versions, inside, strict=True)
+    ]
+    found = [_known(*row, common) for row in zip(versions, inside, starts, ends, strict=True)]
+    if not all(_is_known(*row) for row in found):
+        return None
+    fronts = [text[start:begin] for text, start, (begin, *_) in zip(texts, starts, found, strict=True)]
+    behind = [text[last:end].strip() for text, end, (_, last, *_) in zip(texts, ends, found, strict=True)]
+    begins = starts if _come_and_go(fronts) else [begin for begin, *_ in found]
+    lasts = ends if _come_and_go(behind) else [last for _, last, *_ in found]
+    values = [text[begin:last].rstrip() for text, begin, last in zip(texts, begins, lasts, strict=True)]
+    same = common_prefix(min(values), max(values))
+    share = sum(_size("".join(known)) for _, _, known, _ in found) / sum(map(_size, values))
+    bounds = tuple((begin + same, begin + len(value)) for begin, value in zip(begins, values, strict=True))
+    return MovedText(bounds, min(share, 1.0))
+
+
+def _come_and_go(texts: Sequence[str]) -> bool:
+    """Whether texts at an end of the blocks are short ones that move, too."""
+    return "" in texts and 0 < max(map(len, texts)) <= _VALUE
+
+
+def _is_known(begin: int, end: int, known: Sequence[str], filled: int) -> bool:
+    return sum(map(len, known)) >= _KNOWN * (end - begin) and filled >= _WITH_VALUES * (end - begin)
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))
+
+
+def _version(text: str, size: int) -> _Version:
+    words = [word.span() for word in _WORDS.finditer(text)]
+    texts = [text[begin:end] for begin, end in words]
+    return _Version(text, words, _groups(texts, size), _groups([_DIGITS.sub("0", one) for one in texts], size), size)
+
+
+def _groups(words: Sequence[str], size: int) -> list[int]:
+    return [hash(tuple(words[at : at + size])) for at in range(len(words) - size + 1)]
+
+
+def _once(groups: Sequence[int]) -> dict[int, int]:
+    """Return the places of the groups that occur once, in order."""
+    counts = Counter(groups)
+    return {group: at for at, group in enumerate(groups) if counts[group] == 1}
+
+
+def increasing(values: Sequence[int]) -> list[int]:
+    """Return the indexes of a longest increasing subsequence."""
+    tails: list[int] = []
+    tail_index: list[int] = []
+    before: list[int] = []
+    for index, value in enumerate(values):
+        at = bisect_left(tails, value)
+        tails[at : at + 1] = [value]
+        tail_index[at : at + 1] = [index]
+        before.append(tail_index[at - 1] if at else -1)
+    found: list[int] = []
+    index = tail_index[-1] if tail_index else -1
+    while index >= 0:
+        found.append(index)
+        index = before[index]
+    return found[::-1]
+
+
+def _is_worth(version: _Version, places: dict[int, int], order: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether the groups that are in another order are a long text."""
+    place = {group: at for at, group in enumerate(order)}
+    row = [place[group] for group in other if group in place]
+    moved = set(range(len(row))) - set(increasing(row))
+    words = {places[other[at]] + word for at in moved for word in range(version.size)}
+    return sum(_size(version.text[slice(*version.words[at])]) for at in words) >= _LONG_MOVED
+
+
+def _known(
+    version: _Version, rows: Bounds, start: int, end: int, common: AbstractSet[int]
+) -> tuple[int, int, list[str], int]:
+    """Return where the blocks begin and end, the text that all versions have, and its code points with values between.
+
+    `rows`: groups between those that are in one order in front and behind; `start`, `end`: code points between them.
+    """
+    words = sorted({at + word for at in range(*rows) if version.plain[at] in common for word in range(version.size)})
+    spans = [version.words[at] for at in words if version.words[at][0] >= start]
+    if not spans:
+        return start, start, [], -1
+    begin = _first_line(version.text[:end], start, *spans[0])
+    line_end = version.text.find("\n", spans[-1][1], end)
+    end = len(version.text[: end if line_end < 0 else line_end].rstrip())
+    gaps = [(before[1], after[0]) for before, after in pairwise([(begin, begin), *spans, (end, end)])]
+    known = [version.text[slice(*span)] for span in spans]
+    known += [version.text[a:b] for a, b in gaps if b - a == 1]
+    return begin, end, known, sum(map(len, known)) + sum(b - a for a, b in gaps if 1 < b - a <= _VALUE)
+
+
+def _first_line(text: str, start: int, begin: int, end: int) -> int:
+    """Return where the first block begins: with lines in front of its known words that begin like others behind."""
+    begin = max(text.rfind("\n", 0, begin) + 1, start)
+    marks = {match[0] for line in text[end:].splitlines() if (match := _LINE.match(line.lstrip()))}
+    while begin > start:
+        above = max(text.rfind("\n", 0, begin - 1) + 1, start)
+        match = _LINE.match(text[above:begin].lstrip())
+        if match is None or match[0] not in marks:
+            break
+        begin = above
+    return begin
