@@ -308,8 +308,8 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def may_be_bypassed(self) -> bool:
-        """Return whether the cache may have been off for this request, or for the earlier one, which was then not stored:
-        nothing was served of one of them, though this server serves others."""
+        """Return whether the cache may have been off for this request, or for the earlier one, which was then not
+        stored: nothing was served of one of them, though this server serves others."""
         return not self.cached or self.earlier.cached_tokens == 0
 
     @property

@@ -222,6 +222,8 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
         return _made(case, "unknown", "unknown", "block_or_template")
     if case.other_lost:
         return _made(case, "unknown", "unknown", "template_and_lost", _candidates(case), place=found.shared)
+    if case.moved in case.known.unproved_orders:
+        return _made(case, "unknown", "unknown", "template_or_lost", _candidates(case), place=found.shared)
     turn = case.moved in TURN_ORDERS
     reason: Reason = "template_marks_turn" if turn else "template_moves"
     return _made(case, "server", "server", reason, place=found.shared)
