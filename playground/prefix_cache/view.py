@@ -355,6 +355,15 @@ REASONING = "\x0e"
 _REASONING_FIELDS = ("reasoning_content", "reasoning")
 
 
+def with_answer(view: CacheView, answer: str) -> CacheView:
+    """Return a canonical view with a generated answer of text only as its last message."""
+    start, index = len(view.text), max((part.index for part in view.parts if part.kind != "tool"), default=-1) + 1
+    middle = start + len(OPENING)
+    text = f"{view.text}{OPENING}{answer}{END}"
+    parts = ViewPart("role", index, start, middle), ViewPart("content", index, middle, len(text))
+    return CacheView(text, (*view.parts, *parts))
+
+
 def opened(view: CacheView, order: Order) -> str:
     """Return the text of a canonical view in an order, with the opening of the answer."""
     return arranged(view, order).text + OPENING
