@@ -66,8 +66,7 @@ def _replicas(learned: LearnedParameters) -> Estimate:
         return Estimate(turns.replicas, turns.agreed if turns.alone else turns.agreed / 2, learned.reports)
     routings = learned.hypotheses.routings()
     at = max(range(len(routings)), key=lambda index: routings[index])
-    if ROUTINGS[at].kind == "random" and not learned.proofs.spread:
-        # A small cache that always has the same prefixes looks like many replicas.
+    if ROUTINGS[at].replicas > 1 and not learned.proofs.spread:
         return Estimate(None, 0.0, learned.reports)
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
     confidence = min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many

@@ -51,6 +51,7 @@ class _Proofs(msgspec.Struct):
     continued: list[int] = []
     pauses: list[tuple[float, bool]] = []
     moments: list[float] = []
+    moved: dict[str, int] = {}
 
 
 class _RoundRobin(msgspec.Struct):
@@ -113,6 +114,7 @@ def restore(learned: LearnedParameters, state: LearnedState) -> None:
         continued=proofs.continued,
         pauses=proofs.pauses,
         moments=proofs.moments,
+        moved=proofs.moved,
     )
     learned.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
     learned.kept_points.restore(state.kept_points)

@@ -171,6 +171,10 @@ class MissCase(Struct, frozen=True, dict=True):
     def _evidence(self) -> OrderEvidence:
         return next(one for one in self.known.all_orders if one.order == self.order)
 
+    def size(self, offset: int) -> Size:
+        """Return the tokens before a code point of the prompt in the order that explains the report best."""
+        return self._evidence.size(offset)
+
     @property
     def may_be_running(self) -> bool:
         """Return whether a request that was still running shares more with the prompt than was served."""
@@ -308,8 +312,8 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def may_be_bypassed(self) -> bool:
-        """Return whether the cache may have been off for this request, or for the earlier one, which was then not stored:
-        nothing was served of one of them, though this server serves others."""
+        """Return whether the cache may have been off for this request, or for the earlier one, which was then not
+        stored: nothing was served of one of them, though this server serves others."""
         return not self.cached or self.earlier.cached_tokens == 0
 
     @property

@@ -19,6 +19,7 @@ from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.proofs import PART
 from playground.prefix_cache.view import (
     BASE,
+    MOVED_ORDERS,
     TURNS,
     CacheView,
     Order,
@@ -127,6 +128,8 @@ class MissKnowledge(Struct, frozen=True):
     units: Sequence[CacheUnit] = ()
     shorter: Sequence[Size] = ()
     """Tokens of the beginnings that newer requests share, shorter than what any earlier one shares."""
+    unproved_orders: Set[Order] = frozenset()
+    """Orders in which a template moves text that too few reports have shown, see `CacheProofs.moves`."""
     in_turn: bool = False
     """Whether requests probably reach replicas in turn."""
     replicas: int | None = None
@@ -195,6 +198,7 @@ def knowledge_of(
         expected=_expected(cache, prediction),
         units=learned.units.likely[:6],
         shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],
+        unproved_orders={one for one in MOVED_ORDERS if learned.round_robin.replicas or not learned.proofs.moves(one)},
         in_turn=learned.round_robin.replicas > 0,
         replicas=learned.round_robin.replicas if learned.round_robin.alone else None,
         inside=learned.proofs.inside,

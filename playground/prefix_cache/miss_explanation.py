@@ -15,14 +15,24 @@ from msgspec.structs import replace
 from playground.prefix_cache import miss_sentences
 from playground.prefix_cache.block_agreement import LARGE_BLOCK, agreement
 from playground.prefix_cache.causes import TITLES, Cause
-from playground.prefix_cache.difference import Difference, changed, that_may_matter, unrelated
-from playground.prefix_cache.miss_case import MissCase, case_of
+from playground.prefix_cache.difference import Difference, changed, difference, that_may_matter, unrelated
+from playground.prefix_cache.miss_case import PROVED, MissCase, case_of
 from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import NEAR
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
-from playground.prefix_cache.view import BASE, MOVING_ORDERS, OPENING, TURN_ORDERS, CacheView, DocumentView, PartKind
+from playground.prefix_cache.view import (
+    BASE,
+    MOVING_ORDERS,
+    OPENING,
+    TURN_ORDERS,
+    CacheView,
+    DocumentView,
+    PartKind,
+    arranged,
+    with_answer,
+)
 from playground.prompt.document import Json, places
 
 Kind = Literal[
@@ -174,7 +184,28 @@ def _identical(case: MissCase) -> MissExplanation | None:
         return _lost(case, "partly_lost")
     if case.part_or_block:
         return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
-    return None
+    return _answer_edited(case)
+
+
+def _answer_edited(case: MissCase) -> MissExplanation | None:
+    """Explain a report that ends where the client changed the text of the generated answer. None if it does not, if the
+    server may keep no answers, or if no whole block of the answer was lost."""
+    earlier, known = case.earlier, case.known
+    answers = sum(one.weight for one in known.reuses if one.reuse != "none")
+    sure = answers >= PROVED * sum(one.weight for one in known.reuses) > 0
+    if not sure or earlier.prompt_tokens is None or earlier.completion_tokens is None or known.in_turn:
+        return None
+    generated = with_answer(earlier.view, earlier.answer)
+    mine, theirs = (arranged(view, case.order) for view in (case.now, generated))
+    found = difference(mine, theirs)
+    if found is None or found.part.kind != "content" or found.shape != "text":
+        return None
+    size = case.size(found.shared)
+    whole = earlier.prompt_tokens + earlier.completion_tokens - 1
+    kept = found.around[0].strip() != found.around[1].strip()
+    if not kept or not case.in_usual_blocks(size) or whole // known.block * known.block <= case.cached:
+        return None
+    return _differs(replace(case, earlier=replace(earlier, view=generated), found=found, shared=size), found)
 
 
 def _made(
@@ -222,6 +253,8 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
         return _made(case, "unknown", "unknown", "block_or_template")
     if case.other_lost:
         return _made(case, "unknown", "unknown", "template_and_lost", _candidates(case), place=found.shared)
+    if case.moved in case.known.unproved_orders:
+        return _made(case, "unknown", "unknown", "template_or_lost", _candidates(case), place=found.shared)
     turn = case.moved in TURN_ORDERS
     reason: Reason = "template_marks_turn" if turn else "template_moves"
     return _made(case, "server", "server", reason, place=found.shared)

@@ -35,6 +35,7 @@ Reason = Literal[
     "tool_order_or_lost",
     "short_or_lost",
     "template_and_lost",
+    "template_or_lost",
     "edit_or_template",
     "edit_or_lost",
     "edit_or_partly_lost",
@@ -126,6 +127,7 @@ def sentence(
         "tool_order_or_lost": _tool_order_or_lost,
         "short_or_lost": _short_or_lost,
         "template_and_lost": _template_and_lost,
+        "template_or_lost": _template_or_lost,
         "edit_or_template": _edit_or_template,
         "edit_or_lost": _edit_or_lost,
         "edit_or_partly_lost": _edit_or_partly_lost,
@@ -292,6 +294,15 @@ def _template_and_lost(case: MissCase) -> str:
         f"{case.cached:,} of {case.prompt:,} tokens came from the cache. {why[0].upper()}{why[1:]}, and what the "
         f"earlier request shares ends in {place(case.now, case.found)}. Even so another one shares more, which the "
         "server did not find."
+    )
+
+
+def _template_or_lost(case: MissCase) -> str:
+    assert case.found is not None
+    why = _marks(case) if case.moved in TURN_ORDERS else _MOVES
+    return (
+        f"{case.cached:,} of {case.prompt:,} tokens came from the cache. Either the prefix ends in "
+        f"{place(case.now, case.found)}: {why}; or the server did not find the rest."
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import comb, gcd, inf
 
 from msgspec import Struct
 
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.reach import CLOSING, Reach
-from playground.prefix_cache.view import CacheView
+from playground.prefix_cache.view import CacheView, Order
 
 GROWN = 1.1
 """Factor of the traffic after which a prefix was still served, up to which lack of room explains no other loss."""
@@ -29,6 +29,10 @@ PAUSES = 60
 """Number of newest reports whose pause is stored."""
 CHANCE = 0.05
 """Probability that pauses separate hits from misses by chance, up to which a lifetime is the reason."""
+SPREAD = 3
+"""Reports of what an older request shares, from which replicas are named."""
+MOVED = 2
+"""Earlier reports in a row, from which a template that moves text is the cause of a report that agrees with it."""
 RESTARTS = 3
 """Number of restarts, each in a long pause, from which a lifetime is the more probable reason."""
 
@@ -97,7 +101,9 @@ class CacheProofs:
         self._pauses: list[_Pause] = []
         """The newest ones, oldest first."""
         self._whole = self._less = 0
-        """Reports of all that the newest of several requests shares, and of less."""
+        """Reports of all that the newest of several requests shares, and of exactly what an older one shares."""
+        self._moved: dict[str, int] = {}
+        """By order in which a template moves text: reports in a row that agree with it and not with a plain order."""
 
     @property
     def unserved(self) -> float:
@@ -144,8 +150,9 @@ class CacheProofs:
         losses = len(misses) if restarts is None else restarts
         return enough and 1 / comb(len(hits) + losses, losses) <= CHANCE
 
-    def add_served(self, reach: Reach, cached: int, block: int, at: float) -> None:
-        """Add a report with what the cache might hold; the request was sent `at`."""
+    def add_served(self, reach: Reach, cached: int, block: int, at: float, *, stored: bool = True) -> None:
+        """Add a report with what the cache might hold; the request was sent `at`. `stored`: whether the request that
+        shares most was served something, so that the cache was not off for it."""
         if reach.steps:
             size, least = reach.size(reach.steps[-1].depth), block + NEAR
             missed = size.tokens - cached
@@ -158,11 +165,12 @@ class CacheProofs:
             if size.tokens - block - 2 * size.error <= cached:
                 self._outlived = max(self._outlived, distance + size.tokens)
         if len(reach.groups) > 1:
-            longest, other = (reach.size(reach.steps[at].depth) for at in (reach.groups[-1], reach.groups[-2]))
+            longest, *others = (reach.size(reach.steps[at].depth) for at in reversed(reach.groups))
             slack = block + 2 * longest.error
-            if longest.tokens - other.tokens > slack:
+            if longest.tokens - others[0].tokens > slack:
                 whole = cached >= longest.tokens - slack
-                self._whole, self._less = self._whole + whole, self._less + (not whole)
+                less = bool(cached) and stored and any(ends_at(cached, other, block) for other in others)
+                self._whole, self._less = self._whole + whole, self._less + (less and not whole)
 
     def add_ended(self, reach: Reach, view: CacheView, cached: int, block: int, figures: Sequence[int]) -> None:
         """Add a report with what earlier requests share, the prompt in that order, and the figures reported before."""
@@ -181,11 +189,24 @@ class CacheProofs:
         elif gcd(cached, *figures) < CHECKPOINT / 2:
             self.inside = bool(figures) and not any(ends_at(cached, reach.size(end), block, PROOF) for end in ends)
 
+    def add_moved(self, sizes: Mapping[Order, Size], plain: Size, cached: int, block: int) -> None:
+        """Add a report with what earlier requests share in each order that moves text, and in a plain one."""
+        for order, size in sizes.items():
+            fits = ends_at(cached, size, block)
+            if cached and fits != ends_at(cached, plain, block):
+                self._moved[order] = self._moved.get(order, 0) + 1 if fits else 0
+
+    def moves(self, order: Order) -> bool:
+        """Return whether reports have shown that the template moves text as in an order: replicas, or a cache that lost
+        something, agree with it once or twice."""
+        return self._moved.get(order, 0) >= MOVED
+
     @property
     def spread(self) -> bool:
-        """Return whether some reports had all that the newest of several requests shares, and others had less, as with
-        replicas that do not know the same requests."""
-        return self._whole > 0 and self._less > 0
+        """Return whether some reports had all that the newest of several requests shares, and several had exactly what
+        an older one shares, as with replicas that do not know the same requests. A minimum, a cache that is off for
+        some requests and one with little room look like replicas otherwise."""
+        return self._whole > 0 and self._less >= SPREAD
 
     def outlived(self, reach: Reach, block: int) -> bool:
         """Return whether another prefix was served after as much traffic as there was since this one was used."""
@@ -205,6 +226,7 @@ class CacheProofs:
             "continued": self._continued,
             "pauses": [(one.seconds, one.hit) for one in self._pauses],
             "moments": [one.at for one in self._pauses],
+            "moved": self._moved,
         }
 
     def restore(
@@ -218,6 +240,7 @@ class CacheProofs:
         continued: Sequence[int] = (),
         pauses: Sequence[tuple[float, bool]] = (),
         moments: Sequence[float] = (),
+        moved: Mapping[str, int] | None = None,
     ) -> None:
         """Continue from a stored state."""
         self._unserved = sorted((0.0, 0.0, *unserved))[-2:]
@@ -225,6 +248,7 @@ class CacheProofs:
         self.shared.update(shared)
         self.inside = inside
         self._continued = [max(count, 0) for count in (*continued, 0, 0)[:2]]
+        self._moved = dict(moved or {})
         known = len(pauses) == len(moments)  # an earlier version stored no moments
         rows = zip(pauses, moments, strict=True) if known else ()
         self._pauses = [_Pause(seconds, hit, at) for (seconds, hit), at in rows][-PAUSES:]

@@ -73,6 +73,11 @@ class Reach(Struct):
     counted: Sequence[tuple[int, float]] = ()
     _classes: dict[int, Classes] = field(default_factory=dict)
 
+    @property
+    def longest(self) -> Size:
+        """Return the tokens of the longest shared prefix."""
+        return self.size(self.steps[-1].depth if self.steps else 0)
+
     def classes(self, cleared_upto: int = -1) -> Classes:
         """Return what survives under each of RETENTIONS. `cleared_upto`: requests up to that number were lost."""
         found = self._classes.get(cleared_upto)

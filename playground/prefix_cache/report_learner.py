@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from playground.prefix_cache.block_size import SMALL_BLOCK
 from playground.prefix_cache.difference import differing, that_may_matter
 from playground.prefix_cache.hypotheses import ReportOutcome
@@ -13,7 +15,7 @@ from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure
 from playground.prefix_cache.proofs import SAME
 from playground.prefix_cache.reach import Reach
 from playground.prefix_cache.sent_requests import SentRequests
-from playground.prefix_cache.view import Order
+from playground.prefix_cache.view import MOVED_ORDERS, Order
 
 ALIKE = 32
 """Requests with the longest shared beginning that are compared in their parameters."""
@@ -86,7 +88,9 @@ class ReportLearner:
             points = {kind: reach.kept(kind, depth) for kind in KINDS}
             self._learned.kept_points.add(cached, points, reach.size(depth), step)
         self._learn_unit(prediction, cached, best)
-        lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
+        # Nothing of a short prefix may be a minimum or a large block, and is no sign of replicas.
+        telling = bool(cached) or reach.longest.tokens >= min(self._learned.units.figures, default=inf)
+        lost = hypotheses.learn(cached, prompt, prediction.reaches, units, routed=telling)
         if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:
             missed = [one for one in reach.steps if reach.size(one.depth).tokens > cached + step]
             if missed:
@@ -94,7 +98,13 @@ class ReportLearner:
 
     def _prove(self, prediction: Prediction, cached: int) -> None:
         proofs, units = self._learned.proofs, self._learned.units
-        proofs.add_served(prediction.reach, cached, units.step, prediction.now)
+        steps = prediction.reach.steps
+        newest = self._requests.sent(steps[-1].newest) if steps else None
+        stored = newest is not None and bool(newest.cached_tokens)
+        proofs.add_served(prediction.reach, cached, units.step, prediction.now, stored=stored)
+        if prediction.plain is not None and not self._learned.round_robin.replicas:
+            sizes = {one.order: reach.longest for one, reach in prediction.reaches.items() if one.order in MOVED_ORDERS}
+            proofs.add_moved(sizes, prediction.reaches[prediction.plain].longest, cached, units.step)
         compared = prediction.compared
         tokens, generated = (None, None) if compared is None else self._requests.usage_of(compared.run_id)
         ends = (tokens or 0, (tokens or 0) + (generated or 0))

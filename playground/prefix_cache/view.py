@@ -64,6 +64,8 @@ BASE: dict[Order, Order] = {**SENT, **{late: order for order, late in LATE.items
 MOVING_ORDERS: frozenset[Order] = frozenset(("before_last_user", "system_last"))
 """Orders in which each new user message moves tools or system text; their bare orders do, too."""
 TURN_ORDERS: frozenset[Order] = frozenset((*TURNS, *(BARE[order] for order in TURNS)))
+MOVED_ORDERS: frozenset[Order] = TURN_ORDERS | {one for one in (*ORDERS, *BASE) if BASE.get(one, one) in MOVING_ORDERS}
+"""Orders in which a new user message moves text or changes how messages are written."""
 TOOLS: dict[Order, Order] = {**BASE, **dict.fromkeys(TURN_ORDERS, "inside")}
 """By order that has tools where another one has them: that other order."""
 Reuse = Literal["all", "rewritten", "alone", "name", "text", "plain", "none"]
@@ -351,6 +353,15 @@ TURN_MARK = "\x1f"
 REASONING = "\x0e"
 """What reasoning begins with in a view and in an `answer_text`."""
 _REASONING_FIELDS = ("reasoning_content", "reasoning")
+
+
+def with_answer(view: CacheView, answer: str) -> CacheView:
+    """Return a canonical view with a generated answer of text only as its last message."""
+    start, index = len(view.text), max((part.index for part in view.parts if part.kind != "tool"), default=-1) + 1
+    middle = start + len(OPENING)
+    text = f"{view.text}{OPENING}{answer}{END}"
+    parts = ViewPart("role", index, start, middle), ViewPart("content", index, middle, len(text))
+    return CacheView(text, (*view.parts, *parts))
 
 
 def opened(view: CacheView, order: Order) -> str:

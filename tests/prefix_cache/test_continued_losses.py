@@ -210,3 +210,32 @@ def test_answer_of_a_record_without_its_message_is_read_from_the_next_prompt() -
     found = list(replay_traffic(records))
     apart = [abs(one.forecast.cached_tokens - (one.usage.cached_tokens or 0)) for one in found[6:] if one.usage]
     assert max(apart) <= 16
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_answer_that_the_client_changed_is_named_if_the_rest_was_lost(changed: bool) -> None:
+    """The server caches answers of 250 tokens, and serves all whole blocks before the change."""
+    messages: list[Json] = [{"role": "system", "content": RULES}]
+    records, held = [], ""
+    for number in range(12):
+        messages.append({"role": "user", "content": f"Where is crate {number}? Name the shelf and the ship."})
+        body: dict[str, Json] = {"model": "m", "messages": list(messages)}
+        text, answer = view_of_fields(body).text, f"Crate {number} is on shelf {number}. " * 40
+        usage: dict[str, Json] = {
+            "prompt_tokens": len(text) // 4,
+            "completion_tokens": len(answer) // 4,
+            "prompt_tokens_details": {"cached_tokens": common_prefix(text, held) // 4 // 16 * 16},
+        }
+        generated: Json = {"role": "assistant", "content": answer}
+        records.append(TrafficRecord(1_000.0 + 7 * number, body, 200, f"r{number}", usage_of(usage, generated)))
+        held = f"{text}assistant\x1e{answer}"
+        sent = f"{answer[:500]}swiftly {answer[500:]}" if changed and number == 10 else answer
+        messages.append({"role": "assistant", "content": sent})
+    why = [one.explanation for one in replay_traffic(records)]
+    assert why[5:11] == [None] * 6
+    last = why[11]
+    assert (last is not None) == changed
+    if last is not None:
+        assert (last.cause, last.reason, last.compared_with) == ("edited", "differs", "r10")
+        assert last.position is not None
+        assert (last.position.index, last.position.column) == (22, 501)

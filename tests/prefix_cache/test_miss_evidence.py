@@ -94,6 +94,39 @@ def test_cache_that_always_keeps_the_same_is_not_called_many_replicas() -> None:
     assert [*spread, proofs.spread] == [False, True]
 
 
+@pytest.mark.parametrize(("cached", "stored"), [(0, True), (1_000, False), (1_400, True)])
+def test_cache_that_is_off_for_some_requests_is_not_called_many_replicas(cached: int, stored: bool) -> None:
+    """Nothing is served, only what a request shares that was not stored, or what room was left for."""
+    proofs = CacheProofs()
+    steps = [MatchStep(1_000, 0, 1), MatchStep(2_000, 1, 1)]
+    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [20.0, 10.0], [0.0] * 2, {}, [0, 1])
+    for _ in range(9):
+        proofs.add_served(found, 1_992, 16, 100.0)
+        proofs.add_served(found, cached, 16, 100.0, stored=stored)
+    assert not proofs.spread
+
+
+def test_moves_needs_reports_in_a_row_that_a_plain_order_does_not_explain() -> None:
+    proofs, plain = CacheProofs(), Size(2_000.0, 0.0)
+    sizes: dict[Order, Size] = {"before_last_user": Size(500.0, 0.0)}
+    states = []
+    for cached in (496, 0, 496, 1_992, 496, 496):
+        proofs.add_moved(sizes, plain, cached, 16)
+        states.append(proofs.moves("before_last_user"))
+    assert states == [False, False, True, False, False, True]
+
+
+def test_explain_miss_template_that_too_few_reports_show_is_not_named_alone() -> None:
+    turn = (("system", RULES), ("user", "Which crate?"), ("assistant", "Let me look." * 80))
+    earlier, now = view(*turn), view(*turn, ("user", "And the ship?"))
+    report = CacheUsage(1_100, len(RULES) // 4 // 16 * 16)
+    unproved = replace(known("last_turn"), unproved_orders={"last_turn"})
+    found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), report, unproved)
+    assert found is not None
+    assert (found.cause, found.reason) == ("unknown", "template_or_lost")
+    assert "replica" in {one.code for one in found.candidates}
+
+
 @pytest.mark.parametrize(("unserved", "reason"), [(1_100.0, "edit_or_off"), (600.0, "differs")])
 def test_explain_miss_edit_is_named_unless_a_whole_prompt_as_long_was_not_served_either(
     unserved: float, reason: str
