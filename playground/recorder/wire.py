@@ -166,7 +166,7 @@ class Head(Struct):
     def end_to_end(self) -> list[tuple[bytes, bytes]]:
         """Return name and line of the fields that are forwarded: no hop-by-hop fields, none that Connection names.
 
-        A chunked body stays chunked; a length is dropped then (RFC 9112, section 6.3). WebSocket upgrades are forwarded.
+        A chunked body stays chunked; a length is dropped then (RFC 9112, section 6.3). A WebSocket upgrade passes.
         """
         dropped = HOP_BY_HOP | self.tokens(b"connection")
         if self.is_websocket:
