@@ -42,7 +42,8 @@ class AccessPolicy(Struct, frozen=True):
         `Origin` or `Sec-Fetch-Site` header, which programs do not send.
         """
         values = {name.lower(): value.decode("latin-1") for name, value in headers}
-        if _host_name(values.get(b"host", "")) not in LOOPBACK_NAMES:
+        # Without one: HTTP/1.0, which no browser sends.
+        if b"host" in values and _host_name(values[b"host"]) not in LOOPBACK_NAMES:
             return AccessRefusal(403, "The Host header does not name this machine's loopback address.")
         if b"origin" in values or values.get(b"sec-fetch-site", "none") != "none":
             return AccessRefusal(403, "The Recorder does not accept requests from web pages.")

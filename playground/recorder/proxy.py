@@ -138,15 +138,18 @@ class Recorder:
             return False
         return await _Exchange(self, wire, request, framer).run()
 
-    def forwarded_head(self, request: RequestHead) -> bytes:
-        """Return the head that is sent to the endpoint."""
+    def forwarded_head(self, request: RequestHead, upstream: UpstreamConnection) -> bytes:
+        """Return the head that is sent to the endpoint, or to a proxy in front of it."""
         authority = self.upstream.origin.authority.encode("ascii")
         fields = request.end_to_end()
         if self.key is not None:
             key_line = f"Authorization: Bearer {self.key}".encode("ascii")
             fields = [*(one for one in fields if one[0] != b"authorization"), (b"authorization", key_line)]
         lines = [b"%b: %b" % (line[:4], authority) if name == b"host" else line for name, line in fields]
-        return encode_head(b"%b %b HTTP/1.1" % (request.method, self.access.upstream_target(request.target)), lines)
+        if b"host" not in request.values:  # a caller of HTTP/1.0
+            lines.insert(0, b"Host: " + authority)
+        target = upstream.target_prefix + self.access.upstream_target(request.target)
+        return encode_head(b"%b %b HTTP/1.1" % (request.method, target), (*lines, *upstream.proxy_lines))
 
 
 def _refuse(wire: Wire, refusal: AccessRefusal) -> None:
@@ -169,6 +172,13 @@ async def _discard(wire: Wire) -> None:
         async with asyncio.timeout(BODY_WAIT_S):
             while await wire.read():
                 pass
+
+
+async def _copy(source: Wire, target: Wire) -> None:
+    with suppress(OSError):
+        while data := await source.read():
+            target.write(data)
+            await target.drain()
 
 
 class _CallerGone(Exception):  # noqa: N818 - control flow inside this module
@@ -292,7 +302,7 @@ class _Exchange:
         if self._is_gone:
             raise _CallerGone
         body, payload = self._body_piece(self._caller.received())
-        self._send(self._recorder.forwarded_head(self._request) + body)
+        self._send(self._recorder.forwarded_head(self._request, self._upstream) + body)
         seen = self._seen = self._observe()
         if payload:
             seen.request_data(payload)
@@ -300,7 +310,11 @@ class _Exchange:
             seen.request_end()
         else:
             self._upload = asyncio.get_running_loop().create_task(self._send_body(seen), name="recorder: request body")
-        return await self._respond(seen, await self._response_head())
+        response = await self._response_head()
+        if response.status == 101:
+            await self._tunnel(seen, response)
+            return False
+        return await self._respond(seen, response)
 
     def _body_piece(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the bytes and the payload of the request's body in received bytes. Raises _CallerGone."""
@@ -350,10 +364,13 @@ class _Exchange:
                     head = parse_response(data)
                     if head.status >= 200:
                         return head
-                    if head.status == 101:  # the request for it was not forwarded
-                        raise HttpError("it switches protocols")
-                    start = b"HTTP/1.1 %d%b" % (head.status, head.reason)
-                    self._caller.write(encode_head(start, (line for _, line in head.end_to_end())))
+                    if head.status == 101:
+                        if self._request.is_websocket and head.is_websocket:
+                            return head
+                        raise HttpError("it switches protocols")  # the request for it was not forwarded
+                    if self._request.version == b"1.1":  # older callers know no informational responses
+                        start = b"HTTP/1.1 %d%b" % (head.status, head.reason)
+                        self._caller.write(encode_head(start, (line for _, line in head.end_to_end())))
                     continue
                 await self._reconnect("the connection was closed")
             except HttpError as error:
@@ -362,6 +379,22 @@ class _Exchange:
                 raise UpstreamError(message, is_reached=True) from None
             except OSError as error:
                 await self._reconnect(str(error))
+
+    async def _tunnel(self, seen: ExchangeObserver, response: ResponseHead) -> None:
+        """Copy the bytes of a WebSocket in both directions until one side closes it. They are not recorded."""
+        upstream, caller = self._upstream, self._caller
+        assert upstream is not None
+        seen.response_head(response.status, response.fields)
+        self._has_begun = True
+        self._write_head(response, is_copied=True, stays_open=True)
+        loop = asyncio.get_running_loop()
+        copying = [loop.create_task(_copy(*pair)) for pair in ((caller, upstream), (upstream, caller))]
+        try:
+            await asyncio.wait(copying, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in copying:
+                task.cancel()
+        seen.end("complete", "")
 
     async def _reconnect(self, reason: str) -> None:
         """Send the request again on a new connection if a reused one was closed before any byte of the response."""

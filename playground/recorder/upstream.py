@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from playground.client.connection import ProxyError, proxy_for
 from playground.client.endpoint import is_loopback
-from playground.recorder.wire import HttpError, Wire, encode_head, header_lines, parse_response
+from playground.recorder.wire import HttpError, Wire, encode_head, parse_response
 
 CONNECT_S = 10.0
 IDLE_S = 4.0
@@ -61,6 +61,10 @@ class UpstreamConnection(Wire):
         self.reusable = False
         """Whether the exchange is complete and both sides keep the connection open."""
         self.idle_since = 0.0
+        self.target_prefix = b""
+        """Goes in front of the path of each request: scheme and authority if an HTTP proxy takes the requests."""
+        self.proxy_lines: list[bytes] = []
+        """Header lines for that proxy."""
 
     def eof_received(self) -> bool:
         """Let the transport close: TLS connections cannot be half open."""
@@ -118,7 +122,7 @@ class Upstream:
     async def _open(self) -> UpstreamConnection:
         proxy = self._proxy()
         if proxy is not None:
-            return await self._open_tunnel(proxy)
+            return await self._open_proxy(proxy)
         name = self.origin.host if self._tls else None
         host, port = self.origin.host, self.origin.port
         loop = asyncio.get_running_loop()
@@ -137,8 +141,8 @@ class Upstream:
             raise OSError(str(error)) from None
         return None if proxy is None else proxy.url
 
-    async def _open_tunnel(self, proxy: str) -> UpstreamConnection:
-        """Open a CONNECT tunnel through an HTTP proxy, also for plain http: the request then passes unchanged."""
+    async def _open_proxy(self, proxy: str) -> UpstreamConnection:
+        """Connect to an HTTP proxy. It takes requests for plain http itself, and opens a tunnel for https."""
         parts = urlsplit(proxy)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise OSError(f"the proxy {parts.scheme}://… is not an HTTP proxy")
@@ -146,13 +150,16 @@ class Upstream:
         tls = True if parts.scheme == "https" else None
         port = parts.port or (443 if tls else 80)
         _, connection = await loop.create_connection(UpstreamConnection, parts.hostname, port, ssl=tls)
-        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
-        target = f"{host}:{self.origin.port}".encode()
-        headers = [(b"Host", target)]
+        lines = []
         if parts.username:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers.append((b"Proxy-Authorization", b"Basic " + b64encode(user.encode())))
-        connection.write(encode_head(b"CONNECT %b HTTP/1.1" % target, header_lines(headers)))
+            lines.append(b"Proxy-Authorization: Basic " + b64encode(user.encode()))
+        if self._tls is None:
+            connection.target_prefix, connection.proxy_lines = b"http://" + self.origin.authority.encode(), lines
+            return connection
+        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
+        target = f"{host}:{self.origin.port}".encode()
+        connection.write(encode_head(b"CONNECT %b HTTP/1.1" % target, (b"Host: " + target, *lines)))
         try:
             answer = await connection.read_head()
             status = parse_response(answer).status if answer else 0
@@ -161,10 +168,7 @@ class Upstream:
         if not 200 <= status < 300:
             connection.close()
             raise OSError(f"the proxy {parts.hostname} refused the connection ({status or 'no answer'})")
-        if self._tls:
-            transport = await loop.start_tls(
-                connection.transport, connection, self._tls, server_hostname=self.origin.host
-            )
-            assert transport is not None
-            connection.transport = transport
+        transport = await loop.start_tls(connection.transport, connection, self._tls, server_hostname=self.origin.host)
+        assert transport is not None
+        connection.transport = transport
         return connection

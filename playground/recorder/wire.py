@@ -158,12 +158,19 @@ class Head(Struct):
         """Return the lower-case elements of a field with a comma-separated list."""
         return {token.strip().lower() for value in self.values.get(name, ()) for token in value.split(b",")}
 
+    @property
+    def is_websocket(self) -> bool:
+        """Return whether the head asks for a WebSocket, or agrees to one."""
+        return b"upgrade" in self.tokens(b"connection") and self.tokens(b"upgrade") == {b"websocket"}
+
     def end_to_end(self) -> list[tuple[bytes, bytes]]:
         """Return name and line of the fields that are forwarded: no hop-by-hop fields, none that Connection names.
 
-        A chunked body stays chunked; a length is dropped then (RFC 9112, section 6.3).
+        A chunked body stays chunked; a length is dropped then (RFC 9112, section 6.3). A WebSocket upgrade passes.
         """
         dropped = HOP_BY_HOP | self.tokens(b"connection")
+        if self.is_websocket:
+            dropped -= {b"connection", b"upgrade"}
         if b"transfer-encoding" in self.values:
             dropped = (dropped | {b"content-length"}) - {b"transfer-encoding"}
         names = [name.lower() for name, _ in self.fields]

@@ -523,6 +523,64 @@ def test_http_1_0_caller_gets_a_chunked_body_without_chunks() -> None:
     run(story)
 
 
+@pytest.mark.parametrize("host", [b"", b"Host: LOCALHOST:1\r\n"])
+def test_http_1_0_caller_needs_no_host_and_gets_no_informational_response(host: bytes) -> None:
+    async def story() -> None:
+        early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+        async with recording(always(early + OK)) as (port, server, _):
+            got = await exchange(port, b"GET /v1/models HTTP/1.0\r\n%b\r\n" % host)
+            assert got == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+            assert bytes(server.received[0]) == b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.port
+
+    run(story)
+
+
+def test_websocket_passes_in_both_directions() -> None:
+    head = (
+        b"GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    )
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    got: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(switch + b"first")
+        got.append(await reader.readexactly(6))
+        writer.write(b"last")
+        await hang_up(writer)
+
+    async def story() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        endpoint = server.sockets[0].getsockname()[1]
+        recorder = Recorder(Upstream(f"http://127.0.0.1:{endpoint}/v1"), AccessPolicy("/v1"), Observer())
+        assert await exchange(await recorder.start(), head + b"second") == switch + b"firstlast"
+        assert got == [head.replace(b"localhost", b"127.0.0.1:%d" % endpoint), b"second"]
+        await recorder.close()
+        server.close()
+
+    run(story)
+
+
+@pytest.mark.parametrize("user", ["", "u:p%40@"])
+def test_proxy_gets_requests_for_plain_http_in_absolute_form(monkeypatch: pytest.MonkeyPatch, user: str) -> None:
+    async def story() -> None:
+        async with raw_server(always(OK, keep=True)) as proxy:
+            for name in ("NO_PROXY", "no_proxy"):
+                monkeypatch.delenv(name, raising=False)
+            monkeypatch.setenv("http_proxy", f"http://{user}127.0.0.1:{proxy.port}")
+            recorder = Recorder(Upstream("http://models.test:81/v1"), AccessPolicy("/v1"), Observer())
+            port = await recorder.start()
+            for _ in range(2):
+                assert await exchange(port, POST, until=b"{}") == OK
+            (sent,) = (bytes(one) for one in proxy.received)
+            assert sent.count(b"POST http://models.test:81/v1/chat/completions?q=%20x HTTP/1.1\r\n") == 2
+            assert sent.count(b"Host: models.test:81\r\n") == 2
+            assert sent.count(b"Proxy-Authorization: Basic dTpwQA==\r\n") == (2 if user else 0)
+            await recorder.close()
+
+    run(story)
+
+
 def test_head_request_gets_the_head_only() -> None:
     async def story() -> None:
         head = b"HTTP/1.1 200 Fine\r\nContent-Length: 700\r\n\r\n"
