@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,20 +15,46 @@ from msgspec.structs import replace
 
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
+from tests.forked_program import run_text, start_script
 from tests.requestlog.samples import answered, record
-
-UNSHARE = ["unshare", "-rm"]
 
 
 def _has_namespaces() -> bool:
-    return bool(shutil.which("unshare")) and subprocess.run([*UNSHARE, "true"], check=False).returncode == 0
+    return bool(shutil.which("unshare")) and subprocess.run(["unshare", "-rm", "true"], check=False).returncode == 0
 
 
 pytestmark = pytest.mark.skipif(not _has_namespaces(), reason="needs mount namespaces")
-MOUNT = "mount -t tmpfs -o size=3m tmpfs {disk} && cp -a {log} {disk}/data\n"
+IN_NAMESPACE = """
+import ctypes, os, subprocess, sys
+from pathlib import Path
+from playground.cli.main import main
+
+before, after, *arguments = sys.argv[1:]
+user, group = os.getuid(), os.getgid()
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
+assert ctypes.CDLL(None).unshare(CLONE_NEWNS | CLONE_NEWUSER) == 0
+for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
+    Path(f"/proc/self/{name}").write_text(text)
+subprocess.run(["sh", "-ec", before], check=True)
+status = main(arguments)
+subprocess.run(["sh", "-ec", after], check=True)
+sys.exit(status)
+"""
+MOUNT = "mount --make-rprivate / && mount -t tmpfs -o size=3m tmpfs {disk} && cp -a {log} {disk}/data\n"
 FULL = "cat /dev/zero > {disk}/filler 2>{errors} || test -s {errors}\n"
 READ_ONLY = "mount -o remount,ro {disk}\n"
 REQUESTS = 3
+KILL = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from tests.cli.test_unwritable_disk import _fill
+
+async def work():
+    await _fill(Path(sys.argv[1]))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(work())
+"""
 
 
 async def _fill(folder: Path) -> RequestLog:
@@ -38,41 +63,41 @@ async def _fill(folder: Path) -> RequestLog:
     return log
 
 
-async def _close(folder: Path) -> None:
-    await (await _fill(folder)).close()
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return folders with a log: closed; as a killed process leaves it, with its write-ahead file; and a copy of that.
+
+    The copy is by a tool that leaves out the shared memory, as backups do.
+    """
+    folder = tmp_path_factory.mktemp("logs")
+
+    async def close() -> None:
+        await (await _fill(folder / "closed")).close()
+
+    asyncio.run(close())
+    process = start_script(KILL, str(folder / "killed"))
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert (folder / "killed" / "request-log.sqlite3-wal").stat().st_size > 0
+    shutil.copytree(folder / "killed", folder / "copied", ignore=shutil.ignore_patterns("*-shm"))
+    return {path.name: path for path in folder.iterdir()}
 
 
-def _filled(folder: Path, *, killed: bool) -> Path:
-    """Return a folder with a log: closed, or as a killed process leaves it, with its write-ahead file."""
-    if not killed:
-        asyncio.run(_close(folder))
-        return folder
-    code = (
-        "import asyncio, os; from pathlib import Path; from tests.cli.test_unwritable_disk import _fill\n"
-        f"async def main():\n    await _fill(Path({str(folder)!r}))\n    os.kill(os.getpid(), {int(signal.SIGKILL)})\n"
-        "asyncio.run(main())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert (folder / "request-log.sqlite3-wal").stat().st_size > 0
-    return folder
-
-
-def _on(state: str, log: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _on(state: str, log: Path, folder: Path, *arguments: str, after: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command on a copy of a log, on a small disk in this state, and then the shell script `after`."""
     disk = folder / "disk"
     disk.mkdir(exist_ok=True)
     script = (MOUNT + state).format(disk=disk, log=log, errors=folder / "errors")
-    command = [*UNSHARE, "sh", "-c", f'set -e\n{script}exec "$@"', "sh", sys.executable, "-m", "playground"]
     environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(disk / "data")}
-    return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
+    return run_text(["-c", IN_NAMESPACE, script, after, *arguments], environment)
 
 
 @pytest.mark.parametrize("left", ["closed", "killed", "copied"])
 @pytest.mark.parametrize("state", [FULL, READ_ONLY], ids=["full", "read-only"])
-def test_log_is_read_on_a_disk_that_cannot_be_written(state: str, left: str, tmp_path: Path) -> None:
-    log = _filled(tmp_path / "log", killed=left != "closed")
-    if left == "copied":  # by a tool that leaves out the shared memory, as backups do
-        (log / "request-log.sqlite3-shm").unlink()
+def test_log_is_read_on_a_disk_that_cannot_be_written(
+    state: str, left: str, logs: dict[str, Path], tmp_path: Path
+) -> None:
+    log = logs[left]
     listed = _on(state, log, tmp_path, "log", "list", "--json")
     assert listed.returncode == 0, listed.stderr
     # With its shared memory, the log of a killed process can be opened for writing on a full disk.
@@ -92,19 +117,18 @@ def test_log_is_read_on_a_disk_that_cannot_be_written(state: str, left: str, tmp
     assert not stale.exists()
 
 
-def test_log_read_on_a_full_disk_leaves_no_incomplete_shared_memory(tmp_path: Path) -> None:
-    log = _filled(tmp_path / "log", killed=True)
-    (log / "request-log.sqlite3-shm").unlink()
+def test_log_read_on_a_full_disk_leaves_no_incomplete_shared_memory(logs: dict[str, Path], tmp_path: Path) -> None:
+    log = logs["copied"]
     before = {file.name: file.read_bytes() for file in log.glob("request-log.sqlite3*")}
-    keep = f'"$@"; mkdir {tmp_path}/left; cp {tmp_path}/disk/data/* {tmp_path}/left; exit'
-    listed = _on(f"{FULL}{keep}\n", log, tmp_path, "log", "list", "--json")
+    keep = f"mkdir {tmp_path}/left; cp {tmp_path}/disk/data/* {tmp_path}/left"
+    listed = _on(FULL, log, tmp_path, "log", "list", "--json", after=keep)
     assert len(listed.stdout.splitlines()) == REQUESTS, listed.stderr
     left = {file.name: file.read_bytes() for file in (tmp_path / "left").glob("request-log.sqlite3*")}
     assert left == before
 
 
 @pytest.mark.parametrize("state", [READ_ONLY], ids=["read-only"])
-def test_log_is_not_changed_on_a_disk_that_cannot_be_written(state: str, tmp_path: Path) -> None:
-    done = _on(state, _filled(tmp_path / "log", killed=False), tmp_path, "log", "delete", "since:2000-01-01", "--yes")
+def test_log_is_not_changed_on_a_disk_that_cannot_be_written(state: str, logs: dict[str, Path], tmp_path: Path) -> None:
+    done = _on(state, logs["closed"], tmp_path, "log", "delete", "since:2000-01-01", "--yes")
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
