@@ -16,7 +16,7 @@ from playground.simulator.engine import pieces
 
 
 @dataclass(frozen=True)
-class Phrases:
+class Sentences:
     """Sentences of one language. `space` is the separator between them; `fillers` precede calls."""
 
     greeting: str
@@ -30,9 +30,9 @@ class Phrases:
 
 
 @cache
-def _phrases(language: str) -> Phrases:
+def _phrases(language: str) -> Sentences:
     rows = json.loads(asset("phrases/simulator.json").read_text("utf-8"))
-    return Phrases(**rows[language])
+    return Sentences(**rows[language])
 
 
 DEFAULT_MAX_TOKENS = 4096
@@ -114,7 +114,7 @@ def _language(question: str) -> str:
 _NAMED = re.compile(r"^([^\W\d_][^\n:{}]{0,38}?)\s+(?:asks|says|sagt|pregunta)\s*:", re.MULTILINE)
 
 
-def _answer(messages: Sequence[Mapping[str, Any]], question: str, phrases: Phrases, chance: random.Random) -> str:
+def _answer(messages: Sequence[Mapping[str, Any]], question: str, phrases: Sentences, chance: random.Random) -> str:
     named = _NAMED.search(question)
     asked = " ".join(question[named.end() :].split() if named else question.split())
     if len(asked) > 90:
