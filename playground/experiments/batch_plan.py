@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import PER, Endpoint, PlanLimits, Rates
 from playground.experiments.batch_rows import BatchRow
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, places
 
 Order = Literal["warm", "file"]
@@ -137,21 +138,9 @@ def shared_length(first: Parts, second: Parts) -> int:
     shared = 0
     for one, other in zip(first, second, strict=False):
         if one is not other and one != other:
-            return shared + common_length(one, other)
+            return shared + common_prefix(one, other)
         shared += len(one)
     return shared
-
-
-def common_length(first: str, second: str) -> int:
-    """Return the number of leading characters that two texts share."""
-    low, high = 0, min(len(first), len(second))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if first[low:middle] == second[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 class RowForecast(Struct, frozen=True):

@@ -40,11 +40,6 @@ WRITERS: dict[str, PromptWriter] = {".prompt.yml": as_prompt_yml, ".prompty": as
 """By the end of the file's name."""
 
 
-def writer_of(name: str) -> PromptWriter | None:
-    """Return the writer for a file's name; None for another format."""
-    return next((writer for ending, writer in WRITERS.items() if name.lower().endswith(ending)), None)
-
-
 def left_out(document: Document, text: str, name: str) -> tuple[str, ...]:
     """Return what a written file does not hold, as sentences: found by reading `text` back."""
     return tuple(_lost(document, open_any(text, name).document))

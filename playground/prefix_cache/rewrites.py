@@ -42,7 +42,7 @@ def unescaped(json_text: str) -> str:
     return _ESCAPE.sub("  ", json_text) if "\\" in json_text else json_text
 
 
-__all__ = ["REASONS", "Volatile", "VolatileKind", "cost_per_thousand", "find_volatile", "spans"]
+__all__ = ["REASONS", "Volatile", "VolatileKind", "find_volatile", "spans"]
 
 REASONS: dict[VolatileKind, str] = {
     "date": "a date is another tomorrow",
@@ -84,13 +84,11 @@ class Volatile(Struct, frozen=True):
         """Why it ends the prefix."""
         return REASONS[self.kind]
 
-    @property
-    def characters_behind(self) -> int:
-        """Code points of the view, from the value's first on, that are fresh because of it alone."""
-        return max(self.stable_end - self.place, 0)
-
     def tokens_behind(self, measure: Measure) -> float:
-        """Return the same in ≈ tokens. `measure` is that of the view in which the value was found."""
+        """Return the ≈ tokens from the value's first on that are fresh because of it alone.
+
+        `measure` is that of the view in which the value was found.
+        """
         return max(measure.upto(self.stable_end) - measure.upto(self.place), 0.0)
 
 
@@ -106,16 +104,6 @@ def find_volatile(view: DocumentView) -> tuple[Volatile, ...]:
             room[volatile.sure] -= 1
             found.append(volatile)
     return tuple(found)
-
-
-def cost_per_thousand(tokens: float, fresh: float | None, cached: float | None) -> float | None:
-    """Dollars that 1,000 requests pay for `tokens` sent fresh instead of from the cache; None without both rates.
-
-    Rates are dollars per million tokens.
-    """
-    if fresh is None or cached is None:
-        return None
-    return tokens * (fresh - cached) * 1_000 / 1_000_000
 
 
 def _stable_end(view: DocumentView) -> int:
@@ -195,20 +183,16 @@ class PromptRewrite(Struct, frozen=True):
     moved: tuple[str, ...] = ()
 
 
-def proposals(
-    document: Document, problem: FieldError | None = None, *, tools_reordered: bool = False
-) -> tuple[PromptRewrite, ...]:
+def proposals(document: Document, problem: FieldError | None = None) -> tuple[PromptRewrite, ...]:
     """Return proposals that lengthen the part shared by all requests of this prompt; the most cautious first.
 
     With a `problem`, only that one is moved: empty where something else varies before it, so that nothing would be
-    gained. `tools_reordered`: an earlier request had the same tools in another order. Empty if nothing varies.
+    gained. Empty if nothing varies.
     Each proposal that moves something lengthens the stable part, and none is proposed again after it is applied.
     """
     found = [rewrite for rewrite in _gaining(document, problem) if _is_done(rewrite, problem)]
     if problem is None:
         found += _trims(document)
-    if tools_reordered and (rewrite := sorted_tools(document)):
-        found.append(rewrite)
     return tuple(found)
 
 

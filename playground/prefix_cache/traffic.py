@@ -14,8 +14,6 @@ from playground.prefix_cache.prediction import CacheUsage
 from playground.prompt.document import Json
 from playground.prompt.json_bounds import JsonBoundsError, loads
 
-MAX_LINE_BYTES = 64_000_000
-
 
 class TrafficError(Exception):
     """A file that cannot be replayed; the text names the line or entry."""

@@ -182,11 +182,6 @@ def recording_lock(folder: Path, spool: str) -> BaseFileLock | None:
         return None
 
 
-def has_spools(folder: Path) -> bool:
-    """Return whether there are segments, of running Recorders or of others."""
-    return next((folder / FOLDER).glob("*.spool"), None) is not None
-
-
 def orphans(folder: Path, *, held: str = "", wait_s: float = 0.0) -> Iterator[Orphan]:
     """Yield the spools whose Recorders have ended, locked for this process.
 

@@ -39,7 +39,6 @@ _SAMPLE = 32
 """Newest ranges of elements by which a text is found to be common."""
 _RANGES = 512
 """Ranges of elements whose bits are read between two looks at the time."""
-_NO_ELEMENT = 2**62
 _PROTOCOL_FIELDS = frozenset(("role", "type", "tool_call_id", "id"))
 
 

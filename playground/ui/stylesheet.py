@@ -8,7 +8,7 @@ Widgets choose a look by dynamic property and set no colors:
   QPushButton look = "primary" (one per mode) | "stop" | "menu" (chevron) | "mode" (mode switch) | "quiet" | "link" |
                      "role" (none: outlined)
   QToolButton look = "icon"
-  QLineEdit   look = "cell" (field in a table); bad = "true" on every field: invalid value
+  QLineEdit   bad = "true": invalid value
   QFrame      look = "menurow" | "bar" (toolbar) | "modes" | "notice" (banner) | "footer" | "hairline" | "card" |
                      "pane" | "callout" (amber edge) | "aside" (grey edge) | "error" (red edge); row = "figure"
   QPlainTextEdit zoned = "true" (the card paints the fill) | boxed = "true"
@@ -151,10 +151,6 @@ QLineEdit:disabled, QComboBox:disabled, QSpinBox:disabled, QDoubleSpinBox:disabl
 QLineEdit[bad="true"], QComboBox[bad="true"], QPlainTextEdit[bad="true"], QSpinBox[bad="true"],
 QDoubleSpinBox[bad="true"] { border: 2px solid $failure; padding: 3px 7px; }
 QSpinBox[bad="true"], QDoubleSpinBox[bad="true"] { padding: 2px 7px 1px 10px; }
-QLineEdit[look="cell"] { border: 1px solid transparent; border-radius: 4px; padding: 0 4px; background: transparent; }
-QLineEdit[look="cell"]:hover { border: 1px solid $fresh_outline; }
-QLineEdit[look="cell"]:focus { border: 2px solid $accent; padding: 0 3px; background: $surface; }
-QLineEdit[look="cell"][bad="true"] { border: 2px solid $failure; padding: 0 3px; }
 QComboBox { combobox-popup: 0; }
 QComboBox::drop-down { border: none; width: 22px; }
 QComboBox::down-arrow { image: url("$chevron"); width: 12px; height: 12px; }
@@ -235,8 +231,6 @@ QMenu::separator { height: 1px; background: $line; margin: 4px 8px; }
 QMenuBar { background: $window; border: none; }
 QMenuBar::item { padding: 4px 10px; background: transparent; }
 QMenuBar::item:selected { background: $selection; }
-QStatusBar { background: $window; border-top: 1px solid $line; color: $muted; }
-QStatusBar::item { border: none; }
 QProgressBar { background: $line; border: none; border-radius: 2px; max-height: 4px; }
 QProgressBar::chunk { background: $accent; border-radius: 2px; }
 QCheckBox, QRadioButton { spacing: 8px; }

@@ -11,7 +11,6 @@ import pytest
 from playground.client.endpoint import PLANS, Rates
 from playground.experiments.batch_plan import (
     STEP_CHARS,
-    common_length,
     forecast_batch,
     groups,
     plan_of_shard,
@@ -20,6 +19,7 @@ from playground.experiments.batch_plan import (
     without,
 )
 from playground.experiments.batch_rows import BatchRow, map_columns, read_pasted, read_rows, rows_of_requests
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 
@@ -106,7 +106,7 @@ def test_plan_rows_warm_is_as_good_as_the_best_order_of_all() -> None:
 
     def served(order: tuple[int, ...]) -> int:
         return sum(
-            max((common_length(texts[order[e]], texts[order[n]]) for e in range(n)), default=0)
+            max((common_prefix(texts[order[e]], texts[order[n]]) for e in range(n)), default=0)
             for n in range(len(order))
         )
 

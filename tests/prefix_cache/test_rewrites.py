@@ -273,5 +273,3 @@ def test_tools_are_sorted_by_name() -> None:
     assert [tool.name for tool in rewrite.after.tools] == ["a", "b"]
     assert sorted_tools(rewrite.after) is None
     assert proposals(document) == ()
-    assert proposals(document, tools_reordered=True) == (rewrite,)
-    assert proposals(rewrite.after, tools_reordered=True) == ()

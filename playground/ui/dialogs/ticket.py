@@ -67,7 +67,7 @@ class TicketDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.copy = self._button(buttons, "Copy", self._copy, "primary")
         self.save = self._button(buttons, "Save as Markdown…", lambda: self._ask("ticket.md", "Markdown (*.md)"))
-        self.save_zip = self._button(buttons, "Save as zip…", lambda: self._ask("ticket.zip", "Zip (*.zip)"))
+        self._button(buttons, "Save as zip…", lambda: self._ask("ticket.zip", "Zip (*.zip)"))
         buttons.rejected.connect(self.close)
         column_of(row, (self.preview, 1), self.message, buttons, on=self, margins=GRID * 2)
         self.resize(820, 640)
