@@ -1,7 +1,7 @@
 """Opening of the log, and its recovery after a crash or damage.
 
-The recovery runs in steps on the writer's thread, so that new requests are logged meanwhile. Two jobs: end the runs of
-processes that died, and copy the readable requests of a damaged file that was set aside.
+The recovery runs in steps on the writer's thread, so that new requests are logged meanwhile. It ends the runs of
+processes that died, lets `salvage` copy the requests of damaged files, and completes indexes.
 """
 
 from __future__ import annotations
