@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable
 
 from playground.agent.tool_mocks import ToolMocks
-from playground.client.endpoint import ELECTRON_BASE_URL, is_loopback, origin
+from playground.client.endpoint import ELECTRON_BASE_URL, origin
 from playground.client.models import preset_for
 from playground.export.masking import masked_record, masked_text
 from playground.prompt.document import Document
@@ -92,13 +92,14 @@ _ID_ENDINGS = ("request-id", "trace-id", "call-id", "generation-id")
 def key_variable(record: RequestRecord) -> str:
     """Return the environment variable that a script reads the key from.
 
-    The vendor's variable is for the vendor's address and this computer only: another server must not receive that key.
+    The vendor's variable is for the vendor's address and the simulator only: another server, also one on this
+    computer, must not receive that key.
     """
     preset = preset_for(record.base_url)
     if preset is not None and preset.key_variable:
         return preset.key_variable
     own = record.endpoint_kind != "other" or origin(record.base_url) == origin(ELECTRON_BASE_URL)
-    return VARIABLE if own or is_loopback(record.base_url) else "API_KEY"
+    return VARIABLE if own else "API_KEY"
 
 
 def as_curl(record: RequestRecord, body_file: str = "") -> str:

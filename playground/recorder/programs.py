@@ -241,14 +241,15 @@ class Analysis(Struct, frozen=True):
         parts = self.savings if program is None else self.savings[program : program + 1]
         if not parts:
             return None
-        known = [part for part in parts if part.prompt_tokens is not None]
+        reported = [part for part in parts if part.prompt_tokens is not None]
+        known = reported or parts
         return Savings(
-            sum(part.requests for part in parts),
-            sum(part.prompt_tokens or 0 for part in known) if known else None,
-            sum(part.cached_tokens or 0 for part in known) if known else None,
-            sum(part.saved_cached for part in known),
-            _sum([part.dollars for part in parts]),
-            _sum([part.saved_dollars for part in parts]),
+            sum(part.requests for part in known),
+            sum(part.prompt_tokens or 0 for part in known) if reported else None,
+            sum(part.cached_tokens or 0 for part in known) if reported else None,
+            sum(part.saved_cached for part in reported),
+            _sum([part.dollars for part in known]),
+            _sum([part.saved_dollars for part in known]),
         )
 
 

@@ -136,9 +136,9 @@ sum(r.phase IN ({_RUNNING})), sum(r.phase = 'failed'), sum(r.phase IN ('stopped'
 sum(r.prompt_tokens), count(r.prompt_tokens),
 sum({_ESTIMATED}), count({_ESTIMATED}),
 sum(r.cached_tokens), count(r.cached_tokens), sum(r.completion_tokens), count(r.completion_tokens),
-count(r.prompt_tokens + r.cached_tokens),
-coalesce(sum(CASE WHEN r.cached_tokens IS NOT NULL THEN r.prompt_tokens END), 0),
-coalesce(sum(CASE WHEN r.prompt_tokens IS NOT NULL THEN r.cached_tokens END), 0),
+count(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN 1 END),
+coalesce(sum(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN r.prompt_tokens END), 0),
+coalesce(sum(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN r.cached_tokens END), 0),
 min(r.started_us), max(r.started_us + CAST(r.duration_s * 1000000 AS INTEGER))
 FROM tags CROSS JOIN runs AS r ON r.number = tags.number CROSS JOIN targets AS g ON g.id = r.target
 WHERE tags.tag = ? GROUP BY r.target"""

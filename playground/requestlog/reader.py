@@ -44,9 +44,9 @@ _ROW_KINDS = tuple(map(KINDS.__getitem__, "tiitITTTtttttiIIIFFFFttttiittTT"))
 _NO_NUMBER = 2**62
 
 _TOTALS = """count(*), sum(r.prompt_tokens), sum(r.cached_tokens), sum(r.completion_tokens),
-count(r.prompt_tokens + r.cached_tokens),
-coalesce(sum(CASE WHEN r.cached_tokens IS NOT NULL THEN r.prompt_tokens END), 0),
-coalesce(sum(CASE WHEN r.prompt_tokens IS NOT NULL THEN r.cached_tokens END), 0)"""
+count(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN 1 END),
+coalesce(sum(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN r.prompt_tokens END), 0),
+coalesce(sum(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN r.cached_tokens END), 0)"""
 
 
 class Reader:

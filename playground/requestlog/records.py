@@ -215,7 +215,7 @@ class Count(Struct, frozen=True):
 class Totals(Struct, frozen=True):
     """Sums over the rows that match. A sum is None if no row reported that figure.
 
-    `compared` rows reported both prompt and cached tokens; only these count for the hit rate.
+    `compared` rows reported both prompt and cached tokens, and not more cached ones; only these count for the hit rate.
     """
 
     requests: int

@@ -110,7 +110,7 @@ def test_it_sends_the_same_body_with_the_key_of_the_environment(
         text=True,
         check=False,
         timeout=60,
-        env={**os.environ, "SMALLEST_API_KEY": "sk_test"},
+        env={**os.environ, "API_KEY": "sk_test", "SMALLEST_API_KEY": "sk_vendor"},
     )
     assert done.returncode == 0, done.stderr
     assert "Hi" in done.stdout
@@ -145,7 +145,7 @@ def test_curl_body_over_128_kib_runs_and_sends_the_same_bytes(server: _Server, t
     ("base_url", "kind", "variable"),
     [
         ("https://api.smallest.ai/waves/v1", "electron", "SMALLEST_API_KEY"),
-        ("http://127.0.0.1:8788/waves/v1", "other", "SMALLEST_API_KEY"),
+        ("http://127.0.0.1:8788/waves/v1", "other", "API_KEY"),
         ("https://api.openai.com/v1", "other", "OPENAI_API_KEY"),
         ("https://openrouter.ai/api/v1", "other", "OPENROUTER_API_KEY"),
         ("https://llm.example.org/v1", "other", "API_KEY"),

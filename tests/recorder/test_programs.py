@@ -48,6 +48,14 @@ def test_analyse_attributes_lost_text_to_the_span_in_front_of_it_and_prices_add_
     assert saved.saved_dollars == pytest.approx((date.dollars or 0) + (session.dollars or 0))
 
 
+def test_analyse_with_requests_that_have_no_usage_prices_the_others_only() -> None:
+    served = [dated(number) for number in range(6)]
+    other = "You repair bicycles. Ask for the frame number before you name a price. " * 30
+    failed = [request(10 + number, other, None, None) for number in range(6)]
+    alone, both = analyse(served).saved(None), analyse([*served, *failed]).saved(None)
+    assert both == alone
+
+
 def test_analyse_text_that_changes_only_with_the_conversation_is_a_session_value() -> None:
     def made(number: int, plan: str) -> RecordedRequest:
         return request(number, f"The caller {plan}.\n{RULES}", 1_000, 0, conversation=f"c{number // 2}")

@@ -106,7 +106,7 @@ class BatchDetail(QFrame):
         self.text.setFont(mono_font())
         self.id = IdLabel("request_id")
         self._figures = {
-            name: FigureRow(name) for name in ("status", "cached", "input cost", "time to first token", "output")
+            name: FigureRow(name) for name in ("status", "cached", "cost", "time to first token", "output")
         }
         left = column_of(row_of((self._title, 1), self.open), (self.text, 1))
         self._right = QWidget()
@@ -136,7 +136,7 @@ class BatchDetail(QFrame):
         texts = {
             "status": " ".join(known) or "—",
             "cached": f"{cached} of {prompt}",
-            "input cost": dollars(line.cost) if line else "—",
+            "cost": dollars(line.cost) if line else "—",
             "time to first token": seconds(ttft / 1000) if isinstance(ttft, (int, float)) else "—",
             "output": f"{completion:,} tokens" if isinstance(completion, int) else "—",
         }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QResizeEvent, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtCore import QMimeData, QSize, Qt, Signal
+from PySide6.QtGui import QResizeEvent, QTextCharFormat, QTextCursor, QTextDocument, QTextOption
 from PySide6.QtWidgets import (
     QFrame,
     QLabel,
@@ -27,7 +27,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, scaled, zoom_factor
 from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
-from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, toned
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, text_data, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 
@@ -39,7 +39,7 @@ SLICE = 200
 
 
 class PieceView(Recolored, QPlainTextEdit):
-    """Displays pieces as plain text. Copying gives the displayed text, removed parts included."""
+    """Displays pieces as plain text. Copying leaves out removed parts: they are not in this column's text."""
 
     def __init__(self, name: str, *, margin: int = GRID * 2) -> None:
         super().__init__()
@@ -80,6 +80,22 @@ class PieceView(Recolored, QPlainTextEdit):
             at += 2 if inside else 1
             pieces += [*(inside or [(row.sign, row.text)]), ("same", "\n")]
         self._show(tuple(pieces[:-1]))
+
+    def createMimeDataFromSelection(self) -> QMimeData:
+        selected = QTextDocument()
+        QTextCursor(selected).insertFragment(self.textCursor().selection())
+        parts: list[str] = []
+        block = selected.begin()
+        while block.isValid():
+            if block.blockNumber() and not block.charFormat().fontStrikeOut():
+                parts.append("\n")
+            at = block.begin()
+            while not at.atEnd():
+                if not at.fragment().charFormat().fontStrikeOut():
+                    parts.append(at.fragment().text())
+                at += 1
+            block = block.next()
+        return text_data("".join(parts))
 
     def _show(self, pieces: tuple[tuple[str, str], ...]) -> None:
         if pieces == self._pieces:

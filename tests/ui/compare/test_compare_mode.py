@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, Rates
-from playground.experiments.comparison import read_tags
+from playground.experiments.comparison import Piece, read_tags
 from playground.prompt.diff import DiffRow
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
@@ -402,3 +402,13 @@ def test_piece_view_line_for_line_shows_the_changed_words(qtbot: QtBot) -> None:
     assert words.endswith("…")
     assert len(words) < len(before)
     assert others == ["Be kind.", "Answer in German."]
+
+
+def test_piece_view_copies_without_the_removed_words(qtbot: QtBot) -> None:
+    view = PieceView("Answer")
+    qtbot.addWidget(view)
+    view.show_pieces(
+        [Piece("same", "alpha "), Piece("gone", "beta\nold\n"), Piece("come", "gamma\n"), Piece("same", "end")]
+    )
+    view.selectAll()
+    assert view.createMimeDataFromSelection().text() == "alpha gamma\nend"

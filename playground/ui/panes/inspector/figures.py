@@ -99,6 +99,8 @@ def _note(usage: Usage | None, asked: bool) -> str:
         return f"{UNKNOWN} cached"
     if not usage.prompt_tokens:
         return f"{usage.cached_tokens:,} cached"
+    if usage.cached_tokens > usage.prompt_tokens:
+        return f"{usage.cached_tokens:,} cached: more than the prompt has"
     return f"{usage.cached_tokens:,} cached · {percent(usage.cached_tokens / usage.prompt_tokens)}"
 
 

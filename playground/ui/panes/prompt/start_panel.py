@@ -27,7 +27,7 @@ _OWN = (
     ("import_log", "import", "Import…"),
 )
 MOST_FILES = 5
-_DROP_TEXT = "Drop a .json, .jsonl, .md, .csv or .har file anywhere in this window"
+_DROP_TEXT = "Drop a prompt, a request or a .har file anywhere in this window"
 
 
 class _Drop(QWidget):
