@@ -28,7 +28,7 @@ from playground.export.masking import masked_run, masked_text
 from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow
 from playground.requestlog.records import StoredRun
-from playground.runs.metrics import UNKNOWN, Figure, dollars, seconds
+from playground.runs.metrics import UNKNOWN, Figure, dollars, further_choices, seconds
 from playground.runs.state import RunState
 
 _REQUEST_STYLE = (
@@ -113,6 +113,8 @@ def _sections(stored: StoredRun, state: RunState) -> Iterator[tuple[str, str]]:
         yield "Parameters", _pretty({k: v for k, v in fields.items() if k not in ("messages", "tools")})
     if state.text:
         yield "Answer", state.text
+    for index, text in further_choices(state).items():
+        yield f"Choice {index}", text
     for _, call in sorted(state.tool_calls.items()):
         yield f"Tool call {call.name}", call.arguments
     if state.error is not None:

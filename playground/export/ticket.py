@@ -32,7 +32,7 @@ from playground.export.snippets import as_curl
 from playground.export.terminal import visible_line
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
-from playground.runs.metrics import Figure, has_input, output_figure, seconds, wire_tool_calls
+from playground.runs.metrics import Figure, has_input, output_figure, seconds, wire_choices, wire_tool_calls
 from playground.runs.record import RequestRecord
 from playground.runs.state import Attempt, RunState
 
@@ -164,10 +164,12 @@ def _errors(state: RunState, outline: Outline) -> str:
 
 
 def _answer(state: RunState, outline: Outline) -> str:
-    calls = wire_tool_calls(state)
-    if not state.text and not calls:
+    calls, further = wire_tool_calls(state), wire_choices(state)
+    if not state.text and not calls and not further:
         return ""
     fields: dict[str, Json] = {"content": state.text, **({"tool_calls": calls} if calls else {})}
+    if further:
+        fields["further_choices"] = further
     answer = outline.of(fields)
     return f"## Completion\n\n{_fenced(json.dumps(answer, ensure_ascii=False, indent=1), 'json')}"
 

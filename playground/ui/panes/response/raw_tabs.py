@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 
 from playground.client.events import RawEvent
 from playground.export.terminal import visible, visible_line
-from playground.runs.metrics import wire_tool_calls
+from playground.runs.metrics import wire_choices, wire_tool_calls
 from playground.runs.record import Asked
 from playground.runs.state import RunState
 from playground.tools.json_position import JsonFault, read_json
@@ -204,7 +204,7 @@ def _merged(state: RunState) -> dict[str, object]:
     return {
         "id": state.body_id,
         "object": "chat.completion",
-        "choices": [{"index": 0, "message": message, "finish_reason": state.finish_reason}],
+        "choices": [{"index": 0, "message": message, "finish_reason": state.finish_reason}, *wire_choices(state)],
         "usage": _usage(state),
     }
 
