@@ -30,6 +30,7 @@ from playground.prompt.diff import DiffRow
 from playground.requestlog.records import StoredRun
 from playground.runs.metrics import UNKNOWN, Figure, dollars, seconds
 from playground.runs.state import RunState
+from playground.runs.summary import further_choices
 
 _REQUEST_STYLE = (
     "body{font:14px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1d22;"
@@ -113,6 +114,8 @@ def _sections(stored: StoredRun, state: RunState) -> Iterator[tuple[str, str]]:
         yield "Parameters", _pretty({k: v for k, v in fields.items() if k not in ("messages", "tools")})
     if state.text:
         yield "Answer", state.text
+    for index, text in further_choices(state).items():
+        yield f"Choice {index}", text
     for _, call in sorted(state.tool_calls.items()):
         yield f"Tool call {call.name}", call.arguments
     if state.error is not None:

@@ -35,7 +35,7 @@ from playground.requestlog.records import StoredRun
 from playground.runs.metrics import Figure, has_input, output_figure, seconds
 from playground.runs.record import RequestRecord
 from playground.runs.state import Attempt, RunState
-from playground.runs.summary import wire_tool_calls
+from playground.runs.summary import wire_choices, wire_tool_calls
 
 MAX_ERROR_CHARS = 4_000
 
@@ -165,10 +165,12 @@ def _errors(state: RunState, outline: Outline) -> str:
 
 
 def _answer(state: RunState, outline: Outline) -> str:
-    calls = wire_tool_calls(state)
-    if not state.text and not calls:
+    calls, further = wire_tool_calls(state), wire_choices(state)
+    if not state.text and not calls and not further:
         return ""
     fields: dict[str, Json] = {"content": state.text, **({"tool_calls": calls} if calls else {})}
+    if further:
+        fields["further_choices"] = further
     answer = outline.of(fields)
     return f"## Completion\n\n{_fenced(json.dumps(answer, ensure_ascii=False, indent=1), 'json')}"
 

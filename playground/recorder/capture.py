@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
 from playground.client.errors import cut_error, http_error
@@ -289,7 +291,11 @@ class CapturedExchange:
             return [*(decoder.broken(at) if decoder else ()), self._failed(at, cut_error())]
         if decoder is None:
             text = self._error_body.decode("utf-8", "replace")
-            return [self._failed(at, http_error(self._status, dict(self._headers), text, self._key))]
+            error = http_error(self._status, dict(self._headers), text, self._key)
+            if self._response.unreadable:
+                why = _unreadable_error(self._response.unreadable)
+                error = replace(error, detail=f"{error.detail} {why.title}. {why.detail}".strip(), advice=why.advice)
+            return [self._failed(at, error)]
         if self._response.unreadable:
             return [self._failed(at, _unreadable_error(self._response.unreadable))]
         events = decoder.end(at)

@@ -40,7 +40,9 @@ HOLD_S = 2.0
 HOLD_BYTES = 4 * 1024 * 1024
 """Waiting messages from which on a response's end waits for the pipe, although its exchange is in the spool."""
 POLL_S = 0.002
-FLUSH_S = 0.005
+FLUSH_S = 0.05
+"""Longest wait of messages to be written together: each write wakes the recording process. A kill of the forwarding
+process loses as much of open streams."""
 DROP_S = 0.1
 FLUSH_BYTES = 32_768
 """Messages are written together: small writes cost more than their contents."""

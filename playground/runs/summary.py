@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from playground.client.events import ApiError, Usage
 from playground.prompt.document import Json
+from playground.prompt.json_bounds import loads
 
 if TYPE_CHECKING:
     from playground.runs.run import Run
@@ -30,6 +32,7 @@ def summary(run: Run) -> dict[str, Json]:
         "refusal": state.refusal or None,
         "tool_calls": _tool_calls(state),
         "finish_reason": state.finish_reason,
+        **({"further_choices": further} if (further := wire_choices(state)) else {}),
         "usage": {**usage, "cached_tokens": state.usage.cached_tokens} if usage and state.usage else None,
         "forecast": {"cached_tokens": round(forecast.cached_tokens), "basis": forecast.basis} if forecast else None,
         "ttft_ms": _ms(state.ttft_s),
@@ -52,6 +55,40 @@ def _attempts(state: RunState) -> list[Json]:
         )
         ended_at = attempt.ended_at
     return rows
+
+
+_FURTHER = re.compile(r'"index"\s*:\s*[1-9]')
+
+
+def further_choices(state: RunState) -> dict[int, str]:
+    """Return the texts of the choices after the first one (`n` above 1), by index.
+
+    The other figures are of choice 0. Read from the stored events, which a log without them lacks.
+    """
+    found: dict[int, list[str]] = {}
+    for event in state.raw:
+        if _FURTHER.search(event.data) is None:
+            continue
+        try:
+            body = loads(event.data)
+        except ValueError:
+            continue
+        choices = body.get("choices") if isinstance(body, dict) else None
+        for choice in choices if isinstance(choices, list) else ():
+            index = choice.get("index") if isinstance(choice, dict) else None
+            if isinstance(choice, dict) and isinstance(index, int) and index > 0:
+                message = choice.get("delta") or choice.get("message")
+                text = message.get("content") if isinstance(message, dict) else choice.get("text")
+                found.setdefault(index, []).append(text if isinstance(text, str) else "")
+    return {index: "".join(pieces) for index, pieces in sorted(found.items())}
+
+
+def wire_choices(state: RunState) -> list[Json]:
+    """Return the further choices in the shape of the API."""
+    return [
+        {"index": index, "message": {"role": "assistant", "content": text}}
+        for index, text in further_choices(state).items()
+    ]
 
 
 def wire_usage(usage: Usage | None) -> dict[str, Json] | None:

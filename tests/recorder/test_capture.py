@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 
 import pytest
 
@@ -14,6 +15,7 @@ from playground.recorder.feed_messages import is_recorded
 from playground.recorder.proxy import Outcome
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState, fold
+from playground.runs.summary import further_choices
 
 TARGET = "/v1/chat/completions"
 BODY = b'{"model": "m", "messages": [{"role": "user", "content": "Hello"}]}'
@@ -170,3 +172,39 @@ def test_gzip_that_unpacks_to_more_than_the_bound_is_cut(monkeypatch: pytest.Mon
 )
 def test_is_recorded_only_chat_completions(method: str, target: str, recorded: bool) -> None:
     assert is_recorded(method, target) is recorded
+
+
+def _choices(stream: bool) -> bytes:
+    texts = ((0, "Hi"), (1, "He"), (1, "llo"), (2, "Hey")) if stream else ((0, "Hi"), (1, "Hello"), (2, "Hey"))
+    part = "delta" if stream else "message"
+    choices = [{"index": index, part: {"content": text}, "finish_reason": None} for index, text in texts]
+    if not stream:
+        return json.dumps({"choices": choices}).encode()
+    return b"".join(b"data: %b\n\n" % json.dumps({"choices": [one]}).encode() for one in choices) + b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_choices_after_the_first_are_read_from_the_events(stream: bool) -> None:
+    sink = Sink()
+    seen = exchange(sink)
+    seen.request_data(BODY)
+    seen.request_end()
+    seen.response_head(0.1, 200, STREAM_HEADERS if stream else HEADERS)
+    seen.response_data(0.2, _choices(stream))
+    seen.end(0.3, "complete", "")
+    assert (sink.state.phase, sink.state.text) == ("done", "Hi")
+    assert further_choices(sink.state) == {1: "Hello", 2: "Hey"}
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_coding_that_cannot_be_read_is_named_also_in_an_error(status: int) -> None:
+    sink = Sink()
+    seen = exchange(sink)
+    seen.request_data(BODY)
+    seen.request_end()
+    seen.response_head(0.1, status, [*HEADERS, (b"Content-Encoding", b"zstd")])
+    seen.response_data(0.2, b"\x28\xb5\x2f\xfdxxxx")
+    seen.end(0.3, "complete", "")
+    assert sink.state.error is not None
+    assert "zstd" in sink.state.error.detail
+    assert sink.state.status == status

@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
 from playground.experiments.batch_lines import BatchLine
 from playground.experiments.batch_totals import BatchTotals
 from playground.export.terminal import visible, visible_line
-from playground.runs.metrics import dollars, finish_text, percent, seconds
+from playground.runs.metrics import counted, dollars, finish_text, percent, seconds
 from playground.ui.batch.model import BatchModel, BatchTable
 from playground.ui.batch.setup import BatchSetup
 from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
@@ -300,7 +300,8 @@ class BatchPage(QWidget):
             f"{name[:32]} passed {passed:,} of {done:,} ({percent(passed / done if done else None)})"
             for name, passed in totals.passed.items()
         ]
-        parts += [f"{totals.prompt_tokens:,} in", f"{percent(totals.cached_share)} cached", dollars(totals.cost)]
+        parts += [counted(totals.requests, "request"), f"{totals.prompt_tokens:,} in"]
+        parts += [f"{percent(totals.cached_share)} cached", f"{totals.completion_tokens:,} out", dollars(totals.cost)]
         if totals.unreported:
             parts.append(f"{totals.unreported:,} not reported")
         self.totals.set_full_text("  ·  ".join(parts))

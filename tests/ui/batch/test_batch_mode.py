@@ -149,7 +149,11 @@ async def test_batch_column_of_another_name_is_mapped_and_check_results_are_coun
     batch.start_or_pause()
     await ended(batch, hand)
     assert [line.checks for line in batch.page.model.lines] == [{"max-tokens=1": False}] * 2
-    assert "passed 0 of 2" in batch.page.totals.text()
+    shown, totals = batch.page.totals.full_text, batch.session.totals if batch.session else None
+    assert totals is not None
+    assert totals.requests == 2
+    for part in ("passed 0 of 2", "2 requests", f"{totals.completion_tokens:,} out"):
+        assert part in shown
 
 
 async def test_batch_failed_rows_alone_are_retried(session: Session, hand: UiDriver, tmp_path: Path) -> None:
