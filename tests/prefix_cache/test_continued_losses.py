@@ -226,7 +226,7 @@ def test_answer_that_the_client_changed_is_named_if_the_rest_was_lost(changed: b
             "completion_tokens": len(answer) // 4,
             "prompt_tokens_details": {"cached_tokens": common_prefix(text, held) // 4 // 16 * 16},
         }
-        generated: Json = {"role": "assistant", "content": answer}
+        generated: dict[str, Json] = {"role": "assistant", "content": answer}
         records.append(TrafficRecord(1_000.0 + 7 * number, body, 200, f"r{number}", usage_of(usage, generated)))
         held = f"{text}assistant\x1e{answer}"
         sent = f"{answer[:500]}swiftly {answer[500:]}" if changed and number == 10 else answer
