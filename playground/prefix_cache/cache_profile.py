@@ -61,7 +61,7 @@ def profile(learned: LearnedParameters) -> CacheProfile:
 
 
 def _replicas(learned: LearnedParameters) -> Estimate:
-    if learned.round_robin.replicas:
+    if learned.round_robin.replicas and learned.round_robin.served:
         turns = learned.round_robin
         return Estimate(turns.replicas, turns.agreed if turns.alone else turns.agreed / 2, learned.reports)
     routings = learned.hypotheses.routings()

@@ -334,19 +334,8 @@ class Hypotheses:
         found.append((left, Size(0.0, 0.0)))
         return found
 
-    def learn(
-        self,
-        cached: int,
-        prompt: int,
-        reaches: Mapping[Rendering, Reach],
-        units: Sequence[CacheUnit],
-        *,
-        routed: bool = True,
-    ) -> float:
-        """Weigh the hypotheses by a report. Returns the probability that a loss explains it (0 to 1).
-
-        `routed`: whether it tells of replicas.
-        """
+    def learn(self, cached: int, prompt: int, reaches: Mapping[Rendering, Reach], units: Sequence[CacheUnit]) -> float:
+        """Weigh the hypotheses by a report. Returns the probability that a loss explains it (0 to 1)."""
         memory: dict[tuple[float, float], float] = {}
 
         def chance(size: Size) -> float:
@@ -386,7 +375,7 @@ class Hypotheses:
             if known is None:
                 known = logs[id(row)] = [log(factor * one + other) for one in row]
             self._logs[rendering] = list(map(add, values, known))
-        if routed and not self.replicas_in_turn:
+        if not self.replicas_in_turn:
             self._weigh_routings(reaches, chance, fitting, lost, stray)
         self._normalize(learned=True)
         by_loss = single * rate * lost / total if total else 0.0

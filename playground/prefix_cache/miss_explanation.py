@@ -21,6 +21,7 @@ from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, Mis
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import NEAR
+from playground.prefix_cache.proofs import PART
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
     BASE,
@@ -241,8 +242,10 @@ def _first(cached: int, known: MissKnowledge) -> MissExplanation:
 def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
     """Explain a prefix that ended where the template puts tools or system text: before the last user message; or where
     it writes the assistant's messages of the last turn in another way."""
-    if case.parameters:
-        return None  # another model, or a part of the cache kept apart, explains it as well
+    unproved = case.moved in case.known.unproved_orders
+    if case.parameters:  # another model, or a part of the cache kept apart, explains it as well
+        less = unproved and case.known.longest - case.cached >= 2 * max(PART, case.known.block)
+        return _made(case, "parameters", "parameters", "parameters") if less else None
     if case.may_be_off and case.extends:
         return _lost(case, "lost")
     if case.in_plain_order:
@@ -253,7 +256,7 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
         return _made(case, "unknown", "unknown", "block_or_template")
     if case.other_lost:
         return _made(case, "unknown", "unknown", "template_and_lost", _candidates(case), place=found.shared)
-    if case.moved in case.known.unproved_orders:
+    if unproved:
         return _made(case, "unknown", "unknown", "template_or_lost", _candidates(case), place=found.shared)
     turn = case.moved in TURN_ORDERS
     reason: Reason = "template_marks_turn" if turn else "template_moves"

@@ -150,15 +150,18 @@ class CacheProofs:
         losses = len(misses) if restarts is None else restarts
         return enough and 1 / comb(len(hits) + losses, losses) <= CHANCE
 
-    def add_served(self, reach: Reach, cached: int, block: int, at: float, *, stored: bool = True) -> None:
+    def add_served(
+        self, reach: Reach, cached: int, block: int, at: float, *, stored: bool = True, sure: bool = True
+    ) -> None:
         """Add a report with what the cache might hold; the request was sent `at`. `stored`: whether the request that
-        shares most was served something, so that the cache was not off for it."""
+        shares most was served something, so that the cache was not off for it. `sure`: no other probable order explains
+        a report of less."""
         if reach.steps:
             size, least = reach.size(reach.steps[-1].depth), block + NEAR
             missed = size.tokens - cached
             if size.tokens >= PART + least:
                 hit = missed < least + 2 * size.error
-                if hit or missed >= PART + least + 2 * size.error:
+                if hit or (sure and missed >= PART + least + 2 * size.error):
                     self._pauses = [*self._pauses, _Pause(reach.ages[-1], hit, at)][-PAUSES:]
         for step, distance in zip(reach.steps, reach.distances, strict=True):
             size = reach.size(step.depth)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 from playground.prefix_cache.block_size import SMALL_BLOCK
 from playground.prefix_cache.difference import differing, that_may_matter
 from playground.prefix_cache.hypotheses import ReportOutcome
@@ -12,7 +10,7 @@ from playground.prefix_cache.kept_points import KINDS
 from playground.prefix_cache.learned_parameters import LearnedParameters
 from playground.prefix_cache.prediction import CacheUsage, Prediction
 from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure
-from playground.prefix_cache.proofs import SAME
+from playground.prefix_cache.proofs import SAME, ends_at
 from playground.prefix_cache.reach import Reach
 from playground.prefix_cache.sent_requests import SentRequests
 from playground.prefix_cache.view import MOVED_ORDERS, Order
@@ -20,7 +18,7 @@ from playground.prefix_cache.view import MOVED_ORDERS, Order
 ALIKE = 32
 """Requests with the longest shared beginning that are compared in their parameters."""
 POSSIBLE = 0.1
-"""Probability of a block from which a report may be whole blocks of it."""
+"""Probability of a block, or an order, from which it may explain a report."""
 SOON_S = 120.0
 """Seconds after which a whole prompt that is not served says nothing about its size: it may be forgotten."""
 
@@ -88,9 +86,7 @@ class ReportLearner:
             points = {kind: reach.kept(kind, depth) for kind in KINDS}
             self._learned.kept_points.add(cached, points, reach.size(depth), step)
         self._learn_unit(prediction, cached, best)
-        # Nothing of a short prefix may be a minimum or a large block, and is no sign of replicas.
-        telling = bool(cached) or reach.longest.tokens >= min(self._learned.units.figures, default=inf)
-        lost = hypotheses.learn(cached, prompt, prediction.reaches, units, routed=telling)
+        lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
         if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:
             missed = [one for one in reach.steps if reach.size(one.depth).tokens > cached + step]
             if missed:
@@ -101,7 +97,10 @@ class ReportLearner:
         steps = prediction.reach.steps
         newest = self._requests.sent(steps[-1].newest) if steps else None
         stored = newest is not None and bool(newest.cached_tokens)
-        proofs.add_served(prediction.reach, cached, units.step, prediction.now, stored=stored)
+        weights = self._learned.hypotheses.weights
+        likely = [reach.longest for one, reach in prediction.reaches.items() if weights[one] >= POSSIBLE]
+        sure = not any(ends_at(cached, size, units.step) for size in likely)
+        proofs.add_served(prediction.reach, cached, units.step, prediction.now, stored=stored, sure=sure)
         if prediction.plain is not None and not self._learned.round_robin.replicas:
             sizes = {one.order: reach.longest for one, reach in prediction.reaches.items() if one.order in MOVED_ORDERS}
             proofs.add_moved(sizes, prediction.reaches[prediction.plain].longest, cached, units.step)

@@ -26,8 +26,8 @@ class RoundRobin:
     def __init__(self) -> None:
         self.replicas = 0
         """Number of replicas that requests reach in turn; 0: they do not, or it is not known."""
-        self._served = False
-        """Whether a report with cached tokens has agreed with replicas in turn."""
+        self.served = False
+        """Whether a report with cached tokens has agreed: a cache that is off serves none in any turn."""
         self._agreed: dict[int, deque[bool]] = {count: deque(maxlen=KEPT) for count in REPLICAS}
 
     @property
@@ -47,8 +47,7 @@ class RoundRobin:
         replica, by number of replicas, with their answers and without.
 
         A report tells only if one replica serves other blocks of it than a single cache. It agrees if it is what the
-        replica serves and a single cache does not. Replicas are assumed once a report with cached tokens has agreed: a
-        cache that is off serves none in any turn.
+        replica serves and a single cache does not.
         """
         single = _served((size(depth) for depth in depths.get(1, (0, 0))), block)
         by_single = _any(cached, single)
@@ -59,10 +58,10 @@ class RoundRobin:
             by_replica = _any(cached, replica)
             if by_replica != by_single or (not by_replica and max(replica)[1] < max(single)[0]):
                 agreed.append(by_replica)
-                self._served = self._served or (by_replica and cached > 0)
+                self.served = self.served or (by_replica and cached > 0)
         shares = {count: sum(agreed) / len(agreed) for count, agreed in self._agreed.items() if len(agreed) >= LEAST}
         best = max(shares, key=lambda count: (shares[count], -count), default=0)
-        if best and shares[best] >= BELIEVED and self._served:
+        if best and shares[best] >= BELIEVED:
             self.replicas = best
         elif shares.get(self.replicas, 0.0) < DOUBTED:
             self.replicas = 0
@@ -79,7 +78,7 @@ class RoundRobin:
         for count, known in self._agreed.items():
             known.extend(agreed.get(str(count), ()))
         self.replicas = replicas if self._agreed.get(replicas) else 0
-        self._served = bool(self.replicas)
+        self.served = bool(self.replicas)
 
 
 def _served(sizes: Iterable[Size], block: int) -> list[tuple[int, int]]:

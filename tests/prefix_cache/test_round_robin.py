@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from playground.prefix_cache.cache_profile import profile
+from playground.prefix_cache.learned_parameters import LearnedParameters
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.replay import ReplayResult, replay_traffic
 from playground.prefix_cache.round_robin import RoundRobin
@@ -110,42 +112,16 @@ def test_replicas_at_random_are_not_taken_for_turns(seed: int) -> None:
     assert model.learned.round_robin.replicas == 0
 
 
-def test_cache_that_serves_nothing_is_not_taken_for_turns() -> None:
+def test_cache_that_serves_nothing_is_not_stated_as_turns() -> None:
     turns = RoundRobin()
-    sizes = {1: (3_000, 0), 2: (500, 400), 3: (0, 0), 4: (900, 800)}
+    sizes = {1: (3_000, 2_900), 2: (500, 400), 3: (0, 0), 4: (900, 800)}
     for cached in (0,) * 8:
         turns.add(cached, sizes, lambda depth: Size(float(depth), 0.0), BLOCK)
-    assert turns.replicas == 0
-
-
-def short_chats(block: int) -> Iterator[TrafficRecord]:
-    """Yield conversations of two turns with the same rules on one cache; no prefix reaches a block."""
-    kept: list[str] = []
-    for number in range(60):
-        rng = random.Random(number // 2)
-        messages: list[Json] = [
-            {"role": "system", "content": sentence(random.Random(0), block // 3)},
-            {"role": "user", "content": sentence(rng, block // 4)},
-        ]
-        if number % 2:
-            messages += [{"role": "assistant", "content": "Yes."}, {"role": "user", "content": sentence(rng, block)}]
-        text = view_of_fields({"messages": messages}).text
-        shared = max((common_prefix(text, one) for one in kept), default=0) // 4
-        kept.append(text)
-        usage: dict[str, Json] = {
-            "prompt_tokens": len(text) // 4,
-            "prompt_tokens_details": {"cached_tokens": shared // block * block},
-        }
-        yield TrafficRecord(
-            1_000.0 + 7 * number, {"model": "m", "messages": messages}, 200, f"s{number}", usage_of(usage, None)
-        )
-
-
-def test_prefixes_below_a_block_are_no_sign_of_replicas() -> None:
-    replay = replay_traffic(short_chats(512))
-    for _ in replay:
-        pass
-    assert replay._forecaster.model("", "m").learned.hypotheses.routings()[0] >= 0.8
+    assert turns.replicas
+    assert not turns.served
+    learned = LearnedParameters(300.0)
+    learned.round_robin, learned.reports = turns, 8
+    assert profile(learned).replicas.value == 1
 
 
 def test_add_report_that_contradicts_turns_ends_them() -> None:

@@ -159,6 +159,23 @@ def test_forgets_after_needs_pauses_that_neither_chance_nor_few_restarts_separat
     assert [each.learned.proofs.forgets_after(120.0, 350.0, 3_520.0) for each in (model, other)] == [forgets] * 2
 
 
+@pytest.mark.parametrize("sure", [True, False])
+def test_forgets_after_report_that_another_order_explains_is_no_short_pause(sure: bool) -> None:
+    """One of 26 reports after short pauses has less, as if nothing had been kept for 4 seconds."""
+    proofs = CacheProofs()
+
+    def add(pause: float, cached: int, at: float, *, sure: bool = True) -> None:
+        found = Reach([MatchStep(100, 0, 1)], lambda _depth: Size(1_000.0, 0.0), [pause], [0.0])
+        proofs.add_served(found, cached, 16, at, sure=sure)
+
+    add(4.0, 0, 500.0, sure=sure)
+    for number in range(25):
+        add(30.0 + number, 992, 1_000.0 + 100 * number)
+    for number in range(4):
+        add(700.0, 0, 10_000.0 + 1_000 * number)
+    assert proofs.forgets_after(600.0, 700.0, 20_000.0) == (not sure)
+
+
 def test_forgets_after_one_loss_is_enough_if_another_prefix_was_kept_meanwhile() -> None:
     """No restart explains that a prefix was lost while another, which was in use, was not."""
     proofs = CacheProofs()
