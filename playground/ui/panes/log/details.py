@@ -29,7 +29,7 @@ Start = Callable[[Coroutine[Any, Any, None], str], object]
 
 
 Clock = Literal["local", "utc", "relative"]
-"""Return the format of timestamps."""
+"""Format of timestamps."""
 
 
 class AttemptLine(Struct, frozen=True):
@@ -86,6 +86,8 @@ class Details:
         self._known: OrderedDict[str, tuple[_Version, RowDetail]] = OrderedDict()
         self._waiting: OrderedDict[str, LogRow] = OrderedDict()
         self._reading = False
+        self._forgotten = 0
+        """How many times details were forgotten: a read that began before may lack an explanation."""
 
     def set_source(self, source: RequestLog | None) -> None:
         """Ask another log from here on."""
@@ -95,6 +97,7 @@ class Details:
 
     def forget_unexplained(self, run_id: str) -> None:
         """Read requests without an explanation again: of one request, or of all ("")."""
+        self._forgotten += 1
         for known in [run_id] if run_id else list(self._known):
             if known in self._known and not self._known[known][1].explained:
                 del self._known[known]
@@ -134,13 +137,18 @@ class Details:
             self._reading = False
 
     async def _read_explanations(self, source: RequestLog, rows: list[LogRow]) -> None:
+        forgotten = self._forgotten
         found = await source.explanations([row.number for row in rows])
         if source is self._source:
             for row in rows:
                 known = row.number in found
+                if not known and forgotten != self._forgotten:
+                    self._waiting.setdefault(row.run_id, row)
+                    continue
                 self._keep(row, RowDetail(explained=known, missed=read_explanation(found.get(row.number))))
 
     async def _read_one(self, source: RequestLog, row: LogRow) -> None:
+        forgotten = self._forgotten
         stored = await source.get(row.run_id)
         if source is not self._source:
             return
@@ -152,6 +160,9 @@ class Details:
         detail = NOTHING if state is None else self._detail(state, row)
         if stored is not None and stored.explanation is not None:
             detail = replace(detail, explained=True, missed=read_explanation(stored.explanation))
+        elif forgotten != self._forgotten:
+            self._waiting.setdefault(row.run_id, row)
+            return
         self._keep(row, detail)
 
     def _keep(self, row: LogRow, detail: RowDetail) -> None:

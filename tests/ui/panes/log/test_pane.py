@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import cast
 
 import msgspec
@@ -21,6 +22,7 @@ from playground.requestlog.records import Count, Found, LogRow, StoredRun, Total
 from playground.ui.controllers.log import NARROW_DROPS, ColumnLayout
 from playground.ui.panes.log import model
 from playground.ui.panes.log.columns import COLUMNS
+from playground.ui.panes.log.details import Details
 from playground.ui.panes.log.model import PAGE
 from playground.ui.panes.log.pane import COPY, COPY_UNSEEN, NO_MATCH, NOTHING_YET, OPENING, SEARCHING
 from tests.requestlog.samples import answered, keep, refused
@@ -567,6 +569,28 @@ async def test_prefix_column_shows_the_stored_explanation_and_the_error_of_a_fai
     await stage.until(lambda: stage.cell(0, "prefix") == "—", "no explanation")
     await stage.log.set_explanation(late.run_id, {})
     await stage.until(lambda: stage.cell(0, "prefix") == "as forecast", "the explanation")
+
+
+async def test_an_explanation_that_is_stored_during_a_read_is_displayed(stage: Stage) -> None:
+    reading, stored = asyncio.Event(), asyncio.Event()
+
+    async def slow(numbers: Sequence[int]) -> dict[int, Json]:
+        found = await stage.log.explanations(numbers)
+        reading.set()
+        await stored.wait()
+        return found
+
+    request = show.of("Hello")
+    await keep(stage.log, request, answered())
+    (row,) = await stage.log.page(EVERYTHING)
+    details = Details(lambda reads, _what: asyncio.ensure_future(reads), lambda _run_id: None)
+    details.set_source(cast("RequestLog", SimpleNamespace(explanations=slow)))
+    assert not details.of(row).explained
+    await reading.wait()
+    await stage.log.set_explanation(request.run_id, {})
+    details.forget_unexplained(request.run_id)
+    stored.set()
+    await stage.until(lambda: details.of(row).explained, "the explanation")
 
 
 async def test_a_hidden_log_repaints_nothing(stage: Stage) -> None:
