@@ -583,14 +583,16 @@ async def test_an_explanation_that_is_stored_during_a_read_is_displayed(stage: S
     request = show.of("Hello")
     await keep(stage.log, request, answered())
     (row,) = await stage.log.page(EVERYTHING)
-    details = Details(lambda reads, _what: asyncio.ensure_future(reads), lambda _run_id: None)
+    came: list[str] = []
+    details = Details(lambda reads, _what: asyncio.ensure_future(reads), came.append)
     details.set_source(cast("RequestLog", SimpleNamespace(explanations=slow)))
     assert not details.of(row).explained
     await reading.wait()
     await stage.log.set_explanation(request.run_id, {})
     details.forget_unexplained(request.run_id)
     stored.set()
-    await stage.until(lambda: details.of(row).explained, "the explanation")
+    await stage.until(lambda: came, "the details")
+    assert details.of(row).explained
 
 
 async def test_a_hidden_log_repaints_nothing(stage: Stage) -> None:
