@@ -101,7 +101,8 @@ def _by_position(rows: Sequence[Sequence[str]], region: _Region) -> list[_Region
         return [region]
     parts = [[(begin + at, begin + at + 1) for begin, _ in region] for at in range(count)]
     columns = [list(dict.fromkeys(row[begin] for row, (begin, _) in zip(rows, part, strict=True))) for part in parts]
-    return parts if all(_are_variants(column[:MAX_SAMPLES]) for column in columns) else [region]
+    variants = all(len(column) == 1 or _are_variants(column[:MAX_SAMPLES]) for column in columns)
+    return parts if variants else [region]
 
 
 def _are_variants(units: Sequence[str]) -> bool:

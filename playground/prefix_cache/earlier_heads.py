@@ -4,15 +4,23 @@ their spans are one finding."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from playground.prefix_cache.varying_spans import MAX_SAMPLES, HeadItem, VaryingSpan, numbered
+from playground.prefix_cache.varying_spans import HeadItem, SpanKind, VaryingSpan, numbered
 
 _HEADS = 24
 """Newest heads that are compared at the beginning of a conversation."""
 _TOGETHER = 3
-"""Spans of one kind that always change together, or are the states of a list, from which on they are one finding."""
-_STATES = frozenset(("text", "name", "number"))
+"""Spans of one kind that always change together, or are states in prose, from which on they are one finding."""
+_STATES: tuple[SpanKind, ...] = ("text", "name", "number", "counter", "retrieved_text", "whitespace", "identifier")
+_MOMENTS: tuple[SpanKind, ...] = ("date", "time")
+_NEAR = 160
+"""Code points of prose between two states of one list."""
+_FAMILIES: Mapping[SpanKind, str] = {
+    **dict.fromkeys(_STATES, "state"),
+    **dict.fromkeys(_MOMENTS, "moment"),
+}
 """Kinds of values that can be the state of an entry of a list."""
 
 
@@ -66,7 +74,8 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
     The same value in several places is one finding, and so are several spans of one kind that always change together
     and back, and those that change only with them: they follow from one value, such as the tenant of a white-label
     program. Reordered keys of all tools are one finding, and so are those of a message: the same code serializes them.
-    So are the states of a list in a message, such as the tasks of a plan, which change one after the other.
+    So are the states of a list in a message, such as the tasks of a plan, which change one after the other, and the
+    entries that it loses.
     """
     found: dict[int, int] = {}
     by_value: dict[object, int] = {}
@@ -98,21 +107,47 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
 
 
 def _lists_of_states(items: Sequence[HeadItem]) -> list[list[int]]:
-    """Return the items with spans of one kind in one message that have two or more values in common."""
-    groups: list[tuple[object, set[str], list[int]]] = []
+    """Return the items of each list of states: spans in neighbouring rows of a message that begin alike.
+
+    In prose and rows of keys these are three values or more of one family that are close together; in other rows two
+    of one family tell that the rows are entries of one list. A span of several rows counts as so many values.
+    """
+    groups: dict[tuple[int, tuple[int, str]], list[int]] = {}
     for at, item in enumerate(items):
-        span = item.span
-        if span is None or span.part != "message" or span.kind not in _STATES or len(span.samples) >= MAX_SAMPLES:
-            continue
-        values = {sample.casefold() for sample in span.samples}
-        for place, known, members in groups:
-            if place == (span.index, span.kind) and len(known & values) > 1:
-                known.update(values)
-                members.append(at)
-                break
+        if item.span is not None and item.span.part == "message" and item.span.kind in _FAMILIES:
+            groups.setdefault((item.span.index, item.row), []).append(at)
+    found: list[list[int]] = []
+    for (_, (_, mark)), members in groups.items():
+        by_family: dict[str, list[int]] = {}
+        for at in members:
+            by_family.setdefault(_family(items[at]), []).append(at)
+        if mark and mark != "key":
+            found += [members] if any(_values(items, row) > 1 for row in by_family.values()) else []
         else:
-            groups.append(((span.index, span.kind), values, [at]))
-    return [members for _, _, members in groups if len(members) >= _TOGETHER]
+            runs = (run for row in by_family.values() for run in _close(items, row, anywhere=bool(mark)))
+            found += [run for run in runs if _values(items, run) >= _TOGETHER]
+    return found
+
+
+def _close(items: Sequence[HeadItem], row: Sequence[int], *, anywhere: bool) -> list[list[int]]:
+    """Return runs of items without much text between them; `anywhere`: all."""
+    runs: list[list[int]] = [[row[0]]]
+    for before, at in pairwise(row):
+        left, right = items[before].span, items[at].span
+        if not anywhere and left and right and right.start - left.end > _NEAR:
+            runs.append([])
+        runs[-1].append(at)
+    return runs
+
+
+def _values(items: Sequence[HeadItem], row: Sequence[int]) -> int:
+    """Return the number of values of spans: the rows of the longest sample of each."""
+    spans = [span for at in row if (span := items[at].span)]
+    return sum(max(1, *(len(sample.splitlines()) for sample in span.samples)) for span in spans)
+
+
+def _family(item: HeadItem) -> str:
+    return _FAMILIES[item.span.kind] if item.span else ""
 
 
 def _kind(span: VaryingSpan) -> tuple[str, str]:

@@ -8,6 +8,7 @@ saves, once those in front are fixed. So the prices of all spans add up to all l
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
@@ -48,8 +49,8 @@ COLD = 1_024
 _LEARNED = 40
 """Reports to which the estimates of a program are fitted."""
 _FEW, _STEPS = 4, 3
-"""Requests from which on a change can be told from a value that changes every time; times at which spans of the head
-change from which on none of them is a single change."""
+"""Requests from which on a change can be told from a value that changes every time; times at which spans or places of
+the head change from which on none of them is a single change, and no value is the same prompt again."""
 _LONG = 128
 """Tokens from which on text that independent requests repeat in their newest message is worth a finding."""
 _MEASURES = 32
@@ -201,8 +202,9 @@ class _Program:
         self._found: dict[object, _Found] = {}
         for number, item in enumerate(self._items):
             if item.span is not None and self._merged[number] == number:
-                places = sum(other == number for other in self._merged.values())
-                span = replace(item.span, family=0, places=places, changed=(), changes=0)
+                kinds = [one.span.kind for at, one in enumerate(self._items) if one.span and self._merged[at] == number]
+                kind = Counter(kinds).most_common(1)[0][0]
+                span = replace(item.span, kind=kind, family=0, places=len(kinds), changed=(), changes=0)
                 self._found[number] = _Found(span)
         self._paid: dict[int, dict[object, float]] = {}
         self._shared: list[int] = []
@@ -573,14 +575,15 @@ class _Program:
 
     def _recurs(self, key: int, roots: Sequence[int], paid: Mapping[int, Mapping[int, float]], number: int) -> bool:
         """Whether most values of a span of the head are used in several conversations, and paid for once at most."""
-        if self._found[key].span.kind not in _LASTING:
+        places = {self._items[at].versions for at, first in self._merged.items() if first == key}
+        if self._found[key].span.kind not in _LASTING or len(places) >= _STEPS:
             return False
         using: dict[int, list[int]] = {}
         for version, root in zip(self._versions(key), roots, strict=True):
             using.setdefault(version, []).append(root)
         again = sum(len(set(conversations)) > 1 for conversations in using.values())
         paying = sum(row.get(number, 0.0) > BLOCK for row in paid.values())
-        return 2 * again > len(using) and paying <= len(using)
+        return 2 * again > len(using) and paying <= len(using) and 2 * paying <= len(self._compared)
 
     def _versions(self, key: int) -> tuple[int, ...]:
         """Return which value each request has of a finding about the head, in all its places."""

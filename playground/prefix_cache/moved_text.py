@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
@@ -32,8 +32,8 @@ _KNOWN, _WITH_VALUES = 0.4, 0.75
 """Share of the blocks, without and with their values, that all versions have at least."""
 _OFTEN = 1 / 3
 """Share of the changes that change the order, from which on it is the reason of their cost."""
-_MAX_TEXTS = 4_000_000
-"""Code points of all versions up to which moved blocks are searched."""
+_MAX_TEXTS = 2_000_000
+"""Code points of versions that are compared at once."""
 _PROBES, _PROBE = 16, 12
 """Places, and code points at each, by which two texts without a common block are told apart."""
 
@@ -78,9 +78,37 @@ class _Version(Struct, frozen=True):
 
 
 def moved_text(texts: Sequence[str]) -> MovedText | None:
-    """Return the blocks that different texts have in several orders; None if there are none."""
-    if len(texts) < 2 or sum(map(len, texts)) > _MAX_TEXTS:
+    """Return the blocks that different texts have in several orders; None if there are none.
+
+    Many texts are compared in groups, each with the first text: memory is bounded.
+    """
+    if len(texts) < 2:
         return None
+    bounds: list[Bounds] = []
+    shares: list[float] = []
+    for group in _groups_of_texts(texts):
+        moved = _moved_in(group)
+        if moved is None:
+            return None
+        bounds += moved.bounds[1:] if bounds else moved.bounds
+        shares.append(moved.known)
+    return MovedText(tuple(bounds), sum(shares) / len(shares))
+
+
+def _groups_of_texts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Yield groups of texts of `_MAX_TEXTS` code points or a little more, each with the first text in front."""
+    group, size = [texts[0]], len(texts[0])
+    left = sum(map(len, texts)) - size
+    for text in texts[1:]:
+        group.append(text)
+        size, left = size + len(text), left - len(text)
+        if size >= _MAX_TEXTS and left >= _MAX_TEXTS // 2:
+            yield group
+            group, size = [texts[0]], len(texts[0])
+    yield group
+
+
+def _moved_in(texts: Sequence[str]) -> MovedText | None:
     unspaced = 2 * len(_UNSPACED_WORDS.findall(texts[0])) > len(_WORDS.findall(texts[0]))
     versions = [_version(text, _UNSPACED_GROUP if unspaced else _GROUP) for text in texts]
     places = [_once(version.groups) for version in versions]

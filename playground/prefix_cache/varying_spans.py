@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -153,6 +153,9 @@ _ENDS = " \t\n.!?…。！？।*-–•·|"
 _KEYS = re.compile(r"""([\w.-]+)["'”]\s*[:=]|[{,;(][ \t]*([\w.-]+)[ \t]*[:=]|[&?]([\w.-]+)=|^([\w.-]+)=\S""")
 """Keys of an object: with a quotation mark behind them, or between separators. `id="…"` in a tag is none."""
 
+_ROW = re.compile(r"\s*(?:[-*•+|–](?=\s)|\(?\d+[.):]|\[[^\]\n]{0,6}\]|</?[\w:.-]+|(?P<key>[^\s:=]+)\s*[:=](?=\s|$))")
+"""Mark, number, tag or key that a line of a list begins with."""
+
 _LINE_KEYS = re.compile(r"^[\w.-]+(?=\s*:\s)", re.MULTILINE)
 
 
@@ -161,7 +164,7 @@ class HeadItem(Struct, frozen=True):
 
     `versions[n]`: which of its values request n of the family has. `sizes[n]`: ≈ tokens of that value.
     `shares`: if all values are the same paragraphs or keys in another order, the share of each value with which an
-    earlier one begins.
+    earlier one begins. `row`: the block of lines of a message that the span is in, and what its line begins with.
     """
 
     span: VaryingSpan | None
@@ -169,6 +172,7 @@ class HeadItem(Struct, frozen=True):
     versions: tuple[int, ...] = ()
     sizes: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
+    row: tuple[int, str] = (0, "")
 
 
 def head_items(
@@ -265,7 +269,8 @@ class _Head:
         yield HeadItem(None, estimate(texts[0][: starts[0]]))
         changes: list[VaryingRange | ReorderedObject] = [*ranges, *objects]
         changes.sort(key=lambda one: one.start)
-        for found, next_start in zip(changes, starts[1:], strict=True):
+        rows = _rows(texts[0], [one.start for one in changes])
+        for found, next_start, row in zip(changes, starts[1:], rows, strict=True):
             behind = estimate(texts[0][found.end : next_start])
             if isinstance(found, ReorderedObject):
                 place = found.start, found.end
@@ -273,7 +278,7 @@ class _Head:
                 sizes = tuple(estimate(value) * share for value, share in zip(found.values, found.known, strict=True))
                 yield HeadItem(span, behind, numbered(found.values), sizes, _shares(found.values))
             else:
-                yield self._varying(found, part, index, requests, behind)
+                yield replace(self._varying(found, part, index, requests, behind), row=row)
 
     def _varying(
         self,
@@ -298,6 +303,37 @@ class _Head:
         if moved and span.kind != "reordered_keys":
             span = replace(span, kind="reordered_text")
         return HeadItem(span, behind, found.versions, sizes, _shares(samples) if moved else ())
+
+
+def _rows(text: str, places: Sequence[int]) -> list[tuple[int, str]]:
+    """Return for each code point the block of lines that it is in, and what its line begins with.
+
+    Lines that begin alike are one block also with empty lines between them.
+    """
+    rows: list[tuple[int, str]] = []
+    starts: list[int] = []
+    at = block = 0
+    above, empty = "", False
+    for line in text.splitlines(keepends=True):
+        mark = _row_mark(line)
+        if not line.strip():
+            empty = True
+        elif empty:
+            block += mark != above or not mark
+            empty = False
+        above = mark if line.strip() else above
+        starts.append(at)
+        rows.append((block, mark))
+        at += len(line)
+    return [rows[max(bisect_right(starts, place) - 1, 0)] if rows else (0, "") for place in places]
+
+
+def _row_mark(line: str) -> str:
+    """Return the mark, number or tag of a line of a list, or "key" for a key; empty for prose."""
+    found = _ROW.match(line)
+    if found is None:
+        return ""
+    return "key" if found["key"] else re.sub(r"\d+", "0", found[0].strip())
 
 
 def _outside(found: VaryingRange, objects: Sequence[ReorderedObject]) -> VaryingRange:
