@@ -111,8 +111,12 @@ def _mask(value: str) -> str:
 def _masked_forms(text: str) -> str:
     from playground.prompt.secret_texts import masked_secrets
 
-    text = _UP_TO_USER.sub(lambda found: f"{_mask(found[0].removesuffix('@'))}@", text)
-    return masked_secrets(_QUERY.sub(lambda found: f"{found[1]}{_mask('')}", text))
+    # The patterns take seconds for a long text without what each match has.
+    if "@" in text:
+        text = _UP_TO_USER.sub(lambda found: f"{_mask(found[0].removesuffix('@'))}@", text)
+    if "://" in text:
+        text = _QUERY.sub(lambda found: f"{found[1]}{_mask('')}", text)
+    return masked_secrets(text)
 
 
 def _masked_generated(found: re.Match[str]) -> str:

@@ -17,7 +17,6 @@ import random
 import re
 import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,8 +37,10 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
 from tests.benchmarks.bench_log_corpus import requests
+from tests.forked_program import start_script
 
 KILLS = 200
+CHILD = "from tests.benchmarks.bench_kills import main; main()"
 AT_ONCE = 6
 LONGEST_S = 1.2
 SIMULATOR = ("--plan", "none", "--ttft-ms", "10", "--token-ms", "2")
@@ -79,8 +80,7 @@ def child(folder: Path, base_url: str) -> None:
 
 def kill_once(folder: Path, base_url: str, after_s: float, *, after_an_end: bool = False) -> dict[str, str]:
     """Kill a child after a time, or after a time since its first request ended; returns the ended runs and phases."""
-    command = [sys.executable, "-m", "tests.benchmarks.bench_kills", "--child", str(folder), base_url]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = start_script(CHILD, "--child", str(folder), base_url)
     assert process.stdout is not None
     assert process.stdout.readline().strip() == "begun"
     first = process.stdout.readline() if after_an_end else ""
@@ -178,8 +178,7 @@ def measure_deletions(
     there = set() if there is None else there
     gone: set[int] = set()
     for kill in range(kills):
-        command = [sys.executable, "-m", "tests.benchmarks.bench_kills", "--child", str(folder), "-", str(kill * 10**6)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = start_script(CHILD, "--child", str(folder), "-", str(kill * 10**6))
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "begun"
         said = [process.stdout.readline()]

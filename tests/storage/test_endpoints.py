@@ -495,6 +495,8 @@ def test_cut_file_keeps_every_whole_row(path: Path) -> None:
     for size in range(len(text) % 7, len(text) + 1, 7):
         path.write_text(text[:size])
         assert len(EndpointStore(path).all()) == 2 + sum(size >= end for end in ends)
+        for aside in path.parent.glob("endpoints.damaged*"):  # each start reads all of them
+            aside.unlink()
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "1e999"])
