@@ -25,7 +25,8 @@ ID_INDEXES = {
 """Indexes of 8 characters of ids, in which UUIDs are different. A body id is usually a prefix, `-` and the request_id.
 Added after opening, also to files of earlier versions."""
 _OLD_INDEXES = ("runs_request_end", "runs_body_end")
-_LIKE = "LIKE :like ESCAPE '\\'"
+_LIKE = "LIKE +:like ESCAPE '\\'"
+"""With the `+`, SQLite does not prepare the statement again for each pattern, which takes four times as long as it."""
 _WHOLE = f"""SELECT number FROM runs WHERE run_id IN (:stored, :id)
 UNION SELECT number FROM runs INDEXED BY runs_request_start WHERE substr(request_id, 1, 8) IN (:start, :after)
     AND (request_id {_LIKE} OR body_id {_LIKE})
