@@ -68,9 +68,7 @@ def test_the_filler_without_a_system_message_and_with_a_variable_in_the_first_li
 def test_the_filler_is_known_again_in_a_prompt_of_two_languages() -> None:
     hindi = "शांत रहें। " * 5
     document = with_tools(f"\n{hindi}\nYou are kind to the caller, and short, and this is half of it all.")
-    for advice in said(document, "no-filler"):
-        if advice.fix is not None:
-            assert text(advice.fix.after).startswith(f"\n{hindi.strip()}")
+    assert [advice.fix for advice in said(document, "no-filler")] == [None]
     for row in PHRASES.values():
         assert not said(with_tools(f"{hindi * 9}\n{row.filler}"), "no-filler")
 

@@ -153,6 +153,7 @@ def test_a_figure_is_copied_by_one_key(pane: InspectorPane) -> None:
 def test_every_row_is_reached_and_named(pane: InspectorPane) -> None:
     pane.show_model(runs.model(runs.done()))
     for section in (pane.usage, pane.forecast, pane.latency, pane.cost, pane.request):
+        assert section.rows
         for row in section.rows.values():
             assert row.focusPolicy() == Qt.FocusPolicy.StrongFocus
             assert row.accessibleName().endswith(row.value)

@@ -355,7 +355,7 @@ def test_the_cursor_is_kept_in_sight(open_pane: Open) -> None:
 
 def test_everything_that_takes_the_keyboard_has_a_name(open_pane: Open) -> None:
     document = replace(DOCUMENT, messages=(*DOCUMENT.messages, Message("tool", "x", (), "call_1")))
-    pane = open_pane(document).pane
+    pane, named = open_pane(document).pane, 0
     for index in range(4):
         pane.tabs.setCurrentIndex(index)
         for widget in pane.findChildren(QWidget):
@@ -365,6 +365,8 @@ def test_everything_that_takes_the_keyboard_has_a_name(open_pane: Open) -> None:
                 text = widget.text() if isinstance(widget, QAbstractButton) else ""
                 if isinstance(widget, QAbstractButton | QLineEdit | QPlainTextEdit):
                     assert widget.accessibleName() or text, (index, widget, widget.parentWidget())
+                    named += 1
+    assert named >= 20
 
 
 def test_a_theme_change_repaints(open_pane: Open, qapp: QApplication) -> None:
