@@ -14,6 +14,7 @@ from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError, is_do
 from playground.client.error_body import is_error_name
 from playground.client.errors import bounds_error, cut_call_error, cut_error, empty_error, not_a_chunk, stream_error
 from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
+from playground.client.further_choices import FurtherChoices
 from playground.client.redact import SplitKeys, key_forms, key_heads, mask, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
 from playground.prompt.json_bounds import JsonBoundsError, json_lines
@@ -81,6 +82,7 @@ class ResponseDecoder:
         self._content_type, self._key, self._limits = content_type, key, limits
         self._forms = key_forms(key)
         self._split = SplitKeys(self._forms, key_heads(key))
+        self._further = FurtherChoices(self._forms, key_heads(key))
         self._decoder = ChunkDecoder()
         self._framer = SseFramer()
         self._mode: Literal["unknown", "stream", "whole"] = "stream" if content_type == EVENT_STREAM else "unknown"
@@ -183,6 +185,8 @@ class ResponseDecoder:
         if self._forms:
             found = self._split.events(found)
         raw = rebuilt(shown, found) if self._split.changed else str(shown)
+        if self._forms:
+            raw = self._further.masked(raw)
         if raw:
             events.append(RawEvent(at, raw))
         events += found
@@ -282,6 +286,8 @@ class ResponseDecoder:
         if passed and self._forms:
             # The earlier raw events lack this text.
             events.append(RawEvent(at, rebuilt("", passed)))
+        if further := self._further.rest():
+            events.append(RawEvent(at, further))
         events += passed
 
 
