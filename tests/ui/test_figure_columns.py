@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QApplication
 
 from playground.prefix_cache.causes import TITLES, Cause
 from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
+from playground.prefix_cache.miss_sentences import Reason
 from playground.ui.batch.model import WIDTHS
 from playground.ui.panes.log.columns import COLUMNS, cause_cell
 from playground.ui.recorder.table import _IN, _TTFT, _WIDTHS
@@ -62,3 +63,10 @@ def test_a_batch_has_room_for_its_figures(qapp: QApplication) -> None:
 
 def _advance(text: str, font: QFont) -> int:
     return QFontMetrics(font).horizontalAdvance(text)
+
+
+@pytest.mark.parametrize(("reason", "nothing"), [("", True), ("first_beside_other", False), ("foreign_tokens", False)])
+def test_the_first_request_of_a_kind_with_cached_tokens_has_another_cell(reason: Reason, nothing: bool) -> None:
+    plain = cause_cell(MissExplanation("first", "A sentence.", cause="first"))
+    found = cause_cell(MissExplanation("first", "A sentence.", cause="first", reason=reason))
+    assert (found == plain) is nothing

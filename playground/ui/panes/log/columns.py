@@ -330,7 +330,8 @@ def cause_cell(found: MissExplanation | None) -> Cell:
     if found.cause == "unreported":
         return Cell("cached not reported", found.sentence, "muted")
     if found.cause == "first":
-        return Cell("first request: nothing cached", found.sentence, "muted")
+        some = found.reason in ("first_beside_other", "foreign_tokens")
+        return Cell("first of its kind" if some else "first request: nothing cached", found.sentence, "muted")
     if found.cause == "server":
         return Cell("the server, not the text", found.sentence, "muted")
     if found.after_fix or found.cause not in CAUSES:
