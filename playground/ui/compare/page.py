@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QMenu,
+    QMessageBox,
     QPushButton,
     QSpinBox,
     QSplitter,
@@ -47,6 +48,7 @@ from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled, single_timer
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
+from playground.ui.widgets.task_dialog import open_once
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast
@@ -57,7 +59,7 @@ FORECAST_MS = 40
 
 
 class VariantDialog(QDialog):
-    """Cancel changes nothing. `forecast_of` forecasts a prompt on an endpoint."""
+    """Cancel and Escape change nothing, and ask before they discard an edit. `forecast_of`: of a prompt."""
 
     chosen = Signal(object)
     """The edited Variant."""
@@ -104,6 +106,7 @@ class VariantDialog(QDialog):
             row.addWidget(field, 1)
         column_of(row, (self.pane, 1), buttons, on=self, margins=GRID * 2)
         self.resize(900, 640)
+        self._before = self._variant()
 
     def _show_forecast(self) -> None:
         self.pane.set_forecast(self._forecast_of(self.pane.document(), self._endpoint()))
@@ -112,10 +115,26 @@ class VariantDialog(QDialog):
         chosen = self._endpoints[self.endpoint.currentData()]
         return replace(chosen, model=self.model.text().strip() or chosen.model)
 
+    def _variant(self) -> Variant:
+        return Variant(replace(self.pane.document(), name=self.name.text().strip()), self._endpoint())
+
     def _accept(self) -> None:
-        document = replace(self.pane.document(), name=self.name.text().strip())
-        self.chosen.emit(Variant(document, self._endpoint()))
+        self.chosen.emit(self._variant())
         self.accept()
+
+    def reject(self) -> None:
+        """Close without a change of the column; ask first if something was edited."""
+        if self._variant() == self._before:
+            super().reject()
+            return
+        box = QMessageBox(self)
+        box.setWindowTitle("Unsaved changes")
+        box.setText("The column has changes that are not applied.")
+        box.setInformativeText("Discard loses them.")
+        discard = box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+        box.buttonClicked.connect(lambda button: super(VariantDialog, self).reject() if button is discard else None)
+        open_once(box)
 
 
 _ORDER_LABELS = {"together": "All together", "forward": "A first", "backward": "A last"}

@@ -6,9 +6,10 @@ import asyncio
 from pathlib import Path
 
 from msgspec.structs import replace
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QFileDialog, QMenu
+from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox
 from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
@@ -202,6 +203,32 @@ async def test_compare_editor_changes_prompt_parameters_and_model(session: Sessi
     kind = compare.page.columns[1].kind.text()
     assert kind == "prompt edited · parameter changed · other model"
     assert compare.slots[0].runs, "results of other columns stay"
+
+
+async def test_compare_editor_asks_before_it_discards_an_edit(session: Session, hand: UiDriver) -> None:
+    compare = compare_of(session, replace(PROMPT, name="b"))
+    compare.page.columns[1].asked.emit("edit")
+    dialog = compare.dialog
+    assert isinstance(dialog, VariantDialog)
+    await hand.until(dialog.isVisible, "the editor")
+    dialog.name.setText("mini")
+    for label in ("Cancel", "Discard"):
+        QTest.keyClick(dialog, Qt.Key.Key_Escape)
+        (box,) = [found for found in dialog.findChildren(QMessageBox) if found.isVisible()]
+        (button,) = [found for found in box.buttons() if found.text().replace("&", "") == label]
+        button.click()
+        await hand.until(lambda asked=box: not asked.isVisible(), "the answer")  # type: ignore[misc]
+        assert dialog.isVisible() is (label == "Cancel")
+    assert compare.slots[1].variant.document.name == "b"
+
+
+async def test_compare_editor_without_an_edit_closes_at_once(session: Session, hand: UiDriver) -> None:
+    compare = compare_of(session, replace(PROMPT, name="b"))
+    compare.page.columns[1].asked.emit("edit")
+    assert isinstance(compare.dialog, VariantDialog)
+    await hand.until(compare.dialog.isVisible, "the editor")
+    QTest.keyClick(compare.dialog, Qt.Key.Key_Escape)
+    assert not compare.dialog.isVisible()
 
 
 async def test_compare_editor_cuts_no_line_at_its_first_display(session: Session, hand: UiDriver) -> None:
