@@ -444,7 +444,7 @@ def _lenient(kind: type[_Struct], fields: dict[str, object]) -> _Struct:
 
 
 def rebuilt(data: str, events: list[AnyEvent]) -> str:
-    """Return a chunk's JSON text with the choice rebuilt from `events`, for a chunk with masked or delayed text."""
+    """Return a chunk's JSON text with choice 0 rebuilt from `events`, for a chunk with masked or delayed text."""
     delta: dict[str, object] = {}
     choice: dict[str, object] = {"index": 0, "delta": delta}
     calls: list[object] = []
@@ -470,7 +470,8 @@ def rebuilt(data: str, events: list[AnyEvent]) -> str:
     except ValueError:
         value = {}
     rest = {name: item for name, item in value.items() if name != "choices"} if isinstance(value, dict) else {}
-    return json.dumps({**rest, "choices": [choice]}, ensure_ascii=False)
+    further = [one for index, one in tolerant_json.choices_of(value) if index]
+    return json.dumps({**rest, "choices": [choice, *further]}, ensure_ascii=False)
 
 
 __all__ = [

@@ -32,22 +32,20 @@ class FurtherChoices:
             value = tolerant_json.loads(data)
         except ValueError:
             return data
-        choices = value.get("choices") if isinstance(value, dict) else None
-        if not isinstance(choices, list):
+        if not isinstance(value, dict):
             return data
-        before = json.dumps(choices)
-        for position, choice in enumerate(choices):
-            index = choice.get("index") if isinstance(choice, dict) else None
-            if isinstance(choice, dict) and (number := position if index is None else index) not in (0, "0"):
-                choices[position] = self._value(choice, (str(number),))
-        return data if json.dumps(choices) == before else json.dumps(value, ensure_ascii=False)
+        before = tolerant_json.choices_of(value)
+        choices = [self._value(choice, (index,)) if index else choice for index, choice in before]
+        if choices == [choice for _, choice in before]:
+            return data
+        return json.dumps({**value, "choices": choices}, ensure_ascii=False)
 
     def _value(self, value: object, path: _Path) -> object:
         if isinstance(value, dict):
             return {name: self._value(item, (*path, name)) for name, item in value.items()}
         if isinstance(value, list):
             return [self._value(item, (*path, at)) for at, item in enumerate(value)]
-        if not isinstance(value, str) or path[1:] == ("index",):
+        if not isinstance(value, str):
             return value
         number = self._paths.setdefault(path, len(self._paths))
         passed = self._split.events([ToolCallDelta(0.0, number, None, None, value)])
@@ -63,6 +61,5 @@ class FurtherChoices:
                 value: object = event.arguments
                 for name in reversed(place):
                     value = {name: value} if isinstance(name, str) else [value]
-                number = int(index) if isinstance(index, str) and index.isdecimal() else index
-                choices.append({"index": number, **(value if isinstance(value, dict) else {})})
+                choices.append({"index": index, **(value if isinstance(value, dict) else {})})
         return json.dumps({"choices": choices}, ensure_ascii=False) if choices else ""

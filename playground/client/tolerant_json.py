@@ -38,6 +38,16 @@ def count(value: object) -> int | None:
     return value if type(value) is int and 0 <= value < MAX_TOKENS else None
 
 
+def choices_of(value: object) -> list[tuple[int, object]]:
+    """Return the choices of a chunk or response with their index: their position if they have none."""
+    choices = value.get("choices") if isinstance(value, dict) else None
+    found: list[tuple[int, object]] = []
+    for position, choice in enumerate(choices if isinstance(choices, list) else ()):
+        index = count(choice.get("index")) if isinstance(choice, dict) else None
+        found.append((position if index is None else index, choice))
+    return found
+
+
 def usage_of(fields: object) -> Usage | None:
     """Read a usage object; None if `fields` is not an object or has no count. A count that is absent is unknown."""
     if not isinstance(fields, dict):

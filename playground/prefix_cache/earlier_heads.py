@@ -14,6 +14,7 @@ _HEADS = 24
 _TOGETHER = 3
 """Spans of one kind that always change together, or are states in prose, from which on they are one finding."""
 _STATES: tuple[SpanKind, ...] = ("text", "name", "number", "counter", "retrieved_text", "whitespace", "identifier")
+"""Kinds of values that can be the state of an entry of a list."""
 _MOMENTS: tuple[SpanKind, ...] = ("date", "time")
 _NEAR = 160
 """Code points of prose between two states of one list."""
@@ -21,7 +22,6 @@ _FAMILIES: Mapping[SpanKind, str] = {
     **dict.fromkeys(_STATES, "state"),
     **dict.fromkeys(_MOMENTS, "moment"),
 }
-"""Kinds of values that can be the state of an entry of a list."""
 
 
 class Heads:
@@ -143,7 +143,7 @@ def _close(items: Sequence[HeadItem], row: Sequence[int], *, anywhere: bool) -> 
 def _values(items: Sequence[HeadItem], row: Sequence[int]) -> int:
     """Return the number of values of spans: the rows of the longest sample of each."""
     spans = [span for at in row if (span := items[at].span)]
-    return sum(max(1, *(len(sample.splitlines()) for sample in span.samples)) for span in spans)
+    return sum(max((len(sample.splitlines()) for sample in span.samples), default=1) or 1 for span in spans)
 
 
 def _family(item: HeadItem) -> str:

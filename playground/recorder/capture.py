@@ -71,6 +71,7 @@ class Conversations:
     def fail(self, body: bytes, conversation: str, at_unix: float) -> None:
         """Let the same body, if it is sent again soon, belong to the conversation of a request that failed."""
         self._failed[_digest(body)] = conversation, at_unix
+        self._failed.move_to_end(_digest(body))
         while len(self._failed) > MAX_FAILED:
             self._failed.popitem(last=False)
 

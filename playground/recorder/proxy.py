@@ -394,6 +394,7 @@ class _Exchange:
         finally:
             for task in copying:
                 task.cancel()
+            await asyncio.gather(*copying, return_exceptions=True)
         seen.end("complete", "")
 
     async def _reconnect(self, reason: str) -> None:

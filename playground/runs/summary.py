@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from playground.client.events import ApiError, Usage
+from playground.client.tolerant_json import choices_of
 from playground.prompt.document import Json
 from playground.prompt.json_bounds import loads
 
@@ -57,15 +59,28 @@ def _attempts(state: RunState) -> list[Json]:
     return rows
 
 
-_FURTHER = re.compile(r'"index"\s*:\s*[1-9]')
+_FURTHER = re.compile(r'"index"\s*:\s*[1-9]|}\s*,\s*{')
+"""Found in each event that has such a choice, and in few others."""
 
 
 def further_choices(state: RunState) -> dict[int, str]:
-    """Return the texts of the choices after the first one (`n` above 1), by index.
+    """Return the texts of the choices after the first one (`n` above 1), by index; refusals are texts, too.
 
     The other figures are of choice 0. Read from the stored events, which a log without them lacks.
     """
     found: dict[int, list[str]] = {}
+    for index, text in _further(state):
+        found.setdefault(index, []).append(text)
+    return {index: "".join(pieces) for index, pieces in sorted(found.items())}
+
+
+def has_further_choices(state: RunState) -> bool:
+    """Return whether the response has more than one choice. Fast: reads up to the first further one."""
+    return next(_further(state), None) is not None
+
+
+def _further(state: RunState) -> Iterator[tuple[int, str]]:
+    """Yield index and text of each piece of a further choice."""
     for event in state.raw:
         if _FURTHER.search(event.data) is None:
             continue
@@ -73,14 +88,11 @@ def further_choices(state: RunState) -> dict[int, str]:
             body = loads(event.data)
         except ValueError:
             continue
-        choices = body.get("choices") if isinstance(body, dict) else None
-        for choice in choices if isinstance(choices, list) else ():
-            index = choice.get("index") if isinstance(choice, dict) else None
-            if isinstance(choice, dict) and isinstance(index, int) and index > 0:
-                message = choice.get("delta") or choice.get("message")
-                text = message.get("content") if isinstance(message, dict) else choice.get("text")
-                found.setdefault(index, []).append(text if isinstance(text, str) else "")
-    return {index: "".join(pieces) for index, pieces in sorted(found.items())}
+        for index, choice in choices_of(body):
+            if index and isinstance(choice, dict):
+                message = choice.get("delta") or choice.get("message") or {"content": choice.get("text")}
+                texts = [message.get(name) for name in ("content", "refusal")] if isinstance(message, dict) else []
+                yield index, "".join(text for text in texts if isinstance(text, str))
 
 
 def wire_choices(state: RunState) -> list[Json]:

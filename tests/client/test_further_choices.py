@@ -50,3 +50,15 @@ def test_further_choice_with_the_key_in_pieces_is_masked(size: int, place: tuple
 @pytest.mark.parametrize("text", ["Plain text.", "It ends like a key: sk_", "sk_other is no key"])
 def test_further_choice_without_the_key_is_whole(text: str) -> None:
     assert _texts(list(text), ("content",), KEY)[0] == text
+
+
+def test_further_choice_beside_masked_text_of_choice_0_is_whole() -> None:
+    decoder = ResponseDecoder("text/event-stream", KEY)
+    raw = []
+    for first, second in ((KEY[:6], "one "), (f"{KEY[6:]} more", "two "), (" end", "three")):
+        choices = [{"index": 0, "delta": {"content": first}}, {"index": 1, "delta": {"content": second}}]
+        found = decoder.feed(f"data: {json.dumps({'choices': choices})}\n\n".encode(), 1.0)
+        raw += [event.data for event in found if isinstance(event, RawEvent)]
+    further = [one["delta"]["content"] for data in raw for one in json.loads(data)["choices"] if one["index"] == 1]
+    assert further == ["one ", "two ", "three"]
+    assert KEY[6:] not in "".join(raw)

@@ -285,7 +285,7 @@ def test_record_open_stream_is_interrupted_by_a_kill_and_stopped_by_its_caller(
     url = f"{recording.base_url}/chat/completions"
     with httpx.stream("POST", url, json=body, headers=HEADERS, trust_env=False, timeout=30) as response:
         lines = response.iter_lines()
-        for _ in range(4):  # the first ones may wait to be passed on with others, for 5 ms
+        for _ in range(4):  # the first ones may wait to be passed on with others: see feed.FLUSH_S
             next(line for line in lines if '"content":' in line)
         if is_killed:
             recording._process.kill()

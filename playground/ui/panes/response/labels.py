@@ -6,7 +6,7 @@ from playground.client.events import ApiError, Queued, RetryScheduled
 from playground.export.terminal import visible_line
 from playground.runs.metrics import counted, finish_text, whole_seconds
 from playground.runs.state import Phase, RunState
-from playground.runs.summary import further_choices
+from playground.runs.summary import has_further_choices
 
 EMPTY = "Nothing sent yet"
 
@@ -118,6 +118,6 @@ def ending(state: RunState | None) -> str:
         return "Cut at the token limit (finish_reason length): raise max_tokens for the rest"
     if state.phase == "done" and state.finish_reason == "content_filter":
         return "Ended by the server's content filter"
-    if state.phase == "done" and (further := len(further_choices(state))):
-        return f"This is choice 0. {counted(further, 'further choice')} in the JSON tab"
+    if state.phase == "done" and has_further_choices(state):
+        return "This is choice 0. The further choices are in the JSON tab"
     return ""
