@@ -101,7 +101,8 @@ class PendingRequest:
 
     `settled` and `why` are set when it ends. `tag` names the purpose of a request that the program sends on its own
     (experiment, example, voice demo): it explains no other prompt. `tags` are stored with the request in the log.
-    `after_fix`: it is the first one after an automatic fix of the prompt. `events`: those of the run so far.
+    `after_fix`: it is the first one after an automatic fix of the prompt. `events`: those
+    so far of a request of the prompt pane, for the voice timeline; empty for others.
     """
 
     run: Run
@@ -244,7 +245,8 @@ class RequestService:
 
         def heard(run: Run, event: AnyEvent) -> None:
             nonlocal changes
-            sending.events.append(event)
+            if sending.source == "window" and not sending.tags:
+                sending.events.append(event)
             if isinstance(event, AttemptStarted) and self.forecaster.changes != changes:
                 # Other requests were answered while this one waited for the log, a connection, a slot or a retry.
                 changes = self.forecaster.changes
