@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import count
 from typing import Any, get_type_hints
 
@@ -306,8 +307,13 @@ def from_fields(value: Json) -> Conversation:
     return Conversation(root, {turn.id: turn for turn in turns}, msgspec.convert(value["id"], str))
 
 
+@cache
+def _kinds() -> dict[str, Any]:
+    return get_type_hints(Turn, globals())
+
+
 def _turn(fields: Mapping[str, Any], documents: list[Document]) -> Turn:
-    kinds = get_type_hints(Turn, globals())
+    kinds = _kinds()
     made = {
         name: msgspec.convert(fields[stored], kinds[name])
         for name in _TURN_FIELDS

@@ -83,7 +83,7 @@ def _number(kind: type[float], low: float, high: float, words: str) -> Callable[
 
     def parse(text: str) -> float:
         try:
-            value = kind(text)
+            value = math.nan if "_" in text else kind(text)
         except ValueError:
             value = math.nan
         if not low <= value <= high:
@@ -97,7 +97,7 @@ _port = _number(int, 0, 65_535, "a port from 0 to 65535")
 _positive = _number(int, 1, math.inf, "a whole number from 1 on")
 _count = _number(int, 0, 999_999_999, "a whole number from 0 on")
 _amount = _number(float, 0, 999_999_999, "a number from 0 on")
-_seconds = _number(float, 0.001, 86_400_000, "a positive number of seconds")
+_seconds = _number(float, 0.001, 86_400_000, "a number of seconds from 0.001 on")
 
 
 def _endpoint_options(parser: argparse.ArgumentParser) -> None:
