@@ -93,7 +93,8 @@ class StoredRuns:
         stored = self._intact("r.number = ?", (number,), f"number {number}", self._salvaged_events, joiner)
         if stored is not None and joiner.is_incomplete:
             self.incomplete.add(number)
-            return replace(stored, comment=stored.comment or INCOMPLETE)
+            if INCOMPLETE not in stored.comment:
+                return replace(stored, comment=f"{stored.comment} {INCOMPLETE}".lstrip())
         return stored
 
     def _salvaged_events(self, number: int) -> Sequence[AnyEvent]:
@@ -249,16 +250,15 @@ class StoredRuns:
 
 
 LOST = "\N{REPLACEMENT CHARACTER}".encode()
-"""Replaces a lost part of a salvaged body."""
+"""Replaces a lost part of a salvaged body, which is text of a message then: it is no JSON any more."""
 INCOMPLETE = "Incomplete: parts of the prompt were lost with a damaged log."
 """Comment of a salvaged request without a part of its prompt."""
 
 
 class _LossyJoiner(Joiner):
-    """Joins what is left. The document of an incomplete body is a body with the question only."""
+    """Joins what is left. An incomplete body is its text and the question, as two messages; so is its document."""
 
     is_incomplete = False
-    _question = ""
 
     def read(self, id_: int) -> bytes:
         try:
@@ -268,8 +268,12 @@ class _LossyJoiner(Joiner):
             return LOST
 
     def join_body(self, manifest: bytes, question: str) -> bytes:
-        self._question = question
-        return super().join_body(manifest, question)
+        body = super().join_body(manifest, question)
+        if not self.is_incomplete:
+            return body
+        messages = [("system", body.decode("utf-8", "replace")), ("user", question)]
+        value = {"messages": [{"role": role, "content": text} for role, text in messages]}
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
     def join_document(self, manifest: bytes, body: bytes) -> bytes:
         if not self.is_incomplete:
@@ -277,9 +281,8 @@ class _LossyJoiner(Joiner):
                 document = super().join_document(manifest, body)
                 if not self.is_incomplete:
                     return document
-            self.is_incomplete = False
-            return body
-        return json.dumps({"messages": [{"role": "user", "content": self._question}]}).encode()
+            self.is_incomplete = True
+        return body
 
 
 _FIGURES = (

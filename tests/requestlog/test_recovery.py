@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from playground.client.events import AttemptStarted, ContentDelta, HeadersReceived
-from playground.export.log_files import export
+from playground.export.log_files import export, import_file
+from playground.export.ticket import ticket
 from playground.prompt.files import load
 from playground.requestlog import log as log_module
 from playground.requestlog import rows
@@ -236,13 +238,28 @@ def test_open_file_without_a_root_page_copies_all_requests(tmp_path: Path, name:
 def test_open_file_without_a_part_of_a_prompt_copies_the_rest_and_comments_on_it(tmp_path: Path) -> None:
     fill(tmp_path)
     change(tmp_path, "DELETE FROM part_data WHERE id = 1")
+    change(tmp_path, "UPDATE texts SET comment = 'mine' WHERE number = 1")
     with (tmp_path / FILE_NAME).open("r+b") as file:
         file.write(bytes(100))
     stored, _ = samples.run(recover(tmp_path))
     assert [one.state().text for one in stored] == [f"answer {n}" for n in range(COUNT)]
-    assert {one.comment for one in stored} == {INCOMPLETE}
-    assert LOST in stored[0].record.body
-    assert [message.content for message in load(stored[0].record.document).messages] == ["question 0"]
+    assert [one.comment for one in stored] == [f"mine {INCOMPLETE}", *[INCOMPLETE] * (COUNT - 1)]
+    rest, question = json.loads(stored[0].record.body)["messages"]
+    assert LOST.decode() in rest["content"]
+    assert question == {"role": "user", "content": "question 0"}
+    assert load(stored[0].record.document).messages[1].content == "question 0"
+    assert ticket(stored[0])
+
+    async def moved() -> int:
+        log, other = await RequestLog.open(tmp_path), await RequestLog.open(tmp_path / "other")
+        try:
+            await export(log, EVERYTHING, tmp_path / "x.jsonl", "jsonl")
+            return (await import_file(other, tmp_path / "x.jsonl")).added
+        finally:
+            await log.close()
+            await other.close()
+
+    assert samples.run(moved()) == COUNT
 
 
 def test_open_file_of_random_damage_invents_no_request(tmp_path: Path) -> None:
