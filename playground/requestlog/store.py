@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from msgspec import Struct
 
 from playground.requestlog import migrations
 from playground.requestlog.index import RUNS
-from playground.requestlog.pages import Pages
+from playground.requestlog.pages import Pages, committed_frames
 from playground.requestlog.records import LogUnavailableError
 from playground.runs.metrics import counted
 from playground.storage.paths import write_private
@@ -25,6 +27,8 @@ MOST_NUMBER = 2**40
 """A greater number of a request is damaged."""
 RUNS_VALUES = 21
 """Least number of values in a row of `runs`, of any version."""
+_WRITTEN_S = 2.0
+"""Time in which another process has written a frame."""
 _BUSY_S, _OPENING_BUSY_S = 5.0, 30.0
 """Timeouts for the lock of another process's write, and for that of one that creates, upgrades or closes the file."""
 PAGE_BYTES = 8192
@@ -155,10 +159,11 @@ def unfinished_copies(folder: Path) -> list[Path]:
 
 
 def _newest_number(aside: Path) -> int:
-    with suppress(sqlite3.Error, UnicodeDecodeError), closing(_connect_unchanged(aside)) as connection:
-        found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
-        if found and isinstance(found[0], int) and 0 < found[0] < MOST_NUMBER:
-            return int(found[0])
+    if aside.stat().st_size:  # of an empty file SQLite deletes the write-ahead file
+        with suppress(sqlite3.Error, UnicodeDecodeError), closing(_connect_unchanged(aside)) as connection:
+            found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
+            if found and isinstance(found[0], int) and 0 < found[0] < MOST_NUMBER:
+                return int(found[0])
     with suppress(OSError), closing(Pages(aside, PAGE_BYTES)) as pages:
         return pages.greatest_rowid(RUNS_VALUES, MOST_NUMBER)
     return 0
@@ -181,8 +186,13 @@ def _open(path: Path, notice: str | None, aside: Path | None) -> OpenedStore:
 
 def _peek(path: Path) -> int:
     """Return the schema version, read without changing a byte; 0 if there is no file yet."""
-    if not path.exists() or path.stat().st_size == 0:
+    if not path.exists():
         return 0
+    if path.stat().st_size == 0:
+        if _has_frames(path.with_name(path.name + "-wal")):
+            raise DamagedFileError("it is empty, but its write-ahead file is not")
+        return 0
+    _check_wal(path)
     with closing(_connect_unchanged(path)) as connection:
         connection.execute("BEGIN")  # one snapshot: another process may be creating the tables
         ours = connection.execute("PRAGMA application_id").fetchone()[0] == migrations.APPLICATION_ID
@@ -190,6 +200,45 @@ def _peek(path: Path) -> int:
         if tables and not ours:
             raise DamagedFileError("it is a database, but not a request log")
         return migrations.version(connection)
+
+
+def _check_wal(path: Path) -> None:
+    """Raise DamagedFileError if SQLite would leave out a transaction of the write-ahead file.
+
+    Another process may be writing a frame: what looks damaged is read again.
+    """
+    until = time.monotonic() + _WRITTEN_S
+    while (damage := _damage_of_wal(path)) and time.monotonic() < until:
+        time.sleep(_WRITTEN_S / 20)
+    if damage:
+        raise DamagedFileError(damage)
+
+
+def _damage_of_wal(path: Path) -> str:
+    try:
+        salts, frames = committed_frames(path.with_name(path.name + "-wal"))
+    except ValueError as error:
+        return str(error)
+    if not frames:
+        return ""
+    with closing(_connect_unchanged(path)) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # now the shared memory is current
+        found = _index_of_wal(path)
+    is_read = found is None or found[0] != salts or found[1] >= frames
+    return "" if is_read else "a part of its write-ahead file is damaged"
+
+
+def _index_of_wal(path: Path) -> tuple[bytes, int] | None:
+    """Return the salts and the number of valid frames in SQLite's shared memory; None without it.
+
+    Source: the SQLite file format, section "The WAL-Index File Format".
+    """
+    try:
+        index = path.with_name(path.name + "-shm").read_bytes()[:48]
+    except OSError:
+        return None
+    return (index[32:40], int.from_bytes(index[16:20], sys.byteorder)) if len(index) == 48 else None
 
 
 def _connect(path: Path, how: str, statements: int = _READER_STATEMENTS, busy_s: float = _BUSY_S) -> sqlite3.Connection:

@@ -235,6 +235,39 @@ def test_open_file_without_a_root_page_copies_all_requests(tmp_path: Path, name:
     assert messages or in_wal
 
 
+HEAD, PAGE, ALL, EMPTY, CUT = "head", "page", "no damage", "empty file", "cut in the last frame"
+
+
+@pytest.mark.parametrize(("damage", "least"), [(HEAD, 0), (PAGE, 1), (ALL, COUNT), (EMPTY, COUNT), (CUT, COUNT - 1)])
+def test_open_file_with_a_damaged_write_ahead_file_sets_it_aside(tmp_path: Path, damage: str, least: int) -> None:
+    good, damaged = tmp_path / "good", tmp_path / "damaged"
+
+    async def fill_and_copy() -> None:
+        log = await RequestLog.open(good)
+        for n in range(COUNT):  # a transaction each
+            await log.add([EndedRun(samples.record(f"question {n}", minute=n), tuple(samples.answered()))])
+        shutil.copytree(good, damaged)
+        await log.close()
+
+    samples.run(fill_and_copy())
+    wal = damaged / f"{FILE_NAME}-wal"
+    content = bytearray(wal.read_bytes())
+    if damage == HEAD:
+        content[:32] = bytes(32)
+    elif damage == PAGE:
+        content[len(content) // 2 : len(content) // 2 + 64] = bytes([170]) * 64
+    elif damage == CUT:
+        del content[-100:]
+    wal.write_bytes(content)
+    if damage == EMPTY:
+        (damaged / FILE_NAME).write_bytes(b"")
+    stored, messages = samples.run(recover(damaged))
+    assert least <= len(stored) <= COUNT
+    is_aside = damage not in (ALL, CUT)  # a file that ends in a frame is that of a killed process
+    assert [file.read_bytes() for file in damaged.glob("request-log.damaged-*-wal")] == [content] * is_aside
+    assert bool(messages) is is_aside
+
+
 def test_open_file_without_a_part_of_a_prompt_copies_the_rest_and_comments_on_it(tmp_path: Path) -> None:
     fill(tmp_path)
     change(tmp_path, "DELETE FROM part_data WHERE id = 1")
