@@ -173,6 +173,7 @@ class BatchJob:
         """Count the logged requests of earlier, complete runs of the batch whose results were removed from the file.
 
         A complete batch has no note: its group in the log is that of the results that are left, and is used again.
+        A run without request_id may be that of a result that is left and has no id: such runs are then not counted.
         """
         ids = self._results.known_ids()
         if (log := self._whole_log) is None or not ids:
@@ -190,8 +191,9 @@ class BatchJob:
             tag = group_tag("batch", group)
             tagged = await log.run_ids(await log.numbers(LogFilter((WordTerm("tag", tag),))))
             for run_id in set(tagged) - known:
-                if (stored := await log.get(run_id)) is not None:
-                    self.totals.add_state(stored.state(), self._endpoint.rates)
+                state = stored.state() if (stored := await log.get(run_id)) is not None else None
+                if state is not None and (state.request_id or not self._results.lacks_ids):
+                    self.totals.add_state(state, self._endpoint.rates)
 
     def _count_earlier(self, number: int, run_id: str, state: RunState) -> None:
         """Count a run of an earlier run of the batch if it has no result: it was stopped, or its process was killed.
