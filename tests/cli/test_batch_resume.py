@@ -100,8 +100,8 @@ class Project:
             rows = [dict(row) for row in csv.DictReader(file)]
         return [{**row, "row": int(row["row"]), "earlier": json.loads(row["earlier"] or "null")} for row in rows]
 
-    def logged(self) -> list[dict[str, Any]]:
-        done = run_text(["log", "list", "--json"], self.environment)
+    def logged(self, *terms: str) -> list[dict[str, Any]]:
+        done = run_text(["log", "list", *terms, "--json"], self.environment)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -167,6 +167,20 @@ def test_resume_result_without_request_id_is_counted_once(
     assert [totals["all_runs"][name] for name in SUMS[:-1]] == [sent, sent * 700, sent * 64, sent * 10, 0]
     assert totals["all_runs"]["cost"] == pytest.approx(sent * (636 + 6.4 + 20) / 1e6)
     assert Server.requests == 4
+
+
+def test_resume_results_of_two_complete_batches_join_the_newest_group(project: Project) -> None:
+    Server.unnamed = set()
+    note, results = project.out.with_name(f"{project.out.name}.batch"), []
+    for digit in "0f":
+        note.write_text(digit * 32)
+        project.run()
+        results.append(project.out.read_bytes().splitlines(keepends=True))
+        project.out.unlink()
+    (project.folder / "d.csv").write_text("x\nalpha\nbeta\ngamma\n")
+    project.out.write_bytes(b"".join([*results[0][:-1], results[1][-1]]))
+    assert project.run()["requests"] == 1
+    assert len(project.logged("tag:batch:ffffffff")) == 3
 
 
 def test_resume_attempts_that_were_refused_are_requests_without_tokens(project: Project) -> None:
