@@ -5,10 +5,11 @@ Source: the SQLite file format, sections 1.2 (header), 1.6 (pages, records), 1.8
 
 from __future__ import annotations
 
+import os
 import struct
 from array import array
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,7 +17,7 @@ Value: TypeAlias = int | float | str | bytes | None
 Row: TypeAlias = tuple[int, list[Value]]
 """Rowid (0 in an index and in a table without rowids) and values."""
 
-_MAGIC = b"SQLite format 3\0"
+_MAGIC, _HEAD_BYTES = b"SQLite format 3\0", 100
 _INDEX_INTERIOR, _TABLE_INTERIOR, _INDEX_LEAF, TABLE_LEAF = 2, 5, 10, 13
 _INTERIOR, INDEX_KINDS = (_INDEX_INTERIOR, _TABLE_INTERIOR), (_INDEX_INTERIOR, _INDEX_LEAF)
 _KINDS = (*_INTERIOR, _INDEX_LEAF, TABLE_LEAF)
@@ -36,15 +37,20 @@ class Pages:
 
     def __init__(self, path: Path, page_bytes: int) -> None:
         """`page_bytes`: the page size if neither the header nor the write-ahead file has a plausible one."""
-        self._file = path.open("rb")
-        self._wal = path.with_name(f"{path.name}-wal")
-        self._wal_file = self._wal.open("rb") if self._wal.exists() else None
+        wal = path.with_name(f"{path.name}-wal")
+        with ExitStack() as opened:
+            self._file = opened.enter_context(path.open("rb"))
+            self._wal_file = opened.enter_context(wal.open("rb")) if wal.exists() else None
+            self._read_head(page_bytes)
+            self._files = opened.pop_all()
+
+    def _read_head(self, page_bytes: int) -> None:
         self._newer: dict[int, int] = {}
-        self._length = path.stat().st_size
+        self._length = os.fstat(self._file.fileno()).st_size
         self.page_bytes = self._read_wal() or self._page_bytes(page_bytes)
         self.count = max(self._length // self.page_bytes, *self._newer, 1)
         head = self.page(1)
-        is_whole = head.startswith(_MAGIC)
+        is_whole = head.startswith(_MAGIC) and len(head) >= _HEAD_BYTES
         self._usable = self.page_bytes - (head[20] if is_whole else 0)
         self._has_map = not is_whole or any(head[52:56])
         self._overflow = bytearray(self.count + 1)
@@ -52,9 +58,7 @@ class Pages:
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
-        if self._wal_file is not None:
-            self._wal_file.close()
+        self._files.close()
 
     def page(self, number: int) -> bytes:
         """Return a page; shorter if the file ends in it."""
@@ -136,7 +140,7 @@ class Pages:
         return found
 
     def _children(self, page: int) -> Iterator[int]:
-        data, start = self.page(page), 100 * (page == 1)
+        data, start = self.page(page), _HEAD_BYTES * (page == 1)
         if data[start] in _INTERIOR:
             places = struct.unpack_from(f">{int.from_bytes(data[start + 3 : start + 5], 'big')}H", data, start + 12)
             for place in (start + 8, *places):
@@ -146,11 +150,11 @@ class Pages:
 
     def kind(self, page: int) -> int:
         """Return the first byte of a page's header."""
-        return int.from_bytes(self.page(page)[100 * (page == 1) :][:1], "big")
+        return int.from_bytes(self.page(page)[_HEAD_BYTES * (page == 1) :][:1], "big")
 
     def rows(self, page: int) -> Iterator[Row]:
         """Yield the rows of a page that are intact."""
-        data, start = self.page(page), 100 * (page == 1)
+        data, start = self.page(page), _HEAD_BYTES * (page == 1)
         kind = data[start] if start < len(data) else 0
         if kind not in _KINDS or kind == _TABLE_INTERIOR:
             return

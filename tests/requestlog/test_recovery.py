@@ -157,6 +157,28 @@ def test_open_cut_file_copies_what_is_readable(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
 
 
+def test_open_file_that_ends_in_its_header_begins_a_new_log(tmp_path: Path) -> None:
+    fill(tmp_path / "good")
+    head = (tmp_path / "good" / FILE_NAME).read_bytes()[:100]
+
+    async def work(folder: Path) -> list[str]:
+        log = await RequestLog.open(folder)
+        try:
+            await log.recovered()
+            await samples.keep(log, samples.record("after"), samples.answered())
+            return [row.question for row in await log.page(EVERYTHING)]
+        finally:
+            await log.close()
+
+    for size in range(len(head) + 1):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        (folder / FILE_NAME).write_bytes(head[:size])
+        assert samples.run(work(folder)) == ["after"]
+        aside = [path.stat().st_size for path in folder.glob("request-log.damaged-*.sqlite3")]
+        assert aside == ([size] if size > 1 else [])  # for SQLite, a file of one byte is empty
+
+
 def test_open_damaged_page_copies_what_is_readable_and_counts_the_rest(tmp_path: Path) -> None:
     fill(tmp_path)
     path = tmp_path / FILE_NAME
