@@ -19,9 +19,10 @@ from playground.requestlog import rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
+from playground.requestlog.pages import Pages
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.requestlog.sent_body import SentBody
-from playground.requestlog.store import FILE_NAME, transaction
+from playground.requestlog.store import FILE_NAME, MOST_NUMBER, PAGE_BYTES, RUNS_VALUES, transaction
 from playground.requestlog.stored_runs import INCOMPLETE, LOST
 from playground.runs.state import fold
 from tests.requestlog import samples
@@ -177,6 +178,27 @@ def test_open_file_that_ends_in_its_header_begins_a_new_log(tmp_path: Path) -> N
         assert samples.run(work(folder)) == ["after"]
         aside = [path.stat().st_size for path in folder.glob("request-log.damaged-*.sqlite3")]
         assert aside == ([size] if size > 1 else [])  # for SQLite, a file of one byte is empty
+
+
+def test_greatest_rowid_reads_each_page_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        long = random.Random(1).randbytes(30_000).hex()  # in overflow pages
+        await log.add([EndedRun(samples.record(f"{long}{n}"), tuple(samples.answered(long))) for n in range(COUNT)])
+        await log.close()
+
+    samples.run(work())
+    read, page = list[int](), Pages.page
+
+    def noted(self: Pages, number: int) -> bytes:
+        read.append(number)
+        return page(self, number)
+
+    with closing(Pages(tmp_path / FILE_NAME, PAGE_BYTES)) as pages:
+        monkeypatch.setattr(Pages, "page", noted)
+        assert pages.greatest_rowid(RUNS_VALUES, MOST_NUMBER) == COUNT
+        assert pages.greatest_rowid(RUNS_VALUES, COUNT) == COUNT - 1
+        assert read == [*range(1, pages.count + 1)] * 2
 
 
 def test_open_damaged_page_copies_what_is_readable_and_counts_the_rest(tmp_path: Path) -> None:
