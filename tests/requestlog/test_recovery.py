@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import shutil
@@ -15,7 +16,7 @@ from playground.client.events import AttemptStarted, ContentDelta, HeadersReceiv
 from playground.export.log_files import export
 from playground.prompt.files import load
 from playground.requestlog import log as log_module
-from playground.requestlog import rows
+from playground.requestlog import rows, salvage
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
@@ -275,6 +276,36 @@ def test_open_file_without_a_root_page_copies_all_requests(tmp_path: Path, name:
         assert (one.record.body, one.record.document) == (given.record.body, given.record.document)
         assert (one.tags, one.comment) == (given.tags, "")
     assert not list(damaged.glob("*.rows"))
+
+
+def test_full_disk_while_rows_are_copied_stops_the_recovery_and_the_next_opening_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    with (tmp_path / FILE_NAME).open("r+b") as file:
+        file.write(bytes(100))
+    connect = salvage._connect
+
+    def failing(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.execute("PRAGMA max_page_count = 8")
+        return connection
+
+    async def work() -> list[str]:
+        log = await RequestLog.open(tmp_path)
+        messages: list[str] = []
+        log.on_notice(messages.append)
+        await asyncio.wait_for(log.recovered(), 60)
+        assert log.has_failed
+        await log.close()
+        return messages
+
+    with monkeypatch.context() as patch:
+        patch.setattr(salvage, "_connect", failing)
+        assert ".rows: " in samples.run(work())[-1]
+    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+    stored, has_failed = samples.run(recover(tmp_path))
+    assert (len(stored), has_failed) == (COUNT, False)
 
 
 def test_open_file_without_a_part_of_a_prompt_copies_the_rest_and_comments_on_it(tmp_path: Path) -> None:
