@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from playground.client.endpoint import Endpoint
@@ -19,7 +19,7 @@ from playground.prompt.document import Json
 from playground.requestlog.filter import LogFilter, WordTerm
 from playground.requestlog.log_queries import FoundIds
 from playground.requestlog.records import LogRow, StoredRun
-from playground.runs.record import group_tag
+from playground.runs.record import group_of_tag, group_tag
 from playground.runs.run import Run
 from playground.runs.service import RequestService
 from playground.runs.state import RunState
@@ -30,7 +30,6 @@ DEFAULT_CONCURRENCY = 4
 
 
 _IDS_AT_ONCE = 1_000
-_GROUP = re.compile(r"\bbatch:([0-9a-f]{8})\b")
 CHARS_PER_TOKEN = 3.0
 """A low estimate, so that the number of prefixes in the cache is not overestimated."""
 
@@ -172,26 +171,32 @@ class BatchJob:
     async def _count_removed(self) -> None:
         """Count the logged requests of earlier, complete runs of the batch whose results were removed from the file.
 
-        A complete batch has no note: its group in the log is that of the results that are left, and is used again.
+        A complete batch has no note: its group in the log is that of the results that are left, and is used again (the
+        newest, if results of several batches were put together).
+        A run without request_id may be that of a result that is left and has no id: such runs are then not counted.
         """
         ids = self._results.known_ids()
         if (log := self._whole_log) is None or not ids:
             return
         known = set(self._results.attempts)
-        groups: set[str] = set()
+        groups: dict[str, datetime] = {}
+        """When the newest request of each group began."""
         for first in range(0, len(ids), _IDS_AT_ONCE):
             some = ids[first : first + _IDS_AT_ONCE]
             rows = await log.rows_of((await log.find_many(some)).run_ids if self._results.is_table else some)
             known.update(row.run_id for row in rows)
-            groups.update(_GROUP.findall(" ".join(tag for row in rows for tag in row.tags)))
+            for row in rows:
+                for group in filter(None, (group_of_tag("batch", tag) for tag in row.tags)):
+                    groups[group] = max(row.started_utc, groups.get(group, row.started_utc))
         if groups and not self._results.continued:
-            await asyncio.to_thread(self._results.join_group, min(groups))
+            await asyncio.to_thread(self._results.join_group, max(groups, key=groups.__getitem__))
         for group in groups:
             tag = group_tag("batch", group)
             tagged = await log.run_ids(await log.numbers(LogFilter((WordTerm("tag", tag),))))
             for run_id in set(tagged) - known:
-                if (stored := await log.get(run_id)) is not None:
-                    self.totals.add_state(stored.state(), self._endpoint.rates)
+                state = stored.state() if (stored := await log.get(run_id)) is not None else None
+                if state is not None and (state.request_id or not self._results.lacks_ids):
+                    self.totals.add_state(state, self._endpoint.rates)
 
     def _count_earlier(self, number: int, run_id: str, state: RunState) -> None:
         """Count a run of an earlier run of the batch if it has no result: it was stopped, or its process was killed.

@@ -9,7 +9,7 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -192,8 +192,15 @@ class ResultFile:
 
     def known_ids(self) -> list[str]:
         """Return the run ids of all results and of the requests before them; request_ids if a table has no others."""
-        results = (*self.finished.values(), *self.failed.values())
-        return list(dict.fromkeys(one for result in results for one in Earlier.with_result(result).ids))
+        return list(dict.fromkeys(one for earlier in self._all_earlier() for one in earlier.ids))
+
+    @property
+    def lacks_ids(self) -> bool:
+        """Whether `known_ids` may lack a request of the results: one without request_id in a table."""
+        return self._csv and any(earlier.requests > len(earlier.ids) for earlier in self._all_earlier())
+
+    def _all_earlier(self) -> Iterator[Earlier]:
+        return (Earlier.with_result(result) for result in (*self.finished.values(), *self.failed.values()))
 
     def _give_up(self, path: Path, *, new: bool) -> None:
         """Close the file, and remove it if this batch has made it: the same command can then run again."""

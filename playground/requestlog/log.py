@@ -527,9 +527,9 @@ class RequestLog(LogReads):
         try:
             while more and not self._closed and time.monotonic() < until:
                 more = advance(self._recovery_steps, self._set_recovery)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             # Another process writes, or the disk is full: the next opening continues.
-            if is_damage(error) and self._will_replace_damaged(error):
+            if isinstance(error, sqlite3.Error) and is_damage(error) and self._will_replace_damaged(error):
                 return  # waits for the recovery of the new log
             self._report(f"Recovery of the request log stopped: {error}. It continues at the next start.")
             more = False

@@ -5,10 +5,11 @@ Source: the SQLite file format, sections 1.2 (header), 1.6 (pages, records), 1.8
 
 from __future__ import annotations
 
+import os
 import struct
 from array import array
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,7 +17,7 @@ Value: TypeAlias = int | float | str | bytes | None
 Row: TypeAlias = tuple[int, list[Value]]
 """Rowid (0 in an index and in a table without rowids) and values."""
 
-_MAGIC = b"SQLite format 3\0"
+_MAGIC, _HEAD_BYTES = b"SQLite format 3\0", 100
 _INDEX_INTERIOR, _TABLE_INTERIOR, _INDEX_LEAF, TABLE_LEAF = 2, 5, 10, 13
 _INTERIOR, INDEX_KINDS = (_INDEX_INTERIOR, _TABLE_INTERIOR), (_INDEX_INTERIOR, _INDEX_LEAF)
 _KINDS = (*_INTERIOR, _INDEX_LEAF, TABLE_LEAF)
@@ -36,15 +37,20 @@ class Pages:
 
     def __init__(self, path: Path, page_bytes: int) -> None:
         """`page_bytes`: the page size if neither the header nor the write-ahead file has a plausible one."""
-        self._file = path.open("rb")
-        self._wal = path.with_name(f"{path.name}-wal")
-        self._wal_file = self._wal.open("rb") if self._wal.exists() else None
+        wal = path.with_name(f"{path.name}-wal")
+        with ExitStack() as opened:
+            self._file = opened.enter_context(path.open("rb"))
+            self._wal_file = opened.enter_context(wal.open("rb")) if wal.exists() else None
+            self._read_head(page_bytes)
+            self._files = opened.pop_all()
+
+    def _read_head(self, page_bytes: int) -> None:
         self._newer: dict[int, int] = {}
-        self._length = path.stat().st_size
+        self._length = os.fstat(self._file.fileno()).st_size
         self.page_bytes = self._read_wal() or self._page_bytes(page_bytes)
         self.count = max(self._length // self.page_bytes, *self._newer, 1)
         head = self.page(1)
-        is_whole = head.startswith(_MAGIC)
+        is_whole = head.startswith(_MAGIC) and len(head) >= _HEAD_BYTES
         self._usable = self.page_bytes - (head[20] if is_whole else 0)
         self._has_map = not is_whole or any(head[52:56])
         self._overflow = bytearray(self.count + 1)
@@ -52,9 +58,7 @@ class Pages:
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
-        if self._wal_file is not None:
-            self._wal_file.close()
+        self._files.close()
 
     def page(self, number: int) -> bytes:
         """Return a page; shorter if the file ends in it."""
@@ -136,7 +140,7 @@ class Pages:
         return found
 
     def _children(self, page: int) -> Iterator[int]:
-        data, start = self.page(page), 100 * (page == 1)
+        data, start = self.page(page), _HEAD_BYTES * (page == 1)
         if data[start] in _INTERIOR:
             places = struct.unpack_from(f">{int.from_bytes(data[start + 3 : start + 5], 'big')}H", data, start + 12)
             for place in (start + 8, *places):
@@ -146,34 +150,31 @@ class Pages:
 
     def kind(self, page: int) -> int:
         """Return the first byte of a page's header."""
-        return int.from_bytes(self.page(page)[100 * (page == 1) :][:1], "big")
+        return int.from_bytes(self.page(page)[_HEAD_BYTES * (page == 1) :][:1], "big")
 
     def rows(self, page: int) -> Iterator[Row]:
         """Yield the rows of a page that are intact."""
-        data, start = self.page(page), 100 * (page == 1)
+        data, start = self.page(page), _HEAD_BYTES * (page == 1)
         kind = data[start] if start < len(data) else 0
-        if kind not in _KINDS or kind == _TABLE_INTERIOR:
-            return
-        count = int.from_bytes(data[start + 3 : start + 5], "big")
-        first = start + (12 if kind in _INTERIOR else 8)
-        for at in range(first, min(first + 2 * count, len(data) - 1), 2):
-            with suppress(*_ERRORS):
-                yield self._row(data, int.from_bytes(data[at : at + 2], "big"), kind)
+        if kind in _KINDS and kind != _TABLE_INTERIOR:
+            for at in _cells(data, start, kind):
+                with suppress(*_ERRORS):
+                    yield self._row(data, at, kind)
 
     def greatest_rowid(self, least_values: int, below: int) -> int:
-        """Return the greatest rowid of a row with at least so many values; 0 without one."""
-        found = [0]
+        """Return the greatest rowid of a row with at least so many values; 0 without one. Decodes no values."""
+        greatest = 0
         for page in range(1, self.count + 1):
             data = self.page(page)
-            if data[:1] == bytes([TABLE_LEAF]):
-                found += [rowid for rowid, values in self.rows(page) if len(values) >= least_values and rowid < below]
-        return max(found)
+            for at in _cells(data, 0, TABLE_LEAF) if data[:1] == bytes([TABLE_LEAF]) else ():
+                with suppress(*_ERRORS):
+                    length, rowid, place = _cell_head(data, at, TABLE_LEAF)
+                    if greatest < rowid < below and _values(data[place : place + length], length) >= least_values:
+                        greatest = rowid
+        return greatest
 
     def _row(self, data: bytes, at: int, kind: int) -> Row:
-        rowid = 0
-        length, at = _varint(data, at + 4 * (kind == _INDEX_INTERIOR))
-        if kind == TABLE_LEAF:
-            rowid, at = _varint(data, at)
+        length, rowid, at = _cell_head(data, at, kind)
         most = (self._usable - 12) * 64 // 255 - 23 if kind in INDEX_KINDS else self._usable - 35
         local = length
         if length > most:
@@ -225,6 +226,20 @@ def committed_frames(wal: Path) -> tuple[bytes, int]:
         return head[16:24], found
 
 
+def _cells(data: bytes, start: int, kind: int) -> Iterator[int]:
+    """Yield the offsets of the cells of a page whose header is at `start`."""
+    count = int.from_bytes(data[start + 3 : start + 5], "big")
+    first = start + (12 if kind in _INTERIOR else 8)
+    for at in range(first, min(first + 2 * count, len(data) - 1), 2):
+        yield int.from_bytes(data[at : at + 2], "big")
+
+
+def _cell_head(data: bytes, at: int, kind: int) -> tuple[int, int, int]:
+    """Return the length of a cell's record, its rowid (0 in an index) and the place of the record."""
+    length, at = _varint(data, at + 4 * (kind == _INDEX_INTERIOR))
+    return length, *(_varint(data, at) if kind == TABLE_LEAF else (0, at))
+
+
 def _checksum(data: bytes, magic: int, sums: tuple[int, ...]) -> tuple[int, ...]:
     words = struct.unpack(f"{'>' if magic & 1 else '<'}{len(data) // 4}I", data)
     one, two = sums
@@ -245,17 +260,33 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     return value - (value >> 63 << 64), at + 9
 
 
-_INTEGER_BYTES = (0, 1, 2, 3, 4, 6, 8)
+_SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
+"""Bytes of a value by its type, below the types of texts and blobs."""
+
+
+def _types(data: bytes) -> tuple[list[tuple[int, int]], int]:
+    """Return type and size of each value of a record, and the place of the first. Raises IndexError, ValueError."""
+    end, at = _varint(data, 0)
+    found = []
+    while at < end:
+        kind, at = _varint(data, at)
+        found.append((kind, (kind - 12) // 2 if kind >= 12 else _SIZES[kind]))
+    if at != end:
+        raise ValueError("an incomplete record")
+    return found, end
+
+
+def _values(data: bytes, length: int) -> int:
+    """Return the number of values of a record by its header; 0 if they do not have its length."""
+    types, place = _types(data)
+    return len(types) if place + sum(size for _, size in types) == length else 0
 
 
 def _record(data: bytes) -> list[Value]:
     """Decode a record. Raises ValueError or IndexError if its parts do not have its length."""
-    end, at = _varint(data, 0)
-    place = end
+    types, place = _types(data)
     values: list[Value] = []
-    while at < end:
-        kind, at = _varint(data, at)
-        size = (kind - 12) // 2 if kind >= 12 else 8 if kind == 7 else 0 if kind > 6 else _INTEGER_BYTES[kind]
+    for kind, size in types:
         piece = data[place : place + size]
         place += size
         if kind in (8, 9):
@@ -264,10 +295,8 @@ def _record(data: bytes) -> list[Value]:
             values.append(struct.unpack(">d", piece)[0])
         elif kind >= 12:
             values.append(piece.decode("utf-8", "replace") if kind % 2 else piece)
-        elif kind < 7:
-            values.append(int.from_bytes(piece, "big", signed=True) if kind else None)
         else:
-            raise ValueError("an unknown type")
-    if place != len(data) or at != end:
+            values.append(int.from_bytes(piece, "big", signed=True) if kind else None)
+    if place != len(data):
         raise ValueError("an incomplete record")
     return values

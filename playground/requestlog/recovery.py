@@ -243,7 +243,7 @@ def recovery_steps(
     inform: Callable[[str], None],
     changed: Callable[[list[str]], None],
 ) -> Iterator[RecoveryProgress]:
-    """Yield after each step of the recovery of an opened log. Raises sqlite3.Error.
+    """Yield after each step of the recovery of an opened log. Raises sqlite3.Error, and OSError for other files.
 
     `seal` adds blocks to the text search and returns their number. `report` receives messages of what is lost, `inform`
     others. `changed` gets run_ids; "" stands for all.

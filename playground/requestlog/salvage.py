@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -140,7 +140,10 @@ class Salvage:
         self.damaged: list[str] = []
 
     def steps(self) -> Iterator[RecoveryProgress]:
-        """Copy some requests per step. A file of which nothing can be read yields nothing."""
+        """Copy some requests per step. A file of which nothing can be read yields nothing.
+
+        Raises sqlite3.Error for the new log, and OSError for the other files.
+        """
         marker = copying(self._aside)
         try:
             done = int(marker.read_bytes())
@@ -163,20 +166,25 @@ class Salvage:
         try:
             write_private(path, b"")  # prompts are in it
             with closing(Pages(self._aside, PAGE_BYTES)) as pages, closing(_connect(path)) as connection:
-                for _ in RowsOfPages(pages, connection).steps():
-                    yield RecoveryProgress(0, 1)
-                yield from self._copy_from(connection, marker, done)
+                with _errors_of(path):
+                    for _ in RowsOfPages(pages, connection).steps():
+                        yield RecoveryProgress(0, 1)
+                    reader = StoredRuns(connection)
+                    numbers = self._numbers(connection, reader, done)
+                yield from self._copy_from(reader, numbers, marker)
         finally:
             with suppress(OSError):
                 path.unlink()
 
-    def _copy_from(self, connection: sqlite3.Connection, marker: Path, done: int) -> Iterator[RecoveryProgress]:
-        reader = StoredRuns(connection)
+    def _numbers(self, connection: sqlite3.Connection, reader: StoredRuns, done: int) -> list[int]:
+        """Return the numbers of the requests to copy, ascending."""
         _replace_lost_targets(connection, reader)
         running = self._running_elsewhere(connection)
         tables = ("runs", "texts", "numbers")
         found = connection.execute(" UNION ".join(f"SELECT number FROM {table}" for table in tables))
-        numbers = [number for (number,) in found if number > done and number not in running]
+        return [number for (number,) in found if number > done and number not in running]
+
+    def _copy_from(self, reader: StoredRuns, numbers: list[int], marker: Path) -> Iterator[RecoveryProgress]:
         # All requests of a block of the text search in one transaction: it is not indexed before.
         for _, some in groupby(numbers, lambda number: number >> index.SHIFT):
             together = list(some)
@@ -246,10 +254,20 @@ def _ended(stored: StoredRun) -> EndedRun:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in ("journal_mode = OFF", "synchronous = OFF", "secure_delete = OFF", "cache_size = -16000"):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
+    with _errors_of(path):
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", "secure_delete = OFF", "cache_size = -16000"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Raise errors of a database that is not the log as OSError with its name."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(f"{path.name}: {error}") from error
 
 
 _UNKNOWN_TARGET = "'', 'unknown', 'electron', '', 'unknown', '{}'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
@@ -61,6 +62,12 @@ GroupKind = Literal["comparison", "batch", "repeat", "lab", "agent", "readiness"
 def group_tag(kind: GroupKind, group_id: str = "") -> str:
     """Return the tag `KIND:ID` that the requests of one experiment share; without an id, a new one."""
     return f"{kind}:{group_id or uuid4().hex[:8]}"
+
+
+def group_of_tag(kind: GroupKind, tag: str) -> str | None:
+    """Return the id in a tag of `group_tag` that has 8 hexadecimal digits; None for other tags."""
+    found = re.fullmatch(f"{kind}:([0-9a-f]{{8}})", tag)
+    return found[1] if found else None
 
 
 NO_RATES = Rates()

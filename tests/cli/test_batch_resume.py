@@ -37,8 +37,8 @@ class Server(QuietHandler):
     hanging: ClassVar[set[str]] = set()
     silent: ClassVar[set[str]] = set()
     limited: ClassVar[set[str]] = set()
-    named: ClassVar[bool] = False
-    """Whether answers have a request_id, which a table needs."""
+    unnamed: ClassVar[set[str] | None] = None
+    """Questions whose answers have no request_id, which a table needs; None: all."""
     requests: ClassVar[int] = 0
     arrived, ended = threading.Event(), threading.Event()
 
@@ -57,7 +57,7 @@ class Server(QuietHandler):
             self.ended.wait(LIMIT_S)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
-        if self.named:
+        if self.unnamed is not None and question not in self.unnamed:
             self.send_header("X-Request-Id", f"request-{type(self).requests}")
         self.send_header("Connection", "close")
         self.end_headers()
@@ -100,15 +100,15 @@ class Project:
             rows = [dict(row) for row in csv.DictReader(file)]
         return [{**row, "row": int(row["row"]), "earlier": json.loads(row["earlier"] or "null")} for row in rows]
 
-    def logged(self) -> list[dict[str, Any]]:
-        done = run_text(["log", "list", "--json"], self.environment)
+    def logged(self, *terms: str) -> list[dict[str, Any]]:
+        done = run_text(["log", "list", *terms, "--json"], self.environment)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(params=[".jsonl", ".csv"])
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
     Server.cut, Server.hanging, Server.silent, Server.limited = set(), set(), set(), set()
-    Server.requests, Server.named = 0, False
+    Server.requests, Server.unnamed = 0, None
     Server.ended.clear()
     Server.arrived.clear()
     with serving(Server) as address:
@@ -138,7 +138,7 @@ def test_resume_paid_rows_that_failed_are_in_the_sums_of_all_runs(project: Proje
 
 
 def test_resume_row_that_was_removed_from_complete_results_is_in_the_sums_of_all_runs(project: Project) -> None:
-    Server.named = True
+    Server.unnamed = set()
     project.run()
     lines = project.out.read_bytes().splitlines(keepends=True)
     for sent in (3, 4):
@@ -147,6 +147,40 @@ def test_resume_row_that_was_removed_from_complete_results_is_in_the_sums_of_all
         assert [totals["all_runs"][name] for name in SUMS[:-1]] == [sent, sent * 700, sent * 64, sent * 10, 0]
         assert [totals[name] for name in SUMS[:-1]] == [1, 700, 64, 10, 0]
         assert Server.requests == sent
+
+
+@pytest.mark.parametrize(
+    ("unnamed", "removed", "counted"),
+    [({"alpha"}, "beta", 4), ({"alpha"}, "alpha", 4), ({"alpha", "beta"}, "alpha", 3)],
+)
+def test_resume_result_without_request_id_is_counted_once(
+    project: Project, unnamed: set[str], removed: str, counted: int
+) -> None:
+    """In a table, the logged run of a removed answer without request_id cannot be told from that of a result."""
+    (project.folder / "d.csv").write_text("x\nalpha\nbeta\ngamma\n")
+    Server.unnamed = unnamed
+    project.run()
+    lines = project.out.read_bytes().splitlines(keepends=True)
+    project.out.write_bytes(b"".join(line for line in lines if removed.encode() not in line))
+    sent = counted if project.out.suffix == ".csv" else 4
+    totals = project.run()
+    assert [totals["all_runs"][name] for name in SUMS[:-1]] == [sent, sent * 700, sent * 64, sent * 10, 0]
+    assert totals["all_runs"]["cost"] == pytest.approx(sent * (636 + 6.4 + 20) / 1e6)
+    assert Server.requests == 4
+
+
+def test_resume_results_of_two_complete_batches_join_the_newest_group(project: Project) -> None:
+    Server.unnamed = set()
+    note, results = project.out.with_name(f"{project.out.name}.batch"), []
+    for digit in "0f":
+        note.write_text(digit * 32)
+        project.run()
+        results.append(project.out.read_bytes().splitlines(keepends=True))
+        project.out.unlink()
+    (project.folder / "d.csv").write_text("x\nalpha\nbeta\ngamma\n")
+    project.out.write_bytes(b"".join([*results[0][:-1], results[1][-1]]))
+    assert project.run()["requests"] == 1
+    assert len(project.logged("tag:batch:ffffffff")) == 3
 
 
 def test_resume_attempts_that_were_refused_are_requests_without_tokens(project: Project) -> None:

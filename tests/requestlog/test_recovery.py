@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -17,13 +18,14 @@ from playground.export.log_files import export, import_file
 from playground.export.ticket import ticket
 from playground.prompt.files import load
 from playground.requestlog import log as log_module
-from playground.requestlog import rows
+from playground.requestlog import rows, salvage
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
+from playground.requestlog.pages import Pages
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.requestlog.sent_body import SentBody
-from playground.requestlog.store import FILE_NAME, transaction
+from playground.requestlog.store import FILE_NAME, MOST_NUMBER, PAGE_BYTES, RUNS_VALUES, transaction
 from playground.requestlog.stored_runs import INCOMPLETE, LOST
 from playground.runs.state import fold
 from tests.requestlog import samples
@@ -159,6 +161,49 @@ def test_open_cut_file_copies_what_is_readable(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
 
 
+def test_open_file_that_ends_in_its_header_begins_a_new_log(tmp_path: Path) -> None:
+    fill(tmp_path / "good")
+    head = (tmp_path / "good" / FILE_NAME).read_bytes()[:100]
+
+    async def work(folder: Path) -> list[str]:
+        log = await RequestLog.open(folder)
+        try:
+            await log.recovered()
+            await samples.keep(log, samples.record("after"), samples.answered())
+            return [row.question for row in await log.page(EVERYTHING)]
+        finally:
+            await log.close()
+
+    for size in range(len(head) + 1):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        (folder / FILE_NAME).write_bytes(head[:size])
+        assert samples.run(work(folder)) == ["after"]
+        aside = [path.stat().st_size for path in folder.glob("request-log.damaged-*.sqlite3")]
+        assert aside == ([size] if size > 1 else [])  # for SQLite, a file of one byte is empty
+
+
+def test_greatest_rowid_reads_each_page_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        long = random.Random(1).randbytes(30_000).hex()  # in overflow pages
+        await log.add([EndedRun(samples.record(f"{long}{n}"), tuple(samples.answered(long))) for n in range(COUNT)])
+        await log.close()
+
+    samples.run(work())
+    read, page = list[int](), Pages.page
+
+    def noted(self: Pages, number: int) -> bytes:
+        read.append(number)
+        return page(self, number)
+
+    with closing(Pages(tmp_path / FILE_NAME, PAGE_BYTES)) as pages:
+        monkeypatch.setattr(Pages, "page", noted)
+        assert pages.greatest_rowid(RUNS_VALUES, MOST_NUMBER) == COUNT
+        assert pages.greatest_rowid(RUNS_VALUES, COUNT) == COUNT - 1
+        assert read == [*range(1, pages.count + 1)] * 2
+
+
 def test_open_damaged_page_copies_what_is_readable_and_counts_the_rest(tmp_path: Path) -> None:
     fill(tmp_path)
     path = tmp_path / FILE_NAME
@@ -189,13 +234,12 @@ MANY = 300
 """Requests with which `runs`, `texts` and `streams` have several pages."""
 
 
-async def recover(folder: Path) -> tuple[list[StoredRun], list[str]]:
+async def recover(folder: Path) -> tuple[list[StoredRun], bool]:
+    """Return the requests after recovery, and whether it failed."""
     log = await RequestLog.open(folder)
-    messages: list[str] = []
-    log.on_notice(messages.append)
     try:
         await log.recovered()
-        return await log.stored(await log.numbers(EVERYTHING)), messages
+        return await log.stored(await log.numbers(EVERYTHING)), log.has_failed
     finally:
         await log.close()
 
@@ -224,7 +268,9 @@ def test_open_file_without_a_root_page_copies_all_requests(tmp_path: Path, name:
     with (damaged / FILE_NAME).open("r+b") as file:
         file.seek(at)
         file.write(random.Random(1).randbytes(size))
-    stored, messages = samples.run(recover(damaged))
+    stored, has_failed = samples.run(recover(damaged))
+    assert not has_failed
+    assert len(list(damaged.glob("request-log.damaged-*.sqlite3"))) == (not in_wal)
     assert [one.number for one in stored] == list(range(1, MANY + 1))
     for one, given in zip(stored, ended, strict=True):
         expected = fold(given.events)
@@ -232,7 +278,36 @@ def test_open_file_without_a_root_page_copies_all_requests(tmp_path: Path, name:
         assert (one.record.body, one.record.document) == (given.record.body, given.record.document)
         assert (one.tags, one.comment) == (given.tags, "")
     assert not list(damaged.glob("*.rows"))
-    assert messages or in_wal
+
+
+def test_full_disk_while_rows_are_copied_stops_the_recovery_and_the_next_opening_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    with (tmp_path / FILE_NAME).open("r+b") as file:
+        file.write(bytes(100))
+    connect = salvage._connect
+
+    def failing(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.execute("PRAGMA max_page_count = 8")
+        return connection
+
+    async def work() -> list[str]:
+        log = await RequestLog.open(tmp_path)
+        messages: list[str] = []
+        log.on_notice(messages.append)
+        await asyncio.wait_for(log.recovered(), 60)
+        assert log.has_failed
+        await log.close()
+        return messages
+
+    with monkeypatch.context() as patch:
+        patch.setattr(salvage, "_connect", failing)
+        assert ".rows: " in samples.run(work())[-1]
+    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+    stored, has_failed = samples.run(recover(tmp_path))
+    assert (len(stored), has_failed) == (COUNT, False)
 
 
 HEAD, PAGE, ALL, EMPTY, CUT = "head", "page", "no damage", "empty file", "cut in the last frame"
@@ -261,11 +336,10 @@ def test_open_file_with_a_damaged_write_ahead_file_sets_it_aside(tmp_path: Path,
     wal.write_bytes(content)
     if damage == EMPTY:
         (damaged / FILE_NAME).write_bytes(b"")
-    stored, messages = samples.run(recover(damaged))
+    stored, _ = samples.run(recover(damaged))
     assert least <= len(stored) <= COUNT
     is_aside = damage not in (ALL, CUT)  # a file that ends in a frame is that of a killed process
     assert [file.read_bytes() for file in damaged.glob("request-log.damaged-*-wal")] == [content] * is_aside
-    assert bool(messages) is is_aside
 
 
 def test_open_file_without_a_part_of_a_prompt_copies_the_rest_and_comments_on_it(tmp_path: Path) -> None:
