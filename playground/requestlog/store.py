@@ -189,7 +189,7 @@ def _peek(path: Path) -> int:
     if not path.exists():
         return 0
     if path.stat().st_size == 0:
-        if _has_frames(path.with_name(path.name + "-wal")):
+        if (wal := path.with_name(path.name + "-wal")).exists() and _has_frames(wal):
             raise DamagedFileError("it is empty, but its write-ahead file is not")
         return 0
     _check_wal(path)
