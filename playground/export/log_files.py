@@ -44,18 +44,23 @@ LONGEST_ATTEMPTS = timedelta(hours=1)
 
 
 class Imported(Struct, frozen=True):
-    """`skipped` requests were in the log already; `unreadable` counts entries that were left out, by reason."""
+    """`replaced` requests were in the log from a HAR and got exact times; `skipped` ones were there and are unchanged.
+
+    `unreadable` counts entries that were left out, by reason.
+    """
 
     added: int
+    replaced: int
     skipped: int
     unreadable: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def sentence(self) -> str:
         """Return the result for the user."""
+        replaced = f"; {self.replaced:,} got exact times" if self.replaced else ""
         there = f"; {self.skipped:,} {'was' if self.skipped == 1 else 'were'} there already" if self.skipped else ""
         left_out = "".join(f"\n{n:,} left out: {reason}" for reason, n in self.unreadable.items())
-        return f"{counted(self.added, 'request')} imported{there}.{left_out}"
+        return f"{counted(self.added, 'request')} imported{replaced}{there}.{left_out}"
 
 
 async def import_file(log: RequestLog, path: Path, progress: Callable[[int], None] = lambda _n: None) -> Imported:
@@ -77,17 +82,19 @@ async def _import_batches(
     log: RequestLog, batches: Iterator[list[EndedRun]], progress: Callable[[int], None]
 ) -> Imported:
     added: list[str] = []
-    seen = 0
+    seen = replaced = 0
     try:
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            added += await log.add(await _without_other_forms(log, batch))
+            stored = await log.add(await _without_other_forms(log, batch))
+            added += stored.new
+            replaced += len(stored.replaced)
             seen += len(batch)
             progress(seen)
     except BaseException:
         # All or none, also for a full disk, a cancelled import, or a file that changed during the import.
         await asyncio.shield(log.delete(added))
         raise
-    return Imported(len(added), seen - len(added))
+    return Imported(len(added), replaced, seen - len(added) - replaced)
 
 
 async def _without_other_forms(log: RequestLog, batch: list[EndedRun]) -> list[EndedRun]:

@@ -21,7 +21,7 @@ from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_reads import LogReads
-from playground.requestlog.records import EndedRun, LogUnavailableError, RecoveryProgress, StoredRun
+from playground.requestlog.records import AddedRuns, EndedRun, LogUnavailableError, RecoveryProgress, StoredRun
 from playground.requestlog.recovery import Ready, advance, open_log, recovery_steps, reopen
 from playground.requestlog.store import FILE_NAME, identity, is_damage, is_undecodable
 from playground.requestlog.summary import summarize
@@ -176,14 +176,13 @@ class RequestLog(LogReads):
             text = None if explanation is None else json.dumps(explanation)
             await self._settled(run_id, lambda: writer.finish(run_id, summarize(end), forecast, text))
 
-    async def add(self, runs: Sequence[EndedRun]) -> list[str]:
-        """Store runs that ended elsewhere, all or none. Returns the run_ids that were new.
+    async def add(self, runs: Sequence[EndedRun]) -> AddedRuns:
+        """Store runs that ended elsewhere, all or none. One imported from a HAR is replaced by itself with exact times.
 
         Raises OSError with a message if they cannot be written.
         """
-        nothing: list[str] = []
         try:
-            added = await self._attempt(lambda writer: writer.add(runs), nothing)
+            added = await self._attempt(lambda writer: writer.add(runs), AddedRuns())
         except sqlite3.Error as error:
             raise OSError(f"the request log could not take them up: {error}") from error
         self._write_worker.submit(self._seal_later)

@@ -52,6 +52,13 @@ class EndedRun(Struct, frozen=True):
     explanation: Json = None
 
 
+class AddedRuns(Struct, frozen=True):
+    """Run ids of ended runs that were stored: `new`, and `replaced`, which had no exact times before."""
+
+    new: Sequence[str] = ()
+    replaced: Sequence[str] = ()
+
+
 class LogRow(Struct, frozen=True):
     """One line of the log. Tokens are the server's figures; None is *not reported*. Times in seconds.
 

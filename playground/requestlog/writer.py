@@ -19,7 +19,7 @@ from playground.requestlog import index, ordered, retention, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.process_lock import Owner
 from playground.requestlog.prompt_index import PromptIndex, deletions_of, unsealed_elements
-from playground.requestlog.records import EndedRun
+from playground.requestlog.records import AddedRuns, EndedRun
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import ReplacedFileError, WriterMemory, is_damage, note_damage, transaction
 from playground.requestlog.summary import Summary, summarize
@@ -199,7 +199,7 @@ class Writer:
             live.forecast, live.explanation = forecast, explanation
             live.end = replace(end, ids=tuple(sorted({*end.ids, *live.body_ids})))
 
-    def add(self, runs: Sequence[EndedRun]) -> list[str]:
+    def add(self, runs: Sequence[EndedRun]) -> AddedRuns:
         """Store ended runs, all or none. Runs with an existing run_id are skipped.
 
         One that was imported from a HAR is replaced by the same run with exact times.
@@ -216,7 +216,7 @@ class Writer:
                     if number is None:
                         added.append(run.record.run_id)
         self._changed([*added, *replaced])
-        return added
+        return AddedRuns(added, list(replaced))
 
     def _remove_rounded(self, runs: Sequence[EndedRun]) -> dict[str, tuple[int, EndedRun]]:
         """Delete the stored forms of runs that are replaced; return their numbers and the runs to store."""

@@ -22,7 +22,7 @@ from playground.export.ticket import TicketContents, bundle
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import EndedRun, StoredRun
+from playground.requestlog.records import AddedRuns, EndedRun, StoredRun
 from tests.requestlog.samples import answered, record, refused
 
 
@@ -164,7 +164,7 @@ def test_a_browsers_har_has_its_stream_in_base64(tmp_path: Path) -> None:
 class _Failing(RequestLog):
     """A disk that is full after the first hundred."""
 
-    async def add(self, runs: Any) -> list[str]:
+    async def add(self, runs: Any) -> AddedRuns:
         if (await self.count(EVERYTHING)).n >= 100:
             raise OSError("the disk is full")
         return await super().add(runs)

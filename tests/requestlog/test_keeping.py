@@ -119,7 +119,7 @@ def test_deleted_requests_are_nowhere_though_their_rows_were_moved_within_the_fi
             replace(run, events=(ContentDelta(0.1, f"{words_of(number)[0]} "), *run.events))
             for number, run in enumerate(made)
         ]
-        ids = await log.add(runs)
+        ids = (await log.add(runs)).new
         gone = random.Random(seed).sample(range(120), 80)
         await log.delete([ids[number] for number in gone])
         left = hexadecimal_pieces(b"\n".join(contents(tmp_path).values()))
@@ -172,7 +172,7 @@ def test_delete_cancelled_keeps_the_rest_and_purges(tmp_path: Path, monkeypatch:
 def test_delete_of_many_uses_smaller_transactions_while_a_request_runs(tmp_path: Path) -> None:
     async def work() -> None:
         log, _ = await filled(tmp_path, 1)
-        ids = await log.add([EndedRun(record(f"q{n}"), tuple(answered())) for n in range(2 * BATCH + 20)])
+        ids = (await log.add([EndedRun(record(f"q{n}"), tuple(answered())) for n in range(2 * BATCH + 20)])).new
         running = record("still running")
         await log.begin(running)
         done: list[int] = []
@@ -219,7 +219,7 @@ def test_blocks_of_deleted_requests_are_indexed_again_in_steps(tmp_path: Path, m
 
     async def work() -> None:
         log, _ = await filled(tmp_path, 1)
-        ids = await log.add([EndedRun(record(f"q{n}"), tuple(answered())) for n in range(640)])
+        ids = (await log.add([EndedRun(record(f"q{n}"), tuple(answered())) for n in range(640)])).new
         writer = log._writer
         assert writer is not None
         while await log._write_worker.call(writer.seal):

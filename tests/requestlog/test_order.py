@@ -157,7 +157,7 @@ def _some_run(chance: random.Random) -> EndedRun:
 async def _log_of_random_runs(folder: Path, chance: random.Random) -> None:
     log = await RequestLog.open(folder)
     await log.recovered()
-    ids = await log.add([_some_run(chance) for _ in range(700)])
+    ids = (await log.add([_some_run(chance) for _ in range(700)])).new
     while await log._write_worker.call(log._seal_some):
         pass
     # Blocks that are empty, indexed again, and open.
