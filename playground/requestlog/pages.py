@@ -27,6 +27,7 @@ _LOCK_BYTE = 2**30
 _WAL_HEAD, _FRAME_HEAD = struct.Struct(">8I"), struct.Struct(">6I")
 _WAL_MAGIC = 0x377F0682
 _MOST_DEPTH = 40
+_MOST_OF = 0.75
 _SAMPLED = 2_000
 """Pages by which the page size is chosen if the header has lost it."""
 _ERRORS = (IndexError, ValueError, struct.error)
@@ -51,7 +52,7 @@ class Pages:
         self.count = max(self._length // self.page_bytes, *self._newer, 1)
         head = self.page(1)
         is_whole = head.startswith(_MAGIC) and len(head) >= _HEAD_BYTES
-        self._usable = self.page_bytes - (head[20] if is_whole else 0)
+        self._usable = self.page_bytes  # no version of the log reserves bytes at the end of a page
         self._has_map = not is_whole or any(head[52:56])
         self._overflow = bytearray(self.count + 1)
         """1 for each overflow page that a row used: a damaged chain ends, and belongs to one row."""
@@ -73,7 +74,7 @@ class Pages:
         head = self._file.read(18)
         written = int.from_bytes(head[16:18], "big")
         written = 65_536 if written == 1 else written
-        sizes = [size for size in (written, usual, 4_096) if size in [2**n for n in range(9, 17)]]
+        sizes = sorted(size for size in {written, usual, 4_096} if size in [2**n for n in range(9, 17)])
 
         def share(size: int) -> float:
             numbers = range(1, min(self._length // size, _SAMPLED))
@@ -83,7 +84,9 @@ class Pages:
                 found += self._file.read(1) in [bytes([kind]) for kind in _KINDS]
             return found / max(len(numbers), 1)
 
-        return max(sizes, key=share)
+        # At a multiple of the page size pages begin, too: the least size at which about as many places are pages.
+        shares = {size: share(size) for size in sizes}
+        return next(size for size in sizes if shares[size] >= _MOST_OF * max(shares.values()))
 
     def _read_wal(self) -> int:
         """Find the committed pages of the write-ahead file; return its page size, 0 without one."""

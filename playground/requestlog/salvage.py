@@ -136,7 +136,7 @@ class Salvage:
     def __init__(self, connection: sqlite3.Connection, keeper: Keeper, aside: Path) -> None:
         """Take over `connection` and `keeper`, which belong to the new log's writer."""
         self._connection, self._keeper, self._aside = connection, keeper, aside
-        self.copied = self.without_events = self.incomplete = 0
+        self.copied = self.without_events = self.incomplete = self.without_target = 0
         self.damaged: list[str] = []
 
     def steps(self) -> Iterator[RecoveryProgress]:
@@ -178,7 +178,7 @@ class Salvage:
 
     def _numbers(self, connection: sqlite3.Connection, reader: StoredRuns, done: int) -> list[int]:
         """Return the numbers of the requests to copy, ascending."""
-        _replace_lost_targets(connection, reader)
+        self.without_target = _replace_lost_targets(connection, reader)
         running = self._running_elsewhere(connection)
         tables = ("runs", "texts", "numbers")
         found = connection.execute(" UNION ".join(f"SELECT number FROM {table}" for table in tables))
@@ -224,7 +224,7 @@ class Salvage:
     @property
     def is_incomplete(self) -> bool:
         """Whether a request or a part of one is known to be lost."""
-        return not self.copied or bool(self.damaged or self.without_events or self.incomplete)
+        return not self.copied or bool(self.damaged or self.without_events or self.incomplete or self.without_target)
 
     @property
     def message(self) -> str:
@@ -235,6 +235,8 @@ class Salvage:
             text += f" ({self.without_events:,} without events: their times and tool calls are lost)"
         if self.incomplete:
             text += f" ({self.incomplete:,} with an incomplete prompt, which their comments state)"
+        if self.without_target:
+            text += f" ({self.without_target:,} without endpoint, model and rates)"
         if not self.damaged:
             return f"{text}."
         return f"{text}; {damaged_message(self.damaged)}"
@@ -270,19 +272,21 @@ def _errors_of(path: Path) -> Iterator[None]:
         raise OSError(f"{path.name}: {error}") from error
 
 
-_UNKNOWN_TARGET = "'', 'unknown', 'electron', '', 'unknown', '{}'"
+_UNKNOWN_TARGET = "'', 'unknown', 'other', '', 'unknown', '{}'"
 """Values of a row of `targets` that cannot be read."""
 
 
-def _replace_lost_targets(connection: sqlite3.Connection, reader: StoredRuns) -> None:
-    """Insert a row for each target of a request whose row is lost or damaged."""
+def _replace_lost_targets(connection: sqlite3.Connection, reader: StoredRuns) -> int:
+    """Insert a row for each target of a request whose row is lost or damaged. Return the number of these requests."""
     for row in connection.execute("SELECT * FROM targets").fetchall():
         try:
             check_types(row, [KINDS["i"], *[KINDS["t"]] * 6])
             reader.rates_of(row[-1])
         except DAMAGE:
             connection.execute("DELETE FROM targets WHERE id = ?", row[:1])
+    (lost,) = connection.execute("SELECT count(*) FROM runs WHERE target NOT IN (SELECT id FROM targets)").fetchone()
     connection.execute(
         f"INSERT OR IGNORE INTO targets SELECT DISTINCT target, {_UNKNOWN_TARGET} FROM runs "
         "WHERE typeof(target) = 'integer'"
     )
+    return int(lost)
