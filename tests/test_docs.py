@@ -95,8 +95,9 @@ def _prose(page: Path) -> str:
     return re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL)
 
 
-def _literals() -> str:
-    """Return all texts in the program's code."""
+@pytest.fixture(scope="module")
+def literals() -> str:
+    """All texts in the program's code."""
     return "\n".join(
         node.value
         for path in (ROOT / "playground").rglob("*.py")
@@ -105,14 +106,11 @@ def _literals() -> str:
     )
 
 
-LITERALS = _literals()
-
-
 @by_page
-def test_labels_in_italics_are_in_the_program(page: Path) -> None:
+def test_labels_in_italics_are_in_the_program(page: Path, literals: str) -> None:
     labels = re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", _prose(page))
     parts = {part.removesuffix(" …") for label in labels for part in label.split(" › ")} - TERMS
-    assert [part for part in sorted(parts) if part not in LITERALS] == []
+    assert [part for part in sorted(parts) if part not in literals] == []
 
 
 @by_page
