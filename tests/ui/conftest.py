@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QApplication
 from playground.cli import selftest
 from playground.cli.selftest import UiDriver
 from playground.ui.session import Session, make_runner
-from tests.conftest import Entered
+from tests.conftest import FAST, Entered
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,6 @@ def steps_have_time() -> Iterator[None]:
         yield
 
 
-FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
 Story = Callable[[Session, UiDriver], Coroutine[Any, Any, None]]
 Tell = Callable[[Story], None]
 
