@@ -159,6 +159,12 @@ class Head(Struct):
         return {token.strip().lower() for value in self.values.get(name, ()) for token in value.split(b",")}
 
     @property
+    def keeps_open(self) -> bool:
+        """Return whether the sender keeps the connection open after the exchange."""
+        tokens = self.tokens(b"connection")
+        return b"close" not in tokens and (self.version == b"1.1" or b"keep-alive" in tokens)
+
+    @property
     def is_websocket(self) -> bool:
         """Return whether the head asks for a WebSocket, or agrees to one."""
         return b"upgrade" in self.tokens(b"connection") and self.tokens(b"upgrade") == {b"websocket"}
@@ -182,6 +188,12 @@ class RequestHead(Head):
 
     method: bytes = b""
     target: bytes = b""
+
+    def drop(self, name: bytes) -> None:
+        """Remove a field."""
+        self.values.pop(name, None)
+        kept = [one for one in zip(self.fields, self.lines, strict=True) if one[0][0].lower() != name]
+        self.fields, self.lines = [one for one, _ in kept], [line for _, line in kept]
 
     def framer(self) -> BodyFramer:
         """Return the framer of the body. Raises HttpError."""
@@ -415,6 +427,12 @@ class Wire(asyncio.Protocol):
                 self._draining = None
         if self.lost:
             raise ConnectionResetError("the connection is closed") from self._error
+
+    def end_writing(self) -> None:
+        """Send nothing more, if the other side can be told so without closing both directions: not with TLS."""
+        if not self.transport.is_closing() and self.transport.can_write_eof():
+            with suppress(OSError):
+                self.transport.write_eof()
 
     async def reset(self) -> None:
         """Flush, then reset the connection: the other side sees that a body without a length broke."""
