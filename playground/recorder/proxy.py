@@ -25,9 +25,11 @@ from playground.recorder.wire import (
     Wire,
     encode_head,
     header_lines,
+    is_recorded,
     parse_request,
     parse_response,
     peer_is_closed,
+    read_codings,
 )
 
 Outcome = Literal[
@@ -174,7 +176,10 @@ class Recorder:
         lines = [b"%b: %b" % (line[:4], authority) if name == b"host" else line for name, line in fields]
         if b"host" not in request.values:  # a caller of HTTP/1.0
             lines.insert(0, b"Host: " + authority)
-        target = upstream.target_prefix + self.access.upstream_target(request.target)
+        target = self.access.upstream_target(request.target)
+        if is_recorded(request.method.decode(), target.decode("latin-1")):
+            lines = [read_codings(line) if line[:16].lower() == b"accept-encoding:" else line for line in lines]
+        target = upstream.target_prefix + target
         return encode_head(b"%b %b HTTP/1.1" % (request.method, target), (*lines, *upstream.proxy_lines))
 
 

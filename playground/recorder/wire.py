@@ -25,6 +25,22 @@ MAX_LINE_BYTES = 65_536
 _State = Literal["size", "data", "after_data", "trailer", "plain", "until_close"]
 
 
+READ_CODINGS = frozenset(("gzip", "x-gzip", "deflate", "identity"))
+"""Content codings of bodies that are recorded with their text."""
+
+
+def is_recorded(method: str, target: str) -> bool:
+    """Return whether exchanges of this request are recorded. All others are only forwarded."""
+    return method == "POST" and target.split("?", 1)[0].rstrip("/").endswith("/chat/completions")
+
+
+def read_codings(line: bytes) -> bytes:
+    """Return an Accept-Encoding line without the codings that are not read, unless it has no other."""
+    name, _, value = line.partition(b":")
+    kept = [one for one in value.split(b",") if one.split(b";")[0].strip().lower().decode("latin-1") in READ_CODINGS]
+    return name + b":" + b",".join(kept) if kept else line
+
+
 class FramingError(Exception):
     """The body is not valid HTTP. The message is a sentence without an end."""
 

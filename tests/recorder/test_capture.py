@@ -13,8 +13,8 @@ from playground.export.pages import as_markdown
 from playground.export.redaction import Outline
 from playground.recorder import masking
 from playground.recorder.capture import Capture, CapturedExchange, Conversations
-from playground.recorder.feed_messages import is_recorded
 from playground.recorder.proxy import Outcome
+from playground.recorder.wire import is_recorded
 from playground.requestlog.records import StoredRun
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState, fold

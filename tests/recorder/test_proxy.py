@@ -401,6 +401,26 @@ def test_path_out_of_the_base_by_dot_segments_is_refused(path: bytes) -> None:
     run(story)
 
 
+@pytest.mark.parametrize(
+    ("accepted", "forwarded"),
+    [
+        (b"accept-encoding: gzip, deflate, br, zstd", b"accept-encoding: gzip, deflate"),
+        (b"Accept-Encoding:br;q=1.0, GZIP;q=0.8, *;q=0.1", b"Accept-Encoding: GZIP;q=0.8"),
+        (b"Accept-Encoding: br", b"Accept-Encoding: br"),
+        (b"Accept-Encoding:  gzip", b"Accept-Encoding:  gzip"),
+    ],
+)
+def test_codings_that_cannot_be_read_are_not_asked_for_in_recorded_requests(accepted: bytes, forwarded: bytes) -> None:
+    async def story() -> None:
+        async with recording(always(OK)) as (port, server, _):
+            for path, expected in ((b"chat/completions", forwarded), (b"responses", accepted)):
+                request = POST.replace(b"chat/completions", path).replace(b"X-Hop: 1", accepted)
+                await exchange(port, request, until=b"{}")
+                assert b"\r\n%b\r\n" % expected in bytes(server.received[-1])
+
+    run(story)
+
+
 def test_key_of_the_recorder_replaces_the_callers() -> None:
     async def story() -> None:
         async with recording(always(OK), key="sk_real_0987654321") as (port, server, _observer):
