@@ -112,14 +112,18 @@ def _sections(stored: StoredRun, state: RunState) -> Iterator[tuple[str, str]]:
         for name in ("tools",) if "tools" in fields else ():
             yield name, _pretty(fields[name])
         yield "Parameters", _pretty({k: v for k, v in fields.items() if k not in ("messages", "tools")})
-    if state.text:
-        yield "Answer", state.text
-    for index, text in further_choices(state).items():
-        yield f"Choice {index}", text
-    for _, call in sorted(state.tool_calls.items()):
-        yield f"Tool call {call.name}", call.arguments
+    yield from _choice("Answer", "", state)
+    for index, further in further_choices(state).items():
+        yield from _choice(f"Choice {index} ({further.finish_reason or UNKNOWN})", f" of choice {index}", further)
     if state.error is not None:
         yield "Error", f"{state.error.title}\n{state.error.detail}\n{state.error.body}".strip()
+
+
+def _choice(heading: str, whose: str, state: RunState) -> Iterator[tuple[str, str]]:
+    if text := state.text or state.refusal:
+        yield heading, text
+    for call in state.calls:
+        yield f"Tool call {call.name}{whose}", call.arguments
 
 
 def _pretty(value: object) -> str:

@@ -30,6 +30,8 @@ _SHAPES = frozenset(
         *(
             "",
             "messages",
+            "further_choices",
+            "message",
             "content",
             "image_url",
             "input_audio",

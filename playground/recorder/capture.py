@@ -27,10 +27,9 @@ from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_bounds import loads
-from playground.recorder.feed_messages import is_recorded
 from playground.recorder.masking import MAX_BODY_BYTES, Decompressor, caller_credentials, header
 from playground.recorder.proxy import Outcome
-from playground.recorder.wire import RawHeaders
+from playground.recorder.wire import RawHeaders, is_recorded
 from playground.runs.record import RequestRecord
 
 REMEMBERED = 20_000
@@ -358,7 +357,7 @@ def _unreadable_error(coding: str) -> ApiError:
         "protocol",
         "The response was forwarded and cannot be read",
         f"It has the content coding {coding}; only gzip and deflate are read. The program received it unchanged.",
-        "Let the program send Accept-Encoding: gzip.",
+        "Let the program send Accept-Encoding: gzip, or the endpoint follow it.",
     )
 
 

@@ -27,11 +27,10 @@ from playground.recorder.feed_messages import (
     ResponseStart,
     Setup,
     frame,
-    is_recorded,
 )
 from playground.recorder.proxy import Outcome
 from playground.recorder.spool import Spool
-from playground.recorder.wire import RawHeaders
+from playground.recorder.wire import RawHeaders, is_recorded
 
 READY_S = 60.0
 """Longest wait for the recording process: a large log may be recovered first."""

@@ -33,11 +33,6 @@ class Setup(msgspec.Struct, array_like=True, tag=0):
     spool: str = ""
 
 
-def is_recorded(method: str, target: str) -> bool:
-    """Return whether exchanges of this request are recorded. All others are only forwarded."""
-    return method == "POST" and target.split("?", 1)[0].rstrip("/").endswith("/chat/completions")
-
-
 class Begin(msgspec.Struct, array_like=True, tag=1):
     """A request's head. `exchange` becomes the run_id. Later times are seconds since `started_unix`."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from contextlib import suppress
 from typing import Literal, Protocol
 
 from playground.recorder.access import AccessPolicy, AccessRefusal
-from playground.recorder.upstream import Upstream, UpstreamConnection, UpstreamError
+from playground.recorder.upstream import Origin, Upstream, UpstreamConnection, UpstreamError
 from playground.recorder.wire import (
     BodyFramer,
     FramingError,
@@ -24,9 +25,11 @@ from playground.recorder.wire import (
     Wire,
     encode_head,
     header_lines,
+    is_recorded,
     parse_request,
     parse_response,
     peer_is_closed,
+    read_codings,
 )
 
 Outcome = Literal[
@@ -40,6 +43,7 @@ BODY_WAIT_S = 1.0
 """Longest wait for the rest of a request's body after the endpoint could not be reached."""
 CALLER_CHECK_S = 0.5
 """Time between two checks whether a caller that sends nothing more still waits for its response."""
+_ABSOLUTE = re.compile(rb"[A-Za-z]+://[^/?#]*([^#]*)(?:#.*)?")
 _DONE_BYTES = 32
 """Newest bytes of a stream that are searched for its last event."""
 MAX_RESENT_BYTES = 8_388_608
@@ -127,6 +131,8 @@ class Recorder:
                 return False
             request = parse_request(data)
             framer = request.framer()
+            if not request.target.startswith(b"/"):
+                self._make_origin_form(request, wire)
         except HttpError as error:
             _refuse(wire, AccessRefusal(error.status, str(error)))
             await _discard(wire)
@@ -138,6 +144,28 @@ class Recorder:
             return False
         return await _Exchange(self, wire, request, framer).run()
 
+    def _make_origin_form(self, request: RequestHead, wire: Wire) -> None:
+        """Make an absolute target, as clients send it to an HTTP proxy, a path. Raises HttpError for other hosts."""
+        if request.method == b"CONNECT":
+            raise HttpError("The Recorder opens no tunnels: use its base URL instead of HTTPS_PROXY.", 405)
+        found = _ABSOLUTE.fullmatch(request.target)
+        try:
+            origin = Origin.of(request.target.decode("latin-1"))
+        except ValueError:
+            found = None
+        if found is None:
+            raise HttpError("The target of the request is not valid.")
+        endpoint = self.upstream.origin
+        here = Origin("http", "localhost", int(wire.transport.get_extra_info("sockname")[1]))
+        if not (origin.is_same(endpoint) or origin.is_same(here)):
+            reason = f"The Recorder is no proxy for {origin.authority}: it forwards to {endpoint.authority} only."
+            advice = "Use its base URL instead of HTTP_PROXY, or list the other host in NO_PROXY."
+            raise HttpError(f"{reason} {advice}", 403)
+        path = found[1]
+        request.target = path if path.startswith(b"/") else b"/" + path
+        # The target names the host; a proxy ignores the field (RFC 9112, section 3.2.2).
+        request.drop(b"host")
+
     def forwarded_head(self, request: RequestHead, upstream: UpstreamConnection) -> bytes:
         """Return the head that is sent to the endpoint, or to a proxy in front of it."""
         authority = self.upstream.origin.authority.encode("ascii")
@@ -148,7 +176,10 @@ class Recorder:
         lines = [b"%b: %b" % (line[:4], authority) if name == b"host" else line for name, line in fields]
         if b"host" not in request.values:  # a caller of HTTP/1.0
             lines.insert(0, b"Host: " + authority)
-        target = upstream.target_prefix + self.access.upstream_target(request.target)
+        target = self.access.upstream_target(request.target)
+        if is_recorded(request.method.decode(), target.decode("latin-1")):
+            lines = [read_codings(line) if line[:16].lower() == b"accept-encoding:" else line for line in lines]
+        target = upstream.target_prefix + target
         return encode_head(b"%b %b HTTP/1.1" % (request.method, target), (*lines, *upstream.proxy_lines))
 
 
@@ -167,18 +198,23 @@ def _refuse(wire: Wire, refusal: AccessRefusal) -> None:
 
 async def _discard(wire: Wire) -> None:
     """Read what the caller still sends: closing a socket with unread data would reset it before the answer is read."""
+    wire.end_writing()
     with suppress(TimeoutError, OSError):
-        wire.transport.write_eof()
         async with asyncio.timeout(BODY_WAIT_S):
             while await wire.read():
                 pass
 
 
 async def _copy(source: Wire, target: Wire) -> None:
-    with suppress(OSError):
+    """Copy bytes until the source sends nothing more, and pass that on: the other direction may still be used."""
+    try:
         while data := await source.read():
             target.write(data)
             await target.drain()
+    except OSError:
+        source.abort()
+        target.abort()
+    target.end_writing()
 
 
 class _CallerGone(Exception):  # noqa: N818 - control flow inside this module
@@ -381,20 +417,24 @@ class _Exchange:
                 await self._reconnect(str(error))
 
     async def _tunnel(self, seen: ExchangeObserver, response: ResponseHead) -> None:
-        """Copy the bytes of a WebSocket in both directions until one side closes it. They are not recorded."""
+        """Copy the bytes of a WebSocket in both directions until both sides have ended. They are not recorded."""
         upstream, caller = self._upstream, self._caller
         assert upstream is not None
         seen.response_head(response.status, response.fields)
-        self._has_begun = True
+        self._has_begun = upstream.is_tunnel = True
         self._write_head(response, is_copied=True, stays_open=True)
         loop = asyncio.get_running_loop()
         copying = [loop.create_task(_copy(*pair)) for pair in ((caller, upstream), (upstream, caller))]
         try:
             await asyncio.wait(copying, return_when=asyncio.FIRST_COMPLETED)
+            if not upstream.transport.is_closing():
+                await asyncio.wait(copying)
         finally:
             for task in copying:
                 task.cancel()
             await asyncio.gather(*copying, return_exceptions=True)
+        self._upstream = None
+        upstream.transport.close()  # sends what is left
         seen.end("complete", "")
 
     async def _reconnect(self, reason: str) -> None:
@@ -419,8 +459,7 @@ class _Exchange:
             is_chunked = b"transfer-encoding" in response.values
             # An HTTP/1.0 caller knows no chunks: its body ends with the connection.
             is_copied = not is_chunked or request.version == b"1.1"
-            stays_open = request.version == b"1.1" and not framer.until_close and self._framer.ended
-            stays_open = stays_open and b"close" not in request.tokens(b"connection")
+            stays_open = request.keeps_open and is_copied and not framer.until_close and self._framer.ended
             seen.response_head(response.status, response.fields)
             if framer.ended:  # without a body, the head is what the caller waits for
                 await self._send_to_recording(seen)
@@ -435,13 +474,7 @@ class _Exchange:
             raise UpstreamError(message, is_reached=True) from None
         rest = framer.rest
         self._has_ended = True
-        upstream.reusable = (
-            self._framer.ended
-            and not rest
-            and not framer.until_close
-            and response.version == b"1.1"
-            and b"close" not in response.tokens(b"connection")
-        )
+        upstream.reusable = self._framer.ended and not rest and not framer.until_close and response.keeps_open
         try:
             await self._send_to_recording(seen)
         finally:
@@ -490,6 +523,8 @@ class _Exchange:
         lines = [line for _, line in fields]
         if not stays_open:
             lines.append(b"Connection: close")
+        elif self._request.version == b"1.0":
+            lines.append(b"Connection: keep-alive")
         self._caller.write(encode_head(b"HTTP/1.1 %d%b" % (response.status, response.reason), lines))
 
     async def _drain(self) -> None:

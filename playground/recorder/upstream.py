@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
-from playground.client.connection import ProxyError, proxy_for
+from playground.client.connection import Proxy, ProxyError, proxy_for
 from playground.client.endpoint import is_loopback
 from playground.recorder.wire import HttpError, Wire, encode_head, parse_response
 
@@ -44,12 +44,21 @@ class Origin(Struct, frozen=True):
             raise ValueError(f"{base_url!r} is not an http or https URL")
         return cls(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
 
+    def is_same(self, other: Origin) -> bool:
+        """Return whether both are the same server; all names of this machine's loopback address are one host."""
+        hosts = {"localhost" if is_loopback(f"//{one.bracketed_host}") else one.host for one in (self, other)}
+        return len(hosts) == 1 and (self.scheme, self.port) == (other.scheme, other.port)
+
+    @property
+    def bracketed_host(self) -> str:
+        """Return the host as it is in a URL."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
     @property
     def authority(self) -> str:
         """Return `host[:port]` as a Host header has it; the port is omitted if it is the scheme's default."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.scheme == "https" else 80
-        return host if self.port == default else f"{host}:{self.port}"
+        return self.bracketed_host if self.port == default else f"{self.bracketed_host}:{self.port}"
 
 
 class UpstreamConnection(Wire):
@@ -65,11 +74,13 @@ class UpstreamConnection(Wire):
         """Goes in front of the path of each request: scheme and authority if an HTTP proxy takes the requests."""
         self.proxy_lines: list[bytes] = []
         """Header lines for that proxy."""
+        self.is_tunnel = False
+        """Whether each direction ends alone."""
 
     def eof_received(self) -> bool:
-        """Let the transport close: TLS connections cannot be half open."""
+        """Let the transport close, except a tunnel's. TLS connections cannot be half open."""
         super().eof_received()
-        return False
+        return self.is_tunnel and self.transport.can_write_eof()
 
     def close(self) -> None:
         """Close the socket at once; unsent data is dropped."""
@@ -131,21 +142,23 @@ class Upstream:
         )
         return connection
 
-    def _proxy(self) -> str | None:
-        """Return the URL of the proxy, chosen as for the program's own requests. Raises OSError for one of no use."""
+    def _proxy(self) -> Proxy | None:
+        """Return the proxy, chosen as for the program's own requests. Raises OSError for one of no use."""
         if is_loopback(self._base_url):
             return None
         try:
-            proxy = proxy_for(self._base_url, os.environ)
+            return proxy_for(self._base_url, os.environ)
         except ProxyError as error:
             raise OSError(str(error)) from None
-        return None if proxy is None else proxy.url
 
-    async def _open_proxy(self, proxy: str) -> UpstreamConnection:
+    async def _open_proxy(self, proxy: Proxy) -> UpstreamConnection:
         """Connect to an HTTP proxy. It takes requests for plain http itself, and opens a tunnel for https."""
-        parts = urlsplit(proxy)
+        parts = urlsplit(proxy.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise OSError(f"the proxy {parts.scheme}://… is not an HTTP proxy")
+            raise OSError(
+                f"{proxy.source} names {proxy.address}, and the Recorder uses no SOCKS proxies: set "
+                f"{self.origin.scheme.upper()}_PROXY to an HTTP proxy, or list {self.origin.host} in NO_PROXY"
+            )
         loop = asyncio.get_running_loop()
         tls = True if parts.scheme == "https" else None
         port = parts.port or (443 if tls else 80)
@@ -157,8 +170,7 @@ class Upstream:
         if self._tls is None:
             connection.target_prefix, connection.proxy_lines = b"http://" + self.origin.authority.encode(), lines
             return connection
-        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
-        target = f"{host}:{self.origin.port}".encode()
+        target = f"{self.origin.bracketed_host}:{self.origin.port}".encode()
         connection.write(encode_head(b"CONNECT %b HTTP/1.1" % target, (b"Host: " + target, *lines)))
         try:
             answer = await connection.read_head()

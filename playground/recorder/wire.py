@@ -25,6 +25,22 @@ MAX_LINE_BYTES = 65_536
 _State = Literal["size", "data", "after_data", "trailer", "plain", "until_close"]
 
 
+READ_CODINGS = frozenset(("gzip", "x-gzip", "deflate", "identity"))
+"""Content codings of bodies that are recorded with their text."""
+
+
+def is_recorded(method: str, target: str) -> bool:
+    """Return whether exchanges of this request are recorded. All others are only forwarded."""
+    return method == "POST" and target.split("?", 1)[0].rstrip("/").endswith("/chat/completions")
+
+
+def read_codings(line: bytes) -> bytes:
+    """Return an Accept-Encoding line without the codings that are not read, unless it has no other."""
+    name, _, value = line.partition(b":")
+    kept = [one for one in value.split(b",") if one.split(b";")[0].strip().lower().decode("latin-1") in READ_CODINGS]
+    return name + b":" + b",".join(kept) if kept else line
+
+
 class FramingError(Exception):
     """The body is not valid HTTP. The message is a sentence without an end."""
 
@@ -159,6 +175,12 @@ class Head(Struct):
         return {token.strip().lower() for value in self.values.get(name, ()) for token in value.split(b",")}
 
     @property
+    def keeps_open(self) -> bool:
+        """Return whether the sender keeps the connection open after the exchange."""
+        tokens = self.tokens(b"connection")
+        return b"close" not in tokens and (self.version == b"1.1" or b"keep-alive" in tokens)
+
+    @property
     def is_websocket(self) -> bool:
         """Return whether the head asks for a WebSocket, or agrees to one."""
         return b"upgrade" in self.tokens(b"connection") and self.tokens(b"upgrade") == {b"websocket"}
@@ -182,6 +204,12 @@ class RequestHead(Head):
 
     method: bytes = b""
     target: bytes = b""
+
+    def drop(self, name: bytes) -> None:
+        """Remove a field."""
+        self.values.pop(name, None)
+        kept = [one for one in zip(self.fields, self.lines, strict=True) if one[0][0].lower() != name]
+        self.fields, self.lines = [one for one, _ in kept], [line for _, line in kept]
 
     def framer(self) -> BodyFramer:
         """Return the framer of the body. Raises HttpError."""
@@ -415,6 +443,12 @@ class Wire(asyncio.Protocol):
                 self._draining = None
         if self.lost:
             raise ConnectionResetError("the connection is closed") from self._error
+
+    def end_writing(self) -> None:
+        """Send nothing more, if the other side can be told so without closing both directions: not with TLS."""
+        if not self.transport.is_closing() and self.transport.can_write_eof():
+            with suppress(OSError):
+                self.transport.write_eof()
 
     async def reset(self) -> None:
         """Flush, then reset the connection: the other side sees that a body without a length broke."""

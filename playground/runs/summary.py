@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError
 from playground.client.events import ApiError, Usage
 from playground.client.tolerant_json import choices_of
 from playground.prompt.document import Json
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_bounds import JsonBoundsError, loads
+from playground.runs.state import RunState
 
 if TYPE_CHECKING:
     from playground.runs.run import Run
-    from playground.runs.state import RunState
 
 
 def summary(run: Run) -> dict[str, Json]:
@@ -63,15 +66,21 @@ _FURTHER = re.compile(r'"index"\s*:\s*[1-9]|}\s*,\s*{')
 """Found in each event that has such a choice, and in few others."""
 
 
-def further_choices(state: RunState) -> dict[int, str]:
-    """Return the texts of the choices after the first one (`n` above 1), by index; refusals are texts, too.
+def further_choices(state: RunState) -> dict[int, RunState]:
+    """Return what the pieces of each choice after the first one (`n` above 1) add up to, by index.
 
-    The other figures are of choice 0. Read from the stored events, which a log without them lacks.
+    `state` itself is that of choice 0. Read from the stored events, which a log without them lacks.
     """
-    found: dict[int, list[str]] = {}
-    for index, text in _further(state):
-        found.setdefault(index, []).append(text)
-    return {index: "".join(pieces) for index, pieces in sorted(found.items())}
+    found: dict[int, tuple[ChunkDecoder, RunState]] = {}
+    for at, index, choice in _further(state):
+        decoder, further = found.setdefault(index, (ChunkDecoder(), RunState()))
+        with suppress(NotAChunk, StreamError, JsonBoundsError):
+            for event in decoder.events(json.dumps({"choices": [{**choice, "index": 0}]}), at):
+                further.apply(event)
+    for decoder, further in found.values():
+        for event in decoder.end(0.0):
+            further.apply(event)
+    return {index: further for index, (_, further) in sorted(found.items())}
 
 
 def has_further_choices(state: RunState) -> bool:
@@ -79,8 +88,8 @@ def has_further_choices(state: RunState) -> bool:
     return next(_further(state), None) is not None
 
 
-def _further(state: RunState) -> Iterator[tuple[int, str]]:
-    """Yield index and text of each piece of a further choice."""
+def _further(state: RunState) -> Iterator[tuple[float, int, dict[str, object]]]:
+    """Yield time, index and value of each piece of a further choice."""
     for event in state.raw:
         if _FURTHER.search(event.data) is None:
             continue
@@ -90,17 +99,24 @@ def _further(state: RunState) -> Iterator[tuple[int, str]]:
             continue
         for index, choice in choices_of(body):
             if index and isinstance(choice, dict):
-                message = choice.get("delta") or choice.get("message") or {"content": choice.get("text")}
-                texts = [message.get(name) for name in ("content", "refusal")] if isinstance(message, dict) else []
-                yield index, "".join(text for text in texts if isinstance(text, str))
+                yield event.at, index, choice
 
 
 def wire_choices(state: RunState) -> list[Json]:
     """Return the further choices in the shape of the API."""
-    return [
-        {"index": index, "message": {"role": "assistant", "content": text}}
-        for index, text in further_choices(state).items()
-    ]
+    return [wire_choice(further, index) for index, further in further_choices(state).items()]
+
+
+def wire_choice(state: RunState, index: int = 0) -> dict[str, Json]:
+    """Return what a state has of its choice in the shape of the API."""
+    message: dict[str, Json] = {"role": "assistant", "content": state.text or None}
+    if state.reasoning:
+        message["reasoning_content"] = state.reasoning
+    if state.refusal:
+        message["refusal"] = state.refusal
+    if state.tool_calls:
+        message["tool_calls"] = wire_tool_calls(state)
+    return {"index": index, "message": message, "finish_reason": state.finish_reason}
 
 
 def wire_usage(usage: Usage | None) -> dict[str, Json] | None:

@@ -9,13 +9,16 @@ import pytest
 
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent
+from playground.export.pages import as_markdown
+from playground.export.redaction import Outline
 from playground.recorder import masking
 from playground.recorder.capture import Capture, CapturedExchange, Conversations
-from playground.recorder.feed_messages import is_recorded
 from playground.recorder.proxy import Outcome
+from playground.recorder.wire import is_recorded
+from playground.requestlog.records import StoredRun
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState, fold
-from playground.runs.summary import further_choices
+from playground.runs.summary import wire_choices
 
 TARGET = "/v1/chat/completions"
 BODY = b'{"model": "m", "messages": [{"role": "user", "content": "Hello"}]}'
@@ -174,17 +177,28 @@ def test_is_recorded_only_chat_completions(method: str, target: str, recorded: b
     assert is_recorded(method, target) is recorded
 
 
+_CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"secret":1}'}}
+
+
 def _choices(stream: bool) -> bytes:
-    texts = ((0, "Hi"), (1, "He"), (1, "llo"), (2, "Hey")) if stream else ((0, "Hi"), (1, "Hello"), (2, "Hey"))
     part = "delta" if stream else "message"
-    choices = [{"index": index, part: {"content": text}, "finish_reason": None} for index, text in texts]
+    text, call = "content", "tool_calls"
+    pieces: list[tuple[int, dict[str, object], str | None]] = [(0, {text: "Hi"}, "stop")]
+    if stream:
+        begin = {**_CALL, "function": {"name": "find", "arguments": ""}}
+        rest = {"index": 0, "function": {"arguments": '{"secret":1}'}}
+        pieces += [(1, {text: "He"}, None), (1, {text: "llo"}, "length"), (2, {call: [begin]}, None)]
+        pieces += [(2, {call: [rest]}, None), (2, {}, "tool_calls")]
+    else:
+        pieces += [(1, {text: "Hello"}, "length"), (2, {call: [_CALL]}, "tool_calls")]
+    choices = [{"index": index, part: piece, "finish_reason": reason} for index, piece, reason in pieces]
     if not stream:
         return json.dumps({"choices": choices}).encode()
     return b"".join(b"data: %b\n\n" % json.dumps({"choices": [one]}).encode() for one in choices) + b"data: [DONE]\n\n"
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_choices_after_the_first_are_read_from_the_events(stream: bool) -> None:
+def test_choices_after_the_first_are_read_from_the_events_with_calls_and_finish_reasons(stream: bool) -> None:
     sink = Sink()
     seen = exchange(sink)
     seen.request_data(BODY)
@@ -192,8 +206,18 @@ def test_choices_after_the_first_are_read_from_the_events(stream: bool) -> None:
     seen.response_head(0.1, 200, STREAM_HEADERS if stream else HEADERS)
     seen.response_data(0.2, _choices(stream))
     seen.end(0.3, "complete", "")
-    assert (sink.state.phase, sink.state.text) == ("done", "Hi")
-    assert further_choices(sink.state) == {1: "Hello", 2: "Hey"}
+    assert (sink.state.phase, sink.state.text, sink.state.finish_reason) == ("done", "Hi", "stop")
+    one, two = wire_choices(sink.state)
+    assert one == {"index": 1, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "length"}
+    call = {name: value for name, value in _CALL.items() if name != "index"}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    assert two == {"index": 2, "message": message, "finish_reason": "tool_calls"}
+    outline = json.dumps(Outline("hashed").of({"further_choices": [one, two]}))
+    assert '"finish_reason": "tool_calls"' in outline
+    assert "secret" not in outline
+    page = as_markdown(StoredRun(sink.records[0], 1, "done", marked=False, events=sink.events))
+    assert "Choice 1 (length)" in page
+    assert "Tool call find of choice 2" in page
 
 
 @pytest.mark.parametrize("status", [200, 500])

@@ -401,6 +401,26 @@ def test_path_out_of_the_base_by_dot_segments_is_refused(path: bytes) -> None:
     run(story)
 
 
+@pytest.mark.parametrize(
+    ("accepted", "forwarded"),
+    [
+        (b"accept-encoding: gzip, deflate, br, zstd", b"accept-encoding: gzip, deflate"),
+        (b"Accept-Encoding:br;q=1.0, GZIP;q=0.8, *;q=0.1", b"Accept-Encoding: GZIP;q=0.8"),
+        (b"Accept-Encoding: br", b"Accept-Encoding: br"),
+        (b"Accept-Encoding:  gzip", b"Accept-Encoding:  gzip"),
+    ],
+)
+def test_codings_that_cannot_be_read_are_not_asked_for_in_recorded_requests(accepted: bytes, forwarded: bytes) -> None:
+    async def story() -> None:
+        async with recording(always(OK)) as (port, server, _):
+            for path, expected in ((b"chat/completions", forwarded), (b"responses", accepted)):
+                request = POST.replace(b"chat/completions", path).replace(b"X-Hop: 1", accepted)
+                await exchange(port, request, until=b"{}")
+                assert b"\r\n%b\r\n" % expected in bytes(server.received[-1])
+
+    run(story)
+
+
 def test_key_of_the_recorder_replaces_the_callers() -> None:
     async def story() -> None:
         async with recording(always(OK), key="sk_real_0987654321") as (port, server, _observer):
@@ -535,6 +555,67 @@ def test_http_1_0_caller_needs_no_host_and_gets_no_informational_response(host: 
     run(story)
 
 
+def test_http_1_0_caller_that_keeps_its_connection_sends_a_second_request() -> None:
+    async def story() -> None:
+        old = POST.replace(b"HTTP/1.1", b"HTTP/1.0")
+        kept = OK.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n")
+        async with recording(always(kept.replace(b"HTTP/1.1", b"HTTP/1.0"), keep=True)) as (port, server, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(2):
+                writer.write(old)
+                assert await reader.readuntil(b"{}") == kept
+            writer.write(old.replace(b"keep-alive, X-Hop", b"X-Hop"))
+            assert await reader.read() == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+            assert len(server.received) == 1  # this side's connection is kept, too
+            await hang_up(writer)
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "status"),
+    [
+        (b"http://localhost:%(here)d/v1/x?q=1#f", "", 200),
+        (b"HTTP://user:word@[::1]:%(here)d/v1/x?q=1", "", 200),
+        (b"http://127.0.0.1:%(endpoint)d/v1/x?q=1", "", 200),
+        (b"http://localhost:%(here)d/t0ken/v1/x?q=1", "t0ken", 200),
+        (b"http://127.0.0.1:%(endpoint)d/v1/x?q=1", "t0ken", 404),
+        (b"http://localhost:%(here)d", "", 404),
+        (b"http://localhost:%(here)d/v1/../x", "", 404),
+        (b"https://localhost:%(here)d/v1/x", "", 403),
+        (b"http://localhost:9/v1/x", "", 403),
+        (b"http://other.test:%(here)d/v1/x", "", 403),
+        (b"http://localhost:x/v1/x", "", 400),
+        (b"ftp://localhost:%(here)d/v1/x", "", 400),
+        (b"*", "", 400),
+    ],
+)
+def test_absolute_target_is_served_for_the_recorder_and_the_endpoint_only(url: bytes, token: str, status: int) -> None:
+    async def story() -> None:
+        async with recording(always(OK), access=AccessPolicy("/v1", token)) as (port, server, _):
+            target = url % {b"here": port, b"endpoint": server.port}
+            head = b"GET %b HTTP/1.1\r\nHost: ignored.test\r\nProxy-Connection: keep-alive\r\nX-A: 1\r\n\r\n" % target
+            got = await exchange(port, head, until=b"{}" if status == 200 else b"")
+            assert int(got.split(b" ")[1]) == status
+            expected = b"GET /v1/x?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-A: 1\r\n\r\n" % server.port
+            assert [bytes(one) for one in server.received] == ([expected] if status == 200 else [])
+            if status == 403:
+                assert b"it forwards to 127.0.0.1:%d only. Use its base URL instead of HTTP_PROXY" % server.port in got
+
+    run(story)
+
+
+def test_tunnel_of_a_proxys_client_is_refused_with_the_variable() -> None:
+    async def story() -> None:
+        async with recording(always(OK)) as (port, server, _):
+            got = await exchange(port, b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % server.port)
+            assert got.startswith(b"HTTP/1.1 405 ")
+            assert b"use its base URL instead of HTTPS_PROXY" in got
+            assert server.received == []
+
+    run(story)
+
+
 def test_websocket_passes_in_both_directions() -> None:
     head = (
         b"GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -557,6 +638,58 @@ def test_websocket_passes_in_both_directions() -> None:
         assert got == [head.replace(b"localhost", b"127.0.0.1:%d" % endpoint), b"second"]
         await recorder.close()
         server.close()
+
+    run(story)
+
+
+def test_websocket_sides_that_send_nothing_more_still_receive() -> None:
+    head = b"GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    switch = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    late = b"late" * 100_000
+
+    @asynccontextmanager
+    async def tunnel(
+        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, Observer]]:
+        server, observer = await asyncio.start_server(serve, "127.0.0.1", 0), Observer()
+        base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        recorder = Recorder(Upstream(base), AccessPolicy("/v1"), observer)
+        reader, writer = await asyncio.open_connection("127.0.0.1", await recorder.start())
+        writer.write(head)
+        assert await reader.readuntil(b"\r\n\r\n") == switch
+        yield reader, writer, observer
+        await hang_up(writer)
+        await observer.exchanges[0].ended.wait()
+        await recorder.close()
+        server.close()
+
+    async def story() -> None:
+        got = asyncio.get_running_loop().create_future()
+
+        async def read_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(switch)
+            assert await reader.read() == late
+            writer.write(late)
+            await hang_up(writer)
+
+        async def end_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(switch)
+            writer.write_eof()
+            got.set_result(await reader.read())
+            await hang_up(writer)
+
+        if sys.platform == "linux":  # a closed caller and a half-closed one are the same elsewhere
+            async with tunnel(read_first) as (reader, writer, _):
+                writer.write(late)
+                writer.write_eof()
+                assert await reader.read() == late
+        async with tunnel(end_first) as (reader, writer, _):
+            assert await reader.read() == b""
+            writer.write(late)
+            writer.write_eof()
+            assert await got == late
 
     run(story)
 
@@ -700,8 +833,26 @@ def test_proxy_of_the_environment_is_chosen_as_for_own_requests(monkeypatch: pyt
     monkeypatch.setenv("no_proxy", excepted)
     host = "10.1.2.3" if excepted.startswith("10.") else "example.invalid"
     assert Upstream(f"http://{host}/v1")._proxy() is None
-    assert Upstream("http://other.test/v1")._proxy() == "http://127.0.0.1:3128"
+    proxy = Upstream("http://other.test/v1")._proxy()
+    assert proxy is not None
+    assert proxy.url == "http://127.0.0.1:3128"
     assert Upstream("http://127.0.0.1:1/v1")._proxy() is None
+
+
+def test_socks_proxy_is_refused_with_its_variable_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5h://user:word@127.0.0.1:1080")
+
+    async def story() -> None:
+        recorder = Recorder(Upstream("http://models.test/v1"), AccessPolicy("/v1"), Observer())
+        got = await exchange(await recorder.start(), POST)
+        assert got.startswith(b"HTTP/1.1 502 ")
+        assert b"ALL_PROXY names socks5h://127.0.0.1:1080" in got
+        assert b"set HTTP_PROXY to an HTTP proxy, or list models.test in NO_PROXY" in got
+        await recorder.close()
+
+    run(story)
 
 
 def test_upstream_that_cannot_be_reached_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from playground.prompt.json_position import JsonFault, read_json
 from playground.runs.metrics import counted
 from playground.runs.record import Asked
 from playground.runs.state import RunState
-from playground.runs.summary import wire_choices, wire_tool_calls
+from playground.runs.summary import wire_choice, wire_choices
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
@@ -198,13 +198,10 @@ def _is_chunk(data: str) -> bool:
 
 
 def _merged(state: RunState) -> dict[str, object]:
-    message: dict[str, object] = {"role": "assistant", "content": state.text or None}
-    if state.tool_calls:
-        message["tool_calls"] = wire_tool_calls(state)
     return {
         "id": state.body_id,
         "object": "chat.completion",
-        "choices": [{"index": 0, "message": message, "finish_reason": state.finish_reason}, *wire_choices(state)],
+        "choices": [wire_choice(state), *wire_choices(state)],
         "usage": _usage(state),
     }
 
