@@ -7,7 +7,7 @@ from functools import cache
 
 from msgspec import Struct
 from PySide6.QtCore import QEvent, QLocale, QObject, Qt
-from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication, QWidget
 
 from playground import asset
@@ -147,6 +147,8 @@ def mono_font(px: int | None = None) -> QFont:
 
 def installed_fonts() -> tuple[str, str]:
     """Return the interface's and the prompts' font that are used on this machine; "" if only a fallback is."""
+    from PySide6.QtGui import QFontDatabase
+
     application = QGuiApplication.instance() or QGuiApplication(["fonts", "-platform", "offscreen"])
     present = set(QFontDatabase.families())
     del application

@@ -31,7 +31,8 @@ from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import copy_text, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
-from playground.ui.widgets.plain_table import FIRST_PAD_PX, plain_tip
+from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.row_table import FIRST_PAD_PX
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
