@@ -6,8 +6,8 @@ import json
 from functools import cache
 
 from msgspec import Struct
-from PySide6.QtCore import QEvent, QLocale, QObject, Qt
-from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
+from PySide6.QtCore import QEvent, QLocale, QObject, QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QPainter, QPalette, QPen
 from PySide6.QtWidgets import QApplication, QWidget
 
 from playground import asset
@@ -90,6 +90,12 @@ def load_theme(name: str) -> Theme:
     """Return the theme "light" or "dark". Raises KeyError for any other name."""
     table = json.loads(asset("themes/palette.json").read_text("utf-8"))[name]
     return Theme(name=name, **{role: QColor(value) for role, value in table.items()})
+
+
+def fill_area(painter: QPainter, area: QRect | QRectF, color: QColor) -> None:
+    """Fill a rectangle like `QPainter.fillRect`, for which PySide would build the 180 members of QGradient.Preset."""
+    painter.setBackground(QPen(color).brush())
+    painter.eraseRect(area)
 
 
 THEME_EVENTS = frozenset((QEvent.Type.PaletteChange, QEvent.Type.StyleChange))
