@@ -326,6 +326,8 @@ class LogPane(QWidget):
 
     def show_shown(self, run_id: str | None, request_id: str | None) -> None:
         """Mark the row of the request that the panes show, and select it. Copy request_id copies its id."""
+        if (run_id, request_id) == (self.model.shown_run_id, self._shown_request_id):
+            return  # in each frame of a stream
         self._shown_request_id = request_id
         if run_id != self.model.shown_run_id:
             self.model.shown_run_id = run_id
