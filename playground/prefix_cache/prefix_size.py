@@ -13,8 +13,16 @@ from msgspec import Struct
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.match_tree import MatchNode
 from playground.prefix_cache.text_compare import common_prefix
-from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.value_kinds import NOTHING, PROMPT_HEAD, TOOLS_HEAD, TOOLS_TAIL, Counts, add, subtract
+from playground.prefix_cache.token_estimator import (
+    NOTHING,
+    PROMPT_HEAD,
+    TOOLS_HEAD,
+    TOOLS_TAIL,
+    Counts,
+    TokenEstimator,
+    add,
+    subtract,
+)
 from playground.prefix_cache.view import CacheView
 
 CUT = (0.5, 0.6)

@@ -6,13 +6,102 @@ to what the server reported for whole prompts, for the text between two counted 
 
 from __future__ import annotations
 
+import operator
+import re
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from math import sqrt
-from operator import mul
+from string import ascii_letters, digits
 
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
-from playground.prefix_cache.value_kinds import NOTHING, Counts, add, count, subtract
+
+CLASSES = (
+    "letter",
+    "space",
+    "digit",
+    "punctuation",
+    "separator",
+    "accented",
+    "devanagari",
+    "indic",
+    "cyrillic",
+    "semitic",
+    "east_asian",
+    "other",
+    "tool",
+    "prompt_head",
+    "tools_head",
+    "tools_tail",
+)
+"""letter, space: ASCII · separator: ends of parts of a CacheView · accented: Latin beyond ASCII · indic: the other
+scripts of South and South-East Asia · cyrillic: Greek too · semitic: Hebrew and Arabic · other: the rest, emoji
+included · tool: a tool definition, in estimated tokens · prompt_head, tools_head, tools_tail: constant template
+text per prompt and per tool catalogue."""
+
+Counts = tuple[float, ...]
+"""One count per class, in the order of CLASSES."""
+
+NOTHING: Counts = (0.0,) * len(CLASSES)
+PROMPT_HEAD: Counts = (0.0,) * 13 + (1.0, 0.0, 0.0)
+TOOLS_HEAD: Counts = (0.0,) * 13 + (0.0, 1.0, 0.0)
+TOOLS_TAIL: Counts = (0.0,) * 13 + (0.0, 0.0, 1.0)
+
+_LETTERS = ascii_letters.encode()
+_BLANKS = b" \t\n\r\v\f"
+_DIGITS = digits.encode()
+_SEPARATOR = b"\x1e"
+_ASCII = bytes(range(128))
+_NOT_ASCII = bytes(range(128, 256))
+_RANGES = (
+    "[\u0080-\u036f\u1e00-\u1eff\u2010-\u2027]+",
+    "[\u0900-\u097f]+",
+    "[\u0980-\u0dff\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff]+",
+    "[\u0370-\u058f]+",
+    "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]+",
+    "[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+",
+)
+_CONSTANT = (0.0, 0.0, 0.0, 0.0)
+
+
+@cache
+def _ranges() -> tuple[re.Pattern[str], ...]:
+    return tuple(map(re.compile, _RANGES))  # 3 ms, and a start counts only ASCII
+
+
+def count(text: str) -> Counts:
+    """Return how many characters of each class `text` has."""
+    if text.isascii():
+        return (*_count_ascii(text.encode()), *(0.0,) * 7, *_CONSTANT)
+    # Bytes of UTF-8 are separated much faster than characters, and the Recorder counts every prompt and answer.
+    data = text.encode("utf-8", "surrogatepass")
+    rest = data.translate(None, _ASCII).decode("utf-8", "surrogatepass")
+    found = []
+    for pattern in _ranges():
+        shorter = pattern.sub("", rest) if rest else ""
+        found.append(float(len(rest) - len(shorter)))
+        rest = shorter
+    return (*_count_ascii(data.translate(None, _NOT_ASCII)), *found, float(len(rest)), *_CONSTANT)
+
+
+def _count_ascii(data: bytes) -> tuple[float, ...]:
+    letters = len(data) - len(data.translate(None, _LETTERS))
+    spaces = len(data) - len(data.translate(None, _BLANKS))
+    numerals = len(data) - len(data.translate(None, _DIGITS))
+    separators = data.count(_SEPARATOR)
+    punctuation = len(data) - letters - spaces - numerals - separators
+    return float(letters), float(spaces), float(numerals), float(punctuation), float(separators)
+
+
+def add(left: Counts, right: Counts) -> Counts:
+    """Return the sum of both counts."""
+    return tuple(map(operator.add, left, right))
+
+
+def subtract(left: Counts, right: Counts) -> Counts:
+    """Return `left` minus `right`."""
+    return tuple(map(operator.sub, left, right))
+
 
 Row = Sequence[float]
 
@@ -35,13 +124,13 @@ class RecursiveLeastSquares:
 
     def predict(self, row: Row) -> float:
         """Return the expected observation."""
-        found: float = sum(map(mul, row, self.values))
+        found: float = sum(map(operator.mul, row, self.values))
         return found
 
     def variance(self, row: Row) -> float:
         """Return the variance of the prediction that the coefficients leave, without the noise."""
         used = [i for i, cell in enumerate(row) if cell]
-        found: float = sum(row[i] * sum(map(mul, self._covariance[i], row)) for i in used)
+        found: float = sum(row[i] * sum(map(operator.mul, self._covariance[i], row)) for i in used)
         return found
 
     def update(self, row: Row, observed: float, noise: float) -> float:
@@ -131,7 +220,7 @@ class TokenEstimator:
 
     def deviation(self, counts: Counts) -> float:
         """Return the standard deviation of `tokens(counts)` in tokens."""
-        row = tuple(map(mul, counts, PRIOR))
+        row = tuple(map(operator.mul, counts, PRIOR))
         tokens = max(self.tokens(counts), 0.0)
         return sqrt(max(self._fit.variance(row), 0.0) + self._noise(tokens))
 
@@ -140,7 +229,7 @@ class TokenEstimator:
 
     def tokens(self, counts: Counts) -> float:
         """Return ≈ tokens of a text with these counts. Linear: parts add up to the whole."""
-        tokens: float = sum(map(mul, counts, self._factors))
+        tokens: float = sum(map(operator.mul, counts, self._factors))
         return tokens
 
     def counts(self, text: str) -> Counts:
@@ -157,7 +246,7 @@ class TokenEstimator:
 
     def tool_counts(self, text: str) -> Counts:
         """Return the counts of (a part of) a tool definition: templates write it in a notation of their own."""
-        tokens = sum(map(mul, self.counts(text), PRIOR))
+        tokens = sum(map(operator.mul, self.counts(text), PRIOR))
         return (*NOTHING[:12], tokens, 0.0, 0.0, 0.0)
 
     def _by_difference(self, text: str) -> Counts | None:
@@ -181,7 +270,7 @@ class TokenEstimator:
             return False
         if optional and abs(reported - expected) > 4 * self.deviation(counts) + 3:
             return False
-        row = tuple(map(mul, counts, PRIOR))
+        row = tuple(map(operator.mul, counts, PRIOR))
         noise += self._noise(max(expected, reported))
         known = self._fit.variance(row)
         error = reported - expected

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import stat
 import sys
 import tempfile
@@ -53,6 +52,8 @@ def folder_warning(folder: Path) -> str:
         return ""
     if not mode & stat.S_IWOTH:
         return ""
+    import shlex  # not for the first frame
+
     return f"Every user of this machine can change the data folder {folder}. Run: chmod o-w {shlex.quote(str(folder))}"
 
 

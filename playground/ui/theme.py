@@ -6,8 +6,8 @@ import json
 from functools import cache
 
 from msgspec import Struct
-from PySide6.QtCore import QEvent, QLocale, QObject, Qt
-from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
+from PySide6.QtCore import QEvent, QLocale, QObject, QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QPainter, QPalette, QPen
 from PySide6.QtWidgets import QApplication, QWidget
 
 from playground import asset
@@ -92,6 +92,12 @@ def load_theme(name: str) -> Theme:
     return Theme(name=name, **{role: QColor(value) for role, value in table.items()})
 
 
+def fill_area(painter: QPainter, area: QRect | QRectF, color: QColor) -> None:
+    """Fill a rectangle like `QPainter.fillRect`, for which PySide would build the 180 members of QGradient.Preset."""
+    painter.setBackground(QPen(color).brush())
+    painter.eraseRect(area)
+
+
 THEME_EVENTS = frozenset((QEvent.Type.PaletteChange, QEvent.Type.StyleChange))
 """What a widget receives after a change of theme: one of them, or both."""
 
@@ -147,6 +153,8 @@ def mono_font(px: int | None = None) -> QFont:
 
 def installed_fonts() -> tuple[str, str]:
     """Return the interface's and the prompts' font that are used on this machine; "" if only a fallback is."""
+    from PySide6.QtGui import QFontDatabase
+
     application = QGuiApplication.instance() or QGuiApplication(["fonts", "-platform", "offscreen"])
     present = set(QFontDatabase.families())
     del application

@@ -16,8 +16,7 @@ from playground.prefix_cache.prefix_size import (
     PrefixSizer,
     Residuals,
 )
-from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.value_kinds import NOTHING, Counts, add
+from playground.prefix_cache.token_estimator import NOTHING, Counts, TokenEstimator, add
 from playground.prefix_cache.view import view_of_fields
 from playground.prompt.document import Json
 

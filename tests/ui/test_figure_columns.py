@@ -13,7 +13,7 @@ from playground.ui.batch.model import WIDTHS
 from playground.ui.panes.log.columns import COLUMNS, cause_cell
 from playground.ui.recorder.table import _IN, _TTFT, _WIDTHS
 from playground.ui.theme import ui_font
-from playground.ui.widgets.plain_table import FIGURE_PAD_PX, PAD_PX
+from playground.ui.widgets.row_table import FIGURE_PAD_PX, PAD_PX
 
 PREFIX_PX_AT_1280 = (
     1_280 - 10 - sum(column.width for column in COLUMNS if column.shown and column.title not in ("prefix", "answer"))

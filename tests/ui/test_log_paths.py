@@ -25,7 +25,7 @@ from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.table import ATTEMPT_PX, DAY_PX
 from playground.ui.session import Session
 from playground.ui.theme import scaled
-from playground.ui.widgets.plain_table import REQUEST_ROW_PX
+from playground.ui.widgets.row_table import REQUEST_ROW_PX
 from tests.requestlog.samples import answered, body_of, record, refused
 
 TITLES = [column.title for column in COLUMNS]

@@ -70,3 +70,20 @@ def test_session_import_leaves_the_modules_of_the_first_request_which_need_no_ex
 
 def test_missing_qt_on_other_systems_is_not_looked_for() -> None:
     assert missing_qt("darwin") is None
+
+
+def test_skip_unused_imports_keeps_the_signatures_in_errors_and_drops_the_stub_generator() -> None:
+    code = """
+import sys
+from playground.ui.startup_checks import skip_unused_imports
+skip_unused_imports()
+from PySide6.QtCore import QObject
+try:
+    QObject(3)
+except TypeError as error:
+    print("parent: PySide6.QtCore.QObject | None" in str(error))
+generator = sys.modules["shibokensupport.signature.lib.pyi_generator"]
+print(hasattr(generator, "Formatter"), len([one for one in sys.meta_path if type(one).__name__ == "_NoStubGenerator"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "0"]

@@ -26,16 +26,8 @@ from playground.runs.metrics import UNKNOWN, Figure, dollars, whole_seconds
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon
 from playground.ui.widgets.labels import copy_text
-from playground.ui.widgets.plain_table import (
-    BAR_PX,
-    FIGURE_PAD_PX,
-    LEFT,
-    PAD_PX,
-    RIGHT,
-    RowTable,
-    paint_cached_bar,
-    plain_tip,
-)
+from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.row_table import BAR_PX, FIGURE_PAD_PX, LEFT, PAD_PX, RIGHT, RowTable, paint_cached_bar
 
 Index = QModelIndex | QPersistentModelIndex
 FIGURES = frozenset(("row", "in", "cached", "cost"))

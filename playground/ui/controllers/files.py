@@ -24,7 +24,6 @@ from playground.prompt.files import (
     identified,
     missing_in,
 )
-from playground.prompt.saved_text import saved_bytes
 from playground.runs.metrics import counted
 from playground.storage.draft import Draft
 from playground.storage.json_file import read_regular
@@ -333,6 +332,8 @@ class Files(QObject):
     ) -> None:
         """Write a prompt to `path`, completely or not at all. A file that changed on disk is not overwritten, unless
         `force`: the user named the file just now. `page`: the prompt to write; None: the one on display now."""
+        from playground.prompt.saved_text import saved_bytes  # not for the first frame
+
         page = page or self.tabs.page
         # Read before the wait: Undo or Redo may give the page another file meanwhile.
         file, document = page.file, page.document

@@ -35,7 +35,7 @@ from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import SlimBar, words
-from playground.ui.widgets.plain_table import FIRST_PAD_PX
+from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.tab_bar import PaneTabs
 
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.

@@ -35,7 +35,8 @@ from playground.ui.panes.log.columns import COLUMNS, Cell, status_icon
 from playground.ui.panes.log.details import NOTHING
 from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon
-from playground.ui.widgets.plain_table import (
+from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.row_table import (
     BAR_PX,
     FIGURE_PAD_PX,
     FIRST_PAD_PX,
@@ -47,7 +48,6 @@ from playground.ui.widgets.plain_table import (
     Index,
     RowTable,
     paint_cached_bar,
-    plain_tip,
 )
 
 _NOWHERE = QModelIndex()

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QFont, QValidator
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QLabel,
-    QLineEdit,
-    QPlainTextEdit,
-    QProgressBar,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
 from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
@@ -27,7 +15,12 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of
 
-Box = TypeVar("Box", QSpinBox, QDoubleSpinBox)
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QProgressBar, QSpinBox
+
+# Classes that the first frame does not need are imported in the functions: PySide builds each with its enums.
+
+Box = TypeVar("Box", "QSpinBox", "QDoubleSpinBox")
 
 
 class _NoGroups(QValidator):
@@ -58,6 +51,8 @@ def padded(box: Box) -> Box:
 
 def spin_box(low: int, high: int, value: int, name: str) -> QSpinBox:
     """Return a padded box for a whole number from `low` to `high`; `name` is its accessible name."""
+    from PySide6.QtWidgets import QSpinBox
+
     box = padded(QSpinBox())
     box.setRange(low, high)
     box.setValue(value)
@@ -75,6 +70,8 @@ def line_edit(name: str, placeholder: str = "") -> QLineEdit:
 
 def combo_box(name: str, items: Sequence[str] = ()) -> QComboBox:
     """Return a list to choose from; `name` is its accessible name."""
+    from PySide6.QtWidgets import QComboBox
+
     box = QComboBox()
     box.setAccessibleName(name)
     box.addItems(items)
@@ -95,6 +92,8 @@ def text_box(name: str, placeholder: str = "", font: QFont | None = None) -> QPl
 
 def progress_bar(name: str) -> QProgressBar:
     """Return a bar without a text; `name` is its accessible name."""
+    from PySide6.QtWidgets import QProgressBar
+
     bar = QProgressBar()
     bar.setTextVisible(False)
     bar.setAccessibleName(name)
@@ -105,6 +104,8 @@ class Form(QWidget):
     """Labelled fields, each with an error line."""
 
     def __init__(self) -> None:
+        from PySide6.QtWidgets import QFormLayout
+
         super().__init__()
         self._fields: dict[str, tuple[QWidget, QLabel]] = {}
         self._last: QVBoxLayout | None = None
@@ -117,6 +118,8 @@ class Form(QWidget):
 
     def add(self, name: str, label: str, field: QWidget) -> None:
         """Add a field under the name that problems name it by."""
+        from PySide6.QtWidgets import QCheckBox, QComboBox, QSpinBox
+
         field.setAccessibleName(label)
         for box in (field, *field.findChildren(QWidget)):
             if isinstance(box, QComboBox | QSpinBox):

@@ -108,8 +108,14 @@ class _Tint(QObject):
         button.installEventFilter(self)
         self.apply()
 
-    def apply(self) -> None:
-        """Render the icon in the theme's color of its role, for the screen that shows it."""
+    def apply(self, *, polishing: bool = False) -> None:
+        """Render the icon in the theme's color of its role, for the screen that shows it.
+
+        Not before Qt polishes the button, which it does before it asks for its size: half of the first frame's buttons
+        are hidden or get their text later.
+        """
+        if not (polishing or self._button.testAttribute(Qt.WidgetAttribute.WA_WState_Polished)):
+            return
         theme = current_theme()
         color: str = getattr(theme, self.role).name()
         gap = _GAP_PX if isinstance(self._button, QPushButton) and self._button.text() else 0
@@ -127,7 +133,7 @@ class _Tint(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() in _LOOK_EVENTS:
-            self.apply()
+            self.apply(polishing=event.type() == QEvent.Type.Polish)
         return super().eventFilter(watched, event)
 
 

@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.export.terminal import visible_line
-from playground.ui.theme import current_theme, mono_font
+from playground.ui.theme import current_theme, mono_font, zoom_factor
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.layouts import single_timer
 from playground.ui.widgets.plain_table import plain_tip
@@ -167,6 +167,7 @@ class IdLabel(QWidget):
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name, self._id, self.displayed = name, "", ""
+        self._fits: dict[tuple[int, float], tuple[QFont, str, int]] = {}
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
@@ -176,8 +177,8 @@ class IdLabel(QWidget):
     @property
     def whole(self) -> bool:
         """Whether all of the id fits into the widget."""
-        font, text = self._fitted(self.width())
-        return _needed(text, font, self.width()).height() <= max(self.height(), QFontMetrics(font).height())
+        font, _, needed = self._fitted(self.width())
+        return needed <= max(self.height(), QFontMetrics(font).height())
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -189,14 +190,25 @@ class IdLabel(QWidget):
         if text == self._id and reason == self.accessibleDescription():
             return
         self._id, self.displayed = text, visible_line(text)
+        self._fits.clear()
         self.setAccessibleName(f"{self._name}: {self.displayed or 'unknown'}")
         self.setAccessibleDescription(reason)
         self.setToolTip(plain_tip(reason or self.displayed))
         self.updateGeometry()
         self.update()
 
-    def _fitted(self, width: int) -> tuple[QFont, str]:
-        """Return the font and the text for a width: one line, or two of about the same length that a hyphen ends."""
+    def _fitted(self, width: int) -> tuple[QFont, str, int]:
+        """Return the font and the text for a width, and their height: one line, or two of about the same length that a
+        hyphen ends."""
+        place = width, zoom_factor()
+        if place not in self._fits:  # a layout asks for a few widths, each of them dozens of times
+            font, text = self._fit(width)
+            room = QRect(0, 0, max(width, 1), 10_000)
+            needed = QFontMetrics(font).boundingRect(room, int(Qt.TextFlag.TextWrapAnywhere), text or "—")
+            self._fits[place] = font, text, needed.height()
+        return self._fits[place]
+
+    def _fit(self, width: int) -> tuple[QFont, str]:
         text = self.displayed
         for px in SIZES_PX:
             font = mono_font(px)
@@ -215,8 +227,7 @@ class IdLabel(QWidget):
         return True
 
     def heightForWidth(self, width: int) -> int:
-        font, text = self._fitted(width)
-        return _needed(text, font, width).height() + 4
+        return self._fitted(width)[2] + 4
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetrics(mono_font(SIZES_PX[0]))
@@ -245,7 +256,7 @@ class IdLabel(QWidget):
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter, theme = QPainter(self), current_theme()
-        font, text = self._fitted(self.width())
+        font, text, _ = self._fitted(self.width())
         painter.setFont(font)
         painter.setPen(theme.text if self._id else theme.muted)
         painter.drawText(self.rect(), int(_FLAGS) | int(Qt.TextFlag.TextWrapAnywhere), text or "—")
@@ -258,11 +269,6 @@ class IdLabel(QWidget):
             copy_text(self._id)
         else:
             super().keyPressEvent(event)
-
-
-def _needed(text: str, font: QFont, width: int) -> QRect:
-    room = QRect(0, 0, max(width, 1), 10_000)
-    return QFontMetrics(font).boundingRect(room, int(Qt.TextFlag.TextWrapAnywhere), text or "—")
 
 
 class ElidedLabel(QLabel):

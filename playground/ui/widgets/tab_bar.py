@@ -10,7 +10,7 @@ from PySide6.QtCore import QPoint, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QMenu, QTabBar, QToolButton
 
-from playground.ui.theme import current_theme, scaled, ui_font, zoom_factor
+from playground.ui.theme import current_theme, fill_area, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import add_choice
 
@@ -140,7 +140,7 @@ class PaneTabs(OverflowTabs):
                 painter.setBrush(theme.failure)
                 painter.drawEllipse(QRectF(end + 5, scaled(HEIGHT_PX) / 2 - _DOT_PX / 2, _DOT_PX, _DOT_PX))
             if current:
-                painter.fillRect(QRectF(left, scaled(HEIGHT_PX) - 2, width, 2), theme.accent)
+                fill_area(painter, QRectF(left, scaled(HEIGHT_PX) - 2, width, 2), theme.accent)
                 if self.hasFocus():
                     painter.setPen(QPen(theme.accent, 2))
                     painter.setBrush(Qt.BrushStyle.NoBrush)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import QDialog, QWidget
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QDialogButtonBox, QFileDialog, QPushButton
@@ -106,6 +106,8 @@ class TaskDialog(QDialog):
 
 async def asked(parent: QWidget, title: str, sentence: str, agree: str) -> bool:
     """Return whether the user agrees. Escape, Enter and closing the box mean no."""
+    from PySide6.QtWidgets import QMessageBox  # not for the first frame
+
     answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     box = QMessageBox(QMessageBox.Icon.Question, title, sentence, QMessageBox.StandardButton.NoButton, parent)
     box.setTextFormat(Qt.TextFormat.PlainText)

@@ -31,7 +31,8 @@ from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import copy_text, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
-from playground.ui.widgets.plain_table import FIRST_PAD_PX, plain_tip
+from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.row_table import FIRST_PAD_PX
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
@@ -325,6 +326,8 @@ class LogPane(QWidget):
 
     def show_shown(self, run_id: str | None, request_id: str | None) -> None:
         """Mark the row of the request that the panes show, and select it. Copy request_id copies its id."""
+        if (run_id, request_id) == (self.model.shown_run_id, self._shown_request_id):
+            return  # in each frame of a stream
         self._shown_request_id = request_id
         if run_id != self.model.shown_run_id:
             self.model.shown_run_id = run_id

@@ -45,7 +45,7 @@ from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import icon
 from playground.ui.widgets.labels import add_choice
 from playground.ui.widgets.layouts import repeating_timer
-from playground.ui.widgets.plain_table import (
+from playground.ui.widgets.row_table import (
     BAR_PX,
     FIGURE_PAD_PX,
     FIRST_PAD_PX,

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from playground.prefix_cache.stable_end import StableEnd, part_tokens, stable_end
 from playground.prompt.document import Document, places, render
-from playground.ui.theme import Theme, current_theme, mono_font, ui_font
+from playground.ui.theme import Theme, current_theme, fill_area, mono_font, ui_font
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast
@@ -44,9 +44,9 @@ def paint_edge(painter: QPainter, theme: Theme, area: QRectF, *, warm: bool) -> 
     """Paint the left edge: solid teal if expected from the cache, otherwise a hollow grey outline."""
     edge = QRectF(area.left(), area.top(), EDGE_PX, area.height())
     if warm:
-        painter.fillRect(edge, theme.warm_edge)
+        fill_area(painter, edge, theme.warm_edge)
     elif edge.height() > 0:
-        painter.fillRect(edge, theme.surface)
+        fill_area(painter, edge, theme.surface)
         painter.setPen(QPen(theme.fresh_outline, 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawLine(QPointF(edge.left() + 0.5, edge.top()), QPointF(edge.left() + 0.5, edge.bottom()))
@@ -84,7 +84,7 @@ def whole_words(text: str, metrics: QFontMetricsF, room: float) -> str:
 def paint_boundary(painter: QPainter, theme: Theme, area: QRectF, end: StableEnd, notch: float | None = None) -> None:
     """Paint the boundary row: text, dashed line, the variable's chip; `notch`: x of the character that it is about."""
     painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
-    painter.fillRect(area.adjusted(EDGE_PX, 0, 0, 0), theme.surface)
+    fill_area(painter, area.adjusted(EDGE_PX, 0, 0, 0), theme.surface)
     inner = area.adjusted(SIDE_PX, 0, -RIGHT_PX, 0)
     painter.setFont(ui_font(12, bold=True, tabular=True))
     painter.setPen(theme.variable_edge)
@@ -118,7 +118,7 @@ def paint_served(
 ) -> None:
     """Paint the served rule: text, thin line, and the time of the report. `inside`: see served_text."""
     painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
-    painter.fillRect(area.adjusted(EDGE_PX, 0, 0, 0), fill)
+    fill_area(painter, area.adjusted(EDGE_PX, 0, 0, 0), fill)
     inner = area.adjusted(SIDE_PX, 0, -RIGHT_PX, 0)
     font = ui_font(12, tabular=True)
     font.setWeight(QFont.Weight.Medium)
@@ -218,7 +218,7 @@ class ServedRow(QWidget):
         painter, theme, area = QPainter(self), current_theme(), QRectF(self.rect())
         fill = theme.surface if self._variable is None else fill_color(theme, variable=self._variable)
         # The edge beside the rule is the message's own.
-        painter.fillRect(area.adjusted(EDGE_PX, 0, 0, 0), fill)
+        fill_area(painter, area.adjusted(EDGE_PX, 0, 0, 0), fill)
         paint_served(painter, theme, area, self._served, fill, inside=self._inside)
 
 

@@ -27,7 +27,7 @@ from playground.ui.panes.prompt.axis_paint import (
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import CallFields
 from playground.ui.panes.prompt.marks import GAP_PX
-from playground.ui.theme import GRID, Theme, current_theme, mono_font, ui_font
+from playground.ui.theme import GRID, Theme, current_theme, fill_area, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
@@ -376,9 +376,9 @@ class MessageCard(QWidget):
 
     def _paint_fill(self, painter: QPainter, theme: Theme) -> None:
         whole, fill = QRectF(self.rect()), self._fill_top()
-        painter.fillRect(whole, fill_color(theme, variable=fill == 0.0))
+        fill_area(painter, whole, fill_color(theme, variable=fill == 0.0))
         if 0.0 < fill < whole.height():
-            painter.fillRect(whole.adjusted(0, fill, 0, 0), theme.variable)
+            fill_area(painter, whole.adjusted(0, fill, 0, 0), theme.variable)
         if not self.collapsed:
             self._paint_rows(painter, theme)
 

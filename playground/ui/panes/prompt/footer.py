@@ -26,7 +26,7 @@ from playground.ui.panes.prompt.axis_paint import (
     served_text,
     whole_words,
 )
-from playground.ui.theme import GRID, Theme, current_theme, ui_font
+from playground.ui.theme import GRID, Theme, current_theme, fill_area, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
@@ -383,7 +383,7 @@ class Ruler(QWidget):
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter, theme = QPainter(self), current_theme()
-        painter.fillRect(self.rect(), theme.surface)
+        fill_area(painter, self.rect(), theme.surface)
         total = sum(stretch.tokens for stretch in self.stretches)
         top = tokens = 0.0
         # Neighbours that look alike are one rectangle: a prompt of 200 messages has two or three.
@@ -394,15 +394,15 @@ class Ruler(QWidget):
             bottom = round(tokens * self.height() / total, 1)
             color = theme.variable_edge if variable else theme.stable_edge
             bar = QRectF(_FILL[0], top, _FILL[1], bottom - top)
-            painter.fillRect(bar, fill_color(theme, variable=variable))
+            fill_area(painter, bar, fill_color(theme, variable=variable))
             painter.setPen(QPen(color, 1, Qt.PenStyle.DotLine if variable else Qt.PenStyle.SolidLine))
             painter.drawLine(bar.topRight(), bar.bottomRight())
             if warm:
-                painter.fillRect(QRectF(_EDGE[0], top, _EDGE[1], bottom - top), theme.warm_edge)
+                fill_area(painter, QRectF(_EDGE[0], top, _EDGE[1], bottom - top), theme.warm_edge)
             top = bottom
         if self.stretches and self._served is not None:
             y = min(self.height() * self._served_share, self.height() - 1.0)
-            painter.fillRect(QRectF(0, y - 1, WIDTH_PX, 2), theme.warm_edge)
+            fill_area(painter, QRectF(0, y - 1, WIDTH_PX, 2), theme.warm_edge)
 
     def _at(self, y: float) -> tuple[Stretch, float] | None:
         total = sum(stretch.tokens for stretch in self.stretches)

@@ -24,7 +24,8 @@ from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.layouts import column_of, single_timer
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.plain_table import GrowingModel, plain_tip, set_list_look
+from playground.ui.widgets.plain_table import plain_tip, set_list_look
+from playground.ui.widgets.row_table import GrowingModel
 
 UNKNOWN = "—"
 LONGEST = 80

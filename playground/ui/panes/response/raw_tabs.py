@@ -34,7 +34,8 @@ from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_fo
 from playground.ui.widgets.highlight import JsonHighlighter
 from playground.ui.widgets.labels import ChoiceButton, CopyButton, copy_text, push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
-from playground.ui.widgets.plain_table import GrowingModel, set_list_look
+from playground.ui.widgets.plain_table import set_list_look
+from playground.ui.widgets.row_table import GrowingModel
 
 COLUMNS = ("time", "after", "kind", "carries", "data")
 LONGEST_CELL = 400
