@@ -33,8 +33,8 @@ from playground.runs.state import RunState
 from playground.simulator.engine import CacheOptions
 from playground.simulator.launch import SimulatorProcess
 from playground.simulator.server import Options, Simulator
+from tests.conftest import FAST
 
-FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
 Start = Callable[..., SimulatorProcess]
 
 

@@ -13,7 +13,7 @@ from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
 from playground.ui.session import Session
-from tests.ui.conftest import FAST
+from tests.conftest import FAST
 
 
 def saved(path: Path, text: str) -> Path:

@@ -23,7 +23,8 @@ from playground.ui.dialogs.palette import CommandPalette
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.response.labels import NEVER_SENT
 from playground.ui.session import Session
-from tests.ui.conftest import FAST, Tell
+from tests.conftest import FAST
+from tests.ui.conftest import Tell
 
 ODD = "a\u00a0b\u2028c\u2029d\re\r\nf\u200bg\ud83dh\U0001f600 \u0928\u092e\u0938\u094d\u0924\u0947 \u05e9\u05dc\u05d5"
 
