@@ -120,10 +120,11 @@ class MissCase(Struct, frozen=True, dict=True):
             before_next = checkpoint >= CHECKPOINT and self.shared.tokens - self.cached < checkpoint
             if not self.cached or before_next or near_figure(self.cached, self.known.figures):
                 return True
-        if not self.cached or self.expected_less or self.known.block > EXACT_BLOCK:
+        block = self.known.block if not self.cached % self.known.block else 1
+        if not self.cached or self.expected_less or block > EXACT_BLOCK:
             return False
         ends = message_ends(arranged(self.now, self.order))
-        return any(ends_at(self.cached, self._evidence.size(end), self.known.block, PROOF) for end in ends)
+        return any(ends_at(self.cached, self._evidence.size(end), block, PROOF) for end in ends)
 
     @property
     def at_point(self) -> bool:
@@ -164,7 +165,7 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return whether a continued prompt had the same tokens from the cache as all before it: the server keeps no
         more of a conversation."""
         same = near_figure(self.cached, self.known.figures)
-        start_only = self.known.start_only and not self.known.inside
+        start_only = self.known.start_only and not self.known.inside and not self.known.in_turn
         return self.extends and self.cached >= PART and same and start_only and not self.parameters
 
     @property
@@ -221,8 +222,9 @@ class MissCase(Struct, frozen=True, dict=True):
     def _less_than_usual(self) -> bool:
         sure = self.sure
         missed = sure.tokens - self.cached
-        known = self.served_as_long or sure.error <= COUNTED
-        least = PART if known else UNSURE_PART
+        counted = sure.error <= COUNTED
+        known = counted or self.served_as_long
+        least = 0.0 if counted and self.extends else PART if known else UNSURE_PART
         if not self.cached or missed < max(least, self.known.block) + 3 * sure.error:
             return False
         if known:
@@ -381,8 +383,7 @@ class MissCase(Struct, frozen=True, dict=True):
             return self.agreeing < EDIT_ORDERS or self._tools_doubtful
         if self.cached and self.agreeing >= PROVED:
             return False
-        orders = (one for one in self.known.all_orders if one.order in ("inside", "first"))
-        plain = max(orders, key=lambda one: one.weight, default=None)
+        plain = self.known.plain
         if plain is None:
             return False
         mine, theirs = self._arranged(plain.order)
@@ -462,7 +463,7 @@ class MissCase(Struct, frozen=True, dict=True):
     def in_plain_order(self) -> bool:
         """Return whether all of the earlier prompt that this one continues was served, in blocks that reports allow, if
         the template moves nothing."""
-        plain = self._plain
+        plain = self.known.plain
         if plain is None or not self.extends:
             return False
         size = plain.size(len(arranged(self.earlier.view, plain.order).text))
@@ -478,14 +479,9 @@ class MissCase(Struct, frozen=True, dict=True):
         return longest.tokens - self.cached >= least + 3 * longest.error
 
     @property
-    def _plain(self) -> OrderEvidence | None:
-        plain = (one for one in self.known.all_orders if one.order not in (*BASE, *MOVING_ORDERS, *TURN_ORDERS))
-        return next(plain, None)
-
-    @property
     def may_be_blocks(self) -> bool:
         """Return whether whole large blocks of a prompt that was continued explain the report."""
-        one = self._plain
+        one = self.known.plain
         if one is None or not self.extends:
             return False
         return self.whole_blocks(one.size(len(arranged(self.earlier.view, one.order).text)))

@@ -20,6 +20,7 @@ from playground.prefix_cache.proofs import PART
 from playground.prefix_cache.view import (
     BASE,
     MOVED_ORDERS,
+    PLAIN_ORDERS,
     TURNS,
     CacheView,
     Order,
@@ -145,6 +146,11 @@ class MissKnowledge(Struct, frozen=True):
     served_pauses: tuple[float, float] = (inf, 0.0)
     """The shortest and the longest time since it was used after which a prefix was served, in seconds."""
 
+    @property
+    def plain(self) -> OrderEvidence | None:
+        """The most probable order in which no user message moves text."""
+        return next((one for one in self.all_orders if one.order in PLAIN_ORDERS), None)
+
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""
         return not any(figure <= tokens + self.block for figure in self.figures)
@@ -204,7 +210,7 @@ def knowledge_of(
         inside=learned.proofs.inside,
         start_only=learned.proofs.serves_start_only,
         forgets=_forgets(learned, prediction, lifetime),
-        point=reach.kept(point, reach.steps[-1].depth) if point is not None and reach.steps else None,
+        point=reach.kept(point, reach.steps[-1].depth, 0) if point is not None and reach.steps else None,
         served_pauses=learned.proofs.served_pauses,
     )
 
@@ -238,7 +244,7 @@ def _expected(cache: EndpointCacheModel, prediction: Prediction) -> list[Expecte
         reach = prediction.reaches[one.rendering]
         depth, least = reach.steps[-1].depth if reach.steps else 0, PART
         if learned.round_robin.replicas and prediction.shared_in_turn:
-            if cache.requests.order_of(one.rendering) not in ("inside", "first"):
+            if cache.requests.order_of(one.rendering) not in PLAIN_ORDERS:
                 continue  # what other replicas share is only known in these
             whole, prompt = prediction.shared_in_turn[1]
             depth = max(depth, whole if one.rendering.answers else prompt)

@@ -68,6 +68,8 @@ class MissExplanation(Struct, frozen=True):
     there, `tool` the index of the tool, `position` the same with line and column. `last`: the prefix ended in the last
     of several messages, as in every turn of a conversation. `after_fix`: the request is the first one after an
     automatic fix, which ended the prefix once. `reason` and `candidates` are what the sentence says, as codes.
+    `revised_by`: the later request whose report corrected it; `kept`: that report shows that the
+    cache probably had the prefix.
     """
 
     kind: Kind
@@ -87,6 +89,8 @@ class MissExplanation(Struct, frozen=True):
     after_fix: bool = False
     reason: Reason = ""
     candidates: tuple[Candidate, ...] = ()
+    revised_by: str | None = None
+    kept: bool = False
 
     def expected_after_fix(self) -> MissExplanation:
         """Return the explanation for the first request after an automatic fix, if a changed prompt is the cause."""
@@ -99,8 +103,10 @@ class MissExplanation(Struct, frozen=True):
         """The cause in a few words; empty if none is named."""
         if self.after_fix:
             return "First request after the fix"
+        if self.kept:
+            return "Probably off for this request, or another replica answered"
         if self.reason == "new_text":
-            return "Only the last message is new"
+            return "Only the last message is new" if self.last else "Another conversation begins here"
         if self.cause == "unknown" and self.kind != "unknown":
             return ""
         return f"{{{{{self.variable}}}}} has another value" if self.variable else TITLES[self.cause]
