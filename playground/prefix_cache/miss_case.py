@@ -224,7 +224,9 @@ class MissCase(Struct, frozen=True, dict=True):
         missed = sure.tokens - self.cached
         counted = sure.error <= COUNTED
         known = counted or self.served_as_long
-        least = 0.0 if counted and self.extends else PART if known else UNSURE_PART
+        least = PART if known else UNSURE_PART
+        if counted and self.extends:
+            least = min(PART, gcd(self.cached, *self.known.figures))  # the block may be as large
         if not self.cached or missed < max(least, self.known.block) + 3 * sure.error:
             return False
         if known:
@@ -307,10 +309,11 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def may_be_off(self) -> bool:
-        """Return whether the server has served nothing so far, though a whole prompt as long was sent again: its cache
-        may be switched off, whatever differs."""
+        """Return whether the server has served nothing so far, or nothing for these parameters lately, though prompts
+        that share as much were sent again: its cache may be switched off, whatever differs."""
         known = self.known
-        return not self.cached and known.never_served and inf > known.unserved >= min(self.prompt, LARGE_BLOCK)
+        unserved = known.never_served and inf > known.unserved >= min(self.prompt, LARGE_BLOCK)
+        return not self.cached and (known.off or unserved)
 
     @property
     def may_be_bypassed(self) -> bool:

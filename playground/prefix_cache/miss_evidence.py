@@ -113,6 +113,8 @@ class MissKnowledge(Struct, frozen=True):
     """When the request was sent, in Unix seconds."""
     all_orders: Sequence[OrderEvidence] = ()
     """Those of `orders` and the improbable ones, the most probable first."""
+    off: bool = False
+    """Whether the newest reports for these parameters had no cached tokens, though as much was to be found."""
     unserved: float = inf
     """Tokens of the longest whole prompt that was sent again, or continued, and of which nothing was served."""
     shared_parameters: Set[str] = frozenset()
@@ -195,6 +197,7 @@ def knowledge_of(
         outlived=learned.proofs.outlived(prediction.reach, learned.units.step),
         at=prediction.now,
         all_orders=sorted(evidence.values(), key=lambda one: -one.weight),
+        off=prediction.off,
         unserved=learned.proofs.unserved,
         shared_parameters=frozenset(learned.proofs.shared),
         running=prediction.ended_chars is not None,

@@ -161,6 +161,8 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
     older_lost = case.expected_less or (case.newer_alone and (case.part_missing or case.part_or_block))
     certain = case.served_as_long or older_lost
     missing = case.part_missing or older_lost
+    if case.parameters and (missing or case.part_or_block or case.less_than_edit_leaves):
+        return _made(case, "parameters", "parameters", "parameters")
     if missing and not case.parameters and (certain or found.part.kind == "content"):
         return _lost(case, "partly_lost", certain=certain)
     if case.may_be_off and not case.parameters:
@@ -364,7 +366,7 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     if case.earlier.gap_s is not None and case.earlier.gap_s < min(case.known.served_pauses[0], SHORT_PAUSE_S):
         found.append(Candidate("not_stored"))
     found += [Candidate("restart"), Candidate("room")]
-    if not case.may_be_off:
+    if not (case.may_be_off and case.known.never_served):
         found.append(Candidate("replica"))
     if case.now.text != case.earlier.view.text:  # a template writes the same prompt in the same way
         found += _template_candidates(case)

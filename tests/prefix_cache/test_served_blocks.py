@@ -102,6 +102,12 @@ def test_loss_below_64_tokens_is_stated_if_no_block_that_reports_allow_hides_it(
     assert "replica" in {candidate.code for candidate in found.candidates}
 
 
+@pytest.mark.parametrize("block", [1, 16, 24, 48, 64, 128])
+def test_blocks_that_are_not_known_yet_are_no_loss(block: int) -> None:
+    _, results = replayed(chat(Blocks(block), 12, length=16))
+    assert [result.explanation for result in results[1:]] == [None] * 11
+
+
 def test_second_conversation_is_new_text_and_not_a_removed_history() -> None:
     server = Blocks()
     _, results = replayed([*chat(server, 4, "a"), *chat(server, 2, "b")])
