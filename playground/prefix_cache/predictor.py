@@ -81,15 +81,17 @@ class Predictor:
             measures.setdefault(rendering.order, measures[order])
         prompt = reaches[best].size(len(measures[best.order].text))
         prompt = Size(prompt.tokens, prompt.error if prompt.error > 0.7 else 0.0)
-        found = self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
-        found.off = self._learned.off.serves_nothing(fields, found.shared.tokens)
-        points = self._learned.kept_points
-        if found.off:
-            found.interval = ForecastInterval(0.0, 0.0, found.interval.high)
-        elif points.kind == "start" and points.newest < found.shared.tokens:
-            start = float(points.newest)
-            found.interval = ForecastInterval(start, min(found.interval.low, start), max(found.interval.high, start))
-        return found
+        predicted = self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
+        return self._as_served_lately(predicted, off=self._learned.off.serves_nothing(fields, predicted.shared.tokens))
+
+    def _as_served_lately(self, made: Prediction, *, off: bool) -> Prediction:
+        """Forecast nothing if the cache is off, and the same start if the server serves no more of any prompt."""
+        made.off, newest = off, float(self._learned.kept_points.newest)
+        start = self._learned.kept_points.kind == "start" and newest < made.shared.tokens
+        if off or start:
+            tokens = 0.0 if off else newest
+            made.interval = ForecastInterval(tokens, min(made.interval.low, tokens), max(made.interval.high, tokens))
+        return made
 
     @staticmethod
     def _glanced(weights: Mapping[Rendering, float]) -> list[Rendering]:
@@ -112,7 +114,7 @@ class Predictor:
             reaches[one] = cut[id(reach)]
         if all(reaches[one] is reach for one, reach in prediction.reaches.items()):
             return prediction  # nothing after `offset` is expected to be in the cache
-        return self._predicted(
+        made = self._predicted(
             prediction.now,
             prediction.view,
             prediction.measures,
@@ -121,6 +123,7 @@ class Predictor:
             prediction.rendering,
             thorough=False,
         )
+        return self._as_served_lately(made, off=prediction.off)
 
     def _predicted(
         self,

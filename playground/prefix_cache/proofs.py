@@ -102,9 +102,8 @@ class CacheOff:
     def serves_nothing(self, fields: Mapping[str, Json] | None, tokens: float) -> bool:
         """Return whether nothing will be served of a prompt that shares `tokens` with an earlier request."""
         known = self._reports.get(that_may_matter(fields or {}))
-        if known is None or known.count < (OFF_AGAIN if known.served else OFF):
-            return False
-        return known.tokens >= min(tokens / GROWN, LARGE)
+        needed, growth = (OFF_AGAIN, 1.0) if known is not None and known.served else (OFF, GROWN)
+        return known is not None and known.count >= needed and known.tokens >= min(tokens / growth, LARGE)
 
 
 class _Pause(Struct, frozen=True):
