@@ -395,12 +395,12 @@ def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, bega
     warm = best.depth if best is not None and prediction.interval.tokens else 0
     text = ordered.text
     end = ordered.parts[-1].start if ordered.parts else 0
-    starts = {(part.kind, part.index): part.start for part in ordered.parts}
     canonical = view.view
     variable = None
     if view.first_variable is not None:
         part = next(part for part in canonical.parts if part.start <= view.first_variable < part.end)
-        variable = starts[part.kind, part.index] + view.first_variable - part.start
+        start = next(one.start for one in ordered.parts if (one.kind, one.index) == (part.kind, part.index))
+        variable = start + view.first_variable - part.start
     stable = end if variable is None else variable
     if related is not None and related.at >= began:
         other = arranged(related.view, order).text

@@ -74,7 +74,7 @@ class Predictor:
             if key not in sizers:
                 sizers[key] = self._sizer(measures[order], paths[order].nodes, order, answers=rendering.answers)
             found = self._reach(paths[order], order, rendering, sizers[key], now, made.setdefault(key, []))
-            if not found.ends:
+            if not found.ends and (thorough or self._learned.kept_points.kind is not None):
                 found.ends = message_ends(measures[order].view)
                 found.counted = counted_ends(paths[order].nodes)
             reaches[rendering] = found
