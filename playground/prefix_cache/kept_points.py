@@ -39,7 +39,7 @@ class KeptPoints:
     def proved(self) -> PointKind | None:
         """Return the kind if several different figures agree with it: where only what is in use is kept, the same start
         is served again and again, which looks like one point."""
-        several = self.kind is not None and len(self._figures.get(self.kind, ())) >= LEAST
+        several = self.kind not in (None, "start") and len(self._figures.get(self.kind, ())) >= LEAST
         return self.kind if several else None
 
     def add(self, cached: int, points: Mapping[PointKind, Size], shared: Size, block: int) -> None:
@@ -53,6 +53,8 @@ class KeptPoints:
         for kind, size in points.items():
             found = ends_at_point(cached, size, block)
             apart = shared.tokens - size.tokens > 2 * block + NEAR + 2 * (shared.error + size.error)
+            if kind == "start" and apart and not found:
+                self._agreed[kind].clear()  # it is the same in each report, or it is no kind of server
             if apart and (found or whole):
                 self._agreed[kind].append(found)
                 if found:

@@ -290,6 +290,15 @@ class MissCase(Struct, frozen=True, dict=True):
         return OTHER_PART in self.now.text or OTHER_PART in self.earlier.view.text
 
     @property
+    def too_fresh(self) -> bool:
+        """Return whether more tokens were fresh than the text behind the difference can have."""
+        found, text = self.found, arranged(self.now, self.order).text
+        if found is None or not self.cached or self.has_pictures:
+            return False
+        rest = self.prompt * (len(text) - found.shared) / len(text)
+        return self.prompt - self.cached > 2 * rest + max(2 * PART, 2 * self.known.block)
+
+    @property
     def served_as_long(self) -> bool:
         """Return whether the server has reported a prefix as long as the shared one: its size is no mere estimate."""
         slack = self.known.block + NEAR + 3 * self.shared.error

@@ -16,7 +16,7 @@ from playground.prefix_cache.lifetime import lifetime_of
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.proofs import PART
+from playground.prefix_cache.proofs import LARGE, PART
 from playground.prefix_cache.view import (
     BASE,
     MOVED_ORDERS,
@@ -114,7 +114,8 @@ class MissKnowledge(Struct, frozen=True):
     all_orders: Sequence[OrderEvidence] = ()
     """Those of `orders` and the improbable ones, the most probable first."""
     off: bool = False
-    """Whether the newest reports for these parameters had no cached tokens, though as much was to be found."""
+    """Whether the newest reports for these parameters had no cached tokens, though as much was to be found, above the
+    usual minimums."""
     unserved: float = inf
     """Tokens of the longest whole prompt that was sent again, or continued, and of which nothing was served."""
     shared_parameters: Set[str] = frozenset()
@@ -197,7 +198,7 @@ def knowledge_of(
         outlived=learned.proofs.outlived(prediction.reach, learned.units.step),
         at=prediction.now,
         all_orders=sorted(evidence.values(), key=lambda one: -one.weight),
-        off=prediction.off,
+        off=prediction.off and prediction.shared.tokens >= LARGE,
         unserved=learned.proofs.unserved,
         shared_parameters=frozenset(learned.proofs.shared),
         running=prediction.ended_chars is not None,

@@ -171,6 +171,8 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
         return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
     if case.order_doubtful and not case.parameters:
         return _made(case, "unknown", "unknown", "order_or_lost", _candidates(case))
+    if case.too_fresh and not case.parameters:
+        return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
     if case.less_than_edit_leaves and not case.parameters:
         reason: Reason = "block_or_partly_lost" if case.fits(case.shared) else "edit_or_partly_lost"
         return _made(case, "unknown", "unknown", reason, _candidates(case))

@@ -10,8 +10,10 @@ from msgspec import Struct, field
 
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.miss_explanation import MissExplanation
+from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
+from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage
+from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.replay import ReplayResult, TrafficReplay, replay_traffic
 from playground.prefix_cache.traffic import TrafficRecord
 from playground.prefix_cache.view import view_of_fields
@@ -213,6 +215,19 @@ def test_replicas_at_random_are_named_in_one_conversation() -> None:
     assert profile is not None
     assert profile.replicas.value is not None
     assert profile.replicas.value > 1
+
+
+def test_more_fresh_tokens_than_the_new_text_can_have_are_no_new_text() -> None:
+    """What was served again and again was taken for the size of the text before the questions."""
+    earlier, now = (
+        view_of_fields({"messages": [message("system", words("system", 3_000)), message("user", question)]})
+        for question in ("Where is crate 7, and when does it leave?", "Which ships are in the harbour tonight?")
+    )
+    order = OrderEvidence("first", 1.0, lambda _offset: Size(5_020.0, 20.0))
+    known = MissKnowledge([order], all_orders=[order], blocks=[(128, 1.0)], block=128, figures=(4_992,))
+    found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(8_500, 4_992), known)
+    assert found is not None
+    assert (found.cause, found.reason) == ("unknown", "block_or_partly_lost")
 
 
 def test_one_breakpoint_behind_the_system_text_is_forecast_after_some_reports() -> None:
