@@ -14,6 +14,9 @@ from playground.prefix_cache.view import TOOLS
 ONE_CACHE = 0.85
 """Confidence in a single cache is not higher: replicas that are chosen by the prompt's beginning look the same."""
 
+PROBABLE, UNEXPLAINED = 0.7, 0.1
+"""A single cache is stated from this confidence on, and up to this share of losses without another explanation."""
+
 
 class Property(Struct, frozen=True):
     """An inferred property of a server that is no number; `confidence` is 0 to 1. `value` None: unknown."""
@@ -70,4 +73,6 @@ def _replicas(learned: LearnedParameters) -> Estimate:
         return Estimate(None, 0.0, learned.reports)
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
     confidence = min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many
+    if ROUTINGS[at].replicas == 1 and (confidence < PROBABLE or learned.hypotheses.loss_rate > UNEXPLAINED):
+        return Estimate(None, 0.0, learned.reports)
     return Estimate(ROUTINGS[at].replicas, confidence, learned.reports)

@@ -95,7 +95,7 @@ def _compact(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
-Move = Literal["order", "removed", "added"]
+Move = Literal["order", "removed", "added", "edited"]
 _LINES = re.compile(r"\n|(?<=[.!?])\s+")
 SAME = 0.5
 """Of the shorter of two messages: what both have in common at least, for one to be an edit of the other."""
@@ -125,10 +125,8 @@ def messages_moved(now: CacheView, earlier: CacheView, index: int) -> Moved | No
         return None
     if len(there) == len(gone) == 1 and edited(come[-1], gone[0]):
         return Moved("added", f"{_messages(len(come) - 1)} put in before the last one")
-    if len(here) == len(come) < len(gone) == len(there):
-        # Nothing after the prefix is shared: the text does not show which of the two it is.
-        words = f"here the earlier request has {len(gone)} other messages (another conversation, or a history left out)"
-        return Moved("removed", words)
+    if len(here) == len(come) and len(there) == len(gone):
+        return Moved("edited", "another conversation begins here")  # nothing after the prefix is shared
     if len(come) < len(gone):
         return Moved("removed", f"{_messages(len(gone))} taken out, {_messages(len(come))} put in their place")
     return None

@@ -70,7 +70,7 @@ class EndpointCacheModel:
             return
         self.prepare(sent.view)
         if predict:
-            prediction = prediction or self.predictor.predict(sent.view, sent.at, thorough=True)
+            prediction = prediction or self.predictor.predict(sent.view, sent.at, sent.fields, thorough=True)
             prediction.compared = self.compared_with(prediction, sent.tag)
             prediction.running = self.running_with(sent.text)
             self._pending[sent.run_id] = prediction

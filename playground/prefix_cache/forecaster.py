@@ -17,6 +17,7 @@ from playground.prefix_cache.lifetime import ColdClock, capacity_of, cold_clock,
 from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge, knowledge_of
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage, Prediction
+from playground.prefix_cache.revisions import Revisions
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import CacheView, DocumentView, Order, arranged, view_of_document
@@ -32,17 +33,19 @@ from playground.prefix_cache.zones import (
     structure,
     zones,
 )
-from playground.prompt.document import Document
+from playground.prompt.document import Document, Json
 
 CANDIDATES = 24
 """How many earlier requests are offered for a comparison."""
 
 
 class Settled(Struct, frozen=True):
-    """The explanation of a report (None: no miss), and the knowledge of the server before it."""
+    """The explanation of a report (None: no miss), and the knowledge of the server before it. `revised`: explanations
+    of earlier requests that the report corrects, with their run ids."""
 
     explanation: MissExplanation | None
     known: MissKnowledge
+    revised: tuple[tuple[str, MissExplanation], ...] = ()
 
 
 class PromptForecast(Struct, frozen=True):
@@ -75,6 +78,7 @@ class CacheForecaster:
         self._clock = clock
         self._models: dict[tuple[str, str], EndpointCacheModel] = {}
         self._scorers: dict[tuple[str, str], Scorer] = {}
+        self._revisions: dict[tuple[str, str], Revisions] = {}
         self._view: DocumentView | None = None
         """The newest view of a document."""
 
@@ -97,7 +101,7 @@ class CacheForecaster:
         cache, now = self.model(endpoint_id, model), self._clock()
         view = self.view(document)
         cache.requests.since = since
-        prediction = cache.predictor.predict(view.view, now)
+        prediction = cache.predictor.predict(view.view, now, {"model": model, **document.parameters})
         related = cache.compared_with(prediction)
         forecast = forecast_of(cache, prediction, related)
         fresh = forecast
@@ -125,19 +129,28 @@ class CacheForecaster:
         self._view = view_of_document(document, self._view)
         return self._view
 
-    def forecast(self, view: CacheView, endpoint_id: str, model: str, since: float | None = None) -> Forecast:
-        """Return the forecast of a request body's view now, without zones."""
+    def forecast(
+        self,
+        view: CacheView,
+        endpoint_id: str,
+        model: str,
+        since: float | None = None,
+        fields: Mapping[str, Json] | None = None,
+    ) -> Forecast:
+        """Return the forecast of a request body's view now, without zones. `fields`: the request's parameters."""
         cache = self.model(endpoint_id, model)
         cache.requests.since = since
-        prediction = cache.predictor.predict(view, self._clock())
+        prediction = cache.predictor.predict(view, self._clock(), fields)
         return forecast_of(cache, prediction, cache.compared_with(prediction))
 
-    def predict(self, view: CacheView, endpoint_id: str, model: str) -> tuple[Forecast, Prediction]:
+    def predict(
+        self, view: CacheView, endpoint_id: str, model: str, fields: Mapping[str, Json] | None = None
+    ) -> tuple[Forecast, Prediction]:
         """Return the forecast of a request body's view now, and the thorough prediction, which `record` reuses."""
         cache = self.model(endpoint_id, model)
         cache.requests.since = None
         cache.prepare(view)
-        prediction = cache.predictor.predict(view, self._clock(), thorough=True)
+        prediction = cache.predictor.predict(view, self._clock(), fields, thorough=True)
         return forecast_of(cache, prediction, cache.compared_with(prediction)), prediction
 
     def candidates(self, document: Document, endpoint_id: str, model: str) -> list[Match]:
@@ -213,6 +226,10 @@ class CacheForecaster:
         if prediction is not None:
             settled = self.explain(where, sent, usage, prediction, document)
         cache.settle(run_id, usage)
+        if settled is not None:
+            open_ones = self._revisions.setdefault(where, Revisions())
+            settled = replace(settled, revised=tuple(open_ones.revise(cache, sent, usage.cached_tokens or 0)))
+            open_ones.add(sent, settled.explanation, usage)
         self.changes += 1
         scorer = self._scorer(*where)
         if usage.prompt_tokens is not None and usage.cached_tokens is None:
@@ -378,12 +395,12 @@ def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, bega
     warm = best.depth if best is not None and prediction.interval.tokens else 0
     text = ordered.text
     end = ordered.parts[-1].start if ordered.parts else 0
-    starts = {(part.kind, part.index): part.start for part in ordered.parts}
     canonical = view.view
     variable = None
     if view.first_variable is not None:
         part = next(part for part in canonical.parts if part.start <= view.first_variable < part.end)
-        variable = starts[part.kind, part.index] + view.first_variable - part.start
+        start = next(one.start for one in ordered.parts if (one.kind, one.index) == (part.kind, part.index))
+        variable = start + view.first_variable - part.start
     stable = end if variable is None else variable
     if related is not None and related.at >= began:
         other = arranged(related.view, order).text

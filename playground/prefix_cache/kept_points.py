@@ -12,10 +12,11 @@ from typing import Literal
 
 from playground.prefix_cache.prefix_size import NEAR, Size
 
-PointKind = Literal["messages", "requests", "states_256", "states_512", "states_1024"]
-"""Ends of messages; ends of earlier requests; these and states every 256, 512 or 1,024 tokens."""
+PointKind = Literal["messages", "requests", "states_256", "states_512", "states_1024", "start"]
+"""Ends of messages; ends of earlier requests; these and states every 256, 512 or 1,024 tokens; what the newest report
+had, as with one breakpoint behind the system text."""
 STATES: dict[PointKind, int] = {"requests": 0, "states_256": 256, "states_512": 512, "states_1024": 1024}
-KINDS: tuple[PointKind, ...] = ("messages", *STATES)
+KINDS: tuple[PointKind, ...] = ("messages", *STATES, "start")
 KEPT, LEAST = 12, 3
 """Latest reports that tell, and how many are needed."""
 BELIEVED, DOUBTED = 0.85, 0.6
@@ -29,6 +30,8 @@ class KeptPoints:
         self.kind: PointKind | None = None
         """None: any beginning in whole blocks, or it is not known."""
         self._agreed: dict[PointKind, deque[bool]] = {kind: deque(maxlen=KEPT) for kind in KINDS}
+        self.newest = 0
+        """The newest report above 0."""
         self._figures: dict[PointKind, set[int]] = {}
         """Different reports that agree, of this session."""
 
@@ -36,7 +39,7 @@ class KeptPoints:
     def proved(self) -> PointKind | None:
         """Return the kind if several different figures agree with it: where only what is in use is kept, the same start
         is served again and again, which looks like one point."""
-        several = self.kind is not None and len(self._figures.get(self.kind, ())) >= LEAST
+        several = self.kind not in (None, "start") and len(self._figures.get(self.kind, ())) >= LEAST
         return self.kind if several else None
 
     def add(self, cached: int, points: Mapping[PointKind, Size], shared: Size, block: int) -> None:
@@ -44,14 +47,19 @@ class KeptPoints:
 
         A report tells of a kind only if it serves other blocks than a server that finds any beginning.
         """
+        if not cached and not self.newest:
+            return  # the cache may be off
         whole = ends_at_point(cached, shared, block)
         for kind, size in points.items():
             found = ends_at_point(cached, size, block)
             apart = shared.tokens - size.tokens > 2 * block + NEAR + 2 * (shared.error + size.error)
+            if kind == "start" and apart and not found:
+                self._agreed[kind].clear()  # it is the same in each report, or it is no kind of server
             if apart and (found or whole):
                 self._agreed[kind].append(found)
                 if found:
                     self._figures.setdefault(kind, set()).add(cached)
+        self.newest = cached or self.newest
         shares = {kind: sum(known) / len(known) for kind, known in self._agreed.items() if len(known) >= LEAST}
         best = max(shares, key=lambda kind: (shares[kind], kind == self.kind, len(self._agreed[kind])), default=None)
         if best is not None and shares[best] >= BELIEVED:

@@ -6,7 +6,7 @@ from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.hypotheses import Hypotheses
 from playground.prefix_cache.kept_points import KeptPoints
 from playground.prefix_cache.prefix_size import Residuals
-from playground.prefix_cache.proofs import CacheProofs
+from playground.prefix_cache.proofs import CacheOff, CacheProofs
 from playground.prefix_cache.round_robin import RoundRobin
 from playground.prefix_cache.token_estimator import TokenEstimator
 
@@ -27,6 +27,7 @@ class LearnedParameters:
         self.hypotheses = Hypotheses(assumed_s)
         self.residuals = Residuals()
         self.proofs = CacheProofs()
+        self.off = CacheOff()
         self.round_robin = RoundRobin()
         self.kept_points = KeptPoints()
         self._wrong = 0.0

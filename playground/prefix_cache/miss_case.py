@@ -120,10 +120,11 @@ class MissCase(Struct, frozen=True, dict=True):
             before_next = checkpoint >= CHECKPOINT and self.shared.tokens - self.cached < checkpoint
             if not self.cached or before_next or near_figure(self.cached, self.known.figures):
                 return True
-        if not self.cached or self.expected_less or self.known.block > EXACT_BLOCK:
+        block = self.known.block if not self.cached % self.known.block else 1
+        if not self.cached or self.expected_less or block > EXACT_BLOCK:
             return False
         ends = message_ends(arranged(self.now, self.order))
-        return any(ends_at(self.cached, self._evidence.size(end), self.known.block, PROOF) for end in ends)
+        return any(ends_at(self.cached, self._evidence.size(end), block, PROOF) for end in ends)
 
     @property
     def at_point(self) -> bool:
@@ -164,7 +165,7 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return whether a continued prompt had the same tokens from the cache as all before it: the server keeps no
         more of a conversation."""
         same = near_figure(self.cached, self.known.figures)
-        start_only = self.known.start_only and not self.known.inside
+        start_only = self.known.start_only and not self.known.inside and not self.known.in_turn
         return self.extends and self.cached >= PART and same and start_only and not self.parameters
 
     @property
@@ -221,8 +222,11 @@ class MissCase(Struct, frozen=True, dict=True):
     def _less_than_usual(self) -> bool:
         sure = self.sure
         missed = sure.tokens - self.cached
-        known = self.served_as_long or sure.error <= COUNTED
+        counted = sure.error <= COUNTED
+        known = counted or self.served_as_long
         least = PART if known else UNSURE_PART
+        if counted and self.extends:
+            least = min(PART, gcd(self.cached, *self.known.figures))  # the block may be as large
         if not self.cached or missed < max(least, self.known.block) + 3 * sure.error:
             return False
         if known:
@@ -286,6 +290,15 @@ class MissCase(Struct, frozen=True, dict=True):
         return OTHER_PART in self.now.text or OTHER_PART in self.earlier.view.text
 
     @property
+    def too_fresh(self) -> bool:
+        """Return whether more tokens were fresh than the text behind the difference can have."""
+        found, text = self.found, arranged(self.now, self.order).text
+        if found is None or not self.cached or self.has_pictures:
+            return False
+        rest = self.prompt * (len(text) - found.shared) / len(text)
+        return self.prompt - self.cached > 2 * rest + max(2 * PART, 2 * self.known.block)
+
+    @property
     def served_as_long(self) -> bool:
         """Return whether the server has reported a prefix as long as the shared one: its size is no mere estimate."""
         slack = self.known.block + NEAR + 3 * self.shared.error
@@ -305,10 +318,11 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def may_be_off(self) -> bool:
-        """Return whether the server has served nothing so far, though a whole prompt as long was sent again: its cache
-        may be switched off, whatever differs."""
+        """Return whether the server has served nothing so far, or nothing for these parameters lately, though prompts
+        that share as much were sent again: its cache may be switched off, whatever differs."""
         known = self.known
-        return not self.cached and known.never_served and inf > known.unserved >= min(self.prompt, LARGE_BLOCK)
+        unserved = known.never_served and inf > known.unserved >= min(self.prompt, LARGE_BLOCK)
+        return not self.cached and (known.off or unserved)
 
     @property
     def may_be_bypassed(self) -> bool:
@@ -381,8 +395,7 @@ class MissCase(Struct, frozen=True, dict=True):
             return self.agreeing < EDIT_ORDERS or self._tools_doubtful
         if self.cached and self.agreeing >= PROVED:
             return False
-        orders = (one for one in self.known.all_orders if one.order in ("inside", "first"))
-        plain = max(orders, key=lambda one: one.weight, default=None)
+        plain = self.known.plain
         if plain is None:
             return False
         mine, theirs = self._arranged(plain.order)
@@ -462,7 +475,7 @@ class MissCase(Struct, frozen=True, dict=True):
     def in_plain_order(self) -> bool:
         """Return whether all of the earlier prompt that this one continues was served, in blocks that reports allow, if
         the template moves nothing."""
-        plain = self._plain
+        plain = self.known.plain
         if plain is None or not self.extends:
             return False
         size = plain.size(len(arranged(self.earlier.view, plain.order).text))
@@ -478,14 +491,9 @@ class MissCase(Struct, frozen=True, dict=True):
         return longest.tokens - self.cached >= least + 3 * longest.error
 
     @property
-    def _plain(self) -> OrderEvidence | None:
-        plain = (one for one in self.known.all_orders if one.order not in (*BASE, *MOVING_ORDERS, *TURN_ORDERS))
-        return next(plain, None)
-
-    @property
     def may_be_blocks(self) -> bool:
         """Return whether whole large blocks of a prompt that was continued explain the report."""
-        one = self._plain
+        one = self.known.plain
         if one is None or not self.extends:
             return False
         return self.whole_blocks(one.size(len(arranged(self.earlier.view, one.order).text)))

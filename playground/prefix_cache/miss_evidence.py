@@ -16,10 +16,11 @@ from playground.prefix_cache.lifetime import lifetime_of
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.proofs import PART
+from playground.prefix_cache.proofs import LARGE, PART
 from playground.prefix_cache.view import (
     BASE,
     MOVED_ORDERS,
+    PLAIN_ORDERS,
     TURNS,
     CacheView,
     Order,
@@ -112,6 +113,9 @@ class MissKnowledge(Struct, frozen=True):
     """When the request was sent, in Unix seconds."""
     all_orders: Sequence[OrderEvidence] = ()
     """Those of `orders` and the improbable ones, the most probable first."""
+    off: bool = False
+    """Whether the newest reports for these parameters had no cached tokens, though as much was to be found, above the
+    usual minimums."""
     unserved: float = inf
     """Tokens of the longest whole prompt that was sent again, or continued, and of which nothing was served."""
     shared_parameters: Set[str] = frozenset()
@@ -144,6 +148,11 @@ class MissKnowledge(Struct, frozen=True):
     """What a server serves that finds only certain points again, if this one does, see `KeptPoints`."""
     served_pauses: tuple[float, float] = (inf, 0.0)
     """The shortest and the longest time since it was used after which a prefix was served, in seconds."""
+
+    @property
+    def plain(self) -> OrderEvidence | None:
+        """The most probable order in which no user message moves text."""
+        return next((one for one in self.all_orders if one.order in PLAIN_ORDERS), None)
 
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""
@@ -189,6 +198,7 @@ def knowledge_of(
         outlived=learned.proofs.outlived(prediction.reach, learned.units.step),
         at=prediction.now,
         all_orders=sorted(evidence.values(), key=lambda one: -one.weight),
+        off=prediction.off and prediction.shared.tokens >= LARGE,
         unserved=learned.proofs.unserved,
         shared_parameters=frozenset(learned.proofs.shared),
         running=prediction.ended_chars is not None,
@@ -204,7 +214,7 @@ def knowledge_of(
         inside=learned.proofs.inside,
         start_only=learned.proofs.serves_start_only,
         forgets=_forgets(learned, prediction, lifetime),
-        point=reach.kept(point, reach.steps[-1].depth) if point is not None and reach.steps else None,
+        point=reach.kept(point, reach.steps[-1].depth, 0) if point is not None and reach.steps else None,
         served_pauses=learned.proofs.served_pauses,
     )
 
@@ -238,7 +248,7 @@ def _expected(cache: EndpointCacheModel, prediction: Prediction) -> list[Expecte
         reach = prediction.reaches[one.rendering]
         depth, least = reach.steps[-1].depth if reach.steps else 0, PART
         if learned.round_robin.replicas and prediction.shared_in_turn:
-            if cache.requests.order_of(one.rendering) not in ("inside", "first"):
+            if cache.requests.order_of(one.rendering) not in PLAIN_ORDERS:
                 continue  # what other replicas share is only known in these
             whole, prompt = prediction.shared_in_turn[1]
             depth = max(depth, whole if one.rendering.answers else prompt)

@@ -68,6 +68,8 @@ class MissExplanation(Struct, frozen=True):
     there, `tool` the index of the tool, `position` the same with line and column. `last`: the prefix ended in the last
     of several messages, as in every turn of a conversation. `after_fix`: the request is the first one after an
     automatic fix, which ended the prefix once. `reason` and `candidates` are what the sentence says, as codes.
+    `revised_by`: the later request whose report corrected it; `kept`: that report shows that the
+    cache probably had the prefix.
     """
 
     kind: Kind
@@ -87,6 +89,8 @@ class MissExplanation(Struct, frozen=True):
     after_fix: bool = False
     reason: Reason = ""
     candidates: tuple[Candidate, ...] = ()
+    revised_by: str | None = None
+    kept: bool = False
 
     def expected_after_fix(self) -> MissExplanation:
         """Return the explanation for the first request after an automatic fix, if a changed prompt is the cause."""
@@ -99,8 +103,10 @@ class MissExplanation(Struct, frozen=True):
         """The cause in a few words; empty if none is named."""
         if self.after_fix:
             return "First request after the fix"
+        if self.kept:
+            return "Probably off for this request, or another replica answered"
         if self.reason == "new_text":
-            return "Only the last message is new"
+            return "Only the last message is new" if self.last else "Another conversation begins here"
         if self.cause == "unknown" and self.kind != "unknown":
             return ""
         return f"{{{{{self.variable}}}}} has another value" if self.variable else TITLES[self.cause]
@@ -155,6 +161,8 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
     older_lost = case.expected_less or (case.newer_alone and (case.part_missing or case.part_or_block))
     certain = case.served_as_long or older_lost
     missing = case.part_missing or older_lost
+    if case.parameters and (missing or case.part_or_block or case.less_than_edit_leaves):
+        return _made(case, "parameters", "parameters", "parameters")
     if missing and not case.parameters and (certain or found.part.kind == "content"):
         return _lost(case, "partly_lost", certain=certain)
     if case.may_be_off and not case.parameters:
@@ -163,6 +171,8 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
         return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
     if case.order_doubtful and not case.parameters:
         return _made(case, "unknown", "unknown", "order_or_lost", _candidates(case))
+    if case.too_fresh and not case.parameters:
+        return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
     if case.less_than_edit_leaves and not case.parameters:
         reason: Reason = "block_or_partly_lost" if case.fits(case.shared) else "edit_or_partly_lost"
         return _made(case, "unknown", "unknown", reason, _candidates(case))
@@ -358,7 +368,7 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     if case.earlier.gap_s is not None and case.earlier.gap_s < min(case.known.served_pauses[0], SHORT_PAUSE_S):
         found.append(Candidate("not_stored"))
     found += [Candidate("restart"), Candidate("room")]
-    if not case.may_be_off:
+    if not (case.may_be_off and case.known.never_served):
         found.append(Candidate("replica"))
     if case.now.text != case.earlier.view.text:  # a template writes the same prompt in the same way
         found += _template_candidates(case)

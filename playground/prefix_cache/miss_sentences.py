@@ -365,10 +365,16 @@ def _block_or_partly_lost(case: MissCase) -> str:
 
 def _edit_or_off(case: MissCase) -> str:
     assert case.found is not None
+    if case.known.never_served and case.known.unserved:
+        why = (
+            f"the cache is switched off or has a minimum above {case.known.unserved:,.0f} tokens: this server has "
+            "reported no cached token so far, though a whole prompt of that size was sent again"
+        )
+    else:
+        why = "the cache is off for such requests: the last ones had no cached token either, though they shared as much"
     return (
         f"None of {case.prompt:,} tokens came from the cache. Either the prefix ends in {place(case.now, case.found)} "
-        f"({case.found.words}), or the cache is switched off or has a minimum above {case.known.unserved:,.0f} tokens: "
-        "this server has reported no cached token so far, though a whole prompt of that size was sent again."
+        f"({case.found.words}), or {why}."
     )
 
 

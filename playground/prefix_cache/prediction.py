@@ -10,7 +10,7 @@ from playground.prefix_cache.hypotheses import Rendering, ReportOutcome
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.prefix_size import ForecastInterval, Measure, Size
 from playground.prefix_cache.reach import Reach
-from playground.prefix_cache.view import CacheView, Order
+from playground.prefix_cache.view import PLAIN_ORDERS, CacheView, Order
 from playground.prompt.document import Json
 
 
@@ -58,6 +58,8 @@ class Prediction(Struct):
     shared_in_turn: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """Code points shared with the requests of one replica, by number of replicas in turn, with their answers and
     without; empty: not computed."""
+    off: bool = False
+    """Whether the cache is probably off for its parameters."""
     running: Running | None = None
     """What it shares with requests that were still running when it was recorded; None: nothing."""
 
@@ -78,8 +80,13 @@ class Prediction(Struct):
     def plain(self) -> Rendering | None:
         """A rendering with tools and system text at the beginning, which no user message moves; with all answers, if
         reports allow that."""
-        plain = (one for one in self.reaches if one.order in ("inside", "first"))
+        plain = (one for one in self.reaches if one.order in PLAIN_ORDERS)
         return max(plain, key=lambda one: (one.answers, one.reuse == "all", one.order == "inside"), default=None)
+
+    @property
+    def shared(self) -> Size:
+        """What it shares with earlier requests, if a template moves nothing."""
+        return self.reaches[self.plain or self.rendering].longest
 
     @property
     def reach(self) -> Reach:

@@ -16,7 +16,18 @@ from playground.prefix_cache.proofs import message_ends
 from playground.prefix_cache.reach import Reach
 from playground.prefix_cache.round_robin import REPLICAS
 from playground.prefix_cache.sent_requests import SentRequests
-from playground.prefix_cache.view import OPENING, CacheView, Order, Reuse, ViewPart, answer_in, arranged, opened
+from playground.prefix_cache.view import (
+    OPENING,
+    PLAIN_ORDERS,
+    CacheView,
+    Order,
+    Reuse,
+    ViewPart,
+    answer_in,
+    arranged,
+    opened,
+)
+from playground.prompt.document import Json
 
 EARLY, SLACK = 10, 8
 """Reports before which an interval is at least so many tokens, or a block, to each side."""
@@ -38,11 +49,17 @@ class Predictor:
         self._measured: dict[Order, Measure] = {}
         """The measure of the newest prediction in each order."""
 
-    def predict(self, view: CacheView, now: float, *, thorough: bool = False) -> Prediction:
-        """Return what the cache may serve of a prompt. `thorough`: all renderings, as learning needs them."""
+    def predict(
+        self, view: CacheView, now: float, fields: Mapping[str, Json] | None = None, *, thorough: bool = False
+    ) -> Prediction:
+        """Return what the cache may serve of a prompt. `fields`: parameters of the request, for which the cache may be
+        off. `thorough`: all renderings, as learning needs them."""
         weights = self._learned.hypotheses.weights
         best = self._learned.hypotheses.rendering
         chosen = [one for one in weights if weights[one] >= IRRELEVANT] if thorough else self._glanced(weights)
+        if thorough and all(one.order not in PLAIN_ORDERS for one in chosen):
+            plain = (one for one in weights if one.order in PLAIN_ORDERS)
+            chosen.append(max(plain, key=lambda one: (weights[one], one.answers)))  # replicas look like other orders
         measures: dict[Order, Measure] = {}
         paths: dict[Order, TreePath] = {}
         sizers: dict[tuple[Order, bool], PrefixSizer] = {}
@@ -57,14 +74,24 @@ class Predictor:
             if key not in sizers:
                 sizers[key] = self._sizer(measures[order], paths[order].nodes, order, answers=rendering.answers)
             found = self._reach(paths[order], order, rendering, sizers[key], now, made.setdefault(key, []))
-            if not found.ends:
+            if not found.ends and (thorough or self._learned.kept_points.kind is not None):
                 found.ends = message_ends(measures[order].view)
                 found.counted = counted_ends(paths[order].nodes)
             reaches[rendering] = found
             measures.setdefault(rendering.order, measures[order])
         prompt = reaches[best].size(len(measures[best.order].text))
         prompt = Size(prompt.tokens, prompt.error if prompt.error > 0.7 else 0.0)
-        return self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
+        predicted = self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
+        return self._as_served_lately(predicted, off=self._learned.off.serves_nothing(fields, predicted.shared.tokens))
+
+    def _as_served_lately(self, made: Prediction, *, off: bool) -> Prediction:
+        """Forecast nothing if the cache is off, and the same start if the server serves no more of any prompt."""
+        made.off, newest = off, float(self._learned.kept_points.newest)
+        start = self._learned.kept_points.kind == "start" and newest < made.shared.tokens
+        if off or start:
+            tokens = 0.0 if off else newest
+            made.interval = ForecastInterval(tokens, min(made.interval.low, tokens), max(made.interval.high, tokens))
+        return made
 
     @staticmethod
     def _glanced(weights: Mapping[Rendering, float]) -> list[Rendering]:
@@ -87,7 +114,7 @@ class Predictor:
             reaches[one] = cut[id(reach)]
         if all(reaches[one] is reach for one, reach in prediction.reaches.items()):
             return prediction  # nothing after `offset` is expected to be in the cache
-        return self._predicted(
+        made = self._predicted(
             prediction.now,
             prediction.view,
             prediction.measures,
@@ -96,6 +123,7 @@ class Predictor:
             prediction.rendering,
             thorough=False,
         )
+        return self._as_served_lately(made, off=prediction.off)
 
     def _predicted(
         self,
@@ -198,10 +226,12 @@ class Predictor:
         rate = self._learned.hypotheses.loss_rate
         sizes: list[tuple[float, Size]] = []
         single = routings[0] if routings[0] > 0.02 else 0.0
-        kind = self._learned.kept_points.kind
+        points = self._learned.kept_points
         for one in outcomes:
             share = single * one.weight
-            kept = one.size if kind is None else reaches[one.rendering].kept(kind, one.depth)
+            kept = one.size
+            if points.kind is not None:
+                kept = reaches[one.rendering].kept(points.kind, one.depth, points.newest)
             sizes.append((share * (1 - rate), kept if kept.tokens < one.size.tokens else one.size))
             if share * rate > 0.003:
                 sizes += self._lost(one, reaches, share * rate)

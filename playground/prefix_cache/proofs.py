@@ -7,9 +7,11 @@ from math import comb, gcd, inf
 
 from msgspec import Struct
 
+from playground.prefix_cache.difference import Parameters, that_may_matter
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.reach import CLOSING, Reach
 from playground.prefix_cache.view import CacheView, Order
+from playground.prompt.document import Json
 
 GROWN = 1.1
 """Factor of the traffic after which a prefix was still served, up to which lack of room explains no other loss."""
@@ -33,6 +35,10 @@ SPREAD = 3
 """Reports of what an older request shares, from which replicas are named."""
 MOVED = 2
 """Earlier reports in a row, from which a template that moves text is the cause of a report that agrees with it."""
+OFF, OFF_AGAIN = 2, 4
+"""Reports of nothing in a row after which nothing is forecast, if none before had cached tokens, and if some had."""
+LARGE = 1100.0
+"""Tokens above the usual minimums: a cache that serves no prefix as long is off, whatever the length."""
 RESTARTS = 3
 """Number of restarts, each in a long pause, from which a lifetime is the more probable reason."""
 
@@ -69,6 +75,35 @@ def _restarts(lost: Sequence[tuple[float, float]], kept: Sequence[tuple[float, f
             return None
         count, last = count + 1, moment
     return count
+
+
+class _Unserved(Struct):
+    """Reports of nothing in a row, for prefixes of up to `tokens`. `served`: whether one before had cached tokens."""
+
+    count: int = 0
+    tokens: float = 0.0
+    served: bool = False
+
+
+class CacheOff:
+    """Sets of parameters (users, models of a gateway …) for which the cache is probably off, of this session."""
+
+    def __init__(self) -> None:
+        self._reports: dict[Parameters, _Unserved] = {}
+
+    def add(self, fields: Mapping[str, Json] | None, tokens: float, cached: int) -> None:
+        """Add a report for a prompt that shares `tokens` at least with an earlier request."""
+        known = self._reports.setdefault(that_may_matter(fields or {}), _Unserved())
+        if cached:
+            known.count, known.tokens, known.served = 0, 0.0, True
+        else:
+            known.count, known.tokens = known.count + 1, max(known.tokens, tokens)
+
+    def serves_nothing(self, fields: Mapping[str, Json] | None, tokens: float) -> bool:
+        """Return whether nothing will be served of a prompt that shares `tokens` with an earlier request."""
+        known = self._reports.get(that_may_matter(fields or {}))
+        needed, growth = (OFF_AGAIN, 1.0) if known is not None and known.served else (OFF, GROWN)
+        return known is not None and known.count >= needed and known.tokens >= min(tokens / growth, LARGE)
 
 
 class _Pause(Struct, frozen=True):
@@ -167,8 +202,8 @@ class CacheProofs:
             size = reach.size(step.depth)
             if size.tokens - block - 2 * size.error <= cached:
                 self._outlived = max(self._outlived, distance + size.tokens)
-        if len(reach.groups) > 1:
-            longest, *others = (reach.size(reach.steps[at].depth) for at in reversed(reach.groups))
+        if len(reach.steps) > 1:
+            longest, *others = (reach.size(step.depth) for step in reversed(reach.steps))
             slack = block + 2 * longest.error
             if longest.tokens - others[0].tokens > slack:
                 whole = cached >= longest.tokens - slack

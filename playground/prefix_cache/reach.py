@@ -130,8 +130,12 @@ class Reach(Struct):
             if start == len(LIFETIMES):
                 return
 
-    def kept(self, kind: PointKind, depth: int) -> Size:
-        """Return what a server that finds only points of a kind serves of a prompt that shares `depth` code points."""
+    def kept(self, kind: PointKind, depth: int, newest: int) -> Size:
+        """Return what a server that finds only points of a kind serves of a prompt that shares `depth` code points.
+        `newest`: tokens of the newest report above 0."""
+        if kind == "start":
+            size = self.size(depth)
+            return Size(newest, 0.0) if 0 < newest < size.tokens else size
         if kind == "messages":
             return self.size(max((end for end in self.ends if end <= depth + CLOSING), default=0))
         size, unit = self.size(depth), STATES[kind]

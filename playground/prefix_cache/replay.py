@@ -100,12 +100,13 @@ class TrafficReplay:
         cache = self._forecaster.model(*where)
         view = view_of_fields(record.request)
         cache.prepare(view)
-        prediction = cache.predictor.predict(view, record.at_unix, thorough=True)
+        sent = _sent(record, run_id, view)
+        prediction = cache.predictor.predict(view, record.at_unix, sent.fields, thorough=True)
         prediction.compared = cache.compared_with(prediction, record.tag)
         forecast = forecast_of(cache, prediction, prediction.compared)
         if not record.accepted:
             return _Replayed(record, run_id, forecast, ReplayResult(record, forecast, record.usage, None))
-        self._forecaster.record(*where, _sent(record, run_id, view), prediction)
+        self._forecaster.record(*where, sent, prediction)
         self._keep(record)
         return _Replayed(record, run_id, forecast)
 

@@ -62,6 +62,7 @@ class ReportLearner:
     def _learn_cache(self, prediction: Prediction, cached: int, prompt: int, run_id: str) -> None:
         self._learned.reports += 1
         self._learned.residuals.add(prediction.raw, cached)
+        self._add_off(prediction, cached, run_id)
         hypotheses = self._learned.hypotheses
         reach = prediction.reach
         sent = self._requests.index.get(run_id)
@@ -75,15 +76,20 @@ class ReportLearner:
         self._prove(prediction, cached)
         plain = prediction.plain
         step = self._learned.units.step
+        if cached % step:
+            step = 1  # it is not the block of this server
         self._learned.add_forecast(wrong=abs(cached - prediction.interval.tokens) > max(step, NEAR))
         if prediction.shared_in_turn and plain is not None:
             blocks = (unit.block for unit in units if unit.weight >= POSSIBLE and not cached % unit.block)
             block = max(blocks, default=step)
             self._learned.round_robin.add(cached, prediction.shared_in_turn, prediction.reaches[plain].size, block)
             hypotheses.assume_round_robin(self._learned.round_robin.replicas)
+        if prediction.off and not cached:
+            self._learn_unit(prediction, cached, best)
+            return  # no evidence of points, lifetime or room
         if reach.steps:
             depth = reach.steps[-1].depth
-            points = {kind: reach.kept(kind, depth) for kind in KINDS}
+            points = {kind: reach.kept(kind, depth, self._learned.kept_points.newest) for kind in KINDS}
             self._learned.kept_points.add(cached, points, reach.size(depth), step)
         self._learn_unit(prediction, cached, best)
         lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
@@ -91,6 +97,13 @@ class ReportLearner:
             missed = [one for one in reach.steps if reach.size(one.depth).tokens > cached + step]
             if missed:
                 hypotheses.clear(missed[0].newest, 0.8)
+
+    def _add_off(self, prediction: Prediction, cached: int, run_id: str) -> None:
+        shared, ages = prediction.shared, prediction.reach.ages
+        sent, least = self._requests.index.get(run_id), shared.tokens - 3 * shared.error
+        soon = bool(ages) and ages[-1] <= SOON_S
+        if cached or (soon and least >= 2 * max(self._learned.units.step, NEAR)):
+            self._learned.off.add(sent.fields if sent else None, least, cached)
 
     def _prove(self, prediction: Prediction, cached: int) -> None:
         proofs, units = self._learned.proofs, self._learned.units

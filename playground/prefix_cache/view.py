@@ -61,6 +61,8 @@ SENT: dict[Order, Order] = {bare: order for order, bare in BARE.items()}
 """By bare order: the same order with all parts written as sent."""
 BASE: dict[Order, Order] = {**SENT, **{late: order for order, late in LATE.items()}}
 """By bare or late order: the order with the same sequence of parts, written as sent."""
+PLAIN_ORDERS: tuple[Order, ...] = ("inside", "first")
+"""Orders in which a new user message moves nothing, written as sent; the more usual one first."""
 MOVING_ORDERS: frozenset[Order] = frozenset(("before_last_user", "system_last"))
 """Orders in which each new user message moves tools or system text; their bare orders do, too."""
 TURN_ORDERS: frozenset[Order] = frozenset((*TURNS, *(BARE[order] for order in TURNS)))

@@ -40,7 +40,7 @@ class RecordedCacheModel:
         fields = loads(record.body)
         view = view_of_fields(fields)
         rest = {name: value for name, value in fields.items() if name not in ("messages", "tools")}
-        forecast, prediction = self._forecaster.predict(view, record.endpoint_id, record.model)
+        forecast, prediction = self._forecaster.predict(view, record.endpoint_id, record.model, rest)
         self._open[record.run_id] = view, rest, prediction
         return replace(record, forecast=forecast)
 
@@ -52,20 +52,20 @@ class RecordedCacheModel:
         sent = Sent(record.run_id, request_id, time.time(), view.text, view, fields=fields)
         self._forecaster.record(record.endpoint_id, record.model, sent, prediction)
 
-    def settle(self, record: RequestRecord, state: RunState) -> Json:
-        """Learn from the reported usage; only status 200 teaches. Returns the explanation; {} if nothing was missed.
-
-        None: there is nothing to explain.
-        """
+    def settle(self, record: RequestRecord, state: RunState) -> dict[str, Json]:
+        """Learn from the reported usage; only status 200 teaches. Returns explanations by run id, see `CacheModel`."""
         self._open.pop(record.run_id, None)
         if state.status != 200:
-            return None
+            return {}
         usage = cache_usage(state)
         settled = self._forecaster.settle(record.endpoint_id, record.model, record.run_id, usage, record.forecast)
-        if settled is None or state.phase != "done":
-            return None
-        explanation: Json = {} if settled.explanation is None else msgspec.to_builtins(settled.explanation)
-        return explanation
+        found: dict[str, Json] = {}
+        if settled is not None:
+            found = {run_id: msgspec.to_builtins(why) for run_id, why in settled.revised}
+            if state.phase == "done":
+                why = settled.explanation
+                found[record.run_id] = {} if why is None else msgspec.to_builtins(why)
+        return found
 
 
 _WARM_BODY = b'{"model": "m", "messages": [{"role": "user", "content": "Today is 2026-11-27. Hello."}]}'
@@ -117,8 +117,9 @@ class CacheModel(Protocol):
     def accept(self, record: RequestRecord, request_id: str | None) -> None:
         """Note that the server accepted the request."""
 
-    def settle(self, record: RequestRecord, state: RunState) -> Json:
-        """Learn from the reported usage. Returns the explanation; an empty object if nothing was missed, or None."""
+    def settle(self, record: RequestRecord, state: RunState) -> dict[str, Json]:
+        """Learn from the reported usage. Returns explanations by run id: of this request, {} if nothing was missed, and
+        of earlier ones that its report corrects."""
 
 
 MAX_UNWRITTEN = 64
@@ -130,7 +131,7 @@ class _Run(Struct):
     state: RunState = field(default_factory=RunState)
     steps: asyncio.Queue[AnyEvent | None] = field(default_factory=asyncio.Queue)
     """Events to write; None is the end."""
-    explanation: Json = None
+    explanations: dict[str, Json] = field(default_factory=dict)
     last_at: float | None = None
     """Time of the newest event."""
 
@@ -188,7 +189,7 @@ class Recording:
             run.state.phase, run.state.ended_at = "interrupted", run.last_at
         model = self._model
         if model is not None:
-            run.explanation = self._guarded(lambda: model.settle(run.record, run.state), None)
+            run.explanations = self._guarded(lambda: model.settle(run.record, run.state), {})
         run.steps.put_nowait(None)
         self._ending.add(run_id)
         if len(self._ending) >= MAX_UNWRITTEN:
@@ -236,9 +237,10 @@ class Recording:
 
     async def _explain(self, run: _Run) -> None:
         """Write the explanation before the end is reported: only then another process would not write it again."""
-        if self._log is None or run.explanation is None:
+        if self._log is None:
             return
         try:
-            await self._log.set_explanation(run.record.run_id, run.explanation)
+            for run_id, explanation in run.explanations.items():
+                await self._log.set_explanation(run_id, explanation)
         except Exception as error:  # the request itself is in the log
             self._on_problem(f"A request is recorded without explanation: {type(error).__name__}: {error}")

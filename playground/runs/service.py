@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec.structs import replace
@@ -94,8 +95,11 @@ class RunLog(Protocol):
     ) -> None:
         """Record the end of a run with its cache explanation. `forecast` replaces the one it began with."""
 
+    async def set_explanation(self, run_id: str, explanation: Json) -> None:
+        """Replace the cache explanation of an earlier run."""
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, weakref_slot=True)
 class PendingRequest:
     """A run with its forecast, made by `send`, and again at an attempt if the cache model has changed since.
 
@@ -157,6 +161,7 @@ class RequestService:
         self.log: RunLog | None = None
         self._on_ended, self._on_learned, self._on_context = on_ended, on_learned, on_context
         self.running: dict[str, Run] = {}
+        self._explained: WeakValueDictionary[str, PendingRequest] = WeakValueDictionary()
         """Requests in flight of this process, by run_id."""
         self._one_a_turn = asyncio.Lock()
 
@@ -229,7 +234,8 @@ class RequestService:
         return self.forecaster.look(document, endpoint.id, endpoint.model, self.cache_began(endpoint))
 
     def _forecast(self, view: DocumentView, endpoint: Endpoint) -> Forecast:
-        return self.forecaster.forecast(view.view, endpoint.id, endpoint.model, self.cache_began(endpoint))
+        fields, began = {"model": endpoint.model, **view.document.parameters}, self.cache_began(endpoint)
+        return self.forecaster.forecast(view.view, endpoint.id, endpoint.model, began, fields)
 
     def cache_began(self, endpoint: Endpoint) -> float | None:
         """Return the unix seconds at which the endpoint's cache was empty; None if unknown.
@@ -286,6 +292,8 @@ class RequestService:
             # An empty object means: explained, no missed tokens.
             explained = {} if sending.why is None else msgspec.to_builtins(sending.why)
         await log.finish(run.id, run.state, forecast, explained)
+        for run_id, why in sending.settled.revised if sending.settled is not None else ():
+            await log.set_explanation(run_id, msgspec.to_builtins(why))
 
     def _learn(self, sending: PendingRequest) -> None:
         """Explain the report, then learn from it. Only requests that the server accepted are learned from."""
@@ -297,6 +305,10 @@ class RequestService:
         sending.settled = self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
         if run.state.phase == "done" and sending.settled is not None:
             sending.why = _fitting(sending, sending.settled.explanation)
+        self._explained[run.id] = sending
+        for run_id, why in sending.settled.revised if sending.settled is not None else ():
+            if (earlier := self._explained.get(run_id)) is not None:
+                earlier.why = _fitting(earlier, why)
         self._on_learned()
 
     def _learn_context(self, run: Run) -> None:

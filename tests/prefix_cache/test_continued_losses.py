@@ -80,7 +80,7 @@ def continued(cached: int, known: MissKnowledge, fields: dict[str, Json] | None 
 
 @pytest.mark.parametrize(
     ("cached", "answers", "reason"),
-    [(992, 0.97, None), (784, 0.97, "partly_lost"), (784, 0.6, None), (688, 0.6, "partly_lost")],
+    [(992, 0.97, None), (784, 0.97, "partly_lost"), (800, 0.6, None), (784, 0.6, "partly_lost")],
 )
 def test_explain_miss_lost_answer_is_stated_if_the_server_caches_answers(
     cached: int, answers: float, reason: str | None

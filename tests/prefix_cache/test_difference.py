@@ -63,7 +63,8 @@ def test_first_turn_of_another_conversation_is_not_called_a_removal_of_messages(
     earlier = view(HARBOUR, "Where is crate 7?", "In the third hall.", "And crate 9?", "On its way.")
     found = difference(view(HARBOUR, "Which ships leave tonight?"), earlier)
     assert found is not None
-    assert found.words == "here the earlier request has 4 other messages (another conversation, or a history left out)"
+    assert found.cause == "edited"
+    assert found.words == "another conversation begins here"
     assert found.part.index == 1
 
 

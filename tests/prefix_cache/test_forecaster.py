@@ -130,7 +130,7 @@ def test_explain_miss_history_replaced_points_at_the_character_where_the_message
     found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(1_000, 896), known)
     assert found is not None
     assert found.position is not None
-    assert (found.cause, found.position.line, found.position.column) == ("removed", 2, 1)
+    assert (found.cause, found.position.line, found.position.column) == ("edited", 2, 1)
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,9 @@ class Model:
         assert record.model == "forecast"
         self.calls.append(f"accept {record.run_id}")
 
-    def settle(self, record: RequestRecord, state: RunState) -> Json:
+    def settle(self, record: RequestRecord, state: RunState) -> dict[str, Json]:
         self.calls.append(f"settle {record.run_id}")
-        return {}
+        return {record.run_id: {}}
 
 
 def record(run_id: str) -> RequestRecord:
@@ -92,7 +92,7 @@ def test_recording_request_that_the_model_cannot_handle_is_written_without_an_ex
         def accept(self, record: RequestRecord, request_id: str | None) -> None:
             raise KeyError("accept")
 
-        def settle(self, record: RequestRecord, state: RunState) -> Json:
+        def settle(self, record: RequestRecord, state: RunState) -> dict[str, Json]:
             raise FileNotFoundError("settle")
 
     async def story() -> None:
@@ -112,7 +112,7 @@ def test_cache_model_accept_after_a_failed_forecast_does_nothing() -> None:
     with pytest.raises(ValueError, match="Expecting value"):
         model.forecast(replace(record("one"), body=b"no JSON"))
     model.accept(record("one"), "id")
-    assert model.settle(record("one"), RunState()) is None
+    assert model.settle(record("one"), RunState()) == {}
 
 
 def test_recording_has_room_until_too_many_ended_requests_wait_for_the_log() -> None:

@@ -40,7 +40,7 @@ class _SlowLog:
 
     def __init__(self, log: RequestLog) -> None:
         self._log, self._begun, self._ended = log, 0, asyncio.Event()
-        self.note = log.note
+        self.note, self.set_explanation = log.note, log.set_explanation
 
     async def begin(self, record: RequestRecord) -> None:
         self._begun += 1

@@ -96,10 +96,10 @@ class Details:
         self._waiting.clear()
 
     def forget_unexplained(self, run_id: str) -> None:
-        """Read requests without an explanation again: of one request, or of all ("")."""
+        """Read one request again, whose explanation may be new or corrected; or all without an explanation ("")."""
         self._forgotten += 1
         for known in [run_id] if run_id else list(self._known):
-            if known in self._known and not self._known[known][1].explained:
+            if known in self._known and (run_id or not self._known[known][1].explained):
                 del self._known[known]
 
     def of(self, row: LogRow) -> RowDetail:

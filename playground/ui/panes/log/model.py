@@ -266,7 +266,7 @@ class LogModel(QAbstractTableModel):
         return replace(known, live=live, unfolded=unfolded, clock=self.clock)
 
     def forget_unexplained(self, run_id: str) -> None:
-        """Read explanations again that were not stored before: of one request, or of all ("")."""
+        """Read the explanation of one request again, or all that were not stored before ("")."""
         self._details.forget_unexplained(run_id)
 
     def is_member(self, row: LogRow) -> bool:

@@ -13,6 +13,7 @@ from playground.client.endpoint import Rates
 from playground.client.errors import cut_error
 from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, ContentDelta, HeadersReceived, Usage
 from playground.prefix_cache.forecast import Forecast
+from playground.prompt.document import Json
 from playground.requestlog.log import RequestLog
 from playground.ui.theme import apply_colors, load_theme
 from tests.requestlog.samples import answered, called, keep, refused, stopped
@@ -46,6 +47,18 @@ async def test_the_prefix_column_compares_the_report_with_the_forecast(stage: St
     told = [stage.cell(row, "prefix") for row in range(4)]
     assert told == ["no miss", "as forecast", "fewer than forecast", "more than forecast"]
     assert "≈ 100" in stage.cell(3, "prefix", TIP)
+
+
+async def test_the_prefix_column_follows_a_corrected_explanation(stage: Stage) -> None:
+    sent = show.of("Lost")
+    await keep(stage.log, sent, answered())
+    first: dict[str, Json] = {"kind": "server", "cause": "server", "reason": "lost", "sentence": "Lost."}
+    await stage.log.set_explanation(sent.run_id, first)
+    await stage.shown(1)
+    await stage.until(lambda: "Lost." in str(stage.cell(0, "prefix", TIP)), "the explanation")
+    corrected: dict[str, Json] = {**first, "sentence": "Lost. Corrected: off.", "revised_by": "later", "kept": True}
+    await stage.log.set_explanation(sent.run_id, corrected)
+    await stage.until(lambda: "Corrected: off." in str(stage.cell(0, "prefix", TIP)), "the correction")
 
 
 async def test_zero_cached_is_zero_and_no_usage_is_unknown(stage: Stage) -> None:

@@ -1,0 +1,241 @@
+"""Sessions on small block caches whose contents are known: forecasts, causes, replicas and corrections."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+import pytest
+from msgspec import Struct, field
+
+from playground.prefix_cache.forecaster import CacheForecaster
+from playground.prefix_cache.index import Sent
+from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
+from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
+from playground.prefix_cache.prediction import CacheUsage
+from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.replay import ReplayResult, TrafficReplay, replay_traffic
+from playground.prefix_cache.traffic import TrafficRecord
+from playground.prefix_cache.view import view_of_fields
+from playground.prompt.document import Json
+
+WORDS = ("order", "stock", "invoice", "courier", "depot", "refund", "cable", "north", "Friday", "price", "reply")
+
+
+def words(seed: str, count: int) -> str:
+    chance = random.Random(seed)
+    return " ".join(chance.choice(WORDS) for _ in range(count))
+
+
+def message(role: str, text: str) -> dict[str, Json]:
+    return {"role": role, "content": text}
+
+
+class Blocks(Struct):
+    """Caches of a server with replicas: whole blocks of words. `replicas`: the one that answers each request, in a
+    circle; `off`: numbers of requests for which the cache is off, `users_off`: users."""
+
+    block: int = 16
+    replicas: Sequence[int] = (0,)
+    off: Iterable[int] = ()
+    stored: dict[int, list[list[str]]] = field(default_factory=dict)
+    count: int = 0
+    users_off: Sequence[str] = ()
+
+    def tokens(self, request: dict[str, Json]) -> list[str]:
+        messages: list[dict[str, str]] = request["messages"]  # type: ignore[assignment]
+        return [token for one in messages for token in ("<", one["role"], *one["content"].split(" "), ">")]
+
+    def ask(self, request: dict[str, Json], answer: str) -> TrafficRecord:
+        tokens, number = [*self.tokens(request), "<", "assistant"], self.count
+        cache = self.stored.setdefault(self.replicas[number % len(self.replicas)], [])
+        cached = 0
+        if not (off := number in self.off or request.get("user") in self.users_off):
+            shared = max((self.shared(tokens[:-1], other) for other in cache), default=0)
+            cached = shared // self.block * self.block
+            cache.append([*tokens, *answer.split(" ")])
+        self.count += 1
+        assert not (off and cached)
+        generated = {"role": "assistant", "content": answer}
+        usage = CacheUsage(len(tokens), cached, len(answer.split(" ")) + 1, 0, generated)
+        return TrafficRecord(1e9 + 20 * number, request, 200, f"r{number}", usage)
+
+    @staticmethod
+    def shared(one: list[str], other: list[str]) -> int:
+        pairs = enumerate(zip(one, other, strict=False))
+        return next((at for at, (mine, its) in pairs if mine != its), min(len(one), len(other)))
+
+
+def chat(server: Blocks, turns: int, name: str = "", length: int = 8) -> list[TrafficRecord]:
+    """Return a conversation after the same system text as all others."""
+    messages: list[Json] = [message("system", words("system", 300))]
+    found = []
+    for turn in range(turns):
+        messages.append(message("user", words(f"question{name}{turn}", length)))
+        answer = words(f"answer{name}{turn}", length)
+        found.append(server.ask({"model": "m", "messages": list(messages)}, answer))
+        messages.append(message("assistant", answer))
+    return found
+
+
+def program(server: Blocks, count: int, users: Sequence[str] = (), length: int = 300) -> list[TrafficRecord]:
+    """Return requests of a program: the same text before other questions."""
+    found = []
+    for number in range(count):
+        messages: list[Json] = [message("system", words("system", length))]
+        messages.append(message("user", words(f"question{number}", 20)))
+        request: dict[str, Json] = {"model": "m", "messages": messages}
+        if users:
+            request["user"] = users[number % len(users)]
+        found.append(server.ask(request, words(f"answer{number}", 12)))
+    return found
+
+
+def replayed(records: Iterable[TrafficRecord]) -> tuple[TrafficReplay, list[ReplayResult]]:
+    replay = replay_traffic(records)
+    return replay, list(replay)
+
+
+@pytest.mark.parametrize("behind", [2, 3])
+def test_loss_below_64_tokens_is_stated_if_no_block_that_reports_allow_hides_it(behind: int) -> None:
+    server = Blocks(replicas=(*(0,) * (10 - behind), 1, *(0,) * (behind - 1), 1))
+    _, results = replayed(chat(server, 11, length=8))
+    found = results[-1].explanation
+    assert found is not None
+    assert (found.cause, found.reason) == ("server", "partly_lost")
+    assert "replica" in {candidate.code for candidate in found.candidates}
+
+
+@pytest.mark.parametrize("block", [1, 16, 24, 48, 64, 128])
+def test_blocks_that_are_not_known_yet_are_no_loss(block: int) -> None:
+    _, results = replayed(chat(Blocks(block), 12, length=16))
+    assert [result.explanation for result in results[1:]] == [None] * 11
+
+
+def test_second_conversation_is_new_text_and_not_a_removed_history() -> None:
+    server = Blocks()
+    _, results = replayed([*chat(server, 4, "a"), *chat(server, 2, "b")])
+    found = results[4].explanation
+    assert found is not None
+    assert (found.cause, found.reason) == ("edited", "new_text")
+    assert found.title == "Only the last message is new"
+
+
+def test_cache_that_is_always_off_is_forecast_to_serve_nothing_after_two_reports() -> None:
+    _, results = replayed(program(Blocks(off=range(12)), 12, length=3_000))
+    assert [result.forecast.cached_tokens for result in results[3:]] == [0.0] * 9
+
+
+def test_cache_that_is_off_for_one_user_is_forecast_for_this_user_only() -> None:
+    users = ["on", "off"] * 6
+    _, results = replayed(program(Blocks(users_off=("off",)), 12, users))
+    figures = [result.forecast.cached_tokens for result in results[6:]]
+    assert figures[1::2] == [0.0, 0.0, 0.0]
+    assert all(figure >= 288 for figure in figures[::2])
+
+
+def test_cache_that_serves_again_after_it_was_off_is_forecast_to_serve_after_one_report() -> None:
+    _, results = replayed(program(Blocks(off=range(5)), 9))
+    assert results[5].forecast.cached_tokens == 0.0
+    assert all(result.forecast.cached_tokens >= 288 for result in results[7:])
+
+
+def explained(
+    requests: Sequence[TrafficRecord],
+) -> tuple[dict[str, MissExplanation | None], dict[str, MissExplanation]]:
+    """Return the explanations of requests by run id, and those that later reports corrected."""
+    now = 0.0
+    forecaster = CacheForecaster(300.0, lambda: now)
+    first: dict[str, MissExplanation | None] = {}
+    revised: dict[str, MissExplanation] = {}
+    for record in requests:
+        now = record.at_unix
+        view, fields = view_of_fields(record.request), {"model": "m"}
+        forecast, prediction = forecaster.predict(view, "e", "m", fields)
+        sent = Sent(record.request_id or "", record.request_id, now, view.text, view, fields=fields)
+        forecaster.record("e", "m", sent, prediction)
+        settled = forecaster.settle("e", "m", sent.run_id, record.usage or CacheUsage(), forecast)
+        assert settled is not None
+        first[sent.run_id] = settled.explanation
+        revised.update(settled.revised)
+    return first, revised
+
+
+def test_explanation_by_a_cache_that_is_off_is_corrected_by_the_first_served_report() -> None:
+    first, revised = explained(program(Blocks(off=(1,)), 3))
+    before, found = first["r1"], revised["r1"]
+    assert before is not None
+    assert "switched_off" in {candidate.code for candidate in before.candidates}
+    codes = {candidate.code for candidate in found.candidates}
+    assert "switched_off" not in codes
+    assert "bypassed" in codes
+    assert found.revised_by == "r2"
+    assert found.sentence.startswith(before.sentence)
+
+
+def test_explanation_is_corrected_if_a_later_report_shows_that_the_cache_had_the_prefix() -> None:
+    first, revised = explained(chat(Blocks(off=(4,)), 6, length=40))
+    before, found = first["r4"], revised["r4"]
+    assert before is not None
+    assert {"restart", "room", "bypassed"} <= {candidate.code for candidate in before.candidates}
+    assert found.kept
+    assert [candidate.code for candidate in found.candidates] == ["bypassed", "replica"]
+    assert found.title == "Probably off for this request, or another replica answered"
+
+
+def test_explanation_stays_if_the_server_may_have_restarted() -> None:
+    # A replica that was never used before stands for a cache that was emptied.
+    first, revised = explained(chat(Blocks(replicas=(*(0,) * 4, *(1,) * 6)), 7, length=40))
+    assert first["r4"] is not None
+    assert revised == {}
+
+
+def test_replicas_in_turn_are_found_if_another_order_of_the_template_explains_them_first() -> None:
+    server = Blocks(block=1, replicas=(0, 1, 2))
+    tools: list[Json] = [
+        {"type": "function", "function": {"name": f"look{number}", "description": words(f"tool{number}", 30)}}
+        for number in range(3)
+    ]
+    records = [
+        TrafficRecord(one.at_unix, {**one.request, "tools": tools}, 200, one.request_id, one.usage)
+        for one in chat(server, 14, length=60)
+    ]
+    replay, results = replayed(records)
+    profile = replay.summary.profile
+    assert profile is not None
+    assert profile.replicas.value == 3
+    reasons = [result.explanation.reason for result in results[10:] if result.explanation is not None]
+    assert "template_moves" not in reasons
+
+
+def test_replicas_at_random_are_named_in_one_conversation() -> None:
+    chance = random.Random(5)
+    replay, _ = replayed(chat(Blocks(replicas=[chance.randrange(3) for _ in range(30)]), 24, length=60))
+    profile = replay.summary.profile
+    assert profile is not None
+    assert profile.replicas.value is not None
+    assert profile.replicas.value > 1
+
+
+def test_more_fresh_tokens_than_the_new_text_can_have_are_no_new_text() -> None:
+    """What was served again and again was taken for the size of the text before the questions."""
+    earlier, now = (
+        view_of_fields({"messages": [message("system", words("system", 3_000)), message("user", question)]})
+        for question in ("Where is crate 7, and when does it leave?", "Which ships are in the harbour tonight?")
+    )
+    order = OrderEvidence("first", 1.0, lambda _offset: Size(5_020.0, 20.0))
+    known = MissKnowledge([order], all_orders=[order], blocks=[(128, 1.0)], block=128, figures=(4_992,))
+    found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(8_500, 4_992), known)
+    assert found is not None
+    assert (found.cause, found.reason) == ("unknown", "block_or_partly_lost")
+
+
+def test_one_breakpoint_behind_the_system_text_is_forecast_after_some_reports() -> None:
+    server = Blocks(block=1)
+    records = []
+    for one in chat(server, 10, length=40):
+        usage = one.usage or CacheUsage()
+        kept = CacheUsage(usage.prompt_tokens, 303 if usage.cached_tokens else 0, usage.completion_tokens)
+        records.append(TrafficRecord(one.at_unix, one.request, 200, one.request_id, kept))
+    _, results = replayed(records)
+    assert [round(result.forecast.cached_tokens) for result in results[6:]] == [303] * 4
