@@ -25,7 +25,7 @@ from playground.prefix_cache.conversations import (
     history_texts,
     messages_of,
 )
-from playground.prefix_cache.earlier_heads import Heads, merged_items
+from playground.prefix_cache.earlier_heads import FAMILIES, Heads, merged_items
 from playground.prefix_cache.part_tree import PartTree
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.program_groups import Body, families
@@ -203,8 +203,9 @@ class _Program:
         for number, item in enumerate(self._items):
             if item.span is not None and self._merged[number] == number:
                 kinds = [one.span.kind for at, one in enumerate(self._items) if one.span and self._merged[at] == number]
-                kind = Counter(kinds).most_common(1)[0][0]
-                span = replace(item.span, kind=kind, family=0, places=len(kinds), changed=(), changes=0)
+                # White space comes and goes with the entries of a list.
+                kind = Counter(one for one in kinds if one != "whitespace").most_common(1) or [("whitespace", 0)]
+                span = replace(item.span, kind=kind[0][0], family=0, places=len(kinds), changed=(), changes=0)
                 self._found[number] = _Found(span)
         self._paid: dict[int, dict[object, float]] = {}
         self._shared: list[int] = []
@@ -447,7 +448,8 @@ class _Program:
         """Return the key of the span of a change, which is added if it is new."""
         kind = history_kind(change)
         field_name = "" if kind in ("call_ids", "history_truncation", "reordered_text") else change.part.kind
-        key = ("history", field_name, change.role if field_name else "", kind)
+        # States of a list are values of several kinds.
+        key = ("history", field_name, change.role if field_name else "", FAMILIES.get(kind, kind))
         found = self._found.get(key)
         if found is None:
             span = self._history_span(number, change, kind)
