@@ -193,7 +193,7 @@ class _Program:
         self._newest_measure: Measure | None = None
         reported = [number for number, one in enumerate(self._usage) if one.fresh is not None]
         self._compared = reported or list(range(len(members)))
-        self._scale = self._fit(reported)
+        self._scale = self._fit([number for number, one in enumerate(self._usage) if one.prompt])
         estimator = self._estimator
         self._lead, self._items = head_items(
             self._bodies, members, estimator.estimate, lambda text: estimator.tokens(estimator.tool_counts(text))
