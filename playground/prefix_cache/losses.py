@@ -16,16 +16,10 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from playground.prefix_cache.attempts import RunTime
-from playground.prefix_cache.conversations import (
-    HistoryChange,
-    PredecessorFinder,
-    answer_of,
-    field_place,
-    history_changes,
-    history_texts,
-    messages_of,
-)
+from playground.prefix_cache.conversations import PredecessorFinder, history_texts, messages_of
 from playground.prefix_cache.earlier_heads import FAMILIES, Heads, merged_items
+from playground.prefix_cache.history_changes import HistoryChange, answer_of, history_changes
+from playground.prefix_cache.message_content import field_place
 from playground.prefix_cache.part_tree import PartTree
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.program_groups import Body, families

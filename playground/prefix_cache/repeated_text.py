@@ -1,7 +1,8 @@
 """Long text in user messages of independent requests that follows text that differs.
 
 Such requests continue no earlier one: a template behind its input, a document between a value and a question, a
-template behind retrieved examples, blocks in another order, and a history in one text, cut in front. Pure functions.
+template behind retrieved examples, paragraphs in another order, and a history in one text, cut in front. Pure
+functions.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def _varied(rows: Sequence[_Newest], fronts: Sequence[str]) -> bool:
 
 
 def _moved(rows: Sequence[_Newest]) -> RepeatedText | None:
-    """Return blocks that all messages have, in several orders, with the text behind them that all have."""
+    """Return paragraphs that all messages have, in several orders, with the text behind them that all have."""
     texts = list(dict.fromkeys(row.text for row in rows))
     moved = moved_text(texts)
     if moved is None:

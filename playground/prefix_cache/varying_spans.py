@@ -18,9 +18,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import VaryingRange, varying_ranges
-from playground.prefix_cache.conversations import HistoryChange, field_place
+from playground.prefix_cache.history_changes import HistoryChange
 from playground.prefix_cache.json_order import ReorderedObject, reordered_objects
-from playground.prefix_cache.message_content import content_text
+from playground.prefix_cache.message_content import content_text, field_place
 from playground.prefix_cache.moved_text import moved_share
 from playground.prefix_cache.program_groups import Body, body_messages, body_tools, leading_messages, tool_name
 from playground.prefix_cache.repeated_text import RepeatedText, is_template
@@ -166,7 +166,7 @@ class HeadItem(Struct, frozen=True):
 
     `versions[n]`: which of its values request n of the family has. `sizes[n]`: ≈ tokens of that value.
     `shares`: if all values are the same paragraphs or keys in another order, the share of each value with which an
-    earlier one begins. `row`: the block of lines of a message that the span is in, and what its line begins with.
+    earlier one begins. `row`: the paragraph of a message that the span is in, and what its line begins with.
     """
 
     span: VaryingSpan | None
@@ -319,24 +319,24 @@ class _Head:
 
 
 def _rows(text: str, places: Sequence[int]) -> list[tuple[int, str]]:
-    """Return for each code point the block of lines that it is in, and what its line begins with.
+    """Return for each code point the paragraph that it is in, and what its line begins with.
 
-    Lines that begin alike are one block also with empty lines between them.
+    Lines that begin alike are one paragraph also with empty lines between them.
     """
     rows: list[tuple[int, str]] = []
     starts: list[int] = []
-    at = block = 0
+    at = paragraph = 0
     above, empty = "", False
     for line in text.splitlines(keepends=True):
         mark = _row_mark(line)
         if not line.strip():
             empty = True
         elif empty:
-            block += mark != above or not mark
+            paragraph += mark != above or not mark
             empty = False
         above = mark if line.strip() else above
         starts.append(at)
-        rows.append((block, mark))
+        rows.append((paragraph, mark))
         at += len(line)
     return [rows[max(bisect_right(starts, place) - 1, 0)] if rows else (0, "") for place in places]
 
