@@ -31,6 +31,8 @@ _MOVED = 40
 _KEPT = 0.75
 """Share of a history that is left after a cut in front: text that slides faster is another part of a document."""
 _SENTENCES = re.compile(r"[.!?…。！？।\n]+")
+_VERSIONS = 48
+"""Versions of a text of which each is compared with the one before."""
 _STATE = 30
 """Code points up to which words may be the state of an entry."""
 _WORDS = re.compile(r"[\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0e7f]+")
@@ -250,9 +252,11 @@ def is_template(texts: Sequence[str], is_long: Callable[[str], bool]) -> bool:
 
 
 def _is_draft(texts: Sequence[str]) -> bool:
-    """Whether a user writes new versions of one text, or goes on with it: most of what differs is kept from the one
-    before, and what is replaced are no states that are used again."""
-    rows = [[one for one in _SENTENCES.split(text) if one.strip()] for text in dict.fromkeys(texts)]
+    """Whether a user writes new versions of one text, or appends to it.
+
+    Most of a version is in the one before, too, and the words that replace others are no states that are used again.
+    """
+    rows = [[one for one in _SENTENCES.split(text) if one.strip()] for text in list(dict.fromkeys(texts))[:_VERSIONS]]
     common = set(rows[0]).intersection(*rows[1:])
     # What is behind the last common text is a question.
     ends = [max((at for at, one in enumerate(row) if one in common), default=len(row)) for row in rows]
