@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from playground.cli.check_outcomes import REFUSED, Outcome, har_outcome, recorded_outcome
 from playground.export.terminal import print_error
-from playground.prefix_cache.losses import NO_USAGE, PromptUsage
+from playground.prefix_cache.found_spans import NO_USAGE, PromptUsage
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.field_errors import Path as FieldPath

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 
-from playground.prefix_cache.losses import PromptUsage
+from playground.prefix_cache.found_spans import PromptUsage
 from playground.prompt.document import Json
 
 Outcome = tuple[PromptUsage, float | None, bool, str, float | None]

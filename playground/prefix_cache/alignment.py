@@ -20,8 +20,8 @@ MAX_SAMPLES = 24
 """Distinct versions of a region that are compared word by word."""
 MAX_TYPED = 600
 """Code points of a region in which dates, times and numbers are searched, to complete a value that differs in part."""
-_MIN_BLOCK, _MAX_RANGES = 80, 3
-"""A region of so many code points, with more ranges than this and little in common, is one replaced block."""
+_MIN_PARAGRAPH, _MAX_RANGES = 80, 3
+"""A region of so many code points, with more ranges than this and little in common, is one replaced paragraph."""
 _SENTENCES = re.compile(r".+?(?:[.!?…](?=\s)\s*|[。！？।]\s*|\Z)", re.DOTALL)
 _MARKS = "\u0300-\u036f\u0900-\u0963\u0966-\u0dff\u0e00-\u0e7f"
 _HAN, _KANA = "\u3400-\u9fff\uf900-\ufaff", "\u3040-\u30ff"
@@ -68,9 +68,13 @@ def _ranges(distinct: Sequence[str], numbers: Sequence[int]) -> list[VaryingRang
     if (moved := moved_text(distinct)) is not None:
         begins, ends = ([bounds[at] for bounds in moved.bounds] for at in (0, 1))
         front = _ranges([text[:begin] for text, begin in zip(distinct, begins, strict=True)], numbers)
-        blocks = _in_region(distinct, begins, ends, numbers, moved)
+        paragraphs = _in_region(distinct, begins, ends, numbers, moved)
         behind = _ranges([text[end:] for text, end in zip(distinct, ends, strict=True)], numbers)
-        return [*front, *blocks, *(replace(one, start=one.start + ends[0], end=one.end + ends[0]) for one in behind)]
+        return [
+            *front,
+            *paragraphs,
+            *(replace(one, start=one.start + ends[0], end=one.end + ends[0]) for one in behind),
+        ]
     rows = [_units(text) for text in distinct]
     starts = [_starts(row) for row in rows]
     found: list[VaryingRange] = []
@@ -156,25 +160,25 @@ def _regions(rows: Sequence[Sequence[str]]) -> list[_Region]:
 def _rejoined(regions: list[_Region], keys: Sequence[Sequence[str]]) -> list[_Region]:
     """Join neighbouring regions, with the units between, that only together have the same units in every row.
 
-    Of lines in another order some keep their order by chance; they are no anchors inside a block.
+    Of lines in another order some keep their order by chance; they are no anchors inside a paragraph.
     """
     joined: list[_Region] = []
     at = 0
     while at < len(regions):
-        end = _block_end(regions, at, keys)
+        end = _paragraph_end(regions, at, keys)
         joined.append([(first, last) for (first, _), (_, last) in zip(regions[at], regions[end], strict=True)])
         at = end + 1
     return joined
 
 
-def _block_end(regions: Sequence[_Region], at: int, keys: Sequence[Sequence[str]]) -> int:
-    """Return the last region of a block in several orders that begins at region `at`; `at` without such a block.
+def _paragraph_end(regions: Sequence[_Region], at: int, keys: Sequence[Sequence[str]]) -> int:
+    """Return the last region of a paragraph in several orders that begins at region `at`; `at` without one.
 
     A few of its units may differ too, such as the time in a list of keys.
     """
     ends = range(at, min(at + _MAX_JOINED, len(regions)))
     exact = (end for end in ends if _permuted(regions, at, end, keys, 1.0))
-    # Text that differs in front of a block is no part of it.
+    # Text that differs in front of a paragraph is no part of it.
     changed = (
         end
         for end in ends
@@ -198,9 +202,9 @@ def _permuted(regions: Sequence[_Region], at: int, end: int, keys: Sequence[Sequ
 
 
 _MAX_JOINED, _MAX_PERMUTED = 8, 200
-"""Regions and units that are searched for one reordered block."""
+"""Regions and units that are searched for one reordered paragraph."""
 _SAME_UNITS = 0.8
-"""Share of the units of such a block that all rows have."""
+"""Share of the units of such a paragraph that all rows have."""
 
 
 def _anchors(rows: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
@@ -302,7 +306,7 @@ def _spans(regions: Sequence[str], *, whole: bool) -> list[tuple[_Spans, bool]]:
         [(start[head + a], start[head + b]) for start, (a, b) in zip(starts, gap, strict=True)]
         for gap in _gaps(middles)
     ]
-    if _is_block(regions, middle, found):
+    if _is_paragraph(regions, middle, found):
         return [(middle, False)]
     return [(spans, False) for spans in _completed(regions, found)]
 
@@ -344,10 +348,10 @@ def _gaps(rows: Sequence[Sequence[str]]) -> list[list[tuple[int, int]]]:
     return found
 
 
-def _is_block(regions: Sequence[str], whole: _Spans, found: Sequence[_Spans]) -> bool:
+def _is_paragraph(regions: Sequence[str], whole: _Spans, found: Sequence[_Spans]) -> bool:
     """Whether a region is replaced as a whole: it is long, and what its versions have in common are single words."""
     length = max(end - start for start, end in whole)
-    if length < _MIN_BLOCK:
+    if length < _MIN_PARAGRAPH:
         return False
     if any("\n" in region[start:end].strip("\n") for region, (start, end) in zip(regions, whole, strict=True)):
         return len(found) > 1

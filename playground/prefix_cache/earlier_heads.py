@@ -4,7 +4,6 @@ their spans are one finding."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from playground.prefix_cache.varying_spans import HeadItem, SpanKind, VaryingSpan, numbered
@@ -17,8 +16,12 @@ _STATES: tuple[SpanKind, ...] = ("text", "name", "number", "counter", "retrieved
 """Kinds of values that can be the state of an entry of a list."""
 _MOMENTS: tuple[SpanKind, ...] = ("date", "time")
 _NEAR = 160
-"""Code points of prose between two states of one list."""
-_FAMILIES: Mapping[SpanKind, str] = {
+"""Code points between two states of one list."""
+_NEWEST = 8
+"""Newest spans of a list with which another one is compared."""
+_PROSE = ({""}, {"key"}, {"", "key"})
+"""Beginnings of rows that may be no entries of a list."""
+FAMILIES: Mapping[SpanKind, str] = {
     **dict.fromkeys(_STATES, "state"),
     **dict.fromkeys(_MOMENTS, "moment"),
 }
@@ -107,37 +110,55 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
 
 
 def _lists_of_states(items: Sequence[HeadItem]) -> list[list[int]]:
-    """Return the items of each list of states: spans in neighbouring rows of a message that begin alike.
+    """Return the items of each list of states: spans in neighbouring rows of a message.
 
-    In prose and rows of keys these are three values or more of one family that are close together; in other rows two
-    of one family tell that the rows are entries of one list. A span of several rows counts as so many values.
+    In prose and rows of keys these are three values or more of one family; in other rows that begin alike two of one
+    family tell that the rows are entries of one list. A span of several rows counts as so many values.
     """
-    groups: dict[tuple[int, tuple[int, str]], list[int]] = {}
+    lists: list[list[int]] = []
     for at, item in enumerate(items):
-        if item.span is not None and item.span.part == "message" and item.span.kind in _FAMILIES:
-            groups.setdefault((item.span.index, item.row), []).append(at)
+        kind = item.span.kind if item.span is not None and item.span.part == "message" else None
+        if kind in FAMILIES or kind == "reordered_text":
+            near = (row for row in reversed(lists) if any(_in_one_list(items[one], item) for one in row[-_NEWEST:]))
+            if (row := next(near, None)) is not None:
+                row.append(at)
+            else:
+                lists.append([at])
     found: list[list[int]] = []
-    for (_, (_, mark)), members in groups.items():
+    for members in lists:
         by_family: dict[str, list[int]] = {}
         for at in members:
             by_family.setdefault(_family(items[at]), []).append(at)
-        if mark and mark != "key":
-            found += [members] if any(_values(items, row) > 1 for row in by_family.values()) else []
-        else:
-            runs = (run for row in by_family.values() for run in _close(items, row, anywhere=bool(mark)))
-            found += [run for run in runs if _values(items, run) >= _TOGETHER]
+        if "" in by_family:
+            found.append(members)
+        elif {items[at].row[1] for at in members} in _PROSE:
+            found += [row for row in by_family.values() if _values(items, row) >= _TOGETHER]
+        elif any(_values(items, row) > 1 for row in by_family.values()):
+            found.append(members)
     return found
 
 
-def _close(items: Sequence[HeadItem], row: Sequence[int], *, anywhere: bool) -> list[list[int]]:
-    """Return runs of items without much text between them; `anywhere`: all."""
-    runs: list[list[int]] = [[row[0]]]
-    for before, at in pairwise(row):
-        left, right = items[before].span, items[at].span
-        if not anywhere and left and right and right.start - left.end > _NEAR:
-            runs.append([])
-        runs[-1].append(at)
-    return runs
+def _in_one_list(before: HeadItem, item: HeadItem) -> bool:
+    """Whether two spans are in rows that begin alike, or near each other with a state that both have.
+
+    Entries that come and go have no text as a state, and white space around them.
+    """
+    left, right = before.span, item.span
+    if left is None or right is None or left.index != right.index:
+        return False
+    near = right.start - left.end <= _NEAR
+    kinds = {left.kind, right.kind}
+    if "whitespace" in kinds and near:
+        return any("\n" in sample for one in (left, right) if one.kind == "whitespace" for sample in one.samples)
+    if "reordered_text" in kinds:
+        return False
+    if before.row == item.row and (near or item.row[1]):
+        return True
+    return (near or before.row[0] == item.row[0]) and bool(_states(left) & _states(right))
+
+
+def _states(span: VaryingSpan) -> set[str]:
+    return {row.strip().casefold() for sample in span.samples for row in sample.strip().splitlines() or [""]}
 
 
 def _values(items: Sequence[HeadItem], row: Sequence[int]) -> int:
@@ -147,7 +168,7 @@ def _values(items: Sequence[HeadItem], row: Sequence[int]) -> int:
 
 
 def _family(item: HeadItem) -> str:
-    return _FAMILIES[item.span.kind] if item.span else ""
+    return FAMILIES.get(item.span.kind, "") if item.span else ""
 
 
 def _kind(span: VaryingSpan) -> tuple[str, str]:

@@ -8,90 +8,32 @@ saves, once those in front are fixed. So the prices of all spans add up to all l
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.attempts import RunTime
-from playground.prefix_cache.conversations import (
-    HistoryChange,
-    PredecessorFinder,
-    answer_of,
-    field_place,
-    history_changes,
-    history_texts,
-    messages_of,
-)
-from playground.prefix_cache.earlier_heads import Heads, merged_items
+from playground.prefix_cache.conversations import PredecessorFinder, history_texts, messages_of
+from playground.prefix_cache.earlier_heads import Heads
+from playground.prefix_cache.found_spans import BLOCK, NO_USAGE, Charge, FoundSpans, PromptUsage
+from playground.prefix_cache.history_changes import answer_of, history_changes
 from playground.prefix_cache.part_tree import PartTree
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.program_groups import Body, families
 from playground.prefix_cache.repeated_text import RepeatedText, repeated_texts
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.varying_spans import (
-    MAX_SAMPLES,
-    SpanKind,
-    VaryingSpan,
-    head_items,
-    history_kind,
-    numbered,
-    repeated_kind,
-)
+from playground.prefix_cache.varying_spans import VaryingSpan, head_items
 from playground.prefix_cache.view import view_of_fields
 
-BLOCK = 16
-"""Tokens from which on text behind a span could be served from a cache."""
-COLD = 1_024
-"""A request without cached tokens that shares more than so many is not warm: no change of the prompt helps it."""
 _LEARNED = 40
 """Reports to which the estimates of a program are fitted."""
-_FEW, _STEPS = 4, 3
-"""Requests from which on a change can be told from a value that changes every time; times at which spans or places of
-the head change from which on none of them is a single change, and no value is the same prompt again."""
 _LONG = 128
 """Tokens from which on text that independent requests repeat in their newest message is worth a finding."""
 _MEASURES = 32
 """Measures of prompts that are kept."""
 _PROOFS = 2
 """Answers that a server must have served from its cache before what others would save is counted."""
-_LASTING: frozenset[SpanKind] = frozenset(
-    (
-        "text",
-        "retrieved_text",
-        "changed_tools",
-        "reordered_tools",
-        "reordered_keys",
-        "reordered_text",
-        "whitespace",
-        "date",
-    )
-)
-"""Kinds of values of which a few may be used again and again, such as the prompts of several agents."""
-
-_OF_MESSAGES: frozenset[SpanKind] = frozenset(
-    ("history_truncation", "inserted_messages", "removed_messages", "call_ids", "arguments")
-)
-"""Kinds of changes of a history that are no values in the text of a message."""
-
-
-class PromptUsage(Struct, frozen=True):
-    """Tokens of a prompt as reported; None if not."""
-
-    prompt: int | None = None
-    cached: int | None = None
-
-    @property
-    def fresh(self) -> int | None:
-        """Return the tokens that were not cached."""
-        if self.prompt is None or self.cached is None or self.cached > self.prompt:
-            return None
-        return self.prompt - self.cached
-
-
-NO_USAGE = PromptUsage()
 
 
 class ProgramLosses(Struct, frozen=True):
@@ -154,24 +96,6 @@ def program_losses(
     return _Program(bodies, members, usage or {}, times or {}).losses()
 
 
-class _Charge(Struct):
-    """Text that a request repeats behind a difference. `start`, `end`: ≈ tokens from the beginning of the prompt."""
-
-    key: object
-    start: float
-    end: float
-    served: bool
-
-
-class _Found(Struct):
-    """What is collected about one span."""
-
-    span: VaryingSpan
-    changed: list[int] = field(default_factory=list)
-    behind: dict[int, float] = field(default_factory=dict)
-    samples: list[str] = field(default_factory=list)
-
-
 class _Program:
     """The requests of one program while they are compared."""
 
@@ -193,20 +117,12 @@ class _Program:
         self._newest_measure: Measure | None = None
         reported = [number for number, one in enumerate(self._usage) if one.fresh is not None]
         self._compared = reported or list(range(len(members)))
-        self._scale = self._fit(reported)
+        self._scale = self._fit([number for number, one in enumerate(self._usage) if one.prompt])
         estimator = self._estimator
         self._lead, self._items = head_items(
             self._bodies, members, estimator.estimate, lambda text: estimator.tokens(estimator.tool_counts(text))
         )
-        self._merged = merged_items(self._items)
-        self._found: dict[object, _Found] = {}
-        for number, item in enumerate(self._items):
-            if item.span is not None and self._merged[number] == number:
-                kinds = [one.span.kind for at, one in enumerate(self._items) if one.span and self._merged[at] == number]
-                kind = Counter(kinds).most_common(1)[0][0]
-                span = replace(item.span, kind=kind, family=0, places=len(kinds), changed=(), changes=0)
-                self._found[number] = _Found(span)
-        self._paid: dict[int, dict[object, float]] = {}
+        self._spans = FoundSpans(members, self._items, has_system=self._has_system())
         self._shared: list[int] = []
         self._answers_cached = False
         self._predecessors: dict[int, int] = {}
@@ -268,8 +184,17 @@ class _Program:
             if number:
                 charges = self._charges(number, self._predecessors.get(number), heads)
                 charges += self._repeated(number, repeated, having)
-                self._take(number, charges, priced=number in compared)
-        return self._result()
+                usage = self._usage[number] if number in compared else None
+                self._spans.take(number, charges, self._scale, usage)
+        members = self._members
+        spans, paid = self._spans.result(self._predecessors, len(self._compared))
+        return ProgramLosses(
+            tuple(members),
+            tuple(members[number] for number in self._compared),
+            spans,
+            paid,
+            {members[number]: members[earlier] for number, earlier in self._predecessors.items()},
+        )
 
     def _in_order(self) -> list[list[int]]:
         """Return for each request those that are finished since the one before: always the one before."""
@@ -330,12 +255,12 @@ class _Program:
     def _is_long(self, text: str) -> bool:
         return self._estimator.estimate(text) * self._scale >= _LONG
 
-    def _repeated(self, number: int, repeated: Sequence[RepeatedText], having: Sequence[set[int]]) -> list[_Charge]:
+    def _repeated(self, number: int, repeated: Sequence[RepeatedText], having: Sequence[set[int]]) -> list[Charge]:
         """Return what a request repeats in its newest message although it continues no earlier request.
 
         `having`: finished requests that have each text.
         """
-        charges: list[_Charge] = []
+        charges: list[Charge] = []
         for at, text in enumerate(repeated):
             if number not in text.ranges:
                 continue
@@ -345,27 +270,8 @@ class _Program:
             shared = self._shared[number]
             if shared >= end:
                 continue
-            key = ("repeated", at)
-            if key not in self._found:
-                path, place = field_place(self._bodies[text.first], text.part, text.start - text.part.start)
-                kind = repeated_kind(text)
-                span = VaryingSpan(
-                    kind,
-                    "message",
-                    text.part.index,
-                    self._members[text.first],
-                    place,
-                    place + text.end - text.start,
-                    text.samples[:MAX_SAMPLES],
-                    len(text.samples),
-                    0,
-                    0,
-                    0.0,
-                    0.0,
-                    path=path,
-                )
-                self._found[key] = _Found(span)
-            self._changed(key, number)
+            key = self._spans.repeated_key(at, text, self._bodies[text.first])
+            self._spans.change(key, number)
             charges.append(self._charge(number, key, (start, end), shared))
         return charges
 
@@ -374,35 +280,35 @@ class _Program:
         first = messages[0] if isinstance(messages, list) and messages else None
         return isinstance(first, dict) and first.get("role") in ("system", "developer")
 
-    def _charges(self, number: int, earlier: int | None, heads: Heads) -> list[_Charge]:
+    def _charges(self, number: int, earlier: int | None, heads: Heads) -> list[Charge]:
         """Return what a request repeats behind each difference, in the order of its prompt."""
         other = heads.nearest(number) if earlier is None else earlier
         served_items = heads.served(number)
-        charges: list[_Charge] = []
+        charges: list[Charge] = []
         key: object = None
         at = 0.0
         changed = other is not None and heads.rows[number] != heads.rows[other]
         for item_number, item in enumerate(self._items if changed else ()):
             size = max(item.sizes[number], 0.0) if item.sizes else 0.0
             if item.span is not None and other is not None and item.versions[number] != item.versions[other]:
-                key = self._merged[item_number]
-                self._changed(key, number)
+                key = self._spans.merged[item_number]
+                self._spans.change(key, number)
                 if item.shares:
                     # A cache serves tokens that are equal from the first one on: not the beginning of a later tool.
                     served = at + (item.shares[number] * size if item_number == served_items else 0.0)
-                    charges.append(_Charge(key, served, at + size, item_number < served_items))
+                    charges.append(Charge(key, served, at + size, item_number < served_items))
                 at += size
                 size = 0.0
             size += item.tokens
             if key is not None:
-                charges.append(_Charge(key, at, at + size, item_number < served_items))
+                charges.append(Charge(key, at, at + size, item_number < served_items))
             at += size
         if earlier is not None:
             shared = self._shared[number] if served_items == len(self._items) else 0
             charges += self._in_history(number, earlier, key, shared)
         return charges
 
-    def _in_history(self, number: int, earlier: int, key: object, served: int) -> list[_Charge]:
+    def _in_history(self, number: int, earlier: int, key: object, served: int) -> list[Charge]:
         """Return charges behind the head. `key`: the last difference in it; `served`: code points that were cached."""
         view = self._views[number]
         rows = self._messages[earlier], self._messages[number]
@@ -420,10 +326,10 @@ class _Program:
         charges = [self._charge(number, key, (start, same), served)] if key is not None and same > start else []
         seen: set[object] = set()
         for change in changes:
-            change_key = self._key(number, change)
+            change_key = self._spans.history_key(number, change, self._bodies[number])
             if change_key not in seen:
                 seen.add(change_key)
-                self._changed(change_key, number)
+                self._spans.change(change_key, number)
             if change.kind in ("edited", "arguments", "call_ids") and not change.whole:
                 # Sent unchanged, the text itself would be served, too.
                 charges.append(self._charge(number, change_key, (change.start, change.end), served))
@@ -433,198 +339,7 @@ class _Program:
             charges.append(self._charge(number, key, (answer.start, answer.end), served))
         return charges
 
-    def _charge(self, number: int, key: object, run: tuple[int, int], served: int) -> _Charge:
+    def _charge(self, number: int, key: object, run: tuple[int, int], served: int) -> Charge:
         measure = self._measure(number)
         start, end = max(run[0], min(served, run[1])), run[1]
-        return _Charge(key, measure.upto(start), measure.upto(end), start >= end)
-
-    def _changed(self, key: object, number: int) -> None:
-        found = self._found[key]
-        if not found.changed or found.changed[-1] != self._members[number]:
-            found.changed.append(self._members[number])
-
-    def _key(self, number: int, change: HistoryChange) -> object:
-        """Return the key of the span of a change, which is added if it is new."""
-        kind = history_kind(change)
-        field_name = "" if kind in ("call_ids", "history_truncation", "reordered_text") else change.part.kind
-        key = ("history", field_name, change.role if field_name else "", kind)
-        found = self._found.get(key)
-        if found is None:
-            span = self._history_span(number, change, kind)
-            found = self._found[key] = _Found(span)
-        for sample in (change.before, change.after):
-            if sample not in found.samples and len(found.samples) <= MAX_SAMPLES:
-                found.samples.append(sample)
-        return key
-
-    def _history_span(self, number: int, change: HistoryChange, kind: SpanKind) -> VaryingSpan:
-        part, offset = change.part, change.offset
-        path, start = field_place(self._bodies[number], part, offset)
-        end = start + max(change.end - change.start, 0)
-        if change.kind in ("inserted", "truncated", "removed", "reordered"):
-            end = start
-        return VaryingSpan(
-            kind,
-            "message",
-            part.index,
-            self._members[number],
-            start,
-            end,
-            (),
-            2,
-            0,
-            0,
-            0.0,
-            0.0,
-            history=True,
-            path=path,
-        )
-
-    def _take(self, number: int, charges: Sequence[_Charge], *, priced: bool) -> None:
-        """Take the charges of a request in, at most its fresh tokens."""
-        index, usage, scale = self._members[number], self._usage[number], self._scale
-        behind: dict[object, float] = {}
-        for charge in charges:
-            behind[charge.key] = behind.get(charge.key, 0.0) + (charge.end - charge.start) * scale
-        total = 0.0
-        for key in reversed(behind):
-            total += behind[key]
-            self._found[key].behind[index] = total
-        if not priced:
-            return
-        cached = float(usage.cached or 0) if usage.fresh is not None else 0.0
-        lost = [charge for charge in charges if not charge.served and charge.end * scale > cached]
-        if lost and usage.fresh is not None and not cached and lost[0].start * scale > COLD:
-            return
-        paid: dict[object, float] = {}
-        for charge in lost:
-            paid[charge.key] = paid.get(charge.key, 0.0) + charge.end * scale - max(charge.start * scale, cached)
-        whole = sum(paid.values())
-        if usage.fresh is not None and whole > usage.fresh:
-            paid = {key: tokens * usage.fresh / whole for key, tokens in paid.items()}
-        self._paid[index] = paid
-
-    def _join_moved(self) -> None:
-        """Count values of a message with text in another order as part of that finding: they are in the text."""
-        moved = {found.span.path: key for key, found in self._found.items() if _is_moved(found.span)}
-        joined: dict[object, object] = {
-            key: moved[found.span.path]
-            for key, found in self._found.items()
-            if found.span.history and found.span.kind not in _OF_MESSAGES and moved.get(found.span.path, key) != key
-        }
-        for key, first in joined.items():
-            found, into = self._found.pop(key), self._found[first]
-            into.changed = sorted({*into.changed, *found.changed})
-            for index, tokens in found.behind.items():
-                into.behind[index] = max(into.behind.get(index, 0.0), tokens)
-        self._paid = {
-            index: _summed((joined.get(key, key), tokens) for key, tokens in row.items())
-            for index, row in self._paid.items()
-        }
-
-    def _result(self) -> ProgramLosses:
-        self._join_moved()
-        keys = [key for key in self._found if self._is_reported(key)]
-        numbers = {key: number for number, key in enumerate(keys)}
-        continued = {self._members[number] for number in self._predecessors}
-        paid = {
-            index: {numbers[key]: tokens for key, tokens in row.items() if key in numbers}
-            for index, row in self._paid.items()
-        }
-        spans: list[VaryingSpan] = []
-        roots, once = self._roots(), self._once()
-        for number, key in enumerate(keys):
-            found = self._found[key]
-            changed = tuple(found.changed)
-            lost = sum(row.get(number, 0.0) for row in paid.values())
-            behind = [found.behind[index] for index in changed if index in found.behind]
-            front = next((at for at in reversed(range(number)) if not set(spans[at].changed).isdisjoint(changed)), None)
-            spans.append(
-                replace(
-                    found.span,
-                    samples=found.span.samples or tuple(found.samples[:MAX_SAMPLES]),
-                    distinct=max(found.span.distinct, len(found.samples)),
-                    changes=len(changed),
-                    comparisons=len(self._members) - 1,
-                    changed=changed,
-                    tokens_behind=sum(behind) / len(behind) if behind else 0.0,
-                    tokens_per_request=lost / max(len(self._compared), 1),
-                    lost_tokens=lost,
-                    behind=front,
-                    recurring=isinstance(key, int) and self._recurs(key, roots, paid, number),
-                    once=key in once,
-                    between=bool(continued) and not found.span.history and continued.isdisjoint(changed),
-                )
-            )
-        members = self._members
-        return ProgramLosses(
-            tuple(members),
-            tuple(members[number] for number in self._compared),
-            tuple(spans),
-            paid,
-            {members[number]: members[earlier] for number, earlier in self._predecessors.items()},
-        )
-
-    def _roots(self) -> list[int]:
-        """Return the first request of each request's conversation."""
-        roots: list[int] = []
-        for number in range(len(self._members)):
-            earlier = self._predecessors.get(number)
-            roots.append(number if earlier is None else roots[earlier])
-        return roots
-
-    def _recurs(self, key: int, roots: Sequence[int], paid: Mapping[int, Mapping[int, float]], number: int) -> bool:
-        """Whether most values of a span of the head are used in several conversations, and paid for once at most."""
-        places = {self._items[at].versions for at, first in self._merged.items() if first == key}
-        if self._found[key].span.kind not in _LASTING or len(places) >= _STEPS:
-            return False
-        using: dict[int, list[int]] = {}
-        for version, root in zip(self._versions(key), roots, strict=True):
-            using.setdefault(version, []).append(root)
-        again = sum(len(set(conversations)) > 1 for conversations in using.values())
-        paying = sum(row.get(number, 0.0) > BLOCK for row in paid.values())
-        return 2 * again > len(using) and paying <= len(using) and 2 * paying <= len(self._compared)
-
-    def _versions(self, key: int) -> tuple[int, ...]:
-        """Return which value each request has of a finding about the head, in all its places."""
-        places = (self._items[at].versions for at, first in self._merged.items() if first == key)
-        return numbered(list(zip(*places, strict=True)))
-
-    def _once(self) -> set[object]:
-        """Return the spans that changed once in the recording, and not back.
-
-        Several that change at different times are a state that grows, such as a list of tasks that are done.
-        """
-        if len(self._members) < _FEW:
-            return set()
-        found: dict[object, int] = {}
-        for key in self._found:
-            if isinstance(key, int):
-                pairs = enumerate(pairwise(self._versions(key)), 1)
-                changed = [number for number, (left, right) in pairs if left != right]
-            else:
-                changed = self._found[key].changed
-            if len(changed) == 1:
-                found[key] = changed[0]
-        steps = {number for key, number in found.items() if isinstance(key, int)}
-        return {key for key in found if not isinstance(key, int) or len(steps) < _STEPS}
-
-    def _is_reported(self, key: object) -> bool:
-        """Whether a span is no question, and one in a history has text behind it."""
-        found = self._found[key]
-        if found.span.history:
-            return any(found.behind.values())
-        if self._has_system() or found.span.part != "message" or not isinstance(key, int):
-            return True
-        return sum(item.tokens for item in self._items[key:]) >= BLOCK
-
-
-def _is_moved(span: VaryingSpan) -> bool:
-    return span.history and span.kind == "reordered_text"
-
-
-def _summed(pairs: Iterable[tuple[object, float]]) -> dict[object, float]:
-    found: dict[object, float] = {}
-    for key, tokens in pairs:
-        found[key] = found.get(key, 0.0) + tokens
-    return found
+        return Charge(key, measure.upto(start), measure.upto(end), start >= end)

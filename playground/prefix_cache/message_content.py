@@ -1,4 +1,6 @@
-"""The content of a message as one text: a string unchanged, a list of parts with a mark between its parts.
+"""The content of a message as one text, and the field that a place of it is in.
+
+A string is unchanged, a list of parts has a mark between its parts.
 
 A list of one text part is the same text as a string: templates render both alike.
 """
@@ -6,9 +8,13 @@ A list of one text part is the same text as a string: templates render both alik
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from playground.prompt.document import Json
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.view import ViewPart
 
 NEXT_PART = "\x1d"
 """What separates the parts of a list. Templates join texts by nothing or by a line break."""
@@ -71,3 +77,67 @@ def text_before(content: str, offset: int) -> str:
 
 def _compact(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def field_place(body: Mapping[str, Json], part: ViewPart, offset: int) -> tuple[tuple[str | int, ...], int]:
+    """Return the field of a body that code point `offset` of a view's part is in, and the code point in it.
+
+    Of a value that is no text, the place in the innermost text that the code point is in.
+    """
+    messages = body.get("messages")
+    message = messages[part.index] if isinstance(messages, list) and part.index < len(messages) else None
+    fields: Mapping[str, Json] = message if isinstance(message, dict) else {}
+    name = part.kind
+    if name in ("role", "extra", "reasoning") or name not in fields:
+        return ("messages", part.index), 0
+    path: tuple[str | int, ...] = ("messages", part.index, name)
+    value = fields[name]
+    if isinstance(value, str):
+        return path, offset
+    if name == "content" and isinstance(value, list) and (place := part_at(value, offset)) is not None:
+        index, offset = place
+        part_fields = value[index]
+        if isinstance(part_fields, dict) and is_text_part(part_fields):
+            return (*path, index, "text"), offset
+        return _inside(part_fields, (*path, index), offset)
+    return _inside(value, path, offset)
+
+
+def _inside(value: Json, path: tuple[str | int, ...], offset: int) -> tuple[tuple[str | int, ...], int]:
+    """Return the text at a code point of a value's compact JSON."""
+    while True:
+        if isinstance(value, str):
+            return path, _decoded(value, offset - 1)
+        pairs: list[tuple[str | int, int, Json]]
+        if isinstance(value, dict):
+            pairs = [(key, len(_compact(key)) + 1, one) for key, one in value.items()]
+        elif isinstance(value, list):
+            pairs = [(index, 0, one) for index, one in enumerate(value)]
+        else:
+            return path, 0
+        found = _at(pairs, offset)
+        if found is None:
+            return path, 0
+        step, value, offset = found
+        path = (*path, step)
+
+
+def _at(pairs: Sequence[tuple[str | int, int, Json]], offset: int) -> tuple[str | int, Json, int] | None:
+    """Return the member at a code point of an object or list: its key, its value and the code point in that."""
+    at = 1
+    for key, head, value in pairs:
+        size = head + len(_compact(value))
+        if offset <= at + size:
+            return key, value, max(offset - at - head, 0)
+        at += size + 1
+    return None
+
+
+def _decoded(text: str, offset: int) -> int:
+    """Return the code point of a text for a code point of its JSON, without the quotation mark."""
+    at = 0
+    for number, character in enumerate(text):
+        if at >= offset:
+            return number
+        at += len(_compact(character)) - 2
+    return len(text)

@@ -1,6 +1,6 @@
-"""Blocks that versions of a text have in another order, also if a value in each of them changes.
+"""Paragraphs that versions of a text have in another order, also if a value in each of them changes.
 
-Blocks may be documents, examples, rules or entries of a list, in any format: a block is found by its groups of words.
+Paragraphs may be documents, examples, rules or entries of a list, in any format: one is found by its groups of words.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ _LINE = re.compile(r"[^\w\s]*\w*")
 _GROUP, _UNSPACED_GROUP = 3, 8
 """Words of a group; characters of one in a script without spaces."""
 _VALUE = 60
-"""Code points between known words up to which a text is a value of a block."""
+"""Code points between known words up to which a text is a value of a paragraph."""
 _LONG_MOVED = 120
 """Bytes in UTF-8 of moved text from which on its order is worth a finding."""
 _KNOWN, _WITH_VALUES = 0.4, 0.75
-"""Share of the blocks, without and with their values, that all versions have at least."""
+"""Share of the paragraphs, without and with their values, that all versions have at least."""
 _OFTEN = 1 / 3
 """Share of the changes that change the order, from which on it is the reason of their cost."""
 _MAX_TEXTS = 2_000_000
 """Code points of versions that are compared at once."""
 _PROBES, _PROBE = 16, 12
-"""Places, and code points at each, by which two texts without a common block are told apart."""
+"""Places, and code points at each, by which two texts without a common paragraph are told apart."""
 
 Bounds = tuple[int, int]
 
 
 class MovedText(Struct, frozen=True):
-    """The blocks in each version: code points [from, to), and the share of them that all versions have."""
+    """The paragraphs in each version: code points [from, to), and the share of them that all versions have."""
 
     bounds: tuple[Bounds, ...]
     known: float
 
 
 def moved_share(one: str, other: str) -> float:
-    """Return the share of a text that is blocks of another text in another order; 0 without any."""
+    """Return the share of a text that is paragraphs of another text in another order; 0 without any."""
     step = max(len(one) // _PROBES, 1)
     probes = [one[at : at + _PROBE] for at in range(0, len(one), step)]
     if 4 * sum(probe in other for probe in probes) < len(probes):
@@ -78,7 +78,7 @@ class _Version(Struct, frozen=True):
 
 
 def moved_text(texts: Sequence[str]) -> MovedText | None:
-    """Return the blocks that different texts have in several orders; None if there are none.
+    """Return the paragraphs that different texts have in several orders; None if there are none.
 
     Many texts are compared in groups, each with the first text: memory is bounded.
     """
@@ -149,7 +149,7 @@ def _moved_in(texts: Sequence[str]) -> MovedText | None:
 
 
 def _come_and_go(texts: Sequence[str]) -> bool:
-    """Whether texts at an end of the blocks are short ones that move, too."""
+    """Whether texts at an end of the paragraphs are short ones that move, too."""
     return "" in texts and 0 < max(map(len, texts)) <= _VALUE
 
 
@@ -207,7 +207,7 @@ def _is_worth(version: _Version, places: dict[int, int], order: Sequence[int], o
 def _known(
     version: _Version, rows: Bounds, start: int, end: int, common: AbstractSet[int]
 ) -> tuple[int, int, list[str], int]:
-    """Return where the blocks begin and end, the text that all versions have, and its code points with values between.
+    """Return where the paragraphs begin and end, the text that all versions have, and its size with values between.
 
     `rows`: groups between those that are in one order in front and behind; `start`, `end`: code points between them.
     """
@@ -225,7 +225,7 @@ def _known(
 
 
 def _first_line(text: str, start: int, begin: int, end: int) -> int:
-    """Return where the first block begins: with lines in front of its known words that begin like others behind."""
+    """Return where the first paragraph begins: with lines in front of its known words that begin like others behind."""
     begin = max(text.rfind("\n", 0, begin) + 1, start)
     marks = {match[0] for line in text[end:].splitlines() if (match := _LINE.match(line.lstrip()))}
     while begin > start:

@@ -1,7 +1,8 @@
 """Long text in user messages of independent requests that follows text that differs.
 
 Such requests continue no earlier one: a template behind its input, a document between a value and a question, a
-template behind retrieved examples, blocks in another order, and a history in one text, cut in front. Pure functions.
+template behind retrieved examples, paragraphs in another order, and a history in one text, cut in front. Pure
+functions.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Literal
 
 from msgspec import Struct
 
+from playground.prefix_cache.alignment import varying_ranges
 from playground.prefix_cache.conversations import MessageSpan
 from playground.prefix_cache.moved_text import moved_text
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
@@ -28,6 +31,12 @@ _MOVED = 40
 _KEPT = 0.75
 """Share of a history that is left after a cut in front: text that slides faster is another part of a document."""
 _SENTENCES = re.compile(r"[.!?…。！？।\n]+")
+_VERSIONS = 48
+"""Versions of a text of which each is compared with the one before."""
+_STATE = 30
+"""Code points up to which words may be the state of an entry."""
+_WORDS = re.compile(r"[\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0e7f]+")
+_NUMBER = re.compile(r"[^\W\d_]{0,3}[\d\W_]+[^\W\d_]{0,3}")
 _NEWEST = 8
 """Newest requests that a history may continue."""
 
@@ -133,7 +142,7 @@ def _varied(rows: Sequence[_Newest], fronts: Sequence[str]) -> bool:
 
 
 def _moved(rows: Sequence[_Newest]) -> RepeatedText | None:
-    """Return blocks that all messages have, in several orders, with the text behind them that all have."""
+    """Return paragraphs that all messages have, in several orders, with the text behind them that all have."""
     texts = list(dict.fromkeys(row.text for row in rows))
     moved = moved_text(texts)
     if moved is None:
@@ -177,7 +186,7 @@ def _template(
     fronts = [views[row.number].text[row.begin : row.part.end - 1 - size] for row in group]
     if not _varied(group, fronts) or not is_long(group[0].text[len(group[0].text) - size :]):
         return None
-    if _is_one_text([row.text[: len(row.text) - size] for row in group]):
+    if _is_draft([row.text for row in group]):
         return None
     before = min(_begin(group), *(len(row.text) - size for row in group))
     ranges = {row.number: (row.part.end - 1 - size, row.part.end - 1) for row in group}
@@ -203,7 +212,7 @@ def _middle(rows: Sequence[_Newest], views: Sequence[CacheView], is_long: Callab
     fronts = [views[row.number].text[row.begin : row.part.start + at] for row, at in zip(group, starts, strict=True)]
     if not _varied(group, fronts) or min(starts) == 0:
         return None
-    if _is_one_text([row.text[:at] + row.text[at + len(run) :] for row, at in zip(group, starts, strict=True)]):
+    if _is_draft([row.text for row in group]):
         return None
     before = min(_begin(group), *starts)
     while before and not group[0].text[before - 1].isspace():
@@ -230,14 +239,65 @@ def _runs(text: str, known: Callable[[str], bool]) -> Iterator[str]:
     yield text[start:end]
 
 
-def _is_one_text(texts: Sequence[str]) -> bool:
-    """Whether the texts beside a repeated one are mostly edits of the one before, such as a draft."""
-    parts = [Counter(_SENTENCES.split(text)) for text in texts]
-    kept = 0
-    for before, now in pairwise(parts):
-        whole = sum(len(one) * count for one, count in now.items())
-        kept += 2 * sum(len(one) * count for one, count in (before & now).items()) >= whole
-    return 2 * kept >= len(texts) - 1
+def is_template(texts: Sequence[str], is_long: Callable[[str], bool]) -> bool:
+    """Whether user messages, one of each request, are one text with values in front of a long stable piece that change
+    often."""
+    changes = sum(left != right for left, right in pairwise(texts))
+    if len(set(texts)) < LEAST_REQUESTS or LEAST_REQUESTS * changes < len(texts):
+        return False
+    ranges = varying_ranges(texts)
+    places = [*(one.start for one in ranges[1:]), len(texts[0])]
+    stable = max((texts[0][one.end : start] for one, start in zip(ranges, places, strict=True)), key=len)
+    return is_long(stable) and not _is_draft(texts)
+
+
+def _is_draft(texts: Sequence[str]) -> bool:
+    """Whether a user writes new versions of one text, or appends to it.
+
+    Most of a version is in the one before, too, and the words that replace others are no states that are used again.
+    """
+    rows = [[one for one in _SENTENCES.split(text) if one.strip()] for text in list(dict.fromkeys(texts))[:_VERSIONS]]
+    common = set(rows[0]).intersection(*rows[1:])
+    # What is behind the last common text is a question.
+    ends = [max((at for at, one in enumerate(row) if one in common), default=len(row)) for row in rows]
+    tails = ["".join(row[end + 1 :]) for row, end in zip(rows, ends, strict=True)]
+    grown = sum(now.startswith(before) for before, now in pairwise(tails) if before)
+    if 2 * grown > len(tails) - 1:
+        return True
+    parts = [[one for one in row[:end] if one not in common] for row, end in zip(rows, ends, strict=True)]
+    kept = sum(
+        2 * sum(map(len, (Counter(before) & Counter(now)).elements())) >= sum(map(len, now))
+        for before, now in pairwise(parts)
+    )
+    if 2 * kept < len(parts) - 1:
+        return False
+    changes = [change for pair in pairwise(parts) for change in _changed_words(*pair)]
+    known = Counter(value for change in changes for value in change)
+    inserted = Counter(one for pair in pairwise(parts) for one in _inserted(*pair))
+    states = sum(all(_is_state(value, known[value]) for value in change) for change in changes)
+    states += sum(count for one, count in inserted.items() if _is_state(one, count))
+    return bool(changes) and 2 * states <= len(changes)
+
+
+def _is_state(value: str, count: int) -> bool:
+    """Whether words that differ are a number, or short ones that occur more than once."""
+    return len(value) <= _STATE and (count > 1 or _NUMBER.fullmatch(value) is not None)
+
+
+def _inserted(before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
+    for tag, _, _, k, m in SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
+        if tag == "insert":
+            yield from now[k:m]
+
+
+def _changed_words(before: Sequence[str], now: Sequence[str]) -> Iterator[list[str]]:
+    """Yield for each sentence in the place of another one the words that differ, of both."""
+    for tag, i, j, k, m in SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
+        for pair in zip(before[i:j], now[k:m], strict=False) if tag == "replace" else ():
+            old, new = map(_WORDS.findall, pair)
+            opcodes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+            runs = [row for one, a, b, c, d in opcodes if one != "equal" for row in (old[a:b], new[c:d]) if row]
+            yield [" ".join(row) for row in runs]
 
 
 def _cut(rows: Sequence[_Newest], is_long: Callable[[str], bool]) -> RepeatedText | None:

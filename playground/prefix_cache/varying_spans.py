@@ -18,12 +18,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import VaryingRange, varying_ranges
-from playground.prefix_cache.conversations import HistoryChange, field_place
+from playground.prefix_cache.history_changes import HistoryChange
 from playground.prefix_cache.json_order import ReorderedObject, reordered_objects
-from playground.prefix_cache.message_content import content_text
+from playground.prefix_cache.message_content import content_text, field_place
 from playground.prefix_cache.moved_text import moved_share
 from playground.prefix_cache.program_groups import Body, body_messages, body_tools, leading_messages, tool_name
-from playground.prefix_cache.repeated_text import RepeatedText
+from playground.prefix_cache.repeated_text import RepeatedText, is_template
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.value_kinds import kind_of
 from playground.prefix_cache.view import ViewPart
@@ -145,6 +145,8 @@ def _lead(messages: Sequence[Mapping[str, Any]]) -> int:
     return leading_messages(messages) or min(len(messages), 1)
 
 
+_LONG_TEMPLATE = 128
+"""Tokens of stable text behind values from which on the first user message is part of the head."""
 _SAME_PARAGRAPHS, _LONG_MOVED = 0.75, 120
 """Share of values that is the same in another order, and bytes in UTF-8 from which on that is worth a price."""
 _ENDS = " \t\n.!?…。！？।*-–•·|"
@@ -164,7 +166,7 @@ class HeadItem(Struct, frozen=True):
 
     `versions[n]`: which of its values request n of the family has. `sizes[n]`: ≈ tokens of that value.
     `shares`: if all values are the same paragraphs or keys in another order, the share of each value with which an
-    earlier one begins. `row`: the block of lines of a message that the span is in, and what its line begins with.
+    earlier one begins. `row`: the paragraph of a message that the span is in, and what its line begins with.
     """
 
     span: VaryingSpan | None
@@ -195,6 +197,17 @@ class _Head:
         self._bodies, self._requests, self._estimate, self._of_tool = bodies, requests, estimate, tool_estimate
         self._all_messages = [body_messages(body) for body in bodies]
         self.lead = min(_lead(messages) for messages in self._all_messages)
+        if all(leading_messages(row) == self.lead < len(row) for row in self._all_messages) and self._is_template():
+            self.lead += 1
+
+    def _is_template(self) -> bool:
+        """Whether the first user message is one text with values that change, as a head is."""
+        if any(messages[self.lead].get("role") != "user" for messages in self._all_messages):
+            return False
+        # While it is the last message, a user may edit it and send it again.
+        sent = [messages for messages in self._all_messages if len(messages) > self.lead + 1] or self._all_messages
+        texts = [content_text(messages[self.lead].get("content") or "") for messages in sent]
+        return is_template(texts, lambda text: self._estimate(text) >= _LONG_TEMPLATE)
 
     def in_tools(self) -> Iterator[HeadItem]:
         """Yield what varies in the tools."""
@@ -306,24 +319,24 @@ class _Head:
 
 
 def _rows(text: str, places: Sequence[int]) -> list[tuple[int, str]]:
-    """Return for each code point the block of lines that it is in, and what its line begins with.
+    """Return for each code point the paragraph that it is in, and what its line begins with.
 
-    Lines that begin alike are one block also with empty lines between them.
+    Lines that begin alike are one paragraph also with empty lines between them.
     """
     rows: list[tuple[int, str]] = []
     starts: list[int] = []
-    at = block = 0
+    at = paragraph = 0
     above, empty = "", False
     for line in text.splitlines(keepends=True):
         mark = _row_mark(line)
         if not line.strip():
             empty = True
         elif empty:
-            block += mark != above or not mark
+            paragraph += mark != above or not mark
             empty = False
         above = mark if line.strip() else above
         starts.append(at)
-        rows.append((block, mark))
+        rows.append((paragraph, mark))
         at += len(line)
     return [rows[max(bisect_right(starts, place) - 1, 0)] if rows else (0, "") for place in places]
 
@@ -333,7 +346,7 @@ def _row_mark(line: str) -> str:
     found = _ROW.match(line)
     if found is None:
         return ""
-    return "key" if found["key"] else re.sub(r"\d+", "0", found[0].strip())
+    return "key" if found["key"] else re.sub(r"\d+|(?<=\[)[^\]]*", "0", found[0].strip())
 
 
 def _outside(found: VaryingRange, objects: Sequence[ReorderedObject]) -> VaryingRange:

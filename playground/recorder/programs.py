@@ -12,9 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.attempts import TimedRequest, retries, run_times
+from playground.prefix_cache.found_spans import PromptUsage
 from playground.prefix_cache.losses import (
     ProgramLosses,
-    PromptUsage,
     in_one_list,
     program_losses,
     varying_spans,

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from playground.prefix_cache.losses import ProgramLosses, PromptUsage, program_losses
+from playground.prefix_cache.found_spans import PromptUsage
+from playground.prefix_cache.losses import ProgramLosses, program_losses
 
 Body = dict[str, Any]
 Sent = list[tuple[Body, str]]

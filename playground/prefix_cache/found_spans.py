@@ -1,0 +1,326 @@
+"""The spans that are found while the requests of a program are compared, and what each request pays for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from playground.prefix_cache.earlier_heads import FAMILIES, merged_items
+from playground.prefix_cache.history_changes import HistoryChange
+from playground.prefix_cache.message_content import field_place
+from playground.prefix_cache.program_groups import Body
+from playground.prefix_cache.repeated_text import RepeatedText
+from playground.prefix_cache.varying_spans import (
+    MAX_SAMPLES,
+    HeadItem,
+    SpanKind,
+    VaryingSpan,
+    history_kind,
+    numbered,
+    repeated_kind,
+)
+
+BLOCK = 16
+"""Tokens from which on text behind a span could be served from a cache."""
+COLD = 1_024
+"""A request without cached tokens that shares more than so many is not warm: no change of the prompt helps it."""
+_FEW, _STEPS = 4, 3
+"""Requests from which on a change can be told from a value that changes every time; times at which spans or places of
+the head change from which on none of them is a single change, and no value is the same prompt again."""
+_LASTING: frozenset[SpanKind] = frozenset(
+    (
+        "text",
+        "retrieved_text",
+        "changed_tools",
+        "reordered_tools",
+        "reordered_keys",
+        "reordered_text",
+        "whitespace",
+        "date",
+    )
+)
+"""Kinds of values of which a few may be used again and again, such as the prompts of several agents."""
+_OF_MESSAGES: frozenset[SpanKind] = frozenset(
+    ("history_truncation", "inserted_messages", "removed_messages", "call_ids", "arguments")
+)
+"""Kinds of changes of a history that are no values in the text of a message."""
+
+
+class PromptUsage(Struct, frozen=True):
+    """Tokens of a prompt as reported; None if not."""
+
+    prompt: int | None = None
+    cached: int | None = None
+
+    @property
+    def fresh(self) -> int | None:
+        """Return the tokens that were not cached."""
+        if self.prompt is None or self.cached is None or self.cached > self.prompt:
+            return None
+        return self.prompt - self.cached
+
+
+NO_USAGE = PromptUsage()
+
+
+class Charge(Struct):
+    """Text that a request repeats behind a difference. `start`, `end`: ≈ tokens from the beginning of the prompt."""
+
+    key: object
+    start: float
+    end: float
+    served: bool
+
+
+class _Found(Struct):
+    """What is collected about one span."""
+
+    span: VaryingSpan
+    changed: list[int] = field(default_factory=list)
+    behind: dict[int, float] = field(default_factory=dict)
+    samples: list[str] = field(default_factory=list)
+
+
+class FoundSpans:
+    """The spans of one program by key: the number of the first item of the head, or what tells changes apart.
+
+    `merged`: for each item of the head with a span the first one of its finding.
+    """
+
+    def __init__(self, members: Sequence[int], items: Sequence[HeadItem], *, has_system: bool) -> None:
+        self._members, self._items, self._has_system = members, items, has_system
+        self.merged = merged_items(items)
+        self._found: dict[object, _Found] = {}
+        for number, item in enumerate(items):
+            if item.span is not None and self.merged[number] == number:
+                kinds = [one.span.kind for at, one in enumerate(items) if one.span and self.merged[at] == number]
+                # White space comes and goes with the entries of a list.
+                kind = Counter(one for one in kinds if one != "whitespace").most_common(1) or [("whitespace", 0)]
+                span = replace(item.span, kind=kind[0][0], family=0, places=len(kinds), changed=(), changes=0)
+                self._found[number] = _Found(span)
+        self._paid: dict[int, dict[object, float]] = {}
+
+    def change(self, key: object, number: int) -> None:
+        """Note that a request differs at a span."""
+        found = self._found[key]
+        if not found.changed or found.changed[-1] != self._members[number]:
+            found.changed.append(self._members[number])
+
+    def repeated_key(self, at: int, text: RepeatedText, body: Body) -> object:
+        """Return the key of what differs in front of repeated text number `at`, which is added if it is new."""
+        key = ("repeated", at)
+        if key not in self._found:
+            path, place = field_place(body, text.part, text.start - text.part.start)
+            kind = repeated_kind(text)
+            span = VaryingSpan(
+                kind,
+                "message",
+                text.part.index,
+                self._members[text.first],
+                place,
+                place + text.end - text.start,
+                text.samples[:MAX_SAMPLES],
+                len(text.samples),
+                0,
+                0,
+                0.0,
+                0.0,
+                path=path,
+            )
+            self._found[key] = _Found(span)
+        return key
+
+    def history_key(self, number: int, change: HistoryChange, body: Body) -> object:
+        """Return the key of the span of a change, which is added if it is new."""
+        kind = history_kind(change)
+        field_name = "" if kind in ("call_ids", "history_truncation", "reordered_text") else change.part.kind
+        # States of a list are values of several kinds.
+        key = ("history", field_name, change.role if field_name else "", FAMILIES.get(kind, kind))
+        found = self._found.get(key)
+        if found is None:
+            span = self._history_span(number, change, kind, body)
+            found = self._found[key] = _Found(span)
+        for sample in (change.before, change.after):
+            if sample not in found.samples and len(found.samples) <= MAX_SAMPLES:
+                found.samples.append(sample)
+        return key
+
+    def _history_span(self, number: int, change: HistoryChange, kind: SpanKind, body: Body) -> VaryingSpan:
+        part, offset = change.part, change.offset
+        path, start = field_place(body, part, offset)
+        end = start + max(change.end - change.start, 0)
+        if change.kind in ("inserted", "truncated", "removed", "reordered"):
+            end = start
+        return VaryingSpan(
+            kind,
+            "message",
+            part.index,
+            self._members[number],
+            start,
+            end,
+            (),
+            2,
+            0,
+            0,
+            0.0,
+            0.0,
+            history=True,
+            path=path,
+        )
+
+    def take(self, number: int, charges: Sequence[Charge], scale: float, usage: PromptUsage | None) -> None:
+        """Take the charges of a request in, at most its fresh tokens.
+
+        `scale`: tokens of the server for each of the charges; without `usage` the request has no price.
+        """
+        index = self._members[number]
+        behind: dict[object, float] = {}
+        for charge in charges:
+            behind[charge.key] = behind.get(charge.key, 0.0) + (charge.end - charge.start) * scale
+        total = 0.0
+        for key in reversed(behind):
+            total += behind[key]
+            self._found[key].behind[index] = total
+        if usage is None:
+            return
+        cached = float(usage.cached or 0) if usage.fresh is not None else 0.0
+        lost = [charge for charge in charges if not charge.served and charge.end * scale > cached]
+        if lost and usage.fresh is not None and not cached and lost[0].start * scale > COLD:
+            return
+        paid: dict[object, float] = {}
+        for charge in lost:
+            paid[charge.key] = paid.get(charge.key, 0.0) + charge.end * scale - max(charge.start * scale, cached)
+        whole = sum(paid.values())
+        if usage.fresh is not None and whole > usage.fresh:
+            paid = {key: tokens * usage.fresh / whole for key, tokens in paid.items()}
+        self._paid[index] = paid
+
+    def _join_moved(self) -> None:
+        """Count values of a message with text in another order as part of that finding: they are in the text."""
+        moved = {found.span.path: key for key, found in self._found.items() if _is_moved(found.span)}
+        joined: dict[object, object] = {
+            key: moved[found.span.path]
+            for key, found in self._found.items()
+            if found.span.history and found.span.kind not in _OF_MESSAGES and moved.get(found.span.path, key) != key
+        }
+        for key, first in joined.items():
+            found, into = self._found.pop(key), self._found[first]
+            into.changed = sorted({*into.changed, *found.changed})
+            for index, tokens in found.behind.items():
+                into.behind[index] = max(into.behind.get(index, 0.0), tokens)
+        self._paid = {
+            index: _summed((joined.get(key, key), tokens) for key, tokens in row.items())
+            for index, row in self._paid.items()
+        }
+
+    def result(
+        self, predecessors: Mapping[int, int], compared: int
+    ) -> tuple[tuple[VaryingSpan, ...], dict[int, dict[int, float]]]:
+        """Return the spans in the order of the prompt, and what each request paid for each of them.
+
+        `predecessors`: which request each one continues; `compared`: how many requests have a price.
+        """
+        self._join_moved()
+        keys = [key for key in self._found if self._is_reported(key)]
+        numbers = {key: number for number, key in enumerate(keys)}
+        continued = {self._members[number] for number in predecessors}
+        paid = {
+            index: {numbers[key]: tokens for key, tokens in row.items() if key in numbers}
+            for index, row in self._paid.items()
+        }
+        spans: list[VaryingSpan] = []
+        roots, once = self._roots(predecessors), self._once()
+        for number, key in enumerate(keys):
+            found = self._found[key]
+            changed = tuple(found.changed)
+            lost = sum(row.get(number, 0.0) for row in paid.values())
+            behind = [found.behind[index] for index in changed if index in found.behind]
+            front = next((at for at in reversed(range(number)) if not set(spans[at].changed).isdisjoint(changed)), None)
+            spans.append(
+                replace(
+                    found.span,
+                    samples=found.span.samples or tuple(found.samples[:MAX_SAMPLES]),
+                    distinct=max(found.span.distinct, len(found.samples)),
+                    changes=len(changed),
+                    comparisons=len(self._members) - 1,
+                    changed=changed,
+                    tokens_behind=sum(behind) / len(behind) if behind else 0.0,
+                    tokens_per_request=lost / max(compared, 1),
+                    lost_tokens=lost,
+                    behind=front,
+                    recurring=isinstance(key, int) and self._recurs(key, roots, paid, number, compared),
+                    once=key in once,
+                    between=bool(continued) and not found.span.history and continued.isdisjoint(changed),
+                )
+            )
+        return tuple(spans), paid
+
+    def _roots(self, predecessors: Mapping[int, int]) -> list[int]:
+        """Return the first request of each request's conversation."""
+        roots: list[int] = []
+        for number in range(len(self._members)):
+            earlier = predecessors.get(number)
+            roots.append(number if earlier is None else roots[earlier])
+        return roots
+
+    def _recurs(
+        self, key: int, roots: Sequence[int], paid: Mapping[int, Mapping[int, float]], number: int, compared: int
+    ) -> bool:
+        """Whether most values of a span of the head are used in several conversations, and paid for once at most."""
+        places = {self._items[at].versions for at, first in self.merged.items() if first == key}
+        if self._found[key].span.kind not in _LASTING or len(places) >= _STEPS:
+            return False
+        using: dict[int, list[int]] = {}
+        for version, root in zip(self._versions(key), roots, strict=True):
+            using.setdefault(version, []).append(root)
+        again = sum(len(set(conversations)) > 1 for conversations in using.values())
+        paying = sum(row.get(number, 0.0) > BLOCK for row in paid.values())
+        return 2 * again > len(using) and paying <= len(using) and 2 * paying <= compared
+
+    def _versions(self, key: int) -> tuple[int, ...]:
+        """Return which value each request has of a finding about the head, in all its places."""
+        places = (self._items[at].versions for at, first in self.merged.items() if first == key)
+        return numbered(list(zip(*places, strict=True)))
+
+    def _once(self) -> set[object]:
+        """Return the spans that changed once in the recording, and not back.
+
+        Several that change at different times are a state that grows, such as a list of tasks that are done.
+        """
+        if len(self._members) < _FEW:
+            return set()
+        found: dict[object, int] = {}
+        for key in self._found:
+            if isinstance(key, int):
+                pairs = enumerate(pairwise(self._versions(key)), 1)
+                changed = [number for number, (left, right) in pairs if left != right]
+            else:
+                changed = self._found[key].changed
+            if len(changed) == 1:
+                found[key] = changed[0]
+        steps = {number for key, number in found.items() if isinstance(key, int)}
+        return {key for key in found if not isinstance(key, int) or len(steps) < _STEPS}
+
+    def _is_reported(self, key: object) -> bool:
+        """Whether a span is no question, and one in a history has text behind it."""
+        found = self._found[key]
+        if found.span.history:
+            return any(found.behind.values())
+        if self._has_system or found.span.part != "message" or not isinstance(key, int):
+            return True
+        return sum(item.tokens for item in self._items[key:]) >= BLOCK
+
+
+def _is_moved(span: VaryingSpan) -> bool:
+    return span.history and span.kind == "reordered_text"
+
+
+def _summed(pairs: Iterable[tuple[object, float]]) -> dict[object, float]:
+    found: dict[object, float] = {}
+    for key, tokens in pairs:
+        found[key] = found.get(key, 0.0) + tokens
+    return found
