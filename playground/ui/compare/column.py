@@ -238,7 +238,7 @@ class ColumnView(QFrame):
 
     def minimumSizeHint(self) -> QSize:
         """Return a width in which the request_id is complete: four columns fit into 1,280 pixels."""
-        return QSize(LEAST_PX, super().minimumSizeHint().height())
+        return QSize(scaled(LEAST_PX), super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

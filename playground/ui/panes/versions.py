@@ -21,9 +21,7 @@ from PySide6.QtWidgets import (
     QSplitter,
     QStyle,
     QStyledItemDelegate,
-    QStyleOptionComboBox,
     QStyleOptionViewItem,
-    QStylePainter,
     QTextEdit,
     QWidget,
 )
@@ -32,10 +30,10 @@ from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, counted, percent
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
-from playground.ui.widgets.form import line_edit
+from playground.ui.widgets.form import ElidedCombo, line_edit
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import column_of, row_of, single_timer
+from playground.ui.widgets.layouts import FittedScroll, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.versions.commits import Commit
@@ -254,21 +252,6 @@ def _second_line(item: Item, *, current: bool) -> str:
     return f"{day} {moment:%H:%M} · {sent}" + (" · in the editor" if current else "")
 
 
-class _ElidedCombo(QComboBox):
-    """A style sheet would cut a long text without a sign."""
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        painter, option = QStylePainter(self), QStyleOptionComboBox()
-        self.initStyleOption(option)
-        room = self.style().subControlRect(
-            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
-        )
-        width = room.width() - 4
-        option.currentText = option.fontMetrics.elidedText(option.currentText, Qt.TextElideMode.ElideRight, width)
-        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
-
-
 SEARCH_MS = 200
 TALL_PX = 620
 """Minimum height of a narrow panel for the note about the figures; it is also the tooltip of the list."""
@@ -318,7 +301,7 @@ class VersionsPanel(QFrame):
         self.list.setAccessibleName("Versions, newest first")
         self._delegate = VersionRows(self.list)
         self.list.setItemDelegate(self._delegate)
-        self.against = _ElidedCombo()
+        self.against = ElidedCombo()
         self.against.setAccessibleName("Compare against")
         self.against.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.subject = QLabel()
@@ -366,8 +349,10 @@ class VersionsPanel(QFrame):
             margins=0,
             spacing=0,
         )
-        head = column_of(self.headline, self.detail, self.bars, margins=(GRID * 2, GRID, GRID * 2, GRID), spacing=GRID)
-        other.addLayout(head)
+        head = QWidget()
+        margins = (GRID * 2, GRID, GRID * 2, GRID)
+        column_of(self.headline, self.detail, self.bars, on=head, margins=margins, spacing=GRID)
+        other.addWidget(FittedScroll(head))
         actions = _row(self.fix, self.next)
         actions.insertStretch(0, 1)
         other.addLayout(actions)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QFont, QValidator
+from PySide6.QtGui import QFont, QInputMethodEvent, QPaintEvent, QValidator
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -81,9 +81,47 @@ def combo_box(name: str, items: Sequence[str] = ()) -> QComboBox:
     return box
 
 
-def text_box(name: str, placeholder: str = "", font: QFont | None = None) -> QPlainTextEdit:
+class ElidedCombo(QComboBox):
+    """A style sheet would cut a long text without a sign."""
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        # QStyle has 500 enum members, which take 7 ms of the start.
+        from PySide6.QtWidgets import QStyle, QStyleOptionComboBox, QStylePainter
+
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        room = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        width = room.width() - 4
+        option.currentText = option.fontMetrics.elidedText(option.currentText, Qt.TextElideMode.ElideRight, width)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+class PlainEdit(QPlainTextEdit):
+    """Hides its placeholder during a composition: Qt 6.11 paints it below the text of the input method."""
+
+    _hidden = ""
+
+    def inputMethodEvent(self, event: QInputMethodEvent) -> None:
+        super().inputMethodEvent(event)
+        composing = bool(self.document().firstBlock().layout().preeditAreaText())
+        if composing and self.placeholderText():
+            self._hidden = self.placeholderText()
+            super().setPlaceholderText("")
+        elif not composing and self._hidden:
+            self.setPlaceholderText(self._hidden)
+
+    def setPlaceholderText(self, text: str) -> None:
+        """Show a text while there is no other."""
+        self._hidden = ""
+        super().setPlaceholderText(text)
+
+
+def text_box(name: str, placeholder: str = "", font: QFont | None = None) -> PlainEdit:
     """Return a bordered field for several lines, which Tab leaves; `name` is its accessible name."""
-    box = QPlainTextEdit()
+    box = PlainEdit()
     box.setProperty("boxed", "true")
     box.setTabChangesFocus(True)
     box.setAccessibleName(name)

@@ -78,9 +78,6 @@ class ToolsHead(QAbstractButton):
         room = inner.right() - metrics.horizontalAdvance(self._count) - GRID * 2 - left
         names = QRectF(left, inner.top(), room, inner.height())
         painter.drawText(names, Qt.AlignmentFlag.AlignVCenter, whole_words(self._names, metrics, room))
-        if self.hasFocus():
-            painter.setPen(theme.accent)
-            painter.drawRect(area.adjusted(1, 1, -2, -2))
 
 
 _RULES_PX = 44

@@ -214,10 +214,6 @@ class _Head(QAbstractButton):
         painter.drawRoundedRect(pill, 9, 9)
         painter.setPen(theme.muted)
         painter.drawText(pill, Qt.AlignmentFlag.AlignCenter, text)
-        if self.hasFocus():
-            painter.setPen(QPen(theme.accent, 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 2, -1, -1), 4, 4)
 
 
 class VariablesTable(QFrame):
