@@ -401,7 +401,7 @@ class BatchTools(QFrame):
 
     def _show_names(self) -> None:
         for button, name in zip((self.prompt, self.data), self._names, strict=True):
-            set_label(button, shortened_name(name, 12 if self._compact else 40))
+            set_label(button, shortened_name(name, 10 if self._compact else 40))
 
     def set_data_menu(self, *entries: tuple[str, Callable[[], object]]) -> None:
         """Set the menu of the data button: labels and functions."""

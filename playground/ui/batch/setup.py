@@ -227,12 +227,13 @@ class BatchSetup(QFrame):
             _section("Sending", sending),
             _section("Forecast", figures),
         )
+        self._soon = single_timer(self, 0, self._arrange)
         self._arrange()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Put two sections into a row of a narrow page."""
         super().resizeEvent(event)
-        self._arrange()
+        self._soon.start()  # a fixed height that changes during a layout is not taken in
 
     def _arrange(self) -> None:
         columns = 4 if not self.isVisible() or self.width() >= scaled(WIDE_PX) else 2

@@ -155,7 +155,7 @@ class CommandPalette(QDialog):
     def changeEvent(self, event: QEvent) -> None:
         """Make the rows again in another text size."""
         super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange and self._zoom != zoom_factor():
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange) and self._zoom != zoom_factor():
             self._zoom = zoom_factor()
             self._fill(self.line.text())
 

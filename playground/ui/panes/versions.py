@@ -29,11 +29,11 @@ from PySide6.QtWidgets import (
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, counted, percent
-from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
+from playground.ui.theme import GRID, Recolored, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.form import ElidedCombo, line_edit
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import FittedScroll, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import FittedScroll, FlowLayout, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.versions.commits import Commit
@@ -67,24 +67,25 @@ class BoundaryBars(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(260, EDGE_PX * len(self._rows))
+        return QSize(260, scaled(EDGE_PX) * len(self._rows))
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
+        edge_px, name_px, figure_px = map(scaled, (EDGE_PX, NAME_PX, FIGURE_PX))
         painter.setFont(ui_font(12, tabular=True))
         longest = max((edge.total for _, edge in self._rows), default=0.0) or 1.0
-        room = max(self.width() - NAME_PX - FIGURE_PX, 1)
+        room = max(self.width() - name_px - figure_px, 1)
         align = Qt.AlignmentFlag.AlignVCenter
         for number, (name, edge) in enumerate(self._rows):
-            top = number * EDGE_PX
+            top = number * edge_px
             painter.setPen(current_theme().text)
-            painter.drawText(QRectF(0, top, NAME_PX, EDGE_PX), align, name)
-            bar = top + (EDGE_PX - BAR_PX) / 2
+            painter.drawText(QRectF(0, top, name_px, edge_px), align, name)
+            bar = top + (edge_px - BAR_PX) / 2
             stable, whole = room * edge.tokens / longest, room * edge.total / longest
-            painter.fillRect(QRectF(NAME_PX, bar, whole, BAR_PX), current_theme().variable_edge)
-            painter.fillRect(QRectF(NAME_PX, bar, max(stable - 1, 0), BAR_PX), current_theme().stable_edge)
+            painter.fillRect(QRectF(name_px, bar, whole, BAR_PX), current_theme().variable_edge)
+            painter.fillRect(QRectF(name_px, bar, max(stable - 1, 0), BAR_PX), current_theme().stable_edge)
             painter.setPen(current_theme().muted)
-            area = QRectF(self.width() - FIGURE_PX, top, FIGURE_PX, EDGE_PX)
+            area = QRectF(self.width() - figure_px, top, figure_px, edge_px)
             painter.drawText(area, align | Qt.AlignmentFlag.AlignRight, f"≈ {edge.tokens:,.0f} stable")
 
 
@@ -200,7 +201,7 @@ class VersionRows(QStyledItemDelegate):
         super().__init__(parent)
 
     def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
-        return QSize(200, ROW_PX)
+        return QSize(200, scaled(ROW_PX))
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -215,7 +216,9 @@ class VersionRows(QStyledItemDelegate):
             painter.fillRect(rect.adjusted(0, 0, 3 - rect.width(), 0), theme.accent)
         painter.setPen(theme.line)
         painter.drawLine(rect.bottomLeft(), rect.bottomRight())
-        upper, lower = rect.adjusted(12, 5, -10, -24), rect.adjusted(12 + NUMBER_PX, 24, -10, -4)
+        number_px, cached_px, cost_px = map(scaled, (NUMBER_PX, CACHED_PX, COST_PX))
+        half = scaled(24)
+        upper, lower = rect.adjusted(12, 5, -10, -half), rect.adjusted(12 + number_px, half, -10, -4)
         painter.setPen(theme.text)
         painter.setFont(ui_font(13, bold=True, tabular=True))
         left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -226,8 +229,8 @@ class VersionRows(QStyledItemDelegate):
         painter.setFont(ui_font(13, tabular=True))
         if not commit:
             painter.drawText(upper, right, UNKNOWN if figures.per_thousand is None else f"${figures.per_thousand:,.3f}")
-            painter.drawText(upper.adjusted(0, 0, -COST_PX, 0), right, percent(figures.cached))
-        middle = upper.adjusted(NUMBER_PX, 0, 0 if commit else -(COST_PX + CACHED_PX), 0)
+            painter.drawText(upper.adjusted(0, 0, -cost_px, 0), right, percent(figures.cached))
+        middle = upper.adjusted(number_px, 0, 0 if commit else -(cost_px + cached_px), 0)
         if not commit and item.label:
             paint_icon(
                 painter, "bookmark", QRect(middle.right() - 16, middle.top() + 2, 16, 16).toRectF(), theme.accent
@@ -342,13 +345,12 @@ class VersionsPanel(QFrame):
         self._note.setContentsMargins(GRID, GRID, GRID, GRID)
         one.addWidget(self._note)
         self.list.setToolTip(NOTE)
-        other = column_of(
-            _row(self.subject, self.against, self.answers, self.restore, self.close_button),
-            hairline(),
-            on=right,
-            margins=0,
-            spacing=0,
-        )
+        top = FlowLayout()
+        self.against.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        top.add_all((self.subject, self.against, self.answers, self.restore, self.close_button))
+        bar = QWidget()
+        column_of(top, on=bar, margins=(GRID, GRID // 2, GRID, GRID // 2))
+        other = column_of(bar, hairline(), on=right, margins=0, spacing=0)
         head = QWidget()
         margins = (GRID * 2, GRID, GRID * 2, GRID)
         column_of(self.headline, self.detail, self.bars, on=head, margins=margins, spacing=GRID)
@@ -513,13 +515,13 @@ class VersionsPanel(QFrame):
 
     def resizeEvent(self, event: object) -> None:
         """Put the comparison under the list if the panel is narrow."""
-        narrow = self.width() < NARROW_PX
+        narrow = self.width() < scaled(NARROW_PX)
         way = Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal
         if way != self._split.orientation() or not self._placed:
             self._placed = True
             self._split.setOrientation(way)
             self._split.setSizes([400, 600])  # shares of the room, by the stretch factors
-        self._note.setVisible(not narrow or self.height() >= TALL_PX)
+        self._note.setVisible(not narrow or self.height() >= scaled(TALL_PX))
         super().resizeEvent(event)  # type: ignore[arg-type]  # a QResizeEvent
 
 
