@@ -137,20 +137,17 @@ class Appearance(QObject):
 def needs_ring(focused: QWidget) -> bool:
     """Return whether neither the style sheet, the widget nor a caret shows that it has the focus."""
     from PySide6.QtWidgets import (
-        QAbstractButton,
         QAbstractSpinBox,
-        QCheckBox,
         QComboBox,
         QLineEdit,
         QPlainTextEdit,
-        QRadioButton,
+        QPushButton,
         QTabBar,
         QTextEdit,
+        QToolButton,
     )
 
-    if isinstance(focused, QCheckBox | QRadioButton):
-        return True
-    if isinstance(focused, QAbstractButton | QAbstractSpinBox | QComboBox | QLineEdit | QTabBar):
+    if isinstance(focused, QPushButton | QToolButton | QAbstractSpinBox | QComboBox | QLineEdit | QTabBar):
         return False
     if isinstance(focused, QPlainTextEdit | QTextEdit):
         return focused.isReadOnly() and focused.property("boxed") != "true"

@@ -32,7 +32,16 @@ from playground.ui.topbar import shortened_name
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FittedScroll, FlowLayout, Space, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import (
+    STRETCH,
+    FittedScroll,
+    FlowLayout,
+    Space,
+    column_of,
+    row_of,
+    scrolled,
+    single_timer,
+)
 from playground.ui.widgets.notice import SlimBar, words
 
 DETAIL_PX = 132
@@ -112,7 +121,13 @@ class BatchDetail(QFrame):
         left = column_of(row_of((self._title, 1), self.open), (self.text, 1))
         self._right = QWidget()
         column_of(self.id, *self._figures.values(), STRETCH, on=self._right, margins=0, spacing=2)
-        row_of((left, 3), (self._right, 1), on=self, margins=(14, GRID, 14, GRID), spacing=GRID * 2)
+        row_of(
+            (left, 3),
+            (scrolled(self._right, sideways=False), 1),
+            on=self,
+            margins=(14, GRID, 14, GRID),
+            spacing=GRID * 2,
+        )
         self.show_line(None)
 
     def show_line(self, line: BatchLine | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QTextBlockFormat, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtGui import QPainter, QPaintEvent, QTextCursor
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -22,15 +22,15 @@ from PySide6.QtWidgets import (
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
-    QTextEdit,
     QWidget,
 )
 
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import UNKNOWN, counted, percent
-from playground.ui.theme import GRID, Recolored, current_theme, mono_font, scaled, ui_font
+from playground.runs.metrics import UNKNOWN, percent
+from playground.ui.theme import GRID, current_theme, scaled, ui_font
 from playground.ui.widgets.form import ElidedCombo, line_edit
+from playground.ui.widgets.highlight import MOST_ROWS, DifferenceView, DiffLine
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import FittedScroll, FlowLayout, column_of, row_of, single_timer
@@ -42,7 +42,6 @@ from playground.versions.export import VersionFigures
 from playground.versions.history import Version
 from playground.versions.service import Overview
 
-MAX_ROWS = 2_000
 BAR_PX, EDGE_PX, NAME_PX, FIGURE_PX = 10, 20, 72, 110
 _UNCHANGED = ("same", "skipped", "head")
 _NARROW = 4
@@ -89,45 +88,25 @@ class BoundaryBars(QWidget):
             painter.drawText(area, align | Qt.AlignmentFlag.AlignRight, f"≈ {edge.tokens:,.0f} stable")
 
 
-class VersionDiffView(Recolored, QTextEdit):
-    """Read-only rows of a comparison. Signs and strokes repeat what the colors say; all text is plain."""
+class VersionDiffView(DifferenceView):
+    """Rows of a comparison with line numbers, boundaries, and the grounds of stable and variable text."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._shown: tuple[VersionComparison, str, str] | None = None
-        self.setReadOnly(True)
-        self.setAccessibleName("Differences of the versions")
-        self.setFont(mono_font(12))
-        self.setWordWrapMode(QTextOption.WrapMode.NoWrap)
-        self.setTabChangesFocus(True)
-        self.colored()
-
-    def recolor(self) -> None:
-        """Show the same comparison in the colors of the theme."""
-        if self._shown is not None:
-            self.show_comparison(*self._shown)
+        super().__init__("Differences of the versions", wraps=False)
+        self._found: VersionComparison | None = None
 
     def show_comparison(self, found: VersionComparison, old: str, new: str) -> None:
-        """Show a comparison, at most MAX_ROWS rows; `old` and `new` name the versions."""
-        self._shown = (found, old, new)
-        self.clear()
-        cursor = QTextCursor(self.document())
-        for number, row in enumerate(found.rows[:MAX_ROWS]):
-            if number:
-                cursor.insertBlock()
-            cursor.setBlockFormat(self._block(row))
-            cursor.insertText(_numbers(row), self._form(VersionRow("skipped", "")))
-            cursor.insertText(self._text(row, found, old, new), self._form(row))
-        if len(found.rows) > MAX_ROWS:
-            cursor.insertBlock()
-            cursor.insertText(counted(len(found.rows) - MAX_ROWS, "more row"), self._form(VersionRow("skipped", "")))
-        self.moveCursor(QTextCursor.MoveOperation.Start)
+        """Show a comparison; `old` and `new` name the versions."""
+        self._found = found
+        self.show_lines(
+            [DiffLine(row.sign, _numbers(row), self._text(row, found, old, new), row.zone or "") for row in found.rows]
+        )
 
     def next_change(self) -> None:
         """Move to the next changed line or boundary; from the last one to the first."""
-        if self._shown is None:
+        if self._found is None:
             return
-        changed = [n for n, row in enumerate(self._shown[0].rows[:MAX_ROWS]) if row.sign not in _UNCHANGED]
+        changed = [n for n, row in enumerate(self._found.rows[:MOST_ROWS]) if row.sign not in _UNCHANGED]
         at = self.textCursor().blockNumber()
         # Lines that follow each other are one change.
         starts = [n for n in changed if n - 1 not in changed]
@@ -145,29 +124,6 @@ class VersionDiffView(Recolored, QTextEdit):
         if row.sign in ("head", "skipped"):
             return row.text if row.sign == "head" else f"⋯ {row.text}"
         return visible_line(row.text)
-
-    def _block(self, row: VersionRow) -> QTextBlockFormat:
-        block = QTextBlockFormat()
-        if row.zone == "stable":
-            block.setBackground(current_theme().stable)
-        elif row.zone == "variable":
-            block.setBackground(current_theme().variable)
-        if row.sign in ("head", "new_boundary", "old_boundary"):
-            block.setTopMargin(GRID / 2)
-            block.setBottomMargin(GRID / 2)
-        return block
-
-    def _form(self, row: VersionRow) -> QTextCharFormat:
-        form = QTextCharFormat()
-        form.setForeground(current_theme().muted if row.sign in ("skipped", "old_boundary") else current_theme().text)
-        form.setFontStrikeOut(row.sign == "gone")
-        form.setFontUnderline(row.sign == "come")
-        form.setUnderlineColor(current_theme().accent)
-        if row.sign in ("head", "new_boundary"):
-            form.setFontWeight(600)
-        if row.sign == "new_boundary":
-            form.setForeground(current_theme().variable_edge)
-        return form
 
 
 def _numbers(row: VersionRow) -> str:

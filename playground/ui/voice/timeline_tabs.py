@@ -64,7 +64,8 @@ class TimelineTab(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave out the table if there is no room for it below the picture, which has the same figures."""
         super().resizeEvent(event)
-        self.table.setVisible(self.height() >= scaled(LEAST_PX))
+        for widget in (self.table, self.copy):
+            widget.setVisible(self.height() >= scaled(LEAST_PX))
 
     def show_timeline(self, timeline: Timeline, turns: tuple[MeasuredTurn, ...], *, live: bool) -> None:
         """Draw a timeline. The table is updated less often, and at the end."""

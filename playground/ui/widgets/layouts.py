@@ -179,7 +179,8 @@ def _row(row: Sequence[tuple[QLayoutItem, QSize, int]], top: int, width: int) ->
 
 
 def _expands(widget: QWidget) -> bool:
-    return widget.sizePolicy().horizontalPolicy() == QSizePolicy.Policy.Expanding
+    fixed = widget.minimumWidth() == widget.maximumWidth()
+    return not fixed and widget.sizePolicy().horizontalPolicy() == QSizePolicy.Policy.Expanding
 
 
 class FittedScroll(QScrollArea):
