@@ -147,6 +147,8 @@ def needs_ring(focused: QWidget) -> bool:
         QToolButton,
     )
 
+    if focused.property("look") == "primary":
+        return True
     if isinstance(focused, QPushButton | QToolButton | QAbstractSpinBox | QComboBox | QLineEdit | QTabBar):
         return False
     if isinstance(focused, QPlainTextEdit | QTextEdit):
@@ -171,8 +173,11 @@ class FocusRing(QWidget):
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.setPen(QPen(current_theme().accent, 2))
-        painter.drawRoundedRect(self.rect().adjusted(1, 1, -1, -1), 3, 3)
+        # On the accent's own ground the ring has the color of the words.
+        filled = self.parentWidget().property("look") == "primary"
+        inset = 4 if filled else 1
+        painter.setPen(QPen(current_theme().on_accent if filled else current_theme().accent, 2))
+        painter.drawRoundedRect(self.rect().adjusted(inset, inset, -inset, -inset), 3, 3)
 
 
 WHEEL_STEP = 120

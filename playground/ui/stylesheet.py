@@ -90,7 +90,6 @@ QPushButton:pressed { background: $sunk; }
 QPushButton:disabled { color: $muted; background: $window; border-color: $line; }
 QPushButton:focus { border: 2px solid $accent; padding: 3px 11px; }
 QPushButton[look="primary"] { background: $accent; color: $on_accent; border: 1px solid $accent; font-weight: 600; }
-QPushButton[look="primary"]:focus { border: 2px solid $text; padding: 3px 11px; }
 QPushButton[look="primary"]:disabled { background: $window; border-color: $button_border; color: $muted; }
 QPushButton[look="quiet"] { background: transparent; border: 1px solid transparent; padding: 3px 8px; color: $muted; }
 QPushButton[look="quiet"]:hover { color: $text; border-color: $line; }
