@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QFont, QInputMethodEvent, QPainter, QPaintEvent, QValidator
+from PySide6.QtGui import QFont, QInputMethodEvent, QPaintEvent, QValidator
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -100,7 +100,7 @@ class ElidedCombo(QComboBox):
 
 
 class PlainEdit(QPlainTextEdit):
-    """Shows a caret before its placeholder, and no placeholder during a composition; Qt 6.11 does neither."""
+    """Hides its placeholder during a composition: Qt 6.11 paints it below the text of the input method."""
 
     _hidden = ""
 
@@ -112,13 +112,6 @@ class PlainEdit(QPlainTextEdit):
             super().setPlaceholderText("")
         elif not composing and self._hidden:
             self.setPlaceholderText(self._hidden)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        waits = bool(self.placeholderText()) and self.document().isEmpty() and not self.isReadOnly()
-        if waits and self.hasFocus() and self.getPaintContext().cursorPosition >= 0:  # -1 while the caret blinks off
-            painter = QPainter(self.viewport())
-            painter.fillRect(self.cursorRect(), self.palette().text())
 
     def setPlaceholderText(self, text: str) -> None:
         """Show a text while there is no other."""
