@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QFontMetrics, QImage
+from PySide6.QtGui import QFontMetrics, QImage, QPainter
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractScrollArea,
@@ -28,7 +28,7 @@ from playground.client.endpoint import PLANS
 from playground.ui.main_window import tab_stops
 from playground.ui.panes.prompt.variables_table import _Value
 from playground.ui.session import Session
-from playground.ui.theme import PROMPT_PX, ZOOM, zoom_factor
+from playground.ui.theme import PROMPT_PX, ZOOM, current_theme, zoom_factor
 from playground.ui.widgets.labels import ElidedLabel, IdLabel
 from tests.pictures import States
 
@@ -123,7 +123,13 @@ def _luminance(pixel: int) -> float:
 
 
 def _grab(widget: QWidget) -> QImage:
-    return widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+    """Return a picture of a widget on the ground of the theme: some have none."""
+    picture = QImage(widget.size(), QImage.Format.Format_RGB32)
+    picture.fill(current_theme().surface)
+    painter = QPainter(picture)
+    painter.drawPixmap(0, 0, widget.grab())
+    painter.end()
+    return picture
 
 
 def contrasting_pixels(one: QImage, other: QImage) -> int:
