@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QFontMetrics, QImage, QPainter
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtGui import QFontMetrics, QImage
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractScrollArea,
@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QLabel,
     QPushButton,
+    QScrollArea,
     QScrollBar,
     QSplitterHandle,
     QTabBar,
@@ -28,7 +29,7 @@ from playground.client.endpoint import PLANS
 from playground.ui.main_window import tab_stops
 from playground.ui.panes.prompt.variables_table import _Value
 from playground.ui.session import Session
-from playground.ui.theme import PROMPT_PX, ZOOM, current_theme, zoom_factor
+from playground.ui.theme import PROMPT_PX, ZOOM, zoom_factor
 from playground.ui.widgets.labels import ElidedLabel, IdLabel
 from tests.pictures import States
 
@@ -123,13 +124,15 @@ def _luminance(pixel: int) -> float:
 
 
 def _grab(widget: QWidget) -> QImage:
-    """Return a picture of a widget on the ground of the theme: some have none."""
-    picture = QImage(widget.size(), QImage.Format.Format_RGB32)
-    picture.fill(current_theme().surface)
-    painter = QPainter(picture)
-    painter.drawPixmap(0, 0, widget.grab())
-    painter.end()
-    return picture
+    """Return a picture of the visible part of a widget in its window: a caret inverts the ground, which is not its."""
+    at: QWidget | None = widget
+    while at is not None:
+        if isinstance(at, QScrollArea):
+            at.ensureWidgetVisible(widget)
+        at = at.parentWidget()
+    shown, top = widget.visibleRegion().boundingRect(), widget.window()
+    area = QRect(widget.mapTo(top, shown.topLeft()), shown.size())
+    return top.grab(area).toImage().convertToFormat(QImage.Format.Format_RGB32)
 
 
 def contrasting_pixels(one: QImage, other: QImage) -> int:
