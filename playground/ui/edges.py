@@ -124,7 +124,7 @@ class Destination(Recolored, QFrame):
 
     def show_message(self, text: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
         """Show a text with an optional action (label, handler)."""
-        self._text.set_full_text(text, short=text.partition(":")[0])
+        self._text.set_full_text(text)
         self.recolor()
         self._button.setVisible(bool(actions))
         if actions:

@@ -226,7 +226,7 @@ class IdSection(QWidget):
         )
         head = row_of(caption, (self.status, 1))
         line = row_of((self.id, 1), self.copy, spacing=GRID // 2)
-        links = FlowLayout(spacing=GRID // 2)
+        links = FlowLayout(spacing=0)
         self.links: dict[str, QPushButton] = {}
         for name, label, shape in (
             ("ticket", "Ticket…", "ticket"),
