@@ -161,6 +161,7 @@ class FocusRing(QWidget):
 
     def __init__(self, focused: QWidget) -> None:
         super().__init__(focused)
+        self._filled = focused.property("look") == "primary"
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         focused.installEventFilter(self)
         self.setGeometry(focused.rect())
@@ -174,9 +175,8 @@ class FocusRing(QWidget):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         # On the accent's own ground the ring has the color of the words.
-        filled = self.parentWidget().property("look") == "primary"
-        inset = 4 if filled else 1
-        painter.setPen(QPen(current_theme().on_accent if filled else current_theme().accent, 2))
+        inset = 4 if self._filled else 1
+        painter.setPen(QPen(current_theme().on_accent if self._filled else current_theme().accent, 2))
         painter.drawRoundedRect(self.rect().adjusted(inset, inset, -inset, -inset), 3, 3)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def contrasting_pixels(one: QImage, other: QImage) -> int:
         return LEAST_PIXELS
     count = 0
     for y in range(one.height()):
-        before, after = (bytes(image.constScanLine(y)) for image in (one, other))
+        before, after = (bytes(memoryview(image.constScanLine(y))) for image in (one, other))
         if before == after:
             continue
         for x in range(0, len(before), 4):
@@ -152,6 +153,10 @@ def contrasting_pixels(one: QImage, other: QImage) -> int:
         if count >= LEAST_PIXELS:
             break
     return count
+
+
+def _is_zoomed(percent: int) -> bool:
+    return zoom_factor() == percent / 100
 
 
 class Checked(States):
@@ -168,7 +173,7 @@ class Checked(States):
         top = shown or window
         for width, height, percent in SIZES:
             self._session.workspace.settings.set("zoom", percent)
-            await self._hand.until(lambda percent=percent: zoom_factor() == percent / 100, f"{percent} %")
+            await self._hand.until(partial(_is_zoomed, percent), f"{percent} %")
             for _ in range(TURNS):
                 window.resize(width, height)  # not before: larger text has a larger minimum
                 if not (wrong := faults(top, width)):

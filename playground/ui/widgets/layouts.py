@@ -191,7 +191,7 @@ class FittedScroll(QScrollArea):
 
     def __init__(self, inside: QWidget, most_px: int = 10_000) -> None:
         super().__init__()
-        self._most_px = most_px
+        self._inside, self._most_px = inside, most_px
         self.setWidget(inside)
         self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -201,12 +201,12 @@ class FittedScroll(QScrollArea):
             self.hide()
 
     def sizeHint(self) -> QSize:
-        inside = self.widget()
+        inside = self._inside
         height = inside.heightForWidth(self.width()) if inside.hasHeightForWidth() else inside.sizeHint().height()
         return QSize(inside.sizeHint().width(), min(height, scaled(self._most_px)))
 
     def minimumSizeHint(self) -> QSize:
-        least = self.widget().minimumSizeHint().width()
+        least = self._inside.minimumSizeHint().width()
         return QSize(least, min(self.sizeHint().height(), 4 * self.fontMetrics().height()))
 
     def resizeEvent(self, event: QResizeEvent) -> None:

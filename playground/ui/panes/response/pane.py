@@ -421,12 +421,12 @@ class ResponsePane(QFrame):
         notice.action.connect(self.notice_action)
         # Where it happened: after the text that had come, or in the place where text would be.
         above = self._stack if not self._state.text else self.footer
-        self._column.insertWidget(self._column.indexOf(above), FittedScroll(notice))
+        self._notice_area = FittedScroll(notice)
+        self._column.insertWidget(self._column.indexOf(above), self._notice_area)
 
     def _drop_notice(self) -> None:
         if self.notice is not None:
-            area = self.notice.parentWidget().parentWidget()
-            self._column.removeWidget(area)
-            area.hide()
-            area.deleteLater()
+            self._column.removeWidget(self._notice_area)
+            self._notice_area.hide()
+            self._notice_area.deleteLater()
             self.notice = None
