@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QMenu,
     QPlainTextEdit,
     QPushButton,
+    QSizePolicy,
     QSplitter,
     QStackedWidget,
     QWidget,
@@ -39,12 +40,11 @@ from playground.ui.widgets.layouts import (
     Space,
     column_of,
     row_of,
-    scrolled,
     single_timer,
 )
 from playground.ui.widgets.notice import SlimBar, words
 
-DETAIL_PX = 132
+DETAIL_PX = 152
 VALUE_CHARS = 60
 """Characters of a variable's value in the detail of a row."""
 
@@ -123,7 +123,7 @@ class BatchDetail(QFrame):
         column_of(self.id, *self._figures.values(), STRETCH, on=self._right, margins=0, spacing=2)
         row_of(
             (left, 3),
-            (scrolled(self._right, sideways=False), 1),
+            (FittedScroll(self._right), 1, Qt.AlignmentFlag.AlignTop),
             on=self,
             margins=(14, GRID, 14, GRID),
             spacing=GRID * 2,
@@ -247,6 +247,7 @@ class BatchPage(QWidget):
         self.body.addWidget(self.detail)
         self.body.setStretchFactor(0, 1)
         self.body.setChildrenCollapsible(False)
+        self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
         self.body.setSizes([10_000, DETAIL_PX])
         page, above = QWidget(), QWidget()
         column_of(self.setup, self.progress, order, self._filter_row(), on=above, margins=0, spacing=0)

@@ -398,6 +398,7 @@ class ComparePage(QWidget):
         self.body = QSplitter(Qt.Orientation.Vertical)
         self.body.setChildrenCollapsible(False)
         self.body.setHandleWidth(1)
+        self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
         columns = scrolled(self.row)
         columns.setFrameShape(QFrame.Shape.NoFrame)
         self.body.addWidget(columns)

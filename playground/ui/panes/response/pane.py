@@ -272,6 +272,7 @@ class ResponsePane(QFrame):
         self._since = QElapsedTimer()
         self._labels = SlowSteps()
         self._stack = QStackedWidget(self)
+        self._stack.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)  # a notice keeps its size
         self.text_tab = TextTab(self._stack)
         self.request_tab = RequestTab(self._stack)
         self.tools_tab = ToolCallsTab(self._stack)
