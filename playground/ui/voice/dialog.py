@@ -11,6 +11,7 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
+    QSizePolicy,
     QSpinBox,
     QTabWidget,
     QWidget,
