@@ -68,7 +68,7 @@ def _path(widget: QWidget) -> str:
 
 
 def _cut(widget: QWidget) -> str:
-    """Return what is cut off of a widget's text; "" if nothing is, or if dots and a tooltip say so."""
+    """Return how the text of a widget is cut; "" if it is not, or if it ends with dots and has a tooltip."""
     if isinstance(widget, IdLabel):
         return "" if widget.whole else "id"
     if isinstance(widget, QPushButton | QCheckBox):
@@ -96,7 +96,7 @@ def _inside(widget: QWidget) -> bool:
 
 
 def faults(top: QWidget, width: int) -> set[str]:
-    """Return what is cut or overlaps in a window that should be usable in `width`."""
+    """Return cut texts and overlapping widgets of a window that has to be usable in `width`."""
     widths = {"least": top.minimumSizeHint().width(), "is": top.width()}
     found = {f"{what} {px}" for what, px in widths.items() if px > width}
     for widget in (top, *top.findChildren(QWidget)):

@@ -204,7 +204,7 @@ def test_composition_in_an_empty_text_hides_the_placeholder(
     edit.setPlaceholderText("Instructions for the model")
     assert compose("") != empty
     assert compose(composed) == alone
-    # The window of an input method is placed here: inside the text, after what is composed if it runs to the right.
+    # The window of an input method is placed here: inside the text, after a composition that runs to the right.
     assert edit.inputMethodQuery(Qt.InputMethodQuery.ImCursorRectangle) == candidates
     assert edit.rect().contains(candidates.toRect().topLeft())
     assert (candidates.x() > 20) == (composed != "مرحبا")
