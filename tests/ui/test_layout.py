@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
@@ -142,7 +143,7 @@ def contrasting_pixels(one: QImage, other: QImage) -> int:
         return LEAST_PIXELS
     count = 0
     for y in range(one.height()):
-        before, after = (bytes(memoryview(image.constScanLine(y))) for image in (one, other))
+        before, after = (bytes(cast("memoryview", image.constScanLine(y))) for image in (one, other))
         if before == after:
             continue
         for x in range(0, len(before), 4):
