@@ -45,6 +45,8 @@ from playground.ui.widgets.layouts import (
 from playground.ui.widgets.notice import SlimBar, words
 
 DETAIL_PX = 152
+TABLE_PX = 90
+"""Minimum height of the rows."""
 VALUE_CHARS = 60
 """Characters of a variable's value in the detail of a row."""
 
@@ -247,6 +249,7 @@ class BatchPage(QWidget):
         self.body.addWidget(self.detail)
         self.body.setStretchFactor(0, 1)
         self.body.setChildrenCollapsible(False)
+        self.body.setMinimumHeight(DETAIL_PX + TABLE_PX)
         self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
         self.body.setSizes([10_000, DETAIL_PX])
         page, above = QWidget(), QWidget()

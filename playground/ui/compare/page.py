@@ -370,8 +370,8 @@ def _choice(name: str, labels: Mapping[str, str], tips: Sequence[str]) -> QCombo
     return box
 
 
-COLUMNS_PX = 250
-"""Minimum height of the columns, which scroll below it."""
+COLUMNS_PX, SUMMARY_PX = 160, 90
+"""Minimum heights of the columns, which scroll below it, and of the summary."""
 
 
 class ComparePage(QWidget):
@@ -406,13 +406,14 @@ class ComparePage(QWidget):
         self.body.setStretchFactor(0, 1)
         self.body.setSizes([600, 150])
         columns.setMinimumHeight(COLUMNS_PX)
+        self.body.setMinimumHeight(COLUMNS_PX + SUMMARY_PX + 1)
         parts = self.notice, self.values, FittedScroll(self.strip), (self.body, 1)
         column_of(*parts, on=self, margins=0, spacing=0)
 
     def _summary_pane(self) -> QFrame:
         pane = QFrame()
         pane.setProperty("look", "checks")
-        pane.setMinimumHeight(90)
+        pane.setMinimumHeight(SUMMARY_PX)
         title = toned("Summary", "strong")
         head = row_of(title, (self.caption, 1), margins=(14, 4, 14, 0), spacing=GRID)
         self.exports: list[QPushButton] = []

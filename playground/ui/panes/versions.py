@@ -315,6 +315,7 @@ class VersionsPanel(QFrame):
         actions.insertStretch(0, 1)
         other.addLayout(actions)
         other.addWidget(hairline())
+        self.diff.setMinimumHeight(60)
         self.diff.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
         other.addWidget(self.diff, 1)
         for widget, share in ((left, 4), (right, 6)):

@@ -11,7 +11,6 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QSizePolicy,
     QSpinBox,
     QTabWidget,
     QWidget,
@@ -230,7 +229,6 @@ class VoiceDialog(TaskDialog):
     def _lay_out(self) -> None:
         buttons = FlowLayout()
         buttons.add_all((self.current, self.example, self.speech))
-        self.tabs.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrink first
         head = QWidget()
         column_of(self.title, self.note, buttons, self.form, on=head, margins=0, spacing=GRID)
         parts = FittedScroll(head), (self.tabs, 1), button_box(self.close)

@@ -62,9 +62,9 @@ class TimelineTab(QWidget):
         self._show_view()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Leave out the table if there is no room for it below the picture, which has the same figures."""
+        """Leave out the table and the legend if there is room for the picture only."""
         super().resizeEvent(event)
-        for widget in (self.table, self.copy):
+        for widget in (self.table, self.copy, self.moment):
             widget.setVisible(self.height() >= scaled(LEAST_PX))
 
     def show_timeline(self, timeline: Timeline, turns: tuple[MeasuredTurn, ...], *, live: bool) -> None:

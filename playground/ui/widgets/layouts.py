@@ -183,6 +183,10 @@ def _expands(widget: QWidget) -> bool:
     return not fixed and widget.sizePolicy().horizontalPolicy() == QSizePolicy.Policy.Expanding
 
 
+_LEAST_SHARE = 0.3
+"""Share of the window's height from which contents scroll while other parts have less than they ask for."""
+
+
 class FittedScroll(QScrollArea):
     """As tall as its contents at its width, if there is room for them (at most `most_px`); otherwise they scroll.
 
@@ -207,7 +211,7 @@ class FittedScroll(QScrollArea):
 
     def minimumSizeHint(self) -> QSize:
         least = self._inside.minimumSizeHint().width()
-        return QSize(least, min(self.sizeHint().height(), 4 * self.fontMetrics().height()))
+        return QSize(least, min(self.sizeHint().height(), round(self.window().height() * _LEAST_SHARE)))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
