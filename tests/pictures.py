@@ -20,7 +20,7 @@ from msgspec.structs import replace
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import httpx
-from PySide6.QtWidgets import QDialog
+from PySide6.QtWidgets import QDialog, QWidget
 
 from playground.cli import selftest
 from playground.cli.selftest import SIMULATOR, Steps, UiDriver
@@ -94,9 +94,10 @@ class States:
         self._hand = UiDriver(session.window, folder)
         self._prefix, self._folder = prefix, folder
 
-    async def shoot(self, name: str) -> None:
+    async def shoot(self, name: str, shown: QWidget | None = None) -> None:
+        """Take a picture of a dialog, or of the window."""
         await asyncio.sleep(0.4)  # fades have ended
-        await self._hand.shoot(f"{self._prefix}-{name}")
+        await UiDriver(shown or self._window, self._folder).shoot(f"{self._prefix}-{name}")
 
     async def send(self, **parameters: str) -> None:
         """Send the prompt with what the simulator is to do, and wait for the end."""
@@ -178,7 +179,7 @@ class States:
             window.actions_table[name].trigger()
             await asyncio.sleep(0.3)
             opened = next(one for one in window.findChildren(QDialog) if one.isVisible() and one.isWindow())
-            await UiDriver(opened, self._folder).shoot(f"{self._prefix}-19-{name}")
+            await self.shoot(f"19-{name}", opened)
             opened.reject()
 
     async def _wide_states(self, sample: Document) -> None:

@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QWheelEvent
+from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QApplication, QWidget
+from shiboken6 import isValid
 
 from playground.storage.settings import Settings
-from playground.ui.theme import PROMPT_PX, ZOOM, apply_colors, apply_theme, load_theme, mono_font, zoom_factor
+from playground.ui.theme import (
+    PROMPT_PX,
+    ZOOM,
+    apply_colors,
+    apply_theme,
+    current_theme,
+    load_theme,
+    mono_font,
+    zoom_factor,
+)
 from playground.ui.widgets.layouts import single_timer
 
 if TYPE_CHECKING:
@@ -42,6 +52,15 @@ class Appearance(QObject):
         apply_colors(application, self.theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)
         settings.subscribe(self._on_setting)
+        self._ring: FocusRing | None = None
+        application.focusChanged.connect(self._show_focus)
+
+    def _show_focus(self, _before: QWidget | None, focused: QWidget | None) -> None:
+        if self._ring is not None and isValid(self._ring):
+            self._ring.hide()
+            self._ring.deleteLater()
+        by_mouse = QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton
+        self._ring = None if focused is None or by_mouse or not needs_ring(focused) else FocusRing(focused)
 
     def _on_setting(self, name: str) -> None:
         if name == "theme":
@@ -61,6 +80,7 @@ class Appearance(QObject):
     def rest(self) -> None:
         """Follow the system and filter events no longer: the window is closed."""
         QGuiApplication.styleHints().colorSchemeChanged.disconnect(self.refresh)
+        self._application.focusChanged.disconnect(self._show_focus)
         self._zooming.stop()
         if self._scaler is not None:
             self._application.removeEventFilter(self._scaler)
@@ -112,6 +132,52 @@ class Appearance(QObject):
         """Switch between light and dark, and remember the choice."""
         self._settings.set("theme", "light" if self.theme.dark else "dark")
         self.refresh()
+
+
+def needs_ring(focused: QWidget) -> bool:
+    """Return whether neither the style sheet, the widget nor a caret shows that it has the focus."""
+    from PySide6.QtWidgets import (
+        QAbstractSpinBox,
+        QComboBox,
+        QLineEdit,
+        QPlainTextEdit,
+        QPushButton,
+        QTabBar,
+        QTextEdit,
+        QToolButton,
+    )
+
+    if focused.property("look") == "primary":
+        return True
+    if isinstance(focused, QPushButton | QToolButton | QAbstractSpinBox | QComboBox | QLineEdit | QTabBar):
+        return False
+    if isinstance(focused, QPlainTextEdit | QTextEdit):
+        return focused.isReadOnly() and focused.property("boxed") != "true"
+    return bool(focused.focusPolicy() & Qt.FocusPolicy.TabFocus) and not focused.isWindow()
+
+
+class FocusRing(QWidget):
+    """A ring inside the widget that has the focus, over its contents: it moves none of them."""
+
+    def __init__(self, focused: QWidget) -> None:
+        super().__init__(focused)
+        self._filled = focused.property("look") == "primary"
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        focused.installEventFilter(self)
+        self.setGeometry(focused.rect())
+        self.show()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize and isinstance(watched, QWidget):
+            self.setGeometry(watched.rect())
+        return False
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        # On the accent's own ground the ring has the color of the words.
+        inset = 4 if self._filled else 1
+        painter.setPen(QPen(current_theme().on_accent if self._filled else current_theme().accent, 2))
+        painter.drawRoundedRect(self.rect().adjusted(inset, inset, -inset, -inset), 3, 3)
 
 
 WHEEL_STEP = 120

@@ -21,9 +21,8 @@ from playground.storage.settings import Settings
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme
 from playground.ui.widgets.icons import ICON_PX, icon
-from playground.ui.widgets.labels import ElidedLabel, push_button, toned
+from playground.ui.widgets.labels import ElidedLabel, push_button
 from playground.ui.widgets.layouts import STRETCH, row_of
-from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
     from playground.client.retry import Load
@@ -108,8 +107,10 @@ class Destination(Recolored, QFrame):
         super().__init__()
         self.setAccessibleName("Destination of requests")
         self._icon = QLabel()
-        self._text = toned("", "muted")
-        self._text.setMinimumWidth(40)
+        self._text = ElidedLabel("Destination", Qt.TextElideMode.ElideRight)
+        self._text.setProperty("tone", "muted")
+        self._text.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._text.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._button = push_button("", "link", lambda: self._run())
         self._run: Callable[[], object] = lambda: None
         row_of(self._icon, self._text, self._button, on=self, margins=(0, 0, GRID, 0), spacing=6)
@@ -119,12 +120,11 @@ class Destination(Recolored, QFrame):
     @property
     def words(self) -> str:
         """The text on display."""
-        return self._text.text()
+        return self._text.full_text
 
     def show_message(self, text: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
         """Show a text with an optional action (label, handler)."""
-        self._text.setText(text)
-        self._text.setToolTip(plain_tip(text))
+        self._text.set_full_text(text)
         self.recolor()
         self._button.setVisible(bool(actions))
         if actions:

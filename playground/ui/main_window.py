@@ -472,6 +472,7 @@ class MainWindow(QMainWindow):
         if self._answers is not None:
             self.log.show_zoom()
         self.modes.show_zoom()
+        self.area.announce_width()
 
     def rest(self) -> None:
         """Stop all timers: the window is about to be deleted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QDialog,
@@ -152,6 +152,14 @@ class WorkArea(QSplitter):
         self.work_resized.emit(self.width())
         self.divided.emit()
         self.work.setFocus()
+
+    def minimumSizeHint(self) -> QSize:
+        """Return a width at which panes are hidden: they would keep the window from becoming narrower."""
+        return QSize(min(super().minimumSizeHint().width(), MIN_WORK_PX), super().minimumSizeHint().height())
+
+    def announce_width(self) -> None:
+        """Announce the width of the work again: the panes need another one."""
+        self.work_resized.emit(self.width() - (0 if self.panel.isHidden() else self.panel.minimumWidth()))
 
     def _moved(self, _place: int, _index: int) -> None:
         self._settings.set("side_width", self.panel.width())

@@ -77,7 +77,6 @@ QFrame[look="callout"] { background: $variable; border: none; border-left: 3px s
 QFrame[look="pane"] { background: $surface; border: none; }
 QFrame[look="aside"] { background: $sunk; border: none; border-left: 3px solid $muted; }
 QFrame[row="figure"] { border: 1px solid transparent; border-radius: 3px; }
-QFrame[row="figure"]:focus { border-color: $accent; }
 QLabel[look="step"] { border: 1px solid $button_border; border-radius: 11px; font-size: 11px; font-weight: 600; }
 QLabel[mono="true"] { font-size: 12px; }
 QLabel[tone="strong"] { font-weight: 600; }
@@ -91,7 +90,6 @@ QPushButton:pressed { background: $sunk; }
 QPushButton:disabled { color: $muted; background: $window; border-color: $line; }
 QPushButton:focus { border: 2px solid $accent; padding: 3px 11px; }
 QPushButton[look="primary"] { background: $accent; color: $on_accent; border: 1px solid $accent; font-weight: 600; }
-QPushButton[look="primary"]:focus { border: 2px solid $text; padding: 3px 11px; }
 QPushButton[look="primary"]:disabled { background: $window; border-color: $button_border; color: $muted; }
 QPushButton[look="quiet"] { background: transparent; border: 1px solid transparent; padding: 3px 8px; color: $muted; }
 QPushButton[look="quiet"]:hover { color: $text; border-color: $line; }
@@ -245,7 +243,6 @@ QCheckBox::indicator:checked {
 QRadioButton::indicator:checked {
     background: $surface; border: 4px solid $accent; border-radius: 7px; width: 6px; height: 6px;
 }
-QCheckBox:focus, QRadioButton:focus { color: $accent; text-decoration: underline; }
 """)
 
 

@@ -14,7 +14,6 @@ from PySide6.QtGui import (
     QFontMetricsF,
     QPainter,
     QPaintEvent,
-    QPen,
     QResizeEvent,
     QShowEvent,
 )
@@ -133,10 +132,6 @@ class ContextMeter(QAbstractButton):
         if self._parts is not None:
             left, top = self.width() - BAR_WIDTH_PX - GRID / 2, (self.height() - BAR_PX) / 2
             paint_parts(painter, theme, QRectF(left, top, BAR_WIDTH_PX, BAR_PX), self._parts)
-        if self.hasFocus():
-            painter.setPen(QPen(theme.accent, 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
 
 
 def paint_parts(painter: QPainter, theme: Theme, area: QRectF, parts: Composition) -> None:
@@ -356,7 +351,7 @@ class TopBar(QFrame):
             tools.show_compact(level >= 5)
         most = _FEW_CHARACTERS if level >= 6 else _NAME_CHARACTERS
         for button, name in zip((self._endpoint, self.file_button), self._names, strict=True):
-            set_label(button, _shortened(name, most))
+            set_label(button, shortened_name(name, most))
 
     def show_tools(self, tools: QWidget | None, *, prompt: bool) -> None:
         """Display the prompt's controls, or those of another mode in their place."""
@@ -418,7 +413,8 @@ class TopBar(QFrame):
         self._verify.setEnabled(not self._running and not self._refusal)
 
 
-def _shortened(name: str, most: int) -> str:
+def shortened_name(name: str, most: int) -> str:
+    """Return a name for a button, at most `most` characters of it."""
     # A & in a button's text would be taken for a mnemonic. The mark of unsaved changes is not cut.
     mark = " •" if name.endswith(" •") else ""
     bare = name.removesuffix(mark)

@@ -99,7 +99,10 @@ class Places:
     def fit(self, width: int) -> None:
         """Show the panes that fit into a width, in device-independent pixels."""
         few = width < NARROW_PX * zoom_factor()
-        narrow = {"response", "inspector"} if width < ONE_COLUMN_PX else {"inspector"} if few else set()
+        panes = (self._pane("prompt"), self._pane("response"))
+        both = sum(max(pane.minimumWidth(), pane.minimumSizeHint().width()) for pane in panes)
+        one = width < max(ONE_COLUMN_PX, both)
+        narrow = {"response", "inspector"} if one else {"inspector"} if few else set()
         fitting = frozenset((*PANES, "log")) - narrow
         if fitting != self._fitting:
             self._fitting = fitting

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from PySide6.QtGui import QPalette
+from PySide6.QtGui import QPalette, QTextCursor
 from PySide6.QtWidgets import QApplication, QFrame, QLabel, QLineEdit, QPlainTextEdit, QTabWidget, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
+from playground.prompt.diff import DiffRow
 from playground.ui.theme import Theme, apply_theme, load_theme, qt_palette
+from playground.ui.widgets.highlight import DifferenceView
 
 LIGHT, DARK = load_theme("light"), load_theme("dark")
 
@@ -107,3 +109,19 @@ def test_placeholder_text_has_the_muted_color(application: QApplication, qtbot: 
         qtbot.addWidget(widget)
         widget.ensurePolished()
         assert widget.palette().color(QPalette.ColorRole.PlaceholderText) == LIGHT.muted
+
+
+def test_apply_theme_difference_has_the_new_colors(application: QApplication, qtbot: QtBot) -> None:
+    """Its texts have colors of their own, which neither palette nor style sheet reaches."""
+    apply_theme(application, load_theme("light"))
+    view = DifferenceView()
+    qtbot.addWidget(view)
+    view.show_rows([DiffRow("gone", "It is 14:01."), DiffRow("come", "It is 14:02.")])
+    view.show()
+    apply_theme(application, load_theme("dark"))
+    application.processEvents()
+    text = view.document().findBlockByNumber(1)
+    cursor = QTextCursor(text)
+    cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock)
+    assert cursor.charFormat().foreground().color() == load_theme("dark").text
+    assert text.blockFormat().background().color() == load_theme("dark").selection

@@ -242,4 +242,4 @@ async def test_zoom_of_hidden_modes_is_used_when_they_are_displayed(
     header, columns = batch.table.horizontalHeader(), [column.kind for column in batch.model.columns]
     assert header.sectionSize(columns.index("request_id")) == scaled(WIDTHS["request_id"]) == 435
     assert batch.table.verticalHeader().defaultSectionSize() == 36
-    assert batch.detail.minimumHeight() == 198
+    assert batch.detail.text.font().pixelSize() == 20

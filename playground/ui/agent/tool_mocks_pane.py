@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QLabel,
     QListWidget,
-    QPlainTextEdit,
     QWidget,
 )
 
@@ -30,7 +29,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.form import combo_box, padded
+from playground.ui.widgets.form import combo_box, padded, text_box
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 
@@ -59,19 +58,14 @@ class AnswerForm(QWidget):
         self.kind = combo_box("What a call returns")
         for label, _ in KINDS.values():
             self.kind.addItem(label)
-        self.text = QPlainTextEdit()
-        self.text.setAccessibleName("The result, template, error, address or question")
+        self.text = text_box("The result, template, error, address or question", font=mono_font(12))
         self.delay = combo_box("How long it takes", list(DELAYS))
         self.first, self.second = _milliseconds("Milliseconds"), _milliseconds("Milliseconds, the second figure")
         self.between = QLabel("and")
-        self.cases = QPlainTextEdit()
-        self.cases.setAccessibleName("Other answers by argument pattern, as JSON")
-        self.cases.setPlaceholderText(CASES_HINT)
+        self.cases = text_box("Other answers by argument pattern, as JSON", CASES_HINT, mono_font(12))
         self.wrong = words("", "failure")
         self.wrong.hide()
         for edit in (self.text, self.cases):
-            edit.setFont(mono_font(12))
-            edit.setTabChangesFocus(True)
             edit.textChanged.connect(self._typed)
         for box in (self.kind, self.delay):
             box.currentIndexChanged.connect(self._typed)

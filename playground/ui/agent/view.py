@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QFrame,
     QLabel,
-    QPlainTextEdit,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -29,7 +28,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.metrics import UNKNOWN, Figure, counted, finish_text, seconds
 from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.form import combo_box, line_edit, spin_box
+from playground.ui.widgets.form import combo_box, line_edit, spin_box, text_box
 from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
@@ -288,10 +287,8 @@ class EditDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(title)
         self._as_answer = as_answer
-        self.text = QPlainTextEdit(text)
-        self.text.setFont(mono_font())
-        self.text.setAccessibleName(title)
-        self.text.setTabChangesFocus(True)
+        self.text = text_box(title, font=mono_font())
+        self.text.setPlainText(text)
         self.wrong = words("", "failure")
         self.wrong.hide()
         self.branch = push_button("Make a branch", "primary", self._take)
@@ -364,11 +361,8 @@ class AskBar(QFrame):
         self._shown: Question | None = None
         self.question = words("", "strong")
         self.hint = words("", "muted")
-        self.text = QPlainTextEdit()
-        self.text.setFont(mono_font(12))
-        self.text.setTabChangesFocus(True)
+        self.text = text_box("What the tool returns", font=mono_font(12))
         self.text.setMaximumHeight(90)
-        self.text.setAccessibleName("What the tool returns")
         self.give = push_button("Return this", "primary", lambda: self._answer(failed=False))
         self.fail = push_button("Return it as an error", clicked=lambda: self._answer(failed=True))
         row = row_of(STRETCH, self.fail, self.give)
@@ -462,7 +456,10 @@ class AgentView(TaskDialog):
         return button
 
     def _lay_out(self) -> None:
-        head = row_of(self.go, QLabel("at most"), self.limit, QLabel("requests"), STRETCH, self.branch)
+        head = FlowLayout()
+        head.addWidget(self.go)
+        head.add_labelled("at most", self.limit, QLabel("requests"))
+        head.addWidget(self.branch)
         inside = QWidget()
         self.column = column_of(on=inside, margins=(0, 0, GRID, 0), spacing=GRID)
         self.empty = words(

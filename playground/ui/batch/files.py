@@ -29,6 +29,7 @@ from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.form import text_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
@@ -51,12 +52,8 @@ class PasteRowsDialog(QDialog):
         self.setWindowTitle("Paste rows")
         self._original = text
         self._take = take
-        self.text = QPlainTextEdit()
-        self.text.setProperty("boxed", "true")
-        self.text.setFont(mono_font())
-        self.text.setAccessibleName("Rows with a header line")
-        self.text.setPlaceholderText("caller_name,question\nPriya Sharma,When is my next bill due?")
-        self.text.setTabChangesFocus(True)
+        example = "caller_name,question\nPriya Sharma,When is my next bill due?"
+        self.text = text_box("Rows with a header line", example, mono_font())
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         shown = text[:MAX_EDITED].removeprefix("\ufeff")
         self.text.setPlainText(shown)

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QMenu,
     QPlainTextEdit,
     QPushButton,
+    QSizePolicy,
     QSplitter,
     QStackedWidget,
     QWidget,
@@ -28,13 +29,24 @@ from playground.runs.metrics import counted, dollars, finish_text, percent, seco
 from playground.ui.batch.model import BatchModel, BatchTable
 from playground.ui.batch.setup import BatchSetup
 from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
+from playground.ui.topbar import shortened_name
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.icons import set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, Space, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import (
+    STRETCH,
+    FittedScroll,
+    FlowLayout,
+    Space,
+    column_of,
+    row_of,
+    single_timer,
+)
 from playground.ui.widgets.notice import SlimBar, words
 
-DETAIL_PX = 132
+DETAIL_PX = 152
+TABLE_PX = 90
+"""Minimum height of the rows."""
 VALUE_CHARS = 60
 """Characters of a variable's value in the detail of a row."""
 
@@ -96,7 +108,7 @@ class BatchDetail(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "detail")
-        self.setMinimumHeight(scaled(DETAIL_PX))
+        self.setMinimumHeight(DETAIL_PX)
         self._title = ElidedLabel("Row", Qt.TextElideMode.ElideRight)
         self.open = push_button("Open in Prompt", "link", self.open_asked)
         self.text = QPlainTextEdit()
@@ -111,7 +123,13 @@ class BatchDetail(QFrame):
         left = column_of(row_of((self._title, 1), self.open), (self.text, 1))
         self._right = QWidget()
         column_of(self.id, *self._figures.values(), STRETCH, on=self._right, margins=0, spacing=2)
-        row_of((left, 3), (self._right, 1), on=self, margins=(14, GRID, 14, GRID), spacing=GRID * 2)
+        row_of(
+            (left, 3),
+            (FittedScroll(self._right), 1, Qt.AlignmentFlag.AlignTop),
+            on=self,
+            margins=(14, GRID, 14, GRID),
+            spacing=GRID * 2,
+        )
         self.show_line(None)
 
     def show_line(self, line: BatchLine | None) -> None:
@@ -231,9 +249,12 @@ class BatchPage(QWidget):
         self.body.addWidget(self.detail)
         self.body.setStretchFactor(0, 1)
         self.body.setChildrenCollapsible(False)
+        self.body.setMinimumHeight(DETAIL_PX + TABLE_PX)
+        self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
         self.body.setSizes([10_000, DETAIL_PX])
-        page = QWidget()
-        column_of(self.setup, self.progress, order, self._filter_row(), (self.body, 1), on=page, margins=0, spacing=0)
+        page, above = QWidget(), QWidget()
+        column_of(self.setup, self.progress, order, self._filter_row(), on=above, margins=0, spacing=0)
+        column_of(FittedScroll(above), (self.body, 1), on=page, margins=0, spacing=0)
         return page
 
     def show_gaps(self, text: str) -> None:
@@ -242,9 +263,8 @@ class BatchPage(QWidget):
         self.gaps.setVisible(bool(text))
 
     def show_zoom(self) -> None:
-        """Apply the text size to the rows, their columns and the detail of a row."""
+        """Apply the text size to the rows and their columns."""
         self.table.show_zoom()
-        self.detail.setMinimumHeight(scaled(DETAIL_PX))
 
     def _filter_row(self) -> QWidget:
         self.filter = QLineEdit()
@@ -255,7 +275,9 @@ class BatchPage(QWidget):
         self.filter.textChanged.connect(lambda _text: self._filter_timer.start())
         frame = QFrame()
         frame.setProperty("look", "bar")
-        row = row_of(self.filter, on=frame, margins=(14, 4, 14, 4))
+        row = FlowLayout()
+        column_of(row, on=frame, margins=(14, 4, 14, 4))
+        row.addWidget(self.filter)
         self.quick: dict[str, QPushButton] = {}
         group = QButtonGroup(self)
         for label, query in QUICK:
@@ -275,9 +297,7 @@ class BatchPage(QWidget):
         self.copy = QPushButton("Copy request_id")
         set_icon(self.copy, "copy", "text")
         self.copy.clicked.connect(self.table.copy_row)
-        row.addWidget(self.totals, 1)
-        row.addWidget(self.retry)
-        row.addWidget(self.copy)
+        row.add_all((self.totals, self.retry, self.copy))
         return frame
 
     def show_counts(self, *, can_retry: bool) -> None:
@@ -370,6 +390,7 @@ class BatchTools(QFrame):
         self.run = push_button("Start", "primary")
         row = row_of(on=self, margins=0, spacing=GRID)
         self._with = QLabel("with")
+        self._names, self._compact = ["", ""], False
         left: Sequence[QWidget] = (self.prompt, self._with, self.data)
         for widget in left:
             row.addWidget(widget)
@@ -379,11 +400,27 @@ class BatchTools(QFrame):
 
     def show_compact(self, compact: bool) -> None:
         """Show icons in place of the words on Export and Stop, or the words."""
+        self._compact = compact
+        self._show_names()
         self._with.setVisible(not compact)
         for button, label in ((self.export, "Export…"), (self.stop, "Stop")):
             button.setText("" if compact else label)
             button.setAccessibleName(label)
             button.setToolTip(label if compact else "")
+
+    def show_prompt(self, name: str) -> None:
+        """Show the name of the prompt."""
+        self._names[0] = name or "Untitled"
+        self._show_names()
+
+    def show_data(self, name: str) -> None:
+        """Show the name of the data with the number of rows."""
+        self._names[1] = name
+        self._show_names()
+
+    def _show_names(self) -> None:
+        for button, name in zip((self.prompt, self.data), self._names, strict=True):
+            set_label(button, shortened_name(name, 10 if self._compact else 40))
 
     def set_data_menu(self, *entries: tuple[str, Callable[[], object]]) -> None:
         """Set the menu of the data button: labels and functions."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -29,8 +30,9 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.metrics import APPROXIMATELY, dollars, percent, seconds
 from playground.services import AppServices
 from playground.ui.batch.model import Displayed
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, scaled, zoom_factor
 from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.widgets.elided_combo import ElidedCombo
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button, toned
@@ -136,7 +138,8 @@ class BatchPlanner(QObject):
         return count, self._services.settings.number("cache_lifetime_s")
 
 
-HEIGHT_PX = 146
+HEIGHT_PX, WIDE_PX = 146, 840
+"""Height of a row of sections; width from which all four are in one."""
 MAX_CONCURRENCY = 256
 PROMPT_VALUE = "value in the prompt"
 _HINTS = {
@@ -183,14 +186,13 @@ class BatchSetup(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
-        self.setFixedHeight(HEIGHT_PX)
         self.combos: dict[str, QComboBox] = {}
         self.check_rows: list[CheckRow] = []
         self._columns_grid = QGridLayout()
         self._columns_grid.setColumnStretch(1, 1)
         self._checks = column_of(spacing=GRID // 2)
         add = push_button("Add check", clicked=lambda: self.add_check().value.setFocus())
-        self.order = QComboBox()
+        self.order = ElidedCombo()
         self.order.setAccessibleName("Order of sending")
         self.order.setMinimumContentsLength(8)
         self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -209,20 +211,41 @@ class BatchSetup(QFrame):
         }
         self.error = words("", "failure")
         self.error.hide()
-        row = row_of(
-            (_section("Variables", self._columns_grid), 4), on=self, margins=(14, GRID, 14, GRID), spacing=GRID * 3
-        )
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(14, GRID, 14, GRID)
+        self._grid.setHorizontalSpacing(GRID * 3)
         checks = column_of(self._checks, (add, 0, Qt.AlignmentFlag.AlignLeft))
-        row.addWidget(_section("Checks of each completion", checks), 4)
         sending = QGridLayout()
         sending.setColumnStretch(1, 1)
         for line, (label, widget) in enumerate((("Order", self.order), ("In parallel", self.concurrency))):
             sending.addWidget(QLabel(label), line, 0)
             sending.addWidget(widget, line, 1)
         sending.addWidget(self.error, 2, 0, 1, 2)
-        row.addWidget(_section("Sending", sending), 4)
         figures = column_of(*self._figures.values(), spacing=2)
-        row.addWidget(_section("Forecast", figures), 4)
+        self._sections = (
+            _section("Variables", self._columns_grid),
+            _section("Checks of each completion", checks),
+            _section("Sending", sending),
+            _section("Forecast", figures),
+        )
+        self._soon = single_timer(self, 0, self._arrange)
+        self._arrange()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put two sections into a row of a narrow page."""
+        super().resizeEvent(event)
+        self._soon.start()  # a fixed height that changes during a layout is not taken in
+
+    def _arrange(self) -> None:
+        columns = 4 if not self.isVisible() or self.width() >= scaled(WIDE_PX) else 2
+        height = scaled(HEIGHT_PX * 4 // columns)
+        if self.minimumHeight() != height:
+            for at, section in enumerate(self._sections):
+                self._grid.addWidget(section, at // columns, at % columns)
+            for at in range(4):
+                self._grid.setColumnStretch(at, int(at < columns))
+            self.setProperty("zoomApplied", zoom_factor())  # the height is in the present text size
+            self.setFixedHeight(height)
 
     def show_columns(self, variables: Sequence[str], columns: Sequence[str], valued: Mapping[str, str]) -> None:
         """Offer the data's columns for each variable; an earlier choice remains if its column exists."""
@@ -234,7 +257,7 @@ class BatchSetup(QFrame):
                 widget.deleteLater()
         self.combos = {}
         for line, name in enumerate(variables):
-            combo = QComboBox()
+            combo = ElidedCombo()
             combo.setAccessibleName(f"Column of {name}")
             combo.setMinimumContentsLength(8)
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

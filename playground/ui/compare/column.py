@@ -26,6 +26,7 @@ from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, scaled, zoom_factor
 from playground.ui.widgets.figure_row import Bar, BarPiece
+from playground.ui.widgets.highlight import change_format
 from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, text_data, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
@@ -143,13 +144,9 @@ def _by_words(before: str, after: str) -> list[tuple[str, str]]:
 
 
 def _format(sign: str) -> QTextCharFormat:
-    theme, form = current_theme(), QTextCharFormat()
-    form.setForeground(theme.muted if sign in ("gone", "head") else theme.text)
-    form.setFontStrikeOut(sign == "gone")
+    form = change_format("skipped" if sign == "head" else sign)
     if sign == "come":
-        form.setBackground(theme.selection)
-        form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
-        form.setUnderlineColor(theme.accent)
+        form.setBackground(current_theme().selection)
     return form
 
 
@@ -238,7 +235,7 @@ class ColumnView(QFrame):
 
     def minimumSizeHint(self) -> QSize:
         """Return a width in which the request_id is complete: four columns fit into 1,280 pixels."""
-        return QSize(LEAST_PX, super().minimumSizeHint().height())
+        return QSize(scaled(LEAST_PX), super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

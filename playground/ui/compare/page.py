@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QResizeEvent, QShowEvent
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
     QMenu,
     QMessageBox,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QSplitter,
     QTableWidget,
@@ -45,7 +46,7 @@ from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.form import combo_box, padded, spin_box
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled, single_timer
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, FlowLayout, column_of, row_of, scrolled, single_timer
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import open_once
@@ -139,7 +140,9 @@ class VariantDialog(QDialog):
 
 _ORDER_LABELS = {"together": "All together", "forward": "A first", "backward": "A last"}
 _START_LABELS = {"as_is": "Cache unchanged", "cold": "All cold", "warm": "All warm first"}
-VALUE_PX = 120
+VALUE_PX, MOST_PX = 120, 116
+"""Minimum width of a value; height from which the values scroll."""
+_GROWS, _STAYS = QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred
 
 
 class CompareTools(QWidget):
@@ -157,11 +160,12 @@ class CompareTools(QWidget):
         self.stop = push_button("Stop all", icon=("stop", "text"))
         self.send = push_button("", "primary")
         self._shortcut, self._compact = "", False
+        self._runs_label = QLabel("Runs")
         row_of(
             self.add,
             STRETCH,
             self.differences,
-            QLabel("Runs"),
+            self._runs_label,
             self.runs,
             self.stop,
             self.send,
@@ -176,6 +180,8 @@ class CompareTools(QWidget):
         self.send.setText("Send all" if compact else f"Send all  {self._shortcut}")
         self.differences.setText("Differences" if compact else "Word differences from A")
         self.differences.setAccessibleName("Word differences from A")
+        self._runs_label.setVisible(not compact)
+        self.runs.setToolTip("Runs per column" if compact else "")
         self.add.setText("Add" if compact else "Add column")
         self.add.setAccessibleName("Add column")
         self.stop.setText("Stop" if compact else "Stop all")
@@ -191,6 +197,10 @@ class CompareTools(QWidget):
         self.runs.setEnabled(not running)
 
 
+PREFIX_PX = 330
+"""Minimum width of the words beside a bar."""
+
+
 class PrefixStrip(QFrame):
     """One bar per column: tokens shared with the prefix of A, further stable tokens, variable tokens."""
 
@@ -200,7 +210,9 @@ class PrefixStrip(QFrame):
         self._rows: list[tuple[QLabel, Bar, ElidedLabel]] = []
         title = toned("Prefix", "strong")
         hint = toned("input tokens in the order in which the cache reads them", "muted")
-        head = row_of(title, hint, STRETCH, spacing=GRID)
+        hint.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        head = FlowLayout()
+        head.add_all((title, hint))
         self._legend: list[Bar] = []
         for label, piece in (
             ("stable, as in A", BarPiece(1, "stable_edge")),
@@ -211,15 +223,15 @@ class PrefixStrip(QFrame):
             key.setFixedSize(12, 9)
             key.show_pieces((piece,), label)
             text = toned(label, "muted")
-            head.addWidget(key)
-            head.addWidget(text)
+            holder = QWidget()
+            row_of(key, text, on=holder, margins=0, spacing=GRID)
+            head.addWidget(holder)
             self._legend.append(key)
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(GRID)
         self._grid.setVerticalSpacing(2)
         self._grid.setColumnStretch(1, 3)
         self._grid.setColumnStretch(2, 1)
-        self._grid.setColumnMinimumWidth(2, 330)
         self.costs = words("", "muted")
         column_of(head, self._grid, self.costs, on=self, margins=(14, 6, 14, 6), spacing=4)
 
@@ -244,6 +256,7 @@ class PrefixStrip(QFrame):
     def _add_row(self, index: int) -> None:
         letter = toned(LETTERS[index], "strong")
         row = letter, Bar(10), ElidedLabel(f"Prefix of {LETTERS[index]}", Qt.TextElideMode.ElideRight)
+        row[2].setMinimumWidth(PREFIX_PX)
         for place, widget in enumerate(row):
             self._grid.addWidget(widget, index, place)
         self._rows.append(row)
@@ -264,10 +277,6 @@ class PrefixStrip(QFrame):
         restyle(text, tone=tone)
 
 
-HINT_PX = 1_150
-"""Minimum width of the row of values for its hint."""
-
-
 class ValueRow(QFrame):
     """Values that all columns share, typed or from a row of data, and the order of sending."""
 
@@ -280,13 +289,10 @@ class ValueRow(QFrame):
         super().__init__()
         self.setProperty("look", "bar")
         self.fields: dict[str, QLineEdit] = {}
-        title = toned("Variables", "strong")
+        self._holders: list[QWidget] = []
+        """A label with its field each."""
+        self._title = toned("Variables", "strong")
         self.hint = toned("shared by all columns", "muted")
-        self._holder = QWidget()
-        self._values = row_of(on=self._holder, margins=0)
-        scroll = scrolled(self._holder)
-        scroll.setFixedHeight(36)
-        scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.open_rows = push_button("Row from CSV…", "link")
         self.open_rows.setToolTip("Fill the values from a row of a CSV, TSV or JSON lines file")
         self.rows = padded(QSpinBox())
@@ -296,23 +302,11 @@ class ValueRow(QFrame):
         self.rows.valueChanged.connect(self.row_chosen)
         self.order = _choice("Order of sending", _ORDER_LABELS, list(ORDERS.values()))
         self.start = _choice("State of the cache", _START_LABELS, list(CACHE_STARTS.values()))
-        row_of(
-            title,
-            self.hint,
-            (scroll, 1),
-            self.open_rows,
-            self.rows,
-            self.order,
-            self.start,
-            on=self,
-            margins=(14, 2, 14, 2),
-            spacing=GRID,
-        )
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Leave the hint out of a narrow row: the values need the width."""
-        super().resizeEvent(event)
-        self.hint.setVisible(self.width() >= scaled(HINT_PX))
+        inside = QWidget()
+        self._flow = FlowLayout()
+        column_of(self._flow, on=inside, margins=(14, 4, 14, 4))
+        column_of(FittedScroll(inside, most_px=MOST_PX), on=self, margins=0)
+        self._place()
 
     def show_values(self, values: Mapping[str, str | None], *, typed: bool = True) -> None:
         """Show a field per variable; None: no value yet. Fields on display keep their focus.
@@ -320,13 +314,11 @@ class ValueRow(QFrame):
         `typed`: the field with the focus keeps its text too: the value is the one that is being typed.
         """
         if list(values) != list(self.fields):
-            while self._values.count():
-                item = self._values.takeAt(0)
-                widget = item.widget() if item is not None else None
-                if widget is not None:
-                    widget.deleteLater()
+            for holder in self._holders:
+                holder.deleteLater()
+            self._holders = []
             self.fields = {name: self._field(name) for name in values}
-            self._values.addStretch(1 if not values else 0)
+            self._place()
         for name, value in values.items():
             field = self.fields[name]
             if field.text() != (value or "") and not (typed and field.hasFocus()):
@@ -347,6 +339,12 @@ class ValueRow(QFrame):
         self.rows.show()
         self.row_chosen.emit(0)
 
+    def _place(self) -> None:
+        while self._flow.count():
+            self._flow.takeAt(0)
+        self.hint.setSizePolicy(_STAYS if self._holders else _GROWS, QSizePolicy.Policy.Preferred)
+        self._flow.add_all((self._title, self.hint, *self._holders, self.open_rows, self.rows, self.order, self.start))
+
     def _field(self, name: str) -> QLineEdit:
         label, field = QLabel(name), QLineEdit()
         label.setProperty("tone", "variable")
@@ -356,8 +354,10 @@ class ValueRow(QFrame):
         field.setMinimumWidth(VALUE_PX)
         field.textEdited.connect(lambda text: self.value_edited.emit(name, text))
         label.setBuddy(field)
-        self._values.addWidget(label)
-        self._values.addWidget(field, 1)
+        holder = QWidget()
+        holder.setSizePolicy(_GROWS, QSizePolicy.Policy.Preferred)
+        row_of(label, (field, 1), on=holder, margins=0)
+        self._holders.append(holder)
         return field
 
 
@@ -368,6 +368,10 @@ def _choice(name: str, labels: Mapping[str, str], tips: Sequence[str]) -> QCombo
         box.setItemData(at, tips[at], Qt.ItemDataRole.ToolTipRole)
     box.setToolTip(name)
     return box
+
+
+COLUMNS_PX, SUMMARY_PX = 160, 90
+"""Minimum heights of the columns, which scroll below it, and of the summary."""
 
 
 class ComparePage(QWidget):
@@ -394,19 +398,22 @@ class ComparePage(QWidget):
         self.body = QSplitter(Qt.Orientation.Vertical)
         self.body.setChildrenCollapsible(False)
         self.body.setHandleWidth(1)
+        self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
         columns = scrolled(self.row)
         columns.setFrameShape(QFrame.Shape.NoFrame)
-        columns.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.body.addWidget(columns)
         self.body.addWidget(self._summary_pane())
         self.body.setStretchFactor(0, 1)
         self.body.setSizes([600, 150])
-        column_of(self.notice, self.values, self.strip, (self.body, 1), on=self, margins=0, spacing=0)
+        columns.setMinimumHeight(COLUMNS_PX)
+        self.body.setMinimumHeight(COLUMNS_PX + SUMMARY_PX + 1)
+        parts = self.notice, self.values, FittedScroll(self.strip), (self.body, 1)
+        column_of(*parts, on=self, margins=0, spacing=0)
 
     def _summary_pane(self) -> QFrame:
         pane = QFrame()
         pane.setProperty("look", "checks")
-        pane.setMinimumHeight(90)
+        pane.setMinimumHeight(SUMMARY_PX)
         title = toned("Summary", "strong")
         head = row_of(title, (self.caption, 1), margins=(14, 4, 14, 0), spacing=GRID)
         self.exports: list[QPushButton] = []
@@ -451,7 +458,7 @@ class ComparePage(QWidget):
         header = self.summary.horizontalHeader()
         for at in range(len(columns) + 1):
             header.setSectionResizeMode(at, header.ResizeMode.Stretch if at else header.ResizeMode.Fixed)
-        self.summary.setColumnWidth(0, 230)
+        self.summary.setColumnWidth(0, min(scaled(230), self.summary.width() // 4))
         fill_table(self.summary, [(label, *cells) for label, cells in rows])
         self.caption.set_full_text(caption)
         for button in self.exports:

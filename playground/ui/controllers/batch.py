@@ -22,7 +22,6 @@ from playground.ui.batch.files import BatchFiles
 from playground.ui.batch.page import BatchPage, BatchTools
 from playground.ui.batch.setup import BatchPlanner, DisplayedBatch
 from playground.ui.modes import ModeView
-from playground.ui.widgets.icons import set_label
 from playground.ui.widgets.layouts import repeating_timer
 from playground.versions.service import PromptIdentity
 
@@ -171,7 +170,7 @@ class BatchController(QObject):
         name = self._prompt_name()
         if self.session is not None and self._prepared is not None:
             name = self._prepared.settings.document.name or name
-        set_label(self.tools.prompt, (name or "Untitled").replace("&", "&&")[:40])
+        self.tools.show_prompt(name)
         if self.setting_up and self.page.isVisible():
             document, endpoint = self._prompt(), self._services.endpoint
             setup = self.page.setup
@@ -366,9 +365,7 @@ class BatchController(QObject):
 
     def _show_tools(self) -> None:
         tools, session = self.tools, self.session
-        set_label(
-            tools.data, f"{self._source[:40]} · {counted(len(self._rows), 'row')}" if self._rows else "Choose data"
-        )
+        tools.show_data(f"{self._source[:40]} · {counted(len(self._rows), 'row')}" if self._rows else "Choose data")
         tools.stop.setVisible(self.running)
         tools.export.setEnabled(session is not None and bool(session.results))
         label, enabled = "Start", self._prepared is not None

@@ -15,6 +15,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, percent
 from playground.services import AppServices
+from playground.ui.widgets.form import text_box
 from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.task_dialog import ask_save, open_once
 
@@ -262,14 +263,13 @@ class VersionPaths(QObject):
         await self._workspace.versions.save(self.identity, self._prompt.document(), label or "Saved version", note)
 
     def _ask(self, title: str, label: str, note: str, store: Callable[[str, str], Coroutine[Any, Any, None]]) -> None:
-        from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLineEdit, QPlainTextEdit
+        from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLineEdit
 
         dialog = QDialog(self.panel)
         dialog.setWindowTitle(title)
         form = QFormLayout(dialog)
-        name, text = QLineEdit(label), QPlainTextEdit(note)
-        text.setTabChangesFocus(True)
-        text.setProperty("boxed", "true")
+        name, text = QLineEdit(label), text_box("Note")
+        text.setPlainText(note)
         form.addRow("Label", name)
         form.addRow("Note", text)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)

@@ -22,7 +22,7 @@ from playground.prompt.document import Document
 from playground.ui.startup_checks import program_versions
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.labels import copy_text, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import button_box
 
@@ -46,7 +46,7 @@ class AboutDialog(QDialog):
         shown.setFont(mono_font(12))
         self.copy = push_button("Copy versions", clicked=lambda: copy_text(self.text))
         buttons = button_box(self.accept, self.copy)
-        column_of(title, shown, buttons, on=self, margins=GRID * 2, spacing=GRID)
+        column_of(title, FittedScroll(shown), buttons, on=self, margins=GRID * 2, spacing=GRID)
         self.resize(520, self.sizeHint().height())
 
 

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, scaled, zoom_factor
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
@@ -134,6 +134,7 @@ class CommandPalette(QDialog):
         """`use` has how often each command was run, by label: of equal matches, the most used is first."""
         super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
         self._entries = tuple(entries)
+        self._zoom = zoom_factor()
         self._use = dict(use or {})
         self.setAccessibleName("All commands")
         self.setProperty("look", "popup")
@@ -148,14 +149,22 @@ class CommandPalette(QDialog):
         self.list.currentRowChanged.connect(self._show_current)
         self.list.itemClicked.connect(lambda _item: self._run())
         column_of(self.line, self.nothing, (self.list, 1), on=self, margins=GRID)
-        self.resize(WIDTH, HEIGHT)
+        self.resize(scaled(WIDTH), scaled(HEIGHT))
         self._fill("")
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Make the rows again in another text size."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange) and self._zoom != zoom_factor():
+            self._zoom = zoom_factor()
+            self.resize(scaled(WIDTH), scaled(HEIGHT))
+            self._fill(self.line.text())
 
     def open_at(self, window: QWidget) -> None:
         """Show it near the window's top."""
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         corner = window.mapToGlobal(window.rect().topLeft())
-        self.move(corner.x() + (window.width() - WIDTH) // 2, corner.y() + 80)
+        self.move(corner.x() + (window.width() - self.width()) // 2, corner.y() + 80)
         self.show()
         self.line.setFocus()
 
@@ -170,7 +179,7 @@ class CommandPalette(QDialog):
         for _, _, number in ranked:
             label, shortcut, _ = self._entries[number]
             item = QListWidgetItem()
-            item.setSizeHint(QSize(WIDTH - 40, 28))
+            item.setSizeHint(QSize(scaled(WIDTH - 40), scaled(28)))
             item.setData(Qt.ItemDataRole.UserRole, number)
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{label} {shortcut}".strip())
             self.list.addItem(item)

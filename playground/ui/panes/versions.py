@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QTextBlockFormat, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtGui import QPainter, QPaintEvent, QTextCursor
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -21,21 +21,20 @@ from PySide6.QtWidgets import (
     QSplitter,
     QStyle,
     QStyledItemDelegate,
-    QStyleOptionComboBox,
     QStyleOptionViewItem,
-    QStylePainter,
-    QTextEdit,
     QWidget,
 )
 
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import UNKNOWN, counted, percent
-from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
+from playground.runs.metrics import UNKNOWN, percent
+from playground.ui.theme import GRID, current_theme, scaled, ui_font
+from playground.ui.widgets.elided_combo import ElidedCombo
 from playground.ui.widgets.form import line_edit
+from playground.ui.widgets.highlight import MOST_ROWS, DifferenceView, DiffLine
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import column_of, row_of, single_timer
+from playground.ui.widgets.layouts import FittedScroll, FlowLayout, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
 from playground.versions.commits import Commit
@@ -44,7 +43,6 @@ from playground.versions.export import VersionFigures
 from playground.versions.history import Version
 from playground.versions.service import Overview
 
-MAX_ROWS = 2_000
 BAR_PX, EDGE_PX, NAME_PX, FIGURE_PX = 10, 20, 72, 110
 _UNCHANGED = ("same", "skipped", "head")
 _NARROW = 4
@@ -69,66 +67,47 @@ class BoundaryBars(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(260, EDGE_PX * len(self._rows))
+        return QSize(260, scaled(EDGE_PX) * len(self._rows))
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
+        edge_px, name_px, figure_px = map(scaled, (EDGE_PX, NAME_PX, FIGURE_PX))
         painter.setFont(ui_font(12, tabular=True))
         longest = max((edge.total for _, edge in self._rows), default=0.0) or 1.0
-        room = max(self.width() - NAME_PX - FIGURE_PX, 1)
+        room = max(self.width() - name_px - figure_px, 1)
         align = Qt.AlignmentFlag.AlignVCenter
         for number, (name, edge) in enumerate(self._rows):
-            top = number * EDGE_PX
+            top = number * edge_px
             painter.setPen(current_theme().text)
-            painter.drawText(QRectF(0, top, NAME_PX, EDGE_PX), align, name)
-            bar = top + (EDGE_PX - BAR_PX) / 2
+            painter.drawText(QRectF(0, top, name_px, edge_px), align, name)
+            bar = top + (edge_px - BAR_PX) / 2
             stable, whole = room * edge.tokens / longest, room * edge.total / longest
-            painter.fillRect(QRectF(NAME_PX, bar, whole, BAR_PX), current_theme().variable_edge)
-            painter.fillRect(QRectF(NAME_PX, bar, max(stable - 1, 0), BAR_PX), current_theme().stable_edge)
+            painter.fillRect(QRectF(name_px, bar, whole, BAR_PX), current_theme().variable_edge)
+            painter.fillRect(QRectF(name_px, bar, max(stable - 1, 0), BAR_PX), current_theme().stable_edge)
             painter.setPen(current_theme().muted)
-            area = QRectF(self.width() - FIGURE_PX, top, FIGURE_PX, EDGE_PX)
+            area = QRectF(self.width() - figure_px, top, figure_px, edge_px)
             painter.drawText(area, align | Qt.AlignmentFlag.AlignRight, f"≈ {edge.tokens:,.0f} stable")
 
 
-class VersionDiffView(Recolored, QTextEdit):
-    """Read-only rows of a comparison. Signs and strokes repeat what the colors say; all text is plain."""
+class VersionDiffView(DifferenceView):
+    """Rows of a comparison with line numbers, boundaries, and the grounds of stable and variable text."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._shown: tuple[VersionComparison, str, str] | None = None
-        self.setReadOnly(True)
-        self.setAccessibleName("Differences of the versions")
-        self.setFont(mono_font(12))
-        self.setWordWrapMode(QTextOption.WrapMode.NoWrap)
-        self.setTabChangesFocus(True)
-        self.colored()
-
-    def recolor(self) -> None:
-        """Show the same comparison in the colors of the theme."""
-        if self._shown is not None:
-            self.show_comparison(*self._shown)
+        super().__init__("Differences of the versions", wraps=False)
+        self._found: VersionComparison | None = None
 
     def show_comparison(self, found: VersionComparison, old: str, new: str) -> None:
-        """Show a comparison, at most MAX_ROWS rows; `old` and `new` name the versions."""
-        self._shown = (found, old, new)
-        self.clear()
-        cursor = QTextCursor(self.document())
-        for number, row in enumerate(found.rows[:MAX_ROWS]):
-            if number:
-                cursor.insertBlock()
-            cursor.setBlockFormat(self._block(row))
-            cursor.insertText(_numbers(row), self._form(VersionRow("skipped", "")))
-            cursor.insertText(self._text(row, found, old, new), self._form(row))
-        if len(found.rows) > MAX_ROWS:
-            cursor.insertBlock()
-            cursor.insertText(counted(len(found.rows) - MAX_ROWS, "more row"), self._form(VersionRow("skipped", "")))
-        self.moveCursor(QTextCursor.MoveOperation.Start)
+        """Show a comparison; `old` and `new` name the versions."""
+        self._found = found
+        self.show_lines(
+            [DiffLine(row.sign, _numbers(row), self._text(row, found, old, new), row.zone or "") for row in found.rows]
+        )
 
     def next_change(self) -> None:
         """Move to the next changed line or boundary; from the last one to the first."""
-        if self._shown is None:
+        if self._found is None:
             return
-        changed = [n for n, row in enumerate(self._shown[0].rows[:MAX_ROWS]) if row.sign not in _UNCHANGED]
+        changed = [n for n, row in enumerate(self._found.rows[:MOST_ROWS]) if row.sign not in _UNCHANGED]
         at = self.textCursor().blockNumber()
         # Lines that follow each other are one change.
         starts = [n for n in changed if n - 1 not in changed]
@@ -146,29 +125,6 @@ class VersionDiffView(Recolored, QTextEdit):
         if row.sign in ("head", "skipped"):
             return row.text if row.sign == "head" else f"⋯ {row.text}"
         return visible_line(row.text)
-
-    def _block(self, row: VersionRow) -> QTextBlockFormat:
-        block = QTextBlockFormat()
-        if row.zone == "stable":
-            block.setBackground(current_theme().stable)
-        elif row.zone == "variable":
-            block.setBackground(current_theme().variable)
-        if row.sign in ("head", "new_boundary", "old_boundary"):
-            block.setTopMargin(GRID / 2)
-            block.setBottomMargin(GRID / 2)
-        return block
-
-    def _form(self, row: VersionRow) -> QTextCharFormat:
-        form = QTextCharFormat()
-        form.setForeground(current_theme().muted if row.sign in ("skipped", "old_boundary") else current_theme().text)
-        form.setFontStrikeOut(row.sign == "gone")
-        form.setFontUnderline(row.sign == "come")
-        form.setUnderlineColor(current_theme().accent)
-        if row.sign in ("head", "new_boundary"):
-            form.setFontWeight(600)
-        if row.sign == "new_boundary":
-            form.setForeground(current_theme().variable_edge)
-        return form
 
 
 def _numbers(row: VersionRow) -> str:
@@ -202,7 +158,7 @@ class VersionRows(QStyledItemDelegate):
         super().__init__(parent)
 
     def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
-        return QSize(200, ROW_PX)
+        return QSize(200, scaled(ROW_PX))
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -217,7 +173,9 @@ class VersionRows(QStyledItemDelegate):
             painter.fillRect(rect.adjusted(0, 0, 3 - rect.width(), 0), theme.accent)
         painter.setPen(theme.line)
         painter.drawLine(rect.bottomLeft(), rect.bottomRight())
-        upper, lower = rect.adjusted(12, 5, -10, -24), rect.adjusted(12 + NUMBER_PX, 24, -10, -4)
+        number_px, cached_px, cost_px = map(scaled, (NUMBER_PX, CACHED_PX, COST_PX))
+        half = scaled(24)
+        upper, lower = rect.adjusted(12, 5, -10, -half), rect.adjusted(12 + number_px, half, -10, -4)
         painter.setPen(theme.text)
         painter.setFont(ui_font(13, bold=True, tabular=True))
         left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -228,8 +186,8 @@ class VersionRows(QStyledItemDelegate):
         painter.setFont(ui_font(13, tabular=True))
         if not commit:
             painter.drawText(upper, right, UNKNOWN if figures.per_thousand is None else f"${figures.per_thousand:,.3f}")
-            painter.drawText(upper.adjusted(0, 0, -COST_PX, 0), right, percent(figures.cached))
-        middle = upper.adjusted(NUMBER_PX, 0, 0 if commit else -(COST_PX + CACHED_PX), 0)
+            painter.drawText(upper.adjusted(0, 0, -cost_px, 0), right, percent(figures.cached))
+        middle = upper.adjusted(number_px, 0, 0 if commit else -(cost_px + cached_px), 0)
         if not commit and item.label:
             paint_icon(
                 painter, "bookmark", QRect(middle.right() - 16, middle.top() + 2, 16, 16).toRectF(), theme.accent
@@ -252,21 +210,6 @@ def _second_line(item: Item, *, current: bool) -> str:
         return f"{day} {moment:%H:%M} · commit {item.id[:7]}"
     sent = f"{len(item.run_ids):,} sent" if item.run_ids else "not sent"
     return f"{day} {moment:%H:%M} · {sent}" + (" · in the editor" if current else "")
-
-
-class _ElidedCombo(QComboBox):
-    """A style sheet would cut a long text without a sign."""
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        painter, option = QStylePainter(self), QStyleOptionComboBox()
-        self.initStyleOption(option)
-        room = self.style().subControlRect(
-            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
-        )
-        width = room.width() - 4
-        option.currentText = option.fontMetrics.elidedText(option.currentText, Qt.TextElideMode.ElideRight, width)
-        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 SEARCH_MS = 200
@@ -318,7 +261,7 @@ class VersionsPanel(QFrame):
         self.list.setAccessibleName("Versions, newest first")
         self._delegate = VersionRows(self.list)
         self.list.setItemDelegate(self._delegate)
-        self.against = _ElidedCombo()
+        self.against = ElidedCombo()
         self.against.setAccessibleName("Compare against")
         self.against.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.subject = QLabel()
@@ -359,19 +302,22 @@ class VersionsPanel(QFrame):
         self._note.setContentsMargins(GRID, GRID, GRID, GRID)
         one.addWidget(self._note)
         self.list.setToolTip(NOTE)
-        other = column_of(
-            _row(self.subject, self.against, self.answers, self.restore, self.close_button),
-            hairline(),
-            on=right,
-            margins=0,
-            spacing=0,
-        )
-        head = column_of(self.headline, self.detail, self.bars, margins=(GRID * 2, GRID, GRID * 2, GRID), spacing=GRID)
-        other.addLayout(head)
+        top = FlowLayout()
+        self.against.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        top.add_all((self.subject, self.against, self.answers, self.restore, self.close_button))
+        bar = QWidget()
+        column_of(top, on=bar, margins=(GRID, GRID // 2, GRID, GRID // 2))
+        other = column_of(bar, hairline(), on=right, margins=0, spacing=0)
+        head = QWidget()
+        margins = (GRID * 2, GRID, GRID * 2, GRID)
+        column_of(self.headline, self.detail, self.bars, on=head, margins=margins, spacing=GRID)
+        other.addWidget(FittedScroll(head))
         actions = _row(self.fix, self.next)
         actions.insertStretch(0, 1)
         other.addLayout(actions)
         other.addWidget(hairline())
+        self.diff.setMinimumHeight(60)
+        self.diff.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
         other.addWidget(self.diff, 1)
         for widget, share in ((left, 4), (right, 6)):
             self._split.addWidget(widget)
@@ -528,13 +474,13 @@ class VersionsPanel(QFrame):
 
     def resizeEvent(self, event: object) -> None:
         """Put the comparison under the list if the panel is narrow."""
-        narrow = self.width() < NARROW_PX
+        narrow = self.width() < scaled(NARROW_PX)
         way = Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal
         if way != self._split.orientation() or not self._placed:
             self._placed = True
             self._split.setOrientation(way)
             self._split.setSizes([400, 600])  # shares of the room, by the stretch factors
-        self._note.setVisible(not narrow or self.height() >= TALL_PX)
+        self._note.setVisible(not narrow or self.height() >= scaled(TALL_PX))
         super().resizeEvent(event)  # type: ignore[arg-type]  # a QResizeEvent
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QComboBox, QFrame, QLabel, QLineEdit, QPlainTextEdit, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QComboBox, QFrame, QLabel, QLineEdit, QPushButton, QSizePolicy, QWidget
 
 from playground.experiments.comparison import Piece
 from playground.recorder.difference import RequestDifference
@@ -17,13 +17,13 @@ from playground.ui.compare.column import PieceView
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.figure_row import figure, round_up
-from playground.ui.widgets.form import spin_box
-from playground.ui.widgets.icons import icon, set_icon
+from playground.ui.widgets.form import spin_box, text_box
+from playground.ui.widgets.icons import icon, set_icon, set_label
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 
-_URL_PX = 248
+_URL_PX, _SHORT_URL_PX = 248, 150
 _FORWARDS_PX = 780
 """Least width with the name of the endpoint beside the address."""
 
@@ -44,7 +44,6 @@ class RecorderTools(QWidget):
         self.url.setReadOnly(True)
         self.url.setFont(mono_font(12))
         self.url.setAccessibleName("Base URL for your program")
-        self.url.setFixedWidth(_URL_PX)
         self.copy = CopyButton("the base URL")
         self.forwards = toned("", "muted")
         self.port = spin_box(0, 65_535, 8788, "Port of the Recorder; 0 takes a free one")
@@ -54,6 +53,7 @@ class RecorderTools(QWidget):
         self.button = push_button(
             "", clicked=lambda _checked: (self.stop_wanted if self._running else self.start_wanted).emit()
         )
+        self._compact = False
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         row_of(
             STRETCH,
@@ -69,7 +69,7 @@ class RecorderTools(QWidget):
             margins=0,
             spacing=GRID,
         )
-        self._running = False
+        self._running = self._paused = False
         self.show_state("Not recording", "", "", running=False, busy=False)
         self.show_paused(False)
 
@@ -93,17 +93,29 @@ class RecorderTools(QWidget):
         self.port.setVisible(not running)
         self.pause.setVisible(running)
         self.button.setEnabled(not busy)
-        self.button.setText("Stop" if running else "Start recording")
         set_icon(self.button, "stop" if running else "record", "text" if running else "on_accent")
         restyle(self.button, look="" if running else "primary")
+        self.show_compact(self._compact)
 
     def show_paused(self, paused: bool) -> None:
         """Show Resume instead of Pause."""
-        self.pause.setText("Resume" if paused else "Pause")
+        self._paused = paused
+        self.show_compact(self._compact)
         set_icon(self.pause, "play" if paused else "pause", "text")
         tip = "Show the requests that arrived meanwhile" if paused else "Keep the rows in place; recording continues"
         self.pause.setToolTip(tip)
         self.pause.setAccessibleName("Resume the display" if paused else "Pause the display")
+
+    def show_compact(self, compact: bool) -> None:
+        """Shorten the address, and leave out words, or show all."""
+        self._compact = compact
+        self.url.setFixedWidth(scaled(_SHORT_URL_PX if compact else _URL_PX))
+        self.url.setProperty("zoomApplied", zoom_factor())  # the width is in the present text size
+        set_label(self.pause, "" if compact else "Resume" if self._paused else "Pause")
+        start = "Record" if compact else "Start recording"
+        set_label(self.button, start if not self._running else "" if compact else "Stop")
+        self.button.setAccessibleName("Stop" if self._running else "Start recording")
+        self.button.setToolTip("Stop" if self._running and compact else "")
 
     def show_theme(self) -> None:
         """Draw the mark in the color of the current theme."""
@@ -114,7 +126,7 @@ class RecorderTools(QWidget):
         self._fit()
 
     def _fit(self) -> None:
-        self.forwards.setVisible(bool(self.forwards.text()) and self.width() >= _FORWARDS_PX)
+        self.forwards.setVisible(bool(self.forwards.text()) and self.width() >= scaled(_FORWARDS_PX))
 
 
 SNIPPETS = {
@@ -153,12 +165,8 @@ class ConnectPanel(QWidget):
         self.client = QComboBox()
         self.client.setAccessibleName("Client library")
         self.client.addItems(list(SNIPPETS))
-        self.code = QPlainTextEdit()
+        self.code = text_box("Code that sends requests to the Recorder", font=mono_font(12))
         self.code.setReadOnly(True)
-        self.code.setTabChangesFocus(True)
-        self.code.setProperty("boxed", "true")
-        self.code.setFont(mono_font(12))
-        self.code.setAccessibleName("Code that sends requests to the Recorder")
         self.code.setMaximumHeight(170)
         self.copy = CopyButton("the code")
         row = row_of((self.client, 1), self.copy)
@@ -188,6 +196,7 @@ AFTER_TABLE_MS = 20
 """New bars are painted in the frame after the rows of the table, so that neither frame is late."""
 _LEFT, _TOP, _BOTTOM, _GAP = 48, 24, 28, 3
 _WIDEST = 36
+_MEANING = "prompt tokens per request"
 _HEIGHT = 150
 
 
@@ -281,7 +290,8 @@ class TokenBars(QWidget):
             painter.setPen(self._theme.muted)
             painter.drawText(QPointF(x + 14, base), "leak")
             x += 34 + painter.fontMetrics().horizontalAdvance("leak")
-        painter.drawText(QPointF(x, base), "prompt tokens per request")
+        if x + painter.fontMetrics().horizontalAdvance(_MEANING) <= self.width():
+            painter.drawText(QPointF(x, base), _MEANING)
 
     def _paint_dots(self, painter: QPainter, centers: list[QPointF]) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -302,7 +312,7 @@ class TokenBars(QWidget):
         last = f"{self._rows[-1].started_utc.astimezone():%H:%M:%S}"
         if len(self._rows) > 1:
             end = self._place(len(self._rows) - 1).right()
-            at = max(end - painter.fontMetrics().horizontalAdvance(last), area.left() + 70)
+            at = max(end - painter.fontMetrics().horizontalAdvance(last), area.left() + scaled(70))
             painter.drawText(QPointF(at, self.height() - 5), last)
 
     def _paint_bars(self, painter: QPainter, most: float) -> None:

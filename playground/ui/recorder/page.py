@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QFrame,
     QMenu,
     QPushButton,
@@ -31,9 +32,9 @@ from playground.ui.recorder.programs import LeaksPanel, ProgramList
 from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled
-from playground.ui.widgets.icons import icon_button, set_icon
+from playground.ui.widgets.icons import icon_button, set_icon, set_label
 from playground.ui.widgets.labels import toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import column_of, row_of, scrolled
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.tab_bar import PaneTabs
@@ -48,6 +49,8 @@ LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy reque
 NO_MATCH = "No recorded request matches this filter."
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
+_SIDES_SHARE = 0.55
+"""Largest share of both sides in the page's width."""
 _SIDES_PX = {True: (212, 316), False: (164, 304)}
 """Widths of programs and leaks in a wide page, and in a narrow one."""
 
@@ -90,7 +93,6 @@ class RecorderPage(QWidget):
         self.connect_panel = ConnectPanel()
         self.request = RequestTab(narrow=True)
         self.inspector = InspectorPane()
-        self.inspector.setMinimumWidth(240)
         self.inspector.tabs.hide()  # advice is about the prompt in the editor
         self.tabs = QTabWidget()
         bar = PaneTabs()
@@ -112,7 +114,7 @@ class RecorderPage(QWidget):
         self.show_requests(Shown())
 
     def _lay_out(self) -> None:
-        head = row_of(self.title, (self.summary, 1), spacing=GRID * 2)
+        self._head = head = row_of(self.title, (self.summary, 1), spacing=GRID * 2)
         self.filter_line.setPlaceholderText("Filter: cached:0 status:429 conversation:… or any text")
         self.filter_line.setAccessibleName("Filter the recorded requests")
         self.scope.setProperty("look", "quiet")
@@ -129,7 +131,7 @@ class RecorderPage(QWidget):
         requests = QWidget()
         column_of(top, self.paused, (self._list, 1), self.strip, on=requests, margins=0, spacing=0)
         self._middle = QStackedWidget()
-        self._middle.addWidget(self._empty())
+        self._middle.addWidget(scrolled(self._empty(), sideways=False))
         self._middle.addWidget(requests)
         self.tabs.addTab(self.leaks, "Leaks")
         self.tabs.addTab(self.request, "Request")
@@ -140,7 +142,9 @@ class RecorderPage(QWidget):
         split.setHandleWidth(1)
         split.setChildrenCollapsible(False)
         self.programs.setMinimumWidth(160)
-        self.tabs.setMinimumWidth(240)
+        for part in (self.tabs, self.inspector):
+            part.setMinimumWidth(240)
+            part.setProperty("keepsWidth", True)  # larger text wraps
         for place, pane in enumerate((self.programs, _pane(self._middle), self.tabs)):
             split.addWidget(pane)
             split.setStretchFactor(place, int(place == 1))
@@ -210,10 +214,14 @@ class RecorderPage(QWidget):
         if wide == self._wide:
             return
         self._wide = wide
+        self._head.setDirection(QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom)
+        self._head.setSpacing(GRID * 2 if wide else 2)
         left, right = map(scaled, _SIDES_PX[wide])
+        part = min(1.0, self.width() * _SIDES_SHARE / (left + right))
+        left, right = round(left * part), round(right * part)
         self._split.setSizes([left, self.width() - left - right, right])
         for name, button in self.buttons.items():
-            button.setText(LABELS[name] if wide else "")
+            set_label(button, LABELS[name] if wide else "")
             button.setToolTip("" if wide else LABELS[name])
 
     def showEvent(self, event: QShowEvent) -> None:

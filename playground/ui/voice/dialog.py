@@ -11,7 +11,6 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QSizePolicy,
     QSpinBox,
     QTabWidget,
     QWidget,
@@ -29,7 +28,7 @@ from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
+from playground.ui.widgets.layouts import FittedScroll, FlowLayout, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog, button_box
 from playground.voice.speech import DEFAULTS, FASTEST, SpeechSettings, Unit
@@ -210,7 +209,6 @@ class VoiceDialog(TaskDialog):
         self.speech = push_button("Speech settings", "link")
         self.speech.setCheckable(True)
         self.speech.setAutoDefault(False)
-        self.speech.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.speech.toggled.connect(self._show_form)
         self._placed = False
         self._lay_out()
@@ -229,11 +227,12 @@ class VoiceDialog(TaskDialog):
         set_icon(self.speech, "down" if shown else "right", "accent")
 
     def _lay_out(self) -> None:
-        head = row_of((self.title, 1), self.current, self.example)
-        close = button_box(self.close)
-        column_of(
-            head, self.note, self.speech, self.form, (self.tabs, 1), close, on=self, margins=GRID * 2, spacing=GRID
-        )
+        buttons = FlowLayout()
+        buttons.add_all((self.current, self.example, self.speech))
+        head = QWidget()
+        column_of(self.title, self.note, buttons, self.form, on=head, margins=0, spacing=GRID)
+        parts = FittedScroll(head), (self.tabs, 1), button_box(self.close)
+        column_of(*parts, on=self, margins=GRID * 2, spacing=GRID)
         self.note.hide()
         self.resize(1120, 780)
 

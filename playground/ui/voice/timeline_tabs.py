@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QScrollBar, QSplitter, QWidget
 
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, scaled
 from playground.ui.voice.canvas import Canvas
 from playground.ui.voice.picture import EMPTY, brief, milliseconds, picture, rows
 from playground.ui.widgets.labels import copy_text, push_button, toned
@@ -21,6 +22,10 @@ PERIOD_COLUMNS = ("at", "length", "lane", "what", "known")
 TABLE_S = 0.5
 """Minimum interval between updates of the table during a run."""
 LEGEND = "Solid edge: measured. Dashed edge and ≈: computed from text and speech settings. Arrow keys move, + − 0 zoom."
+
+
+LEAST_PX = 260
+"""Height for the picture and the table."""
 
 
 class TimelineTab(QWidget):
@@ -55,6 +60,12 @@ class TimelineTab(QWidget):
         head = row_of((self.figures, 1), self.copy)
         column_of(head, (halves, 1), on=self, margins=(0, GRID, 0, 0))
         self._show_view()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave out the table and the legend if there is room for the picture only."""
+        super().resizeEvent(event)
+        for widget in (self.table, self.copy, self.moment):
+            widget.setVisible(self.height() >= scaled(LEAST_PX))
 
     def show_timeline(self, timeline: Timeline, turns: tuple[MeasuredTurn, ...], *, live: bool) -> None:
         """Draw a timeline. The table is updated less often, and at the end."""

@@ -349,12 +349,7 @@ class Chart(QWidget):
         return QSize(420, 210)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        self._paint(painter)
-        if self.hasFocus():
-            painter.setPen(QPen(current_theme().accent, 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
+        self._paint(QPainter(self))
 
     def _paint(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

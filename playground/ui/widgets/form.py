@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QFont, QValidator
+from PySide6.QtGui import QFont, QInputMethodEvent, QValidator
 from PySide6.QtWidgets import QLabel, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
 from playground.prompt.field_errors import InputError
@@ -78,9 +78,29 @@ def combo_box(name: str, items: Sequence[str] = ()) -> QComboBox:
     return box
 
 
-def text_box(name: str, placeholder: str = "", font: QFont | None = None) -> QPlainTextEdit:
+class PlainEdit(QPlainTextEdit):
+    """Hides its placeholder during a composition: Qt 6.11 paints it below the text of the input method."""
+
+    _hidden = ""
+
+    def inputMethodEvent(self, event: QInputMethodEvent) -> None:
+        super().inputMethodEvent(event)
+        composing = bool(self.document().firstBlock().layout().preeditAreaText())
+        if composing and self.placeholderText():
+            self._hidden = self.placeholderText()
+            super().setPlaceholderText("")
+        elif not composing and self._hidden:
+            self.setPlaceholderText(self._hidden)
+
+    def setPlaceholderText(self, text: str) -> None:
+        """Show a text while there is no other."""
+        self._hidden = ""
+        super().setPlaceholderText(text)
+
+
+def text_box(name: str, placeholder: str = "", font: QFont | None = None) -> PlainEdit:
     """Return a bordered field for several lines, which Tab leaves; `name` is its accessible name."""
-    box = QPlainTextEdit()
+    box = PlainEdit()
     box.setProperty("boxed", "true")
     box.setTabChangesFocus(True)
     box.setAccessibleName(name)

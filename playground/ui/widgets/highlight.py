@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+from msgspec import Struct
 from PySide6.QtGui import (
     QColor,
     QSyntaxHighlighter,
@@ -19,57 +20,84 @@ from PySide6.QtWidgets import QTextEdit
 
 from playground.prompt.diff import DiffRow
 from playground.runs.metrics import counted
-from playground.ui.theme import Theme, current_theme, mono_font
+from playground.ui.theme import GRID, Recolored, Theme, current_theme, mono_font
 
 _SIGNS = {"head": "", "same": "   ", "gone": "−  ", "come": "+  ", "skipped": "⋯  "}
 MOST_ROWS = 2_000
+_WRAP = QTextOption.WrapMode
 
 
-class DifferenceView(QTextEdit):
+class DiffLine(Struct, frozen=True):
+    """A line of a difference: `lead` is muted, `ground` is a role of the theme."""
+
+    sign: str
+    lead: str
+    text: str
+    ground: str = ""
+
+
+def change_format(sign: str) -> QTextCharFormat:
+    """Return the look of unchanged, removed ("gone") or added ("come") text: strokes repeat what the colors say."""
+    theme, form = current_theme(), QTextCharFormat()
+    form.setForeground(theme.muted if sign in ("gone", "skipped", "old_boundary") else theme.text)
+    form.setFontStrikeOut(sign == "gone")
+    if sign == "come":
+        form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
+        form.setUnderlineColor(theme.accent)
+    if sign in ("head", "new_boundary"):
+        form.setFontWeight(600)
+    if sign == "new_boundary":
+        form.setForeground(theme.variable_edge)
+    return form
+
+
+class DifferenceView(Recolored, QTextEdit):
     """Read-only. Text is inserted as plain text, never as markup."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "What changes", *, wraps: bool = True) -> None:
         super().__init__()
+        self._lines: tuple[DiffLine, ...] = ()
         self.setReadOnly(True)
-        self.setAccessibleName("What changes")
+        self.setAccessibleName(name)
         self.setFont(mono_font(12))
-        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setWordWrapMode(_WRAP.WrapAtWordBoundaryOrAnywhere if wraps else _WRAP.NoWrap)
         self.setTabChangesFocus(True)
-        self.setLineWrapMode(QTextEdit.LineWrapMode.WidgetWidth)
+        self.colored()
+
+    def recolor(self) -> None:
+        """Show the same lines in the colors of the theme."""
+        self.show_lines(self._lines)
 
     def show_rows(self, rows: Sequence[DiffRow]) -> None:
-        """Show a difference, at most MOST_ROWS of it."""
+        """Show a difference of two texts by lines."""
+        self.show_lines(
+            [DiffLine(row.sign, _SIGNS[row.sign], row.text, "selection" if row.sign == "come" else "") for row in rows]
+        )
+
+    def show_lines(self, lines: Sequence[DiffLine]) -> None:
+        """Show lines, at most MOST_ROWS of them."""
+        self._lines = tuple(lines)
+        more = len(lines) - MOST_ROWS
+        last = (DiffLine("skipped", "⋯  ", f"{counted(more, 'line')} more"),) if more > 0 else ()
         self.clear()
         cursor = QTextCursor(self.document())
-        for number, row in enumerate(rows[:MOST_ROWS]):
+        for number, line in enumerate((*self._lines[:MOST_ROWS], *last)):
             if number:
                 cursor.insertBlock()
-            cursor.setBlockFormat(self._block(row))
-            cursor.insertText(_SIGNS[row.sign], self._form(DiffRow("skipped", "")))
-            cursor.insertText(row.text, self._form(row))
-        if len(rows) > MOST_ROWS:
-            cursor.insertBlock()
-            cursor.insertText(f"⋯  {counted(len(rows) - MOST_ROWS, 'line')} more", self._form(DiffRow("skipped", "")))
+            cursor.setBlockFormat(_block(line))
+            cursor.insertText(line.lead, change_format("skipped"))
+            cursor.insertText(line.text, change_format(line.sign))
         self.moveCursor(QTextCursor.MoveOperation.Start)
 
-    def _block(self, row: DiffRow) -> QTextBlockFormat:
-        block = QTextBlockFormat()
-        if row.sign == "come":
-            block.setBackground(current_theme().selection)
-        if row.sign == "head":
-            block.setTopMargin(6)
-        return block
 
-    def _form(self, row: DiffRow) -> QTextCharFormat:
-        form = QTextCharFormat()
-        form.setForeground(current_theme().text if row.sign in ("head", "come") else current_theme().muted)
-        form.setFontStrikeOut(row.sign == "gone")
-        if row.sign == "come":
-            form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
-            form.setUnderlineColor(current_theme().accent)
-        if row.sign == "head":
-            form.setFontWeight(700)
-        return form
+def _block(line: DiffLine) -> QTextBlockFormat:
+    block = QTextBlockFormat()
+    if line.ground:
+        block.setBackground(getattr(current_theme(), line.ground))
+    if line.sign in ("head", "new_boundary", "old_boundary"):
+        block.setTopMargin(GRID / 2)
+        block.setBottomMargin(GRID / 2)
+    return block
 
 
 LONGEST = 20_000

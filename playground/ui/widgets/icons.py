@@ -17,7 +17,7 @@ from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QAbstractButton, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from playground import asset
-from playground.ui.theme import THEME_EVENTS, current_theme
+from playground.ui.theme import THEME_EVENTS, current_theme, scaled
 
 ICON_PX = 16
 HIT_PX = 28
@@ -94,7 +94,7 @@ class IconLabel(QWidget):
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         if self._name:
-            area = QRectF(0, 1, ICON_PX, ICON_PX)
+            area = QRectF(0, 1, self.width(), self.width())
             paint_icon(QPainter(self), self._name, area, getattr(current_theme(), self._role))
 
 
@@ -104,7 +104,7 @@ class _Tint(QObject):
     def __init__(self, button: QAbstractButton, name: str, role: str) -> None:
         super().__init__(button)
         self._button, self.name, self.role = button, name, role
-        self._shown: tuple[str, str, int, int, bool] | None = None
+        self._shown: tuple[object, ...] | None = None
         button.installEventFilter(self)
         self.apply()
 
@@ -119,16 +119,16 @@ class _Tint(QObject):
         theme = current_theme()
         color: str = getattr(theme, self.role).name()
         gap = _GAP_PX if isinstance(self._button, QPushButton) and self._button.text() else 0
-        enabled = self._button.isEnabled()
-        shown = self.name, color, ceil(self._button.devicePixelRatioF()), gap, enabled
+        enabled, px, scale = self._button.isEnabled(), scaled(ICON_PX), ceil(self._button.devicePixelRatioF())
+        shown = self.name, color, scale, gap, enabled, px
         if self._shown == shown:
             return
         self._shown = shown
-        made = QIcon(_pixmap(self.name, color, ICON_PX, shown[2], gap))
+        made = QIcon(_pixmap(self.name, color, px, scale, gap))
         if not enabled:
             gray = theme.fresh_outline.name()
-            made.addPixmap(_pixmap(self.name, gray, ICON_PX, shown[2], gap), QIcon.Mode.Disabled)
-        self._button.setIconSize(QSize(ICON_PX + gap, ICON_PX))
+            made.addPixmap(_pixmap(self.name, gray, px, scale, gap), QIcon.Mode.Disabled)
+        self._button.setIconSize(QSize(px + gap, px))
         self._button.setIcon(made)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

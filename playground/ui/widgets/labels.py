@@ -17,7 +17,6 @@ from PySide6.QtGui import (
     QKeySequence,
     QPainter,
     QPaintEvent,
-    QPen,
     QResizeEvent,
     QShowEvent,
 )
@@ -260,9 +259,6 @@ class IdLabel(QWidget):
         painter.setFont(font)
         painter.setPen(theme.text if self._id else theme.muted)
         painter.drawText(self.rect(), int(_FLAGS) | int(Qt.TextFlag.TextWrapAnywhere), text or "—")
-        if self.hasFocus():
-            painter.setPen(QPen(theme.accent, 2))
-            painter.drawRoundedRect(self.rect().adjusted(1, 1, -1, -1), 3, 3)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Copy):
@@ -310,20 +306,13 @@ class ElidedLabel(QLabel):
         return QSize(self.fontMetrics().horizontalAdvance("…") * 4, super().minimumSizeHint().height())
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint the elided text, and a line under it while it has the focus."""
+        """Paint the elided text."""
         painter = QPainter(self)
         room, metrics = self.contentsRect(), self.fontMetrics()
         fits = not self._short or metrics.horizontalAdvance(self._displayed) <= room.width()
         shown = metrics.elidedText(self._displayed if fits else self._short, self._elide, room.width())
         painter.setPen(self.palette().color(self.foregroundRole()))
         painter.drawText(room, int(self.alignment()), shown)
-        if self.hasFocus():
-            # QStyle has 500 enum members, which take 7 ms of the start.
-            from PySide6.QtWidgets import QStyle, QStyleOption
-
-            option = QStyleOption()
-            option.initFrom(self)
-            self.style().drawPrimitive(QStyle.PrimitiveElement.PE_FrameFocusRect, option, painter, self)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Copy):

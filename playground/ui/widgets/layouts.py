@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
-from PySide6.QtCore import QMargins, QObject, QPoint, QRect, QSize, Qt, QTimer
+from PySide6.QtCore import QEvent, QMargins, QObject, QPoint, QRect, QSize, Qt, QTimer
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
     QHBoxLayout,
@@ -14,11 +15,12 @@ from PySide6.QtWidgets import (
     QLayout,
     QLayoutItem,
     QScrollArea,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, scaled
 
 
 class Space(Struct, frozen=True):
@@ -87,7 +89,10 @@ def scrolled(inside: QWidget, *, sideways: bool = True) -> QScrollArea:
 
 
 class FlowLayout(QLayout):
-    """Items from left to right (or right to left) in rows that wrap: a narrow or zoomed window clips nothing."""
+    """Items from left to right (or right to left) in rows that wrap: a narrow or zoomed window clips nothing.
+
+    Widgets with the horizontal policy Expanding share the room that is left in their row.
+    """
 
     def __init__(self, spacing: int = GRID) -> None:
         super().__init__()
@@ -152,19 +157,73 @@ class FlowLayout(QLayout):
         for item in self._shown():
             size = item.sizeHint().boundedTo(QSize(max(width, 0), 10_000)).expandedTo(item.minimumSize())
             if row and left + size.width() > width:
-                yield from _row(row, top)
+                yield from _row(row, top, width)
                 top += max(one.height() for _, one, _ in row) + self.spacing()
                 row, left = [], 0
             row.append((item, size, left))
             left += size.width() + self.spacing()
-        yield from _row(row, top)
+        yield from _row(row, top, width)
 
 
-def _row(row: Sequence[tuple[QLayoutItem, QSize, int]], top: int) -> Iterator[tuple[QLayoutItem, QRect]]:
-    """Yield the items of a row, each in its vertical middle."""
+def _row(row: Sequence[tuple[QLayoutItem, QSize, int]], top: int, width: int) -> Iterator[tuple[QLayoutItem, QRect]]:
+    """Yield the items of a row, each in its vertical middle; those that expand fill it."""
     height = max((size.height() for _, size, _ in row), default=0)
+    growing = [item for item, *_ in row if (one := item.widget()) is not None and _expands(one)]
+    more = max(width - row[-1][2] - row[-1][1].width(), 0) // len(growing) if growing else 0
+    moved = 0
     for item, size, left in row:
-        yield item, QRect(QPoint(left, top + (height - size.height()) // 2), size)
+        wider = more if item in growing else 0
+        place = QPoint(left + moved, top + (height - size.height()) // 2)
+        yield item, QRect(place, size + QSize(wider, 0))
+        moved += wider
+
+
+def _expands(widget: QWidget) -> bool:
+    fixed = widget.minimumWidth() == widget.maximumWidth()
+    return not fixed and widget.sizePolicy().horizontalPolicy() == QSizePolicy.Policy.Expanding
+
+
+_LEAST_SHARE = 0.3
+"""Share of the window's height from which contents scroll while other parts have less than they ask for."""
+
+
+class FittedScroll(QScrollArea):
+    """As tall as its contents at its width, if there is room for them (at most `most_px`); otherwise they scroll.
+
+    It is hidden and shown with its contents.
+    """
+
+    def __init__(self, inside: QWidget, most_px: int = 10_000) -> None:
+        super().__init__()
+        self._inside, self._most_px = inside, most_px
+        self.setWidget(inside)
+        self.setWidgetResizable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        if inside.isHidden() and inside.testAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide):
+            self.hide()
+
+    def sizeHint(self) -> QSize:
+        inside = self._inside
+        height = inside.heightForWidth(self.width()) if inside.hasHeightForWidth() else inside.sizeHint().height()
+        return QSize(inside.sizeHint().width(), min(height, scaled(self._most_px)))
+
+    def minimumSizeHint(self) -> QSize:
+        least = self._inside.minimumSizeHint().width()
+        return QSize(least, min(self.sizeHint().height(), round(self.window().height() * _LEAST_SHARE)))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        elif event.type() in (QEvent.Type.ShowToParent, QEvent.Type.HideToParent):
+            self.setVisible(event.type() == QEvent.Type.ShowToParent)
+        return super().eventFilter(watched, event)
 
 
 def single_timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:

@@ -19,9 +19,10 @@ from PySide6.QtGui import (
     QTextOption,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QFrame, QWidget
 
 from playground.ui.theme import mono_font
+from playground.ui.widgets.form import PlainEdit
 from playground.ui.widgets.labels import text_data
 from playground.ui.widgets.lossless_text import LONG, PIECE, ExactText, Splice, breaks_in, image_of, units_at
 
@@ -32,7 +33,7 @@ _DELETIONS = {Qt.Key.Key_Backspace: -1, Qt.Key.Key_Delete: 1}
 _LEAVING = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}
 
 
-class ExactEdit(QPlainTextEdit):
+class ExactEdit(PlainEdit):
     """`exact` is the text; the widget displays it. Qt's undo is off: the whole prompt has one history."""
 
     typed = Signal(object)

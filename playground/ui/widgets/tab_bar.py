@@ -53,6 +53,7 @@ class OverflowTabs(QTabBar):
             arrow = self.findChild(QToolButton, name)
             if arrow is not None:
                 arrow.move(0, -2 * HEIGHT_PX)  # hidden, Qt would not scroll to the current tab
+                arrow.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         shown = [self.tabSizeHint(index).width() for index in range(self.count()) if self.isTabVisible(index)]
         self.more.setVisible(sum(shown) > self.width())
         self.more.setFixedSize(MORE_PX, max(self.height() - 2, 1))

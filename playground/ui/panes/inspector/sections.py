@@ -31,7 +31,7 @@ from playground.ui.theme import GRID, scaled, ui_font
 from playground.ui.widgets.figure_row import Bar, FigureRow, Swatch, time_pieces, usage_pieces
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, copy_text, push_button, toned
-from playground.ui.widgets.layouts import Space, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import FlowLayout, Space, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
 
@@ -226,7 +226,7 @@ class IdSection(QWidget):
         )
         head = row_of(caption, (self.status, 1))
         line = row_of((self.id, 1), self.copy, spacing=GRID // 2)
-        self._links = row_of(spacing=GRID // 2)
+        links = FlowLayout(spacing=0)
         self.links: dict[str, QPushButton] = {}
         for name, label, shape in (
             ("ticket", "Ticket…", "ticket"),
@@ -234,15 +234,12 @@ class IdSection(QWidget):
             ("copy_curl", "curl", "copy"),
         ):
             button = push_button(label, "link")
-            button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-            button.setMinimumWidth(1)
             set_icon(button, shape, "accent")
             button.clicked.connect(lambda _checked=False, name=name: self.action.emit(name))
             button.setProperty("flush", "true" if not self.links else "false")
             self.links[name] = button
-            self._links.addWidget(button)
-        self._links.addStretch(1)
-        column_of(head, line, self.hint, self._links, on=self, margins=0, spacing=2)
+            links.addWidget(button)
+        column_of(head, line, self.hint, links, on=self, margins=0, spacing=2)
         self.show_model(None)
 
     def show_model(self, model: InspectorModel | None) -> None:
@@ -277,7 +274,7 @@ class IdSection(QWidget):
 
 
 STRIP_PX = 36
-TTFT_PX = 470
+TTFT_PX, CACHED_PX = 470, 300
 
 
 class InspectorStrip(QFrame):
@@ -304,9 +301,10 @@ class InspectorStrip(QFrame):
         self.hide()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Leave the time to first token out of a narrow strip: the id needs the width."""
+        """Leave figures out of a narrow strip: the id needs the width."""
         super().resizeEvent(event)
         self.ttft.setVisible(self.width() >= scaled(TTFT_PX))
+        self.cached.setVisible(self.width() >= scaled(CACHED_PX))
 
     def show_model(self, model: InspectorModel | None) -> None:
         """Show a request; None: nothing was sent."""

@@ -84,7 +84,7 @@ class CardHead(QWidget):
         painter.setPen(theme.muted)
         metrics = painter.fontMetrics()
         left = self.role.geometry().right() + GRID // 2
-        right = self.width() - COUNT_RIGHT_PX
+        right = self.menu.x() - GRID
         width = metrics.horizontalAdvance(self.count)
         if right - width >= left:
             room = QRectF(right - width, 0, width + 1, self.height())

@@ -17,7 +17,7 @@ from playground.ui.panes.prompt.cards import COUNT_RIGHT_PX, HEAD_PX, MessageCar
 from playground.ui.panes.prompt.footer import Ruler
 from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.undo import UndoHistory
-from playground.ui.theme import GRID, current_theme, ui_font
+from playground.ui.theme import GRID, current_theme, scaled, ui_font
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
@@ -66,7 +66,7 @@ class ToolsHead(QAbstractButton):
         if self._warm is not None:
             painter.fillRect(area, theme.stable)
             paint_edge(painter, theme, area, warm=self._warm)
-        inner = area.adjusted(SIDE_PX, 0, -COUNT_RIGHT_PX, 0)
+        inner = area.adjusted(SIDE_PX, 0, -scaled(COUNT_RIGHT_PX), 0)
         painter.setFont(ui_font(bold=True))
         painter.setPen(theme.text)
         painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, "tools")
@@ -78,9 +78,6 @@ class ToolsHead(QAbstractButton):
         room = inner.right() - metrics.horizontalAdvance(self._count) - GRID * 2 - left
         names = QRectF(left, inner.top(), room, inner.height())
         painter.drawText(names, Qt.AlignmentFlag.AlignVCenter, whole_words(self._names, metrics, room))
-        if self.hasFocus():
-            painter.setPen(theme.accent)
-            painter.drawRect(area.adjusted(1, 1, -2, -2))
 
 
 _RULES_PX = 44

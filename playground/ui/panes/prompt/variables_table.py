@@ -196,28 +196,24 @@ class _Head(QAbstractButton):
         painter, theme = QPainter(self), current_theme()
         painter.setPen(theme.line)
         painter.drawLine(0, 0, self.width(), 0)
-        middle = self.height() / 2
-        box = QRectF(_SIDE, middle - ICON_PX / 2, ICON_PX, ICON_PX)
+        middle, icon_px, pill_px = self.height() / 2, scaled(ICON_PX), scaled(18)
+        box = QRectF(_SIDE, middle - icon_px / 2, icon_px, icon_px)
         paint_icon(painter, "down" if self.isChecked() else "right", box, theme.muted)
         painter.setFont(ui_font(bold=True))
         painter.setPen(theme.text)
-        left = _SIDE + ICON_PX + 6
-        painter.drawText(QRectF(left, 0, 200, self.height()), Qt.AlignmentFlag.AlignVCenter, "Variables")
+        left = _SIDE + icon_px + 6
+        painter.drawText(QRectF(left, 0, self.width(), self.height()), Qt.AlignmentFlag.AlignVCenter, "Variables")
         left += painter.fontMetrics().horizontalAdvance("Variables") + 8
         painter.setFont(ui_font(12, tabular=True))
         text = f"{self.count:,}"
         width = painter.fontMetrics().horizontalAdvance(text) + 12
-        pill = QRectF(left, middle - 9, width, 18)
+        pill = QRectF(left, middle - pill_px / 2, width, pill_px)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(theme.window)
-        painter.drawRoundedRect(pill, 9, 9)
+        painter.drawRoundedRect(pill, pill_px / 2, pill_px / 2)
         painter.setPen(theme.muted)
         painter.drawText(pill, Qt.AlignmentFlag.AlignCenter, text)
-        if self.hasFocus():
-            painter.setPen(QPen(theme.accent, 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 2, -1, -1), 4, 4)
 
 
 class VariablesTable(QFrame):

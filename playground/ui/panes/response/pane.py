@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from PySide6.QtCore import QElapsedTimer, Qt, Signal
+from PySide6.QtCore import QElapsedTimer, QEvent, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -31,9 +31,9 @@ from playground.ui.panes.response.text_tab import TextTab
 from playground.ui.panes.response.tools_tab import ToolCallsTab
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled, ui_font
-from playground.ui.widgets.icons import ICON_PX, IconLabel
+from playground.ui.widgets.icons import IconLabel
 from playground.ui.widgets.labels import CopyButton
-from playground.ui.widgets.layouts import column_of, repeating_timer, row_of
+from playground.ui.widgets.layouts import FittedScroll, column_of, repeating_timer, row_of
 from playground.ui.widgets.notice import Notice, SlimBar, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar, with_count
@@ -195,11 +195,18 @@ class ResponseFooter(QFrame):
         super().resizeEvent(event)
         self._fit()
 
+    def event(self, event: QEvent) -> bool:
+        """Follow another text size, and labels that have become wider."""
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self._fit()
+        return done
+
     def _fit(self) -> None:
         left = (
             self.width()
             - 4 * GRID
-            - (0 if self._icon.isHidden() else ICON_PX + GRID)
+            - (0 if self._icon.isHidden() else self._icon.width() + GRID)
             - (self.copy.sizeHint().width() + 2 * GRID if not self.copy.isHidden() else 0)
         )
         for label in (self._outcome, self._input, self._output, self._speed):
@@ -265,6 +272,7 @@ class ResponsePane(QFrame):
         self._since = QElapsedTimer()
         self._labels = SlowSteps()
         self._stack = QStackedWidget(self)
+        self._stack.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)  # a notice keeps its size
         self.text_tab = TextTab(self._stack)
         self.request_tab = RequestTab(self._stack)
         self.tools_tab = ToolCallsTab(self._stack)
@@ -414,12 +422,12 @@ class ResponsePane(QFrame):
         notice.action.connect(self.notice_action)
         # Where it happened: after the text that had come, or in the place where text would be.
         above = self._stack if not self._state.text else self.footer
-        self._column.insertWidget(self._column.indexOf(above), notice)
-        notice.show()
+        self._notice_area = FittedScroll(notice)
+        self._column.insertWidget(self._column.indexOf(above), self._notice_area)
 
     def _drop_notice(self) -> None:
         if self.notice is not None:
-            self._column.removeWidget(self.notice)
-            self.notice.hide()
-            self.notice.deleteLater()
+            self._column.removeWidget(self._notice_area)
+            self._notice_area.hide()
+            self._notice_area.deleteLater()
             self.notice = None

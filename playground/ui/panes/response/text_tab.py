@@ -24,7 +24,7 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import progress_bar
 from playground.ui.widgets.icons import IconLabel, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of, row_of
 from playground.ui.widgets.notice import words
 
 
@@ -238,7 +238,7 @@ class TextTab(QFrame):
         self.ending.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID)
         self.ending.setVisible(False)
         # A stacked layout shows its first widget at once: inside this one, never as a window of its own.
-        column = column_of(self.waiting, self.reasoning, self.refusal, on=self)
+        column = column_of(FittedScroll(self.waiting), self.reasoning, self.refusal, on=self)
         self._places = QStackedLayout()
         column.addLayout(self._places, 1)
         self._places.addWidget(self._words)

@@ -4,6 +4,9 @@ fill of its card itself gives the same pixels as one that is painted over the ca
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt
 from PySide6.QtGui import QImage, QInputMethodEvent, QPainter, QRegion
@@ -16,6 +19,7 @@ from playground.ui.panes.prompt import card_text
 from playground.ui.panes.prompt.axis_paint import NOT_WARM, MessageAxes, Served, ServedRow, served_text
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.cards import MessageCard
+from playground.ui.widgets.form import PlainEdit, text_box
 
 SHORT = "\n".join(f"{number}. A {{{{variable}}}} in a line that is long enough to be wrapped." for number in range(30))
 RIGHT_TO_LEFT = "\n".join(["من اليمين إلى اليسار", "left to right", "", "आप मीरा हैं 🙂"] * 8)
@@ -175,3 +179,36 @@ def test_card_without_axes_text_is_transparent_and_style_keeps_opaque(card: Mess
     assert viewport.testAttribute(attribute)
     card.show_axes(None, None)
     assert not viewport.testAttribute(attribute)
+
+
+@pytest.mark.parametrize("made", [CardText, partial(text_box, "Rows")])
+@pytest.mark.parametrize("composed", ["にほんご", "مرحبا", "नमस्ते"])
+def test_composition_in_an_empty_text_hides_the_placeholder(
+    qtbot: QtBot, themed: QApplication, made: Callable[[], PlainEdit], composed: str
+) -> None:
+    """Qt 6.11 would paint one over the other."""
+    edit = made()
+    qtbot.addWidget(edit)
+    edit.resize(360, 60)
+    edit.show()
+    edit.setFocus()
+
+    def compose(text: str) -> QImage:
+        cursor = QInputMethodEvent.Attribute(QInputMethodEvent.AttributeType.Cursor, len(text), 1)
+        QApplication.sendEvent(edit, QInputMethodEvent(text, [cursor] if text else []))
+        return edit.grab().toImage()
+
+    alone = compose(composed)
+    candidates = edit.inputMethodQuery(Qt.InputMethodQuery.ImCursorRectangle)
+    empty = compose("")
+    edit.setPlaceholderText("Instructions for the model")
+    assert compose("") != empty
+    assert compose(composed) == alone
+    # The window of an input method is placed here: inside the text, after a composition that runs to the right.
+    assert edit.inputMethodQuery(Qt.InputMethodQuery.ImCursorRectangle) == candidates
+    assert edit.rect().contains(candidates.toRect().topLeft())
+    assert (candidates.x() > 20) == (composed != "مرحبا")
+    edit.setPlaceholderText("Another hint")
+    assert compose(composed) == alone
+    assert compose("") != empty
+    assert edit.placeholderText() == "Another hint"

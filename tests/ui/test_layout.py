@@ -1,0 +1,217 @@
+"""Every state of the window at three text sizes: nothing is cut, nothing overlaps, and the focus is visible."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import cast
+
+import pytest
+from msgspec.structs import replace
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtGui import QFontMetrics, QImage
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractScrollArea,
+    QApplication,
+    QCheckBox,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QScrollBar,
+    QSplitterHandle,
+    QTabBar,
+    QWidget,
+)
+
+from playground.client.endpoint import PLANS
+from playground.ui.main_window import tab_stops
+from playground.ui.panes.prompt.variables_table import _Value
+from playground.ui.session import Session
+from playground.ui.theme import PROMPT_PX, ZOOM, zoom_factor
+from playground.ui.widgets.labels import ElidedLabel, IdLabel
+from tests.pictures import States
+
+SIZES = ((1280, 800, 150), (1280, 800, 200), (900, 600, 100), (1280, 800, 100))
+"""Width and height of the window, text size in percent."""
+TURNS = 200
+"""Turns of the event loop in which a layout settles; a hidden fault is none of a busy machine."""
+LEAST_CONTRAST, LEAST_PIXELS = 3.0, 10
+"""Of a focus indicator: contrast between focused and unfocused (WCAG 2.2, 2.4.13), and the pixels that have it."""
+
+
+@pytest.fixture(autouse=True)
+def later_tests_have_the_defaults(qapp: QApplication) -> Iterator[None]:
+    """Size of text and caret are properties of the application, which all tests of a process share."""
+    flash = qapp.cursorFlashTime()
+    qapp.setCursorFlashTime(0)  # a caret does not blink
+    yield
+    qapp.setCursorFlashTime(flash)
+    for name in (ZOOM, PROMPT_PX):
+        qapp.setProperty(name, None)
+
+
+_NO_DIGITS = str.maketrans("", "", "0123456789,.≈")
+
+
+def _path(widget: QWidget) -> str:
+    names: list[str] = []
+    at: QWidget | None = widget
+    while at is not None and len(names) < 5:
+        said = at.accessibleName() or (at.text() if isinstance(at, QLabel | QAbstractButton) else "")
+        said = said.partition(":")[0].translate(_NO_DIGITS)[:30]  # the same in each state
+        names.append(f"{type(at).__name__}({said})" if said else type(at).__name__)
+        at = at.parentWidget()
+    return " < ".join(names)
+
+
+def _cut(widget: QWidget) -> str:
+    """Return how the text of a widget is cut; "" if it is not, or if it ends with dots and has a tooltip."""
+    if isinstance(widget, IdLabel):
+        return "" if widget.whole else "id"
+    if isinstance(widget, QPushButton | QCheckBox):
+        return "" if widget.sizeHint().width() <= widget.width() + 1 else "button"
+    if not isinstance(widget, QLabel) or isinstance(widget, ElidedLabel) or not widget.text():
+        return ""
+    if widget.wordWrap():
+        needed = widget.heightForWidth(widget.width())
+        return "" if needed <= widget.height() + 1 else f"height {widget.height()} of {needed}"
+    metrics, room = QFontMetrics(widget.font()), widget.contentsRect().width()
+    needed = max(map(metrics.horizontalAdvance, widget.text().splitlines()))
+    if needed > room + 1:
+        return f"width {room} of {needed}"
+    return "" if metrics.height() <= widget.height() + 1 else "height"
+
+
+def _inside(widget: QWidget) -> bool:
+    """Return whether a widget is within its parent, or can be scrolled to."""
+    parent = widget.parentWidget()
+    if parent is None or widget.isWindow() or isinstance(parent.parentWidget(), QAbstractScrollArea):
+        return True
+    # Buttons that scroll tabs are parked outside; further lines of a value are visible while it has the focus.
+    within = parent.rect().adjusted(-1, -1, 1, 1)
+    return isinstance(parent, QTabBar | _Value) or within.contains(widget.geometry())
+
+
+def faults(top: QWidget, width: int) -> set[str]:
+    """Return cut texts and overlapping widgets of a window that has to be usable in `width`."""
+    widths = {"least": top.minimumSizeHint().width(), "is": top.width()}
+    found = {f"{what} {px}" for what, px in widths.items() if px > width}
+    for widget in (top, *top.findChildren(QWidget)):
+        if not widget.isVisible() or widget.window() is not top:
+            continue
+        if cut := _cut(widget):
+            found.add(f"cut ({cut}): {_path(widget)}")
+        if not _inside(widget):
+            found.add(f"outside: {_path(widget)}")
+        if (layout := widget.layout()) is None:
+            continue
+        placed = [one for one in widget.children() if isinstance(one, QWidget) and layout.indexOf(one) >= 0]
+        shown = [one for one in placed if one.isVisible() and not isinstance(one, QSplitterHandle | QScrollBar)]
+        for one, other in combinations(shown, 2):
+            if one.geometry().intersects(other.geometry()):
+                found.add(f"overlap: {_path(one)} AND {_path(other)}")
+    return found
+
+
+def _luminance(pixel: int) -> float:
+    linear = []
+    for shift in (16, 8, 0):
+        part = ((pixel >> shift) & 255) / 255
+        linear.append(part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4)
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _grab(widget: QWidget) -> QImage:
+    """Return a picture of the visible part of a widget in its window: a caret inverts the ground, which is not its."""
+    at: QWidget | None = widget
+    while at is not None:
+        if isinstance(at, QScrollArea):
+            at.ensureWidgetVisible(widget)
+        at = at.parentWidget()
+    shown, top = widget.visibleRegion().boundingRect(), widget.window()
+    area = QRect(widget.mapTo(top, shown.topLeft()), shown.size())
+    return top.grab(area).toImage().convertToFormat(QImage.Format.Format_RGB32)
+
+
+def contrasting_pixels(one: QImage, other: QImage) -> int:
+    """Return how many pixels differ with LEAST_CONTRAST, at most a few more than LEAST_PIXELS."""
+    if one.size() != other.size():
+        return LEAST_PIXELS
+    count = 0
+    for y in range(one.height()):
+        before, after = (bytes(cast("memoryview", image.constScanLine(y))) for image in (one, other))
+        if before == after:
+            continue
+        for x in range(0, len(before), 4):
+            pair = [int.from_bytes(line[x : x + 4], "little") & 0xFFFFFF for line in (before, after)]
+            if pair[0] != pair[1]:
+                low, high = sorted(map(_luminance, pair))
+                count += (high + 0.05) / (low + 0.05) >= LEAST_CONTRAST
+        if count >= LEAST_PIXELS:
+            break
+    return count
+
+
+def _is_zoomed(percent: int) -> bool:
+    return zoom_factor() == percent / 100
+
+
+class Checked(States):
+    """Checks each state in every size, in place of a picture."""
+
+    def __init__(self, session: Session, folder: Path) -> None:
+        super().__init__(session, folder, "")
+        self.faults: dict[str, set[str]] = {}
+        self.unfocused: set[str] = set()
+        self.focused: set[str] = set()
+
+    async def shoot(self, name: str, shown: QWidget | None = None) -> None:
+        window = self._session.window
+        top = shown or window
+        for width, height, percent in SIZES:
+            self._session.workspace.settings.set("zoom", percent)
+            await self._hand.until(partial(_is_zoomed, percent), f"{percent} %")
+            for _ in range(TURNS):
+                window.resize(width, height)  # not before: larger text has a larger minimum
+                if not (wrong := faults(top, width)):
+                    break
+                await asyncio.sleep(0.005)
+            if wrong:
+                self.faults[f"{name} {width}x{height} {percent} %"] = wrong
+        await self._check_focus(top)
+
+    async def _check_focus(self, top: QWidget) -> None:
+        """Look at each focusable widget that was not in an earlier state, in both themes."""
+        top.activateWindow()
+        keyboard = QApplication.activePopupWidget, QApplication.activeWindow
+        await self._hand.until(lambda: top in [find() for find in keyboard], "the keyboard")
+        before, known = top.focusWidget(), set(self.focused)
+        for _theme in range(2):
+            for widget in list(tab_stops(top)):
+                if (path := _path(widget)) in known:
+                    continue
+                self.focused.add(path)
+                widget.clearFocus()
+                without = _grab(widget)
+                widget.setFocus(Qt.FocusReason.TabFocusReason)
+                if not widget.hasFocus() or contrasting_pixels(without, _grab(widget)) < LEAST_PIXELS:
+                    self.unfocused.add(f"{self._session.appearance.theme.name} {path}")
+            self._session.appearance.toggle()
+            await asyncio.sleep(0)
+        if before is not None:
+            before.setFocus()
+
+
+@pytest.mark.exhaustive
+async def test_every_state_of_the_window_fits_and_shows_its_focus(session: Session, tmp_path: Path) -> None:
+    endpoints = session.workspace.endpoints
+    endpoints.change(replace(endpoints.get("simulator"), plan=PLANS["none"]))
+    checked = Checked(session, tmp_path)
+    await checked.take()
+    assert checked.faults == {}
+    assert checked.unfocused == set()
+    assert len(checked.focused) > 100
