@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache import miss_sentences
 from playground.prefix_cache.block_agreement import LARGE_BLOCK, agreement
-from playground.prefix_cache.causes import TITLES, Cause
+from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
 from playground.prefix_cache.difference import Difference, changed, difference, that_may_matter, unrelated
 from playground.prefix_cache.miss_case import PROVED, MissCase, case_of
 from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge
@@ -43,6 +43,7 @@ Kind = Literal[
 BEYOND = 0.03
 """Of a shared size: what may be served beyond it while the difference is still believed."""
 DAY_S = 86_400
+_PLACED = IN_THE_PROMPT - {"order", "removed", "added", "tools", "parameters"}
 SHORT_PAUSE_S = 20.0
 """Seconds: no server is known to forget sooner, and none to store a prefix later."""
 
@@ -96,14 +97,24 @@ class MissExplanation(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """The cause in a few words; empty if none is named."""
+        """The cause in a few words, with its place: the only text for it, in the log, the Recorder and the inspector."""
         if self.after_fix:
             return "First request after the fix"
-        if self.reason == "new_text":
-            return "Only the last message is new"
-        if self.cause == "unknown" and self.kind != "unknown":
-            return ""
-        return f"{{{{{self.variable}}}}} has another value" if self.variable else TITLES[self.cause]
+        if self.reason in ("first_beside_other", "foreign_tokens"):
+            return "First of its kind"
+        if self.variable:
+            return f"{{{{{self.variable}}}}} changed"
+        if self.last and self.cause in IN_THE_PROMPT:
+            return "Only the last message is new" if self.reason == "new_text" else "Only the last message differs"
+        placed = self.position is not None and self.cause in _PLACED
+        place = f" in {self.position.part} {self.position.index + 1}, line {self.position.line}" if placed else ""
+        return f"{TITLES[self.cause]}{place}"
+
+    @property
+    def avoidable(self) -> bool:
+        """Whether a change of the prompt can remove the cause: the text is amber then, else grey."""
+        common = self.last and not self.variable
+        return self.cause in IN_THE_PROMPT and not self.after_fix and not common
 
 
 def explain_miss(

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
-import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -24,7 +23,7 @@ from playground.prefix_cache.view import CacheView, view_of_fields
 from playground.prompt.document import Json
 from playground.prompt.json_bounds import loads
 from playground.runs.record import RequestRecord
-from playground.runs.service import cache_usage
+from playground.runs.service import cache_usage, stored_explanation
 from playground.runs.state import RunState
 
 
@@ -64,8 +63,7 @@ class RecordedCacheModel:
         settled = self._forecaster.settle(record.endpoint_id, record.model, record.run_id, usage, record.forecast)
         if settled is None or state.phase != "done":
             return None
-        explanation: Json = {} if settled.explanation is None else msgspec.to_builtins(settled.explanation)
-        return explanation
+        return stored_explanation(settled.explanation)
 
 
 _WARM_BODY = b'{"model": "m", "messages": [{"role": "user", "content": "Today is 2026-11-27. Hello."}]}'

@@ -283,8 +283,7 @@ class RequestService:
         forecast = None if sending.forecast is sending.forecast_at_begin else sending.forecast
         explained: Json = None
         if sending.settled is not None and run.state.phase == "done":
-            # An empty object means: explained, no missed tokens.
-            explained = {} if sending.why is None else msgspec.to_builtins(sending.why)
+            explained = stored_explanation(sending.why)
         await log.finish(run.id, run.state, forecast, explained)
 
     def _learn(self, sending: PendingRequest) -> None:
@@ -324,6 +323,12 @@ class RequestService:
         usage = cache_usage(run.state)
         why = self.forecaster.explain_with(where, _sent(sending), earlier, usage, settled.known, sending.view)
         sending.why = _fitting(sending, why)
+
+
+def stored_explanation(why: MissExplanation | None) -> Json:
+    """Return an explanation as the log stores it. An empty object means: explained, no missed tokens."""
+    stored: Json = {} if why is None else msgspec.to_builtins(why)
+    return stored
 
 
 def _fitting(sending: PendingRequest, why: MissExplanation | None) -> MissExplanation | None:

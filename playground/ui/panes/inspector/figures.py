@@ -11,7 +11,7 @@ from msgspec import Struct
 from playground.client.endpoint import Cost, Rates, cost
 from playground.client.events import Usage
 from playground.export.terminal import visible_line
-from playground.prefix_cache.forecast import NEAR_TOKENS, Forecast, clock_time, left
+from playground.prefix_cache.forecast import Forecast, against_forecast, clock_time, left
 from playground.prefix_cache.lifetime import ColdClock
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.runs.metrics import Figure, dollars, finish_text, has_input, output_figure, percent, seconds, speed
@@ -156,10 +156,7 @@ def id_missing(state: RunState) -> str:
 def _against(forecast: Forecast | None, reported: int) -> str:
     if forecast is None:
         return ""
-    apart = round(reported - forecast.cached_tokens)
-    if round(forecast.low) <= reported <= round(forecast.high):
-        return " · as forecast" if abs(apart) <= NEAR_TOKENS else " · in the interval"
-    return f" · {abs(apart):,} {'more' if apart > 0 else 'fewer'} than forecast"
+    return f" · {against_forecast(reported, forecast.cached_tokens)}"
 
 
 def latency_lines(state: RunState) -> dict[str, Line]:
