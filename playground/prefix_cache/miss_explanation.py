@@ -97,7 +97,7 @@ class MissExplanation(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """The cause in a few words, with its place: the only text for it, in the log, the Recorder and the inspector."""
+        """The cause with its place, in a few words: the only text for it in the log, Recorder and inspector."""
         if self.after_fix:
             return "First request after the fix"
         if self.reason in ("first_beside_other", "foreign_tokens"):
