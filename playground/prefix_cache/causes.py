@@ -23,6 +23,7 @@ Cause = Literal[
     "minimum",
     "server",
     "unreported",
+    "implausible",
     "unknown",
 ]
 
@@ -45,6 +46,7 @@ TITLES: dict[Cause, str] = {
     "minimum": "Below what this server caches",
     "server": "The server, not the text",
     "unreported": "Cached not reported",
+    "implausible": "The report cannot be right",
     "unknown": "Cause not known",
 }
 

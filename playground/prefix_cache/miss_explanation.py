@@ -126,6 +126,8 @@ def explain_miss(
     document: DocumentView | None = None,
 ) -> MissExplanation | None:
     """Return what ended the prefix of an answered request; None if nothing was missed."""
+    if usage.implausible:
+        return MissExplanation("unknown", usage.implausible, cause="implausible")
     cached, prompt = usage.cached_tokens, usage.prompt_tokens
     if cached is None or prompt is None:
         text = miss_sentences.UNREPORTED

@@ -59,7 +59,7 @@ class RecordedCacheModel:
         self._open.pop(record.run_id, None)
         if state.status != 200:
             return None
-        usage = cache_usage(state)
+        usage = cache_usage(state, record.body)
         settled = self._forecaster.settle(record.endpoint_id, record.model, record.run_id, usage, record.forecast)
         if settled is None or state.phase != "done":
             return None

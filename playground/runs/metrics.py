@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from playground.client.tolerant_json import count
 from playground.prefix_cache.token_estimator import TokenEstimator
 
 if TYPE_CHECKING:
@@ -122,6 +125,34 @@ def has_input(phase: Phase, status: int | None) -> bool:
     A refused request, and one that reached no server, have none.
     """
     return phase != "failed" or (status is not None and status < 400)
+
+
+_COUNT = re.compile(r'"((?:prompt|input|completion|output|cached)_tokens)"\s*:\s*([^\s,{}\[\]]+)')
+
+USAGE_EVENTS = 3
+"""The last events of a stream, among which the usage is."""
+
+
+def unusable_counts(state: RunState) -> str:
+    """Return the reported counts that are no number of tokens, as the server wrote them; "" if there are none.
+
+    They are displayed, and neither stored as counts nor learned from: negative ones, fractions, true, 10¹⁵.
+    """
+    found = {
+        name: f"{name} {text}"
+        for event in (state.raw[-USAGE_EVENTS:] if state.ended else ())
+        if '"usage"' in event.data
+        for name, text in _COUNT.findall(event.data[event.data.rindex('"usage"') :])
+        if text != "null" and not _is_count(text)
+    }
+    return ", ".join(found.values())
+
+
+def _is_count(text: str) -> bool:
+    try:
+        return count(json.loads(text)) is not None
+    except ValueError:
+        return False
 
 
 def received_tokens(state: RunState) -> float | None:

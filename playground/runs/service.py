@@ -292,7 +292,7 @@ class RequestService:
         if run.state.status != 200:
             return
         where = run.endpoint.id, run.endpoint.model
-        usage = cache_usage(run.state)
+        usage = cache_usage(run.state, run.request.body)
         sending.settled = self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
         if run.state.phase == "done" and sending.settled is not None:
             sending.why = _fitting(sending, sending.settled.explanation)
@@ -302,8 +302,8 @@ class RequestService:
         error, usage = run.state.error, run.state.usage
         refused = error.context_length if error else None
         served = None
-        if usage is not None and usage.prompt_tokens is not None:
-            served = usage.prompt_tokens + (usage.completion_tokens or 0)
+        if usage is not None and (prompt := cache_usage(run.state, run.request.body).prompt_tokens) is not None:
+            served = prompt + (usage.completion_tokens or 0)
         if refused or served:
             self._on_context(run.endpoint, refused, served)
 
@@ -320,7 +320,7 @@ class RequestService:
             return
         run = sending.run
         where = run.endpoint.id, run.endpoint.model
-        usage = cache_usage(run.state)
+        usage = cache_usage(run.state, run.request.body)
         why = self.forecaster.explain_with(where, _sent(sending), earlier, usage, settled.known, sending.view)
         sending.why = _fitting(sending, why)
 
@@ -347,8 +347,8 @@ def _refuse_key_in(body: bytes, key: str) -> None:
         )
 
 
-def cache_usage(state: RunState) -> CacheUsage:
-    """Return what the server reported, with the generated message, as the cache model reads it."""
+def cache_usage(state: RunState, body: bytes) -> CacheUsage:
+    """Return what the server reported for a body, with the generated message, as the cache model reads it."""
     calls = wire_tool_calls(state)
     message: dict[str, Json] = {"role": "assistant", "content": state.text or None}
     if calls:
@@ -358,7 +358,7 @@ def cache_usage(state: RunState) -> CacheUsage:
     usage = state.usage
     if usage is None:
         return CacheUsage(message=whole)
-    return CacheUsage(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, message=whole)
+    return CacheUsage.reported(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, body, whole)
 
 
 def _sent(sending: PendingRequest) -> Sent:

@@ -355,7 +355,7 @@ class Requests(QObject):
         """Show in the prompt what the server reported about the newest request."""
         run = self.current.run if self.current is not None else None
         usage = run.state.usage if run is not None else None
-        if run is not None and usage is not None:
+        if run is not None and usage is not None and usage.fresh_tokens is not None:
             self._prompt.set_reported(usage.cached_tokens, usage.prompt_tokens, run.document)
         else:
             self._prompt.set_reported(None, None)

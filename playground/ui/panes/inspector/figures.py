@@ -14,7 +14,7 @@ from playground.export.terminal import visible_line
 from playground.prefix_cache.forecast import Forecast, against_forecast, clock_time, left
 from playground.prefix_cache.lifetime import ColdClock
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
-from playground.runs.metrics import Figure, dollars, finish_text, has_input, output_figure, percent, seconds, speed
+from playground.runs.metrics import Figure, dollars, finish_text, has_input, output_figure, percent, seconds, speed, unusable_counts
 from playground.runs.state import Attempt, RunState
 
 
@@ -52,7 +52,9 @@ def unknown(why: str) -> Line:
 
 
 def why_unknown(state: RunState, asked: bool = True) -> str:
-    """Why there is no usage. `asked`: whether the request asked for it."""
+    """Why a count is unknown. `asked`: whether the request asked for it."""
+    if unusable := unusable_counts(state):
+        return f"The server reported {unusable}, which is no number of tokens: it counts as not reported"
     if not asked:
         return "Not asked for: stream_options.include_usage is off, so usage stays unknown"
     return {
@@ -69,7 +71,7 @@ def usage_lines(model: InspectorModel) -> dict[str, Line]:
     cached = _reported(usage.cached_tokens if usage else None, why)
     return {
         "input": _input(model, usage, why),
-        "note": Line(_note(usage, model.usage_asked), why if usage is None else ""),
+        "note": Line(_note(usage, model.usage_asked, model.state), why if usage is None else ""),
         "cached": cached,
         "fresh": _reported(usage.fresh_tokens if usage else None, why),
         "output": _output(model.state, why),
@@ -92,15 +94,16 @@ def _input(model: InspectorModel, usage: Usage | None, why: str) -> Line:
     return Line(f"{UNKNOWN} in", why)
 
 
-def _note(usage: Usage | None, asked: bool) -> str:
+def _note(usage: Usage | None, asked: bool, state: RunState) -> str:
     if usage is None and not asked:
         return "unknown: not asked for"
     if usage is None or usage.cached_tokens is None:
-        return f"{UNKNOWN} cached"
+        unusable = unusable_counts(state)
+        return f"reported: {unusable}" if unusable else f"{UNKNOWN} cached"
     if not usage.prompt_tokens:
         return f"{usage.cached_tokens:,} cached"
     if usage.cached_tokens > usage.prompt_tokens:
-        return f"{usage.cached_tokens:,} cached: more than the prompt has"
+        return f"{usage.cached_tokens:,} cached: more than the prompt has, not learned from"
     return f"{usage.cached_tokens:,} cached · {percent(usage.cached_tokens / usage.prompt_tokens)}"
 
 

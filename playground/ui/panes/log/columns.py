@@ -21,7 +21,8 @@ from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, Ro
 HEADERS = {"request_id": "request_id", "cost": "Input cost"}
 LIVE_CHARS = 160
 """Number of characters shown of a streaming text, counted from its end."""
-NOT_REPORTED = "The server did not report it"
+NOT_REPORTED = "The server did not report it, or not as a number of tokens"
+IMPLAUSIBLE = "As reported, and more than the input tokens: the report cannot be right, and nothing is learned from it"
 NOT_YET = "Not reported yet: the request is still going on"
 REFUSED = "Unknown: the request failed, and no usage was reported"
 ENDED_EARLY = "Unknown: the request ended before the server reported usage"
@@ -265,6 +266,8 @@ def _prompt(row: LogRow, _detail: RowDetail) -> Cell:
 
 
 def _cached(row: LogRow, _detail: RowDetail) -> Cell:
+    if row.cached_tokens is not None and row.prompt_tokens is not None and row.cached_tokens > row.prompt_tokens:
+        return Cell(f"{row.cached_tokens:,}", IMPLAUSIBLE, "variable_edge")
     return _figure(row.cached_tokens, row, tone="warm_edge")
 
 

@@ -53,7 +53,7 @@ async def test_zero_cached_is_zero_and_no_usage_is_unknown(stage: Stage) -> None
     await keep(stage.log, show.of("Cold"), answered(usage=Usage(1206, 91, 1297, 0)))
     await stage.shown(2)
     assert (stage.cell(0, "cached"), stage.cell(1, "cached")) == ("0", "—")
-    assert stage.cell(1, "cached", TIP) == "The server did not report it"
+    assert stage.cell(1, "cached", TIP) == NOT_REPORTED
     assert stage.cell(1, "cost") == "—"
 
 
