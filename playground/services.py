@@ -386,13 +386,14 @@ class AppServices:
         await self.log.set_explanation(stored.record.run_id, stored_explanation(why))
         return why
 
-    async def compare(self, sending: PendingRequest, run_id: str) -> None:
+    def compare(self, sending: PendingRequest, run_id: str) -> None:
         """Explain an answered request against the given earlier one, in the log too."""
         from playground.runs.service import stored_explanation
 
         self.sender.compare(sending, run_id)
         if self.log is not None and sending.settled is not None and sending.run.state.phase == "done":
-            await self.log.set_explanation(sending.run.id, stored_explanation(sending.why))
+            stored = self.log.set_explanation(sending.run.id, stored_explanation(sending.why))
+            self.tasks.start(stored, "store why tokens were not cached")
 
     async def close(self) -> None:
         """Close everything in reverse order of construction. Waits once for unfinished writes."""

@@ -126,12 +126,9 @@ def explain_miss(
     document: DocumentView | None = None,
 ) -> MissExplanation | None:
     """Return what ended the prefix of an answered request; None if nothing was missed."""
-    if usage.implausible:
-        return MissExplanation("unknown", usage.implausible, cause="implausible")
     cached, prompt = usage.cached_tokens, usage.prompt_tokens
     if cached is None or prompt is None:
-        text = miss_sentences.UNREPORTED
-        return MissExplanation("unreported", text, cause="unreported", reason="unreported")
+        return _unreported(usage)
     if earlier is None:
         return _first(cached, known)
     both = fields is not None and earlier.fields is not None
@@ -240,6 +237,12 @@ def _made(
         reason=reason,
         candidates=candidates,
     )
+
+
+def _unreported(usage: CacheUsage) -> MissExplanation:
+    if usage.implausible:
+        return MissExplanation("unknown", usage.implausible, cause="implausible")
+    return MissExplanation("unreported", miss_sentences.UNREPORTED, cause="unreported", reason="unreported")
 
 
 def _first(cached: int, known: MissKnowledge) -> MissExplanation:

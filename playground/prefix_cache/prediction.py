@@ -51,9 +51,9 @@ _ATTACHED = (b'"image_url"', b'"input_audio"', b'"file"', b";base64,")
 def _fault(prompt: int, cached: int | None, body: bytes) -> str:
     if cached is not None and cached > prompt:
         fault = f"{cached:,} cached tokens of {prompt:,} input tokens"
-    elif prompt > len(body) + ADDED_TOKENS:
-        fault = f"{prompt:,} input tokens for a request of {len(body):,} bytes"
-    elif 0 < prompt * MAX_TOKEN_BYTES < len(body) and not any(mark in body for mark in _ATTACHED):
+    elif prompt > len(body) + ADDED_TOKENS or (
+        0 < prompt * MAX_TOKEN_BYTES < len(body) and not any(mark in body for mark in _ATTACHED)
+    ):
         fault = f"{prompt:,} input tokens for a request of {len(body):,} bytes"
     else:
         return ""

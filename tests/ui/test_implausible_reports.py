@@ -17,7 +17,9 @@ from tests.http_server import QuietHandler, serving
 from tests.ui.test_window import _send
 
 RULES = "\n".join(f"Rule {number}: be kind and brief on the phone." for number in range(120))
-PROMPT = Document(messages=(Message("system", RULES), Message("user", "Hi")), parameters={"max_tokens": 2}, stream=False)
+PROMPT = Document(
+    messages=(Message("system", RULES), Message("user", "Hi")), parameters={"max_tokens": 2}, stream=False
+)
 
 
 class Server(QuietHandler):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 import socket
 from pathlib import Path
@@ -14,6 +16,10 @@ from PySide6.QtWidgets import QApplication, QLabel, QSplitter, QWidget
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import ELECTRON_ID, Endpoint, PlanLimits
+from playground.experiments.comparison import figures
+from playground.export.log_files import COLUMNS as CSV_COLUMNS
+from playground.export.log_files import to_row
+from playground.export.ticket import ticket
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import dump, parse_bytes
 from playground.prompt.request import body_fields, encode
@@ -168,6 +174,20 @@ async def test_a_wait_for_the_plan_is_said_and_can_be_stopped(session: Session, 
     model = session.window.log.model
     place = next(number for number, column in enumerate(COLUMNS) if column.title == "prefix")
     await hand.until(lambda: model.index(0, place).data() == "stopped before it was sent", "the row")
+    window, log = session.window, session.workspace.log
+    tokens = next(number for number, column in enumerate(COLUMNS) if column.title == "in")
+    assert model.index(0, tokens).data() == "—"
+    assert window.inspector.usage.headline.text() == "— in"
+    assert "before it was sent" in window.inspector.usage.headline.toolTip()
+    assert "≈" not in window.response.footer.line
+    assert log is not None
+    stored = await log.get(current.run.id)
+    assert stored is not None
+    assert "≈ " not in ticket(stored).partition("≈ is an estimate")[0]
+    (cells,) = csv.reader(io.StringIO(to_row(stored), newline=""))
+    assert cells[CSV_COLUMNS.index("prompt_tokens_estimated")] == ""
+    figures_sent = figures(current.run.id, current.run.state, current.run.endpoint.rates, (10.0, 20.0), "")
+    assert figures_sent.input.text == "—"
     assert await _logged(session) == 2
 
 

@@ -396,11 +396,8 @@ class Requests(QObject):
     def compare(self, run_id: str) -> None:
         """Explain the newest request by this earlier one, here and in the log."""
         if self.current is not None and self.recalled is None:
-            self._workspace.tasks.start(self._compare(self.current, run_id), "compare with an earlier request")
-
-    async def _compare(self, sending: PendingRequest, run_id: str) -> None:
-        await self._workspace.compare(sending, run_id)
-        self._paint()
+            self._workspace.compare(self.current, run_id)
+            self._inspector.show_model(self._live_model(self.current))
 
     def open_logged(self, run_id: str) -> None:
         """Show a logged request in the panes; the prompt in the editor is unchanged."""

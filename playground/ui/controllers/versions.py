@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.runs.metrics import counted, percent
+from playground.runs.metrics import counted, dollars, percent
 from playground.services import AppServices
 from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.task_dialog import ask_save, open_once
@@ -234,7 +234,7 @@ class VersionPaths(QObject):
             text += (
                 ""
                 if abs(more) < MIN_DOLLARS
-                else f" ${abs(more):.3f} {'more' if more >= 0 else 'less'} per 1,000 requests."
+                else f" {dollars(abs(more))} {'more' if more >= 0 else 'less'} per 1,000 requests."
             )
         return text
 

@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import UNKNOWN, counted, percent
+from playground.runs.metrics import counted, dollars, percent
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
@@ -227,7 +227,7 @@ class VersionRows(QStyledItemDelegate):
             painter.drawText(upper, left, str(item.number))
         painter.setFont(ui_font(13, tabular=True))
         if not commit:
-            painter.drawText(upper, right, UNKNOWN if figures.per_thousand is None else f"${figures.per_thousand:,.3f}")
+            painter.drawText(upper, right, dollars(figures.per_thousand))
             painter.drawText(upper.adjusted(0, 0, -COST_PX, 0), right, percent(figures.cached))
         middle = upper.adjusted(NUMBER_PX, 0, 0 if commit else -(COST_PX + CACHED_PX), 0)
         if not commit and item.label:

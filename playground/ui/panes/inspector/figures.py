@@ -14,7 +14,17 @@ from playground.export.terminal import visible_line
 from playground.prefix_cache.forecast import Forecast, against_forecast, clock_time, left
 from playground.prefix_cache.lifetime import ColdClock
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
-from playground.runs.metrics import Figure, dollars, finish_text, has_input, output_figure, percent, seconds, speed, unusable_counts
+from playground.runs.metrics import (
+    Figure,
+    dollars,
+    finish_text,
+    has_input,
+    output_figure,
+    percent,
+    seconds,
+    speed,
+    unusable_counts,
+)
 from playground.runs.state import Attempt, RunState
 
 
@@ -55,6 +65,8 @@ def why_unknown(state: RunState, asked: bool = True) -> str:
     """Why a count is unknown. `asked`: whether the request asked for it."""
     if unusable := unusable_counts(state):
         return f"The server reported {unusable}, which is no number of tokens: it counts as not reported"
+    if state.ended and not state.attempts:
+        return "The request ended before it was sent"
     if not asked:
         return "Not asked for: stream_options.include_usage is off, so usage stays unknown"
     return {
@@ -86,8 +98,9 @@ def _output(state: RunState, why: str) -> Line:
 def _input(model: InspectorModel, usage: Usage | None, why: str) -> Line:
     if usage is not None and usage.prompt_tokens is not None:
         return Line(f"{usage.prompt_tokens:,} in", "Input tokens as reported; the cached ones are among them")
-    if not has_input(model.state.phase, model.state.status):
+    if not has_input(model.state.phase, model.state.status, len(model.state.attempts)):
         refused = "The server refused the request" if model.state.status else "No server answered the request"
+        refused = refused if model.state.attempts else "The request ended before it was sent"
         return Line(f"{UNKNOWN} in", f"{refused}: no input tokens were counted")
     if model.forecast is not None:
         return Line(f"≈ {model.forecast.prompt_tokens:,.0f} in", f"Estimated. {why}")

@@ -22,6 +22,7 @@ HEADERS = {"request_id": "request_id", "cost": "Input cost"}
 LIVE_CHARS = 160
 """Number of characters shown of a streaming text, counted from its end."""
 NOT_REPORTED = "The server did not report it, or not as a number of tokens"
+NOT_SENT = "None: the request ended before it was sent"
 IMPLAUSIBLE = "As reported, and more than the input tokens: the report cannot be right, and nothing is learned from it"
 NOT_YET = "Not reported yet: the request is still going on"
 REFUSED = "Unknown: the request failed, and no usage was reported"
@@ -245,6 +246,8 @@ def _request_id(row: LogRow, _detail: RowDetail) -> Cell:
 
 
 def _why(row: LogRow) -> str:
+    if row.phase in EARLY and not row.attempts:
+        return NOT_SENT
     if row.phase == "done":
         return NOT_REPORTED
     if row.phase == "failed":
@@ -260,7 +263,7 @@ def _figure(reported: int | None, row: LogRow, estimated: float | None = None, w
 
 
 def _prompt(row: LogRow, _detail: RowDetail) -> Cell:
-    early = row.phase in EARLY and has_input(row.phase, row.status)
+    early = row.phase in EARLY and has_input(row.phase, row.status, row.attempts)
     estimated = row.prompt_tokens_estimated if early else None
     return _figure(row.prompt_tokens, row, estimated, ESTIMATED_INPUT)
 

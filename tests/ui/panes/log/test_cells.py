@@ -14,6 +14,7 @@ from playground.client.errors import cut_error
 from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, ContentDelta, HeadersReceived, Usage
 from playground.prefix_cache.forecast import Forecast
 from playground.requestlog.log import RequestLog
+from playground.ui.panes.log.columns import NOT_REPORTED
 from playground.ui.theme import apply_colors, load_theme
 from tests.requestlog.samples import answered, called, keep, refused, stopped
 from tests.ui.panes.log import rows_on_show as show
