@@ -422,6 +422,12 @@ class MainWindow(QMainWindow):
         if self.workspace.rate_limiter.others_in_flight(self.workspace.endpoint.id):
             self.workspace.tasks.start(self.workspace.refresh_load(), "count the requests in flight")
         self._show_load()
+        self.workspace.tasks.start(self._refresh_endpoints(), "look for endpoints of other windows")
+
+    async def _refresh_endpoints(self) -> None:
+        if await self.workspace.endpoints.refresh():
+            self.top.show_endpoints(self.workspace.endpoints.all(), self.workspace.endpoint)
+            self.prompt.set_model(self.workspace.endpoint.model)
 
     def _show_load(self) -> None:
         self.status.show_load(self.workspace.load(), self.workspace.endpoint.plan)

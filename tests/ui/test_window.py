@@ -25,6 +25,7 @@ from playground.prompt.files import dump, parse_bytes
 from playground.prompt.request import body_fields, encode
 from playground.requestlog.filter import EVERYTHING
 from playground.runs.state import RunState
+from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.palette import CommandPalette
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.response.labels import NEVER_SENT
@@ -459,3 +460,34 @@ def test_the_first_frame_has_the_samples_messages_where_they_stay(
             await session.close()
 
     runner.run(start())
+
+
+async def test_limits_of_electron_are_not_claimed_of_another_server(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    messages = tuple(Message("user", f"Question {number}") for number in range(201))
+    window.prompt.set_document(Document(messages=messages, parameters={"temperature": 3, "n": 2}))
+    window.requests.refresh_forecast()
+    said = {finding.problem.path[0]: str(finding.problem) for finding in window.requests._checks[1]}
+    assert set(said) == {"messages", "temperature", "n"}
+    assert "has 201; Electron takes 1 to 200." in said["messages"]
+    mine = session.workspace.endpoints.add(Endpoint("", "Mine", "http://127.0.0.1:9/v1", "m", needs_key=False))
+    window.choose_endpoint(mine.id)
+    window.requests.refresh_forecast()
+    assert window.requests._checks[1] == ()
+    assert not window.prompt.check_bar.isVisible()
+
+
+async def test_endpoint_that_another_window_adds_or_changes_appears(session: Session, hand: UiDriver) -> None:
+    workspace = session.workspace
+    other = EndpointStore(workspace.folder / "endpoints.json")
+    added = other.add(Endpoint("", "Theirs", "http://127.0.0.1:9/v1", "m", needs_key=False))
+
+    def listed() -> list[str]:
+        return [action.text() for action in session.window.top._endpoint.menu().actions()]
+
+    await hand.until(lambda: "Theirs" in listed(), "the endpoint")
+    mine = workspace.endpoints.add(Endpoint("", "Mine", "http://127.0.0.1:9/v1", "m", needs_key=False))
+    session.window.choose_endpoint(added.id)
+    other.change(replace(added, model="another-model"))
+    await hand.until(lambda: workspace.endpoint.model == "another-model", "the other model")
+    assert workspace.endpoints.get(mine.id).name == "Mine"

@@ -85,7 +85,7 @@ class Requests(QObject):
         self._shown_document: Document | None = None
         self.shown_endpoint_id = ""
         """The id of the endpoint of the request on display; empty if there is none."""
-        self._checks: tuple[Document | None, tuple[LimitFinding, ...]] = (None, ())
+        self._checks: tuple[tuple[Document, bool] | None, tuple[LimitFinding, ...]] = (None, ())
         self.recalled: Recalled | None = None
         """The logged request on display."""
         self._wanted_run_id: str | None = None
@@ -189,8 +189,9 @@ class Requests(QObject):
     def _checked(self, prompt_forecast: PromptForecast) -> tuple[LimitFinding, ...]:
         """Return the validation result of a document; checked again only if the document changed."""
         document = prompt_forecast.view.document
-        if document is not self._checks[0]:
-            self._checks = (document, check(document))
+        electron = self._workspace.endpoint.kind != "other"
+        if (document, electron) != self._checks[0]:
+            self._checks = ((document, electron), check(document, electron=electron))
         long = context_finding(
             prompt_forecast.zones.total_tokens,
             document.parameters.get("max_tokens"),

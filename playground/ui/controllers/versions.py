@@ -327,8 +327,8 @@ def _name(item: Version | Commit) -> str:
 
 def headline(found: VersionComparison) -> str:
     """Return in a sentence by how much an edit moved the boundary."""
-    moved = round(found.moved_tokens)
+    moved = found.moved_tokens
     if not moved:
         return "The boundary of the stable prefix did not move"
     direction = "down" if moved > 0 else "up"
-    return f"This edit moved the boundary {direction} by ≈ {abs(moved):,} tokens"
+    return f"This edit moved the boundary {direction} by ≈ {counted(abs(moved), 'token')}"

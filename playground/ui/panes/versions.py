@@ -514,7 +514,7 @@ class VersionsPanel(QFrame):
         self.detail.setText(detail)
         # A fix applies to the prompt in the editor.
         current = self.list.currentItem()
-        self.fix.setVisible(round(found.moved_tokens) < 0 and current is not None and bool(current.data(STATE)))
+        self.fix.setVisible(found.moved_tokens < 0 and current is not None and bool(current.data(STATE)))
         self.bars.show_boundaries(list(zip(names, (found.old, found.new), strict=True)))
         self.diff.show_comparison(found, *names)
 
