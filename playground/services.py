@@ -372,8 +372,9 @@ class AppServices:
         return Recalled(stored, state, document, await self._explanation(stored, state, document), times)
 
     async def _explanation(self, stored: StoredRun, state: RunState, document: Document) -> MissExplanation | None:
-        """Return the stored explanation of a request; compute it for requests of older versions."""
+        """Return the stored explanation of a request; one of an older version or an import is computed and stored."""
         from playground.runs.record import explain_stored, read_explanation
+        from playground.runs.service import stored_explanation
 
         if self.log is None or state.phase != "done":
             return None
@@ -381,7 +382,18 @@ class AppServices:
             return read_explanation(stored.explanation)
         forecast = stored.record.forecast
         earlier = await self.log.get(forecast.run_id) if forecast and forecast.run_id else None
-        return explain_stored(stored.record, state, earlier.record if earlier else None, document)
+        why = explain_stored(stored.record, state, earlier.record if earlier else None, document)
+        await self.log.set_explanation(stored.record.run_id, stored_explanation(why))
+        return why
+
+    def compare(self, sending: PendingRequest, run_id: str) -> None:
+        """Explain an answered request against the given earlier one, in the log too."""
+        from playground.runs.service import stored_explanation
+
+        self.sender.compare(sending, run_id)
+        if self.log is not None and sending.settled is not None and sending.run.state.phase == "done":
+            stored = self.log.set_explanation(sending.run.id, stored_explanation(sending.why))
+            self.tasks.start(stored, "store why tokens were not cached")
 
     async def close(self) -> None:
         """Close everything in reverse order of construction. Waits once for unfinished writes."""

@@ -75,7 +75,7 @@ def exported_request(line: str) -> TrafficRecord | None:
         body,
         state.status or 0,
         state.request_id,
-        cache_usage(state),
+        cache_usage(state, record.body),
         endpoint=record.endpoint_id,
         tag=record.source if record.source in ("experiment", "keep_warm") else "",
         ended_unix=record.started_utc.timestamp() + state.ended_at if state.ended_at else None,

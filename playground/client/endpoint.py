@@ -218,7 +218,8 @@ def cost(usage: Usage | None, rates: Rates) -> Cost:
     if usage is None:
         return Cost()
     saved = None
-    if usage.cached_tokens is not None and rates.fresh is not None and rates.cached is not None:
+    wrong = usage.prompt_tokens is not None and usage.fresh_tokens is None
+    if usage.cached_tokens is not None and not wrong and rates.fresh is not None and rates.cached is not None:
         saved = usage.cached_tokens * (rates.fresh - rates.cached) / PER
     return Cost(
         fresh=_price(usage.fresh_tokens, rates.fresh),

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from playground.client.events import Usage
 from playground.prompt.json_bounds import check_depth
 
-MAX_TOKENS = 2**53
-"""A count above this counts as not reported."""
+MAX_TOKENS = 100_000_000
+"""A count above this counts as not reported: no model has such a context, and one such count would spoil every sum."""
 CACHED_FIELDS = (
     "cached_tokens",  # Moonshot, at the top level of usage
     "prompt_cache_hit_tokens",  # DeepSeek

@@ -19,6 +19,7 @@ from playground.client.redact import redact
 from playground.experiments.batch_totals import Earlier, cost_of, tokens_of
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
+from playground.runs.metrics import decimal
 from playground.runs.state import RunState
 from playground.runs.summary import error_object, wire_tool_calls, wire_usage
 from playground.storage.paths import write_shared
@@ -447,6 +448,8 @@ def _cell(value: Json) -> str:
     """Return a value as a cell. Text that a spreadsheet would run as a formula gets an apostrophe before it."""
     if value is None or value == []:
         return ""
+    if isinstance(value, float):
+        return decimal(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"'{text}" if isinstance(value, str) and _risky(text) else text
 

@@ -97,10 +97,10 @@ class PrefixWindow:
         if state.ttft_s is not None:
             self._times.append(state.ttft_s)
         usage = state.usage
-        if opens_prefix(item) or usage is None or usage.cached_tokens is None or not usage.prompt_tokens:
+        if opens_prefix(item) or usage is None or usage.fresh_tokens is None or not usage.prompt_tokens:
             return
         expected = usage.prompt_tokens * item.shared_chars / max(item.chars, 1)
-        if usage.cached_tokens >= HIT_SHARE * expected:
+        if usage.prompt_tokens - usage.fresh_tokens >= HIT_SHARE * expected:
             self.found += 1
             self._raise(open_prefixes)
             return

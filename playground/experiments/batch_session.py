@@ -17,7 +17,7 @@ from playground.client.endpoint import PER, Endpoint
 from playground.experiments.batch_job import BatchJob, RunReader
 from playground.experiments.batch_lines import BatchLines
 from playground.experiments.batch_plan import BatchPlan, Order, make_plan
-from playground.experiments.batch_results import ResultFile, row_number
+from playground.experiments.batch_results import ResultFile, newest_results, parse_results, row_number
 from playground.experiments.batch_rows import AnswerCheck, BatchRow, map_columns, parse_check
 from playground.experiments.batch_totals import BatchTotals
 from playground.prefix_cache.value_kinds import compile_patterns
@@ -50,11 +50,12 @@ class BatchSpec(Struct, frozen=True):
 
 
 class SavedBatch(Struct, frozen=True):
-    """A batch in its folder. `finished` is the number of results in its file."""
+    """A batch in its folder. Its file has `answered` rows and `failed` ones; the others were not sent or stopped."""
 
     folder: Path
     spec: BatchSpec
-    finished: int = 0
+    answered: int = 0
+    failed: int = 0
 
     @property
     def results(self) -> Path:
@@ -97,8 +98,10 @@ class BatchStore:
             note = folder / f"{_RESULTS}.batch"
             if note.exists() and not _running(folder / f"{_RESULTS}.lock"):
                 with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, InputError, RecursionError):
-                    finished = (folder / _RESULTS).read_bytes().count(b"\n") if (folder / _RESULTS).exists() else 0
-                    return SavedBatch(folder, _read(folder), finished)
+                    path = folder / _RESULTS
+                    found = newest_results(parse_results(path.read_bytes() if path.exists() else b"", path))
+                    answered = sum(result.get("phase") == "done" for result in found.values())
+                    return SavedBatch(folder, _read(folder), answered, len(found) - answered)
         return None
 
     def close(self, batch: SavedBatch) -> None:
@@ -281,6 +284,13 @@ class BatchSession:
         """Return whether rows have no answer yet."""
         lines = self.prepared.lines
         return lines.counts["done"] < len(lines)
+
+    @property
+    def next_step(self) -> str:
+        """Return what can be done after the end: as on the command line, failed and missing rows are sent again."""
+        if self.prepared.lines.counts["queued"]:
+            return "Continue"
+        return "Retry failed" if self.unfinished else "New batch"
 
     def state_text(self, *, running: bool) -> str:
         """Return whether the batch is paused or has ended, or the time that is left."""

@@ -48,10 +48,10 @@ class Sums(Struct):
     def _add_run(
         self, attempts: int, prompt: int | None, cached: int | None, completion: int | None, price: Json
     ) -> None:
-        reported = prompt is not None and cached is not None
+        reported = prompt is not None and cached is not None and cached <= prompt
         self.requests += max(attempts, reported)
         self.unreported += max(attempts - reported, 0)
-        if prompt is not None and cached is not None:
+        if prompt is not None and cached is not None and reported:
             self.prompt_tokens += prompt
             self.cached_tokens += cached
         self.completion_tokens += completion or 0

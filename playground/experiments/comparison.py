@@ -21,7 +21,7 @@ from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.diff import opcodes
 from playground.prompt.document import Document
 from playground.prompt.json_bounds import loads
-from playground.runs.metrics import Figure
+from playground.runs.metrics import Figure, has_input
 from playground.runs.state import Phase, RunState
 
 LETTERS = "ABCD"
@@ -284,7 +284,7 @@ def figures(
     run_id: str, state: RunState, rates: Rates, forecast: tuple[float, float] | None, answer: str
 ) -> RunFigures:
     """Return the figures of a request. `forecast` is (cached, prompt) tokens; `answer` its text with tool calls."""
-    usage = state.usage
+    usage, read = state.usage, has_input(state.phase, state.status, len(state.attempts))
     return RunFigures(
         run_id=run_id,
         phase=state.phase,
@@ -302,8 +302,8 @@ def figures(
         input_cost=cost(usage, rates).input,
         error=state.error.title if state.error else "",
         error_detail=" ".join(filter(None, (state.error.detail, state.error.advice))) if state.error else "",
-        forecast_cached=forecast[0] if forecast else None,
-        forecast_prompt=forecast[1] if forecast else None,
+        forecast_cached=forecast[0] if forecast and read else None,
+        forecast_prompt=forecast[1] if forecast and read else None,
     )
 
 

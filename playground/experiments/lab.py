@@ -221,7 +221,7 @@ def _reading(number: int, at: float, before: float | None, state: RunState) -> R
         state.phase,
         state.request_id,
         usage.prompt_tokens if usage else None,
-        usage.cached_tokens if usage else None,
+        usage.cached_tokens if usage and usage.fresh_tokens is not None else None,
         state.ttft_s,
         None if before is None else at - before,
     )

@@ -27,6 +27,11 @@ def verdict(first: RunState, second: RunState) -> str:
             "The second of two equal requests reports 0 cached tokens. Either this server has no prefix cache, or the "
             f"prompt ({usage.prompt_tokens:,} tokens) is below the least it caches."
         )
+    if usage.fresh_tokens is None:
+        return (
+            f"Caching could not be verified: the second request reports {usage.cached_tokens:,} cached of "
+            f"{usage.prompt_tokens:,} input tokens, which cannot be right."
+        )
     share = percent(usage.cached_tokens / usage.prompt_tokens)
     return (
         f"Caching works: {usage.cached_tokens:,} of {usage.prompt_tokens:,} tokens of the second request came from the "

@@ -79,7 +79,7 @@ class CacheHistory(Struct, frozen=True):
             f"({percent(self.cached / self.prompt if self.prompt else 0.0)}, weighted by tokens)."
         ]
         if self.unreported:
-            sentences.append(f"{self.unreported:,} more did not report it, and are not counted.")
+            sentences.append(f"{self.unreported:,} more reported no usable count, and are left out.")
         more = self.stable_cached - self.cached
         if more >= 1 and self.prompt:
             share = percent(self.stable_cached / self.prompt)

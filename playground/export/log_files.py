@@ -30,7 +30,7 @@ from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.requestlog.sent_body import SentBody
-from playground.runs.metrics import counted, output_figure
+from playground.runs.metrics import counted, decimal, output_figure
 from playground.storage.paths import is_stream, open_stream, remove_stale, temporary_beside
 
 MOST_LINE_BYTES = 256 * 1024 * 1024
@@ -239,6 +239,7 @@ def to_row(stored: StoredRun) -> str:
     usage, forecast = state.usage, record.forecast
     price = cost(usage, record.rates)
     received = output_figure(state, "")
+    sent = bool(state.attempts) or not state.ended
     # Masked again: a key may be joined from pieces.
     return masked_text(
         _line(
@@ -255,7 +256,7 @@ def to_row(stored: StoredRun) -> str:
                 state.finish_reason,
                 len(state.attempts),
                 usage.prompt_tokens if usage else None,
-                round(forecast.prompt_tokens) if forecast else None,
+                round(forecast.prompt_tokens) if forecast and sent else None,
                 usage.cached_tokens if usage else None,
                 round(forecast.cached_tokens) if forecast else None,
                 usage.completion_tokens if usage else None,
@@ -297,6 +298,8 @@ def _cell(value: object) -> object:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float):
+        return decimal(value)
     return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 

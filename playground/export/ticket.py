@@ -133,7 +133,7 @@ def _cell(value: str) -> str:
 def _input(stored: StoredRun, state: RunState) -> Figure:
     reported = state.usage.prompt_tokens if state.usage else None
     forecast = stored.record.forecast
-    if reported is None and forecast is not None and has_input(state.phase, state.status):
+    if reported is None and forecast is not None and has_input(state.phase, state.status, len(state.attempts)):
         return Figure.estimated(forecast.prompt_tokens)
     return Figure.reported(reported)
 

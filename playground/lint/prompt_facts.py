@@ -119,6 +119,8 @@ class LintContext(Struct, frozen=True):
     lifetime_s: float = 300.0
     context_tokens: int | None = CONTEXT_TOKENS
     """Most tokens of input and output together; None: not known."""
+    electron: bool = True
+    """Whether Electron's limits apply; those of another vendor's server are not known."""
     templates: frozenset[str] | None = None
     """Lines with placeholders that most user messages of a recorded program have; None: a single prompt."""
 

@@ -195,6 +195,7 @@ class LintService:
             retries=Retries.of(retries),
             lifetime_s=self._settings.number("cache_lifetime_s"),
             context_tokens=endpoint.context_tokens,
+            electron=endpoint.kind != "other",
         )
         dismissed = self.dismissed(document) | SAID_ELSEWHERE
         return await asyncio.to_thread(advise, document, setting, counter, dismissed=dismissed)

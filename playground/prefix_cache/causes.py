@@ -1,4 +1,4 @@
-"""The causes that a miss can have, and a title for each that the user reads first."""
+"""The causes that a miss can have, and the words for each."""
 
 from __future__ import annotations
 
@@ -23,29 +23,31 @@ Cause = Literal[
     "minimum",
     "server",
     "unreported",
+    "implausible",
     "unknown",
 ]
 
 TITLES: dict[Cause, str] = {
-    "edited": "The text was edited",
-    "spacing": "White space, case or something unseen differs",
-    "date": "A date varies",
-    "time": "A time varies",
-    "number": "A number varies",
-    "uuid": "An identifier varies",
-    "name": "A name varies",
-    "variable": "A variable has another value",
-    "order": "The messages are in another order",
-    "removed": "Messages were removed: the history is shorter",
-    "added": "Messages were inserted",
-    "tools": "The tools changed",
-    "parameters": "Parameters that may matter changed",
-    "first": "First request",
+    "edited": "Edit",
+    "spacing": "White space or case",
+    "date": "Date",
+    "time": "Time",
+    "number": "Number",
+    "uuid": "Identifier",
+    "name": "Name",
+    "variable": "Value",
+    "order": "Messages reordered",
+    "removed": "Messages removed",
+    "added": "Messages inserted",
+    "tools": "Tools changed",
+    "parameters": "Parameters changed",
+    "first": "First request: nothing cached",
     "idle": "Idle for too long",
     "minimum": "Below what this server caches",
-    "server": "Identical bytes: the server’s doing",
-    "unreported": "This server does not report it",
-    "unknown": "Unknown",
+    "server": "The server, not the text",
+    "unreported": "Cached not reported",
+    "implausible": "The report cannot be right",
+    "unknown": "Cause not known",
 }
 
 IN_THE_PROMPT: frozenset[Cause] = frozenset(

@@ -123,6 +123,14 @@ NEAR_TOKENS = 128
 """Distance between forecast and report up to which the report came as forecast: the largest usual block of a cache."""
 
 
+def against_forecast(reported: int, expected: float) -> str:
+    """Return how a report compares with its forecast, in the words of the log and of the inspector."""
+    apart = round(reported - expected)
+    if abs(apart) <= NEAR_TOKENS:
+        return "as forecast"
+    return f"{abs(apart):,} {'more' if apart > 0 else 'fewer'} than forecast"
+
+
 class Forecast(Struct, frozen=True):
     """Expected cached tokens (≈) with the interval that holds nine in ten reports.
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache import miss_sentences
 from playground.prefix_cache.block_agreement import LARGE_BLOCK, agreement
-from playground.prefix_cache.causes import TITLES, Cause
+from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
 from playground.prefix_cache.difference import Difference, changed, difference, that_may_matter, unrelated
 from playground.prefix_cache.miss_case import PROVED, MissCase, case_of
 from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge
@@ -43,6 +43,7 @@ Kind = Literal[
 BEYOND = 0.03
 """Of a shared size: what may be served beyond it while the difference is still believed."""
 DAY_S = 86_400
+_PLACED = IN_THE_PROMPT - {"order", "removed", "added", "tools", "parameters"}
 SHORT_PAUSE_S = 20.0
 """Seconds: no server is known to forget sooner, and none to store a prefix later."""
 
@@ -100,16 +101,29 @@ class MissExplanation(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """The cause in a few words; empty if none is named."""
+        """The cause with its place, in a few words: the only text for it in the log, Recorder and inspector."""
         if self.after_fix:
             return "First request after the fix"
         if self.kept:
             return "Probably off for this request, or another replica answered"
-        if self.reason == "new_text":
-            return "Only the last message is new" if self.last else "Another conversation begins here"
-        if self.cause == "unknown" and self.kind != "unknown":
-            return ""
-        return f"{{{{{self.variable}}}}} has another value" if self.variable else TITLES[self.cause]
+        if self.reason == "new_text" and not self.last:
+            return "Another conversation begins here"
+        if self.reason in ("first_beside_other", "foreign_tokens"):
+            return "First of its kind"
+        if self.variable:
+            return f"{{{{{self.variable}}}}} changed"
+        if self.last and self.cause in IN_THE_PROMPT:
+            return "Only the last message is new" if self.reason == "new_text" else "Only the last message differs"
+        at = self.position
+        if at is None or self.cause not in _PLACED:
+            return TITLES[self.cause]
+        return f"{TITLES[self.cause]} in {at.part} {at.index + 1}, line {at.line}"
+
+    @property
+    def avoidable(self) -> bool:
+        """Whether a change of the prompt can remove the cause: the text is amber then, else grey."""
+        common = (self.last and not self.variable) or self.reason == "new_text"
+        return self.cause in IN_THE_PROMPT and not self.after_fix and not common
 
 
 def explain_miss(
@@ -123,8 +137,7 @@ def explain_miss(
     """Return what ended the prefix of an answered request; None if nothing was missed."""
     cached, prompt = usage.cached_tokens, usage.prompt_tokens
     if cached is None or prompt is None:
-        text = miss_sentences.UNREPORTED
-        return MissExplanation("unreported", text, cause="unreported", reason="unreported")
+        return _unreported(usage)
     if earlier is None:
         return _first(cached, known)
     both = fields is not None and earlier.fields is not None
@@ -237,6 +250,12 @@ def _made(
         reason=reason,
         candidates=candidates,
     )
+
+
+def _unreported(usage: CacheUsage) -> MissExplanation:
+    if usage.implausible:
+        return MissExplanation("unknown", usage.implausible, cause="implausible")
+    return MissExplanation("unreported", miss_sentences.UNREPORTED, cause="unreported", reason="unreported")
 
 
 def _first(cached: int, known: MissKnowledge) -> MissExplanation:

@@ -15,13 +15,49 @@ from playground.prompt.document import Json
 
 
 class CacheUsage(Struct, frozen=True):
-    """What a server reported for a request; None: not reported. `message` is the generated message."""
+    """What a server reported for a request; None: not reported. `message` is the generated message.
+
+    `implausible`: why the reported counts, which are left out then, cannot be right.
+    """
 
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int = 0
     message: Mapping[str, Json] | None = None
+    implausible: str = ""
+
+    @classmethod
+    def reported(
+        cls,
+        prompt: int | None,
+        cached: int | None,
+        completion: int | None,
+        body: bytes,
+        message: Mapping[str, Json] | None = None,
+    ) -> CacheUsage:
+        """Return the counts reported for a request body, without those that cannot be right: they teach nothing."""
+        fault = "" if prompt is None else _fault(prompt, cached, body)
+        return cls(message=message, implausible=fault) if fault else cls(prompt, cached, completion, message=message)
+
+
+ADDED_TOKENS = 100_000
+"""Input tokens that a server may add to a prompt: its own instructions, pictures, search results."""
+MAX_TOKEN_BYTES = 200
+"""Of text: no tokenizer has longer tokens on average. Pictures, sounds and files have more bytes."""
+_ATTACHED = (b'"image_url"', b'"input_audio"', b'"file"', b";base64,")
+
+
+def _fault(prompt: int, cached: int | None, body: bytes) -> str:
+    if cached is not None and cached > prompt:
+        fault = f"{cached:,} cached tokens of {prompt:,} input tokens"
+    elif prompt > len(body) + ADDED_TOKENS or (
+        0 < prompt * MAX_TOKEN_BYTES < len(body) and not any(mark in body for mark in _ATTACHED)
+    ):
+        fault = f"{prompt:,} input tokens for a request of {len(body):,} bytes"
+    else:
+        return ""
+    return f"The report cannot be right: {fault}. It is displayed as reported, and nothing is learned from it."
 
 
 class Running(Struct, frozen=True):

@@ -74,9 +74,13 @@ class LimitFinding(Struct, frozen=True):
     refused: bool
 
 
-def check(document: Document) -> tuple[LimitFinding, ...]:
-    """Return everything that the server refuses, then likely mistakes. About 0.3 ms at 200 messages."""
-    found = [LimitFinding(problem, True) for problem in _refusals(document)]
+def check(document: Document, *, electron: bool = True) -> tuple[LimitFinding, ...]:
+    """Return everything that the server refuses, then likely mistakes. About 0.3 ms at 200 messages.
+
+    Not `electron`: another vendor's server, whose limits are not known. Only what no server can read is found.
+    """
+    refused = _refusals(document) if electron else iter(invalid_errors(document.invalid))
+    found = [LimitFinding(problem, True) for problem in refused]
     return (*found, *(LimitFinding(problem, False) for problem in _warnings(document)))
 
 
@@ -113,7 +117,7 @@ def _refusals(document: Document) -> Iterator[FieldError]:
 
 def _count(name: str, count: int) -> Iterator[FieldError]:
     if not COUNTS[name].admits(count):
-        yield FieldError((name,), f"has {count:,}; the server takes {COUNTS[name].words.removeprefix('from ')}.")
+        yield FieldError((name,), f"has {count:,}; Electron takes {COUNTS[name].words.removeprefix('from ')}.")
 
 
 def _message(message: Message, path: Path) -> Iterator[FieldError]:
@@ -142,7 +146,7 @@ def _parameters(document: Document) -> Iterator[FieldError]:
             yield FieldError((name,), "has a place of its own, and cannot be a parameter.", "Remove it here.")
         elif name in REFUSED:
             if name != "n" or value != 1 or isinstance(value, bool):
-                yield FieldError((name,), "is refused by the server.", REFUSED[name])
+                yield FieldError((name,), "is refused by Electron.", REFUSED[name])
         elif name in NUMBERS:
             yield from number(name, value)
         else:
@@ -279,14 +283,14 @@ class Parameter(Struct, frozen=True):
 
 PARAMETERS = (
     Parameter("max_tokens", "whole", "Caps the output, and so its cost. At least 1."),
-    Parameter("temperature", "number", "0 to 2; the default is 1. For test fixtures prefer 0."),
-    Parameter("top_p", "number", "0 to 1; the default is 1."),
+    Parameter("temperature", "number", "Electron: 0 to 2; the default is 1. For test fixtures prefer 0."),
+    Parameter("top_p", "number", "Electron: 0 to 1; the default is 1."),
     Parameter("seed", "whole", "Best effort only: deployments, batching and updates cause drift."),
-    Parameter("stop", "stop", "Up to 4 strings, one per line."),
+    Parameter("stop", "stop", "One string per line; Electron takes up to 4."),
     Parameter("response_format", "choice", "json_object asks for JSON.", choices=CHOICES["response_format"]),
     Parameter("tool_choice", "choice", "auto, none, required, or a tool's name.", choices=CHOICES["tool_choice"]),
-    Parameter("presence_penalty", "number", "-2 to 2."),
-    Parameter("frequency_penalty", "number", "-2 to 2."),
+    Parameter("presence_penalty", "number", "Electron: -2 to 2."),
+    Parameter("frequency_penalty", "number", "Electron: -2 to 2."),
     Parameter("logprobs", "switch", "Send the tokens' probabilities.", choices=("true", "false")),
     Parameter("top_logprobs", "whole", "0 to 20; needs logprobs."),
     Parameter("logit_bias", "object", "JSON: token id to bias."),

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
-import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -24,7 +23,7 @@ from playground.prefix_cache.view import CacheView, view_of_fields
 from playground.prompt.document import Json
 from playground.prompt.json_bounds import loads
 from playground.runs.record import RequestRecord
-from playground.runs.service import cache_usage
+from playground.runs.service import cache_usage, stored_explanation
 from playground.runs.state import RunState
 
 
@@ -57,14 +56,13 @@ class RecordedCacheModel:
         self._open.pop(record.run_id, None)
         if state.status != 200:
             return {}
-        usage = cache_usage(state)
+        usage = cache_usage(state, record.body)
         settled = self._forecaster.settle(record.endpoint_id, record.model, record.run_id, usage, record.forecast)
         found: dict[str, Json] = {}
         if settled is not None:
-            found = {run_id: msgspec.to_builtins(why) for run_id, why in settled.revised}
+            found = {run_id: stored_explanation(why) for run_id, why in settled.revised}
             if state.phase == "done":
-                why = settled.explanation
-                found[record.run_id] = {} if why is None else msgspec.to_builtins(why)
+                found[record.run_id] = stored_explanation(settled.explanation)
         return found
 
 

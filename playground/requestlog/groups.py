@@ -127,7 +127,7 @@ def members(connection: sqlite3.Connection, newest: int) -> list[int]:
 _RUNNING = ", ".join(f"'{phase}'" for phase in PHASES["running"])
 # The rule of metrics.has_input.
 _ESTIMATED = (
-    "coalesce(r.prompt_tokens, CASE WHEN r.phase IN ('stopped', 'interrupted') "
+    "coalesce(r.prompt_tokens, CASE WHEN (r.phase IN ('stopped', 'interrupted') AND r.attempts > 0) "
     "OR (r.phase = 'failed' AND r.status < 400)"
     " THEN r.prompt_tokens_estimated END)"
 )

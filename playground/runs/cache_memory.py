@@ -166,4 +166,4 @@ def sent_from_log(row: SentRow) -> tuple[Sent, CacheUsage]:
     message: dict[str, Json] | None = (
         {"role": "assistant", "content": row.answer} if row.answer and not row.called else None
     )
-    return sent, CacheUsage(row.prompt_tokens, row.cached_tokens, row.completion_tokens, message=message)
+    return sent, CacheUsage.reported(row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.body, message)

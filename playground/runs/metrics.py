@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from playground.client.tolerant_json import count
 from playground.prefix_cache.token_estimator import TokenEstimator
 
 if TYPE_CHECKING:
@@ -95,6 +98,11 @@ def dollars(value: float | None) -> str:
     return f"{sign}${text}{'0' * (2 - len(text.partition('.')[2]))}"
 
 
+def decimal(value: float) -> str:
+    """Format a number for a table of another program: 0.0000403, never 4.0300000000000004e-05."""
+    return f"{value:.12f}".rstrip("0").rstrip(".")
+
+
 def speed(tokens_per_s: float | None) -> str:
     """Format a speed as 96.2 tok/s; — if unknown."""
     return UNKNOWN if tokens_per_s is None else f"{tokens_per_s:,.1f} tok/s"
@@ -116,12 +124,42 @@ EARLY = ("stopped", "interrupted", "failed")
 """The phases that end a request before its usage could come."""
 
 
-def has_input(phase: Phase, status: int | None) -> bool:
+def has_input(phase: Phase, status: int | None, attempts: int) -> bool:
     """Return whether the server read the prompt of a request, or may have: the input tokens can be estimated.
 
-    A refused request, and one that reached no server, have none.
+    A refused request, one that reached no server, and one that ended before it was sent have none.
     """
-    return phase != "failed" or (status is not None and status < 400)
+    if phase == "failed":
+        return status is not None and status < 400
+    return attempts > 0 or phase not in EARLY
+
+
+_COUNT = re.compile(r'"((?:prompt|input|completion|output|cached)_tokens)"\s*:\s*([^\s,{}\[\]]+)')
+
+USAGE_EVENTS = 3
+"""The last events of a stream, among which the usage is."""
+
+
+def unusable_counts(state: RunState) -> str:
+    """Return the reported counts that are no number of tokens, as the server wrote them; "" if there are none.
+
+    They are displayed, and neither stored as counts nor learned from: negative ones, fractions, true, 10¹⁵.
+    """
+    found = {
+        name: f"{name} {text}"
+        for event in (state.raw[-USAGE_EVENTS:] if state.ended else ())
+        if '"usage"' in event.data
+        for name, text in _COUNT.findall(event.data[event.data.rindex('"usage"') :])
+        if text != "null" and not _is_count(text)
+    }
+    return ", ".join(found.values())
+
+
+def _is_count(text: str) -> bool:
+    try:
+        return count(json.loads(text)) is not None
+    except ValueError:
+        return False
 
 
 def received_tokens(state: RunState) -> float | None:

@@ -132,7 +132,7 @@ def explain_stored(
     """Explain a logged request without a stored explanation, knowing only both requests and the report."""
     fields = sent_fields(record.body)
     view = view_of_fields(fields)
-    usage = cache_usage(state)
+    usage = cache_usage(state, record.body)
     measure = Measure(view, TokenEstimator())
     scale = usage.prompt_tokens / measure.total if usage.prompt_tokens and measure.total else 1.0
     known = MissKnowledge([OrderEvidence("first", 1.0, lambda offset: Size(measure.upto(offset) * scale, 4.0))])

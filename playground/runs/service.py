@@ -289,8 +289,7 @@ class RequestService:
         forecast = None if sending.forecast is sending.forecast_at_begin else sending.forecast
         explained: Json = None
         if sending.settled is not None and run.state.phase == "done":
-            # An empty object means: explained, no missed tokens.
-            explained = {} if sending.why is None else msgspec.to_builtins(sending.why)
+            explained = stored_explanation(sending.why)
         await log.finish(run.id, run.state, forecast, explained)
         for run_id, why in sending.settled.revised if sending.settled is not None else ():
             await log.set_explanation(run_id, msgspec.to_builtins(why))
@@ -301,7 +300,7 @@ class RequestService:
         if run.state.status != 200:
             return
         where = run.endpoint.id, run.endpoint.model
-        usage = cache_usage(run.state)
+        usage = cache_usage(run.state, run.request.body)
         sending.settled = self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
         if run.state.phase == "done" and sending.settled is not None:
             sending.why = _fitting(sending, sending.settled.explanation)
@@ -315,8 +314,8 @@ class RequestService:
         error, usage = run.state.error, run.state.usage
         refused = error.context_length if error else None
         served = None
-        if usage is not None and usage.prompt_tokens is not None:
-            served = usage.prompt_tokens + (usage.completion_tokens or 0)
+        if usage is not None and (prompt := cache_usage(run.state, run.request.body).prompt_tokens) is not None:
+            served = prompt + (usage.completion_tokens or 0)
         if refused or served:
             self._on_context(run.endpoint, refused, served)
 
@@ -333,9 +332,15 @@ class RequestService:
             return
         run = sending.run
         where = run.endpoint.id, run.endpoint.model
-        usage = cache_usage(run.state)
+        usage = cache_usage(run.state, run.request.body)
         why = self.forecaster.explain_with(where, _sent(sending), earlier, usage, settled.known, sending.view)
         sending.why = _fitting(sending, why)
+
+
+def stored_explanation(why: MissExplanation | None) -> Json:
+    """Return an explanation as the log stores it. An empty object means: explained, no missed tokens."""
+    stored: Json = {} if why is None else msgspec.to_builtins(why)
+    return stored
 
 
 def _fitting(sending: PendingRequest, why: MissExplanation | None) -> MissExplanation | None:
@@ -354,8 +359,8 @@ def _refuse_key_in(body: bytes, key: str) -> None:
         )
 
 
-def cache_usage(state: RunState) -> CacheUsage:
-    """Return what the server reported, with the generated message, as the cache model reads it."""
+def cache_usage(state: RunState, body: bytes) -> CacheUsage:
+    """Return what the server reported for a body, with the generated message, as the cache model reads it."""
     calls = wire_tool_calls(state)
     message: dict[str, Json] = {"role": "assistant", "content": state.text or None}
     if calls:
@@ -365,7 +370,7 @@ def cache_usage(state: RunState) -> CacheUsage:
     usage = state.usage
     if usage is None:
         return CacheUsage(message=whole)
-    return CacheUsage(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, message=whole)
+    return CacheUsage.reported(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, body, whole)
 
 
 def _sent(sending: PendingRequest) -> Sent:

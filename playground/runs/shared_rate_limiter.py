@@ -76,7 +76,9 @@ class SlotRecord(msgspec.Struct):
 class _Queue(Struct):
     tickets: deque[str] = field(default_factory=deque)
     released: asyncio.Event = field(default_factory=asyncio.Event)
-    load: Load = field(default_factory=Load)
+    base_url: str = ""
+    others: Load = field(default_factory=Load)
+    """As of `load_unix`: what other processes have in flight, and the requests of this minute of all processes."""
     load_unix: float = 0.0
 
 
@@ -96,6 +98,9 @@ class SharedRateLimiter:
         """This process's counts, used while the file cannot be used."""
         self._error = ""
         self._queues: dict[str, _Queue] = {}
+        self._held: dict[str, str] = {}
+        """Tickets between `acquire` and `release` with their base URL: what this limiter has in flight."""
+        self._own_tickets = f"{os.getpid()}-{os.urandom(4).hex()}-"
         self._writing: set[asyncio.Future[Any]] = set()
         self._passed: list[_PassedStep] = []
         self._passing: asyncio.Future[None] | None = None
@@ -115,7 +120,7 @@ class SharedRateLimiter:
 
         Speech has a queue of its own: it does not wait behind requests that wait for the minute.
         """
-        ticket = f"{os.getpid()}-{os.urandom(8).hex()}"
+        ticket = f"{self._own_tickets}{os.urandom(8).hex()}"
         queue = self._queue(_speech(endpoint.id) if speech else endpoint.id)
         queue.tickets.append(ticket)
         reported: tuple[int, str] | None = None
@@ -123,6 +128,7 @@ class SharedRateLimiter:
             while True:
                 status = await self._try(endpoint, ticket, queue.tickets.index(ticket) + 1, speech)
                 if status is None:
+                    self._held[ticket] = endpoint.base_url
                     return ticket
                 if (status.position, status.reason) != reported:
                     reported = (status.position, status.reason)
@@ -154,9 +160,12 @@ class SharedRateLimiter:
             raise
         self._wake(releases)
         self._report(error)
-        queue = self._queue(endpoint.id)
-        queue.load, queue.load_unix = load, self._clock()
+        self._note_load(endpoint, load)
         return status
+
+    def _note_load(self, endpoint: Endpoint, others: Load) -> None:
+        queue = self._queue(endpoint.id)
+        queue.base_url, queue.others, queue.load_unix = endpoint.base_url, others, self._clock()
 
     def release(self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0, arrived_s_ago: float | None = None) -> None:
         """Release a slot. The file is written in a thread; `close` waits for it.
@@ -164,8 +173,7 @@ class SharedRateLimiter:
         If no request of this process waits and the endpoint is not blocked, the slot is free for other processes after
         RELEASED_S, or with the next request.
         """
-        queue = self._queue(endpoint.id)
-        queue.load = Load(max(queue.load.in_flight - 1, 0), queue.load.this_minute)
+        self._held.pop(ticket, None)
         arrived_unix = None if arrived_s_ago is None else self._clock() - arrived_s_ago
         if hold_s > 0 or any(waiting.tickets for waiting in self._queues_of(endpoint.id)):
             self._give_back_now(endpoint, ticket, hold_s, arrived_unix)
@@ -244,21 +252,31 @@ class SharedRateLimiter:
     async def refresh(self, endpoint: Endpoint) -> None:
         """Read the counts of all processes on the data folder. Without a readable file they stay as they are."""
         with suppress(OSError):
-            load = await asyncio.to_thread(self._read_load, endpoint.base_url)
-            queue = self._queue(endpoint.id)
-            queue.load, queue.load_unix = load, self._clock()
+            self._note_load(endpoint, await asyncio.to_thread(self._read_load, endpoint.base_url))
 
     def _read_load(self, base_url: str) -> Load:
         with self._file.locked() as records:
             record = records.get(base_url, SlotRecord())
             _prune(record, self._clock())
-            return Load(len(record.flights), len(record.starts))
+            return self._load_of_others(record)
+
+    def _load_of_others(self, record: SlotRecord) -> Load:
+        others = sum(not ticket.startswith(self._own_tickets) for ticket in record.flights)
+        return Load(others, len(record.starts))
 
     def load(self, endpoint_id: str) -> Load:
-        """Return the counts as of the last look at the file; requests of the minute expire after a minute."""
+        """Return the counts: this process's in flight as of now, the rest as of the last look at the file.
+
+        Requests of the minute expire after a minute; requests of other processes when `refresh` reads again.
+        """
         queue = self._queue(endpoint_id)
         stale = self._clock() - queue.load_unix > MINUTE_S
-        return Load(queue.load.in_flight, 0 if stale else queue.load.this_minute)
+        own = sum(base_url == queue.base_url for base_url in self._held.values())
+        return Load(own + queue.others.in_flight, 0 if stale else queue.others.this_minute)
+
+    def others_in_flight(self, endpoint_id: str) -> bool:
+        """Return whether other processes had requests in flight at the last look at the file."""
+        return self._queue(endpoint_id).others.in_flight > 0
 
     def _report(self, error: str) -> None:
         new, self._error = error != self._error, error
@@ -277,14 +295,16 @@ class SharedRateLimiter:
         try:
             with self._file.locked() as records:
                 _give_slots_back(records, releases)
-                return *take(records), ""
+                status, record = take(records)
+                return status, self._load_of_others(record), ""
         except OSError as error:
             reason = error.strerror or str(error)
             message = (
                 f"Plan limits are counted in this process only: {FILE_NAME} in the data folder cannot be used "
                 f"({reason}). Requests are sent all the same."
             )
-            return *take(self._own), message
+            status, record = take(self._own)
+            return status, self._load_of_others(record), message
 
     def _give_back(self, releases: Sequence[_Release]) -> None:
         with suppress(OSError), self._file.locked() as records:
@@ -302,7 +322,7 @@ def _speech(endpoint_id: str) -> str:
 
 def _take_slot(
     records: dict[str, SlotRecord], endpoint: Endpoint, ticket: str, clock: Callable[[], float], speech: bool
-) -> tuple[QueueStatus | None, Load]:
+) -> tuple[QueueStatus | None, SlotRecord]:
     now_unix = clock()
     for base_url in list(records):
         _prune(records[base_url], now_unix)
@@ -315,7 +335,7 @@ def _take_slot(
         if not speech:
             record.starts.append(now_unix)
         record.flights[ticket] = now_unix
-    return status, Load(len(record.flights), len(record.starts))
+    return status, record
 
 
 def _count_passed(records: dict[str, SlotRecord], steps: Sequence[_PassedStep], now_unix: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import threading
@@ -76,6 +77,8 @@ class EndpointStore:
         cleaned: list[Endpoint] = []
         self._endpoints, self.notice = self._read(cleaned)
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
+        self._stamp: tuple[int, int] | None = None
+        self._writing = False
         self._unsaved: dict[str, Endpoint | None] = {endpoint.id: endpoint for endpoint in cleaned}
         if self._unsaved:
             self._submit(self._save, self._report)
@@ -185,12 +188,34 @@ class EndpointStore:
             self._unsaved = {**self._endpoints, **self._unsaved}
         self._submit(self._save, self._report)
 
+    async def refresh(self) -> bool:
+        """Take over what another window or command has added or changed. Returns whether there was anything.
+
+        An endpoint that was removed there stays here until the next start: it may be in use.
+        """
+        stamp = await asyncio.to_thread(self._file.stamp)
+        if stamp == self._stamp or self._unsaved or self._writing:
+            return False
+        before, found = self._endpoints, await asyncio.to_thread(lambda: self._read([])[0])
+        if self._unsaved or self._writing or before is not self._endpoints:
+            return False  # changed here meanwhile: with the next look
+        self._stamp, self._endpoints = stamp, {**before, **found}
+        if self._endpoints == before:
+            return False
+        self._changes()
+        return True
+
     def _save(self) -> str:
         """Write the unsaved changes into the present file. Returns why that failed."""
         with self._lock:
             changed, self._unsaved = self._unsaved, {}
-        if not changed:
-            return ""
+            self._writing = bool(changed)
+        try:
+            return self._write(changed) if changed else ""
+        finally:
+            self._writing = False
+
+    def _write(self, changed: dict[str, Endpoint | None]) -> str:
         again: list[Endpoint] = []
         saved = {**self._read(again)[0], **changed}
         try:

@@ -72,6 +72,14 @@ class JsonFile:
         self.recovered = True
         return value
 
+    def stamp(self) -> tuple[int, int] | None:
+        """Return what changes with each write of the file; None without one."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino
+
     def keep_copy(self) -> Path:
         """Copy the file, as `set_aside` would rename it. Returns the path of the copy. Raises OSError."""
         from playground.storage.damaged_files import without_secrets

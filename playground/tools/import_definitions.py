@@ -136,7 +136,7 @@ def from_json(text: str) -> ImportedTools:
         raise InputError(FieldError((), "this is nested too deeply.")) from None
     most = int(COUNTS["tools"].high or 0)
     if len(tools) > most:
-        problems.append(FieldError((), f"these are {len(tools)} tools; a request takes {most} at most."))
+        problems.append(FieldError((), f"these are {len(tools)} tools; Electron takes {most} at most."))
     if problems:
         raise InputError(*problems)
     if not tools:

@@ -312,7 +312,7 @@ class MainWindow(QMainWindow):
         requests.running_changed.connect(self._show_running)
         requests.running_changed.connect(self.prompt.set_running)
         requests.forecast_changed.connect(self._show_forecast)
-        requests.ticked.connect(self._show_load)
+        requests.ticked.connect(self._refresh_load)
         self.keep_warm.row_changed.connect(requests.sent_beside)
         self.keep_warm.notice.connect(self.show_notice)
         self.program.endpoint_edited.connect(lambda: self.keep_warm.stop_all("an endpoint or its key was changed"))
@@ -416,6 +416,18 @@ class MainWindow(QMainWindow):
     def _show_running(self, running: bool) -> None:
         self.top.show_running(running, self.actions_table.shortcut("send"))
         self._show_load()
+
+    def _refresh_load(self) -> None:
+        """Show the load; while other processes have requests in flight, read theirs again each second."""
+        if self.workspace.rate_limiter.others_in_flight(self.workspace.endpoint.id):
+            self.workspace.tasks.start(self.workspace.refresh_load(), "count the requests in flight")
+        self._show_load()
+        self.workspace.tasks.start(self._refresh_endpoints(), "look for endpoints of other windows")
+
+    async def _refresh_endpoints(self) -> None:
+        if await self.workspace.endpoints.refresh():
+            self.top.show_endpoints(self.workspace.endpoints.all(), self.workspace.endpoint)
+            self.prompt.set_model(self.workspace.endpoint.model)
 
     def _show_load(self) -> None:
         self.status.show_load(self.workspace.load(), self.workspace.endpoint.plan)

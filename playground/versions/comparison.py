@@ -56,9 +56,9 @@ class VersionComparison(Struct, frozen=True):
     removed: int
 
     @property
-    def moved_tokens(self) -> float:
-        """Return by how many ≈ tokens the boundary moved; negative: the stable prefix became shorter."""
-        return self.new.tokens - self.old.tokens
+    def moved_tokens(self) -> int:
+        """Return by how many ≈ tokens the boundary moved, as displayed; negative: the prefix became shorter."""
+        return round(self.new.tokens) - round(self.old.tokens)
 
 
 def boundary(document: Document, estimator: TokenEstimator) -> VersionBoundary:

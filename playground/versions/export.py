@@ -17,7 +17,7 @@ from playground.prompt.diff import changes
 from playground.prompt.document import Document, Json
 from playground.prompt.files import dump, load
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import UNKNOWN, counted, percent
+from playground.runs.metrics import counted, dollars, percent
 from playground.versions.history import History, Version, version_id
 
 
@@ -38,7 +38,7 @@ def version_figures(version: Version, rows: Mapping[str, LogRow]) -> VersionFigu
     prompt = cached = 0
     costs: list[float] = []
     for row in found[1:]:
-        if row.prompt_tokens is None or row.cached_tokens is None:
+        if row.prompt_tokens is None or row.cached_tokens is None or row.cached_tokens > row.prompt_tokens:
             continue
         prompt, cached = prompt + row.prompt_tokens, cached + row.cached_tokens
         price = cost(Usage(row.prompt_tokens, row.completion_tokens, None, row.cached_tokens), row.rates).input
@@ -106,10 +106,10 @@ def _markdown(
     before: Document | None = None
     for version, document in documents:
         known = figures.get(version.id, VersionFigures())
-        cost = UNKNOWN if known.per_thousand is None else f"${known.per_thousand:,.3f}"
         yield f"\n## Version {version.number}: {_line(version.title)}\n\n"
         yield f"{_utc(version.at)}, {version.reason}, {counted(known.requests, 'request')}, "
-        yield f"{percent(known.cached)} cached, {cost} per 1,000 requests (input). Id `{version.id}`.\n"
+        yield f"{percent(known.cached)} cached, {dollars(known.per_thousand)} per 1,000 requests (input). "
+        yield f"Id `{version.id}`.\n"
         if version.note:
             yield f"\n{_fenced(version.note)}\n"
         if document is None:

@@ -203,7 +203,7 @@ def test_what_electron_refuses_is_not_sent_unless_it_is_asked_for(run: Run, tmp_
     done = run("send", str(file))
     assert done.returncode == 2
     assert "temperature: must be a number from 0 to 2." in done.stderr
-    assert "n: is refused by the server." in done.stderr
+    assert "n: is refused by Electron." in done.stderr
     assert run("log").stdout == ""
     assert run("send", str(file), "--no-check").returncode == 1
     (row,) = [json.loads(line) for line in run("log", "--json").stdout.splitlines()]

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from playground.client.endpoint import PUBLISHED_RATES, Endpoint
-from playground.export.log_files import Format, export, import_file
+from playground.client.endpoint import PUBLISHED_RATES, Endpoint, cost
+from playground.client.events import Usage
+from playground.experiments.batch_results import format_results, result_of
+from playground.export.log_files import COLUMNS, Format, export, import_file, to_row
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump
@@ -25,6 +27,7 @@ from playground.requestlog.records import EndedRun, StoredRun
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
+from tests.export.test_masking import stored as stored_run
 from tests.requestlog.samples import answered, body_of, record
 
 PROMPTS = (
@@ -240,3 +243,18 @@ def test_table_has_the_question_as_it_was_sent(tmp_path: Path) -> None:
     with_log(tmp_path / "log", story)
     data = exported(tmp_path / "log", "csv").decode("utf-8-sig")
     assert [row["question"] for row in csv.DictReader(io.StringIO(data, newline=""))] == ["say hello to Asha"]
+
+
+def test_costs_in_tables_are_plain_decimals() -> None:
+    rates = replace(PUBLISHED_RATES, fresh=0.403, cached=0.1, output=0.1)
+    usage = Usage(100, 1, 101, 0)
+    run = stored_run(answered(usage=usage))
+    run = replace(run, record=replace(run.record, rates=rates))
+    assert str(cost(usage, rates).input) == "4.0300000000000004e-05"
+    (cells,) = csv.reader(io.StringIO(to_row(run), newline=""))
+    assert cells[COLUMNS.index("input_cost_usd")] == "0.0000403"
+    assert cells[COLUMNS.index("output_cost_usd")] == "0.0000001"
+    result = result_of(1, {}, run.state(), replace(rates, output=None), {})
+    data = format_results([result], Path("results.csv")).decode("utf-8-sig")
+    (row,) = csv.DictReader(io.StringIO(data, newline=""))
+    assert row["cost"] == "0.0000403"

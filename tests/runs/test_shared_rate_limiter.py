@@ -6,9 +6,11 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +42,29 @@ async def test_acquire_and_release_count_requests_in_flight_and_of_the_minute(tm
     assert limiter.load("e") == Load(1, 2)
     await limiter.acquire(endpoint, _ignore)
     assert limiter.load("e") == Load(2, 3)
+    await limiter.close()
+
+
+async def test_load_of_a_request_that_ends_while_another_one_takes_its_slot_falls_to_zero(tmp_path: Path) -> None:
+    limiter, endpoint, loop = SharedRateLimiter(tmp_path), _endpoint(10, 2), asyncio.get_running_loop()
+    first = await limiter.acquire(endpoint, _never)
+    take, taken, resume = limiter._take, asyncio.Event(), threading.Event()
+
+    def held(*arguments: Any) -> Any:
+        result = take(*arguments)
+        loop.call_soon_threadsafe(taken.set)
+        resume.wait(10)
+        return result
+
+    limiter._take = held  # type: ignore[method-assign,assignment]
+    acquiring = asyncio.ensure_future(limiter.acquire(endpoint, _never))
+    await taken.wait()  # the file was read: the first request is still in it
+    limiter.release(endpoint, first)
+    resume.set()
+    second = await acquiring
+    assert limiter.load("e") == Load(1, 2)
+    limiter.release(endpoint, second)
+    assert limiter.load("e") == Load(0, 2)
     await limiter.close()
 
 

@@ -6,8 +6,10 @@ import json
 import re
 import zipfile
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from PySide6.QtCore import QItemSelectionModel, Qt
@@ -17,11 +19,14 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageB
 
 from playground.cli.selftest import CONTROL, SHIFT, UiDriver
 from playground.client.events import AnyEvent, AttemptStarted, RetryScheduled
+from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
+from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING, Order
 from playground.requestlog.records import EndedRun
+from playground.runs.record import read_explanation
 from playground.ui.dialogs.settings import LogSizeDialog
 from playground.ui.dialogs.ticket import TicketDialog
-from playground.ui.panes.log.columns import COLUMNS
+from playground.ui.panes.log.columns import COLUMNS, cause_cell
 from playground.ui.panes.log.table import ATTEMPT_PX, DAY_PX
 from playground.ui.session import Session
 from playground.ui.theme import scaled
@@ -128,7 +133,8 @@ async def test_many_rows_are_copied_marked_and_tagged_at_once(session: Session, 
     _choose(session, 0, 2, 3)
     QTest.keyClick(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     copied = QGuiApplication.clipboard
-    await hand.until(lambda: len(copied().text().split("\n")) == 3, "three request_ids")
+    ids = [f"{n:08x}-0000-4000-8000-000000000000" for n in (0, 1, 3)]
+    assert copied().text().split("\n") == ids  # at once: no turn of the loop between the key and a paste
     QTest.keyClick(table, Qt.Key.Key_M)
     await hand.until(lambda: _cell(session, 3, "time").endswith("★"), "the marks")
     assert not _cell(session, 1, "time").endswith("★")
@@ -314,3 +320,83 @@ async def test_what_is_running_is_shown_as_it_comes(session: Session, hand: UiDr
     assert _cell(session, 0, "status") == "streaming…"
     await hand.until(lambda: _cell(session, 0, "status") == "200 finished", "the end")
     assert not _cell(session, 0, "out").startswith("≈")
+
+
+DATED = MissPosition("message", 2, 1, 7, "2")
+EXPLAINED = (
+    MissExplanation("differs", "The date differs.", cause="date", position=replace(DATED, index=0)),
+    MissExplanation("differs", "The date differs.", cause="date", position=DATED, last=True),
+    MissExplanation("differs", "It differs.", cause="edited", position=DATED, last=True, reason="new_text"),
+    MissExplanation("differs", "It differs.", cause="edited", position=DATED).expected_after_fix(),
+    MissExplanation("differs", "It differs.", cause="variable", variable="shop", position=DATED, last=True),
+    MissExplanation("server", "Other tokens.", cause="unknown", reason="foreign_tokens"),
+    MissExplanation("server", "Identical.", cause="server", reason="lost"),
+    MissExplanation("parameters", "The model differs.", cause="parameters", reason="parameters"),
+    MissExplanation("unknown", "One of two.", cause="unknown", reason="edit_or_lost"),
+)
+
+
+async def _displayed_cause(session: Session, hand: UiDriver, run_id: str) -> tuple[str, bool]:
+    window = session.window
+    window.requests.open_logged(run_id)
+    await hand.until(lambda: window.requests.shown_run_id == run_id, "the logged request")
+    why = window.inspector.why
+    return why._title.text(), why.property("look") == "callout"
+
+
+def _is_explained(session: Session, row: int) -> bool:
+    return _cell(session, row, "prefix") not in ("", "—")
+
+
+def _begins(session: Session, words: str) -> bool:
+    return _cell(session, 0, "prefix").startswith(words)
+
+
+async def test_log_and_inspector_name_the_same_cause_in_the_same_words(session: Session, hand: UiDriver) -> None:
+    log, model = session.workspace.log, session.window.log.model
+    assert log is not None
+    runs = [
+        EndedRun(record(question=f"{number}", minute=number), tuple(answered())) for number in range(len(EXPLAINED))
+    ]
+    runs = [replace(run, explanation=msgspec.to_builtins(why)) for run, why in zip(runs, EXPLAINED, strict=True)]
+    await log.add(runs)
+    await hand.until(lambda: model.rowCount() == len(runs), "the rows")
+    for number, run in enumerate(reversed(runs)):
+        await hand.until(partial(_is_explained, session, number), "the explanation")
+        title, amber = await _displayed_cause(session, hand, run.record.run_id)
+        assert _cell(session, number, "prefix").lower() == title.lower()
+        assert (cause_cell(EXPLAINED[-1 - number]).tone == "variable_edge") == amber, title
+
+
+async def test_cause_that_the_inspector_computes_for_an_old_request_is_in_the_log_too(
+    session: Session, hand: UiDriver
+) -> None:
+    run_ids = await _filled(session, hand)
+    assert _cell(session, 0, "prefix") == "—"
+    title, _ = await _displayed_cause(session, hand, run_ids[0])
+    assert title
+    await hand.until(lambda: _cell(session, 0, "prefix").lower() == title.lower(), "the same cause in the log")
+
+
+async def test_cause_by_another_earlier_request_is_in_the_log_too(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    rules = "\n".join(f"Rule {number}: be kind and brief on the phone." for number in range(80))
+    for day, hour in ((11, 8), (12, 9), (12, 10)):
+        text = f"Today is 2026-11-{day}. Now: {hour}:00.\n{rules}"
+        document = Document(messages=(Message("system", text), Message("user", "Hi")), parameters={"max_tokens": 2})
+        window.prompt.set_document(document, undoable=True)
+        window.requests.send_or_stop()
+        await hand.until(lambda: not window.requests.running, "an answer")
+    why = window.inspector.why
+    why._fill()
+    log = session.workspace.log
+    assert log is not None
+    for action, cause in reversed(tuple(zip(why.choices.actions(), ("time", "date"), strict=True))):
+        action.trigger()
+        await hand.until(partial(_begins, session, f"{cause} in message 1"), "the cause in the log")
+        assert why._title.text().lower() == _cell(session, 0, "prefix")
+        stored = await log.get(window.requests.shown_run_id or "")
+        assert stored is not None
+        explanation = read_explanation(stored.explanation)
+        assert explanation is not None
+        assert explanation.sentence == why.sentence

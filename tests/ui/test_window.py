@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 import socket
 from pathlib import Path
@@ -14,11 +16,16 @@ from PySide6.QtWidgets import QApplication, QLabel, QSplitter, QWidget
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import ELECTRON_ID, Endpoint, PlanLimits
+from playground.experiments.comparison import figures
+from playground.export.log_files import COLUMNS as CSV_COLUMNS
+from playground.export.log_files import to_row
+from playground.export.ticket import ticket
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import dump, parse_bytes
 from playground.prompt.request import body_fields, encode
 from playground.requestlog.filter import EVERYTHING
 from playground.runs.state import RunState
+from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.palette import CommandPalette
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.response.labels import NEVER_SENT
@@ -169,6 +176,20 @@ async def test_a_wait_for_the_plan_is_said_and_can_be_stopped(session: Session, 
     model = session.window.log.model
     place = next(number for number, column in enumerate(COLUMNS) if column.title == "prefix")
     await hand.until(lambda: model.index(0, place).data() == "stopped before it was sent", "the row")
+    window, log = session.window, session.workspace.log
+    tokens = next(number for number, column in enumerate(COLUMNS) if column.title == "in")
+    assert model.index(0, tokens).data() == "—"
+    assert window.inspector.usage.headline.text() == "— in"
+    assert "before it was sent" in window.inspector.usage.headline.toolTip()
+    assert "≈" not in window.response.footer.line
+    assert log is not None
+    stored = await log.get(current.run.id)
+    assert stored is not None
+    assert "≈ " not in ticket(stored).partition("≈ is an estimate")[0]
+    (cells,) = csv.reader(io.StringIO(to_row(stored), newline=""))
+    assert cells[CSV_COLUMNS.index("prompt_tokens_estimated")] == ""
+    figures_sent = figures(current.run.id, current.run.state, current.run.endpoint.rates, (10.0, 20.0), "")
+    assert figures_sent.input.text == "—"
     assert await _logged(session) == 2
 
 
@@ -440,3 +461,34 @@ def test_the_first_frame_has_the_samples_messages_where_they_stay(
             await session.close()
 
     runner.run(start())
+
+
+async def test_limits_of_electron_are_not_claimed_of_another_server(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    messages = tuple(Message("user", f"Question {number}") for number in range(201))
+    window.prompt.set_document(Document(messages=messages, parameters={"temperature": 3, "n": 2}))
+    window.requests.refresh_forecast()
+    said = {finding.problem.path[0]: str(finding.problem) for finding in window.requests._checks[1]}
+    assert set(said) == {"messages", "temperature", "n"}
+    assert "has 201; Electron takes 1 to 200." in said["messages"]
+    mine = session.workspace.endpoints.add(Endpoint("", "Mine", "http://127.0.0.1:9/v1", "m", needs_key=False))
+    window.choose_endpoint(mine.id)
+    window.requests.refresh_forecast()
+    assert window.requests._checks[1] == ()
+    assert not window.prompt.check_bar.isVisible()
+
+
+async def test_endpoint_that_another_window_adds_or_changes_appears(session: Session, hand: UiDriver) -> None:
+    workspace = session.workspace
+    other = EndpointStore(workspace.folder / "endpoints.json")
+    added = other.add(Endpoint("", "Theirs", "http://127.0.0.1:9/v1", "m", needs_key=False))
+
+    def listed() -> list[str]:
+        return [action.text() for action in session.window.top._endpoint.menu().actions()]
+
+    await hand.until(lambda: "Theirs" in listed(), "the endpoint")
+    mine = workspace.endpoints.add(Endpoint("", "Mine", "http://127.0.0.1:9/v1", "m", needs_key=False))
+    session.window.choose_endpoint(added.id)
+    other.change(replace(added, model="another-model"))
+    await hand.until(lambda: workspace.endpoint.model == "another-model", "the other model")
+    assert workspace.endpoints.get(mine.id).name == "Mine"

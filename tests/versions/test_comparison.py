@@ -8,7 +8,8 @@ from pathlib import Path
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import load
-from playground.versions.comparison import VersionComparison, compare, summary
+from playground.ui.controllers.versions import headline
+from playground.versions.comparison import VersionBoundary, VersionComparison, compare, summary
 from playground.versions.export import VersionFigures, export_versions
 from playground.versions.history import History, version_id
 from playground.versions.service import VersionStore
@@ -115,3 +116,10 @@ def test_export_versions_damaged_version_is_named_and_others_are_complete(tmp_pa
     del made.contents[ids[0]]
     rows = [json.loads(line) for line in export_versions(made, {}, "jsonl").splitlines()]
     assert [row["prompt"] is None for row in rows] == [made.text(id_) is None for id_ in ids[1:]]
+
+
+def test_headline_says_that_the_boundary_moved_if_its_displayed_tokens_differ() -> None:
+    old, new = VersionBoundary(166.6, 900.0, 1, 2, ""), VersionBoundary(166.4, 900.0, 1, 2, "")
+    found = VersionComparison(old, new, (), 1, 1)
+    assert headline(found) == "This edit moved the boundary up by ≈ 1 token"
+    assert headline(VersionComparison(old, old, (), 1, 1)) == "The boundary of the stable prefix did not move"

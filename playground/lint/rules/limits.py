@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -225,6 +226,8 @@ class _Talk(Struct, frozen=True):
     """≈ tokens of tools and max_tokens."""
     context: int | None
     """The endpoint's context length; None: not known."""
+    most: float
+    """Most messages that the server takes."""
 
     @property
     def a_turn(self) -> float:
@@ -234,7 +237,7 @@ class _Talk(Struct, frozen=True):
     def left(self) -> float:
         """Turns until either limit is reached."""
         messages = (len(self.tokens) - self.starts[0]) / len(self.starts)
-        free = ((COUNTS["messages"].high or 0) - len(self.tokens)) / messages
+        free = (self.most - len(self.tokens)) / messages
         if self.context is None:
             return free
         return min((self.context - self.reserved - sum(self.tokens)) / max(self.a_turn, 1), free)
@@ -253,15 +256,16 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     starts = tuple(i for i, message in enumerate(facts.document.messages) if message.role == "user")
     if len(starts) < MIN_TURNS:
         return
-    context = facts.setting.context_tokens
-    talk = _Talk(starts, facts.message_tokens, sum(facts.tool_tokens) + (facts.whole("max_tokens") or 0), context)
+    context, electron = facts.setting.context_tokens, facts.setting.electron
+    most = COUNTS["messages"].high or 0 if electron else math.inf
+    talk = _Talk(starts, facts.message_tokens, sum(facts.tool_tokens) + (facts.whole("max_tokens") or 0), context, most)
     if talk.left >= SOON:
         return
     kept = talk.reserved - (facts.whole("max_tokens") or 0) + sum(talk.tokens[: starts[0]])
     yield Finding(
         "warning" if talk.left < VERY_SOON else "hint",
         "The conversation is nearly full",
-        f"At ≈ {talk.a_turn:,.0f} tokens per turn it reaches {_full(context)} in about "
+        f"At ≈ {talk.a_turn:,.0f} tokens per turn it reaches {_full(context, electron)} in about "
         f"{max(talk.left, 0):,.0f} turns. Dropping old turns changes the prompt right after the system text: the next "
         "request is served only the text before that place, and the cache warms up again. Drop many turns at "
         "once, rarely.",
@@ -281,7 +285,9 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     )
 
 
-def _full(context: int | None) -> str:
+def _full(context: int | None, electron: bool) -> str:
+    if not electron:
+        return f"{context or 0:,} tokens"
     if context is None:
         return "200 messages (the endpoint's context length is not known)"
     return f"{context:,} tokens or 200 messages"
@@ -311,7 +317,7 @@ CONTEXT_GROWTH = LintRule(
 
 
 def _refused(facts: PromptFacts) -> Iterator[Finding]:
-    for finding in check(facts.document):
+    for finding in check(facts.document, electron=facts.setting.electron):
         problem = finding.problem
         if finding.refused:
             yield Finding(

@@ -31,8 +31,8 @@ from playground.runs.metrics import APPROXIMATELY, dollars, percent, seconds
 from playground.services import AppServices
 from playground.ui.batch.model import Displayed
 from playground.ui.theme import GRID, scaled, zoom_factor
-from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.elided_combo import ElidedCombo
+from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button, toned

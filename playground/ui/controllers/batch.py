@@ -317,11 +317,13 @@ class BatchController(QObject):
         if saved is None or self._rows:
             return
         spec = saved.spec
+        failed = f", {saved.failed:,} failed" if saved.failed else ""
+        step = "Continue" if saved.answered + saved.failed < len(spec.rows) else "Retry failed"
         self.page.notice.show_message(
             f"Unfinished batch of {spec.started_utc.astimezone():%d %b %H:%M}: {spec.source}, "
-            f"results for {saved.finished:,} of {counted(len(spec.rows), 'row')}",
+            f"{saved.answered:,} of {counted(len(spec.rows), 'row')} answered{failed}",
             [
-                ("Continue", lambda: self._services.tasks.start(self.continue_saved(saved), "continue a batch")),
+                (step, lambda: self._services.tasks.start(self.continue_saved(saved), "continue a batch")),
                 ("Discard", lambda: self._services.tasks.start(self._discard(saved), "discard a batch")),
             ],
         )
@@ -372,7 +374,7 @@ class BatchController(QObject):
         if session is not None and self.running:
             label, enabled = "Resume" if session.paused else "Pause", session.sending
         elif session is not None:
-            label, enabled = "Continue" if session.unfinished else "New batch", True
+            label, enabled = session.next_step, True
         tools.show_run(label, enabled=enabled)
         self.page.show_counts(can_retry=not self.running)
         self.page.bar.eta.setText(session.state_text(running=self.running) if session is not None else "")

@@ -157,7 +157,7 @@ def _read_all(runs: Sequence[StoredRun]) -> dict[str, _Read]:
         except ValueError:
             body = None
         fields = body if isinstance(body, dict) else {}
-        cause = None if run.explanation is None else row_cause(read_explanation(run.explanation), fields)
+        cause = None if run.explanation is None else row_cause(read_explanation(run.explanation))
         found[run.record.run_id] = _Read(fields, len(run.record.body), cause)
     return found
 
@@ -180,11 +180,7 @@ def leak_causes(analysis: Analysis, rows: Sequence[LogRow]) -> dict[str, RowCaus
     return found
 
 
-def row_cause(found: MissExplanation | None, body: Mapping[str, Json]) -> RowCause:
-    """Return the cause for a row: amber only if a change of the program's prompt can remove it."""
-    messages = body.get("messages")
-    last = len(messages) - 1 if isinstance(messages, list) else 0
-    if found is not None and found.message == last > 0:  # explanations of older versions do not say so
-        found = replace(found, last=True, variable=None)
+def row_cause(found: MissExplanation | None) -> RowCause:
+    """Return the stored cause for a row of the table: the text of the log's column *prefix*."""
     cell = cause_cell(found)
     return RowCause(cell.text, "" if found is None else cell.why, cell.tone)

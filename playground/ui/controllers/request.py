@@ -85,7 +85,7 @@ class Requests(QObject):
         self._shown_document: Document | None = None
         self.shown_endpoint_id = ""
         """The id of the endpoint of the request on display; empty if there is none."""
-        self._checks: tuple[Document | None, tuple[LimitFinding, ...]] = (None, ())
+        self._checks: tuple[tuple[Document, bool] | None, tuple[LimitFinding, ...]] = (None, ())
         self.recalled: Recalled | None = None
         """The logged request on display."""
         self._wanted_run_id: str | None = None
@@ -189,8 +189,9 @@ class Requests(QObject):
     def _checked(self, prompt_forecast: PromptForecast) -> tuple[LimitFinding, ...]:
         """Return the validation result of a document; checked again only if the document changed."""
         document = prompt_forecast.view.document
-        if document is not self._checks[0]:
-            self._checks = (document, check(document))
+        electron = self._workspace.endpoint.kind != "other"
+        if (document, electron) != self._checks[0]:
+            self._checks = ((document, electron), check(document, electron=electron))
         long = context_finding(
             prompt_forecast.zones.total_tokens,
             document.parameters.get("max_tokens"),
@@ -355,7 +356,7 @@ class Requests(QObject):
         """Show in the prompt what the server reported about the newest request."""
         run = self.current.run if self.current is not None else None
         usage = run.state.usage if run is not None else None
-        if run is not None and usage is not None:
+        if run is not None and usage is not None and usage.fresh_tokens is not None:
             self._prompt.set_reported(usage.cached_tokens, usage.prompt_tokens, run.document)
         else:
             self._prompt.set_reported(None, None)
@@ -394,9 +395,9 @@ class Requests(QObject):
         ]
 
     def compare(self, run_id: str) -> None:
-        """Compare the newest request with this earlier one."""
+        """Explain the newest request by this earlier one, here and in the log."""
         if self.current is not None and self.recalled is None:
-            self._workspace.sender.compare(self.current, run_id)
+            self._workspace.compare(self.current, run_id)
             self._inspector.show_model(self._live_model(self.current))
 
     def open_logged(self, run_id: str) -> None:

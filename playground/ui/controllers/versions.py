@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.runs.metrics import counted, percent
+from playground.runs.metrics import counted, dollars, percent
 from playground.services import AppServices
 from playground.ui.widgets.form import text_box
 from playground.ui.widgets.notice import write_errors
@@ -235,7 +235,7 @@ class VersionPaths(QObject):
             text += (
                 ""
                 if abs(more) < MIN_DOLLARS
-                else f" ${abs(more):.3f} {'more' if more >= 0 else 'less'} per 1,000 requests."
+                else f" {dollars(abs(more))} {'more' if more >= 0 else 'less'} per 1,000 requests."
             )
         return text
 
@@ -327,8 +327,8 @@ def _name(item: Version | Commit) -> str:
 
 def headline(found: VersionComparison) -> str:
     """Return in a sentence by how much an edit moved the boundary."""
-    moved = round(found.moved_tokens)
+    moved = found.moved_tokens
     if not moved:
         return "The boundary of the stable prefix did not move"
     direction = "down" if moved > 0 else "up"
-    return f"This edit moved the boundary {direction} by ≈ {abs(moved):,} tokens"
+    return f"This edit moved the boundary {direction} by ≈ {counted(abs(moved), 'token')}"

@@ -150,7 +150,7 @@ class ToolServerDialog(TaskDialog):
         self.add.setText(f"Add {chosen} to the prompt" if chosen else "Add to the prompt")
         self.add.setEnabled(0 < chosen <= most - there)
         if chosen > most - there:
-            self._update_text(f"A request takes {most} tools at most; the prompt has {there}.", "failure")
+            self._update_text(f"Electron takes {most} tools at most; the prompt has {there}.", "failure")
 
     def _add(self) -> None:
         self.added.emit(self.chosen())

@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import UNKNOWN, percent
+from playground.runs.metrics import dollars, percent
 from playground.ui.theme import GRID, current_theme, scaled, ui_font
 from playground.ui.widgets.elided_combo import ElidedCombo
 from playground.ui.widgets.form import line_edit
@@ -185,7 +185,7 @@ class VersionRows(QStyledItemDelegate):
             painter.drawText(upper, left, str(item.number))
         painter.setFont(ui_font(13, tabular=True))
         if not commit:
-            painter.drawText(upper, right, UNKNOWN if figures.per_thousand is None else f"${figures.per_thousand:,.3f}")
+            painter.drawText(upper, right, dollars(figures.per_thousand))
             painter.drawText(upper.adjusted(0, 0, -cost_px, 0), right, percent(figures.cached))
         middle = upper.adjusted(number_px, 0, 0 if commit else -(cost_px + cached_px), 0)
         if not commit and item.label:
@@ -460,7 +460,7 @@ class VersionsPanel(QFrame):
         self.detail.setText(detail)
         # A fix applies to the prompt in the editor.
         current = self.list.currentItem()
-        self.fix.setVisible(round(found.moved_tokens) < 0 and current is not None and bool(current.data(STATE)))
+        self.fix.setVisible(found.moved_tokens < 0 and current is not None and bool(current.data(STATE)))
         self.bars.show_boundaries(list(zip(names, (found.old, found.new), strict=True)))
         self.diff.show_comparison(found, *names)
 

@@ -243,6 +243,29 @@ def test_batch_of_closed_window_continues_with_its_own_prompt(tell: Tell, tmp_pa
     tell(third)
 
 
+def test_batch_that_ended_with_failed_rows_is_offered_again_after_a_restart(tell: Tell, tmp_path: Path) -> None:
+    async def first(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path)
+        await control(session, "/simulator/faults", {"fault": "403", "times": 2})
+        batch.start_or_pause()
+        await ended(batch, hand)
+        assert batch.tools.run.text() == "Retry failed"
+
+    async def second(session: Session, hand: UiDriver) -> None:
+        batch = batch_of(session)
+        await hand.until(batch.page.notice.isVisible, "the offer")
+        assert "10 of 12 rows answered, 2 failed" in batch.page.notice.words
+        batch.page.notice.press("Retry failed")
+        await hand.until(lambda: batch.running, "the start")
+        await ended(batch, hand)
+        assert batch.page.model.lines.counts["done"] == 12
+        assert await served(session) == 2
+        assert batch.tools.run.text() == "New batch"
+
+    tell(first)
+    tell(second)
+
+
 async def test_batch_row_opens_in_the_panes_and_exports_keep_the_data_order(
     session: Session, hand: UiDriver, tmp_path: Path
 ) -> None:

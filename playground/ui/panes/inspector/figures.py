@@ -11,10 +11,20 @@ from msgspec import Struct
 from playground.client.endpoint import Cost, Rates, cost
 from playground.client.events import Usage
 from playground.export.terminal import visible_line
-from playground.prefix_cache.forecast import NEAR_TOKENS, Forecast, clock_time, left
+from playground.prefix_cache.forecast import Forecast, against_forecast, clock_time, left
 from playground.prefix_cache.lifetime import ColdClock
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
-from playground.runs.metrics import Figure, dollars, finish_text, has_input, output_figure, percent, seconds, speed
+from playground.runs.metrics import (
+    Figure,
+    dollars,
+    finish_text,
+    has_input,
+    output_figure,
+    percent,
+    seconds,
+    speed,
+    unusable_counts,
+)
 from playground.runs.state import Attempt, RunState
 
 
@@ -52,7 +62,11 @@ def unknown(why: str) -> Line:
 
 
 def why_unknown(state: RunState, asked: bool = True) -> str:
-    """Why there is no usage. `asked`: whether the request asked for it."""
+    """Why a count is unknown. `asked`: whether the request asked for it."""
+    if unusable := unusable_counts(state):
+        return f"The server reported {unusable}, which is no number of tokens: it counts as not reported"
+    if state.ended and not state.attempts:
+        return "The request ended before it was sent"
     if not asked:
         return "Not asked for: stream_options.include_usage is off, so usage stays unknown"
     return {
@@ -69,7 +83,7 @@ def usage_lines(model: InspectorModel) -> dict[str, Line]:
     cached = _reported(usage.cached_tokens if usage else None, why)
     return {
         "input": _input(model, usage, why),
-        "note": Line(_note(usage, model.usage_asked), why if usage is None else ""),
+        "note": Line(_note(usage, model.usage_asked, model.state), why if usage is None else ""),
         "cached": cached,
         "fresh": _reported(usage.fresh_tokens if usage else None, why),
         "output": _output(model.state, why),
@@ -84,23 +98,25 @@ def _output(state: RunState, why: str) -> Line:
 def _input(model: InspectorModel, usage: Usage | None, why: str) -> Line:
     if usage is not None and usage.prompt_tokens is not None:
         return Line(f"{usage.prompt_tokens:,} in", "Input tokens as reported; the cached ones are among them")
-    if not has_input(model.state.phase, model.state.status):
+    if not has_input(model.state.phase, model.state.status, len(model.state.attempts)):
         refused = "The server refused the request" if model.state.status else "No server answered the request"
+        refused = refused if model.state.attempts else "The request ended before it was sent"
         return Line(f"{UNKNOWN} in", f"{refused}: no input tokens were counted")
     if model.forecast is not None:
         return Line(f"≈ {model.forecast.prompt_tokens:,.0f} in", f"Estimated. {why}")
     return Line(f"{UNKNOWN} in", why)
 
 
-def _note(usage: Usage | None, asked: bool) -> str:
+def _note(usage: Usage | None, asked: bool, state: RunState) -> str:
     if usage is None and not asked:
         return "unknown: not asked for"
     if usage is None or usage.cached_tokens is None:
-        return f"{UNKNOWN} cached"
+        unusable = unusable_counts(state)
+        return f"reported: {unusable}" if unusable else f"{UNKNOWN} cached"
     if not usage.prompt_tokens:
         return f"{usage.cached_tokens:,} cached"
     if usage.cached_tokens > usage.prompt_tokens:
-        return f"{usage.cached_tokens:,} cached: more than the prompt has"
+        return f"{usage.cached_tokens:,} cached: more than the prompt has, not learned from"
     return f"{usage.cached_tokens:,} cached · {percent(usage.cached_tokens / usage.prompt_tokens)}"
 
 
@@ -156,10 +172,7 @@ def id_missing(state: RunState) -> str:
 def _against(forecast: Forecast | None, reported: int) -> str:
     if forecast is None:
         return ""
-    apart = round(reported - forecast.cached_tokens)
-    if round(forecast.low) <= reported <= round(forecast.high):
-        return " · as forecast" if abs(apart) <= NEAR_TOKENS else " · in the interval"
-    return f" · {abs(apart):,} {'more' if apart > 0 else 'fewer'} than forecast"
+    return f" · {against_forecast(reported, forecast.cached_tokens)}"
 
 
 def latency_lines(state: RunState) -> dict[str, Line]:

@@ -34,15 +34,6 @@ from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
 
-_TITLES = {
-    "differs": "What ended the prefix",
-    "order": "What ended the prefix",
-    "tools": "What ended the prefix",
-    "first": "Why nothing was cached yet",
-    "served": "Why the cache served it",
-    "unreported": "Why nothing can be said of the cache",
-}
-
 
 class WhyBox(QFrame):
     """Hidden while there is nothing to say."""
@@ -99,7 +90,7 @@ class WhyBox(QFrame):
         self.setVisible(why is not None)
         if why is None:
             return
-        self._title.setText(why.title or _TITLES.get(why.kind, "Why the cache did not serve it"))
+        self._title.setText(why.title)
         self._sentence.setText(why.sentence)
         self.setAccessibleName(f"Why: {why.sentence}")
         head = _shared(why.before, why.after)
@@ -109,8 +100,7 @@ class WhyBox(QFrame):
         for widget in (*self._captions, self._before, self._after):
             widget.setVisible(bool(why.before or why.after))
         self._button.setVisible(why.message is not None)
-        changed = why.kind in ("differs", "order", "tools") and why.reason != "new_text" and not why.after_fix
-        restyle(self, look="callout" if changed else "aside")
+        restyle(self, look="callout" if why.avoidable else "aside")
 
     def _fill(self) -> None:
         self.choices.clear()

@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import cost
 from playground.client.events import Usage
-from playground.prefix_cache.causes import Cause
-from playground.prefix_cache.forecast import NEAR_TOKENS, ago
+from playground.prefix_cache.forecast import against_forecast, ago
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import EARLY, UNKNOWN, Figure, dollars, finish_text, has_input, seconds, whole_seconds
@@ -22,7 +21,9 @@ from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, Ro
 HEADERS = {"request_id": "request_id", "cost": "Input cost"}
 LIVE_CHARS = 160
 """Number of characters shown of a streaming text, counted from its end."""
-NOT_REPORTED = "The server did not report it"
+NOT_REPORTED = "The server did not report it, or not as a number of tokens"
+NOT_SENT = "None: the request ended before it was sent"
+IMPLAUSIBLE = "As reported, and more than the input tokens: the report cannot be right, and nothing is learned from it"
 NOT_YET = "Not reported yet: the request is still going on"
 REFUSED = "Unknown: the request failed, and no usage was reported"
 ENDED_EARLY = "Unknown: the request ended before the server reported usage"
@@ -245,6 +246,8 @@ def _request_id(row: LogRow, _detail: RowDetail) -> Cell:
 
 
 def _why(row: LogRow) -> str:
+    if row.phase in EARLY and not row.attempts:
+        return NOT_SENT
     if row.phase == "done":
         return NOT_REPORTED
     if row.phase == "failed":
@@ -260,12 +263,14 @@ def _figure(reported: int | None, row: LogRow, estimated: float | None = None, w
 
 
 def _prompt(row: LogRow, _detail: RowDetail) -> Cell:
-    early = row.phase in EARLY and has_input(row.phase, row.status)
+    early = row.phase in EARLY and has_input(row.phase, row.status, row.attempts)
     estimated = row.prompt_tokens_estimated if early else None
     return _figure(row.prompt_tokens, row, estimated, ESTIMATED_INPUT)
 
 
 def _cached(row: LogRow, _detail: RowDetail) -> Cell:
+    if row.cached_tokens is not None and row.prompt_tokens is not None and row.cached_tokens > row.prompt_tokens:
+        return Cell(f"{row.cached_tokens:,}", IMPLAUSIBLE, "variable_edge")
     return _figure(row.cached_tokens, row, tone="warm_edge")
 
 
@@ -299,62 +304,28 @@ def _cost(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(dollars(priced.input), f"With output {dollars(priced.output)}: {dollars(priced.total)}")
 
 
-CAUSES: dict[Cause, str] = {
-    "edited": "edit",
-    "spacing": "white space or case",
-    "date": "date",
-    "time": "time",
-    "number": "number",
-    "uuid": "identifier",
-    "name": "name",
-    "variable": "value",
-    "order": "messages reordered",
-    "removed": "messages removed",
-    "added": "messages inserted",
-    "tools": "tools changed",
-    "parameters": "parameters changed",
-}
-"""What a change of the prompt can remove."""
-_WITHOUT_PLACE = frozenset(("order", "removed", "added", "tools", "parameters"))
 SMALL_MISS = 0.25
 """Share of the prompt below which a miss is not colored."""
 
 
 def cause_cell(found: MissExplanation | None) -> Cell:
-    """Return what ended the prefix of a request in a few words; amber if a change of the prompt can remove it.
-
-    The first request after a fix of the prompt is grey: its miss was expected.
-    """
+    """Return what ended the prefix of a request, in the words of the inspector; amber if the prompt can avoid it."""
     if found is None:
         return Cell("no miss", "No cached token was missed", "muted")
-    if found.cause == "unreported":
-        return Cell("cached not reported", found.sentence, "muted")
-    if found.cause == "first":
-        some = found.reason in ("first_beside_other", "foreign_tokens")
-        return Cell("first of its kind" if some else "first request: nothing cached", found.sentence, "muted")
-    if found.cause == "server":
-        return Cell("the server, not the text", found.sentence, "muted")
-    if found.after_fix or found.cause not in CAUSES:
-        words = CAUSES.get(found.cause, (found.title or "not known").lower())
-        return Cell(words, found.sentence, "muted")
-    if found.variable:
-        return Cell(f"{{{{{found.variable}}}}} changed", found.sentence, "variable_edge")
-    if found.last:
-        return Cell("only the last message", found.sentence, "muted")
-    at = found.position
-    place = "" if at is None or found.cause in _WITHOUT_PLACE else f" in {at.part} {at.index + 1}, line {at.line}"
-    return Cell(f"{CAUSES[found.cause]}{place}", found.sentence, "variable_edge")
+    return Cell(_in_line(found.title), found.sentence, "variable_edge" if found.avoidable else "muted")
+
+
+def _in_line(title: str) -> str:
+    """Return a title in lower case, like the other texts of the column."""
+    return title[:1].lower() + title[1:] if title[1:2].islower() else title
 
 
 def _nothing_missed(row: LogRow) -> Cell:
     """Return how the report compares with the forecast of a request that missed no cached token."""
     if row.forecast_cached is None or row.cached_tokens is None:
         return cause_cell(None)
-    apart = row.cached_tokens - row.forecast_cached
-    if abs(apart) <= NEAR_TOKENS:
-        return Cell("as forecast", "No cached token was missed", "muted")
-    words = "more than forecast" if apart > 0 else "fewer than forecast"
-    return Cell(words, f"≈ {row.forecast_cached:,.0f} cached tokens were forecast", "muted")
+    words = against_forecast(row.cached_tokens, row.forecast_cached)
+    return Cell(words, f"No cached token was missed; ≈ {row.forecast_cached:,.0f} were forecast", "muted")
 
 
 def _prefix(row: LogRow, detail: RowDetail) -> Cell:
@@ -366,9 +337,7 @@ def _prefix(row: LogRow, detail: RowDetail) -> Cell:
             return Cell("stopped before it was sent", "", "muted")
         return Cell(f"{row.phase}: no usage reported" if row.cached_tokens is None else row.phase, "", "muted")
     if row.phase == "failed":
-        title = _one_line(row.error_title)
-        lower = title[:1].lower() + title[1:] if title[1:2].islower() else title  # like the other texts of the column
-        return Cell(lower, row.error_title, "muted")
+        return Cell(_in_line(_one_line(row.error_title)), row.error_title, "muted")
     if not detail.explained:
         return Cell(UNKNOWN, "No explanation is stored", "muted")
     if detail.missed is None:

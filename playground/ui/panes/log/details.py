@@ -75,6 +75,7 @@ class RowDetail(Struct, frozen=True):
 NOTHING = RowDetail()
 """Nothing more is known, or not yet."""
 _Version = tuple[str, int]
+_OUTDATED: _Version = ("", 0)
 
 
 class Details:
@@ -86,8 +87,8 @@ class Details:
         self._known: OrderedDict[str, tuple[_Version, RowDetail]] = OrderedDict()
         self._waiting: OrderedDict[str, LogRow] = OrderedDict()
         self._reading = False
-        self._forgotten = 0
-        """How many times details were forgotten: a read that began before may lack an explanation."""
+        self._forgotten: set[str] = set()
+        """What `forget_unexplained` was called with since the read in progress began: it may lack an explanation."""
 
     def set_source(self, source: RequestLog | None) -> None:
         """Ask another log from here on."""
@@ -96,11 +97,14 @@ class Details:
         self._waiting.clear()
 
     def forget_unexplained(self, run_id: str) -> None:
-        """Read one request again, whose explanation may be new or corrected; or all without an explanation ("")."""
-        self._forgotten += 1
+        """Read one request again, whose explanation may be new or corrected; of all (""), those without one."""
+        self._forgotten.add(run_id)
         for known in [run_id] if run_id else list(self._known):
             if known in self._known and (run_id or not self._known[known][1].explained):
-                del self._known[known]
+                self._known[known] = (_OUTDATED, self._known[known][1])
+
+    def _is_forgotten(self, run_id: str, explained: bool) -> bool:
+        return run_id in self._forgotten or (not explained and "" in self._forgotten)
 
     def of(self, row: LogRow) -> RowDetail:
         """Return the cached details of a row and load missing ones. Until they load, the result may be outdated."""
@@ -137,18 +141,18 @@ class Details:
             self._reading = False
 
     async def _read_explanations(self, source: RequestLog, rows: list[LogRow]) -> None:
-        forgotten = self._forgotten
+        self._forgotten.clear()
         found = await source.explanations([row.number for row in rows])
         if source is self._source:
             for row in rows:
                 known = row.number in found
-                if not known and forgotten != self._forgotten:
+                if self._is_forgotten(row.run_id, known):
                     self._waiting.setdefault(row.run_id, row)
                     continue
                 self._keep(row, RowDetail(explained=known, missed=read_explanation(found.get(row.number))))
 
     async def _read_one(self, source: RequestLog, row: LogRow) -> None:
-        forgotten = self._forgotten
+        self._forgotten.clear()
         stored = await source.get(row.run_id)
         if source is not self._source:
             return
@@ -160,7 +164,7 @@ class Details:
         detail = NOTHING if state is None else self._detail(state, row)
         if stored is not None and stored.explanation is not None:
             detail = replace(detail, explained=True, missed=read_explanation(stored.explanation))
-        elif forgotten != self._forgotten:
+        if self._is_forgotten(row.run_id, detail.explained):
             self._waiting.setdefault(row.run_id, row)
             return
         self._keep(row, detail)

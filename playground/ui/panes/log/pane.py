@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -383,7 +383,13 @@ class LogPane(QWidget):
         Returns whether anything is copied.
         """
         if self.table.chosen_requests() > 1:
-            self._start(self._copy_ids(), "copy request_ids")
+            rows = [self.model.row(place) for place in self.table.chosen_rows()]
+            known = [row for row in rows if row is not None and row.group is None]
+            if len(known) == len(rows):  # at once: the user may paste before another turn of the loop
+                ids = [row.request_id for row in sorted(known, key=lambda row: row.number)]
+                self._put_ids([request_id for request_id in ids if request_id], len(ids))
+            else:
+                self._start(self._copy_ids(), "copy request_ids")
             return True
         request_id = self.id_on_display()
         if request_id is None:
@@ -406,8 +412,11 @@ class LogPane(QWidget):
             return
         chosen = await self.chosen_numbers()
         ids = await source.request_ids(chosen)
+        self._put_ids(ids, len(chosen))
+
+    def _put_ids(self, ids: Sequence[str], chosen: int) -> None:
         copy_text("\n".join(ids))
-        without = len(chosen) - len(ids)
+        without = chosen - len(ids)
         self._show_copied(f"{len(ids):,} request_ids copied" + (f", {without:,} have none" if without else ""))
 
     def _show_copied(self, text: str) -> None:

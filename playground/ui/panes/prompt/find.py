@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QRegularExpression, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
 
 from playground.prompt.document import Message
+from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.labels import toned
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
+from playground.ui.widgets.plain_table import plain_tip
 
 Match = tuple[int, int, int]
 """Message, code point and length of a match."""
 
 
 class FindBar(QFrame):
-    """Searches without regard to case, in the order of the messages, starting at the cursor."""
+    """Searches in the order of the messages, starting at the cursor; without regard to case unless it is asked for."""
 
     found = Signal(int, int, int)
     """Message, code point, and number of code points."""
@@ -43,14 +46,22 @@ class FindBar(QFrame):
         self.line = line_edit("Find in the prompt", "Find in the prompt")
         self.line.textChanged.connect(self._search)
         self.replacement = line_edit("Replace with", "Replace with")
+        self.case = _toggle("Aa", "Match case (Alt+C)")
+        self.regex = _toggle(".*", "Regular expression (Alt+X)")
+        self._fault = ""
+        """Why the regular expression cannot be used; otherwise empty."""
+        for toggle in (self.case, self.regex):
+            toggle.toggled.connect(lambda _on: self._search(self.line.text()))
         self._count = toned("", "muted")
         self._replacing = QWidget()
         column_of(self._find_row(), self._replacing, on=self, margins=(14, 4, GRID, 4), spacing=4)
         self._build_replace_row()
+        for field in (self.line, self.replacement):
+            field.installEventFilter(self)
         self.hide()
 
     def _find_row(self) -> QHBoxLayout:
-        row = row_of((self.line, 1), self._count, spacing=4)
+        row = row_of((self.line, 1), self.case, self.regex, self._count, spacing=4)
         up, down = icon_button("up", "Previous match (Shift+Enter)"), icon_button("down", "Next match (Enter)")
         close = icon_button("close", "Close find (Esc)", clicked=self.close_bar)
         up.clicked.connect(lambda: self.step(-1))
@@ -100,7 +111,13 @@ class FindBar(QFrame):
             self._search(self.line.text(), show=False)
 
     def _search(self, wanted: str, *, show: bool = True) -> None:
-        self._matches = list(matches(self._messages, wanted)) if wanted else []
+        self._matches, self._fault = [], ""
+        try:
+            self._matches = list(
+                matches(self._messages, wanted, case=self.case.isChecked(), regex=self.regex.isChecked())
+            )
+        except InputError as error:
+            self._fault = str(error.problems[0])
         self._current = -1
         if self._matches:
             later = (number for number, match in enumerate(self._matches) if match[:2] >= self._start)
@@ -145,12 +162,27 @@ class FindBar(QFrame):
     def _update_text(self) -> None:
         missing = bool(self.line.text()) and not self._matches
         restyle(self.line, bad=missing)
+        self.line.setToolTip(plain_tip(self._fault))
+        self.line.setAccessibleDescription(self._fault)
         if not self.line.text():
             self._count.setText("")
+        elif self._fault:
+            self._count.setText(self._fault)
         else:
             self._count.setText(f"{self._current + 1:,} of {len(self._matches):,}" if self._matches else "no match")
         for button in (self.one, self.all):
             button.setEnabled(bool(self._matches))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take Alt+C and Alt+X before a field types the letter."""
+        if isinstance(event, QKeyEvent) and event.type() in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
+            toggle = {Qt.Key.Key_C: self.case, Qt.Key.Key_X: self.regex}.get(Qt.Key(event.key()))
+            if toggle is not None and event.modifiers() == Qt.KeyboardModifier.AltModifier:
+                event.accept()
+                if event.type() == QEvent.Type.KeyPress:
+                    toggle.toggle()
+                return True
+        return super().eventFilter(watched, event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
@@ -174,12 +206,61 @@ def folded(text: str) -> str:
     return "".join(character.lower()[:1] or character for character in text)
 
 
-def matches(messages: tuple[Message, ...], wanted: str) -> Iterator[Match]:
-    """Return every place of `wanted`, in any case, in the order of the messages."""
-    needle = folded(wanted)
+def _toggle(text: str, name: str) -> QPushButton:
+    button = push_button(text, tip=name, name=name)
+    button.setCheckable(True)
+    return button
+
+
+SEARCH_S = 0.5
+"""Processor time of a search by a regular expression; a single match ends after a tenth of it (PCRE2's limit)."""
+
+
+def matches(messages: tuple[Message, ...], wanted: str, *, case: bool = False, regex: bool = False) -> Iterator[Match]:
+    """Yield every place of `wanted` in the order of the messages. An empty text, or an empty match, is none.
+
+    Raises InputError if `wanted` is no regular expression, or takes too long.
+    """
+    if not wanted:
+        return
+    if regex:
+        yield from _regex_matches(messages, wanted, case)
+        return
+    needle = wanted if case else folded(wanted)
     for index, message in enumerate(messages):
-        text = folded(message.content or "")
+        text = message.content or "" if case else folded(message.content or "")
         at = text.find(needle)
         while at >= 0:
             yield index, at, len(needle)
             at = text.find(needle, at + len(needle))
+
+
+def _regex_matches(messages: tuple[Message, ...], pattern: str, case: bool) -> Iterator[Match]:
+    # Not Python's re: it has no limit of backtracking, and keeps the window's thread waiting from a worker as well.
+    options = _OPTIONS if case else _OPTIONS | QRegularExpression.PatternOption.CaseInsensitiveOption
+    expression = QRegularExpression(pattern, options)
+    if not expression.isValid():
+        raise InputError(FieldError((), f"not a regular expression: {expression.errorString()}"))
+    until = time.process_time() + SEARCH_S
+    for index, message in enumerate(messages):
+        text = message.content or ""
+        units = text.encode("utf-16-le", "surrogatepass")
+        unit = at = 0
+        found = expression.globalMatch(text)
+        while found.hasNext():
+            match = found.next()
+            start, end = match.capturedStart(), match.capturedEnd()
+            at, unit = at + _code_points(units, unit, start), start
+            if start < end:
+                yield index, at, _code_points(units, start, end)
+        if time.process_time() > until or not expression.match(text, unit).isValid():
+            raise InputError(FieldError((), "too slow: simplify the expression"))
+
+
+def _code_points(units: bytes, start: int, end: int) -> int:
+    return len(units[2 * start : 2 * end].decode("utf-16-le", "surrogatepass"))
+
+
+_OPTIONS = (
+    QRegularExpression.PatternOption.MultilineOption | QRegularExpression.PatternOption.UseUnicodePropertiesOption
+)

@@ -351,7 +351,7 @@ class PasteDialog(QDialog):
             if old.name != new.name:
                 notes.append(f"{old.name} is a name that is taken: it is added as {new.name}.")
         if len(self._tools) > room:
-            wrong = f"There is room for {max(room, 0)} more: a request takes {COUNTS['tools'].high:g} tools at most."
+            wrong = f"There is room for {max(room, 0)} more: Electron takes {COUNTS['tools'].high:g} tools at most."
         count = len(self._tools)
         self.made.setText(counted(count, "tool") if count else "")
         self.wrong.setText(wrong)

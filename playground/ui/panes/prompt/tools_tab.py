@@ -251,7 +251,7 @@ class ToolsTab(QWidget):
         most = int(COUNTS["tools"].high or 0)
         words = counted(count, "tool") if count else "No tools"
         if count >= most:
-            words += ", the most that a request takes"
+            words += ", the most that Electron takes"
         if zones and count:
             words += f" · ≈ {sum(zones.tool_tokens):,.0f} tokens"
         self.bar.show_total(words, hint(zones, count), full=count >= most)

@@ -84,12 +84,6 @@ def test_more_than_forecast(pane: InspectorPane) -> None:
     assert pane.forecast.rows["reported"].value == "1,152 · 1,052 more than forecast"
 
 
-def test_far_from_the_forecast_in_a_wide_interval(pane: InspectorPane) -> None:
-    forecast = Forecast(100.0, 0.0, 1_200.0, 1204.0, "none")
-    pane.show_model(runs.model(runs.done(), forecast))
-    assert pane.forecast.rows["reported"].value == "1,152 · in the interval"
-
-
 def test_cached_alone_not_reported(pane: InspectorPane) -> None:
     pane.show_model(runs.model(runs.done(usage=Usage(1204, 86, 1290, None))))
     assert pane.usage.headline.text() == "1,204 in"

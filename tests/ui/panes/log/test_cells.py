@@ -15,6 +15,7 @@ from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, Co
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
 from playground.requestlog.log import RequestLog
+from playground.ui.panes.log.columns import NOT_REPORTED
 from playground.ui.theme import apply_colors, load_theme
 from tests.requestlog.samples import answered, called, keep, refused, stopped
 from tests.ui.panes.log import rows_on_show as show
@@ -45,7 +46,7 @@ async def test_the_prefix_column_compares_the_report_with_the_forecast(stage: St
     await stage.shown(4)
     await stage.until(lambda: stage.cell(0, "prefix") != "—", "explanations")
     told = [stage.cell(row, "prefix") for row in range(4)]
-    assert told == ["no miss", "as forecast", "fewer than forecast", "more than forecast"]
+    assert told == ["no miss", "as forecast", "148 fewer than forecast", "1,052 more than forecast"]
     assert "≈ 100" in stage.cell(3, "prefix", TIP)
 
 
@@ -66,7 +67,7 @@ async def test_zero_cached_is_zero_and_no_usage_is_unknown(stage: Stage) -> None
     await keep(stage.log, show.of("Cold"), answered(usage=Usage(1206, 91, 1297, 0)))
     await stage.shown(2)
     assert (stage.cell(0, "cached"), stage.cell(1, "cached")) == ("0", "—")
-    assert stage.cell(1, "cached", TIP) == "The server did not report it"
+    assert stage.cell(1, "cached", TIP) == NOT_REPORTED
     assert stage.cell(1, "cost") == "—"
 
 

@@ -56,7 +56,7 @@ def test_a_refused_value_is_said_at_once_and_at_its_field(open_pane: Open) -> No
     assert focus.accessibleName() == "temperature"
     said = [label.text() for label in pane.parameters_tab.findChildren(QLabel) if label.isVisibleTo(pane)]
     assert "temperature: must be a number from 0 to 2." in said
-    assert any(words.startswith("n: is refused by the server.") for words in said)
+    assert any(words.startswith("n: is refused by Electron.") for words in said)
     focus.clear()  # type: ignore[attr-defined]
     QTest.keyClicks(focus, "1")
     checked(pane)

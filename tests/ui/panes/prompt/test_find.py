@@ -129,3 +129,40 @@ def test_numbers_are_english_whatever_the_system(qapp: QApplication) -> None:
     box.setMaximum(2_000.0)
     box.setValue(1_000.5)
     assert box.text() == "1000.50"
+
+
+def test_find_matches_case_only_if_asked_for(pane: PromptPane) -> None:
+    pane.show_find()
+    bar = pane.find_bar
+    bar.line.setText("ONE")
+    assert bar.count.endswith("of 4")
+    QTest.keyClick(bar.line, Key.Key_C, Qt.KeyboardModifier.AltModifier)
+    assert bar.case.isChecked()
+    assert bar.case.accessibleName() == "Match case (Alt+C)"
+    assert bar.count == "1 of 1"
+    assert selected(pane) == ((1, 9), "ONE")
+
+
+def test_find_regular_expression_selects_by_code_points_and_names_its_faults(open_pane: Open) -> None:
+    content = "😀 id 12, 😀😀 id 345\nid 6"
+    pane = open_pane(Document(messages=(Message("user", content), Message("user", "a" * 60 + "b")))).pane
+    pane.show_find()
+    bar = pane.find_bar
+    bar.line.setText(r"id \d+$")
+    assert bar.count == "no match"
+    QTest.keyClick(bar.line, Key.Key_X, Qt.KeyboardModifier.AltModifier)
+    assert bar.regex.isChecked()
+    assert bar.count == "1 of 2"
+    assert selected(pane) == ((0, content.index("id 345")), "id 345")
+    bar.open_bar((0, 0), "", replacing=True)
+    bar.replacement.setText("X")
+    bar.replace_all()
+    assert pane.document().messages[0].content == "😀 id 12, 😀😀 X\nX"
+    bar.line.setText("(a")
+    assert bar.count == "not a regular expression: missing closing parenthesis"
+    assert bar.line.accessibleDescription() == bar.count
+    bar.line.setText("z*")  # empty matches are none
+    assert bar.count == "no match"
+    bar.line.setText("(a+)+$")
+    assert bar.count == "too slow: simplify the expression"
+    assert not bar.all.isEnabled()

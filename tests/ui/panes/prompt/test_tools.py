@@ -186,7 +186,7 @@ def test_64_tools_are_heads_until_one_is_open_tools(open_pane: Open) -> None:
     opened, tab = open_tools(open_pane, *(f"tool_{n}" for n in range(64)))
     assert all(card.form is None and card.json is None for card in tab.cards)
     assert not tab.bar.add.isEnabled()
-    assert "the most that a request takes" in tab.bar.total.text()
+    assert "the most that Electron takes" in tab.bar.total.text()
     tab.act(3, "duplicate")
     assert len(names_of(opened)) == 64
     tab.go_to(63)
