@@ -15,6 +15,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import read_input
 from playground.prompt.json_bounds import json_lines, loads
 from playground.prompt.text_encoding import as_utf8
+from playground.runs.metrics import counted
 from playground.tools.schema import check_schema, check_value, matches_within_limit, pattern_error
 
 KINDS = ("contains", "equals", "regex", "schema", "max-tokens")
@@ -140,7 +141,7 @@ def _table(text: str, delimiter: str) -> Iterable[dict[str, str]]:
             if not cells:
                 continue
             if len(cells) != len(header):
-                detail = f"line {lines.line_num} has {len(cells)} cells, the header has {len(header)}."
+                detail = f"line {lines.line_num} has {counted(len(cells), 'cell')}, the header has {len(header)}."
                 raise InputError(FieldError(("data",), detail))
             yield dict(zip(header, cells, strict=True))
     except csv.Error as error:

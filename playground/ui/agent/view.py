@@ -38,7 +38,7 @@ from playground.ui.widgets.task_dialog import TaskDialog, button_box
 RESULT_WORDS = {
     "answered": "returned",
     "error": "returned an error",
-    "bad_json": "was not called: its arguments are no JSON",
+    "bad_json": "was not called: its arguments are not valid JSON",
     "wrong_arguments": "was not called: its arguments do not fit its schema",
     "unknown_tool": "was not called: there is no such tool",
     "failed": "could not be answered",
@@ -89,7 +89,9 @@ def result_words(result: Result, now: float) -> str:
         return word
     if result.kind == "running":
         return f"{word}, {seconds(max(now - result.started_at, 0.0))} so far"
-    return f"{word} in {seconds(result.ended_at - result.started_at)}" if result.ended_at is not None else word
+    if result.ended_at is None or word.startswith("was not called"):
+        return word
+    return f"{word} in {seconds(result.ended_at - result.started_at)}"
 
 
 def end_words(ended: AgentLoopEnded) -> str:

@@ -140,7 +140,7 @@ def test_find_matches_case_only_if_asked_for(pane: PromptPane) -> None:
     assert bar.case.isChecked()
     assert bar.case.accessibleName() == "Match case (Alt+C)"
     assert bar.count == "1 of 1"
-    assert selected(pane) == ((1, 9), "ONE")
+    assert pane.prompt_tab.cards[1].text.selection() == (9, 12)
 
 
 def test_find_regular_expression_selects_by_code_points_and_names_its_faults(open_pane: Open) -> None:
