@@ -99,8 +99,9 @@ class FoundSpans:
             if item.span is not None and self.merged[number] == number:
                 kinds = [one.span.kind for at, one in enumerate(items) if one.span and self.merged[at] == number]
                 # White space comes and goes with the entries of a list.
-                kind = Counter(one for one in kinds if one != "whitespace").most_common(1) or [("whitespace", 0)]
-                span = replace(item.span, kind=kind[0][0], family=0, places=len(kinds), changed=(), changes=0)
+                values: list[SpanKind] = [one for one in kinds if one != "whitespace"]
+                kind = Counter(values or kinds).most_common(1)[0][0]
+                span = replace(item.span, kind=kind, family=0, places=len(kinds), changed=(), changes=0)
                 self._found[number] = _Found(span)
         self._paid: dict[int, dict[object, float]] = {}
 
