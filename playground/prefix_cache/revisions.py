@@ -48,7 +48,7 @@ class Revisions:
                 self._open.remove(one)
                 left = [candidate for candidate in why.candidates if candidate.code == "replica"]
                 text = (
-                    f"was served {cached:,} tokens, all of an earlier request than this one: the cache probably had "
+                    f"was served {cached:,} tokens, all of a request sent before this one: the cache probably had "
                     f"them, and was off for this request{', or another replica answered' if left else ''}."
                 )
             elif why.reason == "edit_or_off" or "switched_off" in codes:
