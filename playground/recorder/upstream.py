@@ -51,7 +51,7 @@ class Origin(Struct, frozen=True):
 
     @property
     def bracketed_host(self) -> str:
-        """Return the host as it is in a URL."""
+        """Return the host in the form of a URL: IPv6 addresses in brackets."""
         return f"[{self.host}]" if ":" in self.host else self.host
 
     @property

@@ -379,12 +379,16 @@ class Wire(asyncio.Protocol):
     async def read(self) -> bytes:
         """Return the received bytes; wait for some. Empty at the end. Raises OSError if the connection broke."""
         while not self._received and not self.closed:
-            self._reading = asyncio.get_running_loop().create_future()
-            try:
-                await self._reading
-            finally:
-                self._reading = None
+            await self._more()
         return self._take(len(self._received))
+
+    async def _more(self) -> None:
+        """Wait until bytes are received or the connection ends."""
+        self._reading = asyncio.get_running_loop().create_future()
+        try:
+            await self._reading
+        finally:
+            self._reading = None
 
     async def read_head(self) -> bytes:
         """Return the bytes of a head with its empty line. Empty if the connection ended before. Raises HttpError."""
@@ -399,11 +403,7 @@ class Wire(asyncio.Protocol):
             if self.closed:
                 return self._take(0)
             start = max(0, len(self._received) - 2)
-            self._reading = asyncio.get_running_loop().create_future()
-            try:
-                await self._reading
-            finally:
-                self._reading = None
+            await self._more()
 
     def received(self) -> bytes:
         """Return the received bytes without waiting."""

@@ -158,9 +158,16 @@ class McpSession:
     async def _answer_all(self, client: Client) -> None:
         while (asked := await self._asked.get()) is not None:
             question, limit_s, answer = asked
+            if answer.done():  # The caller was cancelled before its turn.
+                continue
+            asking = asyncio.ensure_future(question(client))
+            answer.add_done_callback(lambda _answer, asking=asking: asking.cancel())  # type: ignore[misc]
             try:
                 async with asyncio.timeout(limit_s):
-                    found = await question(client)
+                    found = await asking
+            except asyncio.CancelledError:
+                if not answer.cancelled():
+                    raise
             except ToolServerError as failed:
                 _settle(answer, error=ToolServerError(redact(str(failed), self._secrets)))
             except TimeoutError:

@@ -566,7 +566,7 @@ def test_http_1_0_caller_that_keeps_its_connection_sends_a_second_request() -> N
                 assert await reader.readuntil(b"{}") == kept
             writer.write(old.replace(b"keep-alive, X-Hop", b"X-Hop"))
             assert await reader.read() == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-            assert len(server.received) == 1  # this side's connection is kept, too
+            assert len(server.received) == 1  # the connection to the endpoint is used again, too
             await hang_up(writer)
 
     run(story)
