@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Generic, ParamSpec
 
 OnError = Callable[[str, BaseException], None]
@@ -17,21 +18,21 @@ class Subscribers(Generic[P]):
     """The callbacks of one event. Calling it calls each of them, in the order in which they subscribed."""
 
     def __init__(self) -> None:
-        self._callbacks: dict[object, Callable[P, object]] = {}
+        self._callbacks: tuple[Callable[P, object], ...] = ()
 
     def subscribe(self, callback: Callable[P, object]) -> Callable[[], None]:
         """Add a callback, which must return at once. Returns the function that unsubscribes it."""
-        key = object()
-        self._callbacks[key] = callback
+        own = partial(callback)  # distinct, if the same callback subscribes twice
+        self._callbacks += (own,)
 
         def unsubscribe() -> None:
-            self._callbacks.pop(key, None)
+            self._callbacks = tuple(one for one in self._callbacks if one is not own)
 
         return unsubscribe
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call the callbacks that are subscribed now."""
-        for callback in tuple(self._callbacks.values()):
+        for callback in self._callbacks:
             callback(*args, **kwargs)
 
 

@@ -159,7 +159,8 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
     if not forms:
         return text
     for form in forms:
-        text = text.replace(form, _mask_of(form))
+        if form in text:
+            text = text.replace(form, _mask_of(form))
     if _may_decode(text) and _has_form(decoded(text), forms):
         text = escaped_key(forms).sub(MASK, text)
         plain = decoded(text)
