@@ -424,6 +424,7 @@ class ResponsePane(QFrame):
         above = self._stack if not self._state.text else self.footer
         self._notice_area = FittedScroll(notice)
         self._column.insertWidget(self._column.indexOf(above), self._notice_area)
+        self._notice_area.show()
 
     def _drop_notice(self) -> None:
         if self.notice is not None:

@@ -196,7 +196,8 @@ def test_error_after_some_text_is_below_it(pane: ResponsePane, qtbot: QtBot) -> 
     pane.show_state(runs.cut())
     assert pane.text_tab.text.exact_text == "Let me look into"
     assert pane.notice is not None
-    qtbot.waitUntil(lambda: pane.notice is not None and pane.notice.y() > pane.text_tab.text.height())
+    notice, text = pane.notice, pane.text_tab.text
+    qtbot.waitUntil(lambda: notice.mapTo(pane, QPoint()).y() >= text.mapTo(pane, QPoint(0, text.height())).y() > 0)
 
 
 def test_buttons_ask_for_actions(pane: ResponsePane, qtbot: QtBot) -> None:
