@@ -66,7 +66,7 @@ _WORDS_ONLY = re.compile(r"[A-Z]*[a-z]*(?:[^A-Za-z0-9]+[A-Za-z]?[a-z]*)*|[0-9]{1
 
 
 class Head(NamedTuple):
-    """The shortest beginning by which a form of a key is recognized. `sure`: length that is none of another word."""
+    """The shortest beginning by which a form of a key is recognized; `sure`: before a letter that differs."""
 
     text: str
     form: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from typing import Any
@@ -44,7 +45,7 @@ class _Path:
     """The texts at one path, and the paths below it: names of an object, indexes of a list.
 
     `tail` is the end of the text that was passed on, `held` the delayed text, `names` the joined names of an object.
-    `same` is a text that came before and is passed on as it is.
+    `same` is a text that has passed twice, which passes without another search.
     """
 
     __slots__ = ("below", "held", "names", "previous", "same", "tail")
@@ -62,8 +63,8 @@ class _Path:
 class StreamMasker:
     """Masks keys in the events of one response. Text that cannot be part of a key passes immediately.
 
-    Pieces of text are joined if they have the same path. Elements of a list are told apart by their `index`; those
-    without one are parts of one text. Events that are not JSON are one text.
+    Pieces of text are joined if they have the same path. Elements of a list are distinguished by their `index`;
+    those without one are parts of one text. Events that are not JSON are one text.
     """
 
     def __init__(self, key: str | None) -> None:
@@ -120,7 +121,7 @@ class StreamMasker:
     # --- the texts of a JSON value
 
     def _value(self, value: dict[str, Any] | list[Any], path: _Path, *, is_choices: bool = False) -> None:
-        if value.__class__ is dict:
+        if isinstance(value, dict):
             self._object(value, path)
             return
         for place, item in enumerate(value):
@@ -285,15 +286,15 @@ class StreamMasker:
 
 def redact_body(text: str, key: str | None) -> str:
     """Mask keys in a whole body as `redact` does, also a key that a JSON list has in pieces."""
-    return StreamMasker(key).masked(redact(text, key), last=True)
+    # First in pieces: a masked piece would hide that the others belong to it.
+    return redact(StreamMasker(key).masked(text, last=True), key)
 
 
 def masked_value(value: Any, key: str | None) -> Any:
     """Mask keys in a JSON value as `redact_value` does, also a key that a list has in pieces."""
-    masked = redact_value(value, key)
     masker = StreamMasker(key)
-    joined = masker.value(redact_value(value, key))
-    return joined if masker.has_masked else masked
+    joined = masker.value(copy.deepcopy(value))
+    return redact_value(joined if masker.has_masked else value, key)
 
 
 def _parsed(data: str) -> Any:

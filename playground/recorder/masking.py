@@ -152,9 +152,11 @@ def _masked_body(body: bytes, key: str | None, *, whole: bool, is_response: bool
     if b"\0" in body:
         body = _masked_wide(body, key)
     text = body.decode(*_ANY_BYTES)
-    masked = _masked_text(text, key, whole=whole)
-    if is_response:
+    masked = text
+    if is_response:  # first in pieces: a masked piece would hide that the others belong to it
         masked = _masked_events(masked, key) if "data:" in masked else StreamMasker(key).masked(masked, last=True)
+    masked = _masked_text(masked, key, whole=whole)
+    if is_response:
         # An event that is cut may go on with a key.
         masked = masked if whole else masked[:-MAX_BODY_CHARS] + mask_pieces(masked[-MAX_BODY_CHARS:], key)
     return body if masked is text or masked == text else masked.encode(*_ANY_BYTES)

@@ -14,7 +14,7 @@ from playground.client.errors import http_error
 from playground.client.events import AnyEvent, ContentDelta, Finished, RawEvent, TokenProbabilities, ToolCallDelta
 from playground.client.redact import MASK, key_forms
 from playground.client.response_decoder import ResponseDecoder
-from playground.client.stream_masking import StreamMasker, redact_body
+from playground.client.stream_masking import StreamMasker, masked_value, redact_body
 
 KEY = "sk_planted-0123456789/+AbCdEf"
 FORMS = key_forms(KEY)
@@ -100,7 +100,7 @@ def test_only_a_piece_that_may_begin_a_key_waits_for_the_next() -> None:
 
 
 def test_tool_calls_are_told_apart_and_the_finish_ends_the_delay() -> None:
-    calls = [
+    calls: list[Any] = [
         {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": index, "function": {"arguments": character}}]}}]}
         for character in KEY
         for index in (0, 1)
@@ -252,9 +252,18 @@ def test_whole_body_with_a_key_in_a_list_is_masked_and_another_is_unchanged() ->
     assert redact_body(models, "electron-Zx81Qm55Pt90LkWq73Vb") == models
 
 
+@pytest.mark.parametrize("size", [6, 17])
+def test_value_with_a_key_in_a_list_is_masked(size: int) -> None:
+    pieces = [LONG_KEY[at : at + size] for at in range(0, len(LONG_KEY), size)]
+    parts = masked_value({"content": [{"text": piece} for piece in pieces]}, LONG_KEY)["content"]
+    assert "".join(part["text"] for part in parts) == MASK
+    assert not _has_piece(repr(masked_value({"content": pieces}, LONG_KEY)), LONG_KEY)
+    assert masked_value(["sk_live_Zx", "a"], LONG_KEY) == [MASK, "a"]
+
+
 def test_key_in_pieces_in_headers_and_error_bodies_is_masked() -> None:
     headers = stored_headers([("x-a", LONG_KEY[:14]), ("x-a", LONG_KEY[14:]), ("x-b", "keep")], LONG_KEY)
     assert headers == (("x-a", MASK), ("x-a", MASK), ("x-b", "keep"))
-    pieces = [LONG_KEY[at : at + 6] for at in range(0, len(LONG_KEY), 6)]
+    pieces = [LONG_KEY[:17], LONG_KEY[17:]]
     error = http_error(400, {}, json.dumps({"error": {"message": "bad", "details": pieces}}), LONG_KEY)
     assert not [piece for piece in pieces if piece in repr(error)]

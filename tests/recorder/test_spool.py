@@ -311,6 +311,18 @@ def test_beginning_of_a_key_at_the_end_of_a_cut_response_is_masked(length: int, 
     assert key[:8].encode() not in masked
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_key_in_two_long_pieces_in_a_response_is_masked(stream: bool) -> None:
+    key = "Zx81PqLm55TrWq9bKd7Yv3Nc"
+    begin = Begin("a", 0.0, "POST", "/v1/chat/completions", [(b"Authorization", f"Bearer {key}".encode())])
+    chunks = [json.dumps({"choices": [{"index": 1, "delta": {"x": piece}}]}) for piece in (key[:14], key[14:])]
+    body = "".join(f"data: {chunk}\n\n" for chunk in chunks) if stream else json.dumps({"x": [key[:14], key[14:]]})
+    response = [ResponseData("a", 0.2, body.encode()), End("a", 0.3, "complete", "")]
+    masked = b"".join(map(frame, masked_exchange([begin, *response], None)))
+    assert "sk_…".encode() in masked
+    assert not [at for at in range(len(key) - 7) if key[at : at + 8].encode() in masked]
+
+
 @pytest.mark.parametrize("depth", [90, 150, 3_000])
 def test_key_split_over_events_beside_a_deeply_nested_one_is_masked(depth: int) -> None:
     key = "pk.planted/0123456789"
