@@ -258,7 +258,7 @@ def test_value_with_a_key_in_a_list_is_masked(size: int) -> None:
     parts = masked_value({"content": [{"text": piece} for piece in pieces]}, LONG_KEY)["content"]
     assert "".join(part["text"] for part in parts) == MASK
     assert not _has_piece(repr(masked_value({"content": pieces}, LONG_KEY)), LONG_KEY)
-    assert masked_value(["sk_live_Zx", "a"], LONG_KEY) == [MASK, "a"]
+    assert masked_value([LONG_KEY[:20], "a"], LONG_KEY) == ["", f"{MASK}a"]
 
 
 def test_key_in_pieces_in_headers_and_error_bodies_is_masked() -> None:

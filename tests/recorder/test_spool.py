@@ -317,7 +317,7 @@ def test_key_in_two_long_pieces_in_a_response_is_masked(stream: bool) -> None:
     begin = Begin("a", 0.0, "POST", "/v1/chat/completions", [(b"Authorization", f"Bearer {key}".encode())])
     chunks = [json.dumps({"choices": [{"index": 1, "delta": {"x": piece}}]}) for piece in (key[:14], key[14:])]
     body = "".join(f"data: {chunk}\n\n" for chunk in chunks) if stream else json.dumps({"x": [key[:14], key[14:]]})
-    response = [ResponseData("a", 0.2, body.encode()), End("a", 0.3, "complete", "")]
+    response: list[ExchangeMessage] = [ResponseData("a", 0.2, body.encode()), End("a", 0.3, "complete", "")]
     masked = b"".join(map(frame, masked_exchange([begin, *response], None)))
     assert "sk_…".encode() in masked
     assert not [at for at in range(len(key) - 7) if key[at : at + 8].encode() in masked]
