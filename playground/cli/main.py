@@ -20,8 +20,8 @@ from playground.prompt.field_errors import InputError, UnwritableOutputError
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def build_parser(*, window_only: bool = False) -> argparse.ArgumentParser:
-    """Return the parser of all commands; `window_only`: of the options without a command, 20 times faster to build."""
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of all commands, or of the command `only` alone, which is faster to build; "" is none."""
     parser = argparse.ArgumentParser(
         prog="electron-playground",
         usage="electron-playground [-h] [--version] [--data-dir DIR] [FILE | COMMAND ...]",
@@ -34,21 +34,12 @@ def build_parser(*, window_only: bool = False) -> argparse.ArgumentParser:
     parser.add_argument(
         "--exit-after-first-paint", action="store_true", help="end after the first painted frame (for benchmarks)"
     )
-    if window_only:
+    if only == "":
         parser.set_defaults(command=None)
         return parser
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", prog="electron-playground")
-    _add_simulator(commands)
-    _add_send(commands)
-    _add_convert(commands)
-    _add_log(commands)
-    _add_batch(commands)
-    _add_batch_merge(commands)
-    _add_record(commands)
-    _add_check(commands)
-    _add_replay(commands)
-    _add_self_test(commands)
-    _add_machine_commands(commands)
+    for add in dict.fromkeys(_ADD.values() if only is None else (_ADD[only],)):
+        add(commands)
     return parser
 
 
@@ -163,7 +154,8 @@ def _add_send(commands: _Commands) -> None:
         "send",
         help="send a prompt file or an OpenAI request body",
         description="Sends FILE and streams the completion's text. With neither --base-url nor --endpoint "
-        "the built-in simulator answers. The key comes from the key store or SMALLEST_API_KEY.",
+        "the built-in simulator answers. The key comes from the key store or SMALLEST_API_KEY. Choices after the first "
+        "one (n above 1) are announced on standard error; they are in the log, and in the output of --json.",
     )
     parser.add_argument("file", metavar="FILE", help="a prompt file or a request body; - reads standard input")
     _endpoint_options(parser)
@@ -399,7 +391,7 @@ def _add_machine_commands(commands: _Commands) -> None:
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line. Words of `log` and its options come in any order; after `--` all are words."""
     arguments = _with_open_file(arguments, [name for name in RUN if name is not None])
-    parser = build_parser(window_only=_opens_window(arguments))
+    parser = build_parser("" if _opens_window(arguments) else _command(arguments))
     if "log" not in arguments:
         return parser.parse_args(arguments)
     cut = arguments.index("--") if "--" in arguments else len(arguments)
@@ -427,6 +419,12 @@ def _with_open_file(arguments: Sequence[str], commands: Collection[str]) -> list
     elif at < len(words) and (words[at] in commands or not _looks_like_a_file(words[at])):
         return list(arguments)
     return [*words[:at], "--open-file", *words[at:]] if at < len(words) else words
+
+
+def _command(words: Sequence[str]) -> str | None:
+    """Return the command if only --data-dir comes before it."""
+    at = 2 if words[0] == "--data-dir" else int(words[0].startswith("--data-dir="))
+    return words[at] if at < len(words) and words[at] in _ADD else None
 
 
 def _opens_window(words: Sequence[str]) -> bool:
@@ -519,6 +517,22 @@ def _check_time_zone() -> None:
             time.tzset()
 
 
+_ADD: dict[str, Callable[[_Commands], None]] = {
+    "simulator": _add_simulator,
+    "send": _add_send,
+    "convert": _add_convert,
+    "log": _add_log,
+    "batch": _add_batch,
+    "batch-merge": _add_batch_merge,
+    "record": _add_record,
+    "check": _add_check,
+    "replay": _add_replay,
+    "self-test": _add_self_test,
+    "doctor": _add_machine_commands,
+    "completion": _add_machine_commands,
+    "install-desktop-entry": _add_machine_commands,
+}
+"""What adds the parser of each command, in the order of the help."""
 RUN = {
     None: "playground.app:run_window",
     "simulator": "playground.simulator.command:run",

@@ -25,7 +25,7 @@ from playground.prompt.limits import check
 from playground.prompt.secret_addresses import masked_address
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest
-from playground.runs.summary import summary
+from playground.runs.summary import further_choices, summary
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.storage.paths import data_folder
@@ -218,6 +218,9 @@ class _Output:
             if text and not state.text:
                 # An answer of nothing else must not look like an empty one.
                 print(for_stream(f"{label}: {text}", sys.stderr), file=sys.stderr)
+        if count := len(further_choices(state)):
+            choices = "choice" if count == 1 else "choices"
+            print_error(f"The response has {count} further {choices}: see “log show {run.id}”, or send with --json.")
         if state.phase == "done" and (note := _INCOMPLETE.get(state.finish_reason or "")):
             print_error(note)
         if state.error is not None:

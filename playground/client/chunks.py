@@ -443,37 +443,6 @@ def _lenient(kind: type[_Struct], fields: dict[str, object]) -> _Struct:
     return kind(**{name: fields[name] for name in kind.__struct_fields__ if name in fields})
 
 
-def rebuilt(data: str, events: list[AnyEvent]) -> str:
-    """Return a chunk's JSON text with choice 0 rebuilt from `events`, for a chunk with masked or delayed text."""
-    delta: dict[str, object] = {}
-    choice: dict[str, object] = {"index": 0, "delta": delta}
-    calls: list[object] = []
-    for event in events:
-        match event:
-            case ContentDelta():
-                delta["content"] = f"{delta.get('content', '')}{event.text}"
-            case ReasoningDelta():
-                delta["reasoning_content"] = f"{delta.get('reasoning_content', '')}{event.text}"
-            case RefusalDelta():
-                delta["refusal"] = f"{delta.get('refusal', '')}{event.text}"
-            case ToolCallDelta():
-                function = {"name": event.name, "arguments": event.arguments}
-                calls.append({"index": event.index, "id": event.id, "type": "function", "function": function})
-            case TokenProbabilities():
-                choice["logprobs"] = {"content": [{"token": t.token, "logprob": t.logprob} for t in event.tokens]}
-            case Finished():
-                choice["finish_reason"] = event.reason
-    if calls:
-        delta["tool_calls"] = calls
-    try:
-        value = tolerant_json.loads(data) if data else {}
-    except ValueError:
-        value = {}
-    rest = {name: item for name, item in value.items() if name != "choices"} if isinstance(value, dict) else {}
-    further = [one for index, one in tolerant_json.choices_of(value) if index]
-    return json.dumps({**rest, "choices": [choice, *further]}, ensure_ascii=False)
-
-
 __all__ = [
     "DONE",
     "ChunkDecoder",
@@ -481,7 +450,6 @@ __all__ = [
     "StreamError",
     "is_done",
     "not_a_chunk",
-    "rebuilt",
     "token_probabilities",
     "whole_text",
 ]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from playground.client import tolerant_json
-from playground.client.redact import LEAST_CHARS, MASK, redact
+from playground.client.redact import LEAST_CHARS, MASK, mask_pieces, redact
 from playground.prompt.secret_addresses import addresses_in
 from playground.prompt.secret_names import is_placeholder, is_secret
 from playground.prompt.secret_texts import masked_secrets, secrets_in, secrets_of_arguments
@@ -318,8 +318,7 @@ def stored_headers(headers: Iterable[tuple[str, str]], key: str | None) -> tuple
 def _stored_header(name: str, value: str, key: str | None) -> tuple[str, str]:
     if name not in _NOT_SECRET and is_secret(name):
         return redact(name, key), MASK
-    value = redact(value, key)
-    return redact(name, key), masked_secrets(value)
+    return redact(name, key), masked_secrets(mask_pieces(redact(value, key), key))
 
 
 _NOT_SECRET: Sequence[str] = ("www-authenticate", "proxy-authenticate", "authentication-info")

@@ -13,6 +13,7 @@ from playground.client import error_body
 from playground.client.error_body import TooLong, too_long
 from playground.client.events import ApiError
 from playground.client.redact import redact, redact_error
+from playground.client.stream_masking import redact_body
 
 ADVICE = {
     400: "Correct the request; the same request gets the same answer.",
@@ -78,7 +79,7 @@ def http_error(
     headers: by lower-case name. body: the received part. key: masked in all texts. key_sent: None if unknown.
     """
     # Masked before it is cut, so that no part of a key is left at the end.
-    body = redact(body, key)[:MAX_BODY_CHARS]
+    body = redact_body(body, key)[:MAX_BODY_CHARS]
     envelope = error_body.parse(body)
     wait_s = retry_after_s(headers.get("retry-after"))
     if (ms := headers.get("retry-after-ms")) and wait_s is None:

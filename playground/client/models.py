@@ -17,7 +17,8 @@ from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint
 from playground.client.errors import http_error, not_a_chunk
 from playground.client.events import ApiError
 from playground.client.network_errors import network_error
-from playground.client.redact import redact, redact_error
+from playground.client.redact import redact_error
+from playground.client.stream_masking import redact_body
 from playground.client.tolerant_json import count
 
 
@@ -151,7 +152,7 @@ async def fetch_models(
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         found = network_error(error, endpoint.base_url, begun=False, proxy=proxy)
         return redact_error(found, masked)
-    text = redact(body.decode("utf-8-sig", "replace"), masked)
+    text = redact_body(body.decode("utf-8-sig", "replace"), masked)
     if not response.is_success:
         return http_error(response.status_code, response.headers, text, masked, key_sent=key is not None)
     try:

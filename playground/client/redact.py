@@ -1,27 +1,17 @@
-"""Masking of the API key in every text that is displayed, logged or exported, also split over events of a stream."""
+"""Masking of the API key in every text that is displayed, logged or exported. In pieces: `stream_masking.py`."""
 
 from __future__ import annotations
 
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from playground.client.events import (
-    AnyEvent,
-    ContentDelta,
-    Finished,
-    ReasoningDelta,
-    RefusalDelta,
-    TokenProbabilities,
-    TokenProbability,
-    ToolCallDelta,
-)
 from playground.prompt import secret_words
 
 if TYPE_CHECKING:
@@ -49,7 +39,7 @@ _NESTED = 4
 def redact(text: str, key: str | None) -> str:
     """Mask this key, and everything that looks like a key, in `text`. Escaped characters count as the character."""
     text = mask(text, key_forms(key))
-    if found := _beginnings(text, key_heads(key)):
+    if found := beginnings(text, key_heads(key)):
         ends = [0, *(end for _, end in found)]
         pieces = [
             text[before:start] + _mask_of(text[start:end]) for before, (start, end) in zip(ends, found, strict=False)
@@ -75,39 +65,77 @@ _HEAD_CHARS, _LONG_HEAD_CHARS, _SURE_CHARS = 8, 16, 12
 _WORDS_ONLY = re.compile(r"[A-Z]*[a-z]*(?:[^A-Za-z0-9]+[A-Za-z]?[a-z]*)*|[0-9]{1,9}|[A-Z]+(?:[^A-Za-z0-9]+[A-Z]*)*")
 
 
+class Head(NamedTuple):
+    """The shortest beginning by which a form of a key is recognized; `sure`: before a letter that differs."""
+
+    text: str
+    form: str
+    sure: int
+
+
 @lru_cache(maxsize=64)
-def key_heads(key: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the shortest beginnings of these keys by which they are recognized, each with its key.
+def key_heads(key: str | None) -> tuple[Head, ...]:
+    """Return the beginnings of these keys, also in hex and base64.
 
     They have 8 characters behind a public prefix as `sk-proj-`, and more if these are words.
     """
     keys = dict.fromkeys(one for one in (key or "").split("\n") if len(one) >= LEAST_CHARS)
-    return tuple((one[:length], one) for one in keys if (length := _head_length(one)) < len(one))
+    return tuple(head for one in keys for head in _heads(one) if len(head.text) < len(head.form))
 
 
-def _head_length(key: str) -> int:
+def _heads(key: str) -> Iterator[Head]:
     found = _PUBLIC_PREFIX.match(key)
     prefix = found.end() if found else 0
     length = prefix + _HEAD_CHARS
     while length < min(len(key), prefix + _LONG_HEAD_CHARS) and _WORDS_ONLY.fullmatch(key, prefix, length):
         length += 1
-    return length
+    is_word = _WORDS_ONLY.fullmatch(key, prefix, length) is not None
+    yield Head(key[:length], key, length + _SURE_CHARS if is_word else length)
+    for form in dict.fromkeys(_encoded(key.encode("utf-8", "surrogatepass"))):
+        characters = length * 2 if len(form) == 2 * len(key) else length * 4 // 3 + 1
+        yield Head(form[:characters], form, characters)
 
 
-def _beginnings(text: str, heads: tuple[tuple[str, str], ...]) -> list[tuple[int, int]]:
+def beginnings(text: str, heads: tuple[Head, ...]) -> list[tuple[int, int]]:
     """Return where a key begins in `text` and is cut: at the end of the text or of a word in it."""
     found: list[tuple[int, int]] = []
-    for head, key in heads:
+    for head, key, sure in heads:
         start = text.find(head)
         while start >= 0:
             end = start + len(head)
             while end < len(text) and end - start < len(key) and text[end] == key[end - start]:
                 end += 1
-            if end - start < len(key) and (end - start >= len(head) + _SURE_CHARS or not text[end : end + 1].isalnum()):
+            if end - start < len(key) and (end - start >= sure or not text[end : end + 1].isalnum()):
                 found.append((start, end))
             start = text.find(head, end)
     found.sort()
     return [span for place, span in enumerate(found) if place == 0 or span[0] >= found[place - 1][1]]
+
+
+PIECE_CHARS = 8
+"""Length from which a part of a key alone is masked."""
+
+
+def mask_pieces(text: str, key: str | None) -> str:
+    """Mask every part of a key of at least PIECE_CHARS characters, for texts of which other parts may be elsewhere."""
+    pieces = _pieces(key)
+    if not pieces or len(text) < PIECE_CHARS:
+        return text
+    found: list[str] = []
+    start = 0
+    for at in range(len(text) - PIECE_CHARS + 1):
+        if text[at : at + PIECE_CHARS] in pieces:
+            if at >= start:
+                found += [text[start:at], MASK]
+            start = at + PIECE_CHARS
+    return "".join((*found, text[start:]))
+
+
+@lru_cache(maxsize=16)
+def _pieces(key: str | None) -> frozenset[str]:
+    starts = ((form, at) for form in key_forms(key) for at in range(len(form) - PIECE_CHARS + 1))
+    pieces = (form[at : at + PIECE_CHARS] for form, at in starts)
+    return frozenset(piece for piece in pieces if not _WORDS_ONLY.fullmatch(piece))
 
 
 def key_spans(text: str, key: str | None) -> list[tuple[int, int]]:
@@ -115,7 +143,7 @@ def key_spans(text: str, key: str | None) -> list[tuple[int, int]]:
     spans = [found.span() for found in _LOOKS_LIKE_A_KEY.finditer(text)]
     spans += [found.span() for form in key_forms(key) for found in re.finditer(re.escape(form), text)]
     joined: list[tuple[int, int]] = []
-    for start, end in sorted([*spans, *_beginnings(text, key_heads(key))]):
+    for start, end in sorted([*spans, *beginnings(text, key_heads(key))]):
         if joined and start < joined[-1][1]:
             joined[-1] = joined[-1][0], max(end, joined[-1][1])
         else:
@@ -135,9 +163,13 @@ def key_forms(key: str | None) -> tuple[str, ...]:
 
 def _forms_of(key: str) -> Iterator[str]:
     escaped, data = json.dumps(key)[1:-1], key.encode("utf-8", "surrogatepass")  # a damaged file has any character
-    in_hex = data.hex()
-    yield from (key, escaped, escaped.replace("/", "\\/"), quote(data, safe=""), in_hex, in_hex.upper())
-    yield from _in_base64(data)
+    yield from (key, escaped, escaped.replace("/", "\\/"), quote(data, safe=""))
+    yield from _encoded(data)
+
+
+def _encoded(key: bytes) -> Iterator[str]:
+    yield from (key.hex(), key.hex().upper())
+    yield from _in_base64(key)
 
 
 def _in_base64(key: bytes) -> Iterator[str]:
@@ -211,7 +243,7 @@ def escaped_key(forms: tuple[str, ...]) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=16)
-def _plain_key(forms: tuple[str, ...]) -> re.Pattern[str]:
+def plain_key(forms: tuple[str, ...]) -> re.Pattern[str]:
     """Return a pattern that finds the same as `escaped_key` in text without escapes, and needs no 50 ms to compile."""
     return re.compile("|".join(map(re.escape, forms)))
 
@@ -260,207 +292,3 @@ def redact_value(value: Any, key: str | None) -> Any:
     if isinstance(value, dict):
         return {redact(name, key): redact_value(item, key) for name, item in value.items()}
     return value
-
-
-SUSPECT_CHARS = 4
-"""Length of a key's beginning that is delayed at the end of the received text until more text arrives."""
-SUSPECT_NAME_CHARS = 8
-"""A name or an id is never held back: it is masked once this many first characters of a key have come in pieces."""
-_LONGEST_ESCAPE = 12
-_PARTIAL_ESCAPE = re.compile(
-    r"(?:(?<!\\)\\+(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?|&#?[xX]?[0-9a-fA-F]{0,4})$"
-)
-_UNIT = re.compile(
-    r"(?<!\\)\\++(?:u00[0-9a-fA-F]{2}|x[0-9a-fA-F]{2}|/)|%(?:25)*[0-9a-fA-F]{2}|&#[xX]?[0-9a-fA-F]+;|.", re.DOTALL
-)
-
-_Stream = Literal["content", "reasoning", "refusal", "tokens"] | int
-_TEXTS = (ContentDelta, ReasoningDelta, RefusalDelta)
-_STREAM_OF: dict[type, _Stream] = {ContentDelta: "content", ReasoningDelta: "reasoning", RefusalDelta: "refusal"}
-
-
-class SplitKeys:
-    """Masks a key in the joined text of a stream; text that cannot be part of the key passes immediately.
-
-    `changed`: whether the last call of `events` altered or held back anything.
-    """
-
-    def __init__(self, forms: tuple[str, ...], heads: tuple[tuple[str, str], ...] = ()) -> None:
-        """Take what is masked.
-
-        Args:
-            forms: the forms of the key (redact.key_forms); if empty, everything passes.
-            heads: its beginnings (redact.key_heads), which are masked if the text goes on in another way.
-        """
-        self._forms, self._heads = forms, heads
-        self._starts = tuple(dict.fromkeys(form[:SUSPECT_CHARS] for form in forms))
-        self._texts: dict[_Stream, _Text] = {}
-        self._names: dict[tuple[str, int], str] = {}
-        self.changed = False
-
-    def events(self, events: Iterable[AnyEvent]) -> list[AnyEvent]:
-        """Return the events, with each text reduced to the part that can already be displayed."""
-        self.changed = False
-        if not self._forms:
-            return list(events)
-        passed: list[AnyEvent] = []
-        for event in events:
-            if isinstance(event, _TEXTS):
-                if text := self._pass(_STREAM_OF[event.__class__], event.text):
-                    passed.append(event if text is event.text else replace(event, text=text))
-            elif isinstance(event, ToolCallDelta):
-                passed += self._tool_call(event)
-            elif isinstance(event, TokenProbabilities):
-                passed.append(self._probabilities(event))
-            else:
-                if isinstance(event, Finished):
-                    passed += self.rest(event.at)
-                passed.append(event)
-        return passed
-
-    def _tool_call(self, event: ToolCallDelta) -> list[AnyEvent]:
-        arguments = self._pass(event.index, event.arguments)
-        name, id = self._name("name", event.index, event.name), self._name("id", event.index, event.id)
-        if arguments or id or name or not event.arguments:
-            return [replace(event, arguments=arguments, name=name, id=id)]
-        return []
-
-    def _name(self, kind: str, index: int, piece: str | None) -> str | None:
-        """Mask names and ids, also if a server sends one in pieces that join to the key."""
-        if not piece:
-            return piece
-        joined = self._names.get((kind, index), "") + piece
-        self._names[kind, index] = joined[-max(map(len, self._forms)) * _LONGEST_ESCAPE :]
-        plain = decoded(joined)
-        if any(form in plain for form in self._forms) or self._key_prefix(plain) >= SUSPECT_NAME_CHARS:
-            self.changed = True
-            return MASK
-        return piece
-
-    def _probabilities(self, event: TokenProbabilities) -> TokenProbabilities:
-        """Mask the tokens' texts. Drops the alternatives of a masked token."""
-        tokens: list[TokenProbability] = []
-        for token in event.tokens:
-            text = self._pass("tokens", token.token)
-            tokens.append(token if text == token.token else TokenProbability(text, token.logprob, ()))
-        return replace(event, tokens=tuple(tokens))
-
-    def rest(self, at: float) -> list[AnyEvent]:
-        """Return the delayed text at the end of the stream. Masks also an incomplete key."""
-        found: list[AnyEvent] = []
-        for stream, text in self._texts.items():
-            held, text.held = text.held, ""
-            if held:
-                self.changed = True
-                shown = MASK if len(decoded(held)) >= 2 * SUSPECT_CHARS else held
-                found += _event_of(stream, at, shown)
-        return found
-
-    def _pass(self, stream: _Stream, piece: str) -> str:
-        text = self._texts.get(stream)
-        if text is None:
-            text = self._texts[stream] = _Text()
-        whole = text.tail + text.held + piece
-        if may_escape(whole) or self._has_start(whole):
-            shown = self._suspect(text, piece)
-        else:
-            shown = piece
-            if text.held:
-                shown, text.held = text.held + piece, ""
-            # 16: room for the three characters before a key's fourth, one of them as an unfinished escape.
-            text.tail = whole[-16:] if "\\" in whole else whole[1 - SUSPECT_CHARS :]
-        if shown == piece:
-            return piece
-        self.changed = True
-        return shown
-
-    def _has_start(self, text: str) -> bool:
-        for start in self._starts:  # noqa: SIM110 - `any` takes twice as long, and every piece of a stream comes here
-            if start in text:
-                return True
-        return False
-
-    def _suspect(self, text: _Text, piece: str) -> str:
-        known, coming = text.tail, text.held + piece
-        plain = decoded(known + coming)
-        if not any(start in plain for start in self._starts):
-            text.held, text.tail = "", _last_units(known + coming, SUSPECT_CHARS - 1)
-            return coming
-        pattern = escaped_key if any(character in known + coming for character in "\\%&") else _plain_key
-        found = pattern(self._forms).search(known + coming)
-        if found is not None and found.start() < len(known) < found.end():
-            # Its first characters were displayed before they could be recognized.
-            coming = MASK + coming[found.end() - len(known) :]
-        coming = self._without_beginnings(known, mask(coming, self._forms))
-        kept = max(len(coming) - self._suspicious(known + coming), 0)
-        text.held = coming[kept:]
-        text.tail = _last_units(known + coming[:kept], SUSPECT_CHARS - 1)
-        return coming[:kept]
-
-    def _without_beginnings(self, known: str, coming: str) -> str:
-        """Mask the beginnings of a key that something else follows, but for the characters that were displayed."""
-        whole = known + coming
-        for start, end in reversed(_beginnings(whole, self._heads)):
-            if len(known) < end < len(whole):
-                whole = whole[: max(start, len(known))] + MASK + whole[end:]
-        return whole[len(known) :]
-
-    def _suspicious(self, text: str) -> int:
-        """Return how many characters at the end may be the beginning of a key, escaped or not."""
-        window = text[-max(map(len, self._forms)) * _LONGEST_ESCAPE :]
-        partial = _PARTIAL_ESCAPE.search(window)
-        body = window[: partial.start()] if partial else window
-        units = [found.group() for found in _UNIT.finditer(body)]
-        plain = [decoded(unit) if len(unit) > 1 else unit for unit in units]
-        length = self._key_prefix("".join(plain))
-        if length < SUSPECT_CHARS:
-            return 0
-        taken, characters = 0, 0
-        for unit, character in zip(reversed(units), reversed(plain), strict=True):
-            taken += len(unit)
-            characters += len(character)
-            if characters >= length:
-                break
-        return taken + len(window) - len(body)
-
-    def _key_prefix(self, text: str) -> int:
-        """Return the length of the longest beginning of a key that ends the text."""
-        longest = 0
-        for form in self._forms:
-            for length in range(min(len(form) - 1, len(text)), longest, -1):
-                if text.endswith(form[:length]):
-                    longest = length
-                    break
-        return longest
-
-
-def _last_units(text: str, count: int) -> str:
-    """Return the last `count` characters, with an escape counted as one, and an unfinished escape after them."""
-    window = text[-(count + 1) * _LONGEST_ESCAPE :]
-    partial = _PARTIAL_ESCAPE.search(window)
-    body = window[: partial.start()] if partial else window
-    units = [found.group() for found in _UNIT.finditer(body)]
-    return "".join(units[-count:]) + window[len(body) :]
-
-
-def _event_of(stream: _Stream, at: float, text: str) -> list[AnyEvent]:
-    match stream:
-        case "content":
-            return [ContentDelta(at, text)]
-        case "reasoning":
-            return [ReasoningDelta(at, text)]
-        case "refusal":
-            return [RefusalDelta(at, text)]
-        case "tokens":
-            return []  # the token is in the content too
-        case _:
-            return [ToolCallDelta(at, stream, None, None, text)]
-
-
-class _Text:
-    """The end of the text that was passed on, and the delayed text."""
-
-    __slots__ = ("held", "tail")
-
-    def __init__(self) -> None:
-        self.held = self.tail = ""

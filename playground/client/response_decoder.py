@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from playground.client import tolerant_json
-from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError, is_done, rebuilt
+from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError, is_done
 from playground.client.error_body import is_error_name
-from playground.client.errors import bounds_error, cut_call_error, cut_error, empty_error, not_a_chunk, stream_error
+from playground.client.errors import (
+    MAX_BODY_CHARS,
+    bounds_error,
+    cut_call_error,
+    cut_error,
+    empty_error,
+    not_a_chunk,
+    stream_error,
+)
 from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
-from playground.client.further_choices import FurtherChoices
-from playground.client.redact import SplitKeys, key_forms, key_heads, mask, redact
+from playground.client.redact import mask_pieces, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
+from playground.client.stream_masking import StreamMasker
 from playground.prompt.json_bounds import JsonBoundsError, json_lines
 from playground.prompt.text_encoding import as_utf8
 
@@ -80,9 +89,7 @@ class ResponseDecoder:
     def __init__(self, content_type: str = "", key: str | None = None, limits: ResponseLimits = DEFAULT_LIMITS) -> None:
         """`content_type`: the header's media type in lower case, without parameters."""
         self._content_type, self._key, self._limits = content_type, key, limits
-        self._forms = key_forms(key)
-        self._split = SplitKeys(self._forms, key_heads(key))
-        self._further = FurtherChoices(self._forms, key_heads(key))
+        self._masker = StreamMasker(key)
         self._decoder = ChunkDecoder()
         self._framer = SseFramer()
         self._mode: Literal["unknown", "stream", "whole"] = "stream" if content_type == EVENT_STREAM else "unknown"
@@ -170,9 +177,9 @@ class ResponseDecoder:
             if (data.strip() or isinstance(data, NamedData)) and not self._take(data, at, events):
                 return
 
-    def _take(self, data: str, at: float, events: list[AnyEvent]) -> bool:
+    def _take(self, data: str, at: float, events: list[AnyEvent], *, last: bool = False) -> bool:
         """Add one event: first raw, then decoded. Returns False if the response failed with it."""
-        shown = self._masked(data)
+        shown = self._masked(data, last=last)
         error: ApiError | None = None
         try:
             found = self._decoder.events(shown, at)
@@ -182,25 +189,17 @@ class ResponseDecoder:
             found, error = [], self._not_a_chunk(shown)
         except JsonBoundsError as failed:
             found, error = [], bounds_error(failed)
-        if self._forms:
-            found = self._split.events(found)
-        raw = rebuilt(shown, found) if self._split.changed else str(shown)
-        if self._forms:
-            raw = self._further.masked(raw)
-        if raw:
-            events.append(RawEvent(at, raw))
+        events.append(RawEvent(at, str(shown)))
         events += found
         if error is not None:
             self._fail(error, at, events)
         return error is None
 
-    def _masked(self, data: str) -> str:
-        if not self._forms:
-            return data
-        shown = mask(data, self._forms)
-        if data.__class__ is not str and isinstance(data, NamedData) and not isinstance(shown, NamedData):
-            return NamedData(shown, data.name, mask(data.stray, self._forms))
-        return shown
+    def _masked(self, data: str, *, last: bool = False) -> str:
+        if self._key is None or data.__class__ is str or not isinstance(data, NamedData):
+            return self._masker.masked(data, last=last)
+        text = f"{data}\n{data.stray}" if data.stray and not _is_json(data) else str(data)
+        return NamedData(self._masker.masked(text, last=last or is_error_name(data.name)), data.name)
 
     def _not_a_chunk(self, data: str) -> ApiError:
         known = self._content_type in ("", EVENT_STREAM) or self._content_type.endswith("json")
@@ -218,10 +217,10 @@ class ResponseDecoder:
         data = as_utf8(bytes(self._held)).decode("utf-8-sig", "replace")
         lines = json_lines(data) if self._is_json_lines(data) else [data]
         for line in lines:
-            if not self._take(line, at, events):
+            if not self._take(line, at, events, last=len(lines) == 1):
                 return
         if not self._decoder.begun:
-            self._fail(self._not_a_chunk(self._masked(data)), at, events)
+            self._fail(self._not_a_chunk(self._decoder.passed_over), at, events)
         else:
             self._complete(at, events, saw_done=True)
 
@@ -243,12 +242,15 @@ class ResponseDecoder:
         if self._decoder.finished:
             self._complete(at, events, saw_done=False)
         elif self._decoder.begun:
-            self._fail(cut_error(redact(rest, self._key)), at, events)
+            self._fail(cut_error(self._cut(rest)), at, events)
         elif self._decoder.passed_over or self._content_type != EVENT_STREAM:
-            text = self._decoder.passed_over or self._masked(rest)
-            self._fail(self._not_a_chunk(text), at, events)
+            self._fail(self._not_a_chunk(self._decoder.passed_over or self._cut(rest)), at, events)
         else:
-            self._fail(cut_error(redact(rest, self._key)), at, events)
+            self._fail(cut_error(self._cut(rest)), at, events)
+
+    def _cut(self, rest: str) -> str:
+        """Return an unfinished event without a key that earlier events have begun."""
+        return mask_pieces(redact(rest[:MAX_BODY_CHARS], self._key), self._key)
 
     @staticmethod
     def _is_whole(data: str) -> bool:
@@ -266,6 +268,7 @@ class ResponseDecoder:
         Arguments that end inside a string or an object are cut, whatever the finish_reason is.
         """
         decoder = self._decoder
+        self._flush(at, events)
         if decoder.cut_call:
             self._fail(cut_call_error(redact(decoder.finish_reason, self._key)), at, events)
         elif not decoder.finished and decoder.passed_message:
@@ -273,7 +276,6 @@ class ResponseDecoder:
         elif not decoder.finished and not decoder.answered:
             self._fail(empty_error(redact(decoder.passed_over, self._key)), at, events)
         else:
-            self._flush(at, events)
             events.append(Completed(at, saw_done))
             self.ended = True
 
@@ -282,13 +284,13 @@ class ResponseDecoder:
         self.ended, self.error = True, error
 
     def _flush(self, at: float, events: list[AnyEvent]) -> None:
-        passed = [*self._split.events(self._decoder.end(at)), *self._split.rest(at)]
-        if passed and self._forms:
-            # The earlier raw events lack this text.
-            events.append(RawEvent(at, rebuilt("", passed)))
-        if further := self._further.rest():
-            events.append(RawEvent(at, further))
-        events += passed
+        """Add the delayed texts."""
+        chunk, text = self._masker.rest()
+        events += [RawEvent(at, data) for data in (chunk, text) if data]
+        if chunk:
+            with suppress(StreamError, NotAChunk, JsonBoundsError):
+                events += self._decoder.events(chunk, at)
+        events += self._decoder.end(at)
 
 
 def _is_json(data: str) -> bool:

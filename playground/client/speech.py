@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from playground.client.endpoint import Endpoint, exposes_key
-from playground.client.redact import redact
 from playground.client.sse import FrameTooLarge, SseFramer
+from playground.client.stream_masking import redact_body
 
 if TYPE_CHECKING:
     import httpx
@@ -128,7 +128,7 @@ async def _refusal(response: httpx.Response, key: str | None) -> str:
         held += received
         if len(held) > MOST_ERROR_BYTES:
             break
-    text = redact(held.decode("utf-8", "replace"), key)
+    text = redact_body(held.decode("utf-8", "replace"), key)
     try:
         fields = json.loads(text)
         said = fields["message"] if isinstance(fields.get("message"), str) else str(fields["error"]["message"])

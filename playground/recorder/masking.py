@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import msgspec
-
+from playground.client.chunks import is_done
 from playground.client.credentials import credentials, stored_headers
-from playground.client.redact import MASK, SUSPECT_CHARS, key_forms, redact
-from playground.prompt.json_bounds import check_depth
+from playground.client.errors import MAX_BODY_CHARS
+from playground.client.redact import MASK, key_forms, mask_pieces, redact
+from playground.client.stream_masking import SUSPECT_CHARS, StreamMasker
 from playground.prompt.secret_addresses import masked_address
 from playground.recorder.feed_messages import (
     Begin,
@@ -142,20 +141,24 @@ def _masked_response(
     """Return the pieces as they are if they do not have the key, else one piece with the time of the first."""
     plain = [(piece, body.feed(piece.data)) for piece in pieces]
     joined = b"".join(data for _, data in plain)
-    masked = _masked_body(joined, key, whole=whole)
+    masked = _masked_body(joined, key, whole=whole, is_response=True)
     if masked != joined:
         return [ResponseData(pieces[0].exchange, pieces[0].at, masked)]
     return [ResponseData(piece.exchange, piece.at, data) for piece, data in plain if data]
 
 
-def _masked_body(body: bytes, key: str | None, *, whole: bool) -> bytes:
+def _masked_body(body: bytes, key: str | None, *, whole: bool, is_response: bool = False) -> bytes:
     """Return a body with its keys masked. One that is not whole may end within a key, which is masked too."""
     if b"\0" in body:
         body = _masked_wide(body, key)
     text = body.decode(*_ANY_BYTES)
-    masked = _masked_text(text, key, whole=whole)
-    if "data:" in masked and (not whole or _may_have_split_key(masked, key)):
-        masked = _masked_events(masked, key, whole=whole)
+    masked = text
+    if is_response:  # first in pieces: a masked piece would hide that the others belong to it
+        masked = _masked_events(masked, key) if "data:" in masked else StreamMasker(key).masked(masked, last=True)
+    masked = _masked_text(masked, key, whole=whole)
+    if is_response:
+        # An event that is cut may go on with a key.
+        masked = masked if whole else masked[:-MAX_BODY_CHARS] + mask_pieces(masked[-MAX_BODY_CHARS:], key)
     return body if masked is text or masked == text else masked.encode(*_ANY_BYTES)
 
 
@@ -186,120 +189,23 @@ def _masked_text(text: str, key: str | None, *, whole: bool) -> str:
     return text
 
 
-class _Function(msgspec.Struct, forbid_unknown_fields=True):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _Call(msgspec.Struct, forbid_unknown_fields=True):
-    index: int = 0
-    id: str | None = None
-    type: str | None = None
-    function: _Function | None = None
-
-
-class _Delta(msgspec.Struct, forbid_unknown_fields=True):
-    role: str | None = None
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_Call] | None = None
-
-
-class _Choice(msgspec.Struct, forbid_unknown_fields=True):
-    index: int = 0
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-    logprobs: None = None
-
-
-class _Event(msgspec.Struct, forbid_unknown_fields=True):
-    """An event with no other fields than usual ones."""
-
-    choices: list[_Choice]
-    id: str | None = None
-    object: str | None = None
-    created: float | None = None
-    model: str | None = None
-    system_fingerprint: str | None = None
-    service_tier: str | None = None
-    usage: msgspec.Raw | None = None
-
-
-_usual_event = msgspec.json.Decoder(_Event)
-
-
-def _may_have_split_key(text: str, key: str | None) -> bool:
-    """Return whether `_masked_events` may change a stream. Several times faster for usual events; True for others."""
-    texts: defaultdict[tuple[object, ...], list[str]] = defaultdict(list)
-    repeated = set()
+def _masked_events(text: str, key: str | None) -> str:
+    """Mask keys that are split over server-sent events. Delayed text comes before the end mark, or at the end."""
+    masker = StreamMasker(key)
+    lines: list[str] = []
     for line in text.split("\n"):
-        if not line.startswith("data: {"):
+        if not line.startswith("data:"):
+            lines.append(line)
             continue
-        try:
-            event = _usual_event.decode(line[6:])
-        except (ValueError, RecursionError):
-            return True
-        repeated.add((event.id, event.object, event.model, event.system_fingerprint, event.service_tier))
-        for choice in event.choices:
-            delta, index = choice.delta, choice.index
-            if delta is None:
-                continue
-            for name in ("content", "reasoning_content", "reasoning", "refusal"):
-                if (piece := getattr(delta, name)) is not None:
-                    texts[index, name].append(piece)
-            for call in delta.tool_calls or ():
-                if call.function is not None:
-                    texts[index, call.index, "name"].append(call.function.name or "")
-                    texts[index, call.index, "arguments"].append(call.function.arguments or "")
-    joined = ("".join(pieces) for pieces in texts.values())
-    return len(repeated) > 1 or any(redact(one, key) != one for one in joined)
-
-
-def _masked_events(text: str, key: str | None, *, whole: bool) -> str:
-    """Mask keys that are split over server-sent events: each field's texts are joined and masked together."""
-    lines = text.split("\n")
-    values: dict[int, Any] = {}
-    places: defaultdict[tuple[object, ...], list[tuple[int, Any, Any]]] = defaultdict(list)
-    for number, line in enumerate(lines):
-        if line.startswith("data:"):
-            try:
-                check_depth(line)
-                values[number] = msgspec.json.decode(line[5:].encode("utf-8", "replace"))
-            except ValueError:
-                continue
-            for path, holder, name in _texts(values[number], ()):
-                places[path].append((number, holder, name))
-    changed = set()
-    for some in places.values():
-        texts = [holder[name] for _, holder, name in some]
-        if len(set(texts)) == 1:  # an id or a name that each event repeats
-            continue
-        joined = "".join(texts)
-        masked = _masked_text(joined, key, whole=whole)
-        if masked != joined:
-            for index, (number, holder, name) in enumerate(some):
-                holder[name] = "" if index else masked
-                changed.add(number)
-    for number in changed:
-        lines[number] = "data: " + msgspec.json.encode(values[number]).decode()
-    return "\n".join(lines)
-
-
-def _texts(value: Any, path: tuple[object, ...]) -> Iterator[tuple[tuple[object, ...], Any, Any]]:
-    """Yield the path, the container and the name of each text in a JSON value."""
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, list):
-        items = list(enumerate(value))
-    else:
-        return
-    for name, one in items:
-        # Elements of a list are parts of the same text if their `index` is equal, wherever they are in it.
-        index = one.get("index", name) if isinstance(value, list) and isinstance(one, dict) else name
-        step = index if isinstance(index, int | str) else name
-        if isinstance(one, str):
-            yield (*path, step), value, name
+        data = line[5:].removeprefix(" ")
+        if is_done(data):
+            lines += [*_rest(masker), line]
         else:
-            yield from _texts(one, (*path, step))
+            shown = masker.masked(data)
+            lines.append(line if shown == data else f"data: {shown}")
+    rest = _rest(masker)
+    return "\n".join(lines if not rest else [*lines, *rest])
+
+
+def _rest(masker: StreamMasker) -> list[str]:
+    return [line for data in masker.rest() if data for line in (f"data: {data}", "")]

@@ -143,7 +143,7 @@ class LogReads(ABC):
         self._counter.stop()
 
     async def get(self, run_id: str) -> StoredRun | None:
-        """Return a run; `.state()` folds its events."""
+        """Return a run; `.state()` folds its events. Of a damaged one: what is left, with a notice."""
         return await self._read(lambda: self._get(run_id), None)
 
     async def find(self, part: str, limit: int = 1000) -> list[LogRow]:
@@ -235,8 +235,10 @@ class LogReads(ABC):
         try:
             return self._reader.runs.get(run_id)
         except DamagedRunError:
-            self._report(damaged_message([run_id]))
-            return None
+            remaining = self._reader.runs.remaining(run_id)
+            result = "the readable part is displayed" if remaining else "it could not be read"
+            self._report(f"The stored data of a request is damaged; {result} ({run_id}).")
+            return remaining
 
     async def _ask(self, question: Callable[[Reader], A], empty: A) -> A:
         """Return the result of a long query; `empty` if stopped or if the log cannot be read."""

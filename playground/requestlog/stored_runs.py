@@ -83,6 +83,14 @@ class StoredRuns:
         with one_moment(self._connection):
             return self._stored(run_id)
 
+    def remaining(self, run_id: str) -> StoredRun | None:
+        """Return what is left of a damaged run; None if nothing can be read."""
+        with suppress(sqlite3.Error, DamagedRunError), one_moment(self._connection):
+            sql = "SELECT number FROM runs WHERE run_id IN (?, ?)"
+            row = self._connection.execute(sql, rows.both_ids(run_id)).fetchone()
+            return self.salvaged(row[0]) if row else None
+        return None
+
     def salvaged(self, number: int) -> StoredRun | None:
         """Return one run with all its events, without the use of an index. None if it does not exist.
 
@@ -268,7 +276,10 @@ class _LossyJoiner(Joiner):
             return LOST
 
     def join_body(self, manifest: bytes, question: str) -> bytes:
-        body = super().join_body(manifest, question)
+        try:
+            body = super().join_body(manifest, question)
+        except DAMAGE:
+            body, self.is_incomplete = LOST, True
         if not self.is_incomplete:
             return body
         messages = [("system", body.decode("utf-8", "replace")), ("user", question)]

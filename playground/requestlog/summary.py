@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from playground.requestlog.index import column_text, readable
 from playground.runs.state import Phase, RunState
+from playground.runs.summary import further_choices
 
 TRAITS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs")
 """Values of `has:` that derive from a run's events. Append only: the index is the bit in the file."""
@@ -71,8 +72,9 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
 
 
 def hidden_text(state: RunState) -> str:
-    """Return searched texts that the table does not display: arguments of tool calls, and the error's detail."""
+    """Return searched texts that the table does not display: arguments of tool calls, further choices, error detail."""
     texts = [column_text(readable(call.arguments)[:MAX_ARGUMENT_CHARS]) for _, call in sorted(state.tool_calls.items())]
+    texts += [column_text(text[:MAX_ARGUMENT_CHARS]) for text in further_choices(state).values()]
     return "\n".join(text for text in (*texts, error_text(state)) if text)
 
 

@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from playground import install_advice
-from playground.client.redact import redact, redact_value
+from playground.client.redact import redact
+from playground.client.stream_masking import masked_value
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError
 from playground.tools.import_definitions import from_json
@@ -182,7 +183,7 @@ class McpSession:
                 _settle(answer, error=ToolServerError(sentence))
                 raise
             else:
-                _settle(answer, redact_value(found, self._secrets) if self._secrets else found)
+                _settle(answer, masked_value(found, self._secrets) if self._secrets else found)
 
     async def ask(self, question: Callable[[Client], Awaitable[Answer]], limit_s: float) -> Answer:
         """Have a request answered. Raises ToolServerError."""

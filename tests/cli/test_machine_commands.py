@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -115,6 +116,16 @@ def test_doctor_log_states_are_distinguished_and_unchanged(run: Run, tmp_path: P
 
 def test_every_command_of_the_parser_has_a_function() -> None:
     assert set(subcommands(build_parser())) == {name for name in RUN if name is not None}
+
+
+@pytest.mark.parametrize("command", [name for name in RUN if name])
+def test_parser_of_one_command_is_that_of_all(command: str) -> None:
+    def of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+        return next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+
+    alone, every = of(build_parser(command)), of(build_parser())
+    assert alone[command].format_help() == every[command].format_help()
+    assert set(alone) < set(every)
 
 
 def test_completion_log_actions_are_those_of_the_command() -> None:

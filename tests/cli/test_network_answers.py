@@ -52,3 +52,30 @@ def test_proxy_that_wants_a_password_is_named_with_its_variable(tmp_path: Path) 
     shown = _send(_wants_password, tmp_path, proxy=True)
     assert "The proxy wants a user and password" in shown
     assert "HTTP_PROXY" in shown
+
+
+def _two_choices(connection: socket.socket) -> None:
+    connection.recv(65_536)
+    choices = [
+        {"index": index, "message": {"content": text}, "finish_reason": "stop"}
+        for index, text in enumerate(("Namaste from Pune.", "Salaam from Quetta."))
+    ]
+    body = json.dumps({"choices": choices}).encode()
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: "
+    connection.sendall(f"{head}{len(body)}\r\n\r\n".encode() + body)
+    connection.close()
+
+
+def test_further_choice_is_announced_by_send_and_found_in_the_log(tmp_path: Path) -> None:
+    prompt = tmp_path / "p.json"
+    prompt.write_text(json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}))
+    environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "home")}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: _two_choices(server.accept()[0]), daemon=True).start()
+        base_url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        sent = run_text(["send", str(prompt), "--base-url", base_url], environment)
+    assert (sent.returncode, sent.stdout) == (0, "Namaste from Pune.\n")
+    assert "1 further choice" in sent.stderr
+    assert "Quetta" in run_text(["log", "show", sent.stderr.split("log show ")[1].split("”")[0]], environment).stdout
+    for text, rows in (("Quetta", 1), ("Pune", 1), ("Lahore", 0)):
+        assert len(run_text(["log", text, "--json"], environment).stdout.splitlines()) == rows

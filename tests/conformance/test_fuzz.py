@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from playground.client import chunks, redact, response_decoder, sse
-from playground.client.events import AnyEvent, Completed, HeadersReceived, ToolCallDelta
+from playground.client import chunks, response_decoder, sse, stream_masking
+from playground.client.events import AnyEvent, Completed, HeadersReceived, RawEvent, ToolCallDelta
 from playground.runs import state
 from tests.conformance import fuzz, socket_fuzz
 
@@ -122,12 +122,22 @@ def _raises(patch: pytest.MonkeyPatch) -> None:
 
 def _shows_split_keys(patch: pytest.MonkeyPatch) -> None:
     """A key in pieces passes."""
-    patch.setattr(redact.SplitKeys, "_pass", lambda _self, _stream, piece: piece)
+    patch.setattr(stream_masking.StreamMasker, "_pass", lambda _self, _text, piece: piece)
 
 
 def _shows_split_keys_in_raw_events(patch: pytest.MonkeyPatch) -> None:
     """A key in pieces is masked in the text and not in the raw events."""
-    patch.setattr(response_decoder, "rebuilt", lambda data, _events: str(data))
+    take = response_decoder.ResponseDecoder._take
+
+    def odd(
+        decoder: response_decoder.ResponseDecoder, data: str, at: float, events: list[AnyEvent], **last: bool
+    ) -> bool:
+        first = len(events)
+        taken = take(decoder, data, at, events, **last)
+        events[first] = RawEvent(at, str(data))
+        return taken
+
+    patch.setattr(response_decoder.ResponseDecoder, "_take", odd)
 
 
 def _shows_escaped_keys(patch: pytest.MonkeyPatch) -> None:
@@ -138,7 +148,7 @@ def _shows_escaped_keys(patch: pytest.MonkeyPatch) -> None:
             text = text.replace(form, "sk_…")
         return text
 
-    patch.setattr(response_decoder, "mask", odd)
+    patch.setattr(stream_masking, "mask", odd)
 
 
 @pytest.mark.parametrize(

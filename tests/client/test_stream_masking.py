@@ -1,0 +1,269 @@
+"""Masking of a key in pieces, without changes to or delays of other text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from playground.client.credentials import stored_headers
+from playground.client.errors import http_error
+from playground.client.events import AnyEvent, ContentDelta, Finished, RawEvent, TokenProbabilities, ToolCallDelta
+from playground.client.redact import MASK, key_forms
+from playground.client.response_decoder import ResponseDecoder
+from playground.client.stream_masking import StreamMasker, masked_value, redact_body
+
+KEY = "sk_planted-0123456789/+AbCdEf"
+FORMS = key_forms(KEY)
+END = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+def _cut(text: str, places: list[int]) -> list[str]:
+    ends = sorted({place % (len(text) + 1) for place in places} | {len(text)})
+    return [text[a:b] for a, b in zip([0, *ends], ends, strict=False) if a < b]
+
+
+def _chunk(piece: str) -> str:
+    return json.dumps({"choices": [{"index": 0, "delta": {"content": piece}}]}, ensure_ascii=False)
+
+
+def _decoded(lines: list[str], key: str | None = KEY, end: str = END) -> list[AnyEvent]:
+    """Return the events of a stream of these lines of data."""
+    decoder = ResponseDecoder("text/event-stream", key)
+    body = "".join(f"data: {line}\n\n" for line in lines) + end
+    return [*decoder.feed(body.encode(), 1.0), *decoder.end(2.0)]
+
+
+def _text(events: list[AnyEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, ContentDelta))
+
+
+def _raw(events: list[AnyEvent]) -> list[str]:
+    return [event.data for event in events if isinstance(event, RawEvent)]
+
+
+def _strings(value: Any, place: tuple[object, ...] = ()) -> list[tuple[tuple[object, ...], str]]:
+    """Return the strings of a JSON value with their place, names included."""
+    if isinstance(value, str):
+        return [(place, value)]
+    if isinstance(value, dict):
+        index = value.get("index")
+        place = place if index is None else (*place, index)
+        names = [((*place, "names"), name) for name in value]
+        return [*names, *(found for name, item in value.items() for found in _strings(item, (*place, name)))]
+    return [found for item in value for found in _strings(item, place)] if isinstance(value, list) else []
+
+
+def _joined(raw: list[str]) -> dict[tuple[object, ...], str]:
+    """Return the texts of raw events, each joined by its place; those that are not JSON under ()."""
+    texts: dict[tuple[object, ...], str] = {}
+    for data in raw:
+        try:
+            found = _strings(json.loads(data))
+        except ValueError:
+            found = [((), data)]
+        for place, text in found:
+            texts[place] = texts.get(place, "") + text
+    return texts
+
+
+_prose = st.text(alphabet="sk_planted 0/+x", max_size=30)
+
+
+@settings(deadline=None)  # the first example compiles the pattern of the escaped key
+@given(_prose, st.sampled_from(FORMS), _prose, st.lists(st.integers(0, 200), max_size=60))
+def test_no_form_of_a_key_is_left_however_it_is_cut(before: str, form: str, after: str, places: list[int]) -> None:
+    events = _decoded([_chunk(piece) for piece in _cut(before + form + after, places)])
+    for shown in (_text(events), "".join(_joined(_raw(events)).values())):
+        assert not [one for one in FORMS if one in shown]
+        assert MASK in shown
+
+
+@settings(deadline=None)
+@given(st.lists(_prose, max_size=20))
+def test_text_without_a_key_is_unchanged(pieces: list[str]) -> None:
+    whole = "".join(pieces)
+    shown = _text(_decoded([_chunk(piece) for piece in pieces]))
+    assert shown == whole or shown.endswith(MASK)
+    if KEY[:8] not in whole:
+        assert shown == whole
+
+
+def test_only_a_piece_that_may_begin_a_key_waits_for_the_next() -> None:
+    masker = StreamMasker(KEY)
+    assert masker.masked(_chunk("Hello sk")) == _chunk("Hello sk")
+    assert masker.masked(_chunk("_planted")) == _chunk("")
+    assert masker.masked(_chunk(" trees")) == _chunk("_planted trees")
+
+
+def test_tool_calls_are_told_apart_and_the_finish_ends_the_delay() -> None:
+    calls: list[Any] = [
+        {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": index, "function": {"arguments": character}}]}}]}
+        for character in KEY
+        for index in (0, 1)
+    ]
+    calls[0]["choices"][0]["delta"]["tool_calls"][0].update(id="c0")
+    calls[1]["choices"][0]["delta"]["tool_calls"][0].update(id="c1")
+    last = {"choices": [{"index": 0, "delta": {"content": "sk_pl"}, "finish_reason": "stop"}]}
+    events = _decoded([json.dumps(one) for one in (*calls, last)])
+    for index in (0, 1):
+        pieces = [event.arguments for event in events if isinstance(event, ToolCallDelta) and event.index == index]
+        assert "".join(pieces) == f"sk_{MASK}"
+    shown = [event for event in events if isinstance(event, ContentDelta | Finished)]
+    assert shown[:2] == [ContentDelta(1.0, "sk_pl"), Finished(1.0, "stop")]
+
+
+def test_without_a_key_nothing_is_changed() -> None:
+    assert StreamMasker(None).masked(_chunk(KEY)) == _chunk(KEY)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 50])
+@pytest.mark.parametrize("after", ['"', " ", "…", "\n", ", and more"])
+@pytest.mark.parametrize("length", [9, 13, 20, 23])
+def test_beginning_of_a_key_that_something_else_follows_is_masked(length: int, after: str, size: int) -> None:
+    key = "Zx81PqLm55TrWq9bKd7Yv3Nc"
+    text = f"The key is {key[:length]}{after} and the end."
+    shown = _text(_decoded([_chunk(text[at : at + size]) for at in range(0, len(text), size)], key))
+    assert key[:4] not in shown
+    assert shown.endswith(f"{MASK}{after} and the end.")
+
+
+LONG_KEY = "sk_live_Zx81Qm55Pt90LkWq73Vb"
+PLACES: dict[str, Any] = {
+    "further choice": {"choices": [{"index": 0, "delta": {}}, {"index": 1, "delta": {"content": None}}]},
+    "function of a further choice": {
+        "choices": [{"index": 1, "delta": {"function_call": {"name": "f", "arguments": None}}}]
+    },
+    "unknown field of a delta": {"choices": [{"index": 0, "delta": {"content": "a", "reasoning_x": None}}]},
+    "part of a content": {"choices": [{"index": 0, "delta": {"content": [{"type": "text", "text": None}]}}]},
+    "token": {"choices": [{"index": 0, "delta": {}, "logprobs": {"content": [{"token": None, "logprob": -0.1}]}}]},
+    "fingerprint": {"system_fingerprint": None, "choices": [{"index": 0, "delta": {"content": "a"}}]},
+    "id of a call": {
+        "choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": None, "function": {"name": "f"}}]}}]
+    },
+    "name of a call": {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"name": None}}]}}]},
+    "event without choices": {"progress": {"message": None}},
+    "list in an event": {"choices": [], "extra": [[None], {"more": None}]},
+}
+
+
+def _put(value: Any, piece: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _put(item, piece) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_put(item, piece) for item in value]
+    return piece if value is None else value
+
+
+def _has_piece(text: str, form: str) -> bool:
+    """Return whether 8 characters of `form` are in the text."""
+    return any(form[at : at + 8] in text for at in range(len(form) - 7))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 20, 99])
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("form", [0, 1, 2, 3, 4])
+def test_key_in_pieces_at_any_place_is_masked(place: str, size: int, form: int) -> None:
+    forms = (LONG_KEY, *(key_forms(LONG_KEY)[at] for at in (1, 2, 3, 5)))
+    text = f"The key is {forms[form]}, thanks."
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    events = _decoded([json.dumps(_put(PLACES[place], piece)) for piece in pieces], LONG_KEY)
+    texts = _joined(_raw(events))
+    shown = [one for one in texts.values() if MASK in one]
+    assert shown
+    assert all(not _has_piece(one, forms[form]) for one in (*texts.values(), *map(repr, events)))
+    assert all(one.endswith(", thanks.") and one.startswith("The key is ") for one in shown)
+
+
+@pytest.mark.parametrize("size", [1, 3, 9])
+def test_key_in_lines_that_are_not_json_is_masked(size: int) -> None:
+    pieces = [LONG_KEY[at : at + size] for at in range(0, len(LONG_KEY), size)]
+    events = _decoded([f"ping {pieces[0]}", *pieces[1:], "pong", _chunk("Hi")], LONG_KEY)
+    assert "".join(_raw(events)).startswith(f"ping sk_{MASK}" if size < 4 else f"ping {MASK}")
+    assert not _has_piece("".join(_raw(events)), LONG_KEY)
+    assert _text(events) == "Hi"
+
+
+def test_key_in_the_names_of_fields_is_masked() -> None:
+    events = _decoded([json.dumps({"choices": [], LONG_KEY[at : at + 10]: at}) for at in (0, 10, 20)], LONG_KEY)
+    assert not _has_piece("".join(_raw(events)), LONG_KEY)
+
+
+def test_key_in_tokens_leaves_no_alternatives() -> None:
+    tokens = [
+        {"token": piece, "logprob": -0.1, "bytes": list(piece.encode()), "top_logprobs": [{"token": piece}]}
+        for piece in (LONG_KEY[at : at + 5] for at in range(0, len(LONG_KEY), 5))
+    ]
+    chunk = {"choices": [{"index": 0, "delta": {"content": LONG_KEY}, "logprobs": {"content": tokens}}]}
+    events = _decoded([json.dumps(chunk)], LONG_KEY)
+    found = next(event for event in events if isinstance(event, TokenProbabilities))
+    assert "".join(token.token for token in found.tokens) == MASK
+    assert not any(token.alternatives for token in found.tokens)
+    assert str(list(LONG_KEY[:5].encode()))[1:-1] not in _raw(events)[0]
+
+
+def test_stream_that_breaks_before_the_last_piece_shows_no_piece() -> None:
+    lines = [json.dumps(_put(PLACES["further choice"], piece)) for piece in (LONG_KEY[:9], LONG_KEY[9:18])]
+    rest = json.dumps(_put(PLACES["further choice"], LONG_KEY[18:]))[:-6]
+    decoder = ResponseDecoder("text/event-stream", LONG_KEY)
+    events = decoder.feed(("".join(f"data: {line}\n\n" for line in lines) + f"data: {rest}").encode(), 1.0)
+    events += decoder.end(2.0)
+    assert decoder.error is not None
+    assert decoder.error.kind == "cut"
+    assert MASK in decoder.error.body
+    assert not _has_piece(decoder.error.body + "".join(_raw(events)), LONG_KEY)
+    assert _joined(_raw(events))["choices", 1, "delta", "content"] == MASK
+
+
+def test_value_that_each_event_repeats_is_unchanged() -> None:
+    lines = [json.dumps({"id": "sk_plan", "model": "m-sk_p", "choices": [{"index": 0, "delta": {}}]})] * 4
+    raw = _raw(_decoded(lines))
+    assert [json.loads(one)["id"] for one in raw[1:4]] == ["sk_plan"] * 3
+
+
+@pytest.mark.parametrize("text", ["Plain text.", "It ends like a key: sk_", "It ends: sk_pl", "sk_other is no key"])
+def test_further_choice_without_a_key_is_whole(text: str) -> None:
+    texts = _joined(_raw(_decoded([json.dumps(_put(PLACES["further choice"], piece)) for piece in text])))
+    assert texts["choices", 1, "delta", "content"] == text
+
+
+def test_whole_response_and_error_keep_text_that_begins_like_a_key() -> None:
+    decoder = ResponseDecoder("application/json", KEY)
+    message = {"role": "assistant", "content": "It is sk_pl"}
+    body = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "note": "sk_p"})
+    events = [*decoder.feed(body.encode(), 0.0), *decoder.end(1.0)]
+    assert _text(events) == "It is sk_pl"
+    assert json.loads(_raw(events)[0])["note"] == "sk_p"
+    decoder = ResponseDecoder("text/event-stream", KEY)
+    decoder.feed(b'data: {"error":{"message":"Bad key sk_plan"}}\n\n', 0.0)
+    assert decoder.error is not None
+    assert decoder.error.detail == "Bad key sk_plan"
+
+
+def test_whole_body_with_a_key_in_a_list_is_masked_and_another_is_unchanged() -> None:
+    body = json.dumps({"details": [LONG_KEY[at : at + 6] for at in range(0, len(LONG_KEY), 6)], "code": "bad"})
+    masked = json.loads(redact_body(body, LONG_KEY))
+    assert "".join(masked["details"]) == MASK
+    assert masked["code"] == "bad"
+    models = json.dumps({"data": [{"id": "electron"}, {"id": "electron-mini"}]})
+    assert redact_body(models, "electron-Zx81Qm55Pt90LkWq73Vb") == models
+
+
+@pytest.mark.parametrize("size", [6, 17])
+def test_value_with_a_key_in_a_list_is_masked(size: int) -> None:
+    pieces = [LONG_KEY[at : at + size] for at in range(0, len(LONG_KEY), size)]
+    parts = masked_value({"content": [{"text": piece} for piece in pieces]}, LONG_KEY)["content"]
+    assert "".join(part["text"] for part in parts) == MASK
+    assert not _has_piece(repr(masked_value({"content": pieces}, LONG_KEY)), LONG_KEY)
+    assert masked_value([LONG_KEY[:20], "a"], LONG_KEY) == ["", f"{MASK}a"]
+
+
+def test_key_in_pieces_in_headers_and_error_bodies_is_masked() -> None:
+    headers = stored_headers([("x-a", LONG_KEY[:14]), ("x-a", LONG_KEY[14:]), ("x-b", "keep")], LONG_KEY)
+    assert headers == (("x-a", MASK), ("x-a", MASK), ("x-b", "keep"))
+    pieces = [LONG_KEY[:17], LONG_KEY[17:]]
+    error = http_error(400, {}, json.dumps({"error": {"message": "bad", "details": pieces}}), LONG_KEY)
+    assert not [piece for piece in pieces if piece in repr(error)]
