@@ -73,9 +73,11 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
 
 def hidden_text(state: RunState) -> str:
     """Return searched texts that the table does not display: arguments of tool calls, further choices, error detail."""
-    texts = [column_text(readable(call.arguments)[:MAX_ARGUMENT_CHARS]) for _, call in sorted(state.tool_calls.items())]
-    texts += [column_text(text[:MAX_ARGUMENT_CHARS]) for text in further_choices(state).values()]
-    return "\n".join(text for text in (*texts, error_text(state)) if text)
+    texts = [readable(call.arguments) for call in state.calls]
+    for further in further_choices(state).values():
+        texts += [further.text or further.refusal, *(readable(call.arguments) for call in further.calls)]
+    shown = [column_text(text[:MAX_ARGUMENT_CHARS]) for text in texts if text]
+    return "\n".join((*shown, *filter(None, (error_text(state),))))
 
 
 def error_text(state: RunState) -> str:

@@ -221,8 +221,10 @@ class FittedScroll(QScrollArea):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
-        elif event.type() in (QEvent.Type.ShowToParent, QEvent.Type.HideToParent):
-            self.setVisible(event.type() == QEvent.Type.ShowToParent)
+        elif event.type() == QEvent.Type.HideToParent:
+            self.hide()
+        elif event.type() == QEvent.Type.ShowToParent and self.parentWidget() is not None:
+            self.show()  # without a parent it would open as a window, which takes the focus
         return super().eventFilter(watched, event)
 
 
