@@ -205,8 +205,7 @@ class StreamMasker:
         whole = text.tail + text.held + piece
         if may_escape(whole) or self._has_start(whole):
             text.same = ""
-            is_repeated = piece == text.held and len(decoded(piece)) < PIECE_CHARS
-            shown = piece if is_repeated else self._suspect(text, piece)
+            shown = piece if self._is_repeated(text, piece) else self._suspect(text, piece)
             self._has_held = self._has_held or bool(text.held)
         else:
             shown = text.held + piece
@@ -220,6 +219,13 @@ class StreamMasker:
             return piece
         self._changed = True
         return shown
+
+    def _is_repeated(self, text: _Path, piece: str) -> bool:
+        """Return whether a field has the delayed text again, which is not the next part of a key."""
+        if piece != text.held or len(decoded(piece)) >= PIECE_CHARS:
+            return False
+        before = text.tail + text.held
+        return self._key_prefix(decoded(before + piece)) <= self._key_prefix(decoded(before))
 
     def _has_start(self, text: str) -> bool:
         for start in self._starts:  # noqa: SIM110 - `any` takes twice as long, and every piece of a stream comes here

@@ -83,6 +83,21 @@ def test_no_form_of_a_key_is_left_however_it_is_cut(before: str, form: str, afte
 
 
 @settings(deadline=None)
+@given(st.text("ab1", min_size=12, max_size=30), st.integers(1, 5))
+def test_key_of_repeated_characters_is_masked_however_it_is_cut(key: str, size: int) -> None:
+    text = _text(_decoded([_chunk(piece) for piece in _cut(f"It is {key}.", [*range(6, 40, size)])], key))
+    assert key not in text
+    assert text.startswith("It is ")
+
+
+@pytest.mark.parametrize("key", ["h73mmyblZq7/Lm2+Xk9T", "aaaabbbbccccdddd1111", "key-key-key-key-key-1"])
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_key_whose_next_piece_equals_the_delayed_one_is_masked(key: str, size: int) -> None:
+    pieces = [key[start : start + size] for start in range(0, len(key), size)]
+    text = _text(_decoded([_chunk(piece) for piece in ("It is ", *pieces, ".")], key))
+    assert text.replace(MASK, "")[len("It is ") :].rstrip(".") in key[:4]
+
+
 @given(st.lists(_prose, max_size=20))
 def test_text_without_a_key_is_unchanged(pieces: list[str]) -> None:
     whole = "".join(pieces)

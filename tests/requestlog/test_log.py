@@ -380,7 +380,10 @@ def test_get_long_run_that_is_damaged_is_reported(tmp_path: Path, monkeypatch: p
         await keep(log, kept, answered("word " * 500))
         with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection, connection:
             connection.execute("UPDATE streams SET data = substr(data, 1, length(data) - 60) || zeroblob(60)")
-        assert await log.get(kept.run_id) is None
+        stored = await log.get(kept.run_id)
+        assert stored is not None
+        assert (stored.state().phase, stored.state().text) == ("done", "word " * 500)
+        assert stored.record.body == kept.body
         assert kept.run_id in "".join(notices)
         await log.close()
 
