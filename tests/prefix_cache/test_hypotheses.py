@@ -60,7 +60,8 @@ def test_lifetime_survived_hours_refute_a_short_one() -> None:
 @pytest.mark.parametrize("lost", [(3,), (3, 6)])
 def test_lifetime_is_not_learned_from_losses_that_few_restarts_explain(lost: tuple[int, ...]) -> None:
     """Keep-warm would send requests by it."""
-    assert profile(same_prompt([60, 60, 900, 60, 60, 900, 60, 60], None, lost).learned).lifetime.value is None
+    gaps = [60.0, 60.0, 900.0] * len(lost) + [60.0, 60.0]
+    assert profile(same_prompt(gaps, None, lost).learned).lifetime.value is None
 
 
 def test_lifetime_is_not_learned_from_one_restart_that_lost_several_prompts() -> None:
