@@ -19,7 +19,6 @@ from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
-from playground.ui.widgets.plain_table import plain_tip
 
 Match = tuple[int, int, int]
 """Message, code point and length of a match."""
@@ -54,8 +53,10 @@ class FindBar(QFrame):
         for toggle in (self.case, self.regex):
             toggle.toggled.connect(lambda _on: self._search(self.line.text()))
         self._count = toned("", "muted")
+        self._wrong = toned("", "failure", wraps=True)
+        self._wrong.hide()
         self._replacing = QWidget()
-        column_of(self._find_row(), self._replacing, on=self, margins=(14, 4, GRID, 4), spacing=4)
+        column_of(self._find_row(), self._wrong, self._replacing, on=self, margins=(14, 4, GRID, 4), spacing=4)
         self._build_replace_row()
         for field in (self.line, self.replacement):
             field.installEventFilter(self)
@@ -83,7 +84,7 @@ class FindBar(QFrame):
     @property
     def count(self) -> str:
         """What the bar says about the number of matches."""
-        return self._count.text()
+        return self._fault or self._count.text()
 
     def open_bar(self, start: tuple[int, int], selected: str, *, replacing: bool) -> None:
         """Show the bar. The search starts at message and code point `start`, with the selected text if it is given."""
@@ -169,12 +170,11 @@ class FindBar(QFrame):
     def _update_text(self) -> None:
         missing = bool(self.line.text()) and not self._matches
         restyle(self.line, bad=missing)
-        self.line.setToolTip(plain_tip(self._fault))
+        self._wrong.setText(self._fault)
+        self._wrong.setVisible(bool(self._fault))
         self.line.setAccessibleDescription(self._fault)
         if not self.line.text():
             self._count.setText("")
-        elif self._fault:
-            self._count.setText(self._fault)
         else:
             self._count.setText(f"{self._current + 1:,} of {len(self._matches):,}" if self._matches else "no match")
         for button in (self.one, self.all):
@@ -214,7 +214,7 @@ def folded(text: str) -> str:
 
 
 def _toggle(text: str, name: str) -> QPushButton:
-    button = push_button(text, tip=name, name=name)
+    button = push_button(text, "toggle", tip=name, name=name)
     button.setCheckable(True)
     return button
 

@@ -206,3 +206,16 @@ def test_replace_all_replaces_each_match_of_each_message(pane: PromptPane) -> No
     after = [message.content for message in pane.document().messages]
     assert after == [re.sub("one", "1!", text, flags=re.I) for text in before]
     assert after != before
+
+
+def test_find_options_and_faults_are_seen(pane: PromptPane) -> None:
+    pane.show_find()
+    bar = pane.find_bar
+    bar.line.setText("(a")
+    plain = bar.regex.grab().toImage()
+    bar.regex.setChecked(True)
+    assert bar.regex.grab().toImage() != plain
+    QApplication.sendPostedEvents()
+    assert bar._wrong.isVisible()
+    assert bar._wrong.text() == "not a regular expression: missing closing parenthesis"
+    assert bar.line.width() > bar.width() / 3
