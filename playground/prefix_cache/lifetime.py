@@ -47,11 +47,11 @@ class ColdClock(Struct, frozen=True):
 
 
 def lifetime_of(learned: LearnedParameters) -> Estimate:
-    """Return the lifetime in seconds; unknown while reports allow that there is none."""
+    """Return the lifetime in seconds; unknown while reports allow that there is none, or few restarts explain them."""
     weights = learned.hypotheses.retentions()
     pairs = [(one.limit, weight) for one, weight in zip(RETENTIONS, weights, strict=True) if one.kind == "lifetime"]
     total = sum(weight for _, weight in pairs)
-    if total < 0.5:
+    if total < 0.5 or learned.proofs.restarts_explain_losses:
         return Estimate(None, 0.0, learned.reports)
     half, before = total / 2, 0.0
     median = pairs[-1][0]

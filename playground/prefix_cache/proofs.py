@@ -171,6 +171,13 @@ class CacheProofs:
         hits = [one.seconds for one in self._pauses if one.hit]
         return min(hits, default=inf), max(hits, default=0.0)
 
+    @property
+    def restarts_explain_losses(self) -> bool:
+        """Return whether fewer than `RESTARTS` restarts explain all misses, and none of the hits."""
+        misses, hits = ([one.time for one in self._pauses if one.hit is hit] for hit in (False, True))
+        restarts = _restarts(misses, hits)
+        return restarts is not None and restarts < RESTARTS
+
     def forgets_after(self, seconds: float, pause: float, at: float) -> bool:
         """Return whether pauses longer than a lifetime alone separate misses from hits, which replicas and other
         losses do only by chance; with a miss after `pause` of a request that was sent `at`. Misses that one restart

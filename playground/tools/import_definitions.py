@@ -11,7 +11,6 @@ from msgspec import Struct
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.json_position import JsonFault, read_json
-from playground.prompt.limits import COUNTS
 from playground.tools.schema import check_parameters
 
 MAX_CHARACTERS = 256 * 1024
@@ -134,9 +133,6 @@ def from_json(text: str) -> ImportedTools:
         tools = tuple(_tools(value, problems, notes))
     except RecursionError:
         raise InputError(FieldError((), "this is nested too deeply.")) from None
-    most = int(COUNTS["tools"].high or 0)
-    if len(tools) > most:
-        problems.append(FieldError((), f"these are {len(tools)} tools; Electron takes {most} at most."))
     if problems:
         raise InputError(*problems)
     if not tools:

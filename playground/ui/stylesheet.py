@@ -121,6 +121,7 @@ QPushButton[look="mode"] {
 }
 QPushButton[look="mode"]:hover { color: $text; }
 QPushButton[look="mode"]:checked { background: $selection; color: $accent; font-weight: 600; }
+QPushButton[look="toggle"]:checked { background: $selection; color: $accent; border-color: $accent; }
 QPushButton[look="mode"]:focus { border: 2px solid $accent; padding: 2px 7px; }
 QFrame[look="modes"] { background: $surface; border: 1px solid $button_border; border-radius: 6px; }
 QToolButton {

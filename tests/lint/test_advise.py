@@ -33,6 +33,9 @@ def test_every_rule_has_a_name_of_its_own_and_a_source() -> None:
 
 def test_an_empty_prompt_and_a_good_one_are_left_alone() -> None:
     assert {a.rule for a in advise(Document()) if a.severity != "hint"} == {"refused"}
+    hot = Document(messages=(Message("user", "Hello"),), parameters={"temperature": 3})
+    assert "refused" in {a.rule for a in advise(hot)}
+    assert "refused" not in {a.rule for a in advise(hot, LintContext(electron=False))}
     good = system("Be kind.", parameters={"max_tokens": 100})
     assert advise(good) == ()
 

@@ -244,3 +244,7 @@ def test_history_grows_counts_turns_by_the_context_length_of_the_endpoint() -> N
     many = replace(document, messages=(*document.messages[:1], *turns * 9, document.messages[-1]))
     (unknown,) = said(many, "history-grows", LintContext(context_tokens=None))
     assert "not known" in unknown.detail
+    assert not said(many, "history-grows", LintContext(context_tokens=None, electron=False))
+    trimmed = said(many, "history-grows", LintContext(context_tokens=78_000, electron=False))
+    assert trimmed
+    assert "200 messages" not in trimmed[0].detail

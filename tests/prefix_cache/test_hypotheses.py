@@ -57,6 +57,24 @@ def test_lifetime_survived_hours_refute_a_short_one() -> None:
     assert profile(model.learned).lifetime.value is None
 
 
+@pytest.mark.parametrize("lost", [(3,), (3, 6)])
+def test_lifetime_is_not_learned_from_losses_that_few_restarts_explain(lost: tuple[int, ...]) -> None:
+    """Keep-warm would send requests by it."""
+    gaps = [60.0, 60.0, 900.0] * len(lost) + [60.0, 60.0]
+    assert profile(same_prompt(gaps, None, lost).learned).lifetime.value is None
+
+
+def test_lifetime_is_not_learned_from_one_restart_that_lost_several_prompts() -> None:
+    model, at = EndpointCacheModel(300.0), 1_000.0
+    texts = [words(random.Random(seed), 780) for seed in range(4)]
+    for turn, cached in enumerate((0, 784, 0, 784)):
+        at += 600 if turn == 2 else 0
+        for number, text in enumerate(texts):
+            at += 20
+            ask(model, 4 * turn + number, text, at, cached, 800)
+    assert profile(model.learned).lifetime.value is None
+
+
 def test_minimum_one_miss_is_no_proof() -> None:
     units = BlockSizeEstimator()
     for cached in (1152, 1280, 2048):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -226,7 +227,6 @@ PROMPT = Document(messages=(Message("user", "hi"),), parameters={"temperature": 
     ("name", "text"),
     [
         ("temperature", "0,7"),
-        ("temperature", "7"),
         ("temperature", "warm"),
         ("temperature", "1_0"),
         ("temperature", "٠٫٧"),
@@ -236,15 +236,12 @@ PROMPT = Document(messages=(Message("user", "hi"),), parameters={"temperature": 
         ("temperature", "1e999"),
         ("temperature", "0x1"),
         ("temperature", "½"),
-        ("max_tokens", "0"),
         ("max_tokens", "1.5"),
         ("max_tokens", "1_000"),
         ("max_tokens", "1" * 5_000),
         ("seed", "٣"),
-        ("top_logprobs", "21"),
         ("logprobs", "yes"),
         ("response_format", "xml"),
-        ("stop", "a\nb\nc\nd\ne"),
         ("logit_bias", "[]"),
         ("logit_bias", '{"1": NaN}'),
         ("logit_bias", "[" * 2_000),
@@ -263,6 +260,24 @@ def test_with_typed_invalid_text_is_kept_and_nothing_is_sent(name: str, text: st
     assert [problem.path for problem in caught.value.problems] == [(name,)]
     assert (name,) in [finding.problem.path for finding in check(document) if finding.refused]
     assert load(dump(document)) == document
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("temperature", "7", 7),
+        ("max_tokens", "0", 0),
+        ("top_logprobs", "21", 21),
+        ("presence_penalty", "-3", -3),
+        ("stop", "a\nb\nc\nd\ne", [*"abcde"]),
+    ],
+)
+def test_with_typed_value_beyond_electrons_range_is_refused_by_electron_only(name: str, text: str, value: Json) -> None:
+    document, error = with_typed(PROMPT, BY_NAME[name], text)
+    assert (document.parameters[name], dict(document.invalid), error) == (value, {}, None)
+    assert json.loads(to_request(document, "other-model").body)[name] == value
+    assert (name,) in [finding.problem.path for finding in check(document) if finding.refused]
+    assert not [finding for finding in check(document, electron=False) if finding.refused]
 
 
 def test_with_typed_valid_or_empty_text_clears_the_invalid_one() -> None:

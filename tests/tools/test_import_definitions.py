@@ -88,7 +88,6 @@ def test_a_function_without_parameters_and_strict_is_kept() -> None:
         ('{"name": "a", "description": 3, "parameters": {"type": "array"}}', ["description", "parameters.type"]),
         ('{"tools": [{"name": "a", "parameters": {"required": ["b"]}}]}', ["tools[0].parameters.required[0]"]),
         ('{"name": "a", "parameters": {"properties": {"x": {"type": "text"}}}}', ["parameters.properties.x.type"]),
-        (json.dumps([FUNCTION] * 65), [""]),
     ],
 )
 def test_what_cannot_be_taken_is_named_with_its_field(pasted: str, fields: list[str]) -> None:

@@ -471,9 +471,11 @@ async def test_limits_of_electron_are_not_claimed_of_another_server(session: Ses
     said = {finding.problem.path[0]: str(finding.problem) for finding in window.requests._checks[1]}
     assert set(said) == {"messages", "temperature", "n"}
     assert "has 201; Electron takes 1 to 200." in said["messages"]
+    assert "history-grows" in {finding.rule for finding in await session.workspace.advice(window.prompt.document())}
     mine = session.workspace.endpoints.add(Endpoint("", "Mine", "http://127.0.0.1:9/v1", "m", needs_key=False))
     window.choose_endpoint(mine.id)
     window.requests.refresh_forecast()
+    assert "history-grows" not in {finding.rule for finding in await session.workspace.advice(window.prompt.document())}
     assert window.requests._checks[1] == ()
     assert not window.prompt.check_bar.isVisible()
 

@@ -160,7 +160,8 @@ def _stop(facts: PromptFacts) -> Iterator[Finding]:
     answers = [r.answer.rstrip() for r in facts.history.requests if r.finish_reason == "stop" and r.answer.strip()]
     ends = Counter(match[1] for answer in answers if (match := _ENDING.search(answer)))
     current = _stops(facts.parameter("stop"))
-    if len(answers) < MIN_ENDINGS or not ends or len(current) >= (COUNTS["stop"].high or 0):
+    most = COUNTS["stop"].high or 0 if facts.setting.electron else math.inf
+    if len(answers) < MIN_ENDINGS or not ends or len(current) >= most:
         return
     ending, times = ends.most_common(1)[0]
     early = any(ending in answer.removesuffix(ending) for answer in answers)
@@ -296,7 +297,7 @@ def _full(context: int | None, electron: bool) -> str:
 def _trim(document: Document, talk: _Talk) -> Fix | None:
     """Drop the oldest turns until SOON more tokens fit; whole turns, so that no call loses its answer."""
     # With more messages than the server accepts, no turn is left: those need no look.
-    most = (COUNTS["messages"].high or 0) + talk.starts[0] - len(talk.tokens)
+    most = talk.most + talk.starts[0] - len(talk.tokens)
     first_turn = next((at for at, start in enumerate(talk.starts) if start + most >= 0), len(talk.starts))
     for turns in range(max(min(first_turn, len(talk.starts) - MIN_TURNS), 1), len(talk.starts) - 1):
         rest = talk.without(turns)

@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
 
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import InputError
-from playground.prompt.limits import COUNTS
 from playground.runs.metrics import counted
 from playground.storage.server_secrets import ServerSecrets
 from playground.storage.settings import Settings
@@ -145,12 +144,9 @@ class ToolServerDialog(TaskDialog):
         )
 
     def _show_selection(self) -> None:
-        chosen, there = len(self.chosen()) if self.list.count() == len(self._tools) else 0, len(self._document().tools)
-        most = int(COUNTS["tools"].high or 0)
+        chosen = len(self.chosen()) if self.list.count() == len(self._tools) else 0
         self.add.setText(f"Add {chosen} to the prompt" if chosen else "Add to the prompt")
-        self.add.setEnabled(0 < chosen <= most - there)
-        if chosen > most - there:
-            self._update_text(f"Electron takes {most} tools at most; the prompt has {there}.", "failure")
+        self.add.setEnabled(chosen > 0)
 
     def _add(self) -> None:
         self.added.emit(self.chosen())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -18,7 +19,6 @@ from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
-from playground.ui.widgets.plain_table import plain_tip
 
 Match = tuple[int, int, int]
 """Message, code point and length of a match."""
@@ -53,8 +53,10 @@ class FindBar(QFrame):
         for toggle in (self.case, self.regex):
             toggle.toggled.connect(lambda _on: self._search(self.line.text()))
         self._count = toned("", "muted")
+        self._wrong = toned("", "failure", wraps=True)
+        self._wrong.hide()
         self._replacing = QWidget()
-        column_of(self._find_row(), self._replacing, on=self, margins=(14, 4, GRID, 4), spacing=4)
+        column_of(self._find_row(), self._wrong, self._replacing, on=self, margins=(14, 4, GRID, 4), spacing=4)
         self._build_replace_row()
         for field in (self.line, self.replacement):
             field.installEventFilter(self)
@@ -82,7 +84,7 @@ class FindBar(QFrame):
     @property
     def count(self) -> str:
         """What the bar says about the number of matches."""
-        return self._count.text()
+        return self._fault or self._count.text()
 
     def open_bar(self, start: tuple[int, int], selected: str, *, replacing: bool) -> None:
         """Show the bar. The search starts at message and code point `start`, with the selected text if it is given."""
@@ -153,21 +155,26 @@ class FindBar(QFrame):
         """Replace every match in one step."""
         if not self._matches:
             return
-        texts: dict[int, str] = {}
-        for message, at, length in reversed(self._matches):
-            text = texts.get(message, self._messages[message].content or "")
-            texts[message] = text[:at] + self.replacement.text() + text[at + length :]
+        pieces: dict[int, list[str]] = {}
+        ends: dict[int, int] = {}
+        for message, at, length in self._matches:
+            before = (self._messages[message].content or "")[ends.get(message, 0) : at]
+            pieces.setdefault(message, []).extend((before, self.replacement.text()))
+            ends[message] = at + length
+        texts = {
+            message: "".join((*parts, (self._messages[message].content or "")[ends[message] :]))
+            for message, parts in pieces.items()
+        }
         self.replace_all_requested.emit(texts, len(self._matches))
 
     def _update_text(self) -> None:
         missing = bool(self.line.text()) and not self._matches
         restyle(self.line, bad=missing)
-        self.line.setToolTip(plain_tip(self._fault))
+        self._wrong.setText(self._fault)
+        self._wrong.setVisible(bool(self._fault))
         self.line.setAccessibleDescription(self._fault)
         if not self.line.text():
             self._count.setText("")
-        elif self._fault:
-            self._count.setText(self._fault)
         else:
             self._count.setText(f"{self._current + 1:,} of {len(self._matches):,}" if self._matches else "no match")
         for button in (self.one, self.all):
@@ -207,13 +214,20 @@ def folded(text: str) -> str:
 
 
 def _toggle(text: str, name: str) -> QPushButton:
-    button = push_button(text, tip=name, name=name)
+    button = push_button(text, "toggle", tip=name, name=name)
     button.setCheckable(True)
     return button
 
 
 SEARCH_S = 0.5
-"""Processor time of a search by a regular expression; a single match ends after a tenth of it (PCRE2's limit)."""
+"""Processor time of a search by a regular expression, apart from its last slice."""
+_SLICE = 1_024
+"""Starts of a match that are tried between two looks at the time."""
+_STEPS = "(*LIMIT_MATCH=1000000)"
+"""Most steps of PCRE2 in a slice: less than 0.1 s."""
+_EXACT_STEPS = "(*NO_JIT)(*LIMIT_MATCH=20000)"
+"""With back references each step may compare the whole text, and compiled code does not count all of them."""
+_BACK_REFERENCE = re.compile(r"\\[1-9gk]|\(\?P=")
 
 
 def matches(messages: tuple[Message, ...], wanted: str, *, case: bool = False, regex: bool = False) -> Iterator[Match]:
@@ -238,29 +252,43 @@ def matches(messages: tuple[Message, ...], wanted: str, *, case: bool = False, r
 def _regex_matches(messages: tuple[Message, ...], pattern: str, case: bool) -> Iterator[Match]:
     # Not Python's re: it has no limit of backtracking, and keeps the window's thread waiting from a worker as well.
     options = _OPTIONS if case else _OPTIONS | QRegularExpression.PatternOption.CaseInsensitiveOption
-    expression = QRegularExpression(pattern, options)
+    typed = QRegularExpression(pattern, options)
+    if not typed.isValid():
+        raise InputError(FieldError((), f"not a regular expression: {typed.errorString()}"))
+    # PCRE2 bounds the steps from one start of a match. Here all starts of a slice are one, and so bounded together.
+    steps = _EXACT_STEPS if _BACK_REFERENCE.search(pattern) else _STEPS
+    expression = QRegularExpression(rf"{steps}\G(?s:.{{0,{_SLICE}}}?)\K(?:{pattern}\E)", options)
     if not expression.isValid():
-        raise InputError(FieldError((), f"not a regular expression: {expression.errorString()}"))
+        raise InputError(FieldError((), f"not supported: {expression.errorString()}"))
     until = time.process_time() + SEARCH_S
     for index, message in enumerate(messages):
         text = message.content or ""
         units = text.encode("utf-16-le", "surrogatepass")
-        unit = at = 0
-        found = expression.globalMatch(text)
-        while found.hasNext():
-            match = found.next()
-            start, end = match.capturedStart(), match.capturedEnd()
-            at, unit = at + _code_points(units, unit, start), start
-            if start < end:
-                yield index, at, _code_points(units, start, end)
-        if time.process_time() > until or not expression.match(text, unit).isValid():
-            raise InputError(FieldError((), "too slow: simplify the expression"))
+        unit = at = offset = 0
+        while 2 * offset <= len(units):
+            if time.process_time() > until or not (match := expression.match(text, offset)).isValid():
+                raise InputError(FieldError((), "too slow: simplify the expression"))
+            if not match.hasMatch():
+                offset += _SLICE
+                if units[2 * offset + 1 : 2 * offset + 2] in _LOW:
+                    offset -= 1
+                continue
+            found = expression.globalMatch(text, offset)
+            while found.hasNext() and time.process_time() <= until:
+                match = found.next()
+                start, end = match.capturedStart(), match.capturedEnd()
+                at, unit = at + _code_points(units, unit, start), start
+                if start < end:
+                    yield index, at, _code_points(units, start, end)
+                offset = max(end, start + 1)
 
 
 def _code_points(units: bytes, start: int, end: int) -> int:
     return len(units[2 * start : 2 * end].decode("utf-16-le", "surrogatepass"))
 
 
+_LOW = (b"\xdc", b"\xdd", b"\xde", b"\xdf")
+"""High bytes of the second half of a surrogate pair."""
 _OPTIONS = (
     QRegularExpression.PatternOption.MultilineOption | QRegularExpression.PatternOption.UseUnicodePropertiesOption
 )

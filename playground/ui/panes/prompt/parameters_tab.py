@@ -32,11 +32,11 @@ NOT_SENT = "not sent"
 
 
 def range_of(name: str) -> str:
-    """Return the range of a parameter's values, or an empty text."""
+    """Return the range of a parameter's values that Electron takes, or an empty text."""
     limit = NUMBERS.get(name)
     if limit is None or limit.low is None:
         return ""
-    return f"at least {limit.low:g}" if limit.high is None else f"{limit.low:g} to {limit.high:g}"
+    return f"at least {limit.low:g}" if limit.high is None else f"Electron: {limit.low:g} to {limit.high:g}"
 
 
 class _Field(QWidget):

@@ -16,7 +16,6 @@ from playground import asset
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.json_position import JsonFault, fault_at, read_json, span_at
-from playground.prompt.limits import COUNTS
 from playground.runs.metrics import counted
 from playground.tools.form_model import description_of, rows
 from playground.tools.import_definitions import ImportedTools, from_json, unique_names
@@ -345,13 +344,10 @@ class PasteDialog(QDialog):
     def _show(self, pasted: ImportedTools, wrong: str) -> None:
         there = self._there()
         self._tools = unique_names(pasted.tools, there)
-        room = int(COUNTS["tools"].high or 0) - len(there)
         notes = list(pasted.notes)
         for old, new in zip(pasted.tools, self._tools, strict=True):
             if old.name != new.name:
                 notes.append(f"{old.name} is a name that is taken: it is added as {new.name}.")
-        if len(self._tools) > room:
-            wrong = f"There is room for {max(room, 0)} more: Electron takes {COUNTS['tools'].high:g} tools at most."
         count = len(self._tools)
         self.made.setText(counted(count, "tool") if count else "")
         self.wrong.setText(wrong)

@@ -11,7 +11,6 @@ from PySide6.QtGui import QAction, QKeySequence, QShowEvent
 from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QWidget
 
 from playground.prompt.document import Tool
-from playground.prompt.limits import COUNTS
 from playground.runs.metrics import counted
 from playground.tools.import_definitions import unique_names
 from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
@@ -115,15 +114,13 @@ class ToolsBar(QFrame):
         )
         column_of(row, self.hint, self.notice, on=self, margins=(GRID * 2, GRID, GRID, GRID), spacing=GRID // 2)
 
-    def show_total(self, total: str, hint: str, *, full: bool) -> None:
-        """How many and how much; what the order costs; whether there is room for another."""
+    def show_total(self, total: str, hint: str) -> None:
+        """How many and how much; what the order costs."""
         if self.total.text() != total:
             self.total.setText(total)
         if self.hint.text() != hint:
             self.hint.setText(hint)
         self.hint.setVisible(bool(hint))
-        for button in (self.add, self.paste):
-            button.setEnabled(not full)
 
     def show_moved(self, sentence: str) -> None:
         """Show the cost of the latest move; empty: nothing was moved."""
@@ -248,13 +245,10 @@ class ToolsTab(QWidget):
         zones = self._zones if self._zones is not None and len(self._zones.tool_tokens) == count else None
         for at, card in enumerate(self.cards):
             card.set_tokens(f"{zones.tool_zones[at]} · ≈ {zones.tool_tokens[at]:,.0f}" if zones else "")
-        most = int(COUNTS["tools"].high or 0)
         words = counted(count, "tool") if count else "No tools"
-        if count >= most:
-            words += ", the most that Electron takes"
         if zones and count:
             words += f" · ≈ {sum(zones.tool_tokens):,.0f} tokens"
-        self.bar.show_total(words, hint(zones, count), full=count >= most)
+        self.bar.show_total(words, hint(zones, count))
         self.bar.collapse.setVisible(sum(card.expanded for card in self.cards) > 1)
 
     def go_to(self, index: int) -> None:
@@ -268,14 +262,8 @@ class ToolsTab(QWidget):
 
     def add_tool(self, tool: Tool) -> None:
         """Add a tool at the end, expanded, with the focus on its name."""
-        if self._add(unique_names((tool,), self._tools)):
-            self.go_to(len(self.cards) - 1)
-
-    def _add(self, tools: tuple[Tool, ...]) -> bool:
-        room = len(self._tools) + len(tools) <= (COUNTS["tools"].high or 0)
-        if room:
-            self.tools_edited.emit((*self._tools, *tools), "")
-        return room
+        self.tools_edited.emit((*self._tools, *unique_names((tool,), self._tools)), "")
+        self.go_to(len(self.cards) - 1)
 
     def open_paste(self) -> None:
         """Open the dialog in which Python or JSON becomes tools."""
@@ -289,9 +277,9 @@ class ToolsTab(QWidget):
 
     def _pasted(self, tools: tuple[Tool, ...]) -> None:
         first = len(self._tools)
-        if self._add(tools):
-            self.cards[first].take_focus()
-            self._reveal(self.cards[first])
+        self.tools_edited.emit((*self._tools, *tools), "")
+        self.cards[first].take_focus()
+        self._reveal(self.cards[first])
 
     def act(self, index: int, name: str) -> None:
         """Do what the menu of a tool offers."""
@@ -299,9 +287,8 @@ class ToolsTab(QWidget):
             self.move_tool(index, index + (-1 if name == "up" else 1))
         elif name == "duplicate":
             copy = unique_names((self._tools[index],), self._tools)
-            if len(self._tools) < (COUNTS["tools"].high or 0):
-                self.tools_edited.emit((*self._tools[: index + 1], *copy, *self._tools[index + 1 :]), "")
-                self.go_to(index + 1)
+            self.tools_edited.emit((*self._tools[: index + 1], *copy, *self._tools[index + 1 :]), "")
+            self.go_to(index + 1)
         elif name == "delete":
             self.tools_edited.emit((*self._tools[:index], *self._tools[index + 1 :]), "")
             left = min(index, len(self.cards) - 1)
@@ -366,8 +353,7 @@ class ToolsTab(QWidget):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         at = self.cards.index(card)
-        full = len(self.cards) >= (COUNTS["tools"].high or 0)
-        useless = {"up": at == 0, "down": at == len(self.cards) - 1, "duplicate": full}
+        useless = {"up": at == 0, "down": at == len(self.cards) - 1}
         for name, label, key in ACTIONS:
             action = menu.addAction(label)
             action.setShortcut(QKeySequence(key))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +13,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDoubleSpinBox
 
 from playground.prompt.document import Document, Message
-from playground.ui.panes.prompt.find import FindBar, folded
+from playground.prompt.field_errors import InputError
+from playground.ui.panes.prompt.find import SEARCH_S, FindBar, folded, matches
 from playground.ui.panes.prompt.pane import BODY, PromptPane
 from playground.ui.theme import apply_theme, load_theme
 from tests.ui.panes.prompt.conftest import OpenPane
@@ -166,3 +169,53 @@ def test_find_regular_expression_selects_by_code_points_and_names_its_faults(ope
     bar.line.setText("(a+)+$")
     assert bar.count == "too slow: simplify the expression"
     assert not bar.all.isEnabled()
+
+
+@pytest.mark.parametrize("pattern", [r"id \d+", "x|é", "😀+", r"\b", "a*", r"(\w)\1", r"(?<=e)\s+i", "^.*$"])
+def test_matches_of_regular_expression_are_those_of_python_in_a_long_text(pattern: str) -> None:
+    text = "".join(f"aab 😀😀 the id {n} é\n" if n % 7 else "😀" * 1_030 + "ee  i" for n in range(60))
+    expected = [(0, one.start(), one.end() - one.start()) for one in re.finditer(pattern, text, re.M) if one.group()]
+    assert list(matches((Message("user", text),), pattern, case=True, regex=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("(a+)+$", "a" * 300_000 + "b"),
+        ("(a+)+$", ("a" * 22 + "b") * 13_000),
+        ("^b|(a+)+$", "b\n" + "a" * 60 + "b"),  # the first match does not hide the fault
+        ("a*a*a*c", "a" * 300_000),
+        (r"(.*)\1z", "a" * 300_000),
+        ("a", "a" * 1_000_000),
+    ],
+)
+def test_regular_expression_that_is_too_slow_ends_in_one_huge_line(pattern: str, text: str) -> None:
+    started = time.process_time()
+    with pytest.raises(InputError, match="too slow"):
+        list(matches((Message("user", text),), pattern, regex=True))
+    assert time.process_time() - started < 10 * SEARCH_S
+
+
+def test_replace_all_replaces_each_match_of_each_message(pane: PromptPane) -> None:
+    pane.show_find(replacing=True)
+    bar = pane.find_bar
+    bar.line.setText("one")
+    bar.replacement.setText("1!")
+    before = [message.content or "" for message in pane.document().messages]
+    bar.replace_all()
+    after = [message.content for message in pane.document().messages]
+    assert after == [re.sub("one", "1!", text, flags=re.I) for text in before]
+    assert after != before
+
+
+def test_find_options_and_faults_are_seen(pane: PromptPane) -> None:
+    pane.show_find()
+    bar = pane.find_bar
+    bar.line.setText("(a")
+    plain = bar.regex.grab().toImage()
+    bar.regex.setChecked(True)
+    assert bar.regex.grab().toImage() != plain
+    QApplication.sendPostedEvents()
+    assert bar._wrong.isVisible()
+    assert bar._wrong.text() == "not a regular expression: missing closing parenthesis"
+    assert bar.line.width() > bar.width() / 3

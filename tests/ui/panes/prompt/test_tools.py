@@ -12,6 +12,7 @@ from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from playground.prompt.document import Document, Message, Tool
+from playground.prompt.limits import check
 from playground.tools.schema import check_parameters
 from playground.ui.panes.prompt.pane import TOOLS
 from playground.ui.panes.prompt.tools_card import JSON, ToolForm
@@ -185,14 +186,15 @@ def test_a_card_is_dragged_by_its_handle(open_pane: Open) -> None:
 def test_64_tools_are_heads_until_one_is_open_tools(open_pane: Open) -> None:
     opened, tab = open_tools(open_pane, *(f"tool_{n}" for n in range(64)))
     assert all(card.form is None and card.json is None for card in tab.cards)
-    assert not tab.bar.add.isEnabled()
-    assert "the most that Electron takes" in tab.bar.total.text()
-    tab.act(3, "duplicate")
-    assert len(names_of(opened)) == 64
     tab.go_to(63)
     assert [card.form is not None for card in tab.cards].count(True) == 1
-    tab.act(63, "delete")
+    # Only Electron has a limit, and the check of the whole prompt names it.
+    tab.act(3, "duplicate")
     assert tab.bar.add.isEnabled()
+    tab.add_tool(tool("more"))
+    assert len(names_of(opened)) == 66
+    assert "has 66; Electron takes 1 to 64." in [finding.problem.message for finding in check(opened.pane.document())]
+    assert not check(opened.pane.document(), electron=False)
 
 
 def test_what_a_tool_returns_is_offered_where_somebody_shows_it(open_pane: Open) -> None:
@@ -236,11 +238,11 @@ def test_what_cannot_be_read_is_marked_and_not_added(dialog: PasteDialog) -> Non
     assert not dialog.add.isEnabled()
 
 
-def test_more_than_there_is_room_for_is_not_added(dialog: PasteDialog) -> None:
-    dialog.text.setPlainText(json.dumps([{"name": f"n{number}"} for number in range(64)]))
+def test_more_tools_than_electron_takes_are_pasted_all(dialog: PasteDialog) -> None:
+    dialog.text.setPlainText(json.dumps([{"name": f"n{number}"} for number in range(65)]))
     dialog.look()
-    assert "room for 63 more" in dialog.wrong.text()
-    assert not dialog.add.isEnabled()
+    assert dialog.add.text() == "Add 65 tools"
+    assert dialog.add.isEnabled()
 
 
 def test_the_pane_opens_the_paste_dialog_and_takes_its_tools(open_pane: Open) -> None:
