@@ -127,8 +127,8 @@ def members(connection: sqlite3.Connection, newest: int) -> list[int]:
 _RUNNING = ", ".join(f"'{phase}'" for phase in PHASES["running"])
 # The rule of metrics.has_input.
 _ESTIMATED = (
-    "coalesce(r.prompt_tokens, CASE WHEN (r.phase IN ('stopped', 'interrupted') AND r.attempts > 0) "
-    "OR (r.phase = 'failed' AND r.status < 400)"
+    "coalesce(r.prompt_tokens, CASE WHEN (r.phase IN ('stopped', 'interrupted') AND r.attempts > 0 "
+    "AND coalesce(r.status, 0) < 400) OR (r.phase = 'failed' AND r.status < 400)"
     " THEN r.prompt_tokens_estimated END)"
 )
 _SUMS = f"""SELECT g.rates, count(*),

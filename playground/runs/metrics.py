@@ -127,11 +127,12 @@ EARLY = ("stopped", "interrupted", "failed")
 def has_input(phase: Phase, status: int | None, attempts: int) -> bool:
     """Return whether the server read the prompt of a request, or may have: the input tokens can be estimated.
 
-    A refused request, one that reached no server, and one that ended before it was sent have none.
+    A refused request (also one that was stopped while it waited to be sent again), one that reached no server, and one
+    that ended before it was sent have none.
     """
-    if phase == "failed":
-        return status is not None and status < 400
-    return attempts > 0 or phase not in EARLY
+    if status is not None and status >= 400:
+        return False
+    return status is not None if phase == "failed" else attempts > 0 or phase not in EARLY
 
 
 _COUNT = re.compile(r'"((?:prompt|input|completion|output|cached)_tokens)"\s*:\s*([^\s,{}\[\]]+)')

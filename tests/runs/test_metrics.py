@@ -29,8 +29,9 @@ from playground.client.events import (
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Document, Message
 from playground.prompt.request import Request, to_request
-from playground.runs.metrics import UNKNOWN, Figure, dollars, percent, seconds, speed, whole_seconds
+from playground.runs.metrics import UNKNOWN, Figure, dollars, has_input, percent, seconds, speed, whole_seconds
 from playground.runs.run import Run
+from playground.runs.state import Phase
 from playground.runs.summary import summary
 
 
@@ -221,3 +222,24 @@ def test_every_attempt_with_the_wait_before_it_and_the_error_of_the_last() -> No
         {"request_id": None, "status": None, "error_type": "connect", "wait_s": 0.5},
     ]
     assert (told["error"]["kind"], told["error"]["message"]) == ("connect", "Nothing answers there")
+
+
+@pytest.mark.parametrize(
+    ("phase", "status", "attempts", "read"),
+    [
+        ("stopped", None, 0, False),
+        ("stopped", None, 1, True),
+        ("stopped", 200, 1, True),
+        ("stopped", 429, 1, False),
+        ("interrupted", 503, 2, False),
+        ("failed", None, 1, False),
+        ("failed", 200, 1, True),
+        ("failed", 400, 1, False),
+        ("streaming", 200, 1, True),
+        ("waiting", None, 0, True),
+    ],
+)
+def test_prompt_of_a_refused_or_unsent_request_was_not_read(
+    phase: Phase, status: int | None, attempts: int, read: bool
+) -> None:
+    assert has_input(phase, status, attempts) == read
