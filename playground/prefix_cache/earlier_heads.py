@@ -31,6 +31,7 @@ class Heads:
     """The heads of earlier requests, as versions of their spans."""
 
     def __init__(self, items: Sequence[HeadItem], requests: int) -> None:
+        self._items = items
         varying = [(at, item.versions) for at, item in enumerate(items) if item.span is not None]
         self._places = [at for at, _ in varying]
         self.rows: list[tuple[int, ...]] = (
@@ -58,6 +59,18 @@ class Heads:
                 return at
             node = node[version]
         return self._count
+
+    def tokens_served(self, number: int) -> float:
+        """Return the ≈ tokens in front of that item."""
+        served = self.served(number)
+        tokens = 0.0
+        for at, item in enumerate(self._items[: served + 1]):
+            size = max(item.sizes[number], 0.0) if item.sizes else 0.0
+            if at < served:
+                tokens += item.tokens + size
+            elif item.shares:
+                tokens += item.shares[number] * size
+        return tokens
 
     def nearest(self, number: int) -> int | None:
         """Return the earlier request whose head is most alike, the newest of equals."""
