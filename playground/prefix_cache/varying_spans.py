@@ -169,6 +169,7 @@ class HeadItem(Struct, frozen=True):
     `versions[n]`: which of its values request n of the family has. `sizes[n]`: ≈ tokens of that value.
     `shares`: if all values are the same paragraphs or keys in another order, the share of each value with which an
     earlier one begins. `row`: the paragraph of a message that the span is in, and what its line begins with.
+    `line`: the number of that line.
     """
 
     span: VaryingSpan | None
@@ -177,6 +178,7 @@ class HeadItem(Struct, frozen=True):
     sizes: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
     row: tuple[int, str] = (0, "")
+    line: int = 0
 
 
 def head_items(
@@ -297,7 +299,8 @@ class _Head:
                 sizes = tuple(estimate(value) * share for value, share in zip(found.values, found.known, strict=True))
                 yield HeadItem(span, behind, numbered(found.values), sizes, _shares(found.values))
             else:
-                yield replace(self._varying(found, part, index, requests, behind), row=row)
+                line = texts[0].count("\n", 0, found.start)
+                yield replace(self._varying(found, part, index, requests, behind), row=row, line=line)
 
     def _varying(
         self,
