@@ -199,6 +199,7 @@ def span_fields(one: SpanFinding, rates: Rates, place: Json) -> dict[str, Json]:
         "tokens_per_request": round(span.tokens_per_request),
         "tokens_held_per_request": round(one.held),
         "lost_tokens": round(span.lost_tokens),
+        "tools_after_per_request": round(span.tools_after),
         "dollars_per_1000_requests": span.dollars(rates.fresh, rates.cached),
         "rewrite": span.rewrite,
         "fix": REWRITES[span.rewrite],
@@ -230,6 +231,8 @@ def _finding(span: VaryingSpan, rates: Rates, held: float, program: str, severit
     first = "" if span.behind is None else " It is behind another one: this is the cost once that is fixed."
     first += " Its values are used again: only the first request with each of them pays." if span.recurring else ""
     first += " It changed once, and not back: one payment." if span.once else ""
+    if span.tools_after >= BLOCK:
+        first += f" If the server writes tools after the system text, ≈ {span.tools_after:,.0f} more per request."
     of_program = f"Program “{visible_line(program)}”: " if program else ""
     both = held - span.tokens_per_request >= 1
     return Finding(

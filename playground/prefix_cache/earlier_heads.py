@@ -14,6 +14,8 @@ _TOGETHER = 3
 """Spans of one kind that always change together, or are states in prose, from which on they are one finding."""
 _STATES: tuple[SpanKind, ...] = ("text", "name", "number", "counter", "retrieved_text", "whitespace", "identifier")
 """Kinds of values that can be the state of an entry of a list."""
+_ORDERS: tuple[SpanKind, ...] = ("whitespace", "reordered_keys", "reordered_text")
+"""Kinds of changes that are no values."""
 _MOMENTS: tuple[SpanKind, ...] = ("date", "time")
 _NEAR = 160
 """Code points between two states of one list."""
@@ -31,6 +33,7 @@ class Heads:
     """The heads of earlier requests, as versions of their spans."""
 
     def __init__(self, items: Sequence[HeadItem], requests: int) -> None:
+        self._items = items
         varying = [(at, item.versions) for at, item in enumerate(items) if item.span is not None]
         self._places = [at for at, _ in varying]
         self.rows: list[tuple[int, ...]] = (
@@ -59,6 +62,18 @@ class Heads:
             node = node[version]
         return self._count
 
+    def tokens_served(self, number: int) -> float:
+        """Return the ≈ tokens in front of that item."""
+        served = self.served(number)
+        tokens = 0.0
+        for at, item in enumerate(self._items[: served + 1]):
+            size = max(item.sizes[number], 0.0) if item.sizes else 0.0
+            if at < served:
+                tokens += item.tokens + size
+            elif item.shares:
+                tokens += item.shares[number] * size
+        return tokens
+
     def nearest(self, number: int) -> int | None:
         """Return the earlier request whose head is most alike, the newest of equals."""
         row = self.rows[number]
@@ -76,12 +91,13 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
 
     The same value in several places is one finding, and so are several spans of one kind that always change together
     and back, and those that change only with them: they follow from one value, such as the tenant of a white-label
-    program. Reordered keys of all tools are one finding, and so are those of a message: the same code serializes them.
-    So are the states of a list in a message, such as the tasks of a plan, which change one after the other, and the
-    entries that it loses.
+    program. So are values in one line that always change together, such as a time and a counter. Reordered keys of all
+    tools are one finding, and so are those of a message: the same code serializes them. So are the states of a list in
+    a message, such as the tasks of a plan, which change one after the other, and the entries that it loses.
     """
     found: dict[int, int] = {}
     by_value: dict[object, int] = {}
+    by_line: dict[object, int] = {}
     together: dict[object, list[int]] = {}
     for at, item in enumerate(items):
         if item.span is None:
@@ -91,7 +107,9 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
         value: object = (item.span.part, versions, samples)
         if item.span.kind == "reordered_keys":
             value = "tools" if item.span.part == "tool" else item.span.index
-        found[at] = by_value.setdefault(value, at)
+        in_line = item.span.part == "message" and item.span.kind not in _ORDERS
+        first = by_line.setdefault((item.span.index, item.line, versions) if in_line else at, at)
+        found[at] = by_value.setdefault(value, found.get(first, at))
         if found[at] == at and 2 * len(set(versions)) <= len(versions):
             together.setdefault((*_kind(item.span), versions), []).append(at)
     leaders = sorted((group for group in together.values() if len(group) >= _TOGETHER), key=len, reverse=True)
@@ -99,9 +117,9 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
         if item.span is None or found[at] != at:
             continue
         for group in leaders:
-            first = items[group[0]]
-            if group[0] != at and first.span and _kind(first.span) == _kind(item.span) and _follows(item, first):
-                found.update((other, group[0]) for other, leader in list(found.items()) if leader == at)
+            leader = items[group[0]]
+            if group[0] != at and leader.span and _kind(leader.span) == _kind(item.span) and _follows(item, leader):
+                found.update((other, group[0]) for other, first in list(found.items()) if first == at)
                 break
     for group in _lists_of_states(items):
         joined = {found[at] for at in group}

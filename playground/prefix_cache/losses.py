@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from playground.prefix_cache.attempts import RunTime
 from playground.prefix_cache.conversations import PredecessorFinder, history_texts, messages_of
 from playground.prefix_cache.earlier_heads import Heads
-from playground.prefix_cache.found_spans import BLOCK, NO_USAGE, Charge, FoundSpans, PromptUsage
+from playground.prefix_cache.found_spans import BLOCK, COLD, NO_USAGE, Charge, FoundSpans, PromptUsage
 from playground.prefix_cache.history_changes import answer_of, history_changes
 from playground.prefix_cache.part_tree import PartTree
 from playground.prefix_cache.prefix_size import Measure
@@ -119,10 +119,9 @@ class _Program:
         self._compared = reported or list(range(len(members)))
         self._scale = self._fit([number for number, one in enumerate(self._usage) if one.prompt])
         estimator = self._estimator
-        self._lead, self._items = head_items(
+        self._lead, self._items, self._tools_inside = head_items(
             self._bodies, members, estimator.estimate, lambda text: estimator.tokens(estimator.tool_counts(text))
         )
-        self._spans = FoundSpans(members, self._items, has_system=self._has_system())
         self._shared: list[int] = []
         self._answers_cached = False
         self._predecessors: dict[int, int] = {}
@@ -154,11 +153,14 @@ class _Program:
 
     def losses(self) -> ProgramLosses:
         """Compare all requests."""
-        finder, tree, heads = PredecessorFinder(), PartTree(), Heads(self._items, len(self._members))
+        finder, tree = PredecessorFinder(), PartTree()
         answers: list[bool] = []
         first = self._lead if self._has_system() else 0
         compared = set(self._compared)
         self._finished = self._in_order() if self._running_serve() else self._by_end()
+        more = self._set_order()
+        heads = Heads(self._items, len(self._members))
+        self._spans = FoundSpans(self._members, self._items, has_system=self._has_system())
         histories = [history_texts(view, row, first) for view, row in zip(self._views, self._messages, strict=True)]
         for number, view in enumerate(self._views):
             for other in self._finished[number]:
@@ -188,6 +190,8 @@ class _Program:
                 self._spans.take(number, charges, self._scale, usage)
         members = self._members
         spans, paid = self._spans.result(self._predecessors, len(self._compared))
+        if more:
+            spans = self._with_tools_after(spans, more)
         return ProgramLosses(
             tuple(members),
             tuple(members[number] for number in self._compared),
@@ -195,6 +199,50 @@ class _Program:
             paid,
             {members[number]: members[earlier] for number, earlier in self._predecessors.items()},
         )
+
+    def _set_order(self) -> Mapping[int, float]:
+        """Put the tools behind the system text if the reports prove that the server does.
+
+        If they prove nothing, return ≈ tokens by request that it loses more on such a server.
+        """
+        orders = [Heads(items, len(self._members)) for items in (self._items, self._tools_inside)]
+        reports = [one.cached if one.fresh is not None else None for one in self._usage]
+        # Most servers serve no prefix below 1,024 tokens; one that did serves others of that length, too.
+        least = min([1.1 * COLD, *(cached for cached in reports if cached)])
+        heads: dict[int, tuple[float, float]] = {}
+        for number, finished in enumerate(self._finished):
+            for order in orders:
+                for other in finished:
+                    order.add(other)
+            if finished or heads:
+                first, inside = (order.tokens_served(number) * self._scale for order in orders)
+                heads[number] = first, inside
+        known = [
+            (cached, *heads[number]) for number, cached in enumerate(reports) if cached is not None and number in heads
+        ]
+        same = [cached for cached, first, inside in known if abs(first - inside) < 1 and first >= least]
+        warm = 2 * sum(map(bool, same)) >= len(same)
+        proofs = {False: 0, True: 0}
+        for cached, first, inside in known:
+            low, high = sorted((first, inside))
+            if high - low >= 2 * BLOCK and (cached or (high >= least and warm)):
+                # A single request without cached tokens may have another reason.
+                proofs[(cached >= (low + high) / 2) == (inside == high)] += _PROOFS if cached else 1
+        if proofs[True] >= _PROOFS and proofs[True] > proofs[False]:
+            self._items = self._tools_inside
+        elif proofs[False] < _PROOFS:
+            return {number: first - inside for number, (first, inside) in heads.items() if first - inside >= BLOCK}
+        return {}
+
+    def _with_tools_after(self, spans: Sequence[VaryingSpan], more: Mapping[int, float]) -> tuple[VaryingSpan, ...]:
+        """Return spans with what they cost more if the tools are behind the system text. `more`: by request."""
+        costs = [0.0] * len(spans)
+        for number in more.keys() & set(self._compared):
+            index = self._members[number]
+            system = [at for at, one in enumerate(spans) if one.part == "message" and not one.index and not one.history]
+            for at in [at for at in system if index in spans[at].changed][-1:]:
+                costs[at] += more[number] / len(self._compared)
+        return tuple(replace(one, tools_after=cost) for one, cost in zip(spans, costs, strict=True))
 
     def _in_order(self) -> list[list[int]]:
         """Return for each request those that are finished since the one before: always the one before."""

@@ -11,7 +11,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
@@ -95,10 +95,11 @@ class VaryingSpan(Struct, frozen=True):
     `changed` are their indexes. `tokens_behind`: ≈ tokens behind it that such a request repeats, on average.
     `lost_tokens`: ≈ tokens of all requests that are sent fresh because of it once the spans in front are fixed;
     `tokens_per_request` is their average over the requests of the family. `behind`: index in the result of the span in
-    front, which must be fixed first; None for the first one. `places`: how many places vary together; the span is the
-    first. `history`: it is in turns of a conversation that were sent before. `between`: it differs only between
-    conversations. `recurring`: its values are used again in other conversations, and only the first request with each
-    of them pays. `once`: it changed once in the recording, and not back.
+    front, which must be fixed first; None for the first one. `tools_after`: ≈ tokens per request that it costs more if
+    the server writes the tools behind the system text, where reports do not tell. `places`: how many places vary
+    together; the span is the first. `history`: it is in turns of a conversation that were sent before. `between`: it
+    differs only between conversations. `recurring`: its values are used again in other conversations, and only the
+    first request with each of them pays. `once`: it changed once in the recording, and not back.
     """
 
     kind: SpanKind
@@ -117,6 +118,7 @@ class VaryingSpan(Struct, frozen=True):
     behind: int | None = None
     changed: tuple[int, ...] = ()
     lost_tokens: float = 0.0
+    tools_after: float = 0.0
     places: int = 1
     history: bool = False
     between: bool = False
@@ -167,6 +169,7 @@ class HeadItem(Struct, frozen=True):
     `versions[n]`: which of its values request n of the family has. `sizes[n]`: ≈ tokens of that value.
     `shares`: if all values are the same paragraphs or keys in another order, the share of each value with which an
     earlier one begins. `row`: the paragraph of a message that the span is in, and what its line begins with.
+    `line`: the number of that line.
     """
 
     span: VaryingSpan | None
@@ -175,17 +178,22 @@ class HeadItem(Struct, frozen=True):
     sizes: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
     row: tuple[int, str] = (0, "")
+    line: int = 0
 
 
 def head_items(
     bodies: Sequence[Body], requests: Sequence[int], estimate: Estimate, tool_estimate: Estimate
-) -> tuple[int, list[HeadItem]]:
-    """Return how many messages are in the head of all bodies of a family, and what varies in head and tools.
+) -> tuple[int, list[HeadItem], list[HeadItem]]:
+    """Return how many messages are in the head of all bodies of a family, and what varies in tools and head.
 
+    The second list has the tools behind the first message, if that is a system message, as many templates do.
     `requests` are the indexes by which spans name the bodies; the estimates are ≈ tokens of texts and of definitions.
     """
     head = _Head(bodies, requests, estimate, tool_estimate)
-    return head.lead, [*head.in_tools(), *head.in_messages()]
+    tools, messages = list(head.in_tools()), [list(head.in_message(index)) for index in range(head.lead)]
+    system = 1 if head.has_system else 0
+    parts = [*messages[:system], tools, *messages[system:]]
+    return head.lead, [*tools, *chain.from_iterable(messages)], list(chain.from_iterable(parts))
 
 
 class _Head:
@@ -197,6 +205,7 @@ class _Head:
         self._bodies, self._requests, self._estimate, self._of_tool = bodies, requests, estimate, tool_estimate
         self._all_messages = [body_messages(body) for body in bodies]
         self.lead = min(_lead(messages) for messages in self._all_messages)
+        self.has_system = all(map(leading_messages, self._all_messages))
         if all(leading_messages(row) == self.lead < len(row) for row in self._all_messages) and self._is_template():
             self.lead += 1
 
@@ -259,11 +268,10 @@ class _Head:
             found[position] = value
         return tuple(found) if values else ()
 
-    def in_messages(self) -> Iterator[HeadItem]:
-        """Yield what varies in the leading messages."""
-        for index in range(self.lead):
-            texts = [content_text(messages[index].get("content") or "") for messages in self._all_messages]
-            yield from self._aligned(texts, "message", index, self._requests)
+    def in_message(self, index: int) -> Iterator[HeadItem]:
+        """Yield what varies in a leading message."""
+        texts = [content_text(messages[index].get("content") or "") for messages in self._all_messages]
+        yield from self._aligned(texts, "message", index, self._requests)
 
     def _in_part(self, span: VaryingSpan) -> VaryingSpan:
         """Return a span of a message with its place in the part of a list of content parts that it is in."""
@@ -291,7 +299,8 @@ class _Head:
                 sizes = tuple(estimate(value) * share for value, share in zip(found.values, found.known, strict=True))
                 yield HeadItem(span, behind, numbered(found.values), sizes, _shares(found.values))
             else:
-                yield replace(self._varying(found, part, index, requests, behind), row=row)
+                line = texts[0].count("\n", 0, found.start)
+                yield replace(self._varying(found, part, index, requests, behind), row=row, line=line)
 
     def _varying(
         self,

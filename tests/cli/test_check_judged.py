@@ -10,6 +10,7 @@ import pytest
 
 from playground.cli.check_losses import SERIOUS_TOKENS
 from playground.cli.main import main
+from playground.prefix_cache.text_compare import common_prefix
 
 CASES = Path(__file__).parents[1] / "data" / "check_cases"
 
@@ -138,3 +139,90 @@ def test_check_draft_that_is_refined_line_by_line_is_no_template(
     path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
     assert main(["check", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["varying"] == []
+
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": f"find_{name}",
+            "description": f"Find every {name} that the customer asks about, also those of earlier years. " * 6,
+            "parameters": {"type": "object", "properties": {"id": {"type": "string"}}},
+        },
+    }
+    for name in ("order", "invoice", "parcel", "refund", "address", "account", "contract", "voucher", "store", "agent")
+]
+
+
+def _with_tools(order: str, times: list[str], minimum: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the requests of one conversation, and the fresh tokens on a server with blocks of 16 tokens.
+
+    `order`: where its template writes the tools. A token has four characters.
+    """
+    tools = "".join(json.dumps(tool) for tool in TOOLS)
+    rows: list[dict[str, Any]] = []
+    sent: list[str] = []
+    history = ""
+    messages: list[dict[str, str]] = []
+    for turn, time in enumerate(times):
+        system = f"You answer customers in one sentence. Time: {time}.\n{'Be exact and kind to them. ' * 30}"
+        question = f"Question {turn:02}: where is parcel {turn * 37:05}, which was sent last week?"
+        messages.append({"role": "user", "content": question})
+        history += question
+        text = (tools + system if order == "first" else system + tools) + history
+        shared = max((common_prefix(text, other) // 64 * 16 for other in sent), default=0)
+        cached = shared if shared >= minimum else 0
+        usage = {"prompt_tokens": len(text) // 4, "prompt_tokens_details": {"cached_tokens": cached}}
+        body = {"messages": [{"role": "system", "content": system}, *messages], "tools": TOOLS}
+        rows.append({"request": body, "response": {"usage": usage}})
+        sent.append(text)
+        answer = f"Parcel {turn * 37:05} is on its way to the customer."
+        messages.append({"role": "assistant", "content": answer})
+        history += answer
+    usages = [row["response"]["usage"] for row in rows]
+    return rows, sum(one["prompt_tokens"] - one["prompt_tokens_details"]["cached_tokens"] for one in usages)
+
+
+def _checked_rows(
+    rows: list[dict[str, Any]], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, dict[str, Any], str]:
+    """Return the exit status, the only span, and the text of its finding."""
+    path = folder / "recorded.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    status = main(["check", str(path), "--json"])
+    (span,) = json.loads(capsys.readouterr().out)["varying"]
+    main(["check", str(path)])
+    return status, span, capsys.readouterr().out
+
+
+CHANGING = [f"09:{turn:02}:{turn * 7 % 60:02}" for turn in range(8)]
+
+
+@pytest.mark.parametrize("minimum", [0, 1024])
+@pytest.mark.parametrize("order", ["first", "behind the system text"])
+def test_check_price_of_a_time_in_the_system_text_is_that_of_the_template(
+    order: str, minimum: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, fresh = _with_tools(order, CHANGING, minimum)
+    _, least = _with_tools(order, CHANGING[:1] * len(CHANGING), minimum)
+    status, span, text = _checked_rows(rows, tmp_path, capsys)
+    assert (status, span["kind"], span["tools_after_per_request"]) == (1, "time", 0)
+    assert span["lost_tokens"] == pytest.approx(fresh - least, rel=0.2)
+    assert "If the server writes tools" not in text
+
+
+@pytest.mark.parametrize("reports", ["none", "nothing is ever cached"])
+def test_check_price_says_what_depends_on_the_template_if_reports_do_not_tell(
+    reports: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Every second request repeats the time of the one before.
+    rows, _ = _with_tools("first", [CHANGING[turn // 2] for turn in range(8)], 0)
+    for row in rows:
+        if reports == "none":
+            del row["response"]
+        else:
+            row["response"]["usage"]["prompt_tokens_details"]["cached_tokens"] = 0
+    _, span, text = _checked_rows(rows, tmp_path, capsys)
+    # Three of eight requests have a new time.
+    assert span["tools_after_per_request"] == pytest.approx(len(json.dumps(TOOLS)) / 4 * 3 / 8, rel=0.2)
+    assert f"If the server writes tools after the system text, ≈ {span['tools_after_per_request']:,} more" in text

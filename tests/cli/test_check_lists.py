@@ -253,3 +253,18 @@ def test_check_values_of_a_header_are_several_findings(tmp_path: Path, capsys: p
     ]
     _, spans = _found(headers, rng, tmp_path, capsys)
     assert len(spans) == 3
+
+
+def test_check_values_in_one_line_that_change_together_are_one_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(9)
+    headers = [
+        f"Time: 09:{number:02}:{number * 7 % 60:02}, turn {number + 1}, left: {9000 - number * 73}"
+        for number in range(8)
+    ]
+    _, spans = _found(headers, rng, tmp_path, capsys)
+    assert len(spans) == 1
+    assert spans[0]["places"] >= 3
+    _, spans = _found([header.replace(", ", "\n") for header in headers], rng, tmp_path, capsys)
+    assert len(spans) > 1
