@@ -4,6 +4,7 @@ come."""
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -11,6 +12,7 @@ from playground.prefix_cache.difference import unrelated
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
 from playground.prefix_cache.learned_parameters import LearnedParameters
+from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.message_content import NEXT_PART
 from playground.prefix_cache.prediction import CacheUsage, Prediction, Running
 from playground.prefix_cache.predictor import SLACK, Predictor
@@ -152,11 +154,19 @@ class EndpointCacheModel:
         ended = next((match for match in matches if match.sent.run_id not in self._pending), None)
         return Running(running) if ended is None else Running(running, ended.length, ended.sent.at)
 
+    def _best_of(self, steps: Sequence[MatchStep]) -> Sent | None:
+        """Return the earlier request that shares most; one that continues it, and shares a few characters less, if the
+        rest may agree by chance, as the beginning of an id."""
+        best = self.requests.sent(steps[-1].newest) if steps else None
+        near = (self.requests.sent(one.newest) for one in steps if one.depth > steps[-1].depth - SHARED_MORE)
+        later = (one for one in near if one and best and len(one.text) > len(best.text))
+        return next((one for one in later if best and one.at > best.at and one.text.startswith(best.text)), best)
+
     def compared_with(self, prediction: Prediction, tag: str = "") -> Sent | None:
         """Return the earlier request that a prompt is compared with: one that shares most, if they are versions of
         one prompt; else a recent version. A request with a tag is only compared with those of the same tag."""
         steps, view = prediction.reach.steps, prediction.view
-        best = self.requests.sent(steps[-1].newest) if steps else None
+        best = self._best_of(steps)
         match = self.index.match(view.text, 0.0)
         likely, order = [best, match.sent if match else None], prediction.rendering.order
         if self.learned.round_robin.replicas or TOOLS.get(order, order) in MOVING_ORDERS:

@@ -48,7 +48,6 @@ class _Proofs(msgspec.Struct):
     spread: list[int] = []
     inside: bool = False
     shared: list[str] = []
-    continued: list[int] = []
     pauses: list[tuple[float, bool]] = []
     moments: list[float] = []
     moved: dict[str, int] = {}
@@ -111,7 +110,6 @@ def restore(learned: LearnedParameters, state: LearnedState) -> None:
         proofs.spread,
         proofs.shared,
         inside=proofs.inside,
-        continued=proofs.continued,
         pauses=proofs.pauses,
         moments=proofs.moments,
         moved=proofs.moved,

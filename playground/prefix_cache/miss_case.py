@@ -161,14 +161,6 @@ class MissCase(Struct, frozen=True, dict=True):
         return bool(self.known.figures) and weight >= PARTLY
 
     @property
-    def all_of_start(self) -> bool:
-        """Return whether a continued prompt had the same tokens from the cache as all before it: the server keeps no
-        more of a conversation."""
-        same = near_figure(self.cached, self.known.figures)
-        start_only = self.known.start_only and not self.known.inside and not self.known.in_turn
-        return self.extends and self.cached >= PART and same and start_only and not self.parameters
-
-    @property
     def _evidence(self) -> OrderEvidence:
         return next(one for one in self.known.all_orders if one.order == self.order)
 
@@ -401,7 +393,9 @@ class MissCase(Struct, frozen=True, dict=True):
         mine, theirs = self._arranged(plain.order)
         edited = difference(mine, theirs)
         same = edited is not None and self._is_found(edited)
-        return not same or not agrees(self.cached, plain.size(common_prefix(mine.text, theirs.text)), self.known)
+        size = plain.size(common_prefix(mine.text, theirs.text))
+        unserved = self.known.never_served and not self.cached
+        return not same or unserved or not agrees(self.cached, size, self.known)
 
     @property
     def _tools_doubtful(self) -> bool:

@@ -140,8 +140,6 @@ class MissKnowledge(Struct, frozen=True):
     """Number of these replicas, if reports agree with no other."""
     inside: bool = True
     """Whether reports have shown that the server finds a part of a message again, see `CacheProofs.inside`."""
-    start_only: bool = False
-    """Whether nothing but the same start was served of any conversation, see `CacheProofs.serves_start_only`."""
     forgets: bool = True
     """Whether pauses longer than `lifetime_s` separate misses from hits, see `CacheProofs.forgets_after`."""
     point: Size | None = None
@@ -212,7 +210,6 @@ def knowledge_of(
         in_turn=learned.round_robin.replicas > 0,
         replicas=learned.round_robin.replicas if learned.round_robin.alone else None,
         inside=learned.proofs.inside,
-        start_only=learned.proofs.serves_start_only,
         forgets=_forgets(learned, prediction, lifetime),
         point=reach.kept(point, reach.steps[-1].depth, 0) if point is not None and reach.steps else None,
         served_pauses=learned.proofs.served_pauses,

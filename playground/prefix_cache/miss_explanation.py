@@ -20,8 +20,8 @@ from playground.prefix_cache.miss_case import PROVED, MissCase, case_of
 from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
 from playground.prefix_cache.prediction import CacheUsage
-from playground.prefix_cache.prefix_size import NEAR
 from playground.prefix_cache.proofs import PART
+from playground.prefix_cache.template_order import served_beyond
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
     BASE,
@@ -40,8 +40,6 @@ Kind = Literal[
     "differs", "first", "expired", "server", "unreported", "order", "tools", "parameters", "minimum", "unknown"
 ]
 """How it is drawn: a position in the prompt (differs, order, tools), or a text alone."""
-BEYOND = 0.03
-"""Of a shared size: what may be served beyond it while the difference is still believed."""
 DAY_S = 86_400
 _PLACED = IN_THE_PROMPT - {"order", "removed", "added", "tools", "parameters"}
 SHORT_PAUSE_S = 20.0
@@ -144,10 +142,10 @@ def explain_miss(
     mine, theirs = that_may_matter(fields or {}), that_may_matter(earlier.fields or {})
     clauses = changed(mine, theirs, known.shared_parameters) if both else ()
     case = case_of(now, document, earlier, clauses, known, (cached, prompt))
-    if case.own_model_served or case.all_of_start or (case.at_point and case.extends):
+    if case.own_model_served or (case.at_point and case.extends):
         return None
     found, shared = case.found, case.shared
-    if found is not None and cached > shared.tokens * (1 + BEYOND) + known.block + NEAR + 3 * shared.error:
+    if found is not None and served_beyond(cached, shared, known.block):
         return _made(case, "unknown", "unknown", "more_than_shared")
     emptied = earlier.lost and case.extends and cached < shared.tokens - known.block - 3 * shared.error
     by_turn = case.known.in_turn and not known.running and not known.never_served and case.expected_less

@@ -23,8 +23,6 @@ PROOF = 4.0
 """Standard deviations between a report and the size at the end of a message, from which it did not end there."""
 SAME = 2
 """Tokens by which two reports of the same text may differ."""
-CONTINUED = 4
-"""Reports for continued prompts, all of the same tokens, after which a server serves no more of them."""
 PART = 64.0
 """Tokens of a part that is not served, from which a report counts as less than the shared tokens."""
 PAUSES = 60
@@ -131,8 +129,6 @@ class CacheProofs:
         self.inside = False
         """Whether a report ended where a message began to differ, or at no end of a message: the server finds any
         beginning again, and not only whole messages or requests, as with explicit breakpoints or saved states."""
-        self._continued = [0, 0]
-        """Reports for continued prompts that had the same tokens as one before, and those that had more."""
         self._pauses: list[_Pause] = []
         """The newest ones, oldest first."""
         self._whole = self._less = 0
@@ -150,20 +146,6 @@ class CacheProofs:
         """Add a report for a prompt that begins with the whole of an earlier one, of `prompt_tokens`."""
         if not cached:
             self._unserved = sorted((*self._unserved, float(prompt_tokens)))[-2:]
-
-    def add_continued(self, prompt_tokens: int, cached: int, block: int, figures: Sequence[int]) -> None:
-        """Add a report for a continued prompt, whose earlier part had `prompt_tokens`."""
-        same = near_figure(cached, figures)
-        if prompt_tokens - cached < PART + block:
-            self._continued[1] += not same  # a short conversation has little more than its start
-        elif cached:
-            self._continued[0] = self._continued[0] + 1 if same else 0
-
-    @property
-    def serves_start_only(self) -> bool:
-        """Return whether nothing of a conversation but the same start was ever served, as with an explicit breakpoint
-        at the end of the system text."""
-        return self._continued[0] >= CONTINUED and not self._continued[1]
 
     @property
     def served_pauses(self) -> tuple[float, float]:
@@ -268,7 +250,6 @@ class CacheProofs:
             "spread": [self._whole, self._less],
             "shared": sorted(self.shared),
             "inside": self.inside,
-            "continued": self._continued,
             "pauses": [(one.seconds, one.hit) for one in self._pauses],
             "moments": [one.at for one in self._pauses],
             "moved": self._moved,
@@ -282,7 +263,6 @@ class CacheProofs:
         shared: Sequence[str] = (),
         *,
         inside: bool = False,
-        continued: Sequence[int] = (),
         pauses: Sequence[tuple[float, bool]] = (),
         moments: Sequence[float] = (),
         moved: Mapping[str, int] | None = None,
@@ -292,7 +272,6 @@ class CacheProofs:
         self._outlived = max(outlived, 0.0)
         self.shared.update(shared)
         self.inside = inside
-        self._continued = [max(count, 0) for count in (*continued, 0, 0)[:2]]
         self._moved = dict(moved or {})
         known = len(pauses) == len(moments)  # an earlier version stored no moments
         rows = zip(pauses, moments, strict=True) if known else ()

@@ -126,7 +126,6 @@ class ReportLearner:
             proofs.add_ended(prediction.reach, prediction.measure.view, cached, units.step, units.figures)
         if compared is None or not tokens or not prediction.view.text.startswith(compared.text):
             return
-        proofs.add_continued(tokens, cached, units.step, units.figures)
         if prediction.now - compared.at <= SOON_S:
             proofs.add_whole(tokens, cached)
 

@@ -6,11 +6,13 @@ from msgspec import Struct
 
 from playground.prefix_cache.block_agreement import agreement, agrees
 from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
-from playground.prefix_cache.miss_evidence import CONFIDENT, MissKnowledge
-from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.miss_evidence import CONFIDENT, MissKnowledge, OrderEvidence
+from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import CacheView, Order, arranged
 
+BEYOND = 0.03
+"""Of a shared size: what may be served beyond it while the difference is still believed."""
 PLAUSIBLE = 0.1
 """Probability from which another order than the most probable may explain a report."""
 UNRENDERED = 0.1
@@ -48,9 +50,10 @@ def best_order(
     least = most if likely_only else min(CONFIDENT if extends else PLAUSIBLE, most)
     same = rewritten(earlier, now)
     probable = agreeing = 0.0
-    for one in known.orders:
-        if one.plausible < least:
-            continue
+    orders = [one for one in known.orders if one.plausible >= least]
+    if extends and all(_refuted(one, now, earlier, cached, known) for one in orders):
+        orders = [one for one in known.orders if not _refuted(one, now, earlier, cached, known)] or orders
+    for one in orders:
         fitting = False
         mine = arranged(now, one.order)
         for other in (earlier,) if same is None else (earlier, same):
@@ -70,6 +73,16 @@ def best_order(
     _, order, other, size, moved = best or (0.0, "first", earlier, _canonical_size(now, earlier, known), False)
     found = difference(arranged(now, order), arranged(other, order))
     return BestOrder(order, found, size, moved, agreeing / probable if probable else 1.0)
+
+
+def served_beyond(cached: int, size: Size, block: int) -> bool:
+    """Return whether more was served than a shared beginning of so many tokens can give."""
+    return cached > size.tokens * (1 + BEYOND) + block + NEAR + 3 * size.error
+
+
+def _refuted(one: OrderEvidence, now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge) -> bool:
+    shared = common_prefix(arranged(now, one.order).text, arranged(earlier, one.order).text)
+    return served_beyond(cached, one.size(shared), known.block)
 
 
 def _canonical_size(now: CacheView, earlier: CacheView, known: MissKnowledge) -> Size:

@@ -96,15 +96,6 @@ def test_explain_miss_only_figure_of_all_reports_is_a_loss_if_parts_of_messages_
     assert continued(400, knowledge(0.6, inside=inside, figures=(400,))) == reason
 
 
-@pytest.mark.parametrize(("cached", "reason"), [(400, None), (25, "lost")])
-def test_explain_miss_figure_of_each_continued_prompt_is_no_loss_if_it_may_be_the_system_message(
-    cached: int, reason: str | None
-) -> None:
-    """A few tokens are the template's beginning, which other users of a slot have left."""
-    known = replace(knowledge(0.6, inside=False, figures=(cached,)), start_only=True)
-    assert continued(cached, known) == reason
-
-
 @pytest.mark.parametrize(("cached", "reason"), [(1_024, None), (896, "partly_lost")])
 def test_explain_miss_one_block_of_a_counted_prefix_is_a_loss(cached: int, reason: str | None) -> None:
     """1,030 tokens are eight blocks of 128, and six more."""

@@ -33,7 +33,8 @@ def message(role: str, text: str) -> dict[str, Json]:
 
 class Blocks(Struct):
     """Caches of a server with replicas: whole blocks of words. `replicas`: the one that answers each request, in a
-    circle; `off`: numbers of requests for which the cache is off, `users_off`: users."""
+    circle; `off`: numbers of requests for which the cache is off, `users_off`: users; `slot`: only the newest request
+    is kept."""
 
     block: int = 16
     replicas: Sequence[int] = (0,)
@@ -41,6 +42,7 @@ class Blocks(Struct):
     stored: dict[int, list[list[str]]] = field(default_factory=dict)
     count: int = 0
     users_off: Sequence[str] = ()
+    slot: bool = False
 
     def tokens(self, request: dict[str, Json]) -> list[str]:
         messages: list[dict[str, str]] = request["messages"]  # type: ignore[assignment]
@@ -53,6 +55,8 @@ class Blocks(Struct):
         if not (off := number in self.off or request.get("user") in self.users_off):
             shared = max((self.shared(tokens[:-1], other) for other in cache), default=0)
             cached = shared // self.block * self.block
+            if self.slot:
+                cache.clear()
             cache.append([*tokens, *answer.split(" ")])
         self.count += 1
         assert not (off and cached)
@@ -75,6 +79,19 @@ def chat(server: Blocks, turns: int, name: str = "", length: int = 8) -> list[Tr
         answer = words(f"answer{name}{turn}", length)
         found.append(server.ask({"model": "m", "messages": list(messages)}, answer))
         messages.append(message("assistant", answer))
+    return found
+
+
+def in_turn(server: Blocks, turns: int, names: str, length: int = 60) -> list[TrafficRecord]:
+    """Return conversations that go on in turn, after the same system text."""
+    talks: dict[str, list[Json]] = {name: [message("system", words("system", 300))] for name in names}
+    found = []
+    for turn in range(turns):
+        for name, messages in talks.items():
+            messages.append(message("user", words(f"question{name}{turn}", length)))
+            answer = words(f"answer{name}{turn}", length)
+            found.append(server.ask({"model": "m", "messages": list(messages)}, answer))
+            messages.append(message("assistant", answer))
     return found
 
 
@@ -239,3 +256,72 @@ def test_one_breakpoint_behind_the_system_text_is_forecast_after_some_reports() 
         records.append(TrafficRecord(one.at_unix, one.request, 200, one.request_id, kept))
     _, results = replayed(records)
     assert [round(result.forecast.cached_tokens) for result in results[6:]] == [303] * 4
+
+
+def test_loss_of_conversations_that_share_a_slot_is_stated_in_each_request() -> None:
+    _, results = replayed(in_turn(Blocks(block=1, slot=True), 8, "ab"))
+    for result in results[4:]:
+        found = result.explanation
+        assert found is not None
+        assert "room" in {candidate.code for candidate in found.candidates}
+
+
+def call(answer_id: str) -> dict[str, Json]:
+    function: Json = {"name": "find", "arguments": "{}"}
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": answer_id, "type": "function", "function": function}],
+    }
+
+
+def test_id_that_begins_like_that_of_an_old_answer_is_still_named() -> None:
+    """The first answer's id shares one character more with the last prompt than the ids of all requests between."""
+    start: list[Json] = [message("system", words("system", 300)), message("user", words("question", 20))]
+    records = [
+        TrafficRecord(1e9, {"messages": start}, 200, "r0", CacheUsage(327, 0, 12, 0, call("call_a1"))),
+    ]
+    turns: list[Json] = []
+    for number, name in enumerate(("call_b2", "call_c3", "call_d4", "call_e5", "call_a6"), 1):
+        tool = {"role": "tool", "tool_call_id": name, "content": words("result", 30)}
+        answer = message("assistant", words(f"answer{number}", 30))
+        usage = CacheUsage(340 + 70 * number, 330, 30, 0, answer)
+        records.append(
+            TrafficRecord(1e9 + 20 * number, {"messages": [*start, call(name), tool, *turns]}, 200, f"r{number}", usage)
+        )
+        turns += [answer, message("user", words(f"more{number}", 30))]
+    _, results = replayed(records)
+    assert [one.explanation and one.explanation.reason for one in results[2:]] == ["differs"] * 4
+
+
+def test_edit_is_not_the_only_cause_if_a_server_that_never_served_anything_served_nothing_before_it() -> None:
+    records, server = [], Blocks(off=range(9))
+    talk: list[Json] = []
+    for number in range(4):
+        todo = message("user", words("task", 8) + f"\n\n{number}" + words(f"todo{number}", 90))
+        system = message("system", words("system", 400))
+        records.append(server.ask({"messages": [system, todo, *talk]}, words(f"answer{number}", 40)))
+        talk += [message("assistant", words(f"answer{number}", 40)), message("user", words(f"next{number}", 20))]
+    _, results = replayed(records)
+    for result in results[1:]:
+        found = result.explanation
+        assert found is not None
+        assert found.cause == "unknown"
+        assert "switched_off" in {candidate.code for candidate in found.candidates}
+
+
+def test_order_of_the_template_that_shares_less_than_was_served_is_not_used() -> None:
+    """Of a prompt that goes on, a template that moves text shares 3,000 tokens; 6,480 were served."""
+    system, question = message("system", words("system", 200)), message("user", words("question", 6_000))
+    answer = message("assistant", words("answer", 40))
+    earlier, now = (
+        view_of_fields({"messages": one}) for one in ([system, question], [system, question, answer, question])
+    )
+    orders = [
+        OrderEvidence("system_last", 0.75, lambda _offset: Size(3_000.0, 20.0)),
+        OrderEvidence("inside", 0.05, lambda _offset: Size(7_300.0, 0.0)),
+    ]
+    known = MissKnowledge(orders, all_orders=orders, figures=(3_216, 5_568), blocks=[(16, 1.0)])
+    found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(7_400, 6_480), known)
+    assert found is not None
+    assert (found.cause, found.reason) == ("server", "partly_lost")

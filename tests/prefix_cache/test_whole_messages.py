@@ -185,15 +185,3 @@ def test_forgets_after_one_loss_is_enough_if_another_prefix_was_kept_meanwhile()
         proofs.add_served(one, 992, 16, float(moment))
     assert proofs.forgets_after(120.0, 350.0, 3_520.0)
     assert not proofs.forgets_after(120.0, 350.0, 3_900.0)
-
-
-def test_serves_start_only_is_kept_and_ends_with_a_longer_report() -> None:
-    model, other = EndpointCacheModel(300.0), EndpointCacheModel(300.0)
-    for prompt, cached in ((2_000, 800), (2_200, 801), (2_400, 800), (2_600, 800), (2_800, 801)):
-        assert not model.learned.proofs.serves_start_only
-        model.learned.proofs.add_continued(prompt, cached, 16, () if prompt == 2_000 else (800,))
-    model.learned.proofs.add_continued(832, 800, 16, (800,))  # hardly more than the start was sent before
-    restore(other.learned, state_of("", "", model.learned))
-    assert other.learned.proofs.serves_start_only
-    other.learned.proofs.add_continued(3_000, 2_992, 16, (800,))
-    assert not other.learned.proofs.serves_start_only
