@@ -57,6 +57,11 @@ def _fault(prompt: int, cached: int | None, body: bytes) -> str:
         fault = f"{prompt:,} input tokens for a request of {len(body):,} bytes"
     else:
         return ""
+    return cannot_be(fault)
+
+
+def cannot_be(fault: str) -> str:
+    """Return the sentence for counts that cannot be right, with what is reported."""
     return f"The report cannot be right: {fault}. It is displayed as reported, and nothing is learned from it."
 
 

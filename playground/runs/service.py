@@ -23,12 +23,13 @@ from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
-from playground.prefix_cache.prediction import CacheUsage
+from playground.prefix_cache.prediction import CacheUsage, cannot_be
 from playground.prefix_cache.view import DocumentView
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump
 from playground.prompt.request import to_request
+from playground.runs.metrics import unusable_counts
 from playground.runs.run import BeforeAttempt, Run
 from playground.runs.state import RunState
 from playground.runs.summary import wire_tool_calls
@@ -370,7 +371,11 @@ def cache_usage(state: RunState, body: bytes) -> CacheUsage:
     usage = state.usage
     if usage is None:
         return CacheUsage(message=whole)
-    return CacheUsage.reported(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, body, whole)
+    found = CacheUsage.reported(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, body, whole)
+    is_whole = found.implausible or None not in (found.prompt_tokens, found.cached_tokens)
+    return (
+        found if is_whole or not (counts := unusable_counts(state)) else replace(found, implausible=cannot_be(counts))
+    )
 
 
 def _sent(sending: PendingRequest) -> Sent:

@@ -81,6 +81,7 @@ async def test_absurd_report_is_displayed_and_spoils_no_estimate(
     said = " ".join([*texts, window.inspector.why.sentence]).replace("\n", " ")
     assert displayed in said
     assert named in said
+    assert window.inspector.why._title.text() == "The report cannot be right"
     after = workspace.forecast(PROMPT)
     assert after.forecast.prompt_tokens == pytest.approx(before.forecast.prompt_tokens, rel=0.01)
     assert after.zones.total_tokens == pytest.approx(before.zones.total_tokens, rel=0.01)

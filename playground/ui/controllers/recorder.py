@@ -263,7 +263,13 @@ class RecorderController(QObject):
         forwards = self._forwards if process is not None else ""
         self.tools.show_state(state, url, forwards, running=process is not None, busy=busy)
         self.page.show_recording(url, busy=busy)
-        self.page.connect_panel.show_url(url)
+        self.page.connect_panel.show_url(url or self._planned_url())
+
+    def _planned_url(self) -> str:
+        """Return the base URL that the Recorder will have; it keeps the path of the endpoint's."""
+        endpoint = self._workspace.endpoint
+        path = "/waves/v1" if endpoint.kind == "simulator" else urlsplit(endpoint.base_url).path.rstrip("/")
+        return f"http://127.0.0.1:{self.tools.port.value()}{path}"
 
     def close(self) -> None:
         """Stop timers and end the process: the window is about to be deleted."""
@@ -280,6 +286,8 @@ class RecorderController(QObject):
     def _look(self) -> None:
         if self.process is not None:
             self._show_state()
+        else:
+            self.page.connect_panel.show_url(self._planned_url())
         notice = self.page.notice
         if self._workspace.log is None:
             if self._workspace.log_notice and not notice.isVisibleTo(self.page):

@@ -180,13 +180,13 @@ class ConnectPanel(QWidget):
         self._show()
 
     def show_url(self, url: str) -> None:
-        """Use this base URL; "" while nothing is recorded."""
+        """Use this base URL of the Recorder, which may not have started yet."""
         if url != self._url:
             self._url = url
             self._show()
 
     def _show(self) -> None:
-        code = SNIPPETS[self.client.currentText()].format(url=self._url or "http://127.0.0.1:8788/waves/v1")
+        code = SNIPPETS[self.client.currentText()].format(url=self._url)
         self.code.setPlainText(code)
         self.copy.set_text_to_copy(code)
 

@@ -14,6 +14,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
 from playground.cli.selftest import UiDriver
+from playground.client.endpoint import Endpoint
 from playground.requestlog.records import LogRow
 from playground.ui.controllers.recorder import RecorderController
 from playground.ui.recorder.bars import SNIPPETS
@@ -217,6 +218,19 @@ def test_recorder_mode_stop_and_close_end_the_process(tell: Tell) -> None:
 
     tell(story)
     tell(later)
+
+
+async def test_recorder_mode_snippets_before_the_start_have_the_path_of_the_endpoint(
+    session: Session, hand: UiDriver
+) -> None:
+    window = session.window
+    mine = session.workspace.endpoints.add(Endpoint("", "Mine", "http://127.0.0.1:9/v1", "m", needs_key=False))
+    window.choose_endpoint(mine.id)
+    window.actions_table["mode_recorder"].trigger()
+    panel = window.recorder.page.connect_panel
+    port = window.recorder.tools.port.value()
+    await hand.until(lambda: f"http://127.0.0.1:{port}/v1" in panel.copy.text_to_copy, "the endpoint's path")
+    assert "/waves" not in panel.copy.text_to_copy
 
 
 async def test_recorder_mode_snippets_have_the_base_url(session: Session, hand: UiDriver) -> None:
