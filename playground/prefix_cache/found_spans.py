@@ -101,7 +101,8 @@ class FoundSpans:
                 # White space comes and goes with the entries of a list.
                 values: list[SpanKind] = [one for one in kinds if one != "whitespace"]
                 kind = Counter(values or kinds).most_common(1)[0][0]
-                span = replace(item.span, kind=kind, family=0, places=len(kinds), changed=(), changes=0)
+                end = max(one.span.end for one in items if one.span and _in_one_line(one, item))
+                span = replace(item.span, kind=kind, end=end, family=0, places=len(kinds), changed=(), changes=0)
                 self._found[number] = _Found(span)
         self._paid: dict[int, dict[object, float]] = {}
 
@@ -314,6 +315,14 @@ class FoundSpans:
         if self._has_system or found.span.part != "message" or not isinstance(key, int):
             return True
         return sum(item.tokens for item in self._items[key:]) >= BLOCK
+
+
+def _in_one_line(one: HeadItem, first: HeadItem) -> bool:
+    """Whether two values change together in one line of a text: the finding is about the text from one to the other."""
+    if one is first or one.span is None or first.span is None or first.span.part == "tool":
+        return one is first
+    places = {(item.span.part, item.span.index, item.span.path, item.line) for item in (one, first) if item.span}
+    return len(places) == 1 and numbered(one.versions) == numbered(first.versions)
 
 
 def _is_moved(span: VaryingSpan) -> bool:

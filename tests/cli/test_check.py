@@ -328,7 +328,7 @@ def test_baseline_invalid_file_names_the_field(run: Run, tmp_path: Path, prompts
 
 
 def _leaking(number: int) -> dict[str, Any]:
-    return _body(f"Session {number:05d}, 2026-11-27T10:00:{number:02d}Z.\n{RULES}", stream=True)
+    return _body(f"Session {number:05d}\n2026-11-27T10:00:{number:02d}Z.\n{RULES}", stream=True)
 
 
 def test_fail_on_decides_the_exit_status(run: Run, tmp_path: Path) -> None:

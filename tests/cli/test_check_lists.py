@@ -266,5 +266,7 @@ def test_check_values_in_one_line_that_change_together_are_one_finding(
     _, spans = _found(headers, rng, tmp_path, capsys)
     assert len(spans) == 1
     assert spans[0]["places"] >= 3
+    # It is the text from the first to the last value: a template has one variable for all.
+    assert spans[0]["end"] - spans[0]["start"] > len("9:00:00, turn 1, left: ")
     _, spans = _found([header.replace(", ", "\n") for header in headers], rng, tmp_path, capsys)
     assert len(spans) > 1
