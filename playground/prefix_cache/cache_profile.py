@@ -14,8 +14,9 @@ from playground.prefix_cache.view import TOOLS
 ONE_CACHE = 0.85
 """Confidence in a single cache is not higher: replicas that are chosen by the prompt's beginning look the same."""
 
-PROBABLE, UNEXPLAINED = 0.7, 0.1
-"""A single cache is stated from this confidence on, and up to this share of losses without another explanation."""
+PROBABLE, UNEXPLAINED, AT_RANDOM = 0.7, 0.1, 0.1
+"""A single cache is stated from this confidence on, up to this share of losses without another explanation, and up to
+this probability of replicas at random; not while each report that tells agrees with replicas in turn, too."""
 
 
 class Property(Struct, frozen=True):
@@ -73,6 +74,8 @@ def _replicas(learned: LearnedParameters) -> Estimate:
         return Estimate(None, 0.0, learned.reports)
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
     confidence = min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many
-    if ROUTINGS[at].replicas == 1 and (confidence < PROBABLE or learned.hypotheses.loss_rate > UNEXPLAINED):
+    losses = learned.hypotheses.loss_rate > UNEXPLAINED
+    several = learned.hypotheses.at_random > AT_RANDOM or learned.round_robin.possible
+    if ROUTINGS[at].replicas == 1 and (confidence < PROBABLE or losses or several):
         return Estimate(None, 0.0, learned.reports)
     return Estimate(ROUTINGS[at].replicas, confidence, learned.reports)

@@ -14,6 +14,8 @@ from playground.prefix_cache.reach import RETENTIONS
 
 HELD = 0.95
 """Probability with which the cache holds at least the stated tokens."""
+LONGER = 1.25
+"""Factor of the lifetime up to which a pause after which a prefix was served may be shorter: one step of LIFETIMES."""
 _NEAR = 1.5
 """Factor within which a lifetime counts as the same."""
 
@@ -47,7 +49,11 @@ class ColdClock(Struct, frozen=True):
 
 
 def lifetime_of(learned: LearnedParameters) -> Estimate:
-    """Return the lifetime in seconds; unknown while reports allow that there is none, or few restarts explain them."""
+    """Return the lifetime in seconds.
+
+    Unknown while reports allow that there is none, or few restarts explain them; if a prefix was served after a longer
+    pause; or if replicas at random are more probable, which miss after any pause.
+    """
     weights = learned.hypotheses.retentions()
     pairs = [(one.limit, weight) for one, weight in zip(RETENTIONS, weights, strict=True) if one.kind == "lifetime"]
     total = sum(weight for _, weight in pairs)
@@ -60,6 +66,8 @@ def lifetime_of(learned: LearnedParameters) -> Estimate:
         if before >= half:
             median = seconds
             break
+    if learned.hypotheses.at_random > 0.5 or learned.proofs.served_pauses[1] > LONGER * median:
+        return Estimate(None, 0.0, learned.reports)
     confidence = sum(weight for seconds, weight in pairs if median / _NEAR <= seconds <= median * _NEAR)
     return Estimate(round(median), min(confidence, 0.99), learned.reports)
 

@@ -42,6 +42,11 @@ class RoundRobin:
         others = (known for count, known in self._agreed.items() if count != self.replicas and len(known) >= LEAST)
         return bool(self.replicas) and all(sum(known) < BELIEVED * len(known) for known in others)
 
+    @property
+    def possible(self) -> bool:
+        """Return whether each report that tells agrees with some number of replicas, even if these are few."""
+        return any(known and all(known) for known in self._agreed.values())
+
     def add(self, cached: int, depths: Mapping[int, tuple[int, int]], size: Callable[[int], Size], block: int) -> None:
         """Add a report. `depths`: code points that the prompt shares with any request (1) and with those of one
         replica, by number of replicas, with their answers and without.

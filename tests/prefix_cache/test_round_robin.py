@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from playground.prefix_cache.cache_profile import profile
+from playground.prefix_cache.hypotheses import ROUTINGS
 from playground.prefix_cache.learned_parameters import LearnedParameters
+from playground.prefix_cache.lifetime import lifetime_of
+from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.reach import RETENTIONS, Reach
 from playground.prefix_cache.replay import ReplayResult, replay_traffic
 from playground.prefix_cache.round_robin import RoundRobin
 from playground.prefix_cache.text_compare import common_prefix
@@ -121,7 +125,7 @@ def test_cache_that_serves_nothing_is_not_stated_as_turns() -> None:
     assert not turns.served
     learned = LearnedParameters(300.0)
     learned.round_robin, learned.reports = turns, 8
-    assert profile(learned).replicas.value == 1
+    assert profile(learned).replicas.value is None
 
 
 def test_add_report_that_contradicts_turns_ends_them() -> None:
@@ -133,3 +137,39 @@ def test_add_report_that_contradicts_turns_ends_them() -> None:
     for cached in (3_000,) * 3:
         turns.add(cached, sizes, lambda depth: Size(float(depth), 0.0), BLOCK)
     assert turns.replicas == 0
+
+
+def test_single_cache_is_not_stated_while_replicas_in_turn_explain_each_report_that_tells() -> None:
+    learned = LearnedParameters(300.0)
+    learned.reports = 20
+    assert profile(learned).replicas.value == 1
+    learned.round_robin.add(320, {1: (800, 800), 2: (320, 320)}, lambda depth: Size(depth, 0.0), 16)
+    assert profile(learned).replicas.value is None
+    learned.round_robin.add(800, {1: (800, 800), 2: (320, 320)}, lambda depth: Size(depth, 0.0), 16)
+    assert profile(learned).replicas.value == 1
+
+
+@pytest.mark.parametrize(
+    ("pause", "replicas", "known"), [(150.0, False, True), (400.0, False, False), (150.0, True, False)]
+)
+def test_lifetime_is_unknown_if_a_longer_pause_was_served_or_replicas_are_more_probable(
+    pause: float, replicas: bool, known: bool
+) -> None:
+    learned = LearnedParameters(300.0)
+    hypotheses = learned.hypotheses
+    rows = {
+        one.key: [0.0 if kept.kind == "lifetime" and 170 < kept.limit < 300 else -17.0 for kept in RETENTIONS]
+        for one in hypotheses.weights
+    }
+    routings = [0.0 if (one.kind == "random") == replicas else -17.0 for one in ROUTINGS]
+    hypotheses.restore(rows, routings, 0.6, 25.0, 0, 0)
+    reach = Reach([MatchStep(4_000, 0, 1)], lambda depth: Size(depth / 4, 0.0), [pause], [0.0])
+    learned.proofs.add_served(reach, 992, 16, 1_000.0)
+    assert (lifetime_of(learned).value is not None) == known
+
+
+def test_single_cache_is_not_stated_if_replicas_at_random_are_not_improbable() -> None:
+    learned = LearnedParameters(300.0)
+    learned.reports = 20
+    learned.hypotheses.restore({}, [0.0, -1.8, *(-17.0 for _ in ROUTINGS[2:])], 0.6, 25.0, 0, 0)
+    assert profile(learned).replicas.value is None
