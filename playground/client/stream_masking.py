@@ -154,7 +154,8 @@ class StreamMasker:
         if secret_names:
             self._changed = self.has_masked = True
             value.update({f"{MASK}{len(value) + at}": value.pop(name) for at, name in enumerate(secret_names)})
-        if value.get("token") is not token:  # its alternatives and bytes are the same text
+        if value.get("token") is not token or (token.__class__ is str and MASK in token):
+            self._changed = True  # its alternatives and bytes are the same text
             value.update({name: None for name in ("top_logprobs", "bytes") if name in value})
         if self._has_held and value.get("finish_reason"):
             self._with_held(value, path)

@@ -220,6 +220,14 @@ def test_key_in_tokens_leaves_no_alternatives() -> None:
     assert str(list(LONG_KEY[:5].encode()))[1:-1] not in _raw(events)[0]
 
 
+def test_whole_key_in_one_token_leaves_no_bytes() -> None:
+    token = {"token": KEY, "logprob": -0.1, "bytes": list(KEY.encode()), "top_logprobs": []}
+    chunk = {"choices": [{"index": 0, "delta": {"content": KEY}, "logprobs": {"content": [token]}}]}
+    raw = _raw(_decoded([json.dumps(chunk)]))[0]
+    assert KEY not in raw
+    assert str(list(KEY[:4].encode()))[1:-1] not in raw
+
+
 def test_stream_that_breaks_before_the_last_piece_shows_no_piece() -> None:
     lines = [json.dumps(_put(PLACES["further choice"], piece)) for piece in (LONG_KEY[:9], LONG_KEY[9:18])]
     rest = json.dumps(_put(PLACES["further choice"], LONG_KEY[18:]))[:-6]

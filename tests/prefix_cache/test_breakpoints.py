@@ -44,10 +44,11 @@ def explanations(records: Iterator[TrafficRecord]) -> list[MissExplanation | Non
     return [one.explanation for one in replay_traffic(records)][1:]
 
 
-def test_continued_conversation_of_which_only_the_system_text_is_ever_served_has_lost_nothing() -> None:
+def test_continued_conversation_of_which_only_the_system_text_is_ever_served_has_no_cause_in_its_text() -> None:
+    """The server may keep only the start, or slots may be shared: both report the same, and the loss is stated."""
     found = explanations(conversation())
-    assert found[-3:] == [None] * 3
-    assert all(one is None or one.cause == "unknown" for one in found)
+    assert {one.cause for one in found if one is not None} <= {"unknown", "server"}
+    assert None not in found[-3:]
 
 
 def test_loss_of_all_but_the_system_text_is_stated_where_more_of_conversations_was_served() -> None:

@@ -165,6 +165,9 @@ def test_lifetime_is_unknown_if_a_longer_pause_was_served_or_replicas_are_more_p
     hypotheses.restore(rows, routings, 0.6, 25.0, 0, 0)
     reach = Reach([MatchStep(4_000, 0, 1)], lambda depth: Size(depth / 4, 0.0), [pause], [0.0])
     learned.proofs.add_served(reach, 992, 16, 1_000.0)
+    missed = Reach([MatchStep(4_000, 0, 1)], lambda depth: Size(depth / 4, 0.0), [280.0], [0.0])
+    for at in (2_000.0, 3_000.0, 4_000.0):  # as many as no few restarts explain
+        learned.proofs.add_served(missed, 0, 16, at)
     assert (lifetime_of(learned).value is not None) == known
 
 

@@ -267,12 +267,8 @@ def test_loss_of_conversations_that_share_a_slot_is_stated_in_each_request() -> 
 
 
 def call(answer_id: str) -> dict[str, Json]:
-    function: Json = {"name": "find", "arguments": "{}"}
-    return {
-        "role": "assistant",
-        "content": None,
-        "tool_calls": [{"id": answer_id, "type": "function", "function": function}],
-    }
+    called: Json = {"id": answer_id, "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    return {"role": "assistant", "content": None, "tool_calls": [called]}
 
 
 def test_id_that_begins_like_that_of_an_old_answer_is_still_named() -> None:
@@ -283,7 +279,7 @@ def test_id_that_begins_like_that_of_an_old_answer_is_still_named() -> None:
     ]
     turns: list[Json] = []
     for number, name in enumerate(("call_b2", "call_c3", "call_d4", "call_e5", "call_a6"), 1):
-        tool = {"role": "tool", "tool_call_id": name, "content": words("result", 30)}
+        tool: Json = {"role": "tool", "tool_call_id": name, "content": words("result", 30)}
         answer = message("assistant", words(f"answer{number}", 30))
         usage = CacheUsage(340 + 70 * number, 330, 30, 0, answer)
         records.append(
@@ -314,9 +310,8 @@ def test_order_of_the_template_that_shares_less_than_was_served_is_not_used() ->
     """Of a prompt that goes on, a template that moves text shares 3,000 tokens; 6,480 were served."""
     system, question = message("system", words("system", 200)), message("user", words("question", 6_000))
     answer = message("assistant", words("answer", 40))
-    earlier, now = (
-        view_of_fields({"messages": one}) for one in ([system, question], [system, question, answer, question])
-    )
+    talks: list[list[Json]] = [[system, question], [system, question, answer, question]]
+    earlier, now = (view_of_fields({"messages": list(talk)}) for talk in talks)
     orders = [
         OrderEvidence("system_last", 0.75, lambda _offset: Size(3_000.0, 20.0)),
         OrderEvidence("inside", 0.05, lambda _offset: Size(7_300.0, 0.0)),
