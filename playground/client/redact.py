@@ -65,7 +65,7 @@ _HEAD_CHARS, _LONG_HEAD_CHARS, _SURE_CHARS = 8, 16, 12
 _WORDS_ONLY = re.compile(r"[A-Z]*[a-z]*(?:[^A-Za-z0-9]+[A-Za-z]?[a-z]*)*|[0-9]{1,9}|[A-Z]+(?:[^A-Za-z0-9]+[A-Z]*)*")
 
 
-class Head(NamedTuple):
+class KeyHead(NamedTuple):
     """The shortest beginning by which a form of a key is recognized; `sure`: before a letter that differs."""
 
     text: str
@@ -74,7 +74,7 @@ class Head(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def key_heads(key: str | None) -> tuple[Head, ...]:
+def key_heads(key: str | None) -> tuple[KeyHead, ...]:
     """Return the beginnings of these keys, also in hex and base64.
 
     They have 8 characters behind a public prefix as `sk-proj-`, and more if these are words.
@@ -83,20 +83,20 @@ def key_heads(key: str | None) -> tuple[Head, ...]:
     return tuple(head for one in keys for head in _heads(one) if len(head.text) < len(head.form))
 
 
-def _heads(key: str) -> Iterator[Head]:
+def _heads(key: str) -> Iterator[KeyHead]:
     found = _PUBLIC_PREFIX.match(key)
     prefix = found.end() if found else 0
     length = prefix + _HEAD_CHARS
     while length < min(len(key), prefix + _LONG_HEAD_CHARS) and _WORDS_ONLY.fullmatch(key, prefix, length):
         length += 1
     is_word = _WORDS_ONLY.fullmatch(key, prefix, length) is not None
-    yield Head(key[:length], key, length + _SURE_CHARS if is_word else length)
+    yield KeyHead(key[:length], key, length + _SURE_CHARS if is_word else length)
     for form in dict.fromkeys(_encoded(key.encode("utf-8", "surrogatepass"))):
         characters = length * 2 if len(form) == 2 * len(key) else length * 4 // 3 + 1
-        yield Head(form[:characters], form, characters)
+        yield KeyHead(form[:characters], form, characters)
 
 
-def beginnings(text: str, heads: tuple[Head, ...]) -> list[tuple[int, int]]:
+def beginnings(text: str, heads: tuple[KeyHead, ...]) -> list[tuple[int, int]]:
     """Return where a key begins in `text` and is cut: at the end of the text or of a word in it."""
     found: list[tuple[int, int]] = []
     for head, key, sure in heads:
