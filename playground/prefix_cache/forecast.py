@@ -128,7 +128,7 @@ def against_forecast(reported: int, expected: float) -> str:
     apart = round(reported - expected)
     if abs(apart) <= NEAR_TOKENS:
         return "as forecast"
-    return f"{abs(apart):,} {'more' if apart > 0 else 'fewer'} than forecast"
+    return f"{abs(apart):,} {'over' if apart > 0 else 'under'} forecast"
 
 
 class Forecast(Struct, frozen=True):

@@ -57,6 +57,7 @@ def address() -> Iterator[str]:
         ("true", "0", "prompt_tokens true", "no number of tokens"),
         ("1300", "-7", "cached_tokens -7", "no number of tokens"),
         ("1300", "5000", "5,000 cached", "cannot be right"),
+        ('"12"', "2304", 'prompt_tokens "12"', "no number of tokens"),
         ("2000000", "0", "2,000,000 in", "cannot be right"),
         ("1", "0", "1 in", "cannot be right"),
     ],
@@ -81,6 +82,7 @@ async def test_absurd_report_is_displayed_and_spoils_no_estimate(
     said = " ".join([*texts, window.inspector.why.sentence]).replace("\n", " ")
     assert displayed in said
     assert named in said
+    assert "forecast" not in window.inspector.forecast.rows["reported"].value or displayed in ("1 in", "2,000,000 in")
     assert window.inspector.why._title.text() == "The report cannot be right"
     after = workspace.forecast(PROMPT)
     assert after.forecast.prompt_tokens == pytest.approx(before.forecast.prompt_tokens, rel=0.01)

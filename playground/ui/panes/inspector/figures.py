@@ -127,11 +127,14 @@ def _reported(tokens: int | None, why: str) -> Line:
 
 def forecast_lines(forecast: Forecast | None, state: RunState | None) -> dict[str, Line]:
     """Return forecast and reported, side by side. `state` is None while nothing was sent."""
-    reported = state.usage.cached_tokens if state and state.usage else None
+    usage = state.usage if state else None
+    reported = usage.cached_tokens if usage else None
     if state is None:
         second = unknown("Nothing was sent yet")
     elif reported is None:
         second = unknown(why_unknown(state))
+    elif unusable_counts(state) or reported > ((usage and usage.prompt_tokens) or reported):
+        second = Line(f"{reported:,}", "The report cannot be right: it is not compared with the forecast")
     else:
         second = Line(f"{reported:,}{_against(forecast, reported)}", tone="warm" if reported else "")
     return {"forecast": _forecast(forecast), "reported": second}

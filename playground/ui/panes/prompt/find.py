@@ -173,7 +173,7 @@ class FindBar(QFrame):
         self._wrong.setText(self._fault)
         self._wrong.setVisible(bool(self._fault))
         self.line.setAccessibleDescription(self._fault)
-        if not self.line.text():
+        if self._fault or not self.line.text():
             self._count.setText("")
         else:
             self._count.setText(f"{self._current + 1:,} of {len(self._matches):,}" if self._matches else "no match")

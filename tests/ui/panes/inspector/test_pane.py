@@ -75,13 +75,13 @@ def test_a_known_nought_is_a_nought(pane: InspectorPane) -> None:
     pane.show_model(runs.model(runs.done(usage=Usage(1204, 86, 1290, 0))))
     assert pane.usage.rows["cached"].value == "0"
     assert pane.usage.note.text() == "0 cached · 0.0 %"
-    assert pane.forecast.rows["reported"].value == "0 · 1,152 fewer than forecast"
+    assert pane.forecast.rows["reported"].value == "0 · 1,152 under forecast"
 
 
 def test_more_than_forecast(pane: InspectorPane) -> None:
     forecast = Forecast(100.0, 90.0, 110.0, 1204.0, "none")
     pane.show_model(runs.model(runs.done(), forecast))
-    assert pane.forecast.rows["reported"].value == "1,152 · 1,052 more than forecast"
+    assert pane.forecast.rows["reported"].value == "1,152 · 1,052 over forecast"
 
 
 def test_cached_alone_not_reported(pane: InspectorPane) -> None:

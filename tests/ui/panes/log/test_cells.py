@@ -46,7 +46,7 @@ async def test_the_prefix_column_compares_the_report_with_the_forecast(stage: St
     await stage.shown(4)
     await stage.until(lambda: stage.cell(0, "prefix") != "—", "explanations")
     told = [stage.cell(row, "prefix") for row in range(4)]
-    assert told == ["no miss", "as forecast", "148 fewer than forecast", "1,052 more than forecast"]
+    assert told == ["no miss", "as forecast", "148 under forecast", "1,052 over forecast"]
     assert "≈ 100" in stage.cell(3, "prefix", TIP)
 
 

@@ -218,4 +218,5 @@ def test_find_options_and_faults_are_seen(pane: PromptPane) -> None:
     QApplication.sendPostedEvents()
     assert bar._wrong.isVisible()
     assert bar._wrong.text() == "not a regular expression: missing closing parenthesis"
+    assert bar._count.text() == ""
     assert bar.line.width() > bar.width() / 3
