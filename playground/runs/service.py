@@ -373,9 +373,8 @@ def cache_usage(state: RunState, body: bytes) -> CacheUsage:
         return CacheUsage(message=whole)
     found = CacheUsage.reported(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, body, whole)
     is_whole = found.implausible or None not in (found.prompt_tokens, found.cached_tokens)
-    return (
-        found if is_whole or not (counts := unusable_counts(state)) else replace(found, implausible=cannot_be(counts))
-    )
+    counts = "" if is_whole else unusable_counts(state)
+    return replace(found, implausible=cannot_be(counts)) if counts else found
 
 
 def _sent(sending: PendingRequest) -> Sent:
