@@ -9,8 +9,9 @@ import math
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from playground import __version__
 from playground.cli import BAD_INPUT, FAILED, STOPPED
@@ -22,7 +23,7 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """Return the parser of all commands, or of the command `only` alone, which is faster to build; "" is none."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="electron-playground",
         usage="electron-playground [-h] [--version] [--data-dir DIR] [FILE | COMMAND ...]",
         description="A desktop playground for Electron. Without a command it opens the window, with FILE in it: "
@@ -43,6 +44,12 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End the process, with status 1 if the help or the versions cannot be written."""
+        super().exit(status or _with_output(lambda: None), message)
+
+
 class _Version(argparse.Action):
     """Prints the versions of the program, Python, the system and the libraries, and exits."""
 
@@ -55,8 +62,7 @@ class _Version(argparse.Action):
             f"electron-playground {__version__}{bundle}",
             *(f"{name} {version}" for name, version in found.items()),
         ]
-        print("\n".join(lines))
-        parser.exit()
+        parser.exit(_with_output(partial(print, "\n".join(lines))))
 
 
 def _data_option(parser: argparse.ArgumentParser, default: object = argparse.SUPPRESS) -> None:
@@ -450,7 +456,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get("TZ"):
         _check_time_zone()
     try:
-        return _run(options) if options.command is None else _run_with_output(options)
+        return _run(options) if options.command is None else _with_output(lambda: _run(options))
     except InputError as error:
         from playground.export.terminal import print_error
 
@@ -460,10 +466,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
 
 
-def _run_with_output(options: argparse.Namespace) -> int:
-    """Run a command of which the whole output has to reach standard output. Returns FAILED if it does not."""
+def _with_output(run: Callable[[], int | None]) -> int:
+    """Run what has to write its whole output to standard output. Returns its status; FAILED if the output is cut."""
     try:
-        status = _run(options)
+        status = run() or 0
         if sys.stdout is not None:
             # Otherwise the interpreter writes the rest after the status is decided.
             _flush()

@@ -48,6 +48,8 @@ def _recorded(folder: Path) -> str:
         ("check --json", "1"),
         ("convert --to body", ""),
         ("completion bash", ""),
+        ("--version", ""),
+        ("send --help", ""),
         ("log list", ""),
         ("batch", ""),
     ],
@@ -80,18 +82,31 @@ def test_full_standard_output_is_told_with_status_1(command: str, unbuffered: st
     assert "None" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["check --json", "convert --to body", "completion bash", "doctor"])
-def test_reader_that_closed_the_pipe_is_no_traceback(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "unbuffered", "status"),
+    [
+        ("check --json", "1", 1),
+        ("convert --to body", "1", 1),
+        ("completion bash", "1", 1),
+        ("doctor", "1", 1),
+        ("--version", "1", 1),
+        ("--version", "", 0),
+        ("send --help", "", 0),
+    ],
+)
+def test_reader_that_closed_the_pipe_is_no_traceback(
+    command: str, unbuffered: str, status: int, tmp_path: Path
+) -> None:
     words = command.split()
     if words[0] in ("check", "convert"):
         words.append(_prompt(tmp_path))
-    environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": unbuffered}
     reader, writer = os.pipe()
     os.close(reader)
     arguments = [sys.executable, "-m", "playground", *words]
     done = subprocess.run(arguments, check=False, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (status, "")
 
 
 def test_replay_to_a_full_disk_does_not_blame_an_option(tmp_path: Path) -> None:
