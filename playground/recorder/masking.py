@@ -23,15 +23,13 @@ from playground.recorder.feed_messages import (
     ResponseData,
     ResponseStart,
 )
-from playground.recorder.wire import RawHeaders
+from playground.recorder.wire import READ_CODINGS, RawHeaders
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A larger request is forwarded and not recorded."""
 
 _ANY_BYTES = ("utf-8", "surrogateescape")
 
-
-_BITS = {"gzip": 47, "x-gzip": 47, "deflate": 15}
 MAX_CODINGS = 4
 
 
@@ -42,11 +40,11 @@ class Decompressor:
 
     def __init__(self, encoding: str) -> None:
         names = [name for one in encoding.lower().split(",") if (name := one.strip()) not in ("", "identity")]
-        self.unreadable = next((name for name in names if name not in _BITS), "")
+        self.unreadable = next((name for name in names if name not in READ_CODINGS), "")
         if len(names) > MAX_CODINGS:
             self.unreadable = encoding
         # The coding that was applied last is removed first.
-        self._steps = [] if self.unreadable else [_Inflater(_BITS[name]) for name in reversed(names)]
+        self._steps = [] if self.unreadable else [_Inflater(READ_CODINGS[name]) for name in reversed(names)]
 
     def feed(self, data: bytes) -> bytes:
         """Return the decompressed bytes that `data` completes. Nothing follows on a piece that is too large."""

@@ -173,12 +173,12 @@ class Recorder:
         if self.key is not None:
             key_line = f"Authorization: Bearer {self.key}".encode("ascii")
             fields = [*(one for one in fields if one[0] != b"authorization"), (b"authorization", key_line)]
+        target = self.access.upstream_target(request.target)
+        if is_recorded(request.method.decode(), target.decode("latin-1")):
+            fields = [(name, read_codings(line) if name == b"accept-encoding" else line) for name, line in fields]
         lines = [b"%b: %b" % (line[:4], authority) if name == b"host" else line for name, line in fields]
         if b"host" not in request.values:  # a caller of HTTP/1.0
             lines.insert(0, b"Host: " + authority)
-        target = self.access.upstream_target(request.target)
-        if is_recorded(request.method.decode(), target.decode("latin-1")):
-            lines = [read_codings(line) if line[:16].lower() == b"accept-encoding:" else line for line in lines]
         target = upstream.target_prefix + target
         return encode_head(b"%b %b HTTP/1.1" % (request.method, target), (*lines, *upstream.proxy_lines))
 
@@ -492,7 +492,13 @@ class _Exchange:
         is_stream = b"text/event-stream" in b"".join(response.values.get(b"content-type", ())).lower()
         data, tail = upstream.received(), b""
         while True:
-            payload = framer.feed(data)
+            try:
+                payload = framer.feed(data)
+            except FramingError as error:
+                if error.payload:
+                    seen.response_data(error.payload)
+                    caller.write(data if is_copied else error.payload)
+                raise
             if payload:
                 seen.response_data(payload)
             if framer.ended:

@@ -25,8 +25,8 @@ MAX_LINE_BYTES = 65_536
 _State = Literal["size", "data", "after_data", "trailer", "plain", "until_close"]
 
 
-READ_CODINGS = frozenset(("gzip", "x-gzip", "deflate", "identity"))
-"""Content codings of bodies that are recorded with their text."""
+READ_CODINGS = {"gzip": 47, "x-gzip": 47, "deflate": 15}
+"""Content codings of bodies that are recorded with their text, each with the window bits of zlib."""
 
 
 def is_recorded(method: str, target: str) -> bool:
@@ -37,12 +37,16 @@ def is_recorded(method: str, target: str) -> bool:
 def read_codings(line: bytes) -> bytes:
     """Return an Accept-Encoding line without the codings that are not read, unless it has no other."""
     name, _, value = line.partition(b":")
-    kept = [one for one in value.split(b",") if one.split(b";")[0].strip().lower().decode("latin-1") in READ_CODINGS]
+    names = {*READ_CODINGS, "identity"}
+    kept = [one for one in value.split(b",") if one.split(b";")[0].strip().lower().decode("latin-1") in names]
     return name + b":" + b",".join(kept) if kept else line
 
 
 class FramingError(Exception):
     """The body is not valid HTTP. The message is a sentence without an end."""
+
+    payload = b""
+    """The payload in front of the fault, in the bytes with the fault."""
 
 
 class BodyFramer:
@@ -109,7 +113,11 @@ class BodyFramer:
             line = self._line + data[offset:newline]
             self._line = b""
             offset = newline + 1
-            self._take_line(line.removesuffix(b"\r"))
+            try:
+                self._take_line(line.removesuffix(b"\r"))
+            except FramingError as error:
+                error.payload = b"".join(pieces)
+                raise
         if self.ended:
             self.rest = data[offset:]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

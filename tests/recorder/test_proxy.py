@@ -229,6 +229,21 @@ def test_stream_that_breaks_off_is_not_ended_towards_the_caller() -> None:
     run(story)
 
 
+@pytest.mark.parametrize("fault", [b"zz\r\nmore\r\n", b"1\r\nlonger\r\n"])
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
+def test_text_before_a_chunk_that_is_not_valid_is_forwarded_and_recorded(fault: bytes, version: bytes) -> None:
+    async def story() -> None:
+        chunks = b"4\r\nhalf\r\n" + fault
+        async with recording(always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)) as one:
+            port, _, observer = one
+            got = await exchange(port, POST.replace(b"HTTP/1.1", version))
+            text = b"half" if fault.startswith(b"zz") else b"halfl"
+            assert got.endswith(b"\r\n\r\n" + (chunks if version == b"HTTP/1.1" else text))
+            assert (observer.exchanges[0].outcome, observer.exchanges[0].response) == ("upstream_cut", text)
+
+    run(story)
+
+
 def test_caller_that_leaves_cancels_the_upstream_request() -> None:
     async def story() -> None:
         async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
@@ -407,6 +422,7 @@ def test_path_out_of_the_base_by_dot_segments_is_refused(path: bytes) -> None:
         (b"accept-encoding: gzip, deflate, br, zstd", b"accept-encoding: gzip, deflate"),
         (b"Accept-Encoding:br;q=1.0, GZIP;q=0.8, *;q=0.1", b"Accept-Encoding: GZIP;q=0.8"),
         (b"Accept-Encoding: br", b"Accept-Encoding: br"),
+        (b"Accept-Encoding: br;q=1, identity", b"Accept-Encoding: identity"),
         (b"Accept-Encoding:  gzip", b"Accept-Encoding:  gzip"),
     ],
 )
