@@ -194,9 +194,19 @@ class EndpointStore:
         An endpoint that was removed there stays here until the next start: it may be in use.
         """
         stamp = await asyncio.to_thread(self._file.stamp)
-        if stamp == self._stamp or self._unsaved or self._writing:
+        if stamp in (None, self._stamp) or self._unsaved or self._writing:
             return False
-        before, found = self._endpoints, await asyncio.to_thread(lambda: self._read([])[0])
+        before = self._endpoints
+        changed: list[Endpoint] = []
+        found, notice = await asyncio.to_thread(self._read, changed)
+        if notice:
+            self._report(notice)
+            if changed or await asyncio.to_thread(self._file.stamp) is None:  # damaged, and set aside
+                self._endpoints = {**self._endpoints, **found, **self._endpoints}
+                self.write_again()
+                self._changes()
+            self._stamp = stamp
+            return bool(changed)
         if self._unsaved or self._writing or before is not self._endpoints:
             return False  # changed here meanwhile: with the next look
         self._stamp, self._endpoints = stamp, {**before, **found}

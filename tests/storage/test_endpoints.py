@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -551,3 +552,45 @@ def test_file_in_latin_1_loses_no_endpoint(path: Path) -> None:
     assert [each.name for each in book.all()[2:]] == ["Büro S0", "Büro S1", "Büro S2"]
     assert book.notice.endswith("Recovered endpoints: Büro S0, Büro S1, Büro S2.")
     assert EndpointStore(path).all() == book.all()
+
+
+def _edited_elsewhere(path: Path, *rows: object) -> None:
+    value = json.loads(path.read_text())
+    value["endpoints"] += rows
+    path.write_text(json.dumps(value))
+
+
+def test_refresh_of_a_file_that_was_damaged_meanwhile_keeps_the_endpoints_and_tells(path: Path) -> None:
+    told: list[str] = []
+    book, other = EndpointStore(path, on_error=told.append), EndpointStore(path)
+    book.add(LOCAL)
+    other.add(replace(LOCAL, name="Other"))
+    _edited_elsewhere(path, {"id": "x"})
+    assert asyncio.run(book.refresh())
+    assert told == [book.notice]
+    assert "endpoints.damaged.json" in book.notice
+    names = ["Local llama", "Other"]
+    assert [endpoint.name for endpoint in book.all()][2:] == names
+    assert [endpoint.name for endpoint in EndpointStore(path).all()][2:] == names
+
+
+def test_refresh_of_a_file_that_was_deleted_keeps_an_edited_built_in_endpoint(book: EndpointStore, path: Path) -> None:
+    book.change(replace(book.get(ELECTRON_ID), model="mine"))
+    assert not asyncio.run(book.refresh())
+    path.unlink()
+    assert not asyncio.run(book.refresh())
+    assert book.get(ELECTRON_ID).model == "mine"
+
+
+def test_refresh_of_a_file_that_cannot_be_read_keeps_it_and_tells_once(path: Path) -> None:
+    told: list[str] = []
+    book = EndpointStore(path, on_error=told.append)
+    book.change(replace(book.get(ELECTRON_ID), model="mine"))
+    kept = path.rename(path.with_name("kept"))
+    path.mkdir()
+    assert [asyncio.run(book.refresh()) for _ in range(2)] == [False, False]
+    assert book.get(ELECTRON_ID).model == "mine"
+    assert len(told) == 1
+    path.rmdir()
+    kept.rename(path)
+    assert EndpointStore(path).get(ELECTRON_ID).model == "mine"
