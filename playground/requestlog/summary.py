@@ -43,7 +43,7 @@ class Summary(Struct, frozen=True):
 
 
 def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
-    """Cheap enough for the event loop. `seen_ids` are ids of earlier attempts which the state no longer holds."""
+    """Return the figures and texts of a run. `seen_ids` are ids of earlier attempts which the state no longer holds."""
     usage = state.usage
     ids = {attempt.request_id for attempt in state.attempts} | {state.body_id} | set(seen_ids)
     ids |= {one.value for attempt in state.attempts for one in attempt.request_ids}
@@ -65,7 +65,8 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
         answer=column_text(state.text),
         called=column_text(", ".join(call.name for _, call in sorted(state.tool_calls.items()))),
         error_title=column_text(state.error.title) if state.error else "",
-        error=hidden_text(state),
+        # Stored at the end only, and each event is searched for further choices.
+        error=hidden_text(state) if state.ended else "",
         traits=traits_of(state),
         ids=tuple(sorted({column_text(id_) for id_ in ids if id_})),
     )

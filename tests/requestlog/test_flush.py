@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from playground.client.events import AttemptStarted
+from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, HeadersReceived, RawEvent
+from playground.requestlog.filter import parse
 from playground.requestlog.log import RequestLog
-from tests.requestlog.samples import answered, keep, record, run
+from playground.runs.state import RunState
+from playground.runs.summary import further_choices
+from tests.requestlog.samples import START, answered, keep, record, run
 
 
 def test_settle_durable_leaves_events_of_other_running_requests_to_the_next_flush(tmp_path: Path) -> None:
@@ -50,6 +54,42 @@ def test_note_while_other_requests_end_waits_for_one_timer(tmp_path: Path, monke
             log.note(live.run_id, AttemptStarted(0.0, 1))
             await keep(log, record(), answered())
         assert armed.count(log._flush_by_timer) == 1
+        await log.close()
+
+    run(work())
+
+
+def test_further_choices_are_read_once_at_the_end_and_then_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[RunState] = []
+
+    def spy(state: RunState) -> dict[int, RunState]:
+        read.append(state)
+        return further_choices(state)
+
+    monkeypatch.setattr("playground.requestlog.summary.further_choices", spy)
+
+    async def work() -> None:
+        log, live, state = await RequestLog.open(tmp_path), record(), RunState()
+        await log.begin(live)
+        call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"town": "Uppsala"}'}}
+        deltas = [{"content": "Gothen"}, {"content": "burg"}, {"tool_calls": [call]}]
+        raw: list[AnyEvent] = [
+            RawEvent(0.3, json.dumps({"choices": [{"index": 1, "delta": delta}]})) for delta in deltas
+        ]
+        begun: list[AnyEvent] = [AttemptStarted(0.0, 1), HeadersReceived(0.2, 200, "id", "text/event-stream")]
+        for event in (*begun, ContentDelta(0.3, "Lund"), *raw):
+            log.note(live.run_id, event)
+            state.apply(event)
+            await log._write_worker.call(log._flush)
+        assert read == []
+        log.note(live.run_id, Completed(0.4))
+        state.apply(Completed(0.4))
+        await log.finish(live.run_id, state)
+        assert len(read) == 1
+        for text in ("Gothenburg", "Uppsala", "Lund"):
+            assert [row.run_id for row in await log.page(parse(text, START))] == [live.run_id]
         await log.close()
 
     run(work())
