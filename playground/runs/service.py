@@ -162,8 +162,9 @@ class RequestService:
         self.log: RunLog | None = None
         self._on_ended, self._on_learned, self._on_context = on_ended, on_learned, on_context
         self.running: dict[str, Run] = {}
-        self._explained: WeakValueDictionary[str, PendingRequest] = WeakValueDictionary()
         """Requests in flight of this process, by run_id."""
+        self._explained: WeakValueDictionary[str, PendingRequest] = WeakValueDictionary()
+        """Ended requests that are still displayed, by run_id: a later report may correct their explanations."""
         self._one_a_turn = asyncio.Lock()
 
     async def send(
