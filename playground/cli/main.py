@@ -276,8 +276,8 @@ def _add_record(commands: _Commands) -> None:
     parser = commands.add_parser(
         "record",
         help="record the requests of another program",
-        description="Listens on a loopback address, forwards every request to the endpoint unchanged, and records chat "
-        "completions in the request log. Ends on Ctrl+C.",
+        description="Listens on a loopback address, forwards every request to the endpoint with its body unchanged, "
+        "and records chat completions in the request log. Ends on Ctrl+C.",
     )
     parser.add_argument("--port", type=_port, default=8788, metavar="N", help="port (default 8788; 0: a free one)")
     _endpoint_options(parser)

@@ -1,1 +1,1 @@
-"""The Recorder: a loopback address that forwards to an endpoint unchanged and records every request."""
+"""The Recorder: a loopback address that forwards requests to an endpoint and records them."""

@@ -357,7 +357,7 @@ def _unreadable_error(coding: str) -> ApiError:
         "protocol",
         "The response was forwarded and cannot be read",
         f"It has the content coding {coding}; only gzip and deflate are read. The program received it unchanged.",
-        "Let the program send Accept-Encoding: gzip, or the endpoint follow it.",
+        "Let the program accept gzip, and the endpoint send it.",
     )
 
 

@@ -1,4 +1,4 @@
-"""TCP connections and HTTP/1.1 heads for forwarding: heads are validated and passed on unchanged.
+"""TCP connections and HTTP/1.1 heads for forwarding: heads are validated and forwarded line by line.
 
 Server and client libraries parse for applications: they drop informational responses, trailers and the case of header
 names, and cost several times as much as copying.

@@ -171,7 +171,7 @@ class ConnectPanel(QWidget):
         self.copy = CopyButton("the code")
         row = row_of((self.client, 1), self.copy)
         column = column_of(words("Connect your program", "strong"), on=self, margins=GRID * 2, spacing=GRID)
-        note = "Change the base URL. The key, headers and stream pass through unchanged; the key is not stored."
+        note = "Change the base URL. The key, body and stream pass through unchanged; the key is not stored."
         column.addWidget(words(note, "muted"))
         column.addLayout(row)
         column.addWidget(self.code)

@@ -39,7 +39,7 @@ from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.tab_bar import PaneTabs
 
-STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.
+STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, with key and body unchanged.
 2. Set the base URL of your program to the address that is then displayed.
 3. Run your program. Its requests are listed here with cached tokens and what broke their prefix."""
 NO_REQUEST = """The Recorder listens at {url} and has received no request yet.
