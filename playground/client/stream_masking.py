@@ -255,22 +255,28 @@ class StreamMasker:
         return coming[:kept]
 
     def _without_beginnings(self, known: str, coming: str) -> str:
-        """Mask the beginnings of a key that something else follows, but for the characters that were displayed."""
+        """Mask the beginnings of a key that something else follows, but for the characters that were displayed.
+
+        The last characters of one may begin another key (`abcd` + `abcde…`, if its fifth character is an `a`).
+        """
         whole = known + coming
-        for start, end in reversed(beginnings(whole, self._heads)):
-            if len(known) < end < len(whole):
+        begins = len(whole) - self._suspicious(whole, 1)
+        for start, found_end in reversed(beginnings(whole, self._heads)):
+            end = begins if start < begins < found_end else found_end
+            if len(known) < end < len(whole) and (end == found_end or end - start >= PIECE_CHARS):
                 whole = whole[: max(start, len(known))] + MASK + whole[end:]
         return whole[len(known) :]
 
-    def _suspicious(self, text: str) -> int:
-        """Return how many characters at the end may be the beginning of a key, escaped or not."""
+    def _suspicious(self, text: str, least: int = SUSPECT_CHARS) -> int:
+        """Return how many characters at the end may be the beginning of a key, escaped or not: 0 or at least `least`
+        characters of the key."""
         window = text[-max(map(len, self._forms)) * _LONGEST_ESCAPE :]
         partial = _PARTIAL_ESCAPE.search(window)
         body = window[: partial.start()] if partial else window
         units = [found.group() for found in _UNIT.finditer(body)]
         plain = [decoded(unit) if len(unit) > 1 else unit for unit in units]
         length = self._key_prefix("".join(plain))
-        if length < SUSPECT_CHARS:
+        if length < least:
             return 0
         taken, characters = 0, 0
         for unit, character in zip(reversed(units), reversed(plain), strict=True):

@@ -90,6 +90,17 @@ def test_key_of_repeated_characters_is_masked_however_it_is_cut(key: str, size: 
     assert text.startswith("It is ")
 
 
+@pytest.mark.parametrize("before", [3, 5, 8, 10, 12])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("key", ["q7Xw9bTzqmq4Rqvn2KdY", "s2Qs2Qs2QuVx8s2Qw9Lp", "Zk4/Zk4+Zk4_Zk4-9Lp2"])
+def test_key_behind_its_own_beginning_is_masked(key: str, size: int, before: int) -> None:
+    text = f"see {key[:before]}{key} end"
+    shown = _text(_decoded([_chunk(text[at : at + size]) for at in range(0, len(text), size)], key))
+    assert shown.startswith("see ")
+    assert shown.endswith(" end")
+    assert not [at for at in range(len(key) - 7) if key[at : at + 8] in shown]
+
+
 @pytest.mark.parametrize("key", ["h73mmyblZq7/Lm2+Xk9T", "aaaabbbbccccdddd1111", "key-key-key-key-key-1"])
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_key_whose_next_piece_equals_the_delayed_one_is_masked(key: str, size: int) -> None:
