@@ -158,7 +158,14 @@ class CompareController(QObject):
 
     def view(self) -> ModeView:
         """Return the mode's widgets."""
-        return ModeView(self.page, self.tools, send=self.send_or_stop, take_focus=self._take_focus, close=self.rest)
+        return ModeView(
+            self.page,
+            self.tools,
+            send=self.send_or_stop,
+            take_focus=self._take_focus,
+            panes=self.page.panes,
+            close=self.rest,
+        )
 
     def _connect(self) -> None:
         page, tools, session, files = self.page, self.tools, self.session, self.files

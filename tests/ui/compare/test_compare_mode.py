@@ -99,6 +99,17 @@ async def test_compare_columns_are_sent_and_every_figure_is_reported(session: Se
         assert stored.record.source == "experiment"
 
 
+async def test_compare_next_pane_goes_from_the_values_over_the_columns_to_the_summary(session: Session) -> None:
+    page, window = compare_of(session, edited()).page, session.window
+    seen = []
+    for action in (*["next_pane"] * 4, "previous_pane"):
+        window.actions_table[action].trigger()
+        seen.append(window.focusWidget())
+    value = page.values.fields["question"]
+    columns = [view.more for view in page.columns]
+    assert seen == [*columns, page.summary, value, page.summary]
+
+
 async def test_compare_after_a_change_of_theme_displays_what_is_sent(session: Session, hand: UiDriver) -> None:
     compare = compare_of(session, edited())
     session.window.actions_table["theme"].trigger()
