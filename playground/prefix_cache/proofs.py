@@ -94,7 +94,7 @@ class CacheOff:
     def add(self, fields: Mapping[str, Json] | None, tokens: float, cached: int) -> None:
         """Add a report for a prompt that shares `tokens` at least with an earlier request."""
         parameters = that_may_matter(fields or {})
-        known = self._reports[parameters] = self._reports.pop(parameters, None) or _Unserved()
+        known = self._reports[parameters] = self._reports.pop(parameters, _Unserved())
         if len(self._reports) > MAX_PARAMETERS:
             del self._reports[next(iter(self._reports))]
         if cached:
