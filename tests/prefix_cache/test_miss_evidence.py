@@ -215,6 +215,6 @@ def test_explain_miss_expected_loss_is_none_if_all_reports_are_whole_larger_unit
 def test_cache_off_with_another_user_in_each_request_knows_the_newest_only() -> None:
     off = CacheOff()
     users = [{"user": f"caller {number}"} for number in range(MAX_PARAMETERS + 1)]
-    for fields in (users[0], *users, users[0], *users[2:], *users[2:]):
+    for fields in (*users[:-1], *users[:-1], users[0], users[-1], users[-1]):
         off.add(fields, 2_000.0, 0)
     assert [off.serves_nothing(fields, 2_000.0) for fields in users] == [True, False, *[True] * (MAX_PARAMETERS - 1)]
