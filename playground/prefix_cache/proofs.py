@@ -35,6 +35,8 @@ MOVED = 2
 """Earlier reports in a row, from which a template that moves text is the cause of a report that agrees with it."""
 OFF, OFF_AGAIN = 2, 4
 """Reports of nothing in a row after which nothing is forecast, if none before had cached tokens, and if some had."""
+MAX_PARAMETERS = 256
+"""Sets of parameters that are known, the newest ones: with the name of a user in each request they would never end."""
 LARGE = 1100.0
 """Tokens above the usual minimums: a cache that serves no prefix as long is off, whatever the length."""
 RESTARTS = 3
@@ -91,7 +93,10 @@ class CacheOff:
 
     def add(self, fields: Mapping[str, Json] | None, tokens: float, cached: int) -> None:
         """Add a report for a prompt that shares `tokens` at least with an earlier request."""
-        known = self._reports.setdefault(that_may_matter(fields or {}), _Unserved())
+        parameters = that_may_matter(fields or {})
+        known = self._reports[parameters] = self._reports.pop(parameters, _Unserved())
+        if len(self._reports) > MAX_PARAMETERS:
+            del self._reports[next(iter(self._reports))]
         if cached:
             known.count, known.tokens, known.served = 0, 0.0, True
         else:

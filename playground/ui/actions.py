@@ -248,8 +248,8 @@ class WindowActions:
             "find_previous": lambda: prompt.find_next(-1),
             "replace": prompt.show_replace,
             "filter_log": lambda: window.log.focus_filter(),
-            "next_pane": lambda: self._step_pane(1),
-            "previous_pane": lambda: self._step_pane(-1),
+            "next_pane": lambda: window.step_pane(1),
+            "previous_pane": lambda: window.step_pane(-1),
             "voice": lambda: window.answers and window.voicing.open(),
             "toggle_response": lambda: window.places.toggle("response"),
             "toggle_inspector": lambda: window.places.toggle("inspector"),
@@ -358,19 +358,3 @@ class WindowActions:
         self._window.modes.show_mode("prompt")
         if self._window.answers:
             self._window.versions.toggle()
-
-    def _step_pane(self, step: int) -> None:
-        panes = [
-            pane
-            for pane in (
-                self._window.prompt,
-                self._window.response,
-                self._window.inspector,
-                self._window.area.panel,
-                self._window.log,
-            )
-            if pane.isVisible() or pane is self._window.prompt
-        ]
-        focus = self._window.focusWidget()
-        at = next((i for i, pane in enumerate(panes) if focus is not None and pane.isAncestorOf(focus)), 0)
-        panes[(at + step) % len(panes)].take_focus()

@@ -84,12 +84,16 @@ def move_focus(window: QWidget, *, forward: bool) -> bool:
             near = [stop for stop in stops if focus is not None and focus.isAncestorOf(stop)]
         chosen = (near or stops)[0 if forward else -1]
     chosen.setFocus(Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason)
-    parent: QWidget | None = chosen.parentWidget()
+    _scroll_to(chosen)
+    return True
+
+
+def _scroll_to(widget: QWidget) -> None:
+    parent: QWidget | None = widget.parentWidget()
     while parent is not None:
         if isinstance(parent, QScrollArea):
-            parent.ensureWidgetVisible(chosen)
+            parent.ensureWidgetVisible(widget)
         parent = parent.parentWidget()
-    return True
 
 
 class MainWindow(QMainWindow):
@@ -397,6 +401,18 @@ class MainWindow(QMainWindow):
     async def _remember(self) -> None:
         await self.workspace.remember_sent()
         self.requests.refresh_forecast()
+
+    def step_pane(self, step: int) -> None:
+        """Move the focus to the next (1) or previous (-1) visible pane of the mode on display."""
+        panes = self.modes.panes() or [
+            (pane, pane.take_focus) for pane in (self.prompt, self.response, self.inspector, self.area.panel, self.log)
+        ]
+        shown = [(pane, take_focus) for pane, take_focus in panes if pane and pane.isVisible()]
+        focus = self.focusWidget()
+        within = [at for at, (pane, _) in enumerate(shown) if focus is pane or (focus and pane.isAncestorOf(focus))]
+        if shown:
+            shown[((within or [min(-step, 0)])[0] + step) % len(shown)][1]()
+            _scroll_to(self.focusWidget())
 
     def send(self) -> None:
         """Send in the mode on display, or stop its requests."""

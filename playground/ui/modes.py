@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from playground.ui.main_window import MainWindow
 
 PROMPT = "prompt"
+Pane: TypeAlias = tuple[QWidget | None, Callable[[], object]]
+"""A pane with the function that gives it the focus."""
 MAX_LEAST_PX = 380
 """The window fits a screen of 1920×1080 at a scale factor of 2."""
 
@@ -34,6 +36,8 @@ class ModeView(Struct, frozen=True):
     """Runs on Ctrl+Enter while the mode is current; None: the key does nothing there."""
     take_focus: Callable[[], object] | None = None
     """Called whenever the mode becomes current."""
+    panes: Callable[[], Sequence[Pane]] | None = None
+    """Returns the panes between which the focus moves, in this order; None: the window's."""
     take_theme: Callable[[], object] | None = None
     """Called after a change of theme, for what the style sheet does not reach."""
     take_zoom: Callable[[], object] | None = None
@@ -100,6 +104,11 @@ class Modes(QStackedWidget):
     def run(self, action_id: str, default: Callable[[], object]) -> object:
         """Run the current mode's handler of an action, or the window's own."""
         return self._views[self.current].commands.get(action_id, default)()
+
+    def panes(self) -> Sequence[Pane] | None:
+        """Return the panes of the current mode; None: it has the window's."""
+        view = self._views[self.current]
+        return None if view.panes is None else view.panes()
 
     def show_theme(self) -> None:
         """Pass a change of theme to every mode that has been built."""

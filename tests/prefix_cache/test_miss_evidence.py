@@ -15,7 +15,7 @@ from playground.prefix_cache.miss_evidence import EarlierRequest, Expected, Miss
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.proofs import CacheProofs
+from playground.prefix_cache.proofs import MAX_PARAMETERS, CacheOff, CacheProofs
 from playground.prefix_cache.reach import Reach
 from playground.prefix_cache.view import CacheView, Order, view_of_fields
 from playground.prompt.document import Json
@@ -210,3 +210,11 @@ def test_explain_miss_expected_loss_is_none_if_all_reports_are_whole_larger_unit
     )
     explained = explain_miss(now, None, earlier, CacheUsage(1_460, 1_056), found)
     assert (explained is not None and explained.cause == "server") == lost
+
+
+def test_cache_off_with_another_user_in_each_request_knows_the_newest_only() -> None:
+    off = CacheOff()
+    users = [{"user": f"caller {number}"} for number in range(MAX_PARAMETERS + 1)]
+    for fields in (*users[:-1], *users[:-1], users[0], users[-1], users[-1]):
+        off.add(fields, 2_000.0, 0)
+    assert [off.serves_nothing(fields, 2_000.0) for fields in users] == [True, False, *[True] * (MAX_PARAMETERS - 1)]

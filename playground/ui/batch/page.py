@@ -28,6 +28,7 @@ from playground.export.terminal import visible, visible_line
 from playground.runs.metrics import counted, dollars, finish_text, percent, seconds
 from playground.ui.batch.model import BatchModel, BatchTable
 from playground.ui.batch.setup import BatchSetup
+from playground.ui.modes import Pane
 from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
 from playground.ui.topbar import shortened_name
 from playground.ui.widgets.figure_row import FigureRow
@@ -256,6 +257,16 @@ class BatchPage(QWidget):
         column_of(self.setup, self.progress, order, self._filter_row(), on=above, margins=0, spacing=0)
         column_of(FittedScroll(above), (self.body, 1), on=page, margins=0, spacing=0)
         return page
+
+    def panes(self) -> Sequence[Pane]:
+        """Return the settings, the rows and the detail of a row; without rows, the buttons that add some."""
+        column = next(iter(self.setup.combos.values()), self.setup.order)
+        return (
+            (self.stack.widget(0), self.first_button.setFocus),
+            (self.setup, column.setFocus),
+            (self.table, self.table.setFocus),
+            (self.detail, self.detail.text.setFocus),
+        )
 
     def show_gaps(self, text: str) -> None:
         """Say which rows have no value for a variable; an empty text hides it."""

@@ -54,6 +54,7 @@ from playground.ui.widgets.task_dialog import open_once
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast
     from playground.prompt.document import Document
+    from playground.ui.modes import Pane
 
 FORECAST_MS = 40
 """After an edit of a column, its forecast follows."""
@@ -436,6 +437,12 @@ class ComparePage(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         self.displayed.emit()
+
+    def panes(self) -> Sequence[Pane]:
+        """Return the values, the columns and the summary."""
+        value = next(iter(self.values.fields.values()), self.values.order)
+        columns = [(view, view.more.setFocus) for view in self.columns]
+        return (self.values, value.setFocus), *columns, (self.summary.parentWidget(), self.summary.setFocus)
 
     def set_columns(self, count: int) -> None:
         """Create or remove column views so that there are `count`."""

@@ -117,6 +117,7 @@ class BatchController(QObject):
             self.tools,
             send=self.start_or_pause,
             take_focus=self.take_focus,
+            panes=self.page.panes,
             close=self.close,
             take_zoom=self.page.show_zoom,
         )

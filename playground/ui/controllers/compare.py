@@ -161,9 +161,10 @@ class CompareController(QObject):
         return ModeView(
             self.page,
             self.tools,
-            self.send_or_stop,
-            self._take_focus,
-            self.rest,
+            send=self.send_or_stop,
+            take_focus=self._take_focus,
+            panes=self.page.panes,
+            close=self.rest,
         )
 
     def _connect(self) -> None:

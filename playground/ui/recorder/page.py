@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from playground.recorder.programs import Analysis, Figures, Leak, figures
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import counted, dollars, percent, seconds
+from playground.ui.modes import Pane
 from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.inspector.pane import InspectorPane
 from playground.ui.panes.log.filter_line import FilterLine
@@ -37,7 +38,7 @@ from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of, row_of, scrolled
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
-from playground.ui.widgets.tab_bar import PaneTabs
+from playground.ui.widgets.tab_bar import tab_bar
 
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, with key and body unchanged.
 2. Set the base URL of your program to the address that is then displayed.
@@ -95,7 +96,7 @@ class RecorderPage(QWidget):
         self.inspector = InspectorPane()
         self.inspector.tabs.hide()  # advice is about the prompt in the editor
         self.tabs = QTabWidget()
-        bar = PaneTabs()
+        bar = tab_bar("Views of the recording", ())
         bar.tightens = True
         self.tabs.setTabBar(bar)
         self.tabs.setDocumentMode(True)
@@ -241,17 +242,13 @@ class RecorderPage(QWidget):
         if self.table.current_row() is None:
             self.table.selectRow(0)
 
-    def step_pane(self, step: int) -> None:
-        """Move the focus to the next (1) or previous (-1) pane: programs, requests, leaks."""
-        focus = self.focusWidget()
-        panes = (self.programs, self._middle, self.tabs)
-        at = next((at for at, pane in enumerate(panes) if focus is not None and pane.isAncestorOf(focus)), 1)
-        at = 0 if focus is self.programs else at
-        target = panes[(at + step) % len(panes)]
-        if target is self._middle:
-            self.take_focus()
-        else:
-            (self.tabs.tabBar() if target is self.tabs else target).setFocus()
+    def panes(self) -> Sequence[Pane]:
+        """Return programs, requests and leaks."""
+        return (
+            (self.programs, self.programs.setFocus),
+            (self._middle, self.take_focus),
+            (self.tabs, self.tabs.tabBar().setFocus),
+        )
 
     def set_theme(self, theme: Theme) -> None:
         """Use other colors."""

@@ -82,9 +82,9 @@ class GrowingModel(QAbstractTableModel, Generic[Row]):
 
 REQUEST_ROW_PX = 25
 PAD_PX, FIRST_PAD_PX = 11, 14
+"""Beside a cell's text, as the style sheet has it for headers; at the left of the first column."""
 FIGURE_PAD_PX = 2
 """Before a right-aligned figure, so that it is not cut: "1,…" would read as another figure."""
-"""Beside a cell's text, as the style sheet has it for headers; at the left of the first column."""
 BAR_PX, MARK_PX = 52, 3
 """Width of the bar of cached tokens, and of the mark at the left of the row on display."""
 LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter

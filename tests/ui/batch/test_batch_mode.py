@@ -417,6 +417,26 @@ async def test_batch_every_control_has_an_accessible_name(session: Session, hand
                 assert widget.accessibleName() or (callable(text) and text()), widget
 
 
+async def test_batch_next_pane_goes_over_settings_rows_and_detail(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    page, window = batch_of(session).page, session.window
+    window.modes.setFocus()
+    window.actions_table["next_pane"].trigger()
+    assert window.focusWidget() is page.first_button
+    await planned(session, hand, tmp_path)
+    page.table.setFocus()
+    seen = []
+    for action in (*["next_pane"] * 2, *["previous_pane"] * 2):
+        window.actions_table[action].trigger()
+        seen.append(window.focusWidget())
+    first = page.setup.combos["shop"]
+    assert seen == [page.detail.text, first, page.detail.text, page.table]
+    page.filter.setFocus()
+    window.actions_table["next_pane"].trigger()
+    assert window.focusWidget() is first
+
+
 async def test_batch_groups_fold_by_click_and_keys(session: Session, hand: UiDriver, tmp_path: Path) -> None:
     batch = await planned(session, hand, tmp_path)
     model, table = batch.page.model, batch.page.table

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from msgspec.structs import replace
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox
@@ -97,6 +97,32 @@ async def test_compare_columns_are_sent_and_every_figure_is_reported(session: Se
         assert stored is not None
         assert read_tags(stored.tags) == (compare.session.id, index)
         assert stored.record.source == "experiment"
+
+
+async def test_compare_next_pane_goes_from_the_values_over_the_columns_to_the_summary(session: Session) -> None:
+    page, window = compare_of(session, edited()).page, session.window
+    seen = []
+    for action in (*["next_pane"] * 4, "previous_pane"):
+        window.actions_table[action].trigger()
+        seen.append(window.focusWidget())
+    value = page.values.fields["question"]
+    columns = [view.more for view in page.columns]
+    assert seen == [*columns, page.summary, value, page.summary]
+
+
+async def test_compare_after_a_change_of_theme_displays_what_is_sent(session: Session, hand: UiDriver) -> None:
+    compare = compare_of(session, edited())
+    session.window.actions_table["theme"].trigger()
+    await sent(compare, hand)
+    assert [view.text.exact_text for view in compare.page.columns] == [slot.runs[0].text for slot in compare.slots]
+
+
+async def test_compare_closed_window_has_no_timer_of_it(session: Session, hand: UiDriver) -> None:
+    compare = compare_of(session, edited())
+    compare.page.values.order.setCurrentIndex(1)
+    assert any(timer.isActive() for timer in compare.findChildren(QTimer))
+    session.window.rest()
+    assert not any(timer.isActive() for timer in compare.findChildren(QTimer))
 
 
 async def test_compare_cold_and_warm_start_are_fair(session: Session, hand: UiDriver) -> None:
