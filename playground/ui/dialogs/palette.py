@@ -25,7 +25,7 @@ from playground.ui.theme import GRID, scaled, zoom_factor
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
-from playground.ui.widgets.task_dialog import button_box
+from playground.ui.widgets.task_dialog import button_box, resize_dialog
 
 
 class Rebound(Struct, frozen=True):
@@ -58,8 +58,8 @@ class KeysSheet(QDialog):
         self.table.setTabKeyNavigation(False)
         self.table.setHorizontalHeaderLabels(["Group", "Action", "Key"])
         self.table.verticalHeader().hide()
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        self.table.setColumnWidth(2, 140)
         for number, row in enumerate(rows):
             for column, text in enumerate(row):
                 self.table.setItem(number, column, QTableWidgetItem(text or "—"))
@@ -68,7 +68,7 @@ class KeysSheet(QDialog):
         self.nothing.hide()
         close = button_box(self.accept)
         column_of(self.line, self.nothing, (self.table, 1), self._editor(), close, on=self, margins=GRID * 2)
-        self.resize(560, 620)
+        resize_dialog(self, 560, 620)
 
     def _editor(self) -> QWidget:
         self.key = QKeySequenceEdit()

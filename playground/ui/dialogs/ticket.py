@@ -27,7 +27,7 @@ from playground.ui.widgets.form import combo_box
 from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import Space, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words, write_errors
-from playground.ui.widgets.task_dialog import ask_save
+from playground.ui.widgets.task_dialog import ask_save, resize_dialog
 
 REST_MS = 150
 """After the last letter of the workspace id."""
@@ -70,7 +70,7 @@ class TicketDialog(QDialog):
         self._button(buttons, "Save as zip…", lambda: self._ask("ticket.zip", "Zip (*.zip)"))
         buttons.rejected.connect(self.close)
         column_of(row, (self.preview, 1), self.message, buttons, on=self, margins=GRID * 2)
-        self.resize(820, 640)
+        resize_dialog(self, 820, 640)
 
     def _button(self, box: QDialogButtonBox, label: str, handler: Callable[..., object], look: str = "") -> QPushButton:
         button = push_button(label, look, handler)
