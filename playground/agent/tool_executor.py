@@ -12,7 +12,7 @@ from msgspec import Struct
 from playground.agent.tool_mocks import MockReply, ToolMocks, fill
 from playground.prompt.document import Json, ToolCall
 from playground.prompt.field_errors import FieldError
-from playground.prompt.json_position import JsonFault, read_json
+from playground.prompt.json_text import JsonFault, read_json
 from playground.tools.schema import check_arguments
 
 ResultKind: TypeAlias = Literal[

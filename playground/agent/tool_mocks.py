@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, FieldReader, InputError, Path
-from playground.prompt.json_position import JsonFault, read_json
+from playground.prompt.json_text import JsonFault, read_json
 
 ReplyKind: TypeAlias = Literal["fixed", "template", "error", "ask", "http", "mcp"]
 KINDS: tuple[ReplyKind, ...] = get_args(ReplyKind)
