@@ -219,10 +219,9 @@ def effect(prompt_forecast: PromptForecast, counter: TokenEstimator, rates: Rate
     )
     counted = counter.estimate(text)
     share = counter.estimate(text[: stable_length(document)]) / counted if counted else 0.0
-    stable, price = prompt * share, None
-    if rates.fresh is not None and rates.cached is not None:
-        price = (stable * rates.cached + (prompt - stable) * rates.fresh) * REQUESTS / 1_000_000
-    return Effect(stable, prompt_forecast.forecast.cached_tokens, prompt, price)
+    stable = prompt * share
+    once = rates.input_cost(prompt - stable, stable)
+    return Effect(stable, prompt_forecast.forecast.cached_tokens, prompt, None if once is None else once * REQUESTS)
 
 
 def with_parameter(document: Document, name: str, value: Json) -> Document:

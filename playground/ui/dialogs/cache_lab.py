@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.client.endpoint import Endpoint, Rates
+from playground.client.endpoint import Endpoint, Rates, price
 from playground.experiments.lab import (
     PLANS,
     TITLES,
@@ -33,7 +33,7 @@ from playground.experiments.lab import (
     sentences,
     to_json,
 )
-from playground.experiments.replay import Breaker, CacheHistory, saved
+from playground.experiments.replay import Breaker, CacheHistory
 from playground.lint.rules.requests import plan_batch
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
@@ -131,8 +131,8 @@ class ReplayDialog(QDialog):
 
 
 def _cells(one: Breaker, rates: Rates) -> tuple[str, ...]:
-    price = saved(one.lost, rates.fresh, rates.cached)
-    cost = "not priced" if price is None else f"≈ {dollars(price)}"
+    less = rates.saved(one.lost)
+    cost = "not priced" if less is None else f"≈ {dollars(less)}"
     return one.title, one.place, f"{len(one.runs):,}", f"{one.lost:,.0f}", cost
 
 
@@ -355,10 +355,8 @@ def cost_words(plan: LabPlan, endpoint: Endpoint) -> str:
     limits = endpoint.plan
     busy = plan_batch(len(plan.steps), 1, limits.requests_per_minute, GUESS_S)
     time = seconds(max(busy, plan.idle_s))
-    rate = endpoint.rates.fresh
-    money = (
-        "cost unknown: no rate is set" if rate is None else f"at most ≈ {dollars(plan.tokens * rate / 1e6)} of input"
-    )
+    cost = price(plan.tokens, endpoint.rates.fresh)
+    money = "cost unknown: no rate is set" if cost is None else f"at most ≈ {dollars(cost)} of input"
     within = f" within {limits.name}'s limits" if limits.requests_per_minute else ""
     return f"{counted(len(plan.steps), 'request')}, ≈ {plan.tokens:,.0f} tokens, {money}, about {time}{within}."
 

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.client.endpoint import PlanLimits, Rates
+from playground.client.endpoint import PlanLimits, Rates, price
 from playground.experiments.repeat import MOST, Drift, drift, repeat
 from playground.lint.rules.requests import plan_batch
 from playground.prefix_cache.text_compare import snippet
@@ -188,12 +188,12 @@ def what_it_takes(ahead: Ahead, times: int, at_once: int) -> str:
 
 
 def _money(ahead: Ahead, times: int) -> str:
-    if ahead.rates.fresh is None:
+    most, output = price(ahead.prompt_tokens, ahead.rates.fresh), price(ahead.max_tokens, ahead.rates.output)
+    if most is None:
         return "Cost unknown: no rate is set for fresh input."
-    most = ahead.prompt_tokens * times * ahead.rates.fresh / 1e6
-    if ahead.rates.output is None or ahead.max_tokens is None:
-        return f"Input at most ≈ {dollars(most)}; output is not priced."
-    return f"At most ≈ {dollars(most + ahead.max_tokens * times * ahead.rates.output / 1e6)}."
+    if output is None:
+        return f"Input at most ≈ {dollars(most * times)}; output is not priced."
+    return f"At most ≈ {dollars((most + output) * times)}."
 
 
 def _cells(found: Drift, row: int) -> tuple[str, ...]:
