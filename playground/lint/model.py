@@ -85,16 +85,9 @@ class FindingPlace(Struct, frozen=True):
     @property
     def message(self) -> int | None:
         """The message's index, where the place is in one."""
-        return self._index("messages")
-
-    @property
-    def tool_index(self) -> int | None:
-        """The tool's index, where the place is in one."""
-        return self._index("tools")
-
-    def _index(self, name: str) -> int | None:
-        if len(self.path) > 1 and self.path[0] == name and isinstance(self.path[1], int):
-            return self.path[1]
+        match self.path:
+            case ("messages", int(index), *_):
+                return index
         return None
 
 

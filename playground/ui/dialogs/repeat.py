@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from msgspec import Struct
-from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QLabel,
     QWidget,
@@ -61,9 +60,6 @@ def ahead_of(workspace: AppServices, document: Document, last: RunState | None) 
 
 class RepeatDialog(TaskDialog):
     """`send` sends the prompt once, with the tag of this series in the log, and returns its state."""
-
-    finished_with = Signal(object)
-    """The Drift."""
 
     def __init__(
         self,
@@ -146,8 +142,6 @@ class RepeatDialog(TaskDialog):
         self._states.append(state)
         self.progress.setValue(len(self._states))
         self._show(drift(self._states))
-        if len(self._states) == self.times.value() and self._drift is not None:
-            self.finished_with.emit(self._drift)
 
     def _show_busy(self) -> None:
         self.go.setText("Stop" if self.running else "Start")
