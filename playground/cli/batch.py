@@ -45,7 +45,7 @@ from playground.prompt.field_errors import FieldError, InputError, UnwritableOut
 from playground.prompt.files import OpenedPrompt, dump, read_input
 from playground.runs.metrics import counted, dollars, percent
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.storage.paths import data_folder, write_shared
 from playground.tasks import Tasks
 

@@ -27,7 +27,7 @@ from playground.runs.run import Run
 from playground.runs.service import PendingRequest
 from playground.runs.summary import further_choices, summary
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.storage.paths import data_folder
 from playground.tasks import Tasks
 

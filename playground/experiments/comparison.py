@@ -20,7 +20,7 @@ from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.diff import opcodes
 from playground.prompt.document import Document
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 from playground.runs.metrics import Figure, has_input, output_figure
 from playground.runs.state import Phase, RunState
 

@@ -39,7 +39,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, dollars, seconds, whole_seconds
 from playground.runs.state import RunState
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.storage.json_file import JsonFile
 from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import Chart, Series

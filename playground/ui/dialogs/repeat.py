@@ -24,7 +24,7 @@ from playground.runs.metrics import counted, dollars, seconds
 from playground.runs.record import group_tag
 from playground.runs.state import RunState
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import progress_bar, spin_box
 from playground.ui.widgets.labels import copy_text, push_button
