@@ -29,7 +29,7 @@ from playground.prompt.field_errors import FieldError, InputError, UnwritableOut
 from playground.requestlog.filter import LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow, LogUnavailableError, StoredRun
-from playground.runs.metrics import Figure, counted, seconds
+from playground.runs.metrics import Figure, counted, input_figure, seconds
 from playground.storage.paths import data_folder, write_private, write_shared
 
 Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
@@ -379,13 +379,18 @@ def _line(row: LogRow) -> str:
         f"{row.started_utc.astimezone():%Y-%m-%d %H:%M:%S}",
         f"{status:<14}",
         f"{visible_line(row.request_id) if row.request_id else '—':<36}",
-        f"in {Figure.reported(row.prompt_tokens).text:>6}",
+        f"in {_input(row):>7}",
         f"cached {Figure.reported(row.cached_tokens).text:>6}",
         f"out {Figure.reported(row.completion_tokens).text:>5}",
         f"ttft {seconds(row.ttft_s):>7}",
         _summary(row),
     )
     return redact("  ".join(cells), None)
+
+
+def _input(row: LogRow) -> str:
+    estimated = row.prompt_tokens_estimated
+    return input_figure(row.prompt_tokens, estimated, row.phase, row.status, row.attempts, "").text
 
 
 def _summary(row: LogRow) -> str:

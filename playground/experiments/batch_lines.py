@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from msgspec import Struct
 
 from playground.experiments.batch_plan import PlannedRow, RowForecast, groups
 from playground.experiments.batch_results import row_number
-from playground.experiments.batch_totals import tokens_of
+from playground.experiments.batch_totals import attempts_of, completion_tokens_of, tokens_of
+from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Json
-from playground.runs.metrics import Figure
+from playground.runs.metrics import EARLY, Figure, input_figure
 from playground.runs.run import Run
+
+if TYPE_CHECKING:
+    from playground.runs.state import Phase
 
 Kind = Literal["row", "variable", "output", "request_id", "in", "cached", "cost", "checks", "status"]
 Status = Literal["queued", "running", "done", "failed"]
@@ -72,8 +76,23 @@ class BatchLine(Struct):
 
     @property
     def prompt_tokens(self) -> Figure:
-        """Return the prompt tokens: reported, or estimated before the end."""
-        return self._tokens(0, self.forecast.prompt_tokens if self.forecast else None)
+        """Return the prompt tokens: reported; estimated before the end, or if the server read the prompt."""
+        estimate = self.forecast.prompt_tokens if self.forecast else None
+        if self.result is None:
+            return self._tokens(0, estimate)
+        phase, status = cast("Phase", self.result.get("phase") or "failed"), self.result.get("status")
+        attempts = attempts_of(self.result)
+        reported = tokens_of(self.result)[0]
+        return input_figure(reported, estimate, phase, status if isinstance(status, int) else None, attempts, "")
+
+    @property
+    def output_tokens(self) -> Figure:
+        """Return the completion tokens: reported; estimated from what arrived before an early end; else unknown."""
+        result = self.result or {}
+        reported, text = completion_tokens_of(result), result.get("text")
+        if reported is None and result.get("phase") in EARLY and isinstance(text, str) and text:
+            return Figure.estimated(TokenEstimator().estimate(text))
+        return Figure.reported(reported)
 
     @property
     def cached_tokens(self) -> Figure:

@@ -24,7 +24,7 @@ class Sums(Struct):
 
     def add_figures(self, result: Mapping[str, Json]) -> None:
         """Add the figures of a result, without those of `earlier` in it."""
-        self._add_run(_attempts_of(result), *tokens_of(result), _completion_tokens_of(result), result.get("cost"))
+        self._add_run(attempts_of(result), *tokens_of(result), completion_tokens_of(result), result.get("cost"))
 
     def add_sums(self, other: Sums) -> None:
         """Add other sums."""
@@ -146,11 +146,12 @@ def tokens_of(result: Mapping[str, Json]) -> tuple[int | None, int | None]:
     )
 
 
-def _completion_tokens_of(result: Mapping[str, Json]) -> int | None:
+def completion_tokens_of(result: Mapping[str, Json]) -> int | None:
+    """Return completion tokens of a result; None if they were not reported."""
     return _count(_usage(result).get("completion_tokens"))
 
 
-def _attempts_of(result: Mapping[str, Json]) -> int:
+def attempts_of(result: Mapping[str, Json]) -> int:
     """Return the attempts of a result. Earlier versions stored none: 1, or 0 for a row that was not sent."""
     attempts, error = _count(result.get("attempts")), result.get("error")
     if attempts is not None:

@@ -21,7 +21,7 @@ from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.diff import opcodes
 from playground.prompt.document import Document
 from playground.prompt.json_text import loads
-from playground.runs.metrics import Figure, has_input
+from playground.runs.metrics import Figure, has_input, output_figure
 from playground.runs.state import Phase, RunState
 
 LETTERS = "ABCD"
@@ -263,6 +263,15 @@ class RunFigures(Struct, frozen=True):
     error_detail: str = ""
     forecast_cached: float | None = None
     forecast_prompt: float | None = None
+    received: float | None = None
+    """Estimate (≈) of the output tokens that arrived before an early end."""
+
+    @property
+    def output(self) -> Figure:
+        """Return the output tokens: reported, else estimated from what arrived before an early end."""
+        if self.completion_tokens is None and self.received is not None:
+            return Figure.estimated(self.received)
+        return Figure.reported(self.completion_tokens)
 
     @property
     def input(self) -> Figure:
@@ -277,6 +286,7 @@ def figures(
 ) -> RunFigures:
     """Return the figures of a request. `forecast` is (cached, prompt) tokens; `answer` its text with tool calls."""
     usage, read = state.usage, has_input(state.phase, state.status, len(state.attempts))
+    output = output_figure(state, "")
     return RunFigures(
         run_id=run_id,
         phase=state.phase,
@@ -296,6 +306,7 @@ def figures(
         error_detail=" ".join(filter(None, (state.error.detail, state.error.advice))) if state.error else "",
         forecast_cached=forecast[0] if forecast and read else None,
         forecast_prompt=forecast[1] if forecast and read else None,
+        received=output.value if output.state == "estimated" else None,
     )
 
 

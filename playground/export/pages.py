@@ -26,9 +26,10 @@ from playground.experiments.comparison_report import (
 )
 from playground.export.masking import masked_run, masked_text
 from playground.export.terminal import visible, visible_line
+from playground.export.ticket import stored_input
 from playground.prompt.diff import DiffRow
 from playground.requestlog.records import StoredRun
-from playground.runs.metrics import UNKNOWN, Figure, dollars, seconds
+from playground.runs.metrics import UNKNOWN, Figure, dollars, output_figure, seconds
 from playground.runs.state import RunState
 from playground.runs.summary import further_choices
 
@@ -86,9 +87,9 @@ def _request_facts(stored: StoredRun, state: RunState) -> Iterator[tuple[str, st
     yield "endpoint", f"{name}, {record.base_url}"
     yield "model", record.model
     yield "outcome", f"{state.status or UNKNOWN} {state.finish_reason or stored.phase}"
-    yield "prompt tokens", Figure.reported(usage.prompt_tokens if usage else None).text
+    yield "prompt tokens", stored_input(stored, state).text
     yield "cached tokens", Figure.reported(usage.cached_tokens if usage else None).text
-    yield "completion tokens", Figure.reported(usage.completion_tokens if usage else None).text
+    yield "completion tokens", output_figure(state, "").text
     yield "time to first token", seconds(state.ttft_s)
     yield "total", seconds(state.ended_at)
     yield "input cost", dollars(price.input)

@@ -32,7 +32,7 @@ from playground.export.snippets import as_curl
 from playground.export.terminal import visible_line
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
-from playground.runs.metrics import Figure, has_input, output_figure, seconds
+from playground.runs.metrics import Figure, input_figure, output_figure, seconds
 from playground.runs.record import RequestRecord
 from playground.runs.state import Attempt, RunState
 from playground.runs.summary import wire_choices, wire_tool_calls
@@ -104,7 +104,7 @@ def _facts(stored: StoredRun, state: RunState, choice: TicketContents) -> str:
         ("method and URL", f"POST {record.base_url}/chat/completions"),
         ("model", record.model),
         ("outcome", f"{state.status or '—'} {state.finish_reason or state.phase}"),
-        ("prompt tokens", _input(stored, state).text),
+        ("prompt tokens", stored_input(stored, state).text),
         ("cached tokens", Figure.reported(usage.cached_tokens if usage else None).text),
         ("completion tokens", output_figure(state, "").text),
         ("time to first token", seconds(state.ttft_s)),
@@ -130,12 +130,11 @@ def _cell(value: str) -> str:
     return visible_line(" ".join(value.splitlines())).replace("|", "\\|")
 
 
-def _input(stored: StoredRun, state: RunState) -> Figure:
-    reported = state.usage.prompt_tokens if state.usage else None
-    forecast = stored.record.forecast
-    if reported is None and forecast is not None and has_input(state.phase, state.status, len(state.attempts)):
-        return Figure.estimated(forecast.prompt_tokens)
-    return Figure.reported(reported)
+def stored_input(stored: StoredRun, state: RunState) -> Figure:
+    """Return the input tokens of a logged request: reported, estimated or unknown."""
+    reported, forecast = state.usage.prompt_tokens if state.usage else None, stored.record.forecast
+    estimated = forecast.prompt_tokens if forecast is not None else None
+    return input_figure(reported, estimated, state.phase, state.status, len(state.attempts), "")
 
 
 def _attempt(stored: StoredRun, attempt: Attempt) -> str:

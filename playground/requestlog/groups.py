@@ -127,9 +127,9 @@ def members(connection: sqlite3.Connection, newest: int) -> list[int]:
 _RUNNING = ", ".join(f"'{phase}'" for phase in PHASES["running"])
 # The rule of metrics.has_input.
 _ESTIMATED = (
-    "coalesce(r.prompt_tokens, CASE WHEN (r.phase IN ('stopped', 'interrupted') AND r.attempts > 0 "
-    "AND coalesce(r.status, 0) < 400) OR (r.phase = 'failed' AND r.status < 400)"
-    " THEN r.prompt_tokens_estimated END)"
+    "coalesce(r.prompt_tokens, CASE WHEN coalesce(r.status, 0) < 400 AND CASE WHEN r.phase = 'failed' "
+    "THEN r.status IS NOT NULL ELSE r.attempts > 0 OR r.phase NOT IN ('stopped', 'interrupted') END "
+    "THEN r.prompt_tokens_estimated END)"
 )
 _SUMS = f"""SELECT g.rates, count(*),
 sum(r.phase IN ({_RUNNING})), sum(r.phase = 'failed'), sum(r.phase IN ('stopped', 'interrupted')),

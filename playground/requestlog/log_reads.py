@@ -97,6 +97,10 @@ class LogReads(ABC):
         self._read_failed = False
         self._damaged: set[str] = set()
 
+    async def version(self) -> int:
+        """Return a number that changes with each write to the file, also by another process; 0 if it is unreadable."""
+        return await self._read(lambda: self._files.reader.execute("PRAGMA data_version").fetchone()[0], 0)
+
     async def page(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> list[LogRow]:
         """Return a page of rows older than number `before`, newest first. Equally fast at any position."""
         rows: list[LogRow] = []

@@ -135,6 +135,18 @@ def has_input(phase: Phase, status: int | None, attempts: int) -> bool:
     return status is not None if phase == "failed" else attempts > 0 or phase not in EARLY
 
 
+def input_figure(
+    reported: int | None, estimated: float | None, phase: Phase, status: int | None, attempts: int, why: str
+) -> Figure:
+    """Return the input tokens: reported; `estimated` before sending if the server read the prompt; else unknown.
+
+    `why`: the reason that they are not reported.
+    """
+    if reported is None and estimated is not None and has_input(phase, status, attempts):
+        return Figure.estimated(estimated, f"Estimated on this machine before sending. {why}")
+    return Figure.reported(reported, why)
+
+
 _COUNT = re.compile(r'"((?:prompt|input|completion|output|cached)_tokens)"\s*:\s*([^\s,{}\[\]]+)')
 
 USAGE_EVENTS = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from playground.ui.panes.inspector.pane import InspectorPane
     from playground.ui.panes.log.pane import LogPane
     from playground.ui.panes.response.pane import ResponsePane
+
+LOOKS_PER_FILE = 3
+"""The log is asked each second for requests of other windows, the file of the endpoints each time after so many."""
 
 
 def tab_stops(widget: QWidget) -> Iterator[QWidget]:
@@ -112,6 +116,9 @@ class MainWindow(QMainWindow):
         self._appearance = appearance
         self._shown = self._painted = False
         self._answers: Answers | None = None
+        self._following: asyncio.Task[None] | None = None
+        """The look at other windows and commands that was begun last."""
+        self._looks = 0
         self._build_panes()
         self._build_parts()
         self._lay_out()
@@ -316,7 +323,7 @@ class MainWindow(QMainWindow):
         requests.running_changed.connect(self._show_running)
         requests.running_changed.connect(self.prompt.set_running)
         requests.forecast_changed.connect(self._show_forecast)
-        requests.ticked.connect(self._refresh_load)
+        requests.ticked.connect(self._on_tick)
         self.keep_warm.row_changed.connect(requests.sent_beside)
         self.keep_warm.notice.connect(self.show_notice)
         self.program.endpoint_edited.connect(lambda: self.keep_warm.stop_all("an endpoint or its key was changed"))
@@ -433,15 +440,19 @@ class MainWindow(QMainWindow):
         self.top.show_running(running, self.actions_table.shortcut("send"))
         self._show_load()
 
-    def _refresh_load(self) -> None:
-        """Show the load; while other processes have requests in flight, read theirs again each second."""
-        if self.workspace.rate_limiter.others_in_flight(self.workspace.endpoint.id):
-            self.workspace.tasks.start(self.workspace.refresh_load(), "count the requests in flight")
+    def _on_tick(self) -> None:
         self._show_load()
-        self.workspace.tasks.start(self._refresh_endpoints(), "look for endpoints of other windows")
+        if self._following is None or self._following.done():
+            self._following = self.workspace.tasks.start(self._follow_others(), "look at other windows and commands")
 
-    async def _refresh_endpoints(self) -> None:
-        if await self.workspace.endpoints.refresh():
+    async def _follow_others(self) -> None:
+        """Take over what other windows and commands have sent and changed."""
+        is_logged = await self.answers.log_paths.look()
+        if is_logged or self.workspace.rate_limiter.others_in_flight(self.workspace.endpoint.id):
+            await self.workspace.refresh_load()
+            self._show_load()
+        self._looks += 1
+        if self._looks % LOOKS_PER_FILE == 0 and await self.workspace.endpoints.refresh():
             self.top.show_endpoints(self.workspace.endpoints.all(), self.workspace.endpoint)
             self.prompt.set_model(self.workspace.endpoint.model)
 

@@ -17,10 +17,13 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageBox
 
+from playground.cli.log import _line as log_line
 from playground.cli.selftest import CONTROL, SHIFT, UiDriver
 from playground.client.events import AnyEvent, AttemptStarted, RetryScheduled
+from playground.export.pages import as_markdown
+from playground.export.ticket import ticket
 from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
-from playground.prompt.document import Document, Message
+from playground.prompt.document import Document, Json, Message
 from playground.requestlog.filter import EVERYTHING, Order
 from playground.requestlog.records import EndedRun
 from playground.runs.record import read_explanation
@@ -81,6 +84,61 @@ def _choose(session: Session, *rows: int) -> None:
 def _cell(session: Session, row: int, title: str) -> str:
     model = session.window.log.model
     return str(model.data(model.index(row, TITLES.index(title))))
+
+
+def _input_and_output(text: str) -> tuple[str, str]:
+    """Return the two figures of a table in Markdown."""
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]*) \|$", text, re.MULTILINE))
+    return rows["prompt tokens"], rows["completion tokens"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "asked", "known"),
+    [
+        ("cut=8", True, ("≈", "≈")),
+        ("stream_error=8", True, ("≈", "≈")),
+        ("stop", True, ("≈", "≈")),
+        ("401", True, ("—", "—")),
+        ("", False, ("≈", "—")),
+    ],
+)
+async def test_tokens_of_a_request_without_usage_are_the_same_in_each_pane_and_copy(
+    session: Session, hand: UiDriver, fault: str, asked: bool, known: tuple[str, str]
+) -> None:
+    window, log = session.window, session.workspace.log
+    assert log is not None
+    faults: dict[str, Json] = {"simulate": "stall=8" if fault == "stop" else fault} if fault else {}
+    document = replace(window.prompt.document(), parameters={"max_tokens": 30, **faults}, include_usage=asked)
+    window.prompt.set_document(document, undoable=True)
+    window.requests.send_or_stop()
+    if fault == "stop":
+        await hand.until(lambda: len(window.response.text_tab.text.toPlainText()) > 10, "text")
+        window.requests.stop()
+    await hand.until(lambda: not window.requests.running, "the end of the request")
+    run_id = window.requests.shown_run_id
+    assert run_id is not None
+
+    def in_log() -> tuple[str, str]:
+        return _cell(session, 0, "in"), _cell(session, 0, "out")
+
+    await hand.until(lambda: tuple(figure[:1] for figure in in_log()) == known, "the figures of the row")
+    figures = in_log()
+    assert (window.inspector.usage.headline.text(), window.inspector.usage.rows["output"].value) == (
+        f"{figures[0]} in",
+        figures[1],
+    )
+    stored, row = await log.get(run_id), window.log.model.row(0)
+    assert stored is not None
+    assert row is not None
+    assert _input_and_output(as_markdown(stored)) == _input_and_output(ticket(stored)) == figures
+    assert f"in {figures[0]:>7} " in log_line(row)
+    if stored.phase != "failed":
+        assert f"{figures[0]} in (— cached)   {figures[1]} out" in window.response.footer.line
+    window.modes.show_mode("compare")
+    await window.compare.open_logged([run_id])
+    column = window.compare.page.columns[0]
+    assert column.input.text() == f"{figures[0]} in"
+    assert f" · {figures[1]} out" in column.status.full_text
 
 
 async def test_attempts_unfold_below_their_request_and_fold_again(session: Session, hand: UiDriver) -> None:

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QLabel,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QSplitter,
     QWidget,
@@ -30,7 +29,7 @@ from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import combo_box, line_edit, spin_box, text_box
 from playground.ui.widgets.labels import CopyButton, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, PageScroll, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.task_dialog import TaskDialog, button_box
@@ -472,9 +471,8 @@ class AgentView(TaskDialog):
         self.empty.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
         self.column.addWidget(self.empty)
         self.column.addWidget(stretch(), 1)
-        self.view = QScrollArea()
+        self.view = PageScroll()
         self.view.setWidget(inside)
-        self.view.setWidgetResizable(True)
         self.view.setAccessibleName("The conversation")
         next_line = row_of((self.reply, 1), self.send_reply)
         left = QWidget()

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 from playground.experiments.batch_lines import BatchLine
 from playground.experiments.batch_totals import BatchTotals
 from playground.export.terminal import visible, visible_line
-from playground.runs.metrics import counted, dollars, finish_text, percent, seconds
+from playground.runs.metrics import UNKNOWN, counted, dollars, finish_text, percent, seconds
 from playground.ui.batch.model import BatchModel, BatchTable
 from playground.ui.batch.setup import BatchSetup
 from playground.ui.modes import Pane
@@ -148,8 +148,8 @@ class BatchDetail(QFrame):
         if self.text.toPlainText() != shown:
             self.text.setPlainText(shown)
         prompt, cached = (line.prompt_tokens.text, line.cached_tokens.text) if line else ("—", "—")
-        status, finish, ttft, usage = (result.get(key) for key in ("status", "finish_reason", "ttft_ms", "usage"))
-        completion = usage.get("completion_tokens") if isinstance(usage, dict) else None
+        status, finish, ttft = (result.get(key) for key in ("status", "finish_reason", "ttft_ms"))
+        output = line.output_tokens.text if line else UNKNOWN
         ended = finish_text(finish) if isinstance(finish, str) else ""
         known = [visible_line(str(value)) for value in (status, ended) if value]
         texts = {
@@ -157,7 +157,7 @@ class BatchDetail(QFrame):
             "cached": f"{cached} of {prompt}",
             "cost": dollars(line.cost) if line else "—",
             "time to first token": seconds(ttft / 1000) if isinstance(ttft, (int, float)) else "—",
-            "output": f"{completion:,} tokens" if isinstance(completion, int) else "—",
+            "output": output if output == UNKNOWN else f"{output} tokens",
         }
         for name, figure in self._figures.items():
             figure.show_value(texts[name], "no result yet" if line and not result else "")
@@ -331,8 +331,10 @@ class BatchPage(QWidget):
             f"{name[:32]} passed {passed:,} of {done:,} ({percent(passed / done if done else None)})"
             for name, passed in totals.passed.items()
         ]
-        parts += [counted(totals.requests, "request"), f"{totals.prompt_tokens:,} in"]
-        parts += [f"{percent(totals.cached_share)} cached", f"{totals.completion_tokens:,} out", dollars(totals.cost)]
+        least = "≥ " if totals.unreported else ""
+        cost = dollars(totals.cost) if totals.cost is None else f"{least}{dollars(totals.cost)}"
+        parts += [counted(totals.requests, "attempt"), f"{least}{totals.prompt_tokens:,} in"]
+        parts += [f"{percent(totals.cached_share)} cached", f"{least}{totals.completion_tokens:,} out", cost]
         if totals.unreported:
             parts.append(f"{totals.unreported:,} not reported")
         self.totals.set_full_text("  ·  ".join(parts))

@@ -334,12 +334,11 @@ class ColumnView(QFrame):
         else:
             assert run is not None
             done = visible_line(finish_text(run.finish_reason)) if run.phase == "done" else run.phase
-            tokens = UNKNOWN if run.completion_tokens is None else f"{run.completion_tokens:,}"
             end = run.error or (ending(state) if state is not None else "")
             http = f" · HTTP {run.status}" if run.phase == "failed" and run.status is not None else ""
             waited_s = run.waited_s if run.waited_s is not None and run.waited_s >= WAITED_S else 0.0
             sent_s = None if run.total_s is None else run.total_s - waited_s
-            status = f"{done}{http} · {seconds(sent_s)} · {tokens} out"
+            status = f"{done}{http} · {seconds(sent_s)} · {run.output.text} out"
             status += f" · {end}" if end else ""
             if waited_s:
                 status += f" · waited {seconds(waited_s)} to be sent"

@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QLabel,
     QPushButton,
-    QScrollArea,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -35,7 +34,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
+from playground.ui.widgets.layouts import FlowLayout, PageScroll, column_of, row_of
 from playground.ui.widgets.notice import shortened, words
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -264,7 +263,7 @@ MAX_PREVIEW_CHARS = 400_000
 NONE_YET = "No leaks found. Text that differs between requests of one program is listed here, with its price."
 
 
-class LeaksPanel(QScrollArea):
+class LeaksPanel(PageScroll):
     """One card per leak, the most expensive first, and totals after all fixes."""
 
     preview_wanted = Signal(object)
@@ -274,7 +273,6 @@ class LeaksPanel(QScrollArea):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName("Leaks")
         self.leaks: tuple[Leak, ...] = ()

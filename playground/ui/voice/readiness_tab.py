@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QGridLayout,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QWidget,
 )
@@ -32,7 +31,7 @@ from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
 from playground.ui.widgets.form import progress_bar, spin_box
 from playground.ui.widgets.labels import copy_text
-from playground.ui.widgets.layouts import FlowLayout, column_of
+from playground.ui.widgets.layouts import FlowLayout, PageScroll, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.readiness import Cache, Distribution, Group, Readiness, readiness
@@ -214,9 +213,8 @@ class ReadinessTab(QWidget):
         for number, spread in enumerate(self.spreads):
             grid.addWidget(spread, number // 2, number % 2)
         grid.setRowStretch(2, 1)
-        scroll = QScrollArea()
+        scroll = PageScroll()
         scroll.setWidget(inner)
-        scroll.setWidgetResizable(True)
         column_of(
             row,
             self.cost,

@@ -7,7 +7,7 @@ from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
 from PySide6.QtCore import QEvent, QMargins, QObject, QPoint, QRect, QSize, Qt, QTimer
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
     QHBoxLayout,
@@ -77,11 +77,25 @@ def _filled(box: _Box, items: Sequence[Item], on: QWidget | None, margins: Margi
     return box
 
 
+class PageScroll(QScrollArea):
+    """Resizes its page to fit."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Lay out the page in its size: Qt tells it of one before it is shown, and not of the larger one after that."""
+        super().showEvent(event)
+        page = self.widget()
+        if page is not None and (layout := page.layout()) is not None:
+            layout.setGeometry(page.contentsRect())
+
+
 def scrolled(inside: QWidget, *, sideways: bool = True) -> QScrollArea:
     """Return a scroll area that resizes `inside` to fit and takes no focus. `sideways`: it may scroll horizontally."""
-    area = QScrollArea()
+    area = PageScroll()
     area.setWidget(inside)
-    area.setWidgetResizable(True)
     area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     if not sideways:
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -187,7 +201,7 @@ _LEAST_SHARE = 0.3
 """Share of the window's height from which contents scroll while other parts have less than they ask for."""
 
 
-class FittedScroll(QScrollArea):
+class FittedScroll(PageScroll):
     """As tall as its contents at its width, if there is room for them (at most `most_px`); otherwise they scroll.
 
     It is hidden and shown with its contents.
@@ -197,7 +211,6 @@ class FittedScroll(QScrollArea):
         super().__init__()
         self._inside, self._most_px = inside, most_px
         self.setWidget(inside)
-        self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)

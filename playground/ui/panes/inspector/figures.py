@@ -19,6 +19,7 @@ from playground.runs.metrics import (
     dollars,
     finish_text,
     has_input,
+    input_figure,
     output_figure,
     percent,
     seconds,
@@ -102,9 +103,9 @@ def _input(model: InspectorModel, usage: Usage | None, why: str) -> Line:
         refused = "The server refused the request" if model.state.status else "No server answered the request"
         refused = refused if model.state.attempts else "The request ended before it was sent"
         return Line(f"{UNKNOWN} in", f"{refused}: no input tokens were counted")
-    if model.forecast is not None:
-        return Line(f"≈ {model.forecast.prompt_tokens:,.0f} in", f"Estimated. {why}")
-    return Line(f"{UNKNOWN} in", why)
+    estimated = model.forecast.prompt_tokens if model.forecast is not None else None
+    figure = input_figure(None, estimated, model.state.phase, model.state.status, len(model.state.attempts), why)
+    return Line(f"{figure.text} in", figure.why)
 
 
 def _note(usage: Usage | None, asked: bool, state: RunState) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QScrollArea, QStackedWidget, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QStackedWidget, QWidget
 
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.lifetime import ColdClock
@@ -30,7 +30,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import CopyButton, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of
+from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
@@ -308,8 +308,7 @@ class InspectorPane(QWidget):
         figures: list[QWidget] = [self.id, self.usage, self.why, self.forecast]
         figures += [self.latency, self.cost, self.attempts, self.request]
         for widgets in (figures, [self.no_advice, self.advice]):
-            scroll = QScrollArea(self._stack)
-            scroll.setWidgetResizable(True)
+            scroll = PageScroll(self._stack)
             scroll.setFrameShape(QFrame.Shape.NoFrame)
             scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
             scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -14,7 +14,7 @@ from playground.client.events import Usage
 from playground.prefix_cache.forecast import against_forecast, ago
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.records import LogGroup, LogRow
-from playground.runs.metrics import EARLY, UNKNOWN, Figure, dollars, finish_text, has_input, seconds, whole_seconds
+from playground.runs.metrics import EARLY, UNKNOWN, Figure, dollars, finish_text, input_figure, seconds, whole_seconds
 from playground.runs.state import ENDED
 from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, RowDetail
 
@@ -27,7 +27,6 @@ IMPLAUSIBLE = "As reported, and more than the input tokens: the report cannot be
 NOT_YET = "Not reported yet: the request is still going on"
 REFUSED = "Unknown: the request failed, and no usage was reported"
 ENDED_EARLY = "Unknown: the request ended before the server reported usage"
-ESTIMATED_INPUT = "Estimated on this machine before sending: no usage was reported"
 ESTIMATED_OUTPUT = "Estimated locally from the received text: no usage was reported"
 
 
@@ -263,9 +262,9 @@ def _figure(reported: int | None, row: LogRow, estimated: float | None = None, w
 
 
 def _prompt(row: LogRow, _detail: RowDetail) -> Cell:
-    early = row.phase in EARLY and has_input(row.phase, row.status, row.attempts)
-    estimated = row.prompt_tokens_estimated if early else None
-    return _figure(row.prompt_tokens, row, estimated, ESTIMATED_INPUT)
+    estimated = row.prompt_tokens_estimated
+    figure = input_figure(row.prompt_tokens, estimated, row.phase, row.status, row.attempts, _why(row))
+    return Cell(figure.text, figure.why)
 
 
 def _cached(row: LogRow, _detail: RowDetail) -> Cell:

@@ -6,7 +6,7 @@ import json
 
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QScrollArea, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QWidget
 
 from playground.prompt.document import Document, Json
 from playground.prompt.limits import (
@@ -25,7 +25,7 @@ from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.layouts import PageScroll, column_of
 from playground.ui.widgets.notice import words
 
 NOT_SENT = "not sent"
@@ -97,7 +97,7 @@ class _Field(QWidget):
             restyle(self.editor, bad=bool(sentence))
 
 
-class ParametersTab(QScrollArea):
+class ParametersTab(PageScroll):
     """Edits of the document, each with the key under which typing on merges into one undo step."""
 
     edited = Signal(object, str)
@@ -119,7 +119,6 @@ class ParametersTab(QScrollArea):
         inside = QWidget()
         self.setWidget(inside)
         self._build(inside)
-        self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
 
     def _build(self, inside: QWidget) -> None:

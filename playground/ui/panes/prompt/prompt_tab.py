@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from PySide6.QtCore import QPoint, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
-from PySide6.QtWidgets import QAbstractButton, QScrollArea, QScrollBar, QSizePolicy, QWidget
+from PySide6.QtWidgets import QAbstractButton, QScrollBar, QSizePolicy, QWidget
 
 from playground.prompt.document import Document, Message, Role, Tool, open_calls, with_new_call
 from playground.ui.panes.prompt.axis_paint import SIDE_PX, BoundaryRow, ServedRow, paint_edge, whole_words
@@ -19,7 +19,7 @@ from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme, scaled, ui_font
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 
 if TYPE_CHECKING:
@@ -139,9 +139,8 @@ class PromptTab(QWidget):
         self._column.addWidget(self._foot)
         self._column.addStretch(1)
         self.boundary_row.hide()
-        self.area = QScrollArea()
+        self.area = PageScroll()
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
-        self.area.setWidgetResizable(True)
         self.area.setVerticalScrollBar(_ReservedBar())
         self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.area.setWidget(self._page)

@@ -19,9 +19,9 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.error_body import parse, path_of, steps_of
-from playground.client.events import ApiError, Usage
+from playground.client.events import ApiError
 from playground.prompt.field_errors import FieldError
-from playground.runs.metrics import Figure, has_input, output_figure, seconds, speed
+from playground.runs.metrics import Figure, input_figure, output_figure, seconds, speed
 from playground.runs.record import Asked
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import outcome, outcome_look
@@ -221,21 +221,16 @@ def _texts(state: RunState | None, elapsed_s: float, estimated: float | None) ->
     head = f"{outcome(state)} · {seconds(duration)}"
     if not state.ended or (state.phase == "failed" and state.usage is None):
         return head, "", "", ""
-    usage, read = state.usage, has_input(state.phase, state.status, len(state.attempts))
+    usage = state.usage
+    prompt = usage.prompt_tokens if usage else None
+    read = input_figure(prompt, estimated, state.phase, state.status, len(state.attempts), "")
     cached = Figure.reported(usage.cached_tokens if usage else None).text
     return (
         head,
         speed(state.tokens_per_s) + (" tok/s" if state.tokens_per_s is None else ""),
-        f"{_input(usage, estimated if read else None)} in ({cached} cached)",
+        f"{read.text} in ({cached} cached)",
         f"{output_figure(state, '').text} out",
     )
-
-
-def _input(usage: Usage | None, estimated: float | None) -> str:
-    reported = usage.prompt_tokens if usage else None
-    if reported is None and estimated is not None:
-        return f"≈ {estimated:,.0f}"
-    return Figure.reported(reported).text
 
 
 TICK_MS = 100

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QStackedLayout,
     QWidget,
 )
@@ -24,7 +23,7 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import progress_bar
 from playground.ui.widgets.icons import IconLabel, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button
-from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, PageScroll, column_of, row_of
 from playground.ui.widgets.notice import words
 
 
@@ -126,7 +125,7 @@ STEPS = (
 )
 
 
-class StepsPanel(QScrollArea):
+class StepsPanel(PageScroll):
     """What an empty response pane offers: how to see the cache work."""
 
     action = Signal(str)
@@ -138,6 +137,7 @@ class StepsPanel(QScrollArea):
         page = QWidget(self.viewport())
         title = QLabel("See the cache work in three steps", page)
         title.setProperty("tone", "title")
+        title.setWordWrap(True)
         grid = QGridLayout()
         grid.setHorizontalSpacing(GRID + 4)
         grid.setVerticalSpacing(0)
@@ -166,7 +166,6 @@ class StepsPanel(QScrollArea):
             links.addWidget(button)
         links.addStretch(1)
         self.setWidget(page)
-        self.setWidgetResizable(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         column_of(
             title, grid, links, STRETCH, on=page, margins=(GRID * 3, GRID * 3, GRID * 3, GRID * 2), spacing=GRID * 2

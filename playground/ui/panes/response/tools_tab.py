@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QWidget
 
 from playground.prompt.field_errors import FieldError
 from playground.prompt.json_text import read_json
@@ -14,7 +14,7 @@ from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of, row_of
 from playground.ui.widgets.notice import words
 
 NOTHING = "Tool calls appear here while their arguments stream."
@@ -93,7 +93,7 @@ class CallCard(QFrame):
             self.arguments.setFixedHeight(height)
 
 
-class ToolCallsTab(QScrollArea):
+class ToolCallsTab(PageScroll):
     """A card a call; on top the filler, which is text that came before the first call."""
 
     run_requested = Signal()
@@ -101,7 +101,6 @@ class ToolCallsTab(QScrollArea):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setAccessibleName("Tool calls")
         self.cards: dict[int, CallCard] = {}
