@@ -46,8 +46,7 @@ if TYPE_CHECKING:
     from playground.runs.record import RequestSource
     from playground.runs.service import PendingRequest, RequestService, SimulatorManager
     from playground.runs.shared_rate_limiter import SharedRateLimiter
-    from playground.runs.state import RunState
-    from playground.runs.turn_times import TurnTimes
+    from playground.runs.state import RunState, TurnTimes
     from playground.storage.credentials import CredentialStore
     from playground.storage.server_secrets import ServerSecrets
     from playground.tasks import Tasks
@@ -359,7 +358,7 @@ class AppServices:
 
     async def recall(self, run_id: str) -> Recalled | None:
         """Return a logged request; None if the id is unknown."""
-        from playground.runs.turn_times import measure
+        from playground.runs.state import measure
 
         if self.log is None:
             return None

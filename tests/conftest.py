@@ -17,7 +17,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import HealthCheck, settings
 
 from playground import child_process
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests import forked_program
 
 # The tests need no display, and a hundred windows would disturb the user of one.

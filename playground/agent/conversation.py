@@ -12,13 +12,13 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from playground.agent.tool_executor import ResultKind
+from playground.agent.tool_mocks import ResultKind
 from playground.client.events import Usage
 from playground.prompt.diff import common_items
 from playground.prompt.document import Document, Json, Message, ToolCall, places
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump, load
-from playground.runs.turn_times import TurnTimes
+from playground.runs.state import TurnTimes
 
 BRACES = "{{"
 _NAME = "two_braces"

@@ -15,12 +15,19 @@ from msgspec.structs import replace
 
 from playground.agent.conversation import Conversation
 from playground.agent.loop import AgentLoop, Happening, Send, TurnStarted, measured
-from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor
-from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
+from playground.agent.tool_mocks import (
+    FixedDelay,
+    MockReply,
+    Question,
+    ToolExecutionError,
+    ToolExecutor,
+    ToolMock,
+    ToolMocks,
+)
 from playground.client.events import AnyEvent, RawEvent
 from playground.prompt.document import Document, Message, Tool
 from playground.runs.run import Run
-from playground.runs.turn_times import measure
+from playground.runs.state import measure
 from playground.voice.timeline import MeasuredTool, MeasuredTurn
 
 TOOL_S = 0.52

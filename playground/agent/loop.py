@@ -12,13 +12,12 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from playground.agent.conversation import Conversation, Result, Turn, new_id, with_unique_ids
-from playground.agent.tool_executor import ToolExecutor, ToolOutcome
+from playground.agent.tool_mocks import ToolExecutor, ToolOutcome
 from playground.client.events import AnyEvent
 from playground.prompt.document import Document, Json, Message, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
-from playground.runs.state import ENDED, ToolCallState
-from playground.runs.turn_times import Stopwatch
+from playground.runs.state import ENDED, Stopwatch, ToolCallState
 from playground.tools.schema import schemas_by_name
 from playground.voice.timeline import MeasuredTool, MeasuredTurn
 

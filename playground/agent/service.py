@@ -15,9 +15,11 @@ from msgspec.structs import replace
 from playground import asset
 from playground.agent.conversation import Conversation, Result, from_fields, to_fields
 from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, Happening, TurnStarted
-from playground.agent.tool_executor import Ask, ToolExecutionError, ToolExecutor
 from playground.agent.tool_mocks import (
+    Ask,
     MockReply,
+    ToolExecutionError,
+    ToolExecutor,
     ToolMock,
     ToolMocks,
     all_replies,
@@ -33,7 +35,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import content_id, parse_bytes
 from playground.runs.record import group_tag
 from playground.runs.run import Run
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.storage.json_file import FileWriter, JsonFile
 from playground.tasks import Subscribers
 from playground.tools.mcp_servers import ToolServerError

@@ -1,9 +1,13 @@
-"""Commands without a window, each imported only when it runs; and their exit statuses."""
+"""Commands without a window, each imported only when it runs; their exit statuses, and masking of their tracebacks."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import threading
+import traceback
+from types import TracebackType
 
 FINISHED = 0
 FAILED = 1
@@ -19,3 +23,51 @@ STOPPED = 130
 def discard_output() -> None:
     """Discard what is left of standard output: its reader has closed the pipe, as `head` does."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def install_masking() -> None:
+    """Mask every traceback that the interpreter, threads, destructors and loggers print."""
+    sys.excepthook = _print_error
+    threading.excepthook = _print_thread_error
+    sys.unraisablehook = _print_unraisable
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_MaskingFormatter())
+
+
+def masked_report(text: str) -> str:
+    """Return a report with the keys of this process, and everything that looks like a key, masked."""
+    # Imported here: an error is rare, and every command starts with this module.
+    from playground.client.redact import redact
+    from playground.prompt.secret_texts import masked_secrets
+    from playground.storage.credentials import VARIABLE, known_secrets
+
+    known = [*known_secrets(), os.environ.get(VARIABLE, "").strip()]
+    return masked_secrets(redact(text, "\n".join(known)))
+
+
+class _MaskingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return masked_report(super().format(record))
+
+
+def _print_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    _write("".join(traceback.format_exception(kind, error, trace)))
+
+
+def _print_thread_error(found: threading.ExceptHookArgs) -> None:
+    if found.exc_type is SystemExit:
+        return
+    name = found.thread.name if found.thread is not None else "unknown"
+    lines = traceback.format_exception(found.exc_type, found.exc_value, found.exc_traceback)
+    _write(f"Exception in thread {name}:\n{''.join(lines)}")
+
+
+def _print_unraisable(found: sys.UnraisableHookArgs) -> None:
+    lines = traceback.format_exception(found.exc_type, found.exc_value, found.exc_traceback)
+    _write(f"{found.err_msg or 'Exception ignored in'}: {found.object!r}\n{''.join(lines)}")
+
+
+def _write(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(masked_report(text))
+        sys.stderr.flush()

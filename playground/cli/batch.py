@@ -40,12 +40,13 @@ from playground.experiments.batch_results import (
 from playground.experiments.batch_rows import MAX_DATA_BYTES, AnswerCheck, BatchRow, map_columns, parse_check, read_rows
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
 from playground.experiments.batch_totals import BatchTotals
+from playground.export.terminal import print_error, print_task_error
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.prompt.files import OpenedPrompt, dump, read_input
 from playground.runs.metrics import counted, dollars, percent
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.storage.paths import data_folder, write_shared
 from playground.tasks import Tasks
 
@@ -71,7 +72,7 @@ def batch(options: argparse.Namespace) -> int:
     try:
         return asyncio.run(job.run(folder))
     except SimulatorError as failed:
-        print(f"electron-playground: {failed}", file=sys.stderr)
+        print_error(str(failed))
         return FAILED
 
 
@@ -93,7 +94,7 @@ def merge_batches(options: argparse.Namespace) -> int:
         raise UnwritableOutputError(FieldError(("-o",), f"{output} cannot be written: {error.strerror}.")) from None
     unfinished = [name for name in options.files if Path(name + NOTE_SUFFIX).exists()]
     for name in unfinished:
-        _print_notice(f"{name}: its batch has not ended with all rows answered. Continue it with --resume.")
+        print_error(f"{name}: its batch has not ended with all rows answered. Continue it with --resume.")
     failed = sum(result.get("phase") != "done" for result in merged)
     missing = row_number(merged[-1]) + 1 - len(merged) if merged else 0
     print(f"{counted(len(merged), 'row')}, {failed:,} failed, {missing:,} missing before the last one", file=sys.stderr)
@@ -134,8 +135,8 @@ class _Job:
 
     async def run(self, folder: Path) -> int:
         """Open the services, then forecast or send."""
-        services = AppServices(folder, os.environ, Tasks(_report), source="command")
-        services.on_notice.subscribe(_print_notice)
+        services = AppServices(folder, os.environ, Tasks(print_task_error), source="command")
+        services.on_notice.subscribe(print_error)
         try:
             endpoint = endpoint_of(services, self._opened.model, self._options)
             part = _shard_of(self._options.shard)
@@ -144,7 +145,7 @@ class _Job:
             await services.open_log()
             await services.remember_sent(endpoint)
             for notice in services.notices:
-                _print_notice(notice)
+                print_error(notice)
             if self._options.dry_run:
                 self._print_forecasts(self._plan(services, endpoint))
                 return FINISHED
@@ -186,7 +187,7 @@ class _Job:
         prompt = dump(replace(self._document, variables={}, name="", id=""))
         results = ResultFile(output, resume=self._options.resume, rows=rows, prompt=prompt)
         if results.is_changed:
-            _print_notice(f"{output} was changed since the batch wrote it. Its answers are taken as they are.")
+            print_error(f"{output} was changed since the batch wrote it. Its answers are taken as they are.")
         job = BatchJob(
             plan,
             self._columns,
@@ -208,7 +209,7 @@ class _Job:
             progress = await job.run()
         except OSError as error:
             name = self._options.output or "Standard output"
-            _print_notice(f"{name} cannot be written: {error.strerror or error}. The batch was ended.")
+            print_error(f"{name} cannot be written: {error.strerror or error}. The batch was ended.")
             return FAILED
         finally:
             if run_ids:
@@ -297,11 +298,3 @@ def _stop_on_signals(runner: BatchRunner) -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
     return stopped
-
-
-def _print_notice(sentence: str) -> None:
-    print(f"electron-playground: {sentence}", file=sys.stderr)
-
-
-def _report(name: str, error: BaseException) -> None:
-    _print_notice(f"{name} went wrong: {type(error).__name__}")

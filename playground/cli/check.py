@@ -41,7 +41,7 @@ from playground.prefix_cache.program_groups import body_messages, families
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 from playground.storage.paths import write_shared
 
 _PLACEHOLDERS = rule_named("placeholder-unfilled")

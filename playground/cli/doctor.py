@@ -29,7 +29,7 @@ from playground.client.endpoint import ELECTRON_BASE_URL
 from playground.client.redact import redact
 from playground.export.terminal import print_line, visible_line
 from playground.prompt.field_errors import InputError
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 from playground.storage.credentials import VARIABLE, CredentialStore
 from playground.storage.json_file import read_regular
 from playground.storage.paths import data_folder, folder_warning

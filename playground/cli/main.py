@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from playground import __version__
-from playground.cli import BAD_INPUT, FAILED, STOPPED
-from playground.cli.error_output import install_masking
+from playground.cli import BAD_INPUT, FAILED, STOPPED, install_masking
 from playground.prompt.field_errors import InputError, UnwritableOutputError
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -541,7 +540,7 @@ _ADD: dict[str, Callable[[_Commands], None]] = {
 """What adds the parser of each command, in the order of the help."""
 RUN = {
     None: "playground.app:run_window",
-    "simulator": "playground.simulator.command:run",
+    "simulator": "playground.simulator.process:run",
     "convert": "playground.cli.convert:convert",
     "send": "playground.cli.send:send",
     "log": "playground.cli.log:log",

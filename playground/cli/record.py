@@ -23,6 +23,7 @@ from playground.child_process import program_command, stop_signal
 from playground.cli import BAD_INPUT, FINISHED
 from playground.cli.send import endpoint_of
 from playground.client.endpoint import Endpoint, is_loopback
+from playground.export.terminal import print_error, print_task_error
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.secret_addresses import masked_address
 from playground.recorder.access import AccessPolicy
@@ -51,7 +52,7 @@ def record(options: argparse.Namespace) -> int:
 
 
 async def _serve(folder: Path, options: argparse.Namespace) -> int:
-    services = AppServices(folder, os.environ, Tasks(_report), source="command")
+    services = AppServices(folder, os.environ, Tasks(print_task_error), source="command")
     services.on_notice.subscribe(_print_notice)
     is_shown = not (options.json or options.quiet)
     command = [*program_command(), "record", "--recording-process"]
@@ -134,8 +135,4 @@ def _show(line: str) -> None:
 def _print_notice(sentence: str) -> None:
     """Report a problem. A parent process reads it here: of standard output it reads only the first line."""
     with contextlib.suppress(OSError):
-        print(f"electron-playground: {sentence}", file=sys.stderr, flush=True)
-
-
-def _report(name: str, error: BaseException) -> None:
-    _print_notice(f"{name} went wrong: {type(error).__name__}")
+        print_error(sentence)

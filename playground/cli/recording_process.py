@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from playground.client.endpoint import Endpoint
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 from playground.recorder.capture import Capture, CapturedExchange
 from playground.recorder.feed_messages import (
     Begin,

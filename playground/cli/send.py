@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ from playground.cli import FAILED, FINISHED, NOT_LOGGED, STOPPED
 from playground.client.endpoint import PLANS, Endpoint, Rates, check_base_url, refuse_key
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.redact import redact
-from playground.export.terminal import for_stream, print_error, visible_line
+from playground.export.terminal import for_stream, print_error, print_task_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import OpenedPrompt, read_input
@@ -27,7 +26,7 @@ from playground.runs.run import Run
 from playground.runs.service import PendingRequest
 from playground.runs.summary import further_choices, summary
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.storage.paths import data_folder
 from playground.tasks import Tasks
 
@@ -108,8 +107,7 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
 
 
 async def _session(folder: Path, document: Document, opened: OpenedPrompt, options: argparse.Namespace) -> int:
-    tasks = Tasks(_report)
-    workspace = AppServices(folder, os.environ, tasks, source="command")
+    workspace = AppServices(folder, os.environ, Tasks(print_task_error), source="command")
     workspace.on_notice.subscribe(print_error)
     try:
         endpoint = endpoint_of(workspace, opened.model, options)
@@ -239,8 +237,3 @@ def _waiting(event: Queued | RetryScheduled) -> str:
         return f"waiting {event.wait_s:,.1f} s before attempt {event.attempt} of {event.of}."
     long = "until one ends" if event.expected_s is None else f"about {event.expected_s:,.0f} s"
     return f"waiting {long}: {event.reason}."
-
-
-def _report(name: str, error: BaseException) -> None:
-    with contextlib.suppress(OSError):
-        print_error(f"{name} failed: {type(error).__name__}")

@@ -33,7 +33,7 @@ from playground.client.events import (
 from playground.client.sse import JSON_LINES, NamedData
 from playground.client.tolerant_json import UsageReader, count
 from playground.client.tool_call_assembler import ToolCallAssembler
-from playground.prompt.json_bounds import JsonBoundsError, check_depth, json_lines
+from playground.prompt.json_text import JsonBoundsError, check_depth, json_lines
 
 MOST_ALTERNATIVES = 20
 """top_logprobs goes to 20 (electron-api.md, Parameters)."""

@@ -127,6 +127,10 @@ SIMULATOR_ID = "simulator"
 ELECTRON_ID = "electron"
 
 
+PER = 1_000_000
+"""Tokens that a rate is for."""
+
+
 class Rates(Struct, frozen=True):
     """Dollars per million tokens; None is not priced (displayed as such, never as 0)."""
 
@@ -134,6 +138,16 @@ class Rates(Struct, frozen=True):
     cached: float | None = None
     output: float | None = None
     source: str = ""
+
+    def input_cost(self, fresh: float, cached: float) -> float | None:
+        """Return the dollars for so many fresh and cached tokens; None unless both rates are set."""
+        if self.fresh is None or self.cached is None:
+            return None
+        return (fresh * self.fresh + cached * self.cached) / PER
+
+    def saved(self, tokens: float) -> float | None:
+        """Return the dollars by which so many tokens cost less if they are cached; None unless both rates are set."""
+        return None if self.fresh is None or self.cached is None else tokens * (self.fresh - self.cached) / PER
 
 
 PUBLISHED_RATES = Rates(0.40, 0.10, None, "the vendor's published API schema")
@@ -188,9 +202,6 @@ class Endpoint(Struct, frozen=True):
         return self.base_url.rstrip("/") + "/chat/completions"
 
 
-PER = 1_000_000
-
-
 class Cost(Struct, frozen=True):
     """Dollars; None if the rate is not set or the tokens were not reported.
 
@@ -217,17 +228,15 @@ def cost(usage: Usage | None, rates: Rates) -> Cost:
     """Return the cost of one request."""
     if usage is None:
         return Cost()
-    saved = None
     wrong = usage.prompt_tokens is not None and usage.fresh_tokens is None
-    if usage.cached_tokens is not None and not wrong and rates.fresh is not None and rates.cached is not None:
-        saved = usage.cached_tokens * (rates.fresh - rates.cached) / PER
     return Cost(
-        fresh=_price(usage.fresh_tokens, rates.fresh),
-        cached=_price(usage.cached_tokens, rates.cached),
-        output=_price(usage.completion_tokens, rates.output),
-        saved=saved,
+        fresh=price(usage.fresh_tokens, rates.fresh),
+        cached=price(usage.cached_tokens, rates.cached),
+        output=price(usage.completion_tokens, rates.output),
+        saved=None if usage.cached_tokens is None or wrong else rates.saved(usage.cached_tokens),
     )
 
 
-def _price(tokens: int | None, rate: float | None) -> float | None:
+def price(tokens: float | None, rate: float | None) -> float | None:
+    """Return the dollars for tokens at a rate; None if either is not known."""
     return None if tokens is None or rate is None else tokens * rate / PER

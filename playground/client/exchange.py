@@ -24,8 +24,8 @@ from playground.client.network_errors import network_error, stalled_error
 from playground.client.redact import redact_error
 from playground.client.response_decoder import EVENT_STREAM, SLICE_BYTES, ResponseDecoder, request_ids
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
+from playground.prompt.json_text import as_utf8
 from playground.prompt.request import Request
-from playground.prompt.text_encoding import as_utf8
 
 if TYPE_CHECKING:
     import httpcore

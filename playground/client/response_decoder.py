@@ -26,8 +26,7 @@ from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
 from playground.client.redact import mask_pieces, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
 from playground.client.stream_masking import StreamMasker
-from playground.prompt.json_bounds import JsonBoundsError, json_lines
-from playground.prompt.text_encoding import as_utf8
+from playground.prompt.json_text import JsonBoundsError, as_utf8, json_lines
 
 HEADERS = (
     "x-request-id",  # Electron, OpenAI, Groq, Together, vLLM

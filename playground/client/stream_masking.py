@@ -25,7 +25,7 @@ from playground.client.redact import (
     redact,
     redact_value,
 )
-from playground.prompt.json_bounds import check_depth, json_lines
+from playground.prompt.json_text import check_depth, json_lines
 
 SUSPECT_CHARS = 4
 """Length of a key's beginning that is delayed at the end of the received text until more text arrives."""

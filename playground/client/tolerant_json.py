@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from playground.client.events import Usage
-from playground.prompt.json_bounds import check_depth
+from playground.prompt.json_text import check_depth
 
 MAX_TOKENS = 100_000_000
 """A count above this counts as not reported: no model has such a context, and one such count would spoil every sum."""

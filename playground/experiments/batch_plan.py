@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.client.endpoint import PER, Endpoint, PlanLimits, Rates
+from playground.client.endpoint import Endpoint, PlanLimits, Rates
 from playground.experiments.batch_rows import BatchRow
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, places
@@ -199,9 +199,7 @@ def forecast_batch(
         for item, chars, start in zip(planned, cached_chars, starts, strict=True)
     )
     total, cached = sum(row.prompt_tokens for row in rows), sum(row.cached_tokens for row in rows)
-    cost = None
-    if rates.fresh is not None and rates.cached is not None:
-        cost = ((total - cached) * rates.fresh + cached * rates.cached) / PER
+    cost = rates.input_cost(total - cached, cached)
     return BatchForecast(len(planned), total, cached, max(ends, default=0.0), cost, rows)
 
 

@@ -13,8 +13,7 @@ from msgspec import Struct
 from playground.prompt.document import Document, names, render
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import read_input
-from playground.prompt.json_bounds import json_lines, loads
-from playground.prompt.text_encoding import as_utf8
+from playground.prompt.json_text import as_utf8, json_lines, loads
 from playground.runs.metrics import counted
 from playground.tools.schema import check_schema, check_value, matches_within_limit, pattern_error
 

@@ -13,7 +13,7 @@ from playground.experiments.batch_plan import GROUP_SHARE, MINUTE_S, PlannedRow
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
 from playground.runs.state import RunState
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.tasks import Subscribers
 
 LEADER_SHARE = 0.1

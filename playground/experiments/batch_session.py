@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from playground.client.endpoint import PER, Endpoint
+from playground.client.endpoint import Endpoint
 from playground.experiments.batch_job import BatchJob, RunReader
 from playground.experiments.batch_lines import BatchLines
 from playground.experiments.batch_plan import BatchPlan, Order, make_plan
@@ -197,9 +197,8 @@ class PreparedBatch(Struct, frozen=True):
             if plan.order == "file":
                 return f"{text} in file order. Exports keep the order of the data."
             text += f" (file order: ≈ {other})"
-            if rates.fresh is not None and rates.cached is not None:
-                more = totals.cached_tokens - plan.file_order.cached_share * totals.prompt_tokens
-                cost = more * (rates.fresh - rates.cached) / PER
+            more = totals.cached_tokens - plan.file_order.cached_share * totals.prompt_tokens
+            if (cost := rates.saved(more)) is not None:
                 text += f", ≈ {dollars(abs(cost))} {'less' if cost >= 0 else 'more'} than in file order"
         elif plan.order == "file":
             text = f"File order: ≈ {other} of the prompt tokens cached"

@@ -6,21 +6,21 @@ import asyncio
 import json
 import re
 import statistics
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from difflib import SequenceMatcher
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.client.endpoint import PER, Endpoint, Rates, cost
+from playground.client.endpoint import Endpoint, Rates, cost
 from playground.prefix_cache.forecaster import PromptForecast
 from playground.prefix_cache.stable_end import part_tokens, stable_end
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.diff import opcodes
 from playground.prompt.document import Document
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 from playground.runs.metrics import Figure, has_input, output_figure
 from playground.runs.state import Phase, RunState
 
@@ -62,16 +62,12 @@ def plan(columns: int, runs: int, order: Order, start: CacheStart) -> tuple[tupl
     return tuple((step,) for steps in rounds for step in steps)
 
 
-async def run_plan(groups: Sequence[Sequence[Step]], send: Callable[[Step], Awaitable[None]]) -> None:
+async def run_plan(groups: Sequence[Sequence[Step]], send: Callable[[Step], Coroutine[object, object, None]]) -> None:
     """Send the groups one after another. Cancelling stops the requests in flight."""
     for steps in groups:
         async with asyncio.TaskGroup() as group:
             for step in steps:
-                group.create_task(_wait_for(send(step)))
-
-
-async def _wait_for(work: Awaitable[None]) -> None:
-    await work
+                group.create_task(send(step))
 
 
 _MARKER = re.compile(r"\A\[comparison [0-9a-f]{12}\]\n")
@@ -132,17 +128,13 @@ class Prefix(Struct, frozen=True):
     @property
     def cost_once(self) -> float | None:
         """Return the dollars by which the first request costs more than a warm one; None without rates."""
-        if self.rates.fresh is None or self.rates.cached is None:
-            return None
-        return self.fresh_once * (self.rates.fresh - self.rates.cached) / PER
+        return self.rates.saved(self.fresh_once)
 
     @property
     def cost_per_1000(self) -> float | None:
         """Return the input cost in dollars of 1,000 requests with new values while the prefix is warm."""
-        if self.rates.fresh is None or self.rates.cached is None:
-            return None
-        fresh = self.total - self.warm_cached
-        return 1000 * (self.warm_cached * self.rates.cached + fresh * self.rates.fresh) / PER
+        once = self.rates.input_cost(self.total - self.warm_cached, self.warm_cached)
+        return None if once is None else 1000 * once
 
 
 class Looked(Struct, frozen=True):

@@ -46,7 +46,7 @@ from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest, RequestService
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.tasks import Subscribers
 
 

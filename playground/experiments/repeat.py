@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
+from playground.prefix_cache.text_compare import common_prefix
 from playground.runs.metrics import percent, seconds
 from playground.runs.state import RunState
 
@@ -92,8 +93,7 @@ class Drift(Struct, frozen=True):
         first, other = self.answers[0].text, self.answers[index].text
         if first == other:
             return None
-        pairs = zip(first, other, strict=False)
-        return next((at for at, (one, two) in enumerate(pairs) if one != two), min(len(first), len(other)))
+        return common_prefix(first, other)
 
     @property
     def sentence(self) -> str:

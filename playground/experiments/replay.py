@@ -87,11 +87,6 @@ class CacheHistory(Struct, frozen=True):
         return tuple(sentences)
 
 
-def saved(tokens: float, fresh: float | None, cached: float | None) -> float | None:
-    """Return the dollars saved by caching tokens; None unless both rates ($ per million tokens) are set."""
-    return None if fresh is None or cached is None else tokens * (fresh - cached) / 1e6
-
-
 def replay(requests: Iterable[Logged], lifetime_s: float) -> CacheHistory:
     """Replay requests, oldest first. `lifetime_s`: how long an unused prefix is assumed to stay cached."""
     now = [0.0]

@@ -215,11 +215,12 @@ def _entries(value: object) -> list[Any]:
 def _is_completion(entry: object) -> bool:
     request = _mapping(_mapping(entry).get("request"))
     url, method = request.get("url"), request.get("method")
-    return isinstance(method, str) and method.upper() == "POST" and isinstance(url, str) and _is_completions_url(url)
-
-
-def _is_completions_url(url: str) -> bool:
-    return _bare(url).endswith(COMPLETIONS)
+    return (
+        isinstance(method, str)
+        and method.upper() == "POST"
+        and isinstance(url, str)
+        and _bare(url).endswith(COMPLETIONS)
+    )
 
 
 def _bare(url: str) -> str:

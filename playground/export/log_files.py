@@ -24,8 +24,7 @@ from playground.export.har import HarEntries, from_har, other_forms
 from playground.export.jsonl import FORMAT_KEY, from_line
 from playground.export.masking import masked_run, masked_text
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.json_bounds import loads
-from playground.prompt.text_encoding import as_utf8
+from playground.prompt.json_text import as_utf8, loads
 from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, StoredRun

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from contextlib import suppress
 from typing import IO
 
 # U+200C and U+200D are left out: they join letters and emoji, and change no order.
@@ -54,3 +55,9 @@ def print_error(message: str) -> None:
     text = f"electron-playground: {visible(message)}"
     encoding = sys.stderr.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr, flush=True)
+
+
+def print_task_error(name: str, error: BaseException) -> None:
+    """Print that a task failed, unless standard error is closed."""
+    with suppress(OSError):
+        print_error(f"{name} failed: {type(error).__name__}")

@@ -85,16 +85,9 @@ class FindingPlace(Struct, frozen=True):
     @property
     def message(self) -> int | None:
         """The message's index, where the place is in one."""
-        return self._index("messages")
-
-    @property
-    def tool_index(self) -> int | None:
-        """The tool's index, where the place is in one."""
-        return self._index("tools")
-
-    def _index(self, name: str) -> int | None:
-        if len(self.path) > 1 and self.path[0] == name and isinstance(self.path[1], int):
-            return self.path[1]
+        match self.path:
+            case ("messages", int(index), *_):
+                return index
         return None
 
 
@@ -219,10 +212,9 @@ def effect(prompt_forecast: PromptForecast, counter: TokenEstimator, rates: Rate
     )
     counted = counter.estimate(text)
     share = counter.estimate(text[: stable_length(document)]) / counted if counted else 0.0
-    stable, price = prompt * share, None
-    if rates.fresh is not None and rates.cached is not None:
-        price = (stable * rates.cached + (prompt - stable) * rates.fresh) * REQUESTS / 1_000_000
-    return Effect(stable, prompt_forecast.forecast.cached_tokens, prompt, price)
+    stable = prompt * share
+    once = rates.input_cost(prompt - stable, stable)
+    return Effect(stable, prompt_forecast.forecast.cached_tokens, prompt, None if once is None else once * REQUESTS)
 
 
 def with_parameter(document: Document, name: str, value: Json) -> Document:

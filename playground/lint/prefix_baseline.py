@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import Rates
 from playground.lint.model import Evidence, Finding, FindingPlace, spots
-from playground.lint.prompt_facts import price_per_1000
 from playground.prefix_cache.block_size import ASSUMED_BLOCK
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Json
@@ -277,8 +276,7 @@ def _shorter(
 ) -> Finding:
     """Return the finding. `paid`: tokens per request that it costs, if it is less than `lost`."""
     paid = lost if paid is None else paid
-    fresh, cached = price_per_1000(paid, rates.fresh), price_per_1000(paid, rates.cached)
-    dollars = None if fresh is None or cached is None else fresh - cached
+    dollars = rates.saved(paid * 1_000)
     tokens = _count(before, "tokens")
     return Finding(
         "serious",

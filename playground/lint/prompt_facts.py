@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from playground.client.endpoint import PLANS, PlanLimits, Rates
+from playground.client.endpoint import PLANS, PlanLimits, Rates, price
 from playground.client.retry import RETRIED, RetryPolicy
 from playground.lint.language import detect
 from playground.prompt.document import Document, Json, Message, Tool
@@ -194,10 +194,6 @@ def _text(value: Json) -> str:
     return value if isinstance(value, str) else ""
 
 
-PER_REQUESTS = 1_000
-PER_TOKENS = 1_000_000
-
-
 class TokenCounter(Protocol):
     """Counts tokens, ≈. `prefix.tokens.TokenEstimator` is one."""
 
@@ -297,25 +293,23 @@ class PromptFacts:
 
     def fresh_dollars(self, tokens: float) -> float | None:
         """Return the cost of so many uncached tokens of each request, for 1,000 requests."""
-        return price_per_1000(tokens, self.setting.rates.fresh)
+        return _per_1000(price(tokens, self.setting.rates.fresh))
 
     def cached_dollars(self, tokens: float) -> float | None:
         """Return the cost of so many cached tokens of each request, for 1,000 requests."""
-        return price_per_1000(tokens, self.setting.rates.cached)
+        return _per_1000(price(tokens, self.setting.rates.cached))
 
     def output_dollars(self, tokens: float) -> float | None:
         """Return the cost of so many tokens of each completion, for 1,000 requests."""
-        return price_per_1000(tokens, self.setting.rates.output)
+        return _per_1000(price(tokens, self.setting.rates.output))
 
     def missed_dollars(self, tokens: float) -> float | None:
         """Return what 1,000 requests cost more if these tokens are fresh instead of cached."""
-        fresh, cached = self.fresh_dollars(tokens), self.cached_dollars(tokens)
-        return None if fresh is None or cached is None else fresh - cached
+        return _per_1000(self.setting.rates.saved(tokens))
 
 
-def price_per_1000(tokens: float, rate: float | None) -> float | None:
-    """Return what so many tokens of each request cost in 1,000 requests; None without a rate."""
-    return None if rate is None else tokens * rate * PER_REQUESTS / PER_TOKENS
+def _per_1000(dollars: float | None) -> float | None:
+    return None if dollars is None else dollars * 1_000
 
 
 def _whole(message: Message) -> str:

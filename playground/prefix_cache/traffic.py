@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prompt.document import Json
-from playground.prompt.json_bounds import JsonBoundsError, loads
+from playground.prompt.json_text import JsonBoundsError, loads
 
 
 class TrafficError(Exception):

@@ -16,10 +16,9 @@ from msgspec.structs import replace
 
 from playground.prompt.document import ROLES, Document, Json, Message, Role, Tool, ToolCall
 from playground.prompt.field_errors import FieldError, FieldReader, InputError, Path
-from playground.prompt.json_bounds import JsonBoundsError, loads
+from playground.prompt.json_text import JsonBoundsError, as_utf8, loads
 from playground.prompt.limits import OWN_PLACE
 from playground.prompt.request import body_fields, encode, message_fields
-from playground.prompt.text_encoding import as_utf8
 
 FORMAT_KEY = "electron_playground_prompt"
 FORMAT_VERSION = 1

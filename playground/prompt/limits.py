@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from playground.prompt.document import ROLES, Document, Json, Message, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
-from playground.prompt.json_bounds import MAX_DIGITS, JsonBoundsError, loads
+from playground.prompt.json_text import MAX_DIGITS, JsonBoundsError, loads
 
 CONTEXT_TOKENS = 32_768
 """Input and output together."""

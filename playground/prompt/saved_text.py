@@ -17,8 +17,7 @@ from typing import TypeAlias
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import MAX_FILE_BYTES, FileFormat, dump, parse_bytes
-from playground.prompt.json_bounds import loads
-from playground.prompt.json_position import Member, after_space, members, value_end
+from playground.prompt.json_text import Member, after_space, loads, members, value_end
 
 _COMPARED = 32
 """Changed items side by side that are compared with each other; beyond it, in parts of this length."""

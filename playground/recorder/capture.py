@@ -26,7 +26,7 @@ from playground.prefix_cache.attempts import RETRY_S
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 from playground.recorder.masking import MAX_BODY_BYTES, Decompressor, caller_credentials, header
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import RawHeaders, is_recorded

@@ -129,10 +129,8 @@ def figures(rows: Sequence[LogRow]) -> Figures:
 
 def input_cost(row: LogRow) -> float | None:
     """Return dollars for the prompt of a request; None if tokens or rates are not known."""
-    fresh, cached, rates = fresh_tokens(row), row.cached_tokens, row.rates
-    if fresh is None or cached is None or rates.fresh is None or rates.cached is None:
-        return None
-    return (fresh * rates.fresh + cached * rates.cached) / 1_000_000
+    fresh, cached = fresh_tokens(row), row.cached_tokens
+    return None if fresh is None or cached is None else row.rates.input_cost(fresh, cached)
 
 
 def fresh_tokens(row: LogRow) -> int | None:
@@ -333,7 +331,7 @@ def _costs(losses: ProgramLosses, program: int, requests: Sequence[RecordedReque
         while front is not None and front not in worth:
             front = spans[front].behind
         tokens = {index: losses.paid[index][at] for index in losses.paid if at in losses.paid[index]}
-        paid = sum(count * _saved_per_token(requests[index].row) for index, count in tokens.items())
+        paid = sum(requests[index].row.rates.saved(count) or 0.0 for index, count in tokens.items())
         leaks.append(
             Leak(
                 program,
@@ -359,11 +357,6 @@ def _costs(losses: ProgramLosses, program: int, requests: Sequence[RecordedReque
         sum(leak.dollars or 0.0 for leak in leaks) if priced else None,
     )
     return leaks, saved
-
-
-def _saved_per_token(row: LogRow) -> float:
-    """Return dollars that a cached token costs less than a fresh one; 0 without rates."""
-    return ((row.rates.fresh or 0.0) - (row.rates.cached or 0.0)) / 1_000_000
 
 
 def _program(

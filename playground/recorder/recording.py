@@ -21,7 +21,7 @@ from playground.prefix_cache.index import Sent
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.view import CacheView, view_of_fields
 from playground.prompt.document import Json
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 from playground.runs.record import RequestRecord
 from playground.runs.service import cache_usage, stored_explanation
 from playground.runs.state import RunState

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.client.endpoint import PER, Endpoint
+from playground.client.endpoint import Endpoint
 from playground.prefix_cache.forecaster import PromptForecast
 from playground.prefix_cache.lifetime import ColdClock
 from playground.prompt.document import Document
@@ -54,10 +54,7 @@ def offer(prompt_forecast: PromptForecast, endpoint: Endpoint) -> KeepWarmOffer 
         return None
     tokens = prompt_forecast.forecast.prompt_tokens or prompt_forecast.zones.total_tokens
     cached = min(prompt_forecast.forecast.cached_tokens, tokens)
-    price = None
-    if rates.fresh is not None and rates.cached is not None:
-        price = (cached * rates.cached + (tokens - cached) * rates.fresh) / PER
-    return KeepWarmOffer(clock, clock.lifetime_s * SHARE, price)
+    return KeepWarmOffer(clock, clock.lifetime_s * SHARE, rates.input_cost(tokens - cached, cached))
 
 
 def minimal(document: Document) -> Document:

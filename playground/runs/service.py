@@ -36,7 +36,7 @@ from playground.runs.summary import wire_tool_calls
 
 if TYPE_CHECKING:
     from playground.runs.record import RequestRecord, RequestSource
-    from playground.simulator.launch import SimulatorProcess
+    from playground.simulator.process import SimulatorProcess
     from playground.storage.credentials import CredentialStore, Secret
 
 
@@ -71,7 +71,7 @@ class SimulatorManager:
 
     def _start(self) -> SimulatorProcess:
         # Imported here: a process launcher is not needed before the first paint.
-        from playground.simulator.launch import SimulatorProcess
+        from playground.simulator.process import SimulatorProcess
 
         return SimulatorProcess.start(extra_args=self._arguments)
 

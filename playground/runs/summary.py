@@ -12,7 +12,7 @@ from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError
 from playground.client.events import ApiError, Usage
 from playground.client.tolerant_json import choices_of
 from playground.prompt.document import Json
-from playground.prompt.json_bounds import JsonBoundsError, loads
+from playground.prompt.json_text import JsonBoundsError, loads
 from playground.runs.state import RunState
 
 if TYPE_CHECKING:

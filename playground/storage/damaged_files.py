@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from playground.prompt.text_encoding import encoding_of
+from playground.prompt.json_text import encoding_of
 from playground.storage.paths import write_private
 
 _MAY_END_IN_SECRET = re.compile(

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from playground.prompt.document import Json
-from playground.prompt.json_bounds import MAX_BYTES, loads
+from playground.prompt.json_text import MAX_BYTES, loads
 from playground.storage.paths import free_name_aside, set_aside, write_private
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from playground import asset
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import MAX_FILE_BYTES, identified, parse_bytes
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 from playground.storage.json_file import read_regular
 
 MAX_FIRST_LINE_BYTES = 4_000_000

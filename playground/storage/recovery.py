@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterable
 
 from playground.prompt.document import Json
-from playground.prompt.json_bounds import JsonBoundsError, check_depth, loads
-from playground.prompt.text_encoding import encoding_of
+from playground.prompt.json_text import JsonBoundsError, check_depth, encoding_of, loads
 
 _MOST_FAILURES = 2_000
 """Objects that are no row, or cannot be read, after which the rest of the file is left."""

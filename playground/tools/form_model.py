@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 
 KINDS = ("string", "integer", "number", "boolean", "array", "object")
 """The types that a form offers; the user edits others as JSON."""

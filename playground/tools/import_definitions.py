@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
-from playground.prompt.json_position import JsonFault, read_json
+from playground.prompt.json_text import JsonFault, read_json
 from playground.tools.schema import check_parameters
 
 MAX_CHARACTERS = 256 * 1024

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, Path
-from playground.prompt.json_position import JsonFault, read_json
+from playground.prompt.json_text import JsonFault, read_json
 
 MAX_ERRORS = 20
 TIME_LIMIT_S = 0.1
@@ -75,7 +75,7 @@ def check_value(value: Json, schema: Json) -> ArgumentCheck:
     if check_schema(schema):
         return ArgumentCheck(unchecked="the tool's parameters are not a valid JSON schema")
     try:
-        errors = _argument_errors(value, cast(Mapping[str, Any], schema))
+        errors = _argument_errors(value, cast("Mapping[str, Any]", schema))
     except _TimeLimitError:
         return ArgumentCheck(unchecked=f"the check took longer than {TIME_LIMIT_S:g} s")
     except RecursionError:

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QScrollArea, 
 
 from playground.export.terminal import visible_line
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions, WindowActions
 from playground.ui.appearance import Appearance, WheelZoom
 from playground.ui.controllers.dialogs import DialogController

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document
 from playground.prompt.files import OpenedPrompt, load
-from playground.prompt.json_bounds import MAX_BYTES
+from playground.prompt.json_text import MAX_BYTES
 from playground.storage.json_file import FileWriter, read_regular
 from playground.storage.paths import write_private, write_shared
 from playground.storage.settings import Settings

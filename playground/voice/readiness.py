@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prompt.document import Document, Tool
-from playground.runs.turn_times import TurnTimes
+from playground.runs.state import TurnTimes
 from playground.voice.speech import DEFAULTS, SpeechSettings, lay_out
 
 

@@ -18,8 +18,7 @@ from playground.client.events import AnyEvent, ApiError
 from playground.client.retry import NoRateLimit, RateLimiter
 from playground.client.speech import DEFAULT, SAMPLE_BYTES, SpeechError, Voice, stream_speech
 from playground.runs.run import Run
-from playground.voice.clauses import Start, cuts
-from playground.voice.speech import AudioTimes
+from playground.voice.speech import AudioTimes, Start, cuts
 
 if TYPE_CHECKING:
     from playground.storage.credentials import CredentialStore

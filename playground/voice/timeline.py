@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from playground.runs.turn_times import TurnTimes
+from playground.runs.state import TurnTimes
 from playground.voice.speech import DEFAULTS, AudioTimes, SpeechSettings, Spoken, lay_out
 
 Variant: TypeAlias = Literal["parallel", "after_speech", "no_filler"]

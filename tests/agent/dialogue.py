@@ -10,15 +10,22 @@ from typing import Any
 
 from playground.agent.conversation import Conversation
 from playground.agent.loop import AgentLoop, AgentLoopEnded, Happening
-from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor
-from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
+from playground.agent.tool_mocks import (
+    FixedDelay,
+    MockReply,
+    Question,
+    ToolExecutionError,
+    ToolExecutor,
+    ToolMock,
+    ToolMocks,
+)
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.request import to_request
 from playground.runs.run import Run
 from playground.runs.state import RunState
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 
 Script = str | list[list[dict[str, Any]]]
 

@@ -8,19 +8,23 @@ from collections.abc import Mapping
 
 import pytest
 
-from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor, ToolOutcome, judge
 from playground.agent.tool_mocks import (
     ASK,
     Case,
     FixedDelay,
     MockReply,
     NormalDelay,
+    Question,
+    ToolExecutionError,
+    ToolExecutor,
     ToolMock,
     ToolMocks,
+    ToolOutcome,
     UniformDelay,
     consent_key,
     dump,
     fill,
+    judge,
     load,
     origin,
 )

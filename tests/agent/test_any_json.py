@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from playground.prompt.document import Tool
 from playground.prompt.field_errors import InputError
-from playground.prompt.json_position import span_at
+from playground.prompt.json_text import span_at
 from playground.tools import form_model as form
 from playground.tools.import_definitions import from_json
 

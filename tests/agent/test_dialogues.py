@@ -22,7 +22,7 @@ from playground.agent.loop import (
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.client.events import ContentDelta
 from playground.prompt.document import Document, Message
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.voice.timeline import compare, timeline
 from tests.agent.dialogue import ANSWER, Dialogue, calls, play, prompt, says
 

@@ -18,7 +18,7 @@ from playground.agent.service import ANSWERS_FILE, CONVERSATION_FILE, AgentServi
 from playground.agent.tool_mocks import MockReply, ToolMock, ToolMocks
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import parse_bytes
-from playground.runs.turn_times import TurnTimes
+from playground.runs.state import TurnTimes
 from playground.services import AppServices
 from playground.tasks import Tasks
 from playground.voice.timeline import MeasuredTool

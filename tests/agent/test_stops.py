@@ -10,11 +10,11 @@ import pytest
 
 from playground.agent.conversation import Conversation
 from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, CallStarted, TurnEnded, TurnStarted, measured
-from playground.agent.tool_executor import ToolExecutor
+from playground.agent.tool_mocks import ToolExecutor
 from playground.client.events import ContentDelta, HeadersReceived, ToolCallDelta
 from playground.prompt.document import Document
 from playground.runs.run import Run
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.voice.timeline import timeline
 from tests.agent.dialogue import ANSWER, BOOK, HANGS, Dialogue, calls, nobody, play, prompt, says
 

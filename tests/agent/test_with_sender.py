@@ -13,7 +13,7 @@ from tests.forked_program import start_script
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from playground.agent.tool_executor import ToolExecutor
+from playground.agent.tool_mocks import ToolExecutor
 from playground.agent.loop import AgentLoop
 from playground.agent.conversation import Conversation
 from playground.agent.loop import CallStarted, AgentLoopEnded, TurnStarted

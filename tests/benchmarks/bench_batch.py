@@ -33,7 +33,7 @@ from playground.prompt.request import body_fields
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.simulator.engine import CacheOptions, PrefixCache, Template
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.storage.endpoints import EndpointStore
 
 PROMPT = Document(

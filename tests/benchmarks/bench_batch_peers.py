@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.prompt.request import body_fields
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.benchmarks.bench_batch import ANSWER_TOKENS, PROMPT, Batch
 
 ROWS, PREFIXES, HOLDS, AT_ONCE = 1_000, 40, 5, 4

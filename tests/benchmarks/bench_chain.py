@@ -12,7 +12,7 @@ from typing import Any
 
 from playground.agent.loop import TurnStarted, measured
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.voice.timeline import compare, timeline
 from tests.agent.dialogue import Dialogue, calls, prompt, says
 

@@ -34,7 +34,7 @@ from playground.requestlog.filter import EVERYTHING, LogFilter, TextTerm
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
 from tests.benchmarks.bench_log_corpus import requests
 from tests.forked_program import start_script

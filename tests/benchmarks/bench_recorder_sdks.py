@@ -19,7 +19,7 @@ from pathlib import Path
 from playground.child_process import ServerProcess
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 
 PYTHON_PACKAGES = ("openai", "langchain-openai", "pipecat-ai")
 NODE_PACKAGES = ("openai", "ai", "@ai-sdk/openai-compatible", "zod")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from playground.experiments.batch_results import ResultFile
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.versions.service import VersionStore, history_key
 from tests.forked_program import run_text, start_text
 

@@ -18,7 +18,7 @@ from playground.cli.main import main
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
 from playground.requestlog.log import RequestLog
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.forked_program import run_text
 
 LIMIT_S = 120

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from playground.cli.main import RUN
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.versions.service import VersionStore, history_key
 from tests.forked_program import run_text
 

@@ -12,10 +12,10 @@ import pytest
 KEY = "pQ7-rst_uvw/xyz+1234"
 START = f"""
 import asyncio, gc, logging, sys, threading
-from playground.cli import error_output
+from playground.cli import install_masking
 from playground.storage.credentials import Secret
 Secret({KEY!r})
-error_output.install_masking()
+install_masking()
 
 def fail():
     raise ValueError("the body was {KEY} and %70Q7-rst_uvw/xyz+1234")  # {KEY}

@@ -17,7 +17,7 @@ import pytest
 from playground.experiments.batch_results import ResultFile, parse_results
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.forked_program import run_text
 from tests.requestlog.samples import answered, record
 

@@ -14,7 +14,7 @@ import pytest
 
 from playground.client.endpoint import Endpoint
 from playground.prompt.document import Document, Message
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.agent.dialogue import Dialogue, play
 from tests.forked_program import run_text, start_text
 from tests.http_server import QuietHandler, serving

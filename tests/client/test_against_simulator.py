@@ -20,7 +20,7 @@ from playground.client.events import (
     UsageReported,
 )
 from playground.prompt.request import Request
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 
 USUAL = Timeouts()
 

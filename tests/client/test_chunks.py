@@ -19,7 +19,7 @@ from playground.client.events import (
     Usage,
     UsageReported,
 )
-from playground.prompt.json_bounds import JsonBoundsError
+from playground.prompt.json_text import JsonBoundsError
 
 
 def _events(*chunks: object) -> list[AnyEvent]:

@@ -9,7 +9,7 @@ from playground.client.endpoint import Endpoint
 from playground.client.events import HeadersReceived
 from playground.prompt.document import Document, Message
 from playground.prompt.request import to_request
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 
 
 async def _costs(base_url: str, requests: int) -> list[float | None]:

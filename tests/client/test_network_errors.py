@@ -16,7 +16,7 @@ from playground.client.events import AnyEvent, ApiError, AttemptFailed, Complete
 from playground.client.network_errors import network_error, setup_error
 from playground.prompt.document import Document, Message
 from playground.prompt.request import Request, to_request
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.client import servers
 from tests.client.servers import Peer, serve
 

@@ -39,6 +39,14 @@ def test_without_rates_there_is_no_cost() -> None:
     assert cost(Usage(1000, 200, 1200, 800), Rates()) == Cost()
 
 
+def test_input_of_a_forecast_needs_both_rates() -> None:
+    rates = Rates(0.40, 0.10)
+    assert rates.input_cost(200, 800) == pytest.approx(160e-6)
+    assert rates.saved(1e6) == pytest.approx(0.3)
+    for one in (Rates(None, 0.10), Rates(0.40, None)):
+        assert (one.input_cost(200, 800), one.saved(1e6)) == (None, None)
+
+
 def test_more_cached_than_sent_is_no_figure_to_reckon_with() -> None:
     assert Usage(10, 1, 11, 12).fresh_tokens is None
     assert cost(Usage(10, 1, 11, 12), Rates(0.40, 0.10)).fresh is None

@@ -17,7 +17,7 @@ from playground.prompt.document import Document, Message
 from playground.prompt.request import Request, to_request
 from playground.runs.run import Run
 from playground.runs.state import RunState, fold
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.client import servers
 from tests.client.servers import Peer
 from tests.simulator.talk import request

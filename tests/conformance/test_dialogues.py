@@ -15,7 +15,7 @@ from playground.client.connection import Connection
 from playground.client.events import AnyEvent, RetryScheduled, Usage
 from playground.client.retry import LONGEST_ASKED_S, RetryPolicy
 from playground.runs.run import Run
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.client import servers
 from tests.client.servers import DONE, ENDS, LAST, USAGE, Peer, event, head, says, whole
 from tests.conformance.talk import (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.conformance.talk import stats
 from tests.simulator.talk import HELLO, Answer, request, send
 

@@ -24,7 +24,7 @@ from playground.prompt.document import Document
 from playground.prompt.request import Request
 from playground.runs.run import Run
 from playground.runs.state import RunState
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.conformance.talk import queue_faults, stats
 from tests.simulator.talk import send
 

@@ -24,7 +24,7 @@ from playground.requestlog.log import RequestLog
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
 from tests.client import servers
 from tests.client.servers import DONE, ENDS, Peer, Script, head, says

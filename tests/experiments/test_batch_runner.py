@@ -31,7 +31,7 @@ from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
 from playground.runs.state import RunState, fold
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 
 PROMPT = Document(messages=(Message("system", "{{sheet}}"), Message("user", "{{question}}")))
 COLUMNS = {"sheet": "sheet", "question": "question"}

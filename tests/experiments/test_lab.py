@@ -31,7 +31,7 @@ from playground.prompt.document import Document, Json
 from playground.prompt.request import to_request
 from playground.runs.state import RunState
 from playground.simulator.engine import CacheOptions
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.simulator.server import Options, Simulator
 from tests.conftest import FAST
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.experiments.replay import Logged, replay, saved
+from playground.experiments.replay import Logged, replay
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.view import view_of_document
@@ -54,8 +54,3 @@ def test_nothing_reported_is_nothing_known() -> None:
     found = replay([_logged(0, RULES, 800, None)], 300)
     assert found.sentences == ("None of these requests reported cached tokens: nothing is known of the cache.",)
     assert replay([], 300).bins == ()
-
-
-def test_no_rate_no_price() -> None:
-    assert saved(1e6, 0.4, 0.1) == pytest.approx(0.3)
-    assert saved(1e6, None, 0.1) is None

@@ -25,7 +25,7 @@ from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
 from tests.export.test_masking import stored as stored_run
 from tests.requestlog.samples import answered, body_of, record

@@ -31,7 +31,7 @@ from playground.prompt.files import dump
 from playground.prompt.request import to_request
 from playground.requestlog.records import StoredRun
 from playground.runs.record import RequestRecord
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 
 SECRET_TEXT = "Meera's balance is 12,450"
 DOCUMENT = Document(

@@ -29,7 +29,7 @@ from playground.export.log_files import Format, export, import_file
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.recorder.test_record_command import BODY, Recording, post
 from tests.requestlog.samples import keep, record, refused
 

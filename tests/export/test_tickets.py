@@ -28,7 +28,7 @@ from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
 from playground.runs.state import fold
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
 from tests.http_server import QuietHandler, serving
 from tests.requestlog.samples import answered, record, refused, stopped

@@ -97,8 +97,7 @@ def test_evidence_says_how_it_is_known(evidence: Evidence, text: str) -> None:
 
 def test_a_place_tells_message_from_tool() -> None:
     assert FindingPlace(("messages", 3, "content")).message == 3
-    assert FindingPlace(("messages", 3, "content")).tool_index is None
-    assert FindingPlace(("tools", 2)).tool_index == 2
+    assert FindingPlace(("tools", 2)).message is None
     assert FindingPlace(("max_tokens",)).message is None
 
 

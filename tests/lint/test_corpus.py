@@ -88,8 +88,8 @@ def test_every_place_is_in_the_prompt() -> None:
                 if place.message is not None:
                     text = document.messages[place.message].content or ""
                     assert 0 <= (place.start or 0) <= (place.end or 0) <= len(text)
-                if place.tool_index is not None:
-                    assert document.tools[place.tool_index].name == place.tool
+                if place.path[:1] == ("tools",) and len(place.path) > 1:
+                    assert document.tools[int(place.path[1])].name == place.tool
 
 
 def test_every_rule_of_the_prompt_itself_is_in_the_corpus() -> None:

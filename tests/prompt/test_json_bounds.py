@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from playground.prompt.json_bounds import MAX_DEPTH, MAX_DIGITS, JsonBoundsError, check_depth, loads
+from playground.prompt.json_text import MAX_DEPTH, MAX_DIGITS, JsonBoundsError, check_depth, loads
 
 
 def nested(depth: int) -> str:

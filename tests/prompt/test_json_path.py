@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from playground.prompt.field_errors import Path
-from playground.prompt.json_position import span_at
+from playground.prompt.json_text import span_at
 
 TEXT = ' {"a" : [1, {"b\\"" : "x]", "c":null}, []],\n"d": {"e":  -2.5e3 }, "a": {"f": true} }'
 

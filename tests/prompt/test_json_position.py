@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.prompt.json_position import JsonFault, read_json
+from playground.prompt.json_text import JsonFault, read_json
 
 
 @pytest.mark.parametrize("text", ['{"a": [1, "NaN", null]}', " 1 ", '"x"'])

@@ -15,7 +15,7 @@ import pytest
 
 from playground.child_process import MAX_LINE_BYTES, MAX_LINES, ServerProcess, StartError
 from playground.requestlog.store import FILE_NAME
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -23,7 +23,7 @@ import pytest
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
 from tests.forked_program import run_text, start_text
 

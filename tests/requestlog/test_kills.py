@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from playground.requestlog.log import RequestLog
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.benchmarks.bench_kills import Tally, check, compare, kill_once, measure, measure_deletions
 
 pytestmark = pytest.mark.exhaustive

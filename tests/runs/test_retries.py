@@ -20,7 +20,7 @@ from playground.prompt.request import to_request
 from playground.runs.run import Run
 from playground.runs.state import fold
 from playground.runs.summary import summary
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 
 QUICK = RetryPolicy(first_s=0.01, longest_s=0.02)
 Make = Callable[..., SimulatorProcess]

@@ -16,7 +16,7 @@ from playground.prompt.request import to_request
 from playground.runs.run import Run
 from playground.runs.state import fold
 from playground.runs.summary import summary
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.client import servers
 from tests.client.servers import Peer, serve
 

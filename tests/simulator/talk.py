@@ -8,7 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 
 HELLO: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
 

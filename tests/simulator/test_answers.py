@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from playground.simulator.engine import CacheOptions, PrefixCache, Template, pieces
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.simulator.server import Limiter, PlanOptions, Refused
 from tests.simulator.talk import HELLO, request, send
 

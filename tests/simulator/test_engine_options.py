@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.simulator.talk import request, send
 
 SYSTEM = {"role": "system", "content": "Be brief. " * 60}

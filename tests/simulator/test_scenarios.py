@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.simulator.talk import HELLO, send
 
 CALLED: list[dict[str, Any]] = [

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 
 
 def post(base_url: str, path: str, fields: Any, key: str | None = None) -> tuple[int, bytes, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.simulator.wire import context_problem
 from tests.simulator.talk import HELLO, request, send
 

@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from playground.prompt.document import Document, Message
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from tests.telemetry.test_reporting import send
 
 PHOENIX = os.environ.get("PHOENIX") or shutil.which("phoenix")

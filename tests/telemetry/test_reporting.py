@@ -25,7 +25,7 @@ from playground.agent.service import AgentService
 from playground.client.endpoint import Endpoint
 from playground.prompt.document import Document, Message
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
 from playground.telemetry.service import FILE, MISSING, RotatingLines
 from tests.agent.dialogue import ANSWER, BOOK, calls, nobody, prompt, says

@@ -268,6 +268,7 @@ async def test_versions_beside_the_prompt_of_a_low_window_with_large_text_overla
     window.resize(1280, 700)
     window.actions_table["versions"].trigger()
     panel = window.versions.panel
+    assert panel is not None
     await hand.until(lambda: panel.list.count() > 0 and panel.isVisible(), "the versions")
     session.workspace.settings.set("zoom", 200)
     await hand.until(lambda: zoom_factor() == 2.0, "the larger text")
@@ -275,7 +276,11 @@ async def test_versions_beside_the_prompt_of_a_low_window_with_large_text_overla
     def outside() -> bool:
         window.resize(1280, 700)
         wrong = (panel.restore, panel.close_button, panel.answers, panel.diff)
-        return any(not one.parentWidget().rect().contains(one.geometry()) for one in wrong)
+        holders = [one.parentWidget() for one in wrong]
+        return any(
+            holder is not None and not holder.rect().contains(one.geometry())
+            for one, holder in zip(wrong, holders, strict=True)
+        )
 
     await hand.until(lambda: not outside(), "everything in its place")
 
@@ -300,14 +305,17 @@ async def test_dialogs_that_are_opened_in_large_text_cut_nothing(
         dialog = found[0]
         for area in dialog.findChildren(QScrollArea):
             assert area.horizontalScrollBar().maximum() == 0, action
-            assert area.widget().minimumSizeHint().width() <= area.viewport().width(), action
+            page = area.widget()
+            assert page is not None
+            assert page.minimumSizeHint().width() <= area.viewport().width(), action
         for sections in dialog.findChildren(QListWidget):
             assert sections.sizeHintForColumn(0) <= sections.viewport().width() + 1 or action == "connect"
         if isinstance(dialog, KeysSheet):
             metrics, table = QFontMetrics(dialog.table.font()), dialog.table
             for row in range(table.rowCount()):
                 for column in range(3):
-                    assert metrics.horizontalAdvance(table.item(row, column).text()) < table.columnWidth(column)
+                    text = str(table.model().index(row, column).data())
+                    assert metrics.horizontalAdvance(text) < table.columnWidth(column)
         dialog.reject()
         await hand.until(lambda: not opened(), "no dialog")
 
@@ -319,6 +327,7 @@ async def test_marks_beside_text_are_as_large_as_the_text(session: Session, hand
     window.prompt.tabs.setCurrentIndex(2)
     box, chosen = window.prompt.parameters_tab._stream, window.compare.page.values.order
     destination = window.simulated.findChild(IconLabel)
+    assert destination is not None
 
     def widths() -> list[int]:
         check, combo = QStyleOptionButton(), QStyleOptionComboBox()

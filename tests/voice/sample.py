@@ -16,7 +16,7 @@ from playground.client.events import (
     Usage,
     UsageReported,
 )
-from playground.runs.turn_times import TurnTimes, measure
+from playground.runs.state import TurnTimes, measure
 from playground.voice.timeline import MeasuredTool, MeasuredTurn
 
 

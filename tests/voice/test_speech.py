@@ -19,10 +19,10 @@ from playground.client.events import ApiError
 from playground.client.speech import AudioPiece, SpeechError, Voice, stream_speech
 from playground.prompt.document import Document, Message
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorProcess
+from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
-from playground.voice.clauses import Start, cuts
 from playground.voice.speaker import Lightning, Speaker, as_wav
+from playground.voice.speech import Start, cuts
 from tests.client import servers
 from tests.client.servers import Peer
 

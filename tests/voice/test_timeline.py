@@ -17,8 +17,8 @@ from playground.prompt.document import Document, Message, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.prompt.request import to_request
 from playground.runs.run import Run
-from playground.runs.turn_times import Stopwatch, TurnTimes, measure
-from playground.simulator.launch import SimulatorProcess
+from playground.runs.state import Stopwatch, TurnTimes, measure
+from playground.simulator.process import SimulatorProcess
 from playground.voice.readiness import Distribution, readiness
 from playground.voice.speech import AudioTimes, SpeechSettings, characters, lay_out, words
 from playground.voice.timeline import MeasuredTool, MeasuredTurn, compare, timeline

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.files import FORMAT_KEY, PROMPT_FORMAT, OpenedPrompt, parse
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 
 _IMAGES = "Electron accepts text only: images, audio and files cannot be imported."
 

@@ -11,7 +11,7 @@ from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, file_text, par
 from playground.prompt.import_formats.api_bodies import open_json, open_json_lines
 from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, open_curl, open_snippet
 from playground.prompt.import_formats.yaml_files import open_yaml
-from playground.prompt.json_bounds import JsonBoundsError, json_lines, loads
+from playground.prompt.json_text import JsonBoundsError, json_lines, loads
 from playground.prompt.secret_addresses import addresses_in
 from playground.prompt.secret_names import is_placeholder
 from playground.prompt.secret_values import has_digit, of_field

@@ -14,7 +14,7 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import OpenedPrompt
 from playground.prompt.import_formats.api_bodies import Report, open_json
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 from playground.prompt.secret_names import is_secret
 
 _DATA = ("-d", "--data", "--data-raw", "--data-ascii", "--data-binary", "--data-urlencode", "--json")

@@ -10,7 +10,7 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import OpenedPrompt
 from playground.prompt.import_formats.api_bodies import Report, opened_body
-from playground.prompt.json_bounds import MAX_DEPTH, JsonBoundsError, check_depth
+from playground.prompt.json_text import MAX_DEPTH, JsonBoundsError, check_depth
 
 MAX_CHARS = 4_000_000
 _ROLE_LINE = re.compile(r"^(?:#\s*)?(system|user|assistant|developer)\s*:\s*$", re.MULTILINE | re.IGNORECASE)

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from playground.agent.conversation import Conversation, Result, Sum, Turn
 from playground.agent.loop import DEFAULT_LIMIT, MOST_REQUESTS, AgentLoopEnded
-from playground.agent.tool_executor import Question, ToolExecutionError
+from playground.agent.tool_mocks import Question, ToolExecutionError
 from playground.export.terminal import visible, visible_line
 from playground.prompt.document import Json, ToolCall
 from playground.prompt.field_errors import FieldError, InputError

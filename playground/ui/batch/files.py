@@ -33,7 +33,7 @@ from playground.ui.widgets.form import text_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once, resize_dialog
 
 MAX_LOG_ROWS = 10_000
 MAX_EDITED = 100_000
@@ -83,7 +83,7 @@ class PasteRowsDialog(QDialog):
             column.addWidget(words(note, "muted"))
         column.addWidget(self.error)
         column.addWidget(buttons)
-        self.resize(640, 420)
+        resize_dialog(self, 640, 420)
         self._show_edited()
 
     def _rows_text(self) -> str:

@@ -17,7 +17,7 @@ from playground.prompt.document import Document, names
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.metrics import counted
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.ui.batch.files import BatchFiles
 from playground.ui.batch.page import BatchPage, BatchTools
 from playground.ui.batch.setup import BatchPlanner, DisplayedBatch

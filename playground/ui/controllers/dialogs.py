@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QMainWindow
 from playground.client.endpoint import ELECTRON_ID
 from playground.runs.metrics import counted
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.storage.paths import write_shared
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance

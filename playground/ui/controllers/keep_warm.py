@@ -18,7 +18,7 @@ from playground.runs.metrics import counted
 from playground.runs.record import group_tag
 from playground.runs.state import RunState
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.ui.controllers.tabs import PromptTabs
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptPage

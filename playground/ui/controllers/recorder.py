@@ -25,7 +25,7 @@ from playground.requestlog.filter import EVERYTHING, LogFilter, parse
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import seconds
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.ui.actions import COPY_FORMS
 from playground.ui.controllers.recorder_requests import RecordedRequests, leak_causes
 from playground.ui.controllers.request import logged_model, logged_request

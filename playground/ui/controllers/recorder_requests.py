@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prompt.document import Json
-from playground.prompt.json_bounds import loads
+from playground.prompt.json_text import loads
 from playground.recorder.programs import Analysis, RecordedRequest, fresh_tokens
 from playground.requestlog.filter import LogFilter, WordTerm, parse
 from playground.requestlog.records import LogRow, StoredRun

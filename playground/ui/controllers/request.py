@@ -22,7 +22,7 @@ from playground.runs.run import Run
 from playground.runs.service import PendingRequest
 from playground.runs.state import RunState
 from playground.services import AppServices, Recalled
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.prompt.undo import PromptPage
 from playground.ui.panes.response.raw_tabs import DisplayedRequest

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QDialog, QWidget
 
 from playground.client.endpoint import SIMULATOR_ID
 from playground.runs.run import Run
-from playground.runs.turn_times import Stopwatch
+from playground.runs.state import Stopwatch
 from playground.services import AppServices
 from playground.ui.appearance import Appearance
 from playground.ui.controllers.request import Requests
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from playground.agent.example import Example
     from playground.prompt.document import Document
     from playground.runs.service import PendingRequest
-    from playground.runs.state import RunState
-    from playground.runs.turn_times import TurnTimes
+    from playground.runs.state import RunState, TurnTimes
     from playground.ui.dialogs.repeat import Ahead
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.voice.dialog import VoiceDialog

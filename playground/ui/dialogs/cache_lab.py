@@ -10,15 +10,9 @@ from typing import Any
 
 from msgspec import Struct
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import (
-    QDialog,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QWidget,
-)
+from PySide6.QtWidgets import QDialog, QLabel, QWidget
 
-from playground.client.endpoint import Endpoint, Rates
+from playground.client.endpoint import Endpoint, Rates, price
 from playground.experiments.lab import (
     PLANS,
     TITLES,
@@ -33,19 +27,19 @@ from playground.experiments.lab import (
     sentences,
     to_json,
 )
-from playground.experiments.replay import Breaker, CacheHistory, saved
+from playground.experiments.replay import Breaker, CacheHistory
 from playground.lint.rules.requests import plan_batch
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, dollars, seconds, whole_seconds
 from playground.runs.state import RunState
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.storage.json_file import JsonFile
 from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import Chart, Series
-from playground.ui.widgets.form import combo_box, progress_bar
+from playground.ui.widgets.form import combo_box, line_edit, progress_bar
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import column_of, repeating_timer, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, repeating_timer, row_of
 from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save, button_box, resize_dialog
@@ -70,9 +64,8 @@ class ReplayDialog(QDialog):
         self.setWindowTitle("Cache history")
         self._look, self._start, self._rates = look, start, rates
         self.found: CacheHistory | None = None
-        self.line = QLineEdit()
-        self.line.setPlaceholderText("all requests, or a filter as in the log: since:1d endpoint:Electron")
-        self.line.setAccessibleName("Requests to replay, by filter")
+        hint = "all requests, or a filter as in the log: since:1d endpoint:Electron"
+        self.line = line_edit("Requests to replay, by filter", hint)
         self.line.returnPressed.connect(self.run)
         self.go = push_button("Replay", "primary", self.run)
         self.said = words("")
@@ -131,8 +124,8 @@ class ReplayDialog(QDialog):
 
 
 def _cells(one: Breaker, rates: Rates) -> tuple[str, ...]:
-    price = saved(one.lost, rates.fresh, rates.cached)
-    cost = "not priced" if price is None else f"≈ {dollars(price)}"
+    less = rates.saved(one.lost)
+    cost = "not priced" if less is None else f"≈ {dollars(less)}"
     return one.title, one.place, f"{len(one.runs):,}", f"{one.lost:,.0f}", cost
 
 
@@ -183,10 +176,12 @@ class CacheLabDialog(TaskDialog):
         self.bar = progress_bar("Requests sent")
         self.chart = Chart("What was measured", services.start)
         self.chart.notice.connect(lambda sentence: self.said.setText(sentence))
-        self.go, self.again = QPushButton("Start"), QPushButton("Start over")
-        self.use, self.save = QPushButton("Use this lifetime in forecasts"), QPushButton("Save as CSV…")
+        self.choice.activated.connect(self._choose)
+        self.go = push_button("Start", "primary", self._toggle)
+        self.again = push_button("Start over", clicked=self._choose)
+        self.use = push_button("Use this lifetime in forecasts", clicked=self._use)
+        self.save = push_button("Save as CSV…", clicked=self._save)
         self._lay_out()
-        self._connect()
         self._plan: LabPlan = PLANS["blocks"]()
         self.choice.setCurrentIndex(EXPERIMENTS.index(self._plan.experiment))
         self._show()
@@ -205,10 +200,10 @@ class CacheLabDialog(TaskDialog):
             self._show()
 
     def _lay_out(self) -> None:
-        self.go.setProperty("look", "primary")
         row = row_of(QLabel("Experiment"), (self.choice, 1))
         buttons = button_box(self.close, self.go, self.again, self.use, self.save)
-        column = column_of(
+        self.chart.setMaximumHeight(360)
+        column_of(
             words(
                 f"Block size, minimum and lifetime of {self._services.endpoint.name}'s cache are not published. "
                 "These experiments find out what its reports show, with prompts of their own."
@@ -218,21 +213,13 @@ class CacheLabDialog(TaskDialog):
             self.bar,
             self.waits,
             self.said,
+            (self.chart, 100),
+            STRETCH,
+            buttons,
             on=self,
             margins=GRID * 2,
         )
-        self.chart.setMaximumHeight(360)
-        column.addWidget(self.chart, 100)
-        column.addStretch(1)
-        column.addWidget(buttons)
         resize_dialog(self, 760, 520)
-
-    def _connect(self) -> None:
-        self.choice.activated.connect(self._choose)
-        self.go.clicked.connect(self._toggle)
-        self.again.clicked.connect(self._choose)
-        self.use.clicked.connect(self._use)
-        self.save.clicked.connect(self._save)
 
     @property
     def running(self) -> bool:
@@ -355,10 +342,8 @@ def cost_words(plan: LabPlan, endpoint: Endpoint) -> str:
     limits = endpoint.plan
     busy = plan_batch(len(plan.steps), 1, limits.requests_per_minute, GUESS_S)
     time = seconds(max(busy, plan.idle_s))
-    rate = endpoint.rates.fresh
-    money = (
-        "cost unknown: no rate is set" if rate is None else f"at most ≈ {dollars(plan.tokens * rate / 1e6)} of input"
-    )
+    cost = price(plan.tokens, endpoint.rates.fresh)
+    money = "cost unknown: no rate is set" if cost is None else f"at most ≈ {dollars(cost)} of input"
     within = f" within {limits.name}'s limits" if limits.requests_per_minute else ""
     return f"{counted(len(plan.steps), 'request')}, ≈ {plan.tokens:,.0f} tokens, {money}, about {time}{within}."
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from msgspec.structs import replace
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QCompleter, QLabel, QLineEdit, QSpinBox, QWidget
 
 from playground.client import endpoint
@@ -45,13 +45,10 @@ Draft = tuple[object, ...]
 class EndpointForm(Form):
     """Form that edits one endpoint."""
 
-    needs_key_changed = Signal(bool)
-
     def __init__(self) -> None:
         super().__init__()
         self.name, self.base_url, self.model = QLineEdit(), QLineEdit(), QLineEdit()
         self.needs_key = QCheckBox("needs a key")
-        self.needs_key.toggled.connect(self.needs_key_changed)
         self.needs_key.toggled.connect(self._show_exposed)
         self.base_url.textChanged.connect(self._show_exposed)
         self.exposed = words("", "variable")

@@ -15,8 +15,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QListWidget,
     QListWidgetItem,
-    QTableWidget,
-    QTableWidgetItem,
     QToolButton,
     QWidget,
 )
@@ -25,6 +23,7 @@ from playground.ui.theme import GRID, scaled, zoom_factor
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import button_box, resize_dialog
 
 
@@ -50,20 +49,11 @@ class KeysSheet(QDialog):
         self.setWindowTitle("All keys")
         self.line = line_edit("Find an action or a key", "Find an action or a key")
         self.line.textChanged.connect(self._filter)
-        self.table = QTableWidget(len(rows), 3)
-        self.table.setAccessibleName("Actions and their keys")
-        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-        self.table.setShowGrid(False)
-        self.table.setTabKeyNavigation(False)
-        self.table.setHorizontalHeaderLabels(["Group", "Action", "Key"])
-        self.table.verticalHeader().hide()
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        for number, row in enumerate(rows):
-            for column, text in enumerate(row):
-                self.table.setItem(number, column, QTableWidgetItem(text or "—"))
-        self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+        self.table = plain_table("Actions and their keys", ("group", "action", "key"), 1, {})
+        fill_table(self.table, [(group, label, shortcut or "—") for group, label, shortcut in rows])
+        header = self.table.horizontalHeader()
+        for column in (0, 2):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self.nothing = toned("No matching action or key", "muted")
         self.nothing.hide()
         close = button_box(self.accept)
@@ -231,7 +221,5 @@ def score(wanted: str, label: str) -> int | None:
 
 def _row(label: str, shortcut: str) -> QWidget:
     holder = QWidget()
-    row = row_of((QLabel(label), 1), on=holder, margins=(GRID, 3, GRID, 3))
-    keys = toned(shortcut, "muted")
-    row.addWidget(keys)
+    row_of((QLabel(label), 1), toned(shortcut, "muted"), on=holder, margins=(GRID, 3, GRID, 3))
     return holder

@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any
 
 from msgspec import Struct
-from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QLabel,
     QWidget,
 )
 
-from playground.client.endpoint import PlanLimits, Rates
+from playground.client.endpoint import PlanLimits, Rates, price
 from playground.experiments.repeat import MOST, Drift, drift, repeat
 from playground.lint.rules.requests import plan_batch
 from playground.prefix_cache.text_compare import snippet
@@ -24,7 +23,7 @@ from playground.runs.metrics import counted, dollars, seconds
 from playground.runs.record import group_tag
 from playground.runs.state import RunState
 from playground.services import AppServices
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import progress_bar, spin_box
 from playground.ui.widgets.labels import copy_text, push_button
@@ -61,9 +60,6 @@ def ahead_of(workspace: AppServices, document: Document, last: RunState | None) 
 
 class RepeatDialog(TaskDialog):
     """`send` sends the prompt once, with the tag of this series in the log, and returns its state."""
-
-    finished_with = Signal(object)
-    """The Drift."""
 
     def __init__(
         self,
@@ -146,8 +142,6 @@ class RepeatDialog(TaskDialog):
         self._states.append(state)
         self.progress.setValue(len(self._states))
         self._show(drift(self._states))
-        if len(self._states) == self.times.value() and self._drift is not None:
-            self.finished_with.emit(self._drift)
 
     def _show_busy(self) -> None:
         self.go.setText("Stop" if self.running else "Start")
@@ -188,12 +182,12 @@ def what_it_takes(ahead: Ahead, times: int, at_once: int) -> str:
 
 
 def _money(ahead: Ahead, times: int) -> str:
-    if ahead.rates.fresh is None:
+    most, output = price(ahead.prompt_tokens, ahead.rates.fresh), price(ahead.max_tokens, ahead.rates.output)
+    if most is None:
         return "Cost unknown: no rate is set for fresh input."
-    most = ahead.prompt_tokens * times * ahead.rates.fresh / 1e6
-    if ahead.rates.output is None or ahead.max_tokens is None:
-        return f"Input at most ≈ {dollars(most)}; output is not priced."
-    return f"At most ≈ {dollars(most + ahead.max_tokens * times * ahead.rates.output / 1e6)}."
+    if output is None:
+        return f"Input at most ≈ {dollars(most * times)}; output is not priced."
+    return f"At most ≈ {dollars((most + output) * times)}."
 
 
 def _cells(found: Drift, row: int) -> tuple[str, ...]:

@@ -58,12 +58,8 @@ class LogSizeDialog(QDialog):
         buttons = button_box(self.close, self.apply, self.everything)
         where = CopyButton("the folder's path")
         where.set_text_to_copy(str(workspace.folder))
-        column = column_of(on=self, margins=GRID * 2, spacing=GRID)
         place = row_of((words(f"In {workspace.folder}", "muted"), 1), where)
-        column.addWidget(self.size_words)
-        column.addLayout(place)
-        for widget in (form, self.message, buttons):
-            column.addWidget(widget)
+        column_of(self.size_words, place, form, self.message, buttons, on=self, margins=GRID * 2, spacing=GRID)
         resize_dialog(self, 520, 0)
 
     def _bound(self, name: str, most: int, suffix: str, none: str) -> QSpinBox:

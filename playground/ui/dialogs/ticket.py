@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
-    QLabel,
-    QLineEdit,
-    QPlainTextEdit,
-    QPushButton,
-    QWidget,
-)
+from PySide6.QtWidgets import QDialog, QLabel, QPlainTextEdit, QWidget
 
 from playground.export.redaction import CHOICES, Contents
 from playground.export.ticket import TicketContents, bundle, tickets
@@ -23,11 +15,11 @@ from playground.requestlog.records import StoredRun
 from playground.storage.paths import write_shared
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.form import combo_box
+from playground.ui.widgets.form import combo_box, line_edit
 from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import Space, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words, write_errors
-from playground.ui.widgets.task_dialog import ask_save, resize_dialog
+from playground.ui.widgets.task_dialog import ask_save, button_box, resize_dialog
 
 REST_MS = 150
 """After the last letter of the workspace id."""
@@ -46,9 +38,8 @@ class TicketDialog(QDialog):
         self.setWindowTitle("Support ticket" if len(runs) == 1 else f"Support ticket of {len(runs)} requests")
         self.contents = combo_box("What people and models wrote", list(CHOICES))
         self.contents.setCurrentText(settings.text("ticket_contents"))
-        self.workspace = QLineEdit(settings.text("ticket_workspace"))
-        self.workspace.setPlaceholderText("workspace id, if you have one")
-        self.workspace.setAccessibleName("Workspace id")
+        known = settings.text("ticket_workspace")
+        self.workspace = line_edit("Workspace id", "workspace id, if you have one", known)
         self.preview = QPlainTextEdit()
         self.preview.setReadOnly(True)
         self.preview.setFont(mono_font(12))
@@ -64,19 +55,14 @@ class TicketDialog(QDialog):
 
     def _lay_out(self) -> None:
         row = row_of(QLabel("Contents"), self.contents, Space(GRID), QLabel("Workspace"), (self.workspace, 1))
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        self.copy = self._button(buttons, "Copy", self._copy, "primary")
-        self.save = self._button(buttons, "Save as Markdown…", lambda: self._ask("ticket.md", "Markdown (*.md)"))
-        self._button(buttons, "Save as zip…", lambda: self._ask("ticket.zip", "Zip (*.zip)"))
-        buttons.rejected.connect(self.close)
+        self.copy = push_button("Copy", "primary", self._copy)
+        self.save = push_button("Save as Markdown…", clicked=lambda: self._ask("ticket.md", "Markdown (*.md)"))
+        zipped = push_button("Save as zip…", clicked=lambda: self._ask("ticket.zip", "Zip (*.zip)"))
+        for button in (self.copy, self.save, zipped):
+            button.setAutoDefault(False)
+        buttons = button_box(self.close, self.copy, self.save, zipped)
         column_of(row, (self.preview, 1), self.message, buttons, on=self, margins=GRID * 2)
         resize_dialog(self, 820, 640)
-
-    def _button(self, box: QDialogButtonBox, label: str, handler: Callable[..., object], look: str = "") -> QPushButton:
-        button = push_button(label, look, handler)
-        button.setAutoDefault(False)
-        box.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
-        return button
 
     @property
     def choice(self) -> TicketContents:

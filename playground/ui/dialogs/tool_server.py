@@ -7,12 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import (
-    QLineEdit,
-    QListWidget,
-    QListWidgetItem,
-    QWidget,
-)
+from PySide6.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import InputError
@@ -22,6 +17,7 @@ from playground.storage.settings import Settings
 from playground.tools.mcp_servers import ToolServerError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
@@ -53,9 +49,8 @@ class ToolServerDialog(TaskDialog):
         self._secrets = secrets
         self.listed = ""
         """The text of the server whose tools are listed, with placeholders for its secrets."""
-        self.server = QLineEdit(secrets.hide(settings.text("tool_server")))
-        self.server.setPlaceholderText(HINT)
-        self.server.setAccessibleName("Command line or address of the server")
+        address = secrets.hide(settings.text("tool_server"))
+        self.server = line_edit("Command line or address of the server", HINT, address)
         self.server.returnPressed.connect(self._toggle)
         self.go = push_button("", clicked=self._toggle)
         self.go.setAutoDefault(False)

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 
 from playground.agent.example import Example
 from playground.prompt.field_errors import InputError
-from playground.simulator.launch import SimulatorError
+from playground.simulator.process import SimulatorError
 from playground.storage.settings import Settings
 from playground.ui.controllers.voice import NOTHING, CurrentRun, TimelineSource
 from playground.ui.theme import GRID

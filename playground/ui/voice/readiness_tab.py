@@ -22,9 +22,8 @@ from playground.experiments.repeat import MOST, repeat
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
 from playground.runs.record import group_tag
-from playground.runs.state import RunState
-from playground.runs.turn_times import TurnTimes
-from playground.simulator.launch import SimulatorError
+from playground.runs.state import RunState, TurnTimes
+from playground.simulator.process import SimulatorError
 from playground.storage.settings import Settings
 from playground.ui.dialogs.repeat import Ahead, what_it_takes
 from playground.ui.theme import GRID, current_theme, ui_font

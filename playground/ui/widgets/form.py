@@ -60,9 +60,9 @@ def spin_box(low: int, high: int, value: int, name: str) -> QSpinBox:
     return box
 
 
-def line_edit(name: str, placeholder: str = "") -> QLineEdit:
+def line_edit(name: str, placeholder: str = "", text: str = "") -> QLineEdit:
     """Return a field for one line; `name` is its accessible name."""
-    line = QLineEdit()
+    line = QLineEdit(text)
     line.setAccessibleName(name)
     line.setPlaceholderText(placeholder)
     return line

@@ -88,8 +88,7 @@ class PageScroll(QScrollArea):
         """Lay out the page in its size: Qt tells it of one before it is shown, and not of the larger one after that."""
         super().showEvent(event)
         page = self.widget()
-        layout = page.layout() if page is not None else None
-        if layout is not None:
+        if page is not None and (layout := page.layout()) is not None:
             layout.setGeometry(page.contentsRect())
 
 

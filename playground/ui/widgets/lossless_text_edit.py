@@ -45,7 +45,6 @@ class ExactEdit(PlainEdit):
     send_requested = Signal()
     menu_requested = Signal(QPoint)
     """A menu is requested at this global position."""
-    focused = Signal()
     caret_moved = Signal()
     """The user moved the cursor without a change of the text, or left the text."""
 
@@ -358,10 +357,6 @@ class ExactEdit(PlainEdit):
             self.menu_requested.emit(event.globalPos())
         else:
             super().contextMenuEvent(event)
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        super().focusInEvent(event)
-        self.focused.emit()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         """End a composition with the focus, whether or not the input method says so."""

@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
 from playground.requestlog.filter import EVERYTHING
-from playground.runs.turn_times import TurnTimes
+from playground.runs.state import TurnTimes
 from playground.storage.settings import Settings
 from playground.ui.session import Session
 from playground.ui.voice.canvas import Scale, pack

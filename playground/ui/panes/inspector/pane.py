@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QMenu, QStackedWidget, QWidget
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.lifetime import ColdClock
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
+from playground.prefix_cache.text_compare import common_prefix
 from playground.runs.metrics import UNKNOWN, seconds
 from playground.runs.state import Attempt, RunState
 from playground.ui.panes.inspector.figures import InspectorModel, status_text, until_line
@@ -93,8 +94,8 @@ class WhyBox(QFrame):
         self._title.setText(why.title)
         self._sentence.setText(why.sentence)
         self.setAccessibleName(f"Why: {why.sentence}")
-        head = _shared(why.before, why.after)
-        tail = _shared(why.before[head:][::-1], why.after[head:][::-1])
+        head = common_prefix(why.before, why.after)
+        tail = common_prefix(why.before[head:][::-1], why.after[head:][::-1])
         for label, snippet in ((self._before, why.before), (self._after, why.after)):
             label.setText(_marked(snippet, head, len(snippet) - tail))
         for widget in (*self._captions, self._before, self._after):
@@ -113,12 +114,6 @@ class WhyBox(QFrame):
     def _go(self) -> None:
         if self._why is not None and self._why.message is not None:
             self.place_requested.emit(self._why.message, self._why.offset)
-
-
-def _shared(before: str, after: str) -> int:
-    """How many characters both snippets begin with."""
-    pairs = zip(before, after, strict=False)
-    return next((at for at, (one, other) in enumerate(pairs) if one != other), min(len(before), len(after)))
 
 
 def _marked(snippet: str, begin: int, end: int) -> str:

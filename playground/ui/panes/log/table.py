@@ -240,8 +240,6 @@ class LogTable(RowTable):
     copy_asked = Signal()
     left = Signal()
     """Escape: leave the logged request."""
-    order_chosen = Signal(object)
-    """The Order that the user chose for the rows; None: newest first."""
     asked = Signal(str)
     """What is to be done with the chosen rows: the name of one of ASKS."""
 
@@ -290,7 +288,6 @@ class LogTable(RowTable):
             words = "descending" if order.descending else "ascending"
             self.setAccessibleName(f"Logged requests, sorted by {COLUMNS[number].header}, {words}")
         self._log.show_order(order)
-        self.order_chosen.emit(order)
 
     def order_menu(self) -> QMenu:
         """Return a menu of the columns to sort by, for the keyboard."""

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 
-from PySide6.QtCore import QEvent, QObject, QRegularExpression, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QRegularExpression, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
 
@@ -25,7 +25,10 @@ Match = tuple[int, int, int]
 
 
 class FindBar(QFrame):
-    """Searches in the order of the messages, starting at the cursor; without regard to case unless it is asked for."""
+    """Searches in the order of the messages, starting at the cursor; without regard to case unless it is asked for.
+
+    A long search goes on between events: what was found can be used, apart from *Replace all*.
+    """
 
     found = Signal(int, int, int)
     """Message, code point, and number of code points."""
@@ -41,17 +44,22 @@ class FindBar(QFrame):
         self.setAccessibleName("Find and replace")
         self._messages: tuple[Message, ...] = ()
         self._matches: list[Match] = []
+        self._search: Iterator[Match | None] | None = None
+        """The search in progress."""
+        self._show_first = True
+        self._turn = QTimer(self, singleShot=True, interval=0)
+        self._turn.timeout.connect(self._go_on)
         self._current = -1
         self._start = (0, 0)
         self.line = line_edit("Find in the prompt", "Find in the prompt")
-        self.line.textChanged.connect(self._search)
+        self.line.textChanged.connect(lambda _text: self._start_search())
         self.replacement = line_edit("Replace with", "Replace with")
         self.case = _toggle("Aa", "Match case (Alt+C)")
         self.regex = _toggle(".*", "Regular expression (Alt+X)")
         self._fault = ""
         """Why the regular expression cannot be used; otherwise empty."""
         for toggle in (self.case, self.regex):
-            toggle.toggled.connect(lambda _on: self._search(self.line.text()))
+            toggle.toggled.connect(lambda _on: self._start_search())
         self._count = toned("", "muted")
         self._wrong = toned("", "failure", wraps=True)
         self._wrong.hide()
@@ -94,39 +102,58 @@ class FindBar(QFrame):
         if selected and "\n" not in selected and selected != self.line.text():
             self.line.setText(selected)
         else:
-            self._search(self.line.text())
+            self._start_search()
         field = self.replacement if replacing and self.line.text() else self.line
         field.setFocus()
         field.selectAll()
 
     def close_bar(self) -> None:
         """Hide the bar."""
+        self._turn.stop()
         self.hide()
         self.closed.emit()
 
     def show_messages(self, messages: tuple[Message, ...]) -> None:
         """Search in these from now on; the current match keeps its place."""
+        if messages is self._messages:
+            return
         self._messages = messages
         if self.isVisible():
             if 0 <= self._current < len(self._matches):
                 self._start = self._matches[self._current][:2]
-            self._search(self.line.text(), show=False)
+            self._start_search(show=False)
 
-    def _search(self, wanted: str, *, show: bool = True) -> None:
-        self._matches, self._fault = [], ""
+    def _start_search(self, *, show: bool = True) -> None:
+        self._matches, self._fault, self._current, self._show_first = [], "", -1, show
+        self._search = matches(
+            self._messages, self.line.text(), case=self.case.isChecked(), regex=self.regex.isChecked()
+        )
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Search for a few milliseconds, and again after the events that wait."""
+        until = time.thread_time() + _TURN_S
         try:
-            self._matches = list(
-                matches(self._messages, wanted, case=self.case.isChecked(), regex=self.regex.isChecked())
-            )
+            for match in self._search or ():
+                if match is not None:
+                    self._matches.append(match)
+                    if self._current < 0 and match[:2] >= self._start:
+                        self._make_current(len(self._matches) - 1)
+                if time.thread_time() > until:
+                    self._turn.start()
+                    break
+            else:
+                self._search = None
         except InputError as error:
-            self._fault = str(error.problems[0])
-        self._current = -1
-        if self._matches:
-            later = (number for number, match in enumerate(self._matches) if match[:2] >= self._start)
-            self._current = next(later, 0)
-            if show:
-                self._show()
+            self._search, self._matches, self._current, self._fault = None, [], -1, str(error.problems[0])
+        if self._search is None and self._current < 0 and self._matches:
+            self._make_current(0)
         self._update_text()
+
+    def _make_current(self, number: int) -> None:
+        self._current = number
+        if self._show_first:
+            self._show()
 
     def step(self, step: int) -> None:
         """Go to the next (1) or the previous (-1) match, past the end to the beginning."""
@@ -149,11 +176,11 @@ class FindBar(QFrame):
         self._start = (message, at + len(new))
         self._current = -1
         self.replace_requested.emit(message, Splice(at, old, new))
-        self._search(self.line.text())
+        self._start_search()
 
     def replace_all(self) -> None:
         """Replace every match in one step."""
-        if not self._matches:
+        if not self._matches or self._search is not None:
             return
         pieces: dict[int, list[str]] = {}
         ends: dict[int, int] = {}
@@ -168,7 +195,8 @@ class FindBar(QFrame):
         self.replace_all_requested.emit(texts, len(self._matches))
 
     def _update_text(self) -> None:
-        missing = bool(self.line.text()) and not self._matches
+        searching = self._search is not None
+        missing = bool(self.line.text()) and not self._matches and not searching
         restyle(self.line, bad=missing)
         self._wrong.setText(self._fault)
         self._wrong.setVisible(bool(self._fault))
@@ -176,9 +204,11 @@ class FindBar(QFrame):
         if self._fault or not self.line.text():
             self._count.setText("")
         else:
-            self._count.setText(f"{self._current + 1:,} of {len(self._matches):,}" if self._matches else "no match")
-        for button in (self.one, self.all):
-            button.setEnabled(bool(self._matches))
+            more = "+" if searching else ""
+            of = f"{self._current + 1:,} of " if self._current >= 0 else ""
+            self._count.setText("no match" if missing else f"{of}{len(self._matches):,}{more}")
+        self.one.setEnabled(self._current >= 0)
+        self.all.setEnabled(bool(self._matches) and not searching)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Take Alt+C and Alt+X before a field types the letter."""
@@ -219,21 +249,22 @@ def _toggle(text: str, name: str) -> QPushButton:
     return button
 
 
-SEARCH_S = 0.5
-"""Processor time of a search by a regular expression, apart from its last slice."""
-_SLICE = 1_024
-"""Starts of a match that are tried between two looks at the time."""
-_STEPS = "(*LIMIT_MATCH=1000000)"
-"""Most steps of PCRE2 in a slice: less than 0.1 s."""
-_EXACT_STEPS = "(*NO_JIT)(*LIMIT_MATCH=20000)"
+_TURN_S = 0.008
+"""Processor time of a search between two looks at the events that wait, apart from its last slice."""
+_SLICES = ((65_535, "(*LIMIT_MATCH=200000)"), (1_024, "(*LIMIT_MATCH=500000)"))
+"""Starts of a match that are tried at once, and most steps of PCRE2 in them: about 0.1 s. The second is for expressions
+for which the first is too much."""
+_EXACT_SLICES = ((1_024, "(*NO_JIT)(*LIMIT_MATCH=20000)"),)
 """With back references each step may compare the whole text, and compiled code does not count all of them."""
 _BACK_REFERENCE = re.compile(r"\\[1-9gk]|\(\?P=")
 
 
-def matches(messages: tuple[Message, ...], wanted: str, *, case: bool = False, regex: bool = False) -> Iterator[Match]:
-    """Yield every place of `wanted` in the order of the messages. An empty text, or an empty match, is none.
+def matches(
+    messages: tuple[Message, ...], wanted: str, *, case: bool = False, regex: bool = False
+) -> Iterator[Match | None]:
+    """Yield every place of `wanted` in the order of the messages, and None while there is none in a long text.
 
-    Raises InputError if `wanted` is no regular expression, or takes too long.
+    An empty text, or an empty match, is none. Raises InputError if `wanted` is no regular expression or takes too long.
     """
     if not wanted:
         return
@@ -247,39 +278,56 @@ def matches(messages: tuple[Message, ...], wanted: str, *, case: bool = False, r
         while at >= 0:
             yield index, at, len(needle)
             at = text.find(needle, at + len(needle))
+        yield None
 
 
-def _regex_matches(messages: tuple[Message, ...], pattern: str, case: bool) -> Iterator[Match]:
+def _regex_matches(messages: tuple[Message, ...], pattern: str, case: bool) -> Iterator[Match | None]:
     # Not Python's re: it has no limit of backtracking, and keeps the window's thread waiting from a worker as well.
     options = _OPTIONS if case else _OPTIONS | QRegularExpression.PatternOption.CaseInsensitiveOption
     typed = QRegularExpression(pattern, options)
     if not typed.isValid():
         raise InputError(FieldError((), f"not a regular expression: {typed.errorString()}"))
     # PCRE2 bounds the steps from one start of a match. Here all starts of a slice are one, and so bounded together.
-    steps = _EXACT_STEPS if _BACK_REFERENCE.search(pattern) else _STEPS
-    expression = QRegularExpression(rf"{steps}\G(?s:.{{0,{_SLICE}}}?)\K(?:{pattern}\E)", options)
-    if not expression.isValid():
-        raise InputError(FieldError((), f"not supported: {expression.errorString()}"))
-    until = time.process_time() + SEARCH_S
+    slices = _EXACT_SLICES if _BACK_REFERENCE.search(pattern) else _SLICES
+    sliced = [
+        (size, QRegularExpression(rf"{limit}\G(?s:.{{0,{size}}}?)\K(?:{pattern}\E)", options)) for size, limit in slices
+    ]
+    if not sliced[0][1].isValid():
+        raise InputError(FieldError((), f"not supported: {sliced[0][1].errorString()}"))
     for index, message in enumerate(messages):
-        text = message.content or ""
-        units = text.encode("utf-16-le", "surrogatepass")
-        unit = at = offset = 0
-        while 2 * offset <= len(units):
-            if time.process_time() > until or not (match := expression.match(text, offset)).isValid():
+        for start, length in _regex_places(message.content or "", sliced):
+            yield (index, start, length) if length else None
+
+
+def _regex_places(text: str, sliced: list[tuple[int, QRegularExpression]]) -> Iterator[tuple[int, int]]:
+    """Yield code point and length of each match, and length 0 while there is none.
+
+    Expressions of `sliced` that take too many steps are removed; at the last one InputError is raised.
+    """
+    units = text.encode("utf-16-le", "surrogatepass")
+    unit = at = offset = 0
+    while 2 * offset <= len(units):
+        yield at, 0
+        size, expression = sliced[0]
+        match = expression.match(text, offset)
+        if not match.isValid():
+            if len(sliced) == 1:
                 raise InputError(FieldError((), "too slow: simplify the expression"))
-            if not match.hasMatch():
-                offset += _SLICE
-                if units[2 * offset + 1 : 2 * offset + 2] in _LOW:
-                    offset -= 1
-                continue
+            del sliced[0]
+        elif not match.hasMatch():
+            offset += size
+            if units[2 * offset + 1 : 2 * offset + 2] in _LOW:
+                offset -= 1
+        else:
             found = expression.globalMatch(text, offset)
-            while found.hasNext() and time.process_time() <= until:
+            while found.hasNext():
                 match = found.next()
                 start, end = match.capturedStart(), match.capturedEnd()
-                at, unit = at + _code_points(units, unit, start), start
-                if start < end:
-                    yield index, at, _code_points(units, start, end)
+                if len(units) == 2 * len(text):
+                    yield start, end - start
+                else:
+                    at, unit = at + _code_points(units, unit, start), start
+                    yield at, _code_points(units, start, end)
                 offset = max(end, start + 1)
 
 

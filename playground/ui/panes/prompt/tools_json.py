@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QDialog, QTextEdit, QWidget
 from playground import asset
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
-from playground.prompt.json_position import JsonFault, fault_at, read_json, span_at
+from playground.prompt.json_text import JsonFault, fault_at, read_json, span_at
 from playground.runs.metrics import counted
 from playground.tools.form_model import description_of, rows
 from playground.tools.import_definitions import ImportedTools, from_json, unique_names

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 
 from playground.client.events import RawEvent
 from playground.export.terminal import visible, visible_line
-from playground.prompt.json_position import JsonFault, read_json
+from playground.prompt.json_text import JsonFault, read_json
 from playground.runs.metrics import counted
 from playground.runs.record import Asked
 from playground.runs.state import RunState

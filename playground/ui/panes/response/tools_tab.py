@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QWidget
 
 from playground.prompt.field_errors import FieldError
-from playground.prompt.json_position import read_json
+from playground.prompt.json_text import read_json
 from playground.runs.record import Asked
 from playground.runs.state import RunState, ToolCallState
 from playground.tools.schema import check_arguments

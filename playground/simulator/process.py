@@ -1,16 +1,19 @@
-"""`electron-playground simulator`: the built-in server in the foreground, until SIGINT or SIGTERM."""
+"""The simulator as a process: the command that serves until SIGINT or SIGTERM, and its start by another process."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
+import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from playground.child_process import stop_signal
+from playground.child_process import ServerProcess, StartError, stop_signal
 
 if TYPE_CHECKING:
+    import argparse
+
     from playground.simulator.server import Options
 
 HOST = "127.0.0.1"
@@ -73,3 +76,21 @@ def _options(options: argparse.Namespace) -> Options:
         ttft_ms=options.ttft_ms,
         token_ms=options.token_ms,
     )
+
+
+class SimulatorError(Exception):
+    """The simulator's process did not start; the message is for the user."""
+
+
+class SimulatorProcess(ServerProcess):
+    """A running simulator process."""
+
+    @classmethod
+    def start(cls, extra_args: Sequence[str] = ()) -> SimulatorProcess:
+        """Start a simulator and wait until it listens. Raises SimulatorError."""
+        # The simulator must not inherit the key of the real service.
+        environment = {name: value for name, value in os.environ.items() if name != "SMALLEST_API_KEY"}
+        try:
+            return cls.launch(("simulator", *extra_args), environment)
+        except StartError as error:
+            raise SimulatorError(f"The built-in simulator did not start: {error}") from error
