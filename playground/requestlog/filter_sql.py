@@ -215,7 +215,15 @@ def _number(term: NumberTerm) -> Condition:
         return _indexed(index, row, values)
     if not term.unknown and (term.low or 0) <= 200 <= (term.high or 999):
         return _simple(row, values)
-    return _indexed(index, row, values, "status IS NOT 200")
+    final = _indexed(index, row, values, "status IS NOT 200")
+    if term.unknown or final.source is None:
+        return final
+    # The status of the newest attempt is in the row, those of earlier ones are among its events.
+    bounds_of_attempts = (term.low or 0, 999 if term.high is None else term.high)
+    retried = _has(HasTerm("retries"))
+    assert retried.source is not None
+    source = RowSource(_union([final.source.sql, retried.source.sql]), values)
+    return _simple(f"({row} OR ({retried.row} AND attempted(r.number, ?, ?)))", (*values, *bounds_of_attempts), source)
 
 
 def _word(term: WordTerm) -> Condition:

@@ -9,11 +9,12 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 
 import msgspec
 from msgspec.structs import replace
 
+from playground.client.events import ContentDelta, HeadersReceived
 from playground.prompt.document import Json
 from playground.requestlog import groups, ordered, rows
 from playground.requestlog.candidates import Window, windows
@@ -42,6 +43,8 @@ _ROW_KINDS = tuple(map(KINDS.__getitem__, "tiitITTTtttttiIIIFFFFttttiittTT"))
 """Types of the columns of _ROW: SQLite stores any type in any column."""
 
 _NO_NUMBER = 2**62
+_MOST_STATUSES = 20_000
+"""Retried requests whose statuses are kept."""
 
 _TOTALS = """count(*), sum(r.prompt_tokens), sum(r.cached_tokens), sum(r.completion_tokens),
 count(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN 1 END),
@@ -60,13 +63,31 @@ class Reader:
         self._prompts, self._elements = PromptTest(connection), MatchingElements(connection)
         self._lookup = Lookup(self._elements, indexed_ids := IndexedIds(connection), ListedIds(connection, indexed_ids))
         connection.create_function("prompt_holds", 2, self._prompts)
+        connection.create_function("attempted", 3, self._attempted)
         self._sums = groups.GroupSums(connection, self.runs.rates_of)
+        self._statuses: dict[int, set[int]] = {}
+        """Statuses of the attempts of requests that were sent more than once."""
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
         self._seen = (-1, -1)
         self._first: tuple[tuple[object, Order], tuple[int, int], list[int], int] | None = None
         """Terms and order of a filter, version of the log, the first requests, and how many were looked for."""
         self._folded: tuple[Folding, tuple[int, int], GroupLayout] | None = None
+
+    def _attempted(self, number: int, low: int, high: int) -> bool:
+        """Implement SQL's attempted(): whether an attempt of a retried request had a status from `low` to `high`."""
+        if number not in self._statuses:
+            if len(self._statuses) >= _MOST_STATUSES:
+                self._statuses.clear()
+            try:
+                events = rows.read_events(self._connection, number)
+                # No attempt follows one whose text has begun.
+                early = takewhile(lambda event: not isinstance(event, ContentDelta), events)
+                found = {event.status for event in early if isinstance(event, HeadersReceived)}
+            except DAMAGE:
+                return False
+            self._statuses[number] = found
+        return any(low <= status <= high for status in self._statuses[number])
 
     def _where(self, log_filter: LogFilter) -> Where:
         self._refresh(whole=True)

@@ -12,8 +12,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from playground.client.events import AttemptStarted, ToolCallDelta, Usage
+from playground.client.events import AnyEvent, AttemptStarted, ToolCallDelta, Usage
 from playground.requestlog.filter import EVERYTHING, LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import Count, EndedRun
@@ -371,5 +372,42 @@ def test_filter_of_thousands_of_unknown_ids_is_one_comparison(tmp_path: Path) ->
             assert len(await log.page(listed)) == 100
             assert len(statements) < 2 * 3_100 + 20
             assert max(map(len, statements)) < 10_000
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("status:429", "210"),
+        ("status:503", "1"),
+        ("status:4xx", "210"),
+        ("status:>=500", "1"),
+        ("status:401", ""),
+        ("status:429,503", "210"),
+        ("-status:429", "3"),
+        ("status:429 is:done", "10"),
+        ("status:429 is:failed", "2"),
+        ("status:200", "310"),
+        ("status:429 question", "210"),
+    ],
+)
+def test_status_finds_each_request_of_which_an_attempt_had_it(tmp_path: Path, text: str, minutes: str) -> None:
+    def later(number: int, status: int = 0) -> list[AnyEvent]:
+        made = refused(status) if status else answered()
+        return [AttemptStarted(0.5 * number, number), *(replace(one, at=one.at + 0.5 * number) for one in made[1:])]
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await keep(log, record("question 0", minute=0), [*refused(429), *later(2)])
+        await keep(log, record("question 1", minute=1), [*refused(503), *later(2, 429), *later(3)])
+        await keep(log, record("question 2", minute=2), refused(429))
+        await keep(log, record("question 3", minute=3), answered())
+        wanted = filter_of(text)
+        rows = await log.page(wanted)
+        assert "".join(str((row.started_utc - START) // timedelta(minutes=1)) for row in rows) == minutes
+        assert await log.count(wanted) == Count(len(rows), True)
+        assert await log.rows_at(wanted, 0) == rows
+        await log.close()
 
     run(work())

@@ -15,7 +15,7 @@ from playground.ui.widgets.lossless_text import from_utf16, to_utf16
 
 _SPACES = " \t\n,;"
 _KEY_HELP = {
-    "status": "HTTP status: 429, 4xx, none",
+    "status": "HTTP status of any attempt: 429, 4xx, none",
     "finish": "finish reason",
     "cached": "cached tokens: 0, >100, unknown",
     "in": "prompt tokens: >1000",
