@@ -44,6 +44,8 @@ class ComparedColumn(Struct, frozen=True):
     runs: tuple[RunFigures, ...] = ()
     prefix: Prefix | None = None
     changes: tuple[Piece, ...] | None = None
+    expected: float | None = None
+    """Forecast of the cached tokens of the next request in the chosen order; None: not estimated."""
 
     @property
     def name(self) -> str:
@@ -179,8 +181,8 @@ def _status(column: ComparedColumn) -> str:
 
 
 def _forecast(column: ComparedColumn) -> str:
-    last = column.last
-    return UNKNOWN if last is None or last.forecast_cached is None else f"≈ {last.forecast_cached:,.0f}"
+    cached = column.expected if column.last is None else column.last.forecast_cached
+    return UNKNOWN if cached is None else f"≈ {cached:,.0f}"
 
 
 def _ttft(column: ComparedColumn, first: ComparedColumn) -> str:

@@ -251,6 +251,7 @@ class ComparisonSession:
                 tuple(slot.runs),
                 slot.prefix,
                 slot.changes,
+                slot.expected,
             )
             for slot in self.slots
         )

@@ -21,8 +21,10 @@ from pytestqt.qtbot import QtBot
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, PlanLimits
 from playground.experiments.batch_results import failed_result, format_results
+from playground.experiments.batch_totals import BatchTotals
 from playground.prompt.document import Document, Message
 from playground.ui.batch.files import MAX_EDITED, PasteRowsDialog
+from playground.ui.batch.page import BatchPage
 from playground.ui.controllers.batch import BatchController
 from playground.ui.session import Session
 from tests.ui.conftest import Tell
@@ -152,7 +154,7 @@ async def test_batch_column_of_another_name_is_mapped_and_check_results_are_coun
     shown, totals = batch.page.totals.full_text, batch.session.totals if batch.session else None
     assert totals is not None
     assert totals.requests == 2
-    for part in ("passed 0 of 2", "2 requests", f"{totals.completion_tokens:,} out"):
+    for part in ("passed 0 of 2", "2 attempts", f"{totals.completion_tokens:,} out"):
         assert part in shown
 
 
@@ -524,3 +526,15 @@ def test_paste_rows_typed_no_break_space_is_used(qtbot: QtBot) -> None:
     QTest.keyClicks(dialog.text, "c,x")
     dialog.use.click()
     assert taken == ["name,note\na,10\u00a0km\nb,20\u00a0km\nc,x"]
+
+
+def test_sums_that_lack_requests_are_minimums_and_attempts_are_named(qtbot: QtBot) -> None:
+    page = BatchPage(lambda work, _name: work.close())
+    qtbot.addWidget(page)
+    totals = BatchTotals(requests=3, prompt_tokens=2_000, cached_tokens=500, completion_tokens=40, cost=0.5, rows=2)
+    page.show_totals(totals, 2)
+    assert page.totals.full_text == "3 attempts  ·  2,000 in  ·  25.0 % cached  ·  40 out  ·  $0.50"
+    totals.unreported = 1
+    page.show_totals(totals, 2)
+    parts = "3 attempts  ·  ≥ 2,000 in  ·  25.0 % cached  ·  ≥ 40 out  ·  ≥ $0.50  ·  1 not reported"
+    assert page.totals.full_text == parts

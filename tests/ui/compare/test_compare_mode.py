@@ -73,6 +73,9 @@ async def test_compare_columns_are_sent_and_every_figure_is_reported(session: Se
     estimates = [f"≈ {slot.prefix.total:,.0f} in" for slot in compare.slots if slot.prefix is not None]
     assert [view.input.text() for view in compare.page.columns] == estimates
     compare.page.values.order.setCurrentIndex(1)
+    await hand.until(lambda: cell(compare, 1, 3) != "≈ 0", "the forecast in this order")
+    for at, view in enumerate(compare.page.columns, 1):
+        assert f"{cell(compare, 1, at)} cached" == view.cached.text()
     session.window.actions_table["send"].trigger()
     await hand.until(lambda: not compare.running, "the end of the comparison")
     runs = [slot.runs[0] for slot in compare.slots]
