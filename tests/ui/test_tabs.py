@@ -352,3 +352,28 @@ async def test_findings_and_pasted_text_of_one_tab_do_nothing_in_another(session
     assert window.prompt.paste_bar.isVisible()
     tabs.show_page(next(other for other in tabs.pages if other is not page))
     assert window.prompt.paste_bar.isHidden()
+
+
+def test_unsaved_changes_of_each_tab_are_undone_and_redone_after_a_restart(tell: Tell, tmp_path: Path) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+
+    async def first(session: Session, hand: UiDriver) -> None:
+        await session.window.files.open_all([a])
+        await type_first(session.window, hand, "edited ")
+        await session.window.files.open_all([b])
+        await type_first(session.window, hand, "changed ")
+
+    async def second(session: Session, _hand: UiDriver) -> None:
+        window = session.window
+        for edited, saved in (("changed text of b", "text of b"), ("edited text of a", "text of a")):
+            assert first_text(session) == edited
+            assert window.files.dirty
+            window.actions_table["undo"].trigger()
+            assert first_text(session) == saved
+            assert not window.files.dirty
+            window.actions_table["redo"].trigger()
+            assert first_text(session) == edited
+            window.actions_table["previous_tab"].trigger()
+
+    tell(first)
+    tell(second)

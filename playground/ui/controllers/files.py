@@ -184,7 +184,7 @@ class Files(QObject):
         if import_kind(text):
             self._tasks.start(self.offer_import(text), "read the pasted text")
         else:
-            self.notice.emit("The clipboard has no request: copy a curl command or a JSON body first")
+            self.notice.emit("The clipboard has no request: copy a curl command or a JSON body first.")
 
     def show_example(self, document: Document) -> None:
         """Open a prompt that has no file, in a new tab unless the one on display is empty."""

@@ -135,6 +135,7 @@ class PromptTabs(QObject):
         pages = [_page(other) for other in state.others]
         place = min(state.place, len(pages))
         self._prompt.set_document(state.document, file=_file(state))
+        self._prompt.history.offer_saved()
         self.pages = [*pages[:place], self.page, *pages[place:]]
         while self.bar.count() < len(self.pages):
             self._add_to_bar()
@@ -161,7 +162,7 @@ def _state(page: PromptPage) -> DraftState:
 
 
 def _page(state: DraftState) -> PromptPage:
-    return PromptPage(state.document, _file(state))
+    return PromptPage(state.document, _file(state), restored=True)
 
 
 def _file(state: DraftState) -> PromptFile:

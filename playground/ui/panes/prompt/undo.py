@@ -56,6 +56,8 @@ class PromptPage(Struct, eq=False, weakref=True):
     cursor: tuple[int, int] = (0, 0)
     fixed: Document | None = None
     """Set by an automatic fix until the next request: the prompt after it."""
+    restored: bool = False
+    """Whether it is from an earlier session and was not displayed in this one."""
 
     def __post_init__(self) -> None:
         self.stack.setUndoLimit(2_000)
@@ -123,6 +125,15 @@ class UndoHistory(QObject):
         self.file_changed.emit()
         self.replaced.emit(before.document, page.document)
         self.changed.emit(page.document)
+        if page.restored:
+            page.restored = False
+            self.offer_saved()
+
+    def offer_saved(self) -> None:
+        """Let undo lead from a prompt that was restored with unsaved changes to the saved one, in one step."""
+        if self.page.dirty:
+            before, after = (self.file.saved, self.file), (self.document, self.file)
+            self.stack.push(_Replacing(self, before, after, "Changes before the restart", ""))
 
     def set_file(self, file: PromptFile) -> None:
         """Give the document another file, without an undo step."""
