@@ -366,11 +366,9 @@ def test_unsaved_changes_of_each_tab_are_undone_and_redone_after_a_restart(tell:
     async def second(session: Session, _hand: UiDriver) -> None:
         window = session.window
         for edited, saved in (("changed text of b", "text of b"), ("edited text of a", "text of a")):
-            assert first_text(session) == edited
-            assert window.files.dirty
+            assert (first_text(session), window.files.dirty) == (edited, True)
             window.actions_table["undo"].trigger()
-            assert first_text(session) == saved
-            assert not window.files.dirty
+            assert (first_text(session), window.files.dirty) == (saved, False)
             window.actions_table["redo"].trigger()
             assert first_text(session) == edited
             window.actions_table["previous_tab"].trigger()
