@@ -121,6 +121,7 @@ class States:
     async def take_requests(self) -> None:
         """Take the states of a request."""
         window = self._window
+        sample = window.prompt.document()
         window.files.new_tab()
         await self.shoot("01-empty")
         window.files.close_tab()
@@ -147,6 +148,7 @@ class States:
             await self._hand.until(lambda: window.from_log.isVisible(), "the logged request")
             await self.shoot("08-from-log")
             window.requests.show_current()
+        window.prompt.set_document(sample)
 
     async def take_panels(self) -> None:
         """Take the side panel's pages, the dialogs, the prompt's other tabs, and a prompt from right to left."""

@@ -332,9 +332,13 @@ class BatchPage(QWidget):
             for name, passed in totals.passed.items()
         ]
         least = "≥ " if totals.unreported else ""
-        cost = dollars(totals.cost) if totals.cost is None else f"{least}{dollars(totals.cost)}"
-        parts += [counted(totals.requests, "attempt"), f"{least}{totals.prompt_tokens:,} in"]
-        parts += [f"{percent(totals.cached_share)} cached", f"{least}{totals.completion_tokens:,} out", cost]
+        prompt, output = (
+            UNKNOWN if least and not tokens else f"{least}{tokens:,}"
+            for tokens in (totals.prompt_tokens, totals.completion_tokens)
+        )
+        cost = UNKNOWN if totals.cost is None else f"{least}{dollars(totals.cost)}"
+        parts += [counted(totals.requests, "attempt"), f"{prompt} in", f"{percent(totals.cached_share)} cached"]
+        parts += [f"{output} out", cost]
         if totals.unreported:
             parts.append(f"{totals.unreported:,} not reported")
         self.totals.set_full_text("  ·  ".join(parts))

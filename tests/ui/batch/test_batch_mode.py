@@ -538,3 +538,5 @@ def test_sums_that_lack_requests_are_minimums_and_attempts_are_named(qtbot: QtBo
     page.show_totals(totals, 2)
     parts = "3 attempts  ·  ≥ 2,000 in  ·  25.0 % cached  ·  ≥ 40 out  ·  ≥ $0.50  ·  1 not reported"
     assert page.totals.full_text == parts
+    page.show_totals(BatchTotals(requests=2, unreported=2, rows=2), 2)
+    assert page.totals.full_text == "2 attempts  ·  — in  ·  — cached  ·  — out  ·  —  ·  2 not reported"
