@@ -205,8 +205,8 @@ class StreamMasker:
         """Return the text that can be displayed after this piece of it."""
         whole = text.tail + text.held + piece
         if may_escape(whole) or self._has_start(whole):
-            text.same = ""
-            shown = piece if self._is_repeated(text, piece) else self._suspect(text, piece)
+            text.same = text.previous = ""
+            shown = self._suspect(text, piece)
             self._has_held = self._has_held or bool(text.held)
         else:
             shown = text.held + piece
@@ -215,18 +215,11 @@ class StreamMasker:
             text.tail = whole[-16:] if "\\" in whole else whole[1 - SUSPECT_CHARS :]
             # Repeated once, its beginning was seen after its own end.
             text.same = piece if piece == text.previous and len(piece) >= SUSPECT_CHARS else ""
-        text.previous = piece
+            text.previous = piece
         if shown == piece:
             return piece
         self._changed = True
         return shown
-
-    def _is_repeated(self, text: _Path, piece: str) -> bool:
-        """Return whether a field has the delayed text again, which is not the next part of a key."""
-        if piece != text.held or len(decoded(piece)) >= PIECE_CHARS:
-            return False
-        before = text.tail + text.held
-        return self._key_prefix(decoded(before + piece)) <= self._key_prefix(decoded(before))
 
     def _has_start(self, text: str) -> bool:
         for start in self._starts:  # noqa: SIM110 - `any` takes twice as long, and every piece of a stream comes here
@@ -263,7 +256,7 @@ class StreamMasker:
         begins = len(whole) - self._suspicious(whole, 1)
         for start, found_end in reversed(beginnings(whole, self._heads)):
             end = begins if start < begins < found_end else found_end
-            if len(known) < end < len(whole) and (end == found_end or end - start >= PIECE_CHARS):
+            if len(known) < end < len(whole):
                 whole = whole[: max(start, len(known))] + MASK + whole[end:]
         return whole[len(known) :]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from playground.client.credentials import stored_headers
 from playground.client.errors import http_error
 from playground.client.events import AnyEvent, ContentDelta, Finished, RawEvent, TokenProbabilities, ToolCallDelta
-from playground.client.redact import MASK, key_forms
+from playground.client.redact import MASK, key_forms, key_heads
 from playground.client.response_decoder import ResponseDecoder
 from playground.client.stream_masking import StreamMasker, masked_value, redact_body
 
@@ -99,6 +100,44 @@ def test_key_behind_its_own_beginning_is_masked(key: str, size: int, before: int
     assert shown.startswith("see ")
     assert shown.endswith(" end")
     assert not [at for at in range(len(key) - 7) if key[at : at + 8] in shown]
+
+
+def _random_key(random: Random) -> str:
+    """Return a key of few or many characters, which repeats itself or not."""
+    characters = random.choice(["ab1", "abc0123", "abcdef0123", "ABCXYZabcxyz0123456789-_/+"])
+    repeated = "".join(random.choices(characters, k=random.randint(1, 7))) * random.randint(0, 5)
+    return (repeated + "".join(random.choices(characters, k=12)))[: random.randint(12, 32)]
+
+
+def test_no_beginning_of_a_random_key_is_shown_and_other_text_is_whole() -> None:
+    random = Random(7)
+    checked = 0
+    while checked < 1500:
+        key = _random_key(random)
+        if not any(head.text == key[:8] and head.sure == 8 for head in key_heads(key)):
+            continue  # a word: only longer beginnings are masked
+        checked += 1
+        words = (key, key[: random.randint(1, len(key) - 1)], key[3:8], "the ", ".", "a", "ab", "_1 ")
+        text = "".join(random.choices(words, k=random.randint(1, 6)))
+        size = random.randint(1, 9)
+        lines = [json.dumps([text[at : at + size]]) for at in range(0, len(text), size)]
+        masker = StreamMasker(key)
+        shown = "".join("".join(json.loads(masker.masked(line))) for line in lines)
+        shown += "".join(json.loads(masker.rest()[0] or "[]"))  # the delayed text
+        assert key[:8] not in shown, (key, text, size)
+        assert shown == text or key[:8] in text, (key, text, size)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "size", "shown"),
+    [
+        ("aaca3e13fa13a2c03013a33ee20", "aacaaca3e13fa13a2c03013a33ee20.", 1, f"aacaac{MASK}."),
+        ("d22cfd22cfd22cfd22cfd22cfd2", "2cfd2" * 9, 5, f"2cfd2{MASK}2cfd2{MASK}"),
+        ("IyvdbmIyvdbmEKGKg6O", "bmIyvdyvdbmIy", 3, "bmIyvdyvdbmIy"),
+    ],
+)
+def test_piece_that_equals_the_delayed_text_is_the_next_part(key: str, text: str, size: int, shown: str) -> None:
+    assert _text(_decoded([_chunk(text[at : at + size]) for at in range(0, len(text), size)], key)) == shown
 
 
 @pytest.mark.parametrize("key", ["h73mmyblZq7/Lm2+Xk9T", "aaaabbbbccccdddd1111", "key-key-key-key-key-1"])
