@@ -171,7 +171,7 @@ class StreamMasker:
             path.tail, path.held = path.tail + path.held, ""
             self._changed = True
         for step, one in path.below.items():
-            if step == "logprobs" or not one.holds:  # tokens are in the content too
+            if not one.holds:
                 continue
             if isinstance(step, str):
                 value = {} if value is None else value

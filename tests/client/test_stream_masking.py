@@ -270,6 +270,23 @@ def test_key_in_tokens_leaves_no_alternatives() -> None:
     assert str(list(LONG_KEY[:5].encode()))[1:-1] not in _raw(events)[0]
 
 
+@pytest.mark.parametrize("choice", [0, 1])
+@pytest.mark.parametrize("finish", [{"logprobs": None}, {}, None])
+@pytest.mark.parametrize(("length", "shown"), [(4, LONG_KEY[:4]), (7, LONG_KEY[:7]), (17, MASK)])
+def test_token_that_begins_like_a_key_is_whole_at_the_end(length: int, shown: str, finish: Any, choice: int) -> None:
+    token = {"token": LONG_KEY[:length], "logprob": -0.1, "bytes": [], "top_logprobs": []}
+    delta = {"content": "a", "reasoning_content": token["token"]}
+    first = {"index": choice, "delta": delta, "logprobs": {"content": [token]}, "finish_reason": None}
+    last = {"index": choice, "delta": {}, "finish_reason": "stop", **(finish or {})}
+    choices = [first] if finish is None else [first, last]
+    events = _decoded([json.dumps({"choices": [one]}) for one in choices], LONG_KEY)
+    texts = _joined(_raw(events))
+    assert texts["choices", choice, "logprobs", "content", "token"] == shown
+    assert texts["choices", choice, "delta", "reasoning_content"] == shown
+    tokens = [one.token for event in events if isinstance(event, TokenProbabilities) for one in event.tokens]
+    assert "".join(tokens) == ("" if choice else shown)
+
+
 def test_whole_key_in_one_token_leaves_no_bytes() -> None:
     token = {"token": KEY, "logprob": -0.1, "bytes": list(KEY.encode()), "top_logprobs": []}
     chunk = {"choices": [{"index": 0, "delta": {"content": KEY}, "logprobs": {"content": [token]}}]}
