@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from playground.client.redact import (
     key_forms,
     key_heads,
     mask,
+    mask_across,
     may_escape,
     plain_key,
     redact,
@@ -90,6 +92,8 @@ class StreamMasker:
         if not isinstance(value, dict | list):
             return self._text(data, last=last)
         self._changed, is_whole = False, last and not self._has_held
+        if last:
+            self._across(value)
         self._value(value, self._root)
         if is_whole and not self.has_masked:
             return data  # no text is moved to the next element of a list
@@ -100,9 +104,20 @@ class StreamMasker:
     def value(self, value: Any) -> Any:
         """Return a whole JSON value without keys. Changes lists and objects in place."""
         if self._forms and isinstance(value, dict | list):
+            self._across(value)
             self._value(value, self._root)
             self._with_held(value, self._root)
         return value
+
+    def _across(self, value: Any) -> None:
+        """Mask a key that texts of a whole value have in pieces, one after another, whatever their names are."""
+        places = list(_texts(value))
+        texts = [holder[place] for holder, place in places]
+        masked = mask_across(texts, self._forms)
+        if masked is not texts:
+            self._changed = self.has_masked = True
+            for (holder, place), text in zip(places, masked, strict=True):
+                holder[place] = text
 
     def rest(self) -> tuple[str, str]:
         """Return the delayed texts at the end: a last event as JSON, and the text of events that are not JSON."""
@@ -129,6 +144,8 @@ class StreamMasker:
             one = path.below.get(step)
             if one is None:
                 one = path.below[step] = _Path()
+                if step is not None:  # the ids of tool calls may each have a piece
+                    one.below["id"] = path.below.setdefault("id", _Path())
             if item.__class__ is dict:
                 self._object(item, one)
             elif item.__class__ is str:
@@ -313,6 +330,15 @@ def _parsed(data: str) -> Any:
 def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return json.dumps(value) if _LONE.search(text) else text
+
+
+def _texts(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the list or object that holds each text of a JSON value, and the text's place in it."""
+    for place, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        if isinstance(item, str):
+            yield value, place
+        elif isinstance(item, dict | list):
+            yield from _texts(item)
 
 
 def _step(item: Any, place: int | None) -> int | None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from playground.client.credentials import stored_headers
 from playground.client.errors import http_error
 from playground.client.events import AnyEvent, ContentDelta, Finished, RawEvent, TokenProbabilities, ToolCallDelta
-from playground.client.redact import MASK, key_forms, key_heads
+from playground.client.redact import MASK, key_forms, key_heads, redact
 from playground.client.response_decoder import ResponseDecoder
 from playground.client.stream_masking import StreamMasker, masked_value, redact_body
 
@@ -336,7 +336,7 @@ def test_whole_response_and_error_keep_text_that_begins_like_a_key() -> None:
 def test_whole_body_with_a_key_in_a_list_is_masked_and_another_is_unchanged() -> None:
     body = json.dumps({"details": [LONG_KEY[at : at + 6] for at in range(0, len(LONG_KEY), 6)], "code": "bad"})
     masked = json.loads(redact_body(body, LONG_KEY))
-    assert "".join(masked["details"]) == MASK
+    assert set(masked["details"]) == {MASK}
     assert masked["code"] == "bad"
     models = json.dumps({"data": [{"id": "electron"}, {"id": "electron-mini"}]})
     assert redact_body(models, "electron-Zx81Qm55Pt90LkWq73Vb") == models
@@ -346,7 +346,7 @@ def test_whole_body_with_a_key_in_a_list_is_masked_and_another_is_unchanged() ->
 def test_value_with_a_key_in_a_list_is_masked(size: int) -> None:
     pieces = [LONG_KEY[at : at + size] for at in range(0, len(LONG_KEY), size)]
     parts = masked_value({"content": [{"text": piece} for piece in pieces]}, LONG_KEY)["content"]
-    assert "".join(part["text"] for part in parts) == MASK
+    assert {part["text"] for part in parts} == {MASK}
     assert not _has_piece(repr(masked_value({"content": pieces}, LONG_KEY)), LONG_KEY)
     assert masked_value([LONG_KEY[:20], "a"], LONG_KEY) == ["", f"{MASK}a"]
 
@@ -357,3 +357,42 @@ def test_key_in_pieces_in_headers_and_error_bodies_is_masked() -> None:
     pieces = [LONG_KEY[:17], LONG_KEY[17:]]
     error = http_error(400, {}, json.dumps({"error": {"message": "bad", "details": pieces}}), LONG_KEY)
     assert not [piece for piece in pieces if piece in repr(error)]
+
+
+@pytest.mark.parametrize(
+    "tagged", ["sk_live_<b>Zx81Qm55Pt</b>90LkWq73Vb", 'sk_l<br/>ive_Zx81Qm55Pt90Lk<i class="x">Wq73Vb']
+)
+@pytest.mark.parametrize("quoted", [("<", ">"), ("\\u003c", "\\u003e"), ("&lt;", "&gt;")])
+def test_key_with_tags_inside_is_masked(tagged: str, quoted: tuple[str, str]) -> None:
+    text = json.dumps({"error": {"message": f"<p>no {tagged}.</p>", "details": [{"is": tagged}]}})
+    text = text.replace("<", quoted[0]).replace(">", quoted[1])
+    error = http_error(401, {}, text, LONG_KEY)
+    assert json.loads(error.body)["error"]["details"] == [{"is": MASK}]
+    assert not [piece for piece in ("Qm55", "90Lk", "Wq73") if piece in repr(error)]
+    plain = f"a<b>b</b> {LONG_KEY[:3]}<i>x</i> {tagged[:-1]}"
+    assert redact(plain, LONG_KEY).startswith(f"a<b>b</b> {LONG_KEY[:3]}<i>x</i> ")
+
+
+@pytest.mark.parametrize("form", [0, 3, 5])
+@pytest.mark.parametrize("size", [2, 4, 7, 8, 11])
+def test_key_in_pieces_with_other_names_is_masked(size: int, form: int) -> None:
+    secret = key_forms(LONG_KEY)[form]
+    pieces = [secret[at : at + size] for at in range(0, len(secret), size)]
+    details = [{f"part {at}": piece, "n": at} for at, piece in enumerate(pieces)]
+    error = http_error(400, {}, json.dumps({"error": {"message": "bad", "details": details}}), LONG_KEY)
+    shown = json.loads(error.body)["error"]["details"]
+    assert [next(iter(detail.values())) for detail in shown] == [MASK] * len(pieces)
+    headers = stored_headers([(f"X-Part-{at}", piece) for at, piece in enumerate(("keep ", *pieces))], LONG_KEY)
+    assert [value for _, value in headers] == ["keep ", *[MASK] * len(pieces)]
+
+
+@pytest.mark.parametrize("size", [2, 4, 7, 8, 11])
+def test_key_in_pieces_in_the_ids_of_tool_calls_is_masked(size: int) -> None:
+    pieces = ["call_7", *(LONG_KEY[at : at + size] for at in range(0, len(LONG_KEY), size)), "call_8"]
+    calls = [{"index": at, "id": id_, "function": {"name": "f", "arguments": "{}"}} for at, id_ in enumerate(pieces)]
+    events = _decoded(
+        [json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}) for call in calls], LONG_KEY
+    )
+    ids = [event.id or "" for event in events if isinstance(event, ToolCallDelta)]
+    assert (ids[0], ids[-1][-6:]) == ("call_7", "call_8")
+    assert not _has_piece("".join(ids) + "".join(_raw(events)), LONG_KEY)
