@@ -96,6 +96,14 @@ def test_explain_miss_only_figure_of_all_reports_is_a_loss_if_parts_of_messages_
     assert continued(400, knowledge(0.6, inside=inside, figures=(400,))) == reason
 
 
+@pytest.mark.parametrize(("blocks", "reason"), [([(8, 1.0)], None), ([(16, 0.6), (32, 0.4)], "block_or_partly_lost")])
+def test_explain_miss_two_figures_prove_a_large_block_only_if_smaller_ones_hardly_give_them(
+    blocks: list[tuple[int, float]], reason: str | None
+) -> None:
+    """320 and 640 are multiples of 320: in blocks of 32 one figure in ten is."""
+    assert continued(640, replace(knowledge(0.6, inside=False, figures=(320,)), blocks=blocks)) == reason
+
+
 @pytest.mark.parametrize(("cached", "reason"), [(1_024, None), (896, "partly_lost")])
 def test_explain_miss_one_block_of_a_counted_prefix_is_a_loss(cached: int, reason: str | None) -> None:
     """1,030 tokens are eight blocks of 128, and six more."""

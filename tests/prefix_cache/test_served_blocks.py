@@ -320,3 +320,19 @@ def test_order_of_the_template_that_shares_less_than_was_served_is_not_used() ->
     found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(7_400, 6_480), known)
     assert found is not None
     assert (found.cause, found.reason) == ("server", "partly_lost")
+
+
+@pytest.mark.parametrize(("block", "length"), [(1, 18), (16, 30), (32, 30)])
+def test_loss_of_less_than_64_tokens_is_stated_although_no_figure_was_reported_before(block: int, length: int) -> None:
+    """368 of 404 counted tokens, say, are whole blocks of 8 and 16, and of no larger small block."""
+    _, results = replayed(chat(Blocks(block, replicas=(0, 1, 0)), 3, length=length))
+    found = results[2].explanation
+    assert found is not None
+    assert (found.cause, found.reason) == ("unknown", "block_or_partly_lost")
+    assert "replica" in {candidate.code for candidate in found.candidates}
+
+
+@pytest.mark.parametrize("block", [16, 64, 256, 512])
+def test_first_figures_of_a_server_that_lost_nothing_are_no_loss(block: int) -> None:
+    _, results = replayed(chat(Blocks(block), 3, length=260))
+    assert [result.explanation for result in results[1:]] == [None] * 2
