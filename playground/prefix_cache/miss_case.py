@@ -44,6 +44,8 @@ SHORTENED = 64
 that the shared part does not reach."""
 EXPECTED = 0.3
 """Probability that the forecast gave to the loss of a part from which a report is explained by it."""
+EXPLAINED = 1e-3
+"""Probability of a report under such a loss from which the forecast explains it: exact figures are never probable."""
 EDIT_ORDERS = 0.3
 """Share of the probable orders from which an edit that explains the report in these is named as the cause."""
 BY_CHANCE = 0.04
@@ -278,7 +280,7 @@ class MissCase(Struct, frozen=True, dict=True):
             else:
                 whole += one.weight * chance
         missed = most - self.cached >= min(least, counted) + 2 * self.shared.error and not self.in_coarser_units
-        return missed and prior >= EXPECTED and less > 0.0 and less >= PROVED * (less + whole)
+        return missed and prior >= EXPECTED and less > EXPLAINED * prior and less >= PROVED * (less + whole)
 
     @property
     def has_pictures(self) -> bool:
