@@ -406,6 +406,16 @@ class MissCase(Struct, frozen=True, dict=True):
         return not same or unserved or not agrees(self.cached, size, self.known)
 
     @property
+    def more_may_be_lost(self) -> bool:
+        """Return whether nothing was served, though text in front of the difference, which other orders of the template
+        have there, was sent before: reports do not exclude these orders, so that the server may have lost it."""
+        if self.cached:
+            return False
+        least = max(PART, float(self.known.minimum or 0), self.shared.tokens + self.known.block)
+        longest = ((one.weight, one.longest) for one in self.known.orders if one.longest is not None)
+        return sum(weight for weight, size in longest if size.tokens - 3 * size.error >= least) > 1 - PROVED
+
+    @property
     def _tools_doubtful(self) -> bool:
         """Return whether tools in another order may be elsewhere in the prompt, behind text that was not served."""
         if self.found is None or self.found.shape != "tools":

@@ -187,7 +187,7 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
     if case.less_than_edit_leaves and not case.parameters:
         reason: Reason = "block_or_partly_lost" if case.fits(case.shared) else "edit_or_partly_lost"
         return _made(case, "unknown", "unknown", reason, _candidates(case))
-    return _differs(case, found)
+    return _differs(case, found, _candidates(case) if case.more_may_be_lost else ())
 
 
 def _identical(case: MissCase) -> MissExplanation | None:
@@ -404,7 +404,8 @@ def _template_candidates(case: MissCase) -> Iterator[Candidate]:
         yield Candidate("tools_moved")
 
 
-def _differs(case: MissCase, found: Difference) -> MissExplanation:
+def _differs(case: MissCase, found: Difference, candidates: tuple[Candidate, ...] = ()) -> MissExplanation:
+    """Name a difference. `candidates`: why the server may have lost text in front of it, too."""
     variable = _variable(case.document, found)
     part = found.part
     tool = found.tool if found.tool is not None else part.index if part.kind == "tool" else None
@@ -412,9 +413,10 @@ def _differs(case: MissCase, found: Difference) -> MissExplanation:
         (one.index for one in case.now.parts if one.kind == "role"), default=0
     )
     reason: Reason = "new_text" if last and variable is None and _is_new(case, found) else "differs"
+    reason = "edit_and_perhaps_lost" if candidates else reason
     return MissExplanation(
         found.shape if found.shape in ("order", "tools") else "differs",
-        sentence(case, reason, variable=variable),
+        sentence(case, reason, candidates, variable),
         before=snippet(found.around[0]),
         after=snippet(found.around[1]),
         message=None if tool is not None else part.index,
@@ -428,6 +430,7 @@ def _differs(case: MissCase, found: Difference) -> MissExplanation:
         position=_position(case.now, found, tool),
         last=last,
         reason=reason,
+        candidates=candidates,
     )
 
 
