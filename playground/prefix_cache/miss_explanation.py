@@ -173,7 +173,7 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
     certain = case.served_as_long or older_lost
     missing = case.part_missing or older_lost
     if case.parameters and (missing or case.part_or_block or case.less_than_edit_leaves):
-        return _made(case, "parameters", "parameters", "parameters")
+        return _by_parameters(case)
     if missing and not case.parameters and (certain or found.part.kind == "content"):
         return _lost(case, "partly_lost", certain=certain)
     if case.may_be_off and not case.parameters:
@@ -196,7 +196,7 @@ def _identical(case: MissCase) -> MissExplanation | None:
         return _below_minimum(case)
     if case.parameters:
         partly = case.part_missing or case.part_or_block
-        return _made(case, "parameters", "parameters", "parameters") if partly else None
+        return _by_parameters(case) if partly else None
     generated = _generated_again(case)
     if generated is not None:
         return generated
@@ -250,6 +250,13 @@ def _made(
     )
 
 
+def _by_parameters(case: MissCase) -> MissExplanation:
+    """Name the parameters that differ. Models share no cache; any other one may matter, and the server may have lost
+    the prefix all the same."""
+    candidates = () if case.other_model else _candidates(case)
+    return _made(case, "parameters", "parameters", "parameters", candidates)
+
+
 def _unreported(usage: CacheUsage) -> MissExplanation:
     if usage.implausible:
         return MissExplanation("unknown", usage.implausible, cause="implausible")
@@ -272,7 +279,7 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
     unproved = case.moved in case.known.unproved_orders
     if case.parameters:  # another model, or a part of the cache kept apart, explains it as well
         less = unproved and case.known.longest - case.cached >= 2 * max(PART, case.known.block)
-        return _made(case, "parameters", "parameters", "parameters") if less else None
+        return _by_parameters(case) if less else None
     if case.may_be_off and case.extends:
         return _lost(case, "lost")
     if case.in_plain_order:
@@ -330,7 +337,7 @@ def _missed(case: MissCase) -> MissExplanation:
     if case.at_point and found is not None and case.moved is None:
         return _differs(case, found)
     if case.parameters and not case.own_model_lost and (case.other_model or not case.late):
-        return _made(case, "parameters", "parameters", "parameters")
+        return _by_parameters(case)
     if case.earlier.lost:
         return _made(case, "expired", "server", "emptied")
     minimum = case.minimum

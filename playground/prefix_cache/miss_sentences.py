@@ -187,7 +187,11 @@ def _more_than_shared(case: MissCase) -> str:
 
 
 def _parameters(case: MissCase) -> str:
-    what = "Models share no cache." if case.other_model else "A server may keep prompts that differ in it apart."
+    what = (
+        "Models share no cache."
+        if case.other_model
+        else "A server may keep prompts that differ in it apart, or have lost the prefix for another reason."
+    )
     return f"{_shared(case)}, but {'; '.join(case.parameters)}. {what}"
 
 

@@ -368,3 +368,12 @@ def test_edit_that_the_server_may_have_lost_more_than_is_not_corrected_by_a_late
     """The first conversation goes on: that the cache had it says nothing of a request with other system text."""
     _, revised = explained([other_rules(number, *one) for number, one in enumerate([("a", 0), ("b", 0), ("a", 544)])])
     assert revised == {}
+
+
+def test_user_who_differs_is_no_proof_that_the_server_keeps_users_apart() -> None:
+    """The second user reached another replica."""
+    _, results = replayed(program(Blocks(replicas=(0, 1)), 2, ("anna", "ben")))
+    found = results[1].explanation
+    assert found is not None
+    assert found.cause == "parameters"
+    assert {"bypassed", "replica", "restart"} & {candidate.code for candidate in found.candidates}
