@@ -51,9 +51,8 @@ class KeysSheet(QDialog):
         self.line.textChanged.connect(self._filter)
         self.table = plain_table("Actions and their keys", ("group", "action", "key"), 1, {})
         fill_table(self.table, [(group, label, shortcut or "—") for group, label, shortcut in rows])
-        header = self.table.horizontalHeader()
         for column in (0, 2):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+            self.table.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self.nothing = toned("No matching action or key", "muted")
         self.nothing.hide()
         close = button_box(self.accept)
