@@ -44,7 +44,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled
 from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.form import combo_box, padded, spin_box
-from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.icons import set_icon, set_label
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FittedScroll, FlowLayout, column_of, row_of, scrolled, single_timer
 from playground.ui.widgets.notice import SlimBar, words
@@ -185,8 +185,9 @@ class CompareTools(QWidget):
         self.runs.setToolTip("Runs per column" if compact else "")
         self.add.setText("Add" if compact else "Add column")
         self.add.setAccessibleName("Add column")
-        self.stop.setText("Stop" if compact else "Stop all")
+        set_label(self.stop, "" if compact else "Stop all")
         self.stop.setAccessibleName("Stop all")
+        self.stop.setToolTip("Stop all" if compact else "")
 
     def show_running(self, running: bool, shortcut: str) -> None:
         """Show Send all, or that requests run."""
