@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from playground.lint.model import SEVERITIES, Evidence, Finding, Fix, Rule
+from playground.lint.model import SEVERITIES, Evidence, Finding, Fix, LintRule
 from playground.lint.prompt_facts import ALONE, LintContext, PromptFacts
 from playground.lint.rules.registry import RULES
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -91,7 +91,7 @@ def advise(
     *,
     body: Mapping[str, Json] | None = None,
     dismissed: Collection[str] = (),
-    rules: Sequence[Rule] = RULES,
+    rules: Sequence[LintRule] = RULES,
 ) -> tuple[Finding, ...]:
     """Return the findings of all rules, worst first; ties: the most expensive first.
 

@@ -69,9 +69,6 @@ class PromptHistory(Struct, frozen=True):
 NO_HISTORY = PromptHistory()
 
 
-NO_RATES = Rates()
-
-
 class Batch(Struct, frozen=True):
     """A batch or a parallel run before its start: `in_flight` at once, about `seconds_each` (None: unknown)."""
 
@@ -109,7 +106,7 @@ class LintContext(Struct, frozen=True):
     `lifetime_s`: after how long a silence the cache is assumed to have forgotten (not published).
     """
 
-    rates: Rates = NO_RATES
+    rates: Rates = Rates()
     plan: PlanLimits = PLANS["none"]
     history: PromptHistory = NO_HISTORY
     batch: Batch | None = None
