@@ -115,8 +115,12 @@ class States:
 
     async def take(self) -> None:
         """Take all pictures."""
+        for part in (self.take_requests, self.take_modes, self.take_panels):
+            await part()
+
+    async def take_requests(self) -> None:
+        """Take the states of a request."""
         window = self._window
-        sample = window.prompt.document()
         window.files.new_tab()
         await self.shoot("01-empty")
         window.files.close_tab()
@@ -143,14 +147,9 @@ class States:
             await self._hand.until(lambda: window.from_log.isVisible(), "the logged request")
             await self.shoot("08-from-log")
             window.requests.show_current()
-        await self._wide_states(sample)
-        await self._panels()
-        window.prompt.set_document(ARABIC)
-        await self.send()
-        await self.shoot("13-arabic")
 
-    async def _panels(self) -> None:
-        """Take the side panel's pages, the dialogs, and the prompt's other tabs."""
+    async def take_panels(self) -> None:
+        """Take the side panel's pages, the dialogs, the prompt's other tabs, and a prompt from right to left."""
         window = self._window
         window.files.open_tools_sample()
         await asyncio.sleep(0)
@@ -181,9 +180,14 @@ class States:
             opened = next(one for one in window.findChildren(QDialog) if one.isVisible() and one.isWindow())
             await self.shoot(f"19-{name}", opened)
             opened.reject()
+        window.prompt.set_document(ARABIC)
+        await self.send()
+        await self.shoot("13-arabic")
 
-    async def _wide_states(self, sample: Document) -> None:
+    async def take_modes(self) -> None:
+        """Take a long prompt, the cache lab, a group in the log, and the other modes."""
         window = self._window
+        sample = window.prompt.document()
         long = "\n".join(
             f"{number}. Never promise a date, and name the price of plan {number}." for number in range(400)
         )

@@ -16,7 +16,7 @@ from typing import Any
 from playground.cli import FINISHED, discard_output
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.cache_profile import CacheProfile, Property
-from playground.prefix_cache.miss_explanation import MissPosition
+from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
 from playground.prefix_cache.miss_sentences import Candidate
 from playground.prefix_cache.replay import ReplayResult, ReplaySummary, TrafficReplay, replay_traffic
 from playground.prefix_cache.traffic import TrafficError, TrafficRecord, read_traffic
@@ -108,13 +108,20 @@ def result_fields(result: ReplayResult) -> dict[str, Any]:
             "high": round(forecast.high),
             "reported": usage.cached_tokens if usage is not None else None,
         },
-        "cause": why.cause if why is not None else None,
+        **_explained(why),
         "place": _place(why.position) if why is not None else None,
         "basis": forecast.basis,
+        "compared_with": why.compared_with if why is not None else None,
+        "corrections": [{"request_id": name, **_explained(better)} for name, better in result.corrections],
+    }
+
+
+def _explained(why: MissExplanation | None) -> dict[str, Any]:
+    return {
+        "cause": why.cause if why is not None else None,
         "sentence": why.sentence if why is not None else None,
         "reason": why.reason if why is not None else None,
         "candidates": [_candidate(one) for one in why.candidates] if why is not None else [],
-        "compared_with": why.compared_with if why is not None else None,
     }
 
 
@@ -172,6 +179,8 @@ def _text_lines(found: TrafficReplay) -> Iterator[str]:
         )
         if result.explanation is not None:
             yield f"    {result.explanation.cause}: {result.explanation.sentence}"
+        for request_id, why in result.corrections:
+            yield f"    corrects {request_id or '—'}, {why.cause}: {why.sentence}"
     summary = found.summary
     fields = summary_fields(summary)
     yield (

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -198,7 +200,55 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
         plain = decoded(text)
         if _has_form(plain, forms):  # an escape that the pattern does not know
             return mask(plain, forms)
+    if "<" in text or "u003" in text or "&lt;" in text:
+        return _mask_tagged(text, forms)
     return text
+
+
+_UNTAGGED = 3
+"""First characters of a key between which no tag is looked for: a text without them, and the next one or a tag behind
+them, is not searched."""
+_TAG = re.compile(r'(?:<|\\u003[cC]|&lt;)/?[A-Za-z](?:[^<>"\\&]|\\"|&quot;){0,99}(?:>|\\u003[eE]|&gt;)')
+
+
+def _mask_tagged(text: str, forms: tuple[str, ...]) -> str:
+    """Mask keys with HTML tags inside, from the first to the last character."""
+    starts = ((form[:_UNTAGGED], form[_UNTAGGED]) for form in forms)
+    if not any(start + next_ in text for start, after in starts for next_ in (after, "<", "\\u003", "&lt;")):
+        return text
+    tags = list(_TAG.finditer(text))
+    plain, removed, begins = _TAG.sub("", text), [0], []
+    for tag in tags:
+        begins.append(tag.start() - removed[-1])
+        removed.append(removed[-1] + len(tag.group()))
+    for start, end in reversed(_spans(plain, forms)):
+        first, last = start + removed[bisect_right(begins, start)], end + removed[bisect_right(begins, end - 1)]
+        text = text[:first] + _mask_of(plain[start:end]) + text[last:]
+    return text
+
+
+def _spans(text: str, forms: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Return where these forms of a key are in a text, in order, without overlaps."""
+    spans: list[tuple[int, int]] = []
+    for span in sorted(found.span() for form in forms if form in text for found in re.finditer(re.escape(form), text)):
+        if not spans or span[0] >= spans[-1][1]:
+            spans.append(span)
+    return spans
+
+
+def mask_across(texts: list[str], forms: tuple[str, ...]) -> list[str]:
+    """Mask a key that several texts have in pieces, one after another. Returns `texts` itself if there is none."""
+    spans = _spans("".join(texts), forms)
+    if not spans:
+        return texts
+    ends = list(accumulate(map(len, texts)))
+    shown = list(texts)
+    for start, end in reversed(spans):
+        for place in range(bisect_right(ends, start), bisect_left(ends, end) + 1):
+            begin = ends[place] - len(texts[place])
+            text = shown[place]
+            shown[place] = text[: max(start - begin, 0)] + (MASK if texts[place] else "") + text[end - begin :]
+    return shown
 
 
 def may_escape(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from playground.client.redact import (
     key_forms,
     key_heads,
     mask,
+    mask_across,
     may_escape,
     plain_key,
     redact,
@@ -90,6 +92,8 @@ class StreamMasker:
         if not isinstance(value, dict | list):
             return self._text(data, last=last)
         self._changed, is_whole = False, last and not self._has_held
+        if last:
+            self._across(value)
         self._value(value, self._root)
         if is_whole and not self.has_masked:
             return data  # no text is moved to the next element of a list
@@ -100,9 +104,20 @@ class StreamMasker:
     def value(self, value: Any) -> Any:
         """Return a whole JSON value without keys. Changes lists and objects in place."""
         if self._forms and isinstance(value, dict | list):
+            self._across(value)
             self._value(value, self._root)
             self._with_held(value, self._root)
         return value
+
+    def _across(self, value: Any) -> None:
+        """Mask a key that texts of a whole value have in pieces, one after another, whatever their names are."""
+        places = list(_texts(value))
+        texts = [holder[place] for holder, place in places]
+        masked = mask_across(texts, self._forms)
+        if masked is not texts:
+            self._changed = self.has_masked = True
+            for (holder, place), text in zip(places, masked, strict=True):
+                holder[place] = text
 
     def rest(self) -> tuple[str, str]:
         """Return the delayed texts at the end: a last event as JSON, and the text of events that are not JSON."""
@@ -129,6 +144,8 @@ class StreamMasker:
             one = path.below.get(step)
             if one is None:
                 one = path.below[step] = _Path()
+                if step is not None:  # the ids of tool calls may each have a piece
+                    one.below["id"] = path.below.setdefault("id", _Path())
             if item.__class__ is dict:
                 self._object(item, one)
             elif item.__class__ is str:
@@ -171,7 +188,7 @@ class StreamMasker:
             path.tail, path.held = path.tail + path.held, ""
             self._changed = True
         for step, one in path.below.items():
-            if step == "logprobs" or not one.holds:  # tokens are in the content too
+            if not one.holds:
                 continue
             if isinstance(step, str):
                 value = {} if value is None else value
@@ -205,8 +222,8 @@ class StreamMasker:
         """Return the text that can be displayed after this piece of it."""
         whole = text.tail + text.held + piece
         if may_escape(whole) or self._has_start(whole):
-            text.same = ""
-            shown = piece if self._is_repeated(text, piece) else self._suspect(text, piece)
+            text.same = text.previous = ""
+            shown = self._suspect(text, piece)
             self._has_held = self._has_held or bool(text.held)
         else:
             shown = text.held + piece
@@ -215,18 +232,11 @@ class StreamMasker:
             text.tail = whole[-16:] if "\\" in whole else whole[1 - SUSPECT_CHARS :]
             # Repeated once, its beginning was seen after its own end.
             text.same = piece if piece == text.previous and len(piece) >= SUSPECT_CHARS else ""
-        text.previous = piece
+            text.previous = piece
         if shown == piece:
             return piece
         self._changed = True
         return shown
-
-    def _is_repeated(self, text: _Path, piece: str) -> bool:
-        """Return whether a field has the delayed text again, which is not the next part of a key."""
-        if piece != text.held or len(decoded(piece)) >= PIECE_CHARS:
-            return False
-        before = text.tail + text.held
-        return self._key_prefix(decoded(before + piece)) <= self._key_prefix(decoded(before))
 
     def _has_start(self, text: str) -> bool:
         for start in self._starts:  # noqa: SIM110 - `any` takes twice as long, and every piece of a stream comes here
@@ -263,7 +273,7 @@ class StreamMasker:
         begins = len(whole) - self._suspicious(whole, 1)
         for start, found_end in reversed(beginnings(whole, self._heads)):
             end = begins if start < begins < found_end else found_end
-            if len(known) < end < len(whole) and (end == found_end or end - start >= PIECE_CHARS):
+            if len(known) < end < len(whole):
                 whole = whole[: max(start, len(known))] + MASK + whole[end:]
         return whole[len(known) :]
 
@@ -320,6 +330,15 @@ def _parsed(data: str) -> Any:
 def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return json.dumps(value) if _LONE.search(text) else text
+
+
+def _texts(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the list or object that holds each text of a JSON value, and the text's place in it."""
+    for place, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        if isinstance(item, str):
+            yield value, place
+        elif isinstance(item, dict | list):
+            yield from _texts(item)
 
 
 def _step(item: Any, place: int | None) -> int | None:

@@ -16,7 +16,8 @@ ONE_CACHE = 0.85
 
 PROBABLE, UNEXPLAINED, AT_RANDOM = 0.7, 0.1, 0.1
 """A single cache is stated from this confidence on, up to this share of losses without another explanation, and up to
-this probability of replicas at random; not while each report that tells agrees with replicas in turn, too."""
+this probability of replicas at random; not while each report that tells agrees with replicas in turn, too, or if some
+reports were exactly what an older request shares."""
 
 
 class Property(Struct, frozen=True):
@@ -75,7 +76,7 @@ def _replicas(learned: LearnedParameters) -> Estimate:
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
     confidence = min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many
     losses = learned.hypotheses.loss_rate > UNEXPLAINED
-    several = learned.hypotheses.at_random > AT_RANDOM or learned.round_robin.possible
+    several = learned.hypotheses.at_random > AT_RANDOM or learned.round_robin.possible or learned.proofs.spread
     if ROUTINGS[at].replicas == 1 and (confidence < PROBABLE or losses or several):
         return Estimate(None, 0.0, learned.reports)
     return Estimate(ROUTINGS[at].replicas, confidence, learned.reports)

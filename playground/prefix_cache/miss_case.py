@@ -37,14 +37,18 @@ from playground.prefix_cache.view import (
 
 THRESHOLDS = (256, 512, LARGE_BLOCK)
 """Usual minimums and large blocks in tokens."""
+SMALL_BLOCKS = (2, 4, *range(8, int(PART) + 1, 8))
+"""Blocks of tokens that may hide a loss of less than `PART`."""
 SHORTENED = 64
 """Tokens by which the earlier prompt is longer than the shared part, from which it may have reached a block or minimum
 that the shared part does not reach."""
 EXPECTED = 0.3
 """Probability that the forecast gave to the loss of a part from which a report is explained by it."""
+EXPLAINED = 1e-3
+"""Probability of a report under such a loss from which the forecast explains it: exact figures are never probable."""
 EDIT_ORDERS = 0.3
 """Share of the probable orders from which an edit that explains the report in these is named as the cause."""
-BY_CHANCE = 0.05
+BY_CHANCE = 0.04
 """Probability that reports are multiples of a large unit by chance up to which the server has such blocks."""
 EXACT_BLOCK = 4
 """Tokens: in larger blocks the end of one of many messages agrees with a report too often by chance."""
@@ -193,9 +197,10 @@ class MissCase(Struct, frozen=True, dict=True):
         answer, and also the part of the answer that almost all renderings find."""
         if not self.extends or self.found is not None:
             return self.shared
-        sizes = [self.shared]
-        if self.earlier.prompt_tokens is not None:
-            sizes.append(Size(self.earlier.prompt_tokens - GENERATION / 2, GENERATION / 6))
+        whole = self.earlier.prompt_tokens
+        counted = [] if whole is None else [Size(whole - GENERATION / 2, GENERATION / 6)]
+        # A mere estimate may have more tokens than the prompt that was counted.
+        sizes = [*counted, *([self.shared] if not counted or self.shared.error <= COUNTED else [])]
         total, weight = sum(one.weight for one in self.known.reuses), 0.0
         for one in sorted(self.known.reuses, key=lambda each: -each.size.tokens):
             weight += one.weight
@@ -218,7 +223,8 @@ class MissCase(Struct, frozen=True, dict=True):
         known = counted or self.served_as_long
         least = PART if known else UNSURE_PART
         if counted and self.extends:
-            least = min(PART, gcd(self.cached, *self.known.figures))  # the block may be as large
+            unit = gcd(self.cached, *self.known.figures)  # the block divides it
+            least = max((block for block in SMALL_BLOCKS if not unit % block), default=1)
         if not self.cached or missed < max(least, self.known.block) + 3 * sure.error:
             return False
         if known:
@@ -274,7 +280,7 @@ class MissCase(Struct, frozen=True, dict=True):
             else:
                 whole += one.weight * chance
         missed = most - self.cached >= min(least, counted) + 2 * self.shared.error and not self.in_coarser_units
-        return missed and prior >= EXPECTED and less > 0.0 and less >= PROVED * (less + whole)
+        return missed and prior >= EXPECTED and less > EXPLAINED * prior and less >= PROVED * (less + whole)
 
     @property
     def has_pictures(self) -> bool:
@@ -375,7 +381,9 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return whether several reports are multiples of a large unit, which smaller blocks hardly give by chance."""
         figures = {self.cached, *self.known.figures} - {0}
         unit = gcd(*figures)
-        return bool((self.known.block / max(unit, 1)) ** (len(figures) - 1) <= BY_CHANCE)
+        blocks = [(block, weight) for block, weight in self.blocks if block < unit]
+        chance = sum(weight * (block / unit) ** (len(figures) - 1) for block, weight in blocks)
+        return bool(blocks) and chance <= BY_CHANCE * sum(weight for _, weight in blocks)
 
     @property
     def order_doubtful(self) -> bool:
@@ -396,6 +404,16 @@ class MissCase(Struct, frozen=True, dict=True):
         size = plain.size(common_prefix(mine.text, theirs.text))
         unserved = self.known.never_served and not self.cached
         return not same or unserved or not agrees(self.cached, size, self.known)
+
+    @property
+    def more_may_be_lost(self) -> bool:
+        """Return whether nothing was served, though text in front of the difference, which other orders of the template
+        have there, was sent before: reports do not exclude these orders, so that the server may have lost it."""
+        if self.cached:
+            return False
+        least = max(PART, float(self.known.minimum or 0), self.shared.tokens + self.known.block)
+        longest = ((one.weight, one.longest) for one in self.known.orders if one.longest is not None)
+        return sum(weight for weight, size in longest if size.tokens - 3 * size.error >= least) > 1 - PROVED
 
     @property
     def _tools_doubtful(self) -> bool:

@@ -173,7 +173,7 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
     certain = case.served_as_long or older_lost
     missing = case.part_missing or older_lost
     if case.parameters and (missing or case.part_or_block or case.less_than_edit_leaves):
-        return _made(case, "parameters", "parameters", "parameters")
+        return _by_parameters(case)
     if missing and not case.parameters and (certain or found.part.kind == "content"):
         return _lost(case, "partly_lost", certain=certain)
     if case.may_be_off and not case.parameters:
@@ -187,7 +187,7 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
     if case.less_than_edit_leaves and not case.parameters:
         reason: Reason = "block_or_partly_lost" if case.fits(case.shared) else "edit_or_partly_lost"
         return _made(case, "unknown", "unknown", reason, _candidates(case))
-    return _differs(case, found)
+    return _differs(case, found, _candidates(case) if case.more_may_be_lost else ())
 
 
 def _identical(case: MissCase) -> MissExplanation | None:
@@ -196,7 +196,7 @@ def _identical(case: MissCase) -> MissExplanation | None:
         return _below_minimum(case)
     if case.parameters:
         partly = case.part_missing or case.part_or_block
-        return _made(case, "parameters", "parameters", "parameters") if partly else None
+        return _by_parameters(case) if partly else None
     generated = _generated_again(case)
     if generated is not None:
         return generated
@@ -250,6 +250,13 @@ def _made(
     )
 
 
+def _by_parameters(case: MissCase) -> MissExplanation:
+    """Name the parameters that differ. Models share no cache; any other one may matter, and the server may have lost
+    the prefix all the same."""
+    candidates = () if case.other_model else _candidates(case)
+    return _made(case, "parameters", "parameters", "parameters", candidates)
+
+
 def _unreported(usage: CacheUsage) -> MissExplanation:
     if usage.implausible:
         return MissExplanation("unknown", usage.implausible, cause="implausible")
@@ -272,7 +279,7 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
     unproved = case.moved in case.known.unproved_orders
     if case.parameters:  # another model, or a part of the cache kept apart, explains it as well
         less = unproved and case.known.longest - case.cached >= 2 * max(PART, case.known.block)
-        return _made(case, "parameters", "parameters", "parameters") if less else None
+        return _by_parameters(case) if less else None
     if case.may_be_off and case.extends:
         return _lost(case, "lost")
     if case.in_plain_order:
@@ -330,7 +337,7 @@ def _missed(case: MissCase) -> MissExplanation:
     if case.at_point and found is not None and case.moved is None:
         return _differs(case, found)
     if case.parameters and not case.own_model_lost and (case.other_model or not case.late):
-        return _made(case, "parameters", "parameters", "parameters")
+        return _by_parameters(case)
     if case.earlier.lost:
         return _made(case, "expired", "server", "emptied")
     minimum = case.minimum
@@ -404,7 +411,8 @@ def _template_candidates(case: MissCase) -> Iterator[Candidate]:
         yield Candidate("tools_moved")
 
 
-def _differs(case: MissCase, found: Difference) -> MissExplanation:
+def _differs(case: MissCase, found: Difference, candidates: tuple[Candidate, ...] = ()) -> MissExplanation:
+    """Name a difference. `candidates`: why the server may have lost text in front of it, too."""
     variable = _variable(case.document, found)
     part = found.part
     tool = found.tool if found.tool is not None else part.index if part.kind == "tool" else None
@@ -412,9 +420,10 @@ def _differs(case: MissCase, found: Difference) -> MissExplanation:
         (one.index for one in case.now.parts if one.kind == "role"), default=0
     )
     reason: Reason = "new_text" if last and variable is None and _is_new(case, found) else "differs"
+    reason = "edit_and_perhaps_lost" if candidates else reason
     return MissExplanation(
         found.shape if found.shape in ("order", "tools") else "differs",
-        sentence(case, reason, variable=variable),
+        sentence(case, reason, candidates, variable),
         before=snippet(found.around[0]),
         after=snippet(found.around[1]),
         message=None if tool is not None else part.index,
@@ -428,6 +437,7 @@ def _differs(case: MissCase, found: Difference) -> MissExplanation:
         position=_position(case.now, found, tool),
         last=last,
         reason=reason,
+        candidates=candidates,
     )
 
 

@@ -21,6 +21,7 @@ Reason = Literal[
     "foreign_tokens",
     "more_than_shared",
     "differs",
+    "edit_and_perhaps_lost",
     "new_text",
     "parameters",
     "emptied",
@@ -138,7 +139,13 @@ def sentence(
         "edit_or_off": _edit_or_off,
         "block_or_template": _block_or_template,
     }
-    text = _differs(case, variable) if reason == "differs" else words[reason](case)
+    edit = reason in ("differs", "edit_and_perhaps_lost")
+    text = _differs(case, variable) if edit else words[reason](case)
+    if edit and candidates:
+        text += (
+            " The server may have lost text before it, too: if its template writes the tools or the system text there, "
+            f"an earlier request shares ≈ {case.known.longest:,.0f} tokens."
+        )
     return f"{text} Candidates: {', '.join(one.words for one in candidates)}." if candidates else text
 
 
@@ -180,7 +187,11 @@ def _more_than_shared(case: MissCase) -> str:
 
 
 def _parameters(case: MissCase) -> str:
-    what = "Models share no cache." if case.other_model else "A server may keep prompts that differ in it apart."
+    what = (
+        "Models share no cache."
+        if case.other_model
+        else "A server may keep prompts that differ in it apart, or have lost the prefix for another reason."
+    )
     return f"{_shared(case)}, but {'; '.join(case.parameters)}. {what}"
 
 

@@ -27,12 +27,13 @@ VERSION = 1
 
 class ReplayResult(Struct, frozen=True):
     """One request: the forecast before it, the report and the explanation. `explanation` is None for a request that
-    the server did not take."""
+    the server did not take. `corrections`: explanations of earlier requests that the report corrects, by request_id."""
 
     record: TrafficRecord
     forecast: Forecast
     usage: CacheUsage | None
     explanation: MissExplanation | None
+    corrections: tuple[tuple[str | None, MissExplanation], ...] = ()
 
 
 class ReplaySummary(Struct, frozen=True):
@@ -75,6 +76,7 @@ class TrafficReplay:
         self._counts: dict[tuple[str, str], int] = {}
         self._reported = self._within = self._covered = self._requests = 0
         self._kept: list[dict[str, Json]] = []
+        self._request_ids: dict[str, str | None] = {}
         if learned is not None:
             self._restore(learned)
 
@@ -107,6 +109,7 @@ class TrafficReplay:
         if not record.accepted:
             return _Replayed(record, run_id, forecast, ReplayResult(record, forecast, record.usage, None))
         self._forecaster.record(*where, sent, prediction)
+        self._request_ids[run_id] = record.request_id
         self._keep(record)
         return _Replayed(record, run_id, forecast)
 
@@ -117,8 +120,9 @@ class TrafficReplay:
             where, usage = (one.record.endpoint, one.record.model), one.record.usage or CacheUsage()
             self._score(one.forecast, usage, self._forecaster.model(*where).learned.units.step)
             settled = self._forecaster.settle(*where, one.run_id, usage, one.forecast)
-            why = settled.explanation if settled is not None else None
-            one.result = ReplayResult(one.record, one.forecast, usage, why)
+            why, revised = (settled.explanation, settled.revised) if settled is not None else (None, ())
+            corrections = tuple((self._request_ids.get(run_id), better) for run_id, better in revised)
+            one.result = ReplayResult(one.record, one.forecast, usage, why, corrections)
 
     def _score(self, forecast: Forecast, usage: CacheUsage, block: int) -> None:
         cached = usage.cached_tokens

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
+from playground.prefix_cache.causes import IN_THE_PROMPT
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
@@ -35,7 +36,9 @@ class Revisions:
 
     def add(self, sent: Sent, why: MissExplanation | None, usage: CacheUsage) -> None:
         """Add the explanation of a report."""
-        if why is not None and usage.cached_tokens == 0 and (why.candidates or why.reason == "edit_or_off"):
+        if why is None or usage.cached_tokens != 0 or why.cause in IN_THE_PROMPT:
+            return
+        if why.candidates or why.reason == "edit_or_off":
             self._open.append(_Open(sent, why, why))
 
     def revise(self, cache: EndpointCacheModel, sent: Sent, cached: int) -> Iterator[tuple[str, MissExplanation]]:

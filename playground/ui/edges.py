@@ -19,8 +19,8 @@ from playground.prompt.document import Json
 from playground.runs.metrics import counted
 from playground.storage.settings import Settings
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Recolored, current_theme
-from playground.ui.widgets.icons import ICON_PX, icon
+from playground.ui.theme import GRID
+from playground.ui.widgets.icons import IconLabel
 from playground.ui.widgets.labels import ElidedLabel, push_button
 from playground.ui.widgets.layouts import STRETCH, row_of
 
@@ -100,22 +100,20 @@ HEIGHT_PX = 30
 MAX_RECENT = 10
 
 
-class Destination(Recolored, QFrame):
+class Destination(QFrame):
     """Where requests go, with at most one action; hidden if there is nothing to say."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setAccessibleName("Destination of requests")
-        self._icon = QLabel()
         self._text = ElidedLabel("Destination", Qt.TextElideMode.ElideRight)
         self._text.setProperty("tone", "muted")
         self._text.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._text.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._button = push_button("", "link", lambda: self._run())
         self._run: Callable[[], object] = lambda: None
-        row_of(self._icon, self._text, self._button, on=self, margins=(0, 0, GRID, 0), spacing=6)
+        row_of(IconLabel("bolt"), self._text, self._button, on=self, margins=(0, 0, GRID, 0), spacing=6)
         self.hide()
-        self.colored()
 
     @property
     def words(self) -> str:
@@ -125,16 +123,11 @@ class Destination(Recolored, QFrame):
     def show_message(self, text: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
         """Show a text with an optional action (label, handler)."""
         self._text.set_full_text(text)
-        self.recolor()
         self._button.setVisible(bool(actions))
         if actions:
             label, self._run = actions[0]
             self._button.setText(label)
         self.show()
-
-    def recolor(self) -> None:
-        """Show the icon in the theme's color."""
-        self._icon.setPixmap(icon("bolt", current_theme().muted).pixmap(ICON_PX, ICON_PX))
 
 
 class RecentFilesMenu(QMenu):

@@ -254,10 +254,20 @@ def style_sheet(chevron: str, check: str, zoom: float = 1.0) -> str:
     """
     roles = {role: f"palette({name})" for role, name in PALETTE_ROLES.items()}
     made = _TEMPLATE.substitute(roles, chevron=chevron, check=check)
-    return _OF_TEXT.sub(lambda found: f"{found[1]}{round(int(found[2]) * zoom)}px", made) if zoom != 1.0 else made
+    if zoom == 1.0:
+        return made
+
+    def scaled(found: re.Match[str]) -> str:
+        return f"{found[1]}{round(int(found[2]) * zoom)}px"
+
+    made = _OF_MARK.sub(lambda rule: _LENGTH.sub(scaled, rule[0]), made)
+    return _OF_TEXT.sub(scaled, made)
 
 
-_OF_TEXT = re.compile(r"((?:font-size|min-height): )(\d+)px")
+_OF_TEXT = re.compile(r'((?:font-size|min-height): |QPushButton\[look="menu"\](?::focus)? { padding: \dpx )(\d+)px')
+_OF_MARK = re.compile(r"::(?:indicator|menu-indicator|down-arrow|drop-down)[^{}]*{[^}]*}")
+"""The rule of a mark beside text: a check box, or the arrow of a list."""
+_LENGTH = re.compile(r"(\b(?:width|height|border-radius|border): )(\d+)px")
 
 
 def restyle(widget: QWidget, **properties: str | bool) -> None:

@@ -30,7 +30,7 @@ MIN_PROMPT_PX = 320
 NARROW_PX = 1_150
 """Below this width at 100 % the inspector is a strip under the response."""
 ONE_COLUMN_PX = 780
-"""Below this width, which the window has only with the side panel open, the prompt is the only column."""
+"""Below this width at 100 %, which the work has only beside the side panel, the prompt is the only column."""
 PANES = {"prompt": 0, "response": 1, "inspector": 2}
 
 
@@ -101,7 +101,8 @@ class Places:
         few = width < NARROW_PX * zoom_factor()
         panes = (self._pane("prompt"), self._pane("response"))
         both = sum(max(pane.minimumWidth(), pane.minimumSizeHint().width()) for pane in panes)
-        one = width < max(ONE_COLUMN_PX, both)
+        with_panel = width < self._window.width()
+        one = width < max(ONE_COLUMN_PX * (zoom_factor() if with_panel else 1), both)
         narrow = {"response", "inspector"} if one else {"inspector"} if few else set()
         fitting = frozenset((*PANES, "log")) - narrow
         if fitting != self._fitting:

@@ -24,7 +24,7 @@ def test_replay_json_prints_one_object_per_request_and_a_summary() -> None:
     asked = [json.loads(line) for line in FILE.read_text("utf-8").splitlines()]
     assert [line["request_id"] for line in lines[:-1]] == [line["response"]["request_id"] for line in asked]
     keys = {"request_id", "at", "prompt_tokens", "cached_tokens", "cause", "place", "basis"}
-    said = {"sentence", "reason", "candidates", "compared_with"}
+    said = {"sentence", "reason", "candidates", "compared_with", "corrections"}
     assert all(set(line) == keys | said for line in lines[:-1])
     text = replay(str(FILE)).stdout.decode("utf-8")
     assert any(line["sentence"] for line in lines[:-1])
@@ -49,6 +49,26 @@ def test_replay_json_has_the_candidates_of_a_loss() -> None:
     assert found["gap"]["seconds"] > 0
     assert found["restart"] == {"code": "restart", "seconds": None, "text": "a restart"}
     assert all(one["text"] in line["sentence"] for one in found.values())
+
+
+def test_replay_prints_the_correction_of_an_earlier_explanation_with_the_request_that_makes_it(tmp_path: Path) -> None:
+    """The cache was off for the second of three requests; the third one is served."""
+    path = tmp_path / "off.jsonl"
+    system = {"role": "system", "content": "You are a clerk of the harbour office. Name the crate, the shelf. " * 40}
+    with path.open("w", encoding="utf-8") as file:
+        for number, cached in enumerate((0, 0, 560)):
+            messages = [system, {"role": "user", "content": f"Where is crate {number}?"}]
+            usage = {"prompt_tokens": 600, "prompt_tokens_details": {"cached_tokens": cached}}
+            response = {"status": 200, "request_id": f"r{number}", "usage": usage}
+            line = {"at": 1e9 + 20 * number, "request": {"model": "m", "messages": messages}, "response": response}
+            file.write(json.dumps(line) + "\n")
+    lines = [json.loads(line) for line in replay(str(path), "--json").stdout.splitlines()]
+    assert [len(line["corrections"]) for line in lines[:-1]] == [0, 0, 1]
+    found = lines[2]["corrections"][0]
+    assert found["request_id"] == "r1"
+    assert found["sentence"].startswith(lines[1]["sentence"])
+    assert "bypassed" in {one["code"] for one in found["candidates"]}
+    assert f"    corrects r1, {found['cause']}: {found['sentence']}\n" in replay(str(path)).stdout.decode("utf-8")
 
 
 def test_replay_same_file_twice_prints_the_same() -> None:

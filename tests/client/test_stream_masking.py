@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from playground.client.credentials import stored_headers
 from playground.client.errors import http_error
 from playground.client.events import AnyEvent, ContentDelta, Finished, RawEvent, TokenProbabilities, ToolCallDelta
-from playground.client.redact import MASK, key_forms
+from playground.client.redact import MASK, key_forms, key_heads, redact
 from playground.client.response_decoder import ResponseDecoder
 from playground.client.stream_masking import StreamMasker, masked_value, redact_body
 
@@ -99,6 +100,44 @@ def test_key_behind_its_own_beginning_is_masked(key: str, size: int, before: int
     assert shown.startswith("see ")
     assert shown.endswith(" end")
     assert not [at for at in range(len(key) - 7) if key[at : at + 8] in shown]
+
+
+def _random_key(random: Random) -> str:
+    """Return a key of few or many characters, which repeats itself or not."""
+    characters = random.choice(["ab1", "abc0123", "abcdef0123", "ABCXYZabcxyz0123456789-_/+"])
+    repeated = "".join(random.choices(characters, k=random.randint(1, 7))) * random.randint(0, 5)
+    return (repeated + "".join(random.choices(characters, k=12)))[: random.randint(12, 32)]
+
+
+def test_no_beginning_of_a_random_key_is_shown_and_other_text_is_whole() -> None:
+    random = Random(7)
+    checked = 0
+    while checked < 1500:
+        key = _random_key(random)
+        if not any(head.text == key[:8] and head.sure == 8 for head in key_heads(key)):
+            continue  # a word: only longer beginnings are masked
+        checked += 1
+        words = (key, key[: random.randint(1, len(key) - 1)], key[3:8], "the ", ".", "a", "ab", "_1 ")
+        text = "".join(random.choices(words, k=random.randint(1, 6)))
+        size = random.randint(1, 9)
+        lines = [json.dumps([text[at : at + size]]) for at in range(0, len(text), size)]
+        masker = StreamMasker(key)
+        shown = "".join("".join(json.loads(masker.masked(line))) for line in lines)
+        shown += "".join(json.loads(masker.rest()[0] or "[]"))  # the delayed text
+        assert key[:8] not in shown, (key, text, size)
+        assert shown == text or key[:8] in text, (key, text, size)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "size", "shown"),
+    [
+        ("aaca3e13fa13a2c03013a33ee20", "aacaaca3e13fa13a2c03013a33ee20.", 1, f"aacaac{MASK}."),
+        ("d22cfd22cfd22cfd22cfd22cfd2", "2cfd2" * 9, 5, f"2cfd2{MASK}2cfd2{MASK}"),
+        ("IyvdbmIyvdbmEKGKg6O", "bmIyvdyvdbmIy", 3, "bmIyvdyvdbmIy"),
+    ],
+)
+def test_piece_that_equals_the_delayed_text_is_the_next_part(key: str, text: str, size: int, shown: str) -> None:
+    assert _text(_decoded([_chunk(text[at : at + size]) for at in range(0, len(text), size)], key)) == shown
 
 
 @pytest.mark.parametrize("key", ["h73mmyblZq7/Lm2+Xk9T", "aaaabbbbccccdddd1111", "key-key-key-key-key-1"])
@@ -231,6 +270,23 @@ def test_key_in_tokens_leaves_no_alternatives() -> None:
     assert str(list(LONG_KEY[:5].encode()))[1:-1] not in _raw(events)[0]
 
 
+@pytest.mark.parametrize("choice", [0, 1])
+@pytest.mark.parametrize("finish", [{"logprobs": None}, {}, None])
+@pytest.mark.parametrize(("length", "shown"), [(4, LONG_KEY[:4]), (7, LONG_KEY[:7]), (17, MASK)])
+def test_token_that_begins_like_a_key_is_whole_at_the_end(length: int, shown: str, finish: Any, choice: int) -> None:
+    token = {"token": LONG_KEY[:length], "logprob": -0.1, "bytes": [], "top_logprobs": []}
+    delta = {"content": "a", "reasoning_content": token["token"]}
+    first = {"index": choice, "delta": delta, "logprobs": {"content": [token]}, "finish_reason": None}
+    last = {"index": choice, "delta": {}, "finish_reason": "stop", **(finish or {})}
+    choices = [first] if finish is None else [first, last]
+    events = _decoded([json.dumps({"choices": [one]}) for one in choices], LONG_KEY)
+    texts = _joined(_raw(events))
+    assert texts["choices", choice, "logprobs", "content", "token"] == shown
+    assert texts["choices", choice, "delta", "reasoning_content"] == shown
+    tokens = [one.token for event in events if isinstance(event, TokenProbabilities) for one in event.tokens]
+    assert "".join(tokens) == ("" if choice else shown)
+
+
 def test_whole_key_in_one_token_leaves_no_bytes() -> None:
     token = {"token": KEY, "logprob": -0.1, "bytes": list(KEY.encode()), "top_logprobs": []}
     chunk = {"choices": [{"index": 0, "delta": {"content": KEY}, "logprobs": {"content": [token]}}]}
@@ -280,7 +336,7 @@ def test_whole_response_and_error_keep_text_that_begins_like_a_key() -> None:
 def test_whole_body_with_a_key_in_a_list_is_masked_and_another_is_unchanged() -> None:
     body = json.dumps({"details": [LONG_KEY[at : at + 6] for at in range(0, len(LONG_KEY), 6)], "code": "bad"})
     masked = json.loads(redact_body(body, LONG_KEY))
-    assert "".join(masked["details"]) == MASK
+    assert set(masked["details"]) == {MASK}
     assert masked["code"] == "bad"
     models = json.dumps({"data": [{"id": "electron"}, {"id": "electron-mini"}]})
     assert redact_body(models, "electron-Zx81Qm55Pt90LkWq73Vb") == models
@@ -290,7 +346,7 @@ def test_whole_body_with_a_key_in_a_list_is_masked_and_another_is_unchanged() ->
 def test_value_with_a_key_in_a_list_is_masked(size: int) -> None:
     pieces = [LONG_KEY[at : at + size] for at in range(0, len(LONG_KEY), size)]
     parts = masked_value({"content": [{"text": piece} for piece in pieces]}, LONG_KEY)["content"]
-    assert "".join(part["text"] for part in parts) == MASK
+    assert {part["text"] for part in parts} == {MASK}
     assert not _has_piece(repr(masked_value({"content": pieces}, LONG_KEY)), LONG_KEY)
     assert masked_value([LONG_KEY[:20], "a"], LONG_KEY) == ["", f"{MASK}a"]
 
@@ -301,3 +357,42 @@ def test_key_in_pieces_in_headers_and_error_bodies_is_masked() -> None:
     pieces = [LONG_KEY[:17], LONG_KEY[17:]]
     error = http_error(400, {}, json.dumps({"error": {"message": "bad", "details": pieces}}), LONG_KEY)
     assert not [piece for piece in pieces if piece in repr(error)]
+
+
+@pytest.mark.parametrize(
+    "tagged", ["sk_live_<b>Zx81Qm55Pt</b>90LkWq73Vb", 'sk_l<br/>ive_Zx81Qm55Pt90Lk<i class="x">Wq73Vb']
+)
+@pytest.mark.parametrize("quoted", [("<", ">"), ("\\u003c", "\\u003e"), ("&lt;", "&gt;")])
+def test_key_with_tags_inside_is_masked(tagged: str, quoted: tuple[str, str]) -> None:
+    text = json.dumps({"error": {"message": f"<p>no {tagged}.</p>", "details": [{"is": tagged}]}})
+    text = text.replace("<", quoted[0]).replace(">", quoted[1])
+    error = http_error(401, {}, text, LONG_KEY)
+    assert json.loads(error.body)["error"]["details"] == [{"is": MASK}]
+    assert not [piece for piece in ("Qm55", "90Lk", "Wq73") if piece in repr(error)]
+    plain = f"a<b>b</b> {LONG_KEY[:3]}<i>x</i> {tagged[:-1]}"
+    assert redact(plain, LONG_KEY).startswith(f"a<b>b</b> {LONG_KEY[:3]}<i>x</i> ")
+
+
+@pytest.mark.parametrize("form", [0, 3, 5])
+@pytest.mark.parametrize("size", [2, 4, 7, 8, 11])
+def test_key_in_pieces_with_other_names_is_masked(size: int, form: int) -> None:
+    secret = key_forms(LONG_KEY)[form]
+    pieces = [secret[at : at + size] for at in range(0, len(secret), size)]
+    details = [{f"part {at}": piece, "n": at} for at, piece in enumerate(pieces)]
+    error = http_error(400, {}, json.dumps({"error": {"message": "bad", "details": details}}), LONG_KEY)
+    shown = json.loads(error.body)["error"]["details"]
+    assert [next(iter(detail.values())) for detail in shown] == [MASK] * len(pieces)
+    headers = stored_headers([(f"X-Part-{at}", piece) for at, piece in enumerate(("keep ", *pieces))], LONG_KEY)
+    assert [value for _, value in headers] == ["keep ", *[MASK] * len(pieces)]
+
+
+@pytest.mark.parametrize("size", [2, 4, 7, 8, 11])
+def test_key_in_pieces_in_the_ids_of_tool_calls_is_masked(size: int) -> None:
+    pieces = ["call_7", *(LONG_KEY[at : at + size] for at in range(0, len(LONG_KEY), size)), "call_8"]
+    calls = [{"index": at, "id": id_, "function": {"name": "f", "arguments": "{}"}} for at, id_ in enumerate(pieces)]
+    events = _decoded(
+        [json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}) for call in calls], LONG_KEY
+    )
+    ids = [event.id or "" for event in events if isinstance(event, ToolCallDelta)]
+    assert (ids[0], ids[-1][-6:]) == ("call_7", "call_8")
+    assert not _has_piece("".join(ids) + "".join(_raw(events)), LONG_KEY)

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence, ReuseEvidence
+from playground.prefix_cache.block_size import CacheUnit
+from playground.prefix_cache.miss_evidence import (
+    EarlierRequest,
+    Expected,
+    MissKnowledge,
+    OrderEvidence,
+    ReuseEvidence,
+)
 from playground.prefix_cache.miss_explanation import explain_miss
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
@@ -94,6 +101,22 @@ def test_explain_miss_only_figure_of_all_reports_is_a_loss_if_parts_of_messages_
 ) -> None:
     """One figure alone may be a large block or a breakpoint of a server that finds nothing else again."""
     assert continued(400, knowledge(0.6, inside=inside, figures=(400,))) == reason
+
+
+@pytest.mark.parametrize(("blocks", "reason"), [([(8, 1.0)], None), ([(16, 0.6), (32, 0.4)], "block_or_partly_lost")])
+def test_explain_miss_two_figures_prove_a_large_block_only_if_smaller_ones_hardly_give_them(
+    blocks: list[tuple[int, float]], reason: str | None
+) -> None:
+    """320 and 640 are multiples of 320: in blocks of 32 one figure in ten is."""
+    assert continued(640, replace(knowledge(0.6, inside=False, figures=(320,)), blocks=blocks)) == reason
+
+
+def test_explain_miss_report_that_a_forecast_of_less_does_not_reach_is_not_explained_by_it() -> None:
+    """The forecast expected nothing, or 400 tokens, of another replica: all 815 counted tokens were served."""
+    expected = [Expected(0.6, Size(0.0, 0.0), less=True), Expected(0.4, Size(400.0, 18.0), less=True, missing=600.0)]
+    units = [CacheUnit(16, 0, 1.0)]
+    known = replace(knowledge(0.6), expected=expected, units=units, in_turn=True, replicas=2)
+    assert continued(800, known) is None
 
 
 @pytest.mark.parametrize(("cached", "reason"), [(1_024, None), (896, "partly_lost")])

@@ -149,6 +149,14 @@ def test_single_cache_is_not_stated_while_replicas_in_turn_explain_each_report_t
     assert profile(learned).replicas.value == 1
 
 
+def test_single_cache_is_not_stated_if_several_reports_were_what_older_requests_share() -> None:
+    """Two replicas at random in an agent's conversation: its end agrees with one server whose template marks turns."""
+    learned = LearnedParameters(300.0)
+    learned.reports = 20
+    learned.proofs.restore([], 0.0, spread=(4, 9))
+    assert profile(learned).replicas.value is None
+
+
 @pytest.mark.parametrize(
     ("pause", "replicas", "known"), [(150.0, False, True), (400.0, False, False), (150.0, True, False)]
 )

@@ -320,3 +320,60 @@ def test_order_of_the_template_that_shares_less_than_was_served_is_not_used() ->
     found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(7_400, 6_480), known)
     assert found is not None
     assert (found.cause, found.reason) == ("server", "partly_lost")
+
+
+@pytest.mark.parametrize(("block", "length"), [(1, 18), (16, 30), (32, 30)])
+def test_loss_of_less_than_64_tokens_is_stated_although_no_figure_was_reported_before(block: int, length: int) -> None:
+    """368 of 404 counted tokens, say, are whole blocks of 8 and 16, and of no larger small block."""
+    _, results = replayed(chat(Blocks(block, replicas=(0, 1, 0)), 3, length=length))
+    found = results[2].explanation
+    assert found is not None
+    assert (found.cause, found.reason) == ("unknown", "block_or_partly_lost")
+    assert "replica" in {candidate.code for candidate in found.candidates}
+
+
+@pytest.mark.parametrize("block", [16, 64, 256, 512])
+def test_first_figures_of_a_server_that_lost_nothing_are_no_loss(block: int) -> None:
+    _, results = replayed(chat(Blocks(block), 3, length=260))
+    assert [result.explanation for result in results[1:]] == [None] * 2
+
+
+def other_rules(number: int, name: str, cached: int) -> TrafficRecord:
+    """Return a request with the same tools as all others and a system text of its own."""
+    tools: list[Json] = [
+        {"type": "function", "function": {"name": f"look{one}", "description": words(f"tool{one}", 90)}}
+        for one in range(3)
+    ]
+    messages: list[Json] = [message("system", words(name, 200)), message("user", words(f"question{name}", 20))]
+    usage = CacheUsage(560, cached, 12, 0, message("assistant", "Yes."))
+    return TrafficRecord(1e9 + 10 * number, {"tools": tools, "messages": messages}, 200, f"{number}{name}", usage)
+
+
+def test_edit_behind_tools_is_not_the_only_cause_until_reports_exclude_a_template_that_writes_the_tools_first() -> None:
+    """Nothing of "b" was served. Only a template with the tools behind the system text excludes a loss: it shows when
+    the same happens again although all is served that is sent again."""
+    requests = [("a", 0), ("a", 544), ("b", 0), ("a", 544), ("c", 0), ("b", 544), ("d", 0)]
+    _, results = replayed(other_rules(number, *one) for number, one in enumerate(requests))
+    first, later = results[2].explanation, results[6].explanation
+    assert first is not None
+    assert later is not None
+    assert (first.cause, first.reason) == ("edited", "edit_and_perhaps_lost")
+    assert first.position is not None
+    assert {"restart", "replica"} <= {candidate.code for candidate in first.candidates}
+    assert "if its template writes the tools or the system text there" in first.sentence
+    assert (later.cause, later.reason, later.candidates) == ("edited", "differs", ())
+
+
+def test_edit_that_the_server_may_have_lost_more_than_is_not_corrected_by_a_later_report() -> None:
+    """The first conversation goes on: that the cache had it says nothing of a request with other system text."""
+    _, revised = explained([other_rules(number, *one) for number, one in enumerate([("a", 0), ("b", 0), ("a", 544)])])
+    assert revised == {}
+
+
+def test_user_who_differs_is_no_proof_that_the_server_keeps_users_apart() -> None:
+    """The second user reached another replica."""
+    _, results = replayed(program(Blocks(replicas=(0, 1)), 2, ("anna", "ben")))
+    found = results[1].explanation
+    assert found is not None
+    assert found.cause == "parameters"
+    assert {"bypassed", "replica", "restart"} & {candidate.code for candidate in found.candidates}

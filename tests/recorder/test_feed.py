@@ -110,6 +110,27 @@ def test_feed_exchange_is_in_the_log_after_close(tmp_path: Path) -> None:
     run(story())
 
 
+def test_feed_exchange_that_begins_before_the_start_is_in_the_log_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        problems = Problems()
+        feed = RecordingFeed(COMMAND, problems.append)
+        await feed.launch()
+        early = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
+        early.request_data(BODY)
+        await feed.start(Setup(str(tmp_path), ENDPOINT, None))
+        early.request_end()
+        early.response_head(200, HEADERS)
+        early.response_data(ANSWER)
+        early.end("complete", "")
+        async with asyncio.timeout(60):  # it never ended: the first of two records had no end
+            await feed.close()
+        (stored,) = await logged(tmp_path)
+        assert (stored.state().phase, stored.state().text) == ("done", "hi")
+        assert problems == []
+
+    run(story())
+
+
 def test_feed_recording_process_killed_is_replaced_and_no_exchange_is_lost_or_doubled(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as (feed, problems):

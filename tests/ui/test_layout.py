@@ -1,4 +1,4 @@
-"""Every state of the window at three text sizes: nothing is cut, nothing overlaps, and the focus is visible."""
+"""Every state of the window at three text sizes: nothing is cut, nothing overlaps, the focus is visible and named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 from PySide6.QtCore import QRect, Qt
-from PySide6.QtGui import QFontMetrics, QImage
+from PySide6.QtGui import QAccessible, QFontMetrics, QImage
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractScrollArea,
@@ -35,8 +35,8 @@ from playground.ui.theme import PROMPT_PX, ZOOM, zoom_factor
 from playground.ui.widgets.labels import ElidedLabel, IdLabel
 from tests.pictures import States
 
-SIZES = ((1280, 800, 150), (1280, 800, 200), (900, 600, 100), (1280, 800, 100))
-"""Width and height of the window, text size in percent."""
+SIZES = ((1280, 800, 150), (900, 600, 100), (1280, 800, 200), (1280, 800, 100))
+"""Width and height of the window, text size in percent. Each second state is checked in the reverse order."""
 TURNS = 200
 """Turns of the event loop in which a layout settles; a hidden fault is none of a busy machine."""
 LEAST_CONTRAST, LEAST_PIXELS = 3.0, 10
@@ -165,18 +165,22 @@ class Checked(States):
 
     def __init__(self, session: Session, folder: Path) -> None:
         super().__init__(session, folder, "")
+        self._sizes = list(SIZES)
         self.faults: dict[str, set[str]] = {}
         self.unfocused: set[str] = set()
+        self.unnamed: set[str] = set()
         self.focused: set[str] = set()
 
     async def shoot(self, name: str, shown: QWidget | None = None) -> None:
         window = self._session.window
         top = shown or window
-        for width, height, percent in SIZES:
+        self._sizes.reverse()
+        for width, height, percent in self._sizes:
             self._session.workspace.settings.set("zoom", percent)
             await self._hand.until(partial(_is_zoomed, percent), f"{percent} %")
             for _ in range(TURNS):
                 window.resize(width, height)  # not before: larger text has a larger minimum
+                top.resize(top.size().boundedTo(window.size()))
                 if not (wrong := faults(top, width)):
                     break
                 await asyncio.sleep(0.005)
@@ -190,11 +194,15 @@ class Checked(States):
         keyboard = QApplication.activePopupWidget, QApplication.activeWindow
         await self._hand.until(lambda: top in [find() for find in keyboard], "the keyboard")
         before, known = top.focusWidget(), set(self.focused)
+        if known.issuperset(map(_path, tab_stops(top))):
+            return
         for _theme in range(2):
             for widget in list(tab_stops(top)):
                 if (path := _path(widget)) in known:
                     continue
                 self.focused.add(path)
+                if not QAccessible.queryAccessibleInterface(widget).text(QAccessible.Text.Name):
+                    self.unnamed.add(path)
                 widget.clearFocus()
                 without = _grab(widget)
                 widget.setFocus(Qt.FocusReason.TabFocusReason)
@@ -207,11 +215,13 @@ class Checked(States):
 
 
 @pytest.mark.exhaustive
-async def test_every_state_of_the_window_fits_and_shows_its_focus(session: Session, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("part", "controls"), [("requests", 60), ("modes", 100), ("panels", 100)])
+async def test_every_state_of_the_window_fits_shows_its_focus_and_names_it(
+    session: Session, tmp_path: Path, part: str, controls: int
+) -> None:
     endpoints = session.workspace.endpoints
     endpoints.change(replace(endpoints.get("simulator"), plan=PLANS["none"]))
     checked = Checked(session, tmp_path)
-    await checked.take()
-    assert checked.faults == {}
-    assert checked.unfocused == set()
-    assert len(checked.focused) > 100
+    await getattr(checked, f"take_{part}")()
+    assert (checked.faults, checked.unfocused, checked.unnamed) == ({}, set(), set())
+    assert len(checked.focused) > controls

@@ -8,16 +8,29 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, Qt
-from PySide6.QtGui import QFontMetrics, QWheelEvent
-from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
+from PySide6.QtGui import QColor, QFontMetrics, QImage, QPainter, QWheelEvent
+from PySide6.QtWidgets import (
+    QApplication,
+    QDialog,
+    QLabel,
+    QListWidget,
+    QPushButton,
+    QScrollArea,
+    QStyle,
+    QStyleOptionButton,
+    QStyleOptionComboBox,
+    QWidget,
+)
 
 from playground.cli.selftest import StepFailed, UiDriver
 from playground.storage.settings import Settings
 from playground.ui.appearance import Appearance, ZoomScaler
 from playground.ui.batch.model import WIDTHS
+from playground.ui.dialogs.palette import KeysSheet
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, scaled, zoom_factor
+from playground.ui.widgets.icons import IconLabel, paint_row_icon
 from tests.ui.conftest import Tell
 
 
@@ -243,3 +256,88 @@ async def test_zoom_of_hidden_modes_is_used_when_they_are_displayed(
     assert header.sectionSize(columns.index("request_id")) == scaled(WIDTHS["request_id"]) == 435
     assert batch.table.verticalHeader().defaultSectionSize() == 36
     assert batch.detail.text.font().pixelSize() == 20
+
+
+async def test_versions_beside_the_prompt_of_a_low_window_with_large_text_overlap_nothing(
+    session: Session, hand: UiDriver
+) -> None:
+    window = session.window
+    window.files.open_tools_sample()
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running, "the end")
+    window.resize(1280, 700)
+    window.actions_table["versions"].trigger()
+    panel = window.versions.panel
+    await hand.until(lambda: panel.list.count() > 0 and panel.isVisible(), "the versions")
+    session.workspace.settings.set("zoom", 200)
+    await hand.until(lambda: zoom_factor() == 2.0, "the larger text")
+
+    def outside() -> bool:
+        window.resize(1280, 700)
+        wrong = (panel.restore, panel.close_button, panel.answers, panel.diff)
+        return any(not one.parentWidget().rect().contains(one.geometry()) for one in wrong)
+
+    await hand.until(lambda: not outside(), "everything in its place")
+
+
+@pytest.mark.parametrize("percent", [150, 200])
+async def test_dialogs_that_are_opened_in_large_text_cut_nothing(
+    session: Session, hand: UiDriver, percent: int
+) -> None:
+    window = session.window
+    window.resize(1280, 800)
+    session.workspace.settings.set("zoom", percent)
+    await hand.until(lambda: zoom_factor() == percent / 100, "the larger text")
+    for action in ("keys", "connect", "settings"):
+        window.actions_table[action].trigger()
+        found: list[QDialog] = []
+
+        def opened(found: list[QDialog] = found) -> bool:
+            found[:] = [one for one in window.findChildren(QDialog) if one.isVisible() and one.isWindow()]
+            return bool(found)
+
+        await hand.until(opened, "the dialog")
+        dialog = found[0]
+        for area in dialog.findChildren(QScrollArea):
+            assert area.horizontalScrollBar().maximum() == 0, action
+            assert area.widget().minimumSizeHint().width() <= area.viewport().width(), action
+        for sections in dialog.findChildren(QListWidget):
+            assert sections.sizeHintForColumn(0) <= sections.viewport().width() + 1 or action == "connect"
+        if isinstance(dialog, KeysSheet):
+            metrics, table = QFontMetrics(dialog.table.font()), dialog.table
+            for row in range(table.rowCount()):
+                for column in range(3):
+                    assert metrics.horizontalAdvance(table.item(row, column).text()) < table.columnWidth(column)
+        dialog.reject()
+        await hand.until(lambda: not opened(), "no dialog")
+
+
+async def test_marks_beside_text_are_as_large_as_the_text(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    for mode in ("compare", "prompt"):
+        window.modes.show_mode(mode)
+    window.prompt.tabs.setCurrentIndex(2)
+    box, chosen = window.prompt.parameters_tab._stream, window.compare.page.values.order
+    destination = window.simulated.findChild(IconLabel)
+
+    def widths() -> list[int]:
+        check, combo = QStyleOptionButton(), QStyleOptionComboBox()
+        box.initStyleOption(check)
+        chosen.initStyleOption(combo)
+        style, arrow = box.style(), QStyle.SubControl.SC_ComboBoxArrow
+        tick = QImage(60, 60, QImage.Format.Format_ARGB32)
+        painter = QPainter(tick)
+        row_px = paint_row_icon(painter, "check", 0, 30, QColor("black"))
+        painter.end()
+        return [
+            style.subElementRect(QStyle.SubElement.SE_CheckBoxIndicator, check, box).width(),
+            style.subControlRect(QStyle.ComplexControl.CC_ComboBox, combo, arrow, chosen).width(),
+            destination.width(),
+            row_px,
+        ]
+
+    before = widths()
+    session.workspace.settings.set("zoom", 200)
+    await hand.until(lambda: zoom_factor() == 2.0, "the larger text")
+    window.modes.show_mode("compare")
+    assert widths() == [2 * px for px in before]

@@ -32,7 +32,7 @@ from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, PageScroll, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip
-from playground.ui.widgets.task_dialog import TaskDialog, button_box
+from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
 
 RESULT_WORDS = {
     "answered": "returned",
@@ -300,7 +300,7 @@ class EditDialog(QDialog):
         column.addWidget(self.text, 1)
         column.addWidget(self.wrong)
         column.addWidget(buttons)
-        self.resize(560, 320)
+        resize_dialog(self, 560, 320)
         self.finished.connect(lambda _result: self.deleteLater())
 
     def _take(self) -> None:

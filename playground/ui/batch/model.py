@@ -24,7 +24,7 @@ from playground.experiments.batch_lines import STATUS_TEXT, BatchLine, BatchLine
 from playground.export.terminal import visible_line
 from playground.runs.metrics import UNKNOWN, Figure, dollars, whole_seconds
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font, zoom_factor
-from playground.ui.widgets.icons import icon
+from playground.ui.widgets.icons import paint_row_icon
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.row_table import BAR_PX, FIGURE_PAD_PX, LEFT, PAD_PX, RIGHT, RowTable, paint_cached_bar
@@ -311,7 +311,6 @@ def _alignment(column: BatchColumn) -> Qt.AlignmentFlag:
 
 
 ROW_PX = 24
-ICON_PX, ARROW_PX = 13, 12
 LEAST_CHAR_PX = 3
 """Width of the narrowest characters: longer texts are cut before they are measured."""
 WIDTHS = {"row": 54, "request_id": 290, "in": 88, "cached": 126, "cost": 100, "checks": 72, "status": 106}
@@ -366,9 +365,9 @@ class BatchRowLook(QStyledItemDelegate):
         painter.setFont(ui_font(12))
         painter.setPen(theme.muted)
         flags = LEFT | Qt.TextFlag.TextSingleLine
-        arrow = icon("right" if folded else "down", theme.muted, ARROW_PX)
-        arrow.paint(painter, QRect(PAD_PX - offset, cell.center().y() - ARROW_PX // 2, ARROW_PX, ARROW_PX))
-        left = 2 * PAD_PX - offset + ARROW_PX - 4
+        arrow = "right" if folded else "down"
+        left = 2 * PAD_PX - offset - 4
+        left += paint_row_icon(painter, arrow, PAD_PX - offset, cell.center().y(), theme.muted)
         if left + painter.fontMetrics().horizontalAdvance(text) > cell.left():
             painter.drawText(QRect(left, cell.top(), 4_000, cell.height()), int(flags), text)
         painter.restore()
@@ -381,9 +380,8 @@ class BatchRowLook(QStyledItemDelegate):
         room, theme = cell.adjusted(pad, 0, -PAD_PX, 0), current_theme()
         if column.kind == "status":
             tone = {"failed": "failure", "running": "accent"}.get(line.status, "muted")
-            shape = icon(_ICONS[line.status], getattr(theme, tone), ICON_PX)
-            shape.paint(painter, QRect(room.left(), cell.center().y() - 6, ICON_PX, ICON_PX))
-            room.setLeft(room.left() + ICON_PX + 6)
+            px = paint_row_icon(painter, _ICONS[line.status], room.left(), cell.center().y(), getattr(theme, tone))
+            room.setLeft(room.left() + px + 6)
         elif column.kind == "cached" and line.result is not None:
             prompt, cached = line.prompt_tokens.value, line.cached_tokens.value
             if prompt and cached is not None:

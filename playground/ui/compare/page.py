@@ -49,7 +49,7 @@ from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FittedScroll, FlowLayout, column_of, row_of, scrolled, single_timer
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import open_once, resize_dialog
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast
@@ -107,7 +107,7 @@ class VariantDialog(QDialog):
             row.addWidget(QLabel(label))
             row.addWidget(field, 1)
         column_of(row, (self.pane, 1), buttons, on=self, margins=GRID * 2)
-        self.resize(900, 640)
+        resize_dialog(self, 900, 640)
         self._before = self._variant()
 
     def _show_forecast(self) -> None:

@@ -32,7 +32,7 @@ from playground.ui.widgets.form import progress_bar
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import ask_open, ask_save, asked, open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_save, asked, open_once, resize_dialog
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
@@ -62,7 +62,7 @@ class ProgressDialog(QDialog):
         buttons.rejected.connect(self.reject)
         self.rejected.connect(stop)
         column_of(self.said, self.bar, buttons, on=self, margins=GRID * 2)
-        self.resize(420, self.sizeHint().height())
+        resize_dialog(self, 420, 0)
         self._wait = QTimer(self)
         self._wait.setSingleShot(True)
         self._wait.timeout.connect(self.open)

@@ -149,7 +149,6 @@ class RecorderController(QObject):
 
     def _show_theme(self) -> None:
         self.page.set_theme(self._theme())
-        self.tools.show_theme()
 
     def _show_or_hide(self, shown: bool) -> None:
         """Read the log only while the page is visible."""

@@ -42,7 +42,7 @@ from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, repeating_timer, row_of
 from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save, button_box
+from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save, button_box, resize_dialog
 
 _COLUMNS = ("what ended the prefix", "in", "times", "≈ tokens lost", "cost")
 
@@ -89,7 +89,7 @@ class ReplayDialog(QDialog):
             on=self,
             margins=GRID * 2,
         )
-        self.resize(820, 600)
+        resize_dialog(self, 820, 600)
 
     def run(self) -> None:
         """Replay what the filter says."""
@@ -219,7 +219,7 @@ class CacheLabDialog(TaskDialog):
             on=self,
             margins=GRID * 2,
         )
-        self.resize(760, 520)
+        resize_dialog(self, 760, 520)
 
     @property
     def running(self) -> bool:

@@ -29,11 +29,12 @@ from playground.storage.credentials import VARIABLE, Availability, CredentialSto
 from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.task_dialog import resize_dialog
 
 Start = Callable[[Coroutine[Any, Any, None], str], object]
 SOURCES = {
@@ -77,7 +78,8 @@ class KeyBox(QFrame):
     def _build(self) -> None:
         head = row_of((self.source, 1), self.remove)
         field = row_of((self.field, 1), self._reveal)
-        places = row_of(self.in_store, self.for_session, STRETCH, spacing=GRID * 2)
+        places = FlowLayout(GRID * 2)
+        places.add_all((self.in_store, self.for_session))
         column_of(head, field, places, self.words, on=self, margins=(GRID * 2, GRID, GRID * 2, GRID + 4), spacing=GRID)
         for label in (self.source, self.words):
             label.setTextFormat(Qt.TextFormat.PlainText)
@@ -251,7 +253,7 @@ class ConnectDialog(QDialog):
         self.setWindowTitle("Endpoints")
         self.list = QListWidget()
         self.list.setAccessibleName("Endpoints")
-        self.list.setFixedWidth(200)
+        self.list.setFixedWidth(scaled(200))
         self.form = EndpointForm()
         self.key = KeyBox(keys, start)
         self.add = QPushButton("Add…")
@@ -267,7 +269,7 @@ class ConnectDialog(QDialog):
         self._connect()
         self._fill(self._shown.id)
         (self.key.field if self._shown.needs_key else self.form.name).setFocus()
-        self.resize(860, 640)
+        resize_dialog(self, 860, 640)
 
     def _build(self) -> None:
         left = column_of((self.list, 1))
@@ -278,7 +280,7 @@ class ConnectDialog(QDialog):
         test = row_of((self.test, 0, Qt.AlignmentFlag.AlignLeft), (self.tested, 1))
         column.addLayout(test)
         column.addStretch(1)
-        scroll = scrolled(page, sideways=False)
+        scroll = scrolled(page)
         top = row_of(left, (scroll, 1), spacing=GRID * 2)
         bottom = row_of(STRETCH, self._cancel, self.use)
         column_of((top, 1), bottom, on=self, margins=GRID * 2, spacing=GRID * 2)

@@ -23,10 +23,9 @@ from playground.client.endpoint import (
 )
 from playground.client.models import PRESETS, EndpointPreset, preset_for
 from playground.prompt.field_errors import FieldError, InputError
-from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, combo_box, padded
 from playground.ui.widgets.labels import toned
-from playground.ui.widgets.layouts import STRETCH, row_of
+from playground.ui.widgets.layouts import FlowLayout
 from playground.ui.widgets.notice import words
 
 CUSTOM = "Custom"
@@ -288,5 +287,7 @@ def _limit(most: int, zero: str = "no limit", width: int = 84) -> QSpinBox:
 
 def _beside(*widgets: QWidget) -> QWidget:
     holder = QWidget()
-    row_of(*widgets, STRETCH, on=holder, margins=0, spacing=GRID)
+    row = FlowLayout()
+    row.add_all(widgets)
+    holder.setLayout(row)
     return holder

@@ -24,7 +24,7 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.labels import copy_text, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import button_box
+from playground.ui.widgets.task_dialog import button_box, resize_dialog
 
 
 def versions(folder: Path) -> str:
@@ -47,7 +47,7 @@ class AboutDialog(QDialog):
         self.copy = push_button("Copy versions", clicked=lambda: copy_text(self.text))
         buttons = button_box(self.accept, self.copy)
         column_of(title, FittedScroll(shown), buttons, on=self, margins=GRID * 2, spacing=GRID)
-        self.resize(520, self.sizeHint().height())
+        resize_dialog(self, 520, 0)
 
 
 class GuideDialog(QDialog):
@@ -100,7 +100,7 @@ class GuideDialog(QDialog):
         buttons.addButton(self.recall, QDialogButtonBox.ButtonRole.ResetRole)
         buttons.rejected.connect(self.reject)
         column_of((split, 1), buttons, on=self, margins=GRID * 2)
-        self.resize(800, 560)
+        resize_dialog(self, 800, 560)
 
     def show_rule(self, name: str) -> None:
         """Choose a rule."""

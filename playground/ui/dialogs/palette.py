@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QDialog,
+    QHeaderView,
     QKeySequenceEdit,
     QLabel,
     QLineEdit,
@@ -23,7 +24,7 @@ from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import button_box
+from playground.ui.widgets.task_dialog import button_box, resize_dialog
 
 
 class Rebound(Struct, frozen=True):
@@ -50,11 +51,13 @@ class KeysSheet(QDialog):
         self.line.textChanged.connect(self._filter)
         self.table = plain_table("Actions and their keys", ("group", "action", "key"), 1, {2: 140})
         fill_table(self.table, [(group, label, shortcut or "—") for group, label, shortcut in rows])
+        for column in (0, 2):
+            self.table.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         self.nothing = toned("No matching action or key", "muted")
         self.nothing.hide()
         close = button_box(self.accept)
         column_of(self.line, self.nothing, (self.table, 1), self._editor(), close, on=self, margins=GRID * 2)
-        self.resize(560, 620)
+        resize_dialog(self, 560, 620)
 
     def _editor(self) -> QWidget:
         self.key = QKeySequenceEdit()

@@ -30,7 +30,7 @@ from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import TaskDialog, button_box
+from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
 
 _COLUMNS = ("times", "differs at", "answer", "request_ids")
 _PREVIEW = 120
@@ -104,7 +104,7 @@ class RepeatDialog(TaskDialog):
             on=self,
             margins=GRID * 2,
         )
-        self.resize(720, 480)
+        resize_dialog(self, 720, 480)
 
     @property
     def running(self) -> bool:

@@ -24,6 +24,7 @@ from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.task_dialog import resize_dialog
 
 
 class RewriteDialog(QDialog):
@@ -86,7 +87,7 @@ class RewriteDialog(QDialog):
             on=self,
             margins=GRID * 2,
         )
-        self.resize(900, 600)
+        resize_dialog(self, 900, 600)
 
     def _show(self, row: int) -> None:
         if not 0 <= row < len(self._options):
@@ -165,4 +166,4 @@ class FileChangesDialog(QDialog):
                 button.clicked.connect(signal)
             row.addWidget(button)
         column.addLayout(row)
-        self.resize(760, 520)
+        resize_dialog(self, 760, 520)

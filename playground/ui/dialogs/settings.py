@@ -23,12 +23,12 @@ from playground.requestlog.log_queries import LogSize
 from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.settings import SETTINGS, Setting, Settings
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.form import Form, line_edit, padded
 from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import asked, button_box
+from playground.ui.widgets.task_dialog import asked, button_box, resize_dialog
 
 
 class LogSizeDialog(QDialog):
@@ -60,7 +60,7 @@ class LogSizeDialog(QDialog):
         where.set_text_to_copy(str(workspace.folder))
         place = row_of((words(f"In {workspace.folder}", "muted"), 1), where)
         column_of(self.size_words, place, form, self.message, buttons, on=self, margins=GRID * 2, spacing=GRID)
-        self.resize(520, self.sizeHint().height())
+        resize_dialog(self, 520, 0)
 
     def _bound(self, name: str, most: int, suffix: str, none: str) -> QSpinBox:
         box = padded(QSpinBox())
@@ -142,7 +142,7 @@ class SettingsDialog(QDialog):
         self.search.setClearButtonEnabled(True)
         self.sections = QListWidget()
         self.sections.setAccessibleName("Sections")
-        self.sections.setFixedWidth(150)
+        self.sections.setFixedWidth(scaled(150))
         used = {section_of(setting.name) for setting in shown}
         self.sections.addItems([title for title in (*(title for title, _ in SECTIONS), OTHER) if title in used])
         self.nothing = words("No matching setting", "muted")
@@ -158,7 +158,7 @@ class SettingsDialog(QDialog):
         self.sections.currentRowChanged.connect(lambda _row: self._choose_section())
         found = self.sections.findItems(section, Qt.MatchFlag.MatchExactly) if section else []
         self.sections.setCurrentItem(found[0] if found else self.sections.item(0))
-        self.resize(720, 520)
+        resize_dialog(self, 720, 520)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

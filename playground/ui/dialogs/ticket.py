@@ -19,7 +19,7 @@ from playground.ui.widgets.form import combo_box, line_edit
 from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import Space, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words, write_errors
-from playground.ui.widgets.task_dialog import ask_save, button_box
+from playground.ui.widgets.task_dialog import ask_save, button_box, resize_dialog
 
 REST_MS = 150
 """After the last letter of the workspace id."""
@@ -62,7 +62,7 @@ class TicketDialog(QDialog):
             button.setAutoDefault(False)
         buttons = button_box(self.close, self.copy, self.save, zipped)
         column_of(row, (self.preview, 1), self.message, buttons, on=self, margins=GRID * 2)
-        self.resize(820, 640)
+        resize_dialog(self, 820, 640)
 
     @property
     def choice(self) -> TicketContents:

@@ -21,7 +21,7 @@ from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import TaskDialog, button_box
+from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
 
 HINT = "python my_server.py   or   http://localhost:8000/mcp"
 
@@ -80,7 +80,7 @@ class ToolServerDialog(TaskDialog):
             on=self,
             margins=GRID * 2,
         )
-        self.resize(640, 480)
+        resize_dialog(self, 640, 480)
 
     def _toggle(self) -> None:
         if self._task is not None:

@@ -32,7 +32,7 @@ from playground.ui.theme import GRID, current_theme, scaled, ui_font
 from playground.ui.widgets.elided_combo import ElidedCombo
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.highlight import MOST_ROWS, DifferenceView, DiffLine
-from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
+from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import FittedScroll, FlowLayout, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
@@ -189,10 +189,10 @@ class VersionRows(QStyledItemDelegate):
             painter.drawText(upper.adjusted(0, 0, -cost_px, 0), right, percent(figures.cached))
         middle = upper.adjusted(number_px, 0, 0 if commit else -(cost_px + cached_px), 0)
         if not commit and item.label:
-            paint_icon(
-                painter, "bookmark", QRect(middle.right() - 16, middle.top() + 2, 16, 16).toRectF(), theme.accent
-            )
-            middle.adjust(0, 0, -20, 0)
+            mark_px = scaled(ICON_PX)
+            mark = QRect(middle.right() - mark_px, middle.top() + 2, mark_px, mark_px)
+            paint_icon(painter, "bookmark", mark.toRectF(), theme.accent)
+            middle.adjust(0, 0, -mark_px - 4, 0)
         metrics = painter.fontMetrics()
         painter.drawText(middle, left, metrics.elidedText(title_of(item), Qt.TextElideMode.ElideRight, middle.width()))
         painter.setPen(theme.muted)
@@ -316,7 +316,7 @@ class VersionsPanel(QFrame):
         actions.insertStretch(0, 1)
         other.addLayout(actions)
         other.addWidget(hairline())
-        self.diff.setMinimumHeight(60)
+        self.diff.setMinimumHeight(30)
         self.diff.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
         other.addWidget(self.diff, 1)
         for widget, share in ((left, 4), (right, 6)):

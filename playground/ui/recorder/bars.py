@@ -15,10 +15,10 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import Figure, counted
 from playground.ui.compare.column import PieceView
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
+from playground.ui.theme import GRID, Theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.figure_row import figure, round_up
 from playground.ui.widgets.form import spin_box, text_box
-from playground.ui.widgets.icons import icon, set_icon, set_label
+from playground.ui.widgets.icons import IconLabel, set_icon, set_label
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
@@ -38,7 +38,7 @@ class RecorderTools(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mark = QLabel()
+        self.mark = IconLabel("record", "failure")
         self.state = QLabel("Not recording")
         self.url = QLineEdit()
         self.url.setReadOnly(True)
@@ -83,7 +83,6 @@ class RecorderTools(QWidget):
         if self.url.text() != url:
             self.url.setText(url)
             self.url.setCursorPosition(0)
-            self.show_theme()
         self.url.setVisible(bool(url))
         self.copy.set_text_to_copy(url)
         self.copy.setVisible(bool(url))
@@ -116,10 +115,6 @@ class RecorderTools(QWidget):
         set_label(self.button, start if not self._running else "" if compact else "Stop")
         self.button.setAccessibleName("Stop" if self._running else "Start recording")
         self.button.setToolTip("Stop" if self._running and compact else "")
-
-    def show_theme(self) -> None:
-        """Draw the mark in the color of the current theme."""
-        self.mark.setPixmap(icon("record", current_theme().failure, 14).pixmap(14, 14))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -37,6 +37,7 @@ from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.layouts import FlowLayout, PageScroll, column_of, row_of
 from playground.ui.widgets.notice import shortened, words
 from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.task_dialog import resize_dialog
 
 MAX_CONVERSATIONS = 50
 """Newest conversations listed below a program."""
@@ -512,7 +513,7 @@ class LeakDialog(QDialog):
         column.addWidget(buttons)
         self.choice.currentIndexChanged.connect(self._show)
         self._show(0)
-        self.resize(*((820, 520) if options else (560, 180)))
+        resize_dialog(self, *((820, 520) if options else (560, 180)))
 
     def _show(self, index: int) -> None:
         rows = self._options[index].rows if 0 <= index < len(self._options) else ()

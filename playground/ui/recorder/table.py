@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -34,7 +33,7 @@ from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS, Cell, status_icon
 from playground.ui.panes.log.details import NOTHING
 from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
-from playground.ui.widgets.icons import icon
+from playground.ui.widgets.icons import ROW_ICON_PX, paint_row_icon, row_icon
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.row_table import (
     BAR_PX,
@@ -56,7 +55,6 @@ _TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG) + 1)
 Spans: TypeAlias = tuple[tuple[int, int, int], ...]
 """Visible columns: number, left edge and width in device-independent pixels."""
 _FIGURES = frozenset((_IN, _CACHED, _TTFT))
-_ICON_PX = 13
 _MAX_DRAWN = 200
 _WIDTHS = (79, 126, 284, 62, 114, 68)
 _STATUS_PX, _ROOMY_PX = 176, 1_000
@@ -92,14 +90,9 @@ ASKS = (
 """What can be done with a row: name, label, key."""
 
 
-@cache
-def _icon(name: str, color: str) -> QIcon:
-    return icon(name, QColor(color), 13)
-
-
 def _status_icon(row: LogRow) -> QIcon:
     name, tone = status_icon(row)
-    return _icon(name, getattr(current_theme(), tone).name())
+    return row_icon(name, getattr(current_theme(), tone).name(), ROW_ICON_PX)
 
 
 class RecordedModel(QAbstractTableModel):
@@ -294,8 +287,9 @@ class _RowPainter:
         painter.setPen(theme.line)
         painter.drawLine(0, rect.bottom(), rect.right(), rect.bottom())
         if column == _STATUS:
-            _status_icon(row).paint(painter, left, 0, _ICON_PX, rect.height())
-            left, room = left + _ICON_PX + 6, room - _ICON_PX - 6
+            name, tone = status_icon(row)
+            icon_px = 6 + paint_row_icon(painter, name, left, rect.height() // 2, getattr(theme, tone))
+            left, room = left + icon_px, room - icon_px
             text = text if rect.width() > scaled(_NARROW[_STATUS]) else text.partition(" ")[0]
             text = text if rect.width() > scaled(_ICON_COLUMN_PX) else ""
         elif column == _CACHED and bar_px >= 0 and rect.width() >= BAR_PX + scaled(50):

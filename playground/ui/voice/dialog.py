@@ -30,7 +30,7 @@ from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import FittedScroll, FlowLayout, column_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import TaskDialog, button_box
+from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
 from playground.voice.speech import DEFAULTS, FASTEST, SpeechSettings, Unit
 from playground.voice.timeline import timeline
 
@@ -197,6 +197,7 @@ class VoiceDialog(TaskDialog):
         self.timeline, self.beside = TimelineTab(), SideBySideTab()
         self.tabs = QTabWidget()
         self.tabs.setProperty("look", "inside")
+        self.tabs.tabBar().setAccessibleName("Views of the voice timeline")
         self.tabs.addTab(self.timeline, "Timeline")
         self.tabs.addTab(self.beside, "Side by side")
         self.readiness = ReadinessTab(settings, services)
@@ -234,7 +235,7 @@ class VoiceDialog(TaskDialog):
         parts = FittedScroll(head), (self.tabs, 1), button_box(self.close)
         column_of(*parts, on=self, margins=GRID * 2, spacing=GRID)
         self.note.hide()
-        self.resize(1120, 780)
+        resize_dialog(self, 1120, 780)
 
     def _other_tab(self, _index: int) -> None:
         if self.tabs.currentWidget() is self.readiness:

@@ -22,6 +22,7 @@ from playground.ui.theme import THEME_EVENTS, current_theme, scaled
 ICON_PX = 16
 HIT_PX = 28
 """Side of an icon button; 24 in dense rows."""
+ROW_ICON_PX = 13
 _SCALES = (1, 2, 3)
 _GAP_PX = 4
 """Room right of an icon that has text beside it, with the 4 px of Qt's styles."""
@@ -69,6 +70,19 @@ def paint_icon(painter: QPainter, name: str, area: QRectF, color: QColor) -> Non
     side = min(area.width(), area.height())
     square = QRectF(area.center().x() - side / 2, area.center().y() - side / 2, side, side)
     QSvgRenderer(QByteArray(svg(name, color))).render(painter, square)
+
+
+@cache
+def row_icon(name: str, tint: str, px: int) -> QIcon:
+    """Return the icon of a table's row in a color."""
+    return icon(name, QColor(tint), px)
+
+
+def paint_row_icon(painter: QPainter, name: str, left: int, middle: int, color: QColor) -> int:
+    """Draw the icon of a table's row in the present text size, and return its width."""
+    px = scaled(ROW_ICON_PX)
+    row_icon(name, color.name(), px).paint(painter, left, middle - px // 2, px, px)
+    return px
 
 
 class IconLabel(QWidget):

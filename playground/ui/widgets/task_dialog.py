@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QDialog, QWidget
+
+from playground.ui.theme import scaled
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QDialogButtonBox, QFileDialog, QPushButton
@@ -20,6 +22,15 @@ def open_once(dialog: QDialog) -> None:
     """Open a dialog without blocking. It is deleted when it closes: a typed key must not stay in memory."""
     dialog.finished.connect(dialog.deleteLater)
     dialog.open()
+
+
+def resize_dialog(dialog: QDialog, width: int, height: int) -> None:
+    """Give a dialog a size in the present text size, within its screen; `height` 0: as its contents need."""
+    parent, room = dialog.parentWidget(), dialog.screen().availableSize()
+    if parent is not None:
+        room = room.expandedTo(parent.window().size())
+    wanted = QSize(scaled(width), scaled(height) or dialog.sizeHint().height())
+    dialog.resize(wanted.boundedTo(room))
 
 
 def ask_open(parent: QWidget | None, title: str, filters: str, take: Callable[[Path], object]) -> QFileDialog:

@@ -30,7 +30,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import copy_text, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled, single_timer
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 
@@ -463,13 +463,16 @@ class EmptyPage(QFrame):
         self.words = toned(OPENING, "muted", wraps=True)
         self.clear_button = push_button("Clear filter", clicked=lambda _checked: self.clear_asked.emit())
         self._links = QWidget()
-        row = row_of(on=self._links, margins=0)
+        row = FlowLayout()
+        self._links.setLayout(row)
         for name, icon, label in _LINKS:
             button = push_button(label, "link")
             set_icon(button, icon, "accent")
             button.clicked.connect(lambda _checked, name=name: self.action.emit(name))
             row.addWidget(button)
-        column = column_of(STRETCH, on=self, margins=(GRID * 2, GRID, GRID * 2, GRID))
+        page = QWidget()
+        column_of(scrolled(page), on=self, margins=0)
+        column = column_of(STRETCH, on=page, margins=(GRID * 2, GRID, GRID * 2, GRID))
         for widget in (self._title, self.words, self.clear_button, self._links):
             if isinstance(widget, QLabel):
                 widget.setAlignment(Qt.AlignmentFlag.AlignCenter)

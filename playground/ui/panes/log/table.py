@@ -21,7 +21,6 @@ from PySide6.QtGui import (
     QColor,
     QFont,
     QFontMetrics,
-    QIcon,
     QKeyEvent,
     QKeySequence,
     QMouseEvent,
@@ -42,7 +41,7 @@ from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, statu
 from playground.ui.panes.log.details import AttemptLine
 from playground.ui.panes.log.model import LogModel
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
-from playground.ui.widgets.icons import icon
+from playground.ui.widgets.icons import paint_row_icon
 from playground.ui.widgets.labels import add_choice
 from playground.ui.widgets.layouts import repeating_timer
 from playground.ui.widgets.row_table import (
@@ -63,7 +62,7 @@ DAY_PX = 22
 """Height of the row of a day, above the first of its requests."""
 BAR_GAP_PX = 4
 """Least room between the bar of cached tokens and its figure."""
-_ICON_PX, _ICON_GAP_PX, _INDENT_PX = 13, 6, 14
+_ICON_GAP_PX, _INDENT_PX = 6, 14
 
 
 class _Column(Struct, frozen=True):
@@ -126,10 +125,9 @@ class RowPainter:
             indent = 0
             if row is not None and row.group is None:
                 if at.column.title == "status":
-                    indent = _ICON_PX + _ICON_GAP_PX
                     name, role = status_icon(row)
-                    drawn = _icon(name, getattr(current_theme(), role).name())
-                    drawn.paint(painter, at.left, top + (high - _ICON_PX) // 2, _ICON_PX, _ICON_PX)
+                    color_of_icon = getattr(current_theme(), role)
+                    indent = paint_row_icon(painter, name, at.left, top + high // 2, color_of_icon) + _ICON_GAP_PX
                 elif at.column.title == "time" and self._model.is_member(row):
                     indent = _INDENT_PX
             if text:
@@ -183,11 +181,6 @@ class RowPainter:
         painter.setPen(getattr(current_theme(), cell.tone) if cell.tone else current_theme().muted)
         text = _elide(visible_line(cell.text), _key_of(font), place.width())
         painter.drawText(place, at.flags, text)
-
-
-@lru_cache(maxsize=64)
-def _icon(name: str, color: str) -> QIcon:
-    return icon(name, QColor(color), _ICON_PX)
 
 
 _fonts: dict[str, QFont] = {}

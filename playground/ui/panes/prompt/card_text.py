@@ -255,6 +255,8 @@ class CardText(Recolored, ExactEdit):
             # At once, not with the next layout: Qt would scroll the text to show the cursor.
             self.resize(self.width(), height)
             self.setFixedHeight(height)
+            # Places the viewport: Qt does not if this follows from a change of the width, while it places it for that.
+            self.setViewportMargins(self.viewportMargins())
             self.height_changed.emit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:

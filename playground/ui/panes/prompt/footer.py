@@ -26,7 +26,7 @@ from playground.ui.panes.prompt.axis_paint import (
     served_text,
     whole_words,
 )
-from playground.ui.theme import GRID, Theme, current_theme, fill_area, ui_font
+from playground.ui.theme import GRID, Theme, current_theme, fill_area, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
@@ -227,7 +227,7 @@ class PromptFooter(QFrame):
         painter, theme = QPainter(self), current_theme()
         painter.setFont(ui_font(12, tabular=True))
         metrics = QFontMetricsF(painter.font())
-        state_width = metrics.horizontalAdvance(self.state) + ICON_PX + _MARK_GAP
+        state_width = metrics.horizontalAdvance(self.state) + scaled(ICON_PX) + _MARK_GAP
         x = self._paint_structure(painter, theme, metrics, self.displayed_structure(metrics))
         legend = self._legend_width(metrics)
         room = self.width() - _SIDE - state_width - _GAP - x
@@ -239,17 +239,22 @@ class PromptFooter(QFrame):
         """Return the legend of the structure; without room for the state, it leaves out that nothing is variable."""
         stable, variable = self.structure
         texts = [text for text in (stable, self.may_vary, variable) if text]
-        marks = 2 * (_SWATCH + _MARK_GAP) + len(texts) * _GAP + ICON_PX + _MARK_GAP
+        marks = 2 * (scaled(_SWATCH) + _MARK_GAP) + len(texts) * _GAP + scaled(ICON_PX) + _MARK_GAP
         needed = sum(map(metrics.horizontalAdvance, (*texts, self.state))) + marks + 2 * _SIDE
         return (stable,) if needed > self.width() and variable == NOTHING_VARIABLE else self.structure
 
     def _paint_structure(
         self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, structure: Sequence[str]
     ) -> float:
-        x, middle = float(_SIDE), self.height() / 2
+        x, middle, px = float(_SIDE), self.height() / 2, scaled(_SWATCH)
         for variable, text in zip((False, True), structure, strict=False):
-            paint_swatch(painter, theme, QRectF(x, middle - _SWATCH / 2, _SWATCH, _SWATCH), variable=variable)
-            x = self._text(painter, theme, metrics, x + _SWATCH + _MARK_GAP, text) + _GAP
+            paint_swatch(
+                painter,
+                theme,
+                QRectF(x, middle - scaled(_SWATCH) / 2, scaled(_SWATCH), scaled(_SWATCH)),
+                variable=variable,
+            )
+            x = self._text(painter, theme, metrics, x + px + _MARK_GAP, text) + _GAP
             if not variable and self.may_vary:
                 left = x - _GAP + _MARK_GAP
                 x = self._text(painter, theme, metrics, left, self.may_vary, theme.variable_edge) + _GAP
@@ -296,13 +301,18 @@ class PromptFooter(QFrame):
     def _paint_state(self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float) -> None:
         color = theme.warm_edge if self._warm else theme.muted
         right = self.width() - _SIDE
-        text = self.displayed_state(metrics, right - x - ICON_PX - _MARK_GAP)
+        text = self.displayed_state(metrics, right - x - scaled(ICON_PX) - _MARK_GAP)
         width = metrics.horizontalAdvance(text)
         painter.setPen(color)
         painter.drawText(QRectF(right - width, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, text)
         if text and self.forecast:
-            left = right - width - _MARK_GAP - ICON_PX
-            paint_icon(painter, "clock", QRectF(left, self.height() / 2 - ICON_PX / 2, ICON_PX, ICON_PX), color)
+            left = right - width - _MARK_GAP - scaled(ICON_PX)
+            paint_icon(
+                painter,
+                "clock",
+                QRectF(left, self.height() / 2 - scaled(ICON_PX) / 2, scaled(ICON_PX), scaled(ICON_PX)),
+                color,
+            )
 
 
 def forecast_text(axes: PromptAxes) -> str:

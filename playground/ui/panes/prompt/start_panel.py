@@ -10,7 +10,7 @@ from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QWidget
 
 from playground.export.terminal import visible_line
-from playground.ui.theme import current_theme, ui_font
+from playground.ui.theme import current_theme, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, IconLabel, paint_icon, set_icon
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
@@ -45,10 +45,11 @@ class _Drop(QWidget):
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
         painter.setFont(ui_font(12))
         width = painter.fontMetrics().horizontalAdvance(_DROP_TEXT)
-        left = (self.width() - width - ICON_PX - 8) / 2
-        paint_icon(painter, "import", QRectF(left, 12, ICON_PX, ICON_PX), theme.muted)
+        icon_px = scaled(ICON_PX)
+        left = (self.width() - width - icon_px - 8) / 2
+        paint_icon(painter, "import", QRectF(left, (self.height() - icon_px) / 2, icon_px, icon_px), theme.muted)
         painter.setPen(theme.muted)
-        area = QRectF(left + ICON_PX + 8, 0, width + 2, self.height())
+        area = QRectF(left + icon_px + 8, 0, width + 2, self.height())
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, _DROP_TEXT)
 
 

@@ -31,7 +31,7 @@ from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_tim
 from playground.ui.widgets.lossless_text import utf16_length
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import button_box
+from playground.ui.widgets.task_dialog import button_box, resize_dialog
 
 if TYPE_CHECKING:
     from playground.prefix_cache.zones import ZoneMap
@@ -325,7 +325,7 @@ class PasteDialog(QDialog):
             on=self,
             margins=GRID * 2,
         )
-        self.resize(720, 560)
+        resize_dialog(self, 720, 560)
 
     def look(self) -> None:
         """Parse the text."""
