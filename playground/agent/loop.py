@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -158,14 +158,12 @@ MOST_REQUESTS = 50
 """Upper bound of any limit: a runaway loop costs money (electron-api.md, Tools and the filler phrase)."""
 
 
-class Send(Protocol):
-    """Sends a document and waits for the end of the run.
+Send: TypeAlias = Callable[[Document, Callable[[Run], None]], Awaitable[object]]
+"""Sends a document and waits for the end of the run.
 
-    Calls `began` once with the run, before its first byte is sent. Raises InputError if the document cannot be sent;
-    errors of the exchange are in the run's state.
-    """
-
-    def __call__(self, document: Document, began: Callable[[Run], None], /) -> Awaitable[object]: ...
+Calls the second argument once with the run, before its first byte is sent. Raises InputError if the document cannot be
+sent; errors of the exchange are in the run's state.
+"""
 
 
 class AgentLoop:

@@ -30,6 +30,7 @@ from playground.requestlog.filter import LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow, LogUnavailableError, StoredRun
 from playground.runs.metrics import Figure, counted, input_figure, seconds
+from playground.runs.summary import rounded_ms
 from playground.storage.paths import data_folder, write_private, write_shared
 
 Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
@@ -365,8 +366,8 @@ def _fields(row: LogRow) -> dict[str, Json]:
         "cached_tokens": row.cached_tokens,
         "completion_tokens": row.completion_tokens,
         "forecast_cached_tokens": row.forecast_cached,
-        "ttft_ms": None if row.ttft_s is None else round(row.ttft_s * 1000, 1),
-        "duration_ms": None if row.duration_s is None else round(row.duration_s * 1000, 1),
+        "ttft_ms": rounded_ms(row.ttft_s),
+        "duration_ms": rounded_ms(row.duration_s),
         "answer": row.answer,
         "trouble": row.error_title or None,
     }

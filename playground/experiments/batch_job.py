@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
 
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_plan import Order, PlannedRow, without
@@ -17,8 +15,7 @@ from playground.experiments.batch_runner import BatchProgress, BatchRunner, pref
 from playground.experiments.batch_totals import BatchTotals, Earlier
 from playground.prompt.document import Json
 from playground.requestlog.filter import LogFilter, WordTerm
-from playground.requestlog.log_queries import FoundIds
-from playground.requestlog.records import LogRow, StoredRun
+from playground.requestlog.log import RequestLog
 from playground.runs.record import group_of_tag, group_tag
 from playground.runs.run import Run
 from playground.runs.service import RequestService
@@ -32,25 +29,6 @@ DEFAULT_CONCURRENCY = 4
 _IDS_AT_ONCE = 1_000
 CHARS_PER_TOKEN = 3.0
 """A low estimate, so that the number of prefixes in the cache is not overestimated."""
-
-
-class RunReader(Protocol):
-    """The part of the request log that a batch reads: see `RequestLog`."""
-
-    async def find_many(self, ids: Sequence[str]) -> FoundIds:
-        """Find requests by ids."""
-
-    async def rows_of(self, run_ids: Sequence[str]) -> list[LogRow]:
-        """Return the rows of runs."""
-
-    async def numbers(self, log_filter: LogFilter) -> array[int]:
-        """Return the numbers of all matches."""
-
-    async def run_ids(self, numbers: Sequence[int]) -> list[str]:
-        """Return the run_ids of numbers."""
-
-    async def get(self, run_id: str) -> StoredRun | None:
-        """Return a logged request; None if the id is unknown."""
 
 
 def concurrency_of(endpoint: Endpoint, wanted: int | None = None) -> int:
@@ -71,7 +49,7 @@ class BatchJob:
         checks: Sequence[AnswerCheck],
         endpoint: Endpoint,
         service: RequestService,
-        log: RunReader | None,
+        log: RequestLog | None,
         results: ResultFile,
         *,
         concurrency: int,

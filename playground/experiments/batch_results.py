@@ -21,7 +21,7 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.runs.metrics import decimal
 from playground.runs.state import RunState
-from playground.runs.summary import error_object, wire_tool_calls, wire_usage
+from playground.runs.summary import error_object, rounded_ms, wire_tool_calls, wire_usage
 from playground.storage.paths import write_shared
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def result_of(
         "finish_reason": state.finish_reason,
         "usage": wire_usage(state.usage),
         "cost": cost_of(state, rates),
-        "ttft_ms": None if state.ttft_s is None else round(state.ttft_s * 1000, 1),
+        "ttft_ms": rounded_ms(state.ttft_s),
         "error": error_object(state.error),
         "run_id": run_id,
         "attempts": len(state.attempts),

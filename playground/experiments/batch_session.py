@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from playground.client.endpoint import Endpoint
-from playground.experiments.batch_job import BatchJob, RunReader
+from playground.experiments.batch_job import BatchJob
 from playground.experiments.batch_lines import BatchLines
 from playground.experiments.batch_plan import BatchPlan, Order, make_plan
 from playground.experiments.batch_results import ResultFile, newest_results, parse_results, row_number
@@ -24,6 +24,7 @@ from playground.prefix_cache.value_kinds import compile_patterns
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, load
+from playground.requestlog.log import RequestLog
 from playground.runs.metrics import dollars, percent, whole_seconds
 from playground.runs.run import Run
 from playground.runs.service import RequestService
@@ -245,7 +246,7 @@ class BatchSession:
         prepared: PreparedBatch,
         store: BatchStore,
         service: RequestService,
-        log: RunReader | None,
+        log: RequestLog | None,
         saved: SavedBatch | None = None,
     ) -> None:
         """Take a prepared batch. `saved`: the stored batch that is continued; None for a new one."""

@@ -30,6 +30,7 @@ from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.requestlog.sent_body import SentBody
 from playground.runs.metrics import counted, decimal, output_figure
+from playground.runs.summary import rounded_ms
 from playground.storage.paths import is_stream, open_stream, remove_stale, temporary_beside
 
 MOST_LINE_BYTES = 256 * 1024 * 1024
@@ -260,8 +261,8 @@ def to_row(stored: StoredRun) -> str:
                 round(forecast.cached_tokens) if forecast else None,
                 usage.completion_tokens if usage else None,
                 round(received.value) if received.state == "estimated" and received.value is not None else None,
-                _ms(state.ttft_s),
-                _ms(state.ended_at),
+                rounded_ms(state.ttft_s),
+                rounded_ms(state.ended_at),
                 price.input,
                 price.output,
                 price.saved,
@@ -269,20 +270,11 @@ def to_row(stored: StoredRun) -> str:
                 stored.marked,
                 " ".join(stored.tags),
                 stored.comment,
-                _question(stored),
+                SentBody(record.body).question,
                 state.text,
             )
         )
     )
-
-
-def _question(stored: StoredRun) -> str:
-    """Return the text of the last user message as it was sent, with the values of its variables."""
-    return SentBody(stored.record.body).question
-
-
-def _ms(value_s: float | None) -> float | None:
-    return None if value_s is None else round(value_s * 1000, 1)
 
 
 def _line(cells: Sequence[object]) -> str:
@@ -354,7 +346,7 @@ async def export_into(
     """Export like `export`, into an open file: UTF-8, line ends unchanged."""
     done = 0
     async for page in _pages(log, chosen):
-        await asyncio.to_thread(_write, file, page, kind, first=done == 0)
+        await asyncio.to_thread(file.writelines, _pieces(page, kind, first=done == 0))
         done += len(page)
         progress(done)
     await asyncio.to_thread(_end, file, kind, empty=done == 0)
@@ -366,10 +358,6 @@ async def _pages(log: RequestLog, chosen: LogFilter | Sequence[int]) -> AsyncIte
     for first in range(0, len(numbers), PAGE):
         if page := await log.stored(numbers[first : first + PAGE]):
             yield page
-
-
-def _write(file: IO[str], page: list[StoredRun], kind: Format, *, first: bool) -> None:
-    file.writelines(_pieces(page, kind, first=first))
 
 
 def _pieces(page: list[StoredRun], kind: Format, *, first: bool) -> Iterator[str]:

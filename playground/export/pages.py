@@ -26,10 +26,10 @@ from playground.experiments.comparison_report import (
 )
 from playground.export.masking import masked_run, masked_text
 from playground.export.terminal import visible, visible_line
-from playground.export.ticket import stored_input
+from playground.export.ticket import fenced, token_and_time_rows
 from playground.prompt.diff import DiffRow
 from playground.requestlog.records import StoredRun
-from playground.runs.metrics import UNKNOWN, Figure, dollars, output_figure, seconds
+from playground.runs.metrics import UNKNOWN, dollars
 from playground.runs.state import RunState
 from playground.runs.summary import further_choices
 
@@ -53,7 +53,7 @@ def as_markdown(stored: StoredRun) -> str:
         for name, value in _request_facts(stored, state)
     )
     parts = [f"# Request {visible_line(state.request_id or stored.record.run_id)}", f"| | |\n|---|---|\n{rows}"]
-    parts += [f"## {visible_line(title)}\n\n{_fenced(visible(text))}" for title, text in _sections(stored, state)]
+    parts += [f"## {visible_line(title)}\n\n{fenced(visible(text))}" for title, text in _sections(stored, state)]
     return masked_text("\n\n".join(parts) + "\n")
 
 
@@ -79,20 +79,15 @@ def as_html(stored: StoredRun) -> str:
 
 
 def _request_facts(stored: StoredRun, state: RunState) -> Iterator[tuple[str, str]]:
-    record, usage = stored.record, state.usage
-    price = cost(usage, record.rates)
+    record = stored.record
     name = record.endpoint_name + (" (simulated)" if record.endpoint_kind == "simulator" else "")
     yield "request_id", state.request_id or UNKNOWN
     yield "time (UTC)", record.started_utc.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
     yield "endpoint", f"{name}, {record.base_url}"
     yield "model", record.model
     yield "outcome", f"{state.status or UNKNOWN} {state.finish_reason or stored.phase}"
-    yield "prompt tokens", stored_input(stored, state).text
-    yield "cached tokens", Figure.reported(usage.cached_tokens if usage else None).text
-    yield "completion tokens", output_figure(state, "").text
-    yield "time to first token", seconds(state.ttft_s)
-    yield "total", seconds(state.ended_at)
-    yield "input cost", dollars(price.input)
+    yield from token_and_time_rows(stored, state)
+    yield "input cost", dollars(cost(state.usage, record.rates).input)
 
 
 def _sections(stored: StoredRun, state: RunState) -> Iterator[tuple[str, str]]:
@@ -213,11 +208,11 @@ def _markdown(report: ComparisonReport) -> str:
         parts.append(f"Sent to {_cell(endpoint.name)}, model {_cell(endpoint.model)}.")
         rows = _changes_of(report, column)
         if rows:
-            parts.append(_fenced("\n".join(_SIGNS[row.sign] + row.text for row in rows), "diff"))
+            parts.append(fenced("\n".join(_SIGNS[row.sign] + row.text for row in rows), "diff"))
         for number, run in enumerate(column.runs, 1):
             outcome = run.error or f"{run.status or UNKNOWN} {run.finish_reason or run.phase}"
             parts.append(f"Run {number}: request_id `{visible_line(run.request_id or UNKNOWN)}`, {_cell(outcome)}")
-            parts.append(_fenced(visible(run.text)))
+            parts.append(fenced(visible(run.text)))
     parts.append(f"Written by Electron Playground {__version__}.")
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -225,25 +220,6 @@ def _markdown(report: ComparisonReport) -> str:
 def _cell(text: str) -> str:
     """Return a text as one line of Markdown without markup. Masked first: an escape would divide a key."""
     return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|!" else char for char in masked_text(visible_line(text)))
-
-
-def _fenced(text: str, language: str = "") -> str:
-    """Return a code block whose fence is longer than any in the text."""
-    longest = max((len(run) for run in _runs_of(text, "`")), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}"
-
-
-def _runs_of(text: str, char: str) -> Iterator[str]:
-    run = ""
-    for one in text:
-        if one == char:
-            run += one
-        elif run:
-            yield run
-            run = ""
-    if run:
-        yield run
 
 
 def _html(report: ComparisonReport) -> str:

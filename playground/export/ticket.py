@@ -78,7 +78,7 @@ def _request(stored: StoredRun, choice: TicketContents, outline: Outline) -> lis
         _facts(stored, state, choice),
         "## Attempts\n\n" + ("\n".join(_attempt(stored, attempt) for attempt in state.attempts) or "None was sent."),
         _errors(state, outline),
-        f"## Request body\n\n{outline.note}\n\n{_fenced(body, 'json')}",
+        f"## Request body\n\n{outline.note}\n\n{fenced(body, 'json')}",
         answer,
         _reproduce(record, choice.contents),
     ]
@@ -94,7 +94,7 @@ def outlined_body(record: RequestRecord, outline: Outline, indent: int | None = 
 
 
 def _facts(stored: StoredRun, state: RunState, choice: TicketContents) -> str:
-    record, usage = stored.record, state.usage
+    record = stored.record
     rows: Sequence[tuple[str, str]] = (
         ("request_id", ", ".join(attempt.request_id or "—" for attempt in state.attempts) or "—"),
         *_other_ids(state),
@@ -104,11 +104,7 @@ def _facts(stored: StoredRun, state: RunState, choice: TicketContents) -> str:
         ("method and URL", f"POST {record.base_url}/chat/completions"),
         ("model", record.model),
         ("outcome", f"{state.status or '—'} {state.finish_reason or state.phase}"),
-        ("prompt tokens", stored_input(stored, state).text),
-        ("cached tokens", Figure.reported(usage.cached_tokens if usage else None).text),
-        ("completion tokens", output_figure(state, "").text),
-        ("time to first token", seconds(state.ttft_s)),
-        ("total", seconds(state.ended_at)),
+        *token_and_time_rows(stored, state),
         *((("workspace", choice.workspace),) if choice.workspace else ()),
     )
     lines = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows)
@@ -130,11 +126,18 @@ def _cell(value: str) -> str:
     return visible_line(" ".join(value.splitlines())).replace("|", "\\|")
 
 
-def stored_input(stored: StoredRun, state: RunState) -> Figure:
-    """Return the input tokens of a logged request: reported, estimated or unknown."""
-    reported, forecast = state.usage.prompt_tokens if state.usage else None, stored.record.forecast
-    estimated = forecast.prompt_tokens if forecast is not None else None
-    return input_figure(reported, estimated, state.phase, state.status, len(state.attempts), "")
+def token_and_time_rows(stored: StoredRun, state: RunState) -> tuple[tuple[str, str], ...]:
+    """Return the rows of a request's tokens (reported, estimated or unknown) and times: name and text."""
+    usage, forecast = state.usage, stored.record.forecast
+    reported, estimated = usage.prompt_tokens if usage else None, forecast.prompt_tokens if forecast else None
+    tokens = input_figure(reported, estimated, state.phase, state.status, len(state.attempts), "")
+    return (
+        ("prompt tokens", tokens.text),
+        ("cached tokens", Figure.reported(usage.cached_tokens if usage else None).text),
+        ("completion tokens", output_figure(state, "").text),
+        ("time to first token", seconds(state.ttft_s)),
+        ("total", seconds(state.ended_at)),
+    )
 
 
 def _attempt(stored: StoredRun, attempt: Attempt) -> str:
@@ -159,7 +162,7 @@ def _errors(state: RunState, outline: Outline) -> str:
         detail, body = outline.error_texts(error)
         parts.append(f"{which}{error.title}. {detail}".rstrip())
         if body:
-            parts.append(_fenced(body[:MAX_ERROR_CHARS]))
+            parts.append(fenced(body[:MAX_ERROR_CHARS]))
     return "\n\n".join(("## Error" if len(failed) == 1 else "## Errors", *parts)) if parts else ""
 
 
@@ -171,17 +174,17 @@ def _answer(state: RunState, outline: Outline) -> str:
     if further:
         fields["further_choices"] = further
     answer = outline.of(fields)
-    return f"## Completion\n\n{_fenced(json.dumps(answer, ensure_ascii=False, indent=1), 'json')}"
+    return f"## Completion\n\n{fenced(json.dumps(answer, ensure_ascii=False, indent=1), 'json')}"
 
 
 def _reproduce(record: RequestRecord, contents: Contents) -> str:
     whole = contents == "included"
     command = as_curl(record) if whole else as_curl(record, "request.json")
     where = "" if whole else " The body is left out: the sender can put it into request.json."
-    return f"## To see it again\n\nThe key is read from the environment.{where}\n\n{_fenced(command, 'sh')}"
+    return f"## To see it again\n\nThe key is read from the environment.{where}\n\n{fenced(command, 'sh')}"
 
 
-def _fenced(text: str, language: str = "") -> str:
+def fenced(text: str, language: str = "") -> str:
     """Return a code block with a fence longer than any in the text."""
     fence = "```"
     while fence in text:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.lint.model import SEVERITIES, Evidence, Finding, Fix, Rule
-from playground.lint.prompt_facts import ALONE, LintContext, PromptFacts, TokenCounter
+from playground.lint.model import SEVERITIES, Evidence, Finding, Fix, LintRule
+from playground.lint.prompt_facts import ALONE, LintContext, PromptFacts
 from playground.lint.rules.registry import RULES
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Json
@@ -85,25 +84,23 @@ def _fix(document: Document, members: Sequence[Finding]) -> Fix | None:
     return Fix(first.title, replace(document, tools=tuple(tools))) if first else None
 
 
-Estimate = TokenCounter | Callable[[str], float]
-
-
 def advise(
     document: Document,
     setting: LintContext = ALONE,
-    counter: Estimate | None = None,
+    counter: TokenEstimator | None = None,
     *,
     body: Mapping[str, Json] | None = None,
     dismissed: Collection[str] = (),
-    rules: Sequence[Rule] = RULES,
+    rules: Sequence[LintRule] = RULES,
 ) -> tuple[Finding, ...]:
-    """Everything that the rules have to say: worst first, then what costs most.
+    """Return the findings of all rules, worst first; ties: the most expensive first.
 
-    `counter` is the endpoint's token estimator or a function from a text to its ≈ tokens. `body` is a request body that
-    this program did not write: what its own client will send is judged, not what this one would make of it.
-    `dismissed` holds rule names (for good) and `Finding.key`s. Safe on a thread with a `counter` of its own.
+    Args:
+        counter: the endpoint's token estimator. In a thread it must not be used elsewhere at the same time.
+        body: a request body that this program did not write. It is judged as its own client will send it.
+        dismissed: names of rules, and keys of findings (`Finding.key`), that are left out.
     """
-    facts = PromptFacts(document, setting, _counter(counter), body)
+    facts = PromptFacts(document, setting, counter or TokenEstimator(), body)
     found: list[Finding] = []
     for rule in rules:
         if rule.name not in dismissed:
@@ -114,26 +111,3 @@ def advise(
 
 def _rank(finding: Finding) -> tuple[int, float, float]:
     return SEVERITIES.index(finding.severity), -(finding.dollars or 0.0), -finding.tokens
-
-
-def _counter(given: Estimate | None) -> TokenCounter:
-    if given is None:
-        return TokenEstimator()
-    return _Doubtful(given) if callable(given) else given
-
-
-DOUBT = 0.25
-"""Assumed relative error of an estimate by a plain function: covers English for common vocabularies."""
-
-
-class _Doubtful(Struct, frozen=True):
-    """A plain function as a counter."""
-
-    function: Callable[[str], float]
-
-    def estimate(self, text: str) -> float:
-        return self.function(text)
-
-    def interval(self, text: str) -> tuple[float, float]:
-        tokens = self.function(text)
-        return tokens * (1 - DOUBT), tokens * (1 + DOUBT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -62,9 +62,7 @@ class Evidence(Struct, frozen=True):
         return words if self.basis in ("counted", "reported") else f"{APPROXIMATELY} {words}"
 
 
-def _plain(value: float | None) -> str:
-    if value is None:
-        return UNKNOWN
+def _plain(value: float) -> str:
     # A temperature or a few turns say more with their fraction.
     return f"{value:.2g}" if abs(value) < 10 and value != round(value) else f"{round(value):,}"
 
@@ -123,31 +121,13 @@ class Finding(Struct, frozen=True):
         return f"{self.rule}:{self.subject}" if self.subject else self.rule
 
 
-class Rule(Protocol):
-    """One sentence of the guide that can be judged. A rule that does not apply yields nothing."""
-
-    @property
-    def name(self) -> str:
-        """Stable, kebab-case: dismissals and reports hold it."""
-
-    @property
-    def title(self) -> str:
-        """The practice, as an imperative."""
-
-    @property
-    def reason(self) -> str:
-        """Why it matters, in a sentence or two."""
-
-    @property
-    def source(self) -> GuideSource:
-        """Where the guide says so."""
-
-    def judge(self, facts: PromptFacts) -> Iterable[Finding]:
-        """Return the findings of this rule about a prompt; pure."""
-
-
 class LintRule(Struct, frozen=True):
-    """A Rule around a function."""
+    """One sentence of the guide that can be judged.
+
+    `name`: stable, kebab-case; dismissals and reports have it. `title`: the practice, as an imperative. `reason`: why
+    it matters, in a sentence or two. `source`: where the guide says so. `speak` returns the findings about a prompt;
+    none if the rule does not apply.
+    """
 
     name: str
     title: str

@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Protocol
 
 from msgspec import Struct
 
 from playground.client.endpoint import PLANS, PlanLimits, Rates, price
 from playground.client.retry import RETRIED, RetryPolicy
 from playground.lint.language import detect
+from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.field_errors import Path
 from playground.prompt.limits import CONTEXT_TOKENS
@@ -69,9 +69,6 @@ class PromptHistory(Struct, frozen=True):
 NO_HISTORY = PromptHistory()
 
 
-NO_RATES = Rates()
-
-
 class Batch(Struct, frozen=True):
     """A batch or a parallel run before its start: `in_flight` at once, about `seconds_each` (None: unknown)."""
 
@@ -109,7 +106,7 @@ class LintContext(Struct, frozen=True):
     `lifetime_s`: after how long a silence the cache is assumed to have forgotten (not published).
     """
 
-    rates: Rates = NO_RATES
+    rates: Rates = Rates()
     plan: PlanLimits = PLANS["none"]
     history: PromptHistory = NO_HISTORY
     batch: Batch | None = None
@@ -194,21 +191,11 @@ def _text(value: Json) -> str:
     return value if isinstance(value, str) else ""
 
 
-class TokenCounter(Protocol):
-    """Counts tokens, ≈. `prefix.tokens.TokenEstimator` is one."""
-
-    def estimate(self, text: str) -> float:
-        """≈ tokens of `text`."""
-
-    def interval(self, text: str) -> tuple[float, float]:
-        """≈ tokens of `text`, from and to."""
-
-
 class PromptFacts:
     """One prompt and its context. `body` is an imported request body, if any."""
 
     def __init__(
-        self, document: Document, setting: LintContext, counter: TokenCounter, body: Mapping[str, Json] | None = None
+        self, document: Document, setting: LintContext, counter: TokenEstimator, body: Mapping[str, Json] | None = None
     ) -> None:
         self.document = document
         self.setting = setting

@@ -70,7 +70,6 @@ def group_of_tag(kind: GroupKind, tag: str) -> str | None:
     return found[1] if found else None
 
 
-NO_RATES = Rates()
 """No rates: costs are unknown."""
 
 
@@ -91,7 +90,7 @@ class RequestRecord(Struct, frozen=True):
     body: bytes
     document: str
     forecast: Forecast | None = None
-    rates: Rates = NO_RATES
+    rates: Rates = Rates()
     source: RequestSource = "window"
     conversation: str | None = None
     tags: tuple[str, ...] = ()

@@ -40,8 +40,8 @@ def summary(run: Run) -> dict[str, Json]:
         **({"further_choices": further} if (further := wire_choices(state)) else {}),
         "usage": {**usage, "cached_tokens": state.usage.cached_tokens} if usage and state.usage else None,
         "forecast": {"cached_tokens": round(forecast.cached_tokens), "basis": forecast.basis} if forecast else None,
-        "ttft_ms": _ms(state.ttft_s),
-        "duration_ms": _ms(state.ended_at),
+        "ttft_ms": rounded_ms(state.ttft_s),
+        "duration_ms": rounded_ms(state.ended_at),
         "error": error_object(state.error),
     }
 
@@ -150,7 +150,8 @@ def _request_ids(state: RunState) -> list[Json]:
     return [{"source": found.source, "id": found.value} for found in newest]
 
 
-def _ms(value_s: float | None) -> float | None:
+def rounded_ms(value_s: float | None) -> float | None:
+    """Return seconds as milliseconds with one decimal; None if unknown."""
     return None if value_s is None else round(value_s * 1000, 1)
 
 

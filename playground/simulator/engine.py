@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 _PIECES = re.compile(
     r" ?[A-Za-z]{1,6}"  # Latin words, in pieces of at most six letters
@@ -119,19 +119,6 @@ class CacheOptions:
     routing: Routing = "random"
 
 
-class Cache(Protocol):
-    """A cache of the tokens of earlier requests."""
-
-    def serve(self, tokens: Sequence[str]) -> int:
-        """Return how many of these tokens are cached, and add them. At least one token is always computed."""
-
-    def add(self, tokens: Sequence[str]) -> None:
-        """Add tokens that were computed while generating an answer."""
-
-    def __len__(self) -> int:
-        """Return how many blocks or slots are used."""
-
-
 Clock = Callable[[], float]
 
 
@@ -148,7 +135,7 @@ class PrefixCache:
         return len(self._used_at)
 
     def serve(self, tokens: Sequence[str]) -> int:
-        """See Cache."""
+        """Return how many of these tokens are cached, and add them. At least one token is always computed."""
         now = self._clock()
         served = 0
         for end, block in self._blocks(tokens):
@@ -159,7 +146,7 @@ class PrefixCache:
         return served if served >= self._options.minimum else 0
 
     def add(self, tokens: Sequence[str]) -> None:
-        """See Cache."""
+        """Add tokens that were computed, also while generating an answer."""
         now = self._clock()
         for _, block in self._blocks(tokens):
             self._used_at[block] = now
@@ -193,7 +180,7 @@ class SlotCache:
         return len(self._slots)
 
     def serve(self, tokens: Sequence[str]) -> int:
-        """See Cache."""
+        """Return how many of these tokens are cached, and keep them in a slot. At least one is always computed."""
         now = self._clock()
         shared = [self._shared(tokens, slot, used) for slot, used in self._slots]
         best = max(range(len(shared)), key=lambda index: shared[index], default=None)
@@ -205,7 +192,7 @@ class SlotCache:
         return served if served >= self._options.minimum else 0
 
     def add(self, tokens: Sequence[str]) -> None:
-        """See Cache. The tokens continue the most recently served prompt."""
+        """Replace the most recently served prompt by these tokens, which continue it."""
         if self._slots:
             self._slots[-1] = (list(tokens), self._clock())
 
@@ -214,6 +201,9 @@ class SlotCache:
             return 0
         pairs = enumerate(zip(tokens, slot, strict=False))
         return next((at for at, (left, right) in pairs if left != right), min(len(tokens), len(slot)))
+
+
+Cache = PrefixCache | SlotCache
 
 
 class Replicas:

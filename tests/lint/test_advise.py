@@ -74,11 +74,6 @@ def test_without_rates_money_is_unknown_and_never_nought() -> None:
         assert advice.evidence[-1].text == "—"
 
 
-def test_a_plain_function_counts_too() -> None:
-    (advice,) = (a for a in advise(TOP, counter=lambda text: float(len(text))) if a.rule == "prefix-order")
-    assert advice.tokens == pytest.approx(len("\n\n" + LONG) + 1, abs=2)
-
-
 @pytest.mark.parametrize(
     ("evidence", "text"),
     [

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from playground.lint.model import Rule
+from playground.lint.model import LintRule
 from playground.lint.rules import limits, message_texts, prefix_order, products, requests, tool_catalogue
 from playground.prompt.document import Document, Json, Message, Tool
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[LintRule, ...] = (
     limits.REFUSED,
     limits.CONTEXT,
     prefix_order.ORDER,
@@ -45,7 +45,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def rule_named(name: str) -> Rule:
+def rule_named(name: str) -> LintRule:
     """Return a rule by its name. Raises KeyError if the name is unknown."""
     return _BY_NAME[name]
 

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.lint.model import Rule
+from playground.lint.model import LintRule
 from playground.lint.rules.registry import RULES
 from playground.prompt.document import Document
 from playground.ui.startup_checks import program_versions
@@ -108,7 +108,7 @@ class GuideDialog(QDialog):
             if self.list.item(row).data(Qt.ItemDataRole.UserRole) == name:
                 self.list.setCurrentRow(row)
 
-    def _rule(self) -> Rule:
+    def _rule(self) -> LintRule:
         return RULES[max(self.list.currentRow(), 0)]
 
     def _show(self) -> None:
