@@ -294,8 +294,7 @@ class RequestService:
             explained = stored_explanation(sending.why)
         await log.finish(run.id, run.state, forecast, explained)
         for run_id, why in sending.settled.revised if sending.settled is not None else ():
-            earlier = self._explained.get(run_id)
-            await log.set_explanation(run_id, msgspec.to_builtins(_fitting(earlier, why) if earlier else why))
+            await log.set_explanation(run_id, msgspec.to_builtins(why))
 
     def _learn(self, sending: PendingRequest) -> None:
         """Explain the report, then learn from it. Only requests that the server accepted are learned from."""

@@ -19,10 +19,7 @@ from tests.client.servers import Peer, serve
 PROMPT = tuple(f"Rule {number}: answer the letter about parcel {number * 7} politely." for number in range(200))
 
 
-@pytest.mark.parametrize("after_fix", [False, True])
-def test_report_with_cached_tokens_corrects_the_explanation_by_a_cache_that_is_off(
-    tmp_path: Path, after_fix: bool
-) -> None:
+def test_report_with_cached_tokens_corrects_the_explanation_by_a_cache_that_is_off(tmp_path: Path) -> None:
     answered = itertools.count()
 
     async def script(peer: Peer) -> None:
@@ -43,18 +40,14 @@ def test_report_with_cached_tokens_corrects_the_explanation_by_a_cache_that_is_o
             log = services.log
             assert log is not None
             await services.send(document, lambda _: None)
-            if after_fix:  # of a changed prompt
-                fixed = Message("system", "\n".join(["Rule: be brief.", *PROMPT]))
-                document = replace(document, messages=(fixed, document.messages[1]))
-            second = await services.send(document, lambda sent: setattr(sent, "after_fix", after_fix))
+            second = await services.send(document, lambda _: None)
             first_said = second.why
             assert first_said is not None
-            assert "switched_off" in {candidate.code for candidate in first_said.candidates} or after_fix
+            assert "switched_off" in {candidate.code for candidate in first_said.candidates}
             third = await services.send(document, lambda _: None)
             corrected = second.why
             assert corrected is not None
             assert corrected.revised_by in (third.run.state.request_id, third.run.id)
-            assert corrected.after_fix == after_fix
             assert corrected.sentence.startswith(first_said.sentence)
             assert {candidate.code for candidate in corrected.candidates}.isdisjoint({"switched_off"})
             stored = await log.get(second.run.id)
