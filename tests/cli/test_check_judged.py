@@ -154,18 +154,20 @@ TOOLS = [
 ]
 
 
-def _with_tools(order: str, times: list[str], minimum: int) -> tuple[list[dict[str, Any]], int]:
+def _with_tools(
+    order: str, times: list[str], minimum: int, count: int = len(TOOLS), rules: int = 30, intro: str = ""
+) -> tuple[list[dict[str, Any]], int]:
     """Return the requests of one conversation, and the fresh tokens on a server with blocks of 16 tokens.
 
-    `order`: where its template writes the tools. A token has four characters.
+    `order`: where its template writes the tools, of which there are `count`. A token has four characters.
     """
-    tools = "".join(json.dumps(tool) for tool in TOOLS)
+    tools = "".join(json.dumps(tool) for tool in TOOLS[:count])
     rows: list[dict[str, Any]] = []
     sent: list[str] = []
     history = ""
     messages: list[dict[str, str]] = []
     for turn, time in enumerate(times):
-        system = f"You answer customers in one sentence. Time: {time}.\n{'Be exact and kind to them. ' * 30}"
+        system = f"{intro}You answer customers in one sentence. Time: {time}.\n{'Be exact and kind to them. ' * rules}"
         question = f"Question {turn:02}: where is parcel {turn * 37:05}, which was sent last week?"
         messages.append({"role": "user", "content": question})
         history += question
@@ -173,7 +175,7 @@ def _with_tools(order: str, times: list[str], minimum: int) -> tuple[list[dict[s
         shared = max((common_prefix(text, other) // 64 * 16 for other in sent), default=0)
         cached = shared if shared >= minimum else 0
         usage = {"prompt_tokens": len(text) // 4, "prompt_tokens_details": {"cached_tokens": cached}}
-        body = {"messages": [{"role": "system", "content": system}, *messages], "tools": TOOLS}
+        body = {"messages": [{"role": "system", "content": system}, *messages], "tools": TOOLS[:count]}
         rows.append({"request": body, "response": {"usage": usage}})
         sent.append(text)
         answer = f"Parcel {turn * 37:05} is on its way to the customer."
@@ -209,6 +211,28 @@ def test_check_price_of_a_time_in_the_system_text_is_that_of_the_template(
     assert (status, span["kind"], span["tools_after_per_request"]) == (1, "time", 0)
     assert span["lost_tokens"] == pytest.approx(fresh - least, rel=0.2)
     assert "If the server writes tools" not in text
+
+
+def test_check_pairs_of_examples_in_another_order_are_one_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = [
+        [
+            {"role": "user", "content": f"Which department is responsible for {topic}, and who answers there?"},
+            {"role": "assistant", "content": f"The desk for {topic} in room {at + 12}, every day from nine to five."},
+        ]
+        for at, topic in enumerate(("broken glass", "late trains", "lost keys", "noise at night", "water", "roofs"))
+    ]
+    system = {"role": "system", "content": "Be exact and kind to all customers. " * 20}
+    orders = [(0, 1, 2, 3, 4, 5), (1, 0, 2, 3, 4, 5), (1, 0, 2, 4, 3, 5), (5, 0, 2, 4, 3, 1), (5, 0, 4, 2, 3, 1)]
+    rows, turns = [], [{"role": "user", "content": "My neighbour plays the drums. Whom do I ask?"}]
+    for number, order in enumerate(orders):
+        examples = [message for at in order for message in pairs[at]]
+        rows.append({"request": {"messages": [system, *examples, *turns]}})
+        turns += [{"role": "assistant", "content": f"The desk for noise, room {number}."}]
+        turns += [{"role": "user", "content": f"And on day {number} of the holidays?"}]
+    status, span, _ = _checked_rows(rows, tmp_path, capsys)
+    assert (status, span["kind"], span["changed"]) == (1, "reordered_text", 4)
 
 
 @pytest.mark.parametrize("reports", ["none", "nothing is ever cached"])
