@@ -213,6 +213,21 @@ def test_check_price_of_a_time_in_the_system_text_is_that_of_the_template(
     assert "If the server writes tools" not in text
 
 
+def test_check_switches_in_the_description_of_a_tool_are_one_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, _ = _with_tools("first", CHANGING[:1] * 8, 0)
+    names = ("late_orders", "gift_cards", "refunds", "night_service", "pickup")
+    for turn, row in enumerate(rows):
+        states = {name: (turn + at) % (at + 2) == 0 for at, name in enumerate(names)}
+        tools = json.loads(json.dumps(TOOLS))
+        tools[4]["function"]["description"] = f"Finds a store. Switches: {json.dumps(states)}. Ask for the city first."
+        row["request"]["tools"] = tools
+        del row["response"]
+    status, span, _ = _checked_rows(rows, tmp_path, capsys)
+    assert (status, span["pointer"]) == (1, "/tools/4")
+
+
 def test_check_pairs_of_examples_in_another_order_are_one_finding(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
