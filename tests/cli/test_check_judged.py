@@ -228,6 +228,27 @@ def test_check_switches_in_the_description_of_a_tool_are_one_finding(
     assert (status, span["pointer"]) == (1, "/tools/4")
 
 
+def test_check_conversations_without_a_system_message_that_share_tools_are_one_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions = (
+        "Where is my parcel? It was sent on Monday.",
+        "Please cancel the contract of my late father, who had the number 4711.",
+        "Which of your stores sells blue paint for a fence of wood, and is it open on Sunday?",
+    )
+    rows = []
+    for number, question in enumerate(questions):
+        messages = [{"role": "user", "content": question}]
+        for turn in range(4):
+            tools = json.loads(json.dumps(TOOLS))
+            tools[1]["function"]["description"] += f"Today is request {4 * number + turn + 311}."
+            rows.append({"request": {"messages": list(messages), "tools": tools}})
+            messages.append({"role": "assistant", "content": f"Let me see, {turn}."})
+            messages.append({"role": "user", "content": f"And what about the one of {turn + 2019}?"})
+    status, span, _ = _checked_rows(rows, tmp_path, capsys)
+    assert (status, span["pointer"], span["changed"]) == (1, "/tools/1", len(rows) - 1)
+
+
 def test_check_pairs_of_examples_in_another_order_are_one_finding(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
