@@ -213,6 +213,28 @@ def test_check_price_of_a_time_in_the_system_text_is_that_of_the_template(
     assert "If the server writes tools" not in text
 
 
+@pytest.mark.parametrize("order", ["first", "behind the system text"])
+def test_check_price_includes_text_that_was_not_served_because_it_was_below_the_minimum(
+    order: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, fresh = _with_tools(order, CHANGING, 1024, count=4, rules=100)
+    _, least = _with_tools(order, CHANGING[:1] * len(CHANGING), 1024, count=4, rules=100)
+    assert not any(row["response"]["usage"]["prompt_tokens_details"]["cached_tokens"] for row in rows)
+    status, span, _ = _checked_rows(rows, tmp_path, capsys)
+    assert status == 1
+    assert span["lost_tokens"] == pytest.approx(fresh - least, rel=0.2)
+
+
+def test_check_prompt_that_is_below_the_minimum_also_without_its_time_loses_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    intro = "Never promise what you cannot keep. " * 30
+    rows, fresh = _with_tools("first", CHANGING, 1024, count=1, intro=intro)
+    assert fresh == _with_tools("first", CHANGING[:1] * len(CHANGING), 1024, count=1, intro=intro)[1]
+    status, span, _ = _checked_rows(rows, tmp_path, capsys)
+    assert (status, span["lost_tokens"]) == (0, 0)
+
+
 def test_check_switches_in_the_description_of_a_tool_are_one_finding(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
