@@ -120,20 +120,18 @@ def _reordered(
 
 
 def _permuted(old: Sequence[str], new: Sequence[str]) -> int:
-    """Return how many messages a request has again if the first ones have another order and all others but the last,
-    which may be another question, follow; else 0."""
+    """Return how many messages a request has again if the first ones have another order, and what follows is the same
+    or all new; else 0."""
     left: Counter[str] = Counter()
+    same = 0
     for count, (theirs, mine) in enumerate(zip(old, new, strict=False), 1):
         for text, change in ((theirs, 1), (mine, -1)):
             left[text] += change
             if not left[text]:
                 del left[text]
-        if not left:
-            same = count
-            while same < min(len(old), len(new)) and old[same] == new[same]:
-                same += 1
-            return same if same >= len(old) - 1 and sum(map(len, new[:count])) >= _LONG_MOVED else 0
-    return 0
+        same = same if left else count
+    is_long = sum(map(len, new[:same])) >= _LONG_MOVED
+    return same if is_long and set(old[same:]).isdisjoint(new[same:]) else 0
 
 
 def _moved_messages(mine: Messages, again: Iterable[int], texts: tuple[Sequence[str], Sequence[str]]) -> HistoryChange:

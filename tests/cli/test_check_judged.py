@@ -282,12 +282,12 @@ def test_check_pairs_of_examples_in_another_order_are_one_finding(
         for at, topic in enumerate(("broken glass", "late trains", "lost keys", "noise at night", "water", "roofs"))
     ]
     system = {"role": "system", "content": "Be exact and kind to all customers. " * 20}
-    orders = [(0, 1, 2, 3, 4, 5), (1, 0, 2, 3, 4, 5), (1, 0, 2, 4, 3, 5), (5, 0, 2, 4, 3, 1), (5, 0, 4, 2, 3, 1)]
+    orders = [(0, 1, 2, 3, 4, 5), (1, 0, 2, 3, 5, 4), (1, 0, 2, 4, 3, 5), (5, 0, 2, 4, 3, 1), (0, 5, 2, 4, 1, 3)]
     rows, turns = [], [{"role": "user", "content": "My neighbour plays the drums. Whom do I ask?"}]
     for number, order in enumerate(orders):
         examples = [message for at in order for message in pairs[at]]
         rows.append({"request": {"messages": [system, *examples, *turns]}})
-        turns += [{"role": "assistant", "content": f"The desk for noise, room {number}."}]
+        turns += [{"role": "assistant", "content": f"The desk for noise, room {number}. " * 8}]
         turns += [{"role": "user", "content": f"And on day {number} of the holidays?"}]
     status, span, _ = _checked_rows(rows, tmp_path, capsys)
     assert (status, span["kind"], span["changed"]) == (1, "reordered_text", 4)
