@@ -57,6 +57,7 @@ class ProgramLosses(Struct, frozen=True):
 
     `paid[request]`: number of a span and ≈ tokens, for each span that the request paid for. Only requests in `compared`
     are priced: those with reported tokens, or all if there is none. `predecessors`: which request each one continues.
+    `estimated`: no request has reported tokens, so all are those of an unknown tokenizer.
     """
 
     requests: tuple[int, ...]
@@ -64,6 +65,7 @@ class ProgramLosses(Struct, frozen=True):
     spans: tuple[VaryingSpan, ...]
     paid: Mapping[int, Mapping[int, float]]
     predecessors: Mapping[int, int]
+    estimated: bool = False
 
     @property
     def lost(self) -> float:
@@ -219,6 +221,7 @@ class _Program:
             spans,
             paid,
             {members[number]: members[earlier] for number, earlier in self._predecessors.items()},
+            all(one.prompt is None for one in self._usage),
         )
 
     def _learn_cache(self) -> tuple[list[float], CacheUnit, Mapping[int, float]]:

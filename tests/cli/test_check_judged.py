@@ -308,3 +308,4 @@ def test_check_price_says_what_depends_on_the_template_if_reports_do_not_tell(
     # Three of eight requests have a new time.
     assert span["tools_after_per_request"] == pytest.approx(len(json.dumps(TOOLS)) / 4 * 3 / 8, rel=0.2)
     assert f"If the server writes tools after the system text, ≈ {span['tools_after_per_request']:,} more" in text
+    assert (span["estimated"], "estimates for an unknown tokenizer" in text) == ((reports == "none",) * 2)
