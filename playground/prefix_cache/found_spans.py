@@ -214,7 +214,7 @@ class FoundSpans:
         first = max(min((one.start * scale for one in charges if not one.served), default=0.0), prefix)
         most = cached + unit.block
         if known := cached > 0 and prefix - _ERRORS * error <= most and cached <= first + _ERRORS * error:
-            # What is behind the served text has what is left of the prompt.
+            # The text behind the served text has the rest of the prompt.
             estimated, reported = (prefix, most) if prefix > most else (first, max(first, cached))
             scale *= min(max((prompt - reported) / max(prompt - estimated, 1.0), 0.5), 2.0)
         paid: dict[object, float] = {}

@@ -120,7 +120,7 @@ def _reordered(
 
 
 def _permuted(old: Sequence[str], new: Sequence[str]) -> int:
-    """Return how many messages a request has again if the first ones have another order, and what follows is the same
+    """Return how many messages a request has again if the first ones have another order, and the others are the same
     or all new; else 0."""
     left: Counter[str] = Counter()
     same = 0

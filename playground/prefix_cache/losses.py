@@ -49,7 +49,8 @@ _TIMES = 3
 _ODD = 0.05
 """Probability of a report that the cache does not explain: other requests evict and store prompts, too."""
 _BETTER, _SURE = 1.0, 3.0
-"""Logarithm of the likelihood ratio from which on the tools are taken to be where the reports say, and known to be."""
+"""Logarithms of likelihood ratios: from the first one on, the tools count as behind the system text; from the second
+one on, their place is known."""
 
 
 class ProgramLosses(Struct, frozen=True):
