@@ -103,7 +103,7 @@ def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
             place = span.part, span.index
             single = _is_single(span) and place not in states
             severity = _severity(span, max(losses.held(at), lost[place]), single=single)
-            finding = _finding(span, rates, losses.held(at), names[number], severity)
+            finding = _finding(span, rates, losses.held(at), names[number], severity, estimated=losses.estimated)
             found.append(SpanFinding(kept[span.request][0], span, finding, names[number], losses, losses.held(at)))
     return Losses(found, programs, members, len(again))
 
@@ -199,6 +199,7 @@ def span_fields(one: SpanFinding, rates: Rates, place: Json) -> dict[str, Json]:
         "tokens_per_request": round(span.tokens_per_request),
         "tokens_held_per_request": round(one.held),
         "lost_tokens": round(span.lost_tokens),
+        "estimated": one.losses.estimated,
         "tools_after_per_request": round(span.tools_after),
         "dollars_per_1000_requests": span.dollars(rates.fresh, rates.cached),
         "rewrite": span.rewrite,
@@ -216,8 +217,10 @@ def _quoted(sample: str) -> str:
     return f"“{sample}”" if len(sample) <= SAMPLE_CHARS else f"“{sample[: SAMPLE_CHARS - 1]}…”"
 
 
-def _finding(span: VaryingSpan, rates: Rates, held: float, program: str, severity: Severity) -> Finding:
-    """Return the finding about a span: kind, place, cost and rewrite."""
+def _finding(
+    span: VaryingSpan, rates: Rates, held: float, program: str, severity: Severity, *, estimated: bool
+) -> Finding:
+    """Return the finding about a span: kind, place, cost and rewrite. `estimated`: no request has reported tokens."""
     # Values that begin alike, such as objects in another order, are quoted once.
     beginnings = dict.fromkeys(_quoted(visible_line(sample)) for sample in span.samples)
     samples = ", ".join(list(beginnings)[:3])
@@ -233,6 +236,7 @@ def _finding(span: VaryingSpan, rates: Rates, held: float, program: str, severit
     first += " It changed once, and not back: one payment." if span.once else ""
     if span.tools_after >= BLOCK:
         first += f" If the server writes tools after the system text, ≈ {span.tools_after:,.0f} more per request."
+    first += " No request has reported tokens: these are estimates for an unknown tokenizer." if estimated else ""
     of_program = f"Program “{visible_line(program)}”: " if program else ""
     both = held - span.tokens_per_request >= 1
     return Finding(

@@ -128,14 +128,14 @@ def merged_items(items: Sequence[HeadItem]) -> dict[int, int]:
 
 
 def _lists_of_states(items: Sequence[HeadItem]) -> list[list[int]]:
-    """Return the items of each list of states: spans in neighbouring rows of a message.
+    """Return the items of each list of states: spans in neighbouring rows of a message or tool.
 
     In prose and rows of keys these are three values or more of one family; in other rows that begin alike two of one
     family tell that the rows are entries of one list. A span of several rows counts as so many values.
     """
     lists: list[list[int]] = []
     for at, item in enumerate(items):
-        kind = item.span.kind if item.span is not None and item.span.part == "message" else None
+        kind = item.span.kind if item.span is not None else None
         if kind in FAMILIES or kind == "reordered_text":
             near = (row for row in reversed(lists) if any(_in_one_list(items[one], item) for one in row[-_NEWEST:]))
             if (row := next(near, None)) is not None:
@@ -162,7 +162,7 @@ def _in_one_list(before: HeadItem, item: HeadItem) -> bool:
     Entries that come and go have no text as a state, and white space around them.
     """
     left, right = before.span, item.span
-    if left is None or right is None or left.index != right.index:
+    if left is None or right is None or (left.part, left.index) != (right.part, right.index):
         return False
     near = right.start - left.end <= _NEAR
     kinds = {left.kind, right.kind}

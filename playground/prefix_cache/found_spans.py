@@ -9,6 +9,7 @@ from itertools import pairwise
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from playground.prefix_cache.block_size import ASSUMED_BLOCK, CacheUnit
 from playground.prefix_cache.earlier_heads import FAMILIES, merged_items
 from playground.prefix_cache.history_changes import HistoryChange
 from playground.prefix_cache.message_content import field_place
@@ -24,10 +25,12 @@ from playground.prefix_cache.varying_spans import (
     repeated_kind,
 )
 
-BLOCK = 16
+BLOCK = ASSUMED_BLOCK
 """Tokens from which on text behind a span could be served from a cache."""
-COLD = 1_024
-"""A request without cached tokens that shares more than so many is not warm: no change of the prompt helps it."""
+USUAL_BLOCK = 128
+"""Tokens up to which a block is common: larger ones are found from two different figures on."""
+_ERRORS = 3.0
+"""Usual errors of a size up to which a report is of that text."""
 _FEW, _STEPS = 4, 3
 """Requests from which on a change can be told from a value that changes every time; times at which spans or places of
 the head change from which on none of them is a single change, and no value is the same prompt again."""
@@ -74,6 +77,11 @@ class Charge(Struct):
     start: float
     end: float
     served: bool
+
+
+def size_error(tokens: float, prompt: float) -> float:
+    """Return the usual error of ≈ tokens of the first part of a prompt whose whole size is known."""
+    return 0.12 * max(min(tokens, prompt - tokens), 0.0) + 0.01 * prompt + 8.0
 
 
 class _Found(Struct):
@@ -174,10 +182,20 @@ class FoundSpans:
             path=path,
         )
 
-    def take(self, number: int, charges: Sequence[Charge], scale: float, usage: PromptUsage | None) -> None:
+    def take(
+        self,
+        number: int,
+        charges: Sequence[Charge],
+        scale: float,
+        usage: PromptUsage | None,
+        prefix: float,
+        unit: CacheUnit,
+    ) -> None:
         """Take the charges of a request in, at most its fresh tokens.
 
-        `scale`: tokens of the server for each of the charges; without `usage` the request has no price.
+        `scale`: tokens of the server for each of the charges; without `usage` the request has no price. `prefix`:
+        ≈ tokens that it shares with an earlier request from the beginning on, of which a cache with `unit` serves
+        whole blocks, or nothing below its minimum.
         """
         index = self._members[number]
         behind: dict[object, float] = {}
@@ -190,15 +208,31 @@ class FoundSpans:
         if usage is None:
             return
         cached = float(usage.cached or 0) if usage.fresh is not None else 0.0
-        lost = [charge for charge in charges if not charge.served and charge.end * scale > cached]
-        if lost and usage.fresh is not None and not cached and lost[0].start * scale > COLD:
-            return
+        prompt = usage.prompt or 0
+        error = size_error(prefix, prompt)
+        # A value may begin as an earlier one does: the served text ends in front of the first text behind it.
+        first = max(min((one.start * scale for one in charges if not one.served), default=0.0), prefix)
+        most = cached + unit.block
+        if known := cached > 0 and prefix - _ERRORS * error <= most and cached <= first + _ERRORS * error:
+            # The text behind the served text has the rest of the prompt.
+            estimated, reported = (prefix, most) if prefix > most else (first, max(first, cached))
+            scale *= min(max((prompt - reported) / max(prompt - estimated, 1.0), 0.5), 2.0)
         paid: dict[object, float] = {}
-        for charge in lost:
-            paid[charge.key] = paid.get(charge.key, 0.0) + charge.end * scale - max(charge.start * scale, cached)
+        for charge in charges:
+            start = charge.start * scale if known else max(charge.start * scale, cached)
+            if not charge.served and charge.end * scale > start:
+                paid[charge.key] = paid.get(charge.key, 0.0) + charge.end * scale - start
         whole = sum(paid.values())
-        if usage.fresh is not None and whole > usage.fresh:
-            paid = {key: tokens * usage.fresh / whole for key, tokens in paid.items()}
+        if prompt and usage.fresh is not None and whole:
+            if not cached and unit.served(prefix - error):
+                return  # not warm: no change of the prompt helps it
+            front = min(max(cached, prefix), most) if cached else prefix
+            total = min(front + whole, prompt - 1)
+            if unit.block > max(USUAL_BLOCK, 4 * error):
+                saved = max(unit.served(total) - cached, 0.0)
+            else:
+                saved = total - (front if cached else 0.0) if total >= unit.minimum else 0.0
+            paid = {key: tokens * min(saved, usage.fresh) / whole for key, tokens in paid.items()}
         self._paid[index] = paid
 
     def _join_moved(self) -> None:

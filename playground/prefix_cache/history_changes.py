@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Literal
 
@@ -102,6 +102,8 @@ def _reordered(
 ) -> HistoryChange | None:
     """Return one change if most messages are the same ones in another order, such as shuffled examples."""
     old, new = texts
+    if (count := _permuted(old, new)) > 0:
+        return _moved_messages(mine, range(count), texts)
     left = Counter(old)
     again: list[int] = []
     for at, text in enumerate(new):
@@ -114,9 +116,29 @@ def _reordered(
     rest = sum(map(len, old)) - (len(old[-1]) if theirs[-1].role == "user" and left[old[-1]] > 0 else 0)
     if common - in_place < _LONG_MOVED or common < _MOVED * rest or common - in_place < (1 - _MOVED) * common:
         return None
+    return _moved_messages(mine, again, texts)
+
+
+def _permuted(old: Sequence[str], new: Sequence[str]) -> int:
+    """Return how many messages a request has again if the first ones have another order, and the others are the same
+    or all new; else 0."""
+    left: Counter[str] = Counter()
+    same = 0
+    for count, (theirs, mine) in enumerate(zip(old, new, strict=False), 1):
+        for text, change in ((theirs, 1), (mine, -1)):
+            left[text] += change
+            if not left[text]:
+                del left[text]
+        same = same if left else count
+    is_long = sum(map(len, new[:same])) >= _LONG_MOVED
+    return same if is_long and set(old[same:]).isdisjoint(new[same:]) else 0
+
+
+def _moved_messages(mine: Messages, again: Iterable[int], texts: tuple[Sequence[str], Sequence[str]]) -> HistoryChange:
+    """Return the change of the order of messages. `again`: those that the earlier request has, too."""
     runs = tuple((mine[at].start, mine[at].end) for at in again)
     part = next((one for one in mine[0].parts if one.kind == "content"), mine[0].parts[0])
-    before, after = old[0], new[0]
+    before, after = (row[0] for row in texts)
     return HistoryChange("reordered", part, mine[0].role, part.start, part.start, before, after, runs, whole=True)
 
 

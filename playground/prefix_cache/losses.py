@@ -9,21 +9,31 @@ saves, once those in front are fixed. So the prices of all spans add up to all l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import log
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.attempts import RunTime
+from playground.prefix_cache.block_size import BlockSizeEstimator, CacheUnit
 from playground.prefix_cache.conversations import PredecessorFinder, history_texts, messages_of
 from playground.prefix_cache.earlier_heads import Heads
-from playground.prefix_cache.found_spans import BLOCK, COLD, NO_USAGE, Charge, FoundSpans, PromptUsage
+from playground.prefix_cache.found_spans import (
+    BLOCK,
+    NO_USAGE,
+    USUAL_BLOCK,
+    Charge,
+    FoundSpans,
+    PromptUsage,
+    size_error,
+)
 from playground.prefix_cache.history_changes import answer_of, history_changes
 from playground.prefix_cache.part_tree import PartTree
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.program_groups import Body, families
 from playground.prefix_cache.repeated_text import RepeatedText, repeated_texts
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.varying_spans import VaryingSpan, head_items
+from playground.prefix_cache.varying_spans import HeadItem, VaryingSpan, head_items
 from playground.prefix_cache.view import view_of_fields
 
 _LEARNED = 40
@@ -34,6 +44,13 @@ _MEASURES = 32
 """Measures of prompts that are kept."""
 _PROOFS = 2
 """Answers that a server must have served from its cache before what others would save is counted."""
+_TIMES = 3
+"""Reports without cached tokens that count: the errors of their estimated sizes are alike."""
+_ODD = 0.05
+"""Probability of a report that the cache does not explain: other requests evict and store prompts, too."""
+_BETTER, _SURE = 1.0, 3.0
+"""Logarithms of likelihood ratios: from the first one on, the tools count as behind the system text; from the second
+one on, their place is known."""
 
 
 class ProgramLosses(Struct, frozen=True):
@@ -41,6 +58,7 @@ class ProgramLosses(Struct, frozen=True):
 
     `paid[request]`: number of a span and ≈ tokens, for each span that the request paid for. Only requests in `compared`
     are priced: those with reported tokens, or all if there is none. `predecessors`: which request each one continues.
+    `estimated`: no request has reported tokens, so all are those of an unknown tokenizer.
     """
 
     requests: tuple[int, ...]
@@ -48,6 +66,7 @@ class ProgramLosses(Struct, frozen=True):
     spans: tuple[VaryingSpan, ...]
     paid: Mapping[int, Mapping[int, float]]
     predecessors: Mapping[int, int]
+    estimated: bool = False
 
     @property
     def lost(self) -> float:
@@ -118,14 +137,19 @@ class _Program:
         reported = [number for number, one in enumerate(self._usage) if one.fresh is not None]
         self._compared = reported or list(range(len(members)))
         self._scale = self._fit([number for number, one in enumerate(self._usage) if one.prompt])
-        estimator = self._estimator
         self._lead, self._items, self._tools_inside = head_items(
-            self._bodies, members, estimator.estimate, lambda text: estimator.tokens(estimator.tool_counts(text))
+            self._bodies, members, self._estimator.estimate, self._of_tool
         )
         self._shared: list[int] = []
+        self._sizes: dict[int, float] = {}
         self._answers_cached = False
         self._predecessors: dict[int, int] = {}
         self._finished: list[list[int]] = []
+
+    def _of_tool(self, text: str) -> float:
+        """Return ≈ tokens of (a part of) the JSON text of a tool, as a view has it: without white space."""
+        compact = text.replace('": ', '":').replace(', "', ',"')
+        return self._estimator.tokens(self._estimator.tool_counts(compact))
 
     def _fit(self, reported: Sequence[int]) -> float:
         """Fit the estimator to reports. Returns reported over estimated tokens."""
@@ -158,9 +182,6 @@ class _Program:
         first = self._lead if self._has_system() else 0
         compared = set(self._compared)
         self._finished = self._in_order() if self._running_serve() else self._by_end()
-        more = self._set_order()
-        heads = Heads(self._items, len(self._members))
-        self._spans = FoundSpans(self._members, self._items, has_system=self._has_system())
         histories = [history_texts(view, row, first) for view, row in zip(self._views, self._messages, strict=True)]
         for number, view in enumerate(self._views):
             for other in self._finished[number]:
@@ -175,6 +196,9 @@ class _Program:
                 answers.append(served)
         # Half of the answers are not served if a client writes them in another way every second time.
         self._answers_cached = sum(answers) >= max(_PROOFS, len(answers) / 4)
+        prefixes, unit, more = self._learn_cache()
+        heads = Heads(self._items, len(self._members))
+        self._spans = FoundSpans(self._members, self._items, has_system=self._has_system())
         independent = [number for number in range(len(self._views)) if number not in self._predecessors]
         repeated = repeated_texts(self._views, self._messages, self._lead, independent, self._is_long)
         having: list[set[int]] = [set() for _ in repeated]
@@ -187,7 +211,7 @@ class _Program:
                 charges = self._charges(number, self._predecessors.get(number), heads)
                 charges += self._repeated(number, repeated, having)
                 usage = self._usage[number] if number in compared else None
-                self._spans.take(number, charges, self._scale, usage)
+                self._spans.take(number, charges, self._scale, usage, prefixes[number], unit)
         members = self._members
         spans, paid = self._spans.result(self._predecessors, len(self._compared))
         if more:
@@ -198,41 +222,77 @@ class _Program:
             spans,
             paid,
             {members[number]: members[earlier] for number, earlier in self._predecessors.items()},
+            all(one.prompt is None for one in self._usage),
         )
 
-    def _set_order(self) -> Mapping[int, float]:
-        """Put the tools behind the system text if the reports prove that the server does.
+    def _learn_cache(self) -> tuple[list[float], CacheUnit, Mapping[int, float]]:
+        """Return ≈ tokens that each request shares with earlier ones from the beginning on, and the block and minimum
+        that explain its report best. Puts the tools behind the system text if that explains the reports better.
 
-        If they prove nothing, return ≈ tokens by request that it loses more on such a server.
+        If the reports do not tell where the tools are, the last result has ≈ tokens by request that it loses more if
+        they are behind the system text.
         """
-        orders = [Heads(items, len(self._members)) for items in (self._items, self._tools_inside)]
-        reports = [one.cached if one.fresh is not None else None for one in self._usage]
-        # Most servers serve no prefix below 1,024 tokens; one that did serves others of that length, too.
-        least = min([1.1 * COLD, *(cached for cached in reports if cached)])
-        heads: dict[int, tuple[float, float]] = {}
-        for number, finished in enumerate(self._finished):
-            for order in orders:
-                for other in finished:
-                    order.add(other)
-            if finished or heads:
-                first, inside = (order.tokens_served(number) * self._scale for order in orders)
-                heads[number] = first, inside
-        known = [
-            (cached, *heads[number]) for number, cached in enumerate(reports) if cached is not None and number in heads
-        ]
-        same = [cached for cached, first, inside in known if abs(first - inside) < 1 and first >= least]
-        warm = 2 * sum(map(bool, same)) >= len(same)
-        proofs = {False: 0, True: 0}
-        for cached, first, inside in known:
-            low, high = sorted((first, inside))
-            if high - low >= 2 * BLOCK and (cached or (high >= least and warm)):
-                # A single request without cached tokens may have another reason.
-                proofs[(cached >= (low + high) / 2) == (inside == high)] += _PROOFS if cached else 1
-        if proofs[True] >= _PROOFS and proofs[True] > proofs[False]:
+        first, inside = (self._prefixes(items) for items in (self._items, self._tools_inside))
+        (like_first, unit), (like_inside, other) = self._best_unit(first), self._best_unit(inside)
+        if like_inside - like_first >= _BETTER:
             self._items = self._tools_inside
-        elif proofs[False] < _PROOFS:
-            return {number: first - inside for number, (first, inside) in heads.items() if first - inside >= BLOCK}
-        return {}
+            return inside, other, {}
+        more = {number: one - two for number, (one, two) in enumerate(zip(first, inside, strict=True))}
+        known = like_first - like_inside >= _SURE
+        return first, unit, {} if known else {number: tokens for number, tokens in more.items() if tokens >= BLOCK}
+
+    def _prefixes(self, items: Sequence[HeadItem]) -> list[float]:
+        """Return ≈ tokens that each request shares with one that is finished. `items`: the head in its order."""
+        heads, found = Heads(items, len(self._members)), []
+        for number, finished in enumerate(self._finished):
+            for other in finished:
+                heads.add(other)
+            if heads.served(number) < len(items):
+                found.append(heads.tokens_served(number) * self._scale)
+            else:
+                found.append(self._shared_tokens(number))
+        return found
+
+    def _shared_tokens(self, number: int) -> float:
+        """Return ≈ tokens that a request with a report shares with an earlier one that has the same head."""
+        if self._usage[number].fresh is None:
+            return 0.0
+        if number not in self._sizes:
+            self._sizes[number] = self._measure(number).upto(self._shared[number]) * self._scale
+        return self._sizes[number]
+
+    def _best_unit(self, prefixes: Sequence[float]) -> tuple[float, CacheUnit]:
+        """Return the block and minimum that explain the reports best, and the logarithm of the likelihood.
+
+        `prefixes`: ≈ tokens that each request shares with earlier ones.
+        """
+        served: dict[int, tuple[float, float]] = {}
+        empty: list[tuple[float, float]] = []
+        for one, shared in zip(self._usage[1:], prefixes[1:], strict=True):
+            if one.cached is not None and one.prompt is not None and one.fresh is not None:
+                size = shared, size_error(shared, one.prompt)
+                if one.cached:
+                    # The same figure again is the same prefix again, with the same error of its size.
+                    served.setdefault(one.cached, size)
+                else:
+                    empty.append(size)
+        sizes = list(served.items())[:: max(len(served) // _LEARNED, 1)]
+        empty = empty[:: max(len(empty) // _LEARNED, 1)]
+        weight = min(len(empty), _TIMES) / max(len(empty), 1)
+        best = None
+        for unit in BlockSizeEstimator().likely:
+            if unit.block > USUAL_BLOCK and len(served) < 2:
+                continue  # one figure is a multiple of many blocks
+            likelihood = log(unit.weight)
+            for cached, (shared, error) in sizes:
+                # Text of another kind than most of the prompt may have a size that is far from the estimate.
+                odd = unit.block / (unit.block + abs(cached - shared)) if cached % unit.block == 0 else 1e-3
+                likelihood += log((1 - _ODD) * unit.chance(cached, shared, error) + _ODD * odd)
+            likelihood += weight * sum(log((1 - _ODD) * unit.chance(0, *size) + _ODD) for size in empty)
+            if best is None or likelihood > best[0]:
+                best = likelihood, unit
+        assert best is not None
+        return best
 
     def _with_tools_after(self, spans: Sequence[VaryingSpan], more: Mapping[int, float]) -> tuple[VaryingSpan, ...]:
         """Return spans with what they cost more if the tools are behind the system text. `more`: by request."""

@@ -73,11 +73,38 @@ def families(bodies: Sequence[Body]) -> list[list[int]]:
             family_of[index] = groups.family(messages[0], body)
     versions = groups.versions(Counter(family_of.values())) if groups.count >= _VERSIONS else {}
     family_of = {index: versions.get(family, family) for index, family in family_of.items()}
+    sessions = _sessions(bodies, family_of) if groups.count > 1 else {}
+    family_of = {index: sessions.get(family, family) for index, family in family_of.items()}
     joined = _joined_by_history(bodies, family_of) if len(set(family_of.values())) > 1 else {}
     found: dict[int, list[int]] = {}
     for index, family in family_of.items():
         found.setdefault(joined.get(family, family), []).append(index)
     return list(found.values())
+
+
+def _sessions(bodies: Sequence[Body], family_of: Mapping[int, int]) -> dict[int, int]:
+    """Return families of conversations without a system message, with the first one that has the same tools: these are
+    what the requests of such a program share. First messages that are versions of one text are a system prompt."""
+    firsts: dict[int, list[Mapping[str, Any]]] = {}
+    tools: dict[int, set[frozenset[str]]] = {}
+    for index, family in family_of.items():
+        messages = body_messages(bodies[index])
+        names = frozenset[str]() if leading_messages(messages) else _names(bodies[index])
+        firsts.setdefault(family, []).append(messages[0])
+        tools.setdefault(family, set()).add(names)
+    known: dict[frozenset[str], int] = {}
+    found: dict[int, int] = {}
+    for family, heads in firsts.items():
+        (names, *others) = tools[family]
+        if names and not others and (all(one == heads[0] for one in heads) or not are_alike(heads)):
+            found[family] = known.setdefault(names, family)
+    return found
+
+
+def are_alike(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether messages are versions of one text."""
+    heads = _Heads()
+    return len({heads.family(one, {}) for one in messages}) == 1
 
 
 class _Heads:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Literal
@@ -36,6 +36,8 @@ _VERSIONS = 48
 _STATE = 30
 """Code points up to which words may be the state of an entry."""
 _WORDS = re.compile(r"[\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0e7f]+")
+_MARK = re.compile(r"\s*(?:[-*•+|–\[{\"]|\(?\d+[.)]|<)")
+"""Mark, number or tag that an entry of a list begins with."""
 _NUMBER = re.compile(r"[^\W\d_]{0,3}[\d\W_]+[^\W\d_]{0,3}")
 _NEWEST = 8
 """Newest requests that a history may continue."""
@@ -276,7 +278,22 @@ def _is_draft(texts: Sequence[str]) -> bool:
     inserted = Counter(one for pair in pairwise(parts) for one in _inserted(*pair))
     states = sum(all(_is_state(value, known[value]) for value in change) for change in changes)
     states += sum(count for one, count in inserted.items() if _is_state(one, count))
+    if not changes and not states:
+        return _grows([row[:end] for row, end in zip(rows, ends, strict=True)], common)
     return bool(changes) and 2 * states <= len(changes)
+
+
+def _grows(rows: Sequence[Sequence[str]], common: Set[str]) -> bool:
+    """Whether sentences of prose are added to a text at several places: the entries of a list begin with a mark, and a
+    record grows at one place."""
+    places: set[str] = set()
+    for before, now in pairwise(rows):
+        for tag, _, _, k, m in SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
+            if tag == "insert" and not any(map(_MARK.match, now[k:m])):
+                places.add(next((one for one in reversed(now[:k]) if one in common), ""))
+            elif tag != "equal":
+                return False
+    return len(places) > 1
 
 
 def _is_state(value: str, count: int) -> bool:

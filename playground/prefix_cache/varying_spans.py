@@ -22,7 +22,14 @@ from playground.prefix_cache.history_changes import HistoryChange
 from playground.prefix_cache.json_order import ReorderedObject, reordered_objects
 from playground.prefix_cache.message_content import content_text, field_place
 from playground.prefix_cache.moved_text import moved_share
-from playground.prefix_cache.program_groups import Body, body_messages, body_tools, leading_messages, tool_name
+from playground.prefix_cache.program_groups import (
+    Body,
+    are_alike,
+    body_messages,
+    body_tools,
+    leading_messages,
+    tool_name,
+)
 from playground.prefix_cache.repeated_text import RepeatedText, is_template
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.value_kinds import kind_of
@@ -206,6 +213,8 @@ class _Head:
         self._all_messages = [body_messages(body) for body in bodies]
         self.lead = min(_lead(messages) for messages in self._all_messages)
         self.has_system = all(map(leading_messages, self._all_messages))
+        if self.lead and not self.has_system and not are_alike([row[0] for row in self._all_messages]):
+            self.lead = 0  # conversations that share only tools
         if all(leading_messages(row) == self.lead < len(row) for row in self._all_messages) and self._is_template():
             self.lead += 1
 

@@ -154,18 +154,20 @@ TOOLS = [
 ]
 
 
-def _with_tools(order: str, times: list[str], minimum: int) -> tuple[list[dict[str, Any]], int]:
+def _with_tools(
+    order: str, times: list[str], minimum: int, count: int = len(TOOLS), rules: int = 30, intro: str = ""
+) -> tuple[list[dict[str, Any]], int]:
     """Return the requests of one conversation, and the fresh tokens on a server with blocks of 16 tokens.
 
-    `order`: where its template writes the tools. A token has four characters.
+    `order`: where its template writes the tools, of which there are `count`. A token has four characters.
     """
-    tools = "".join(json.dumps(tool) for tool in TOOLS)
+    tools = "".join(json.dumps(tool) for tool in TOOLS[:count])
     rows: list[dict[str, Any]] = []
     sent: list[str] = []
     history = ""
     messages: list[dict[str, str]] = []
     for turn, time in enumerate(times):
-        system = f"You answer customers in one sentence. Time: {time}.\n{'Be exact and kind to them. ' * 30}"
+        system = f"{intro}You answer customers in one sentence. Time: {time}.\n{'Be exact and kind to them. ' * rules}"
         question = f"Question {turn:02}: where is parcel {turn * 37:05}, which was sent last week?"
         messages.append({"role": "user", "content": question})
         history += question
@@ -173,7 +175,7 @@ def _with_tools(order: str, times: list[str], minimum: int) -> tuple[list[dict[s
         shared = max((common_prefix(text, other) // 64 * 16 for other in sent), default=0)
         cached = shared if shared >= minimum else 0
         usage = {"prompt_tokens": len(text) // 4, "prompt_tokens_details": {"cached_tokens": cached}}
-        body = {"messages": [{"role": "system", "content": system}, *messages], "tools": TOOLS}
+        body = {"messages": [{"role": "system", "content": system}, *messages], "tools": TOOLS[:count]}
         rows.append({"request": body, "response": {"usage": usage}})
         sent.append(text)
         answer = f"Parcel {turn * 37:05} is on its way to the customer."
@@ -211,6 +213,86 @@ def test_check_price_of_a_time_in_the_system_text_is_that_of_the_template(
     assert "If the server writes tools" not in text
 
 
+@pytest.mark.parametrize("order", ["first", "behind the system text"])
+def test_check_price_includes_text_that_was_not_served_because_it_was_below_the_minimum(
+    order: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, fresh = _with_tools(order, CHANGING, 1024, count=4, rules=100)
+    _, least = _with_tools(order, CHANGING[:1] * len(CHANGING), 1024, count=4, rules=100)
+    assert not any(row["response"]["usage"]["prompt_tokens_details"]["cached_tokens"] for row in rows)
+    status, span, _ = _checked_rows(rows, tmp_path, capsys)
+    assert status == 1
+    assert span["lost_tokens"] == pytest.approx(fresh - least, rel=0.2)
+
+
+def test_check_prompt_that_is_below_the_minimum_also_without_its_time_loses_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    intro = "Never promise what you cannot keep. " * 30
+    rows, fresh = _with_tools("first", CHANGING, 1024, count=1, intro=intro)
+    assert fresh == _with_tools("first", CHANGING[:1] * len(CHANGING), 1024, count=1, intro=intro)[1]
+    status, span, _ = _checked_rows(rows, tmp_path, capsys)
+    assert (status, span["lost_tokens"]) == (0, 0)
+
+
+def test_check_switches_in_the_description_of_a_tool_are_one_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, _ = _with_tools("first", CHANGING[:1] * 8, 0)
+    names = ("late_orders", "gift_cards", "refunds", "night_service", "pickup")
+    for turn, row in enumerate(rows):
+        states = {name: (turn + at) % (at + 2) == 0 for at, name in enumerate(names)}
+        tools = json.loads(json.dumps(TOOLS))
+        tools[4]["function"]["description"] = f"Finds a store. Switches: {json.dumps(states)}. Ask for the city first."
+        row["request"]["tools"] = tools
+        del row["response"]
+    status, span, _ = _checked_rows(rows, tmp_path, capsys)
+    assert (status, span["pointer"]) == (1, "/tools/4")
+
+
+def test_check_conversations_without_a_system_message_that_share_tools_are_one_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions = (
+        "Where is my parcel? It was sent on Monday.",
+        "Please cancel the contract of my late father, who had the number 4711.",
+        "Which of your stores sells blue paint for a fence of wood, and is it open on Sunday?",
+    )
+    rows = []
+    for number, question in enumerate(questions):
+        messages = [{"role": "user", "content": question}]
+        for turn in range(4):
+            tools = json.loads(json.dumps(TOOLS))
+            tools[1]["function"]["description"] += f"Today is request {4 * number + turn + 311}."
+            rows.append({"request": {"messages": list(messages), "tools": tools}})
+            messages.append({"role": "assistant", "content": f"Let me see, {turn}."})
+            messages.append({"role": "user", "content": f"And what about the one of {turn + 2019}?"})
+    status, span, _ = _checked_rows(rows, tmp_path, capsys)
+    assert (status, span["pointer"], span["changed"]) == (1, "/tools/1", len(rows) - 1)
+
+
+def test_check_pairs_of_examples_in_another_order_are_one_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = [
+        [
+            {"role": "user", "content": f"Which department is responsible for {topic}, and who answers there?"},
+            {"role": "assistant", "content": f"The desk for {topic} in room {at + 12}, every day from nine to five."},
+        ]
+        for at, topic in enumerate(("broken glass", "late trains", "lost keys", "noise at night", "water", "roofs"))
+    ]
+    system = {"role": "system", "content": "Be exact and kind to all customers. " * 20}
+    orders = [(0, 1, 2, 3, 4, 5), (1, 0, 2, 3, 5, 4), (1, 0, 2, 4, 3, 5), (5, 0, 2, 4, 3, 1), (0, 5, 2, 4, 1, 3)]
+    rows, turns = [], [{"role": "user", "content": "My neighbour plays the drums. Whom do I ask?"}]
+    for number, order in enumerate(orders):
+        examples = [message for at in order for message in pairs[at]]
+        rows.append({"request": {"messages": [system, *examples, *turns]}})
+        turns += [{"role": "assistant", "content": f"The desk for noise, room {number}. " * 8}]
+        turns += [{"role": "user", "content": f"And on day {number} of the holidays?"}]
+    status, span, _ = _checked_rows(rows, tmp_path, capsys)
+    assert (status, span["kind"], span["changed"]) == (1, "reordered_text", 4)
+
+
 @pytest.mark.parametrize("reports", ["none", "nothing is ever cached"])
 def test_check_price_says_what_depends_on_the_template_if_reports_do_not_tell(
     reports: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -226,3 +308,4 @@ def test_check_price_says_what_depends_on_the_template_if_reports_do_not_tell(
     # Three of eight requests have a new time.
     assert span["tools_after_per_request"] == pytest.approx(len(json.dumps(TOOLS)) / 4 * 3 / 8, rel=0.2)
     assert f"If the server writes tools after the system text, ≈ {span['tools_after_per_request']:,} more" in text
+    assert (span["estimated"], "estimates for an unknown tokenizer" in text) == ((reports == "none",) * 2)

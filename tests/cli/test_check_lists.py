@@ -244,6 +244,23 @@ def test_check_draft_with_a_question_that_is_refined_is_no_template(
     assert json.loads(capsys.readouterr().out)["varying"] == []
 
 
+@pytest.mark.parametrize(("at", "status"), [((3, 1, 6, 2, 8), 0), ((2, 2, 2, 2, 2), 1)])
+def test_check_draft_that_gains_sentences_at_several_places_is_no_template(
+    at: tuple[int, ...], status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(31)
+    words = [f"{chr(97 + at % 26)}{chr(97 + at // 26)}word" for at in range(400)]
+    lines = [" ".join(rng.sample(words, 20)).capitalize() + "." for _ in range(24)]
+    sent = []
+    for line in at:
+        lines[line] += f" {' '.join(rng.sample(words, 9)).capitalize()}."
+        draft = {"role": "user", "content": "\n".join(lines)}
+        sent.append([{"role": "system", "content": "Improve the draft."}, draft])
+    path = tmp_path / "recorded.jsonl"
+    path.write_text("\n".join(json.dumps({"messages": messages}) for messages in sent), "utf-8")
+    assert main(["check", str(path), "--json"]) == status  # a record that grows at one place is a leak
+
+
 def test_check_values_of_a_header_are_several_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = random.Random(9)
     users = ["Anna Weber", "Jorge Ruiz", "Mei Chen"]
