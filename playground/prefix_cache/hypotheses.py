@@ -133,7 +133,8 @@ def _before_split(rendering: Rendering, known: Container[Rendering]) -> Renderin
 
 def _shared(logs: Sequence[float], share: float) -> list[float]:
     """Return the logarithms of a share of what has these."""
-    return [value + log(share) for value in logs]
+    part = log(share)
+    return [value + part for value in logs]
 
 
 class Hypotheses:
@@ -141,16 +142,12 @@ class Hypotheses:
 
     def __init__(self, assumed_s: float) -> None:
         priors = retention_priors(assumed_s)
-        self._logs = {
-            rendering: [
-                log(_ORDER_PRIOR[rendering.order])
-                + log(_ANSWERS_PRIOR if rendering.answers else 1 - _ANSWERS_PRIOR)
-                + prior
-                for prior in priors
-            ]
-            for rendering in RENDERINGS
-            if rendering.order in _ORDER_PRIOR and rendering.reuse in _STORED
-        }
+        self._logs: dict[Rendering, list[float]] = {}
+        for rendering in RENDERINGS:
+            if rendering.order in _ORDER_PRIOR and rendering.reuse in _STORED:
+                answers = _ANSWERS_PRIOR if rendering.answers else 1 - _ANSWERS_PRIOR
+                both = log(_ORDER_PRIOR[rendering.order]) + log(answers)
+                self._logs[rendering] = [both + prior for prior in priors]
         self._routing_logs = routing_priors()
         self._lost, self._kept = _LOST_PRIOR
         self._surprise = 0.0

@@ -146,6 +146,16 @@ class LogFilter(Struct, frozen=True):
 EVERYTHING = LogFilter()
 """The filter that matches every request."""
 
+
+class Words(Struct, frozen=True):
+    """Names in the log that a filter can use, the most used first."""
+
+    endpoints: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    finish_reasons: tuple[str, ...] = ()
+
+
 _WORD = re.compile(
     # In a phrase, \" stands for a quotation mark if the phrase ends later.
     r'(?P<negated>-?)(?:(?P<key>[A-Za-z]+):)?(?:"(?P<quoted>(?:\\"(?=[^"]*")|[^"])*)(?P<end>"?)|(?P<plain>\S*))'

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from playground.requestlog.filter import WHOLE_ID
+from playground.requestlog.filter import WHOLE_ID, Words
 from playground.requestlog.prompt_index import deletions_of
 from playground.requestlog.retention import used_bytes
 from playground.requestlog.rows import stored_id
@@ -196,15 +196,6 @@ class FoundIds(Struct, frozen=True):
 
     run_ids: tuple[str, ...]
     missing: tuple[str, ...]
-
-
-class Words(Struct, frozen=True):
-    """Names in the log that a filter can use, the most used first."""
-
-    endpoints: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    finish_reasons: tuple[str, ...] = ()
 
 
 class LogSize(Struct, frozen=True):

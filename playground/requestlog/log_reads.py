@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from playground.prompt.document import Json
 from playground.requestlog import log_queries, rows
-from playground.requestlog.filter import IdTerm, LogFilter, Order
-from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
+from playground.requestlog.filter import IdTerm, LogFilter, Order, Words
+from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize
 from playground.requestlog.ordered import NEAR
 from playground.requestlog.reader import COUNT_UP_TO, Reader
 from playground.requestlog.records import Count, DamagedRunError, Found, LogRow, StoredRun, Totals, damaged_message

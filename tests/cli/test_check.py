@@ -445,13 +445,13 @@ def test_github_annotations_are_escaped_and_name_file_and_line(run: Run, tmp_pat
     assert "title=Varies between requests%3A name::" in span
 
 
-def test_a_million_messages_are_refused_by_count(run: Run, tmp_path: Path) -> None:
+def test_a_million_messages_are_refused_by_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = '{"role":"user","content":"x"}'
     file = _file(tmp_path, '{"messages":[' + ",".join([message] * 1_000_000) + "]}")
-    began = time.perf_counter()
-    done = run("check", file)
-    assert (done.returncode, "messages" in done.stderr) == (2, True)
-    assert time.perf_counter() - began < 30
+    began = time.process_time()  # not the clock: other programs may have the processor
+    assert main(["check", str(file)]) == 2
+    assert "messages" in capsys.readouterr().err
+    assert time.process_time() - began < 30
 
 
 def test_baseline_reworded_stable_text_is_a_note_that_can_be_ignored(run: Run, tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from playground.requestlog.filter import KEYS, parse
-from playground.requestlog.log_queries import Words
+from playground.requestlog.filter import KEYS, Words, parse
 from playground.ui.panes.log.filter_line import complete
 
 WORDS = Words(("Electron", "My server"), ("electron",), ("billing", "to do"), ("stop", "length"))

@@ -59,11 +59,14 @@ slow = [
     for value in vars(module).values() if isinstance(value, type) and hasattr(value, "__dataclass_fields__")
 ]
 assert not slow, f"a dataclass takes 0.5 ms, a msgspec.Struct 0.015 ms: {slow}"
+for name in ("agent", "keep_warm", "results", "versions"): importlib.import_module(f"playground.ui.controllers.{name}")
+late = {"sqlite3", "playground.requestlog.log_queries", "playground.lint.model"} & set(sys.modules)
+assert not late, f"imported before the panes are usable: {late}"
 for name in FIRST_REQUEST: importlib.import_module(name)
 """
 
 
-def test_session_import_leaves_the_modules_of_the_first_request_which_need_no_extras() -> None:
+def test_session_and_panes_leave_the_modules_of_the_first_request_which_need_no_extras() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTS], check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 

@@ -94,6 +94,7 @@ class RecorderPage(QWidget):
         self.connect_panel = ConnectPanel()
         self.request = RequestTab(narrow=True)
         self.inspector = InspectorPane()
+        self.inspector.show_forecast(None)
         self.inspector.tabs.hide()  # advice is about the prompt in the editor
         self.tabs = QTabWidget()
         bar = tab_bar("Views of the recording", ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -156,10 +155,8 @@ async def test_compare_stop_one_and_stop_all_keep_the_text(session: Session, han
     await hand.until(lambda: len(compare.slots[1].runs) == 1, "the end of B")
     assert compare.slots[1].runs[0].phase == "stopped"
     assert compare.slots[0].running
-    began = asyncio.get_running_loop().time()
     session.window.actions_table["send"].trigger()
     await hand.until(lambda: not compare.running, "the end of all")
-    assert asyncio.get_running_loop().time() - began < 2
     for slot, view in zip(compare.slots, compare.page.columns, strict=True):
         assert [run.phase for run in slot.runs] == ["stopped"]
         assert slot.runs[0].text

@@ -235,7 +235,6 @@ class InspectorPane(QWidget):
         self.cost.set_rate.clicked.connect(self.rates_requested)
         self.why.place_requested.connect(self.place_requested)
         self.advice.counted.connect(self._count_advice)
-        self.show_forecast(None)
 
     def take_focus(self) -> None:
         """Give the keyboard focus to the first figure."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
@@ -10,7 +11,6 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QSizePolicy, QWidget
 
 from playground.client.events import Usage
-from playground.lint.model import Evidence, Finding
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.figures import (
@@ -34,6 +34,9 @@ from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, copy_
 from playground.ui.widgets.layouts import FlowLayout, Space, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
+
+if TYPE_CHECKING:
+    from playground.lint.model import Evidence, Finding
 
 COPIED_MS = 1_500
 
@@ -59,15 +62,16 @@ class Section(QWidget):
     def show_blank(self, keys: Collection[str]) -> None:
         """Show these rows as unknown: nothing was sent yet. Hide the others."""
         for key, row in self.rows.items():
-            row.setVisible(key in keys)
+            # First the tone: Qt polishes a widget when it is made visible, and would do so again for the tone.
             row.show_value(UNKNOWN, "Nothing was sent yet", "muted")
+            row.setVisible(key in keys)
 
     def show_lines(self, lines: dict[str, Line]) -> None:
         """Show the lines whose keys have a row here."""
         for key, line in lines.items():
             if (row := self.rows.get(key)) is not None:
-                row.setVisible(True)
                 row.show_value(line.text, line.why, line.tone)
+                row.setVisible(True)
 
 
 class UsageSection(Section):

@@ -9,8 +9,7 @@ from PySide6.QtCore import QEvent, QObject, QStringListModel, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QCompleter, QLineEdit, QListView
 
-from playground.requestlog.filter import GROUP_KINDS, HAS_WORDS, IS_WORDS, KEYS, SOURCE_WORDS
-from playground.requestlog.log_queries import Words
+from playground.requestlog.filter import GROUP_KINDS, HAS_WORDS, IS_WORDS, KEYS, SOURCE_WORDS, Words
 from playground.ui.widgets.lossless_text import from_utf16, to_utf16
 
 _SPACES = " \t\n,;"

@@ -224,3 +224,17 @@ def test_the_short_inspector_is_visible_while_the_pane_is_hidden_also_if_it_neve
     assert asked.args == ["toggle_inspector"]
     pane.setVisible(True)
     assert pane.strip.isHidden()
+
+
+def test_first_forecast_polishes_no_row_twice(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    # QWidget.style() builds 566 members of enumerations.
+    asked: list[QWidget] = []
+    monkeypatch.setattr(QWidget, "style", lambda widget: (asked.append(widget), QApplication.style())[1])
+    pane = InspectorPane()
+    qtbot.addWidget(pane)
+    pane.show_forecast(runs.FORECAST)
+    pane.show()
+    assert pane.forecast.rows["forecast"].isVisible()
+    assert not asked
+    pane.show_forecast(None)
+    assert asked == [pane.forecast.rows["forecast"]._value]
