@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QScrollArea, QStyle, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.client.endpoint import Rates
@@ -229,7 +229,12 @@ def test_the_short_inspector_is_visible_while_the_pane_is_hidden_also_if_it_neve
 def test_first_forecast_polishes_no_row_twice(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
     # QWidget.style() builds 566 members of enumerations.
     asked: list[QWidget] = []
-    monkeypatch.setattr(QWidget, "style", lambda widget: (asked.append(widget), QApplication.style())[1])
+
+    def style(widget: QWidget) -> QStyle:
+        asked.append(widget)
+        return QApplication.style()
+
+    monkeypatch.setattr(QWidget, "style", style)
     pane = InspectorPane()
     qtbot.addWidget(pane)
     pane.show_forecast(runs.FORECAST)
