@@ -261,10 +261,14 @@ def style_sheet(chevron: str, check: str, zoom: float = 1.0) -> str:
         return f"{found[1]}{round(int(found[2]) * zoom)}px"
 
     made = _OF_MARK.sub(lambda rule: _LENGTH.sub(scaled, rule[0]), made)
+    made = _OF_MENU.sub(lambda found: f"{found[1]}{round(int(found[2]) + MARK_PX * (zoom - 1))}px", made)
     return _OF_TEXT.sub(scaled, made)
 
 
-_OF_TEXT = re.compile(r'((?:font-size|min-height): |QPushButton\[look="menu"\](?::focus)? { padding: \dpx )(\d+)px')
+MARK_PX = 12
+_OF_TEXT = re.compile(r"((?:font-size|min-height): )(\d+)px")
+_OF_MENU = re.compile(r'(QPushButton\[look="menu"\](?::focus)? { padding: \dpx )(\d+)px')
+"""The room at the right of a button with a menu, in which its arrow of MARK_PX is."""
 _OF_MARK = re.compile(r"::(?:indicator|menu-indicator|down-arrow|drop-down)[^{}]*{[^}]*}")
 """The rule of a mark beside text: a check box, or the arrow of a list."""
 _LENGTH = re.compile(r"(\b(?:width|height|border-radius|border): )(\d+)px")

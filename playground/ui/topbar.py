@@ -211,11 +211,11 @@ def _label(text: str, tone: str, *, right: bool = False) -> QLabel:
 
 HEIGHT_PX = 44
 LEAST_PX = 860
-COMPACT = range(7)
+COMPACT = range(8)
 """Levels of compactness: 0 all words; 1 "Verify" for "Verify caching"; 2 no words for it, 3 the modes, 4 the context,
-5 Send's keys and a mode's tools; 6 names shortened."""
+5 Send's keys and a mode's tools; 6 names shortened, 7 more so."""
 VERIFY = "Verify caching"
-_NAME_CHARACTERS, _FEW_CHARACTERS = 40, 14
+_NAME_CHARACTERS, _FEW_CHARACTERS = 40, (14, 10)
 
 
 @runtime_checkable
@@ -349,7 +349,7 @@ class TopBar(QFrame):
         tools: object = self._mode_tools
         if isinstance(tools, CompactTools):
             tools.show_compact(level >= 5)
-        most = _FEW_CHARACTERS if level >= 6 else _NAME_CHARACTERS
+        most = _FEW_CHARACTERS[level - 6] if level >= 6 else _NAME_CHARACTERS
         for button, name in zip((self._endpoint, self.file_button), self._names, strict=True):
             set_label(button, shortened_name(name, most))
 

@@ -31,7 +31,7 @@ from playground.client.endpoint import PLANS
 from playground.ui.main_window import tab_stops
 from playground.ui.panes.prompt.variables_table import _Value
 from playground.ui.session import Session
-from playground.ui.theme import PROMPT_PX, ZOOM, zoom_factor
+from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, zoom_factor
 from playground.ui.widgets.labels import ElidedLabel, IdLabel
 from tests.pictures import States
 
@@ -52,6 +52,7 @@ def later_tests_have_the_defaults(qapp: QApplication) -> Iterator[None]:
     qapp.setCursorFlashTime(flash)
     for name in (ZOOM, PROMPT_PX):
         qapp.setProperty(name, None)
+    apply_theme(qapp, load_theme("light"))
 
 
 _NO_DIGITS = str.maketrans("", "", "0123456789,.≈")

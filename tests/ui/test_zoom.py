@@ -29,7 +29,7 @@ from playground.ui.batch.model import WIDTHS
 from playground.ui.dialogs.palette import KeysSheet
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
-from playground.ui.theme import PROMPT_PX, ZOOM, scaled, zoom_factor
+from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, scaled, zoom_factor
 from playground.ui.widgets.icons import IconLabel, paint_row_icon
 from tests.ui.conftest import Tell
 
@@ -40,6 +40,7 @@ def later_tests_have_the_default_size(qapp: QApplication) -> Iterator[None]:
     yield
     for name in (ZOOM, PROMPT_PX):
         qapp.setProperty(name, None)
+    apply_theme(qapp, load_theme("light"))
 
 
 def sizes(window: MainWindow) -> dict[str, object]:

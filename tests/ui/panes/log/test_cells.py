@@ -136,7 +136,9 @@ async def test_a_request_that_runs_is_not_said_to_have_ended(stage: Stage) -> No
     await show.leave(stage.log, show.of("Now"), [AttemptStarted(0.0, 1)])
     await stage.shown(1)
     assert stage.cell(0, "status") == "running…"
-    assert stage.cell(0, "in", TIP) == "Not reported yet: the request is still going on"
+    assert stage.cell(0, "in", TIP) == (
+        "Estimated on this machine before sending. Not reported yet: the request is still going on"
+    )
     assert stage.cell(0, "request_id", TIP) == "No headers have come yet"
     assert stage.cell(0, "total", TIP) == "Not ended"
 
