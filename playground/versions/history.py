@@ -27,8 +27,8 @@ from playground.prompt.files import dump, load
 
 Reason: TypeAlias = Literal["sent", "saved", "named"]
 MAX_CHAIN, _LONGEST_CHAIN = 50, 1_000
-"""Number of differences after which a version is stored whole: a damaged line costs the versions up to the next whole one.
-Earlier versions of the program stored longer chains."""
+"""Number of differences after which a version is stored whole: a damaged line costs the versions up to the next
+whole one. Earlier versions of the program stored longer chains."""
 MAX_LABEL_CHARS, MAX_NOTE_CHARS = 200, 20_000
 _MAX_TEXT = 64 * 1024 * 1024
 _RECENT = 8
