@@ -26,8 +26,9 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, load
 
 Reason: TypeAlias = Literal["sent", "saved", "named"]
-MAX_CHAIN = 500
-"""Number of differences after which a version is stored whole: bounds reading time and the effect of a damaged line."""
+MAX_CHAIN, _LONGEST_CHAIN = 50, 1_000
+"""Number of differences after which a version is stored whole: a damaged line costs the versions up to the next
+whole one. Earlier versions of the program stored longer chains."""
 MAX_LABEL_CHARS, MAX_NOTE_CHARS = 200, 20_000
 _MAX_TEXT = 64 * 1024 * 1024
 _RECENT = 8
@@ -250,7 +251,7 @@ class History(Struct, eq=False):
         """Return the differences from a version back to one that is stored whole."""
         chain: list[Content] = []
         content = self.contents.get(id_)
-        while content is not None and not content.whole and len(chain) < 2 * MAX_CHAIN:
+        while content is not None and not content.whole and len(chain) < _LONGEST_CHAIN:
             chain.append(content)
             content = self.contents.get(content.base)
         return chain

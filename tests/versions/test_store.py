@@ -139,6 +139,24 @@ def test_load_torn_and_damaged_lines_keeps_the_other_versions(tmp_path: Path) ->
     assert history.versions()[-1].run_ids == ("r",)
 
 
+def test_load_damaged_line_costs_the_versions_up_to_the_next_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, texts = VersionStore(tmp_path), [f"Rule {step}." for step in range(130)]
+    for text in texts[:-60]:
+        store.record(KEY, prompt(text), "sent")
+    with monkeypatch.context() as earlier:  # a longer chain of an earlier version of the program is read
+        earlier.setattr(history_module, "MAX_CHAIN", 500)
+        for text in texts[-60:]:
+            store.record(KEY, prompt(text), "sent")
+    assert systems(VersionStore(tmp_path)) == texts
+    lines = store.path(KEY).read_bytes().split(b"\n")
+    lines[4] = lines[4].replace(b"Rule 4", b"Rule X").replace(b'"4"', b'"X"')
+    store.path(KEY).write_bytes(b"\n".join(lines))
+    left = systems(VersionStore(tmp_path))
+    assert [text for text in left if text] == texts[:4] + texts[51:]
+
+
 @pytest.mark.parametrize("data", [b"\0" * 5_000, b"[]\n{}\n", b"00000000 {}\n" * 3, b"zz \xff\n", b"\n\n"])
 def test_load_foreign_bytes_is_empty_and_usable(tmp_path: Path, data: bytes) -> None:
     store = VersionStore(tmp_path)
