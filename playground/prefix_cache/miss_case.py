@@ -113,6 +113,12 @@ class MissCase(Struct, frozen=True, dict=True):
         return not self.known.figures or max(possible, default=0) > self.shared.tokens - 3 * self.shared.error - NEAR
 
     @property
+    def shorter_than_served(self) -> bool:
+        """Return whether all that was served so far is longer than the prefix, so that reports exclude no minimum."""
+        size = self.shared.tokens
+        return not self.cached and self.minimum is None and size < LARGE_BLOCK and self.known.none_so_short(size)
+
+    @property
     def keeps_points(self) -> bool:
         """Return whether the server may keep whole messages, requests or saved states only, and have served all of
         these: no report has shown that it finds anything else again, and this one is nothing, a figure reported

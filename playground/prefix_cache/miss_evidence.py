@@ -103,6 +103,8 @@ class MissKnowledge(Struct, frozen=True):
     longest: float = 0.0
     """≈ tokens of the longest beginning that any earlier request shares."""
     reuses: Sequence[ReuseEvidence] = ()
+    reports: float = inf
+    """Number of reports so far."""
     never_served: bool = False
     """Whether no report so far had cached tokens."""
     figures: Sequence[int] = ()
@@ -191,6 +193,7 @@ def knowledge_of(
             (one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0
         ),
         reuses=_reuses(learned, prediction),
+        reports=learned.reports,
         never_served=learned.reports > 0 and not learned.units.figures,
         figures=learned.units.figures,
         outlived=learned.proofs.outlived(prediction.reach, learned.units.step),

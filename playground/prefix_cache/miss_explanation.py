@@ -21,6 +21,7 @@ from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, Mis
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.proofs import PART
+from playground.prefix_cache.round_robin import REPLICAS
 from playground.prefix_cache.template_order import served_beyond
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
@@ -385,14 +386,15 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     longest_pause = min(case.known.assumed_lifetime_s, 120.0)
     if gap_s is not None and gap_s > min(longest_pause, max(case.known.served_pauses[1], SHORT_PAUSE_S)):
         found.append(Candidate("gap", gap_s))
-    if short and case.may_be_short:
+    if short and (case.may_be_short or case.shorter_than_served):
         found.append(Candidate("minimum"))
     if case.may_be_running:
         found.append(Candidate("running"))
     if case.earlier.gap_s is not None and case.earlier.gap_s < min(case.known.served_pauses[0], SHORT_PAUSE_S):
         found.append(Candidate("not_stored"))
     found += [Candidate("restart"), Candidate("room")]
-    if not (case.may_be_off and case.known.never_served):
+    # Each replica serves nothing once.
+    if not (case.may_be_off and case.known.never_served and case.known.reports >= max(REPLICAS)):
         found.append(Candidate("replica"))
     if case.now.text != case.earlier.view.text:  # a template writes the same prompt in the same way
         found += _template_candidates(case)

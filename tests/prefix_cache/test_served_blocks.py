@@ -377,3 +377,25 @@ def test_user_who_differs_is_no_proof_that_the_server_keeps_users_apart() -> Non
     assert found is not None
     assert found.cause == "parameters"
     assert {"bypassed", "replica", "restart"} & {candidate.code for candidate in found.candidates}
+
+
+@pytest.mark.parametrize(("count", "possible"), [(4, True), (6, False)])
+def test_replica_is_a_candidate_until_more_requests_than_replicas_were_served_nothing(
+    count: int, possible: bool
+) -> None:
+    """Four replicas in turn serve nothing of the first four requests. A cache that is off never serves."""
+    server = Blocks(off=range(9)) if count == 6 else Blocks(replicas=range(4))
+    _, results = replayed(chat(server, count, length=600))
+    found = results[-1].explanation
+    assert found is not None
+    codes = {candidate.code for candidate in found.candidates}
+    assert "switched_off" in codes
+    assert ("replica" in codes) == possible
+
+
+def test_minimum_is_a_candidate_as_long_as_all_that_was_served_is_longer() -> None:
+    """A server with blocks of 784 tokens: the second conversation is shorter than what it served of the first."""
+    _, results = replayed([*chat(Blocks(784), 8, "a", 60), *chat(Blocks(784), 4, "b", 60)])
+    found = results[-1].explanation
+    assert found is not None
+    assert "minimum" in {candidate.code for candidate in found.candidates}
