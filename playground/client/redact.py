@@ -206,8 +206,8 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
 
 
 _UNTAGGED = 3
-"""First characters of a key between which no tag is looked for: a text without them, and the next one or a tag behind
-them, is not searched."""
+"""First characters of a key, which have no tag inside: only a text with them, and the next one or a tag behind them, is
+searched."""
 _TAG = re.compile(r'(?:<|\\u003[cC]|&lt;)/?[A-Za-z](?:[^<>"\\&]|\\"|&quot;){0,99}(?:>|\\u003[eE]|&gt;)')
 
 
