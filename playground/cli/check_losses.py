@@ -12,10 +12,9 @@ from playground.cli.check_inputs import CheckedInput
 from playground.client.endpoint import Rates
 from playground.export.terminal import visible_line
 from playground.lint.model import Evidence, Finding, FindingPlace, Severity
-from playground.prefix_cache.attempts import TimedRequest, retries, run_times
 from playground.prefix_cache.found_spans import BLOCK
 from playground.prefix_cache.losses import ProgramLosses, in_one_list, program_losses
-from playground.prefix_cache.program_groups import families
+from playground.prefix_cache.program_groups import TimedRequest, families, retries, run_times
 from playground.prefix_cache.varying_spans import Rewrite, VaryingSpan
 from playground.prompt.document import Json
 from playground.prompt.field_errors import Path as FieldPath

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
+from playground.prefix_cache.difference import IN_THE_PROMPT, TITLES, Cause
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.miss_explanation import MissExplanation

@@ -1,16 +1,29 @@
-"""What a server's cache is like, as far as its reports tell: the figures that a user sees."""
+"""What a server's cache is like, as far as its reports tell: figures that a user sees, lifetime and capacity."""
 
 from __future__ import annotations
+
+from math import inf
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.hypotheses import ROUTINGS
-from playground.prefix_cache.learned_parameters import LearnedParameters
-from playground.prefix_cache.lifetime import lifetime_of
+from playground.prefix_cache.learned_state import LearnedParameters
+from playground.prefix_cache.prediction import Prediction
+from playground.prefix_cache.reach import RETENTIONS
 from playground.prefix_cache.view import TOOLS
 
+HELD = 0.95
+"""Probability with which the cache holds at least the stated tokens."""
+LONGER = 1.25
+"""Factor of the lifetime up to which a pause after which a prefix was served may be shorter: one step of LIFETIMES."""
+_NEAR = 1.5
+"""Factor within which a lifetime counts as the same."""
+
+
+LifetimeSource = Literal["", "learned", "set"]
 ONE_CACHE = 0.85
 """Confidence in a single cache is not higher: replicas that are chosen by the prompt's beginning look the same."""
 
@@ -18,6 +31,94 @@ PROBABLE, UNEXPLAINED, AT_RANDOM = 0.7, 0.1, 0.1
 """A single cache is stated from this confidence on, up to this share of losses without another explanation, and up to
 this probability of replicas at random; not while each report that tells agrees with replicas in turn, too, or if some
 reports were exactly what an older request shares."""
+
+
+class ColdClock(Struct, frozen=True):
+    """When the warm prefix is expected to turn cold.
+
+    `warm_until_unix` is None if the lifetime is unknown or nothing is warm; `cold`: the prefix was sent before, and its
+    lifetime ended at `cold_since_unix`. `confidence` is 0 to 1. `source`: where the lifetime comes from, reports of the
+    server or the user's setting.
+    """
+
+    warm_until_unix: float | None = None
+    lifetime_s: float | None = None
+    confidence: float = 0.0
+    cold: bool = False
+    cold_since_unix: float | None = None
+    source: LifetimeSource = ""
+
+    @property
+    def basis(self) -> str:
+        """Return the lifetime and its source as text; empty if it is unknown."""
+        if self.lifetime_s is None:
+            return ""
+        if self.source == "set":
+            return f"cache lifetime {self.lifetime_s:,.0f} s, from Settings"
+        return f"cache lifetime ≈ {self.lifetime_s:,.0f} s, learned from this server's reports"
+
+
+def lifetime_of(learned: LearnedParameters) -> Estimate:
+    """Return the lifetime in seconds.
+
+    Unknown while reports allow that there is none, or few restarts explain them; if a prefix was served after a longer
+    pause; or if replicas at random are more probable, which miss after any pause.
+    """
+    weights = learned.hypotheses.retentions()
+    pairs = [(one.limit, weight) for one, weight in zip(RETENTIONS, weights, strict=True) if one.kind == "lifetime"]
+    total = sum(weight for _, weight in pairs)
+    if total < 0.5 or learned.proofs.restarts_explain_losses:
+        return Estimate(None, 0.0, learned.reports)
+    half, before = total / 2, 0.0
+    median = pairs[-1][0]
+    for seconds, weight in pairs:
+        before += weight
+        if before >= half:
+            median = seconds
+            break
+    if learned.hypotheses.at_random > 0.5 or learned.proofs.served_pauses[1] > LONGER * median:
+        return Estimate(None, 0.0, learned.reports)
+    confidence = sum(weight for seconds, weight in pairs if median / _NEAR <= seconds <= median * _NEAR)
+    return Estimate(round(median), min(confidence, 0.99), learned.reports)
+
+
+def capacity_of(learned: LearnedParameters) -> float:
+    """Return the tokens that the cache holds at least, with a probability of HELD; 0 if that is not known."""
+    weights = learned.hypotheses.retentions()
+    limited = sorted(
+        (one.limit if one.kind == "tokens" else 0.0, weight)
+        for one, weight in zip(RETENTIONS, weights, strict=True)
+        if one.kind in ("tokens", "slots")
+    )
+    before = 0.0
+    for limit, weight in limited:
+        before += weight
+        if before > 1 - HELD:
+            return limit
+    return inf
+
+
+def cold_clock(learned: LearnedParameters, prediction: Prediction, set_s: float | None = None) -> ColdClock:
+    """Return the clock of a prompt. `set_s`: the lifetime that the user set, for a server whose reports tell none."""
+    lifetime = lifetime_of(learned)
+    lifetime_s = set_s if lifetime.value is None else float(lifetime.value)
+    steps = prediction.reach.steps
+    if lifetime_s is None or not steps:
+        return ColdClock()
+    source: LifetimeSource = "set" if lifetime.value is None else "learned"
+    confidence = 0.0 if lifetime.value is None else lifetime.confidence
+    best = prediction.best
+    if best is not None and best.depth:
+        used = next(
+            (age for step, age in zip(steps, prediction.reach.ages, strict=True) if step.depth >= best.depth), 0.0
+        )
+    else:
+        used = prediction.reach.ages[0]
+    until = prediction.now - used + lifetime_s
+    if until <= prediction.now:
+        return ColdClock(None, lifetime_s, confidence, True, until, source)
+    warm = best is not None and best.depth > 0
+    return ColdClock(until if warm else None, lifetime_s, confidence, source=source)
 
 
 class Property(Struct, frozen=True):

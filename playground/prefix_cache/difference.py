@@ -13,7 +13,6 @@ from unicodedata import normalize
 
 from msgspec import Struct
 
-from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.message_content import joined
 from playground.prefix_cache.text_compare import (
     HEAD,
@@ -30,6 +29,70 @@ from playground.prefix_cache.value_kinds import ValueChange, ValueKind, value_ch
 from playground.prefix_cache.view import BASE, END, TURN_MARK, TURNS, CacheView, Order, PartKind, ViewPart
 from playground.prompt.document import Json
 
+Cause = Literal[
+    "edited",
+    "spacing",
+    "date",
+    "time",
+    "number",
+    "uuid",
+    "name",
+    "variable",
+    "order",
+    "removed",
+    "added",
+    "tools",
+    "parameters",
+    "first",
+    "idle",
+    "minimum",
+    "server",
+    "unreported",
+    "implausible",
+    "unknown",
+]
+
+TITLES: dict[Cause, str] = {
+    "edited": "Edit",
+    "spacing": "White space or case",
+    "date": "Date",
+    "time": "Time",
+    "number": "Number",
+    "uuid": "Identifier",
+    "name": "Name",
+    "variable": "Value",
+    "order": "Messages reordered",
+    "removed": "Messages removed",
+    "added": "Messages inserted",
+    "tools": "Tools changed",
+    "parameters": "Parameters changed",
+    "first": "First request: nothing cached",
+    "idle": "Idle for too long",
+    "minimum": "Below what this server caches",
+    "server": "The server, not the text",
+    "unreported": "Cached not reported",
+    "implausible": "The report cannot be right",
+    "unknown": "Cause not known",
+}
+
+IN_THE_PROMPT: frozenset[Cause] = frozenset(
+    (
+        "edited",
+        "spacing",
+        "date",
+        "time",
+        "number",
+        "uuid",
+        "name",
+        "variable",
+        "order",
+        "removed",
+        "added",
+        "tools",
+        "parameters",
+    )
+)
+"""Causes that the author of the prompt can fix."""
 # Servers may put the wanted output format or tool choice into the prompt, and may keep caches apart by model, user or
 # salt. Which do is not published, so every field may matter that is not known to bear on the answer only.
 HARMLESS = frozenset(

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from playground.prefix_cache.difference import unrelated
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
-from playground.prefix_cache.learned_parameters import LearnedParameters
+from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.message_content import NEXT_PART
 from playground.prefix_cache.prediction import CacheUsage, Prediction, Running

@@ -9,11 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache import learned_state
-from playground.prefix_cache.cache_profile import CacheProfile, profile
+from playground.prefix_cache.cache_profile import CacheProfile, ColdClock, capacity_of, cold_clock, lifetime_of, profile
 from playground.prefix_cache.endpoint_model import RECENT, EndpointCacheModel
 from playground.prefix_cache.forecast import Forecast, Score, Scorer, ago, span
 from playground.prefix_cache.index import Match, Sent
-from playground.prefix_cache.lifetime import ColdClock, capacity_of, cold_clock, lifetime_of
 from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge, knowledge_of
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage, Prediction

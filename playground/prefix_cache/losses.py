@@ -9,12 +9,12 @@ saves, once those in front are fixed. So the prices of all spans add up to all l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from math import log
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.attempts import RunTime
 from playground.prefix_cache.block_size import BlockSizeEstimator, CacheUnit
 from playground.prefix_cache.conversations import PredecessorFinder, history_texts, messages_of
 from playground.prefix_cache.earlier_heads import Heads
@@ -28,14 +28,16 @@ from playground.prefix_cache.found_spans import (
     size_error,
 )
 from playground.prefix_cache.history_changes import answer_of, history_changes
-from playground.prefix_cache.part_tree import PartTree
 from playground.prefix_cache.prefix_size import Measure
-from playground.prefix_cache.program_groups import Body, families
+from playground.prefix_cache.program_groups import Body, RunTime, families
 from playground.prefix_cache.repeated_text import RepeatedText, repeated_texts
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.varying_spans import HeadItem, VaryingSpan, head_items
-from playground.prefix_cache.view import view_of_fields
+from playground.prefix_cache.view import CacheView, view_of_fields
 
+_CHILDREN = 32
+"""Newest parts in the same place that a different part is compared with."""
 _LEARNED = 40
 """Reports to which the estimates of a program are fitted."""
 _LONG = 128
@@ -51,6 +53,36 @@ _ODD = 0.05
 _BETTER, _SURE = 1.0, 3.0
 """Logarithms of likelihood ratios: from the first one on, the tools count as behind the system text; from the second
 one on, their place is known."""
+
+
+class PartTree:
+    """Earlier prompts, part by part: how many code points of a prompt any of them begins with."""
+
+    def __init__(self) -> None:
+        self._children: dict[str, PartTree] = {}
+        self._ends: int | None = None
+
+    def shared(self, view: CacheView) -> tuple[int, tuple[int, int] | None]:
+        """Return the code points of the longest shared prefix, and the longest prompt that is a prefix as a whole: its
+        number and code points."""
+        node, whole = self, None
+        for part in view.parts:
+            text = view.text[part.start : part.end]
+            child = node._children.get(text)
+            if child is None:
+                newest = list(islice(reversed(node._children), _CHILDREN))
+                return part.start + max((common_prefix(text, other) for other in newest), default=0), whole
+            node = child
+            if node._ends is not None:
+                whole = node._ends, part.end
+        return len(view.text), whole
+
+    def add(self, view: CacheView, number: int) -> None:
+        """Take the prompt of a request in."""
+        node = self
+        for part in view.parts:
+            node = node._children.setdefault(view.text[part.start : part.end], PartTree())
+        node._ends = number
 
 
 class ProgramLosses(Struct, frozen=True):

@@ -9,13 +9,13 @@ from math import inf
 from msgspec import Struct
 
 from playground.prefix_cache.block_size import CacheUnit, Estimate
+from playground.prefix_cache.cache_profile import lifetime_of
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.hypotheses import Rendering
-from playground.prefix_cache.learned_parameters import LearnedParameters
-from playground.prefix_cache.lifetime import lifetime_of
+from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prediction import Prediction
-from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.proofs import LARGE, PART
 from playground.prefix_cache.view import (
     BASE,
@@ -38,6 +38,10 @@ CORRECTED = 0.6
 """Of the error of an estimated prefix: what is left once the tokens of the whole prompt are counted."""
 CONFIDENT = 0.7
 """Confidence from which an inferred minimum or lifetime is named as the cause."""
+LARGE_BLOCK = 1024
+"""Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
+PARTLY = 0.03
+"""Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
 
 
 class EarlierRequest(Struct, frozen=True):
@@ -276,3 +280,35 @@ def _reuses(learned: LearnedParameters, prediction: Prediction) -> list[ReuseEvi
         for one, reach in prediction.reaches.items()
         if reach.steps
     ]
+
+
+def agrees(cached: int, size: Size, known: MissKnowledge) -> bool:
+    """Return whether a report is what a server serves of so many shared tokens."""
+    if cached:
+        return in_blocks(cached, size, known) or whole_blocks(cached, size, known)
+    short = size.tokens < 1.1 * LARGE_BLOCK and known.none_so_short(size.tokens)
+    return short or size.tokens - 3 * size.error < known.block
+
+
+def in_blocks(cached: int, size: Size, known: MissKnowledge) -> bool:
+    """Return whether a report is what a server serves of so many tokens, with blocks that reports allow."""
+    slack = 3 * size.error + NEAR
+    usual = [block for block, weight in known.blocks if weight >= PARTLY and not cached % block]
+    missed = size.tokens - cached
+    return any(-slack <= missed <= max(block, NEAR) + slack for block in usual or (1,))
+
+
+def whole_blocks(cached: int, size: Size, known: MissKnowledge) -> bool:
+    """Return whether a report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
+    missed, slack = size.tokens - cached, 3 * size.error + NEAR
+    if not cached or missed < -slack:
+        return False
+    units = (cached // parts for parts in range(1, 9) if not cached % parts)
+    return any(missed < unit + slack and not any(figure % unit for figure in known.figures) for unit in units)
+
+
+def agreement(cached: int, size: Size, block: int) -> float:
+    """Return how well a report agrees with a shared size in blocks of `block` tokens, from 0 to 1."""
+    served = size.tokens // block * block
+    apart = max(abs(cached - served) - block - 2 * size.error, 0.0)
+    return float(1.0 / (1.0 + (apart / (24.0 + 2 * size.error)) ** 2))

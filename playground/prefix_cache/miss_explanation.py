@@ -13,16 +13,22 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache import miss_sentences
-from playground.prefix_cache.block_agreement import LARGE_BLOCK, agreement
-from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
-from playground.prefix_cache.difference import Difference, changed, difference, that_may_matter, unrelated
-from playground.prefix_cache.miss_case import PROVED, MissCase, case_of
-from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge
+from playground.prefix_cache.difference import (
+    IN_THE_PROMPT,
+    TITLES,
+    Cause,
+    Difference,
+    changed,
+    difference,
+    that_may_matter,
+    unrelated,
+)
+from playground.prefix_cache.miss_case import PROVED, MissCase, case_of, served_beyond
+from playground.prefix_cache.miss_evidence import CONFIDENT, LARGE_BLOCK, EarlierRequest, MissKnowledge, agreement
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.proofs import PART
 from playground.prefix_cache.round_robin import REPLICAS
-from playground.prefix_cache.template_order import served_beyond
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
     BASE,

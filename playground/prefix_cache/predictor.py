@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from playground.prefix_cache.block_size import SMALL_BLOCK
 from playground.prefix_cache.hypotheses import IRRELEVANT, ROUTINGS, Rendering, ReportOutcome
-from playground.prefix_cache.learned_parameters import LearnedParameters
+from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.match_tree import MatchNode, TreePath, counted_ends
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import Anchor, ForecastInterval, Measure, PrefixSizer, Size, interval

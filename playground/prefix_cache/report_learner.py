@@ -6,12 +6,11 @@ from playground.prefix_cache.block_size import SMALL_BLOCK
 from playground.prefix_cache.difference import differing, that_may_matter
 from playground.prefix_cache.hypotheses import ReportOutcome
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.kept_points import KINDS
-from playground.prefix_cache.learned_parameters import LearnedParameters
+from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.prediction import CacheUsage, Prediction
 from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure
 from playground.prefix_cache.proofs import SAME, ends_at
-from playground.prefix_cache.reach import Reach
+from playground.prefix_cache.reach import KINDS, Reach
 from playground.prefix_cache.sent_requests import SentRequests
 from playground.prefix_cache.view import MOVED_ORDERS, Order
 

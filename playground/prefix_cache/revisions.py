@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.causes import IN_THE_PROMPT
+from playground.prefix_cache.difference import IN_THE_PROMPT
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_explanation import MissExplanation

@@ -22,7 +22,7 @@ from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptS
 from playground.client.redact import redact, redact_error
 from playground.client.response_decoder import ResponseDecoder, request_ids
 from playground.client.retry import endpoint_hold_s
-from playground.prefix_cache.attempts import RETRY_S
+from playground.prefix_cache.program_groups import RETRY_S
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse

@@ -11,7 +11,6 @@ from statistics import median
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.attempts import TimedRequest, retries, run_times
 from playground.prefix_cache.found_spans import PromptUsage
 from playground.prefix_cache.losses import (
     ProgramLosses,
@@ -19,7 +18,7 @@ from playground.prefix_cache.losses import (
     program_losses,
     varying_spans,
 )
-from playground.prefix_cache.program_groups import families
+from playground.prefix_cache.program_groups import TimedRequest, families, retries, run_times
 from playground.prefix_cache.rewrites import proposals, sorted_tools
 from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan
 from playground.prompt.document import Document, Json, Tool, names, render

@@ -10,8 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
+from playground.prefix_cache.cache_profile import ColdClock
 from playground.prefix_cache.forecaster import PromptForecast
-from playground.prefix_cache.lifetime import ColdClock
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, dollars

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from playground.prefix_cache.causes import IN_THE_PROMPT
+from playground.prefix_cache.difference import IN_THE_PROMPT
 from playground.prefix_cache.replay import ReplayResult, replay_traffic
 from playground.prefix_cache.traffic import TrafficRecord, usage_of
 from tests.cache_engines import traffic

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from playground.prefix_cache.attempts import TimedRequest, retries
 from playground.prefix_cache.conversations import PredecessorFinder, history_texts, messages_of
 from playground.prefix_cache.history_changes import HistoryChange, history_changes
 from playground.prefix_cache.message_content import field_place
+from playground.prefix_cache.program_groups import TimedRequest, retries
 from playground.prefix_cache.view import ViewPart, view_of_fields
 
 ANSWER = "The parcel was scanned in the regional centre this morning and arrives on Monday."

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
-from playground.prefix_cache.kept_points import KINDS, KeptPoints, PointKind
 from playground.prefix_cache.learned_state import restore, state_of
 from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.reach import KINDS, KeptPoints, PointKind
 from playground.prefix_cache.replay import ReplayResult, replay_traffic
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.traffic import TrafficRecord, usage_of

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from playground.prefix_cache.cache_profile import profile
+from playground.prefix_cache.cache_profile import lifetime_of, profile
 from playground.prefix_cache.hypotheses import ROUTINGS
-from playground.prefix_cache.learned_parameters import LearnedParameters
-from playground.prefix_cache.lifetime import lifetime_of
+from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.reach import RETENTIONS, Reach

@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import QApplication
 
-from playground.prefix_cache.causes import TITLES, Cause
+from playground.prefix_cache.difference import TITLES, Cause
 from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
 from playground.prefix_cache.miss_sentences import Reason
 from playground.ui.batch.model import WIDTHS

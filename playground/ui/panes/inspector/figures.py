@@ -11,8 +11,8 @@ from msgspec import Struct
 from playground.client.endpoint import Cost, Rates, cost
 from playground.client.events import Usage
 from playground.export.terminal import visible_line
+from playground.prefix_cache.cache_profile import ColdClock
 from playground.prefix_cache.forecast import Forecast, against_forecast, clock_time, left
-from playground.prefix_cache.lifetime import ColdClock
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.runs.metrics import (
     Figure,

@@ -8,8 +8,8 @@ from html import escape
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QStackedWidget, QWidget
 
+from playground.prefix_cache.cache_profile import ColdClock
 from playground.prefix_cache.forecast import Forecast
-from playground.prefix_cache.lifetime import ColdClock
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.prefix_cache.text_compare import common_prefix
 from playground.runs.metrics import UNKNOWN, seconds
