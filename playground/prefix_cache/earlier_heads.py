@@ -23,10 +23,7 @@ _NEWEST = 8
 """Newest spans of a list with which another one is compared."""
 _PROSE = ({""}, {"key"}, {"", "key"})
 """Beginnings of rows that may be no entries of a list."""
-FAMILIES: Mapping[SpanKind, str] = {
-    **dict.fromkeys(_STATES, "state"),
-    **dict.fromkeys(_MOMENTS, "moment"),
-}
+FAMILIES: Mapping[SpanKind, str] = {**dict.fromkeys(_STATES, "state"), **dict.fromkeys(_MOMENTS, "moment")}
 
 
 class Heads:

@@ -17,15 +17,7 @@ from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.proofs import LARGE, PART
-from playground.prefix_cache.view import (
-    BASE,
-    MOVED_ORDERS,
-    PLAIN_ORDERS,
-    TURNS,
-    CacheView,
-    Order,
-    Reuse,
-)
+from playground.prefix_cache.view import BASE, MOVED_ORDERS, PLAIN_ORDERS, TURNS, CacheView, Order, Reuse
 from playground.prompt.document import Json
 
 NO_ROOM, LENGTH = 0.01, 0.6

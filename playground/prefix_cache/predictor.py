@@ -194,13 +194,7 @@ class Predictor:
         return anchors
 
     def _reach(
-        self,
-        path: TreePath,
-        order: Order,
-        rendering: Rendering,
-        sizer: PrefixSizer,
-        now: float,
-        made: list[Reach],
+        self, path: TreePath, order: Order, rendering: Rendering, sizer: PrefixSizer, now: float, made: list[Reach]
     ) -> Reach:
         """Return the reach of a rendering: one of `made` with the same order, if it is the same."""
         steps = path.tree.steps(path.nodes, rendering.reuse)

@@ -312,12 +312,7 @@ class _Head:
                 yield replace(self._varying(found, part, index, requests, behind), row=row, line=line)
 
     def _varying(
-        self,
-        found: VaryingRange,
-        part: Literal["message", "tool"],
-        index: int,
-        requests: Sequence[int],
-        behind: float,
+        self, found: VaryingRange, part: Literal["message", "tool"], index: int, requests: Sequence[int], behind: float
     ) -> HeadItem:
         """Return an item for a range. `behind`: ≈ stable tokens behind it."""
         estimate = self._of_tool if part == "tool" else self._estimate

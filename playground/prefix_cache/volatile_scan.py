@@ -93,16 +93,7 @@ def _same_lines(other: str, text: str) -> tuple[int, int]:
 
 
 VolatileKind = Literal[
-    "date",
-    "time",
-    "timestamp",
-    "identifier",
-    "counter",
-    "placeholder",
-    "person",
-    "contact",
-    "reading",
-    "location",
+    "date", "time", "timestamp", "identifier", "counter", "placeholder", "person", "contact", "reading", "location"
 ]
 LONG_ID = 24
 """Code points from which on an identifier is one by its looks alone."""
