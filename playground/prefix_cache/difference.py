@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from difflib import SequenceMatcher
-from typing import Literal
+from typing import Literal, get_args
 from unicodedata import normalize
 
 from msgspec import Struct
@@ -29,29 +29,10 @@ from playground.prefix_cache.value_kinds import ValueChange, ValueKind, value_ch
 from playground.prefix_cache.view import BASE, END, TURN_MARK, TURNS, CacheView, Order, PartKind, ViewPart
 from playground.prompt.document import Json
 
-Cause = Literal[
-    "edited",
-    "spacing",
-    "date",
-    "time",
-    "number",
-    "uuid",
-    "name",
-    "variable",
-    "order",
-    "removed",
-    "added",
-    "tools",
-    "parameters",
-    "first",
-    "idle",
-    "minimum",
-    "server",
-    "unreported",
-    "implausible",
-    "unknown",
+TextCause = Literal[
+    "edited", "spacing", "date", "time", "number", "uuid", "name", "variable", "order", "removed", "added", "tools"
 ]
-
+Cause = Literal[TextCause, "parameters", "first", "idle", "minimum", "server", "unreported", "implausible", "unknown"]
 TITLES: dict[Cause, str] = {
     "edited": "Edit",
     "spacing": "White space or case",
@@ -75,23 +56,7 @@ TITLES: dict[Cause, str] = {
     "unknown": "Cause not known",
 }
 
-IN_THE_PROMPT: frozenset[Cause] = frozenset(
-    (
-        "edited",
-        "spacing",
-        "date",
-        "time",
-        "number",
-        "uuid",
-        "name",
-        "variable",
-        "order",
-        "removed",
-        "added",
-        "tools",
-        "parameters",
-    )
-)
+IN_THE_PROMPT: frozenset[Cause] = frozenset((*get_args(TextCause), "parameters"))
 """Causes that the author of the prompt can fix."""
 # Servers may put the wanted output format or tool choice into the prompt, and may keep caches apart by model, user or
 # salt. Which do is not published, so every field may matter that is not known to bear on the answer only.

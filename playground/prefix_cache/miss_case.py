@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from math import gcd, inf, sqrt
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,9 +22,6 @@ from playground.prefix_cache.miss_evidence import (
     MissKnowledge,
     OrderEvidence,
     agreement,
-    agrees,
-    in_blocks,
-    whole_blocks,
 )
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.proofs import CHECKPOINT, GENERATION, PART, PROOF, SAME, ends_at, message_ends, near_figure
@@ -70,24 +68,11 @@ PROVED = 0.9
 """Probability of templates that leave out ids, names and reasoning from which these fields are no cause."""
 
 
-class BestOrder(Struct, frozen=True):
-    """The order that explains a report best: `found` is the first difference in it, and `shared` the tokens before.
-
-    `moved`: whether the template causes this difference by moving tools or system text, or by marking the last turn.
-    `agreeing`: share of the probable orders in which the report is what the shared beginning gives, 0 to 1.
-    """
-
-    order: Order
-    found: Difference | None
-    shared: Size
-    moved: bool
-    agreeing: float
-
-
 def best_order(
     now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool
-) -> BestOrder:
-    """Return the order in which a report for a prompt is explained best, beside an earlier prompt.
+) -> tuple[Difference | None, Size, Order | None, Order, float]:
+    """Return the order in which a report for a prompt is explained best, beside an earlier prompt: the fields of
+    `MissCase` from `found` on.
 
     `likely_only`: only in the most probable order, as something else may explain the report. If the prompt begins with
     the whole earlier one, only a template can cause a difference: its order must be probable.
@@ -110,7 +95,7 @@ def best_order(
             if moved and one.plausible < MOVING:
                 continue
             size = one.size(common_prefix(mine.text, theirs.text))
-            fitting = fitting or agrees(cached, size, known)
+            fitting = fitting or known.agrees(cached, size)
             fit = (one.weight if other is earlier else one.weight * UNRENDERED) * sum(
                 share * agreement(cached, size, block) for block, share in known.blocks or ((known.block, 1.0),)
             )
@@ -120,7 +105,7 @@ def best_order(
         agreeing += one.weight if fitting else 0.0
     _, order, other, size, moved = best or (0.0, "first", earlier, _canonical_size(now, earlier, known), False)
     found = difference(arranged(now, order), arranged(other, order))
-    return BestOrder(order, found, size, moved, agreeing / probable if probable else 1.0)
+    return found, size, order if moved else None, order, agreeing / probable if probable else 1.0
 
 
 def served_beyond(cached: int, size: Size, block: int) -> bool:
@@ -240,7 +225,7 @@ class MissCase(Struct, frozen=True, dict=True):
         if self.shared.tokens - before.tokens < PART + 3 * self.shared.error:
             return False
         if self.cached:
-            return self.in_usual_blocks(before)
+            return self.known.in_blocks(self.cached, before)
         short = bool(self.known.figures) and self.known.none_so_short(before.tokens)
         return before.tokens - 3 * before.error < (LARGE_BLOCK if short else self.known.block)
 
@@ -249,7 +234,7 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return whether the report is what a block size gives that reports allow, or the unit of all reports."""
         missed, slack = self.shared.tokens - self.cached, self.shared.error + NEAR / 2
         if self.cached:
-            return self.whole_blocks(self.shared) and not (self.known.inside or self.expected_less)
+            return self.known.whole_blocks(self.cached, self.shared) and not (self.known.inside or self.expected_less)
         weight = sum(weight for block, weight in self.known.blocks if missed < block + slack)
         return bool(self.known.figures) and weight >= PARTLY
 
@@ -274,12 +259,6 @@ class MissCase(Struct, frozen=True, dict=True):
             return self.earlier.gap_s
         return max(known.ended_gap_s, self.earlier.gap_s or 0.0)
 
-    @property
-    def part_missing(self) -> bool:
-        """Return whether the server found a part of a shared beginning only, and no block that reports allow leaves
-        out so much."""
-        return self._less_than_usual and not self.whole_blocks(self.sure)
-
     @cached_property
     def sure(self) -> Size:
         """Return what a server without losses finds again: of a prompt that was continued all but the opening of the
@@ -298,11 +277,15 @@ class MissCase(Struct, frozen=True, dict=True):
                 break
         return max(sizes, key=lambda size: size.tokens - 3 * size.error)
 
-    @property
-    def part_or_block(self) -> bool:
-        """Return whether the server found a part of a shared beginning only, unless it has large blocks of an unusual
-        size, which too few reports prove."""
-        return self._less_than_usual and not self.proved_blocks
+    @cached_property
+    def missing(self) -> Literal["", "part", "part or block"]:
+        """Return "part" if the server found a part of a shared beginning only, and no block that reports allow leaves
+        out so much; "part or block" if only large blocks of an unusual size do, which too few reports prove."""
+        if not self._less_than_usual:
+            return ""
+        if not self.known.whole_blocks(self.cached, self.sure):
+            return "part"
+        return "" if self.proved_blocks else "part or block"
 
     @property
     def _less_than_usual(self) -> bool:
@@ -433,7 +416,7 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return whether the request's own model lost a cached prefix: the change of model is not the reason."""
         longest = self.known.longest
         lost = self.other_model and longest - self.cached >= max(64.0, 1.5 * self.known.block)
-        return lost and not self.whole_blocks(Size(longest, NEAR))
+        return lost and not self.known.whole_blocks(self.cached, Size(longest, NEAR))
 
     @property
     def own_model_served(self) -> bool:
@@ -447,21 +430,13 @@ class MissCase(Struct, frozen=True, dict=True):
         limit = self.known.lifetime_s
         return limit is not None and self.earlier.gap_s is not None and self.earlier.gap_s > 0.8 * limit
 
-    def fits(self, size: Size) -> bool:
-        """Return whether the report is what a server with usual blocks serves of so many tokens."""
-        return self.in_usual_blocks(size) or self.whole_blocks(size)
-
-    def in_usual_blocks(self, size: Size) -> bool:
-        """Return whether the report is what a server serves of so many tokens, with blocks that reports allow."""
-        return in_blocks(self.cached, size, self.known)
-
     @property
     def less_than_edit_leaves(self) -> bool:
         """Return whether the server served less than what is before the difference, in blocks that reports allow."""
         missed = self.shared.tokens - self.cached
-        if not self.cached or missed <= 0 or self.in_usual_blocks(self.shared):
+        if not self.cached or missed <= 0 or self.known.in_blocks(self.cached, self.shared):
             return False
-        if not self.whole_blocks(self.shared):
+        if not self.known.whole_blocks(self.cached, self.shared):
             return True
         return missed >= PART + 3 * self.shared.error and not self.proved_blocks
 
@@ -492,7 +467,7 @@ class MissCase(Struct, frozen=True, dict=True):
         same = edited is not None and self._is_found(edited)
         size = plain.size(common_prefix(mine.text, theirs.text))
         unserved = self.known.never_served and not self.cached
-        return not same or unserved or not agrees(self.cached, size, self.known)
+        return not same or unserved or not self.known.agrees(self.cached, size)
 
     @property
     def more_may_be_lost(self) -> bool:
@@ -517,17 +492,13 @@ class MissCase(Struct, frozen=True, dict=True):
             mine, theirs = self._arranged(one.order)
             size = one.size(common_prefix(mine.text, theirs.text))
             missed = size.tokens - self.cached >= max(PART, self.known.block) + 3 * size.error
-            if missed and not (self.cached and agrees(self.cached, size, self.known)):
+            if missed and not (self.cached and self.known.agrees(self.cached, size)):
                 unserved += one.weight
         return unserved > 1 - PROVED
 
     def _arranged(self, order: Order) -> tuple[CacheView, CacheView]:
         """Return both prompts in an order."""
         return arranged(self.now, order), arranged(self.earlier.view, order)
-
-    def whole_blocks(self, size: Size) -> bool:
-        """Return whether the report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
-        return whole_blocks(self.cached, size, self.known)
 
     @cached_property
     def edit(self) -> Difference | None:
@@ -551,9 +522,9 @@ class MissCase(Struct, frozen=True, dict=True):
                 edited = None if one.order in SENT else found  # a bare order may leave out what differs before
             if found is None or edited is None or self._is_found(edited):
                 continue
-            if self._ends(one.size(found.shared)):
+            if self.known.agrees(self.cached, one.size(found.shared)):
                 return edited
-            if self.cached and one.longest is not None and self.fits(one.longest):
+            if self.cached and one.longest is not None and self.known.agrees(self.cached, one.longest):
                 return edited
         left_out = sum(one.weight for one in self.known.orders if one.order in SENT)
         # The text is the same only in a rendering for which the reports do not speak yet.
@@ -568,10 +539,6 @@ class MissCase(Struct, frozen=True, dict=True):
             edited.offset,
         )
 
-    def _ends(self, size: Size) -> bool:
-        """Return whether the report is what a prefix of so many tokens gives."""
-        return self.fits(size) if self.cached else agrees(0, size, self.known)
-
     @property
     def in_plain_order(self) -> bool:
         """Return whether all of the earlier prompt that this one continues was served, in blocks that reports allow, if
@@ -580,7 +547,7 @@ class MissCase(Struct, frozen=True, dict=True):
         if plain is None or not self.extends:
             return False
         size = plain.size(len(arranged(self.earlier.view, plain.order).text))
-        return self.cached >= size.tokens > 0 or self.in_usual_blocks(size)
+        return self.cached >= size.tokens > 0 or self.known.in_blocks(self.cached, size)
 
     @property
     def other_lost(self) -> bool:
@@ -597,7 +564,7 @@ class MissCase(Struct, frozen=True, dict=True):
         one = self.known.plain
         if one is None or not self.extends:
             return False
-        return self.whole_blocks(one.size(len(arranged(self.earlier.view, one.order).text)))
+        return self.known.whole_blocks(self.cached, one.size(len(arranged(self.earlier.view, one.order).text)))
 
 
 def _message_difference(now: CacheView, earlier: CacheView, index: int) -> Difference | None:
@@ -622,19 +589,7 @@ def case_of(
     report: tuple[int, int],
 ) -> MissCase:
     """Return the evidence of a report: `report` is cached and prompt tokens."""
-    cached, prompt = report
-    best = best_order(now, earlier.view, cached, known, likely_only=bool(parameters))
-    return MissCase(
-        now=now,
-        document=document,
-        earlier=earlier,
-        parameters=parameters,
-        known=known,
-        cached=cached,
-        prompt=prompt,
-        found=best.found,
-        shared=best.shared,
-        moved=best.order if best.moved else None,
-        order=best.order,
-        agreeing=best.agreeing,
+    found, shared, moved, order, agreeing = best_order(
+        now, earlier.view, report[0], known, likely_only=bool(parameters)
     )
+    return MissCase(now, document, earlier, parameters, known, *report, found, shared, moved, order, agreeing)

@@ -150,6 +150,28 @@ class MissKnowledge(Struct, frozen=True):
         """The most probable order in which no user message moves text."""
         return next((one for one in self.all_orders if one.order in PLAIN_ORDERS), None)
 
+    def agrees(self, cached: int, size: Size) -> bool:
+        """Return whether a report is what a server serves of so many shared tokens."""
+        if cached:
+            return self.in_blocks(cached, size) or self.whole_blocks(cached, size)
+        short = size.tokens < 1.1 * LARGE_BLOCK and self.none_so_short(size.tokens)
+        return short or size.tokens - 3 * size.error < self.block
+
+    def in_blocks(self, cached: int, size: Size) -> bool:
+        """Return whether a report is what a server serves of so many tokens, with blocks that reports allow."""
+        slack = 3 * size.error + NEAR
+        usual = [block for block, weight in self.blocks if weight >= PARTLY and not cached % block]
+        missed = size.tokens - cached
+        return any(-slack <= missed <= max(block, NEAR) + slack for block in usual or (1,))
+
+    def whole_blocks(self, cached: int, size: Size) -> bool:
+        """Return whether a report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
+        missed, slack = size.tokens - cached, 3 * size.error + NEAR
+        if not cached or missed < -slack:
+            return False
+        units = (cached // parts for parts in range(1, 9) if not cached % parts)
+        return any(missed < unit + slack and not any(figure % unit for figure in self.figures) for unit in units)
+
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""
         return not any(figure <= tokens + self.block for figure in self.figures)
@@ -272,31 +294,6 @@ def _reuses(learned: LearnedParameters, prediction: Prediction) -> list[ReuseEvi
         for one, reach in prediction.reaches.items()
         if reach.steps
     ]
-
-
-def agrees(cached: int, size: Size, known: MissKnowledge) -> bool:
-    """Return whether a report is what a server serves of so many shared tokens."""
-    if cached:
-        return in_blocks(cached, size, known) or whole_blocks(cached, size, known)
-    short = size.tokens < 1.1 * LARGE_BLOCK and known.none_so_short(size.tokens)
-    return short or size.tokens - 3 * size.error < known.block
-
-
-def in_blocks(cached: int, size: Size, known: MissKnowledge) -> bool:
-    """Return whether a report is what a server serves of so many tokens, with blocks that reports allow."""
-    slack = 3 * size.error + NEAR
-    usual = [block for block, weight in known.blocks if weight >= PARTLY and not cached % block]
-    missed = size.tokens - cached
-    return any(-slack <= missed <= max(block, NEAR) + slack for block in usual or (1,))
-
-
-def whole_blocks(cached: int, size: Size, known: MissKnowledge) -> bool:
-    """Return whether a report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
-    missed, slack = size.tokens - cached, 3 * size.error + NEAR
-    if not cached or missed < -slack:
-        return False
-    units = (cached // parts for parts in range(1, 9) if not cached % parts)
-    return any(missed < unit + slack and not any(figure % unit for figure in known.figures) for unit in units)
 
 
 def agreement(cached: int, size: Size, block: int) -> float:

@@ -175,26 +175,34 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
         return _differs(case, found)
     if case.cached == 0 and case.at_the_end and case.minimum and case.shared.tokens < case.minimum:
         return _below_minimum(case)
+    older_lost = case.expected_less or (case.newer_alone and bool(case.missing))
+    if not case.parameters:
+        why = _perhaps_lost(case, found, older_lost=older_lost)
+    else:
+        why = _by_parameters(case) if older_lost or case.missing or case.less_than_edit_leaves else None
+    return why or _differs(case, found, _candidates(case) if case.more_may_be_lost else ())
+
+
+def _perhaps_lost(case: MissCase, found: Difference, *, older_lost: bool) -> MissExplanation | None:
+    """Explain a report of less than the difference leaves, with the same parameters."""
     # Templates write other fields in different places, so that the prefix may end before the estimated place.
-    older_lost = case.expected_less or (case.newer_alone and (case.part_missing or case.part_or_block))
     certain = case.served_as_long or older_lost
-    missing = case.part_missing or older_lost
-    if case.parameters and (missing or case.part_or_block or case.less_than_edit_leaves):
-        return _by_parameters(case)
-    if missing and not case.parameters and (certain or found.part.kind == "content"):
+    if (case.missing == "part" or older_lost) and (certain or found.part.kind == "content"):
         return _lost(case, "partly_lost", certain=certain)
-    if case.may_be_off and not case.parameters:
+    if case.may_be_off:
         return _made(case, "unknown", "unknown", "edit_or_off")
-    if case.part_or_block and not case.parameters and found.part.kind == "content":
-        return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
-    if case.order_doubtful and not case.parameters:
-        return _made(case, "unknown", "unknown", "order_or_lost", _candidates(case))
-    if case.too_fresh and not case.parameters:
-        return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
-    if case.less_than_edit_leaves and not case.parameters:
-        reason: Reason = "block_or_partly_lost" if case.fits(case.shared) else "edit_or_partly_lost"
-        return _made(case, "unknown", "unknown", reason, _candidates(case))
-    return _differs(case, found, _candidates(case) if case.more_may_be_lost else ())
+    reason: Reason
+    if case.missing and found.part.kind == "content":
+        reason = "block_or_partly_lost"
+    elif case.order_doubtful:
+        reason = "order_or_lost"
+    elif case.too_fresh or (case.less_than_edit_leaves and case.known.agrees(case.cached, case.shared)):
+        reason = "block_or_partly_lost"
+    elif case.less_than_edit_leaves:
+        reason = "edit_or_partly_lost"
+    else:
+        return None
+    return _made(case, "unknown", "unknown", reason, _candidates(case))
 
 
 def _identical(case: MissCase) -> MissExplanation | None:
@@ -202,16 +210,15 @@ def _identical(case: MissCase) -> MissExplanation | None:
     if case.cached == 0 and case.minimum is not None and case.shared.tokens < case.minimum:
         return _below_minimum(case)
     if case.parameters:
-        partly = case.part_missing or case.part_or_block
-        return _by_parameters(case) if partly else None
+        return _by_parameters(case) if case.missing else None
     generated = _generated_again(case)
     if generated is not None:
         return generated
     # A server that has served parts of messages in usual blocks does not keep one large block of an unusual size.
     usual = case.known.inside and bool(case.known.figures)
-    if case.part_missing or case.expected_less or (case.part_or_block and usual):
+    if case.missing == "part" or case.expected_less or (case.missing and usual):
         return _lost(case, "partly_lost")
-    if case.part_or_block:
+    if case.missing:
         return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
     return _answer_edited(case)
 
@@ -232,7 +239,7 @@ def _answer_edited(case: MissCase) -> MissExplanation | None:
     size = case.size(found.shared)
     whole = earlier.prompt_tokens + earlier.completion_tokens - 1
     kept = found.around[0].strip() != found.around[1].strip()
-    if not kept or not case.in_usual_blocks(size) or whole // known.block * known.block <= case.cached:
+    if not kept or not case.known.in_blocks(case.cached, size) or whole // known.block * known.block <= case.cached:
         return None
     return _differs(replace(case, earlier=replace(earlier, view=generated), found=found, shared=size), found)
 
@@ -317,7 +324,7 @@ def _generated_again(case: MissCase) -> MissExplanation | None:
     least = max(64.0, 1.5 * known.block)
     if not earlier.prompt_tokens - known.block <= case.cached <= whole - least:
         return None
-    message = max((part.index for part in earlier.view.parts if part.kind != "tool"), default=-1) + 1
+    message = earlier.view.messages
     calls = next((part for part in case.now.parts if part.kind == "tool_calls" and part.index == message), None)
     if calls is None or calls.start < end:
         return None
@@ -454,7 +461,7 @@ def _is_new(case: MissCase, found: Difference) -> bool:
     question of a program has: no value in a text that stays the same."""
     if found.cause != "edited" or found.part.kind != "content" or not case.cached:
         return False
-    if not case.in_usual_blocks(case.shared):
+    if not case.known.in_blocks(case.cached, case.shared):
         return False
     mine, theirs = (_content(view, found.part.index) for view in (case.now, case.earlier.view))
     rest = min(len(mine), len(theirs)) - common_prefix(mine, theirs)

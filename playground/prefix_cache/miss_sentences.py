@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -112,35 +113,8 @@ def sentence(
     case: MissCase, reason: Reason, candidates: tuple[Candidate, ...] = (), variable: str | None = None
 ) -> str:
     """Return the sentence of an explanation. `variable`: the one whose value contains the difference."""
-    words = {
-        "more_than_shared": _more_than_shared,
-        "new_text": _new_text,
-        "parameters": _parameters,
-        "emptied": _emptied,
-        "expired": _expired,
-        "below_minimum": _below_minimum,
-        "template_moves": _template_moves,
-        "template_marks_turn": _template_marks_turn,
-        "template_rewrites_calls": _template_rewrites_calls,
-        "lost": _lost,
-        "partly_lost": _partly_lost,
-        "other_replica": _other_replica,
-        "tool_order_or_lost": _tool_order_or_lost,
-        "short_or_lost": _short_or_lost,
-        "template_and_lost": _template_and_lost,
-        "template_or_lost": _template_or_lost,
-        "edit_or_template": _edit_or_template,
-        "edit_or_lost": _edit_or_lost,
-        "edit_or_partly_lost": _edit_or_partly_lost,
-        "order_or_lost": _order_or_lost,
-        "whole_message_or_lost": _whole_message_or_lost,
-        "kept_points_or_lost": _kept_points_or_lost,
-        "block_or_partly_lost": _block_or_partly_lost,
-        "edit_or_off": _edit_or_off,
-        "block_or_template": _block_or_template,
-    }
     edit = reason in ("differs", "edit_and_perhaps_lost")
-    text = _differs(case, variable) if edit else words[reason](case)
+    text = _differs(case, variable) if edit else _SENTENCES[reason](case)
     if edit and candidates:
         text += (
             " The server may have lost text before it, too: if its template writes the tools or the system text there, "
@@ -149,80 +123,159 @@ def sentence(
     return f"{text} Candidates: {', '.join(one.words for one in candidates)}." if candidates else text
 
 
-def _differs(case: MissCase, variable: str | None) -> str:
-    found = case.found
-    assert found is not None
-    text = found.words
-    if variable is not None:
-        before, after = (quoted(text) if text else "nothing" for text in found.around)
-        text = f"the value of {{{{{variable}}}}} changed, {before} became {after}"
-    return f"The prefix ends in {place(case.now, found)}: {text}. {_cost(case)}"
-
-
-def _new_text(case: MissCase) -> str:
-    assert case.found is not None
-    return f"Everything before the new text was served, up to {place(case.now, case.found)}: {_fresh(case)}."
-
-
-def _cost(case: MissCase) -> str:
-    minimum = case.minimum or 0
-    if not case.cached and 0 < case.shared.tokens < minimum:
-        return (
-            f"Nothing after it can match, and the ≈ {case.shared.tokens:,.0f} tokens before it are fewer than the "
-            f"{minimum:,} below which this server probably caches nothing: {_fresh(case)}."
+_SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
+    "more_than_shared": lambda case: (
+        f"{case.cached:,} tokens came from the cache, though the earlier request shares only "
+        f"≈ {case.shared.tokens:,.0f}. "
+        "Candidates: another position of the tools, cached answers, template text, or another program's request."
+    ),
+    "new_text": lambda case: f"Everything before the new text was served, up to {_where(case)}: {_fresh(case)}.",
+    "parameters": lambda case: (
+        f"{_shared(case)}, but {'; '.join(case.parameters)}. "
+        + (
+            "Models share no cache."
+            if case.other_model
+            else "A server may keep prompts that differ in it apart, or have lost the prefix for another reason."
         )
-    return f"Nothing after it can match: {_fresh(case)}."
+    ),
+    "emptied": lambda case: f"{_shared(case)}, but {case.earlier.lost}.",
+    "expired": lambda case: (
+        f"{_shared(case)}, but it was sent {span(case.earlier.gap_s or 0.0)} before. This server forgets unused "
+        f"prefixes after about {span(case.known.lifetime_s or 0.0)}, as far as its reports tell; the vendor publishes "
+        "no figure."
+    ),
+    "below_minimum": lambda case: (
+        (
+            f"The whole prompt is {case.prompt:,}"
+            if case.prompt < (case.minimum or 0)
+            else f"What the earlier request shares is ≈ {case.shared.tokens:,.0f}"
+        )
+        + f" tokens; this server probably caches nothing below {case.minimum or 0:,}. {_CLEARED}."
+    ),
+    "template_moves": lambda case: _by_template(case),
+    "template_marks_turn": lambda case: _by_template(case),
+    "template_rewrites_calls": lambda case: (
+        f"The prefix ends in the tool calls of message {case.earlier.view.messages + 1} (assistant): this server's "
+        "template probably writes them in another way than the model generated them, so that the generated tokens are "
+        f"not found again. {_CLEARED}: {_fresh(case)}."
+    ),
+    "lost": lambda case: f"{_unserved(case)} {_CLEARED}.",
+    "partly_lost": lambda case: (
+        f"{_shared(case)}, yet only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens "
+        f"came from the cache. {_CLEARED}."
+    ),
+    "other_replica": lambda case: (
+        f"{_unserved(case)[:-1]}, as forecast: this server probably "
+        f"sends requests to {f'{case.known.replicas} ' if case.known.replicas else ''}replicas in turn, and the one "
+        f"that answered has seen no more of this prompt. {_CLEARED}."
+    ),
+    "tool_order_or_lost": lambda case: (
+        f"{_unserved(case)} Either the server did not find them, "
+        f"or it puts tools into another order, in which the change is nearer to the beginning ({_what(case)})."
+    ),
+    "short_or_lost": lambda case: (
+        f"{_shared(case)}, yet none came from the cache. Either this server caches no prefix that short, and what "
+        f"follows keeps it short ({_what(case)}), or the server did not find it."
+    ),
+    "template_and_lost": lambda case: (
+        f"{_part(case)} {_why(case)[0].upper()}{_why(case)[1:]}, and what the earlier request shares ends in "
+        f"{_where(case)}. Even so another one shares more, which the server did not find."
+    ),
+    "template_or_lost": lambda case: (
+        f"{_part(case)} Either the prefix ends in {_where(case)}: {_why(case)}; or the server did not find the rest."
+    ),
+    "edit_or_template": lambda case: f"{_edit(case)}, or {_why(case)}.",
+    "edit_or_lost": lambda case: (
+        f"{_edit(case)}, or this server's template leaves out what differs there, and the server did not find the rest."
+    ),
+    "edit_or_partly_lost": lambda case: (
+        f"{_shared(case)}, yet only {case.cached:,} of them came from the cache. Either the server did not find the "
+        f"rest, or they are fewer than estimated and the prefix ends there ({_what(case)})."
+    ),
+    "order_or_lost": lambda case: (
+        f"{_part(case)} Either the prefix ends in {_where(case)} ({_what(case)}), or this server's template writes the "
+        f"prompt in another order, in which an earlier request shares ≈ {case.known.longest:,.0f} tokens, and the "
+        "server did not find the rest."
+    ),
+    "whole_message_or_lost": lambda case: (
+        f"{_unserved(case)} Either this server finds only whole "
+        f"messages again, as with explicit cache breakpoints, and the prefix ends there ({_what(case)}), or the "
+        "server did not find the rest."
+    ),
+    "kept_points_or_lost": lambda case: (
+        f"{_shared(case)}, yet "
+        + (f"only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens" if case.cached else "none of them")
+        + " came from the cache. Either this server finds only whole messages, whole requests or saved states again, "
+        + f"and {'served the last one' if case.cached else 'has none that both requests share'}, or it did not find "
+        "the rest."
+    ),
+    "block_or_partly_lost": lambda case: (
+        f"{_unserved(case)} Either this server caches whole blocks of so many tokens and "
+        + ("another block did not fit" if case.found is None else f"the prefix ends there ({_what(case)})")
+        + ", or the server did not find the rest."
+    ),
+    "edit_or_off": lambda case: (
+        f"None of {case.prompt:,} tokens came from the cache. Either the prefix ends in {_where(case)} "
+        f"({_what(case)}), or the cache is "
+        + (
+            f"switched off or has a minimum above {case.known.unserved:,.0f} tokens: this server has reported no "
+            "cached token so far, though a whole prompt of that size was sent again."
+            if case.known.never_served and case.known.unserved
+            else "off for such requests: the last ones had no cached token either, though they shared as much."
+        )
+    ),
+    "block_or_template": lambda case: (
+        f"Every byte of the earlier request is here, and {case.cached:,} tokens came from the cache. Either this "
+        f"server caches whole blocks of so many tokens, or {_why(case)}."
+    ),
+}
+
+
+def _differs(case: MissCase, variable: str | None) -> str:
+    text, minimum = _what(case), case.minimum or 0
+    if variable is not None and case.found is not None:
+        before, after = (quoted(text) if text else "nothing" for text in case.found.around)
+        text = f"the value of {{{{{variable}}}}} changed, {before} became {after}"
+    few = (
+        f", and the ≈ {case.shared.tokens:,.0f} tokens before it are fewer than the {minimum:,} below which this "
+        "server probably caches nothing"
+        if not case.cached and 0 < case.shared.tokens < minimum
+        else ""
+    )
+    return f"The prefix ends in {_where(case)}: {text}. Nothing after it can match{few}: {_fresh(case)}."
+
+
+def _where(case: MissCase) -> str:
+    assert case.found is not None
+    return place(case.now, case.found)
+
+
+def _what(case: MissCase) -> str:
+    assert case.found is not None
+    return case.found.words
 
 
 def _fresh(case: MissCase) -> str:
     return f"{case.prompt - case.cached:,} of {case.prompt:,} tokens were fresh"
 
 
-def _more_than_shared(case: MissCase) -> str:
-    return (
-        f"{case.cached:,} tokens came from the cache, though the earlier request shares only "
-        f"≈ {case.shared.tokens:,.0f}. "
-        "Candidates: another position of the tools, cached answers, template text, or another program's request."
-    )
+def _part(case: MissCase) -> str:
+    return f"{case.cached:,} of {case.prompt:,} tokens came from the cache."
 
 
-def _parameters(case: MissCase) -> str:
-    what = (
-        "Models share no cache."
-        if case.other_model
-        else "A server may keep prompts that differ in it apart, or have lost the prefix for another reason."
-    )
-    return f"{_shared(case)}, but {'; '.join(case.parameters)}. {what}"
+def _unserved(case: MissCase) -> str:
+    served = f"only {case.cached:,} tokens" if case.cached else "none of them"
+    return f"{_shared(case)}, yet {served} came from the cache."
 
 
-def _emptied(case: MissCase) -> str:
-    return f"{_shared(case)}, but {case.earlier.lost}."
-
-
-def _expired(case: MissCase) -> str:
-    return (
-        f"{_shared(case)}, but it was sent {span(case.earlier.gap_s or 0.0)} before. This server forgets unused "
-        f"prefixes after about {span(case.known.lifetime_s or 0.0)}, as far as its reports tell; the vendor publishes "
-        "no figure."
-    )
-
-
-def _below_minimum(case: MissCase) -> str:
-    minimum = case.minimum or 0
-    short = case.prompt < minimum
-    what = "The whole prompt is" if short else "What the earlier request shares is"
-    size = f"{case.prompt:,}" if short else f"≈ {case.shared.tokens:,.0f}"
-    return f"{what} {size} tokens; this server probably caches nothing below {minimum:,}. {_CLEARED}."
-
-
-_MOVES = (
-    "this server's template probably puts tools or system text before the last user message, so that each new user "
-    "message moves them"
-)
-
-
-def _marks(case: MissCase) -> str:
-    if case.moved is not None and BASE.get(case.moved, case.moved) == "last_calls":
+def _why(case: MissCase) -> str:
+    """Return what the template probably does, as a clause."""
+    if case.moved not in TURN_ORDERS:
+        return (
+            "this server's template probably puts tools or system text before the last user message, so that each new "
+            "user message moves them"
+        )
+    if BASE.get(case.moved, case.moved) == "last_calls":
         return (
             "this server's template probably leaves out text and reasoning beside tool calls as soon as the next user "
             "message follows them"
@@ -235,158 +288,8 @@ def _marks(case: MissCase) -> str:
     )
 
 
-def _template_moves(case: MissCase) -> str:
-    return _by_template(case, _MOVES)
-
-
-def _template_marks_turn(case: MissCase) -> str:
-    return _by_template(case, _marks(case))
-
-
-def _by_template(case: MissCase, why: str) -> str:
-    assert case.found is not None
-    return f"The prefix ends in {place(case.now, case.found)}: {why}. {_CLEARED}: {_fresh(case)}."
-
-
-def _template_rewrites_calls(case: MissCase) -> str:
-    message = max((part.index for part in case.earlier.view.parts if part.kind != "tool"), default=-1) + 2
-    return (
-        f"The prefix ends in the tool calls of message {message} (assistant): this server's template probably "
-        "writes them in another way than the model generated them, so that the generated tokens are not found again. "
-        f"{_CLEARED}: {_fresh(case)}."
-    )
-
-
-def _lost(case: MissCase) -> str:
-    return f"{_shared(case)}, yet {_served(case)} came from the cache. {_CLEARED}."
-
-
-def _served(case: MissCase) -> str:
-    """Return the served tokens in words."""
-    return f"only {case.cached:,} tokens" if case.cached else "none of them"
-
-
-def _partly_lost(case: MissCase) -> str:
-    return (
-        f"{_shared(case)}, yet only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens "
-        f"came from the cache. {_CLEARED}."
-    )
-
-
-def _other_replica(case: MissCase) -> str:
-    count = f"{case.known.replicas} " if case.known.replicas else ""
-    return (
-        f"{_shared(case)}, yet {_served(case)} came from the cache, as forecast: this server probably "
-        f"sends requests to {count}replicas in turn, and the one that answered has seen no more of this "
-        f"prompt. {_CLEARED}."
-    )
-
-
-def _tool_order_or_lost(case: MissCase) -> str:
-    assert case.found is not None
-    return (
-        f"{_shared(case)}, yet {_served(case)} came from the cache. Either the server did not find them, "
-        f"or it puts tools into another order, in which the change is nearer to the beginning ({case.found.words})."
-    )
-
-
-def _short_or_lost(case: MissCase) -> str:
-    assert case.found is not None
-    return (
-        f"{_shared(case)}, yet none came from the cache. Either this server caches no prefix that short, and what "
-        f"follows keeps it short ({case.found.words}), or the server did not find it."
-    )
-
-
-def _template_and_lost(case: MissCase) -> str:
-    assert case.found is not None
-    why = _marks(case) if case.moved in TURN_ORDERS else _MOVES
-    return (
-        f"{case.cached:,} of {case.prompt:,} tokens came from the cache. {why[0].upper()}{why[1:]}, and what the "
-        f"earlier request shares ends in {place(case.now, case.found)}. Even so another one shares more, which the "
-        "server did not find."
-    )
-
-
-def _template_or_lost(case: MissCase) -> str:
-    assert case.found is not None
-    why = _marks(case) if case.moved in TURN_ORDERS else _MOVES
-    return (
-        f"{case.cached:,} of {case.prompt:,} tokens came from the cache. Either the prefix ends in "
-        f"{place(case.now, case.found)}: {why}; or the server did not find the rest."
-    )
-
-
-def _edit_or_template(case: MissCase) -> str:
-    why = _marks(case) if case.moved in TURN_ORDERS else _MOVES
-    return f"{_edit(case)}, or {why}."
-
-
-def _edit_or_lost(case: MissCase) -> str:
-    return (
-        f"{_edit(case)}, or this server's template leaves out what differs there, and the server did not find the rest."
-    )
-
-
-def _edit_or_partly_lost(case: MissCase) -> str:
-    assert case.found is not None
-    return (
-        f"{_shared(case)}, yet only {case.cached:,} of them came from the cache. Either the server did not find the "
-        f"rest, or they are fewer than estimated and the prefix ends there ({case.found.words})."
-    )
-
-
-def _order_or_lost(case: MissCase) -> str:
-    assert case.found is not None
-    return (
-        f"{case.cached:,} of {case.prompt:,} tokens came from the cache. Either the prefix ends in "
-        f"{place(case.now, case.found)} ({case.found.words}), or this server's template writes the prompt in another "
-        f"order, in which an earlier request shares ≈ {case.known.longest:,.0f} tokens, and the server did not find "
-        "the rest."
-    )
-
-
-def _whole_message_or_lost(case: MissCase) -> str:
-    assert case.found is not None
-    return (
-        f"{_shared(case)}, yet {_served(case)} came from the cache. Either this server finds only whole "
-        f"messages again, as with explicit cache breakpoints, and the prefix ends there ({case.found.words}), or the "
-        "server did not find the rest."
-    )
-
-
-def _kept_points_or_lost(case: MissCase) -> str:
-    some = f"only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens"
-    served, kept = (
-        (some, "served the last one") if case.cached else ("none of them", "has none that both requests share")
-    )
-    return (
-        f"{_shared(case)}, yet {served} came from the cache. Either this server finds only whole messages, whole "
-        f"requests or saved states again, and {kept}, or it did not find the rest."
-    )
-
-
-def _block_or_partly_lost(case: MissCase) -> str:
-    end = "another block did not fit" if case.found is None else f"the prefix ends there ({case.found.words})"
-    return (
-        f"{_shared(case)}, yet {_served(case)} came from the cache. Either this server caches whole "
-        f"blocks of so many tokens and {end}, or the server did not find the rest."
-    )
-
-
-def _edit_or_off(case: MissCase) -> str:
-    assert case.found is not None
-    if case.known.never_served and case.known.unserved:
-        why = (
-            f"the cache is switched off or has a minimum above {case.known.unserved:,.0f} tokens: this server has "
-            "reported no cached token so far, though a whole prompt of that size was sent again"
-        )
-    else:
-        why = "the cache is off for such requests: the last ones had no cached token either, though they shared as much"
-    return (
-        f"None of {case.prompt:,} tokens came from the cache. Either the prefix ends in {place(case.now, case.found)} "
-        f"({case.found.words}), or {why}."
-    )
+def _by_template(case: MissCase) -> str:
+    return f"The prefix ends in {_where(case)}: {_why(case)}. {_CLEARED}: {_fresh(case)}."
 
 
 def _edit(case: MissCase) -> str:
@@ -394,14 +297,6 @@ def _edit(case: MissCase) -> str:
     return (
         f"{case.cached:,} tokens came from the cache. Either an edit ended the prefix, in "
         f"{place(case.now, case.edit)} ({case.edit.words})"
-    )
-
-
-def _block_or_template(case: MissCase) -> str:
-    why = _marks(case) if case.moved in TURN_ORDERS else _MOVES
-    return (
-        f"Every byte of the earlier request is here, and {case.cached:,} tokens came from the cache. Either this "
-        f"server caches whole blocks of so many tokens, or {why}."
     )
 
 

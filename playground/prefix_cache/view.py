@@ -97,6 +97,11 @@ class CacheView(Struct, frozen=True):
         """Return the hash of the text, which is computed once: a prompt may have 10,000 parts."""
         return hash(self.text)
 
+    @property
+    def messages(self) -> int:
+        """Return the number of messages."""
+        return max((part.index for part in self.parts if part.kind != "tool"), default=-1) + 1
+
     def locate(self, offset: int) -> tuple[ViewPart, int] | None:
         """Return the part that contains code point `offset` and the offset inside it; None for an empty prompt.
 
@@ -359,7 +364,7 @@ _REASONING_FIELDS = ("reasoning_content", "reasoning")
 
 def with_answer(view: CacheView, answer: str) -> CacheView:
     """Return a canonical view with a generated answer of text only as its last message."""
-    start, index = len(view.text), max((part.index for part in view.parts if part.kind != "tool"), default=-1) + 1
+    start, index = len(view.text), view.messages
     middle = start + len(OPENING)
     text = f"{view.text}{OPENING}{answer}{END}"
     parts = ViewPart("role", index, start, middle), ViewPart("content", index, middle, len(text))
