@@ -259,7 +259,8 @@ def _files(names: Sequence[str], baseline: str | None) -> list[str]:
 
 
 def _read(name: str) -> Iterator[CheckedInput]:
-    data = _bytes(name)
+    recorded = name.lower().endswith((*_LINES, ".har"))
+    data = read_input(name, max_bytes=(8 if recorded else 1) * MAX_FILE_BYTES)
     head = data[:4096].lstrip(_BOM)
     if name.lower().endswith(_LINES) or (head.startswith(b"{") and _is_lines(data)):
         yield from _lines(name, data)
@@ -278,11 +279,6 @@ def _value(data: bytes) -> Json:
     except ValueError:
         return None
     return value
-
-
-def _bytes(name: str) -> bytes:
-    recorded = name.lower().endswith((*_LINES, ".har"))
-    return read_input(name, max_bytes=(8 if recorded else 1) * MAX_FILE_BYTES)
 
 
 def _is_lines(data: bytes) -> bool:

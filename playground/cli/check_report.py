@@ -259,17 +259,15 @@ def _print_github(report: CheckReport) -> None:
     for item, finding in report.all():
         line, column = position(item, finding)
         fields = {"file": item.file, "line": str(line), "col": str(column), "title": finding.title}
-        head = ",".join(f"{name}={_property(value)}" for name, value in fields.items())
+        head = ",".join(
+            f"{name}={_data(value).replace(':', '%3A').replace(',', '%2C')}" for name, value in fields.items()
+        )
         text = _data(_message(finding, item))
         print_line(redact(f"::{_LEVELS[finding.severity][1]} {head}::{text}", None))
 
 
 def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 _FORMATS: dict[str, Callable[[CheckReport], None]] = {

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.moved_text import MovedText, increasing, moved_text
-from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.text_compare import common_prefix, once
 from playground.prefix_cache.value_kinds import REACH, kind_of, typed_values
 
 LONG_UNIT = 240
@@ -55,7 +55,7 @@ def varying_ranges(texts: Sequence[str]) -> list[VaryingRange]:
     if len(version_of) < 2:
         return []
     distinct = list(version_of)
-    head = _shared_lines(distinct)
+    head = distinct[0].rfind("\n", 0, common_prefix(min(distinct), max(distinct))) + 1  # whole lines
     numbers = [version_of[text] for text in texts]
     if head:
         distinct = [text[head:] for text in distinct]
@@ -82,12 +82,6 @@ def _ranges(distinct: Sequence[str], numbers: Sequence[int]) -> list[VaryingRang
         for part in _by_position(rows, region):
             found += _in_units(distinct, starts, part, numbers)
     return found
-
-
-def _shared_lines(texts: Sequence[str]) -> int:
-    """Return how many code points of whole lines all texts begin with."""
-    shared = common_prefix(min(texts), max(texts))
-    return texts[0].rfind("\n", 0, shared) + 1
 
 
 def _in_units(
@@ -209,7 +203,7 @@ _SAME_UNITS = 0.8
 
 def _anchors(rows: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
     """Return the positions of each key that every row has exactly once, where all rows have them in one order."""
-    positions = [_once(row) for row in rows]
+    positions = [once(row) for row in rows]
     shared = set(positions[0]).intersection(*positions[1:])
     common = [key for key in positions[0] if key and key in shared]
     for row in positions[1:]:
@@ -217,14 +211,6 @@ def _anchors(rows: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
         if order != sorted(order):
             common = [common[index] for index in increasing(order)]
     return list(zip(*([row[key] for key in common] for row in positions), strict=True))
-
-
-def _once(row: Sequence[str]) -> dict[str, int]:
-    found = dict(zip(row, range(len(row)), strict=True))
-    if len(found) == len(row):
-        return found
-    counts = Counter(row)
-    return {key: position for key, position in found.items() if counts[key] == 1}
 
 
 def _in_region(

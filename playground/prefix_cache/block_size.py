@@ -204,23 +204,18 @@ class BlockSizeEstimator:
 
     def _best_block(self) -> tuple[int, float]:
         if self._step is None:
-            self._step = self._most_probable_block()
+            weights: dict[int, float] = {}
+            for (block, _), value in self._logs.items():
+                weights[block] = weights.get(block, 0.0) + exp(value)
+            block, weight = max(weights.items(), key=lambda item: item[1])
+            self._step = block, weight / sum(weights.values())
         return self._step
 
-    def _most_probable_block(self) -> tuple[int, float]:
-        weights: dict[int, float] = {}
-        for (block, _), value in self._logs.items():
-            weights[block] = weights.get(block, 0.0) + exp(value)
-        block, weight = max(weights.items(), key=lambda item: item[1])
-        return block, weight / sum(weights.values())
-
     def state(self) -> dict[str, object]:
-        """Return the learned state as JSON values."""
         table = [[block, minimum, round(value, 4)] for (block, minimum), value in self._logs.items()]
         return {"table": table, "seen": sorted(self._seen)[:200], "misses": self._misses}
 
     def restore(self, table: list[tuple[int, int, float]], seen: list[int], misses: int) -> None:
-        """Continue from a stored state."""
         for block, minimum, value in table:
             if block > 0:
                 self._logs[block, minimum] = value

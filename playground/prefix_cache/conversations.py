@@ -36,7 +36,6 @@ class MessageSpan(Struct, frozen=True):
 
 
 def messages_of(view: CacheView) -> list[MessageSpan]:
-    """Return the messages of a canonical view."""
     rows: dict[int, list[ViewPart]] = {}
     for part in view.parts:
         if part.kind != "tool":
@@ -154,7 +153,6 @@ class PredecessorFinder:
         return whole, bare
 
     def add(self, number: int, history: Sequence[HistoryText]) -> None:
-        """Take a request in."""
         self._histories[number] = tuple(history)
         self._weights[number] = sum(one.weight for one in dict.fromkeys(history))
         self._newest.append(number)

@@ -42,7 +42,6 @@ class Heads:
         self._newest: dict[tuple[int, ...], int] = {}
 
     def add(self, number: int) -> None:
-        """Take a request in."""
         node: dict[int, Any] = self._tree
         row = self.rows[number]
         for version in row:

@@ -35,7 +35,6 @@ class Score(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """All of it in words."""
         if self.reports is False:
             return "This server does not report cached tokens: no forecast can be held against anything."
         if self.median_error_tokens is None or self.median_error_blocks is None or self.inside is None:
@@ -87,7 +86,6 @@ class Scorer:
 
     @property
     def score(self) -> Score:
-        """As it is."""
         if self._score is None:
             self._score = self._made()
         return self._score

@@ -237,7 +237,11 @@ class FoundSpans:
 
     def _join_moved(self) -> None:
         """Count values of a message with text in another order as part of that finding: they are in the text."""
-        moved = {found.span.path: key for key, found in self._found.items() if _is_moved(found.span)}
+        moved = {
+            found.span.path: key
+            for key, found in self._found.items()
+            if found.span.history and found.span.kind == "reordered_text"
+        }
         joined: dict[object, object] = {
             key: moved[found.span.path]
             for key, found in self._found.items()
@@ -357,10 +361,6 @@ def _in_one_line(one: HeadItem, first: HeadItem) -> bool:
         return one is first
     places = {(item.span.part, item.span.index, item.span.path, item.line) for item in (one, first) if item.span}
     return len(places) == 1 and numbered(one.versions) == numbered(first.versions)
-
-
-def _is_moved(span: VaryingSpan) -> bool:
-    return span.history and span.kind == "reordered_text"
 
 
 def _summed(pairs: Iterable[tuple[object, float]]) -> dict[object, float]:

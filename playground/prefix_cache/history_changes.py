@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from playground.prefix_cache.alignment import varying_ranges
 from playground.prefix_cache.conversations import MessageSpan, is_edit
 from playground.prefix_cache.json_order import reordered_objects
+from playground.prefix_cache.text_compare import once
 from playground.prefix_cache.view import CacheView, PartKind, ViewPart
 from playground.prompt.document import Json
 
@@ -159,7 +160,7 @@ def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int,
     counts = Counter(new)
     if sum(counts[text] for text in old) <= MAX_PAIRS:
         return SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    before, now = _unique(old), _unique(new)
+    before, now = once(old), once(new)
     votes = Counter(now[text] - before[text] for text in before.keys() & now.keys())
     shifts = (0, len(new) - len(old), *(shift for shift, _ in votes.most_common(1)))
     rows = [list(_equal_places(old, new, shift)) for shift in shifts]
@@ -176,12 +177,6 @@ def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int,
             found.append(("equal", first[1], at + 1, first[3], other + 1))
         i, k = at + 1, other + 1
     return found
-
-
-def _unique(texts: Sequence[str]) -> dict[str, int]:
-    """Return the places of the texts that occur once."""
-    counts = Counter(texts)
-    return {text: at for at, text in enumerate(texts) if counts[text] == 1}
 
 
 def _equal_places(old: Sequence[str], new: Sequence[str], shift: int) -> Iterator[tuple[int, int]]:

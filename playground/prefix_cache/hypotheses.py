@@ -9,14 +9,13 @@ together, routings apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from math import exp, log
+from math import exp, inf, log
 from operator import add, mul
 from typing import Literal
 
 from msgspec import Struct
 
 from playground.prefix_cache.block_size import CacheUnit
-from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.reach import CAPACITIES, LIFETIMES, RETENTIONS, Classes, Reach
 from playground.prefix_cache.view import BARE, BASE, LATE, ORDERS, REUSES, TURNS, Order, Reuse
@@ -107,12 +106,6 @@ def retention_priors(assumed_s: float) -> list[float]:
     return [log(share) for share in shares]
 
 
-def routing_priors() -> list[float]:
-    """Return log probabilities of ROUTINGS."""
-    shares = {"single": 0.9, "random": 0.06 / 5, "prefix_hash": 0.04 / 9}
-    return [log(shares[routing.kind]) for routing in ROUTINGS]
-
-
 class ReportOutcome(Struct, frozen=True):
     """`size` tokens are cached, up to code point `depth`, with probability `weight`, under `rendering`."""
 
@@ -148,7 +141,8 @@ class Hypotheses:
                 answers = _ANSWERS_PRIOR if rendering.answers else 1 - _ANSWERS_PRIOR
                 both = log(_ORDER_PRIOR[rendering.order]) + log(answers)
                 self._logs[rendering] = [both + prior for prior in priors]
-        self._routing_logs = routing_priors()
+        shares = {"single": 0.9, "random": 0.06 / 5, "prefix_hash": 0.04 / 9}
+        self._routing_logs = [log(shares[routing.kind]) for routing in ROUTINGS]
         self._lost, self._kept = _LOST_PRIOR
         self._surprise = 0.0
         self.replicas_in_turn = 0
@@ -304,12 +298,10 @@ class Hypotheses:
             else:
                 yield best, reaches[best], [sum(row) for row in zip(*(joint[one] for one in group), strict=True)]
 
-    def spread(self, reach: Reach, routing: Routing, upto: int) -> list[tuple[float, Size]]:
-        """Return probabilities and sizes of what replicas may serve, of the prefix cached up to code point `upto`."""
-        return self._spread(reach, routing, [step for step in reach.steps if step.depth <= upto])
-
     @staticmethod
-    def _spread(reach: Reach, routing: Routing, steps: Sequence[MatchStep]) -> list[tuple[float, Size]]:
+    def spread(reach: Reach, routing: Routing, upto: float = inf) -> list[tuple[float, Size]]:
+        """Return probabilities and sizes of what replicas may serve, of the prefix cached up to code point `upto`."""
+        steps = [step for step in reach.steps if step.depth <= upto]
         if routing.kind == "prefix_hash":
             if not steps:
                 return [(1.0, Size(0.0, 0.0))]
@@ -345,7 +337,8 @@ class Hypotheses:
             return found
 
         block = units[0].block if units else 16
-        lost = self._lost_chance(cached, prompt, block)
+        # The probability of the report if the server has lost something.
+        lost = (0.5 if cached == 0 else 0.0) + 0.5 * min(block / (prompt + block), 1.0)
         routings = self.routings()
         single = routings[0]
         spread_chance = self._spread_chance(reaches, routings, chance) if single < 0.98 else 0.0
@@ -410,11 +403,6 @@ class Hypotheses:
         kinds = [chance(size) for size, _ in classes.kinds]
         return [kinds[number] for number in classes.members]
 
-    @staticmethod
-    def _lost_chance(cached: int, prompt: int, block: int) -> float:
-        """Return the probability of a report if the server has lost something."""
-        return (0.5 if cached == 0 else 0.0) + 0.5 * min(block / (prompt + block), 1.0)
-
     def _spread_chance(
         self, reaches: Mapping[Rendering, Reach], routings: Sequence[float], chance: Callable[[Size], float]
     ) -> float:
@@ -452,7 +440,7 @@ class Hypotheses:
             if routing.kind == "single":
                 likely = (1 - rate) * fitting + rate * lost
             else:
-                found = sum(share * chance(size) for share, size in self._spread(reach, routing, reach.steps))
+                found = sum(share * chance(size) for share, size in self.spread(reach, routing))
                 likely = (1 - rate) * found + rate * lost
             self._routing_logs[at] += log(max(likely + stray, 1e-12))
 
@@ -485,7 +473,6 @@ class Hypotheses:
             self.cleared_upto, self.cleared = max(upto, self.cleared_upto), probability
 
     def state(self) -> dict[str, object]:
-        """Return the learned state as JSON values."""
         return {
             "renderings": {one.key: [round(value, 3) for value in logs] for one, logs in self._logs.items()},
             "routings": [round(value, 3) for value in self._routing_logs],

@@ -81,7 +81,6 @@ class TextNode:
         self.counted: Entry | None = None
 
     def refresh(self) -> None:
-        """Find the newest entries again."""
         below = [child.newest for child in (self.children or {}).values()]
         counted = [child.counted for child in (self.children or {}).values()]
         self.newest = _newest((*self.entries, *(entry for entry in below if entry)))
@@ -168,7 +167,6 @@ class PrefixTree:
         return upper
 
     def drop(self, entry: Entry) -> None:
-        """Take an entry out, and what text nothing else needs."""
         node = entry.node
         if node is None:
             return
@@ -231,7 +229,6 @@ class PrefixTree:
         return found
 
     def view(self, entry: Entry) -> CacheView:
-        """Return an entry's text and parts."""
         labels = []
         node = entry.node
         marks = self._marks(node) if node is not None and entry.parts is None else _NONE
@@ -388,7 +385,6 @@ class PrefixIndex:
         return self._tree.size
 
     def get(self, run_id: str) -> Sent | None:
-        """Return the request of that run."""
         entry = self._by_run.get(run_id)
         return self._sent(entry) if entry else None
 

@@ -32,12 +32,8 @@ class JsonObject(Struct, frozen=True):
     value: dict[str, Any]
 
 
-def json_objects(text: str) -> list[JsonObject]:
-    """Return the JSON objects with two members or more in a text, without those inside others."""
-    return list(_objects(text)) if len(text) <= _MAX_TEXT else []
-
-
 def _objects(text: str) -> Iterator[JsonObject]:
+    """Yield the JSON objects with two members or more in a text, without those inside others."""
     at = text.find("{")
     failures = 0
     while at >= 0 and failures < _MAX_FAILURES:
@@ -71,7 +67,7 @@ def reordered_objects(texts: Sequence[str]) -> tuple[list[str], list[ReorderedOb
 
     Values in them may differ too, and members may come and go: that is no difference of the returned texts.
     """
-    distinct = {text: json_objects(text) for text in dict.fromkeys(texts)}
+    distinct = {text: list(_objects(text)) if len(text) <= _MAX_TEXT else [] for text in dict.fromkeys(texts)}
     rows = list(distinct.values())
     if len(rows) < 2 or len({len(row) for row in rows}) > 1:
         return list(texts), []

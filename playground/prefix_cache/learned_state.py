@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.hypotheses import Hypotheses
@@ -134,24 +135,12 @@ def state_of(endpoint: str, model: str, learned: LearnedParameters) -> LearnedSt
 
 def restore(learned: LearnedParameters, state: LearnedState) -> None:
     """Continue with the learned state."""
-    one = state.estimator
-    learned.estimator.restore(one.values, one.covariance, one.squares, one.weight, one.reports)
-    learned.units.restore(state.units.table, state.units.seen, state.units.misses)
-    two = state.hypotheses
-    learned.hypotheses.restore(two.renderings, two.routings, two.lost, two.kept, two.tools_seen, two.answers_tested)
-    learned.residuals.restore(state.residuals.beyond, state.residuals.width, state.residuals.errors)
-    proofs = state.proofs
-    learned.proofs.restore(
-        proofs.unserved,
-        proofs.outlived,
-        proofs.spread,
-        proofs.shared,
-        inside=proofs.inside,
-        pauses=proofs.pauses,
-        moments=proofs.moments,
-        moved=proofs.moved,
-    )
-    learned.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
+    learned.estimator.restore(**asdict(state.estimator))
+    learned.units.restore(**asdict(state.units))
+    learned.hypotheses.restore(**asdict(state.hypotheses))
+    learned.residuals.restore(**asdict(state.residuals))
+    learned.proofs.restore(**asdict(state.proofs))
+    learned.round_robin.restore(**asdict(state.round_robin))
     learned.kept_points.restore(state.kept_points)
     learned.hypotheses.replicas_in_turn = learned.round_robin.replicas
     learned.reports = state.reports

@@ -78,7 +78,6 @@ class PartTree:
         return len(view.text), whole
 
     def add(self, view: CacheView, number: int) -> None:
-        """Take the prompt of a request in."""
         node = self
         for part in view.parts:
             node = node._children.setdefault(view.text[part.start : part.end], PartTree())
@@ -208,7 +207,6 @@ class _Program:
         return found
 
     def losses(self) -> ProgramLosses:
-        """Compare all requests."""
         finder, tree = PredecessorFinder(), PartTree()
         answers: list[bool] = []
         first = self._lead if self._has_system() else 0

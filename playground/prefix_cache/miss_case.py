@@ -497,7 +497,6 @@ class MissCase(Struct, frozen=True, dict=True):
         return unserved > 1 - PROVED
 
     def _arranged(self, order: Order) -> tuple[CacheView, CacheView]:
-        """Return both prompts in an order."""
         return arranged(self.now, order), arranged(self.earlier.view, order)
 
     @cached_property

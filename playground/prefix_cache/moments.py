@@ -83,17 +83,10 @@ def _selected(names: tuple[str, ...], *, ascii_only: bool) -> tuple[str, ...]:
 
 @cache
 def months(*, ascii_only: bool = False) -> tuple[str, ...]:
-    """Return the names of months in all languages, in lower case."""
-    return _selected(_all_months(), ascii_only=ascii_only)
-
-
-def _all_months() -> tuple[str, ...]:
-    return (*_joined(_flat(_file("calendar.json")["months"])), *_EXTRA_MONTHS)
-
-
-def _joined(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names, also without the zero-width non-joiners that few keyboards write (Malayalam തിങ്കളാഴ്‌ച)."""
-    return (*names, *(name.replace("\u200c", "") for name in names if "\u200c" in name))
+    names = _flat(_file("calendar.json")["months"])
+    # Few keyboards write the zero-width non-joiners (Malayalam തിങ്കളാഴ്‌ച).
+    joined = (name.replace("\u200c", "") for name in names if "\u200c" in name)
+    return _selected((*names, *joined, *_EXTRA_MONTHS), ascii_only=ascii_only)
 
 
 _EXTRA_MONTHS = (
@@ -104,21 +97,8 @@ _EXTRA_MONTHS = (
 
 @cache
 def days(*, ascii_only: bool = False) -> tuple[str, ...]:
-    """Return the names of weekdays in all languages, in lower case."""
-    return _selected(_all_days(), ascii_only=ascii_only)
-
-
-def _all_days() -> tuple[str, ...]:
-    return (
-        *_flat(_file("calendar.json")["days"]),
-        "segunda",
-        "terça",
-        "quarta",
-        "quinta",
-        "sexta",
-        "सोम",
-        "திங்கட்கிழமை",
-    )
+    more = ("segunda", "terça", "quarta", "quinta", "sexta", "सोम", "திங்கட்கிழமை")
+    return _selected((*_flat(_file("calendar.json")["days"]), *more), ascii_only=ascii_only)
 
 
 class MomentPatterns(Struct, frozen=True):

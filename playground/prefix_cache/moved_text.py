@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
 from msgspec import Struct
 
-from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.text_compare import common_prefix, once
 
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORDS = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
@@ -111,7 +110,7 @@ def _groups_of_texts(texts: Sequence[str]) -> Iterator[list[str]]:
 def _moved_in(texts: Sequence[str]) -> MovedText | None:
     unspaced = 2 * len(_UNSPACED_WORDS.findall(texts[0])) > len(_WORDS.findall(texts[0]))
     versions = [_version(text, _UNSPACED_GROUP if unspaced else _GROUP) for text in texts]
-    places = [_once(version.groups) for version in versions]
+    places = [once(version.groups) for version in versions]
     shared = set(places[0]).intersection(*places[1:])
     orders = [[group for group in row if group in shared] for row in places]
     front = next((at for at, column in enumerate(zip(*orders, strict=True)) if len(set(column)) > 1), None)
@@ -169,12 +168,6 @@ def _version(text: str, size: int) -> _Version:
 
 def _groups(words: Sequence[str], size: int) -> list[int]:
     return [hash(tuple(words[at : at + size])) for at in range(len(words) - size + 1)]
-
-
-def _once(groups: Sequence[int]) -> dict[int, int]:
-    """Return the places of the groups that occur once, in order."""
-    counts = Counter(groups)
-    return {group: at for at, group in enumerate(groups) if counts[group] == 1}
 
 
 def increasing(values: Sequence[int]) -> list[int]:

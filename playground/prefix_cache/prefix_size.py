@@ -73,13 +73,12 @@ class Measure:
 
     @property
     def text(self) -> str:
-        """The view's text."""
         return self.view.text
 
     @property
     def total(self) -> float:
         """≈ tokens of the whole prompt."""
-        return self._tokens(self._before[-1])
+        return self.estimator.tokens(self._before[-1])
 
     @property
     def by_part(self) -> list[float]:
@@ -87,17 +86,16 @@ class Measure:
         if self._tokens_of is None:
             factors = self.estimator.factors
             known = self._known_tokens if self._priced_with is factors else []
-            self._tokens_of = [*known, *map(self._tokens, self._counts[len(known) :])]
+            self._tokens_of = [*known, *map(self.estimator.tokens, self._counts[len(known) :])]
             self._priced_with, self._known_tokens = factors, []
         return self._tokens_of
 
     def part(self, number: int) -> float:
-        """Return ≈ tokens of one part of the view."""
         return self.by_part[number]
 
     def upto(self, offset: int) -> float:
         """Return ≈ tokens before a code point of the view's text."""
-        return self._tokens(self.counts_upto(offset))
+        return self.estimator.tokens(self.counts_upto(offset))
 
     def counts_upto(self, offset: int) -> Counts:
         """Return characters by class before a code point of the view's text."""
@@ -121,9 +119,6 @@ class Measure:
         """Return characters by class between two code points of the view's text."""
         pairs = zip(self.counts_upto(end), self.counts_upto(start), strict=True)
         return tuple(upto - before for upto, before in pairs)
-
-    def _tokens(self, counts: Counts) -> float:
-        return self.estimator.tokens(counts)
 
 
 def _equal_parts(view: CacheView, other: CacheView) -> int:
@@ -427,11 +422,9 @@ class Residuals:
         return outside[allowed] if len(outside) > allowed else 0.0
 
     def state(self) -> dict[str, object]:
-        """Return the learned state as JSON values."""
         return {"beyond": list(self._beyond), "width": self.width, "errors": list(self._errors)}
 
     def restore(self, beyond: Sequence[float], width: float, errors: Sequence[float] = ()) -> None:
-        """Continue from a stored state."""
         self._beyond.extend(beyond[-KEPT:])
         self._errors.extend(errors[-KEPT:])
         self.width = min(max(width, 1.0), 4.0)

@@ -49,7 +49,6 @@ def leading_messages(messages: Sequence[Mapping[str, Any]]) -> int:
 
 
 def body_messages(body: Body) -> list[dict[str, Any]]:
-    """Return the messages of a body."""
     messages = body.get("messages")
     if not isinstance(messages, list):
         return []
@@ -57,7 +56,6 @@ def body_messages(body: Body) -> list[dict[str, Any]]:
 
 
 def body_tools(body: Body) -> list[dict[str, Any]]:
-    """Return the tools of a body."""
     tools = body.get("tools")
     return [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
 
@@ -190,7 +188,9 @@ def _content(message: Mapping[str, Any]) -> str:
 
 def _head_units(role: str, head: str, body: Body) -> set[str]:
     """Return the units by which heads are compared: lines, or in a head of few lines pairs of words without digits."""
-    units = {_unordered(line.strip()) for line in head[:_HEAD].splitlines()}
+    units = {
+        "".join(sorted(one)) if (one := line.strip()).startswith("{") else one for line in head[:_HEAD].splitlines()
+    }
     if len(units) < 6:
         units = _word_groups(head, 2)
     # The role is one unit of many. Of a head of one word it would be half, and the word itself is part of others.
@@ -206,11 +206,6 @@ def _word_groups(head: str, size: int) -> set[str]:
     # A short head, or a script without spaces between words.
     text = "".join(character for character in head[:_HEAD] if not character.isdigit())
     return {text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))}
-
-
-def _unordered(line: str) -> str:
-    """Return a line; of a JSON object its characters in alphabetical order: the order of the members does not count."""
-    return "".join(sorted(line)) if line.startswith("{") else line
 
 
 def _alike(left: set[str], right: set[str], *, word: bool) -> bool:

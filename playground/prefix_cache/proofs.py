@@ -248,7 +248,6 @@ class CacheProofs:
         return distance <= block or distance + size <= GROWN * self._outlived
 
     def state(self) -> dict[str, object]:
-        """Return the proofs as JSON values."""
         return {
             "unserved": self._unserved,
             "outlived": self._outlived,
@@ -272,7 +271,6 @@ class CacheProofs:
         moments: Sequence[float] = (),
         moved: Mapping[str, int] | None = None,
     ) -> None:
-        """Continue from a stored state."""
         self._unserved = sorted((0.0, 0.0, *unserved))[-2:]
         self._outlived = max(outlived, 0.0)
         self.shared.update(shared)

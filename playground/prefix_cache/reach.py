@@ -73,7 +73,6 @@ class KeptPoints:
             self.kind = None
 
     def state(self) -> dict[str, list[bool]]:
-        """Return what was learned as JSON values."""
         return {kind: list(known) for kind, known in self._agreed.items()}
 
     def restore(self, agreed: Mapping[str, Sequence[bool]]) -> None:
@@ -151,12 +150,8 @@ class Reach(Struct):
 
     def classes(self, cleared_upto: int = -1) -> Classes:
         """Return what survives under each of RETENTIONS. `cleared_upto`: requests up to that number were lost."""
-        found = self._classes.get(cleared_upto)
-        if found is None:
-            found = self._classes[cleared_upto] = self._classify(cleared_upto)
-        return found
-
-    def _classify(self, cleared_upto: int) -> Classes:
+        if cleared_upto in self._classes:
+            return self._classes[cleared_upto]
         numbers: dict[tuple[int, float], int] = {}
         kinds: list[tuple[Size, int]] = []
         whole_sizes: dict[int, tuple[Size, int]] = {}
@@ -188,7 +183,8 @@ class Reach(Struct):
             depth = self.slots.get(slots, 0)
             members.append(len(kinds))
             kinds.append((self.size(depth), depth))
-        return Classes(tuple(kinds), tuple(members))
+        made = self._classes[cleared_upto] = Classes(tuple(kinds), tuple(members))
+        return made
 
     def _alive(self, count: int) -> Iterator[tuple[int, int]]:
         """Yield how many of `count` steps survive under how many of LIFETIMES, the shortest lifetimes first."""

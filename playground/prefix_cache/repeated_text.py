@@ -82,11 +82,11 @@ def repeated_texts(
     `lead`: messages of the head, which is compared by itself; `is_long`: whether it is worth a finding. A template is
     what half of all requests have or more: an edited question is in few of them.
     """
-    rows = [row for number in independent if (row := _newest(number, views[number], messages[number], lead))]
+    rows = [row for number in independent if (row := _user_message(number, views[number], messages[number], lead, -1))]
     if len(rows) < LEAST_REQUESTS:
         return []
     least = max(LEAST_REQUESTS, (len(views) + 1) // 2)
-    first = [row for number in independent if (row := _first(number, views[number], messages[number], lead))]
+    first = [row for number in independent if (row := _user_message(number, views[number], messages[number], lead, 0))]
     for group in (rows, first):
         if len(group) >= least and (moved := _moved(group)) is not None:
             return [moved]
@@ -99,18 +99,12 @@ def repeated_texts(
     return [*texts, cut] if cut is not None and len(cut.ranges) + 1 >= least else texts
 
 
-def _newest(number: int, view: CacheView, messages: Sequence[MessageSpan], lead: int) -> _Newest | None:
-    return _user_message(number, view, [one for one in messages if one.index >= lead], -1)
-
-
-def _first(number: int, view: CacheView, messages: Sequence[MessageSpan], lead: int) -> _Newest | None:
-    """Return the first message behind the head, if another one follows it."""
+def _user_message(
+    number: int, view: CacheView, messages: Sequence[MessageSpan], lead: int, at: Literal[0, -1]
+) -> _Newest | None:
+    """Return the newest message (-1), or the first one behind the head if another one follows it (0)."""
     behind = [one for one in messages if one.index >= lead]
-    return _user_message(number, view, behind, 0) if len(behind) > 1 else None
-
-
-def _user_message(number: int, view: CacheView, behind: Sequence[MessageSpan], at: int) -> _Newest | None:
-    if not behind or behind[at].role != "user":
+    if len(behind) < at + 2 or behind[at].role != "user":
         return None
     part, front = (next((one for one in row.parts if one.kind == "content"), None) for row in (behind[at], behind[0]))
     if part is None or front is None:

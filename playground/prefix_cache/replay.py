@@ -134,7 +134,6 @@ class TrafficReplay:
 
     @property
     def summary(self) -> ReplaySummary:
-        """The summary of the requests so far."""
         where = max(self._counts, key=lambda key: self._counts[key], default=None)
         return ReplaySummary(
             self._requests,

@@ -35,7 +35,6 @@ class Revisions:
         self._open: deque[_Open] = deque(maxlen=OPEN)
 
     def add(self, sent: Sent, why: MissExplanation | None, usage: CacheUsage) -> None:
-        """Add the explanation of a report."""
         if why is None or usage.cached_tokens != 0 or why.cause in IN_THE_PROMPT:
             return
         if why.candidates or why.reason == "edit_or_off":

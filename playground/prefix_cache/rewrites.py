@@ -190,7 +190,9 @@ def proposals(document: Document, problem: FieldError | None = None) -> tuple[Pr
     gained. Empty if nothing varies.
     Each proposal that moves something lengthens the stable part, and none is proposed again after it is applied.
     """
-    found = [rewrite for rewrite in _gaining(document, problem) if _is_done(rewrite, problem)]
+    before = _stable(document)
+    longer = (one for one in _moves(document, problem) if _gains(before, _stable(one.after)))
+    found = [rewrite for rewrite in longer if _is_done(rewrite, problem)]
     if problem is None:
         found += _trims(document)
     return tuple(found)
@@ -216,11 +218,6 @@ def _stable(document: Document) -> str:
     if view.first_variable is not None:
         ends.append(view.first_variable)
     return view.view.text[: min(ends, default=len(view.view.text))]
-
-
-def _gaining(document: Document, problem: FieldError | None) -> Iterator[PromptRewrite]:
-    before = _stable(document)
-    return (rewrite for rewrite in _moves(document, problem) if _gains(before, _stable(rewrite.after)))
 
 
 def _is_done(rewrite: PromptRewrite, problem: FieldError | None) -> bool:

@@ -72,7 +72,6 @@ class RoundRobin:
             self.replicas = 0
 
     def state(self) -> dict[str, object]:
-        """Return what was learned as JSON values."""
         return {
             "replicas": self.replicas,
             "agreed": {str(count): list(agreed) for count, agreed in self._agreed.items()},

@@ -183,7 +183,8 @@ class SentRequests:
         for order in orders:
             if order in self.trees:
                 continue
-            tree = self.trees[order] = MatchTree(self._cuts_in(order), len(TURN_MARK) if order in TURN_ORDERS else 0)
+            cuts = self._cuts if order not in BASE else self._bare_cuts if order in SENT else self._late_cuts
+            tree = self.trees[order] = MatchTree(cuts, len(TURN_MARK) if order in TURN_ORDERS else 0)
             for number in range(max(len(self._requests) - REBUILT, 0), len(self._requests)):
                 request = self._requests[number]
                 sent = self.index.get(request.run_id)
@@ -197,11 +198,6 @@ class SentRequests:
                 known = self._distances.get((like, answers))
                 if known:
                     self._distances[order, answers] = dict(known)
-
-    def _cuts_in(self, order: Order) -> dict[int, AnswerCuts]:
-        if order not in BASE:
-            return self._cuts
-        return self._bare_cuts if order in SENT else self._late_cuts
 
     def keep_answer(self, number: int, answer: str) -> None:
         """Set a request's answer; the oldest answers go when there is too much text."""
@@ -287,12 +283,9 @@ class SentRequests:
             held = self._slots.get((order, count), [])
             if not count:
                 held = self._states.get(order, SlotStates()).held(tree, path.shared, length)[:1]
-            known_by = (number for number in held if self._knows(number))
+            known_by = (one for one in held if self.since is None or self._requests[one].at >= self.since)
             slots[count] = max((tree.reused(path.shared(one), one, reuse) for one in known_by), default=0)
         return slots
-
-    def _knows(self, number: int) -> bool:
-        return self.since is None or self._requests[number].at >= self.since
 
     def distances(self, steps: Sequence[MatchStep], order: Order, *, answers: bool) -> list[float]:
         """Return the tokens of other traffic since each step was used. `answers`: whether answers are cached."""

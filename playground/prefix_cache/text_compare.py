@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import TypeVar
+
+_Value = TypeVar("_Value", bound=Hashable)
 
 SIGNS = {
     " ": " ",
@@ -157,3 +162,12 @@ def common_suffix(left: str, right: str, limit: int | None = None) -> int:
 
 def _same_end(left: str, right: str, low: int, high: int) -> bool:
     return left[len(left) - high : len(left) - low] == right[len(right) - high : len(right) - low]
+
+
+def once(values: Sequence[_Value]) -> dict[_Value, int]:
+    """Return the places of the values that occur once, in order."""
+    found = dict(zip(values, range(len(values)), strict=True))
+    if len(found) == len(values):
+        return found
+    counts = Counter(values)
+    return {value: at for value, at in found.items() if counts[value] == 1}

@@ -94,12 +94,10 @@ def _count_ascii(data: bytes) -> tuple[float, ...]:
 
 
 def add(left: Counts, right: Counts) -> Counts:
-    """Return the sum of both counts."""
     return tuple(map(operator.add, left, right))
 
 
 def subtract(left: Counts, right: Counts) -> Counts:
-    """Return `left` minus `right`."""
     return tuple(map(operator.sub, left, right))
 
 
@@ -123,7 +121,6 @@ class RecursiveLeastSquares:
         self._covariance = [[deviations[i] ** 2 if i == j else 0.0 for j in range(size)] for i in range(size)]
 
     def predict(self, row: Row) -> float:
-        """Return the expected observation."""
         found: float = sum(map(operator.mul, row, self.values))
         return found
 
@@ -152,7 +149,6 @@ class RecursiveLeastSquares:
         return score
 
     def state(self) -> tuple[list[float], list[list[float]]]:
-        """Return coefficients and covariance, to be stored."""
         return list(self.values), [list(line) for line in self._covariance]
 
     def restore(self, values: Row, covariance: Sequence[Row]) -> None:
@@ -209,7 +205,6 @@ class TokenEstimator:
         return other
 
     def estimate(self, text: str) -> float:
-        """Return ≈ tokens of `text`."""
         return self.tokens(self.counts(text))
 
     def interval(self, text: str) -> tuple[float, float]:
@@ -305,7 +300,6 @@ class TokenEstimator:
             self._fit.update(row, reported, noise)
 
     def state(self) -> dict[str, object]:
-        """Return the learned state as JSON values."""
         values, covariance = self._fit.state()
         return {
             "values": values,
@@ -318,7 +312,6 @@ class TokenEstimator:
     def restore(
         self, values: list[float], covariance: list[list[float]], squares: float, weight: float, reports: int
     ) -> None:
-        """Continue from a stored state."""
         if len(values) != len(PRIOR) or weight <= 0:
             return
         self._fit.restore(values, covariance)

@@ -45,7 +45,6 @@ class TrafficRecord(Struct, frozen=True):
 
     @property
     def model(self) -> str:
-        """The requested model."""
         return str(self.request.get("model") or "")
 
 

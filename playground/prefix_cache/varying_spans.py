@@ -10,7 +10,7 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any, Literal, TypeVar
 
@@ -149,11 +149,6 @@ Estimate = Callable[[str], float]
 _Number = TypeVar("_Number", int, float)
 
 
-def _lead(messages: Sequence[Mapping[str, Any]]) -> int:
-    """Return how many messages lead the prompt: system and developer ones, or the first if there are none."""
-    return leading_messages(messages) or min(len(messages), 1)
-
-
 _LONG_TEMPLATE = 128
 """Tokens of stable text behind values from which on the first user message is part of the head."""
 _SAME_PARAGRAPHS, _LONG_MOVED = 0.75, 120
@@ -211,7 +206,7 @@ class _Head:
     ) -> None:
         self._bodies, self._requests, self._estimate, self._of_tool = bodies, requests, estimate, tool_estimate
         self._all_messages = [body_messages(body) for body in bodies]
-        self.lead = min(_lead(messages) for messages in self._all_messages)
+        self.lead = min(leading_messages(row) or min(len(row), 1) for row in self._all_messages)
         self.has_system = all(map(leading_messages, self._all_messages))
         if self.lead and not self.has_system and not are_alike([row[0] for row in self._all_messages]):
             self.lead = 0  # conversations that share only tools
@@ -228,7 +223,6 @@ class _Head:
         return is_template(texts, lambda text: self._estimate(text) >= _LONG_TEMPLATE)
 
     def in_tools(self) -> Iterator[HeadItem]:
-        """Yield what varies in the tools."""
         lists = [body_tools(body) for body in self._bodies]
         texts = [json.dumps(tools, ensure_ascii=False) for tools in lists]
         if len(set(texts)) < 2:
@@ -278,7 +272,6 @@ class _Head:
         return tuple(found) if values else ()
 
     def in_message(self, index: int) -> Iterator[HeadItem]:
-        """Yield what varies in a leading message."""
         texts = [content_text(messages[index].get("content") or "") for messages in self._all_messages]
         yield from self._aligned(texts, "message", index, self._requests)
 
@@ -437,7 +430,6 @@ def _changed(requests: Sequence[int], values: Sequence[object]) -> tuple[int, ..
 
 
 def kind_of_range(found: VaryingRange) -> SpanKind:
-    """Return the kind of the values of a range."""
     values = found.values
     present = [value for value in values if value.strip()]
     if 1 < len(present) < len(values):
@@ -490,7 +482,6 @@ def _looks_like_name(value: str) -> bool:
 
 
 def history_kind(change: HistoryChange) -> SpanKind:
-    """Return the kind of a change of a history."""
     match change.kind:
         case "arguments" | "call_ids":
             return change.kind

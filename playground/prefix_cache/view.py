@@ -161,11 +161,6 @@ def bare(view: CacheView) -> CacheView:
     return _kept_bare(view) if len(view.text) <= KEPT_CHARS else _bare(view)
 
 
-@lru_cache(maxsize=6)
-def _kept_bare(view: CacheView) -> CacheView:
-    return _bare(view)
-
-
 def _bare(view: CacheView) -> CacheView:
     pieces: list[str] = []
     parts: list[ViewPart] = []
@@ -178,6 +173,9 @@ def _bare(view: CacheView) -> CacheView:
         parts.append(ViewPart(part.kind, part.index, start, start + len(text)))
         start += len(text)
     return CacheView("".join(pieces), tuple(parts))
+
+
+_kept_bare = lru_cache(maxsize=6)(_bare)
 
 
 def bare_text(kind: PartKind, text: str) -> str:
@@ -230,17 +228,15 @@ _SHORT = 2_000
 """Characters of tool calls whose form without ids is kept."""
 
 
-@lru_cache(maxsize=2_048)
-def _short_calls(text: str) -> str:
-    return _bare_calls(text)
-
-
 def _bare_calls(text: str) -> str:
     """Return names and arguments of tool calls."""
     try:
         return _functions(with_parsed_arguments(json.loads(text))) or text
     except (ValueError, RecursionError):
         return text
+
+
+_short_calls = lru_cache(maxsize=2_048)(_bare_calls)
 
 
 def _functions(calls: Json) -> str:

@@ -166,7 +166,6 @@ class _Builder:
         return words(kind, ascii_only=self._ascii_only) or ("\0",)
 
     def patterns(self) -> Patterns:
-        """Return all patterns."""
         return Patterns(self._announced(), self._by_digit(), _IN_LOWER, _AS_TYPED, *self._around())
 
     def _says(self) -> str:

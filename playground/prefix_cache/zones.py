@@ -61,7 +61,6 @@ class ZoneMap(Struct, frozen=True):
 
     @property
     def total_tokens(self) -> float:
-        """≈ tokens of the whole prompt."""
         return self.warm_tokens + self.stable_tokens + self.variable_tokens
 
 
@@ -158,7 +157,7 @@ def zones(view: DocumentView, cuts: Cuts, measure: Measure) -> ZoneMap:
     parts = view.view.parts
     message_zones = tuple(extent.zone(part, cuts) for part in parts if part.kind == "role")
     spans = tuple(
-        _content_spans(view, index, part, cuts, extent) if part else _unsent_span(view, index, message_zones[index])
+        _content_spans(view, index, extent.whole(part, cuts) if part else message_zones[index], cuts, extent)
         for index, part in enumerate(view.contents)
     )
     messages, tools = _part_tokens(view, measure)
@@ -236,7 +235,6 @@ def _split_span(
 
 
 def cache_extent(view: DocumentView, cuts: Cuts, measure: Measure, weights: Mapping[Rendering, float]) -> CacheExtent:
-    """Return the warm extent of each part."""
     extent = _Extent(measure)
     messages = []
     for index, part in enumerate(view.contents):
@@ -275,11 +273,15 @@ def part_tokens(view: DocumentView, cuts: Cuts, measure: Measure, total: float) 
     )
 
 
-def _content_spans(view: DocumentView, index: int, part: ViewPart, cuts: Cuts, extent: _Extent) -> tuple[ZoneSpan, ...]:
-    template = view.document.messages[index].content or ""
-    zone = extent.whole(part, cuts)
+def _content_spans(
+    view: DocumentView, index: int, zone: Zone | None, cuts: Cuts, extent: _Extent
+) -> tuple[ZoneSpan, ...]:
+    """Return the spans of a template. `zone`: of all of it, also if its variables are empty, so that no content is
+    sent; None if a cut is inside."""
+    template, part = view.document.messages[index].content or "", view.contents[index]
     if zone is not None:
         return (ZoneSpan(zone, 0, len(template)),) if template else ()
+    assert part is not None
     warm, stable = (_in_template(view, index, extent.within(part, offset)) for offset in (cuts.warm, cuts.stable))
     spans, start = [], 0
     names: tuple[Zone, ...] = ("warm", "stable", "variable")
@@ -288,12 +290,6 @@ def _content_spans(view: DocumentView, index: int, part: ViewPart, cuts: Cuts, e
             spans.append(ZoneSpan(zone, start, end))
             start = end
     return tuple(spans)
-
-
-def _unsent_span(view: DocumentView, index: int, zone: Zone) -> tuple[ZoneSpan, ...]:
-    """Return the span of a template whose variables are empty, so that no content is sent."""
-    template = view.document.messages[index].content or ""
-    return (ZoneSpan(zone, 0, len(template)),) if template else ()
 
 
 def _in_template(view: DocumentView, index: int, inside: int) -> int:
