@@ -129,34 +129,28 @@ SAME = 0.5
 """Of the shorter of two messages: what both have in common at least, for one to be an edit of the other."""
 
 
-class Moved(Struct, frozen=True):
-    """What happened to whole messages, and the words for it."""
-
-    move: Move
-    words: str
-
-
-def messages_moved(now: CacheView, earlier: CacheView, index: int) -> Moved | None:
-    """Return how the messages from `index` on changed; None if that message itself was edited."""
+def messages_moved(now: CacheView, earlier: CacheView, index: int) -> tuple[Move, str] | None:
+    """Return what happened to the messages from `index` on, and the words for it; None if that message itself was
+    edited."""
     mine, theirs = _texts(now, tools=False), _texts(earlier, tools=False)
     if Counter(mine) == Counter(theirs):
-        return Moved("order", "the messages are in another order")
+        return "order", "the messages are in another order"
     here, there = mine[index:], theirs[index:]
     come, gone = _first_change(here, there)
     if (come and _left(come, there, here)) or (gone and _left(gone, here, there)):
-        return Moved("order", "the messages are in another order")
+        return "order", "the messages are in another order"
     if not gone:
-        return Moved("added", f"{_messages(len(come))} put in") if come else None
+        return ("added", f"{_messages(len(come))} put in") if come else None
     if not come:
-        return Moved("removed", f"{_messages(len(gone))} taken out")
+        return "removed", f"{_messages(len(gone))} taken out"
     if len(come) == len(gone) or edited(come[0], gone[0]):
         return None
     if len(there) == len(gone) == 1 and edited(come[-1], gone[0]):
-        return Moved("added", f"{_messages(len(come) - 1)} put in before the last one")
+        return "added", f"{_messages(len(come) - 1)} put in before the last one"
     if len(here) == len(come) and len(there) == len(gone):
-        return Moved("edited", "another conversation begins here")  # nothing after the prefix is shared
+        return "edited", "another conversation begins here"  # nothing after the prefix is shared
     if len(come) < len(gone):
-        return Moved("removed", f"{_messages(len(gone))} taken out, {_messages(len(come))} put in their place")
+        return "removed", f"{_messages(len(gone))} taken out, {_messages(len(come))} put in their place"
     return None
 
 
@@ -407,8 +401,8 @@ def difference(now: CacheView, earlier: CacheView) -> Difference | None:
         return Difference("tools", "tools", shared, part, offset, tool_words(now, earlier), tool=tool)
     moved = messages_moved(now, earlier, min(part.index, other.index))
     if moved is not None:
-        shape: Shape = "order" if moved.move == "order" else "structure"
-        return Difference(shape, moved.move, shared, part, offset, moved.words)
+        shape: Shape = "order" if moved[0] == "order" else "structure"
+        return Difference(shape, moved[0], shared, part, offset, moved[1])
     if part.kind != other.kind:
         words = f"the earlier request had {_kind_words(other.kind)} here"
         return Difference("structure", "edited", shared, part, offset, words)

@@ -125,22 +125,9 @@ class FoundSpans:
         key = ("repeated", at)
         if key not in self._found:
             path, place = field_place(body, text.part, text.start - text.part.start)
-            kind = repeated_kind(text)
-            span = VaryingSpan(
-                kind,
-                "message",
-                text.part.index,
-                self._members[text.first],
-                place,
-                place + text.end - text.start,
-                text.samples[:MAX_SAMPLES],
-                len(text.samples),
-                0,
-                0,
-                0.0,
-                0.0,
-                path=path,
-            )
+            where = text.part.index, self._members[text.first], place, place + text.end - text.start
+            samples = text.samples[:MAX_SAMPLES]
+            span = VaryingSpan(repeated_kind(text), "message", *where, samples, len(text.samples), path=path)
             self._found[key] = _Found(span)
         return key
 
@@ -165,22 +152,8 @@ class FoundSpans:
         end = start + max(change.end - change.start, 0)
         if change.kind in ("inserted", "truncated", "removed", "reordered"):
             end = start
-        return VaryingSpan(
-            kind,
-            "message",
-            part.index,
-            self._members[number],
-            start,
-            end,
-            (),
-            2,
-            0,
-            0,
-            0.0,
-            0.0,
-            history=True,
-            path=path,
-        )
+        where = part.index, self._members[number], start, end
+        return VaryingSpan(kind, "message", *where, (), 2, history=True, path=path)
 
     def take(
         self,

@@ -30,39 +30,20 @@ MADE = 32
 """Number of requests whose joined text is cached."""
 
 
-class Entry:
+class Entry(Struct, eq=False):
     """One request, without its text."""
 
-    __slots__ = (
-        "at",
-        "cached_tokens",
-        "fields",
-        "node",
-        "parts",
-        "prompt_tokens",
-        "request_id",
-        "run_id",
-        "shared_chars",
-        "tag",
-    )
-
-    def __init__(
-        self,
-        run_id: str,
-        request_id: str | None,
-        at: float,
-        prompt_tokens: int | None,
-        cached_tokens: int | None,
-        shared_chars: int,
-        fields: Mapping[str, Json] | None,
-        tag: str = "",
-    ) -> None:
-        self.run_id, self.request_id, self.at = run_id, request_id, at
-        self.prompt_tokens, self.cached_tokens = prompt_tokens, cached_tokens
-        self.shared_chars, self.fields, self.tag = shared_chars, fields, tag
-        self.node: TextNode | None = None
-        self.parts: tuple[ViewPart, ...] | None = None
-        """Own parts, if the first sender of the text divided it differently."""
+    run_id: str
+    request_id: str | None
+    at: float
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    shared_chars: int
+    fields: Mapping[str, Json] | None
+    tag: str = ""
+    node: TextNode | None = None
+    parts: tuple[ViewPart, ...] | None = None
+    """Own parts, if the first sender of the text divided it differently."""
 
 
 class TextNode:

@@ -90,9 +90,6 @@ class Measure:
             self._priced_with, self._known_tokens = factors, []
         return self._tokens_of
 
-    def part(self, number: int) -> float:
-        return self.by_part[number]
-
     def upto(self, offset: int) -> float:
         """Return ≈ tokens before a code point of the view's text."""
         return self.estimator.tokens(self.counts_upto(offset))

@@ -117,10 +117,10 @@ class VaryingSpan(Struct, frozen=True):
     end: int
     samples: tuple[str, ...]
     distinct: int
-    changes: int
-    comparisons: int
-    tokens_behind: float
-    tokens_per_request: float
+    changes: int = 0
+    comparisons: int = 0
+    tokens_behind: float = 0.0
+    tokens_per_request: float = 0.0
     family: int = 0
     behind: int | None = None
     changed: tuple[int, ...] = ()
@@ -415,12 +415,9 @@ def _span(
     """Return a span from its value in each of `requests`; its price is filled in later."""
     distinct = list(dict.fromkeys(values))
     samples = tuple(distinct[:MAX_SAMPLES])
-    changed = _changed(requests, values)
     changes = sum(left != right for left, right in pairwise(values))
-    span = VaryingSpan(
-        kind, part, index, requests[0], *position, samples, len(distinct), changes, len(values) - 1, 0.0, 0.0
-    )
-    return replace(span, changed=changed)
+    counts = len(distinct), changes, len(values) - 1
+    return VaryingSpan(kind, part, index, requests[0], *position, samples, *counts, changed=_changed(requests, values))
 
 
 def _changed(requests: Sequence[int], values: Sequence[object]) -> tuple[int, ...]:

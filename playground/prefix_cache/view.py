@@ -11,7 +11,7 @@ import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from msgspec import Struct
 
@@ -47,15 +47,7 @@ reasoning beside tool calls (gpt-oss, which leaves it out later). "/bare": witho
 write again in one spelling; see `bare`. "/late": the id of a tool call is behind its arguments (Mistral)."""
 TURNS: tuple[Order, ...] = ("last_turn", "last_calls")
 ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last", *TURNS)
-BARE: dict[Order, Order] = {
-    "first": "first/bare",
-    "inside": "inside/bare",
-    "first_user": "first_user/bare",
-    "before_last_user": "before_last_user/bare",
-    "system_last": "system_last/bare",
-    "last_turn": "last_turn/bare",
-    "last_calls": "last_calls/bare",
-}
+BARE: dict[Order, Order] = {order: cast("Order", f"{order}/bare") for order in ORDERS}
 LATE: dict[Order, Order] = {"before_last_user": "before_last_user/late", "system_last": "system_last/late"}
 SENT: dict[Order, Order] = {bare: order for order, bare in BARE.items()}
 """By bare order: the same order with all parts written as sent."""
