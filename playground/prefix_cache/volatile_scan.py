@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar, cast
+from typing import Literal, NamedTuple, cast
 
 from playground.prefix_cache.moments import any_of
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
@@ -25,33 +25,18 @@ MAX_SHORT, MAX_LONG = 256, 6
 """How many are remembered: long ones are whole versions of a prompt."""
 
 
-class Shiftable(Protocol):
-    """Something found at code points [start, end) of a text."""
-
-    @property
-    def start(self) -> int:
-        """Its first code point."""
-
-    @property
-    def end(self) -> int:
-        """The code point after its last."""
-
-
-Found = TypeVar("Found", bound=Shiftable)
-
-
-class LineMemory(Generic[Found]):
+class LineMemory:
     """Cached results of `read`, whose matches in a line must not depend on other lines.
 
-    `shift` moves a find by a number of code points. Safe to ask from several threads: at worst one reads again.
+    Safe to ask from several threads: at worst one reads again.
     """
 
-    def __init__(self, read: Callable[[str], tuple[Found, ...]], shift: Callable[[Found, int], Found]) -> None:
-        self._read, self._shift = read, shift
-        self._short: dict[str, tuple[Found, ...]] = {}
-        self._long: tuple[tuple[str, tuple[Found, ...]], ...] = ()
+    def __init__(self, read: Callable[[str], tuple[VolatileSpan, ...]]) -> None:
+        self._read = read
+        self._short: dict[str, tuple[VolatileSpan, ...]] = {}
+        self._long: tuple[tuple[str, tuple[VolatileSpan, ...]], ...] = ()
 
-    def of(self, text: str) -> tuple[Found, ...]:
+    def of(self, text: str) -> tuple[VolatileSpan, ...]:
         """Return the matches in `text`, in order."""
         if len(text) <= SHORT:
             return self._of_short(text)
@@ -61,7 +46,7 @@ class LineMemory(Generic[Found]):
             self._long = ((text, known), *self._long[: MAX_LONG - 1])
         return known
 
-    def _of_short(self, text: str) -> tuple[Found, ...]:
+    def _of_short(self, text: str) -> tuple[VolatileSpan, ...]:
         known = self._short.get(text)
         if known is None:
             known = self._read(text)
@@ -70,17 +55,21 @@ class LineMemory(Generic[Found]):
             self._short[text] = known
         return known
 
-    def _by_difference(self, text: str) -> tuple[Found, ...]:
+    def _by_difference(self, text: str) -> tuple[VolatileSpan, ...]:
         """Scan only lines that differ from the most similar earlier text, if that saves half."""
         versions = [(*_same_lines(other, text), other, found) for other, found in self._long]
         start, end, other, found = max(versions, key=lambda version: version[0] + version[1], default=(0, 0, "", ()))
         if start + end < len(text) // 2:
             return self._read(text)
         shift = len(text) - len(other)
-        between = (self._shift(one, start) for one in self._read(text[start : len(text) - end]))
+        between = (_moved(one, start) for one in self._read(text[start : len(text) - end]))
         before = (one for one in found if one.end <= start)
-        after = (self._shift(one, shift) for one in found if one.start >= len(other) - end)
+        after = (_moved(one, shift) for one in found if one.start >= len(other) - end)
         return (*before, *between, *after)
+
+
+def _moved(span: VolatileSpan, by: int) -> VolatileSpan:
+    return span._replace(start=span.start + by, end=span.end + by)
 
 
 def _same_lines(other: str, text: str) -> tuple[int, int]:
@@ -126,8 +115,8 @@ def spans(text: str) -> tuple[VolatileSpan, ...]:
 
 
 @cache
-def _memory() -> LineMemory[VolatileSpan]:
-    return LineMemory(read, lambda span, by: span._replace(start=span.start + by, end=span.end + by))
+def _memory() -> LineMemory:
+    return LineMemory(read)
 
 
 def read(text: str) -> tuple[VolatileSpan, ...]:
@@ -155,7 +144,7 @@ def prepare() -> None:
 class _Rule:
     """A source whose pattern is compiled when one of its words is first met."""
 
-    def __init__(self, source: PatternSource, flags: re.RegexFlag) -> None:
+    def __init__(self, source: PatternSource, flags: re.RegexFlag = re.NOFLAG) -> None:
         self._source, self._flags = source, flags
         self.sure = source.sure
 
@@ -171,14 +160,14 @@ class _Scanner:
         self._by_word: dict[str, list[_Rule]] = {}
         self._patterns = found
         for source in found.announced:
-            rule = _compiled(source, re.IGNORECASE)
+            rule = _Rule(source, re.IGNORECASE)
             for word in source.words:
                 self._by_word.setdefault(word, []).append(rule)
         self._words = re.compile(any_of(self._by_word))
         self._digits = re.compile(DIGITS)
-        self._by_digit = [_compiled(source, re.IGNORECASE) for source in found.by_digit]
-        self._in_lower = [_compiled(source) for source in found.in_lower]
-        self._as_typed = [_compiled(source) for source in found.as_typed]
+        self._by_digit = [_Rule(source, re.IGNORECASE) for source in found.by_digit]
+        self._in_lower = [_Rule(source) for source in found.in_lower]
+        self._as_typed = [_Rule(source) for source in found.as_typed]
         self._not_an_id = re.compile(NOT_AN_ID, re.IGNORECASE)
 
     def prepare(self) -> None:
@@ -302,10 +291,6 @@ def _behind(lower: str, end: int) -> int:
     """Return where the search behind a value that ends at `end` stops."""
     line_end = lower.find("\n", end, end + _BEHIND + _EXAMPLE)
     return end + _BEHIND + _EXAMPLE if line_end < 0 else line_end
-
-
-def _compiled(source: PatternSource, flags: re.RegexFlag = re.NOFLAG) -> _Rule:
-    return _Rule(source, flags)
 
 
 def _at(text: str, start: int, rules: list[_Rule]) -> Iterator[tuple[re.Match[str], VolatileSpan]]:

@@ -293,7 +293,7 @@ def test_only_the_lines_that_changed_are_read() -> None:
         asked.append(text)
         return read(text)
 
-    memory = LineMemory(count, lambda span, by: span._replace(start=span.start + by, end=span.end + by))
+    memory = LineMemory(count)
     memory.of(LONG)
     memory.of(LONG)
     place = len(LONG) // 2
