@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
-from playground.client.redact import key_forms
 from playground.client.retry import RateLimiter, RetryPolicy
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled
@@ -30,12 +29,11 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump
 from playground.prompt.request import to_request
 from playground.runs.metrics import unusable_counts
-from playground.runs.run import BeforeAttempt, Run
-from playground.runs.state import RunState
-from playground.runs.summary import wire_tool_calls
 
 if TYPE_CHECKING:
     from playground.runs.record import RequestRecord, RequestSource
+    from playground.runs.run import BeforeAttempt, Run
+    from playground.runs.state import RunState
     from playground.simulator.process import SimulatorProcess
     from playground.storage.credentials import CredentialStore, Secret
 
@@ -188,6 +186,9 @@ class RequestService:
         the key; SimulatorError if the simulator does not start. Errors of the exchange are in the run's state and
         never raised.
         """
+        # Imported here: the panes of the window need no run, and its modules compile 40 patterns.
+        from playground.runs.run import Run
+
         request = to_request(document, endpoint.model)
         endpoint = await self._simulation.resolve(endpoint)
         secret = await self._key(endpoint, explicit)
@@ -351,6 +352,8 @@ def _fitting(sending: PendingRequest, why: MissExplanation | None) -> MissExplan
 
 def _refuse_key_in(body: bytes, key: str) -> None:
     """Raise InputError if the prompt contains the key: the model could repeat it, and it would be logged."""
+    from playground.client.redact import key_forms
+
     if any(form.encode() in body for form in key_forms(key)):
         raise InputError(
             FieldError(
@@ -363,6 +366,8 @@ def _refuse_key_in(body: bytes, key: str) -> None:
 
 def cache_usage(state: RunState, body: bytes) -> CacheUsage:
     """Return what the server reported for a body, with the generated message, as the cache model reads it."""
+    from playground.runs.summary import wire_tool_calls
+
     calls = wire_tool_calls(state)
     message: dict[str, Json] = {"role": "assistant", "content": state.text or None}
     if calls:

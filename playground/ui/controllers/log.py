@@ -14,7 +14,6 @@ from PySide6.QtGui import QActionGroup
 from PySide6.QtWidgets import QHeaderView, QInputDialog, QMenu, QWidget
 
 from playground.runs.metrics import counted, received_tokens
-from playground.runs.run import Run
 from playground.services import AppServices
 from playground.storage.settings import Settings
 from playground.ui.panes.log.columns import COLUMNS
@@ -28,6 +27,7 @@ from playground.ui.widgets.task_dialog import open_once
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
+    from playground.runs.run import Run
     from playground.ui.controllers.log_actions import LogWork
 
 
