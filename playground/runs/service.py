@@ -25,7 +25,7 @@ from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prefix_cache.prediction import CacheUsage, cannot_be
 from playground.prefix_cache.view import DocumentView
 from playground.prompt.document import Document, Json
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump
 from playground.prompt.request import to_request
 from playground.runs.metrics import unusable_counts
@@ -229,7 +229,7 @@ class RequestService:
         if secret is None and endpoint.needs_key:
             reason = self._keys.error or f"there is no API key for {endpoint.name}."
             hint = "Paste one under Connect to Electron, or set SMALLEST_API_KEY. Nothing was sent."
-            raise InputError(FieldError(("key",), reason, hint))
+            raise InputError.of(("key",), reason, hint)
         return secret
 
     def forecast(self, document: Document, endpoint: Endpoint) -> PromptForecast:
@@ -355,12 +355,10 @@ def _refuse_key_in(body: bytes, key: str) -> None:
     from playground.client.redact import key_forms
 
     if any(form.encode() in body for form in key_forms(key)):
-        raise InputError(
-            FieldError(
-                ("messages",),
-                "the prompt has this endpoint's API key in it; nothing was sent.",
-                "Take it out: the key is sent as a header, by itself.",
-            )
+        raise InputError.of(
+            ("messages",),
+            "the prompt has this endpoint's API key in it; nothing was sent.",
+            "Take it out: the key is sent as a header, by itself.",
         )
 
 
