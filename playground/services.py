@@ -22,7 +22,7 @@ from msgspec import Struct
 from playground.child_process import program_command
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
 from playground.prompt.document import Document, Json
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.prompt.files import load
 from playground.storage.draft import Draft
 from playground.storage.endpoints import EndpointStore
@@ -345,7 +345,7 @@ class AppServices:
 
         chosen = parse(text, datetime.now(UTC))
         if self.log is None:
-            raise InputError(FieldError(("log",), "there is no request log to replay.", self.log_notice))
+            raise InputError.of(("log",), "there is no request log to replay.", self.log_notice)
         return await replay_log(self.log, chosen, self.sender.forecaster.lifetime_s)
 
     def load(self) -> Load:

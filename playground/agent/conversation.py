@@ -213,7 +213,7 @@ class Conversation(Struct, frozen=True):
         turn = self.turns[turn_id]
         call = next((call for call in turn.calls if call.id == call_id), None)
         if call is None:
-            raise InputError(FieldError(("tool_call_id",), f"{call_id} is no call of this turn."))
+            raise InputError.of(("tool_call_id",), f"{call_id} is no call of this turn.")
         others = tuple(result for result in turn.results if result.call_id != call_id)
         return self._branch(turn, results=(*others, Result(call_id, call.name, text, edited=True)))
 
@@ -226,7 +226,7 @@ class Conversation(Struct, frozen=True):
         same = {call.id for call in calls if call in turn.calls}
         kept = tuple(result for result in turn.results if result.call_id in same)
         if len({call.id for call in calls}) < len(calls):
-            raise InputError(FieldError(("tool_calls",), "two calls have the same id.", "Give each its own."))
+            raise InputError.of(("tool_calls",), "two calls have the same id.", "Give each its own.")
         reason = "tool_calls" if calls else "stop"
         return self._branch(turn, text=text, calls=calls, results=kept, finish_reason=reason, phase="done", error="")
 

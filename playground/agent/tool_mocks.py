@@ -221,7 +221,7 @@ def load(text: str) -> ToolMocks:
     """Parse the text. Raises InputError with every error and its field."""
     value = read_json(text)
     if isinstance(value, JsonFault):
-        raise InputError(FieldError((), f"this is not JSON: {value}.", offset=value.offset))
+        raise InputError.of((), f"this is not JSON: {value}.", offset=value.offset)
     reader = _Reader()
     book = reader.book(reader.mapping(value, ()))
     reader.check()
@@ -237,14 +237,14 @@ def origin(url: str) -> str:
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise InputError(FieldError(("text",), f"is no address: {error}.")) from None
+        raise InputError.of(("text",), f"is no address: {error}.") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise InputError(FieldError(("text",), "is no HTTP address.", "Write it like http://localhost:8000/balance."))
+        raise InputError.of(("text",), "is no HTTP address.", "Write it like http://localhost:8000/balance.")
     if parts.username is not None:
-        raise InputError(FieldError(("text",), "carries a user name.", "Leave it out: it would be saved in a file."))
+        raise InputError.of(("text",), "carries a user name.", "Leave it out: it would be saved in a file.")
     if not _on_this_machine(host):
         hint = "A tool is called on localhost, 127.0.0.1 or [::1] only."
-        raise InputError(FieldError(("text",), f"{host} is not this machine.", hint))
+        raise InputError.of(("text",), f"{host} is not this machine.", hint)
     number = port or (443 if parts.scheme == "https" else 80)
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{number}"
 

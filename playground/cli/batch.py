@@ -63,10 +63,10 @@ def batch(options: argparse.Namespace) -> int:
     if part is not None:
         rows = shard(plan_rows(opened.document, rows, columns, "warm"), *part)
         if not rows:
-            raise InputError(FieldError(("--shard",), f"shard {options.shard} has no rows."))
+            raise InputError.of(("--shard",), f"shard {options.shard} has no rows.")
     checks = [parse_check(text) for text in options.check]
     if options.resume and not options.output:
-        raise InputError(FieldError(("--resume",), "needs an output file.", "Name it with -o."))
+        raise InputError.of(("--resume",), "needs an output file.", "Name it with -o.")
     folder = data_folder(options.data_dir, os.environ)
     job = _Job(opened, rows, columns, checks, options)
     try:
@@ -86,7 +86,7 @@ def merge_batches(options: argparse.Namespace) -> int:
     parts = [parse_results(read_input(name, max_bytes=8 * MAX_DATA_BYTES), Path(name)) for name in options.files]
     merged = merge_results(parts)
     if output.exists():
-        raise InputError(FieldError(("-o",), f"{output} exists.", "Name another file."))
+        raise InputError.of(("-o",), f"{output} exists.", "Name another file.")
     try:
         # Whole or not at all: a part of the rows would look like the result.
         write_shared(output, format_results(merged, output))
@@ -105,7 +105,7 @@ def _mapping(given: list[str]) -> dict[str, str]:
     pairs = [item.partition("=") for item in given]
     for variable, equals, column in pairs:
         if not (variable and equals and column):
-            raise InputError(FieldError(("--map",), f"{variable}{equals}{column} is not VARIABLE=COLUMN."))
+            raise InputError.of(("--map",), f"{variable}{equals}{column} is not VARIABLE=COLUMN.")
     return {variable: column for variable, _, column in pairs}
 
 
@@ -115,7 +115,7 @@ def _shard_of(given: str | None) -> tuple[int, int] | None:
         return None
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", given)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise InputError(FieldError(("--shard",), f"{given!r} is not K/N with K from 1 to N."))
+        raise InputError.of(("--shard",), f"{given!r} is not K/N with K from 1 to N.")
     return int(match[1]), int(match[2])
 
 

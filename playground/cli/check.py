@@ -53,7 +53,7 @@ def check(options: argparse.Namespace) -> int:
     """Print the findings. Returns 0, or 1 if one is as severe as --fail-on; raises InputError (2)."""
     rates, ignored = _rates(options.rates), _ignored(options.ignore)
     if options.update_baseline and options.baseline is None:
-        raise InputError(FieldError(("--update-baseline",), "needs --baseline FILE."))
+        raise InputError.of(("--update-baseline",), "needs --baseline FILE.")
     inputs = read_inputs(options, options.baseline)
     groups = _groups(inputs)
     results = [(item, list(found)) for item, found in _linted(inputs, groups, options, rates, ignored)]
@@ -212,15 +212,13 @@ def _baseline(path: Path, *, missing_ok: bool) -> dict[str, Json]:
     except FileNotFoundError:
         if missing_ok:
             return {}
-        raise InputError(
-            FieldError(("--baseline",), f"{path} does not exist.", "Create it with --update-baseline.")
-        ) from None
+        raise InputError.of(("--baseline",), f"{path} does not exist.", "Create it with --update-baseline.") from None
     except OSError as error:
-        raise InputError(FieldError(("--baseline",), f"{path} cannot be read: {error.strerror or error}.")) from error
+        raise InputError.of(("--baseline",), f"{path} cannot be read: {error.strerror or error}.") from error
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(FieldError(("--baseline",), f"{path} is not JSON: {error}.")) from None
+        raise InputError.of(("--baseline",), f"{path} is not JSON: {error}.") from None
 
 
 def _write(path: Path, value: Json) -> None:
@@ -243,7 +241,7 @@ def _rates(text: str | None) -> Rates:
         values = []
     if not 2 <= len(values) <= 3 or any(value is not None and not 0 <= value < 1e6 for value in values):
         hint = "Give dollars per million tokens, as --rates 0.40,0.10 or --rates 0.40,0.10,1.20."
-        raise InputError(FieldError(("--rates",), f"{text!r} is not FRESH,CACHED[,OUTPUT].", hint))
+        raise InputError.of(("--rates",), f"{text!r} is not FRESH,CACHED[,OUTPUT].", hint)
     fresh, cached, output = (*values, None)[:3]
     return Rates(fresh, cached, output, "the command line")
 
@@ -252,7 +250,7 @@ def _ignored(given: Sequence[str]) -> frozenset[str]:
     known = {rule.name for rule in RULES} | set(OWN_RULES)
     for name in given:
         if name.partition(":")[0] not in known:
-            raise InputError(FieldError(("--ignore",), f"{name} is no rule.", f"There are {', '.join(sorted(known))}."))
+            raise InputError.of(("--ignore",), f"{name} is no rule.", f"There are {', '.join(sorted(known))}.")
     return frozenset(given)
 
 
@@ -272,7 +270,7 @@ async def _read_log(folder: Path, documents: Sequence[Document]) -> list[PromptH
     try:
         log = await RequestLog.open(folder, reading=True)
     except LogUnavailableError as error:
-        raise InputError(FieldError(("--data-dir",), str(error))) from error
+        raise InputError.of(("--data-dir",), str(error)) from error
     try:
         log.on_notice(print_error)
         await asyncio.sleep(0)

@@ -216,7 +216,7 @@ def read_inputs(options: argparse.Namespace, baseline: str | None) -> list[Check
     if log_filter is not None:
         found += asyncio.run(_rows(options.data_dir, log_filter))
     if not found:
-        raise InputError(FieldError(("FILE",), "there is nothing to check."))
+        raise InputError.of(("FILE",), "there is nothing to check.")
     return found
 
 
@@ -240,7 +240,7 @@ def _sources(options: argparse.Namespace) -> tuple[list[str], str | None]:
         names.insert(0, options.log)
         options.log = True
     if not names:
-        raise InputError(FieldError(("FILE",), "is missing.", "Give files, a folder, - or --log FILTER."))
+        raise InputError.of(("FILE",), "is missing.", "Give files, a folder, - or --log FILTER.")
     return names, None
 
 
@@ -254,7 +254,7 @@ def _files(names: Sequence[str], baseline: str | None) -> list[str]:
         inside = sorted(str(path) for path in Path(name).rglob("*") if path.suffix in _SUFFIXES and path.is_file())
         files += [path for path in inside if baseline is None or Path(path).resolve() != Path(baseline).resolve()]
         if not inside:
-            raise InputError(FieldError(("FILE",), f"there is no JSON file in {name}."))
+            raise InputError.of(("FILE",), f"there is no JSON file in {name}.")
     return files
 
 
@@ -273,7 +273,7 @@ def _read(name: str) -> Iterator[CheckedInput]:
 def _value(data: bytes) -> Json:
     """Return the JSON of one body; None if it is none. Raises InputError for too many messages, before parsing them."""
     if data.count(b'"role"') > MAX_MESSAGES:
-        raise InputError(FieldError(("messages",), f"there are more than {MAX_MESSAGES:,} messages."))
+        raise InputError.of(("messages",), f"there are more than {MAX_MESSAGES:,} messages.")
     try:
         value: Json = loads(data)
     except ValueError:
@@ -295,7 +295,7 @@ def _lines(name: str, data: bytes) -> Iterator[CheckedInput]:
             continue
         value = _value(text)
         if not isinstance(value, dict):
-            raise InputError(FieldError((name, number), "is not a JSON object."))
+            raise InputError.of((name, number), "is not a JSON object.")
         yield _item(name, f"{name}:{number}", number, text, value, ())
 
 
@@ -322,7 +322,7 @@ def _har(name: str, data: bytes) -> Iterator[CheckedInput]:
         log = loads(data, max_bytes=8 * MAX_FILE_BYTES, finite=False)["log"]
         entries = log["entries"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(FieldError((name, "log", "entries"), f"is missing, or this is not JSON: {error}.")) from None
+        raise InputError.of((name, "log", "entries"), f"is missing, or this is not JSON: {error}.") from None
     found = 0
     for number, entry in enumerate(entries if isinstance(entries, list) else ()):
         try:
@@ -336,7 +336,7 @@ def _har(name: str, data: bytes) -> Iterator[CheckedInput]:
             data = text.encode("utf-8", "surrogatepass")
             yield CheckedInput(f"{name}#{number}", name, data, 1, prefix, True, value, *har_outcome(entry))
     if not found:
-        raise InputError(FieldError((name, "log", "entries"), "there is no chat completions request in it."))
+        raise InputError.of((name, "log", "entries"), "there is no chat completions request in it.")
 
 
 def _of_row(row: LogRow) -> Outcome:
@@ -353,11 +353,11 @@ async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
 
     chosen = parse_filter(words, datetime.now().astimezone())
     if chosen.malformed:
-        raise InputError(FieldError(("--log",), f"{', '.join(map(str, chosen.malformed))} is not understood."))
+        raise InputError.of(("--log",), f"{', '.join(map(str, chosen.malformed))} is not understood.")
     try:
         log = await RequestLog.open(data_folder(folder, os.environ, reading=True), reading=True)
     except LogUnavailableError as error:
-        raise InputError(FieldError(("--log",), str(error))) from error
+        raise InputError.of(("--log",), str(error)) from error
     try:
         log.on_notice(print_error)
         rows = await log.page(chosen, None, MAX_ROWS)
@@ -374,5 +374,5 @@ async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
     # Requests to other APIs, and bodies that retention has removed, have no messages.
     found = [item for item in found if item.body is not None]
     if not found:
-        raise InputError(FieldError(("--log",), "no request matches the filter."))
+        raise InputError.of(("--log",), "no request matches the filter.")
     return found

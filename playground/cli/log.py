@@ -134,7 +134,7 @@ async def _import(store: RequestLog, name: str) -> Imported:
             await asyncio.to_thread(_copy, name, copy)
             return await import_file(store, copy)
     except OSError as error:
-        raise InputError(FieldError(("FILE",), f"{name} cannot be imported: {error.strerror or error}.")) from None
+        raise InputError.of(("FILE",), f"{name} cannot be imported: {error.strerror or error}.") from None
 
 
 def _is_pipe(name: str) -> bool:
@@ -151,22 +151,20 @@ def _copy(name: str, copy: Path) -> None:
             left -= len(piece)
             if left < 0:
                 limit = MAX_PIPED_BYTES // 1024**3
-                raise InputError(FieldError(("FILE",), f"{name} is larger than {limit} GiB.", "Import it as a file."))
+                raise InputError.of(("FILE",), f"{name} is larger than {limit} GiB.", "Import it as a file.")
             target.write(piece)
 
 
 def export(words: list[str], options: argparse.Namespace) -> Work:
     """Export all requests that the filter finds into a file."""
     if not options.output:
-        raise InputError(
-            FieldError(
-                ("--output",), "says nowhere to write to.", "Give -o requests.jsonl, say, or -o - with --format."
-            )
+        raise InputError.of(
+            ("--output",), "says nowhere to write to.", "Give -o requests.jsonl, say, or -o - with --format."
         )
     chosen, path = parse(" ".join(words), datetime.now().astimezone()), Path(options.output)
     kind: Format | None = options.format or format_of(path)
     if kind is None:
-        raise InputError(FieldError(("--format",), f"is one of {', '.join(FORMATS)}.", "Or end the file's name so."))
+        raise InputError.of(("--format",), f"is one of {', '.join(FORMATS)}.", "Or end the file's name so.")
 
     async def work(store: RequestLog) -> int:
         report_malformed(chosen)
@@ -190,7 +188,7 @@ def export(words: list[str], options: argparse.Namespace) -> Work:
 def import_(words: list[str], _options: argparse.Namespace) -> Work:
     """Import requests from a file, all or none."""
     if len(words) != 1:
-        raise InputError(FieldError(("FILE",), "log import takes one file.", "Give a JSONL export or a HAR."))
+        raise InputError.of(("FILE",), "log import takes one file.", "Give a JSONL export or a HAR.")
 
     async def work(store: RequestLog) -> int:
         _writable(store)
@@ -204,9 +202,7 @@ def import_(words: list[str], _options: argparse.Namespace) -> Work:
 def delete(words: list[str], options: argparse.Namespace) -> Work:
     """Delete all requests that the filter finds. Asks first; without a terminal --yes is required."""
     if not words:
-        raise InputError(
-            FieldError(("FILTER",), "log delete needs a filter.", "since:2000-01-01 finds every request there is.")
-        )
+        raise InputError.of(("FILTER",), "log delete needs a filter.", "since:2000-01-01 finds every request there is.")
     chosen = parse(" ".join(words), datetime.now().astimezone())
 
     async def work(store: RequestLog) -> int:
@@ -224,25 +220,21 @@ def delete(words: list[str], options: argparse.Namespace) -> Work:
 
 def _agreed(n: int) -> bool:
     if not sys.stdin.isatty():
-        raise InputError(
-            FieldError(
-                ("--yes",),
-                f"{counted(n, 'request')} would be deleted, and standard input is not a terminal.",
-                "Add --yes.",
-            )
+        raise InputError.of(
+            ("--yes",), f"{counted(n, 'request')} would be deleted, and standard input is not a terminal.", "Add --yes."
         )
     return input(f"Delete {counted(n, 'request')} with all contents? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _writable(store: RequestLog) -> None:
     if store.read_only_reason is not None:
-        raise InputError(FieldError(("log",), store.read_only_reason))
+        raise InputError.of(("log",), store.read_only_reason)
 
 
 def _by_id(words: list[str], command: str) -> LogFilter:
     """Parse words as a filter; a word without a key is part of a request_id or a run id."""
     if not words:
-        raise InputError(FieldError(("ID",), f"{command} needs a part of an id, or a filter."))
+        raise InputError.of(("ID",), f"{command} needs a part of an id, or a filter.")
     pasted = parse(" ".join(words), datetime.now().astimezone())
     if pasted.malformed:
         return pasted
@@ -265,7 +257,7 @@ async def _found(store: RequestLog, chosen: LogFilter) -> list[StoredRun]:
     report_malformed(chosen)
     rows = await store.page(chosen, None, MOST_SHOWN + 1)
     if len(rows) > MOST_SHOWN:
-        raise InputError(FieldError(("FILTER",), f"finds more than {MOST_SHOWN} requests.", "Narrow it."))
+        raise InputError.of(("FILTER",), f"finds more than {MOST_SHOWN} requests.", "Narrow it.")
     found = [await store.get(row.run_id) for row in rows]
     return [stored for stored in found if stored is not None]
 

@@ -24,7 +24,7 @@ from playground.cli import BAD_INPUT, FINISHED
 from playground.cli.send import endpoint_of
 from playground.client.endpoint import Endpoint, is_loopback
 from playground.export.terminal import print_error, print_task_error
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.prompt.secret_addresses import masked_address
 from playground.recorder.access import AccessPolicy
 from playground.recorder.feed import RecordingFeed
@@ -66,7 +66,7 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
         try:
             upstream = Upstream(endpoint.base_url)
         except ValueError as error:
-            raise InputError(FieldError(("--base-url",), f"{error}.")) from None
+            raise InputError.of(("--base-url",), f"{error}.") from None
         setup = Setup(str(folder), endpoint, key)
         return await _run(Recorder(upstream, access, feed, key), access, feed, setup, options)
     finally:
@@ -89,7 +89,7 @@ async def _key(services: AppServices, endpoint: Endpoint, options: argparse.Name
         return None
     secret = await services.keys.get(endpoint, explicit=options.base_url is not None)
     if secret is None:
-        raise InputError(FieldError(("--add-key",), f"there is no API key for {endpoint.name}."))
+        raise InputError.of(("--add-key",), f"there is no API key for {endpoint.name}.")
     return secret.reveal()
 
 
@@ -104,7 +104,7 @@ async def _run(
         return BAD_INPUT
     try:
         if recorder.upstream.origin.port == port and is_loopback(endpoint.base_url):
-            raise InputError(FieldError(("--base-url",), "this is the address of the Recorder itself."))
+            raise InputError.of(("--base-url",), "this is the address of the Recorder itself.")
         stopped = stop_signal(options.stop_with_stdin)
         await feed.start(setup)
         # Objects of the start live until the end: the collector need not look at them while requests are forwarded.

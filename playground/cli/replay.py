@@ -20,7 +20,7 @@ from playground.prefix_cache.miss_explanation import MissExplanation, MissPositi
 from playground.prefix_cache.miss_sentences import Candidate
 from playground.prefix_cache.replay import ReplayResult, ReplaySummary, TrafficReplay, replay_traffic
 from playground.prefix_cache.traffic import TrafficError, TrafficRecord, read_traffic
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted
 
 
@@ -45,7 +45,7 @@ def replay(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         discard_output()
     except TrafficError as error:
-        raise InputError(FieldError(("FILE",), str(error))) from error
+        raise InputError.of(("FILE",), str(error)) from error
     return FINISHED
 
 
@@ -54,7 +54,7 @@ def _errors_of(memory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(FieldError(("--learned",), f"{memory}: {error.strerror or error}.")) from error
+        raise InputError.of(("--learned",), f"{memory}: {error.strerror or error}.") from error
 
 
 def exported_request(line: str) -> TrafficRecord | None:

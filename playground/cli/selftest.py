@@ -20,7 +20,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLineEdit, QPushButton, QTableView, QWidget
 
 from playground.cli import BAD_INPUT, FAILED, FINISHED
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.runs.service import PendingRequest
 from playground.runs.state import RunState
 from playground.ui.session import Session
@@ -274,7 +274,7 @@ def _screenshot_folder(option: str | None) -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         problem = f"{folder} cannot be made: {error.strerror or error}."
-        raise InputError(FieldError(("--screenshots",), problem, "Give another folder.")) from error
+        raise InputError.of(("--screenshots",), problem, "Give another folder.") from error
     return folder
 
 

@@ -17,7 +17,7 @@ from playground.client.events import AnyEvent, ContentDelta, Queued, RetrySchedu
 from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_error, print_task_error, visible_line
 from playground.prompt.document import Document
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.prompt.files import OpenedPrompt, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.limits import check
@@ -79,9 +79,7 @@ def _with_values(document: Document, given: list[str]) -> Document:
     for item in given:
         name, equals, value = item.partition("=")
         if not equals or not name:
-            raise InputError(
-                FieldError(("--var",), f"{item!r} is not NAME=VALUE.", "Give it as --var caller_name=Asha.")
-            )
+            raise InputError.of(("--var",), f"{item!r} is not NAME=VALUE.", "Give it as --var caller_name=Asha.")
         document = document.with_variable(name, value)
     return document
 

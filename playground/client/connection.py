@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from playground.client.endpoint import Endpoint, exposes_key, is_loopback
-from playground.client.errors import exposed_key_error, key_error
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
 from playground.prompt.request import Request
@@ -360,6 +359,8 @@ class Connection:
 def _refused(endpoint: Endpoint, key: str | None) -> ApiError | None:
     if key is None:
         return None
+    from playground.client.errors import exposed_key_error, key_error  # compiles patterns: not before the first request
+
     if not key or not _NOT_IN_A_KEY.isdisjoint(key) or not key.isascii() or not key.isprintable():
         return key_error()
     return exposed_key_error(endpoint.base_url) if exposes_key(endpoint.base_url) else None

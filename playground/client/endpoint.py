@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 
 if TYPE_CHECKING:
     from playground.client.events import Usage
@@ -48,8 +48,8 @@ def check_base_url(text: str) -> str:
 def refuse_key(name: str, text: str) -> None:
     """Raise InputError if `text` has an API key in it: the field is stored and displayed."""
     if _KEY.search(text):
-        raise InputError(
-            FieldError((name,), f"the {_LABELS[name]} has an API key in it.", "Take it out; the key has its own field.")
+        raise InputError.of(
+            (name,), f"the {_LABELS[name]} has an API key in it.", "Take it out; the key has its own field."
         )
 
 
@@ -95,7 +95,7 @@ def _meant(url: str) -> str:
 
 
 def _bad(message: str, hint: str = _EXAMPLE) -> InputError:
-    return InputError(FieldError(("base_url",), message, hint))
+    return InputError.of(("base_url",), message, hint)
 
 
 def origin(base_url: str) -> str:

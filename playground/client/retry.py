@@ -13,7 +13,6 @@ from typing import Protocol
 from msgspec import Struct
 
 from playground.client.endpoint import Endpoint, is_loopback
-from playground.client.errors import is_quota
 from playground.client.events import ApiError
 
 
@@ -75,7 +74,7 @@ def endpoint_hold_s(error: ApiError | None) -> float:
 
     0 unless it is a 429; at most the longest wait that a retry accepts, whatever the server asks for.
     """
-    if error is None or error.status != 429 or is_quota(error):
+    if error is None or error.status != 429 or _is_quota(error):
         return 0.0
     return min(error.retry_after_s or HOLD_S, LONGEST_ASKED_S)
 
@@ -111,6 +110,12 @@ NO_RETRIES = RetryPolicy(attempts=1)
 
 def _worth_it(error: ApiError, base_url: str) -> bool:
     if error.kind == "http":
-        return error.status in RETRIED and not is_quota(error)
+        return error.status in RETRIED and not _is_quota(error)
     # No answer. On this machine that means that no server runs, so a retry does not help.
     return error.kind == "connect" and not is_loopback(base_url)
+
+
+def _is_quota(error: ApiError) -> bool:
+    from playground.client.errors import is_quota  # compiles patterns: not before the first error
+
+    return is_quota(error)

@@ -338,7 +338,7 @@ def _lock(path: Path | None) -> BaseFileLock | None:
 
 
 def _unusable(detail: str, hint: str = "") -> InputError:
-    return InputError(FieldError(("-o",), detail, hint))
+    return InputError.of(("-o",), detail, hint)
 
 
 def _unwritable(path: Path, error: OSError) -> UnwritableOutputError:

@@ -35,7 +35,7 @@ def parse_check(text: str) -> AnswerCheck:
     """
     kind, equals, value = text.partition("=")
     if not equals or kind not in KINDS:
-        raise InputError(FieldError(("--check",), f"{text!r} is not KIND=VALUE.", f"Kinds: {', '.join(KINDS)}."))
+        raise InputError.of(("--check",), f"{text!r} is not KIND=VALUE.", f"Kinds: {', '.join(KINDS)}.")
     makers: dict[str, Callable[[str], Callable[[str, int | None], bool]]] = {
         "contains": lambda wanted: lambda answer, _tokens: wanted in answer,
         "equals": lambda wanted: lambda answer, _tokens: answer.strip() == wanted.strip(),
@@ -53,13 +53,13 @@ def run_checks(checks: Sequence[AnswerCheck], answer: str, completion_tokens: in
 
 def _regex(pattern: str) -> Callable[[str, int | None], bool]:
     if error := pattern_error(pattern):
-        raise InputError(FieldError(("--check", "regex"), f"{pattern!r} is not a regular expression: {error}."))
+        raise InputError.of(("--check", "regex"), f"{pattern!r} is not a regular expression: {error}.")
     return lambda answer, _tokens: matches_within_limit(pattern, answer)
 
 
 def _max_tokens(value: str) -> Callable[[str, int | None], bool]:
     if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise InputError(FieldError(("--check", "max-tokens"), f"{value!r} is not a number of tokens."))
+        raise InputError.of(("--check", "max-tokens"), f"{value!r} is not a number of tokens.")
     limit = int(value)
     return lambda _answer, tokens: tokens is not None and tokens <= limit
 
@@ -72,14 +72,12 @@ def _schema(name: str) -> Callable[[str, int | None], bool]:
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            FieldError(("--check", "schema"), f"{name} is not a JSON schema: {str(error).rstrip('.')}.")
-        ) from None
+        raise InputError.of(("--check", "schema"), f"{name} is not a JSON schema: {str(error).rstrip('.')}.") from None
     if errors := check_schema(schema):
         raise InputError(*(FieldError(("--check", "schema", *e.path), e.message, e.hint) for e in errors))
     if isinstance(schema, dict) and not (Draft202012Validator.VALIDATORS.keys() | {"$schema"}) & schema.keys():
         # Any JSON object is a valid schema, and one without keywords accepts every answer.
-        raise InputError(FieldError(("--check", "schema"), f"{name} has no keyword of JSON schema."))
+        raise InputError.of(("--check", "schema"), f"{name} has no keyword of JSON schema.")
 
     def passes(answer: str, _tokens: int | None) -> bool:
         try:
@@ -111,12 +109,12 @@ def read_rows(data: bytes, name: str) -> tuple[BatchRow, ...]:
     JSON text. Raises InputError with the line of the first bad row.
     """
     if len(data) > MAX_DATA_BYTES:
-        raise InputError(FieldError(("data",), f"{name} has {len(data):,} bytes; the limit is {MAX_DATA_BYTES:,}."))
+        raise InputError.of(("data",), f"{name} has {len(data):,} bytes; the limit is {MAX_DATA_BYTES:,}.")
     try:
         text = as_utf8(data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            FieldError(("data",), f"{name} is not UTF-8 text (byte {error.start:,}).", "Save it as UTF-8.")
+        raise InputError.of(
+            ("data",), f"{name} is not UTF-8 text (byte {error.start:,}).", "Save it as UTF-8."
         ) from None
     lower = name.lower()
     found = list(
@@ -124,9 +122,9 @@ def read_rows(data: bytes, name: str) -> tuple[BatchRow, ...]:
     )
     if not found:
         hint = "The first line names the columns." if lower.endswith((".csv", ".tsv")) else ""
-        raise InputError(FieldError(("data",), f"{name} has no rows.", hint))
+        raise InputError.of(("data",), f"{name} has no rows.", hint)
     if len(found) > MAX_ROWS:
-        raise InputError(FieldError(("data",), f"{name} has {len(found):,} rows; the limit is {MAX_ROWS:,}."))
+        raise InputError.of(("data",), f"{name} has {len(found):,} rows; the limit is {MAX_ROWS:,}.")
     return tuple(BatchRow(number, values) for number, values in enumerate(found))
 
 
@@ -135,16 +133,16 @@ def _table(text: str, delimiter: str) -> Iterable[dict[str, str]]:
     try:
         header = next(lines, [])
         if len(set(header)) < len(header):
-            raise InputError(FieldError(("data",), "line 1: two columns have the same name."))
+            raise InputError.of(("data",), "line 1: two columns have the same name.")
         for cells in lines:
             if not cells:
                 continue
             if len(cells) != len(header):
                 detail = f"line {lines.line_num} has {counted(len(cells), 'cell')}, the header has {len(header)}."
-                raise InputError(FieldError(("data",), detail))
+                raise InputError.of(("data",), detail)
             yield dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise InputError(FieldError(("data",), f"line {lines.line_num} is not valid CSV: {error}.")) from None
+        raise InputError.of(("data",), f"line {lines.line_num} is not valid CSV: {error}.") from None
 
 
 def _json(text: str) -> Iterable[dict[str, str]]:
@@ -164,16 +162,16 @@ def _parsed(text: str, line: int) -> object:
         return json.loads(text)
     except json.JSONDecodeError as error:
         place = f"line {line + error.lineno - 1}, column {error.colno}"
-        raise InputError(FieldError(("data",), f"{place} is not JSON: {error.msg}.")) from None
+        raise InputError.of(("data",), f"{place} is not JSON: {error.msg}.") from None
     except ValueError as error:
-        raise InputError(FieldError(("data",), f"line {line} is not JSON: {error}.")) from None
+        raise InputError.of(("data",), f"line {line} is not JSON: {error}.") from None
     except RecursionError:
-        raise InputError(FieldError(("data",), f"line {line} is nested too deeply.")) from None
+        raise InputError.of(("data",), f"line {line} is nested too deeply.") from None
 
 
 def _values(value: object, line: int) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise InputError(FieldError(("data",), f"line {line} is not a JSON object.", "Write one object per line."))
+        raise InputError.of(("data",), f"line {line} is not a JSON object.", "Write one object per line.")
     return {
         str(name): item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
         for name, item in value.items()
@@ -204,7 +202,7 @@ def rows_of_requests(requests: Iterable[tuple[str | None, Document]]) -> tuple[B
         fixed = dict(zip(LOG_COLUMNS, (request_id or "", last), strict=True))
         rows.append(BatchRow(number, {**fixed, **document.variables}))
     if not rows:
-        raise InputError(FieldError(("data",), "no logged request matches the filter."))
+        raise InputError.of(("data",), "no logged request matches the filter.")
     return tuple(rows)
 
 
@@ -220,15 +218,13 @@ def map_columns(document: Document, rows: Sequence[BatchRow], mapping: Mapping[s
     missing = [column for column in mapping.values() if column not in columns]
     if unknown or missing:
         what = f"the prompt has no variable {unknown[0]}" if unknown else f"the data has no column {missing[0]}"
-        raise InputError(FieldError(("map",), f"{what}.", f"Columns: {', '.join(columns)}."))
+        raise InputError.of(("map",), f"{what}.", f"Columns: {', '.join(columns)}.")
     chosen = {name: mapping.get(name, name) for name in variables if mapping.get(name, name) in columns}
     open_names = [name for name in variables if name not in chosen and not document.variables.get(name)]
     if open_names:
-        raise InputError(
-            FieldError(
-                ("variables", open_names[0]),
-                "has no column in the data and no value in the prompt.",
-                f"Columns: {', '.join(columns)}. Map one with --map {open_names[0]}=COLUMN.",
-            )
+        raise InputError.of(
+            ("variables", open_names[0]),
+            "has no column in the data and no value in the prompt.",
+            f"Columns: {', '.join(columns)}. Map one with --map {open_names[0]}=COLUMN.",
         )
     return chosen

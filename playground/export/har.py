@@ -185,7 +185,7 @@ def from_har(value: object) -> HarEntries:
             equal[run_id] += 1
         runs.setdefault(run_id, {}).setdefault(attempt or 1, run)
     if not runs:
-        raise first or InputError(FieldError(("log", "entries"), f"there is no POST to …{COMPLETIONS} in it."))
+        raise first or InputError.of(("log", "entries"), f"there is no POST to …{COMPLETIONS} in it.")
     return HarEntries(tuple(map(_joined, runs.values())), dict(skipped))
 
 
@@ -208,7 +208,7 @@ def _entries(value: object) -> list[Any]:
     log = value.get("log") if isinstance(value, dict) else None
     entries = log.get("entries") if isinstance(log, dict) else None
     if not isinstance(entries, list):
-        raise InputError(FieldError(("log", "entries"), "is not a list: this is not a HAR."))
+        raise InputError.of(("log", "entries"), "is not a list: this is not a HAR.")
     return entries
 
 
@@ -239,7 +239,7 @@ def _run(entry: Any, path: Path) -> EndedRun:
     key = _credentials(request, text)
     text = redact(text, key)
     if not text:
-        raise InputError(FieldError((*path, "request", "postData", "text"), "the request has no body."))
+        raise InputError.of((*path, "request", "postData", "text"), "the request has no body.")
     try:
         opened = parse(text)
         base_url = check_base_url(redact(_USER.sub("://", _bare(str(request["url"]))), key))
@@ -309,7 +309,7 @@ def _moment(value: object, path: Path) -> datetime:
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
-        raise InputError(FieldError((*path, "startedDateTime"), f"{value!r} is no time.")) from None
+        raise InputError.of((*path, "startedDateTime"), f"{value!r} is no time.") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

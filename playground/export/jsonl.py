@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from playground.client.endpoint import check_base_url
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived, Usage, UsageReported
 from playground.export.masking import masked_run, masked_text
-from playground.prompt.field_errors import FieldError, InputError, Path
+from playground.prompt.field_errors import InputError, Path
 from playground.prompt.files import load
 from playground.requestlog.records import EndedRun, StoredRun, clean_tags
 from playground.runs.record import RequestRecord
@@ -103,7 +103,7 @@ def _judge_usage(usage: Usage, path: Path) -> None:
 
 
 def _refused(path: Path, message: str) -> InputError:
-    return InputError(FieldError(path, message))
+    return InputError.of(path, message)
 
 
 FORMAT_KEY = "electron_playground_request"
@@ -216,4 +216,4 @@ def _body(read: _Line) -> bytes:
 
 
 def _bad(message: str, hint: str = "") -> InputError:
-    return InputError(FieldError((), message, hint))
+    return InputError.of((), message, hint)

@@ -131,7 +131,7 @@ def _har_entries(path: Path) -> HarEntries:
     try:
         value = loads(as_utf8(path.read_bytes()), max_bytes=MOST_HAR_BYTES, finite=False)
     except (ValueError, RecursionError) as error:
-        raise InputError(FieldError((), f"this is not JSON: {error}.")) from None
+        raise InputError.of((), f"this is not JSON: {error}.") from None
     return from_har(value)
 
 
@@ -140,7 +140,7 @@ def _judge(path: Path) -> None:
     for _ in _runs(path):
         found = True
     if not found:
-        raise InputError(FieldError((), "there is no request in it."))
+        raise InputError.of((), "there is no request in it.")
 
 
 def _batches(path: Path) -> Iterator[list[EndedRun]]:
@@ -160,7 +160,7 @@ def _runs(path: Path) -> Iterator[EndedRun]:
         while line := read_line(MOST_LINE_BYTES + 1):
             number += 1
             if len(line) > MOST_LINE_BYTES:
-                raise InputError(FieldError((f"line {number}",), f"is longer than {MOST_LINE_BYTES // 1024**2:,} MB."))
+                raise InputError.of((f"line {number}",), f"is longer than {MOST_LINE_BYTES // 1024**2:,} MB.")
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if line.strip():
@@ -180,7 +180,7 @@ def _reading(path: Path) -> Iterator[Callable[[int], bytes]]:
         try:
             yield lambda most: wide.readline(most).encode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
-            raise InputError(FieldError((), f"this is not {encoding.upper()} text (byte {error.start:,}).")) from None
+            raise InputError.of((), f"this is not {encoding.upper()} text (byte {error.start:,}).") from None
 
 
 def _run(line: bytes, number: int) -> EndedRun:

@@ -341,18 +341,18 @@ def _count(entry: object, key: str) -> int:
 def entries_of(value: Json) -> dict[str, Json]:
     """Return the entries of a baseline file. Raises InputError with the path of the wrong field."""
     if not isinstance(value, dict) or value.get(FORMAT_KEY) != FORMAT_VERSION:
-        raise InputError(FieldError(("--baseline", FORMAT_KEY), "this is not a baseline of version 1."))
+        raise InputError.of(("--baseline", FORMAT_KEY), "this is not a baseline of version 1.")
     prompts = value.get("prompts")
     if not isinstance(prompts, dict):
-        raise InputError(FieldError(("--baseline", "prompts"), "is not an object."))
+        raise InputError.of(("--baseline", "prompts"), "is not an object.")
     for name, entry in prompts.items():
         path: Path = ("--baseline", "prompts", name)
         if not isinstance(entry, dict):
-            raise InputError(FieldError(path, "is not an object."))
+            raise InputError.of(path, "is not an object.")
         if isinstance(entry.get("tokens"), bool) or not isinstance(entry.get("tokens"), int):
-            raise InputError(FieldError((*path, "tokens"), "is not a whole number."))
+            raise InputError.of((*path, "tokens"), "is not a whole number.")
         if not isinstance(entry.get("parts"), list) or not isinstance(entry.get("shared"), dict | None):
-            raise InputError(FieldError((*path, "parts"), "is not a list of parts."))
+            raise InputError.of((*path, "parts"), "is not a list of parts.")
     return prompts
 
 

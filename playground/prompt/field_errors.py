@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from msgspec import Struct
 
@@ -40,6 +40,11 @@ class InputError(ValueError):
     def __init__(self, *problems: FieldError) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+
+    @classmethod
+    def of(cls, path: Path, message: str, hint: str = "", offset: int | None = None) -> Self:
+        """Return an InputError with one FieldError."""
+        return cls(FieldError(path, message, hint, offset))
 
 
 class UnwritableOutputError(InputError):

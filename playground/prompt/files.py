@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prompt.document import ROLES, Document, Json, Message, Role, Tool, ToolCall
-from playground.prompt.field_errors import FieldError, FieldReader, InputError, Path
+from playground.prompt.field_errors import FieldReader, InputError, Path
 from playground.prompt.json_text import JsonBoundsError, as_utf8, loads
 from playground.prompt.limits import OWN_PLACE
 from playground.prompt.request import body_fields, encode, message_fields
@@ -65,9 +65,9 @@ def read_input(name: str, field: str = "FILE", max_bytes: int = MAX_FILE_BYTES) 
             with FilePath(name).open("rb") as file:
                 data = file.read(max_bytes + 1)
     except OSError as error:
-        raise InputError(FieldError((field,), f"{name} cannot be read: {error.strerror or error}.")) from None
+        raise InputError.of((field,), f"{name} cannot be read: {error.strerror or error}.") from None
     if len(data) > max_bytes:
-        raise InputError(FieldError((field,), f"{name} is larger than {max_bytes // 1024 // 1024} MiB."))
+        raise InputError.of((field,), f"{name} is larger than {max_bytes // 1024 // 1024} MiB.")
     return as_utf8(data)
 
 
@@ -172,12 +172,12 @@ def parse_bytes(data: bytes) -> OpenedPrompt:
 def file_text(data: bytes, name: str) -> str:
     """Return the text of a file in UTF-8, UTF-16 or UTF-32. Raises InputError, with the file's `name`."""
     if len(data) > MAX_FILE_BYTES:
-        raise InputError(FieldError((), f"{name} has {len(data):,} bytes; the limit is {MAX_FILE_BYTES:,}."))
+        raise InputError.of((), f"{name} has {len(data):,} bytes; the limit is {MAX_FILE_BYTES:,}.")
     try:
         return as_utf8(data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         sentence = f"{name} is not UTF-8 text (byte {error.start:,})."
-        raise InputError(FieldError((), sentence, "Save it as UTF-8 and open it again.")) from None
+        raise InputError.of((), sentence, "Save it as UTF-8 and open it again.") from None
 
 
 def parse(text: str) -> OpenedPrompt:
@@ -188,12 +188,12 @@ def parse(text: str) -> OpenedPrompt:
 def parse_value(value: Json) -> OpenedPrompt:
     """Parse the JSON of a prompt file or a request body. Raises InputError like `parse`."""
     if not isinstance(value, dict):
-        raise InputError(FieldError((), "this is JSON, but not an object.", _ACCEPTED))
+        raise InputError.of((), "this is JSON, but not an object.", _ACCEPTED)
     if FORMAT_KEY in value:
         return _prompt_file(value)
     if "messages" in value:
         return _request_body(value)
-    raise InputError(FieldError((), "this is neither a prompt file nor a request body: it has no messages.", _ACCEPTED))
+    raise InputError.of((), "this is neither a prompt file nor a request body: it has no messages.", _ACCEPTED)
 
 
 _ACCEPTED = "Open a prompt file saved by this program, or the JSON body of a chat completions request."
@@ -204,11 +204,9 @@ def _json(text: str) -> Json:
         value: Json = loads(text, max_bytes=MAX_FILE_BYTES)
     except json.JSONDecodeError as error:
         position = f"line {error.lineno}, column {error.colno}"
-        raise InputError(
-            FieldError((), f"this is not JSON: {error.msg} at {position}.", _ACCEPTED, error.pos)
-        ) from None
+        raise InputError.of((), f"this is not JSON: {error.msg} at {position}.", _ACCEPTED, error.pos) from None
     except JsonBoundsError as error:
-        raise InputError(FieldError((), str(error))) from None
+        raise InputError.of((), str(error)) from None
     return value
 
 
@@ -290,14 +288,10 @@ class _Reader(FieldReader):
 def _prompt_file(value: dict[str, Json]) -> OpenedPrompt:
     version = value[FORMAT_KEY]
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise InputError(FieldError((FORMAT_KEY,), "is not a version number.", "This version writes 1."))
+        raise InputError.of((FORMAT_KEY,), "is not a version number.", "This version writes 1.")
     if version > FORMAT_VERSION:
-        raise InputError(
-            FieldError(
-                (FORMAT_KEY,),
-                f"is {version}: a newer version wrote this file.",
-                "Update Electron Playground.",
-            )
+        raise InputError.of(
+            (FORMAT_KEY,), f"is {version}: a newer version wrote this file.", "Update Electron Playground."
         )
     reader = _Reader()
     document = Document(

@@ -395,7 +395,7 @@ def _short(text: str) -> str:
 
 
 def _bad(name: str, message: str, hint: str = "Leave it empty to not send it.") -> InputError:
-    return InputError(FieldError((name,), message, hint))
+    return InputError.of((name,), message, hint)
 
 
 def _number(parameter: Parameter, text: str) -> Json:

@@ -10,7 +10,7 @@ from typing import Literal, NoReturn, TypeAlias, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.runs.record import GroupKind, RequestSource
 
 PHASES = {
@@ -210,7 +210,7 @@ def _id_list(text: str) -> LogFilter | None:
 
 
 def _wrong(offset: int, sentence: str, hint: str) -> NoReturn:
-    raise InputError(FieldError(("filter",), sentence, hint, offset))
+    raise InputError.of(("filter",), sentence, hint, offset)
 
 
 class _Reader:

@@ -7,6 +7,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -97,9 +98,27 @@ class LogReads(ABC):
         self._read_failed = False
         self._damaged: set[str] = set()
 
-    async def version(self) -> int:
-        """Return a number that changes with each write to the file, also by another process; 0 if it is unreadable."""
-        return await self._read(lambda: self._files.reader.execute("PRAGMA data_version").fetchone()[0], 0)
+    def follow_writes(self, seconds: float, written: Callable[[], None]) -> None:
+        """Call `written` now and after writes to the file, also by other processes, at most once in `seconds`.
+
+        The reader's thread looks, and wakes the event loop only after a write.
+        """
+        loop, worker, seen = asyncio.get_running_loop(), self._read_worker, -1
+
+        def tell() -> None:
+            if not self._closed:
+                written()
+
+        def look() -> None:
+            nonlocal seen
+            with suppress(sqlite3.Error):  # closed, or being replaced
+                version = self._files.reader.execute("PRAGMA data_version").fetchone()[0]
+                if version != seen:
+                    seen = version
+                    loop.call_soon_threadsafe(tell)
+            worker.later(seconds, look)
+
+        worker.later(0, look)
 
     async def page(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> list[LogRow]:
         """Return a page of rows older than number `before`, newest first. Equally fast at any position."""

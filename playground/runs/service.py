@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
-from playground.client.redact import key_forms
 from playground.client.retry import RateLimiter, RetryPolicy
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled
@@ -26,16 +25,15 @@ from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prefix_cache.prediction import CacheUsage, cannot_be
 from playground.prefix_cache.view import DocumentView
 from playground.prompt.document import Document, Json
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump
 from playground.prompt.request import to_request
 from playground.runs.metrics import unusable_counts
-from playground.runs.run import BeforeAttempt, Run
-from playground.runs.state import RunState
-from playground.runs.summary import wire_tool_calls
 
 if TYPE_CHECKING:
     from playground.runs.record import RequestRecord, RequestSource
+    from playground.runs.run import BeforeAttempt, Run
+    from playground.runs.state import RunState
     from playground.simulator.process import SimulatorProcess
     from playground.storage.credentials import CredentialStore, Secret
 
@@ -188,6 +186,9 @@ class RequestService:
         the key; SimulatorError if the simulator does not start. Errors of the exchange are in the run's state and
         never raised.
         """
+        # Imported here: the panes of the window need no run, and its modules compile 40 patterns.
+        from playground.runs.run import Run
+
         request = to_request(document, endpoint.model)
         endpoint = await self._simulation.resolve(endpoint)
         secret = await self._key(endpoint, explicit)
@@ -228,7 +229,7 @@ class RequestService:
         if secret is None and endpoint.needs_key:
             reason = self._keys.error or f"there is no API key for {endpoint.name}."
             hint = "Paste one under Connect to Electron, or set SMALLEST_API_KEY. Nothing was sent."
-            raise InputError(FieldError(("key",), reason, hint))
+            raise InputError.of(("key",), reason, hint)
         return secret
 
     def forecast(self, document: Document, endpoint: Endpoint) -> PromptForecast:
@@ -351,18 +352,20 @@ def _fitting(sending: PendingRequest, why: MissExplanation | None) -> MissExplan
 
 def _refuse_key_in(body: bytes, key: str) -> None:
     """Raise InputError if the prompt contains the key: the model could repeat it, and it would be logged."""
+    from playground.client.redact import key_forms
+
     if any(form.encode() in body for form in key_forms(key)):
-        raise InputError(
-            FieldError(
-                ("messages",),
-                "the prompt has this endpoint's API key in it; nothing was sent.",
-                "Take it out: the key is sent as a header, by itself.",
-            )
+        raise InputError.of(
+            ("messages",),
+            "the prompt has this endpoint's API key in it; nothing was sent.",
+            "Take it out: the key is sent as a header, by itself.",
         )
 
 
 def cache_usage(state: RunState, body: bytes) -> CacheUsage:
     """Return what the server reported for a body, with the generated message, as the cache model reads it."""
+    from playground.runs.summary import wire_tool_calls
+
     calls = wire_tool_calls(state)
     message: dict[str, Json] = {"role": "assistant", "content": state.text or None}
     if calls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import accumulate, pairwise
-from typing import Literal, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from msgspec import Struct, field
 
@@ -32,8 +32,10 @@ from playground.client.events import (
     Usage,
     UsageReported,
 )
-from playground.client.response_decoder import RequestId, request_ids
 from playground.client.tolerant_json import merged
+
+if TYPE_CHECKING:
+    from playground.client.response_decoder import RequestId
 
 Phase = Literal["waiting", "sent", "streaming", "retrying", "done", "failed", "stopped", "interrupted"]
 """waiting: not sent yet · sent: no content yet · streaming: content arrives · retrying: an attempt failed and the next
@@ -190,6 +192,8 @@ class RunState(Struct):
                 self.phase, self.error, self.ended_at, self.retry, self.queued = "sent", None, None, None, None
                 self.attempts.append(Attempt(event.attempt, event.at))
             case HeadersReceived():
+                from playground.client.response_decoder import request_ids
+
                 attempt = self.attempts[-1]
                 attempt.status, attempt.request_id, attempt.headers_at = event.status, event.request_id, event.at
                 attempt.connect_s, attempt.request_ids = event.connect_s, request_ids(event.headers)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError
 from playground.client.events import ApiError, Usage
 from playground.client.tolerant_json import choices_of
 from playground.prompt.document import Json
@@ -71,6 +70,9 @@ def further_choices(state: RunState) -> dict[int, RunState]:
 
     `state` itself is that of choice 0. Read from the stored events, which a log without them lacks.
     """
+    # Imported here: its modules compile patterns, and the panes need them only for a stream of several choices.
+    from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError
+
     found: dict[int, tuple[ChunkDecoder, RunState]] = {}
     for at, index, choice in _further(state):
         decoder, further = found.setdefault(index, (ChunkDecoder(), RunState()))

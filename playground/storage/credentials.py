@@ -14,7 +14,7 @@ from typing import Literal, NoReturn, TypeVar
 from msgspec import Struct
 
 from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint, is_loopback, origin
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 
 SERVICE = "electron-playground"
 VARIABLE = "SMALLEST_API_KEY"
@@ -286,14 +286,12 @@ def checked_key(text: str, field: str = "key") -> str:
     """Return a pasted key without surrounding spaces and quotation marks. Raises InputError without the key in it."""
     key = _unquoted(text.strip())
     if not key:
-        raise InputError(FieldError((field,), "the key is empty.", "Paste the key from the vendor's console."))
+        raise InputError.of((field,), "the key is empty.", "Paste the key from the vendor's console.")
     if not key.isascii() or not key.isprintable() or " " in key or key[0] in "\"'`" or key[-1] in "\"'`":
-        raise InputError(
-            FieldError(
-                (field,),
-                "the key has a space or a character that is not allowed in a key.",
-                "Enter only the key, on one line, without the word Bearer or quotation marks.",
-            )
+        raise InputError.of(
+            (field,),
+            "the key has a space or a character that is not allowed in a key.",
+            "Enter only the key, on one line, without the word Bearer or quotation marks.",
         )
     return key
 

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from playground.prompt.document import Document, Json
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.prompt.files import PROMPT_FORMAT, FileFormat, dump, load
 from playground.storage.json_file import JsonFile
 from playground.tasks import Subscribers
@@ -55,10 +55,8 @@ def take(folder: Path) -> Slot:
     """
     free, held = _free(folder)
     if not free:
-        raise InputError(
-            FieldError(
-                (), f"there are {MAX_SLOTS} windows on this data folder.", "Close one, or give another --data-dir."
-            )
+        raise InputError.of(
+            (), f"there are {MAX_SLOTS} windows on this data folder.", "Close one, or give another --data-dir."
         )
     path, lock = max(free, key=lambda slot: _rank(slot[0]))
     for _, other in free:

@@ -26,7 +26,7 @@ from playground.client.endpoint import (
     refuse_key,
 )
 from playground.prompt.document import Json
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.prompt.limits import CONTEXT_TOKENS
 from playground.storage.json_file import JsonFile, Submit, struct_reader, write_now
 from playground.tasks import Subscribers
@@ -133,7 +133,7 @@ class EndpointStore:
         hint = f"There are: {_names(self.all())}."
         if copies := self._file.copies():
             hint += f" The file of endpoints was damaged; copies: {', '.join(map(str, copies))}."
-        raise InputError(FieldError(("endpoint",), f"there is no endpoint called {text!r}.", hint))
+        raise InputError.of(("endpoint",), f"there is no endpoint called {text!r}.", hint)
 
     def add(self, endpoint: Endpoint) -> Endpoint:
         """Add an endpoint under a new id. Returns the stored endpoint. Raises InputError."""
@@ -162,7 +162,7 @@ class EndpointStore:
     def remove(self, endpoint_id: str) -> None:
         """Remove an endpoint that was added. Raises InputError for a built-in one, KeyError for an unknown id."""
         if self.get(endpoint_id).kind != "other":
-            raise InputError(FieldError(("endpoint",), "a built-in endpoint cannot be removed."))
+            raise InputError.of(("endpoint",), "a built-in endpoint cannot be removed.")
         self._endpoints = {key: endpoint for key, endpoint in self._endpoints.items() if key != endpoint_id}
         self._changed(endpoint_id, None)
 
@@ -260,16 +260,14 @@ def _checked(endpoint: Endpoint, known: Mapping[str, Endpoint]) -> Endpoint:
 
 def _check_texts(endpoint: Endpoint) -> None:
     if not endpoint.name:
-        raise InputError(FieldError(("name",), "the endpoint has no name.", "Give it one."))
+        raise InputError.of(("name",), "the endpoint has no name.", "Give it one.")
     if not endpoint.name.isprintable():
-        raise InputError(FieldError(("name",), "the name has an invisible character.", "Type it on one line."))
+        raise InputError.of(("name",), "the name has an invisible character.", "Type it on one line.")
     if not endpoint.model or not endpoint.model.isprintable():
-        raise InputError(
-            FieldError(
-                ("model",),
-                "the model has an invisible character." if endpoint.model else "the model is empty.",
-                "Enter the name that requests send.",
-            )
+        raise InputError.of(
+            ("model",),
+            "the model has an invisible character." if endpoint.model else "the model is empty.",
+            "Enter the name that requests send.",
         )
 
 
@@ -277,7 +275,7 @@ def _check_unique(name: str, others: Iterable[Endpoint]) -> None:
     # `--endpoint` accepts ids too.
     taken = {text.casefold() for other in others for text in (other.name, other.id)}
     if name.casefold() in taken:
-        raise InputError(FieldError(("name",), f"another endpoint is called {name}.", "Choose another name."))
+        raise InputError.of(("name",), f"another endpoint is called {name}.", "Choose another name.")
 
 
 def _as_built_in(endpoint: Endpoint) -> Endpoint:
@@ -292,8 +290,8 @@ def _check_plan(plan: PlanLimits) -> None:
     for name in ("requests_per_minute", "in_flight"):
         value = getattr(plan, name)
         if value is not None and value < 1:
-            raise InputError(
-                FieldError(("plan", name), "a limit is a whole number, at least 1.", "Leave it empty for no limit.")
+            raise InputError.of(
+                ("plan", name), "a limit is a whole number, at least 1.", "Leave it empty for no limit."
             )
 
 
@@ -301,9 +299,7 @@ def _check_rates(rates: Rates) -> None:
     for name in ("fresh", "cached", "output"):
         value = getattr(rates, name)
         if value is not None and not (math.isfinite(value) and value >= 0):
-            raise InputError(
-                FieldError(("rates", name), "a rate is a number, at least 0.", "Leave it empty if it is unknown.")
-            )
+            raise InputError.of(("rates", name), "a rate is a number, at least 0.", "Leave it empty if it is unknown.")
 
 
 class _PlanRow(TypedDict):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 
 HOME_VARIABLE = "ELECTRON_PLAYGROUND_HOME"
 
@@ -71,7 +71,7 @@ def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
 
 
 def _unusable(sentence: str) -> InputError:
-    return InputError(FieldError(("data-dir",), sentence, f"Give another with --data-dir or {HOME_VARIABLE}."))
+    return InputError.of(("data-dir",), sentence, f"Give another with --data-dir or {HOME_VARIABLE}.")
 
 
 def write_private(path: Path, data: bytes, *, replace_link: bool = False, durable: bool = True) -> None:

@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.storage.credentials import (
     LIMIT_S,
     CredentialStoreError,
@@ -100,7 +100,7 @@ class ServerSecrets:
             if len(found) != len(places) or len({id for id, _ in places}) > 1:
                 hint = "Enter the server again with its secret: a stored one is used for the same text only."
                 message = f"the secret of this server is not in the key store. {reason}".rstrip()
-                raise InputError(FieldError(("server",), message, hint))
+                raise InputError.of(("server",), message, hint)
             self._known[stored] = found
             for secret in found:
                 note_secret(secret)

@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from playground.prompt.document import Json
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.storage.json_file import JsonFile, Submit, write_now
 from playground.tasks import Subscribers
 
@@ -228,7 +228,7 @@ class Settings:
         setting = _TABLE[name]
         error = _error(name, value)
         if error:
-            raise InputError(FieldError((name,), f"{setting.label or name} {error}.", _hint(setting)))
+            raise InputError.of((name,), f"{setting.label or name} {error}.", _hint(setting))
         if self.get(name) == value:
             return
         self._values[name] = self._valid[name] = copy.deepcopy(value)

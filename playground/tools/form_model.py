@@ -9,7 +9,7 @@ from typing import cast
 from msgspec import Struct
 
 from playground.prompt.document import Json, Tool
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.prompt.json_text import loads
 
 KINDS = ("string", "integer", "number", "boolean", "array", "object")
@@ -61,7 +61,7 @@ def rows(tool: Tool) -> tuple[FormRow, ...] | None:
 def with_name(tool: Tool, name: str) -> Tool:
     """Return the tool with another name. Raises InputError for an empty name."""
     if not name.strip():
-        raise InputError(FieldError((), "A function needs a name."))
+        raise InputError.of((), "A function needs a name.")
     definition = _copy(tool)
     _function(definition)["name"] = name.strip()
     return Tool.of(definition)
@@ -124,9 +124,9 @@ def renamed_parameter(tool: Tool, name: str, new: str) -> Tool:
     parameters = _parameters(definition)
     properties = cast(_Object, parameters["properties"])
     if not new:
-        raise InputError(FieldError((), "A parameter needs a name."))
+        raise InputError.of((), "A parameter needs a name.")
     if new in properties:
-        raise InputError(FieldError((), f"{new} is another parameter's name."))
+        raise InputError.of((), f"{new} is another parameter's name.")
     parameters["properties"] = {new if key == name else key: schema for key, schema in properties.items()}
     required = parameters.get("required")
     if isinstance(required, list):
@@ -235,14 +235,14 @@ def _choices(typed: str, kind: str) -> list[Json]:
         try:
             found: Json = loads(text)
         except ValueError:
-            raise InputError(FieldError((), "This is no JSON list.")) from None
+            raise InputError.of((), "This is no JSON list.") from None
         values = found if isinstance(found, list) else []
     else:
         values = [_choice(part.strip(), kind) for part in text.split(",") if part.strip()]
     if len({json.dumps(value) for value in values}) < len(values):
-        raise InputError(FieldError((), "Each choice once."))
+        raise InputError.of((), "Each choice once.")
     if not all(_fits(value, kind) for value in values):
-        raise InputError(FieldError((), f"A choice is not of type {kind}."))
+        raise InputError.of((), f"A choice is not of type {kind}.")
     return values
 
 

@@ -123,20 +123,20 @@ def from_json(text: str) -> ImportedTools:
     the name. The notes name omitted and converted fields.
     """
     if len(text) > MAX_CHARACTERS:
-        raise InputError(FieldError((), f"the text has {len(text):,} characters; {MAX_CHARACTERS:,} are the most."))
+        raise InputError.of((), f"the text has {len(text):,} characters; {MAX_CHARACTERS:,} are the most.")
     value = read_json(text)
     if isinstance(value, JsonFault):
-        raise InputError(FieldError((), f"this is not JSON: {value}.", offset=value.offset))
+        raise InputError.of((), f"this is not JSON: {value}.", offset=value.offset)
     problems: list[FieldError] = []
     notes: list[str] = []
     try:
         tools = tuple(_tools(value, problems, notes))
     except RecursionError:
-        raise InputError(FieldError((), "this is nested too deeply.")) from None
+        raise InputError.of((), "this is nested too deeply.") from None
     if problems:
         raise InputError(*problems)
     if not tools:
-        raise InputError(FieldError((), "it contains no tool."))
+        raise InputError.of((), "it contains no tool.")
     return ImportedTools(tools, (*dict.fromkeys(notes), *_notes(tools)))
 
 

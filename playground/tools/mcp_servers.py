@@ -24,7 +24,7 @@ from playground import install_advice
 from playground.client.redact import redact
 from playground.client.stream_masking import masked_value
 from playground.prompt.document import Json, Tool
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.tools.import_definitions import from_json
 from playground.tools.server_secrets import filled
 
@@ -54,19 +54,19 @@ def read_address(text: str) -> CommandLine | Address:
     """Parse a typed address. A command line is split like a shell does, without running one. Raises InputError."""
     text = text.strip()
     if not text:
-        raise InputError(FieldError(("server",), "names no tool server.", EXAMPLES))
+        raise InputError.of(("server",), "names no tool server.", EXAMPLES)
     if "://" in text.split(maxsplit=1)[0]:
         return Address(_checked(text))
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise InputError(FieldError(("server",), f"this command line cannot be read: {error}.", EXAMPLES)) from None
+        raise InputError.of(("server",), f"this command line cannot be read: {error}.", EXAMPLES) from None
     environment: dict[str, str] = {}
     while words and (assigned := _ASSIGNMENT.fullmatch(words[0])):
         environment[assigned[1]] = assigned[2]
         del words[0]
     if not words:
-        raise InputError(FieldError(("server",), "names no program.", EXAMPLES))
+        raise InputError.of(("server",), "names no program.", EXAMPLES)
     return CommandLine(words[0], tuple(words[1:]), environment)
 
 
@@ -88,9 +88,9 @@ def _checked(url: str) -> str:
     except ValueError:
         usable = False
     if not usable or any(character.isspace() for character in url):
-        raise InputError(FieldError(("server",), "this is no HTTP address.", EXAMPLES))
+        raise InputError.of(("server",), "this is no HTTP address.", EXAMPLES)
     if parts.username is not None:
-        raise InputError(FieldError(("server",), "the address has a user name in it.", "Leave it out."))
+        raise InputError.of(("server",), "the address has a user name in it.", "Leave it out.")
     return url
 
 

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from playground.ui.panes.log.pane import LogPane
     from playground.ui.panes.response.pane import ResponsePane
 
-LOOKS_PER_FILE = 3
-"""The log is asked each second for requests of other windows, the file of the endpoints each time after so many."""
+LOOK_S, LOOKS_PER_FILE = 1.0, 3
+"""How often the log is searched for writes of other processes; after so many seconds, the file of the endpoints."""
 
 
 def tab_stops(widget: QWidget) -> Iterator[QWidget]:
@@ -118,7 +118,8 @@ class MainWindow(QMainWindow):
         self._answers: Answers | None = None
         self._following: asyncio.Task[None] | None = None
         """The look at other windows and commands that was begun last."""
-        self._looks = 0
+        self._looks, self._written = 0, False
+        """Ticks so far, and whether the log was written to since the last look at the load."""
         self._build_panes()
         self._build_parts()
         self._lay_out()
@@ -370,6 +371,7 @@ class MainWindow(QMainWindow):
         if self.workspace.log is not None:
             self.workspace.log.on_notice(self.status.show_error)
             self.workspace.log.subscribe_recovery(self.status.show_recovery)
+            self.workspace.log.follow_writes(LOOK_S, self._show_written)
         if self.workspace.log_notice:
             self.show_notice(self.workspace.log_notice)
         self.answers.log_paths.keep_bounds()
@@ -442,17 +444,29 @@ class MainWindow(QMainWindow):
 
     def _on_tick(self) -> None:
         self._show_load()
-        if self._following is None or self._following.done():
-            self._following = self.workspace.tasks.start(self._follow_others(), "look at other windows and commands")
+        self._looks += 1
+        self._follow()
 
-    async def _follow_others(self) -> None:
-        """Take over what other windows and commands have sent and changed."""
-        is_logged = await self.answers.log_paths.look()
-        if is_logged or self.workspace.rate_limiter.others_in_flight(self.workspace.endpoint.id):
+    def _show_written(self) -> None:
+        """Show what was written to the log, also by other windows and commands."""
+        self.answers.log_paths.show_written()
+        self._written = True
+        self._follow()
+
+    def _follow(self) -> None:
+        is_busy = self._written or self.workspace.rate_limiter.others_in_flight(self.workspace.endpoint.id)
+        # Without a reason no task is started: each costs more than everything else that an idle window does.
+        if (is_busy or self._looks % LOOKS_PER_FILE == 0) and (self._following is None or self._following.done()):
+            work = self._follow_others(load=is_busy)
+            self._following = self.workspace.tasks.start(work, "look at other windows and commands")
+
+    async def _follow_others(self, *, load: bool) -> None:
+        """Take over the load of other windows and commands, and the endpoints that they have changed."""
+        if load:
+            self._written = False
             await self.workspace.refresh_load()
             self._show_load()
-        self._looks += 1
-        if self._looks % LOOKS_PER_FILE == 0 and await self.workspace.endpoints.refresh():
+        if await self.workspace.endpoints.refresh():
             self.top.show_endpoints(self.workspace.endpoints.all(), self.workspace.endpoint)
             self.prompt.set_model(self.workspace.endpoint.model)
 

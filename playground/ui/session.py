@@ -60,7 +60,8 @@ class Collector(QObject):
 
 
 FIRST_REQUEST = tuple(
-    f"playground.{name}" for name in ("client.exchange", "telemetry.service", "versions.service", "agent.tool_mocks")
+    f"playground.{name}"
+    for name in ("client.exchange", "runs.run", "telemetry.service", "versions.service", "agent.tool_mocks")
 )
 """Modules that the first request needs. None of them needs an extra."""
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)

@@ -411,3 +411,25 @@ def test_status_finds_each_request_of_which_an_attempt_had_it(tmp_path: Path, te
         await log.close()
 
     run(work())
+
+
+async def test_follow_writes_calls_back_after_a_write_of_another_process_and_not_without(tmp_path: Path) -> None:
+    log, other = await RequestLog.open(tmp_path), await RequestLog.open(tmp_path)
+    calls: list[int] = []
+    written = asyncio.Event()
+
+    def note() -> None:
+        calls.append(len(calls))
+        written.set()
+
+    log.follow_writes(0.0, note)
+    await written.wait()  # the first look
+    looks = [await log.page(EVERYTHING) for _ in range(20)]  # a look of the same thread follows each
+    assert len(calls) == 1, "reading is no write"
+    written.clear()
+    await keep(other, record("of another process", minute=0), answered())
+    await written.wait()
+    assert not any(looks)
+    assert [row.question for row in await log.page(EVERYTHING)] == ["of another process"]
+    await other.close()
+    await log.close()

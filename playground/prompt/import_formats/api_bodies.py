@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from playground.prompt.document import Json
-from playground.prompt.field_errors import FieldError, InputError, Path
+from playground.prompt.field_errors import InputError, Path
 from playground.prompt.files import FORMAT_KEY, PROMPT_FORMAT, OpenedPrompt, parse
 from playground.prompt.json_text import loads
 
@@ -39,9 +39,7 @@ def opened_body(
         _message(item, index, report) for index, item in enumerate(_list(value.get("messages"), "messages"))
     ]
     if not value["messages"]:
-        raise InputError(
-            FieldError(("messages",), "there are no messages.", "Import a prompt with at least one message.")
-        )
+        raise InputError.of(("messages",), "there are no messages.", "Import a prompt with at least one message.")
     model = value.get("model")
     if isinstance(model, str) and model != "electron":
         report.note(f"The model {model} was replaced by the model of the endpoint.")
@@ -57,7 +55,7 @@ def opened_body(
 def _message(item: Json, index: int, report: Report) -> Json:
     path: Path = ("messages", index)
     if not isinstance(item, dict):
-        raise InputError(FieldError(path, "is not an object."))
+        raise InputError.of(path, "is not an object.")
     message = dict(item)
     if message.get("role") == "developer":
         message["role"] = "system"
@@ -74,7 +72,7 @@ def joined_parts(parts: Json, path: Path, report: Report) -> str:
         text = part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
         if not isinstance(text, str):
             kind = part.get("type", "?") if isinstance(part, dict) else type(part).__name__
-            raise InputError(FieldError((*path, position), f"is a part of type {kind}.", _IMAGES))
+            raise InputError.of((*path, position), f"is a part of type {kind}.", _IMAGES)
         texts.append(text)
     if len(texts) > 1:
         report.note("Text parts of a message were joined with line breaks.")
@@ -96,7 +94,7 @@ def open_json(value: Json, text: str, *, is_file: bool = True) -> OpenedPrompt:
     if isinstance(value, list):
         return opened_body({"messages": value}, report)
     if not isinstance(value, dict):
-        raise InputError(FieldError((), "this is JSON, but neither an object nor a list of messages."))
+        raise InputError.of((), "this is JSON, but neither an object nor a list of messages.")
     if FORMAT_KEY in value:
         return parse(text)
     if isinstance(value.get("body"), dict) and ("custom_id" in value or "url" in value):
@@ -110,8 +108,8 @@ def open_json(value: Json, text: str, *, is_file: bool = True) -> OpenedPrompt:
     if isinstance(value.get("prompt"), str | list):
         return _langfuse(value, report)
     if "log" in value:
-        raise InputError(FieldError((), "this is a HAR file.", "Import it into the request log, then open a request."))
-    raise InputError(FieldError((), "this JSON has no messages, input or prompt."))
+        raise InputError.of((), "this is a HAR file.", "Import it into the request log, then open a request.")
+    raise InputError.of((), "this JSON has no messages, input or prompt.")
 
 
 def open_json_lines(lines: list[str]) -> OpenedPrompt:
@@ -119,7 +117,7 @@ def open_json_lines(lines: list[str]) -> OpenedPrompt:
     try:
         first = loads(lines[0])
     except ValueError as error:
-        raise InputError(FieldError((1,), f"is not JSON: {error}.")) from None
+        raise InputError.of((1,), f"is not JSON: {error}.") from None
     opened = open_json(first, lines[0])
     note = f"The first of {len(lines):,} requests was opened. Send all of them with the batch command."
     return OpenedPrompt(opened.document, opened.format, (*opened.notes, note), imported=True)
@@ -132,7 +130,7 @@ def _batch_line(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
     if isinstance(url, str) and not url.endswith("/chat/completions"):
         if url.endswith("/responses"):
             return _responses(body, report)
-        raise InputError(FieldError(("url",), f"{url} is not a chat completions request."))
+        raise InputError.of(("url",), f"{url} is not a chat completions request.")
     return opened_body(body, report, name=str(value.get("custom_id", "")))
 
 
@@ -163,7 +161,7 @@ def _responses(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
 
 def _responses_item(item: Json, index: int, report: Report) -> Json:
     if not isinstance(item, dict):
-        raise InputError(FieldError(("input", index), "is not an object."))
+        raise InputError.of(("input", index), "is not an object.")
     kind = item.get("type", "message")
     if kind == "function_call":
         function: Json = {"name": item.get("name"), "arguments": item.get("arguments")}
@@ -172,9 +170,7 @@ def _responses_item(item: Json, index: int, report: Report) -> Json:
     if kind == "function_call_output":
         return {"role": "tool", "tool_call_id": item.get("call_id"), "content": item.get("output")}
     if kind != "message":
-        raise InputError(
-            FieldError(("input", index), f"is an item of type {kind}, which chat completions do not have.")
-        )
+        raise InputError.of(("input", index), f"is an item of type {kind}, which chat completions do not have.")
     content = item.get("content")
     text = joined_parts(content, ("input", index, "content"), report) if isinstance(content, list) else content
     return {"role": item.get("role"), "content": text}
@@ -213,7 +209,7 @@ def _list(value: Json, name: str) -> list[Json]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise InputError(FieldError((name,), "is not a list."))
+        raise InputError.of((name,), "is not a list.")
     return value
 
 
@@ -240,7 +236,7 @@ def _anthropic(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
 
 def _anthropic_message(item: Json, index: int, report: Report) -> list[Json]:
     if not isinstance(item, dict):
-        raise InputError(FieldError(("messages", index), "is not an object."))
+        raise InputError.of(("messages", index), "is not an object.")
     role, content = item.get("role"), item.get("content")
     if not isinstance(content, list):
         return [{"role": role, "content": content}]
@@ -276,7 +272,7 @@ def _result_text(part: Mapping[str, Json], index: int, report: Report) -> Json:
 
 def _anthropic_tool(tool: Json, index: int) -> Json:
     if not isinstance(tool, dict) or "input_schema" not in tool:
-        raise InputError(FieldError(("tools", index), "is not a tool with an input_schema."))
+        raise InputError.of(("tools", index), "is not a tool with an input_schema.")
     function: dict[str, Json] = {name: part for name, part in tool.items() if name in ("name", "description")}
     return {"type": "function", "function": {**function, "parameters": tool["input_schema"]}}
 

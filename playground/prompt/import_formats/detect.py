@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, file_text, parse
 from playground.prompt.import_formats.api_bodies import open_json, open_json_lines
 from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, open_curl, open_snippet
@@ -120,14 +120,14 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
         return open_snippet(mask_secrets(text))
     if re.search(r"^(?:messages|prompts)\s*:", text, re.MULTILINE):
         return open_yaml(text, name)
-    raise InputError(FieldError((), "this is no known prompt format.", ACCEPTED))
+    raise InputError.of((), "this is no known prompt format.", ACCEPTED)
 
 
 def _json(text: str) -> OpenedPrompt:
     try:
         value = loads(text, max_bytes=MAX_FILE_BYTES)
     except JsonBoundsError as error:
-        raise InputError(FieldError((), str(error))) from None
+        raise InputError.of((), str(error)) from None
     except json.JSONDecodeError:
         lines = [line for line in json_lines(text) if line.strip()]
         if len(lines) > 1 and all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from playground.prompt.document import Json
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.prompt.files import OpenedPrompt
 from playground.prompt.import_formats.api_bodies import Report, open_json
 from playground.prompt.json_text import loads
@@ -30,14 +30,14 @@ def open_curl(text: str) -> OpenedPrompt:
     notes: list[str] = []
     bodies = list(_bodies(_words(text), notes))
     if not bodies:
-        raise InputError(FieldError((), "the curl command has no body.", "Copy a command with -d or --data."))
+        raise InputError.of((), "the curl command has no body.", "Copy a command with -d or --data.")
     body = "&".join(bodies)
     try:
         opened = open_json(loads(body), body, is_file=False)
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(FieldError(("--data",), f"is not JSON: {error}.")) from None
+        raise InputError.of(("--data",), f"is not JSON: {error}.") from None
     return OpenedPrompt(opened.document, opened.format, (*opened.notes, *notes), imported=True)
 
 
@@ -57,7 +57,7 @@ def _bodies(words: list[str], notes: list[str]) -> Iterator[str]:
         if name in _DATA:
             if value.startswith("@") and name != "--data-raw":  # pasting must not read files
                 sentence = f"the body is in the file {Path(value[1:]).name}."
-                raise InputError(FieldError(("--data",), sentence, "Open that file, or paste its content."))
+                raise InputError.of(("--data",), sentence, "Open that file, or paste its content.")
             yield value
 
 
@@ -71,9 +71,9 @@ def _words(text: str) -> list[str]:
     try:
         words = shlex.split(source)
     except ValueError as error:
-        raise InputError(FieldError((), f"the curl command cannot be read: {error}.", "Copy it whole.")) from None
+        raise InputError.of((), f"the curl command cannot be read: {error}.", "Copy it whole.") from None
     if not words or not re.search(r"(^|[/\\])curl(\.exe)?$", words[0]):
-        raise InputError(FieldError((), "this is not a curl command."))
+        raise InputError.of((), "this is not a curl command.")
     return words
 
 
@@ -91,7 +91,7 @@ def _unescaped(text: str) -> str:
 def _value_of(option: str, rest: Iterator[str]) -> str:
     value = next(rest, None)
     if value is None:
-        raise InputError(FieldError((option,), "has no value.", "Copy the command whole."))
+        raise InputError.of((option,), "has no value.", "Copy the command whole.")
     return value
 
 
@@ -117,14 +117,14 @@ _MAX_STEPS = 100_000
 def open_snippet(text: str) -> OpenedPrompt:
     """Return the document in the arguments of the first SDK call. Names become `{{variables}}`. Raises InputError."""
     if len(text) > MAX_CHARS:
-        raise InputError(FieldError((), f"the snippet has more than {MAX_CHARS:,} characters."))
+        raise InputError.of((), f"the snippet has more than {MAX_CHARS:,} characters.")
     report = Report()
     try:
         fields = _python(text, report)
     except SyntaxError:
         fields = _javascript(text, report)
     except RecursionError:
-        raise InputError(FieldError((), "the snippet is nested too deeply.")) from None
+        raise InputError.of((), "the snippet is nested too deeply.") from None
     opened = open_json(fields, json.dumps(fields), is_file=False)
     document = opened.document
     return OpenedPrompt(document, opened.format, (*opened.notes, *report.notes), imported=True)
@@ -143,7 +143,7 @@ def _python(text: str, report: Report) -> dict[str, Json]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and CALL.search(ast.unparse(node.func) + "("):
             return _keywords(node, _PythonReader(known, report), report)
-    raise InputError(FieldError((), "the snippet has no call of chat.completions.create."))
+    raise InputError.of((), "the snippet has no call of chat.completions.create.")
 
 
 class _PythonReader:
@@ -157,9 +157,9 @@ class _PythonReader:
         """Return the value of an expression."""
         self._steps += 1
         if depth > _MAX_DEPTH:
-            raise InputError(FieldError((), f"line {node.lineno}: the snippet is nested too deeply."))
+            raise InputError.of((), f"line {node.lineno}: the snippet is nested too deeply.")
         if self._steps > _MAX_STEPS:  # names that refer to names can double their value at each step
-            raise InputError(FieldError((), f"line {node.lineno}: the values are too large to be evaluated."))
+            raise InputError.of((), f"line {node.lineno}: the values are too large to be evaluated.")
         if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, str | int | float)):
             return node.value
         if isinstance(node, ast.List | ast.Tuple):
@@ -192,7 +192,7 @@ class _PythonReader:
             return [*left, *right]
         joined = f"{left}{right}"
         if len(joined) > MAX_CHARS:
-            raise InputError(FieldError((), f"line {node.lineno}: a text has more than {MAX_CHARS:,} characters."))
+            raise InputError.of((), f"line {node.lineno}: a text has more than {MAX_CHARS:,} characters.")
         return joined
 
     def _piece(self, node: ast.expr) -> str:
@@ -237,10 +237,10 @@ def _keywords(call: ast.Call, reader: _PythonReader, report: Report) -> dict[str
 def _javascript(text: str, report: Report) -> dict[str, Json]:
     match = CALL.search(text)
     if match is None:
-        raise InputError(FieldError((), "the snippet has no call of chat.completions.create."))
+        raise InputError.of((), "the snippet has no call of chat.completions.create.")
     value = _JavaScriptReader(text, match.end(), report).value()
     if not isinstance(value, dict):
-        raise InputError(FieldError((), "the call's first argument is not an object."))
+        raise InputError.of((), "the call's first argument is not an object.")
     return value
 
 
@@ -258,7 +258,7 @@ class _JavaScriptReader:
     def value(self, depth: int = 0) -> Json:
         """Parse an expression. Raises InputError with the line."""
         if depth > _MAX_DEPTH:
-            raise InputError(FieldError((), "the snippet is nested too deeply."))
+            raise InputError.of((), "the snippet is nested too deeply.")
         found = self._single(depth)
         while self._next() == "+":
             self._at += 1
@@ -365,6 +365,4 @@ class _JavaScriptReader:
 
     def _fail(self, problem: str) -> NoReturn:
         line = self._text.count("\n", 0, self._at) + 1
-        raise InputError(
-            FieldError((), f"the snippet cannot be read: {problem} (line {line}).", "Copy the call whole.")
-        )
+        raise InputError.of((), f"the snippet cannot be read: {problem} (line {line}).", "Copy the call whole.")

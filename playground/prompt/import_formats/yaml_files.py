@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from playground.prompt.document import Json
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.prompt.files import OpenedPrompt
 from playground.prompt.import_formats.api_bodies import Report, opened_body
 from playground.prompt.json_text import MAX_DEPTH, JsonBoundsError, check_depth
@@ -32,21 +32,21 @@ def load_yaml(text: str) -> Any:
     import yaml
 
     if len(text) > MAX_CHARS:
-        raise InputError(FieldError((), f"the file has more than {MAX_CHARS:,} characters."))
+        raise InputError.of((), f"the file has more than {MAX_CHARS:,} characters.")
     try:
         check_depth(text)
         _check_events(yaml.parse(text, Loader=yaml.SafeLoader))
         return yaml.load(text, Loader=yaml.SafeLoader)
     except JsonBoundsError as error:
-        raise InputError(FieldError((), str(error))) from None
+        raise InputError.of((), str(error)) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise InputError(FieldError((), f"this is not YAML: {error.problem}{position}.")) from None
+        raise InputError.of((), f"this is not YAML: {error.problem}{position}.") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(FieldError((), f"this is not YAML: {type(error).__name__}.")) from None
+        raise InputError.of((), f"this is not YAML: {type(error).__name__}.") from None
 
 
 def _check_events(events: Any) -> None:
@@ -58,9 +58,9 @@ def _check_events(events: Any) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         line = int(event.start_mark.line) + 1
         if isinstance(event, yaml.AliasEvent):
-            raise InputError(FieldError((), f"line {line} has a YAML alias.", "Write the value out."))
+            raise InputError.of((), f"line {line} has a YAML alias.", "Write the value out.")
         if depth > MAX_DEPTH:
-            raise InputError(FieldError((), f"the file is nested too deeply (line {line})."))
+            raise InputError.of((), f"the file is nested too deeply (line {line}).")
 
 
 def open_yaml(text: str, name: str = "") -> OpenedPrompt:
@@ -69,17 +69,17 @@ def open_yaml(text: str, name: str = "") -> OpenedPrompt:
     if front is not None:
         settings = load_yaml(front[1]) or {}
         if not isinstance(settings, dict):
-            raise InputError(FieldError((), "the front matter is not a mapping."))
+            raise InputError.of((), "the front matter is not a mapping.")
         is_prompty = name.lower().endswith(".prompty") or _ROLE_LINE.search(front[2]) is not None
         return _prompty(settings, front[2]) if is_prompty else _dotprompt(settings, front[2])
     value = load_yaml(text)
     if not isinstance(value, dict):
-        raise InputError(FieldError((), "this YAML file is not a mapping."))
+        raise InputError.of((), "this YAML file is not a mapping.")
     if "messages" in value:
         return _github_models(value)
     if "prompts" in value:
         return _promptfoo(value)
-    raise InputError(FieldError((), "this YAML file has neither messages nor prompts."))
+    raise InputError.of((), "this YAML file has neither messages nor prompts.")
 
 
 def _github_models(value: Mapping[str, Any]) -> OpenedPrompt:
@@ -120,7 +120,7 @@ def _mapping(value: Any, *path: str) -> Mapping[str, Any]:
     """Return a mapping; empty for None. Raises InputError with the path of another value."""
     if value is None or isinstance(value, dict):
         return value or {}
-    raise InputError(FieldError(path, "is not a mapping."))
+    raise InputError.of(path, "is not a mapping.")
 
 
 def _plain(value: Any) -> Json:
@@ -188,9 +188,9 @@ def _promptfoo(value: Mapping[str, Any]) -> OpenedPrompt:
     if isinstance(first, dict):
         first = first.get("raw") or first.get("id") or first.get("label")
     if not isinstance(first, str):
-        raise InputError(FieldError(("prompts", 0), "is not a prompt's text."))
+        raise InputError.of(("prompts", 0), "is not a prompt's text.")
     if first.startswith("file://"):
-        raise InputError(FieldError(("prompts", 0), f"is in another file ({first[7:]}).", "Open that file."))
+        raise InputError.of(("prompts", 0), f"is in another file ({first[7:]}).", "Open that file.")
     if isinstance(prompts, list) and len(prompts) > 1:
         report.note(f"The first of {len(prompts):,} prompts was imported.")
     if value.get("tests"):

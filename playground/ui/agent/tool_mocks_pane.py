@@ -26,7 +26,7 @@ from playground.agent.tool_mocks import (
     load,
 )
 from playground.prompt.document import Document
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import combo_box, padded, text_box
@@ -131,7 +131,7 @@ class AnswerForm(QWidget):
         try:
             cases = json.loads(self.cases.toPlainText().strip() or "[]")
         except (ValueError, RecursionError) as error:
-            raise InputError(FieldError(("cases",), f"this is not JSON: {error}.")) from None
+            raise InputError.of(("cases",), f"this is not JSON: {error}.") from None
         book = {
             **json.loads(dump(ToolMocks())),
             "tools": {_TOOL: {"otherwise": reply, "cases": cases}},

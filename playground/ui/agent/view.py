@@ -23,7 +23,7 @@ from playground.agent.loop import DEFAULT_LIMIT, MOST_REQUESTS, AgentLoopEnded
 from playground.agent.tool_mocks import Question, ToolExecutionError
 from playground.export.terminal import visible, visible_line
 from playground.prompt.document import Json, ToolCall
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.runs.metrics import UNKNOWN, Figure, counted, finish_text, seconds
 from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.theme import GRID, mono_font
@@ -330,22 +330,22 @@ def read_answer(text: str) -> tuple[str, tuple[ToolCall, ...]]:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(FieldError((), f"this is not JSON: {error}.")) from None
+        raise InputError.of((), f"this is not JSON: {error}.") from None
     if not isinstance(fields, dict) or not isinstance(fields.get("content", ""), str):
-        raise InputError(FieldError(("content",), "should be text."))
+        raise InputError.of(("content",), "should be text.")
     calls = fields.get("tool_calls", [])
     if not isinstance(calls, list):
-        raise InputError(FieldError(("tool_calls",), "should be a list."))
+        raise InputError.of(("tool_calls",), "should be a list.")
     return fields.get("content", ""), tuple(_call(call, number) for number, call in enumerate(calls))
 
 
 def _call(value: object, number: int) -> ToolCall:
     if not isinstance(value, dict):
-        raise InputError(FieldError(("tool_calls", number), "should be an object."))
+        raise InputError.of(("tool_calls", number), "should be an object.")
     texts = [value.get(name) for name in ("id", "name", "arguments")]
     for name, text in zip(("id", "name", "arguments"), texts, strict=True):
         if not isinstance(text, str):
-            raise InputError(FieldError(("tool_calls", number, name), "should be text."))
+            raise InputError.of(("tool_calls", number, name), "should be text.")
     return ToolCall(*(str(text) for text in texts))
 
 

@@ -18,7 +18,7 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import QContextMenuEvent, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
-from PySide6.QtWidgets import QHeaderView, QMenu, QStyle, QStyledItemDelegate, QStyleOptionViewItem
+from PySide6.QtWidgets import QHeaderView, QMenu, QStyledItemDelegate, QStyleOptionViewItem
 
 from playground.experiments.batch_lines import STATUS_TEXT, BatchLine, BatchLines, Kind, Selection, select
 from playground.export.terminal import visible_line
@@ -27,7 +27,16 @@ from playground.ui.theme import current_theme, mono_font, scaled, ui_font, zoom_
 from playground.ui.widgets.icons import paint_row_icon
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.plain_table import plain_tip
-from playground.ui.widgets.row_table import BAR_PX, FIGURE_PAD_PX, LEFT, PAD_PX, RIGHT, RowTable, paint_cached_bar
+from playground.ui.widgets.row_table import (
+    BAR_PX,
+    FIGURE_PAD_PX,
+    LINE_LEFT,
+    LINE_RIGHT,
+    PAD_PX,
+    SELECTED,
+    RowTable,
+    paint_cached_bar,
+)
 
 Index = QModelIndex | QPersistentModelIndex
 FIGURES = frozenset(("row", "in", "cached", "cost"))
@@ -347,7 +356,7 @@ class BatchRowLook(QStyledItemDelegate):
         if line is None:
             self._paint_heading(painter, option, model.heading(index.row()), model.is_folded(index.row()))
         else:
-            if option.state & QStyle.StateFlag.State_Selected:
+            if option.state.value & SELECTED:
                 painter.fillRect(cell, theme.selection)
             self._paint_cell(painter, cell, model, line, model.columns[index.column()])
         painter.setPen(theme.line)
@@ -364,12 +373,11 @@ class BatchRowLook(QStyledItemDelegate):
         painter.setClipRect(cell)
         painter.setFont(ui_font(12))
         painter.setPen(theme.muted)
-        flags = LEFT | Qt.TextFlag.TextSingleLine
         arrow = "right" if folded else "down"
         left = 2 * PAD_PX - offset - 4
         left += paint_row_icon(painter, arrow, PAD_PX - offset, cell.center().y(), theme.muted)
         if left + painter.fontMetrics().horizontalAdvance(text) > cell.left():
-            painter.drawText(QRect(left, cell.top(), 4_000, cell.height()), int(flags), text)
+            painter.drawText(QRect(left, cell.top(), 4_000, cell.height()), LINE_LEFT, text)
         painter.restore()
 
     def _paint_cell(
@@ -392,8 +400,7 @@ class BatchRowLook(QStyledItemDelegate):
         painter.setPen(getattr(theme, model.tone(line, column)))
         text = model.cell(line, column, max(room.width() // LEAST_CHAR_PX, 8))
         text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room.width())
-        flags = (RIGHT if column.kind in FIGURES else LEFT) | Qt.TextFlag.TextSingleLine
-        painter.drawText(room, int(flags), text)
+        painter.drawText(room, LINE_RIGHT if column.kind in FIGURES else LINE_LEFT, text)
 
 
 class BatchTable(RowTable):

@@ -14,7 +14,6 @@ from PySide6.QtGui import QActionGroup
 from PySide6.QtWidgets import QHeaderView, QInputDialog, QMenu, QWidget
 
 from playground.runs.metrics import counted, received_tokens
-from playground.runs.run import Run
 from playground.services import AppServices
 from playground.storage.settings import Settings
 from playground.ui.panes.log.columns import COLUMNS
@@ -28,6 +27,7 @@ from playground.ui.widgets.task_dialog import open_once
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
+    from playground.runs.run import Run
     from playground.ui.controllers.log_actions import LogWork
 
 
@@ -359,7 +359,6 @@ class LogPaths(QObject):
         self._ago = repeating_timer(self, AGO_MS, pane.model.repaint)
         self._bounds = repeating_timer(self, HOUR_MS, self.keep_bounds)
         self._bounds.start()
-        self._version = 0
         pane.displayed.connect(lambda _shown: self._follow_clock())
         self.set_clock(settings.text("log_clock"))
         pane.model.fold_groups(settings.flag("log_groups"))
@@ -414,15 +413,10 @@ class LogPaths(QObject):
         else:
             self.work.import_from(path)
 
-    async def look(self) -> bool:
-        """Show what other windows and commands have logged. Returns whether anything was written since the last look,
-        also by this window."""
-        if self.log is None or (version := await self.log.version()) == self._version:
-            return False
-        self._version = version
+    def show_written(self) -> None:
+        """Show what was written to the log, also by other windows and commands."""
         self._pane.model.forget_unexplained("")
         self._pane.model.refresh()
-        return True
 
     async def _read_words(self) -> None:
         if self.log is not None:

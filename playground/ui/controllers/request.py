@@ -12,13 +12,11 @@ from PySide6.QtCore import QObject, Signal
 
 from playground.client.endpoint import Endpoint, Rates
 from playground.client.events import AnyEvent, HeadersReceived
-from playground.experiments.repeat import verdict
 from playground.prefix_cache.forecast import ago
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import LimitFinding, check, context_finding
 from playground.runs.record import asked_in
-from playground.runs.run import Run
 from playground.runs.service import PendingRequest
 from playground.runs.state import RunState
 from playground.services import AppServices, Recalled
@@ -30,6 +28,7 @@ from playground.ui.widgets.layouts import repeating_timer, single_timer
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast
+    from playground.runs.run import Run
     from playground.ui.panes.inspector.pane import InspectorPane
     from playground.ui.panes.log.pane import LogPane
     from playground.ui.panes.prompt.pane import PromptPane
@@ -268,6 +267,8 @@ class Requests(QObject):
             states.append(self._newest.run.state)
             if states[-1].phase != "done":
                 break
+        from playground.experiments.repeat import verdict
+
         self.found.emit(verdict(states[0], states[-1]))
 
     async def _send(self, document: Document) -> None:

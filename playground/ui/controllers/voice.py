@@ -10,7 +10,6 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QDialog, QWidget
 
 from playground.client.endpoint import SIMULATOR_ID
-from playground.runs.run import Run
 from playground.runs.state import Stopwatch
 from playground.services import AppServices
 from playground.ui.appearance import Appearance
@@ -19,6 +18,7 @@ from playground.ui.controllers.request import Requests
 if TYPE_CHECKING:
     from playground.agent.example import Example
     from playground.prompt.document import Document
+    from playground.runs.run import Run
     from playground.runs.service import PendingRequest
     from playground.runs.state import RunState, TurnTimes
     from playground.ui.dialogs.repeat import Ahead

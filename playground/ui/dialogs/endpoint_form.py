@@ -22,7 +22,7 @@ from playground.client.endpoint import (
     Rates,
 )
 from playground.client.models import PRESETS, EndpointPreset, preset_for
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.ui.widgets.form import Form, combo_box, padded
 from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import FlowLayout
@@ -267,7 +267,7 @@ def _rate(name: str, text: str) -> float | None:
 
 
 def _no_rate(name: str, message: str, hint: str = "Write it as 0.40, or leave it empty.") -> InputError:
-    return InputError(FieldError(("rates", name), message, hint))
+    return InputError.of(("rates", name), message, hint)
 
 
 def _exposes_key(typed: str) -> bool:

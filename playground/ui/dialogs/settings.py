@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import IsTerm, LogFilter, UntilTerm
 from playground.requestlog.log import RequestLog
 from playground.requestlog.log_queries import LogSize
@@ -219,4 +219,4 @@ class SettingsDialog(QDialog):
             self.form.show_errors(bad)
         else:
             notice = self._settings.notice
-            self.form.show_errors(InputError(FieldError((), notice)) if notice else None)
+            self.form.show_errors(InputError.of((), notice) if notice else None)

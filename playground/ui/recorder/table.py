@@ -40,6 +40,8 @@ from playground.ui.widgets.row_table import (
     FIGURE_PAD_PX,
     FIRST_PAD_PX,
     LEFT,
+    LINE_LEFT,
+    LINE_RIGHT,
     MARK_PX,
     PAD_PX,
     REQUEST_ROW_PX,
@@ -301,8 +303,7 @@ class _RowPainter:
         painter.setPen(getattr(theme, cell.tone) if cell.tone else theme.text)
         place = QRect(left, 0, room, rect.height())
         text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
-        flags = (RIGHT if column in _FIGURES else LEFT) | Qt.TextFlag.TextSingleLine
-        painter.drawText(place, flags, text)
+        painter.drawText(place, LINE_RIGHT if column in _FIGURES else LINE_LEFT, text)
 
 
 class RecordedTable(RowTable):

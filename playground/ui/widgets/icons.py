@@ -145,10 +145,10 @@ class _Tint(QObject):
         self._button.setIconSize(QSize(px + gap, px))
         self._button.setIcon(made)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+    def eventFilter(self, _watched: QObject, event: QEvent) -> bool:
         if event.type() in _LOOK_EVENTS:
             self.apply(polishing=event.type() == QEvent.Type.Polish)
-        return super().eventFilter(watched, event)
+        return False
 
 
 def set_icon(button: QAbstractButton, name: str, role: str = "muted") -> None:

@@ -11,7 +11,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
 
 from playground.prompt.document import Message
-from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import line_edit
@@ -286,14 +286,14 @@ def _regex_matches(messages: tuple[Message, ...], pattern: str, case: bool) -> I
     options = _OPTIONS if case else _OPTIONS | QRegularExpression.PatternOption.CaseInsensitiveOption
     typed = QRegularExpression(pattern, options)
     if not typed.isValid():
-        raise InputError(FieldError((), f"not a regular expression: {typed.errorString()}"))
+        raise InputError.of((), f"not a regular expression: {typed.errorString()}")
     # PCRE2 bounds the steps from one start of a match. Here all starts of a slice are one, and so bounded together.
     slices = _EXACT_SLICES if _BACK_REFERENCE.search(pattern) else _SLICES
     sliced = [
         (size, QRegularExpression(rf"{limit}\G(?s:.{{0,{size}}}?)\K(?:{pattern}\E)", options)) for size, limit in slices
     ]
     if not sliced[0][1].isValid():
-        raise InputError(FieldError((), f"not supported: {sliced[0][1].errorString()}"))
+        raise InputError.of((), f"not supported: {sliced[0][1].errorString()}")
     for index, message in enumerate(messages):
         for start, length in _regex_places(message.content or "", sliced):
             yield (index, start, length) if length else None
@@ -312,7 +312,7 @@ def _regex_places(text: str, sliced: list[tuple[int, QRegularExpression]]) -> It
         match = expression.match(text, offset)
         if not match.isValid():
             if len(sliced) == 1:
-                raise InputError(FieldError((), "too slow: simplify the expression"))
+                raise InputError.of((), "too slow: simplify the expression")
             del sliced[0]
         elif not match.hasMatch():
             offset += size

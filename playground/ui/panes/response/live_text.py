@@ -77,7 +77,7 @@ class FollowEnd(QObject):
         if event.type() in _INPUT and not (event.type() == QEvent.Type.MouseMove and watched is not self._bar):
             # After the event has scrolled the view.
             QTimer.singleShot(0, self, self._look)
-        return super().eventFilter(watched, event)
+        return False
 
     def _look(self) -> None:
         self.following = self.at_end()
