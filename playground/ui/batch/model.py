@@ -18,7 +18,7 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import QContextMenuEvent, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
-from PySide6.QtWidgets import QHeaderView, QMenu, QStyledItemDelegate, QStyleOptionViewItem
+from PySide6.QtWidgets import QHeaderView, QMenu, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from playground.experiments.batch_lines import STATUS_TEXT, BatchLine, BatchLines, Kind, Selection, select
 from playground.export.terminal import visible_line
@@ -33,7 +33,6 @@ from playground.ui.widgets.row_table import (
     LINE_LEFT,
     LINE_RIGHT,
     PAD_PX,
-    SELECTED,
     RowTable,
     paint_cached_bar,
 )
@@ -330,6 +329,8 @@ NARROWEST_PX = 48
 NARROW_PX = 1_100
 NARROW_DROPS = ("in", "cost")
 """Columns that a narrower table leaves out: the selected row has their figures."""
+SELECTED: int = QStyle.StateFlag.State_Selected.value
+"""Bit of a selected row in the value of an option's state."""
 _ICONS = {"queued": "clock", "running": "play", "done": "check", "failed": "error"}
 
 

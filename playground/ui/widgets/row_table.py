@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, Qt
 from PySide6.QtGui import QFont, QKeyEvent, QKeySequence, QPainter
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyle, QTableView
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from playground.ui.theme import Theme, current_theme
 from playground.ui.widgets.plain_table import plain_tip
@@ -90,8 +90,6 @@ BAR_PX, MARK_PX = 52, 3
 LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 LINE_LEFT, LINE_RIGHT = ((side | Qt.TextFlag.TextSingleLine).value for side in (LEFT, RIGHT))
 """Flags to draw a cell's text on one line. Combining them takes 6 µs, too long for every cell."""
-SELECTED: int = QStyle.StateFlag.State_Selected.value
-"""Bit of a selected row in the value of an option's state."""
 
 
 def paint_cached_bar(painter: QPainter, left: int, middle: int, share: float, theme: Theme | None = None) -> None:
