@@ -88,6 +88,8 @@ class _Proofs(msgspec.Struct):
     pauses: list[tuple[float, bool]] = []
     moments: list[float] = []
     moved: dict[str, int] = {}
+    losses: list[tuple[float, float]] = []
+    stored: list[float] = []
 
 
 class _RoundRobin(msgspec.Struct):
@@ -150,6 +152,8 @@ def restore(learned: LearnedParameters, state: LearnedState) -> None:
         pauses=proofs.pauses,
         moments=proofs.moments,
         moved=proofs.moved,
+        losses=proofs.losses,
+        stored=proofs.stored,
     )
     learned.round_robin.restore(state.round_robin.replicas, state.round_robin.agreed)
     learned.kept_points.restore(state.kept_points)
