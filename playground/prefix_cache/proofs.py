@@ -232,7 +232,8 @@ class CacheProofs:
         for step, age in zip(reach.steps, reach.ages, strict=True):
             size = reach.size(step.depth)
             slack = block + NEAR + 2 * size.error
-            if step.count == 1 and cached >= size.tokens - slack and cached > before + slack:
+            known = size.error <= NEAR and -NEAR <= size.tokens - cached <= slack  # more is served: a wrong estimate
+            if known and step.count == 1 and cached > before + slack:
                 self.stored_s = min(self.stored_s, age)
             before = size.tokens
 
