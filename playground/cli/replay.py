@@ -155,7 +155,7 @@ def summary_fields(summary: ReplaySummary) -> dict[str, Any]:
         "lifetime": _estimate(profile.lifetime),
         "answers_cached": _estimate(profile.answers_cached),
         "tools_position": _estimate(profile.tools_position),
-        "replicas": _estimate(profile.replicas),
+        "replicas": {**_estimate(profile.replicas), "at_least": profile.replicas.at_least},
     }
 
 
@@ -189,7 +189,8 @@ def _text_lines(found: TrafficReplay) -> Iterator[str]:
     )
     for name in ("block", "minimum", "lifetime", "answers_cached", "tools_position", "replicas"):
         value = fields[name]["value"]
-        known = "unknown" if value is None else f"{value} (confidence {fields[name]['confidence']:.2f})"
+        least = "at least " if fields[name].get("at_least") else ""
+        known = "unknown" if value is None else f"{least}{value} (confidence {fields[name]['confidence']:.2f})"
         yield f"    {name}: {known}"
 
 

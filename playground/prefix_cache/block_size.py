@@ -42,11 +42,12 @@ _MAX_SEEN = 2_000
 
 class Estimate(Struct, frozen=True):
     """An inferred value in the unit of its name: None if unknown. `confidence` is 0 to 1, `reports` how many bear on
-    it."""
+    it. `at_least`: the true value may be larger."""
 
     value: int | None
     confidence: float
     reports: int
+    at_least: bool = False
 
     @property
     def words(self) -> str:

@@ -167,7 +167,7 @@ def profile(learned: LearnedParameters) -> CacheProfile:
 
 
 def _replicas(learned: LearnedParameters) -> Estimate:
-    if learned.round_robin.replicas and learned.round_robin.served:
+    if learned.round_robin.replicas and learned.round_robin.served and learned.proofs.elsewhere:
         turns = learned.round_robin
         return Estimate(turns.replicas, turns.agreed if turns.alone else turns.agreed / 2, learned.reports)
     routings = learned.hypotheses.routings()
@@ -177,7 +177,9 @@ def _replicas(learned: LearnedParameters) -> Estimate:
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
     confidence = min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many
     losses = learned.hypotheses.loss_rate > UNEXPLAINED
-    several = learned.hypotheses.at_random > AT_RANDOM or learned.round_robin.possible or learned.proofs.spread
+    several = learned.hypotheses.at_random > AT_RANDOM or learned.round_robin.possible or learned.proofs.perhaps_spread
+    several = several or learned.round_robin.replicas > 0
     if ROUTINGS[at].replicas == 1 and (confidence < PROBABLE or losses or several):
         return Estimate(None, 0.0, learned.reports)
-    return Estimate(ROUTINGS[at].replicas, confidence, learned.reports)
+    many_caches = ROUTINGS[at].replicas > 1  # reports prove no larger number: two and other losses look like it
+    return Estimate(2 if many_caches else 1, confidence, learned.reports, many_caches)

@@ -89,6 +89,8 @@ class _Proofs(msgspec.Struct):
     pauses: list[tuple[float, bool]] = []
     moments: list[float] = []
     moved: dict[str, int] = {}
+    losses: list[tuple[float, float]] = []
+    stored: list[float] = []
 
 
 class _RoundRobin(msgspec.Struct):

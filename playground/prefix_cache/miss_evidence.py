@@ -136,6 +136,8 @@ class MissKnowledge(Struct, frozen=True):
     """Whether requests probably reach replicas in turn."""
     replicas: int | None = None
     """Number of these replicas, if reports agree with no other."""
+    replicas_proved: bool = True
+    """Whether neither a prefix that is stored late nor lack of room explains the same reports."""
     inside: bool = True
     """Whether reports have shown that the server finds a part of a message again, see `CacheProofs.inside`."""
     forgets: bool = True
@@ -144,6 +146,8 @@ class MissKnowledge(Struct, frozen=True):
     """What a server serves that finds only certain points again, if this one does, see `KeptPoints`."""
     served_pauses: tuple[float, float] = (inf, 0.0)
     """The shortest and the longest time since it was used after which a prefix was served, in seconds."""
+    stored_s: float = inf
+    """Seconds after which a prefix is stored, as reports have shown, see `CacheProofs.stored_s`."""
 
     @property
     def plain(self) -> OrderEvidence | None:
@@ -230,10 +234,12 @@ def knowledge_of(
         unproved_orders={one for one in MOVED_ORDERS if learned.round_robin.replicas or not learned.proofs.moves(one)},
         in_turn=learned.round_robin.replicas > 0,
         replicas=learned.round_robin.replicas if learned.round_robin.alone else None,
+        replicas_proved=learned.proofs.elsewhere,
         inside=learned.proofs.inside,
         forgets=_forgets(learned, prediction, lifetime),
         point=reach.kept(point, reach.steps[-1].depth, 0) if point is not None and reach.steps else None,
         served_pauses=learned.proofs.served_pauses,
+        stored_s=learned.proofs.stored_s,
     )
 
 

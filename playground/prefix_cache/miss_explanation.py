@@ -27,7 +27,7 @@ from playground.prefix_cache.miss_case import PROVED, MissCase, case_of, served_
 from playground.prefix_cache.miss_evidence import CONFIDENT, LARGE_BLOCK, EarlierRequest, MissKnowledge, agreement
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
 from playground.prefix_cache.prediction import CacheUsage
-from playground.prefix_cache.proofs import PART
+from playground.prefix_cache.proofs import ANSWER_S, PART, STORED_S
 from playground.prefix_cache.round_robin import REPLICAS
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
@@ -155,7 +155,13 @@ def explain_miss(
     if found is not None and served_beyond(cached, shared, known.block):
         return _made(case, "unknown", "unknown", "more_than_shared")
     emptied = earlier.lost and case.extends and cached < shared.tokens - known.block - 3 * shared.error
-    by_turn = case.known.in_turn and not known.running and not known.never_served and case.expected_less
+    by_turn = (
+        case.known.in_turn
+        and known.replicas_proved
+        and not known.running
+        and not known.never_served
+        and case.expected_less
+    )
     if by_turn and not case.parameters and not earlier.lost:
         return _made(case, "server", "server", "other_replica")
     if case.missed or emptied:
@@ -403,7 +409,7 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
         found.append(Candidate("minimum"))
     if case.may_be_running:
         found.append(Candidate("running"))
-    if case.earlier.gap_s is not None and case.earlier.gap_s < min(case.known.served_pauses[0], SHORT_PAUSE_S):
+    if case.earlier.gap_s is not None and case.earlier.gap_s < min(case.known.stored_s + ANSWER_S, STORED_S):
         found.append(Candidate("not_stored"))
     found += [Candidate("restart"), Candidate("room")]
     # Each replica serves nothing once.

@@ -30,7 +30,10 @@ PAUSES = 60
 CHANCE = 0.05
 """Probability that pauses separate hits from misses by chance, up to which a lifetime is the reason."""
 SPREAD = 3
-"""Reports of what an older request shares, from which replicas are named."""
+"""Losses that neither a prefix stored late nor lack of room explains, from which replicas are named."""
+STORED_S, ANSWER_S = 30.0, 5.0
+"""Seconds after a request was sent: no server is known to store its prefix later, 20 s after its answer; and by which
+the times of two answers may differ."""
 MOVED = 2
 """Earlier reports in a row, from which a template that moves text is the cause of a report that agrees with it."""
 OFF, OFF_AGAIN = 2, 4
@@ -136,8 +139,13 @@ class CacheProofs:
         beginning again, and not only whole messages or requests, as with explicit breakpoints or saved states."""
         self._pauses: list[_Pause] = []
         """The newest ones, oldest first."""
-        self._whole = self._less = 0
-        """Reports of all that the newest of several requests shares, and of exactly what an older one shares."""
+        self._whole = 0
+        """Reports of all that the newest of several requests shares."""
+        self._losses: list[tuple[float, float]] = []
+        """Reports of exactly what an older request shares: seconds since the prefix that was not served was used, and
+        the tokens of room that it needed, with the traffic since."""
+        self.stored_s = inf
+        """Shortest time after which a prefix was served that no other request had sent before: it is stored by then."""
         self._moved: dict[str, int] = {}
         """By order in which a template moves text: reports in a row that agree with it and not with a plain order."""
 
@@ -202,7 +210,32 @@ class CacheProofs:
             if longest.tokens - others[0].tokens > slack:
                 whole = cached >= longest.tokens - slack
                 less = bool(cached) and stored and any(ends_at(cached, other, block) for other in others)
-                self._whole, self._less = self._whole + whole, self._less + (less and not whole)
+                self._whole += whole
+                if less and not whole:
+                    rows = zip(reach.steps, reach.ages, reach.distances, strict=True)
+                    lost = [
+                        (age, room + size)
+                        for step, age, room in rows
+                        if (size := reach.size(step.depth).tokens) > cached + slack
+                    ]
+                    self.add_loss(max(age for age, _ in lost), min(room for _, room in lost))
+        self._add_stored(reach, cached, block)
+
+    def add_loss(self, age_s: float, room: float) -> None:
+        """Add a prefix that was not served `age_s` seconds after its last use, though an older one was: it needed
+        so many tokens of room, with all traffic since."""
+        self._losses = [*self._losses, (age_s, room)][-PAUSES:]
+
+    def _add_stored(self, reach: Reach, cached: int, block: int) -> None:
+        """Learn how soon a prefix is stored: blocks of an older request say nothing of the newest one."""
+        before = 0.0
+        for step, age in zip(reach.steps, reach.ages, strict=True):
+            size = reach.size(step.depth)
+            slack = block + NEAR + 2 * size.error
+            known = size.error <= NEAR and -NEAR <= size.tokens - cached <= slack  # more is served: a wrong estimate
+            if known and step.count == 1 and cached > before + slack:
+                self.stored_s = min(self.stored_s, age)
+            before = size.tokens
 
     def add_ended(self, reach: Reach, view: CacheView, cached: int, block: int, figures: Sequence[int]) -> None:
         """Add a report with what earlier requests share, the prompt in that order, and the figures reported before."""
@@ -234,11 +267,22 @@ class CacheProofs:
         return self._moved.get(order, 0) >= MOVED
 
     @property
+    def elsewhere(self) -> bool:
+        """Return whether several reports had exactly what an older request shares, as with replicas that do not know
+        the same requests, although another prefix was stored as soon, and one that needs as much room was kept."""
+        late = min(self.stored_s + ANSWER_S, STORED_S)
+        return sum(age > late and room <= self._outlived for age, room in self._losses) >= SPREAD
+
+    @property
+    def perhaps_spread(self) -> bool:
+        """Return whether the reports look like replicas at random, whatever else may explain them."""
+        return self._whole > 0 and len(self._losses) >= SPREAD
+
+    @property
     def spread(self) -> bool:
-        """Return whether some reports had all that the newest of several requests shares, and several had exactly what
-        an older one shares, as with replicas that do not know the same requests. A minimum, a cache that is off for
-        some requests and one with little room look like replicas otherwise."""
-        return self._whole > 0 and self._less >= SPREAD
+        """Return whether replicas at random are proved: some reports had all that the newest of several requests
+        shares, too. A minimum and a cache that is off for some requests look like replicas otherwise."""
+        return self._whole > 0 and self.elsewhere
 
     def outlived(self, reach: Reach, block: int) -> bool:
         """Return whether another prefix was served after as much traffic as there was since this one was used."""
@@ -251,7 +295,9 @@ class CacheProofs:
         return {
             "unserved": self._unserved,
             "outlived": self._outlived,
-            "spread": [self._whole, self._less],
+            "spread": [self._whole],
+            "losses": self._losses,
+            "stored": [self.stored_s] if self.stored_s < inf else [],
             "shared": sorted(self.shared),
             "inside": self.inside,
             "pauses": [(one.seconds, one.hit) for one in self._pauses],
@@ -270,6 +316,8 @@ class CacheProofs:
         pauses: Sequence[tuple[float, bool]] = (),
         moments: Sequence[float] = (),
         moved: Mapping[str, int] | None = None,
+        losses: Sequence[tuple[float, float]] = (),
+        stored: Sequence[float] = (),
     ) -> None:
         self._unserved = sorted((0.0, 0.0, *unserved))[-2:]
         self._outlived = max(outlived, 0.0)
@@ -279,4 +327,6 @@ class CacheProofs:
         known = len(pauses) == len(moments)  # an earlier version stored no moments
         rows = zip(pauses, moments, strict=True) if known else ()
         self._pauses = [_Pause(seconds, hit, at) for (seconds, hit), at in rows][-PAUSES:]
-        self._whole, self._less = (max(count, 0) for count in (*spread, 0, 0)[:2])
+        self._whole = max((*spread, 0)[0], 0)
+        self._losses = list(losses)[-PAUSES:]
+        self.stored_s = min(stored, default=inf)

@@ -8,7 +8,7 @@ from playground.prefix_cache.hypotheses import ReportOutcome
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.prediction import CacheUsage, Prediction
-from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure
+from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure, Size
 from playground.prefix_cache.proofs import SAME, ends_at
 from playground.prefix_cache.reach import KINDS, Reach
 from playground.prefix_cache.sent_requests import SentRequests
@@ -83,6 +83,9 @@ class ReportLearner:
             block = max(blocks, default=step)
             self._learned.round_robin.add(cached, prediction.shared_in_turn, prediction.reaches[plain].size, block)
             hypotheses.assume_round_robin(self._learned.round_robin.replicas)
+            self._prove_in_turn(
+                prediction, cached, prediction.reaches[plain].size(prediction.shared_in_turn[1][1]), block
+            )
         if prediction.off and not cached:
             self._learn_unit(prediction, cached, best)
             return  # no evidence of points, lifetime or room
@@ -127,6 +130,14 @@ class ReportLearner:
             return
         if prediction.now - compared.at <= SOON_S:
             proofs.add_whole(tokens, cached)
+
+    def _prove_in_turn(self, prediction: Prediction, cached: int, shared: Size, block: int) -> None:
+        """Add what the newest request shares, and the replica whose turn it is does not have."""
+        compared, reach = prediction.compared, prediction.reach
+        if not self._learned.round_robin.replicas or not cached or compared is None or not reach.steps:
+            return
+        if shared.tokens - cached > block + NEAR + 2 * shared.error:
+            self._learned.proofs.add_loss(prediction.now - compared.at, max(reach.distances) + shared.tokens)
 
     def _learn_unit(self, prediction: Prediction, cached: int, best: ReportOutcome | None) -> None:
         units = self._learned.units

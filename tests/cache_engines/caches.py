@@ -35,6 +35,7 @@ class PoolTooSmallError(Exception):
 class _Block:
     key: int | None = None
     used: float = 0.0
+    stored: float = 0.0
 
 
 class BlockCache:
@@ -43,7 +44,7 @@ class BlockCache:
     `pool` is the number of blocks, None for no limit. A request takes the least recently used free block first; blocks
     of one request are released from its end, so that its tail is lost before its head. `minimum` is the smallest hit
     that is served, and the smallest prompt that is stored. `lifetime_s` counts from the last use of a block. With
-    `recompute_last` the last prompt token is never served.
+    `recompute_last` the last prompt token is never served. A block is found `stored_after_s` after it was computed.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class BlockCache:
         minimum: int = 0,
         lifetime_s: float | None = None,
         recompute_last: bool = True,
+        stored_after_s: float = 0.0,
     ) -> None:
         self._size = block
         self._pool = pool
         self._minimum = minimum
         self._lifetime = lifetime_s
         self._last = 1 if recompute_last else 0
+        self._stored_after = stored_after_s
         self.clear()
 
     def clear(self) -> None:
@@ -95,7 +98,8 @@ class BlockCache:
         return found
 
     def _alive(self, index: int, now: float) -> bool:
-        return self._lifetime is None or now - self._blocks[index].used <= self._lifetime
+        block = self._blocks[index]
+        return block.stored <= now and (self._lifetime is None or now - block.used <= self._lifetime)
 
     def _store(self, hits: list[int], computed: Tokens, now: float) -> None:
         for index in hits:
@@ -106,6 +110,7 @@ class BlockCache:
         owned = list(hits)
         for key in keys[len(hits) :]:
             owned.append(self._allocate(key))
+            self._blocks[owned[-1]].stored = now + self._stored_after
         for index in owned:
             self._blocks[index].used = now
         for index in reversed(owned):

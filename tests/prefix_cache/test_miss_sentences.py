@@ -75,5 +75,4 @@ def test_sentences_of_most_reasons_are_among_the_judged_sessions() -> None:
         "edit_or_template",
         "block_or_template",
         "block_or_partly_lost",
-        "other_replica",
     }

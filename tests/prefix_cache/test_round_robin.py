@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -19,6 +19,7 @@ from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.traffic import TrafficRecord, usage_of
 from playground.prefix_cache.view import view_of_fields
 from playground.prompt.document import Json
+from tests.cache_engines.caches import BlockCache, stable_hash
 
 BLOCK = 16
 WORDS = ("harbour", "crate", "shelf", "origin", "ledger", "dawn", "weight", "seal")
@@ -36,6 +37,7 @@ def chat(
     conversations: int = 2,
     system: int = 150,
     words: int = 20,
+    gap_s: float = 7.0,
 ) -> Iterator[TrafficRecord]:
     """Yield conversations, turn by turn, on replicas that `choose` picks by the number of the request. A token is
     four characters; each replica keeps all prompts."""
@@ -57,7 +59,7 @@ def chat(
             "completion_tokens": 40,
             "prompt_tokens_details": {"cached_tokens": shared // block * block},
         }
-        yield TrafficRecord(1_000.0 + 7 * number, body, 200, f"r{number}", usage_of(usage, answer))
+        yield TrafficRecord(1_000.0 + gap_s * number, body, 200, f"r{number}", usage_of(usage, answer))
 
 
 def within_a_block(results: list[ReplayResult], block: int = BLOCK) -> float:
@@ -71,7 +73,7 @@ def within_a_block(results: list[ReplayResult], block: int = BLOCK) -> float:
 
 @pytest.mark.parametrize("replicas", [2, 3, 4])
 def test_replicas_in_turn_are_found_and_forecast(replicas: int) -> None:
-    replay = replay_traffic(chat(1, lambda number: number % replicas))
+    replay = replay_traffic(chat(1, lambda number: number % replicas, gap_s=40.0))
     results = list(replay)
     assert within_a_block(results[20:]) >= 0.95
     profile = replay.summary.profile
@@ -152,7 +154,7 @@ def test_single_cache_is_not_stated_if_several_reports_were_what_older_requests_
     """Two replicas at random in an agent's conversation: its end agrees with one server whose template marks turns."""
     learned = LearnedParameters(300.0)
     learned.reports = 20
-    learned.proofs.restore([], 0.0, spread=(4, 9))
+    learned.proofs.restore([], 0.0, spread=[4], losses=[(7.0, 900.0)] * 9)
     assert profile(learned).replicas.value is None
 
 
@@ -183,3 +185,61 @@ def test_single_cache_is_not_stated_if_replicas_at_random_are_not_improbable() -
     learned.reports = 20
     learned.hypotheses.restore({}, [0.0, -1.8, *(-17.0 for _ in ROUTINGS[2:])], 0.6, 25.0, 0, 0)
     assert profile(learned).replicas.value is None
+
+
+def served(cache: BlockCache, seed: int, gaps_s: Sequence[float], conversations: int = 1) -> Iterator[TrafficRecord]:
+    """Yield conversations, turn by turn, that one cache serves. A token is four characters."""
+    rng, now = random.Random(seed), 1_000.0
+    histories: list[list[Json]] = [[{"role": "system", "content": sentence(rng, 150)}] for _ in range(conversations)]
+    for number in range(40):
+        messages = histories[rng.randrange(conversations)]
+        messages.append({"role": "user", "content": sentence(rng, 40)})
+        body: dict[str, Json] = {"model": "m", "messages": list(messages)}
+        text = view_of_fields(body).text
+        tokens = [stable_hash([ord(one) for one in text[at : at + 4]]) for at in range(0, len(text) - 3, 4)]
+        cached = cache.serve(tokens, tokens, now)
+        answer: dict[str, Json] = {"role": "assistant", "content": sentence(rng, 40)}
+        messages.append(answer)
+        usage: dict[str, Json] = {
+            "prompt_tokens": len(tokens),
+            "completion_tokens": 70,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        }
+        yield TrafficRecord(now, body, 200, f"r{number}", usage_of(usage, answer))
+        now += rng.choice(gaps_s)
+
+
+@pytest.mark.parametrize("delay_s", [5.0, 10.0, 20.0])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_prefixes_that_are_stored_late_prove_no_replicas(seed: int, delay_s: float) -> None:
+    cache = BlockCache(BLOCK, stored_after_s=delay_s)
+    replay = replay_traffic(served(cache, seed, [1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 25.0]))
+    results = list(replay)
+    stated = replay.summary.profile
+    assert stated is not None
+    assert stated.replicas.value in (None, 1)
+    assert all(one.explanation is None or one.explanation.reason != "other_replica" for one in results)
+    lost = [one.explanation for one in results[5:] if one.explanation is not None and one.explanation.candidates]
+    assert lost
+    assert all("not_stored" in {candidate.code for candidate in one.candidates} for one in lost)
+
+
+@pytest.mark.parametrize("pool", [260, 400, 600])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_lack_of_room_proves_no_replicas(seed: int, pool: int) -> None:
+    replay = replay_traffic(served(BlockCache(BLOCK, pool=pool), seed, [40.0, 60.0], conversations=4))
+    results = list(replay)
+    stated = replay.summary.profile
+    assert stated is not None
+    assert stated.replicas.value in (None, 1)
+    assert all(one.explanation is None or one.explanation.reason != "other_replica" for one in results)
+
+
+def test_replicas_at_random_are_stated_as_two_at_least() -> None:
+    """Reports fit several numbers of replicas, which other losses raise."""
+    chance = random.Random(3)
+    replay = replay_traffic(chat(1, lambda _: chance.randrange(4), gap_s=40.0, conversations=1, words=60))
+    list(replay)
+    assert replay.summary.profile is not None
+    found = replay.summary.profile.replicas
+    assert (found.value, found.at_least) == (2, True)

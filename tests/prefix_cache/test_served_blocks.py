@@ -43,6 +43,7 @@ class Blocks(Struct):
     count: int = 0
     users_off: Sequence[str] = ()
     slot: bool = False
+    gap_s: float = 20.0
 
     def tokens(self, request: dict[str, Json]) -> list[str]:
         messages: list[dict[str, str]] = request["messages"]  # type: ignore[assignment]
@@ -62,7 +63,7 @@ class Blocks(Struct):
         assert not (off and cached)
         generated = {"role": "assistant", "content": answer}
         usage = CacheUsage(len(tokens), cached, len(answer.split(" ")) + 1, 0, generated)
-        return TrafficRecord(1e9 + 20 * number, request, 200, f"r{number}", usage)
+        return TrafficRecord(1e9 + self.gap_s * number, request, 200, f"r{number}", usage)
 
     @staticmethod
     def shared(one: list[str], other: list[str]) -> int:
@@ -208,7 +209,7 @@ def test_explanation_stays_if_the_server_may_have_restarted() -> None:
 
 
 def test_replicas_in_turn_are_found_if_another_order_of_the_template_explains_them_first() -> None:
-    server = Blocks(block=1, replicas=(0, 1, 2))
+    server = Blocks(block=1, replicas=(0, 1, 2), gap_s=40.0)
     tools: list[Json] = [
         {"type": "function", "function": {"name": f"look{number}", "description": words(f"tool{number}", 30)}}
         for number in range(3)
@@ -227,7 +228,7 @@ def test_replicas_in_turn_are_found_if_another_order_of_the_template_explains_th
 
 def test_replicas_at_random_are_named_in_one_conversation() -> None:
     chance = random.Random(5)
-    replay, _ = replayed(chat(Blocks(replicas=[chance.randrange(3) for _ in range(30)]), 24, length=60))
+    replay, _ = replayed(chat(Blocks(replicas=[chance.randrange(3) for _ in range(30)], gap_s=40.0), 24, length=60))
     profile = replay.summary.profile
     assert profile is not None
     assert profile.replicas.value is not None
