@@ -30,6 +30,9 @@ _FEW_UNITS = 2
 """Units up to which a head may be like another one by its role alone."""
 _MANY = 40
 """Groups of words from which on heads of many lines are compared by them, too."""
+_RUN, _IN_RUNS = 8, 0.2
+"""Groups that follow one after the other in two heads, and the share of such groups from which on they are versions of
+one text: prompts of one domain share words, but not their order."""
 _CORE, _VERSIONS = 0.2, 3
 """Share of groups of words that all heads of a program have in common that are never sent again, and the number of
 such heads."""
@@ -120,6 +123,7 @@ class _Heads:
     def __init__(self) -> None:
         self._units: list[set[str]] = []
         self._groups: list[set[str]] = []
+        self._texts: list[str] = []
         self._words: list[bool] = []
         self._of_head: dict[tuple[str, str], int] = {}
         self._having: dict[str, list[int]] = {}
@@ -136,12 +140,13 @@ class _Heads:
         found = self._of_head.get((head, role))
         if found is None:
             units, word = _head_units(role, head, body), len(head) <= _WORD
-            groups = _word_groups(head, 3)
-            found = self._first_alike(units, groups, role, word=word)
+            groups = set(_word_groups(head, 3))
+            found = self._first_alike(units, groups, role, head, word=word)
             if found is None:
                 found = self.count
                 self._units.append(units)
                 self._groups.append(groups)
+                self._texts.append(head[:_HEAD])
                 self._words.append(word)
                 for unit in units | groups:
                     self._having.setdefault(unit, []).append(found)
@@ -150,7 +155,7 @@ class _Heads:
             self._of_head[head, role] = found
         return found
 
-    def _first_alike(self, units: set[str], groups: set[str], role: str, *, word: bool) -> int | None:
+    def _first_alike(self, units: set[str], groups: set[str], role: str, head: str, *, word: bool) -> int | None:
         # All heads have a role: as the only common unit, it makes heads alike only if one of them has few others.
         searched = units if len(units) <= _FEW_UNITS else units - {f"role:{role}"}
         candidates = {number for unit in searched | groups for number in self._having.get(unit, ())}.union(self._short)
@@ -158,7 +163,11 @@ class _Heads:
             n
             for n in sorted(candidates)
             if _alike(units, self._units[n], word=word or self._words[n])
-            or (min(len(groups), len(self._groups[n])) >= _MANY and _alike(groups, self._groups[n], word=False))
+            or (
+                min(len(groups), len(self._groups[n])) >= _MANY
+                and _alike(groups, self._groups[n], word=False)
+                and _in_runs(head, self._texts[n])
+            )
         )
         return next(same, None)
 
@@ -192,20 +201,20 @@ def _head_units(role: str, head: str, body: Body) -> set[str]:
     """Return the units by which heads are compared: lines, or in a head of few lines pairs of words without digits."""
     units = {_unordered(line.strip()) for line in head[:_HEAD].splitlines()}
     if len(units) < 6:
-        units = _word_groups(head, 2)
+        units = set(_word_groups(head, 2))
     # The role is one unit of many. Of a head of one word it would be half, and the word itself is part of others.
     role_or_word = f"word:{head}" if len(head) <= _WORD else f"role:{role}"
     return {role_or_word, *(f"tool:{tool_name(tool)}" for tool in body_tools(body)), *units}
 
 
-def _word_groups(head: str, size: int) -> set[str]:
+def _word_groups(head: str, size: int) -> list[str]:
     """Return the groups of `size` words without digits in a head; of a short one, groups of characters."""
     words = [word for word in head[:_HEAD].split() if not any(map(str.isdigit, word))]
     if len(words) >= _FEW_WORDS and sum(map(len, words)) < _LONG_WORDS * len(words):
-        return {" ".join(words[at : at + size]) for at in range(len(words) - size + 1)}
+        return [" ".join(words[at : at + size]) for at in range(len(words) - size + 1)]
     # A short head, or a script without spaces between words.
     text = "".join(character for character in head[:_HEAD] if not character.isdigit())
-    return {text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))}
+    return [text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))]
 
 
 def _unordered(line: str) -> str:
@@ -217,6 +226,17 @@ def _alike(left: set[str], right: set[str], *, word: bool) -> bool:
     """Whether the smaller head is part of the other one; a head of one word must be much of it."""
     size = max if word else min
     return len(left & right) >= _SIMILAR * size(len(left), len(right))
+
+
+def _in_runs(one: str, other: str) -> bool:
+    """Whether two heads have groups of words in one order, but for moved paragraphs and values between them."""
+    rows = [_word_groups(head, 3) for head in (one, other)]
+    once = [[group for group, times in Counter(row).items() if times == 1] for row in rows]
+    shared = set(once[0]).intersection(once[1])
+    left, right = ([group for group in row if group in shared] for row in once)
+    place = {group: at for at, group in enumerate(right)}
+    runs = sum(place[last] - place[first] == _RUN for first, last in zip(left, left[_RUN:], strict=False))
+    return runs >= _IN_RUNS * min(map(len, once))
 
 
 def _joined_by_history(bodies: Sequence[Body], family_of: Mapping[int, int]) -> dict[int, int]:
