@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -36,8 +37,12 @@ _MAX_TEXTS = 2_000_000
 """Code points of versions that are compared at once."""
 _PROBES, _PROBE = 16, 12
 """Places, and code points at each, by which two texts without a common paragraph are told apart."""
+_RUN, _IN_RUNS = 8, 0.2
+"""Groups that follow one after the other in two texts, and the share of such groups from which on they are versions of
+one text: texts of one domain share words, but not their order."""
 
 Bounds = tuple[int, int]
+_Group = TypeVar("_Group", int, str)
 
 
 class MovedText(Struct, frozen=True):
@@ -54,10 +59,20 @@ def moved_share(one: str, other: str) -> float:
     if 4 * sum(probe in other for probe in probes) < len(probes):
         return 0.0
     moved = moved_text([one, other])
-    if moved is None:
+    if moved is None or not in_runs(*(_version(text, _group_size(one)).plain for text in (one, other))):
         return 0.0
     begin, end = moved.bounds[0]
     return moved.known * (end - begin) / max(len(one), 1)
+
+
+def in_runs(one: Sequence[_Group], other: Sequence[_Group]) -> bool:
+    """Whether two texts have groups of words in one order, but for moved paragraphs and values between them."""
+    once = [list(_once(row)) for row in (one, other)]
+    shared = set(once[0]).intersection(once[1])
+    left, right = ([group for group in row if group in shared] for row in once)
+    place = {group: at for at, group in enumerate(right)}
+    runs = sum(place[last] - place[first] == _RUN for first, last in zip(left, left[_RUN:], strict=False))
+    return runs >= _IN_RUNS * min(map(len, once))
 
 
 class _Version(Struct, frozen=True):
@@ -109,8 +124,8 @@ def _groups_of_texts(texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _moved_in(texts: Sequence[str]) -> MovedText | None:
-    unspaced = 2 * len(_UNSPACED_WORDS.findall(texts[0])) > len(_WORDS.findall(texts[0]))
-    versions = [_version(text, _UNSPACED_GROUP if unspaced else _GROUP) for text in texts]
+    size = _group_size(texts[0])
+    versions = [_version(text, size) for text in texts]
     places = [_once(version.groups) for version in versions]
     shared = set(places[0]).intersection(*places[1:])
     orders = [[group for group in row if group in shared] for row in places]
@@ -148,6 +163,12 @@ def _moved_in(texts: Sequence[str]) -> MovedText | None:
     return MovedText(bounds, min(share, 1.0))
 
 
+def _group_size(text: str) -> int:
+    """Return how many words a group of a text has; in a script without spaces, characters."""
+    unspaced = 2 * len(_UNSPACED_WORDS.findall(text)) > len(_WORDS.findall(text))
+    return _UNSPACED_GROUP if unspaced else _GROUP
+
+
 def _come_and_go(texts: Sequence[str]) -> bool:
     """Whether texts at an end of the paragraphs are short ones that move, too."""
     return "" in texts and 0 < max(map(len, texts)) <= _VALUE
@@ -171,7 +192,7 @@ def _groups(words: Sequence[str], size: int) -> list[int]:
     return [hash(tuple(words[at : at + size])) for at in range(len(words) - size + 1)]
 
 
-def _once(groups: Sequence[int]) -> dict[int, int]:
+def _once(groups: Sequence[_Group]) -> dict[_Group, int]:
     """Return the places of the groups that occur once, in order."""
     counts = Counter(groups)
     return {group: at for at, group in enumerate(groups) if counts[group] == 1}

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from playground.prefix_cache.moved_text import in_runs
 from playground.prompt.document import Json
 
 Body = Mapping[str, Json]
@@ -30,9 +31,6 @@ _FEW_UNITS = 2
 """Units up to which a head may be like another one by its role alone."""
 _MANY = 40
 """Groups of words from which on heads of many lines are compared by them, too."""
-_RUN, _IN_RUNS = 8, 0.2
-"""Groups that follow one after the other in two heads, and the share of such groups from which on they are versions of
-one text: prompts of one domain share words, but not their order."""
 _CORE, _VERSIONS = 0.2, 3
 """Share of groups of words that all heads of a program have in common that are never sent again, and the number of
 such heads."""
@@ -166,7 +164,7 @@ class _Heads:
             or (
                 min(len(groups), len(self._groups[n])) >= _MANY
                 and _alike(groups, self._groups[n], word=False)
-                and _in_runs(head, self._texts[n])
+                and in_runs(_word_groups(head, 3), _word_groups(self._texts[n], 3))
             )
         )
         return next(same, None)
@@ -226,17 +224,6 @@ def _alike(left: set[str], right: set[str], *, word: bool) -> bool:
     """Whether the smaller head is part of the other one; a head of one word must be much of it."""
     size = max if word else min
     return len(left & right) >= _SIMILAR * size(len(left), len(right))
-
-
-def _in_runs(one: str, other: str) -> bool:
-    """Whether two heads have groups of words in one order, but for moved paragraphs and values between them."""
-    rows = [_word_groups(head, 3) for head in (one, other)]
-    once = [[group for group, times in Counter(row).items() if times == 1] for row in rows]
-    shared = set(once[0]).intersection(once[1])
-    left, right = ([group for group in row if group in shared] for row in once)
-    place = {group: at for at, group in enumerate(right)}
-    runs = sum(place[last] - place[first] == _RUN for first, last in zip(left, left[_RUN:], strict=False))
-    return runs >= _IN_RUNS * min(map(len, once))
 
 
 def _joined_by_history(bodies: Sequence[Body], family_of: Mapping[int, int]) -> dict[int, int]:
