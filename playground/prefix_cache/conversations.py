@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +12,7 @@ from playground.prefix_cache.difference import edited
 from playground.prefix_cache.json_order import reordered_objects
 from playground.prefix_cache.moved_text import moved_share
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
-from playground.prefix_cache.view import END, CacheView, ViewPart, bare_text
+from playground.prefix_cache.view import END, CacheView, ViewPart, bare_text, with_parsed_arguments
 
 USER, BARE = 2.0, 0.5
 """Weight of a user message; share of the weight of a message that is equal without its ids."""
@@ -76,7 +77,16 @@ def history_texts(view: CacheView, messages: Sequence[MessageSpan], first: int) 
 def _bare(view: CacheView, part: ViewPart) -> str:
     if part.kind in ("tool_call_id", "extra", "reasoning"):
         return ""
-    return bare_text(part.kind, view.text[part.start : part.end - 1]) + END
+    text = view.text[part.start : part.end - 1]
+    return bare_text(part.kind, _with_sorted_keys(text) if part.kind == "tool_calls" else text) + END
+
+
+def _with_sorted_keys(calls: str) -> str:
+    """Return tool calls with the keys of their arguments in alphabetical order: clients write them in several."""
+    try:
+        return json.dumps(with_parsed_arguments(json.loads(calls), sort_keys=True), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return calls
 
 
 class PredecessorFinder:

@@ -292,6 +292,8 @@ class FoundSpans:
             using.setdefault(version, []).append(root)
         again = sum(len(set(conversations)) > 1 for conversations in using.values())
         paying = sum(row.get(number, 0.0) > BLOCK for row in paid.values())
+        if self._found[key].span.kind == "reordered_keys" and paying >= _STEPS and 4 * paying >= compared:
+            return False  # no program has so many orders of keys on purpose
         return 2 * again > len(using) and paying <= len(using) and 2 * paying <= compared
 
     def _versions(self, key: int) -> tuple[int, ...]:

@@ -297,18 +297,18 @@ class _Program:
         `prefixes`: ≈ tokens that each request shares with earlier ones.
         """
         served: dict[int, tuple[float, float]] = {}
-        empty: list[tuple[float, float]] = []
+        empty: dict[int, list[tuple[float, float]]] = {}
         for one, shared in zip(self._usage[1:], prefixes[1:], strict=True):
             if one.cached is not None and one.prompt is not None and one.fresh is not None:
                 size = shared, size_error(shared, one.prompt)
                 if one.cached:
                     # The same figure again is the same prefix again, with the same error of its size.
                     served.setdefault(one.cached, size)
-                else:
-                    empty.append(size)
+                elif shared >= BLOCK:
+                    empty.setdefault(round(shared / BLOCK), []).append(size)
         sizes = list(served.items())[:: max(len(served) // _LEARNED, 1)]
-        empty = empty[:: max(len(empty) // _LEARNED, 1)]
-        weight = min(len(empty), _TIMES) / max(len(empty), 1)
+        empty_sizes = [(one[0], len(one)) for one in list(empty.values())[:: max(len(empty) // _LEARNED, 1)]]
+        weight = min(len(empty_sizes), _TIMES) / max(len(empty_sizes), 1)
         best = None
         for unit in BlockSizeEstimator().likely:
             if unit.block > USUAL_BLOCK and len(served) < 2:
@@ -318,7 +318,9 @@ class _Program:
                 # Text of another kind than most of the prompt may have a size that is far from the estimate.
                 odd = unit.block / (unit.block + abs(cached - shared)) if cached % unit.block == 0 else 1e-3
                 likelihood += log((1 - _ODD) * unit.chance(cached, shared, error) + _ODD * odd)
-            likelihood += weight * sum(log((1 - _ODD) * unit.chance(0, *size) + _ODD) for size in empty)
+            # Reports about the same text have the same error of its size, but are odd one by one.
+            rows = ((unit.chance(0, *size), _ODD**times) for size, times in empty_sizes)
+            likelihood += weight * sum(log((1 - odd) * chance + odd) for chance, odd in rows)
             if best is None or likelihood > best[0]:
                 best = likelihood, unit
         assert best is not None

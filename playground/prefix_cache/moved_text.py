@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -35,8 +36,12 @@ _MAX_TEXTS = 2_000_000
 """Code points of versions that are compared at once."""
 _PROBES, _PROBE = 16, 12
 """Places, and code points at each, by which two texts without a common paragraph are told apart."""
+_RUN, _IN_RUNS = 8, 0.2
+"""Groups that follow one after the other in two texts, and the share of such groups from which on they are versions of
+one text: texts of one domain share words, but not their order."""
 
 Bounds = tuple[int, int]
+_Group = TypeVar("_Group", int, str)
 
 
 class MovedText(Struct, frozen=True):
@@ -53,10 +58,20 @@ def moved_share(one: str, other: str) -> float:
     if 4 * sum(probe in other for probe in probes) < len(probes):
         return 0.0
     moved = moved_text([one, other])
-    if moved is None:
+    if moved is None or not in_runs(*(_version(text, _group_size(one)).plain for text in (one, other))):
         return 0.0
     begin, end = moved.bounds[0]
     return moved.known * (end - begin) / max(len(one), 1)
+
+
+def in_runs(one: Sequence[_Group], other: Sequence[_Group]) -> bool:
+    """Whether two texts have groups of words in one order, but for moved paragraphs and values between them."""
+    once = [list(once(row)) for row in (one, other)]
+    shared = set(once[0]).intersection(once[1])
+    left, right = ([group for group in row if group in shared] for row in once)
+    place = {group: at for at, group in enumerate(right)}
+    runs = sum(place[last] - place[first] == _RUN for first, last in zip(left, left[_RUN:], strict=False))
+    return runs >= _IN_RUNS * min(map(len, once))
 
 
 class _Version(Struct, frozen=True):
@@ -108,8 +123,8 @@ def _groups_of_texts(texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _moved_in(texts: Sequence[str]) -> MovedText | None:
-    unspaced = 2 * len(_UNSPACED_WORDS.findall(texts[0])) > len(_WORDS.findall(texts[0]))
-    versions = [_version(text, _UNSPACED_GROUP if unspaced else _GROUP) for text in texts]
+    size = _group_size(texts[0])
+    versions = [_version(text, size) for text in texts]
     places = [once(version.groups) for version in versions]
     shared = set(places[0]).intersection(*places[1:])
     orders = [[group for group in row if group in shared] for row in places]
@@ -145,6 +160,12 @@ def _moved_in(texts: Sequence[str]) -> MovedText | None:
     share = sum(_size("".join(known)) for _, _, known, _ in found) / sum(map(_size, values))
     bounds = tuple((begin + same, begin + len(value)) for begin, value in zip(begins, values, strict=True))
     return MovedText(bounds, min(share, 1.0))
+
+
+def _group_size(text: str) -> int:
+    """Return how many words a group of a text has; in a script without spaces, characters."""
+    unspaced = 2 * len(_UNSPACED_WORDS.findall(text)) > len(_WORDS.findall(text))
+    return _UNSPACED_GROUP if unspaced else _GROUP
 
 
 def _come_and_go(texts: Sequence[str]) -> bool:

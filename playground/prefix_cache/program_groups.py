@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from playground.prefix_cache.moved_text import in_runs
 from playground.prompt.document import Json
 
 Body = Mapping[str, Json]
@@ -118,6 +119,7 @@ class _Heads:
     def __init__(self) -> None:
         self._units: list[set[str]] = []
         self._groups: list[set[str]] = []
+        self._texts: list[str] = []
         self._words: list[bool] = []
         self._of_head: dict[tuple[str, str], int] = {}
         self._having: dict[str, list[int]] = {}
@@ -134,12 +136,13 @@ class _Heads:
         found = self._of_head.get((head, role))
         if found is None:
             units, word = _head_units(role, head, body), len(head) <= _WORD
-            groups = _word_groups(head, 3)
-            found = self._first_alike(units, groups, role, word=word)
+            groups = set(_word_groups(head, 3))
+            found = self._first_alike(units, groups, role, head, word=word)
             if found is None:
                 found = self.count
                 self._units.append(units)
                 self._groups.append(groups)
+                self._texts.append(head[:_HEAD])
                 self._words.append(word)
                 for unit in units | groups:
                     self._having.setdefault(unit, []).append(found)
@@ -148,7 +151,7 @@ class _Heads:
             self._of_head[head, role] = found
         return found
 
-    def _first_alike(self, units: set[str], groups: set[str], role: str, *, word: bool) -> int | None:
+    def _first_alike(self, units: set[str], groups: set[str], role: str, head: str, *, word: bool) -> int | None:
         # All heads have a role: as the only common unit, it makes heads alike only if one of them has few others.
         searched = units if len(units) <= _FEW_UNITS else units - {f"role:{role}"}
         candidates = {number for unit in searched | groups for number in self._having.get(unit, ())}.union(self._short)
@@ -156,7 +159,11 @@ class _Heads:
             n
             for n in sorted(candidates)
             if _alike(units, self._units[n], word=word or self._words[n])
-            or (min(len(groups), len(self._groups[n])) >= _MANY and _alike(groups, self._groups[n], word=False))
+            or (
+                min(len(groups), len(self._groups[n])) >= _MANY
+                and _alike(groups, self._groups[n], word=False)
+                and in_runs(_word_groups(head, 3), _word_groups(self._texts[n], 3))
+            )
         )
         return next(same, None)
 
@@ -192,20 +199,20 @@ def _head_units(role: str, head: str, body: Body) -> set[str]:
         "".join(sorted(one)) if (one := line.strip()).startswith("{") else one for line in head[:_HEAD].splitlines()
     }
     if len(units) < 6:
-        units = _word_groups(head, 2)
+        units = set(_word_groups(head, 2))
     # The role is one unit of many. Of a head of one word it would be half, and the word itself is part of others.
     role_or_word = f"word:{head}" if len(head) <= _WORD else f"role:{role}"
     return {role_or_word, *(f"tool:{tool_name(tool)}" for tool in body_tools(body)), *units}
 
 
-def _word_groups(head: str, size: int) -> set[str]:
+def _word_groups(head: str, size: int) -> list[str]:
     """Return the groups of `size` words without digits in a head; of a short one, groups of characters."""
     words = [word for word in head[:_HEAD].split() if not any(map(str.isdigit, word))]
     if len(words) >= _FEW_WORDS and sum(map(len, words)) < _LONG_WORDS * len(words):
-        return {" ".join(words[at : at + size]) for at in range(len(words) - size + 1)}
+        return [" ".join(words[at : at + size]) for at in range(len(words) - size + 1)]
     # A short head, or a script without spaces between words.
     text = "".join(character for character in head[:_HEAD] if not character.isdigit())
-    return {text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))}
+    return [text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))]
 
 
 def _alike(left: set[str], right: set[str], *, word: bool) -> bool:

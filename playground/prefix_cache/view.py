@@ -426,9 +426,9 @@ def _cuts(lead: int, text: str, written: str, again: str) -> AnswerCuts:
 _ARGUMENTS = '"arguments":"'
 
 
-def with_parsed_arguments(calls: Json) -> Json:
+def with_parsed_arguments(calls: Json, *, sort_keys: bool = False) -> Json:
     """Return tool calls whose arguments are spelled as a template spells them that parses them and writes them again:
-    JSON with a space after each comma and colon. Other values are unchanged."""
+    JSON with a space after each comma and colon, perhaps with sorted keys. Other values are unchanged."""
     if not isinstance(calls, list):
         return calls
     found: list[Json] = []
@@ -439,7 +439,7 @@ def with_parsed_arguments(calls: Json) -> Json:
             found.append(call)
             continue
         try:
-            again = json.dumps(json.loads(arguments), ensure_ascii=False)
+            again = json.dumps(json.loads(arguments), ensure_ascii=False, sort_keys=sort_keys)
         except (ValueError, RecursionError):
             again = arguments
         found.append({**call, "function": {**function, "arguments": again}})

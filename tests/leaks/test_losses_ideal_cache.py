@@ -106,6 +106,16 @@ def _rewritten_arguments(rng: random.Random) -> tuple[Sent, Sent]:
     return sent, fixed
 
 
+def _three_spellings(rng: random.Random) -> tuple[Sent, Sent]:
+    fixed = _agent(rng)[::3]
+    sent = deepcopy(fixed)
+    spellings: list[dict[str, Any]] = [{}, {"separators": (",", ":")}, {"sort_keys": True, "indent": 1}]
+    for at, (body, _) in enumerate(sent):
+        for call in (call for message in body["messages"] for call in message.get("tool_calls", ())):
+            call["function"]["arguments"] = json.dumps(json.loads(call["function"]["arguments"]), **spellings[at % 3])
+    return sent, fixed
+
+
 def _keys_of_tools(rng: random.Random) -> tuple[Sent, Sent]:
     fixed = _agent(rng, tools=6)
     sent = deepcopy(fixed)
@@ -246,6 +256,7 @@ def _shuffled_bodies(rng: random.Random) -> tuple[Sent, Sent]:
 _LEAKS: dict[str, tuple[Callable[[random.Random], tuple[Sent, Sent]], set[str]]] = {
     "a rule that alternates in a conversation": (_alternating_rule, {"text", "retrieved_text", "name"}),
     "arguments rewritten in every second request": (_rewritten_arguments, {"arguments"}),
+    "arguments in three spellings, one of them with sorted keys": (_three_spellings, {"arguments"}),
     "keys of several tools in another order": (_keys_of_tools, {"reordered_keys"}),
     "shuffled examples": (_shuffled_examples, {"reordered_text"}),
 }
@@ -445,3 +456,52 @@ def test_sessions_without_a_leak_lose_nothing(answers: bool) -> None:
     sent = _agent(random.Random(1), tools=3)
     losses = _losses(sent, _served(sent, answers=answers))
     assert (losses.lost, losses.spans) == (0, ())
+
+
+def _with_minimum(usage: list[PromptUsage], minimum: int) -> list[PromptUsage]:
+    """Return the reports of a server that serves no prefix below a minimum."""
+    return [PromptUsage(one.prompt, one.cached if (one.cached or 0) >= minimum else 0) for one in usage]
+
+
+@pytest.mark.parametrize("in_front", ["time", "documents"])
+def test_minimum_is_found_in_few_reports_without_cached_tokens(in_front: str) -> None:
+    rng = random.Random(f"minimum {in_front}")
+    rules = "\n".join(f"{at}. {_text(rng, 1)}" for at in range(20 if in_front == "time" else 31))
+    sent: Sent = []
+    fixed: Sent = []
+    history: list[dict[str, Any]] = []
+    for turn in range(24 if in_front == "time" else 12):
+        if in_front == "time" and turn % 6 == 0:
+            history = []
+        answer = f"<assistant>{_text(rng, 3)}<end>"
+        history.append({"role": "user", "content": _text(rng, 2)})
+        # One request has the time of the one before: the only one that shares more than a few tokens.
+        value = (
+            f"It is 10:{turn - (turn == 1):02}." if in_front == "time" else "\n".join(_text(rng, 1) for _ in range(9))
+        )
+        for found, text in ((sent, value), (fixed, "It is 10:00.")):
+            system = f"{text}\n{rules}" if in_front == "time" else rules
+            first = [] if in_front == "time" else [{"role": "user", "content": text if found is sent else "None."}]
+            body: Body = {"messages": [{"role": "system", "content": system}, *first, *deepcopy(history)]}
+            found.append((body, answer))
+        history.append({"role": "assistant", "content": answer.removeprefix("<assistant>").removesuffix("<end>")})
+    usage = _with_minimum(_served(sent), 1024)
+    truth = _fresh(usage) - _fresh(_with_minimum(_served(fixed), 1024))
+    losses = _losses(sent, usage)
+    short = [index for index, one in enumerate(usage) if (one.prompt or 0) < 900]
+    assert sum(sum(losses.paid.get(index, {}).values()) for index in short) == 0
+    assert losses.lost == pytest.approx(truth, rel=0.2 if in_front == "documents" else 0.4)
+
+
+def test_few_orders_of_keys_that_are_used_again_are_no_programs() -> None:
+    rng = random.Random("orders")
+    rules = "\n".join(f"{at}. {_text(rng, 1)}" for at in range(24))
+    entries = [(f"key_{at}", _text(rng, 1)) for at in range(8)]
+    orders = [rng.sample(entries, 8) for _ in range(6)]
+    sent: Sent = []
+    for at in range(16):
+        system = f"Profile: {json.dumps(dict(orders[at * at % 23 % 6]))}\n{rules}"
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": f"{_text(rng, 1)} {at}?"}]
+        sent.append(({"messages": messages}, ""))
+    (span,) = _losses(sent, _served(sent)).spans
+    assert (span.kind, span.recurring) == ("reordered_keys", False)

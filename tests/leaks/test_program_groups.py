@@ -79,3 +79,28 @@ def test_families_of_a_plan_whose_tasks_all_change_are_one() -> None:
     introduction, tasks = _prose(rng, 40), [_prose(rng, 4) for _ in range(8)]
     plans = ["\n".join(f"- {task}: {number}{at} %" for at, task in enumerate(tasks)) for number in range(6)]
     assert families(_asked([f"{introduction}\n{plan}" for plan in plans])) == [[0, 1, 2, 3, 4, 5]]
+
+
+def prose_of_one_domain(seed: int, count: int = 40) -> str:
+    """Return sentences with words of one domain, one per line."""
+    draw = random.Random(seed)
+    parts = (
+        ("The customer", "The reviewer", "The warehouse", "A manager", "A clerk"),
+        ("must confirm", "will forward", "cannot change", "usually checks"),
+        ("the delivery address", "the serial number", "all open tickets", "the tax form", "the shipping label"),
+        ("within five working days", "after a phone call", "before the end of the day", "when the system asks"),
+    )
+    return "\n".join(f"{' '.join(draw.choice(row) for row in parts)}." for _ in range(count))
+
+
+def test_families_of_prompts_with_the_words_of_one_domain_are_two() -> None:
+    one, other = ({"role": "system", "content": prose_of_one_domain(seed)} for seed in (1, 2))
+    assert families(_conversation([one, one, one, other, other])) == [[0, 1, 2], [3, 4]]
+
+
+def test_families_of_a_prompt_with_a_value_in_each_line_are_one() -> None:
+    states = ("open", "done", "waiting", "refused")
+    rules = prose_of_one_domain(1).splitlines()
+    versions = ["\n".join(f"[{states[(at + n) % 4]}] {line}" for at, line in enumerate(rules)) for n in range(2)]
+    bodies: list[Body] = [{"messages": [{"role": "system", "content": one}, *_turn(0)]} for one in versions]
+    assert families(bodies) == [[0, 1]]

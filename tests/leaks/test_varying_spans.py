@@ -13,6 +13,7 @@ from playground.prompt.document import Json
 from tests.benchmarks.bench_leaks import identical, measure
 from tests.leaks.generator import programs
 from tests.leaks.score import score
+from tests.leaks.test_program_groups import prose_of_one_domain
 
 pytestmark = pytest.mark.exhaustive
 
@@ -151,3 +152,10 @@ def test_families_prompts_of_one_word_are_apart() -> None:
         {"messages": [{"role": "system", "content": text}, {"role": "user", "content": "?"}]} for text in texts
     ]
     assert families(bodies) == [[0, 3], [1], [2], [4]]
+
+
+def test_documents_that_are_replaced_by_others_of_one_domain_are_no_reordered_text() -> None:
+    documents = [f"Context documents:\n{prose_of_one_domain(seed, 10)}" for seed in range(6)]
+    turns = [text for n in range(6) for text in (f"Question number {n} about an order?", f"Answer number {n}.")]
+    bodies = [body(STABLE, one, "Understood.", *turns[: 2 * at + 1]) for at, one in enumerate(documents)]
+    assert [span.kind for span in varying_spans(bodies)] == ["retrieved_text"]
