@@ -105,9 +105,9 @@ class PendingRequest:
     """A run with its forecast, made by `send`, and again at an attempt if the cache model has changed since.
 
     `settled` and `why` are set when it ends. `tag` names the purpose of a request that the program sends on its own
-    (experiment, example, voice demo): it explains no other prompt. `tags` are stored with the request in the log.
-    `after_fix`: it is the first one after an automatic fix of the prompt. `events`: those
-    so far of a request of the prompt pane, for the voice timeline; empty for others.
+    (experiment, example, voice demo): it explains another prompt only if it shares most. `tags` are stored with the
+    request in the log. `after_fix`: it is the first one after an automatic fix of the prompt. `events`: those so far
+    of a request of the prompt pane, for the voice timeline; empty for others.
     """
 
     run: Run
