@@ -23,13 +23,13 @@ from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
-from playground.prefix_cache.prediction import CacheUsage, cannot_be
+from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.view import DocumentView
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump
 from playground.prompt.request import to_request
-from playground.runs.metrics import unusable_counts
+from playground.runs.metrics import not_plausible, unusable_counts
 from playground.runs.run import BeforeAttempt, Run
 from playground.runs.state import RunState
 from playground.runs.summary import wire_tool_calls
@@ -375,7 +375,7 @@ def cache_usage(state: RunState, body: bytes) -> CacheUsage:
     found = CacheUsage.reported(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, body, whole)
     is_whole = found.implausible or None not in (found.prompt_tokens, found.cached_tokens)
     counts = "" if is_whole else unusable_counts(state)
-    return replace(found, implausible=cannot_be(counts)) if counts else found
+    return replace(found, implausible=not_plausible(counts)) if counts else found
 
 
 def _sent(sending: PendingRequest) -> Sent:

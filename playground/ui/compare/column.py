@@ -318,7 +318,7 @@ class ColumnView(QFrame):
         self.cost.setToolTip("Input cost at the endpoint's rates")
         prompt = run.prompt_tokens if run else None
         pieces: tuple[BarPiece, ...] = ()
-        if cached is not None and prompt:
+        if cached is not None and prompt and cached <= prompt:
             pieces = (BarPiece(cached, "warm_edge"), BarPiece(prompt - cached, "fresh_outline", hollow=True))
         unknown = "cached tokens were not reported" if ended else "cached tokens are not known yet"
         self.bar.show_pieces(pieces, f"{cached:,} of {prompt:,} cached" if pieces else unknown)
