@@ -338,6 +338,8 @@ def _prefix(row: LogRow, detail: RowDetail) -> Cell:
         return Cell(f"{row.phase}: no usage reported" if row.cached_tokens is None else row.phase, "", "muted")
     if row.phase == "failed":
         return Cell(_in_line(_one_line(row.error_title)), row.error_title, "muted")
+    if detail.explained is None:
+        return Cell("", "Being read from the log", "muted")
     if not detail.explained:
         return Cell(UNKNOWN, "No explanation is stored", "muted")
     if detail.missed is None:
