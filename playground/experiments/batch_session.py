@@ -197,6 +197,9 @@ class PreparedBatch(Struct, frozen=True):
                 return f"{text}, more than forecast: the cache was warm before. Exports keep the order of the data."
             if plan.order == "file":
                 return f"{text} in file order. Exports keep the order of the data."
+            if totals.cached_share < plan.forecast.cached_share - WARM_SHARE:
+                # The server serves less than the plan assumes, and would have in file order, too.
+                return f"{text}, less than forecast. Exports keep the order of the data."
             text += f" (file order: ≈ {other})"
             more = totals.cached_tokens - plan.file_order.cached_share * totals.prompt_tokens
             if (cost := rates.saved(more)) is not None:

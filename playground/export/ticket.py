@@ -32,7 +32,7 @@ from playground.export.snippets import as_curl
 from playground.export.terminal import visible_line
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
-from playground.runs.metrics import Figure, input_figure, output_figure, seconds
+from playground.runs.metrics import Figure, input_figure, not_plausible, output_figure, seconds, unusable_counts
 from playground.runs.record import RequestRecord
 from playground.runs.state import Attempt, RunState
 from playground.runs.summary import wire_choices, wire_tool_calls
@@ -105,6 +105,7 @@ def _facts(stored: StoredRun, state: RunState, choice: TicketContents) -> str:
         ("model", record.model),
         ("outcome", f"{state.status or '—'} {state.finish_reason or state.phase}"),
         *token_and_time_rows(stored, state),
+        *((("usage", not_plausible(counts)),) if (counts := unusable_counts(state)) else ()),
         *((("workspace", choice.workspace),) if choice.workspace else ()),
     )
     lines = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows)

@@ -164,7 +164,7 @@ class EndpointCacheModel:
 
     def compared_with(self, prediction: Prediction, tag: str = "") -> Sent | None:
         """Return the earlier request that a prompt is compared with: one that shares most, if they are versions of
-        one prompt; else a recent version. A request with a tag is only compared with those of the same tag."""
+        one prompt; else a recent version. A request with another tag is only compared if it shares most."""
         steps, view = prediction.reach.steps, prediction.view
         best = self._best_of(steps)
         match = self.index.match(view.text, 0.0)
@@ -174,7 +174,8 @@ class EndpointCacheModel:
             likely.reverse()
             order = "first"
         candidates = [*likely, *self.index.newest_first(RECENT)]
-        usable = [sent for sent in candidates if sent is not None and sent.tag in ("", tag)]
+        most_shared = {sent.run_id for sent in likely if sent}
+        usable = [sent for sent in candidates if sent and (sent.tag in ("", tag) or sent.run_id in most_shared)]
         version = self.family.first(view, usable)
         if not usable or usable[0] is version or (version and unrelated(view, usable[0].view)):
             return version

@@ -66,12 +66,12 @@ def moved_share(one: str, other: str) -> float:
 
 def in_runs(one: Sequence[_Group], other: Sequence[_Group]) -> bool:
     """Whether two texts have groups of words in one order, but for moved paragraphs and values between them."""
-    once = [list(once(row)) for row in (one, other)]
-    shared = set(once[0]).intersection(once[1])
-    left, right = ([group for group in row if group in shared] for row in once)
+    single = [list(once(row)) for row in (one, other)]
+    shared = set(single[0]).intersection(single[1])
+    left, right = ([group for group in row if group in shared] for row in single)
     place = {group: at for at, group in enumerate(right)}
     runs = sum(place[last] - place[first] == _RUN for first, last in zip(left, left[_RUN:], strict=False))
-    return runs >= _IN_RUNS * min(map(len, once))
+    return runs >= _IN_RUNS * min(map(len, single))
 
 
 class _Version(Struct, frozen=True):

@@ -124,6 +124,7 @@ def members(connection: sqlite3.Connection, newest: int) -> list[int]:
     return []
 
 
+# One between two attempts has failed, or is done without its last figures: it runs while it has an owner.
 _RUNNING = ", ".join(f"'{phase}'" for phase in PHASES["running"])
 # The rule of metrics.has_input.
 _ESTIMATED = (
@@ -132,7 +133,8 @@ _ESTIMATED = (
     "THEN r.prompt_tokens_estimated END)"
 )
 _SUMS = f"""SELECT g.rates, count(*),
-sum(r.phase IN ({_RUNNING})), sum(r.phase = 'failed'), sum(r.phase IN ('stopped', 'interrupted')),
+sum(r.owner IS NOT NULL OR r.phase IN ({_RUNNING})), sum(r.owner IS NULL AND r.phase = 'failed'),
+sum(r.owner IS NULL AND r.phase IN ('stopped', 'interrupted')),
 sum(r.prompt_tokens), count(r.prompt_tokens),
 sum({_ESTIMATED}), count({_ESTIMATED}),
 sum(r.cached_tokens), count(r.cached_tokens), sum(r.completion_tokens), count(r.completion_tokens),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -156,7 +157,7 @@ USAGE_EVENTS = 3
 def unusable_counts(state: RunState) -> str:
     """Return the reported counts that are no number of tokens, as the server wrote them; "" if there are none.
 
-    They are displayed, and neither stored as counts nor learned from: negative ones, fractions, true, 10¹⁵.
+    They are named, and neither stored as counts nor learned from: negative ones, fractions, true, 10¹⁵.
     """
     found = {
         name: f"{name} {text}"
@@ -183,6 +184,17 @@ def received_tokens(state: RunState) -> float | None:
     calls = "".join(call.name + call.arguments for call in state.tool_calls.values())
     received = state.text + calls
     return TokenEstimator().estimate(received) if received else None
+
+
+def outcomes(*words: str) -> str:
+    """Join how attempts ended: 503 → 200 finished; 503 ×4 → 200 finished where the same came again and again."""
+    counted = ((word, len(list(same))) for word, same in groupby(words))
+    return " → ".join(word if times == 1 else f"{word} ×{times}" for word, times in counted)
+
+
+def not_plausible(counts: str) -> str:
+    """Return the sentence about what `unusable_counts` found."""
+    return f"Reported {counts}: not plausible. It counts as not reported, and nothing is learned from it."
 
 
 def output_figure(state: RunState, why: str) -> Figure:

@@ -22,13 +22,13 @@ from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
-from playground.prefix_cache.prediction import CacheUsage, cannot_be
+from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.view import DocumentView
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump
 from playground.prompt.request import to_request
-from playground.runs.metrics import unusable_counts
+from playground.runs.metrics import not_plausible, unusable_counts
 
 if TYPE_CHECKING:
     from playground.runs.record import RequestRecord, RequestSource
@@ -103,9 +103,9 @@ class PendingRequest:
     """A run with its forecast, made by `send`, and again at an attempt if the cache model has changed since.
 
     `settled` and `why` are set when it ends. `tag` names the purpose of a request that the program sends on its own
-    (experiment, example, voice demo): it explains no other prompt. `tags` are stored with the request in the log.
-    `after_fix`: it is the first one after an automatic fix of the prompt. `events`: those
-    so far of a request of the prompt pane, for the voice timeline; empty for others.
+    (experiment, example, voice demo): it explains another prompt only if it shares most. `tags` are stored with the
+    request in the log. `after_fix`: it is the first one after an automatic fix of the prompt. `events`: those so far
+    of a request of the prompt pane, for the voice timeline; empty for others.
     """
 
     run: Run
@@ -378,7 +378,7 @@ def cache_usage(state: RunState, body: bytes) -> CacheUsage:
     found = CacheUsage.reported(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, body, whole)
     is_whole = found.implausible or None not in (found.prompt_tokens, found.cached_tokens)
     counts = "" if is_whole else unusable_counts(state)
-    return replace(found, implausible=cannot_be(counts)) if counts else found
+    return replace(found, implausible=not_plausible(counts)) if counts else found
 
 
 def _sent(sending: PendingRequest) -> Sent:

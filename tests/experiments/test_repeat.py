@@ -81,7 +81,16 @@ def test_no_more_than_asked_for_are_side_by_side() -> None:
 @pytest.mark.parametrize(
     ("seconds_each", "rates", "said"),
     [
-        (2.0, Rates(0.4, 0.1, None), "30 requests in ≈ 2 min 8 s within Standard's limits. Input at most ≈ $0.012"),
+        (
+            2.0,
+            Rates(0.4, 0.1, None),
+            "30 requests in ≈ 2 min 8 s within Standard's limits. Input at most ≈ $0.012; output is not",
+        ),
+        (
+            2.0,
+            Rates(0.4, 0.1, 0.8),
+            "30 requests in ≈ 2 min 8 s within Standard's limits. Input at most ≈ $0.012; the output's length is not",
+        ),
         (None, Rates(), "30 requests in at least 2 min 0 s within Standard's limits. Cost unknown"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from playground.prefix_cache import sent_requests
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
@@ -305,3 +306,14 @@ def test_explanation_of_tokens_that_another_prompt_shares_claims_no_foreign_prog
     assert settled is not None
     assert settled.explanation is not None
     assert (settled.explanation.kind, settled.explanation.cause) == ("first", "first")
+
+
+def test_a_prompt_is_explained_by_the_same_one_of_a_comparison_and_not_by_a_batch_row_that_shares_less() -> None:
+    room, same, tokens = desk(), agent(caller="Priya"), 700
+    served = tokens // 128 * 128
+    for number, (document, tag) in enumerate(((same, "experiment"), (agent(caller="Ken"), ""), (same, ""))):
+        one = replace(sent(document, f"run {number}", NOW - 40 + 10 * number), tag=tag)
+        room.record(ENDPOINT, MODEL, one)
+        settled = room.settle(ENDPOINT, MODEL, one.run_id, CacheUsage(tokens, served if number else 0))
+    assert settled is not None
+    assert settled.explanation is None

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from playground.client.events import AnyEvent, Usage
+from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, Usage
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow
+from playground.runs.state import fold
 from tests.requestlog.samples import answered, keep, record, refused, run, stopped
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -49,6 +50,32 @@ def test_group_collapsed_is_one_row_at_the_place_of_its_newest_request(tmp_path:
         assert [row.group.requests if row.group else 0 for row in rows] == [0, 2, 0, 0]
         assert (await log.count(FOLDED, None)).n == 4
         assert names(await log.rows_at(FOLDED, 1, 2)) == ["batch:a", between]
+        await log.close()
+
+    run(work())
+
+
+def test_group_is_added_up_again_when_a_request_that_had_failed_once_ends(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await sent(log, "comparison:a")
+        tried = replace(record(), tags=("comparison:a",))
+        failed = next(event for event in refused(503) if isinstance(event, AttemptFailed))
+        events: list[AnyEvent] = [*refused(503)[:-1], replace(failed, at=0.5)]
+        again = [AttemptStarted(6.0, 2), replace(failed, at=6.4)]
+        await log.begin(tried)
+        for event in events:
+            log.note(tried.run_id, event)
+        await log.get(tried.run_id)  # all that was noted is on disk now
+        group = (await log.rows_at(FOLDED, 0))[0].group
+        assert group is not None
+        assert (group.running, group.failed, group.span_s) == (1, 0, None)
+        for event in again:
+            log.note(tried.run_id, event)
+        await log.finish(tried.run_id, fold([*events, *again]))
+        group = (await log.rows_at(FOLDED, 0))[0].group
+        assert group is not None
+        assert (group.running, group.failed, group.span_s) == (0, 1, 6.4)
         await log.close()
 
     run(work())

@@ -10,8 +10,10 @@ import pytest
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import Endpoint, Rates
+from playground.export.ticket import TicketContents, ticket
 from playground.prompt.document import Document, Json, Message
 from playground.requestlog.filter import EVERYTHING
+from playground.runs.metrics import not_plausible
 from playground.ui.session import Session
 from tests.http_server import QuietHandler, serving
 from tests.ui.test_window import _send
@@ -51,13 +53,13 @@ def address() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("prompt", "cached", "displayed", "named"),
     [
-        ("1000000000000000", "0", "prompt_tokens 1000000000000000", "no number of tokens"),
-        ("-5", "0", "prompt_tokens -5", "no number of tokens"),
-        ("1300.5", "0", "prompt_tokens 1300.5", "no number of tokens"),
-        ("true", "0", "prompt_tokens true", "no number of tokens"),
-        ("1300", "-7", "cached_tokens -7", "no number of tokens"),
+        ("1000000000000000", "0", "prompt_tokens 1000000000000000", "not plausible"),
+        ("-5", "0", "prompt_tokens -5", "not plausible"),
+        ("1300.5", "0", "prompt_tokens 1300.5", "not plausible"),
+        ("true", "0", "prompt_tokens true", "not plausible"),
+        ("1300", "-7", "cached_tokens -7", "not plausible"),
         ("1300", "5000", "5,000 cached", "cannot be right"),
-        ('"12"', "2304", 'prompt_tokens "12"', "no number of tokens"),
+        ('"12"', "2304", 'prompt_tokens "12"', "not plausible"),
         ("2000000", "0", "2,000,000 in", "cannot be right"),
         ("1", "0", "1 in", "cannot be right"),
     ],
@@ -82,6 +84,12 @@ async def test_absurd_report_is_displayed_and_spoils_no_estimate(
     said = " ".join([*texts, window.inspector.why.sentence]).replace("\n", " ")
     assert displayed in said
     assert named in said
+    if named == "not plausible":
+        assert "displayed as reported" not in said
+        assert workspace.log is not None
+        stored = await workspace.log.get(window.requests.shown_run_id or "")
+        assert stored is not None
+        assert not_plausible(displayed) in ticket(stored, TicketContents())
     assert "forecast" not in window.inspector.forecast.rows["reported"].value or displayed in ("1 in", "2,000,000 in")
     assert window.inspector.why._title.text() == "The report cannot be right"
     after = workspace.forecast(PROMPT)

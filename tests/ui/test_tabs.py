@@ -135,6 +135,61 @@ def test_tabs_are_restored_with_their_place_after_a_restart(tell: Tell, tmp_path
     tell(second)
 
 
+def test_tabs_stay_over_starts_without_an_edit(tell: Tell, tmp_path: Path) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+    names: list[str] = []
+
+    async def first(session: Session, hand: UiDriver) -> None:
+        await session.window.files.open_all([a])
+        await type_first(session.window, hand, "edited ")
+        await session.window.files.open_all([b])
+        await type_first(session.window, hand, "changed ")
+        tabs = session.window.files.tabs
+        tabs.bar.moveTab(0, 1)
+        names.extend(page.name for page in tabs.pages)
+
+    async def later(session: Session, _hand: UiDriver) -> None:
+        tabs, draft = session.window.files.tabs, session.workspace.draft
+        assert [page.name for page in tabs.pages] == names
+        assert first_text(session) == "changed text of b"
+        assert draft is not None
+        await draft.flush()  # what a kill now would leave
+        draft_on_disk = draft.load()
+        assert draft_on_disk is not None
+        assert draft_on_disk.others == tabs.state().others
+
+    async def last(session: Session, hand: UiDriver) -> None:
+        await later(session, hand)
+        session.window.files.tabs.show_page(next(page for page in session.window.files.tabs.pages if page.name == "a"))
+        assert first_text(session) == "edited text of a"
+        session.window.actions_table["undo"].trigger()
+        assert first_text(session) == "text of a"
+
+    for story in (first, later, later, last):
+        tell(story)
+
+
+def test_the_order_of_moved_tabs_is_saved_without_an_edit(tell: Tell, tmp_path: Path) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+    orders: list[list[str]] = []
+
+    async def opened(session: Session, _hand: UiDriver) -> None:
+        await session.window.files.open_all([a, b])
+
+    async def moved(session: Session, _hand: UiDriver) -> None:
+        tabs = session.window.files.tabs
+        tabs.bar.moveTab(tabs.pages.index(tabs.page), 0)
+        orders.append([page.name for page in tabs.pages])
+
+    async def seen(session: Session, _hand: UiDriver) -> None:
+        orders.append([page.name for page in session.window.files.tabs.pages])
+
+    for story in (opened, moved, seen):
+        tell(story)
+    assert orders[0][0] == "b"
+    assert orders[1] == orders[0]
+
+
 def test_drafts_of_all_tabs_survive_a_kill(tmp_path: Path) -> None:
     script = (
         "import asyncio, sys\n"

@@ -297,14 +297,16 @@ class ColumnView(QFrame):
         if not text:
             self._set_placeholder(waiting(state, elapsed_s) if running and state else note or _empty(run))
         self._show_answer()
-        self._show_figures(run, expected, tokens)
+        self._show_figures(run, expected, tokens, ended=run is not None and not running)
         self._show_status(state, run, elapsed_s, note)
 
-    def _show_figures(self, run: RunFigures | None, expected_now: float | None, tokens: float | None) -> None:
+    def _show_figures(
+        self, run: RunFigures | None, expected_now: float | None, tokens: float | None, *, ended: bool
+    ) -> None:
         cached = run.cached_tokens if run else None
         forecast = run.forecast_cached if run else expected_now
         expected = "" if forecast is None else f"Forecast: ≈ {forecast:,.0f} tokens cached"
-        text = UNKNOWN if forecast is None else f"≈ {forecast:,.0f}"
+        text = UNKNOWN if forecast is None or ended else f"≈ {forecast:,.0f}"
         text = f"{text if cached is None else f'{cached:,}'} cached"
         estimate = UNKNOWN if tokens is None else Figure.estimated(tokens).text
         _set(self.input, f"{run.input.text if run else estimate} in")
@@ -316,11 +318,10 @@ class ColumnView(QFrame):
         self.cost.setToolTip("Input cost at the endpoint's rates")
         prompt = run.prompt_tokens if run else None
         pieces: tuple[BarPiece, ...] = ()
-        if cached is not None and prompt:
+        if cached is not None and prompt and cached <= prompt:
             pieces = (BarPiece(cached, "warm_edge"), BarPiece(prompt - cached, "fresh_outline", hollow=True))
-        self.bar.show_pieces(
-            pieces, f"{cached:,} of {prompt:,} cached" if pieces else "cached tokens are not known yet"
-        )
+        unknown = "cached tokens were not reported" if ended else "cached tokens are not known yet"
+        self.bar.show_pieces(pieces, f"{cached:,} of {prompt:,} cached" if pieces else unknown)
         request_id = (run.request_id if run else None) or ""
         self.id.show_id(request_id, "" if request_id else "no response yet")
         self.copy.set_text_to_copy(request_id)

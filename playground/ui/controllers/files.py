@@ -81,6 +81,7 @@ class Files(QObject):
         self.tabs = PromptTabs(prompt)
         self.tabs.close_requested.connect(self.close_tab)
         self.tabs.switched.connect(lambda _page: self.replaced.emit())
+        self.tabs.bar.tabMoved.connect(lambda: self.edited(prompt.document()))
         self.changed.connect(self.tabs.refresh)
         draft.on_notice.subscribe(self.notice.emit)
         self._window, self._draft, self._prompt, self._tasks = window, draft, prompt, tasks

@@ -134,11 +134,12 @@ class PromptTabs(QObject):
         """Open the prompts of a draft in place of the present one."""
         pages = [_page(other) for other in state.others]
         place = min(state.place, len(pages))
-        self._prompt.set_document(state.document, file=_file(state))
-        self._prompt.history.offer_saved()
+        # Complete before the prompt changes: each change saves the draft of every tab.
         self.pages = [*pages[:place], self.page, *pages[place:]]
         while self.bar.count() < len(self.pages):
             self._add_to_bar()
+        self._prompt.set_document(state.document, file=_file(state))
+        self._prompt.history.offer_saved()
         self.refresh()
 
     def _add_to_bar(self) -> None:

@@ -186,7 +186,8 @@ def _money(ahead: Ahead, times: int) -> str:
     if most is None:
         return "Cost unknown: no rate is set for fresh input."
     if output is None:
-        return f"Input at most ≈ {dollars(most * times)}; output is not priced."
+        lacks = "output is not priced" if ahead.rates.output is None else "the output's length is not limited"
+        return f"Input at most ≈ {dollars(most * times)}; {lacks}."
     return f"At most ≈ {dollars((most + output) * times)}."
 
 

@@ -93,12 +93,15 @@ LINE_LEFT, LINE_RIGHT = ((side | Qt.TextFlag.TextSingleLine).value for side in (
 
 
 def paint_cached_bar(painter: QPainter, left: int, middle: int, share: float, theme: Theme | None = None) -> None:
-    """Paint the cached share of a prompt: cached filled, fresh hollow, so that they differ without color vision."""
+    """Paint the cached share of a prompt: cached filled, fresh hollow, so that they differ without color vision.
+
+    More than the whole prompt cannot be right: nothing is filled.
+    """
     colors, bar = theme or current_theme(), QRect(left, middle - 4, BAR_PX, 8)
     painter.fillRect(bar, colors.line)
     painter.setPen(colors.fresh_outline)
     painter.drawRect(bar.adjusted(0, 0, -1, -1))
-    bar.setWidth(round(BAR_PX * min(share, 1.0)))
+    bar.setWidth(round(BAR_PX * share) if share <= 1 else 0)
     painter.fillRect(bar, colors.warm_edge)
 
 

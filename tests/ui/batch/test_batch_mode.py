@@ -119,6 +119,16 @@ async def test_batch_every_row_is_sent_warm_first_and_measured(
     assert await served(session) == 12
 
 
+async def test_a_batch_without_cached_tokens_is_not_compared_with_a_forecast(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    batch = await planned(session, hand, tmp_path)
+    assert batch._prepared is not None
+    text = batch._prepared.order_text(BatchTotals(prompt_tokens=10_000, cached_tokens=0), running=False)
+    assert text.startswith("Measured: 0.0 % of the prompt tokens were cached, less than forecast.")
+    assert "$" not in text
+
+
 async def test_batch_start_right_after_a_change_begins_with_the_new_plan(
     session: Session, hand: UiDriver, tmp_path: Path
 ) -> None:

@@ -101,6 +101,18 @@ async def test_compare_columns_are_sent_and_every_figure_is_reported(session: Se
         assert stored.record.source == "experiment"
 
 
+async def test_a_column_without_reported_cached_tokens_has_a_dash_after_the_end(
+    session: Session, hand: UiDriver
+) -> None:
+    compare = compare_of(session, replace(PROMPT, parameters={**PROMPT.parameters, "simulate": "no_usage_details"}))
+    await hand.until(lambda: len(compare.page.strip.texts) == 2, "the prefixes")
+    assert compare.page.columns[1].cached.text().startswith("≈")
+    await sent(compare, hand)
+    run = compare.slots[1].runs[0]
+    assert (run.phase, run.cached_tokens, run.forecast_cached is None) == ("done", None, False)
+    assert compare.page.columns[1].cached.text() == f"{cell(compare, 0, 2)} cached" == "— cached"
+
+
 async def test_compare_next_pane_goes_from_the_values_over_the_columns_to_the_summary(session: Session) -> None:
     page, window = compare_of(session, edited()).page, session.window
     seen = []

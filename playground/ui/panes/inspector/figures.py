@@ -20,6 +20,8 @@ from playground.runs.metrics import (
     finish_text,
     has_input,
     input_figure,
+    not_plausible,
+    outcomes,
     output_figure,
     percent,
     seconds,
@@ -65,7 +67,7 @@ def unknown(why: str) -> Line:
 def why_unknown(state: RunState, asked: bool = True) -> str:
     """Why a count is unknown. `asked`: whether the request asked for it."""
     if unusable := unusable_counts(state):
-        return f"The server reported {unusable}, which is no number of tokens: it counts as not reported"
+        return not_plausible(unusable)
     if state.ended and not state.attempts:
         return "The request ended before it was sent"
     if not asked:
@@ -280,7 +282,8 @@ def attempts_text(state: RunState) -> str:
         "retrying": "",
         "streaming": "streaming",
     }.get(state.phase, "…")
-    return " → ".join(words) + (f" {end}" if end else "")
+    words[-1] += f" {end}" if end else ""
+    return outcomes(*words)
 
 
 def status_text(attempt: Attempt) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import groupby
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +13,17 @@ from playground.client.events import Usage
 from playground.prefix_cache.forecast import against_forecast, ago
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.records import LogGroup, LogRow
-from playground.runs.metrics import EARLY, UNKNOWN, Figure, dollars, finish_text, input_figure, seconds, whole_seconds
+from playground.runs.metrics import (
+    EARLY,
+    UNKNOWN,
+    Figure,
+    dollars,
+    finish_text,
+    input_figure,
+    outcomes,
+    seconds,
+    whole_seconds,
+)
 from playground.runs.state import ENDED
 from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, RowDetail
 
@@ -185,11 +194,9 @@ def _status(row: LogRow, detail: RowDetail) -> Cell:
         return Cell(_going_on(detail.live), _sent_to(row), "accent")
     word, tone = _outcome(row)
     if row.phase == "retrying":  # after an attempt that has ended
-        words = _chain((*detail.earlier, "failed" if row.status is None else str(row.status), word))
+        words = outcomes(*detail.earlier, "failed" if row.status is None else str(row.status), word)
     else:
-        words = _chain((*detail.earlier, word))
-    if row.attempts > 1 and not detail.earlier:  # not read yet
-        words = f"{word} · {row.attempts}×"
+        words = outcomes(*detail.earlier, word)
     return Cell(words, "\n".join(part for part in (_explained(row), _sent_to(row)) if part), tone)
 
 
@@ -218,12 +225,6 @@ def _outcome(row: LogRow) -> tuple[str, str]:
     if row.phase in ("stopped", "interrupted"):
         return " ".join(part for part in (str(row.status or ""), row.phase) if part), "variable_edge"
     return {"retrying": "retrying…", "waiting": "waiting…"}.get(row.phase, "running…"), "accent"
-
-
-def _chain(words: tuple[str, ...]) -> str:
-    """503 → 200 stop; 503 ×4 → 200 stop where the same came again and again."""
-    counted = ((word, len(list(same))) for word, same in groupby(words))
-    return " → ".join(word if times == 1 else f"{word} ×{times}" for word, times in counted)
 
 
 def _explained(row: LogRow) -> str:
@@ -274,7 +275,7 @@ def _cached(row: LogRow, _detail: RowDetail) -> Cell:
 
 
 def _output(row: LogRow, detail: RowDetail) -> Cell:
-    if detail.live is not None:
+    if detail.live is not None and detail.live.tokens:
         return Cell(Figure.estimated(detail.live.tokens).text, "Estimated from the text received so far")
     return _figure(row.completion_tokens, row, detail.output_estimated, ESTIMATED_OUTPUT)
 
@@ -337,6 +338,8 @@ def _prefix(row: LogRow, detail: RowDetail) -> Cell:
         return Cell(f"{row.phase}: no usage reported" if row.cached_tokens is None else row.phase, "", "muted")
     if row.phase == "failed":
         return Cell(_in_line(_one_line(row.error_title)), row.error_title, "muted")
+    if detail.explained is None:
+        return Cell("", "Being read from the log", "muted")
     if not detail.explained:
         return Cell(UNKNOWN, "No explanation is stored", "muted")
     if detail.missed is None:

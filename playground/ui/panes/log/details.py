@@ -59,7 +59,8 @@ class RowDetail(Struct, frozen=True):
     """`earlier`: outcome of each attempt before the newest: an HTTP status, or "failed" if no headers were received.
 
     `output_estimated`: estimated tokens of the text and arguments received before an early end; None if not needed.
-    `explained`: an explanation of the cached tokens is stored; `missed` is None if no cached token was missed.
+    `explained`: whether an explanation of the cached tokens is stored, None: not read yet; `missed` is None if no
+    cached token was missed.
     """
 
     earlier: tuple[str, ...] = ()
@@ -68,7 +69,7 @@ class RowDetail(Struct, frozen=True):
     live: LiveRequests | None = None
     unfolded: bool = False
     clock: Clock = "local"
-    explained: bool = False
+    explained: bool | None = None
     missed: MissExplanation | None = None
 
 
@@ -164,7 +165,7 @@ class Details:
         detail = NOTHING if state is None else self._detail(state, row)
         if stored is not None and stored.explanation is not None:
             detail = replace(detail, explained=True, missed=read_explanation(stored.explanation))
-        if self._is_forgotten(row.run_id, detail.explained):
+        if self._is_forgotten(row.run_id, bool(detail.explained)):
             self._waiting.setdefault(row.run_id, row)
             return
         self._keep(row, detail)
@@ -179,7 +180,7 @@ class Details:
     def _detail(self, state: RunState, row: LogRow) -> RowDetail:
         earlier = tuple(_ended(attempt.status) for attempt in state.attempts[:-1])
         attempts = tuple(_attempt_lines(state, row))
-        return RowDetail(earlier, received_tokens(state) if _ended_early(row) else None, attempts)
+        return RowDetail(earlier, received_tokens(state) if _ended_early(row) else None, attempts, explained=False)
 
 
 def _attempt_lines(state: RunState, row: LogRow) -> Iterator[AttemptLine]:

@@ -15,7 +15,10 @@ from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, Co
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
 from playground.requestlog.log import RequestLog
-from playground.ui.panes.log.columns import NOT_REPORTED
+from playground.runs.state import fold
+from playground.ui.panes.inspector.figures import attempts_text
+from playground.ui.panes.log.columns import COLUMNS, NOT_REPORTED
+from playground.ui.panes.log.details import NOTHING, LiveRequests, RowDetail
 from playground.ui.theme import apply_colors, load_theme
 from tests.requestlog.samples import answered, called, keep, refused, stopped
 from tests.ui.panes.log import rows_on_show as show
@@ -23,6 +26,13 @@ from tests.ui.panes.log.conftest import Stage
 
 TIP = int(Qt.ItemDataRole.ToolTipRole)
 FIGURES = ("in", "cached", "out", "TTFT", "total", "cost")
+
+
+def before_its_details(stage: Stage, title: str, detail: RowDetail = NOTHING) -> str:
+    """Return a cell of the first row while no more of it is read than `detail`."""
+    row = stage.pane.model.row(0)
+    assert row is not None
+    return next(column for column in COLUMNS if column.title == title).cell(row, detail).text
 
 
 async def test_an_answered_request_shows_what_was_reported(stage: Stage) -> None:
@@ -44,7 +54,8 @@ async def test_the_prefix_column_compares_the_report_with_the_forecast(stage: St
         await keep(stage.log, sent, answered())
         await stage.log.set_explanation(sent.run_id, {})
     await stage.shown(4)
-    await stage.until(lambda: stage.cell(0, "prefix") != "—", "explanations")
+    assert before_its_details(stage, "prefix") == "", "an explanation that is not read yet is not unknown"
+    await stage.until(lambda: all(stage.cell(row, "prefix") for row in range(4)), "explanations")
     told = [stage.cell(row, "prefix") for row in range(4)]
     assert told == ["no miss", "as forecast", "148 under forecast", "1,052 over forecast"]
     assert "≈ 100" in stage.cell(3, "prefix", TIP)
@@ -120,10 +131,19 @@ async def test_the_attempts_are_painted_when_they_have_come(stage: Stage) -> Non
 
 async def test_the_same_refusal_again_and_again_is_counted(stage: Stage) -> None:
     tries = [show.failed_attempt(503), show.failed_attempt(503), show.failed_attempt(502)]
-    await keep(stage.log, show.of("Again"), [*(event for one in tries for event in one), *refused(503)])
+    events = [*(event for one in tries for event in one), *refused(503)]
+    await keep(stage.log, show.of("Again"), events)
     await stage.shown(1)
+    assert before_its_details(stage, "status") == "503"
     await stage.until(lambda: "→" in stage.cell(0, "status"), "the attempts before")
-    assert stage.cell(0, "status") == "503 ×2 → 502 → 503"
+    assert stage.cell(0, "status") == attempts_text(fold(events)) == "503 ×2 → 502 → 503"
+
+
+async def test_the_output_is_unknown_until_a_text_comes(stage: Stage) -> None:
+    await show.leave(stage.log, show.of("Now"), [AttemptStarted(0.0, 1)])
+    await stage.shown(1)
+    live = [LiveRequests(fold([AttemptStarted(0.0, 1)]), 1.0, tokens, "") for tokens in (0.0, 3.0)]
+    assert [before_its_details(stage, "out", RowDetail(live=one)) for one in live] == ["—", "≈ 3"]
 
 
 async def test_a_request_that_waits_to_be_sent_again_names_what_failed(stage: Stage) -> None:
