@@ -277,6 +277,7 @@ class MainWindow(QMainWindow):
         self.area.work_resized.connect(self.places.fit)
         self.area.opening.connect(self.places.note_sizes)
         self.area.divided.connect(self.places.share)
+        self.area.focus_lost.connect(self.prompt.focus_editor)
         self.program.show_page = self.show_page
         self._stop_end_notices = self.workspace.tasks.on_end.subscribe(self.end_notice.notify_task)
         self.prompt.edited.connect(self.files.edited)

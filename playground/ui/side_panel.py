@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QStackedWidget,
     QWidget,
 )
+from shiboken6 import isValid
 
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID
@@ -111,12 +112,15 @@ class WorkArea(QSplitter):
 
     work_resized = Signal(int)
     opening = Signal()
+    focus_lost = Signal()
+    """The panel was closed and the widget that had the focus before it is gone."""
     divided = Signal()
     """The work has another width because the panel was opened or closed."""
 
     def __init__(self, settings: Settings, parent: QWidget) -> None:
         super().__init__(Qt.Orientation.Horizontal, parent)
         self._settings = settings
+        self._focus_before: QWidget | None = None
         self.work = QSplitter(Qt.Orientation.Vertical, self)
         self.panel = SidePanel()
         self.setHandleWidth(1)
@@ -136,6 +140,7 @@ class WorkArea(QSplitter):
             wanted = max(self.panel.width(), 0 if self._settings.number("side_width") else width)
         panel = max(min(wanted, self.width() - MIN_WORK_PX), MIN_PANEL_PX)
         if opening:
+            self._focus_before = self.window().focusWidget()
             self.opening.emit()
         # Panes are hidden first: with their minimum widths the panel would make the window wider.
         self.work_resized.emit(self.width() - panel)
@@ -151,7 +156,11 @@ class WorkArea(QSplitter):
         self.refresh()  # lays out at once, so that the panes get their sizes within the full width
         self.work_resized.emit(self.width())
         self.divided.emit()
-        self.work.setFocus()
+        before, self._focus_before = self._focus_before, None
+        if before is not None and isValid(before) and before.isVisible() and not self.panel.isAncestorOf(before):
+            before.setFocus()
+        else:
+            self.focus_lost.emit()
 
     def minimumSizeHint(self) -> QSize:
         """Return a width at which panes are hidden: they would keep the window from becoming narrower."""

@@ -109,6 +109,25 @@ async def test_side_panel_escape_in_the_tab_bar_closes_the_page_on_display_only(
     assert panel.tabs.count() == 1
 
 
+@pytest.mark.parametrize("before", ["editor", "filter", "gone"])
+async def test_side_panel_escape_on_the_last_page_returns_the_focus(session: Session, before: str) -> None:
+    window = session.window
+    window.resize(1280, 800)
+    window.activateWindow()
+    window.prompt.focus_editor()
+    editor = window.focusWidget()
+    if before == "filter":
+        window.log.focus_filter()
+    had = editor if before == "gone" else window.focusWidget()
+    window.actions_table["guide"].trigger()
+    if before == "gone":
+        window.area._focus_before = None
+    assert window.area.panel.page is not None
+    QTest.keyClick(window.area.panel.page, Qt.Key.Key_Escape)
+    assert window.area.panel.isHidden()
+    assert window.focusWidget() is had
+
+
 async def test_side_panel_page_opened_twice_is_one_tab_and_a_running_one_goes_on(
     session: Session, hand: UiDriver
 ) -> None:

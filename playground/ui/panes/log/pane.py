@@ -107,6 +107,8 @@ COPY, COPIED = "Copy request_id", "request_id copied"
 COPY_UNSEEN = "Copy request_id (not in view)"
 """The panes show a request that the filter hides, for example one that was just sent."""
 OPENING = "The log is being opened…"
+OLD_ROWS = "The list still shows the last valid filter."
+OLD_TOTALS = "Last valid filter:"
 NO_MATCH = "No request matches this filter."
 SEARCHING = "Nothing found so far. Searching older requests…"
 NONE_REPORTED = "No request here has reported both prompt and cached tokens"
@@ -154,6 +156,7 @@ class LogPane(QWidget):
         self.table = LogTable(self.model)
         self._choice = RowSelection(self.model, self.table)
         self.filter_line = FilterLine()
+        self._old_rows, self._sums = False, ""
         self.menu_button = QToolButton()
         self.wrong = QLabel()
         self.totals = QLabel(self)
@@ -226,7 +229,8 @@ class LogPane(QWidget):
         self._source = source
         self._unsubscribe = source.subscribe(self.row_changed) if source is not None else None
         self._refresh.stop()
-        self.totals.clear()
+        self._sums = ""
+        self._write_totals()
         self.empty.show_message(notice or OPENING, clear=False)
         self.model.set_source(source, self._read_filter() or EVERYTHING)
 
@@ -257,7 +261,7 @@ class LogPane(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave the totals out of a pane that has no room for them beside the filter."""
         super().resizeEvent(event)
-        self.totals.setVisible(self.width() >= scaled(NARROW_PX))
+        self._write_totals()
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
@@ -280,12 +284,20 @@ class LogPane(QWidget):
             chosen = parse(self.filter_line.text(), datetime.now().astimezone())  # dates are meant in local time
         except InputError as bad:
             # A word that is being completed is not wrong yet.
-            self._show_wrong("" if self.filter_line.offered else str(bad.problems[0]))
+            self._show_wrong("" if self.filter_line.offered else f"{bad.problems[0]} {OLD_ROWS}")
+            self._mark_old_rows(old=True)
             return None
+        self._mark_old_rows(old=False)
         left_out = f"Not ids, left out: {', '.join(chosen.malformed[:20])}." if chosen.malformed else ""
         self._left_out = visible_line(left_out)
         self._show_wrong(self._left_out)
         return chosen
+
+    def _mark_old_rows(self, *, old: bool) -> None:
+        """Mark that rows and totals are those of the last filter that could be read, not of the text in the field."""
+        if old != self._old_rows:
+            self._old_rows = old
+            self._write_totals()
 
     def show_missing(self, missing: tuple[str, ...], asked_for: int) -> None:
         """Name the ids of a pasted list that no request has."""
@@ -313,10 +325,14 @@ class LogPane(QWidget):
         self._show_copy()
 
     def _show_totals(self, totals: Totals) -> None:
-        requests = counted(totals.requests, "request")
-        self.totals.setText(f"{requests} · hit rate {percent(totals.hit_rate)}")
+        self._sums = f"{counted(totals.requests, 'request')} · hit rate {percent(totals.hit_rate)}"
+        self._write_totals()
         known = f"Cached over prompt tokens of the {totals.compared:,} that reported both"
         self.totals.setToolTip(NONE_REPORTED if totals.hit_rate is None else known)
+
+    def _write_totals(self) -> None:
+        self.totals.setText(f"{OLD_TOTALS} {self._sums}" if self._old_rows else self._sums)
+        self.totals.setVisible(self._old_rows or self.width() >= scaled(NARROW_PX))
 
     def _target(self) -> LogRow | None:
         """Return the selected row, or the newest if none is selected."""

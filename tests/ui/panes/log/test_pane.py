@@ -628,3 +628,17 @@ async def test_new_row_fades_unless_motion_is_reduced(stage: Stage, duration_ms:
     await keep(stage.log, show.of("Two"), answered())
     await stage.rows(2)
     assert table._fading.isActive() == bool(duration_ms)
+
+
+@pytest.mark.parametrize("text", ["status:", "bogus:1", "in:abc"])
+async def test_filter_that_cannot_be_read_marks_rows_as_those_of_the_last_valid_one(stage: Stage, text: str) -> None:
+    pane = stage.pane
+    await stage.shown(0)
+    await stage.until(lambda: pane.totals.text(), "totals")
+    valid = pane.totals.text()
+    pane.filter_line.setText(text)
+    QTest.keyClick(pane.filter_line, Qt.Key.Key_Return)
+    await stage.until(lambda: pane.totals.text() == f"Last valid filter: {valid}", "the mark")
+    assert pane.totals.isVisible()
+    pane.filter_line.clear()
+    await stage.until(lambda: pane.totals.text() == valid, "no mark")
