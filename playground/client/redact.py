@@ -25,7 +25,8 @@ LEAST_BASE64 = 10
 LEAST_CHARS = secret_words.LEAST_CHARS
 """A shorter "key" is a placeholder that local servers ignore (x, none, EMPTY, ollama): masking it would garble text."""
 
-_LOOKS_LIKE_A_KEY = re.compile(r"\bsk[_-][A-Za-z0-9_\-]{8,}")
+_WORDS_BEHIND = r"(?:live|test|proj|admin|svcacct)(?:[_-][a-z]{1,7})+(?![A-Za-z0-9_\-])"
+_LOOKS_LIKE_A_KEY = re.compile(rf"\bsk[_-](?!{_WORDS_BEHIND})[A-Za-z0-9_\-]{{8,}}")
 _BACKSLASHES = r"(?:\\u005[cC]|\\){1,32}"
 # Bounded, and `(?<!\\)` below: a long run of backslashes must not cost quadratic time.
 _MAY_ESCAPE = re.compile(r"\\[ux/\\]|%[0-9a-fA-F]{2}|&#")

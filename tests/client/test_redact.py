@@ -29,7 +29,9 @@ def test_what_looks_like_a_key_is_masked_without_being_known() -> None:
     assert redact("Bearer sk_abcdefgh12345 and sk-proj-abcdefgh.", None) == f"Bearer {MASK} and {MASK}."
 
 
-@pytest.mark.parametrize("text", ["risk_assessment_2026", "sk_", "sk_short", "ask_for_the_moon", "task-0123456789"])
+@pytest.mark.parametrize(
+    "text", ["risk_assessment_2026", "sk_", "sk_short", "ask_for_the_moon", "task-0123456789", "sk_live_mode is"]
+)
 def test_words_that_only_resemble_one_stay(text: str) -> None:
     assert redact(text, None) == text
 
