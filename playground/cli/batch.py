@@ -37,7 +37,15 @@ from playground.experiments.batch_results import (
     parse_results,
     row_number,
 )
-from playground.experiments.batch_rows import MAX_DATA_BYTES, AnswerCheck, BatchRow, map_columns, parse_check, read_rows
+from playground.experiments.batch_rows import (
+    MAX_DATA_BYTES,
+    AnswerCheck,
+    BatchRow,
+    column_notes,
+    map_columns,
+    parse_check,
+    read_rows,
+)
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
 from playground.experiments.batch_totals import BatchTotals
 from playground.export.terminal import print_error, print_task_error
@@ -59,6 +67,8 @@ def batch(options: argparse.Namespace) -> int:
     data = read_input(options.data, "--data", MAX_DATA_BYTES)
     rows = read_rows(data, options.data)
     columns = map_columns(opened.document, rows, _mapping(options.map))
+    for note in column_notes(opened.document, rows, columns):
+        print_error(note)
     part = _shard_of(options.shard)
     if part is not None:
         rows = shard(plan_rows(opened.document, rows, columns, "warm"), *part)

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from playground.cli import FAILED, FINISHED, NOT_LOGGED, STOPPED
@@ -16,7 +16,7 @@ from playground.client.endpoint import PLANS, Endpoint, Rates, check_base_url, r
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_error, print_task_error, visible_line
-from playground.prompt.document import Document
+from playground.prompt.document import Document, names
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import OpenedPrompt, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
@@ -36,6 +36,7 @@ ADDRESS_ID = "address"
 
 _INCOMPLETE = {
     "length": "The answer was cut at max_tokens (finish_reason length).",
+    "none": "The answer ended without finish_reason: it may be cut.",
     "content_filter": "The answer was filtered by the server (finish_reason content_filter).",
 }
 """Notes on answers that their server ended early. Their exit status is 0: the response itself is complete."""
@@ -80,6 +81,9 @@ def _with_values(document: Document, given: list[str]) -> Document:
         name, equals, value = item.partition("=")
         if not equals or not name:
             raise InputError.of(("--var",), f"{item!r} is not NAME=VALUE.", "Give it as --var caller_name=Asha.")
+        if name not in (known := names(document.messages)) and name not in document.variables:
+            hint = f"It has {', '.join(known)}." if known else "It has none."
+            raise InputError.of(("--var",), f"the prompt has no variable {name}.", hint)
         document = document.with_variable(name, value)
     return document
 
@@ -138,8 +142,8 @@ async def _send(
         stopper.run = dispatch.run
         dispatch.run.subscribe(output.heard)
 
-    if not options.no_check and endpoint.kind != "other":
-        _check(document)
+    if not options.no_check:
+        _check(document, electron=endpoint.kind != "other")
     explicit = options.base_url is not None
     with stopper:
         dispatch = await workspace.sender.send(document, endpoint, dispatched, explicit=explicit)
@@ -152,11 +156,23 @@ async def _send(
     return {"done": FINISHED, "stopped": STOPPED}.get(state.phase, FAILED)
 
 
-def _check(document: Document) -> None:
-    """Refuse a document that Electron would answer with HTTP 400. Raises InputError."""
-    refused = [finding.problem for finding in check(document) if finding.refused]
+def _check(document: Document, *, electron: bool) -> None:
+    """Refuse a document that the server would answer with HTTP 400, and print likely mistakes. Raises InputError."""
+    found = check(document, electron=electron)
+    refused = [finding.problem for finding in found if finding.refused]
     if refused:
         raise InputError(*refused)
+    for problem in (*(finding.problem for finding in found), *_schema_problems(document)):
+        print_error(str(problem))
+
+
+def _schema_problems(document: Document) -> Iterator[FieldError]:
+    for index, tool in enumerate(document.tools):
+        function = tool.definition.get("function")
+        if isinstance(function, dict) and function.get("parameters") is not None:
+            from playground.tools.schema import check_parameters  # loads jsonschema
+
+            yield from check_parameters(function["parameters"], ("tools", index, "function", "parameters"))
 
 
 class _Stopper:
@@ -217,7 +233,7 @@ class _Output:
         if count := len(further_choices(state)):
             choices = "choice" if count == 1 else "choices"
             print_error(f"The response has {count} further {choices}: see “log show {run.id}”, or send with --json.")
-        if state.phase == "done" and (note := _INCOMPLETE.get(state.finish_reason or "")):
+        if state.phase == "done" and (note := _INCOMPLETE.get(state.finish_reason or "none")):
             print_error(note)
         if state.error is not None:
             words = (state.error.title, state.error.detail, state.error.advice)

@@ -25,7 +25,8 @@ LEAST_BASE64 = 10
 LEAST_CHARS = secret_words.LEAST_CHARS
 """A shorter "key" is a placeholder that local servers ignore (x, none, EMPTY, ollama): masking it would garble text."""
 
-_LOOKS_LIKE_A_KEY = re.compile(r"\bsk[_-][A-Za-z0-9_\-]{8,}")
+_WORDS_BEHIND = r"(?:live|test|proj|admin|svcacct)(?:[_-][a-z]{1,7})+(?![A-Za-z0-9_\-])"
+_LOOKS_LIKE_A_KEY = re.compile(rf"\bsk[_-](?!{_WORDS_BEHIND})[A-Za-z0-9_\-]{{8,}}")
 _BACKSLASHES = r"(?:\\u005[cC]|\\){1,32}"
 # Bounded, and `(?<!\\)` below: a long run of backslashes must not cost quadratic time.
 _MAY_ESCAPE = re.compile(r"\\[ux/\\]|%[0-9a-fA-F]{2}|&#")
@@ -41,6 +42,8 @@ _NESTED = 4
 def redact(text: str, key: str | None) -> str:
     """Mask this key, and everything that looks like a key, in `text`. Escaped characters count as the character."""
     text = mask(text, key_forms(key))
+    if key:
+        text = _without_runs(text, key)
     if found := beginnings(text, key_heads(key)):
         ends = [0, *(end for _, end in found)]
         pieces = [
@@ -114,6 +117,87 @@ def beginnings(text: str, heads: tuple[KeyHead, ...]) -> list[tuple[int, int]]:
     return [span for place, span in enumerate(found) if place == 0 or span[0] >= found[place - 1][1]]
 
 
+_RUN_CHARS, _RUN_BESIDE_MASK = 12, 8
+"""Length from which a part of a key is masked in any text, in any case; and the one beside a mask of the server's."""
+_GRAM = 6
+_FOREIGN_MASK = re.compile(r"\*{2,}|•{2,}|…|\.{3,}")
+
+
+class _Body(NamedTuple):
+    """A key behind its public prefix, both in lower case, too, and the parts by which a run is found."""
+
+    text: str
+    lower: str
+    prefix: str
+    grams: frozenset[str]
+
+
+@lru_cache(maxsize=16)
+def _bodies(key: str) -> tuple[_Body, ...]:
+    """Return what is searched for these keys."""
+    found = []
+    for one in key.split("\n"):
+        prefix = _PUBLIC_PREFIX.match(one)
+        begin = prefix.end() if prefix else 0
+        body = one[begin:]
+        lower = body.lower()
+        if len(one) >= LEAST_CHARS <= len(body) and len(lower) == len(body):
+            grams = frozenset(lower[at : at + _GRAM] for at in range(len(lower) - _GRAM + 1))
+            found.append(_Body(body, lower, one[:begin].lower(), grams))
+    return tuple(found)
+
+
+def _without_runs(text: str, key: str) -> str:
+    """Mask parts of these keys without their beginning, in any case, unless they are words."""
+    lower = text.lower()
+    if len(lower) != len(text):  # a few letters become two
+        lower = "".join(one if len(one.lower()) > 1 else one.lower() for one in text)
+    spans: list[tuple[int, int]] = []
+    for body in _bodies(key):
+        grams, least = body.grams, min(_RUN_CHARS, len(body.text))
+        # A run of `least` characters has one of these places with all characters of a part.
+        places = [at for at in range(0, len(lower), least - _GRAM + 1) if lower[at : at + _GRAM] in grams]
+        spans += [run for at in places if (run := _run(lower, at, body, least))]
+        beside = min(_RUN_BESIDE_MASK, least)
+        for found in _FOREIGN_MASK.finditer(lower):
+            for at in (found.end(), found.start() - _GRAM):
+                if at >= 0 and lower[at : at + _GRAM] in grams and (run := _run(lower, at, body, beside)):
+                    spans.append(run)
+    for start, end in reversed(_joined(spans)):
+        text = text[:start] + _mask_of(text[start:end]) + text[end:]
+    return text
+
+
+def _run(text: str, at: int, body: _Body, least: int) -> tuple[int, int] | None:
+    """Return the longest part of a key that has the characters at `at`; None if it is short or consists of words."""
+    gram, plain, best = text[at : at + _GRAM], body.lower, (0, 0, 0)
+    place = plain.find(gram)
+    while place >= 0:
+        before, after = 0, _GRAM
+        while before < min(at, place) and text[at - before - 1] == plain[place - before - 1]:
+            before += 1
+        while at + after < len(text) and place + after < len(plain) and text[at + after] == plain[place + after]:
+            after += 1
+        best = max(best, (before + after, at - before, place - before))
+        place = plain.find(gram, place + 1)
+    length, start, place = best
+    if length < least or _WORDS_ONLY.fullmatch(body.text, place, place + length):
+        return None
+    has_prefix = place == 0 and text.endswith(body.prefix, 0, start)
+    return start - len(body.prefix) * has_prefix, start + length
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans in order, with those that overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if joined and start < joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    return joined
+
+
 PIECE_CHARS = 8
 """Length from which a part of a key alone is masked."""
 
@@ -144,13 +228,7 @@ def key_spans(text: str, key: str | None) -> list[tuple[int, int]]:
     """Return where these keys, their beginnings, and what looks like a key stand in `text`, without escaped ones."""
     spans = [found.span() for found in _LOOKS_LIKE_A_KEY.finditer(text)]
     spans += [found.span() for form in key_forms(key) for found in re.finditer(re.escape(form), text)]
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted([*spans, *beginnings(text, key_heads(key))]):
-        if joined and start < joined[-1][1]:
-            joined[-1] = joined[-1][0], max(end, joined[-1][1])
-        else:
-            joined.append((start, end))
-    return joined
+    return _joined([*spans, *beginnings(text, key_heads(key))])
 
 
 @lru_cache(maxsize=64)

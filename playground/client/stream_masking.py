@@ -92,12 +92,13 @@ class StreamMasker:
         if not isinstance(value, dict | list):
             return self._text(data, last=last)
         self._changed, is_whole = False, last and not self._has_held
-        if last:
+        has_error = isinstance(value, dict) and (not value.get("choices") or '"error' in data) and is_error(value)
+        if last or has_error:
             self._across(value)
         self._value(value, self._root)
         if is_whole and not self.has_masked:
             return data  # no text is moved to the next element of a list
-        if self._has_held and (last or (self._changed and isinstance(value, dict) and is_error(value))):
+        if self._has_held and (last or (self._changed and has_error)):
             self._with_held(value, self._root)
         return _json(value) if self._changed else data
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -204,6 +204,20 @@ def rows_of_requests(requests: Iterable[tuple[str | None, Document]]) -> tuple[B
     if not rows:
         raise InputError.of(("data",), "no logged request matches the filter.")
     return tuple(rows)
+
+
+def column_notes(document: Document, rows: Sequence[BatchRow], columns: Mapping[str, str]) -> Iterator[str]:
+    """Yield which variables have the prompt's value in all or some rows, and the columns that are not used."""
+    unused = [column for column in columns_of(rows) if column not in columns.values()]
+    rest = f" Columns that are not used: {', '.join(unused)}." if unused else ""
+    for name in names(document.messages):
+        column = columns.get(name)
+        lacking = [row.number for row in rows if column is None or column not in row.values]
+        if lacking:
+            sent = "no row has a column for it, so the prompt's value is sent."
+            if column is not None:
+                sent = f"{counted(len(lacking), 'row')} without {column}: an empty text is sent."
+            yield f"variables.{name}: {sent}{rest}"
 
 
 def map_columns(document: Document, rows: Sequence[BatchRow], mapping: Mapping[str, str]) -> dict[str, str]:

@@ -25,6 +25,8 @@ FORMAT_VERSION = 1
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Larger files are refused: 32,768 tokens are far below 1 MB of text."""
 
+_PROMPT_KEYS = (FORMAT_KEY, "id", "name", "tools", "messages", "variables", "parameters", "invalid", "stream")
+_PROMPT_KEYS += ("include_usage",)
 _MESSAGE_KEYS = ("role", "content", "tool_calls", "tool_call_id")
 FormatKind: TypeAlias = Literal["prompt", "request_body"]
 
@@ -294,6 +296,12 @@ def _prompt_file(value: dict[str, Json]) -> OpenedPrompt:
             (FORMAT_KEY,), f"is {version}: a newer version wrote this file.", "Update Electron Playground."
         )
     reader = _Reader()
+    ignored = [key for key in value if key not in _PROMPT_KEYS]
+    for key in ignored:
+        from difflib import get_close_matches  # rarely needed
+
+        if meant := get_close_matches(key, _PROMPT_KEYS, 1, 0.8):
+            reader.wrong((key,), "is not a field of a prompt file.", f"Write it as {meant[0]}.")
     document = Document(
         name=reader.text(value.get("name", ""), ("name",)),
         tools=reader.tools(value.get("tools", [])),
@@ -306,7 +314,8 @@ def _prompt_file(value: dict[str, Json]) -> OpenedPrompt:
         include_usage=reader.flag(value.get("include_usage", True), ("include_usage",)),
     )
     reader.check()
-    return OpenedPrompt(document, notes=tuple(_notes(reader)))
+    notes = [f"{key} is not a field of a prompt file: it was left out." for key in ignored]
+    return OpenedPrompt(document, notes=(*_notes(reader), *notes))
 
 
 def _notes(reader: _Reader) -> Iterator[str]:

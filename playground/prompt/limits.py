@@ -206,9 +206,9 @@ def _tool_choice(value: Json, tools: tuple[Tool, ...]) -> Iterator[FieldError]:
     if not isinstance(name, str) or name not in {tool.name for tool in tools}:
         known = ", ".join(tool.name for tool in tools) or "there is none"
         hint = f"It is auto, none, required or the name of a tool ({known})."
-        yield FieldError(
-            ("tool_choice",), f"names no tool of this prompt: {json.dumps(name, ensure_ascii=False)[:80]}.", hint
-        )
+        words = "names no tool of this prompt:" if function else "is"
+        shown = json.dumps(name if function else value, ensure_ascii=False)[:80]
+        yield FieldError(("tool_choice",), f"{words} {shown}.", hint)
 
 
 def _warnings(document: Document) -> Iterator[FieldError]:

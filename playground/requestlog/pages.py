@@ -47,6 +47,8 @@ class Pages:
 
     def _read_head(self, page_bytes: int) -> None:
         self._newer: dict[int, int] = {}
+        self.read_frames = 0
+        """Intact frames of the write-ahead file up to a commit."""
         self._length = os.fstat(self._file.fileno()).st_size
         self.page_bytes = self._read_wal() or self._page_bytes(page_bytes)
         self.count = max(self._length // self.page_bytes, *self._newer, 1)
@@ -105,6 +107,7 @@ class Pages:
             if pages:
                 self._newer |= pending
                 pending.clear()
+                self.read_frames = (self._wal_file.tell() - _WAL_HEAD.size) // len(frame)
         return int(size)
 
     def roots(self) -> array[int]:

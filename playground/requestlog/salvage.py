@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playground.requestlog import index, migrations, rows
 from playground.requestlog.blob_store import Keeper
-from playground.requestlog.pages import INDEX_KINDS, TABLE_LEAF, Pages, Row
+from playground.requestlog.pages import INDEX_KINDS, TABLE_LEAF, Pages, Row, committed_frames
 from playground.requestlog.process_lock import is_alive
 from playground.requestlog.records import DamagedRunError, EndedRun, RecoveryProgress, StoredRun, damaged_message
 from playground.requestlog.sent_body import SentBody
@@ -138,6 +138,7 @@ class Salvage:
         self._connection, self._keeper, self._aside = connection, keeper, aside
         self.copied = self.without_events = self.incomplete = self.without_target = 0
         self.damaged: list[str] = []
+        self.has_lost_changes = False
 
     def steps(self) -> Iterator[RecoveryProgress]:
         """Copy some requests per step. A file of which nothing can be read yields nothing.
@@ -166,6 +167,7 @@ class Salvage:
         try:
             write_private(path, b"")  # prompts are in it
             with closing(Pages(self._aside, PAGE_BYTES)) as pages, closing(_connect(path)) as connection:
+                self.has_lost_changes = _has_lost_changes(self._aside, pages)
                 with _errors_of(path):
                     for _ in RowsOfPages(pages, connection).steps():
                         yield RecoveryProgress(0, 1)
@@ -224,7 +226,8 @@ class Salvage:
     @property
     def is_incomplete(self) -> bool:
         """Whether a request or a part of one is known to be lost."""
-        return not self.copied or bool(self.damaged or self.without_events or self.incomplete or self.without_target)
+        lost = self.without_events or self.incomplete or self.without_target or self.has_lost_changes
+        return not self.copied or bool(self.damaged or lost)
 
     @property
     def message(self) -> str:
@@ -237,9 +240,21 @@ class Salvage:
             text += f" ({self.incomplete:,} with an incomplete prompt, which their comments state)"
         if self.without_target:
             text += f" ({self.without_target:,} without endpoint, model and rates)"
+        if self.has_lost_changes:
+            text += (
+                "; its last changes could not be read (its write-ahead file is damaged): newer requests may be missing"
+            )
         if not self.damaged:
             return f"{text}."
         return f"{text}; {damaged_message(self.damaged)}"
+
+
+def _has_lost_changes(aside: Path, pages: Pages) -> bool:
+    """Return whether the write-ahead file has a commit behind its first damage."""
+    try:
+        return committed_frames(aside.with_name(f"{aside.name}-wal"))[1] > pages.read_frames
+    except ValueError:
+        return True
 
 
 def _ended(stored: StoredRun) -> EndedRun:

@@ -174,6 +174,8 @@ def _open(path: Path, notice: str | None, aside: Path | None) -> OpenedStore:
         found = _peek(path)
         if found > migrations.CURRENT:
             return OpenedStore(None, _connect_unchanged(path), _newer(path, found), notice)
+        if path.exists() and path.stat().st_size == 0:
+            notice = f"The request log {path.name} was empty (0 bytes). A new one was begun: earlier requests are lost."
         writer = _connect_writer(path)
     except UnicodeDecodeError as error:
         raise DamagedFileError("text that is not UTF-8") from error

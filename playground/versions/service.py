@@ -78,6 +78,7 @@ class VersionStore:
             raise OSError(None, f"The version history has more than {MAX_BYTES:,} bytes")
         lines = data.split(b"\n")
         history = History.of(line for line in lines if line)
+        history.damaged += not data  # a history has at least a line
         self._keep(path, len(data), history)
         return history
 
@@ -246,9 +247,12 @@ class VersionService:
                 key = prompt.key
                 if previous is not None:
                     self._store.adopt(previous.key, key)
+                path, damaged = self._store.path(key), self._store.load(key).damaged
                 self._store.record(key, document, reason, run_ids=run_ids[:MAX_SENT])
             except OSError as error:
                 return f"The version was not stored: {error.strerror or error}."
+            if damaged:
+                return f"Earlier versions of this prompt could not be read: {path.name} in {FOLDER} is damaged."
             self._failed = ""
             return ""
 

@@ -73,6 +73,16 @@ def test_with_neither_address_nor_endpoint_it_starts_the_simulator(run: Run, pro
     assert "request_id " in done.stderr
 
 
+def test_send_prints_findings_of_tools_and_sends(run: Run, tmp_path: Path, simulator: SimulatorProcess) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "objekt"}}}
+    file = tmp_path / "body.json"
+    file.write_text(json.dumps({"messages": [{"role": "user", "content": "hi"}], "tools": [tool, tool]}), "utf-8")
+    done = run("send", str(file), "--base-url", simulator.base_url)
+    assert done.returncode == 0, done.stderr
+    assert "tools[0].function.parameters.type" in done.stderr
+    assert "tools[1].function.name" in done.stderr
+
+
 def test_send_prompt_file_is_a_version_and_values_are_not(
     run: Run, prompt: Path, simulator: SimulatorProcess, tmp_path: Path
 ) -> None:
@@ -104,6 +114,7 @@ def test_one_object_at_the_end_and_the_log_has_it(run: Run, prompt: Path, simula
     [
         ((), "name"),
         (("--var", "name"), "--var"),
+        (("--var", "nmae=x"), "--var: the prompt has no variable nmae. It has name."),
         (("--var", "name=x", "--base-url", "ftp://x"), "base_url"),
         (("--var", "name=x", "--endpoint", "nowhere"), "endpoint"),
         (("--var", "name=x", "--endpoint", "Electron"), "key"),

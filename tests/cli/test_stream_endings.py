@@ -201,3 +201,13 @@ def test_send_text_cut_by_length_is_noted(base_url: str, tmp_path: Path) -> None
     done = run_text(["send", str(tmp_path / "p.json"), "--base-url", base_url], _environment(tmp_path))
     assert (done.returncode, done.stdout) == (0, "hi\n")
     assert "cut at max_tokens (finish_reason length)" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "is_noted"), [("whole", False), ("end and no finish", True)])
+def test_send_says_that_an_answer_ended_without_finish_reason(
+    base_url: str, tmp_path: Path, name: str, is_noted: bool
+) -> None:
+    (tmp_path / "b.json").write_text(json.dumps({"messages": [{"role": "user", "content": name}]}), "utf-8")
+    done = run_text(["send", str(tmp_path / "b.json"), "--base-url", base_url], _environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert ("ended without finish_reason" in done.stderr) is is_noted

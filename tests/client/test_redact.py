@@ -29,7 +29,9 @@ def test_what_looks_like_a_key_is_masked_without_being_known() -> None:
     assert redact("Bearer sk_abcdefgh12345 and sk-proj-abcdefgh.", None) == f"Bearer {MASK} and {MASK}."
 
 
-@pytest.mark.parametrize("text", ["risk_assessment_2026", "sk_", "sk_short", "ask_for_the_moon", "task-0123456789"])
+@pytest.mark.parametrize(
+    "text", ["risk_assessment_2026", "sk_", "sk_short", "ask_for_the_moon", "task-0123456789", "sk_live_mode is"]
+)
 def test_words_that_only_resemble_one_stay(text: str) -> None:
     assert redact(text, None) == text
 
@@ -46,3 +48,28 @@ def test_error_is_masked_in_every_text_it_holds() -> None:
     assert key not in repr(redact_error(error, key))
     assert redact_error(error, key).details[0]["path"] == ["a", MASK, {"b": [MASK, 7, None]}]
     assert redact_error(error, None) == error
+
+
+RANDOM_KEY = "sk_Qm7RzT4vKp2LxW9cYb5NdH8s"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("key ends xW9cYb5NdH8s", "key ends sk_…"),
+        ("it is Qm7RzT4vKp2LxW9cYb5NdH8s.", "it is sk_…."),
+        (RANDOM_KEY.upper(), "sk_…"),
+        (RANDOM_KEY.swapcase(), "sk_…"),
+        ("no sk_Qm7RzT4v****cYb5NdH8s", "no sk_…****sk_…"),
+        ("no Qm7RzT4v…cYb5NdH8s, ", "no sk_……sk_…, "),
+        ("ends b5NdH8s", "ends b5NdH8s"),
+        ("İstanbul xW9cYb5NdH8s", "İstanbul sk_…"),
+    ],
+)
+def test_parts_of_a_key_without_its_beginning_are_masked_in_any_case(text: str, shown: str) -> None:
+    assert redact(text, RANDOM_KEY) == shown
+
+
+def test_part_of_a_key_that_consists_of_words_is_not_masked() -> None:
+    text = "The electron-playground and the playground-window are here."
+    assert redact(text, "sk_my-electron-playground-window-4711") == text

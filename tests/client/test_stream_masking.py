@@ -359,6 +359,17 @@ def test_key_in_pieces_in_headers_and_error_bodies_is_masked() -> None:
     assert not [piece for piece in pieces if piece in repr(error)]
 
 
+@pytest.mark.parametrize("place", [3, 6, 13, 20])
+def test_key_split_over_the_fields_of_a_stream_error_is_masked(place: int) -> None:
+    pieces = {"message": LONG_KEY[:place], "type": LONG_KEY[place:]}
+    decoder = ResponseDecoder("text/event-stream", LONG_KEY)
+    events = decoder.feed(f"data: {_chunk('Hello')}\n\ndata: {json.dumps({'error': pieces})}\n\n".encode(), 0.0)
+    assert decoder.error is not None
+    shown = repr(decoder.error) + repr(events)
+    assert not [piece for piece in pieces.values() if repr(piece) in shown or piece in shown.split('"')]
+    assert _text(events) == "Hello"
+
+
 @pytest.mark.parametrize(
     "tagged", ["sk_live_<b>Zx81Qm55Pt</b>90LkWq73Vb", 'sk_l<br/>ive_Zx81Qm55Pt90Lk<i class="x">Wq73Vb']
 )

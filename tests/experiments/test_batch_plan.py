@@ -18,7 +18,14 @@ from playground.experiments.batch_plan import (
     shard,
     without,
 )
-from playground.experiments.batch_rows import BatchRow, map_columns, read_pasted, read_rows, rows_of_requests
+from playground.experiments.batch_rows import (
+    BatchRow,
+    column_notes,
+    map_columns,
+    read_pasted,
+    read_rows,
+    rows_of_requests,
+)
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
@@ -187,3 +194,12 @@ def test_rows_of_requests_have_id_last_message_and_variables() -> None:
 def test_plan_rows_many_long_prompts_share_their_fixed_parts() -> None:
     plan = plan_rows(PROMPT, mixed(10, 10), COLUMNS, "warm")
     assert len({id(item.parts[2]) for item in plan}) == 1
+
+
+def test_column_notes_name_variables_with_the_prompts_value_and_columns_that_are_not_used() -> None:
+    document = Document(messages=(Message("user", "{{city}} {{day}}"),), variables={"city": "Pune", "day": ""})
+    rows = (BatchRow(0, {"ctiy": "Delhi", "day": "1"}), BatchRow(1, {"ctiy": "Goa"}))
+    assert list(column_notes(document, rows, map_columns(document, rows, {}))) == [
+        "variables.city: no row has a column for it, so the prompt's value is sent. Columns that are not used: ctiy.",
+        "variables.day: 1 row without day: an empty text is sent. Columns that are not used: ctiy.",
+    ]

@@ -207,3 +207,11 @@ def test_dump_invalid_parameter_text_is_kept_in_a_prompt_file() -> None:
     document = Document(messages=(Message("user", "x"),), invalid={"temperature": "0,7"})
     assert load(dump(document)) == document
     assert "invalid" not in json.loads(dump(Document()))
+
+
+def test_unknown_field_of_a_prompt_file_is_an_error_or_a_note() -> None:
+    text = {"electron_playground_prompt": 1, "messages": [], "paramters": {"temperature": 0}}
+    with pytest.raises(InputError, match=r"^paramters: is not a field of a prompt file\. Write it as parameters\.$"):
+        parse(json.dumps(text))
+    opened = parse(json.dumps({"electron_playground_prompt": 1, "messages": [], "owner": "me"}))
+    assert opened.notes == ("owner is not a field of a prompt file: it was left out.",)

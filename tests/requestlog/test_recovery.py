@@ -376,10 +376,24 @@ def test_open_file_with_a_damaged_write_ahead_file_sets_it_aside(tmp_path: Path,
     wal.write_bytes(content)
     if damage == EMPTY:
         (damaged / FILE_NAME).write_bytes(b"")
-    stored, _ = samples.run(recover(damaged))
+    stored, has_failed = samples.run(recover(damaged))
     assert least <= len(stored) <= COUNT
+    assert has_failed is (damage in (HEAD, PAGE))  # requests are missing
     is_aside = damage not in (ALL, CUT)  # a file that ends in a frame is that of a killed process
     assert [file.read_bytes() for file in damaged.glob("request-log.damaged-*-wal")] == [content] * is_aside
+
+
+def test_open_file_of_0_bytes_says_that_its_requests_are_lost(tmp_path: Path) -> None:
+    async def notice() -> str | None:
+        log = await RequestLog.open(tmp_path)
+        await log.close()
+        return log.notice
+
+    fill(tmp_path)
+    assert samples.run(notice()) is None
+    (tmp_path / FILE_NAME).write_bytes(b"")
+    assert "was empty (0 bytes)" in (samples.run(notice()) or "")
+    assert samples.run(notice()) is None
 
 
 def test_open_file_without_a_part_of_a_prompt_copies_the_rest_and_comments_on_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import sys
@@ -11,9 +12,11 @@ import pytest
 from msgspec.structs import replace
 
 from playground.prompt.document import Document, Message, Tool
+from playground.storage.json_file import FileWriter
+from playground.storage.settings import Settings
 from playground.versions import history as history_module
 from playground.versions.history import MAX_CHAIN, edits_between
-from playground.versions.service import VersionStore, history_key
+from playground.versions.service import PromptIdentity, VersionService, VersionStore, history_key
 from tests.forked_program import start_script
 
 KEY = "id:a"
@@ -234,6 +237,25 @@ def test_record_file_is_private(tmp_path: Path) -> None:
     store = VersionStore(tmp_path)
     store.record(KEY, prompt("one"), "sent")
     assert (store.path(KEY).stat().st_mode & 0o777, store.path(KEY).parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"[1, 2]", bytes(range(256)), None])
+def test_note_in_a_damaged_history_says_that_earlier_versions_are_lost(tmp_path: Path, damaged: bytes | None) -> None:
+    messages: list[str] = []
+    identity = PromptIdentity(None, "a")
+    path = VersionStore(tmp_path).path(identity.key)
+    VersionStore(tmp_path).record(identity.key, prompt("one"), "sent")
+    path.write_bytes(path.read_bytes()[:-20] if damaged is None else damaged)
+
+    async def send() -> None:
+        writer = FileWriter()
+        service = VersionService(tmp_path, Settings(tmp_path / "settings.json"), writer, messages.append)
+        service.note(identity, prompt("two"), "sent")
+        service.note(identity, prompt("three"), "sent")
+        await writer.flush()
+
+    asyncio.run(send())
+    assert messages == [f"Earlier versions of this prompt could not be read: {path.name} in versions is damaged."]
 
 
 @pytest.mark.exhaustive
