@@ -505,3 +505,17 @@ def test_few_orders_of_keys_that_are_used_again_are_no_programs() -> None:
         sent.append(({"messages": messages}, ""))
     (span,) = _losses(sent, _served(sent)).spans
     assert (span.kind, span.recurring) == ("reordered_keys", False)
+
+
+@pytest.mark.parametrize(
+    ("line", "usual"),
+    [
+        ("يراجع المدير عنوان التسليم خلال خمسة أيام عمل وفقًا للقواعد.", (16, 24)),
+        ("Müşteri genellikle teslimat adresini kontrol etmelidir, ürün kodunu değiştiremez.", (19, 31)),
+    ],
+)
+def test_price_without_usage_is_that_of_usual_tokenizers_for_the_script(line: str, usual: tuple[int, int]) -> None:
+    rules = "\n".join([line] * 60)
+    bodies = [{"messages": [{"role": "system", "content": f"{at}\n{rules}"}]} for at in range(5)]
+    losses = program_losses(bodies, range(5))
+    assert usual[0] * 60 <= losses.lost / 4 <= usual[1] * 60
