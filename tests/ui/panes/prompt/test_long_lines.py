@@ -201,8 +201,7 @@ def test_another_width_of_many_short_lines_lays_out_only_those_that_need_it(text
     text.set_exact("\n".join(["short"] * 2_000 + ["wide " * 60, "", "नमस्ते"] + ["short"] * 2_000))
     for width in (400, 700):
         text.resize(width, text.height())
-        QApplication.processEvents()
-        assert _laid_out(text) < 1_000
+        assert _laid_out(text) < 100  # before it is painted, here as a whole
         measure = text.document().documentLayout().blockBoundingRect
         tops, block = [0.0], text.document().firstBlock()
         while block.isValid():
