@@ -163,6 +163,8 @@ class CardText(Recolored, ExactEdit):
 
     def laid_out(self) -> None:
         """Lines may have come or gone."""
+        # To find its scroll range, Qt lays out every block that fits in the viewport: here all. Not if it may center.
+        self.setCenterOnScroll(self.types_itself())
         self._lines.open_gaps(list(self._gaps.values()))
         self._fit()
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from math import ceil
 from typing import Literal, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QTextBlock, QTextCursor, QTextLine
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPainterPath, QPen, QTextBlock, QTextCursor, QTextLine
 from PySide6.QtWidgets import QPlainTextEdit
 
 from playground.prompt.document import places
@@ -169,6 +170,8 @@ def _wave(painter: QPainter, color: QColor, area: QRectF) -> None:
 
 
 _KEEP = QTextCursor.MoveMode.KeepAnchor
+_MANY = 300
+"""Blocks from which on short ones are measured without a layout."""
 GAP_PX = 22
 """Height of a row (boundary, served rule) inside a text."""
 
@@ -237,6 +240,7 @@ class TextGeometry:
             block = self._edit.document().lastBlock()
         tops = self.tops()
         top = tops[block.blockNumber()]
+        self._edit.document().documentLayout().blockBoundingRect(block)
         inside = unit - block.position()
         rtl = block.textDirection() == Qt.LayoutDirection.RightToLeft
         layout = block.layout()
@@ -250,6 +254,7 @@ class TextGeometry:
         block = self._edit.document().findBlock(start)
         if not block.isValid():
             return []
+        self._edit.document().documentLayout().blockBoundingRect(block)
         top, layout = self.tops()[block.blockNumber()], block.layout()
         start, end = start - block.position(), end - block.position()
         found = []
@@ -344,15 +349,27 @@ class TextGeometry:
             self._heights[start : start + before] = measured
             self._tops = None
 
+    def _short(self) -> int:
+        """Return how many ASCII characters certainly fit in one line.
+
+        Blocks of so few characters are laid out when they are displayed: to lay out each of 66,000 takes seconds.
+        """
+        metrics = QFontMetricsF(self._edit.font())
+        widest = max(metrics.horizontalAdvance(chr(character)) for character in range(32, 127))
+        return int(self._edit.viewport().width() / ceil(widest)) - 1
+
     def _measured(self, block: QTextBlock, count: int) -> list[float]:
         document = self._edit.document()
         measure = document.documentLayout().blockBoundingRect
         selection = QTextCursor(block)
         selection.setPosition(document.findBlockByNumber(block.blockNumber() + count - 1).position(), _KEEP)
         selection.movePosition(QTextCursor.MoveOperation.EndOfBlock, _KEEP)
-        heights = []
+        heights: list[float] = []
+        short, line = self._short() if count >= _MANY else 0, 0.0
         for text in selection.selectedText().split("\u2029"):
-            heights.append(measure(block).height())
+            plain = 0 < len(text) <= short and text.isascii() and text.isprintable()
+            heights.append(line if plain and line else measure(block).height())
+            line = heights[-1] if plain else line
             # Text in ASCII is never right to left, and the question costs as much as a measurement.
             if not text.isascii() and block.textDirection() == Qt.LayoutDirection.RightToLeft:
                 _align_right(block)

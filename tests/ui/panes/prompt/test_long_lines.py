@@ -187,3 +187,24 @@ def test_line_from_right_to_left_stays_at_the_right_after_a_selection_in_front_o
     QTest.keyClick(text, Key.Key_Delete)
     line = text.document().findBlockByNumber(1).layout().lineAt(0)
     assert line.naturalTextRect().right() > text.viewport().width() - 10
+
+
+def _laid_out(text: CardText) -> int:
+    block, found = text.document().firstBlock(), 0
+    while block.isValid():
+        found += block.layout().lineCount() > 0
+        block = block.next()
+    return found
+
+
+def test_another_width_of_many_short_lines_lays_out_only_those_that_need_it(text: CardText) -> None:
+    text.set_exact("\n".join(["short"] * 2_000 + ["wide " * 60, "", "नमस्ते"] + ["short"] * 2_000))
+    for width in (400, 700):
+        text.resize(width, text.height())
+        assert _laid_out(text) < 100  # before it is painted, here as a whole
+        measure = text.document().documentLayout().blockBoundingRect
+        tops, block = [0.0], text.document().firstBlock()
+        while block.isValid():
+            tops.append(tops[-1] + measure(block).height())
+            block = block.next()
+        assert text.geometry_of_text.tops() == pytest.approx(tops)
