@@ -25,8 +25,9 @@ FORMAT_VERSION = 1
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Larger files are refused: 32,768 tokens are far below 1 MB of text."""
 
-_PROMPT_KEYS = (FORMAT_KEY, "id", "name", "tools", "messages", "variables", "parameters", "invalid", "stream")
-_PROMPT_KEYS += ("include_usage",)
+_PROMPT_KEYS = frozenset(
+    (FORMAT_KEY, *["id", "name", "tools", "messages", "variables", "parameters", "invalid", "stream", "include_usage"])
+)
 _MESSAGE_KEYS = ("role", "content", "tool_calls", "tool_call_id")
 FormatKind: TypeAlias = Literal["prompt", "request_body"]
 
