@@ -17,7 +17,7 @@ from playground.client.events import AnyEvent, ContentDelta, Queued, RetrySchedu
 from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_error, print_task_error, visible_line
 from playground.prompt.document import Document, names
-from playground.prompt.field_errors import InputError
+from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import OpenedPrompt, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.limits import check

@@ -214,9 +214,9 @@ class CacheProofs:
                 if less and not whole:
                     rows = zip(reach.steps, reach.ages, reach.distances, strict=True)
                     lost = [
-                        (age, room + size)
+                        (age, room + tokens)
                         for step, age, room in rows
-                        if (size := reach.size(step.depth).tokens) > cached + slack
+                        if (tokens := reach.size(step.depth).tokens) > cached + slack
                     ]
                     self.add_loss(max(age for age, _ in lost), min(room for _, room in lost))
         self._add_stored(reach, cached, block)

@@ -516,6 +516,6 @@ def test_few_orders_of_keys_that_are_used_again_are_no_programs() -> None:
 )
 def test_price_without_usage_is_that_of_usual_tokenizers_for_the_script(line: str, usual: tuple[int, int]) -> None:
     rules = "\n".join([line] * 60)
-    bodies = [{"messages": [{"role": "system", "content": f"{at}\n{rules}"}]} for at in range(5)]
+    bodies: list[dict[str, Json]] = [{"messages": [{"role": "system", "content": f"{at}\n{rules}"}]} for at in range(5)]
     losses = program_losses(bodies, range(5))
     assert usual[0] * 60 <= losses.lost / 4 <= usual[1] * 60

@@ -62,7 +62,7 @@ def test_group_is_added_up_again_when_a_request_that_had_failed_once_ends(tmp_pa
         tried = replace(record(), tags=("comparison:a",))
         failed = next(event for event in refused(503) if isinstance(event, AttemptFailed))
         events: list[AnyEvent] = [*refused(503)[:-1], replace(failed, at=0.5)]
-        again = [AttemptStarted(6.0, 2), replace(failed, at=6.4)]
+        again: list[AnyEvent] = [AttemptStarted(6.0, 2), replace(failed, at=6.4)]
         await log.begin(tried)
         for event in events:
             log.note(tried.run_id, event)
@@ -70,8 +70,8 @@ def test_group_is_added_up_again_when_a_request_that_had_failed_once_ends(tmp_pa
         group = (await log.rows_at(FOLDED, 0))[0].group
         assert group is not None
         assert (group.running, group.failed, group.span_s) == (1, 0, None)
-        for event in again:
-            log.note(tried.run_id, event)
+        for late in again:
+            log.note(tried.run_id, late)
         await log.finish(tried.run_id, fold([*events, *again]))
         group = (await log.rows_at(FOLDED, 0))[0].group
         assert group is not None
