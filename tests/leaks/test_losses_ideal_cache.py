@@ -13,6 +13,7 @@ import pytest
 
 from playground.prefix_cache.found_spans import PromptUsage
 from playground.prefix_cache.losses import ProgramLosses, program_losses
+from playground.prompt.document import Json
 
 Body = dict[str, Any]
 Sent = list[tuple[Body, str]]
