@@ -120,7 +120,7 @@ def beginnings(text: str, heads: tuple[KeyHead, ...]) -> list[tuple[int, int]]:
 _RUN_CHARS, _RUN_BESIDE_MASK = 12, 8
 """Length from which a part of a key is masked in any text, in any case; and the one beside a mask of the server's."""
 _GRAM = 6
-_FOREIGN_MASK = re.compile(r"\*{2,}|•{2,}|…|\.{3,}")
+_FOREIGN_MASKS = ("**", "••", "…", "...")
 
 
 class _Body(NamedTuple):
@@ -153,19 +153,37 @@ def _without_runs(text: str, key: str) -> str:
     if len(lower) != len(text):  # a few letters become two
         lower = "".join(one if len(one.lower()) > 1 else one.lower() for one in text)
     spans: list[tuple[int, int]] = []
+    marks = list(_foreign_masks(lower))
     for body in _bodies(key):
         grams, least = body.grams, min(_RUN_CHARS, len(body.text))
-        # A run of `least` characters has one of these places with all characters of a part.
-        places = [at for at in range(0, len(lower), least - _GRAM + 1) if lower[at : at + _GRAM] in grams]
-        spans += [run for at in places if (run := _run(lower, at, body, least))]
+        # Of `least` characters of a key, the first of a part that is searched is among the first `step`.
+        step = least - _GRAM + 1
+        for place in range(0, len(body.lower) - _GRAM + 1, step):
+            at = lower.find(body.lower[place : place + _GRAM])
+            while at >= 0:
+                run = _run(lower, at, body, least)
+                if run:
+                    spans.append(run)
+                at = lower.find(body.lower[place : place + _GRAM], run[1] if run else at + 1)
         beside = min(_RUN_BESIDE_MASK, least)
-        for found in _FOREIGN_MASK.finditer(lower):
-            for at in (found.end(), found.start() - _GRAM):
+        for start, end in marks:
+            for at in (end, start - _GRAM):
                 if at >= 0 and lower[at : at + _GRAM] in grams and (run := _run(lower, at, body, beside)):
                     spans.append(run)
     for start, end in reversed(_joined(spans)):
         text = text[:start] + _mask_of(text[start:end]) + text[end:]
     return text
+
+
+def _foreign_masks(text: str) -> Iterator[tuple[int, int]]:
+    for mark in _FOREIGN_MASKS:
+        start = text.find(mark)
+        while start >= 0:
+            end = start + len(mark)
+            while text.startswith(mark[0], end):
+                end += 1
+            yield start, end
+            start = text.find(mark, end)
 
 
 def _run(text: str, at: int, body: _Body, least: int) -> tuple[int, int] | None:
