@@ -430,7 +430,7 @@ async def test_cause_that_the_inspector_computes_for_an_old_request_is_in_the_lo
     session: Session, hand: UiDriver
 ) -> None:
     run_ids = await _filled(session, hand)
-    assert _cell(session, 0, "prefix") == "—"
+    await hand.until(lambda: _cell(session, 0, "prefix") == "—", "the row that has no stored explanation")
     title, _ = await _displayed_cause(session, hand, run_ids[0])
     assert title
     await hand.until(lambda: _cell(session, 0, "prefix").lower() == title.lower(), "the same cause in the log")
