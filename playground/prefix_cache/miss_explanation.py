@@ -166,7 +166,7 @@ def explain_miss(
         return _made(case, "server", "server", "other_replica")
     if case.missed or emptied:
         return _missed(case)
-    if found is not None and cached <= known.block and unrelated(now, earlier.view) and shared.tokens < LARGE_BLOCK:
+    if _is_first(case):
         return _first(cached, known)
     if found is not None and case.moved is not None:
         return _moved(case, found)
@@ -281,6 +281,15 @@ def _unreported(usage: CacheUsage) -> MissExplanation:
     if usage.implausible:
         return MissExplanation("unknown", usage.implausible, cause="implausible")
     return MissExplanation("unreported", miss_sentences.UNREPORTED, cause="unreported", reason="unreported")
+
+
+def _is_first(case: MissCase) -> bool:
+    """Whether the prompt has nothing but its beginning in common with an earlier one, and no place of it is proved."""
+    if case.found is None or case.shared.tokens >= LARGE_BLOCK or not unrelated(case.now, case.earlier.view):
+        return False
+    # More than the prompts share in this order of their parts: the server writes them in another one.
+    beyond = case.shared.tokens < case.cached <= case.known.longest + case.known.block
+    return case.cached <= case.known.block or beyond
 
 
 def _first(cached: int, known: MissKnowledge) -> MissExplanation:

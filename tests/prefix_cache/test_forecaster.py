@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from playground.agent.example import DOCUMENT as EXAMPLE
 from playground.prefix_cache import sent_requests
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
 from playground.prefix_cache.miss_explanation import explain_miss
@@ -12,6 +13,7 @@ from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.view import CacheView, view_of_document, view_of_fields
 from playground.prompt.document import Document, Json, Message
+from playground.storage.prompt_files import sample_document
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, RULES, agent, desk, sent
 
 
@@ -317,3 +319,18 @@ def test_a_prompt_is_explained_by_the_same_one_of_a_comparison_and_not_by_a_batc
         settled = room.settle(ENDPOINT, MODEL, one.run_id, CacheUsage(tokens, served if number else 0))
     assert settled is not None
     assert settled.explanation is None
+
+
+def test_explanation_of_an_unlike_prompt_names_no_message_if_more_was_served_than_messages_share() -> None:
+    # 32 tokens are those of the beginning of the two tools, which stand before the messages on this server.
+    first = sample_document("acme-billing-agent").with_variable("account", "AC-10442")
+    room = desk()
+    room.record(ENDPOINT, MODEL, sent(first, "old", NOW - 10))
+    room.settle(ENDPOINT, MODEL, "old", CacheUsage(399, 0))
+    seen = view_of_document(EXAMPLE)
+    forecast = room.forecast(seen.view, ENDPOINT, MODEL)
+    room.record(ENDPOINT, MODEL, sent(EXAMPLE, "new", NOW))
+    settled = room.settle(ENDPOINT, MODEL, "new", CacheUsage(129, 32), forecast, seen)
+    assert settled is not None
+    assert settled.explanation is not None
+    assert (settled.explanation.cause, settled.explanation.reason) == ("first", "first_beside_other")
