@@ -445,6 +445,9 @@ async def test_cause_by_another_earlier_request_is_in_the_log_too(session: Sessi
         window.prompt.set_document(document, undoable=True)
         window.requests.send_or_stop()
         await hand.until(lambda: not window.requests.running, "an answer")
+    # Row 0 is the second request until the log pane has read the third.
+    await hand.until(lambda: window.log.model.rowCount() == 3, "the rows")
+    await hand.until(partial(_begins, session, "time in message 1"), "the cause by the newest earlier request")
     why = window.inspector.why
     why._fill()
     log = session.workspace.log
