@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from playground.storage.file_lock import locked
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -16,7 +18,6 @@ _OPENING = "request-log-opening.lock"
 """Not one of the names above: `sweep` must not remove it."""
 OPENING_S = 60.0
 """Longest wait for other processes that open the log: one of them may upgrade a large file."""
-_POLL_S = 0.01
 
 
 @contextmanager
@@ -26,23 +27,14 @@ def opening(folder: Path) -> Iterator[None]:
     Without this, a process could take a file that another one is creating for a damaged one, and remove the new lock
     file of another one. In a folder without write access nothing is locked.
     """
-    from filelock import Timeout
-
-    lock = _lock(folder / _OPENING)
-    try:
-        lock.acquire(timeout=OPENING_S, poll_interval=_POLL_S)
-    except Timeout:
-        raise TimeoutError(None, f"Other processes have been opening it for {OPENING_S:.0f} s") from None
-    except OSError:  # the folder is read-only
-        pass
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / _OPENING, OPENING_S))
+        except TimeoutError:
+            raise TimeoutError(None, f"Other processes have been opening it for {OPENING_S:.0f} s") from None
+        except OSError:  # the folder is read-only
+            pass
         yield
-    finally:
-        if lock.is_locked:
-            with suppress(OSError):
-                (folder / _OPENING).unlink()  # before the release: a waiting process then locks a new file
-        with suppress(OSError):
-            lock.release()
 
 
 class Owner:

@@ -77,7 +77,7 @@ class EndpointStore:
         cleaned: list[Endpoint] = []
         self._endpoints, self.notice = self._read(cleaned)
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, ...] | None = None
         self._writing = False
         self._unsaved: dict[str, Endpoint | None] = {endpoint.id: endpoint for endpoint in cleaned}
         if self._unsaved:
@@ -226,10 +226,10 @@ class EndpointStore:
             self._writing = False
 
     def _write(self, changed: dict[str, Endpoint | None]) -> str:
-        again: list[Endpoint] = []
-        saved = {**self._read(again)[0], **changed}
         try:
-            self._file.write({"endpoints": [_row(endpoint) for endpoint in saved.values() if endpoint is not None]})
+            with self._file.exclusive():
+                saved = {**self._read([])[0], **changed}
+                self._file.write({"endpoints": [_row(endpoint) for endpoint in saved.values() if endpoint is not None]})
         except OSError as error:
             with self._lock:
                 self._unsaved = {**changed, **self._unsaved}

@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,9 +16,12 @@ import msgspec
 
 from playground.prompt.document import Json
 from playground.prompt.json_text import MAX_BYTES, loads
+from playground.storage.file_lock import locked
 from playground.storage.paths import free_name_aside, set_aside, write_private
 
 T = TypeVar("T")
+LOCK_TIMEOUT_S = 5.0
+"""Longest wait for another process that writes the same file."""
 
 _DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What a reader raises for a file of another shape. InputError and JsonBoundsError are ValueErrors."""
@@ -72,13 +75,18 @@ class JsonFile:
         self.recovered = True
         return value
 
-    def stamp(self) -> tuple[int, int] | None:
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Let one process, and one thread of it, at a time read the file and replace it. Raises OSError."""
+        return locked(self._path.with_suffix(".lock"), LOCK_TIMEOUT_S)
+
+    def stamp(self) -> tuple[int, ...] | None:
         """Return what changes with each write of the file; None without one."""
         try:
             status = self._path.stat()
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_ino
+        # Two writes within one tick of the file system's clock may have the same time, and one may reuse an inode.
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
     def keep_copy(self) -> Path:
         """Copy the file, as `set_aside` would rename it. Returns the path of the copy. Raises OSError."""

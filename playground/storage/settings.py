@@ -249,6 +249,17 @@ class Settings:
         """Write the unsaved changes into the present file. Returns why that failed."""
         with self._lock:
             changed, self._unsaved, self._scheduled = self._unsaved, {}, False
+        try:
+            with self._file.exclusive():
+                copied = self._write(changed)
+        except OSError as error:
+            with self._lock:
+                self._unsaved = {**changed, **self._unsaved}
+            return f"The settings cannot be saved: {error.strerror or error}."
+        return f"The settings file had values that are not valid; it was copied to {copied}." if copied else ""
+
+    def _write(self, changed: dict[str, Json]) -> str:
+        """Write changes into the present file. Returns the name of its copy if that had damaged values."""
         saved = self._file.read(_table) or {}
         overwrites = not self._file.recovered and any(
             name in saved and _is_damaged(name, saved[name]) for name in changed
@@ -260,14 +271,9 @@ class Settings:
         for name, stored_form in self.stored_forms.items():
             if name in saved:
                 saved[name] = stored_form(saved[name])
-        try:
-            copied = self._file.keep_copy().name if overwrites else ""
-            self._file.write(saved)
-        except OSError as error:
-            with self._lock:
-                self._unsaved = {**changed, **self._unsaved}
-            return f"The settings cannot be saved: {error.strerror or error}."
-        return f"The settings file had values that are not valid; it was copied to {copied}." if copied else ""
+        copied = self._file.keep_copy().name if overwrites else ""
+        self._file.write(saved)
+        return copied
 
     def _report(self, error: str) -> None:
         self.notice = error

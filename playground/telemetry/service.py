@@ -26,6 +26,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.secret_addresses import masked_address
 from playground.runs.run import Run
 from playground.runs.summary import summary
+from playground.storage.file_lock import locked
 from playground.storage.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ BEFORE = 4
 
 
 LOCK_TIMEOUT_S = 10.0
-"""Longest wait for another process that writes a line; filelock's Timeout is an OSError."""
+"""Longest wait for another process that writes a line."""
 
 
 class _Handler(RotatingFileHandler):
@@ -67,13 +68,7 @@ class RotatingLines:
 
         The file is opened for each line, under a lock: another process may have moved it aside.
         """
-        # Imported on first use: telemetry is off by default.
-        from filelock import FileLock
-
-        if not self._path.parent.is_dir():
-            # FileLock would recreate the folder.
-            raise FileNotFoundError(None, "The data folder was deleted")
-        with FileLock(self._path.with_suffix(".lock"), mode=0o600, timeout=LOCK_TIMEOUT_S, thread_local=False):
+        with locked(self._path.with_suffix(".lock"), LOCK_TIMEOUT_S):
             handler = _Handler(self._path, maxBytes=self._most_bytes, backupCount=BEFORE, encoding="utf-8")
             try:
                 handler.emit(logging.LogRecord("playground", logging.INFO, "", 0, line, (), None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,18 @@ def test_add_in_two_windows_keeps_both(path: Path) -> None:
     assert [endpoint.name for endpoint in EndpointStore(path).all()][2:] == ["Changed", "From the other window"]
     one.remove(added.id)
     assert [endpoint.name for endpoint in EndpointStore(path).all()][2:] == ["From the other window"]
+
+
+def test_change_at_the_same_time_in_two_windows_keeps_both(path: Path) -> None:
+    one, two = EndpointStore(path), EndpointStore(path)
+    with ThreadPoolExecutor(2) as threads:
+        for number in range(20):
+            both = [
+                threads.submit(store.add, replace(LOCAL, name=f"{name} {number}"))
+                for name, store in (("One", one), ("Two", two))
+            ]
+            expected = {each.result().id for each in both}
+            assert expected <= {endpoint.id for endpoint in EndpointStore(path).all()}
 
 
 def test_add_folder_deleted_holds_for_the_session_and_is_saved_later(tmp_path: Path) -> None:

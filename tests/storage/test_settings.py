@@ -6,12 +6,15 @@ import asyncio
 import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
+from playground.storage import json_file
 from playground.storage.json_file import FileWriter
 from playground.storage.settings import SETTINGS, Settings
 
@@ -277,6 +280,30 @@ def test_two_windows_do_not_take_back_each_others_changes(path: Path) -> None:
     assert json.loads(path.read_bytes()) == {"theme": "dark", "font_size": 14, "cache_lifetime_s": 600}
 
 
+def test_change_at_the_same_time_in_two_windows_keeps_both(path: Path) -> None:
+    one, two = Settings(path), Settings(path)
+    with ThreadPoolExecutor(2) as threads:
+        for size in range(14, 23):
+            both = [
+                threads.submit(one.set, "font_size", size),
+                threads.submit(two.set, "cache_lifetime_s", size),
+            ]
+            assert [each.result() for each in both] == [None, None]
+            assert json.loads(path.read_bytes()) == {"font_size": size, "cache_lifetime_s": size}
+    assert (one.notice, two.notice) == ("", "")
+
+
+def test_file_locked_by_another_process_is_said_and_written_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_file, "LOCK_TIMEOUT_S", 0.05)
+    settings = Settings(path)
+    with FileLock(path.with_suffix(".lock")):
+        settings.set("font_size", 22)
+        assert "cannot be saved: Another process" in settings.notice
+        assert not path.exists()
+    settings.set("theme", "dark")
+    assert json.loads(path.read_bytes()) == {"theme": "dark", "font_size": 22}
+
+
 def test_a_file_that_cannot_be_read_is_not_overwritten(path: Path) -> None:
     # A folder in the file's place is what even root cannot read.
     path.mkdir()
@@ -293,7 +320,7 @@ def test_a_folder_that_is_gone_is_told_and_the_change_holds(tmp_path: Path) -> N
     settings = Settings(tmp_path / "gone" / "settings.json")
     settings.set("theme", "dark")
     assert settings.get("theme") == "dark"
-    assert "The settings cannot be saved: No such file or directory" in settings.notice
+    assert "The settings cannot be saved: The data folder was deleted" in settings.notice
 
 
 SECRET_ADDRESSES = (
