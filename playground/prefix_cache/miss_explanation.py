@@ -110,7 +110,7 @@ class MissExplanation(Struct, frozen=True):
         if self.after_fix:
             return "First request after the fix"
         if self.kept:
-            return "Probably off for this request, or another replica answered"
+            return "Probably cached, yet not served"
         if self.reason == "new_text" and not self.last:
             return "Another conversation begins here"
         if self.reason in ("first_beside_other", "foreign_tokens"):

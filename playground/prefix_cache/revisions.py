@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from playground.prefix_cache.difference import IN_THE_PROMPT
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
-from playground.prefix_cache.miss_sentences import Candidate
+from playground.prefix_cache.miss_sentences import Candidate, CandidateCode
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import NEAR
 from playground.prefix_cache.proofs import SAME
@@ -20,6 +20,10 @@ from playground.prefix_cache.text_compare import common_prefix
 
 OPEN, MATCHES = 32, 16
 """Newest explanations of requests that were served nothing, and earlier requests that a report is compared with."""
+
+_OFF: Collection[CandidateCode] = ("switched_off", "bypassed")
+_LOSSES: Collection[CandidateCode] = (*_OFF, "restart", "room", "gap", "minimum")
+"""Reasons that a later report excludes if it shows that the cache is not off, or that it had the prefix."""
 
 
 class _Open(Struct):
@@ -46,15 +50,15 @@ class Revisions:
         for one in list(self._open) if cached else ():
             why, codes = one.why, [candidate.code for candidate in one.why.candidates]
             kept = _had_it(cache, one.sent, matches, cached)
+            left = [candidate for candidate in why.candidates if candidate.code not in (_LOSSES if kept else _OFF)]
             if kept:
                 self._open.remove(one)
-                left = [candidate for candidate in why.candidates if candidate.code == "replica"]
+                others = "".join(f", or {candidate.words}" for candidate in left)
                 text = (
                     f"was served {cached:,} tokens, all of a request sent before this one: the cache probably had "
-                    f"them, and was off for this request{', or another replica answered' if left else ''}."
+                    f"them, and was off for this request{others}."
                 )
             elif why.reason == "edit_or_off" or "switched_off" in codes:
-                left = [candidate for candidate in why.candidates if candidate.code not in ("switched_off", "bypassed")]
                 text = f"was served {cached:,} tokens: the cache is not off, but may have been for this request."
             else:
                 continue
