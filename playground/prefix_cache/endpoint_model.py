@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from operator import attrgetter
 
 from msgspec.structs import replace
 
@@ -67,7 +68,7 @@ class EndpointCacheModel:
     def record(self, sent: Sent, prediction: Prediction | None = None, *, predict: bool = True) -> None:
         """Add a request that was accepted. `prediction` is a full prediction made just before, if there is one;
         without `predict` the request is stored, and its report changes no parameter."""
-        if self.requests.number_of(sent.run_id) is not None:
+        if sent.run_id in self.requests.numbers:
             self.index.add(sent)
             return
         self.prepare(sent.view)
@@ -101,11 +102,11 @@ class EndpointCacheModel:
         match = self.index.match(view.text, 0.0)
         if match is None or match.length < len(match.sent.text) or match.sent.run_id in self._pending:
             return
-        number, end = self.requests.number_of(match.sent.run_id), match.length + len(OPENING)
+        number, end = self.requests.numbers.get(match.sent.run_id), match.length + len(OPENING)
         if number is None or not view.text.startswith(OPENING, match.length):
             return
         request = self.requests[number]
-        at = bisect_left(view.parts, end, key=lambda part: part.start)
+        at = bisect_left(view.parts, end, key=attrgetter("start"))
         whole = at + 1 < len(view.parts) and view.parts[at].kind == "content" and view.parts[at + 1].kind == "role"
         if request.answer or not request.completion_tokens or not whole:
             return
@@ -189,7 +190,7 @@ class EndpointCacheModel:
 
     def settle(self, run_id: str, usage: CacheUsage, *, learn: bool = True) -> Prediction | None:
         """Learn from the report for a recorded request. Returns its prediction."""
-        number = self.requests.number_of(run_id)
+        number = self.requests.numbers.get(run_id)
         prediction = self._pending.pop(run_id, None)
         if number is None:
             return None
@@ -211,7 +212,7 @@ class EndpointCacheModel:
     def _count_traffic(self, number: int, prediction: Prediction, usage: CacheUsage) -> None:
         total = float(usage.prompt_tokens or prediction.prompt.tokens)
         weights = self.learned.hypotheses.weights
-        by_weight = sorted(prediction.reaches, key=lambda one: weights[one])
+        by_weight = sorted(prediction.reaches, key=weights.__getitem__)
         order_of, reaches = self.requests.order_of, prediction.reaches
         for key, reach in {(order_of(one), one.answers): reaches[one] for one in by_weight}.items():
             added = total + (usage.completion_tokens or 0) if key[1] else total
@@ -220,13 +221,13 @@ class EndpointCacheModel:
     def take_over(self, other: EndpointCacheModel, sent: Sent) -> None:
         """Add a request of another model of the same server, learning from its report if it has one."""
         self.record(replace(sent, prompt_tokens=None, cached_tokens=None))
-        number = other.requests.number_of(sent.run_id)
+        number = other.requests.numbers.get(sent.run_id)
         if number is None or other.pending(sent.run_id) is not None:
             return
         request = other.requests[number]
         usage = CacheUsage(sent.prompt_tokens, sent.cached_tokens, request.completion_tokens)
         self.settle(sent.run_id, usage)
-        mine = self.requests.number_of(sent.run_id)
+        mine = self.requests.numbers.get(sent.run_id)
         if request.answer and mine is not None:
             self._answer(mine, request.answer, other.requests.cuts_of(number))
 

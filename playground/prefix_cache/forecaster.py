@@ -225,9 +225,9 @@ class CacheForecaster:
         if prediction is not None:
             settled = self.explain(where, sent, usage, prediction, document)
         cache.settle(run_id, usage)
-        if settled is not None:
+        if settled is not None and usage.cached_tokens is not None:
             open_ones = self._revisions.setdefault(where, Revisions())
-            settled = replace(settled, revised=tuple(open_ones.revise(cache, sent, usage.cached_tokens or 0)))
+            settled = replace(settled, revised=tuple(open_ones.revise(cache, sent, usage.cached_tokens)))
             open_ones.add(sent, settled.explanation, usage)
         self.changes += 1
         scorer = self._scorer(*where)
@@ -247,6 +247,9 @@ class CacheForecaster:
         document: DocumentView | None = None,
     ) -> Settled:
         """Explain a report that has not been learned from. Live requests, the log and a replay use this."""
+        if usage.cached_tokens is None or usage.prompt_tokens is None:
+            known = MissKnowledge([])
+            return Settled(explain_miss(sent.view, sent.fields, None, usage, known), known)
         cache = self.model(*where)
         known = knowledge_of(cache, prediction, self.lifetime_s, usage.prompt_tokens)
         compared = prediction.compared

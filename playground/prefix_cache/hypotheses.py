@@ -221,7 +221,7 @@ class Hypotheses:
     def rendering(self) -> Rendering:
         """The most probable rendering."""
         weights = self.weights
-        return max(weights, key=lambda rendering: weights[rendering])
+        return max(weights, key=weights.__getitem__)
 
     def retentions(self) -> list[float]:
         """Return probabilities of RETENTIONS."""
@@ -292,7 +292,7 @@ class Hypotheses:
             groups.setdefault(id(reach), []).append(rendering)
         joint = self._joint
         for group in groups.values():
-            best = max(group, key=lambda one: self._weights[one])
+            best = max(group, key=self._weights.__getitem__)
             if len(group) == 1:
                 yield best, reaches[best], joint[best]
             else:

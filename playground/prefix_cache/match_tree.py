@@ -62,11 +62,6 @@ class MatchStep(Struct, frozen=True):
     count: int
 
 
-def depths_of(path: Iterable[tuple[MatchNode, int]]) -> dict[int, int]:
-    """Return the depth that a path reaches in each of its nodes, by the node's identity."""
-    return {id(node): depth for node, depth in path}
-
-
 def counted_ends(path: Iterable[tuple[MatchNode, int]]) -> list[tuple[int, float]]:
     """Return the depths of a path at which requests end whose tokens are counted, with the tokens."""
     whole = (node for node, shared in path if shared == node.depth)
@@ -220,18 +215,6 @@ class MatchTree:
         cut = int(getattr(cuts, reuse))
         return ends[0].depth + (self._lead + cut if cut else 0)
 
-    def shared(self, depths: Mapping[int, int], number: int) -> int:
-        """Return how many code points the text of a path shares with one request and all of its answer. `depths`: see
-        `depths_of`."""
-        ends = self._ends.get(number)
-        node: MatchNode | None = None if ends is None else ends[1]
-        while node is not None:
-            depth = depths.get(id(node))
-            if depth is not None:
-                return depth
-            node = node.parent
-        return 0
-
     def reused(self, shared: int, number: int, reuse: Reuse) -> int:
         """Return how much of what a path shares with one request is found again. `shared`: see there."""
         ends = self._ends.get(number)
@@ -247,12 +230,16 @@ class TreePath:
     def __init__(self, tree: MatchTree, text: str) -> None:
         self.tree, self.length = tree, len(text)
         self.nodes = tree.path(text)
-        self._depths = depths_of(self.nodes)
+        self._depths = {id(node): depth for node, depth in self.nodes}
         self._shared: dict[int, int] = {}
 
     def shared(self, number: int) -> int:
         """Return the code points that the prompt shares with a request and its answer."""
         found = self._shared.get(number)
         if found is None:
-            found = self._shared[number] = self.tree.shared(self._depths, number)
+            ends = self.tree.ends(number)
+            node: MatchNode | None = None if ends is None else ends[1]
+            while node is not None and id(node) not in self._depths:
+                node = node.parent
+            found = self._shared[number] = self._depths[id(node)] if node is not None else 0
         return found

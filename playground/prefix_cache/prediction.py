@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 from msgspec import Struct, field
 
@@ -115,7 +116,7 @@ class Prediction(Struct):
     def best(self) -> ReportOutcome | None:
         """The most probable outcome of the most probable rendering."""
         mine = [one for one in self.outcomes if one.rendering == self.rendering] or self.outcomes
-        return max(mine, key=lambda one: one.weight, default=None)
+        return max(mine, key=attrgetter("weight"), default=None)
 
     @property
     def plain(self) -> Rendering | None:

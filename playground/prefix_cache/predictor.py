@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Mapping
+from operator import attrgetter
 
 from playground.prefix_cache.block_size import SMALL_BLOCK
 from playground.prefix_cache.hypotheses import IRRELEVANT, ROUTINGS, Rendering, ReportOutcome
@@ -56,7 +57,7 @@ class Predictor:
         off. `thorough`: all renderings, as learning needs them."""
         weights = self._learned.hypotheses.weights
         best = self._learned.hypotheses.rendering
-        chosen = [one for one in weights if weights[one] >= IRRELEVANT] if thorough else self._glanced(weights)
+        chosen = [one for one in weights if weights[one] >= IRRELEVANT] if thorough else self._glanced(weights, best)
         if thorough and all(one.order not in PLAIN_ORDERS for one in chosen):
             plain = (one for one in weights if one.order in PLAIN_ORDERS)
             chosen.append(max(plain, key=lambda one: (weights[one], one.answers)))  # replicas look like other orders
@@ -69,7 +70,7 @@ class Predictor:
             order = self._requests.order_of(rendering)
             if order not in measures:
                 measures[order] = self._measure(view, order)
-                paths[order] = TreePath(self._requests.trees[order], measures[order].text)
+                paths[order] = TreePath(self._requests.trees[order], measures[order].view.text)
             key = order, rendering.answers
             if key not in sizers:
                 sizers[key] = self._sizer(measures[order], paths[order].nodes, order, answers=rendering.answers)
@@ -79,7 +80,7 @@ class Predictor:
                 found.counted = counted_ends(paths[order].nodes)
             reaches[rendering] = found
             measures.setdefault(rendering.order, measures[order])
-        prompt = reaches[best].size(len(measures[best.order].text))
+        prompt = reaches[best].size(len(measures[best.order].view.text))
         prompt = Size(prompt.tokens, prompt.error if prompt.error > 0.7 else 0.0)
         predicted = self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
         return self._as_served_lately(predicted, off=self._learned.off.serves_nothing(fields, predicted.shared.tokens))
@@ -94,14 +95,14 @@ class Predictor:
         return made
 
     @staticmethod
-    def _glanced(weights: Mapping[Rendering, float]) -> list[Rendering]:
+    def _glanced(weights: Mapping[Rendering, float], best: Rendering) -> list[Rendering]:
         """Return the renderings that a forecast while typing weighs: those of few orders, each with all its reuse."""
         groups: dict[tuple[Order, bool], float] = {}
         for one, weight in weights.items():
             groups[one.order, one.answers] = groups.get((one.order, one.answers), 0.0) + weight
-        kept = sorted((key for key in groups if groups[key] >= 0.02), key=lambda key: -groups[key])[:GLANCED]
+        likely = (key for key in groups if groups[key] >= 0.02)
+        kept = sorted(likely, key=groups.__getitem__, reverse=True)[:GLANCED]
         chosen = [one for one in weights if (one.order, one.answers) in kept and weights[one] >= 0.02]
-        best = max(weights, key=lambda one: weights[one])
         return chosen if best in chosen else [best, *chosen]
 
     def with_new_values(self, prediction: Prediction, offset: int) -> Prediction:
@@ -177,11 +178,11 @@ class Predictor:
             if sent is None or request.prompt_tokens is None:
                 return []
             measure = self._measure(sent.view, order)
-            depth = len(measure.text)
+            depth = len(measure.view.text)
             if request.answer:
                 answer = answer_in(order, request.answer)
                 parts = (*measure.view.parts, ViewPart("content", -1, depth, depth + len(answer)))
-                measure = Measure(CacheView(measure.text + answer, parts), self._learned.estimator, measure)
+                measure = Measure(CacheView(measure.view.text + answer, parts), self._learned.estimator, measure)
             found = self._anchors[key] = measure, depth
             if len(self._anchors) > ANCHORS:
                 self._anchors.popitem(last=False)
@@ -190,7 +191,7 @@ class Predictor:
         anchors = [Anchor(measure, depth, float(request.prompt_tokens))]
         if answers and request.answer and request.completion_tokens:
             tokens = float(request.prompt_tokens + request.completion_tokens - 1)
-            anchors.append(Anchor(measure, len(measure.text), tokens))
+            anchors.append(Anchor(measure, len(measure.view.text), tokens))
         return anchors
 
     def _reach(
@@ -200,8 +201,11 @@ class Predictor:
         steps = path.tree.steps(path.nodes, rendering.reuse)
         if self._learned.round_robin.replicas:
             steps = self._requests.steps_in_turn(path, self._learned.round_robin.replicas, rendering.reuse)
-        steps = self._requests.known_steps(steps)
-        slots = self._requests.held_by_slots(path, order, rendering.reuse, sizer.length)
+        since = self._requests.since
+        if since is not None:  # what was sent before it is lost
+            lost = (at for at, step in enumerate(steps) if self._requests[step.newest].at < since)
+            steps = steps[: next(lost, len(steps))]
+        slots = self._requests.held_by_slots(path, order, rendering.reuse)
         same = next((one for one in made if one.steps == steps and one.slots == slots), None)
         if same is not None:
             return same
@@ -276,7 +280,7 @@ def _limit(view: CacheView, ordered: CacheView, upto: int) -> int:
     """Return the first offset in an order that belongs to canonical offsets from `upto` on."""
     starts = {(part.kind, part.index): part.start for part in ordered.parts}
     found = [len(ordered.text)]
-    at = bisect_left(view.parts, upto, key=lambda part: part.end)
+    at = bisect_left(view.parts, upto, key=attrgetter("end"))
     for part in view.parts[at:]:
         if part.kind != "tool":
             start = starts.get((part.kind, part.index))

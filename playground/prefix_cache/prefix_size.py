@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, islice
-from math import sqrt
+from math import hypot, sqrt
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -51,29 +52,27 @@ class Measure:
         known = _equal_parts(view, before.view) if before is not None and before.estimator is estimator else 0
         self._counts: list[Counts] = before._counts[:known] if before is not None else []
         self._before: list[Counts] = before._before[: known + 1] if before is not None else [NOTHING]
-        self._counts.extend(self._part_counts(number) for number in range(known, len(view.parts)))
+        self._counts.extend(self._counts_in(at, view.parts[at].end) for at in range(known, len(view.parts)))
         self._before.extend(islice(accumulate(self._counts[known:], add, initial=self._before[-1]), 1, None))
         self._tokens_of: list[float] | None = None
         self._priced_with: Counts | None = before._priced_with if before is not None else None
         """The factors with which `_tokens_of`, or `_known_tokens` before, was computed."""
         self._known_tokens = (before._tokens_of or [])[:known] if before is not None else []
 
-    def _part_counts(self, number: int) -> Counts:
-        part = self.view.parts[number]
-        text = self.view.text[part.start : part.end]
+    def _counts_in(self, number: int, end: int) -> Counts:
+        """Return the counts of a part, up to a code point of the view's text."""
+        parts = self.view.parts
+        part = parts[number]
+        text = self.view.text[part.start : end]
         if part.kind != "tool":
             counts = self.estimator.counts(text)
         else:
             counts = self.estimator.tool_counts(text)
-            if number == 0 or self.view.parts[number - 1].kind != "tool":
+            if number == 0 or parts[number - 1].kind != "tool":
                 counts = add(counts, TOOLS_HEAD)
-            if number + 1 == len(self.view.parts) or self.view.parts[number + 1].kind != "tool":
+            if end == part.end and (number + 1 == len(parts) or parts[number + 1].kind != "tool"):
                 counts = add(counts, TOOLS_TAIL)
         return add(counts, PROMPT_HEAD) if number == 0 else counts
-
-    @property
-    def text(self) -> str:
-        return self.view.text
 
     @property
     def total(self) -> float:
@@ -96,21 +95,12 @@ class Measure:
 
     def counts_upto(self, offset: int) -> Counts:
         """Return characters by class before a code point of the view's text."""
-        parts = self.view.parts
-        at = bisect_right(parts, offset, key=lambda part: part.start) - 1
+        at = bisect_right(self.view.parts, offset, key=attrgetter("start")) - 1
         if at < 0 or not offset:
             return NOTHING
-        part = parts[at]
-        if offset >= part.end:
+        if offset >= self.view.parts[at].end:
             return self._before[at + 1]
-        text = self.view.text[part.start : offset]
-        if part.kind != "tool":
-            counts = add(self._before[at], self.estimator.counts(text))
-        else:
-            counts = add(self._before[at], self.estimator.tool_counts(text))
-            if at == 0 or parts[at - 1].kind != "tool":
-                counts = add(counts, TOOLS_HEAD)
-        return add(counts, PROMPT_HEAD) if at == 0 else counts
+        return add(self._before[at], self._counts_in(at, offset))
 
     def counts_between(self, start: int, end: int) -> Counts:
         """Return characters by class between two code points of the view's text."""
@@ -121,7 +111,7 @@ class Measure:
 def _equal_parts(view: CacheView, other: CacheView) -> int:
     """Return how many parts at the beginning have equal counts in both, whatever parts follow them."""
     shared = common_prefix(view.text, other.text)
-    count = bisect_right(view.parts, shared, key=lambda part: part.end)
+    count = bisect_right(view.parts, shared, key=attrgetter("end"))
     count = next(
         (
             at
@@ -164,25 +154,17 @@ class PrefixSizer:
         self._measure, self._block, self._width = measure, block, width
         self._anchors = anchors
         self._estimator = measure.estimator
-        self._ratio = self._anchor_ratio()
+        self._ratio = 1.0
+        """Counted over estimated tokens of the newest similar prompt."""
+        if anchors:
+            estimated = anchors[0].measure.upto(anchors[0].depth)
+            self._ratio = anchors[0].tokens / estimated if estimated > 0 and anchors[0].tokens > 0 else 1.0
         self._marks = self._on_path(path, answers=answers)
         self._known: dict[int, Size] = {}
 
-    @property
-    def length(self) -> int:
-        """Code points of the whole text."""
-        return len(self._measure.text)
-
-    def _anchor_ratio(self) -> float:
-        """Return counted over estimated tokens of the newest similar prompt."""
-        if not self._anchors:
-            return 1.0
-        anchor = self._anchors[0]
-        estimated = anchor.measure.upto(anchor.depth)
-        return anchor.tokens / estimated if estimated > 0 and anchor.tokens > 0 else 1.0
-
     def _on_path(self, path: Sequence[tuple[MatchNode, int]], *, answers: bool) -> list[_Mark]:
-        """Exact counts at the ends of earlier requests, and depths at which a report ended."""
+        """Return exact counts at the ends of earlier requests, and depths at which a report ended, without those that
+        disagree with the exact ones around them."""
         marks = {0: _Mark(0, NOTHING, Size(0.0, 0.0))}
         for node, depth in path:
             for at, (low, block) in (node.served or {}).items():
@@ -194,13 +176,8 @@ class PrefixSizer:
                 exact = node.exact
             if exact is not None and depth == node.depth:
                 marks[depth] = _Mark(depth, self._measure.counts_upto(depth), Size(exact, 0.0))
-        ordered = sorted(marks.values(), key=lambda mark: mark.depth)
-        return self._plausible(ordered)
-
-    def _plausible(self, marks: list[_Mark]) -> list[_Mark]:
-        """Leave out marks that disagree with the exact ones around them."""
         kept: list[_Mark] = []
-        for mark in marks:
+        for _, mark in sorted(marks.items()):
             if kept and mark.size.error and not self._agrees(kept[-1], mark):
                 continue
             while kept and not mark.size.error and kept[-1].size.tokens > mark.size.tokens:
@@ -217,19 +194,15 @@ class PrefixSizer:
             apart = min(
                 apart, abs(before.size.tokens + tokens * self._ratio - mark.size.tokens) / max(self._ratio, 1.0)
             )
-        if apart <= self._block + UNLIKELY * _hypotenuse(before.size.error, mark.size.error):
+        if apart <= self._block + UNLIKELY * hypot(before.size.error, mark.size.error):
             return True  # whatever the deviation of the estimate, which takes most of the time
         error = self._estimator.deviation(counts) * self._width
-        return apart <= self._block + UNLIKELY * _hypotenuse(error, before.size.error, mark.size.error)
+        return apart <= self._block + UNLIKELY * hypot(error, before.size.error, mark.size.error)
 
     def size(self, depth: int) -> Size:
         """Return the tokens before code point `depth`."""
-        found = self._known.get(depth)
-        if found is None:
-            found = self._known[depth] = self._find(depth)
-        return found
-
-    def _find(self, depth: int) -> Size:
+        if depth in self._known:
+            return self._known[depth]
         before = self._marks[0]
         after: _Mark | None = None
         for mark in self._marks:
@@ -249,36 +222,33 @@ class PrefixSizer:
                 found = self._bridge(counts, before, end, tokens, error)
             else:
                 found = self._behind(counts, depth, anchor)
-            best = min(best, found, key=lambda size: size.error)
+            best = min(best, found, key=attrgetter("error"))
+        self._known[depth] = best
         return best
 
     def _behind(self, counts: Counts, depth: int, anchor: Anchor) -> Size:
         """Return the size at a depth behind an anchor's: its count, with what follows the shared text exchanged."""
-        shared = min(common_prefix(self._measure.text, anchor.measure.text), anchor.depth, depth)
+        shared = min(common_prefix(self._measure.view.text, anchor.measure.view.text), anchor.depth, depth)
         upto = self._measure.counts_upto(shared)
         mine, my_error = self._estimate(counts, upto)
         theirs, their_error = self._estimate(anchor.measure.counts_upto(anchor.depth), upto)
-        return Size(max(anchor.tokens - theirs + mine - CUT[0], 0.0), _hypotenuse(my_error, their_error, CUT[1]))
+        return Size(max(anchor.tokens - theirs + mine - CUT[0], 0.0), hypot(my_error, their_error, CUT[1]))
 
     def _bridge(self, counts: Counts, before: _Mark, after: _Mark | None, tokens: float, error: float) -> Size:
         """Between two marks with a known distance, what both estimates miss of it is divided by their variances."""
         if after is not None:
             rest, rest_error = self._estimate(after.counts, counts)
-            across = _hypotenuse(before.size.error, after.size.error)
+            across = hypot(before.size.error, after.size.error)
             missed = after.size.tokens - before.size.tokens - tokens - rest
             total = error**2 + rest_error**2 + across**2
             share = error**2 / total if total else 0.0
             tokens = max(tokens + missed * share, 0.0)
             error *= sqrt(max(1 - share, 0.0))
-        return Size(max(before.size.tokens + tokens - CUT[0], 0.0), _hypotenuse(before.size.error, error, CUT[1]))
+        return Size(max(before.size.tokens + tokens - CUT[0], 0.0), hypot(before.size.error, error, CUT[1]))
 
     def _estimate(self, upper: Counts, lower: Counts) -> tuple[float, float]:
         counts = subtract(upper, lower)
         return max(self._estimator.tokens(counts), 0.0), self._estimator.deviation(counts) * self._width
-
-
-def _hypotenuse(*sides: float) -> float:
-    return sqrt(sum(side * side for side in sides))
 
 
 _POINTS = (-2.1, -1.645, -1.28, -0.84, -0.52, -0.25, 0.0, 0.25, 0.52, 0.84, 1.28, 1.645, 2.1)
@@ -314,24 +284,22 @@ def interval(sizes: Iterable[tuple[float, Size]], units: Sequence[CacheUnit], mo
     for weight, size in sizes:
         weights[size] = weights.get(size, 0.0) + weight
     outcomes: dict[float, float] = {}
-    for size, weight in weights.items():
-        _spread(outcomes, size, weight, units, most)
+    for size, share in weights.items():
+        points = zip(_POINTS, _SHARES, strict=True) if size.error >= 0.05 else ((0.0, 1.0),)
+        # At least one token is always computed.
+        spread = [
+            (max(min(size.tokens + point * size.error, most - 1), 0.0), weight * share) for point, weight in points
+        ]
+        for unit in units:
+            for tokens, weight in spread:
+                served = unit.served(tokens) if unit.block > 1 else round(tokens) if tokens >= unit.minimum else 0.0
+                outcomes[served] = outcomes.get(served, 0.0) + weight * unit.weight
     if not outcomes:
         return ForecastInterval(0.0, 0.0, 0.0)
     near = max(NEAR, units[0].block if units else NEAR)
     tokens = _most_probable(outcomes, near)
     low, high = _quantile(outcomes, TAIL), _quantile(outcomes, 1 - TAIL)
     return ForecastInterval(tokens, min(low, tokens), max(high, tokens))
-
-
-def _spread(outcomes: dict[float, float], size: Size, share: float, units: Sequence[CacheUnit], most: float) -> None:
-    points = zip(_POINTS, _SHARES, strict=True) if size.error >= 0.05 else ((0.0, 1.0),)
-    # At least one token is always computed.
-    sizes = [(max(min(size.tokens + point * size.error, most - 1), 0.0), weight * share) for point, weight in points]
-    for unit in units:
-        for tokens, weight in sizes:
-            served = unit.served(tokens) if unit.block > 1 else round(tokens) if tokens >= unit.minimum else 0.0
-            outcomes[served] = outcomes.get(served, 0.0) + weight * unit.weight
 
 
 def _most_probable(outcomes: dict[float, float], near: float) -> float:

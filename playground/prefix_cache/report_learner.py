@@ -48,9 +48,9 @@ class ReportLearner:
         assert usage.prompt_tokens is not None
         measure = prediction.measures.get("first", prediction.measure)
         order: Order = "first" if "first" in prediction.measures else self._requests.order_of(prediction.rendering)
-        start, tokens = self._counted(order, measure.text, len(measure.text) - 1)
-        if usage.prompt_tokens > tokens and len(measure.text) - start >= 8:
-            counts = measure.counts_between(start, len(measure.text))
+        start, tokens = self._counted(order, measure.view.text, len(measure.view.text) - 1)
+        if usage.prompt_tokens > tokens and len(measure.view.text) - start >= 8:
+            counts = measure.counts_between(start, len(measure.view.text))
             self._learned.estimator.learn(counts, usage.prompt_tokens - tokens)
         message = usage.message
         text = message.get("content") if message else None
@@ -199,7 +199,7 @@ class ReportLearner:
                 continue  # the counted prompt shows that the report ended elsewhere
             done.add(order)
             measure = prediction.measures[one.rendering.order]
-            text = measure.text
+            text = measure.view.text
             if one.depth >= len(text):
                 continue
             if one.rendering == prediction.rendering and step <= SMALL_BLOCK:
@@ -211,7 +211,7 @@ class ReportLearner:
 
     def _learn_prefix(self, order: Order, measure: Measure, depth: int, tokens: float, noise: float) -> None:
         """Learn from where a match ended: only this tells template text before the tools from text after them."""
-        start, known = self._counted(order, measure.text, depth)
+        start, known = self._counted(order, measure.view.text, depth)
         if depth - start >= 8 and tokens - known >= 4:
             self._learned.estimator.learn(measure.counts_between(start, depth), tokens - known, noise=noise)
 

@@ -46,8 +46,10 @@ class Revisions:
 
     def revise(self, cache: EndpointCacheModel, sent: Sent, cached: int) -> Iterator[tuple[str, MissExplanation]]:
         """Yield run ids and explanations that the report of a later request corrects. Each keeps its first sentence."""
+        if not (cached and self._open):
+            return
         matches = [match for match in cache.index.best(sent.text, MATCHES) if match.sent.run_id != sent.run_id]
-        for one in list(self._open) if cached else ():
+        for one in list(self._open):
             why, codes = one.why, [candidate.code for candidate in one.why.candidates]
             kept = _had_it(cache, one.sent, matches, cached)
             left = [candidate for candidate in why.candidates if candidate.code not in (_LOSSES if kept else _OFF)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -65,26 +65,23 @@ class SlotStates(Struct):
     current: int = -1
     saved: list[int] = field(default_factory=list)
 
-    def held(self, tree: MatchTree, shared_with: Callable[[int], int], length: int) -> list[int]:
-        """Return the state that serves a prompt, and the saved one that it would replace the slot's by.
-
-        `shared_with` gives the code points that the prompt shares with a request.
-        """
+    def held(self, path: TreePath) -> list[int]:
+        """Return the state that serves a prompt, and the saved one that it would replace the slot's by."""
         if self.current < 0:
             return []
-        common, own = shared_with(self.current), tree.length(self.current)
-        if common > 0.1 * length and common >= 0.5 * own:
+        common, own = path.shared(self.current), path.tree.length(self.current)
+        if common > 0.1 * path.length and common >= 0.5 * own:
             return [self.current]
         best, keep, shared = None, common / max(own, 1), common
         for number in self.saved:
-            other, size = shared_with(number), tree.length(number)
+            other, size = path.shared(number), path.tree.length(number)
             if size and other / size >= 0.25 and other / size > keep and other > shared:
                 best, keep, shared = number, other / size, other
         return [self.current, -1] if best is None else [best, best]
 
-    def take(self, tree: MatchTree, shared_with: Callable[[int], int], length: int, number: int) -> None:
+    def take(self, path: TreePath, number: int) -> None:
         """Serve a prompt: exchange the slot's state if the rule says so, and put the new request into the slot."""
-        found = self.held(tree, shared_with, length)
+        found = self.held(path)
         if len(found) == 2:
             if self.current not in self.saved:
                 self.saved = [*self.saved[-(STATES - 1) :], self.current]
@@ -116,7 +113,8 @@ class SentRequests:
         """Of the requests whose answers have tool calls, see `FormCuts`."""
         self.trees: dict[Order, MatchTree] = {order: MatchTree(self._cuts) for order in ("first", "system_last")}
         self._requests: list[SentRequest] = []
-        self._numbers: dict[str, int] = {}
+        self.numbers: dict[str, int] = {}
+        """By run id."""
         self._answered: deque[int] = deque()
         """Numbers of the requests whose answers are in memory, oldest first."""
         self._answer_chars = 0
@@ -131,22 +129,18 @@ class SentRequests:
     def __getitem__(self, number: int) -> SentRequest:
         return self._requests[number]
 
-    def number_of(self, run_id: str) -> int | None:
-        """Return the number of a request; None if it is unknown."""
-        return self._numbers.get(run_id)
-
     def sent(self, number: int) -> Sent | None:
         """Return a request as it was sent, by its number."""
         return self.index.get(self._requests[number].run_id) if 0 <= number < len(self._requests) else None
 
     def answer_of(self, run_id: str) -> str:
         """Return the answer of a request as the next prompt would contain it; empty if unknown."""
-        number = self._numbers.get(run_id)
+        number = self.numbers.get(run_id)
         return "" if number is None else self._requests[number].answer
 
     def usage_of(self, run_id: str) -> tuple[int | None, int | None]:
         """Return the reported prompt and completion tokens of a request."""
-        number = self._numbers.get(run_id)
+        number = self.numbers.get(run_id)
         if number is None:
             return None, None
         return self._requests[number].prompt_tokens, self._requests[number].completion_tokens
@@ -167,13 +161,13 @@ class SentRequests:
         """Add a request that was accepted to all trees and slots."""
         number = len(self._requests)
         self._requests.append(SentRequest(sent.run_id, sent.at))
-        self._numbers[sent.run_id] = number
+        self.numbers[sent.run_id] = number
         for order, tree in self.trees.items():
             text = opened(sent.view, order)
             path = TreePath(tree, text)
             for slots in (2, 4):
                 use_slot(self._slots.setdefault((order, slots), []), slots, number, path)
-            self._states.setdefault(order, SlotStates()).take(tree, path.shared, path.length, number)
+            self._states.setdefault(order, SlotStates()).take(path, number)
             tree.add(number, text)
             self._slots[order, 1] = [number]
         self.index.add(sent)
@@ -258,14 +252,6 @@ class SentRequests:
 
     # -- what the cache may hold -----------------------------------------------------------------------------------
 
-    def known_steps(self, steps: list[MatchStep]) -> list[MatchStep]:
-        """Return the steps that the cache can know: those before the first one of a request before `since`."""
-        since = self.since
-        if since is not None:
-            alive = next((at for at, step in enumerate(steps) if self._requests[step.newest].at < since), len(steps))
-            steps = steps[:alive]
-        return steps
-
     def steps_in_turn(self, path: TreePath, replicas: int, reuse: Reuse) -> list[MatchStep]:
         """Return what the next request shares with those that went to its replica, the shortest prefix first."""
         found: list[MatchStep] = []
@@ -276,13 +262,13 @@ class SentRequests:
                 found.append(MatchStep(depth, number, 1))
         return found
 
-    def held_by_slots(self, path: TreePath, order: Order, reuse: Reuse, length: int) -> dict[int, int]:
-        """Return up to which depth of a prompt of `length` code points a server with slots finds it, by SLOTS."""
+    def held_by_slots(self, path: TreePath, order: Order, reuse: Reuse) -> dict[int, int]:
+        """Return up to which depth of a prompt a server with slots finds it, by SLOTS."""
         tree, slots = path.tree, {}
         for count in SLOTS:
             held = self._slots.get((order, count), [])
             if not count:
-                held = self._states.get(order, SlotStates()).held(tree, path.shared, length)[:1]
+                held = self._states.get(order, SlotStates()).held(path)[:1]
             known_by = (one for one in held if self.since is None or self._requests[one].at >= self.since)
             slots[count] = max((tree.reused(path.shared(one), one, reuse) for one in known_by), default=0)
         return slots

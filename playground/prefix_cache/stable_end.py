@@ -31,18 +31,14 @@ def part_tokens(prompt_forecast: PromptForecast, total: int) -> list[int]:
     by_part = {(part.part, part.index): part.tokens for part in prompt_forecast.parts}
     catalogue = sum(part.tokens for part in prompt_forecast.parts if part.part == "tool")
     messages = range(len(prompt_forecast.view.document.messages))
-    return _shares((catalogue, *(by_part.get(("message", index), 0.0) for index in messages)), total)
-
-
-def _shares(parts: Sequence[float], total: int) -> list[int]:
-    """Return `parts` scaled and rounded to whole numbers that add up to `total`."""
+    parts = (catalogue, *(by_part.get(("message", index), 0.0) for index in messages))
     whole = sum(parts)
     if whole <= 0:
         return [0] * len(parts)
     exact = [part * total / whole for part in parts]
     rounded = [floor(part) for part in exact]
-    by_rest = sorted(range(len(parts)), key=lambda number: rounded[number] - exact[number])
-    for number in by_rest[: total - sum(rounded)]:
+    by_rest = sorted((low - size, number) for number, (low, size) in enumerate(zip(rounded, exact, strict=True)))
+    for _, number in by_rest[: total - sum(rounded)]:
         rounded[number] += 1
     return rounded
 

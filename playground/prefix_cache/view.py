@@ -8,9 +8,10 @@ not contain, so that two prompts share a prefix exactly as far as their parts ar
 from __future__ import annotations
 
 import json
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Literal, NamedTuple, cast
 
 from msgspec import Struct
@@ -101,13 +102,9 @@ class CacheView(Struct, frozen=True):
         """
         if not self.parts:
             return None
-        at = bisect_right(self.parts, offset, key=lambda part: part.start) - 1
+        at = bisect_right(self.parts, offset, key=attrgetter("start")) - 1
         part = self.parts[max(at, 0)]
         return part, min(max(offset - part.start, 0), part.end - part.start)
-
-    def end_of(self, messages: int) -> int:
-        """Return the number of parts of a canonical view up to the end of its first messages, tools included."""
-        return bisect_left(self.parts, (True, messages), key=lambda part: (part.kind != "tool", part.index))
 
 
 KEPT_CHARS = 1_000_000
@@ -490,7 +487,9 @@ def view_of_document(document: Document, before: DocumentView | None = None) -> 
     builder = _Builder()
     same = _same_messages(document, before) if before is not None else 0
     if before is not None and same:
-        builder.begin(before.view, before.view.end_of(same))
+        parts = before.view.parts
+        later = (at for at, part in enumerate(parts) if part.kind != "tool" and part.index >= same)
+        builder.begin(before.view, next(later, len(parts)))
     else:
         for index, tool in enumerate(document.tools):
             builder.add("tool", index, _compact_text(tool.json_text))
@@ -506,7 +505,11 @@ def view_of_document(document: Document, before: DocumentView | None = None) -> 
     view = builder.view()
     by_message = {part.index: part for part in view.parts if part.kind == "content"}
     contents = tuple(map(by_message.get, range(len(document.messages))))
-    first, name = _first_variable(document, contents, rendered)
+    first, name = None, None
+    for message, part, text in zip(document.messages, contents, rendered, strict=True):
+        if part is not None and text is not None and text.cuts:
+            first, name = part.start + text.cuts[0][0], places(message.content or "")[0].name
+            break
     return DocumentView(view, document, contents, tuple(rendered), first, name)
 
 
@@ -520,15 +523,6 @@ def _same_messages(document: Document, before: DocumentView) -> int:
         (at for at, (mine, its) in enumerate(pairs) if mine is not its),
         min(len(document.messages), len(other.messages)),
     )
-
-
-def _first_variable(
-    document: Document, contents: tuple[ViewPart | None, ...], rendered: list[Rendered | None]
-) -> tuple[int | None, str | None]:
-    for message, part, text in zip(document.messages, contents, rendered, strict=True):
-        if part is not None and text is not None and text.cuts:
-            return part.start + text.cuts[0][0], places(message.content or "")[0].name
-    return None, None
 
 
 class _Builder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Literal
 
 from msgspec import Struct
@@ -153,31 +154,29 @@ class _Extent:
 def zones(view: DocumentView, cuts: Cuts, measure: Measure) -> ZoneMap:
     """Return the zones of a document. `measure` is of its text in the order of `cuts`."""
     extent = _Extent(measure)
-    before, upto = (_tokens_before(measure, offset) for offset in (cuts.warm, cuts.stable))
-    parts = view.view.parts
+    parts, ordered = view.view.parts, measure.view.parts
+    opening = ordered[-1].start if ordered else inf  # the opening of the answer belongs to the last message
+    before, upto = (measure.total if at >= opening else measure.upto(at) for at in (cuts.warm, cuts.stable))
     message_zones = tuple(extent.zone(part, cuts) for part in parts if part.kind == "role")
     spans = tuple(
         _content_spans(view, index, extent.whole(part, cuts) if part else message_zones[index], cuts, extent)
         for index, part in enumerate(view.contents)
     )
-    messages, tools = _part_tokens(view, measure)
+    messages, tools = [0.0] * len(view.document.messages), [0.0] * len(view.document.tools)
+    for part, size in zip(ordered, measure.by_part, strict=True):
+        # The opening of the answer belongs to the last message, without messages to the last tool.
+        (tools if part.kind == "tool" or not messages else messages)[part.index] += size
     return ZoneMap(
         messages=spans,
         message_zones=message_zones,
-        message_tokens=messages,
+        message_tokens=tuple(messages),
         tool_zones=tuple(extent.zone(part, cuts) for part in parts if part.kind == "tool"),
-        tool_tokens=tools,
+        tool_tokens=tuple(tools),
         warm_tokens=before,
         stable_tokens=upto - before,
         variable_tokens=measure.total - upto,
         boundary=_boundary(view, cuts, measure),
     )
-
-
-def _tokens_before(measure: Measure, offset: int) -> float:
-    """Return the tokens before an offset; the opening of the answer belongs to the last message."""
-    parts = measure.view.parts
-    return measure.total if parts and offset >= parts[-1].start else measure.upto(offset)
 
 
 def structure(view: DocumentView, cuts: Cuts, measure: Measure) -> tuple[StructureSpan, ...]:
@@ -302,16 +301,6 @@ def _in_template(view: DocumentView, index: int, inside: int) -> int:
     return rendered.to_template(inside)
 
 
-def _part_tokens(view: DocumentView, measure: Measure) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    messages = [0.0] * len(view.document.messages)
-    tools = [0.0] * len(view.document.tools)
-    for part, size in zip(measure.view.parts, measure.by_part, strict=True):
-        # The opening of the answer belongs to the last message, without messages to the last tool.
-        to_tools = part.kind == "tool" or not messages
-        (tools if to_tools else messages)[part.index] += size
-    return tuple(messages), tuple(tools)
-
-
 def _boundary(view: DocumentView, cuts: Cuts, measure: Measure) -> Boundary:
     place = cuts.stable
     if cuts.differs_from is None and cuts.variable is not None:
@@ -319,14 +308,17 @@ def _boundary(view: DocumentView, cuts: Cuts, measure: Measure) -> Boundary:
         place = cuts.variable
     tokens = measure.upto(place)
     located = measure.view.locate(place)
-    if located is None or located[0].index < 0 or place >= len(measure.text):
+    if located is None or located[0].index < 0 or place >= len(measure.view.text):
         return Boundary(None, 0, measure.total if place else tokens, "nothing in this prompt varies", "end")
     part, offset = located
-    if part.kind == "content" and (rendered := view.rendered[part.index]) is not None:
-        offset = rendered.to_template(offset)
-    offset = _content_place(view, part, offset)
+    if part.kind == "content":
+        rendered = view.rendered[part.index]
+        offset = offset if rendered is None else rendered.to_template(offset)
+    else:  # before the content 0, after it the content's length
+        behind = part.kind in ("tool_calls", "extra")
+        offset = len(view.document.messages[part.index].content or "") if behind else 0
     if cuts.differs_from is not None:
-        rest = measure.text[place : max(part.end - 1, place)]
+        rest = measure.view.text[place : max(part.end - 1, place)]
         return _differs(view, part, offset, rest, cuts.differs_from, tokens)
     if view.first_variable_name is None:
         return Boundary(None, 0, tokens, "nothing in this prompt varies", "end")
@@ -347,14 +339,6 @@ def _varies(view: DocumentView, part: ViewPart, offset: int, tokens: float) -> B
     name = view.first_variable_name
     cause = f"ends at {{{{{name}}}}}, {_where(view, part, offset)}: everything after it is fresh"
     return Boundary(part.index, offset, tokens, cause, "variable", name)
-
-
-def _content_place(view: DocumentView, part: ViewPart, offset: int) -> int:
-    """Return an offset in a part as one in its message's content: before the content 0, after it the content's
-    length."""
-    if part.kind in ("tool_calls", "extra"):
-        return len(view.document.messages[part.index].content or "")
-    return offset if part.kind == "content" else 0
 
 
 def _where(view: DocumentView, part: ViewPart, offset: int) -> str:

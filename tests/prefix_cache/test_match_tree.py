@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playground.prefix_cache.match_tree import MatchTree, depths_of
+from playground.prefix_cache.match_tree import MatchTree, TreePath
 from playground.prefix_cache.view import Reuse
 from tests.prefix_cache.prompts import slow_prefix
 
@@ -32,7 +32,7 @@ def test_steps_longest_shared_prefix_and_newest_user_match_a_plain_search(
             users = [number for number, length in enumerate(lengths) if length >= step.depth]
             assert (step.newest, step.count) == (users[-1], len(users))
         for number, length in enumerate(lengths):
-            assert tree.reused(tree.shared(depths_of(path), number), number, reuse) == length
+            assert tree.reused(TreePath(tree, text).shared(number), number, reuse) == length
 
 
 def test_exact_counts_stay_at_the_end_of_their_prompt_when_a_node_is_split() -> None:

@@ -71,16 +71,16 @@ def test_sizer_counted_prompt_of_costly_text_sizes_a_longer_prompt_and_keeps_the
     estimator = TokenEstimator()
     earlier, now = prompt("10:00", "Where is it?"), prompt("10:05", "Where is it?", "And when does it come?")
     tree = MatchTree()
-    tree.add(0, prompt("09:55", "Where is it?").text)
-    tree.add(1, earlier.text)
-    path = tree.path(now.text)
+    tree.add(0, prompt("09:55", "Where is it?").view.text)
+    tree.add(1, earlier.view.text)
+    path = tree.path(now.view.text)
     depth = path[-1][1]
     path[-1][0].served = {depth: (18_560, 16)}
-    sizer = PrefixSizer(now, path, 16, 1.0, answers=False, anchors=[Anchor(earlier, len(earlier.text), 18_600.0)])
+    sizer = PrefixSizer(now, path, 16, 1.0, answers=False, anchors=[Anchor(earlier, len(earlier.view.text), 18_600.0)])
     assert sizer.size(depth).tokens == pytest.approx(18_568, abs=8)
-    assert sizer.size(len(now.text)).tokens == pytest.approx(18_606, abs=8)
+    assert sizer.size(len(now.view.text)).tokens == pytest.approx(18_606, abs=8)
     alone = PrefixSizer(now, path, 16, 1.0, answers=False)
-    assert alone.size(len(now.text)).tokens < 5_000
+    assert alone.size(len(now.view.text)).tokens < 5_000
 
 
 def wide(tokens: float = 2_000.0) -> ForecastInterval:
