@@ -18,6 +18,8 @@ from playground.experiments.comparison import (
     MOST_RUNS,
     TAG,
     CacheStart,
+    ComparedColumn,
+    ComparisonReport,
     Looked,
     Order,
     Piece,
@@ -36,8 +38,7 @@ from playground.experiments.comparison import (
     text_changes,
     without_marker,
 )
-from playground.experiments.comparison_report import ComparedColumn, ComparisonReport
-from playground.experiments.repeat import answer_text
+from playground.experiments.lab import answer_text
 from playground.prompt.document import Document, names
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import load

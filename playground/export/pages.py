@@ -12,16 +12,18 @@ from msgspec.structs import replace
 
 from playground import __version__
 from playground.client.endpoint import cost
-from playground.experiments.comparison import LETTERS, Piece, text_changes
-from playground.experiments.comparison_report import (
+from playground.experiments.comparison import (
     CACHE_STARTS,
+    LETTERS,
     ORDERS,
     ComparedColumn,
     ComparisonReport,
+    Piece,
     cost_texts,
     prefix_text,
     start_warnings,
     summary,
+    text_changes,
     variant_changes,
 )
 from playground.export.masking import masked_run, masked_text
