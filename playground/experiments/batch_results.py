@@ -23,7 +23,7 @@ from playground.prompt.field_errors import FieldError, InputError, UnwritableOut
 from playground.runs.metrics import decimal
 from playground.runs.state import RunState
 from playground.runs.summary import error_object, rounded_ms, wire_tool_calls, wire_usage
-from playground.storage.paths import write_shared
+from playground.storage.paths import append_whole, write_shared
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -187,23 +187,9 @@ def _count(value: Json) -> int | None:
 
 
 COLUMNS = (
-    "row",
-    "request_id",
-    "status",
-    "phase",
-    "text",
-    "tool_calls",
-    "finish_reason",
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "cached_tokens",
-    "cost",
-    "error",
-    "checks",
-    "variables",
-    "earlier",
-    "attempts",
+    *("row", "request_id", "status", "phase", "text", "tool_calls", "finish_reason", "prompt_tokens"),
+    *("completion_tokens", "total_tokens", "cached_tokens", "cost", "error", "checks", "variables", "earlier"),
+    *("attempts",),
 )
 _COLUMN_NAMES = (COLUMNS, COLUMNS[:-1], COLUMNS[:-2])
 """Of a table of this version and of earlier ones."""
@@ -257,18 +243,8 @@ def failed_result(
     number: int, variables: Mapping[str, str], message: str, earlier: Earlier | None = None
 ) -> dict[str, Json]:
     """Return the result of a row that was not sent."""
-    result: dict[str, Json] = {
-        "row": number,
-        "variables": {name: redact(value, None) for name, value in variables.items()},
-        "phase": "failed",
-        "text": "",
-        "tool_calls": [],
-    }
-    result |= dict.fromkeys(("request_id", "status", "finish_reason", "usage", "cost", "ttft_ms", "run_id"))
-    result |= {"error": {"kind": "input", "message": message}, "attempts": 0}
-    if earlier:
-        result["earlier"] = earlier.fields()
-    return result
+    result = result_of(number, variables, RunState(), Rates(), {}, earlier=earlier)
+    return {**result, "phase": "failed", "error": {"kind": "input", "message": message}}
 
 
 class ResultFile:
@@ -447,17 +423,8 @@ class ResultFile:
         self._note_line(self._file_line())
 
     def _append(self, line: bytes) -> None:
-        """Append a whole line, or nothing: what a full disk took of it is removed. Raises OSError."""
         assert self._file is not None
-        before, rest = os.fstat(self._file.fileno()).st_size, memoryview(line)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) or 0 :]
-            os.fsync(self._file.fileno())
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(self._file.fileno(), before)
-            raise
+        append_whole(self._file.fileno(), line)
         self._digest.update(line)
 
     def close(self, *, complete: bool) -> None:

@@ -138,7 +138,6 @@ class BatchLine(Struct):
 
     @property
     def checks(self) -> dict[str, bool]:
-        """Return the result of each check."""
         found = (self.result or {}).get("checks")
         return {name: bool(passed) for name, passed in found.items()} if isinstance(found, dict) else {}
 
@@ -219,7 +218,6 @@ class BatchLines(Sequence[BatchLine]):
                 self.set(line.item.row.number, "queued")
 
     def numbers(self, status: Status) -> frozenset[int]:
-        """Return the numbers of the rows with a status."""
         return frozenset(line.item.row.number for line in self._lines if line.status == status)
 
     @property
@@ -344,7 +342,6 @@ class SavedBatch(Struct, frozen=True):
 
     @property
     def results(self) -> Path:
-        """Return the path of the result file."""
         return self.folder / _RESULTS
 
 
@@ -558,7 +555,6 @@ class BatchSession:
 
     @property
     def paused(self) -> bool:
-        """Return whether the batch is paused."""
         return self._job is not None and self._job.runner.paused
 
     @property

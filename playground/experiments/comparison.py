@@ -431,7 +431,6 @@ class ComparedColumn(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Return the column's name."""
         return self.variant.document.name or "Untitled"
 
     @property

@@ -65,7 +65,6 @@ class LabPlan(Struct, frozen=True):
         return max(self.gaps, default=0.0)
 
     def document(self, step: int) -> Document:
-        """Return the document that a step sends."""
         text = self.prompts[self.steps[step].prompt]
         return Document(
             name="cache lab",
@@ -493,7 +492,6 @@ class Drift(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """Return the result as a sentence."""
         lost = f" {self.failed} ended without an answer." if self.failed else ""
         if not self.answers:
             return f"None of {self.asked} requests got an answer."

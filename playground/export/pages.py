@@ -27,8 +27,8 @@ from playground.experiments.comparison import (
     variant_changes,
 )
 from playground.export.masking import masked_run, masked_text
-from playground.export.terminal import visible, visible_line
-from playground.export.ticket import fenced, token_and_time_rows
+from playground.export.terminal import fenced, markdown_line, visible, visible_line
+from playground.export.ticket import token_and_time_rows
 from playground.prompt.diff import DiffRow
 from playground.requestlog.records import StoredRun
 from playground.runs.metrics import UNKNOWN, dollars
@@ -220,8 +220,7 @@ def _markdown(report: ComparisonReport) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text as one line of Markdown without markup. Masked first: an escape would divide a key."""
-    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|!" else char for char in masked_text(visible_line(text)))
+    return markdown_line(masked_text(visible_line(text)))
 
 
 def _html(report: ComparisonReport) -> str:

@@ -32,7 +32,7 @@ from playground.client.redact import redact
 from playground.client.response_decoder import HEADERS
 from playground.export.masking import masked_run
 from playground.export.snippets import as_curl
-from playground.export.terminal import visible_line
+from playground.export.terminal import fenced, visible_line
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
 from playground.runs.metrics import (
@@ -61,22 +61,10 @@ _KEPT = frozenset(
 """Fields with protocol values. Every other text is content of the user or the model."""
 _SHAPES = frozenset(
     (
-        *(
-            "",
-            "messages",
-            "further_choices",
-            "message",
-            "content",
-            "image_url",
-            "input_audio",
-            "file",
-            "tool_calls",
-            "function",
-            "tools",
-            "tool_choice",
-        ),
-        *("response_format", "json_schema", "stream_options", "usage", "parameters", "schema", "items", "prefixItems"),
-        *("additionalProperties", "anyOf", "oneOf", "allOf", "not", "if", "then", "else", "contains", "propertyNames"),
+        *("", "messages", "further_choices", "message", "content", "image_url", "input_audio", "file", "tool_calls"),
+        *("function", "tools", "tool_choice", "response_format", "json_schema", "stream_options", "usage"),
+        *("parameters", "schema", "items", "prefixItems", "additionalProperties", "anyOf", "oneOf", "allOf", "not"),
+        *("if", "then", "else", "contains", "propertyNames"),
     )
 )
 """Fields whose objects have member names of the protocol or of JSON Schema."""
@@ -384,14 +372,6 @@ def _reproduce(record: RequestRecord, contents: Contents) -> str:
     command = as_curl(record) if whole else as_curl(record, "request.json")
     where = "" if whole else " The body is left out: the sender can put it into request.json."
     return f"## To see it again\n\nThe key is read from the environment.{where}\n\n{fenced(command, 'sh')}"
-
-
-def fenced(text: str, language: str = "") -> str:
-    """Return a code block with a fence longer than any in the text."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _qt_version() -> str:

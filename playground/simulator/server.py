@@ -48,7 +48,6 @@ class SpeechRoutes:
         self._busy = 0
 
     def add_to(self, application: web.Application) -> None:
-        """Add the two routes."""
         application.router.add_post("/waves/v1/tts", self._whole)
         application.router.add_post("/waves/v1/tts/live", self._live)
 
@@ -237,7 +236,6 @@ class Simulator:
         self._disconnects = 0
 
     def application(self) -> web.Application:
-        """Return the routes."""
         application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._envelope])
         application.router.add_post("/waves/v1/chat/completions", self._completions)
         at_once = None if self._options.plan == "none" else 1

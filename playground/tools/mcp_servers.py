@@ -293,7 +293,6 @@ class McpSession:
 
     @property
     def over(self) -> bool:
-        """Return whether the session has ended."""
         return self._error is not None
 
     def close(self) -> None:

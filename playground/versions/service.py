@@ -12,7 +12,6 @@ import subprocess
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +21,7 @@ from msgspec import Struct, field
 from playground.client.endpoint import cost
 from playground.client.events import Usage
 from playground.export.masking import masked_text, masked_value
-from playground.export.terminal import visible, visible_line
+from playground.export.terminal import fenced, markdown_line, visible, visible_line
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.diff import changes
 from playground.prompt.document import Document, Json
@@ -32,7 +31,7 @@ from playground.prompt.json_text import MAX_BYTES
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import counted, dollars, percent
 from playground.storage.json_file import FileWriter, read_regular
-from playground.storage.paths import write_private, write_shared
+from playground.storage.paths import append_whole, write_private, write_shared
 from playground.storage.settings import Settings
 from playground.versions.comparison import VersionComparison, compare, summary
 from playground.versions.history import (
@@ -167,16 +166,11 @@ def _utc(at: float) -> str:
 
 
 def _line(text: str) -> str:
-    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|!" else char for char in masked_text(visible_line(text)))
+    return markdown_line(masked_text(visible_line(text)))
 
 
 def _fenced(text: str, language: str = "") -> str:
-    """Return a code block whose fence is longer than any in the text."""
-    shown = masked_text(visible(text))
-    fence = "```"
-    while fence in shown:
-        fence += "`"
-    return f"{fence}{language}\n{shown}\n{fence}"
+    return fenced(masked_text(visible(text)), language)
 
 
 TIMEOUT_S = 5.0
@@ -347,8 +341,7 @@ class VersionStore:
                 raise OSError(
                     None, f"The version history would have more than {MAX_BYTES:,} bytes; delete it to begin again"
                 )
-            _write_all(handle, data, size)
-            os.fsync(handle)
+            append_whole(handle, data)
         finally:
             os.close(handle)
         known = self._read.pop(path, (0, history))
@@ -374,19 +367,6 @@ def _torn(path: Path) -> bool:
             return file.read(1) != b"\n"
     except FileNotFoundError:
         return False
-
-
-def _write_all(handle: int, data: bytes, size: int) -> None:
-    """Append all of `data`, or nothing: `size` is the size before. Raises OSError."""
-    done = 0
-    try:
-        while done < len(data):
-            done += os.write(handle, data[done:])
-    except OSError:
-        with suppress(OSError):
-            if done and os.fstat(handle).st_size == size + done:
-                os.ftruncate(handle, size)
-        raise
 
 
 SETTING = "versions"

@@ -163,7 +163,6 @@ class Silence(Struct, frozen=True):
 
     @property
     def length_s(self) -> float:
-        """Return the length in seconds."""
         return self.ends_at - self.starts_at
 
 
