@@ -264,7 +264,7 @@ FIGURES = [
     ("record.md", "Beyond 128 MB", "playground.recorder.feed:MAX_BACKLOG_BYTES", 128 * 1024 * 1024),
     ("record.md", "the newest 2,000", "playground.ui.controllers.recorder_requests:MAX_ROWS", 2_000),
     ("record.md", "newest 50 conversations", "playground.ui.recorder.programs:MAX_CONVERSATIONS", 50),
-    ("versions.md", "(at most 500)", "playground.versions.commits:MAX_COMMITS", 500),
+    ("versions.md", "(at most 500)", "playground.versions.service:MAX_COMMITS", 500),
     ("versions.md", "whole at every 50th", "playground.versions.history:MAX_CHAIN", 50),
     ("request_log.md", "The first 1,024 rows", "playground.requestlog.ordered:NEAR", 1_024),
     ("request_log.md", "or when 128 wait", "playground.requestlog.log:OPEN_BLOCKS", 128),

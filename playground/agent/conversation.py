@@ -106,7 +106,6 @@ class Turn(Struct, frozen=True):
 
 
 def new_id() -> str:
-    """Return a new id for a turn."""
     return uuid.uuid4().hex
 
 
@@ -144,7 +143,6 @@ class Conversation(Struct, frozen=True):
         return replace(self, turns={**self.turns, turn.id: turn})
 
     def path(self, turn_id: str | None) -> tuple[Turn, ...]:
-        """Return the turns from the first to this one."""
         found: list[Turn] = []
         while turn_id is not None:
             found.append(self.turns[turn_id])
@@ -236,7 +234,6 @@ class Conversation(Struct, frozen=True):
         return self.with_turn(made), made.id
 
     def without(self, turn_id: str) -> Conversation:
-        """Return the conversation without a turn and all turns after it."""
         gone = {turn_id}
         for turn in self.turns.values():
             # A turn is always added after its parent.

@@ -38,8 +38,7 @@ from playground.runs.run import Run
 from playground.simulator.process import SimulatorError
 from playground.storage.json_file import FileWriter, JsonFile
 from playground.tasks import Subscribers
-from playground.tools.mcp_servers import ToolServerError
-from playground.tools.server_secrets import filled
+from playground.tools.mcp_servers import ToolServerError, filled
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog

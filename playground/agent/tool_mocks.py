@@ -38,7 +38,6 @@ class FixedDelay(Struct, frozen=True, tag="fixed", tag_field="kind"):
     ms: float = 0.0
 
     def draw(self, chance: random.Random) -> float:
-        """Return the delay in milliseconds."""
         return self.ms
 
 
@@ -49,7 +48,6 @@ class UniformDelay(Struct, frozen=True, tag="uniform", tag_field="kind"):
     high_ms: float
 
     def draw(self, chance: random.Random) -> float:
-        """Return the delay in milliseconds."""
         return chance.uniform(self.low_ms, self.high_ms)
 
 
@@ -60,7 +58,6 @@ class NormalDelay(Struct, frozen=True, tag="normal", tag_field="kind"):
     deviation_ms: float
 
     def draw(self, chance: random.Random) -> float:
-        """Return the delay in milliseconds."""
         return min(max(chance.gauss(self.mean_ms, self.deviation_ms), 0.0), MOST_DELAY_MS)
 
 
@@ -102,7 +99,6 @@ class ToolMock(Struct, frozen=True, omit_defaults=True):
     cases: tuple[Case, ...] = ()
 
     def reply(self, arguments: Mapping[str, Json]) -> MockReply:
-        """Return the reply to these arguments."""
         return next((case.reply for case in self.cases if case.fits(arguments)), self.otherwise)
 
 
@@ -128,7 +124,6 @@ def all_replies(book: ToolMocks) -> list[MockReply]:
 
 
 def with_replies(book: ToolMocks, change: Callable[[MockReply], MockReply]) -> ToolMocks:
-    """Return the mocks with each reply changed."""
 
     def changed(mock: ToolMock) -> ToolMock:
         return ToolMock(change(mock.otherwise), tuple(Case(case.when, change(case.reply)) for case in mock.cases))

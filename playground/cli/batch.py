@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from playground.cli import FAILED, FINISHED, STOPPED
 from playground.cli.send import endpoint_of, note_version, open_prompt
 from playground.client.endpoint import Endpoint
-from playground.experiments.batch_job import BatchJob, concurrency_of
+from playground.experiments.batch_job import BatchJob, BatchProgress, BatchRunner, concurrency_of
 from playground.experiments.batch_plan import (
     BatchForecast,
     BatchPlan,
@@ -30,6 +30,7 @@ from playground.experiments.batch_plan import (
 )
 from playground.experiments.batch_results import (
     NOTE_SUFFIX,
+    BatchTotals,
     ResultFile,
     check_output,
     format_results,
@@ -46,8 +47,6 @@ from playground.experiments.batch_rows import (
     parse_check,
     read_rows,
 )
-from playground.experiments.batch_runner import BatchProgress, BatchRunner
-from playground.experiments.batch_totals import BatchTotals
 from playground.export.terminal import print_error, print_task_error
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError

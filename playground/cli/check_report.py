@@ -18,8 +18,8 @@ from playground.cli.check_losses import SpanFinding, span_fields
 from playground.client.endpoint import Rates
 from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_line
+from playground.lint.engine import rule_named
 from playground.lint.model import SEVERITIES, Evidence, Finding, FindingPlace, Severity
-from playground.lint.rules.registry import rule_named
 from playground.prefix_cache.json_order import behind_space, member_at
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError
@@ -177,7 +177,7 @@ def _finding(finding: Finding, item: CheckedInput | None) -> Json:
         "title": finding.title,
         "detail": finding.detail,
         "reason": rule.reason if rule else own,
-        "source": {"section": rule.source.section, "sentence": rule.source.sentence} if rule else None,
+        "source": {"section": rule.section, "sentence": rule.sentence} if rule else None,
         "evidence": [_evidence(fact) for fact in finding.evidence],
         "places": [_place(place, item) for place in finding.places],
         "fix": finding.fix.title if finding.fix else None,

@@ -20,10 +20,9 @@ from playground.export.jsonl import to_line
 from playground.export.log_files import FORMATS, Format, Imported, export_into, format_of, import_file
 from playground.export.log_files import export as export_to
 from playground.export.pages import as_html, as_markdown
-from playground.export.redaction import Contents
 from playground.export.snippets import SCRIPTS
 from playground.export.terminal import for_stream, print_error, print_line, visible, visible_line
-from playground.export.ticket import TicketContents, bundle, tickets
+from playground.export.ticket import Contents, TicketContents, bundle, tickets
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.requestlog.filter import LogFilter, parse

@@ -1,26 +1,358 @@
-"""One batch from its plan to its results: sends, checks, prices and stores each row. Shared by window and command."""
+"""One batch from its plan to its results: sends rows, prefixes warm first, stops; checks and stores each row."""
 
 from __future__ import annotations
 
 import asyncio
+import statistics
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from heapq import heappop, heappush
 
 from playground.client.endpoint import Endpoint
-from playground.experiments.batch_plan import Order, PlannedRow, without
-from playground.experiments.batch_results import ResultFile, failed_result, result_of
+from playground.experiments.batch_plan import GROUP_SHARE, MINUTE_S, Order, PlannedRow, without
+from playground.experiments.batch_results import BatchTotals, Earlier, ResultFile, failed_result, result_of
 from playground.experiments.batch_rows import AnswerCheck, run_checks
-from playground.experiments.batch_runner import BatchProgress, BatchRunner, prefixes_held
-from playground.experiments.batch_totals import BatchTotals, Earlier
 from playground.prompt.document import Json
+from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import LogFilter, WordTerm
 from playground.requestlog.log import RequestLog
 from playground.runs.record import group_of_tag, group_tag
 from playground.runs.run import Run
 from playground.runs.service import RequestService
 from playground.runs.state import RunState
+from playground.simulator.process import SimulatorError
 from playground.tasks import Subscribers
+
+LEADER_SHARE = 0.1
+"""A row leads others if they share at least this part of their prompts with it, beyond the part it shares itself."""
+PROBE_SHARE = 0.01
+"""Most of the cached rows so far that a test of a larger limit may cost."""
+HOPELESS_ROWS = 20
+"""If so many rows found nothing of their prefix in the cache, and none found it, order saves nothing."""
+HIT_SHARE = 0.5
+"""Least part of the expected cached tokens that counts as found."""
+PATIENCE = 3.0
+"""A leader blocks further prefixes for at most this multiple of the median time to first token."""
+LEAST_PATIENCE_S = 1.0
+TIMES = 31
+ROOM_OF_PREFIX = 2
+"""Room in the cache per open prefix, in prompts: the other ones are for what differs, and for completions."""
+
+
+def leads(plan: Sequence[PlannedRow]) -> frozenset[int]:
+    """Return the positions of the rows whose prefix others need from the cache."""
+    return frozenset(
+        item.after
+        for item in plan
+        if item.after is not None and item.shared_chars - plan[item.after].shared_chars >= LEADER_SHARE * item.chars
+    )
+
+
+def opens_prefix(item: PlannedRow) -> bool:
+    """Return whether most of a row's prompt is not shared with the rows before it."""
+    return item.shared_chars < GROUP_SHARE * item.chars
+
+
+def prefixes_held(capacity_tokens: float, prompt_tokens: float) -> int:
+    """Return the number of prefixes that may be open in a cache that holds at least `capacity_tokens`, 1 or more.
+
+    `prompt_tokens`: of the longest prompt.
+    """
+    return max(int(min(capacity_tokens / (ROOM_OF_PREFIX * max(prompt_tokens, 1.0)), 1e6)), 1)
+
+
+@dataclass(slots=True)
+class PrefixWindow:
+    """Limit of the prefixes that are open at once: their leader is in flight, and other rows wait for it.
+
+    The limit begins at 1: the rows of a prefix are sent before the next prefix is opened, which no cache is too small
+    for. It doubles if workers waited because of it, every row since the last change found its prefix in the cache, and
+    the rows that a larger limit could cost are at most PROBE_SHARE of those found so far. If a row misses its prefix
+    at a limit above 1, the limit returns to the one before and stays below the failed one. A server that serves none of
+    HOPELESS_ROWS rows with one prefix open is taken to cache nothing: it gets requests without a limit.
+
+    Args:
+        concurrency: the number of requests at once; the limit is never higher.
+        limit: the first limit, if the cache is known to hold more than one prefix.
+    """
+
+    concurrency: int
+    limit: int = 1
+    found: int = 0
+    """Rows that found their prefix in the cache."""
+    missed: int = 0
+    _missed_at_limit: int = 0
+    _caches_nothing: bool = False
+    _ceiling: int | None = None
+    _waited: bool = False
+    _times: deque[float] = field(default_factory=lambda: deque(maxlen=TIMES))
+
+    def wait(self) -> None:
+        """Note that a worker waits because of the limit."""
+        self._waited = True
+
+    @property
+    def patience_s(self) -> float | None:
+        """Return the seconds for which a leader blocks further prefixes; None before the first known time."""
+        return max(PATIENCE * statistics.median(self._times), LEAST_PATIENCE_S) if self._times else None
+
+    def learn(self, item: PlannedRow, state: RunState, open_prefixes: int) -> None:
+        """Adjust the limit to the report of an answered row.
+
+        `open_prefixes`: the most that were open at once since the row's prefix was opened.
+        """
+        if state.ttft_s is not None:
+            self._times.append(state.ttft_s)
+        usage = state.usage
+        if opens_prefix(item) or usage is None or usage.fresh_tokens is None or not usage.prompt_tokens:
+            return
+        expected = usage.prompt_tokens * item.shared_chars / max(item.chars, 1)
+        if usage.prompt_tokens - usage.fresh_tokens >= HIT_SHARE * expected:
+            self.found += 1
+            self._raise(open_prefixes)
+            return
+        self.missed += 1
+        if self._caches_nothing and not self.found:
+            return
+        if self.limit > 1 and open_prefixes > 1:
+            self._ceiling = min(self.limit, open_prefixes) - 1
+            self.limit, self._waited, self._missed_at_limit = max(min(self.limit // 2, self._ceiling), 1), False, 0
+            return
+        self._missed_at_limit += 1
+        if not self.found and self._missed_at_limit >= HOPELESS_ROWS:
+            self.limit, self._caches_nothing = self.concurrency, True
+
+    def _raise(self, open_prefixes: int) -> None:
+        wanted = min(self.limit * 2, self._ceiling or self.concurrency, self.concurrency)
+        at_risk = wanted * self.concurrency
+        if wanted > self.limit and self._waited and at_risk <= PROBE_SHARE * self.found and open_prefixes >= self.limit:
+            self.limit, self._waited = wanted, False
+
+
+Send = Callable[[PlannedRow, Callable[[Run], None]], Awaitable[RunState]]
+"""Sends a row and returns how it ended. The callback receives the run before its first byte is sent."""
+
+
+@dataclass(slots=True)
+class BatchProgress:
+    """How far a batch is. `eta_s` is an estimate from the rows so far; None before the first."""
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    running: int = 0
+    eta_s: float | None = None
+
+
+@dataclass
+class BatchRunner:
+    """Runs a plan once. Always sends the ready row that is first in the plan, so that a prefix is used while warm.
+
+    While the first row of a prefix is in flight and others wait for it, rows of further prefixes are sent within the
+    limit of a PrefixWindow only.
+
+    Args:
+        on_result: receives each row with its run, or with the exception that kept it from being sent. It writes to
+            disk and may raise OSError, which ends the batch.
+        requests_per_minute: the plan's limit, a lower bound of the estimated time that is left.
+        prefixes: the number of prefixes that the cache is known to hold at least.
+    """
+
+    plan: Sequence[PlannedRow]
+    concurrency: int
+    send: Send
+    on_result: Callable[[PlannedRow, RunState | Exception], Awaitable[None]]
+    requests_per_minute: int | None = None
+    prefixes: int = 1
+    on_progress: Subscribers[[BatchProgress]] = field(init=False, default_factory=Subscribers)
+    on_start: Subscribers[[PlannedRow, Run]] = field(init=False, default_factory=Subscribers)
+    """A row's run, before its first byte is sent."""
+    _runs: dict[int, Run] = field(init=False, default_factory=dict)
+    _stopping: bool = field(init=False, default=False)
+    _paused_s: float = field(init=False, default=0.0)
+    _paused_at: float | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._ready: list[int] = []
+        """A heap of positions."""
+        self._followers: dict[int, list[int]] = {}
+        for position, item in enumerate(self.plan):
+            if item.after is None:
+                heappush(self._ready, position)
+            else:
+                self._followers.setdefault(item.after, []).append(position)
+        self._leaders = set(leads(self.plan))
+        self._open: dict[int, float | None] = {}
+        """Leaders in flight without a first token, and the time at which the request left; None: not yet."""
+        self._openings: list[int] = []
+        """For each leader in the order of sending: the number of open prefixes, with its own."""
+        self._opened: dict[int, int] = {}
+        """Positions of leaders, and their indexes in `_openings`."""
+        self._wakes_at: float | None = None
+        self.window = PrefixWindow(self.concurrency, max(1, min(self.prefixes, self.concurrency)))
+        self._left = len(self.plan)
+        self._resumed = asyncio.Event()
+        self._resumed.set()
+        self._changed = asyncio.Event()
+        self.progress = BatchProgress(len(self.plan))
+
+    @property
+    def paused(self) -> bool:
+        """Whether no further row is sent until `resume`."""
+        return not self._resumed.is_set()
+
+    def pause(self) -> None:
+        """Send no further row until `resume`; requests in flight continue."""
+        if not self.paused:
+            self._resumed.clear()
+            self._paused_at = asyncio.get_running_loop().time()
+
+    def resume(self) -> None:
+        """Continue after `pause`."""
+        if self._paused_at is not None:
+            self._paused_s += asyncio.get_running_loop().time() - self._paused_at
+            self._paused_at = None
+        self._resumed.set()
+
+    def stop(self) -> None:
+        """Stop requests in flight and send no further row."""
+        self._stopping = True
+        self.resume()
+        self._changed.set()
+        for run in list(self._runs.values()):
+            run.stop()
+
+    async def execute(self) -> BatchProgress:
+        """Send every row. Cancelling stops the requests in flight."""
+        self._started = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.concurrency, len(self.plan))):
+                    group.create_task(self._work())
+        except* (OSError, SimulatorError) as failed:
+            raise failed.exceptions[0] from None
+        return self.progress
+
+    async def _work(self) -> None:
+        while (position := await self._next()) is not None:
+            await self._finish(position)
+            self._left -= 1
+            if not self._left:
+                self.resume()  # paused after the last row was sent
+            self._changed.set()
+
+    async def _next(self) -> int | None:
+        """Wait for the next row that may be sent. Returns None at the end."""
+        while True:
+            await self._resumed.wait()
+            if not self._left or self._stopping:
+                return None
+            if (position := self._take()) is not None:
+                return position
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _take(self) -> int | None:
+        """Remove and return the first ready row; None if no row is ready or the limit of prefixes is reached."""
+        if not self._ready:
+            return None
+        position = self._ready[0]
+        if (position in self._leaders or opens_prefix(self.plan[position])) and self._count_open() >= self.window.limit:
+            self.window.wait()
+            return None
+        heappop(self._ready)
+        if position in self._leaders and position in self._followers:
+            self._open[position] = None
+            self._opened[position] = len(self._openings)
+            self._openings.append(len(self._open))
+        return position
+
+    def _count_open(self) -> int:
+        """Return the number of open prefixes. A leader that takes unusually long to answer does not count."""
+        patience, loop, count = self.window.patience_s, asyncio.get_running_loop(), 0
+        now, next_end = loop.time(), None
+        for left in self._open.values():
+            end = None if left is None or patience is None else left + patience
+            if end is None or end > now:
+                count += 1
+                next_end = end if next_end is None else min(next_end, end or next_end)
+        if next_end is not None and next_end != self._wakes_at:
+            self._wakes_at = next_end
+            loop.call_at(next_end, self._changed.set)
+        return count
+
+    def _most_open_since(self, leader: int | None) -> int:
+        """Return the most prefixes that were open at once since this leader was sent; 0 if the row is no leader."""
+        return max(self._openings[self._opened[leader] :]) if leader in self._opened else 0
+
+    async def _finish(self, position: int) -> None:
+        item = self.plan[position]
+        self.progress.running += 1
+        self.on_progress(self.progress)
+        outcome = await self._sent(position, item)
+        self.progress.running -= 1
+        stopped = isinstance(outcome, RunState) and outcome.phase == "stopped"
+        if not stopped:  # a stopped row is sent again when the batch is resumed
+            await self.on_result(item, outcome)
+            self._count(outcome)
+            if isinstance(outcome, RunState) and outcome.phase == "done":
+                self.window.learn(item, outcome, self._most_open_since(item.after))
+        self._lead_on(position)
+
+    async def _sent(self, position: int, item: PlannedRow) -> RunState | Exception:
+        def began(run: Run) -> None:
+            self._runs[position] = run
+            run.subscribe(lambda seen, _event: self._release_followers(position, seen))
+            self.on_start(item, run)
+
+        try:
+            return await self.send(item, began)
+        except InputError as error:
+            return error
+        finally:
+            self._runs.pop(position, None)
+
+    def _release_followers(self, position: int, run: Run) -> None:
+        """Release rows that wait for a prefix: it is cached once the leader's first token has arrived."""
+        if run.state.first_token_at is not None:
+            if position in self._followers:
+                for follower in self._followers.pop(position):
+                    heappush(self._ready, follower)
+                self._close(position)
+        elif position in self._open and self._open[position] is None and run.state.attempts:
+            self._open[position] = asyncio.get_running_loop().time()
+
+    def _lead_on(self, position: int) -> None:
+        """If a row ended before its prefix was cached, let the next row with that prefix lead the others."""
+        waiting = self._followers.pop(position, [])
+        if waiting:
+            first = waiting[0]
+            self._followers.setdefault(first, []).extend(waiting[1:])
+            if position in self._leaders:
+                self._leaders.add(first)
+            heappush(self._ready, first)
+        self._close(position)
+
+    def _close(self, position: int) -> None:
+        self._open.pop(position, None)
+        self._changed.set()
+
+    def _count(self, outcome: RunState | Exception) -> None:
+        progress = self.progress
+        if isinstance(outcome, RunState) and outcome.phase == "done":
+            progress.done += 1
+        else:
+            progress.failed += 1
+        finished = progress.done + progress.failed
+        elapsed = asyncio.get_running_loop().time() - self._started - self._paused_s
+        left = progress.total - finished
+        at_least = left * MINUTE_S / self.requests_per_minute if self.requests_per_minute else 0.0
+        progress.eta_s = max(elapsed / finished * left, at_least)
+        self.on_progress(progress)
+
 
 DEFAULT_CONCURRENCY = 4
 """Requests at once if the endpoint's plan has no limit."""

@@ -18,6 +18,8 @@ from playground.experiments.comparison import (
     MOST_RUNS,
     TAG,
     CacheStart,
+    ComparedColumn,
+    ComparisonReport,
     Looked,
     Order,
     Piece,
@@ -36,8 +38,7 @@ from playground.experiments.comparison import (
     text_changes,
     without_marker,
 )
-from playground.experiments.comparison_report import ComparedColumn, ComparisonReport
-from playground.experiments.repeat import answer_text
+from playground.experiments.lab import answer_text
 from playground.prompt.document import Document, names
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import load
@@ -109,7 +110,6 @@ class ComparisonSession:
     # Columns
 
     def known_values(self) -> dict[str, str]:
-        """Return the shared values that are set."""
         return {name: value for name, value in self.values.items() if value is not None}
 
     def collect_values(self) -> None:
@@ -125,7 +125,6 @@ class ComparisonSession:
         return replace(document, variables={**document.variables, **self.known_values()})
 
     def named(self, variant: Variant) -> Variant:
-        """Return a variant with a name that no column has."""
         taken = {slot.variant.document.name for slot in self.slots}
         name = variant.document.name or "Prompt"
         if name in taken:
@@ -226,7 +225,6 @@ class ComparisonSession:
         return sent
 
     def stop_slot(self, slot: ColumnSlot) -> None:
-        """Stop one column."""
         slot.stopped = True
         if slot.pending is not None and slot.running:
             slot.pending.run.stop()

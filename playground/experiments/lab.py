@@ -1,4 +1,4 @@
-"""The cache lab: plans with a known cost, executed step by step; stopped and resumed at any step.
+"""Repeated requests: the cache lab, with plans of a known cost that are resumed at any step; equality of answers.
 
 Every prompt begins with unique words, so that no earlier request shares its first block. It is answered with one
 token, since only the input matters.
@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Json, Message
 from playground.runs.metrics import counted, percent, seconds
 from playground.runs.state import RunState
@@ -64,7 +65,6 @@ class LabPlan(Struct, frozen=True):
         return max(self.gaps, default=0.0)
 
     def document(self, step: int) -> Document:
-        """Return the document that a step sends."""
         text = self.prompts[self.steps[step].prompt]
         return Document(
             name="cache lab",
@@ -408,3 +408,129 @@ def _first_token_sentences(found: Findings) -> Iterator[str]:
 
 def _ninetieth(times: tuple[float, ...]) -> float:
     return sorted(times)[min(math.ceil(0.9 * len(times)) - 1, len(times) - 1)]
+
+
+def verdict(first: RunState, second: RunState) -> str:
+    """Return the conclusion from two equal requests in a row, in one or two sentences."""
+    for name, state in (("first", first), ("second", second)):
+        if state.phase != "done":
+            return f"Caching could not be verified: the {name} request ended as {state.phase}."
+    usage = second.usage
+    if usage is None or usage.cached_tokens is None or usage.prompt_tokens is None:
+        return "Caching could not be verified: this server does not report cached tokens."
+    if usage.cached_tokens == 0:
+        return (
+            "The second of two equal requests reports 0 cached tokens. Either this server has no prefix cache, or the "
+            f"prompt ({usage.prompt_tokens:,} tokens) is below the least it caches."
+        )
+    if usage.fresh_tokens is None:
+        return (
+            f"Caching could not be verified: the second request reports {usage.cached_tokens:,} cached of "
+            f"{usage.prompt_tokens:,} input tokens, which cannot be right."
+        )
+    share = percent(usage.cached_tokens / usage.prompt_tokens)
+    return (
+        f"Caching works: {usage.cached_tokens:,} of {usage.prompt_tokens:,} tokens of the second request came from the "
+        f"cache ({share}).{_faster(first, second)}{_already(first)}"
+    )
+
+
+def _faster(first: RunState, second: RunState) -> str:
+    if first.ttft_s is None or second.ttft_s is None:
+        return ""
+    return f" Time to first token {seconds(first.ttft_s)}, then {seconds(second.ttft_s)}."
+
+
+def _already(first: RunState) -> str:
+    if first.usage is None or not first.usage.cached_tokens:
+        return ""
+    return f" The first had {first.usage.cached_tokens:,} from earlier requests already."
+
+
+MOST = 200
+"""Maximum number of requests in one experiment."""
+
+
+class RepeatedAnswer(Struct, frozen=True):
+    """One answer: its text with its tool calls, and the request_ids of the requests that got it."""
+
+    text: str
+    request_ids: tuple[str | None, ...]
+
+    @property
+    def count(self) -> int:
+        """Return how many requests got this answer."""
+        return len(self.request_ids)
+
+
+class Drift(Struct, frozen=True):
+    """`answers` has each different answer, the most frequent first; `failed` requests ended without one.
+
+    `differs_at` is for each answer the code point at which it first differs from the first of them (None for itself).
+    """
+
+    asked: int
+    answers: tuple[RepeatedAnswer, ...]
+    failed: int
+
+    @property
+    def answered(self) -> int:
+        """Return the number of requests that got an answer."""
+        return sum(answer.count for answer in self.answers)
+
+    @property
+    def share_equal(self) -> float | None:
+        """Return the share of answers that equal the most frequent one, 0 to 1; None without answers."""
+        return self.answers[0].count / self.answered if self.answers else None
+
+    def differs_at(self, index: int) -> int | None:
+        """Return the code point at which answer `index` first differs from the most frequent one."""
+        first, other = self.answers[0].text, self.answers[index].text
+        if first == other:
+            return None
+        return common_prefix(first, other)
+
+    @property
+    def sentence(self) -> str:
+        lost = f" {self.failed} ended without an answer." if self.failed else ""
+        if not self.answers:
+            return f"None of {self.asked} requests got an answer."
+        if len(self.answers) == 1:
+            return f"All {self.answered} answers are equal.{lost}"
+        equal = f"{self.answers[0].count} of {self.answered} answers are equal ({percent(self.share_equal)})"
+        return f"{equal}; there are {len(self.answers)} different ones.{lost}"
+
+
+def drift(states: Sequence[RunState]) -> Drift:
+    """Summarize repeated requests. A stopped or failed one counts as unanswered."""
+    groups: dict[str, list[str | None]] = {}
+    for state in states:
+        if state.phase == "done":
+            groups.setdefault(answer_text(state), []).append(state.request_id)
+    answers = sorted((RepeatedAnswer(text, tuple(ids)) for text, ids in groups.items()), key=lambda a: -a.count)
+    return Drift(len(states), tuple(answers), sum(1 for state in states if state.phase != "done"))
+
+
+def answer_text(state: RunState) -> str:
+    """Return the text and the tool calls without call ids, which differ in every response."""
+    calls = [f"{call.name}({call.arguments})" for _, call in sorted(state.tool_calls.items())]
+    return "\n".join((state.text, *calls)) if calls else state.text
+
+
+async def repeat(
+    send: Callable[[], Awaitable[RunState]], times: int, at_once: int, ended: Callable[[RunState], None]
+) -> list[RunState]:
+    """Send `times` times, at most `at_once` in parallel; call `ended` after each. Cancelling stops those in flight."""
+    free = asyncio.Semaphore(at_once)
+    states: list[RunState] = []
+
+    async def one() -> None:
+        async with free:
+            state = await send()
+        states.append(state)
+        ended(state)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(times):
+            group.create_task(one())
+    return states

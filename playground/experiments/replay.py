@@ -71,7 +71,6 @@ class CacheHistory(Struct, frozen=True):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Return the result in sentences."""
         if not self.compared:
             return ("None of these requests reported cached tokens: nothing is known of the cache.",)
         sentences = [

@@ -12,21 +12,23 @@ from msgspec.structs import replace
 
 from playground import __version__
 from playground.client.endpoint import cost
-from playground.experiments.comparison import LETTERS, Piece, text_changes
-from playground.experiments.comparison_report import (
+from playground.experiments.comparison import (
     CACHE_STARTS,
+    LETTERS,
     ORDERS,
     ComparedColumn,
     ComparisonReport,
+    Piece,
     cost_texts,
     prefix_text,
     start_warnings,
     summary,
+    text_changes,
     variant_changes,
 )
 from playground.export.masking import masked_run, masked_text
-from playground.export.terminal import visible, visible_line
-from playground.export.ticket import fenced, token_and_time_rows
+from playground.export.terminal import fenced, markdown_line, visible, visible_line
+from playground.export.ticket import token_and_time_rows
 from playground.prompt.diff import DiffRow
 from playground.requestlog.records import StoredRun
 from playground.runs.metrics import UNKNOWN, dollars
@@ -218,8 +220,7 @@ def _markdown(report: ComparisonReport) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text as one line of Markdown without markup. Masked first: an escape would divide a key."""
-    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|!" else char for char in masked_text(visible_line(text)))
+    return markdown_line(masked_text(visible_line(text)))
 
 
 def _html(report: ComparisonReport) -> str:

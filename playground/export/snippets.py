@@ -7,11 +7,12 @@ import re
 import shlex
 from collections.abc import Callable
 
+from playground import asset
 from playground.agent.tool_mocks import ToolMocks
 from playground.client.endpoint import ELECTRON_BASE_URL, origin
 from playground.client.models import preset_for
 from playground.export.masking import masked_record, masked_text
-from playground.prompt.document import Document
+from playground.prompt.document import Document, Json
 from playground.prompt.request import to_request
 from playground.runs.record import RequestRecord
 from playground.storage.credentials import VARIABLE
@@ -27,18 +28,25 @@ def as_loop(document: Document, book: ToolMocks, base_url: str, model: str, limi
     settings = {name: value for name, value in fields.items() if name not in ("model", "stream", "stream_options")}
     names = [tool.name for tool in document.tools if tool.name.isidentifier()]
     return masked_text(
-        _SCRIPT.format(
-            base_url=base_url,
+        _script(
+            "loop.py",
+            base_url=repr(base_url),
             variable=VARIABLE,
             tools=json.dumps(tools, ensure_ascii=True, indent=4),
             messages=json.dumps(messages, ensure_ascii=True, indent=4),
             functions="\n\n".join(_function(name, book) for name in names) or "# The prompt has no tools.",
             table=", ".join(f'"{name}": {name}' for name in names),
             settings=_settings(settings),
-            model=model,
-            limit=limit,
+            model=repr(model),
+            limit=str(limit),
         )
     )
+
+
+def _script(name: str, **parts: str) -> str:
+    """Return the script of that name in `resources/scripts`, with each part in place of its `@name@`."""
+    template = asset(f"scripts/{name}.txt").read_text("utf-8")
+    return re.sub(r"@(\w+)@", lambda found: parts[found[1]], template)
 
 
 def _function(name: str, book: ToolMocks) -> str:
@@ -49,40 +57,6 @@ def _function(name: str, book: ToolMocks) -> str:
 
 def _settings(settings: dict[str, object]) -> str:
     return "".join(f", {name}={value!r}" for name, value in settings.items() if name.isidentifier())
-
-
-_SCRIPT = """import json
-import os
-
-from openai import OpenAI
-
-client = OpenAI(base_url={base_url!r}, api_key=os.environ.get("{variable}", "none"))
-true, false, null = True, False, None  # as in JSON
-tools = {tools}
-messages = {messages}
-
-
-{functions}
-
-
-functions = {{{table}}}
-for _ in range({limit}):
-    answer = client.chat.completions.create(
-        model={model!r}, messages=messages, **({{"tools": tools}} if tools else {{}}){settings}
-    )
-    message = answer.choices[0].message
-    messages.append(message.model_dump(exclude_none=True))
-    if message.content:
-        print(message.content)
-    if not message.tool_calls:
-        break
-    for call in message.tool_calls:
-        try:
-            result = functions[call.function.name](**json.loads(call.function.arguments))
-        except Exception as error:
-            result = json.dumps({{"error": str(error) or type(error).__name__}})
-        messages.append({{"role": "tool", "tool_call_id": call.id, "content": result}})
-"""
 
 
 _ID_ENDINGS = ("request-id", "trace-id", "call-id", "generation-id")
@@ -144,17 +118,8 @@ def as_powershell(record: RequestRecord) -> str:
     PowerShell 5.1 changes quotes in arguments of programs, and pipes text in another encoding than UTF-8.
     """
     record = masked_record(record)
-    body = _powershell_text(_body(record))
-    url = _powershell_text(record.base_url + "/chat/completions")
-    return (
-        "$file = New-TemporaryFile\n"
-        f"[IO.File]::WriteAllText($file.FullName, {body})\n"
-        f"curl.exe -N -D - {url} `\n"
-        f'  -H "Authorization: Bearer $env:{key_variable(record)}" `\n'
-        "  -H 'Content-Type: application/json' `\n"
-        '  --data-binary "@$($file.FullName)"\n'
-        "Remove-Item $file.FullName"
-    )
+    body, url = _powershell_text(_body(record)), _powershell_text(record.base_url + "/chat/completions")
+    return _script("curl.ps1", body=body, url=url, variable=key_variable(record))
 
 
 def _powershell_text(text: str) -> str:
@@ -166,30 +131,23 @@ def as_smallestai(record: RequestRecord) -> str:
     """Return a script for the vendor's package, smallestai 5. It cannot read streams: `stream` is left out."""
     record = masked_record(record)
     fields = {k: v for k, v in json.loads(record.body).items() if k not in ("stream", "stream_options")}
-    known = {name: value for name, value in fields.items() if name in _SMALLESTAI}
-    others = {name: value for name, value in fields.items() if name not in _SMALLESTAI}
-    arguments = [f"{name}={value!r}" for name, value in known.items()]
-    if others:
-        arguments.append(f"request_options={{'additional_body_parameters': {others!r}}}")
     root = record.base_url.removesuffix("/waves/v1")
-    client, imports = "SmallestAI()", "from smallestai import SmallestAI\n"
+    client, imports = "client = SmallestAI()", "from smallestai import SmallestAI\n"
     if root != "https://api.smallest.ai":
         imports += "from smallestai.environment import SmallestAIEnvironment\n"
-        client = "SmallestAI(environment=SmallestAIEnvironment(atoms=url, waves=url, waves_ws=url, payment=url))"
-        client = f"url = {root!r}  # the package adds /waves/v1/chat/completions\nclient = {client}"
-    else:
-        client = f"client = {client}"
-    lines = ",\n    ".join(arguments)
-    return (
-        f"# pip install 'smallestai>=5,<6'; the key is read from {VARIABLE}\n{imports}\n{client}\n"
-        f"response = client.waves.electron.with_raw_response.complete(\n    {lines},\n)\n"
-        'print("X-Request-Id:", response.headers.get("x-request-id"))\n'
-        "message = response.data.choices[0].message\n"
-        "print(message.content)\n"
-        "for call in message.tool_calls or []:\n"
-        '    print("tool call:", call)\n'
-        'print("usage:", response.data.usage)\n'
-    )
+        client = (
+            f"url = {root!r}  # the package adds /waves/v1/chat/completions\nclient = "
+            "SmallestAI(environment=SmallestAIEnvironment(atoms=url, waves=url, waves_ws=url, payment=url))"
+        )
+    arguments = _arguments(fields, _SMALLESTAI, "request_options={{'additional_body_parameters': {!r}}}")
+    return _script("smallestai.py", variable=VARIABLE, imports=imports, client=client, arguments=arguments)
+
+
+def _arguments(fields: dict[str, Json], known: frozenset[str], other: str) -> str:
+    """Return the fields as arguments of a call; those that the package does not know are in the one of `other`."""
+    found = [f"{name}={value!r}" for name, value in fields.items() if name in known]
+    rest = {name: value for name, value in fields.items() if name not in known}
+    return ",\n    ".join([*found, *([other.format(rest)] if rest else [])])
 
 
 _SMALLESTAI = frozenset(
@@ -205,35 +163,12 @@ def as_python(record: RequestRecord) -> str:
     """Return a script for the openai package. Fields that the package does not know go into `extra_body`."""
     record = masked_record(record)
     fields = json.loads(record.body)
-    known = {name: value for name, value in fields.items() if name in _KNOWN}
-    others = {name: value for name, value in fields.items() if name not in _KNOWN}
-    arguments = [f"{name}={value!r}" for name, value in known.items()]
-    if others:
-        arguments.append(f"extra_body={others!r}")
-    lines = ",\n    ".join(arguments)
-    end = (
-        "for chunk in answer:\n"
-        "    for choice in chunk.choices:\n"
-        '        print(choice.delta.content or "", end="", flush=True)\n'
-        "        for call in choice.delta.tool_calls or []:\n"
-        '            print("\\ntool call:", call)\n'
-        "    if chunk.usage:\n"
-        '        print("\\nusage:", chunk.usage)\n'
-        if fields.get("stream")
-        else "message = answer.choices[0].message\n"
-        "print(message.content)\n"
-        "for call in message.tool_calls or []:\n"
-        '    print("tool call:", call)\n'
-        'print("usage:", answer.usage)\n'
-    )
-    return (
-        "import os\n\nfrom openai import OpenAI\n\n"
-        f'client = OpenAI(base_url={record.base_url!r}, api_key=os.environ.get("{key_variable(record)}", "none"))\n'
-        f"response = client.chat.completions.with_raw_response.create(\n    {lines},\n)\n"
-        "for name, value in response.headers.items():\n"
-        f"    if name.lower().endswith({_ID_ENDINGS!r}):\n"
-        '        print(f"{name}: {value}")\n'
-        f"answer = response.parse()\n{end}"
+    return _script(
+        "openai_stream.py" if fields.get("stream") else "openai.py",
+        base_url=repr(record.base_url),
+        variable=key_variable(record),
+        arguments=_arguments(fields, _KNOWN, "extra_body={!r}"),
+        id_endings=repr(_ID_ENDINGS),
     )
 
 
@@ -250,44 +185,16 @@ _KNOWN = frozenset(
 def as_httpx(record: RequestRecord) -> str:
     """Return a script for the httpx package that sends the same bytes."""
     record = masked_record(record)
-    return (
-        "import os\n\nimport httpx\n\n"
-        f"body = {record.body!r}\n"
-        "headers = {\n"
-        f'    "Authorization": "Bearer " + os.environ.get("{key_variable(record)}", "none"),\n'
-        '    "Content-Type": "application/json",\n'
-        "}\n"
-        f"url = {record.base_url + '/chat/completions'!r}\n"
-        'with httpx.stream("POST", url, content=body, headers=headers, timeout=120) as response:\n'
-        "    for name, value in response.headers.items():\n"
-        f"        if name.lower().endswith({_ID_ENDINGS!r}):\n"
-        '            print(f"{name}: {value}")\n'
-        "    for text in response.iter_text():\n"
-        '        print(text, end="", flush=True)\n'
-    )
+    url = repr(record.base_url + "/chat/completions")
+    parts = {"body": repr(record.body), "variable": key_variable(record), "id_endings": repr(_ID_ENDINGS)}
+    return _script("httpx.py", url=url, **parts)
 
 
 def as_javascript(record: RequestRecord) -> str:
     """Return a module for Node 18 or later, and for Deno and Bun if they offer `process`."""
     record = masked_record(record)
-    return (
-        f"const body = {_javascript_text(_body(record))};\n"
-        f"const response = await fetch({_javascript_text(record.base_url + '/chat/completions')}, {{\n"
-        '  method: "POST",\n'
-        "  headers: {\n"
-        f'    Authorization: `Bearer ${{process.env.{key_variable(record)} ?? "none"}}`,\n'
-        '    "Content-Type": "application/json",\n'
-        "  },\n"
-        "  body,\n"
-        "});\n"
-        "for (const [name, value] of response.headers) {\n"
-        f"  if (/({'|'.join(_ID_ENDINGS)})$/.test(name)) console.log(`${{name}}: ${{value}}`);\n"
-        "}\n"
-        "const decoder = new TextDecoder();\n"
-        "for await (const bytes of response.body) {\n"
-        "  process.stdout.write(decoder.decode(bytes, { stream: true }));\n"
-        "}\n"
-    )
+    body, url = _javascript_text(_body(record)), _javascript_text(record.base_url + "/chat/completions")
+    return _script("fetch.mjs", body=body, url=url, variable=key_variable(record), id_endings="|".join(_ID_ENDINGS))
 
 
 def _javascript_text(text: str) -> str:

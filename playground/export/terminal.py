@@ -39,6 +39,19 @@ def _escape(char: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def fenced(text: str, language: str = "") -> str:
+    """Return a code block of Markdown with a fence longer than any in the text."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def markdown_line(text: str) -> str:
+    """Return a text as one line of Markdown without markup. Mask keys first: an escape would divide one."""
+    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|!" else char for char in visible_line(text))
+
+
 def for_stream(text: str, stream: IO[str]) -> str:
     """Return `text` for a stream: escaped by `visible` for a terminal, unchanged for a file or pipe."""
     return visible(text) if stream.isatty() else text

@@ -1,16 +1,43 @@
-"""Run all rules on a prompt, and merge what one rule finds in several tools into one finding."""
+"""All rules, run on a prompt; what one rule finds in several tools is merged into one finding."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
+from playground import asset
+from playground.lint import limits, message_texts, prefix_order, requests, tool_catalogue
 from playground.lint.model import SEVERITIES, Evidence, Finding, Fix, LintRule
 from playground.lint.prompt_facts import ALONE, LintContext, PromptFacts
-from playground.lint.rules.registry import RULES
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Json
+from playground.prompt.files import load
+
+_TEXTS: dict[str, Any] = json.loads(asset("lint/rules.json").read_text("utf-8"))
+"""Texts of each rule, in the order of the guide, and example prompts."""
+_JUDGES = {
+    name: judge
+    for module in (limits, message_texts, prefix_order, requests, tool_catalogue)
+    for name, judge in module.JUDGES.items()
+}
+RULES = tuple(
+    LintRule(name, row["title"], row["reason"], row["section"], row["sentence"], _JUDGES[name])
+    for name, row in _TEXTS.items()
+)
+EXAMPLES = {name: load(json.dumps(row["example"])) for name, row in _TEXTS.items() if "example" in row}
+"""Prompts by the name of the rule that finds them: for the guide, and to send on the simulator. Rules that need a log,
+a plan or a batch have none."""
+
+
+def rule_named(name: str) -> LintRule:
+    """Return a rule by its name. Raises KeyError if the name is unknown."""
+    return _BY_NAME[name]
+
+
+_BY_NAME = {rule.name: rule for rule in RULES}
 
 MIN_REPEATS = 3
 """Findings of one rule from which on they are one."""
@@ -104,7 +131,8 @@ def advise(
     found: list[Finding] = []
     for rule in rules:
         if rule.name not in dismissed:
-            judged = [finding for finding in rule.judge(facts) if finding.key not in dismissed]
+            signed = (replace(finding, rule=rule.name) for finding in rule.judge(facts))
+            judged = [finding for finding in signed if finding.key not in dismissed]
             found += grouped(document, judged)
     return tuple(sorted((finding for finding in found if finding.key not in dismissed), key=_rank))
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from playground import asset
@@ -100,18 +102,11 @@ class Phrases(Struct, frozen=True):
     not_words: tuple[str, ...]
 
 
-def _phrases(code: str, row: Mapping[str, str | list[str]]) -> Phrases:
-    texts = {name: value for name, value in row.items() if isinstance(value, str)}
-    stems = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
-    return Phrases(code, **texts, **stems)  # type: ignore[arg-type]  # the file's own fields, checked by a test
+def _read(name: str) -> Any:
+    return json.loads(asset(f"phrases/{name}.json").read_text("utf-8"))
 
 
-def _load() -> dict[str, Phrases]:
-    rows = json.loads((asset("phrases") / "prompts.json").read_text("utf-8"))
-    return {code: _phrases(code, row) for code, row in rows.items()}
-
-
-PHRASES = _load()
+PHRASES = {code: msgspec.convert({"code": code, **row}, Phrases) for code, row in _read("prompts").items()}
 """By ISO 639-1 code."""
 
 
@@ -121,83 +116,22 @@ MIN_LETTERS = 6
 SURE = 0.6
 """The share of letters that the leading script has to have."""
 
-_SCRIPTS = {
-    "latin": "a-z\u00c0-\u024f\u1e00-\u1eff",
-    "cyrillic": "\u0400-\u052f",
-    "greek": "\u0370-\u03ff\u1f00-\u1fff",
-    "hebrew": "\u0590-\u05ff",
-    "arabic": "\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufeff",
-    "devanagari": "\u0900-\u097f",
-    "bengali": "\u0980-\u09ff",
-    "gurmukhi": "\u0a00-\u0a7f",
-    "gujarati": "\u0a80-\u0aff",
-    "odia": "\u0b00-\u0b7f",
-    "tamil": "\u0b80-\u0bff",
-    "telugu": "\u0c00-\u0c7f",
-    "kannada": "\u0c80-\u0cff",
-    "malayalam": "\u0d00-\u0d7f",
-    "thai": "\u0e00-\u0e7f",
-    "kana": "\u3040-\u30ff",
-    "han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff",
-    "hangul": "\u1100-\u11ff\uac00-\ud7af",
-}
-_PATTERNS = {name: re.compile(f"[{letters}]") for name, letters in _SCRIPTS.items()}
+_TABLES: dict[str, dict[str, str]] = _read("languages")
+"""scripts: the letters of each · alone: the language of a script that has one · words: common ones of each language
+that shares its script."""
+_PATTERNS = {name: re.compile(f"[{letters}]") for name, letters in _TABLES["scripts"].items()}
 _ENOUGH_LATIN = re.compile(f"(?:[a-z][^a-z]*){{{MIN_LETTERS}}}")
-_ALONE = {
-    "hebrew": "he",
-    "greek": "el",
-    "gurmukhi": "pa",
-    "gujarati": "gu",
-    "odia": "or",
-    "tamil": "ta",
-    "telugu": "te",
-    "kannada": "kn",
-    "malayalam": "ml",
-    "thai": "th",
-    "hangul": "ko",
-}
-"""Scripts that one language of the table has to itself."""
-
-_COMMON = {
-    "en": "the and is are you to of in for with your that this what where when how my me not do can be it on if an "
-    "please hello i was has have will i'm we our us at by from or as no yes did does who why which would should",
-    "es": "el la los las de que y en un una es por para con su no se del al como más está qué mi tu dónde eres usted "
-    "responde siempre pedido hola puedes cuál tiene cuando cualquier después lo una sobre o tus cliente",
-    "fr": "le la les des de et est un une que pour dans vous ne pas sur avec votre ce qui où je mon ma tu es du au "
-    "bonjour réponds commande quelle êtes par puis avant à outil il aux ou client",
-    "de": "der die das und ist nicht ein eine zu den mit für auf sie ich du wie wo mein meine wir von bei bist dem "
-    "bitte antworte dich sich auch oder einen einem im wird",
-    "pt": "o a os as de que e em um uma é por para com seu não se do da como mais está você meu minha onde são ao "
-    "responda sempre pedido olá qual",
-    "it": "il lo la gli le di che e in un una è per con suo non si del della come più sono mio mia dove sei ordine "
-    "rispondi sempre nel al ciao quale tuo tua arriva da te sarà",
-    "nl": "de het een en is van niet ik je u dat met voor op zijn wat waar mijn bent dit er maar ook hoe aan om "
-    "bestelling hallo antwoord",
-    "pl": "i w na z nie jest do się to co jak gdzie moja mój moje dla jesteś są od czy po za że odpowiadaj zamówienie "
-    "dzień dobry",
-    "tr": "ve bir bu için ne nerede mi mı ile da de çok var benim nasıl sen siz bana olarak daha kadar merhaba "
-    "siparişim yanıt lütfen",
-    "id": "dan yang di ke ini itu untuk tidak dengan saya anda apa mana adalah dari pada atau kamu akan bisa pesanan "
-    "halo tolong jawab dalam",
-    "vi": "và của là không có được cho tôi bạn với này đó ở đâu hãy một những các đơn hàng xin chào trả lời trong",
-    "sv": "och är att det en ett som på inte med för jag du var min mitt den av till om hej vad kan beställning svara",
-    "hi": "hai kya mera meri nahi nahin kaha kahan ka ki ke ko se aap mujhe kar main hain tha ho raha rahi kab karo "
-    "bhai chahiye",
-    "mr": "आहे आणि नाही तुम्ही माझे माझी माझा करा चा ची चे च्या काय कुठे आहात मला हे एक असते द्या",
-    "ne": "छ छैन तपाईं हुन्छ छन् मेरो कहाँ गर्नुहोस् हो र लाई हुनुहुन्छ दिनुहोस् भने",
-    "hi-deva": "है हैं और का की के में नहीं आप क्या मेरा मेरी कहाँ कहां को से पर यह हूँ हूं करें एक दें भी तो कि",
-}
 _WORD = re.compile(r"[\u0900-\u097f]+|[^\W\d_]+")
 """Devanagari first: its vowel signs are no letters to `\\w`."""
 _DEVANAGARI = ("hi-deva", "mr", "ne")
-_LATIN = tuple(code for code in _COMMON if code not in _DEVANAGARI)
+_LATIN = tuple(code for code in _TABLES["words"] if code not in _DEVANAGARI)
 
 
 def _weights(codes: tuple[str, ...]) -> dict[str, dict[str, float]]:
     """For each word, its weight per language: the full weight if only one language has it."""
     owners: dict[str, list[str]] = {}
     for code in codes:
-        for word in set(_COMMON[code].split()):
+        for word in set(_TABLES["words"][code].split()):
             owners.setdefault(word, []).append(code)
     return {word: dict.fromkeys(found, 1 / len(found)) for word, found in owners.items()}
 
@@ -217,7 +151,7 @@ def detect(text: str) -> str | None:
     if script == "devanagari":
         found = _by_words(sample, _DEVANAGARI_WEIGHTS, 0.5)
         return {"hi-deva": "hi"}.get(found or "", found)
-    return _ALONE.get(script) or _by_letters(script, sample)
+    return _TABLES["alone"].get(script) or _by_letters(script, sample)
 
 
 def _script(sample: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,13 +29,6 @@ Unit = Literal["tokens", "dollars", "seconds", "share", "count"]
 Basis = Literal["counted", "reported", "estimated", "assumed"]
 """counted: exact, from the prompt or the settings · reported: by the server, from the log · estimated: ≈ ·
 assumed: chosen by this program because none is published."""
-
-
-class GuideSource(Struct, frozen=True):
-    """The section of the guide and its rule, in this program's words."""
-
-    section: str
-    sentence: str
 
 
 class Evidence(Struct, frozen=True):
@@ -121,24 +114,23 @@ class Finding(Struct, frozen=True):
         return f"{self.rule}:{self.subject}" if self.subject else self.rule
 
 
+Judge: TypeAlias = Callable[["PromptFacts"], Iterable[Finding]]
+"""Returns the findings about a prompt; none if the rule does not apply."""
+
+
 class LintRule(Struct, frozen=True):
     """One sentence of the guide that can be judged.
 
     `name`: stable, kebab-case; dismissals and reports have it. `title`: the practice, as an imperative. `reason`: why
-    it matters, in a sentence or two. `source`: where the guide says so. `speak` returns the findings about a prompt;
-    none if the rule does not apply.
+    it matters. `section` and `sentence`: where the guide says so, in this program's words.
     """
 
     name: str
     title: str
     reason: str
-    source: GuideSource
-    speak: Callable[[PromptFacts], Iterable[Finding]]
-
-    def judge(self, facts: PromptFacts) -> Iterator[Finding]:
-        """Yield the findings of the function, signed with the rule's name."""
-        for finding in self.speak(facts):
-            yield replace(finding, rule=self.name)
+    section: str
+    sentence: str
+    judge: Judge
 
 
 PREFIX_RULE = "prefix-order"

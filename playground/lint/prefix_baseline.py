@@ -78,7 +78,6 @@ def _parts(document: Document) -> list[PrefixPart]:
 
 
 def prefix_of_prompt(document: Document) -> SharedPrefix:
-    """Return the stable prefix of one prompt."""
     parts = _parts(document)
     first = next(spots(document), None)
     last = len(document.messages) - 1

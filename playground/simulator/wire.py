@@ -229,7 +229,6 @@ class AnswerBody:
 
     @property
     def usage(self) -> dict[str, Any]:
-        """Return the usage of the whole answer."""
         return self.usage_after(self.reply.completion_tokens)
 
     def usage_after(self, completion_tokens: int) -> dict[str, Any]:

@@ -218,3 +218,17 @@ def free_name_aside(path: Path) -> Path:
         number += 1
         aside = path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
     return aside
+
+
+def append_whole(handle: int, data: bytes) -> None:
+    """Append all of `data` to a file, or nothing: what a full disk took of it is removed. Raises OSError."""
+    before, rest = os.fstat(handle).st_size, memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+        os.fsync(handle)
+    except OSError:
+        with suppress(OSError):
+            if os.fstat(handle).st_size == before + len(data) - len(rest):  # else another process appended, too
+                os.ftruncate(handle, before)
+        raise

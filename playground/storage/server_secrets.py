@@ -21,7 +21,7 @@ from playground.storage.credentials import (
     within,
     write,
 )
-from playground.tools.server_secrets import PLACEHOLDER, conceal, secret_id
+from playground.tools.mcp_servers import PLACEHOLDER, conceal, secret_id
 
 
 class ServerSecrets:

@@ -94,7 +94,6 @@ def with_parameter(tool: Tool) -> Tool:
 
 
 def without_parameter(tool: Tool, name: str) -> Tool:
-    """Without one of its parameters."""
     definition = _copy(tool)
     parameters = _parameters(definition)
     cast(_Object, parameters["properties"]).pop(name, None)
@@ -135,7 +134,6 @@ def renamed_parameter(tool: Tool, name: str, new: str) -> Tool:
 
 
 def required_parameter(tool: Tool, name: str, on: bool) -> Tool:
-    """Make a parameter required or optional."""
     definition = _copy(tool)
     _require(_parameters(definition), name, on=on)
     return Tool.of(definition)

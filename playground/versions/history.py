@@ -134,7 +134,6 @@ class History(Struct, eq=False):
 
     @classmethod
     def of(cls, lines: Iterable[bytes]) -> History:
-        """Return the history in these lines."""
         history = cls()
         for line in lines:
             record = decode_record(line)

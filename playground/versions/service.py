@@ -1,29 +1,39 @@
-"""Version histories of the window and the commands: what to store and when; reading and figures in workers."""
+"""Version histories: what to store and when, figures and export of all versions, Git commits of a prompt's file."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
+import re
+import shutil
+import subprocess
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 
+from playground.client.endpoint import cost
+from playground.client.events import Usage
+from playground.export.masking import masked_text, masked_value
+from playground.export.terminal import fenced, markdown_line, visible, visible_line
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prompt.document import Document
-from playground.prompt.files import OpenedPrompt, load
+from playground.prompt.diff import changes
+from playground.prompt.document import Document, Json
+from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, dump, load
+from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.json_text import MAX_BYTES
+from playground.requestlog.records import LogRow
+from playground.runs.metrics import counted, dollars, percent
 from playground.storage.json_file import FileWriter, read_regular
-from playground.storage.paths import write_private, write_shared
+from playground.storage.paths import append_whole, write_private, write_shared
 from playground.storage.settings import Settings
-from playground.versions.commits import Commit, commits, opened_commit
 from playground.versions.comparison import VersionComparison, compare, summary
-from playground.versions.export import VersionFigures, VersionForm, export_versions, version_figures
 from playground.versions.history import (
     MAX_LABEL_CHARS,
     MAX_NOTE_CHARS,
@@ -40,6 +50,194 @@ from playground.versions.history import (
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import LogRow
+
+
+class VersionFigures(Struct, frozen=True):
+    """`cached` is the share of input tokens reported as cached, 0 to 1, without the version's first request.
+
+    `per_thousand` is the input cost of 1,000 such requests in dollars. None: not reported, or no rate is set.
+    """
+
+    requests: int = 0
+    cached: float | None = None
+    per_thousand: float | None = None
+
+
+def version_figures(version: Version, rows: Mapping[str, LogRow]) -> VersionFigures:
+    """Return the figures of a version; `rows` holds the logged requests by run_id."""
+    found = [rows[run_id] for run_id in version.run_ids if run_id in rows]
+    prompt = cached = 0
+    costs: list[float] = []
+    for row in found[1:]:
+        if row.prompt_tokens is None or row.cached_tokens is None or row.cached_tokens > row.prompt_tokens:
+            continue
+        prompt, cached = prompt + row.prompt_tokens, cached + row.cached_tokens
+        price = cost(Usage(row.prompt_tokens, row.completion_tokens, None, row.cached_tokens), row.rates).input
+        if price is not None:
+            costs.append(price)
+    per_thousand = sum(costs) / len(costs) * 1_000 if costs else None
+    return VersionFigures(len(found), cached / prompt if prompt else None, per_thousand)
+
+
+VersionForm = Literal["jsonl", "markdown"]
+MOST_LINES = 400
+"""Lines of one difference in Markdown."""
+_SIGNS = {"head": "@@ ", "same": "  ", "gone": "- ", "come": "+ ", "skipped": "  … "}
+
+
+def export_versions(
+    history: History, figures: Mapping[str, VersionFigures], form: VersionForm, name: str = "Prompt"
+) -> bytes:
+    """Return a history as a file, oldest version first. Keys are masked. Takes long for many versions."""
+    documents = _documents(history)
+    lines = _json_lines(documents, figures) if form == "jsonl" else _markdown(documents, figures, name)
+    return "".join(lines).encode("utf-8", "backslashreplace")
+
+
+def _documents(history: History) -> Iterator[tuple[Version, Document | None]]:
+    """Yield every version with its content; None if it is damaged."""
+    texts = history.texts()
+    id_, text = next(texts, ("", ""))
+    for version in history.versions():
+        document = None
+        if id_ == version.id:
+            found = load(text)
+            document = found if version_id(found) == version.id else None
+            id_, text = next(texts, ("", ""))
+        yield version, document
+
+
+def _json_lines(
+    documents: Iterator[tuple[Version, Document | None]], figures: Mapping[str, VersionFigures]
+) -> Iterator[str]:
+    for version, document in documents:
+        known = figures.get(version.id, VersionFigures())
+        prompt: Json = None if document is None else masked_value(json.loads(dump(document)))
+        line: dict[str, Json] = {
+            "version": version.number,
+            "id": version.id,
+            "created_utc": _utc(version.at),
+            "reason": version.reason,
+            "summary": masked_text(version.summary),
+            "label": masked_text(version.label),
+            "note": masked_text(version.note),
+            "run_ids": list(version.run_ids),
+            "requests": known.requests,
+            "cached_share": known.cached,
+            "input_cost_per_1000": known.per_thousand,
+            "prompt": prompt,
+        }
+        yield json.dumps(line, ensure_ascii=True) + "\n"
+
+
+def _markdown(
+    documents: Iterator[tuple[Version, Document | None]], figures: Mapping[str, VersionFigures], name: str
+) -> Iterator[str]:
+    yield f"# Versions of {_line(name)}\n"
+    before: Document | None = None
+    for version, document in documents:
+        known = figures.get(version.id, VersionFigures())
+        yield f"\n## Version {version.number}: {_line(version.title)}\n\n"
+        yield f"{_utc(version.at)}, {version.reason}, {counted(known.requests, 'request')}, "
+        yield f"{percent(known.cached)} cached, {dollars(known.per_thousand)} per 1,000 requests (input). "
+        yield f"Id `{version.id}`.\n"
+        if version.note:
+            yield f"\n{_fenced(version.note)}\n"
+        if document is None:
+            yield "\nThis version is damaged.\n"
+            continue
+        yield f"\n{_fenced(_difference(before, document), 'diff' if before is not None else '')}\n"
+        before = document
+
+
+def _difference(before: Document | None, document: Document) -> str:
+    """Return the lines that changed; of the first version, its messages."""
+    if before is None:
+        lines = [f"{message.role}: {message.content or ''}" for message in document.messages]
+    else:
+        lines = [f"{_SIGNS[row.sign]}{row.text}" for row in changes(before, document)] or ["No text changed"]
+    if len(lines) > MOST_LINES:
+        lines = [*lines[:MOST_LINES], f"… {len(lines) - MOST_LINES:,} more lines"]
+    return "\n".join(lines)
+
+
+def _utc(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _line(text: str) -> str:
+    return markdown_line(masked_text(visible_line(text)))
+
+
+def _fenced(text: str, language: str = "") -> str:
+    return fenced(masked_text(visible(text)), language)
+
+
+TIMEOUT_S = 5.0
+MAX_COMMITS = 500
+# The repository is untrusted. Its configuration must not start a program: no hook, fsmonitor, pager, textconv, external
+# diff, signature check or fetch. Only `log` and `cat-file` are used, which read objects and never the index.
+_OPTIONS = (
+    *("--no-optional-locks", "--no-pager", "--no-replace-objects", "--literal-pathspecs"),
+    *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", "-c", "log.showSignature=false"),
+    *("-c", "diff.external=", "-c", "core.pager=cat", "-c", "protocol.allow=never", "-c", "log.mailmap=false"),
+)
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+class Commit(Struct, frozen=True):
+    """One commit that changed the file. `at`: Unix seconds."""
+
+    id: str
+    at: float
+    subject: str
+
+
+def commits(file: Path) -> list[Commit]:
+    """Return the commits of a file, newest first. Empty without Git, outside a repository, or after TIMEOUT_S."""
+    out = _git(file, "log", f"--max-count={MAX_COMMITS}", "-z", "--format=%H%x1f%ct%x1f%s", "--", file.name)
+    found = []
+    for entry in (out or b"").decode("utf-8", "replace").split("\0"):
+        parts = entry.strip("\n").split("\x1f", 2)
+        if len(parts) == 3 and _HASH.fullmatch(parts[0]) and parts[1].isdigit():
+            found.append(Commit(parts[0], float(parts[1]), parts[2][:200]))
+    return found
+
+
+def opened_commit(file: Path, commit: str) -> OpenedPrompt | None:
+    """Return the prompt in a commit; None if the commit does not have the file. Raises InputError for other content."""
+    if not _HASH.fullmatch(commit):
+        return None
+    size = _git(file, "cat-file", "-s", f"{commit}:./{file.name}")
+    if size is None or not size.strip().isdigit() or int(size) > MAX_FILE_BYTES:
+        return None
+    data = _git(file, "cat-file", "blob", f"{commit}:./{file.name}")
+    return None if data is None else open_any_bytes(data, file.name)
+
+
+def _git(file: Path, *arguments: str) -> bytes | None:
+    """Return the output of a Git command in the folder of `file`; None if it fails."""
+    # An absolute path: on Windows a name alone would also be looked up in the current folder.
+    program = shutil.which("git", path=os.environ.get("PATH", os.defpath))
+    folder = Path(os.path.realpath(file.parent))
+    if program is None or not Path(program).is_absolute() or folder in Path(program).parents:
+        return None
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            [program, *_OPTIONS, "-C", str(folder), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            timeout=TIMEOUT_S,
+            check=False,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 FOLDER = "versions"
@@ -143,8 +341,7 @@ class VersionStore:
                 raise OSError(
                     None, f"The version history would have more than {MAX_BYTES:,} bytes; delete it to begin again"
                 )
-            _write_all(handle, data, size)
-            os.fsync(handle)
+            append_whole(handle, data)
         finally:
             os.close(handle)
         known = self._read.pop(path, (0, history))
@@ -170,19 +367,6 @@ def _torn(path: Path) -> bool:
             return file.read(1) != b"\n"
     except FileNotFoundError:
         return False
-
-
-def _write_all(handle: int, data: bytes, size: int) -> None:
-    """Append all of `data`, or nothing: `size` is the size before. Raises OSError."""
-    done = 0
-    try:
-        while done < len(data):
-            done += os.write(handle, data[done:])
-    except OSError:
-        with suppress(OSError):
-            if done and os.fstat(handle).st_size == size + done:
-                os.ftruncate(handle, size)
-        raise
 
 
 SETTING = "versions"

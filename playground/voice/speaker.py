@@ -125,7 +125,6 @@ class Speaker:
         self._came.set()
 
     def stop(self) -> None:
-        """Stop speaking."""
         self._stopped = True
         self._came.set()
         self._begun.set()

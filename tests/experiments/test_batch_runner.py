@@ -14,8 +14,11 @@ import pytest
 
 from playground.client.endpoint import Rates
 from playground.client.events import AttemptStarted, ContentDelta, Usage
+from playground.experiments.batch_job import BatchRunner
 from playground.experiments.batch_plan import PlannedRow, plan_rows
 from playground.experiments.batch_results import (
+    BatchTotals,
+    Earlier,
     ResultFile,
     failed_result,
     format_results,
@@ -24,9 +27,7 @@ from playground.experiments.batch_results import (
     result_of,
 )
 from playground.experiments.batch_rows import BatchRow
-from playground.experiments.batch_runner import BatchRunner
 from playground.experiments.batch_session import BatchSpec, BatchStore
-from playground.experiments.batch_totals import BatchTotals, Earlier
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run

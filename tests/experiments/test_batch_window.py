@@ -13,9 +13,7 @@ import pytest
 
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, Usage, UsageReported
-from playground.experiments.batch_plan import PlannedRow, plan_rows
-from playground.experiments.batch_rows import BatchRow
-from playground.experiments.batch_runner import (
+from playground.experiments.batch_job import (
     HOPELESS_ROWS,
     BatchRunner,
     PrefixWindow,
@@ -23,6 +21,8 @@ from playground.experiments.batch_runner import (
     opens_prefix,
     prefixes_held,
 )
+from playground.experiments.batch_plan import PlannedRow, plan_rows
+from playground.experiments.batch_rows import BatchRow
 from playground.prompt.document import Document, Message
 from playground.prompt.request import Request
 from playground.runs.run import Run

@@ -11,8 +11,12 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint, Rates
 from playground.experiments.comparison import (
+    CACHE_STARTS,
     LETTERS,
+    ORDERS,
     CacheStart,
+    ComparedColumn,
+    ComparisonReport,
     Looked,
     Order,
     Piece,
@@ -21,27 +25,21 @@ from playground.experiments.comparison import (
     Step,
     Variant,
     cold_document,
+    cost_texts,
     expected_cached,
+    kind_of,
     log_tags,
+    order_text,
     plan,
+    prefix_text,
     prefixes,
     read_tags,
     run_plan,
     spread,
-    text_changes,
-    without_marker,
-)
-from playground.experiments.comparison_report import (
-    CACHE_STARTS,
-    ORDERS,
-    ComparedColumn,
-    ComparisonReport,
-    cost_texts,
-    kind_of,
-    order_text,
-    prefix_text,
     start_warnings,
     summary,
+    text_changes,
+    without_marker,
 )
 from playground.export.pages import export_comparison, table_text
 from playground.prefix_cache.forecaster import CacheForecaster

@@ -13,8 +13,7 @@ from msgspec.structs import replace
 
 from playground.client.errors import cut_error, http_error, stream_error
 from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, Completed, HeadersReceived, RetryScheduled
-from playground.export.redaction import Contents, Outline
-from playground.export.ticket import TicketContents, bundle, ticket
+from playground.export.ticket import Contents, Outline, TicketContents, bundle, ticket
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.files import dump
 from playground.requestlog.records import StoredRun

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from playground.export import har, jsonl, log_files
 from playground.export.log_files import import_file
-from playground.export.redaction import CHOICES
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
-from playground.export.ticket import TicketContents, bundle
+from playground.export.ticket import CHOICES, TicketContents, bundle
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog

@@ -18,9 +18,8 @@ from msgspec.structs import replace
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent
 from playground.export.log_files import FORMATS, export
-from playground.export.redaction import CHOICES, Contents, Outline
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
-from playground.export.ticket import TicketContents, bundle, ticket, tickets
+from playground.export.ticket import CHOICES, Contents, Outline, TicketContents, bundle, ticket, tickets
 from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING

@@ -6,10 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from playground.client.endpoint import Rates
-from playground.lint.engine import advise
+from playground.lint.engine import EXAMPLES, RULES, advise, rule_named
 from playground.lint.model import SEVERITIES, Evidence, FindingPlace
 from playground.lint.prompt_facts import LintContext
-from playground.lint.rules.registry import EXAMPLES, RULES, rule_named
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.limits import check
 from playground.prompt.request import to_request
@@ -27,8 +26,8 @@ def test_every_rule_has_a_name_of_its_own_and_a_source() -> None:
         assert rule_named(rule.name) is rule
         assert rule.title
         assert rule.reason.endswith(".")
-        assert rule.source.section
-        assert rule.source.sentence.endswith(".")
+        assert rule.section
+        assert rule.sentence.endswith(".")
 
 
 def test_an_empty_prompt_and_a_good_one_are_left_alone() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from playground.lint.message_texts import find_placeholders, template_lines
 from playground.lint.model import Finding
 from playground.lint.prompt_facts import LintContext
-from playground.lint.rules.message_texts import find_placeholders, template_lines
 from tests.lint.corpus import tool
 from tests.lint.judge import of_body, said, system, tools
 from tests.lint.placeholder_texts import INPUTS, OWN_RULES, OWN_TEXTS, UNFILLED_QUESTIONS, UNFILLED_RULES

@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from playground.lint.language import PHRASES, detect
+from playground.lint.message_texts import asks_for_json
 from playground.lint.model import Finding
-from playground.lint.rules.message_texts import asks_for_json
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import view_of_document
 from playground.prompt.document import Document, Message

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from playground.client.endpoint import PLANS
 from playground.client.retry import NO_RETRIES, RetryPolicy
 from playground.lint.prompt_facts import Batch, LintContext, Retries
-from playground.lint.rules.requests import WINDOW_S, plan_batch
+from playground.lint.requests import WINDOW_S, plan_batch
 from tests.lint.judge import said, system
 
 PROMPT = system("Be kind.")

@@ -14,7 +14,7 @@ from playground.prompt.secret_names import is_secret, is_word
 from playground.prompt.secret_texts import masked_secrets, spans_in
 from playground.prompt.secret_values import is_value
 from playground.storage.damaged_files import without_secrets
-from playground.tools.server_secrets import conceal
+from playground.tools.mcp_servers import conceal
 from tests.prompt.secret_forms import GENERATED, GENERATED_TEXTS, NAMES, ORDINARY, SECRETS, TEXTS
 
 FORMS = (*((text, SECRETS) for text in TEXTS), *((text, GENERATED) for text in GENERATED_TEXTS))

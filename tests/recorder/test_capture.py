@@ -10,7 +10,7 @@ import pytest
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent
 from playground.export.pages import as_markdown
-from playground.export.redaction import Outline
+from playground.export.ticket import Outline
 from playground.recorder import masking
 from playground.recorder.capture import Capture, CapturedExchange, Conversations
 from playground.recorder.proxy import Outcome

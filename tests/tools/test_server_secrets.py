@@ -24,7 +24,7 @@ from playground.prompt.field_errors import InputError
 from playground.services import AppServices
 from playground.storage.server_secrets import ServerSecrets
 from playground.tasks import Tasks
-from playground.tools.server_secrets import PLACEHOLDER, conceal, filled
+from playground.tools.mcp_servers import PLACEHOLDER, conceal, filled
 
 SERVER = Path(__file__).with_name("small_server.py")
 SECRET = "q7-Wm2x+Zk9/tLp4"

@@ -10,9 +10,8 @@ from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import load
 from playground.ui.controllers.versions import headline
 from playground.versions.comparison import VersionBoundary, VersionComparison, compare, summary
-from playground.versions.export import VersionFigures, export_versions
 from playground.versions.history import History, version_id
-from playground.versions.service import VersionStore
+from playground.versions.service import VersionFigures, VersionStore, export_versions
 
 RULES = [f"{number}. Rule number {number} of the telephone agent." for number in range(1, 31)]
 

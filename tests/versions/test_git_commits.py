@@ -11,7 +11,7 @@ import pytest
 
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
-from playground.versions.commits import commits, opened_commit
+from playground.versions.service import commits, opened_commit
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 

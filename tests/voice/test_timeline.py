@@ -19,9 +19,8 @@ from playground.prompt.request import to_request
 from playground.runs.run import Run
 from playground.runs.state import Stopwatch, TurnTimes, measure
 from playground.simulator.process import SimulatorProcess
-from playground.voice.readiness import Distribution, readiness
 from playground.voice.speech import AudioTimes, SpeechSettings, characters, lay_out, words
-from playground.voice.timeline import MeasuredTool, MeasuredTurn, compare, timeline
+from playground.voice.timeline import Distribution, MeasuredTool, MeasuredTurn, compare, readiness, timeline
 from tests.voice.sample import events, ms, times, turn
 
 # The vendor's reckoning (electron-api.md): 250 first content, 280 tool started, 600 heard, 800 tool back, 850 first

@@ -20,7 +20,7 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QContextMenuEvent, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QMenu, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from playground.experiments.batch_lines import STATUS_TEXT, BatchLine, BatchLines, Kind, Selection, select
+from playground.experiments.batch_session import STATUS_TEXT, BatchLine, BatchLines, Kind, Selection, select
 from playground.export.terminal import visible_line
 from playground.runs.metrics import UNKNOWN, Figure, dollars, whole_seconds
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font, zoom_factor

@@ -22,8 +22,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.experiments.batch_lines import BatchLine
-from playground.experiments.batch_totals import BatchTotals
+from playground.experiments.batch_results import BatchTotals
+from playground.experiments.batch_session import BatchLine
 from playground.export.terminal import visible, visible_line
 from playground.runs.metrics import UNKNOWN, counted, dollars, finish_text, percent, seconds
 from playground.ui.batch.model import BatchModel, BatchTable

@@ -21,10 +21,16 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import Endpoint
-from playground.experiments.batch_lines import Selection
 from playground.experiments.batch_plan import BatchForecast, Order
 from playground.experiments.batch_rows import KINDS, columns_of
-from playground.experiments.batch_session import BatchSettings, BatchSpec, PreparedBatch, prepare, prepare_saved
+from playground.experiments.batch_session import (
+    BatchSettings,
+    BatchSpec,
+    PreparedBatch,
+    Selection,
+    prepare,
+    prepare_saved,
+)
 from playground.export.terminal import visible_line
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.metrics import APPROXIMATELY, dollars, percent, seconds

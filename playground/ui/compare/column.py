@@ -15,8 +15,17 @@ from PySide6.QtWidgets import (
     QStackedWidget,
 )
 
-from playground.experiments.comparison import LETTERS, Piece, RunFigures, Variant, text_changes
-from playground.experiments.comparison_report import WAITED_S, kind_of, parameters_text, variant_changes
+from playground.experiments.comparison import (
+    LETTERS,
+    WAITED_S,
+    Piece,
+    RunFigures,
+    Variant,
+    kind_of,
+    parameters_text,
+    text_changes,
+    variant_changes,
+)
 from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow
 from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds, speed

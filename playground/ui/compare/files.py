@@ -12,8 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from playground.experiments.batch_rows import MAX_DATA_BYTES, read_rows
-from playground.experiments.comparison import LETTERS, Variant
-from playground.experiments.comparison_report import ComparisonReport
+from playground.experiments.comparison import LETTERS, ComparisonReport, Variant
 from playground.experiments.comparison_session import ComparisonSession
 from playground.export.pages import Form, export_comparison
 from playground.prompt.field_errors import InputError

@@ -29,11 +29,14 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import Endpoint
-from playground.experiments.comparison import LETTERS, MOST_RUNS, Prefix, Variant
-from playground.experiments.comparison_report import (
+from playground.experiments.comparison import (
     CACHE_STARTS,
+    LETTERS,
+    MOST_RUNS,
     ORDERS,
     ComparisonReport,
+    Prefix,
+    Variant,
     cost_texts,
     prefix_text,
     summary,

@@ -12,8 +12,18 @@ from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QWidget
 
-from playground.experiments.comparison import LETTERS, TAG, CacheStart, Order, Variant, plan
-from playground.experiments.comparison_report import ComparisonReport, order_text, plan_text, start_warnings
+from playground.experiments.comparison import (
+    LETTERS,
+    TAG,
+    CacheStart,
+    ComparisonReport,
+    Order,
+    Variant,
+    order_text,
+    plan,
+    plan_text,
+    start_warnings,
+)
 from playground.experiments.comparison_session import ColumnSlot, ComparisonSession
 from playground.export.pages import table_text
 from playground.prompt.document import Document

@@ -267,7 +267,7 @@ class Requests(QObject):
             states.append(self._newest.run.state)
             if states[-1].phase != "done":
                 break
-        from playground.experiments.repeat import verdict
+        from playground.experiments.lab import verdict
 
         self.found.emit(verdict(states[0], states[-1]))
 

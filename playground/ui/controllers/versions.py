@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.panes.prompt.undo import PromptFile
     from playground.ui.panes.versions import VersionsPanel
-    from playground.versions.commits import Commit
     from playground.versions.comparison import VersionComparison
-    from playground.versions.export import VersionForm
     from playground.versions.history import Version
-    from playground.versions.service import Overview, PromptIdentity
+    from playground.versions.service import Commit, Overview, PromptIdentity, VersionForm
 
 EXPORT_SUFFIXES = {"JSON lines (*.jsonl)": "jsonl", "Markdown (*.md)": "md"}
 MIN_DOLLARS = 0.0005
@@ -223,7 +221,7 @@ class VersionPaths(QObject):
             self.panel.show_comparison(found, headline(found), self._reported(found, old, new))
 
     def _reported(self, found: VersionComparison, old: Version | Commit, new: Version | Commit) -> str:
-        from playground.versions.export import VersionFigures
+        from playground.versions.service import VersionFigures
 
         changed = f"{counted(found.added, 'line')} added, {found.removed:,} removed."
         one, other = (self._overview.figures.get(item.id, VersionFigures()) for item in (old, new))

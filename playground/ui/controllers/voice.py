@@ -193,7 +193,7 @@ class VoiceController(QObject):
 
     async def _measured(self, cold: bool, group: str) -> tuple[TurnTimes, RunState]:
         """Send the prompt once, tagged with the group of this series, and return its times."""
-        from playground.voice.readiness import cold as unseen
+        from playground.voice.timeline import cold as unseen
 
         document, watch = self._prompt.document(), Stopwatch()
 

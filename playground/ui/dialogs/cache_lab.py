@@ -28,7 +28,7 @@ from playground.experiments.lab import (
     to_json,
 )
 from playground.experiments.replay import Breaker, CacheHistory
-from playground.lint.rules.requests import plan_batch
+from playground.lint.requests import plan_batch
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, dollars, seconds, whole_seconds

@@ -16,8 +16,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from playground.lint.engine import RULES
 from playground.lint.model import LintRule
-from playground.lint.rules.registry import RULES
 from playground.prompt.document import Document
 from playground.ui.startup_checks import program_versions
 from playground.ui.theme import GRID, mono_font
@@ -115,7 +115,7 @@ class GuideDialog(QDialog):
         rule = self._rule()
         self.title.setText(rule.title)
         self.reason.setText(rule.reason)
-        self.source.setText(f"{rule.source.section}: {rule.source.sentence}")
+        self.source.setText(f"{rule.section}: {rule.sentence}")
         self.example.setVisible(rule.name in self._examples)
 
     def _load(self) -> None:

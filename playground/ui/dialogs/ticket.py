@@ -9,8 +9,7 @@ from typing import cast
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QDialog, QLabel, QPlainTextEdit, QWidget
 
-from playground.export.redaction import CHOICES, Contents
-from playground.export.ticket import TicketContents, bundle, tickets
+from playground.export.ticket import CHOICES, Contents, TicketContents, bundle, tickets
 from playground.requestlog.records import StoredRun
 from playground.storage.paths import write_shared
 from playground.storage.settings import Settings

@@ -37,11 +37,9 @@ from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import FittedScroll, FlowLayout, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
-from playground.versions.commits import Commit
 from playground.versions.comparison import VersionBoundary, VersionComparison, VersionRow
-from playground.versions.export import VersionFigures
 from playground.versions.history import Version
-from playground.versions.service import Overview
+from playground.versions.service import Commit, Overview, VersionFigures
 
 BAR_PX, EDGE_PX, NAME_PX, FIGURE_PX = 10, 20, 72, 110
 _UNCHANGED = ("same", "skipped", "head")

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.experiments.repeat import MOST, repeat
+from playground.experiments.lab import MOST, repeat
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
 from playground.runs.record import group_tag
@@ -34,8 +34,8 @@ from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import FlowLayout, PageScroll, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.voice.readiness import Cache, Distribution, Group, Readiness, readiness
 from playground.voice.speech import SpeechSettings
+from playground.voice.timeline import Cache, Distribution, Group, Readiness, readiness
 
 GUTTER, ROW_PX, HEAD_PX, AXIS_PX = 76, 30, 20, 20
 FEWEST_FOR_A_BOX = 8

@@ -20,8 +20,7 @@ from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, PlanLimits
-from playground.experiments.batch_results import failed_result, format_results
-from playground.experiments.batch_totals import BatchTotals
+from playground.experiments.batch_results import BatchTotals, failed_result, format_results
 from playground.prompt.document import Document, Message
 from playground.ui.batch.files import MAX_EDITED, PasteRowsDialog
 from playground.ui.batch.page import BatchPage

@@ -10,7 +10,7 @@ from playground.prompt.document import Document, Message, Tool
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.session import Session
 from playground.ui.voice.readiness_tab import ReadinessRow, Spread, rows, smallness, verdict
-from playground.voice.readiness import Distribution, cold, readiness
+from playground.voice.timeline import Distribution, cold, readiness
 from tests.voice.sample import times
 
 

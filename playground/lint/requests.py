@@ -15,8 +15,7 @@ from playground.lint.model import (
     Finding,
     FindingPlace,
     Fix,
-    GuideSource,
-    LintRule,
+    Judge,
     Severity,
     with_system_line,
 )
@@ -42,15 +41,6 @@ def _request_ids_speak(facts: PromptFacts) -> Iterator[Finding]:
         ),
         places=(FindingPlace(()),),
     )
-
-
-REQUEST_IDS = LintRule(
-    "no-request-id",
-    "Keep every request_id",
-    "It arrives with the headers, before the first token, so even a broken stream can be reported.",
-    GuideSource("Response", "X-Request-Id is on every response, streamed or not, success or failure."),
-    _request_ids_speak,
-)
 
 
 GUIDE = Retries()
@@ -119,15 +109,6 @@ def _list(statuses: list[int]) -> str:
     return ", ".join(str(status) for status in statuses)
 
 
-RETRIES = LintRule(
-    "retry-policy",
-    "Retry temporary errors only",
-    "502 and 503 are temporary, 429 ends after a wait. Other errors repeat, and each attempt counts against the plan.",
-    GuideSource("Errors", "Back off from 250 ms, doubling to 8 s, about five attempts; never after the first token."),
-    _retries_speak,
-)
-
-
 def _concurrency_speak(facts: PromptFacts) -> Iterator[Finding]:
     batch, plan = facts.setting.batch, facts.setting.plan
     if batch is None or batch.requests < 1:
@@ -167,15 +148,6 @@ def _time(batch: Batch, plan: PlanLimits) -> float | None:
 
 def _limit(value: int | None) -> str:
     return "any number" if value is None else f"{value:,}"
-
-
-CONCURRENCY = LintRule(
-    "over-plan",
-    "Stay within the plan's limits",
-    "All programs of an account share its limits; a request above either gets 429.",
-    GuideSource("Plan limits", "Standard has 10 requests per minute and 3 in flight, Enterprise 200 and 20."),
-    _concurrency_speak,
-)
 
 
 WINDOW_S = 60.0
@@ -223,15 +195,6 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         ),
         places=(FindingPlace(()),),
     )
-
-
-CONNECTIONS = LintRule(
-    "cold-connections",
-    "Keep one connection alive",
-    "A new connection costs a handshake before the first byte, which delays speech.",
-    GuideSource("Endpoint", "One keep-alive connection reused; a cold handshake is otherwise paid by each request."),
-    _speak,
-)
 
 
 _ACKNOWLEDGE = re.compile("acknowledg")
@@ -299,19 +262,6 @@ def _says_before_a_tool(low: str, phrases: Phrases) -> bool:
 def _is_spoken(facts: PromptFacts) -> bool:
     low = facts.system_lowered
     return any(has_any(low, PHRASES[code].voice) for code in {"en", facts.language or "en"})
-
-
-FILLER = LintRule(
-    "no-filler",
-    "Have the model speak while the tool runs",
-    "If the system prompt asks for it, the model writes a short phrase before the tool call, and speech synthesis can "
-    "start with it while the tool runs.",
-    GuideSource(
-        "Tools and the filler phrase",
-        "If the system prompt asks for an acknowledgement before a tool call, the model writes it first.",
-    ),
-    _report_filler,
-)
 
 
 LONG = 8
@@ -386,21 +336,12 @@ def _repeated(messages: Sequence[Message]) -> tuple[str, int] | None:
     return (name, times) if times >= SAME else None
 
 
-_GUIDE = GuideSource(
-    "Tools and the filler phrase", "A turn may run filler, call, result several times: limit the loop."
-)
-LIMIT = LintRule(
-    "chain-limit",
-    "Limit the agent loop",
-    "An agent loop without a limit sends the whole prompt in every iteration, and the cost shows only on the bill.",
-    _GUIDE,
-    _loop_limit,
-)
-ROUNDS = LintRule(
-    "chain-rounds",
-    "Look at loops that repeat the same call",
-    "A call that returned the same result three times will return it again. Change the prompt instead of allowing "
-    "more iterations.",
-    _GUIDE,
-    _rounds,
-)
+JUDGES: dict[str, Judge] = {
+    "no-filler": _report_filler,
+    "over-plan": _concurrency_speak,
+    "retry-policy": _retries_speak,
+    "no-request-id": _request_ids_speak,
+    "chain-limit": _loop_limit,
+    "chain-rounds": _rounds,
+    "cold-connections": _speak,
+}

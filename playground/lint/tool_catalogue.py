@@ -12,8 +12,7 @@ from playground.lint.model import (
     Finding,
     FindingPlace,
     Fix,
-    GuideSource,
-    LintRule,
+    Judge,
     with_system_line,
     with_tool,
     without_tools,
@@ -222,38 +221,6 @@ def _price(facts: PromptFacts, tokens: float) -> Evidence:
     return Evidence("per 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars")
 
 
-_GUIDE_SECTION = "Tools and the filler phrase"
-_REASON = "Every description and schema is input on every turn, whether its tool is called or not."
-DESCRIPTIONS = LintRule(
-    "tool-description",
-    "Give each tool one sentence of intent",
-    _REASON,
-    GuideSource(_GUIDE_SECTION, "One sentence of intent per tool."),
-    _descriptions,
-)
-LONG_PARAMETERS = LintRule(
-    "tool-parameter-long",
-    "Keep parameter descriptions short",
-    _REASON,
-    GuideSource(_GUIDE_SECTION, "Short parameter descriptions."),
-    _long_parameters,
-)
-UNDESCRIBED = LintRule(
-    "tool-undescribed",
-    "Describe every tool and parameter in a few words",
-    "The model guesses the meaning of an undescribed parameter from its name.",
-    GuideSource(_GUIDE_SECTION, "One sentence of intent per tool, and short parameter descriptions."),
-    _undescribed,
-)
-EXAMPLES = LintRule(
-    "tool-examples",
-    "Keep examples out of tool definitions",
-    _REASON,
-    GuideSource(_GUIDE_SECTION, "Examples belong in the system prompt."),
-    _examples,
-)
-
-
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
     """Report an empty list of tools. Applies to imported bodies only: this program omits an empty list."""
     if facts.body is None or facts.body.get("tools", None) != []:
@@ -265,17 +232,6 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         places=(FindingPlace(("tools",)),),
         fix=Fix("Omit tools", facts.document),
     )
-
-
-ORDER = LintRule(
-    "empty-tools",
-    "Omit the empty tools field",
-    "An empty list can be refused, and it changes the text that the cache compares.",
-    GuideSource(
-        "Request fields", "Up to 64 tools; the field is omitted when there are none, an empty list is a mistake."
-    ),
-    _speak,
-)
 
 
 LARGE, VERY_LARGE = 1_000, 8_192
@@ -392,25 +348,13 @@ def _unused(facts: PromptFacts) -> Iterator[Finding]:
     )
 
 
-_SECTION = "Tools and the filler phrase"
-SIZE = LintRule(
-    "tool-catalogue",
-    "Know the catalogue's cost per turn",
-    "Every tool is input on every turn; an unchanged catalogue is at least served from the cache.",
-    GuideSource(_SECTION, "Every tool description and parameter schema is input on every turn."),
-    _size,
-)
-REPEATED_SCHEMAS = LintRule(
-    "tool-repeated",
-    "Define a schema once",
-    "A definition cannot refer to another tool's schema, so the same object in five tools is sent five times.",
-    GuideSource(_SECTION, "Every parameter schema is input on every turn."),
-    _repeated,
-)
-UNUSED = LintRule(
-    "tool-unused",
-    "Offer only tools that are used",
-    "A tool that is never called costs input on every turn, and the model can choose it by mistake.",
-    GuideSource(_SECTION, "Short catalogues: every tool is input on every turn."),
-    _unused,
-)
+JUDGES: dict[str, Judge] = {
+    "tool-catalogue": _size,
+    "tool-description": _descriptions,
+    "tool-parameter-long": _long_parameters,
+    "tool-undescribed": _undescribed,
+    "tool-examples": _examples,
+    "tool-repeated": _repeated,
+    "tool-unused": _unused,
+    "empty-tools": _speak,
+}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule, with_parameter
+from playground.lint.model import Evidence, Finding, FindingPlace, Fix, Judge, with_parameter
 from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Document, Json
 from playground.prompt.limits import COUNTS, check
@@ -29,15 +29,6 @@ def _report_cap(facts: PromptFacts) -> Iterator[Finding]:
         fix=Fix("Ask for usage", replace(facts.document, stream=True, include_usage=True)),
         tokens=facts.prompt_tokens,
     )
-
-
-USAGE = LintRule(
-    "usage-off",
-    "Ask for usage when streaming",
-    "Usage comes in one last chunk, only if requested. Without it the cached tokens are unknown.",
-    GuideSource("Request fields", "With stream and include_usage one last chunk before [DONE] carries the usage."),
-    _report_cap,
-)
 
 
 ENOUGH = 20
@@ -189,30 +180,6 @@ def _stops(value: Json) -> list[Json]:
     return [value] if isinstance(value, str) else []
 
 
-_SECTION = "Request fields"
-CAP = LintRule(
-    "output-cap",
-    "Cap the output",
-    "A limit derived from earlier completions costs nothing until a completion runs away.",
-    GuideSource(_SECTION, "max_tokens caps the output; input and output together have at most 32,768 tokens."),
-    _cap,
-)
-CUT = LintRule(
-    "answers-cut",
-    "Leave room for the whole answer",
-    "A completion that ends by length is billed whole and says half.",
-    GuideSource("Response", "finish_reason length means that the cap ended the completion."),
-    _cut,
-)
-STOP = LintRule(
-    "stop-strings",
-    "Stop at the terminator that answers end with",
-    "A terminator that the prompt asks for is output like any other, and is read aloud where answers are spoken.",
-    GuideSource(_SECTION, "stop takes a string or up to four."),
-    _stop,
-)
-
-
 MIN_TURNS = 4
 SOON, VERY_SOON = 20, 5
 """Remaining turns that trigger the finding, and that make it a warning."""
@@ -308,15 +275,6 @@ def _trim(document: Document, talk: _Talk) -> Fix | None:
     return None
 
 
-CONTEXT_GROWTH = LintRule(
-    "history-grows",
-    "Know when the conversation is full",
-    "Every turn sends all earlier turns again. Cached tokens are cheap, but they count against the context.",
-    GuideSource("Request fields", "1 to 200 messages; input and output together have at most 32,768 tokens."),
-    _speak,
-)
-
-
 def _refused(facts: PromptFacts) -> Iterator[Finding]:
     for finding in check(facts.document, electron=facts.setting.electron):
         problem = finding.problem
@@ -355,17 +313,12 @@ def _context(facts: PromptFacts) -> Iterator[Finding]:
     )
 
 
-REFUSED = LintRule(
-    "refused",
-    "Send only accepted fields and values",
-    "A field out of its range gives HTTP 400 every time; do not retry it.",
-    GuideSource("Request fields", "Every field has a range; n above 1 and prompt_logprobs are refused."),
-    _refused,
-)
-CONTEXT = LintRule(
-    "context-full",
-    "Keep input and output within the context length",
-    "A prompt that is too long is refused entirely, and max_tokens counts in full.",
-    GuideSource("Request fields", "Input and output together have at most 32,768 tokens."),
-    _context,
-)
+JUDGES: dict[str, Judge] = {
+    "refused": _refused,
+    "context-full": _context,
+    "usage-off": _report_cap,
+    "output-cap": _cap,
+    "answers-cut": _cut,
+    "stop-strings": _stop,
+    "history-grows": _speak,
+}

@@ -11,8 +11,7 @@ from playground.lint.model import (
     Finding,
     FindingPlace,
     Fix,
-    GuideSource,
-    LintRule,
+    Judge,
     ReorderSpot,
     Severity,
     spots,
@@ -106,17 +105,6 @@ def _near(text: str, at: int) -> str:
     return text[at : at + 24].replace("\x1e", " ")
 
 
-HIT_RATE = LintRule(
-    "hit-rate-falls",
-    "Watch cached tokens",
-    "An edit at the top of a prompt shows only in cached_tokens and on the bill.",
-    GuideSource(
-        "Prefix caching", "One changed character ends the match, and nothing after it is served from the cache."
-    ),
-    _report_low_rate,
-)
-
-
 SOME, MANY, MOST = 48, 128, 1_024
 """≈ tokens of stable text behind the first change: a hint, a warning, serious. Half of a prompt is serious from 512."""
 EACH_REQUEST = ("moment", "id")
@@ -208,13 +196,7 @@ def _fix(facts: PromptFacts) -> Fix | None:
     return None
 
 
-ORDER = LintRule(
-    "prefix-order",
-    "Stable content first, variable content last",
-    "The cache matches from the first token to the first difference. Text after a name, a date or an id is billed "
-    "as fresh input each time.",
-    GuideSource(
-        "Prefix caching", "System prompt, tool catalogue and retrieved context, history, and this turn's question last."
-    ),
-    _speak,
-)
+JUDGES: dict[str, Judge] = {
+    "prefix-order": _speak,
+    "hit-rate-falls": _report_low_rate,
+}

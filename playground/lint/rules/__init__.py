@@ -1,1 +1,0 @@
-"""The rules, a file for each or for a few that belong together. `registry` lists them."""
