@@ -27,6 +27,8 @@ _LARGEST = 2048
 NEVER = 1 << 40
 _MINIMUMS = {0: 0.78, 256: 0.03, 512: 0.04, 1024: 0.11, 2048: 0.03, NEVER: 0.01}
 """Probabilities before any report. The last minimum: nothing is ever cached."""
+SURE = 0.7
+"""Probability from which a minimum is named."""
 _ODD = 1e-5
 """Probability of a report that is no multiple of the true block."""
 _LOST = 0.03
@@ -202,6 +204,17 @@ class BlockSizeEstimator:
             # Nothing smaller was served yet: the prior alone says that there is no minimum.
             return Estimate(None, 0.0, reports)
         return Estimate(best, confidence, reports)
+
+    @property
+    def least(self) -> int | None:
+        """The fewest tokens that are served, by a minimum or a large block, with a probability of `SURE`; None below
+        the smallest usual minimum."""
+        if not self._seen:
+            return None
+        weights = [(max(block, minimum), exp(value)) for (block, minimum), value in self._logs.items()]
+        total = sum(weight for _, weight in weights)
+        known = (size for size in sorted(_MINIMUMS, reverse=True) if 0 < size <= min(self._seen))
+        return next((size for size in known if sum(w for least, w in weights if least >= size) >= SURE * total), None)
 
     def _best_block(self) -> tuple[int, float]:
         if self._step is None:

@@ -69,6 +69,12 @@ def counted_ends(path: Iterable[tuple[MatchNode, int]]) -> list[tuple[int, float
     return [(depth, tokens) for depth, tokens in counts if tokens is not None]
 
 
+def most_served(path: Iterable[tuple[MatchNode, int]]) -> int:
+    """Return the most cached tokens that were reported for a match that ended on a path."""
+    marks = ((at, served, shared) for node, shared in path for at, (served, _) in (node.served or {}).items())
+    return max((served for at, served, shared in marks if at <= shared), default=0)
+
+
 class MatchTree:
     """The sequences of one endpoint, model and order. `cuts`: of the answers with tool calls, by request number, in
     code points behind the `lead` that all answers begin with."""

@@ -158,7 +158,8 @@ class MissCase(Struct, frozen=True, dict=True):
         least = (
             self.shared.tokens - sqrt(3) * self.shared.error + 1
         )  # a prefix that was served: half a block to each side
-        if self.cached == 0 and least // block * block >= max(64, block):
+        larger = sum(weight for unit, weight in self.known.blocks or ((block, 1.0),) if unit > least)
+        if self.cached == 0 and least >= PART and larger < 0.5:
             return True
         part = max(64.0, 1.5 * block) + 2 * self.shared.error
         return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= part
@@ -168,7 +169,9 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return the minimum if reports support it for prefixes of this size: a whole prompt of that size, sent again,
         was not served. A server that keeps only states of whole prompts serves no part of them, however long."""
         size = min(self.shared.tokens, float(self.prompt))
-        return self.known.minimum if self.known.unserved >= size - self.known.block - NEAR else None
+        if self.moved in self.known.unproved_orders:
+            return None  # in another order more may be shared
+        return self.known.minimum if self.known.unserved >= size - min(self.known.block, PART) - NEAR else None
 
     @property
     def may_be_short(self) -> bool:
@@ -281,11 +284,30 @@ class MissCase(Struct, frozen=True, dict=True):
     def missing(self) -> Literal["", "part", "part or block"]:
         """Return "part" if the server found a part of a shared beginning only, and no block that reports allow leaves
         out so much; "part or block" if only large blocks of an unusual size do, which too few reports prove."""
+        if self.cached and self._served_more:
+            return "part"
         if not self._less_than_usual:
-            return ""
-        if not self.known.whole_blocks(self.cached, self.sure):
+            return "part or block" if self._ends_where_older_one_did else ""
+        if not self.known.whole_blocks(self.cached, self.sure, SAME):
             return "part"
         return "" if self.proved_blocks else "part or block"
+
+    @property
+    def _served_more(self) -> bool:
+        """Return whether the server has served more of this beginning before, in whole blocks."""
+        return self.known.served - self.cached > max(self.known.block, NEAR)
+
+    @property
+    def _ends_where_older_one_did(self) -> bool:
+        """Return whether the report is all that an older request has of a prompt that was continued since, in blocks
+        that reports allow: what a replica serves that has seen no newer one, or a server that stores late."""
+        missed = self.sure.tokens - 3 * self.sure.error - self.cached
+        if not self.cached or not self.extends or missed < PART:
+            return False
+        small = [(block, weight) for block, weight in self.blocks if block <= min(PART, missed) / 2]
+        ended = self.known.ended
+        chance = sum(weight for block, weight in small if any(one // block * block == self.cached for one in ended))
+        return chance >= EXPECTED
 
     @property
     def _less_than_usual(self) -> bool:
@@ -372,7 +394,7 @@ class MissCase(Struct, frozen=True, dict=True):
     def served_as_long(self) -> bool:
         """Return whether the server has reported a prefix as long as the shared one: its size is no mere estimate."""
         slack = self.known.block + NEAR + 3 * self.shared.error
-        return any(abs(figure - self.shared.tokens) <= slack for figure in self.known.figures)
+        return self._served_more or any(abs(figure - self.shared.tokens) <= slack for figure in self.known.figures)
 
     @property
     def kept_short(self) -> bool:

@@ -146,6 +146,10 @@ class MissKnowledge(Struct, frozen=True):
     """What a server serves that finds only certain points again, if this one does, see `KeptPoints`."""
     served_pauses: tuple[float, float] = (inf, 0.0)
     """The shortest and the longest time since it was used after which a prefix was served, in seconds."""
+    served: int = 0
+    """The most tokens that were reported for a beginning that the prompt shares."""
+    ended: Sequence[float] = ()
+    """Tokens of the earlier requests, with their answers if these may be cached, that the prompt continues."""
     stored_s: float = inf
     """Seconds after which a prefix is stored, as reports have shown, see `CacheProofs.stored_s`."""
 
@@ -168,9 +172,9 @@ class MissKnowledge(Struct, frozen=True):
         missed = size.tokens - cached
         return any(-slack <= missed <= max(block, NEAR) + slack for block in usual or (1,))
 
-    def whole_blocks(self, cached: int, size: Size) -> bool:
+    def whole_blocks(self, cached: int, size: Size, near: float = NEAR) -> bool:
         """Return whether a report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
-        missed, slack = size.tokens - cached, 3 * size.error + NEAR
+        missed, slack = size.tokens - cached, 3 * size.error + near
         if not cached or missed < -slack:
             return False
         units = (cached // parts for parts in range(1, 9) if not cached % parts)
@@ -199,7 +203,7 @@ def knowledge_of(
         longest = counted(reach.size, reach.steps[-1].depth) if reach.steps else None
         size = partial(counted, reach.size)
         evidence[order] = OrderEvidence(order, weights[order], size, _others(order, weights), longest)
-    minimum, lifetime = learned.units.minimum, lifetime_of(learned)
+    lifetime = lifetime_of(learned)
     # If the reports exclude a limited cache, only the lifetime's length is doubtful.
     reach, running = prediction.reach, prediction.running
     point = learned.kept_points.proved
@@ -207,7 +211,7 @@ def knowledge_of(
     return MissKnowledge(
         orders=[one for one in evidence.values() if one.weight >= 0.005],
         block=learned.units.step,
-        minimum=minimum.value if minimum.confidence >= CONFIDENT and minimum.value else None,
+        minimum=learned.units.least,
         lifetime_s=float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= needed else None,
         assumed_lifetime_s=assumed_s,
         blocks=[(unit.block, unit.weight) for unit in learned.units.likely],
@@ -231,7 +235,7 @@ def knowledge_of(
         expected=_expected(cache, prediction),
         units=learned.units.likely[:6],
         shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],
-        unproved_orders={one for one in MOVED_ORDERS if learned.round_robin.replicas or not learned.proofs.moves(one)},
+        unproved_orders={one for one in MOVED_ORDERS if learned.round_robin.possible or not learned.proofs.moves(one)},
         in_turn=learned.round_robin.replicas > 0,
         replicas=learned.round_robin.replicas if learned.round_robin.alone else None,
         replicas_proved=learned.proofs.elsewhere,
@@ -239,6 +243,8 @@ def knowledge_of(
         forgets=_forgets(learned, prediction, lifetime),
         point=reach.kept(point, reach.steps[-1].depth, 0) if point is not None and reach.steps else None,
         served_pauses=learned.proofs.served_pauses,
+        served=reach.served,
+        ended=[tokens for _, tokens in reach.counted],
         stored_s=learned.proofs.stored_s,
     )
 

@@ -421,8 +421,8 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     if case.earlier.gap_s is not None and case.earlier.gap_s < min(case.known.stored_s + ANSWER_S, STORED_S):
         found.append(Candidate("not_stored"))
     found += [Candidate("restart"), Candidate("room")]
-    # Each replica serves nothing once.
-    if not (case.may_be_off and case.known.never_served and case.known.reports >= max(REPLICAS)):
+    # Each replica serves nothing once, and again after an edit.
+    if not (case.may_be_off and case.known.never_served and case.known.reports >= 2 * max(REPLICAS)):
         found.append(Candidate("replica"))
     if case.now.text != case.earlier.view.text:  # a template writes the same prompt in the same way
         found += _template_candidates(case)

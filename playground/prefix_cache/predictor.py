@@ -10,7 +10,7 @@ from operator import attrgetter
 from playground.prefix_cache.block_size import SMALL_BLOCK
 from playground.prefix_cache.hypotheses import IRRELEVANT, ROUTINGS, Rendering, ReportOutcome
 from playground.prefix_cache.learned_state import LearnedParameters
-from playground.prefix_cache.match_tree import MatchNode, TreePath, counted_ends
+from playground.prefix_cache.match_tree import MatchNode, TreePath, counted_ends, most_served
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import Anchor, ForecastInterval, Measure, PrefixSizer, Size, interval
 from playground.prefix_cache.proofs import message_ends
@@ -78,6 +78,7 @@ class Predictor:
             if not found.ends and (thorough or self._learned.kept_points.kind is not None):
                 found.ends = message_ends(measures[order].view)
                 found.counted = counted_ends(paths[order].nodes)
+                found.served = most_served(paths[order].nodes)
             reaches[rendering] = found
             measures.setdefault(rendering.order, measures[order])
         prompt = reaches[best].size(len(measures[best.order].view.text))

@@ -199,7 +199,11 @@ class CacheProofs:
             if size.tokens >= PART + least:
                 hit = missed < least + 2 * size.error
                 if hit or (sure and missed >= PART + least + 2 * size.error):
-                    self._pauses = [*self._pauses, _Pause(reach.ages[-1], hit, at)][-PAUSES:]
+                    # Another request, sent since, may have as much of it.
+                    enough = (reach.size(step.depth).tokens >= cached - NEAR for step in reach.steps)
+                    ages = [age for age, found in zip(reach.ages, enough, strict=True) if found and hit]
+                    age = min([*ages, reach.ages[-1]])
+                    self._pauses = [*self._pauses, _Pause(age, hit, at)][-PAUSES:]
         for step, distance in zip(reach.steps, reach.distances, strict=True):
             size = reach.size(step.depth)
             if size.tokens - block - 2 * size.error <= cached:

@@ -130,7 +130,8 @@ class Reach(Struct):
     `steps` are shared prefixes, the shortest first: the newest request that uses each, and how many do. `size` gives
     the tokens of a depth. `ages` are the seconds since each step was used, `distances` the tokens of other traffic
     since. `slots` are depths by number of slots. `groups` are the last steps of those that the same request used.
-    `ends` are depths at which messages end, `counted` those at which earlier requests end, with their tokens.
+    `ends` are depths at which messages end, `counted` those at which earlier requests end, with their tokens; `served`
+    are the most tokens that were served of a beginning that the prompt shares.
     """
 
     steps: Sequence[MatchStep]
@@ -141,6 +142,7 @@ class Reach(Struct):
     groups: Sequence[int] = ()
     ends: Sequence[int] = ()
     counted: Sequence[tuple[int, float]] = ()
+    served: int = 0
     _classes: dict[int, Classes] = field(default_factory=dict)
 
     @property
@@ -220,7 +222,7 @@ class Reach(Struct):
         slots = {slots: min(depth, limit) for slots, depth in self.slots.items()}
         ends = [*groups, count - 1] if count else []
         ages, distances = self.ages[:count], self.distances[:count]
-        return Reach(steps, self.size, ages, distances, slots, ends, self.ends, self.counted)
+        return Reach(steps, self.size, ages, distances, slots, ends, self.ends, self.counted, self.served)
 
     def _within(self, capacities: Sequence[float], count: int) -> Iterator[tuple[int, float]]:
         """Yield for each capacity how many steps are among the last tokens, and how many tokens of the last of them.

@@ -206,7 +206,9 @@ class ReportLearner:
                 self._learn_prefix(order, measure, one.depth, cached + step / 2, step * step / 12 + 1.0)
             for node, _ in self._requests.trees[order].path(text):
                 if node.depth >= one.depth:
-                    node.served = {**(node.served or {}), one.depth: (cached, step)}
+                    marks = node.served or {}
+                    # A later report of less is a loss.
+                    node.served = {**marks, one.depth: max(marks.get(one.depth, (0, 0)), (cached, step))}
                     break
 
     def _learn_prefix(self, order: Order, measure: Measure, depth: int, tokens: float, noise: float) -> None:

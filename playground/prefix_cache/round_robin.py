@@ -44,8 +44,8 @@ class RoundRobin:
 
     @property
     def possible(self) -> bool:
-        """Return whether each report that tells agrees with some number of replicas, even if these are few."""
-        return any(known and all(known) for known in self._agreed.values())
+        """Return whether most reports that tell agree with some number of replicas, even if these are few."""
+        return any(known and sum(known) >= DOUBTED * len(known) for known in self._agreed.values())
 
     def add(self, cached: int, depths: Mapping[int, tuple[int, int]], size: Callable[[int], Size], block: int) -> None:
         """Add a report. `depths`: code points that the prompt shares with any request (1) and with those of one

@@ -100,7 +100,7 @@ def test_explain_miss_only_figure_of_all_reports_is_a_loss_if_parts_of_messages_
     inside: bool, reason: str
 ) -> None:
     """One figure alone may be a large block or a breakpoint of a server that finds nothing else again."""
-    assert continued(400, knowledge(0.6, inside=inside, figures=(400,))) == reason
+    assert continued(416, knowledge(0.6, inside=inside, figures=(416,))) == reason
 
 
 @pytest.mark.parametrize(("blocks", "reason"), [([(8, 1.0)], None), ([(16, 0.6), (32, 0.4)], "block_or_partly_lost")])
@@ -254,3 +254,24 @@ def test_answer_that_the_client_changed_is_named_if_the_rest_was_lost(changed: b
         assert (last.cause, last.reason, last.compared_with) == ("edited", "differs", "r10")
         assert last.position is not None
         assert (last.position.index, last.position.column) == (22, 501)
+
+
+def test_explain_miss_less_than_was_served_of_the_same_beginning_before_is_a_loss_in_any_block() -> None:
+    """640 and 320 are multiples of 320, and 800 too: the server served more of this beginning before."""
+    found = replace(knowledge(0.6, inside=False, figures=(320, 640)), blocks=[(8, 1.0)])
+    assert continued(640, found) is None
+    assert continued(640, replace(found, served=800)) == "partly_lost"
+
+
+def test_explain_miss_block_of_a_counted_prefix_that_would_have_served_more_explains_no_loss() -> None:
+    """815 counted tokens have two blocks of 400: another one fits."""
+    assert continued(400, knowledge(0.6, inside=False, figures=(400,))) == "partly_lost"
+
+
+@pytest.mark.parametrize(("ended", "reason"), [(520.0, "block_or_partly_lost"), (600.0, None)])
+def test_explain_miss_report_that_ends_where_an_older_request_did_may_be_a_loss(
+    ended: float, reason: str | None
+) -> None:
+    """A block of 512 tokens explains 512 of 815, and so does a replica that has only the older request."""
+    found = replace(knowledge(0.6, inside=False, figures=()), blocks=[(16, 0.5), (512, 0.5)], ended=[ended])
+    assert continued(512, found) == reason

@@ -112,3 +112,15 @@ def test_learned_state_continues_where_it_ended() -> None:
     assert other.learned.units.step == model.learned.units.step
     tokens = model.learned.estimator.estimate("a parcel for you")
     assert other.learned.estimator.estimate("a parcel for you") == pytest.approx(tokens)
+
+
+def test_least_is_known_though_a_large_block_and_a_minimum_explain_the_reports() -> None:
+    """One figure of 1,024 tokens, and nothing of shorter prefixes."""
+    units = BlockSizeEstimator()
+    units.learn(1_024, 1_090.0, 1.0)
+    for shared in (780.0, 800.0, 870.0, 900.0):
+        units.learn(0, shared, 1.0)
+    assert units.minimum.confidence < 0.7
+    assert units.least == 1_024
+    units.learn(256, 300.0, 1.0)
+    assert units.least == 256

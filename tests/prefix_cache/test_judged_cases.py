@@ -48,7 +48,6 @@ def test_time_at_which_the_served_prefix_ends_is_named_although_replicas_missed_
         ("l4_first_report_half", -1, "block_or_partly_lost"),
         ("l4_small_cache", -1, "block_or_partly_lost"),
         ("l4_slot", -1, "edit_or_partly_lost"),
-        ("l4_half_lost", -1, "edit_or_partly_lost"),
         ("l4_picture", -1, "edit_or_partly_lost"),
     ],
 )
@@ -245,7 +244,7 @@ def test_edit_is_not_cleared_while_the_server_may_keep_ends_of_requests_only(nam
     [
         ("m10_edit_blamed_replica", "lost", "replica"),
         ("m10_new_text_replica", "whole_message_or_lost", "replica"),
-        ("m10_new_text_ttl", "lost", "gap"),
+        ("l4_half_lost", "partly_lost", "restart"),
         ("m10_new_text_running", "block_or_partly_lost", "running"),
     ],
 )
@@ -257,6 +256,13 @@ def test_difference_is_not_blamed_if_an_earlier_request_shares_more_than_was_ser
     assert found is not None
     assert found.reason == reason
     assert candidate in {one.code for one in found.candidates}
+
+
+def test_lifetime_is_named_though_an_older_request_that_shares_a_few_characters_more_was_served() -> None:
+    """The pause of a prefix that was served is that of the newest request that has as much of it."""
+    found = explained("m10_new_text_ttl")
+    assert found is not None
+    assert (found.cause, found.reason, found.candidates) == ("idle", "expired", ())
 
 
 def test_size_of_a_beginning_is_not_learned_from_a_report_that_ended_elsewhere() -> None:
