@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from msgspec import Struct
@@ -75,14 +75,21 @@ class Losses(Struct, frozen=True):
         return sum(one.span.tokens_per_request for one in self.spans if one.losses is self.programs.get(id(items[-1])))
 
 
-def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
-    """Return what varies between the requests of each program, with its cost."""
+def find_losses(
+    inputs: Sequence[CheckedInput], rates: Rates, known: Iterable[Sequence[CheckedInput]] | None = None
+) -> Losses:
+    """Return what varies between the requests of each program, with its cost. `known`: the programs, if they are."""
     bodies = [(item, item.body or {}) for item in inputs if item.body is not None]
     attempts = [TimedRequest(body, item.at, item.failed, item.seconds) for item, body in bodies]
     again = retries(attempts)
     kept = [pair for index, pair in enumerate(bodies) if index not in again]
     times = run_times([one for index, one in enumerate(attempts) if index not in again])
-    groups = families([body for _, body in kept])
+    if known is None:
+        groups = families([body for _, body in kept])
+    else:
+        index_of = {id(item): index for index, (item, _) in enumerate(kept)}
+        numbers = ([index_of[id(one)] for one in items if id(one) in index_of] for items in known)
+        groups = [group for group in numbers if group]
     usage = {index: item.usage for index, (item, _) in enumerate(kept)}
     all_bodies = [body for _, body in kept]
     names = _names([[kept[index][0] for index in group] for group in groups])

@@ -296,7 +296,7 @@ class _Program:
             return inside, others, {}
         more = {number: one - two for number, (one, two) in enumerate(zip(first, inside, strict=True))}
         known = like_first - like_inside >= _SURE
-        return first, guesses, {} if known else {number: tokens for number, tokens in more.items() if tokens >= BLOCK}
+        return first, guesses, {} if known else {number: one for number, one in more.items() if abs(one) >= BLOCK}
 
     def _prefixes(self, items: Sequence[HeadItem]) -> list[float]:
         """Return ≈ tokens that each request shares with one that is finished. `items`: the head in its order."""
@@ -368,17 +368,28 @@ class _Program:
         return best, sorted(guesses, key=lambda guess: -guess.weight)
 
     def _with_tools_after(self, spans: Sequence[VaryingSpan], more: Mapping[int, float]) -> tuple[VaryingSpan, ...]:
-        """Return spans with what they cost more if the tools are behind the system text. `more`: by request."""
-        costs = [0.0] * len(spans)
-        for number in more.keys() & set(self._compared):
-            index = self._members[number]
-            system = [at for at, one in enumerate(spans) if one.part == "message" and not one.index and not one.history]
-            for at in [at for at in system if index in spans[at].changed][-1:]:
-                costs[at] += more[number]
-        requests = len(self._compared)
-        ends = [(one.lost_between[0], one.lost_between[1] + cost) for one, cost in zip(spans, costs, strict=True)]
-        rows = zip(spans, costs, ends, strict=True)
-        return tuple(replace(one, tools_after=cost / requests, lost_between=both) for one, cost, both in rows)
+        """Return spans with what they cost more if the tools are behind the system text, and with that in the interval.
+
+        `more`: by request; below 0 if a tool changed, which is behind the system text then.
+        """
+        after, first = [0.0] * len(spans), [0.0] * len(spans)
+        fresh = [0.0] * len(spans)
+        for number in self._compared:
+            index, tokens = self._members[number], more.get(number, 0.0)
+            changed = [at for at, one in enumerate(spans) if index in one.changed and not one.history]
+            for at in changed:
+                fresh[at] += self._usage[number].fresh or 0
+            for at in [at for at in changed if spans[at].part == "message" and not spans[at].index][-1:]:
+                after[at] += max(tokens, 0.0)
+            for at in [at for at in changed if spans[at].part == "tool"][:1]:
+                first[at] += max(-tokens, 0.0)
+        found = []
+        for one, later, front, most in zip(spans, after, first, fresh, strict=True):
+            low, high = one.lost_between
+            high = min(high + later, max(most, high)) if self._reported else high + later
+            ends = max(low - front, 0.0), high
+            found.append(replace(one, tools_after=later / len(self._compared), lost_between=ends))
+        return tuple(found)
 
     def _in_order(self) -> list[list[int]]:
         """Return for each request those that are finished since the one before: always the one before."""

@@ -6,6 +6,7 @@ Pure functions; nothing is sent or stored.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -31,6 +32,8 @@ _SHORT_HEAD = 120
 """Code points of a first system message below which the next one is part of the head."""
 _FEW_UNITS = 2
 """Units up to which a head may be like another one by its role alone."""
+_NUMBERED = re.compile(r"\S*\d\S*")
+"""A word with a digit."""
 _MANY = 40
 """Groups of words from which on heads of many lines are compared by them, too."""
 _CORE, _VERSIONS = 0.2, 3
@@ -219,9 +222,9 @@ def _head_units(role: str, head: str, body: Body) -> set[str]:
 
 def _word_groups(head: str, size: int) -> list[str]:
     """Return the groups of `size` words without digits in a head; of a short one, groups of characters."""
-    words = [word for word in head[:_HEAD].split() if not any(map(str.isdigit, word))]
+    words = _NUMBERED.sub(" ", head[:_HEAD]).split()
     if len(words) >= _FEW_WORDS and sum(map(len, words)) < _LONG_WORDS * len(words):
-        return [" ".join(words[at : at + size]) for at in range(len(words) - size + 1)]
+        return list(map(" ".join, zip(*(words[at:] for at in range(size)), strict=False)))
     # A short head, or a script without spaces between words.
     text = "".join(character for character in head[:_HEAD] if not character.isdigit())
     return [text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))]
